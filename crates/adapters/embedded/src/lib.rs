@@ -1,0 +1,148 @@
+//! Every store's door in one SQLite file: the log, the source state, the
+//! presentation, the schedule queue and the leases.
+//!
+//! All writes of all stages go through one thread that commits whatever has
+//! gathered in one synced transaction ([`database`]), so that stages share the
+//! cost of the disk instead of queueing for it.
+
+mod database;
+mod event_log;
+mod leases;
+mod presentation;
+mod probe;
+mod rows;
+mod schedule;
+mod schema;
+mod source;
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bakehouse_pipeline::ports::{
+    EventLog, Leases, PresentationReader, PresentationStore, Probe, ScheduleConsumer, Scheduler,
+    SourceStore,
+};
+use database::Database;
+
+/// Name of the database file within the data folder.
+pub const FILE_NAME: &str = "bakehouse.db";
+
+/// An open embedded store.
+pub struct Embedded {
+    database: Arc<Database>,
+    queue: Arc<schedule::Arrivals>,
+    /// Held as long as the store is open.
+    _lock: File,
+}
+
+/// Why the store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("the data folder {} is in use by another process", .folder.display())]
+    InUse {
+        /// The data folder.
+        folder: PathBuf,
+    },
+    /// The folder cannot be made or written.
+    #[error("the data folder {} cannot be used", .folder.display())]
+    Folder {
+        /// The data folder.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is no database of ours.
+    #[error("the database {} cannot be opened", .file.display())]
+    Database {
+        /// The database file.
+        file: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+}
+
+impl Embedded {
+    /// Opens the store in `folder`, and makes both where they do not exist.
+    ///
+    /// # Errors
+    /// [`OpenError`]; two processes cannot have one store open.
+    pub fn open(folder: &Path) -> Result<Self, OpenError> {
+        let at_folder = |source| OpenError::Folder {
+            folder: folder.to_owned(),
+            source,
+        };
+        std::fs::create_dir_all(folder).map_err(at_folder)?;
+        let lock = File::create(folder.join("lock")).map_err(at_folder)?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => OpenError::InUse {
+                folder: folder.to_owned(),
+            },
+            TryLockError::Error(error) => at_folder(error),
+        })?;
+        let file = folder.join(FILE_NAME);
+        let database =
+            Database::open(&file).map_err(|source| OpenError::Database { file, source })?;
+        Ok(Self {
+            database: Arc::new(database),
+            queue: Arc::default(),
+            _lock: lock,
+        })
+    }
+
+    /// api-server's end of the schedule queue.
+    #[must_use]
+    pub fn scheduler(&self) -> Arc<dyn Scheduler> {
+        Arc::new(schedule::EmbeddedScheduler::new(
+            self.database.clone(),
+            self.queue.clone(),
+        ))
+    }
+
+    /// events-writer's end of the schedule queue.
+    #[must_use]
+    pub fn consumer(&self) -> Box<dyn ScheduleConsumer> {
+        Box::new(schedule::EmbeddedConsumer::new(
+            self.database.clone(),
+            self.queue.clone(),
+        ))
+    }
+
+    /// The log.
+    #[must_use]
+    pub fn log(&self) -> Arc<dyn EventLog> {
+        Arc::new(event_log::EmbeddedLog(self.database.clone()))
+    }
+
+    /// The source state.
+    #[must_use]
+    pub fn source(&self) -> Arc<dyn SourceStore> {
+        Arc::new(source::EmbeddedSource(self.database.clone()))
+    }
+
+    /// The presentation, to be written.
+    #[must_use]
+    pub fn presentation(&self) -> Arc<dyn PresentationStore> {
+        Arc::new(presentation::EmbeddedPresentation(self.database.clone()))
+    }
+
+    /// The presentation, to be read.
+    #[must_use]
+    pub fn reader(&self) -> Arc<dyn PresentationReader> {
+        Arc::new(presentation::EmbeddedPresentation(self.database.clone()))
+    }
+
+    /// The leases.
+    #[must_use]
+    pub fn leases(&self) -> Arc<dyn Leases> {
+        Arc::new(leases::EmbeddedLeases(self.database.clone()))
+    }
+
+    /// Whether the store answers.
+    #[must_use]
+    pub fn probe(&self) -> Arc<dyn Probe> {
+        Arc::new(probe::EmbeddedProbe(self.database.clone()))
+    }
+}

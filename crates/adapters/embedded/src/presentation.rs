@@ -1,0 +1,153 @@
+//! The presentation in the embedded store.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bakehouse_pipeline::ports::{
+    Baking, DocumentWrite, Head, ListQuery, PresentationReader, PresentationStore, StoreError,
+    StoredDocument,
+};
+use bakehouse_pipeline::{Frame, Position};
+use rusqlite::{Connection, Row, params};
+
+use crate::database::{Database, Outcome};
+use crate::rows::{FRAME, frame, integer, json, position};
+use crate::source::{checkpoint_position, fence};
+
+const NAME: &str = "data-baker";
+
+pub(crate) struct EmbeddedPresentation(pub(crate) Arc<Database>);
+
+#[async_trait]
+impl PresentationStore for EmbeddedPresentation {
+    async fn open(&self, epoch: &str) -> Result<Position, StoreError> {
+        let epoch = epoch.to_owned();
+        self.0.write(move |connection| open(connection, &epoch)).await
+    }
+
+    async fn commit(&self, baking: &Baking) -> Result<(), StoreError> {
+        let baking = baking.clone();
+        self.0.write(move |connection| commit(connection, &baking)).await
+    }
+}
+
+#[async_trait]
+impl PresentationReader for EmbeddedPresentation {
+    async fn document(&self, id: &str) -> Result<Option<StoredDocument>, StoreError> {
+        let id = id.to_owned();
+        let query = "SELECT number, position, body FROM documents WHERE id = ?1";
+        let found = self.0.read(move |connection| documents(connection, query, [id]));
+        Ok(found.await?.pop())
+    }
+
+    async fn list(&self, page: &ListQuery) -> Result<Vec<StoredDocument>, StoreError> {
+        let below = page.before.map_or(i64::MAX, integer);
+        let limit = page.limit as i64;
+        let query = "SELECT number, position, body FROM documents \
+                     WHERE number < ?1 AND listed = 1 ORDER BY number DESC LIMIT ?2";
+        self.0
+            .read(move |connection| documents(connection, query, [below, limit]))
+            .await
+    }
+
+    async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError> {
+        let query =
+            format!("SELECT {FRAME} FROM frames WHERE position > ?1 ORDER BY position LIMIT ?2");
+        self.0
+            .read(move |connection| {
+                let mut statement = connection.prepare_cached(&query)?;
+                let mut rows = statement.query(params![integer(after), limit as i64])?;
+                let mut frames = Vec::new();
+                while let Some(row) = rows.next()? {
+                    frames.push(frame(row)?);
+                }
+                Ok(frames)
+            })
+            .await
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.0.read(head).await
+    }
+}
+
+fn open(connection: &Connection, epoch: &str) -> Outcome<Position> {
+    connection.execute(
+        "UPDATE checkpoints SET epoch = ?2 WHERE name = ?1 AND epoch = ''",
+        [NAME, epoch],
+    )?;
+    let tied = tied_epoch(connection)?;
+    if tied != epoch {
+        let text = format!("the presentation belongs to log {tied}, not {epoch}");
+        return Err(StoreError::Corrupt(text).into());
+    }
+    checkpoint_position(connection, NAME)
+}
+
+fn tied_epoch(connection: &Connection) -> Outcome<String> {
+    let query = "SELECT epoch FROM checkpoints WHERE name = ?1";
+    let mut statement = connection.prepare_cached(query)?;
+    Ok(statement.query_row([NAME], |row| row.get(0))?)
+}
+
+fn commit(connection: &Connection, baking: &Baking) -> Outcome<()> {
+    let mut statement = connection
+        .prepare_cached("UPDATE checkpoints SET position = ?2 WHERE name = ?1 AND position = ?3")?;
+    fence(statement.execute(params![NAME, integer(baking.to), integer(baking.from)])?)?;
+    for document in &baking.documents {
+        put(connection, document)?;
+    }
+    let mut insert = connection.prepare_cached("INSERT INTO frames VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for frame in &baking.frames {
+        let (kind, id, group) = (&frame.kind, &frame.entity_id, &frame.group);
+        insert.execute(params![integer(frame.position), kind, id, group, frame.body.get()])?;
+    }
+    Ok(())
+}
+
+fn put(connection: &Connection, document: &DocumentWrite) -> Outcome<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO documents VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (number) DO UPDATE \
+         SET position = excluded.position, listed = excluded.listed, body = excluded.body \
+         WHERE excluded.position > position AND excluded.id = id",
+    )?;
+    let touched = statement.execute(params![
+        integer(document.number),
+        document.id,
+        integer(document.position),
+        document.listed,
+        document.body.get(),
+    ])?;
+    fence(touched)
+}
+
+fn documents(
+    connection: &Connection,
+    query: &str,
+    parameters: impl rusqlite::Params,
+) -> Outcome<Vec<StoredDocument>> {
+    let mut statement = connection.prepare_cached(query)?;
+    let mut rows = statement.query(parameters)?;
+    let mut documents = Vec::new();
+    while let Some(row) = rows.next()? {
+        documents.push(document(row)?);
+    }
+    Ok(documents)
+}
+
+fn document(row: &Row<'_>) -> Outcome<StoredDocument> {
+    Ok(StoredDocument {
+        number: position(row, 0)?,
+        position: position(row, 1)?,
+        body: json(row.get(2)?)?,
+    })
+}
+
+fn head(connection: &Connection) -> Outcome<Head> {
+    let epoch = tied_epoch(connection)?;
+    if epoch.is_empty() {
+        return Err(StoreError::unavailable("nothing has been baked yet").into());
+    }
+    let position = checkpoint_position(connection, NAME)?;
+    Ok(Head { epoch, position })
+}

@@ -1,0 +1,47 @@
+//! The embedded store keeps to the rules of every door.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bakehouse_embedded::{Embedded, OpenError};
+use bakehouse_pipeline::ids;
+use bakehouse_pipeline::ports::Leases;
+use bakehouse_testkit::conformance::schedule::Consumers;
+use tempfile::TempDir;
+
+/// A store in a folder of its own, within the build's folder for test data: the
+/// doors that a rule is given must outlive this function.
+fn fresh() -> Embedded {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(ids::fresh().to_string());
+    Embedded::open(&folder).expect("a fresh store opens")
+}
+
+bakehouse_testkit::event_log_suite!(event_log, async { fresh().log() });
+
+bakehouse_testkit::source_suite!(source, async {
+    let store = fresh();
+    (store.log(), store.source())
+});
+
+bakehouse_testkit::presentation_suite!(presentation, async {
+    let store = fresh();
+    (store.presentation(), store.reader())
+});
+
+bakehouse_testkit::leases_suite!(leases, async { fresh().leases() as Arc<dyn Leases> });
+
+bakehouse_testkit::schedule_suite!(schedule, async {
+    let store = fresh();
+    let scheduler = store.scheduler();
+    let consumers: Consumers = Box::new(move || store.consumer());
+    (scheduler, consumers)
+});
+
+#[test]
+fn a_folder_is_used_by_one_process_at_a_time() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let first = Embedded::open(folder.path()).expect("opens");
+    assert!(matches!(Embedded::open(folder.path()), Err(OpenError::InUse { .. })));
+    drop(first);
+    assert!(Embedded::open(folder.path()).is_ok());
+}

@@ -1,0 +1,21 @@
+//! Every door in memory: for tests of the engine, and for notices between
+//! stages that live in one process. Nothing here outlives the process.
+
+mod log;
+mod notices;
+mod presentation;
+mod schedule;
+mod source;
+
+pub use log::MemoryLog;
+pub use notices::InProcessNotices;
+pub use presentation::MemoryPresentation;
+pub use schedule::{MemoryConsumer, MemoryScheduler, schedule_queue};
+pub use source::{MemoryLeases, MemorySource};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A panicking test must not turn into a second failure elsewhere.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

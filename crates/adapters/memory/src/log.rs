@@ -1,0 +1,103 @@
+//! The log in memory.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bakehouse_pipeline::ports::{Appended, EventLog, StoreError, Verdict, contiguous};
+use bakehouse_pipeline::{Event, EventStatus, Operation, Position, Timestamp, ids};
+use uuid::Uuid;
+
+use crate::lock;
+
+/// The log in memory; clones share it.
+#[derive(Clone)]
+pub struct MemoryLog {
+    epoch: String,
+    events: Arc<Mutex<Vec<Event>>>,
+}
+
+impl Default for MemoryLog {
+    fn default() -> Self {
+        Self {
+            epoch: ids::fresh().to_string(),
+            events: Arc::default(),
+        }
+    }
+}
+
+impl MemoryLog {
+    /// Puts verdicts on the events after `from`, where there are none yet.
+    pub(crate) fn mark(&self, from: Position, verdicts: &[Verdict], at: Timestamp) {
+        let mut events = lock(&self.events);
+        let start = usize::try_from(from).unwrap_or(usize::MAX);
+        for (event, verdict) in events.iter_mut().skip(start).zip(verdicts) {
+            if event.status == EventStatus::Stored {
+                event.execution_time = Some(at);
+                set(event, verdict);
+            }
+        }
+    }
+}
+
+fn set(event: &mut Event, verdict: &Verdict) {
+    match verdict {
+        Verdict::Executed { change } => {
+            event.status = EventStatus::Executed;
+            event.change = Some(change.clone());
+        }
+        Verdict::Rejected { reason } => {
+            event.status = EventStatus::Rejected;
+            event.reason = Some(reason.clone());
+        }
+    }
+}
+
+#[async_trait]
+impl EventLog for MemoryLog {
+    async fn append(&self, operations: &[Operation]) -> Result<Vec<Appended>, StoreError> {
+        let mut events = lock(&self.events);
+        Ok(operations.iter().map(|operation| append(&mut events, operation)).collect())
+    }
+
+    async fn read(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {
+        let start = usize::try_from(after).unwrap_or(usize::MAX);
+        let run = lock(&self.events).iter().skip(start).take(limit).cloned().collect();
+        contiguous(after, run)
+    }
+
+    async fn history(&self, entity_id: &str, up_to: Position) -> Result<Vec<Event>, StoreError> {
+        let events = lock(&self.events);
+        let history = events
+            .iter()
+            .filter(|event| event.entity_id() == entity_id && event.position <= up_to);
+        Ok(history.cloned().collect())
+    }
+
+    async fn find(&self, operation_id: Uuid) -> Result<Option<Event>, StoreError> {
+        let events = lock(&self.events);
+        let found = events.iter().find(|event| event.operation.operation_id == operation_id);
+        Ok(found.cloned())
+    }
+
+    async fn epoch(&self) -> Result<String, StoreError> {
+        Ok(self.epoch.clone())
+    }
+}
+
+fn append(events: &mut Vec<Event>, operation: &Operation) -> Appended {
+    let known = events
+        .iter()
+        .find(|event| event.operation.operation_id == operation.operation_id);
+    match known {
+        Some(event) if event.operation.fingerprint == operation.fingerprint => Appended::Duplicate,
+        Some(_) => Appended::Conflict,
+        None => {
+            let previous = events.last().map(|event| event.creation_time);
+            let now = Timestamp::now();
+            let creation_time = previous.map_or(now, |previous| previous.max(now));
+            let position = events.len() as Position + 1;
+            events.push(Event::stored(position, creation_time, operation.clone()));
+            Appended::Stored(position)
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Notices between stages of one process.
+
+use async_trait::async_trait;
+use bakehouse_pipeline::ports::{Notice, NoticeStream, Notices, Topic};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+/// Notices a subscriber may be behind before it is told to look for itself.
+const CAPACITY: usize = 256;
+
+/// Notices between stages of one process.
+pub struct InProcessNotices {
+    stored: broadcast::Sender<Notice>,
+    executed: broadcast::Sender<Notice>,
+    baked: broadcast::Sender<Notice>,
+}
+
+impl Default for InProcessNotices {
+    fn default() -> Self {
+        Self {
+            stored: broadcast::Sender::new(CAPACITY),
+            executed: broadcast::Sender::new(CAPACITY),
+            baked: broadcast::Sender::new(CAPACITY),
+        }
+    }
+}
+
+impl InProcessNotices {
+    fn sender(&self, topic: Topic) -> &broadcast::Sender<Notice> {
+        match topic {
+            Topic::Stored => &self.stored,
+            Topic::Executed => &self.executed,
+            Topic::Baked => &self.baked,
+        }
+    }
+}
+
+#[async_trait]
+impl Notices for InProcessNotices {
+    async fn publish(&self, notice: Notice) {
+        // An error says that nobody is subscribed, which is nobody's loss.
+        let _ = self.sender(notice.topic()).send(notice);
+    }
+
+    async fn subscribe(&self, topic: Topic) -> Box<dyn NoticeStream> {
+        Box::new(Stream(self.sender(topic).subscribe()))
+    }
+}
+
+struct Stream(broadcast::Receiver<Notice>);
+
+#[async_trait]
+impl NoticeStream for Stream {
+    async fn next(&mut self) -> Option<Notice> {
+        match self.0.recv().await {
+            Ok(notice) => Some(notice),
+            Err(RecvError::Lagged(_)) => None,
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}

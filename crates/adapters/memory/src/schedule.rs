@@ -1,0 +1,93 @@
+//! The schedule queue in memory.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bakehouse_pipeline::Operation;
+use bakehouse_pipeline::ports::{
+    ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, StoreError, Unreadable,
+};
+use tokio::sync::Notify;
+
+use crate::lock;
+
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<VecDeque<Operation>>,
+    parked: Mutex<Vec<Unreadable>>,
+    arrived: Notify,
+}
+
+/// api-server's end; clones share the queue.
+#[derive(Clone)]
+pub struct MemoryScheduler(Arc<Queue>);
+
+/// events-writer's end. Dropped, it leaves what it has not settled to the next one.
+pub struct MemoryConsumer {
+    queue: Arc<Queue>,
+    /// How many of the waiting it has handed out.
+    taken: usize,
+}
+
+/// A queue's two ends.
+#[must_use]
+pub fn schedule_queue() -> (MemoryScheduler, MemoryConsumer) {
+    let queue = Arc::<Queue>::default();
+    let consumer = MemoryConsumer {
+        queue: queue.clone(),
+        taken: 0,
+    };
+    (MemoryScheduler(queue), consumer)
+}
+
+impl MemoryScheduler {
+    /// Another consumer of the same queue, as after a restart.
+    #[must_use]
+    pub fn consumer(&self) -> MemoryConsumer {
+        MemoryConsumer {
+            queue: self.0.clone(),
+            taken: 0,
+        }
+    }
+}
+
+#[async_trait]
+impl Scheduler for MemoryScheduler {
+    async fn schedule(&self, operation: &Operation) -> Result<(), ScheduleError> {
+        lock(&self.0.waiting).push_back(operation.clone());
+        self.0.arrived.notify_one();
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ScheduleConsumer for MemoryConsumer {
+    async fn receive(&mut self, max: usize) -> Result<ScheduledBatch, StoreError> {
+        loop {
+            let operations: Vec<_> = {
+                let waiting = lock(&self.queue.waiting);
+                waiting.iter().skip(self.taken).take(max).cloned().collect()
+            };
+            if !operations.is_empty() {
+                self.taken += operations.len();
+                return Ok(ScheduledBatch {
+                    operations,
+                    unreadable: Vec::new(),
+                });
+            }
+            self.queue.arrived.notified().await;
+        }
+    }
+
+    async fn park(&mut self, message: &Unreadable) -> Result<(), StoreError> {
+        lock(&self.queue.parked).push(message.clone());
+        Ok(())
+    }
+
+    async fn settle(&mut self) -> Result<(), StoreError> {
+        lock(&self.queue.waiting).drain(..self.taken);
+        self.taken = 0;
+        Ok(())
+    }
+}

@@ -1,0 +1,137 @@
+//! The source state and leases in memory.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bakehouse_pipeline::ports::{
+    Checkpoint, EntityWrite, Execution, Leases, SourceStore, StoreError, Tenure,
+};
+use bakehouse_pipeline::{EntityRecord, Position};
+use tokio::time::Instant;
+
+use crate::{MemoryLog, lock};
+
+/// The source state in memory; clones share it.
+#[derive(Clone)]
+pub struct MemorySource {
+    log: MemoryLog,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    checkpoint: Checkpoint,
+    entities: HashMap<String, EntityRecord>,
+}
+
+impl MemorySource {
+    /// The empty state beside a log, on which verdicts are put.
+    #[must_use]
+    pub fn new(log: MemoryLog) -> Self {
+        Self {
+            log,
+            state: Arc::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl SourceStore for MemorySource {
+    async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
+        Ok(lock(&self.state).checkpoint)
+    }
+
+    async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
+        let state = lock(&self.state);
+        let found = ids.iter().filter_map(|id| state.entities.get(*id));
+        Ok(found.map(|record| (record.id.clone(), record.clone())).collect())
+    }
+
+    async fn commit(&self, execution: &Execution) -> Result<(), StoreError> {
+        let mut state = lock(&self.state);
+        let is_at = |write: &EntityWrite| state.position(&write.record.id) == write.expected;
+        if state.checkpoint != execution.from || !execution.entities.iter().all(is_at) {
+            return Err(StoreError::Fenced);
+        }
+        for write in &execution.entities {
+            let record = write.record.clone();
+            state.entities.insert(record.id.clone(), record);
+        }
+        state.checkpoint = execution.to;
+        let from = execution.from.position;
+        self.log.mark(from, &execution.verdicts, execution.executed_at);
+        Ok(())
+    }
+}
+
+impl State {
+    fn position(&self, id: &str) -> Option<Position> {
+        self.entities.get(id).map(|record| record.position)
+    }
+}
+
+/// Leases in memory, judged by tokio's clock.
+#[derive(Clone, Default)]
+pub struct MemoryLeases {
+    held: Arc<Mutex<HashMap<String, Held>>>,
+}
+
+struct Held {
+    tenure: Tenure,
+    until: Instant,
+}
+
+#[async_trait]
+impl Leases for MemoryLeases {
+    async fn acquire(
+        &self,
+        name: &str,
+        holder: &str,
+        time_to_live: Duration,
+    ) -> Result<Option<Tenure>, StoreError> {
+        let mut leases = lock(&self.held);
+        let now = Instant::now();
+        let held = leases.get(name);
+        let epoch = match held {
+            Some(held) if held.tenure.holder == holder => held.tenure.epoch,
+            Some(held) if held.until > now => return Ok(None),
+            Some(held) => held.tenure.epoch + 1,
+            None => 1,
+        };
+        let tenure = Tenure {
+            holder: holder.to_owned(),
+            epoch,
+        };
+        let until = now + time_to_live;
+        let held = Held {
+            tenure: tenure.clone(),
+            until,
+        };
+        leases.insert(name.to_owned(), held);
+        Ok(Some(tenure))
+    }
+
+    async fn renew(
+        &self,
+        name: &str,
+        tenure: &Tenure,
+        time_to_live: Duration,
+    ) -> Result<bool, StoreError> {
+        let mut leases = lock(&self.held);
+        let ours = leases.get_mut(name).filter(|held| held.tenure == *tenure);
+        Ok(ours.is_some_and(|held| {
+            held.until = Instant::now() + time_to_live;
+            true
+        }))
+    }
+
+    async fn release(&self, name: &str, tenure: &Tenure) -> Result<(), StoreError> {
+        let mut leases = lock(&self.held);
+        if let Some(held) = leases.get_mut(name).filter(|held| held.tenure == *tenure) {
+            held.until = Instant::now();
+        }
+        Ok(())
+    }
+}

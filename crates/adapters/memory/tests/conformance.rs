@@ -1,0 +1,38 @@
+//! The memory adapter keeps to the rules of every door.
+
+use std::sync::Arc;
+
+use bakehouse_memory::{
+    MemoryLeases, MemoryLog, MemoryPresentation, MemorySource, schedule_queue,
+};
+use bakehouse_pipeline::ports::{
+    EventLog, Leases, PresentationReader, PresentationStore, Scheduler, SourceStore,
+};
+use bakehouse_testkit::conformance::schedule::Consumers;
+
+bakehouse_testkit::event_log_suite!(event_log, async {
+    Arc::new(MemoryLog::default()) as Arc<dyn EventLog>
+});
+
+bakehouse_testkit::source_suite!(source, async {
+    let log = MemoryLog::default();
+    let source = Arc::new(MemorySource::new(log.clone())) as Arc<dyn SourceStore>;
+    (Arc::new(log) as Arc<dyn EventLog>, source)
+});
+
+bakehouse_testkit::presentation_suite!(presentation, async {
+    let store = MemoryPresentation::default();
+    let reader = Arc::new(store.clone()) as Arc<dyn PresentationReader>;
+    (Arc::new(store) as Arc<dyn PresentationStore>, reader)
+});
+
+bakehouse_testkit::leases_suite!(leases, async {
+    Arc::new(MemoryLeases::default()) as Arc<dyn Leases>
+});
+
+bakehouse_testkit::schedule_suite!(schedule, async {
+    let (scheduler, _) = schedule_queue();
+    let consumers = scheduler.clone();
+    let consumers: Consumers = Box::new(move || Box::new(consumers.consumer()));
+    (Arc::new(scheduler) as Arc<dyn Scheduler>, consumers)
+});

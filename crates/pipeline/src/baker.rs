@@ -1,0 +1,160 @@
+//! data-baker: the source state into ready-to-read documents and feed frames.
+//!
+//! 1. while it holds the lease: see how far the log has been executed;
+//! 2. read the events in between, and the entities that they changed;
+//! 3. bake them ([`crate::bake`]);
+//! 4. commit documents, frames and checkpoint at once, conditional on the
+//!    checkpoint being where it was;
+//! 5. tell every api-server.
+
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::bake::{bake, needs_history};
+use crate::leadership::Candidacy;
+use crate::ports::{
+    Baking, EventLog, Leases, Notice, Notices, PresentationStore, SourceStore, StoreError, Topic,
+};
+use crate::stage::{Stage, Wake, lead};
+use crate::{Domain, EntityRecord, Event, EventStatus, Position, Shutdown};
+
+/// What data-baker stands between.
+pub struct BakerDoors {
+    /// What happened.
+    pub log: Arc<dyn EventLog>,
+    /// What it led to.
+    pub source: Arc<dyn SourceStore>,
+    /// Where the documents go.
+    pub presentation: Arc<dyn PresentationStore>,
+    /// Who leads; in the presentation database.
+    pub leases: Arc<dyn Leases>,
+    /// Who wakes it, and who is told.
+    pub notices: Arc<dyn Notices>,
+}
+
+/// How data-baker works.
+#[derive(Clone, Debug)]
+pub struct BakerSettings {
+    /// Name of this instance.
+    pub instance: String,
+    /// How often it looks although nobody told it to.
+    pub sweep_interval: Duration,
+    /// Events a batch at most.
+    pub max_batch: usize,
+    /// How long its lease lasts without being renewed.
+    pub lease_ttl: Duration,
+}
+
+/// Runs until shutdown.
+pub async fn run<D: Domain>(doors: BakerDoors, settings: BakerSettings, shutdown: Shutdown) {
+    let candidacy = Candidacy {
+        leases: doors.leases.clone(),
+        name: Baker::<D>::NAME,
+        holder: settings.instance.clone(),
+        time_to_live: settings.lease_ttl,
+    };
+    let notices = doors.notices.clone();
+    let wake = Wake {
+        notices: notices.as_ref(),
+        topic: Topic::Executed,
+        interval: settings.sweep_interval,
+    };
+    let mut baker = Baker::<D> {
+        doors,
+        max_batch: settings.max_batch,
+        baked: None,
+        executed: 0,
+        domain: PhantomData,
+    };
+    lead(&mut baker, &wake, &candidacy, &shutdown).await;
+}
+
+struct Baker<D> {
+    doors: BakerDoors,
+    max_batch: usize,
+    /// How far it has baked; `None`: to be read from the store.
+    baked: Option<Position>,
+    /// How far the log had been executed when last seen.
+    executed: Position,
+    domain: PhantomData<fn() -> D>,
+}
+
+#[async_trait]
+impl<D: Domain> Stage for Baker<D> {
+    const NAME: &'static str = "data-baker";
+
+    async fn batch(&mut self) -> Result<bool, StoreError> {
+        let from = match self.baked.take() {
+            Some(position) => position,
+            None => self.open().await?,
+        };
+        if self.executed <= from {
+            self.executed = self.doors.source.checkpoint().await?.position;
+        }
+        if self.executed <= from {
+            // Remembered, for a quick start when the next event comes; should
+            // another instance have led meanwhile, the commit is fenced.
+            self.baked = Some(from);
+            return Ok(false);
+        }
+        let baking = self.bake(from).await?;
+        self.doors.presentation.commit(&baking).await?;
+        self.baked = Some(baking.to);
+        tracing::info!(
+            stage = Self::NAME,
+            documents = baking.documents.len(),
+            position = baking.to,
+            "batch baked"
+        );
+        let frames = baking.frames;
+        self.doors.notices.publish(Notice::Baked { from, frames }).await;
+        Ok(true)
+    }
+}
+
+impl<D: Domain> Baker<D> {
+    async fn open(&self) -> Result<Position, StoreError> {
+        let epoch = self.doors.log.epoch().await?;
+        self.doors.presentation.open(&epoch).await
+    }
+
+    async fn bake(&self, from: Position) -> Result<Baking, StoreError> {
+        let ready = usize::try_from(self.executed - from).unwrap_or(usize::MAX);
+        let events = self.doors.log.read(from, ready.min(self.max_batch)).await?;
+        let Some(last) = events.last() else {
+            return Err(StoreError::Hole {
+                expected: from + 1,
+                found: self.executed,
+            });
+        };
+        let records = self.changed(&events).await?;
+        let histories = self.histories(&events, &records, last.position).await?;
+        bake::<D>(from, &events, &records, &histories)
+    }
+
+    async fn changed(&self, events: &[Event]) -> Result<HashMap<String, EntityRecord>, StoreError> {
+        let executed = events.iter().filter(|event| event.status == EventStatus::Executed);
+        let mut ids: Vec<&str> = executed.map(Event::entity_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        self.doors.source.load(&ids).await
+    }
+
+    async fn histories(
+        &self,
+        events: &[Event],
+        records: &HashMap<String, EntityRecord>,
+        up_to: Position,
+    ) -> Result<HashMap<String, Vec<Event>>, StoreError> {
+        let mut histories = HashMap::new();
+        for id in needs_history(events, records) {
+            let history = self.doors.log.history(&id, up_to).await?;
+            histories.insert(id, history);
+        }
+        Ok(histories)
+    }
+}

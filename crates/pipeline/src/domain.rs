@@ -1,0 +1,85 @@
+//! What a domain brings to the engine: three pure functions and their types.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{Entity, Position, Timestamp};
+
+/// A kind of thing whose life is a sequence of accepted operations.
+///
+/// The functions are pure and total: no clock, no randomness, no I/O. That is
+/// what makes the source state a function of the log's prefix, so that any
+/// stage may be killed at any point and do its last batch again.
+///
+/// One executed operation establishes exactly one event; hence one position,
+/// one feed frame, one line in the entity's history.
+pub trait Domain: Send + Sync + 'static {
+    /// Singular, lower case: the service name in the log, the prefix of feed
+    /// types (`order.created`) and of routing keys.
+    const NAME: &'static str;
+    /// Version of the commands' form that this code writes.
+    const SCHEMA_VERSION: u32;
+
+    /// What somebody wants, as stored in an event's payload.
+    type Command: Serialize + DeserializeOwned + Send;
+    /// What execution establishes.
+    type Event;
+    /// Everything that later decisions and the document need.
+    type State: Clone + Serialize + DeserializeOwned + Send + Sync;
+    /// What readers get, untransformed.
+    type Document: Serialize;
+
+    /// Accepts or refuses a command in the light of the state so far (`None`:
+    /// the entity does not exist).
+    ///
+    /// # Errors
+    /// The [`Rejection`] whose reason the sender gets to see.
+    fn decide(
+        state: Option<&Self::State>,
+        command: Self::Command,
+        moment: Moment,
+    ) -> Result<Self::Event, Rejection>;
+
+    /// The state after the event.
+    fn apply(state: Option<Self::State>, event: Self::Event, moment: Moment) -> Self::State;
+
+    /// The document of an entity.
+    fn bake(entity: &Entity<Self::State>) -> Self::Document;
+
+    /// What happened, in a word: `created`, `updated`, … Feed type and routing
+    /// key are `NAME.change`.
+    fn change(event: &Self::Event) -> &'static str;
+
+    /// Whether lists show the entity; it can be fetched by id either way.
+    fn listed(_state: &Self::State) -> bool {
+        true
+    }
+
+    /// What else than the entity itself subscribers may filter by: for an
+    /// order, its customer.
+    fn group(_state: &Self::State) -> Option<&str> {
+        None
+    }
+}
+
+/// Where and when in the log a command stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Its position.
+    pub position: Position,
+    /// Its creation time as the log has it; never a client's clock.
+    pub at: Timestamp,
+}
+
+/// Why an operation was refused at execution. An answer, not a fault: it is
+/// kept with the event and shown to its sender.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Rejection(pub String);
+
+impl Rejection {
+    /// A refusal with its reason, a sentence for the sender.
+    #[must_use]
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self(reason.into())
+    }
+}

@@ -1,0 +1,43 @@
+//! An entity of the source state: what the engine keeps around a domain's state.
+
+use crate::{Json, Position, Timestamp};
+
+/// One entity after its latest executed operation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entity<S> {
+    /// Given when its creation was accepted.
+    pub id: String,
+    /// 1, 2, 3, … without gaps in creation order, over all entities of the domain.
+    pub number: u64,
+    /// Position of the latest executed operation that it includes.
+    pub position: Position,
+    /// How many executed operations it includes.
+    pub version: u64,
+    /// Creation time of its first event.
+    pub created_at: Timestamp,
+    /// Creation time of its latest executed event.
+    pub updated_at: Timestamp,
+    /// The domain's own.
+    pub state: S,
+}
+
+/// An [`Entity`] as stores hold it: the state as JSON text.
+pub type EntityRecord = Entity<Json>;
+
+impl<S> Entity<S> {
+    /// The same envelope around another form of the state.
+    ///
+    /// # Errors
+    /// Whatever the conversion returns.
+    pub fn try_map<T, E>(self, convert: impl FnOnce(S) -> Result<T, E>) -> Result<Entity<T>, E> {
+        Ok(Entity {
+            id: self.id,
+            number: self.number,
+            position: self.position,
+            version: self.version,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            state: convert(self.state)?,
+        })
+    }
+}

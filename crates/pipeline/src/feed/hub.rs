@@ -1,0 +1,177 @@
+//! The hub: follows what has been baked, for all subscriptions of one process.
+
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::ring::Ring;
+use super::{FeedError, Subscription};
+use crate::backoff::Backoff;
+use crate::ports::{Notice, Notices, PresentationReader, StoreError, Topic};
+use crate::{Frame, Position, Shutdown};
+
+/// Frames fetched from the store at once.
+pub(super) const PAGE: usize = 256;
+
+/// How the feed works.
+#[derive(Clone, Debug)]
+pub struct FeedSettings {
+    /// How many of the latest frames are kept in memory.
+    pub ring: usize,
+    /// How often the store is looked at although nobody told it to.
+    pub sweep_interval: Duration,
+}
+
+/// The feed of one process.
+pub struct Feed {
+    reader: Arc<dyn PresentationReader>,
+    settings: FeedSettings,
+    /// Set once it is known where the feed stands.
+    opened: OnceLock<Opened>,
+    head: watch::Sender<Position>,
+}
+
+struct Opened {
+    epoch: String,
+    ring: RwLock<Ring>,
+}
+
+impl Feed {
+    /// A feed that knows nothing yet; [`Feed::run`] fills it.
+    #[must_use]
+    pub fn new(reader: Arc<dyn PresentationReader>, settings: FeedSettings) -> Arc<Self> {
+        Arc::new(Self {
+            reader,
+            settings,
+            opened: OnceLock::new(),
+            head: watch::Sender::new(0),
+        })
+    }
+
+    /// Follows what is baked, until shutdown.
+    pub async fn run(self: Arc<Self>, notices: Arc<dyn Notices>, shutdown: Shutdown) {
+        // Subscribed before the head is read: nothing falls in between.
+        let mut stream = notices.subscribe(Topic::Baked).await;
+        self.open(&shutdown).await;
+        let mut sweep = tokio::time::interval(self.settings.sweep_interval);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while !shutdown.is_cancelled() {
+            let complete = tokio::select! {
+                notice = stream.next() => self.take(notice),
+                _ = sweep.tick() => false,
+                () = shutdown.cancelled() => return,
+            };
+            if !complete && let Err(error) = self.fetch().await {
+                tracing::warn!(stage = "feed", "waiting: {error}");
+            }
+        }
+    }
+
+    async fn open(&self, shutdown: &Shutdown) {
+        let mut backoff = Backoff::default();
+        let mut told = false;
+        while !shutdown.is_cancelled() {
+            match self.reader.head().await {
+                Ok(head) => {
+                    let ring = RwLock::new(Ring::new(head.position, self.settings.ring));
+                    let epoch = head.epoch;
+                    self.head.send_replace(head.position);
+                    self.opened.get_or_init(|| Opened { epoch, ring });
+                    return;
+                }
+                Err(error) if !told => {
+                    tracing::warn!(stage = "feed", "waiting for the presentation: {error}");
+                    told = true;
+                }
+                Err(_) => {}
+            }
+            backoff.wait(shutdown).await;
+        }
+    }
+
+    /// `false`: frames are missing and must be fetched.
+    fn take(&self, notice: Option<Notice>) -> bool {
+        match notice {
+            Some(Notice::Baked { from, frames }) => {
+                let is_behind = self.head_position() < from;
+                !is_behind && self.extend(frames)
+            }
+            Some(_) => true,
+            None => false,
+        }
+    }
+
+    async fn fetch(&self) -> Result<(), StoreError> {
+        loop {
+            let frames = self.reader.frames(self.head_position(), PAGE).await?;
+            let is_last = frames.len() < PAGE;
+            self.extend(frames);
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    fn extend(&self, frames: Vec<Frame>) -> bool {
+        let Some(opened) = self.opened.get() else {
+            return true;
+        };
+        let mut ring = opened.ring.write().unwrap_or_else(PoisonError::into_inner);
+        let complete = ring.extend(frames);
+        let head = ring.head();
+        drop(ring);
+        self.head.send_if_modified(|seen| std::mem::replace(seen, head) != head);
+        complete
+    }
+
+    /// The last position that subscribers of this process can have seen.
+    #[must_use]
+    pub fn head_position(&self) -> Position {
+        *self.head.borrow()
+    }
+
+    /// The log's identity; `None` while the presentation has not been reached.
+    #[must_use]
+    pub fn epoch(&self) -> Option<&str> {
+        self.opened.get().map(|opened| opened.epoch.as_str())
+    }
+
+    /// A subscription to all frames after `since`, or from now on.
+    ///
+    /// # Errors
+    /// [`FeedError::Unavailable`] while the presentation has not been reached;
+    /// [`FeedError::OtherEpoch`] and [`FeedError::Ahead`] when the subscriber's
+    /// position means nothing here.
+    pub fn subscribe(
+        self: &Arc<Self>,
+        since: Option<Position>,
+        epoch: Option<&str>,
+    ) -> Result<Subscription, FeedError> {
+        let ours = self.epoch().ok_or(FeedError::Unavailable)?;
+        if epoch.is_some_and(|theirs| theirs != ours) {
+            return Err(FeedError::OtherEpoch);
+        }
+        let seen = self.head.subscribe();
+        let head = *seen.borrow();
+        let since = since.unwrap_or(head);
+        if since > head {
+            return Err(FeedError::Ahead { head });
+        }
+        Ok(Subscription::new(self.clone(), seen, since))
+    }
+
+    pub(super) fn recent(
+        &self,
+        after: Position,
+        limit: usize,
+    ) -> Option<Vec<Arc<Frame>>> {
+        let ring = &self.opened.get()?.ring;
+        let ring = ring.read().unwrap_or_else(PoisonError::into_inner);
+        ring.after(after, limit)
+    }
+
+    pub(super) async fn stored(&self, after: Position) -> Result<Vec<Frame>, StoreError> {
+        self.reader.frames(after, PAGE).await
+    }
+}

@@ -1,0 +1,100 @@
+//! The latest frames, shared by all subscriptions.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::{Frame, Position};
+
+/// A run of frames without gaps that ends at the head of the feed.
+#[derive(Debug)]
+pub(super) struct Ring {
+    frames: VecDeque<Arc<Frame>>,
+    head: Position,
+    capacity: usize,
+}
+
+impl Ring {
+    /// Empty, at `head`.
+    pub(super) fn new(head: Position, capacity: usize) -> Self {
+        Self {
+            frames: VecDeque::new(),
+            head,
+            capacity: capacity.max(1),
+        }
+    }
+
+    /// The last position.
+    pub(super) fn head(&self) -> Position {
+        self.head
+    }
+
+    /// Takes the frames that come next, skips those it has, and stops at a gap.
+    /// `false`: there was a gap, and the missing frames must be fetched.
+    pub(super) fn extend(&mut self, frames: impl IntoIterator<Item = Frame>) -> bool {
+        for frame in frames {
+            if frame.position > self.head + 1 {
+                return false;
+            }
+            if frame.position == self.head + 1 {
+                self.push(frame);
+            }
+        }
+        true
+    }
+
+    fn push(&mut self, frame: Frame) {
+        if self.frames.len() == self.capacity {
+            self.frames.pop_front();
+        }
+        self.head = frame.position;
+        self.frames.push_back(Arc::new(frame));
+    }
+
+    /// The frames after a position, at most `limit`; `None` when the ring does
+    /// not reach back that far.
+    pub(super) fn after(&self, position: Position, limit: usize) -> Option<Vec<Arc<Frame>>> {
+        let behind = usize::try_from(self.head.checked_sub(position)?).ok()?;
+        let skip = self.frames.len().checked_sub(behind)?;
+        let run = self.frames.iter().skip(skip).take(limit);
+        Some(run.cloned().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(position: Position) -> Frame {
+        Frame {
+            position,
+            kind: "order.created".into(),
+            entity_id: position.to_string(),
+            group: None,
+            body: crate::to_json(&position).expect("a number"),
+        }
+    }
+
+    fn positions(run: Option<Vec<Arc<Frame>>>) -> Option<Vec<Position>> {
+        run.map(|run| run.iter().map(|frame| frame.position).collect())
+    }
+
+    #[test]
+    fn keeps_the_latest_and_knows_how_far_back_it_reaches() {
+        let mut ring = Ring::new(10, 3);
+        assert!(ring.extend((11..=15).map(frame)));
+        assert_eq!(positions(ring.after(15, 9)), Some(vec![]));
+        assert_eq!(positions(ring.after(12, 9)), Some(vec![13, 14, 15]));
+        assert_eq!(positions(ring.after(12, 2)), Some(vec![13, 14]));
+        assert_eq!(positions(ring.after(11, 9)), None, "11 → 12 has fallen out");
+        assert_eq!(positions(ring.after(16, 9)), None, "ahead of the head");
+    }
+
+    #[test]
+    fn repeats_are_skipped_and_gaps_refused() {
+        let mut ring = Ring::new(0, 9);
+        assert!(ring.extend([frame(1), frame(2)]));
+        assert!(ring.extend([frame(1), frame(2), frame(3)]));
+        assert!(!ring.extend([frame(5)]));
+        assert_eq!(positions(ring.after(0, 9)), Some(vec![1, 2, 3]));
+    }
+}

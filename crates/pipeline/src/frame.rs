@@ -1,0 +1,102 @@
+//! A feed frame: what subscribers get for one position of the log.
+
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+use uuid::Uuid;
+
+use crate::{Event, Json, Position, to_json};
+
+/// One change, rendered once by data-baker; from then on its text is stored and
+/// passed on as it is, to every subscriber the same bytes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Frame {
+    /// The position it stands for.
+    pub position: Position,
+    /// `order.created`, `order.rejected`, …
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Whom it concerns.
+    pub entity_id: String,
+    /// The domain's group of the entity (an order's customer), if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// The whole frame as subscribers get it.
+    pub body: Json,
+}
+
+/// What a frame says of an event's outcome.
+pub enum Outcome<'a> {
+    /// Executed: what changed, and the document after it.
+    Changed {
+        /// In a word; see [`crate::Domain::change`].
+        change: &'a str,
+        /// The document as of this position.
+        document: &'a Json,
+    },
+    /// Refused, with its reason.
+    Rejected(&'a str),
+}
+
+impl Outcome<'_> {
+    fn change(&self) -> &str {
+        match self {
+            Self::Changed { change, .. } => change,
+            Self::Rejected(_) => "rejected",
+        }
+    }
+}
+
+/// Renders the frame of an event of the domain `name`.
+///
+/// # Errors
+/// Never in practice; serialisation of strings and numbers into memory.
+pub fn render(
+    name: &str,
+    event: &Event,
+    group: Option<&str>,
+    outcome: &Outcome<'_>,
+) -> Result<Frame, serde_json::Error> {
+    let kind = format!("{name}.{}", outcome.change());
+    let body = to_json(&Body {
+        name,
+        kind: &kind,
+        event,
+        outcome,
+    })?;
+    Ok(Frame {
+        position: event.position,
+        kind,
+        entity_id: event.entity_id().to_owned(),
+        group: group.map(str::to_owned),
+        body,
+    })
+}
+
+struct Body<'a> {
+    name: &'a str,
+    kind: &'a str,
+    event: &'a Event,
+    outcome: &'a Outcome<'a>,
+}
+
+impl Body<'_> {
+    fn operation_id(&self) -> Uuid {
+        self.event.operation.operation_id
+    }
+}
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("type", self.kind)?;
+        map.serialize_entry("position", &self.event.position)?;
+        map.serialize_entry(&format!("{}_id", self.name), self.event.entity_id())?;
+        map.serialize_entry("operation_id", &self.operation_id())?;
+        map.serialize_entry("at", &self.event.creation_time)?;
+        match self.outcome {
+            Outcome::Changed { document, .. } => map.serialize_entry(self.name, document)?,
+            Outcome::Rejected(reason) => map.serialize_entry("reason", reason)?,
+        }
+        map.end()
+    }
+}

@@ -1,0 +1,153 @@
+//! orders-manager: the log into the source state, in creation order, once.
+//!
+//! 1. while it holds the lease: read the events after the checkpoint;
+//! 2. load the entities that they concern;
+//! 3. execute them ([`crate::execute`]);
+//! 4. commit entities, verdicts and checkpoint at once, conditional on the
+//!    checkpoint being where it was;
+//! 5. tell data-baker.
+//!
+//! It polls, and a notice wakes it early. A holder that was paused and goes on
+//! after its lease ran out fails at 4 and has changed nothing.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::execute::execute;
+use crate::leadership::Candidacy;
+use crate::ports::{
+    Checkpoint, EventLog, Execution, Leases, Notice, Notices, SourceStore, StoreError, Topic,
+    Verdict,
+};
+use crate::stage::{Stage, Wake, lead};
+use crate::{Domain, Event, Shutdown, Timestamp};
+
+/// What orders-manager stands between.
+pub struct ManagerDoors {
+    /// Where events come from.
+    pub log: Arc<dyn EventLog>,
+    /// Where their effects go.
+    pub source: Arc<dyn SourceStore>,
+    /// Who leads; in the source database.
+    pub leases: Arc<dyn Leases>,
+    /// Who wakes it, and who is told.
+    pub notices: Arc<dyn Notices>,
+}
+
+/// How orders-manager works.
+#[derive(Clone, Debug)]
+pub struct ManagerSettings {
+    /// Name of this instance.
+    pub instance: String,
+    /// How often it looks although nobody told it to.
+    pub poll_interval: Duration,
+    /// Events a batch at most.
+    pub max_batch: usize,
+    /// How long its lease lasts without being renewed.
+    pub lease_ttl: Duration,
+}
+
+/// Runs until shutdown.
+pub async fn run<D: Domain>(doors: ManagerDoors, settings: ManagerSettings, shutdown: Shutdown) {
+    let candidacy = Candidacy {
+        leases: doors.leases.clone(),
+        name: Manager::<D>::NAME,
+        holder: settings.instance.clone(),
+        time_to_live: settings.lease_ttl,
+    };
+    let notices = doors.notices.clone();
+    let wake = Wake {
+        notices: notices.as_ref(),
+        topic: Topic::Stored,
+        interval: settings.poll_interval,
+    };
+    let mut manager = Manager::<D> {
+        doors,
+        max_batch: settings.max_batch,
+        checkpoint: None,
+        domain: PhantomData,
+    };
+    lead(&mut manager, &wake, &candidacy, &shutdown).await;
+}
+
+struct Manager<D> {
+    doors: ManagerDoors,
+    max_batch: usize,
+    /// As last committed by this instance; `None`: to be read from the store.
+    checkpoint: Option<Checkpoint>,
+    domain: PhantomData<fn() -> D>,
+}
+
+#[async_trait]
+impl<D: Domain> Stage for Manager<D> {
+    const NAME: &'static str = "orders-manager";
+
+    async fn batch(&mut self) -> Result<bool, StoreError> {
+        let from = match self.checkpoint.take() {
+            Some(checkpoint) => checkpoint,
+            None => self.doors.source.checkpoint().await?,
+        };
+        let events = self.doors.log.read(from.position, self.max_batch).await?;
+        if events.is_empty() {
+            // Remembered, for a quick start when the next event comes; should
+            // another instance have led meanwhile, the commit is fenced.
+            self.checkpoint = Some(from);
+            return Ok(false);
+        }
+        let execution = self.execute(from, &events).await?;
+        self.doors.source.commit(&execution).await?;
+        self.checkpoint = Some(execution.to);
+        report(&events, &execution);
+        let notice = notice(D::NAME, &events, &execution);
+        self.doors.notices.publish(notice).await;
+        Ok(true)
+    }
+}
+
+impl<D: Domain> Manager<D> {
+    async fn execute(&self, from: Checkpoint, events: &[Event]) -> Result<Execution, StoreError> {
+        let mut ids: Vec<&str> = events.iter().map(Event::entity_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let records = self.doors.source.load(&ids).await?;
+        execute::<D>(from, events, records, Timestamp::now())
+    }
+}
+
+fn report(events: &[Event], execution: &Execution) {
+    let mut rejected = 0;
+    for (event, verdict) in events.iter().zip(&execution.verdicts) {
+        if let Verdict::Rejected { reason } = verdict {
+            rejected += 1;
+            let operation_id = event.operation.operation_id;
+            tracing::info!(position = event.position, %operation_id, reason, "rejected");
+        }
+    }
+    tracing::info!(
+        stage = "orders-manager",
+        executed = events.len() - rejected,
+        rejected,
+        position = execution.to.position,
+        "batch executed"
+    );
+}
+
+fn notice(name: &str, events: &[Event], execution: &Execution) -> Notice {
+    let changes = events.iter().zip(&execution.verdicts);
+    Notice::Executed {
+        from: execution.from.position,
+        to: execution.to.position,
+        changes: changes
+            .map(|(event, verdict)| {
+                let change = match verdict {
+                    Verdict::Executed { change } => change,
+                    Verdict::Rejected { .. } => "rejected",
+                };
+                (format!("{name}.{change}"), event.entity_id().to_owned())
+            })
+            .collect(),
+    }
+}

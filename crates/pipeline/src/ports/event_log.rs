@@ -1,0 +1,74 @@
+//! The log: every accepted event, in one order.
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::StoreError;
+use crate::{Event, Operation, Position};
+
+/// The `events` of the source database.
+#[async_trait]
+pub trait EventLog: Send + Sync {
+    /// Makes the operations durable at the next positions, in the order given;
+    /// answers for each of them, in that order. Several writers may call at
+    /// once: positions stay without gaps, each writer's order is kept.
+    ///
+    /// `creation_time` is the caller's clock, or the previous event's if that
+    /// is later.
+    ///
+    /// # Errors
+    /// When that could not be confirmed; some may be stored. Repeating is safe.
+    async fn append(&self, operations: &[Operation]) -> Result<Vec<Appended>, StoreError>;
+
+    /// The events after a position, in order, at most `limit`; only durable ones.
+    ///
+    /// # Errors
+    /// [`StoreError::Hole`] when one is missing in between.
+    async fn read(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError>;
+
+    /// All events of one entity up to and including a position, in order.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn history(&self, entity_id: &str, up_to: Position) -> Result<Vec<Event>, StoreError>;
+
+    /// The event of an operation.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn find(&self, operation_id: Uuid) -> Result<Option<Event>, StoreError>;
+
+    /// The identity of this log, drawn once when it was made. Positions of
+    /// another log mean nothing here; subscribers are told by it.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn epoch(&self) -> Result<String, StoreError>;
+}
+
+/// What became of an operation given to [`EventLog::append`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// It is in the log now, at this position.
+    Stored(Position),
+    /// It was there already, with the same content.
+    Duplicate,
+    /// Its identity was there already, with other content.
+    Conflict,
+}
+
+/// Passes on events that follow `after` without a gap.
+///
+/// # Errors
+/// [`StoreError::Hole`] at the first gap.
+pub fn contiguous(after: Position, events: Vec<Event>) -> Result<Vec<Event>, StoreError> {
+    for (expected, event) in (after + 1..).zip(&events) {
+        if event.position != expected {
+            return Err(StoreError::Hole {
+                expected,
+                found: event.position,
+            });
+        }
+    }
+    Ok(events)
+}

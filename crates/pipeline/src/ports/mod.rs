@@ -1,0 +1,22 @@
+//! The doors to the outside. An adapter stands behind each; the conformance
+//! suites of the test kit say what it must keep to.
+
+mod error;
+mod event_log;
+mod lease;
+mod notices;
+mod presentation;
+mod probe;
+mod schedule;
+mod source;
+
+pub use error::StoreError;
+pub use event_log::{Appended, EventLog, contiguous};
+pub use lease::{Leases, Tenure};
+pub use notices::{Notice, NoticeStream, Notices, Topic};
+pub use presentation::{
+    Baking, DocumentWrite, Head, ListQuery, PresentationReader, PresentationStore, StoredDocument,
+};
+pub use probe::Probe;
+pub use schedule::{ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, Unreadable};
+pub use source::{Checkpoint, EntityWrite, Execution, SourceStore, Verdict};

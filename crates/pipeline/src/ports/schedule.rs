@@ -1,0 +1,63 @@
+//! The schedule queue: accepted operations on their way to the log.
+
+use async_trait::async_trait;
+
+use super::StoreError;
+use crate::Operation;
+
+/// api-server's end.
+#[async_trait]
+pub trait Scheduler: Send + Sync {
+    /// Returns once the operation is durable. Many calls may be under way at once.
+    ///
+    /// # Errors
+    /// When that could not be confirmed in time; it may be durable all the same.
+    async fn schedule(&self, operation: &Operation) -> Result<(), ScheduleError>;
+}
+
+/// The operation could not be confirmed as durable; the reason is for the log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ScheduleError(pub String);
+
+/// events-writer's end: delivers in order, and again what was not settled.
+#[async_trait]
+pub trait ScheduleConsumer: Send {
+    /// Waits for something to be there, then takes what has gathered, at most
+    /// `max`. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// When the queue is gone. The next call tries to reach it again, and what
+    /// was not settled is delivered again.
+    async fn receive(&mut self, max: usize) -> Result<ScheduledBatch, StoreError>;
+
+    /// Puts a message that nobody can read where an operator finds it, durably.
+    ///
+    /// # Errors
+    /// When it could not be confirmed as durable.
+    async fn park(&mut self, message: &Unreadable) -> Result<(), StoreError>;
+
+    /// Gives up all that has been received so far: it is in the log, or parked.
+    ///
+    /// # Errors
+    /// When the queue may not have heard of it; it is then delivered again.
+    async fn settle(&mut self) -> Result<(), StoreError>;
+}
+
+/// What had gathered in the queue.
+#[derive(Clone, Debug, Default)]
+pub struct ScheduledBatch {
+    /// In the order of the queue.
+    pub operations: Vec<Operation>,
+    /// What was no operation.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A message that is no operation.
+#[derive(Clone, Debug)]
+pub struct Unreadable {
+    /// As it came.
+    pub bytes: Vec<u8>,
+    /// What is wrong with it.
+    pub reason: String,
+}

@@ -1,0 +1,82 @@
+//! The source state: what executing the log's prefix has led to.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+
+use super::StoreError;
+use crate::{EntityRecord, Position, Timestamp};
+
+/// The source database's entities and orders-manager's checkpoint.
+#[async_trait]
+pub trait SourceStore: Send + Sync {
+    /// How far the log has been executed.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn checkpoint(&self) -> Result<Checkpoint, StoreError>;
+
+    /// Those of the entities that exist, by id; at least as new as any
+    /// checkpoint read before.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError>;
+
+    /// All of the execution or nothing: entities, marks on the events, checkpoint.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`], and nothing written, when the checkpoint is not
+    /// the one that the execution starts from, or an entity is not at the
+    /// position that it expects.
+    async fn commit(&self, execution: &Execution) -> Result<(), StoreError>;
+}
+
+/// How far the log has been executed, and what must be remembered for the next event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Every event up to here has been executed or refused.
+    pub position: Position,
+    /// How many entities exist: the highest number given.
+    pub entities: u64,
+}
+
+/// The effect of executing a run of events.
+#[derive(Clone, Debug)]
+pub struct Execution {
+    /// Where it starts.
+    pub from: Checkpoint,
+    /// Where it ends.
+    pub to: Checkpoint,
+    /// When it happened; put on the events.
+    pub executed_at: Timestamp,
+    /// Entities as they are after it.
+    pub entities: Vec<EntityWrite>,
+    /// What became of each event from `from.position + 1` to `to.position`, in
+    /// order. Put only on events that have no verdict yet.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// An entity to be written.
+#[derive(Clone, Debug)]
+pub struct EntityWrite {
+    /// As it is to be.
+    pub record: EntityRecord,
+    /// The position at which it must stand before; `None`: it must not exist.
+    pub expected: Option<Position>,
+}
+
+/// What became of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was executed.
+    Executed {
+        /// What changed, in a word; see [`crate::Domain::change`].
+        change: String,
+    },
+    /// It was refused.
+    Rejected {
+        /// Why.
+        reason: String,
+    },
+}

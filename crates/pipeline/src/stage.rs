@@ -1,0 +1,94 @@
+//! How a stage that follows the log works: batch after batch while there is
+//! something to do, then asleep until a notice or the timer.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+
+use crate::Shutdown;
+use crate::backoff::Backoff;
+use crate::leadership::Candidacy;
+use crate::ports::{NoticeStream, Notices, StoreError, Topic};
+
+/// A stage that follows the log.
+#[async_trait]
+pub(crate) trait Stage: Send {
+    /// Its service's name, for the log.
+    const NAME: &'static str;
+
+    /// Does one batch. `false`: there is nothing to do.
+    ///
+    /// After an error nothing that the stage remembers may be relied upon: the
+    /// next call reads its checkpoint anew.
+    async fn batch(&mut self) -> Result<bool, StoreError>;
+}
+
+/// What wakes a stage.
+pub(crate) struct Wake<'a> {
+    /// The notices of the stage before.
+    pub(crate) notices: &'a dyn Notices,
+    pub(crate) topic: Topic,
+    /// How often it looks although nobody told it to.
+    pub(crate) interval: Duration,
+}
+
+/// Runs a stage whenever this instance holds the lease, until shutdown.
+pub(crate) async fn lead<S: Stage>(
+    stage: &mut S,
+    wake: &Wake<'_>,
+    candidacy: &Candidacy,
+    shutdown: &Shutdown,
+) {
+    let mut stream = wake.notices.subscribe(wake.topic).await;
+    while let Some(term) = candidacy.win(shutdown).await {
+        let ended = term.ended();
+        tokio::join!(
+            candidacy.hold(&term, shutdown),
+            follow(stage, stream.as_mut(), wake.interval, &ended),
+        );
+    }
+}
+
+async fn follow<S: Stage>(
+    stage: &mut S,
+    stream: &mut dyn NoticeStream,
+    interval: Duration,
+    ended: &Shutdown,
+) {
+    let mut backoff = Backoff::default();
+    while !ended.is_cancelled() {
+        match stage.batch().await {
+            Ok(true) => backoff.reset(),
+            Ok(false) => {
+                backoff.reset();
+                sleep(stream, interval, ended).await;
+            }
+            Err(error) => {
+                report(S::NAME, &error);
+                backoff.wait(ended).await;
+            }
+        }
+    }
+}
+
+/// Being fenced is how a standby learns that it is one; all else is news.
+fn report(stage: &str, error: &StoreError) {
+    match error {
+        StoreError::Fenced => tracing::info!(stage, "{error}"),
+        StoreError::Unavailable(_) => tracing::warn!(stage, "waiting: {error}"),
+        StoreError::Hole { .. } | StoreError::Corrupt(_) => {
+            tracing::error!(stage, "cannot go on: {error}");
+        }
+    }
+}
+
+async fn sleep(stream: &mut dyn NoticeStream, interval: Duration, ended: &Shutdown) {
+    tokio::select! {
+        _ = stream.next() => {}
+        () = tokio::time::sleep(interval) => {}
+        () = ended.cancelled() => {}
+    }
+    // One look answers all notices that have gathered meanwhile.
+    while stream.next().now_or_never().is_some() {}
+}

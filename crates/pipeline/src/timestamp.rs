@@ -1,0 +1,87 @@
+//! Points in time as the log knows them: UTC, whole milliseconds.
+
+use std::fmt;
+
+use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// UTC with millisecond precision, written as `2026-01-31T12:00:00.000Z`.
+///
+/// Milliseconds because that is what BSON dates hold: a finer time would come
+/// back from the database unequal to itself. The fixed width makes the text
+/// sort like the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(DateTime<Utc>);
+
+impl Timestamp {
+    /// The wall clock of this machine, truncated.
+    #[must_use]
+    pub fn now() -> Self {
+        Utc::now().into()
+    }
+
+    /// Milliseconds since 1970-01-01T00:00:00Z; `None` when out of chrono's range.
+    #[must_use]
+    pub fn from_millis(millis: i64) -> Option<Self> {
+        DateTime::from_timestamp_millis(millis).map(Self)
+    }
+
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub fn millis(self) -> i64 {
+        self.0.timestamp_millis()
+    }
+
+    /// Reads RFC 3339 text of any offset.
+    ///
+    /// # Errors
+    /// When the text is not RFC 3339.
+    pub fn parse(text: &str) -> Result<Self, chrono::ParseError> {
+        DateTime::parse_from_rfc3339(text).map(|time| time.with_timezone(&Utc).into())
+    }
+}
+
+impl From<DateTime<Utc>> for Timestamp {
+    fn from(time: DateTime<Utc>) -> Self {
+        Self(time.trunc_subsecs(3))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0.to_rfc3339_opts(SecondsFormat::Millis, true))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_has_a_fixed_width_and_reads_back_equal() {
+        let time = Timestamp::from_millis(1_700_000_000_120).expect("in range");
+        assert_eq!(time.to_string(), "2023-11-14T22:13:20.120Z");
+        assert_eq!(Timestamp::parse(&time.to_string()), Ok(time));
+        let whole = Timestamp::from_millis(1_700_000_000_000).expect("in range");
+        assert_eq!(whole.to_string().len(), time.to_string().len());
+    }
+
+    #[test]
+    fn finer_than_a_millisecond_is_cut_so_that_stored_equals_sent() {
+        let time = Timestamp::parse("2026-01-01T00:00:00.123987+02:00").expect("valid");
+        assert_eq!(time.to_string(), "2025-12-31T22:00:00.123Z");
+    }
+}

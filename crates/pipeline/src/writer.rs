@@ -1,0 +1,148 @@
+//! events-writer: the schedule queue into the log.
+//!
+//! 1. take what has gathered in the queue;
+//! 2. append it to the log: durable, at the next positions, each identity once;
+//! 3. park durably what cannot be read;
+//! 4. only then settle with the queue;
+//! 5. tell orders-manager.
+//!
+//! Killed anywhere, it is given the same operations again, and the log's unique
+//! index drops those that it has.
+
+use std::sync::Arc;
+
+use crate::backoff::Backoff;
+use crate::ports::{
+    Appended, EventLog, Notice, Notices, ScheduleConsumer, ScheduledBatch, StoreError,
+};
+use crate::{Operation, Position, Shutdown};
+
+const NAME: &str = "events-writer";
+
+/// What events-writer stands between.
+pub struct WriterDoors {
+    /// Where accepted operations come from.
+    pub queue: Box<dyn ScheduleConsumer>,
+    /// Where they are stored.
+    pub log: Arc<dyn EventLog>,
+    /// Who is told.
+    pub notices: Arc<dyn Notices>,
+}
+
+/// How events-writer works.
+#[derive(Clone, Debug)]
+pub struct WriterSettings {
+    /// Operations a batch at most.
+    pub max_batch: usize,
+}
+
+/// Runs until shutdown.
+pub async fn run(mut doors: WriterDoors, settings: WriterSettings, shutdown: Shutdown) {
+    let mut backoff = Backoff::default();
+    while !shutdown.is_cancelled() {
+        match turn(&mut doors, &settings, &shutdown).await {
+            Ok(()) => backoff.reset(),
+            Err(error) => {
+                tracing::warn!(stage = NAME, "waiting: {error}");
+                backoff.wait(&shutdown).await;
+            }
+        }
+    }
+}
+
+async fn turn(
+    doors: &mut WriterDoors,
+    settings: &WriterSettings,
+    shutdown: &Shutdown,
+) -> Result<(), StoreError> {
+    let batch = tokio::select! {
+        batch = doors.queue.receive(settings.max_batch) => batch?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    let Some(head) = keep(doors, &batch, shutdown).await else {
+        return Ok(());
+    };
+    doors.queue.settle().await?;
+    if let Some(head) = head {
+        doors.notices.publish(Notice::Stored { head }).await;
+    }
+    Ok(())
+}
+
+/// Stores and parks the batch, however long that takes: there is nothing better
+/// to do with it, and the queue keeps it until it is settled. Says up to which
+/// position the log has grown, if it has; `None` at shutdown.
+async fn keep(
+    doors: &mut WriterDoors,
+    batch: &ScheduledBatch,
+    shutdown: &Shutdown,
+) -> Option<Option<Position>> {
+    let mut backoff = Backoff::default();
+    loop {
+        match try_keep(doors, batch).await {
+            Ok(head) => return Some(head),
+            Err(error) => {
+                tracing::warn!(stage = NAME, "cannot store yet, keeping the batch: {error}");
+                backoff.wait(shutdown).await;
+            }
+        }
+        if shutdown.is_cancelled() {
+            return None;
+        }
+    }
+}
+
+async fn try_keep(
+    doors: &mut WriterDoors,
+    batch: &ScheduledBatch,
+) -> Result<Option<Position>, StoreError> {
+    let head = store(doors.log.as_ref(), &batch.operations).await?;
+    for message in &batch.unreadable {
+        tracing::error!(stage = NAME, "parking a message: {}", message.reason);
+        doors.queue.park(message).await?;
+    }
+    Ok(head)
+}
+
+/// Appends the operations; those whose identity was taken by other content are
+/// appended under one of their own, so that their refusal can be seen.
+async fn store(
+    log: &dyn EventLog,
+    operations: &[Operation],
+) -> Result<Option<Position>, StoreError> {
+    let answers = log.append(operations).await?;
+    let conflicts: Vec<Operation> = operations
+        .iter()
+        .zip(&answers)
+        .filter(|(_, answer)| **answer == Appended::Conflict)
+        .map(|(operation, _)| operation.clone().into_conflict())
+        .collect();
+    let mut head = summarise(operations, &answers);
+    if !conflicts.is_empty() {
+        let answers = log.append(&conflicts).await?;
+        head = head.max(summarise(&conflicts, &answers));
+    }
+    Ok(head)
+}
+
+fn summarise(operations: &[Operation], answers: &[Appended]) -> Option<Position> {
+    for (operation, answer) in operations.iter().zip(answers) {
+        tracing::debug!(stage = NAME, operation_id = %operation.operation_id, "{answer:?}");
+    }
+    let count = |wanted: fn(&Appended) -> bool| answers.iter().filter(|a| wanted(a)).count();
+    let head = answers.iter().rev().find_map(|answer| match answer {
+        Appended::Stored(position) => Some(*position),
+        Appended::Duplicate | Appended::Conflict => None,
+    });
+    if !operations.is_empty() {
+        tracing::info!(
+            stage = NAME,
+            stored = count(|answer| matches!(answer, Appended::Stored(_))),
+            duplicates = count(|answer| *answer == Appended::Duplicate),
+            conflicts = count(|answer| *answer == Appended::Conflict),
+            head,
+            "batch stored"
+        );
+    }
+    head
+}

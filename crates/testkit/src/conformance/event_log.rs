@@ -1,0 +1,158 @@
+//! What every log must keep to. A rule takes an `Arc<dyn EventLog>` that is empty.
+
+use std::sync::Arc;
+
+use bakehouse_pipeline::ports::{Appended, EventLog};
+use bakehouse_pipeline::{EventStatus, ids};
+
+use crate::counter::Command;
+use crate::operations::{identities, many, operation, with_identity};
+
+/// The log under test.
+pub type Log = Arc<dyn EventLog>;
+
+/// Writes the suite's tests: `event_log_suite!(name, async { … })`.
+#[macro_export]
+macro_rules! event_log_suite {
+    ($module:ident, $make:expr) => {
+        $crate::suite!($module, event_log, $make, [
+            positions_are_contiguous_and_in_the_order_given,
+            what_is_read_equals_what_was_appended,
+            a_repeated_operation_is_stored_once,
+            a_repeat_amid_new_ones_leaves_no_gap,
+            an_identity_with_other_content_is_a_conflict,
+            two_writers_at_once_leave_no_gap_and_keep_their_orders,
+            creation_time_never_decreases,
+            reading_is_limited_and_starts_after_a_position,
+            history_is_one_entitys_events_up_to_a_position,
+            the_epoch_is_drawn_once,
+        ]);
+    };
+}
+
+/// Positions 1, 2, 3, … in the order given, over several batches.
+pub async fn positions_are_contiguous_and_in_the_order_given(log: Log) {
+    let operations = many("a", 25);
+    for batch in operations.chunks(10) {
+        let answers = log.append(batch).await.unwrap();
+        assert!(answers.iter().all(|answer| matches!(answer, Appended::Stored(_))));
+    }
+    let events = log.read(0, 100).await.unwrap();
+    let positions: Vec<_> = events.iter().map(|event| event.position).collect();
+    assert_eq!(positions, (1..=25).collect::<Vec<_>>());
+    let expected: Vec<_> = operations.iter().map(|operation| operation.operation_id).collect();
+    assert_eq!(identities(&events), expected);
+}
+
+/// Every field survives the store.
+pub async fn what_is_read_equals_what_was_appended(log: Log) {
+    let mut sent = operation("a", &Command::Add(7));
+    sent.causation_id = Some(ids::fresh());
+    sent.conflicts_with = Some(ids::fresh());
+    log.append(std::slice::from_ref(&sent)).await.unwrap();
+    let event = log.find(sent.operation_id).await.unwrap().unwrap();
+    assert_eq!(event.status, EventStatus::Stored);
+    assert_eq!((event.execution_time, event.change, event.reason), (None, None, None));
+    let got = serde_json::to_value(&event.operation).unwrap();
+    assert_eq!(got, serde_json::to_value(&sent).unwrap());
+    assert_eq!(event.operation.payload.get(), sent.payload.get());
+    assert!(log.find(ids::fresh()).await.unwrap().is_none());
+}
+
+/// Redelivery of a whole batch changes nothing.
+pub async fn a_repeated_operation_is_stored_once(log: Log) {
+    let operations = many("a", 5);
+    log.append(&operations).await.unwrap();
+    let answers = log.append(&operations).await.unwrap();
+    assert_eq!(answers, vec![Appended::Duplicate; 5]);
+    assert_eq!(log.read(0, 100).await.unwrap().len(), 5);
+}
+
+/// Half of a batch was stored before; the same operation comes twice in one batch.
+pub async fn a_repeat_amid_new_ones_leaves_no_gap(log: Log) {
+    let mut operations = many("a", 6);
+    log.append(&[operations[1].clone(), operations[4].clone()]).await.unwrap();
+    operations.push(operations[0].clone());
+    let answers = log.append(&operations).await.unwrap();
+    let stored = Appended::Stored;
+    let repeat = Appended::Duplicate;
+    let expected = [stored(3), repeat, stored(4), stored(5), repeat, stored(6), repeat];
+    assert_eq!(answers, expected);
+    assert_eq!(log.read(0, 100).await.unwrap().len(), 6);
+}
+
+/// The first content stays; the second is answered as a conflict, not dropped silently.
+pub async fn an_identity_with_other_content_is_a_conflict(log: Log) {
+    let identity = ids::fresh();
+    let first = with_identity(identity, "a", &Command::Add(1));
+    let other = with_identity(identity, "a", &Command::Add(2));
+    log.append(&[first.clone()]).await.unwrap();
+    let new = operation("b", &Command::Add(3));
+    let answers = log.append(&[other, new, first]).await.unwrap();
+    let expected = [Appended::Conflict, Appended::Stored(2), Appended::Duplicate];
+    assert_eq!(answers, expected);
+    let event = log.find(identity).await.unwrap().unwrap();
+    assert_eq!(event.operation.payload.get(), r#"{"Add":1}"#);
+}
+
+/// The unique index is the fence: no lock, no lease, and still one order.
+pub async fn two_writers_at_once_leave_no_gap_and_keep_their_orders(log: Log) {
+    let batches = |prefix: &'static str| {
+        let log = log.clone();
+        tokio::spawn(async move {
+            let operations = many(prefix, 200);
+            for batch in operations.chunks(20) {
+                log.append(batch).await.unwrap();
+            }
+            operations.iter().map(|operation| operation.operation_id).collect::<Vec<_>>()
+        })
+    };
+    let (left, right) = (batches("left"), batches("right"));
+    let sent = [left.await.unwrap(), right.await.unwrap()];
+    let events = log.read(0, 1_000).await.unwrap();
+    assert_eq!(events.len(), 400);
+    for ids in sent {
+        let mut stored = identities(&events);
+        stored.retain(|id| ids.contains(id));
+        assert_eq!(stored, ids, "a writer's own order is kept");
+    }
+}
+
+/// Whatever the clocks of the writers do.
+pub async fn creation_time_never_decreases(log: Log) {
+    for batch in many("a", 40).chunks(7) {
+        log.append(batch).await.unwrap();
+    }
+    let events = log.read(0, 100).await.unwrap();
+    assert!(events.is_sorted_by_key(|event| event.creation_time));
+}
+
+/// Paging.
+pub async fn reading_is_limited_and_starts_after_a_position(log: Log) {
+    log.append(&many("a", 10)).await.unwrap();
+    let positions = |events: Vec<bakehouse_pipeline::Event>| {
+        events.iter().map(|event| event.position).collect::<Vec<_>>()
+    };
+    assert_eq!(positions(log.read(4, 3).await.unwrap()), [5, 6, 7]);
+    assert_eq!(positions(log.read(8, 100).await.unwrap()), [9, 10]);
+    assert!(log.read(10, 100).await.unwrap().is_empty());
+}
+
+/// Other entities' events and later ones are left out.
+pub async fn history_is_one_entitys_events_up_to_a_position(log: Log) {
+    let add = Command::Add(1);
+    let operations: Vec<_> = ["a", "b", "a", "b", "a"].map(|id| operation(id, &add)).into();
+    log.append(&operations).await.unwrap();
+    let history = log.history("a", 4).await.unwrap();
+    let positions: Vec<_> = history.iter().map(|event| event.position).collect();
+    assert_eq!(positions, [1, 3]);
+    assert!(log.history("c", 100).await.unwrap().is_empty());
+}
+
+/// And does not change as the log grows.
+pub async fn the_epoch_is_drawn_once(log: Log) {
+    let epoch = log.epoch().await.unwrap();
+    log.append(&many("a", 3)).await.unwrap();
+    assert_eq!(log.epoch().await.unwrap(), epoch);
+    assert!(!epoch.is_empty());
+}

@@ -1,0 +1,25 @@
+//! One suite per door.
+
+pub mod event_log;
+pub mod leases;
+pub mod presentation;
+pub mod schedule;
+pub mod source;
+
+/// Writes one `#[tokio::test]` for each named rule of a suite. The adapter's
+/// expression is evaluated afresh for every rule.
+#[macro_export]
+macro_rules! suite {
+    ($module:ident, $door:ident, $make:expr, [$($rule:ident),* $(,)?]) => {
+        mod $module {
+            #[allow(unused_imports)]
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $rule() {
+                    $crate::conformance::$door::$rule($make.await).await;
+                }
+            )*
+        }
+    };
+}

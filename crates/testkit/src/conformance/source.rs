@@ -1,0 +1,176 @@
+//! What every source store must keep to. A rule takes an empty log and the
+//! store beside it.
+
+use std::sync::Arc;
+
+use bakehouse_pipeline::ports::{
+    Checkpoint, EntityWrite, EventLog, Execution, SourceStore, StoreError, Verdict,
+};
+use bakehouse_pipeline::{EntityRecord, EventStatus, Timestamp, to_json};
+
+use crate::operations::many;
+
+/// The store under test, and its log.
+pub type Source = (Arc<dyn EventLog>, Arc<dyn SourceStore>);
+
+/// Writes the suite's tests: `source_suite!(name, async { (log, source) })`.
+#[macro_export]
+macro_rules! source_suite {
+    ($module:ident, $make:expr) => {
+        $crate::suite!($module, source, $make, [
+            starts_at_nothing,
+            a_commit_is_seen_whole,
+            a_commit_from_elsewhere_is_fenced_and_changes_nothing,
+            an_entity_at_another_position_fences_the_whole_commit,
+            a_verdict_once_given_stays,
+            of_two_at_once_one_commits,
+        ]);
+    };
+}
+
+fn record(id: &str, number: u64, position: u64, state: i64) -> EntityRecord {
+    let time = Timestamp::from_millis(1_700_000_000_123).unwrap();
+    EntityRecord {
+        id: id.into(),
+        number,
+        position,
+        version: 1,
+        created_at: time,
+        updated_at: time,
+        state: to_json(&serde_json::json!({ "value": state })).unwrap(),
+    }
+}
+
+fn executed() -> Verdict {
+    Verdict::Executed {
+        change: "raised".into(),
+    }
+}
+
+fn creation(from: Checkpoint, id: &str, value: i64) -> Execution {
+    let to = Checkpoint {
+        position: from.position + 1,
+        entities: from.entities + 1,
+    };
+    Execution {
+        from,
+        to,
+        executed_at: Timestamp::now(),
+        entities: vec![EntityWrite {
+            record: record(id, to.entities, to.position, value),
+            expected: None,
+        }],
+        verdicts: vec![executed()],
+    }
+}
+
+/// Position 0, no entity.
+pub async fn starts_at_nothing((_, source): Source) {
+    assert_eq!(source.checkpoint().await.unwrap(), Checkpoint::default());
+    assert!(source.load(&["a"]).await.unwrap().is_empty());
+}
+
+/// Entities, verdicts and checkpoint.
+pub async fn a_commit_is_seen_whole((log, source): Source) {
+    log.append(&many("a", 3)).await.unwrap();
+    let mut execution = creation(Checkpoint::default(), "a-0", 5);
+    execution.to.position = 3;
+    execution.verdicts = vec![
+        executed(),
+        Verdict::Rejected {
+            reason: "no".into(),
+        },
+        Verdict::Executed {
+            change: "lowered".into(),
+        },
+    ];
+    source.commit(&execution).await.unwrap();
+    assert_eq!(source.checkpoint().await.unwrap(), execution.to);
+    let found = source.load(&["a-0", "nobody"]).await.unwrap();
+    assert_eq!(found.len(), 1);
+    let (got, sent) = (&found["a-0"], &execution.entities[0].record);
+    assert_eq!(got.state.get(), sent.state.get());
+    assert_eq!((got.number, got.position, got.version), (1, 1, 1));
+    assert_eq!((got.created_at, got.updated_at), (sent.created_at, sent.updated_at));
+    let events = log.read(0, 9).await.unwrap();
+    let changes: Vec<_> = events.iter().map(|event| event.change.as_deref()).collect();
+    assert_eq!(changes, [Some("raised"), None, Some("lowered")]);
+    assert_eq!(events[1].status, EventStatus::Rejected);
+    assert_eq!(events[1].reason.as_deref(), Some("no"));
+    assert!(events.iter().all(|event| event.execution_time == Some(execution.executed_at)));
+}
+
+/// A paused instance that goes on: its checkpoint is old.
+pub async fn a_commit_from_elsewhere_is_fenced_and_changes_nothing((log, source): Source) {
+    log.append(&many("a", 3)).await.unwrap();
+    let first = creation(Checkpoint::default(), "a-0", 5);
+    source.commit(&first).await.unwrap();
+    let stale = creation(Checkpoint::default(), "a-1", 6);
+    assert_eq!(source.commit(&stale).await, Err(StoreError::Fenced));
+    let mut ahead = creation(first.to, "a-1", 6);
+    ahead.from.position += 1;
+    assert_eq!(source.commit(&ahead).await, Err(StoreError::Fenced));
+    assert_eq!(source.checkpoint().await.unwrap(), first.to);
+    assert!(source.load(&["a-1"]).await.unwrap().is_empty());
+    let events = log.read(1, 9).await.unwrap();
+    assert!(events.iter().all(|event| event.status == EventStatus::Stored));
+}
+
+/// Position guards hold even where the checkpoint does not help.
+pub async fn an_entity_at_another_position_fences_the_whole_commit((log, source): Source) {
+    log.append(&many("a", 3)).await.unwrap();
+    let first = creation(Checkpoint::default(), "a-0", 5);
+    source.commit(&first).await.unwrap();
+    for expected in [None, Some(9)] {
+        let mut next = creation(first.to, "a-1", 6);
+        let mut second = next.entities[0].clone();
+        second.record.id = "a-0".into();
+        second.expected = expected;
+        next.entities.push(second);
+        assert_eq!(source.commit(&next).await, Err(StoreError::Fenced), "{expected:?}");
+    }
+    assert_eq!(source.checkpoint().await.unwrap(), first.to);
+    assert!(source.load(&["a-1"]).await.unwrap().is_empty());
+}
+
+/// As when the source state is built up from the log once more.
+pub async fn a_verdict_once_given_stays((log, source): Source) {
+    log.append(&many("a", 1)).await.unwrap();
+    let first = creation(Checkpoint::default(), "a-0", 5);
+    source.commit(&first).await.unwrap();
+    let mut again = creation(first.to, "a-1", 5);
+    // A run that covers position 1 once more, from where the checkpoint is now.
+    again.to.position = first.to.position;
+    again.verdicts = vec![];
+    source.commit(&again).await.unwrap();
+    let event = log.read(0, 1).await.unwrap().remove(0);
+    assert_eq!(event.execution_time, Some(first.executed_at));
+}
+
+/// Two instances that both believe they lead.
+pub async fn of_two_at_once_one_commits((log, source): Source) {
+    log.append(&many("a", 40)).await.unwrap();
+    let race = |name: &'static str| {
+        let source = source.clone();
+        tokio::spawn(async move {
+            let mut won = 0;
+            for turn in 0..40 {
+                let from = source.checkpoint().await.unwrap();
+                if from.position == 40 {
+                    break;
+                }
+                let execution = creation(from, &format!("{name}-{turn}"), 1);
+                match source.commit(&execution).await {
+                    Ok(()) => won += 1,
+                    Err(error) => assert_eq!(error, StoreError::Fenced),
+                }
+            }
+            won
+        })
+    };
+    let (left, right) = (race("left"), race("right"));
+    let won = left.await.unwrap() + right.await.unwrap();
+    let end = source.checkpoint().await.unwrap();
+    assert_eq!((end.position, end.entities), (won, won));
+    assert!(won > 0);
+}
