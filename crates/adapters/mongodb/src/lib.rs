@@ -1,1 +1,131 @@
-//! 
+//! The log, the source state, the presentation and the leases in MongoDB.
+//!
+//! Every write waits for the majority and the journal, can be repeated, and is
+//! one of two kinds: an ordered insert under a unique index (the log), or a
+//! transaction that starts by moving a checkpoint from where it must be
+//! ([`transaction`]). Reads that decide something are majority reads.
+
+mod connection;
+mod convert;
+mod error;
+mod event_log;
+mod event_rows;
+mod leases;
+mod presentation;
+mod probe;
+mod source;
+mod transaction;
+
+use std::sync::Arc;
+
+use bakehouse_pipeline::Shutdown;
+use bakehouse_pipeline::ports::{
+    EventLog, Leases, PresentationReader, PresentationStore, Probe, SourceStore,
+};
+use connection::Connection;
+pub use connection::{ConnectError, Settings};
+
+/// The source database: `events`, `orders`, `checkpoints`, `leases`, `meta`.
+pub struct SourceDatabase {
+    connection: Connection,
+    entities: String,
+}
+
+impl SourceDatabase {
+    /// A handle; nothing is sent yet. `entities` names the collection of the
+    /// source state: the domain's plural.
+    ///
+    /// # Errors
+    /// When the URI cannot be used.
+    pub async fn new(settings: &Settings, entities: &str) -> Result<Self, ConnectError> {
+        Ok(Self {
+            connection: Connection::new(settings, "source database").await?,
+            entities: entities.to_owned(),
+        })
+    }
+
+    /// Waits until the server is there, and makes what is missing: the replica
+    /// set (if the settings say so) and the indexes. `false`: shutdown came first.
+    pub async fn prepare(&self, shutdown: &Shutdown) -> bool {
+        let log = event_log::MongoLog(self.connection.clone());
+        self.connection.prepare(shutdown, async || log.prepare().await).await
+    }
+
+    /// The log.
+    #[must_use]
+    pub fn log(&self) -> Arc<dyn EventLog> {
+        Arc::new(event_log::MongoLog(self.connection.clone()))
+    }
+
+    /// The source state.
+    #[must_use]
+    pub fn source(&self) -> Arc<dyn SourceStore> {
+        Arc::new(source::MongoSource::new(self.connection.clone(), &self.entities))
+    }
+
+    /// The leases of stages that write here.
+    #[must_use]
+    pub fn leases(&self) -> Arc<dyn Leases> {
+        Arc::new(leases::MongoLeases(self.connection.clone()))
+    }
+
+    /// Whether it answers.
+    #[must_use]
+    pub fn probe(&self) -> Arc<dyn Probe> {
+        Arc::new(probe::MongoProbe(self.connection.clone()))
+    }
+}
+
+/// The presentation database: `orders`, `feed`, `checkpoints`, `leases`.
+pub struct PresentationDatabase {
+    connection: Connection,
+    documents: String,
+}
+
+impl PresentationDatabase {
+    /// A handle; nothing is sent yet. `documents` names the collection of the
+    /// documents: the domain's plural.
+    ///
+    /// # Errors
+    /// When the URI cannot be used.
+    pub async fn new(settings: &Settings, documents: &str) -> Result<Self, ConnectError> {
+        Ok(Self {
+            connection: Connection::new(settings, "presentation database").await?,
+            documents: documents.to_owned(),
+        })
+    }
+
+    /// Waits until the server is there, and makes what is missing: the replica
+    /// set (if the settings say so). `false`: shutdown came first.
+    pub async fn prepare(&self, shutdown: &Shutdown) -> bool {
+        self.connection.prepare(shutdown, async || Ok(())).await
+    }
+
+    fn collections(&self) -> presentation::MongoPresentation {
+        presentation::MongoPresentation::new(self.connection.clone(), &self.documents)
+    }
+
+    /// The presentation, to be written.
+    #[must_use]
+    pub fn presentation(&self) -> Arc<dyn PresentationStore> {
+        Arc::new(self.collections())
+    }
+
+    /// The presentation, to be read.
+    #[must_use]
+    pub fn reader(&self) -> Arc<dyn PresentationReader> {
+        Arc::new(self.collections())
+    }
+
+    /// The leases of stages that write here.
+    #[must_use]
+    pub fn leases(&self) -> Arc<dyn Leases> {
+        Arc::new(leases::MongoLeases(self.connection.clone()))
+    }
+
+    /// Whether it answers.
+    #[must_use]
+    pub fn probe(&self) -> Arc<dyn Probe> {
+        Arc::new(probe::MongoProbe(self.connection.clone()))
+    }
+}

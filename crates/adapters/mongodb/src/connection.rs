@@ -1,0 +1,177 @@
+//! A client with time limits, and waiting for a server that is not there yet.
+
+use std::time::Duration;
+
+use bakehouse_pipeline::Shutdown;
+use bakehouse_pipeline::backoff::Backoff;
+use bakehouse_pipeline::ports::StoreError;
+use mongodb::bson::{Document, doc};
+use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, WriteConcern};
+use mongodb::{Client, Collection, Database};
+use tokio::time::Instant;
+
+use crate::error::{code, store_error};
+
+/// The driver's own default of 30 s would have a request wait that long.
+const SELECTION: Duration = Duration::from_secs(3);
+const CONNECT: Duration = Duration::from_secs(2);
+/// How soon a lost server is noticed, and one that is back.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Longer than any operation of ours takes, unless the server is stuck. The
+/// operation may still happen; all of ours can be repeated.
+const OPERATION: Duration = Duration::from_secs(15);
+/// How often waiting for a server is mentioned again.
+const REMINDER: Duration = Duration::from_secs(10);
+const ALREADY_INITIALIZED: i32 = 23;
+
+/// Where a database is.
+#[derive(Clone)]
+pub struct Settings {
+    /// Connection string with the database's name in its path. Holds a secret.
+    pub uri: String,
+    /// Shown in the server's logs.
+    pub app_name: String,
+    /// Whether to initiate the replica set that the URI names, with the URI's
+    /// hosts as its members, where that has not been done.
+    pub initiate_replica_set: bool,
+}
+
+/// Why a connection string cannot be used. Never repeats the string.
+#[derive(Debug)]
+pub struct ConnectError(String);
+
+impl std::fmt::Display for ConnectError {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
+/// A database of a client.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    pub(crate) name: &'static str,
+    pub(crate) client: Client,
+    pub(crate) database: Database,
+    options: ClientOptions,
+    initiate_replica_set: bool,
+}
+
+impl Connection {
+    pub(crate) async fn new(settings: &Settings, name: &'static str) -> Result<Self, ConnectError> {
+        let invalid = |error| ConnectError(format!("{name}: its URI cannot be used: {error}"));
+        let mut options = ClientOptions::parse(&settings.uri).await.map_err(invalid)?;
+        options.app_name.get_or_insert(settings.app_name.clone());
+        options.server_selection_timeout.get_or_insert(SELECTION);
+        options.connect_timeout.get_or_insert(CONNECT);
+        options.heartbeat_freq.get_or_insert(HEARTBEAT);
+        options.read_concern = Some(ReadConcern::majority());
+        options.write_concern = Some(durable());
+        let missing = || {
+            let text = "its URI names no database (mongodb://host:27017/NAME?replicaSet=rs0)";
+            ConnectError(format!("{name}: {text}"))
+        };
+        let database = options.default_database.clone().ok_or_else(missing)?;
+        let client = Client::with_options(options.clone()).map_err(invalid)?;
+        Ok(Self {
+            name,
+            database: client.database(&database),
+            client,
+            options,
+            initiate_replica_set: settings.initiate_replica_set,
+        })
+    }
+
+    pub(crate) fn collection(&self, name: &str) -> Collection<Document> {
+        self.database.collection(name)
+    }
+
+    /// Waits for an operation, but not for ever.
+    pub(crate) async fn bounded<T>(
+        &self,
+        operation: impl IntoFuture<Output = mongodb::error::Result<T>>,
+    ) -> Result<T, StoreError> {
+        match tokio::time::timeout(OPERATION, operation.into_future()).await {
+            Ok(result) => result.map_err(|error| store_error(self.name, &error)),
+            Err(_) => Err(self.silent()),
+        }
+    }
+
+    /// The error of an operation that took too long.
+    pub(crate) fn silent(&self) -> StoreError {
+        let seconds = OPERATION.as_secs();
+        StoreError::unavailable(format!("{}: no answer within {seconds} s", self.name))
+    }
+
+    /// The longest that any operation may take.
+    pub(crate) const LIMIT: Duration = OPERATION;
+
+    /// Tries until the server is there and `make` has made what was missing.
+    /// `false`: shutdown came first.
+    pub(crate) async fn prepare(
+        &self,
+        shutdown: &Shutdown,
+        make: impl AsyncFn() -> Result<(), StoreError>,
+    ) -> bool {
+        let mut backoff = Backoff::default();
+        let mut told: Option<Instant> = None;
+        while !shutdown.is_cancelled() {
+            let error = match self.try_prepare(&make).await {
+                Ok(()) => return true,
+                Err(error) => error,
+            };
+            if told.is_none_or(|told| told.elapsed() > REMINDER) {
+                tracing::warn!("waiting for the {}: {error}", self.name);
+                told = Some(Instant::now());
+            }
+            backoff.wait(shutdown).await;
+        }
+        false
+    }
+
+    async fn try_prepare(
+        &self,
+        make: &impl AsyncFn() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        if self.initiate_replica_set {
+            self.initiate().await?;
+        }
+        self.bounded(self.database.run_command(doc! { "ping": 1 })).await?;
+        make().await
+    }
+
+    /// Initiates the replica set, unless that has been done.
+    async fn initiate(&self) -> Result<(), StoreError> {
+        let Some(name) = &self.options.repl_set_name else {
+            return Ok(());
+        };
+        let mut options = self.options.clone();
+        options.direct_connection = Some(true);
+        options.repl_set_name = None;
+        options.hosts.truncate(1);
+        let direct = Client::with_options(options)
+            .map_err(|error| store_error(self.name, &error))?
+            .database("admin");
+        let hosts = self.options.hosts.iter().enumerate();
+        let members: Vec<Document> = hosts
+            .map(|(id, host)| doc! { "_id": id as i64, "host": host.to_string() })
+            .collect();
+        let command = doc! { "replSetInitiate": { "_id": name, "members": members } };
+        let answer = tokio::time::timeout(OPERATION, direct.run_command(command)).await;
+        match answer.map_err(|_| self.silent())? {
+            Ok(_) => tracing::info!("initiated the replica set {name}"),
+            Err(error) if code(&error) == Some(ALREADY_INITIALIZED) => {}
+            Err(error) => return Err(store_error(self.name, &error)),
+        }
+        Ok(())
+    }
+}
+
+/// On the majority's disks.
+pub(crate) fn durable() -> WriteConcern {
+    WriteConcern::builder()
+        .w(Acknowledgment::Majority)
+        .journal(true)
+        .build()
+}

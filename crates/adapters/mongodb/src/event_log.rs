@@ -1,0 +1,200 @@
+//! The log: the `events` collection of the source database.
+//!
+//! Positions without a counter: read the highest one, insert a batch, ordered,
+//! with the next ones. The unique index refuses a position that another writer
+//! took meanwhile, and an operation that is there already; either way the rest
+//! is numbered anew. What has been inserted by then is a run without gaps.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use bakehouse_pipeline::ports::{Appended, EventLog, StoreError, contiguous};
+use bakehouse_pipeline::{Event, Operation, Position, Timestamp, ids};
+use futures_util::TryStreamExt;
+use mongodb::bson::{Document, doc};
+use mongodb::options::{IndexOptions, ReadConcern};
+use mongodb::{Collection, IndexModel};
+use uuid::Uuid;
+
+use crate::connection::Connection;
+use crate::convert::{Fields, integer};
+use crate::error::{duplicate, store_error};
+use crate::event_rows::{from_row, to_row};
+
+const EVENTS: &str = "events";
+const META: &str = "meta";
+/// Rounds of numbering anew before the batch is given back: each round loses
+/// only to a writer that won, or removes repeats.
+const ROUNDS: usize = 64;
+
+pub(crate) struct MongoLog(pub(crate) Connection);
+
+#[async_trait]
+impl EventLog for MongoLog {
+    async fn append(&self, operations: &[Operation]) -> Result<Vec<Appended>, StoreError> {
+        let mut answers = vec![None; operations.len()];
+        for _ in 0..ROUNDS {
+            let pending: Vec<usize> = (0..answers.len()).filter(|i| answers[*i].is_none()).collect();
+            if pending.is_empty() {
+                return Ok(answers.into_iter().flatten().collect());
+            }
+            self.round(operations, &pending, &mut answers).await?;
+        }
+        Err(StoreError::unavailable("the log: other writers were always faster"))
+    }
+
+    async fn read(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {
+        let filter = doc! { "_id": { "$gt": integer(after) } };
+        contiguous(after, self.find_all(filter, limit).await?)
+    }
+
+    async fn history(&self, entity_id: &str, up_to: Position) -> Result<Vec<Event>, StoreError> {
+        let filter = doc! { "entity_id": entity_id, "_id": { "$lte": integer(up_to) } };
+        self.find_all(filter, 0).await
+    }
+
+    async fn find(&self, operation_id: Uuid) -> Result<Option<Event>, StoreError> {
+        let filter = doc! { "operation_id": operation_id.to_string() };
+        Ok(self.find_all(filter, 1).await?.pop())
+    }
+
+    async fn epoch(&self) -> Result<String, StoreError> {
+        let meta = self.0.collection(META);
+        let draw = doc! { "$setOnInsert": { "epoch": ids::fresh().to_string() } };
+        let found = meta
+            .find_one_and_update(doc! { "_id": "log" }, draw)
+            .upsert(true)
+            .return_document(mongodb::options::ReturnDocument::After);
+        let found = self.0.bounded(found).await?;
+        let found = found.ok_or_else(|| StoreError::corrupt("the log has no epoch"))?;
+        Ok(Fields(&found).text("epoch")?.to_owned())
+    }
+}
+
+impl MongoLog {
+    fn events(&self) -> Collection<Document> {
+        self.0.collection(EVENTS)
+    }
+
+    /// Makes the indexes. The one on the position is there already: `_id`.
+    pub(crate) async fn prepare(&self) -> Result<(), StoreError> {
+        let unique = IndexOptions::builder().unique(true).build();
+        let identity = IndexModel::builder().keys(doc! { "operation_id": 1 }).options(unique);
+        let entity = IndexModel::builder().keys(doc! { "entity_id": 1, "_id": 1 });
+        let indexes = [identity.build(), entity.build()];
+        let events = self.events();
+        let made = events.create_indexes(indexes);
+        self.0.bounded(made).await.map(|_| ())
+    }
+
+    /// Inserts what it can of the pending operations, and answers for those.
+    async fn round(
+        &self,
+        operations: &[Operation],
+        pending: &[usize],
+        answers: &mut [Option<Appended>],
+    ) -> Result<(), StoreError> {
+        let (head, latest) = self.head().await?;
+        let now = latest.map_or_else(Timestamp::now, |latest| latest.max(Timestamp::now()));
+        let rows: Vec<Document> = (head + 1..)
+            .zip(pending)
+            .map(|(position, index)| to_row(position, now, &operations[*index]))
+            .collect::<Result<_, _>>()?;
+        let inserted = self.insert(rows).await?;
+        for (position, index) in (head + 1..).zip(&pending[..inserted]) {
+            answers[*index] = Some(Appended::Stored(position));
+        }
+        let rest = &pending[inserted..];
+        if rest.is_empty() {
+            return Ok(());
+        }
+        self.answer_known(operations, rest, answers).await
+    }
+
+    /// How many were inserted before the first duplicate.
+    async fn insert(&self, rows: Vec<Document>) -> Result<usize, StoreError> {
+        let count = rows.len();
+        let events = self.events();
+        let insert = events.insert_many(rows).ordered(true).into_future();
+        let answer = tokio::time::timeout(Connection::LIMIT, insert).await;
+        match answer.map_err(|_| self.0.silent())? {
+            Ok(_) => Ok(count),
+            Err(error) => duplicate(&error).ok_or_else(|| store_error(self.0.name, &error)),
+        }
+    }
+
+    /// Answers for those of the operations that the log has already.
+    async fn answer_known(
+        &self,
+        operations: &[Operation],
+        rest: &[usize],
+        answers: &mut [Option<Appended>],
+    ) -> Result<(), StoreError> {
+        let known = self.fingerprints(operations, rest).await?;
+        for index in rest {
+            let operation = &operations[*index];
+            if let Some(fingerprint) = known.get(&operation.operation_id.to_string()) {
+                let is_same = *fingerprint == operation.fingerprint;
+                let answer = if is_same { Appended::Duplicate } else { Appended::Conflict };
+                answers[*index] = Some(answer);
+            }
+        }
+        Ok(())
+    }
+
+    async fn fingerprints(
+        &self,
+        operations: &[Operation],
+        rest: &[usize],
+    ) -> Result<HashMap<String, String>, StoreError> {
+        let ids = rest.iter().map(|index| operations[*index].operation_id.to_string());
+        let filter = doc! { "operation_id": { "$in": ids.collect::<Vec<_>>() } };
+        let query = async {
+            let events = self.events();
+            let found = events
+                .find(filter)
+                .projection(doc! { "operation_id": 1, "fingerprint": 1 });
+            // The latest there is, not the latest on the majority: a duplicate
+            // key was reported against that.
+            found.read_concern(ReadConcern::local()).await?.try_collect::<Vec<_>>().await
+        };
+        let mut known = HashMap::new();
+        for row in self.0.bounded(query).await? {
+            let fields = Fields(&row);
+            let id = fields.text("operation_id")?.to_owned();
+            known.insert(id, fields.text("fingerprint")?.to_owned());
+        }
+        Ok(known)
+    }
+
+    /// The last position there is, on the majority or not, with its time.
+    async fn head(&self) -> Result<(Position, Option<Timestamp>), StoreError> {
+        let events = self.events();
+        let query = events
+            .find_one(doc! {})
+            .sort(doc! { "_id": -1 })
+            .projection(doc! { "creation_time": 1 })
+            .read_concern(ReadConcern::local());
+        let Some(row) = self.0.bounded(query).await? else {
+            return Ok((0, None));
+        };
+        let fields = Fields(&row);
+        Ok((fields.position("_id")?, Some(fields.time("creation_time")?)))
+    }
+
+    /// In the order of positions; a limit of 0 is none.
+    async fn find_all(&self, filter: Document, limit: usize) -> Result<Vec<Event>, StoreError> {
+        let query = async {
+            let events = self.events();
+            let mut find = events.find(filter).sort(doc! { "_id": 1 });
+            if limit > 0 {
+                // One answer instead of a first one of 101 and more after it.
+                let batch = u32::try_from(limit).unwrap_or(u32::MAX);
+                find = find.limit(i64::from(batch)).batch_size(batch);
+            }
+            find.await?.try_collect::<Vec<_>>().await
+        };
+        let rows = self.0.bounded(query).await?;
+        rows.iter().map(from_row).collect()
+    }
+}

@@ -1,0 +1,68 @@
+//! An event as a document of the `events` collection.
+
+use bakehouse_pipeline::ports::StoreError;
+use bakehouse_pipeline::{Event, EventStatus, Operation, Position, Timestamp, Verb};
+use mongodb::bson::{Bson, Document, doc};
+use uuid::Uuid;
+
+use crate::convert::{Fields, date, integer, to_bson};
+
+/// `_id` is the position, so that the unique index that every collection has
+/// is the fence between writers.
+pub(crate) fn to_row(
+    position: Position,
+    now: Timestamp,
+    operation: &Operation,
+) -> Result<Document, StoreError> {
+    let position = integer(position);
+    let optional = |id: &Option<Uuid>| id.map_or(Bson::Null, |id| Bson::String(id.to_string()));
+    Ok(doc! {
+        "_id": position,
+        "position": position,
+        "operation_id": operation.operation_id.to_string(),
+        "service_name": &operation.service_name,
+        "operation": operation.operation.as_str(),
+        "entity_id": &operation.entity_id,
+        "payload": to_bson(&operation.payload)?,
+        "schema_version": i64::from(operation.schema_version),
+        "correlation_id": operation.correlation_id.to_string(),
+        "causation_id": optional(&operation.causation_id),
+        "conflicts_with": optional(&operation.conflicts_with),
+        "fingerprint": &operation.fingerprint,
+        "accepted_at": date(operation.accepted_at),
+        "creation_time": date(now),
+        "execution_time": Bson::Null,
+        "status": EventStatus::Stored.as_str(),
+    })
+}
+
+pub(crate) fn from_row(row: &Document) -> Result<Event, StoreError> {
+    let fields = Fields(row);
+    Ok(Event {
+        position: fields.position("_id")?,
+        creation_time: fields.time("creation_time")?,
+        execution_time: fields.optional_time("execution_time"),
+        status: fields.parsed("status", EventStatus::parse)?,
+        change: fields.optional_text("change").map(str::to_owned),
+        reason: fields.optional_text("reason").map(str::to_owned),
+        operation: operation(&fields)?,
+    })
+}
+
+fn operation(fields: &Fields<'_>) -> Result<Operation, StoreError> {
+    let uuid = |text: &str| Uuid::parse_str(text).ok();
+    let version = fields.position("schema_version")?;
+    Ok(Operation {
+        operation_id: fields.parsed("operation_id", uuid)?,
+        service_name: fields.text("service_name")?.to_owned(),
+        operation: fields.parsed("operation", Verb::parse)?,
+        entity_id: fields.text("entity_id")?.to_owned(),
+        payload: fields.json("payload")?,
+        schema_version: u32::try_from(version).map_err(StoreError::corrupt)?,
+        correlation_id: fields.parsed("correlation_id", uuid)?,
+        causation_id: fields.optional_text("causation_id").and_then(uuid),
+        conflicts_with: fields.optional_text("conflicts_with").and_then(uuid),
+        fingerprint: fields.text("fingerprint")?.to_owned(),
+        accepted_at: fields.time("accepted_at")?,
+    })
+}

@@ -1,0 +1,93 @@
+//! Leases, judged by the server's clock (`$$NOW`).
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bakehouse_pipeline::ports::{Leases, StoreError, Tenure};
+use mongodb::bson::{DateTime, Document, doc};
+use mongodb::options::ReturnDocument;
+
+use crate::connection::Connection;
+use crate::convert::{Fields, integer};
+
+const LEASES: &str = "leases";
+
+pub(crate) struct MongoLeases(pub(crate) Connection);
+
+#[async_trait]
+impl Leases for MongoLeases {
+    async fn acquire(
+        &self,
+        name: &str,
+        holder: &str,
+        time_to_live: Duration,
+    ) -> Result<Option<Tenure>, StoreError> {
+        self.make(name).await?;
+        let has_run_out = doc! { "$expr": { "$lte": ["$expires_at", "$$NOW"] } };
+        let filter = doc! { "_id": name, "$or": [{ "holder": holder }, has_run_out] };
+        let is_ours = doc! { "$eq": ["$holder", { "$literal": holder }] };
+        let next = doc! { "$add": ["$epoch", 1_i64] };
+        let take = doc! { "$set": {
+            "epoch": { "$cond": [is_ours, "$epoch", next] },
+            "holder": { "$literal": holder },
+            "expires_at": from_now(time_to_live),
+        } };
+        let leases = self.0.collection(LEASES);
+        let taken = leases
+            .find_one_and_update(filter, vec![take])
+            .return_document(ReturnDocument::After);
+        let taken = self.0.bounded(taken).await?;
+        taken.as_ref().map(tenure).transpose()
+    }
+
+    async fn renew(
+        &self,
+        name: &str,
+        tenure: &Tenure,
+        time_to_live: Duration,
+    ) -> Result<bool, StoreError> {
+        self.expire(name, tenure, time_to_live).await
+    }
+
+    async fn release(&self, name: &str, tenure: &Tenure) -> Result<(), StoreError> {
+        self.expire(name, tenure, Duration::ZERO).await.map(|_| ())
+    }
+}
+
+impl MongoLeases {
+    /// Makes the lease, held by nobody, where there is none: an upsert cannot
+    /// ask for the server's time in its filter.
+    async fn make(&self, name: &str) -> Result<(), StoreError> {
+        let free = doc! { "epoch": 0_i64, "holder": "", "expires_at": DateTime::from_millis(0) };
+        let leases = self.0.collection(LEASES);
+        let make = leases
+            .update_one(doc! { "_id": name }, doc! { "$setOnInsert": free })
+            .upsert(true);
+        self.0.bounded(make).await.map(|_| ())
+    }
+
+    /// Lets a lease that is still ours run out at a time from now.
+    async fn expire(&self, name: &str, tenure: &Tenure, time: Duration) -> Result<bool, StoreError> {
+        let ours = doc! {
+            "_id": name, "holder": &tenure.holder, "epoch": integer(tenure.epoch),
+        };
+        let leases = self.0.collection(LEASES);
+        let set = doc! { "$set": { "expires_at": from_now(time) } };
+        let update = leases.update_one(ours, vec![set]);
+        let updated = self.0.bounded(update).await?;
+        Ok(updated.matched_count == 1)
+    }
+}
+
+fn from_now(time: Duration) -> Document {
+    let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    doc! { "$add": ["$$NOW", millis] }
+}
+
+fn tenure(row: &Document) -> Result<Tenure, StoreError> {
+    let fields = Fields(row);
+    Ok(Tenure {
+        holder: fields.text("holder")?.to_owned(),
+        epoch: fields.position("epoch")?,
+    })
+}

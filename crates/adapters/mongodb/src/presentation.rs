@@ -1,0 +1,208 @@
+//! The presentation: documents, the feed's history, data-baker's checkpoint.
+//!
+//! A document is stored as its readers get it, field for field, plus `_id` and
+//! `_meta` (number, position, listed), which are taken off on the way out.
+
+use async_trait::async_trait;
+use bakehouse_pipeline::ports::{
+    Baking, DocumentWrite, Head, ListQuery, PresentationReader, PresentationStore, StoreError,
+    StoredDocument,
+};
+use bakehouse_pipeline::{Frame, Json, Position};
+use futures_util::TryStreamExt;
+use mongodb::IndexModel;
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::options::ReturnDocument;
+
+use crate::connection::Connection;
+use crate::convert::{Fields, from_bson, integer, to_document};
+use crate::transaction::{Transaction, fence, transact};
+
+const NAME: &str = "data-baker";
+const FEED: &str = "feed";
+
+pub(crate) struct MongoPresentation {
+    connection: Connection,
+    documents: String,
+}
+
+impl MongoPresentation {
+    pub(crate) fn new(connection: Connection, documents: &str) -> Self {
+        Self {
+            connection,
+            documents: documents.to_owned(),
+        }
+    }
+
+    async fn checkpoint(&self) -> Result<Option<Head>, StoreError> {
+        let checkpoints = self.connection.collection("checkpoints");
+        let query = checkpoints.find_one(doc! { "_id": NAME });
+        let row = self.connection.bounded(query).await?;
+        row.as_ref().map(head).transpose()
+    }
+
+    /// By number, and only what lists show: the order in which lists are read.
+    async fn make_indexes(&self) -> Result<(), StoreError> {
+        let listed = IndexModel::builder().keys(doc! { "_meta.listed": 1, "_meta.number": -1 });
+        let documents = self.connection.collection(&self.documents);
+        let made = documents.create_index(listed.build());
+        self.connection.bounded(made).await.map(|_| ())
+    }
+
+    async fn find(&self, filter: Document, limit: i64) -> Result<Vec<StoredDocument>, StoreError> {
+        let query = async {
+            let documents = self.connection.collection(&self.documents);
+            let find = documents.find(filter).sort(doc! { "_meta.number": -1 }).limit(limit);
+            find.await?.try_collect::<Vec<_>>().await
+        };
+        let rows = self.connection.bounded(query).await?;
+        rows.into_iter().map(document).collect()
+    }
+
+    async fn write_documents(
+        &self,
+        transaction: &mut Transaction<'_>,
+        writes: &[DocumentWrite],
+    ) -> Result<(), StoreError> {
+        let mut new = Vec::new();
+        let mut changed = Vec::new();
+        for write in writes {
+            let row = row(write)?;
+            if write.created {
+                new.push(row);
+            } else {
+                let older = doc! { "$lt": integer(write.position) };
+                changed.push(doc! { "q": { "_id": &write.id, "_meta.position": older }, "u": row });
+            }
+        }
+        let documents = self.connection.collection(&self.documents);
+        transaction.insert(&documents, new).await?;
+        let expected = changed.len();
+        fence(transaction.update(&self.documents, changed).await?, expected)
+    }
+}
+
+#[async_trait]
+impl PresentationStore for MongoPresentation {
+    async fn open(&self, epoch: &str) -> Result<Position, StoreError> {
+        self.make_indexes().await?;
+        let checkpoints = self.connection.collection("checkpoints");
+        let start = doc! { "$setOnInsert": { "position": 0_i64, "epoch": epoch } };
+        let made = checkpoints
+            .find_one_and_update(doc! { "_id": NAME }, start)
+            .upsert(true)
+            .return_document(ReturnDocument::After);
+        let made = self.connection.bounded(made).await?;
+        let made = made.ok_or_else(|| StoreError::corrupt("the checkpoint cannot be made"))?;
+        let tied = head(&made)?;
+        if tied.epoch != epoch {
+            let tied = tied.epoch;
+            let text = format!("the presentation belongs to log {tied}, not {epoch}");
+            return Err(StoreError::Corrupt(text));
+        }
+        Ok(tied.position)
+    }
+
+    async fn commit(&self, baking: &Baking) -> Result<(), StoreError> {
+        transact(&self.connection, async |transaction| {
+            let before = doc! { "_id": NAME, "position": integer(baking.from) };
+            let after = doc! { "position": integer(baking.to) };
+            transaction.move_checkpoint(before, after).await?;
+            self.write_documents(transaction, &baking.documents).await?;
+            let frames = baking.frames.iter().map(frame_row).collect();
+            transaction.insert(&self.connection.collection(FEED), frames).await
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl PresentationReader for MongoPresentation {
+    async fn document(&self, id: &str) -> Result<Option<StoredDocument>, StoreError> {
+        Ok(self.find(doc! { "_id": id }, 1).await?.pop())
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Vec<StoredDocument>, StoreError> {
+        let mut filter = doc! { "_meta.listed": true };
+        if let Some(before) = query.before {
+            filter.insert("_meta.number", doc! { "$lt": integer(before) });
+        }
+        let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+        self.find(filter, limit).await
+    }
+
+    async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError> {
+        let query = async {
+            let feed = self.connection.collection(FEED);
+            let batch = u32::try_from(limit).unwrap_or(u32::MAX);
+            let find = feed.find(doc! { "_id": { "$gt": integer(after) } });
+            let find = find.sort(doc! { "_id": 1 }).limit(i64::from(batch)).batch_size(batch);
+            find.await?.try_collect::<Vec<_>>().await
+        };
+        let rows = self.connection.bounded(query).await?;
+        rows.iter().map(frame).collect()
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        let head = self.checkpoint().await?;
+        head.ok_or_else(|| StoreError::unavailable("nothing has been baked yet"))
+    }
+}
+
+fn head(row: &Document) -> Result<Head, StoreError> {
+    let fields = Fields(row);
+    Ok(Head {
+        epoch: fields.text("epoch")?.to_owned(),
+        position: fields.position("position")?,
+    })
+}
+
+fn row(write: &DocumentWrite) -> Result<Document, StoreError> {
+    let mut row = doc! { "_id": &write.id };
+    row.extend(to_document(&write.body)?);
+    let meta = doc! {
+        "number": integer(write.number),
+        "position": integer(write.position),
+        "listed": write.listed,
+    };
+    row.insert("_meta", meta);
+    Ok(row)
+}
+
+fn document(mut row: Document) -> Result<StoredDocument, StoreError> {
+    row.remove("_id");
+    let meta = match row.remove("_meta") {
+        Some(Bson::Document(meta)) => meta,
+        _ => return Err(StoreError::corrupt("a document has no _meta")),
+    };
+    let fields = Fields(&meta);
+    Ok(StoredDocument {
+        number: fields.position("number")?,
+        position: fields.position("position")?,
+        body: from_bson(&Bson::Document(row))?,
+    })
+}
+
+fn frame_row(frame: &Frame) -> Document {
+    doc! {
+        "_id": integer(frame.position),
+        "type": &frame.kind,
+        "entity_id": &frame.entity_id,
+        "group": frame.group.as_deref(),
+        // As text: it is only ever passed on, byte for byte.
+        "frame": frame.body.get(),
+    }
+}
+
+fn frame(row: &Document) -> Result<Frame, StoreError> {
+    let fields = Fields(row);
+    let body = fields.text("frame")?.to_owned();
+    let body = serde_json::value::RawValue::from_string(body).map_err(StoreError::corrupt)?;
+    Ok(Frame {
+        position: fields.position("_id")?,
+        kind: fields.text("type")?.to_owned(),
+        entity_id: fields.text("entity_id")?.to_owned(),
+        group: fields.optional_text("group").map(str::to_owned),
+        body: Json::from(body),
+    })
+}

@@ -1,0 +1,172 @@
+//! The source state: entities and orders-manager's checkpoint.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use bakehouse_pipeline::ports::{
+    Checkpoint, EntityWrite, Execution, SourceStore, StoreError, Verdict,
+};
+use bakehouse_pipeline::{EntityRecord, EventStatus};
+use futures_util::TryStreamExt;
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::options::ReturnDocument;
+
+use crate::connection::Connection;
+use crate::convert::{Fields, date, integer, to_bson};
+use crate::transaction::{Transaction, fence, transact};
+
+const NAME: &str = "orders-manager";
+
+pub(crate) struct MongoSource {
+    connection: Connection,
+    entities: String,
+}
+
+impl MongoSource {
+    pub(crate) fn new(connection: Connection, entities: &str) -> Self {
+        Self {
+            connection,
+            entities: entities.to_owned(),
+        }
+    }
+}
+
+#[async_trait]
+impl SourceStore for MongoSource {
+    async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
+        let checkpoints = self.connection.collection("checkpoints");
+        let query = checkpoints.find_one(doc! { "_id": NAME });
+        let row = match self.connection.bounded(query).await? {
+            Some(row) => row,
+            None => self.first_checkpoint().await?,
+        };
+        let fields = Fields(&row);
+        Ok(Checkpoint {
+            position: fields.position("position")?,
+            entities: fields.position("entities")?,
+        })
+    }
+
+    async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
+        let filter = doc! { "_id": { "$in": ids } };
+        let batch = u32::try_from(ids.len().max(1)).unwrap_or(u32::MAX);
+        let query = async {
+            let entities = self.connection.collection(&self.entities);
+            entities.find(filter).batch_size(batch).await?.try_collect::<Vec<_>>().await
+        };
+        let rows = self.connection.bounded(query).await?;
+        let records = rows.iter().map(record);
+        records.map(|record| record.map(|record| (record.id.clone(), record))).collect()
+    }
+
+    async fn commit(&self, execution: &Execution) -> Result<(), StoreError> {
+        transact(&self.connection, async |transaction| {
+            let (from, to) = (execution.from, execution.to);
+            let before = doc! { "_id": NAME, "position": integer(from.position),
+            "entities": integer(from.entities) };
+            let after = doc! { "position": integer(to.position), "entities": integer(to.entities) };
+            transaction.move_checkpoint(before, after).await?;
+            self.write_entities(transaction, &execution.entities).await?;
+            transaction.update("events", marks(execution)).await.map(|_| ())
+        })
+        .await
+    }
+}
+
+impl MongoSource {
+    async fn first_checkpoint(&self) -> Result<Document, StoreError> {
+        let checkpoints = self.connection.collection("checkpoints");
+        let start = doc! { "$setOnInsert": { "position": 0_i64, "entities": 0_i64 } };
+        let made = checkpoints
+            .find_one_and_update(doc! { "_id": NAME }, start)
+            .upsert(true)
+            .return_document(ReturnDocument::After);
+        let made = self.connection.bounded(made).await?;
+        made.ok_or_else(|| StoreError::corrupt("the checkpoint cannot be made"))
+    }
+
+    async fn write_entities(
+        &self,
+        transaction: &mut Transaction<'_>,
+        writes: &[EntityWrite],
+    ) -> Result<(), StoreError> {
+        let mut new = Vec::new();
+        let mut changed = Vec::new();
+        for write in writes {
+            let row = row(&write.record)?;
+            match write.expected {
+                None => new.push(row),
+                Some(position) => changed.push(doc! {
+                    "q": { "_id": &write.record.id, "position": integer(position) }, "u": row,
+                }),
+            }
+        }
+        let entities = self.connection.collection(&self.entities);
+        transaction.insert(&entities, new).await?;
+        let expected = changed.len();
+        fence(transaction.update(&self.entities, changed).await?, expected)
+    }
+}
+
+fn row(record: &EntityRecord) -> Result<Document, StoreError> {
+    Ok(doc! {
+        "_id": &record.id,
+        "number": integer(record.number),
+        "position": integer(record.position),
+        "version": integer(record.version),
+        "created_at": date(record.created_at),
+        "updated_at": date(record.updated_at),
+        "state": to_bson(&record.state)?,
+    })
+}
+
+fn record(row: &Document) -> Result<EntityRecord, StoreError> {
+    let fields = Fields(row);
+    Ok(EntityRecord {
+        id: fields.text("_id")?.to_owned(),
+        number: fields.position("number")?,
+        position: fields.position("position")?,
+        version: fields.position("version")?,
+        created_at: fields.time("created_at")?,
+        updated_at: fields.time("updated_at")?,
+        state: fields.json("state")?,
+    })
+}
+
+/// Statements that put the verdicts on the events: one for each kind of
+/// change, not one for each event.
+fn marks(execution: &Execution) -> Vec<Document> {
+    let mut changes: HashMap<&str, Vec<i64>> = HashMap::new();
+    let mut statements = Vec::new();
+    let at = date(execution.executed_at);
+    for (position, verdict) in (execution.from.position + 1..).zip(&execution.verdicts) {
+        match verdict {
+            Verdict::Executed { change } => {
+                changes.entry(change).or_default().push(integer(position));
+            }
+            Verdict::Rejected { reason } => statements.push(mark(
+                Bson::Int64(integer(position)),
+                doc! { "status": EventStatus::Rejected.as_str(), "reason": reason, "execution_time": at },
+            )),
+        }
+    }
+    let all = execution.verdicts.len();
+    for (change, positions) in changes {
+        let whole = positions.len() == all;
+        let which = if whole { whole_run(execution) } else { doc! { "$in": positions } };
+        let status = EventStatus::Executed.as_str();
+        let set = doc! { "status": status, "change": change, "execution_time": at };
+        statements.push(mark(Bson::Document(which), set));
+    }
+    statements
+}
+
+fn whole_run(execution: &Execution) -> Document {
+    let (from, to) = (execution.from.position, execution.to.position);
+    doc! { "$gt": integer(from), "$lte": integer(to) }
+}
+
+fn mark(which: Bson, set: Document) -> Document {
+    let unmarked = EventStatus::Stored.as_str();
+    doc! { "q": { "_id": which, "status": unmarked }, "u": { "$set": set }, "multi": true }
+}

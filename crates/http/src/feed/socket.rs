@@ -1,0 +1,218 @@
+//! One subscriber's socket.
+
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use actix_ws::{AggregatedMessage, AggregatedMessageStream, Session};
+use bakehouse_pipeline::feed::{Feed, FeedError, Step, Subscription};
+use bakehouse_pipeline::{Frame, Shutdown};
+use futures_util::StreamExt;
+use tokio::time::{Instant, Interval};
+
+use super::query::Wishes;
+use super::wire::{self, ClientFrame, Farewell};
+use crate::problem::Problem;
+use crate::server::{Doors, Settings};
+
+/// How long one frame may take to be taken off our hands.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest message that a client has reason to send.
+const LONGEST_MESSAGE: usize = 4 * 1024;
+
+/// `GET /order-events`.
+pub(crate) async fn subscribe(
+    request: HttpRequest,
+    payload: web::Payload,
+    doors: web::Data<Doors>,
+    settings: web::Data<Settings>,
+    shutdown: web::Data<Shutdown>,
+) -> actix_web::Result<HttpResponse> {
+    if doors.feed.epoch().is_none() {
+        return Err(Problem::unavailable("the feed is not available yet").into());
+    }
+    let wishes = Wishes::parse(request.query_string());
+    let (response, session, messages) = actix_ws::handle(&request, payload)?;
+    let messages = messages
+        .max_frame_size(LONGEST_MESSAGE)
+        .aggregate_continuations()
+        .max_continuation_size(LONGEST_MESSAGE);
+    let (feed, heartbeat) = (doors.feed.clone(), settings.heartbeat);
+    let shutdown = shutdown.as_ref().clone();
+    actix_web::rt::spawn(async move {
+        let mut socket = Socket::new(session, messages, heartbeat, shutdown);
+        let farewell = socket.run(&feed, wishes).await;
+        socket.close(&farewell).await;
+    });
+    Ok(response)
+}
+
+struct Socket {
+    session: Session,
+    messages: AggregatedMessageStream,
+    heartbeat: Duration,
+    shutdown: Shutdown,
+    /// When the client was last heard of.
+    heard: Instant,
+}
+
+impl Socket {
+    fn new(
+        session: Session,
+        messages: AggregatedMessageStream,
+        heartbeat: Duration,
+        shutdown: Shutdown,
+    ) -> Self {
+        Self {
+            session,
+            messages,
+            heartbeat,
+            shutdown,
+            heard: Instant::now(),
+        }
+    }
+
+    async fn run(&mut self, feed: &std::sync::Arc<Feed>, wishes: Result<Wishes, String>) -> Farewell {
+        let wishes = match wishes {
+            Ok(wishes) => wishes,
+            Err(message) => return Farewell::BadRequest(message),
+        };
+        let mut subscription = match feed.subscribe(wishes.since, wishes.epoch.as_deref()) {
+            Ok(subscription) => subscription,
+            Err(error) => return Farewell::NotAvailable(error.to_string()),
+        };
+        let epoch = feed.epoch().unwrap_or_default();
+        let head = feed.head_position();
+        let welcome = wire::welcome(epoch, head, self.heartbeat.as_secs());
+        if let Err(farewell) = self.send(welcome, &subscription).await {
+            return farewell;
+        }
+        self.follow(&mut subscription, &wishes).await
+    }
+
+    async fn follow(&mut self, subscription: &mut Subscription, wishes: &Wishes) -> Farewell {
+        let mut beat = tokio::time::interval_at(Instant::now() + self.heartbeat, self.heartbeat);
+        let mut told = subscription.cursor();
+        loop {
+            let done = match self.next(subscription, &mut beat).await {
+                Event::Step(Ok(step)) => self.step(step, subscription, wishes, &mut told).await,
+                Event::Step(Err(error)) => Err(farewell(&error)),
+                Event::Beat => self.beat(subscription, &mut told).await,
+                Event::Message(message) => self.take(message).await,
+                Event::Shutdown => Err(Farewell::GoingAway),
+            };
+            if let Err(farewell) = done {
+                return farewell;
+            }
+        }
+    }
+
+    async fn next(&mut self, subscription: &mut Subscription, beat: &mut Interval) -> Event {
+        tokio::select! {
+            step = subscription.next() => Event::Step(step),
+            _ = beat.tick() => Event::Beat,
+            message = self.messages.next() => Event::Message(message),
+            () = self.shutdown.cancelled() => Event::Shutdown,
+        }
+    }
+
+    async fn step(
+        &mut self,
+        step: Step,
+        subscription: &Subscription,
+        wishes: &Wishes,
+        told: &mut u64,
+    ) -> Result<(), Farewell> {
+        match step {
+            Step::Live(position) => self.send(wire::live(position), subscription).await,
+            Step::Frames(frames) => {
+                for frame in frames.iter().filter(|frame| wishes.include(frame)) {
+                    self.send(text(frame), subscription).await?;
+                    *told = frame.position;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Pings, lets a filtered client move on, and notices one that is gone.
+    async fn beat(
+        &mut self,
+        subscription: &Subscription,
+        told: &mut u64,
+    ) -> Result<(), Farewell> {
+        if self.heard.elapsed() > self.heartbeat * 3 {
+            return Err(Farewell::TooSlow(subscription.cursor()));
+        }
+        if *told < subscription.cursor() {
+            *told = subscription.cursor();
+            self.send(wire::position(*told), subscription).await?;
+        }
+        // Browsers answer the protocol's own ping by themselves.
+        self.session.ping(b"").await.map_err(|_| Farewell::Gone)?;
+        self.send(wire::ping(), subscription).await
+    }
+
+    async fn take(
+        &mut self,
+        message: Option<Result<AggregatedMessage, actix_ws::ProtocolError>>,
+    ) -> Result<(), Farewell> {
+        self.heard = Instant::now();
+        match message {
+            Some(Ok(AggregatedMessage::Ping(bytes))) => {
+                self.session.pong(&bytes).await.map_err(|_| Farewell::Gone)
+            }
+            Some(Ok(AggregatedMessage::Pong(_))) => Ok(()),
+            Some(Ok(AggregatedMessage::Text(text))) => understand(&text),
+            Some(Ok(AggregatedMessage::Binary(_))) => {
+                Err(Farewell::BadRequest("expected text frames".into()))
+            }
+            Some(Ok(AggregatedMessage::Close(_))) | None => Err(Farewell::Gone),
+            Some(Err(error)) => Err(Farewell::BadRequest(error.to_string())),
+        }
+    }
+
+    async fn send(&mut self, text: String, subscription: &Subscription) -> Result<(), Farewell> {
+        let sent = tokio::time::timeout(PATIENCE, self.session.text(text)).await;
+        match sent {
+            Ok(sent) => sent.map_err(|_| Farewell::Gone),
+            Err(_) => Err(Farewell::TooSlow(subscription.cursor())),
+        }
+    }
+
+    /// Says why, unless nobody is listening any more, and closes.
+    async fn close(mut self, farewell: &Farewell) {
+        let say = async {
+            if *farewell != Farewell::Gone {
+                let _ = self.session.text(farewell.frame()).await;
+            }
+            let _ = self.session.close(Some(farewell.reason())).await;
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(1), say).await;
+    }
+}
+
+enum Event {
+    Step(Result<Step, FeedError>),
+    Beat,
+    Message(Option<Result<AggregatedMessage, actix_ws::ProtocolError>>),
+    Shutdown,
+}
+
+fn text(frame: &Frame) -> String {
+    frame.body.get().to_owned()
+}
+
+fn understand(text: &str) -> Result<(), Farewell> {
+    match serde_json::from_str(text) {
+        Ok(ClientFrame::Pong) => Ok(()),
+        Err(error) => Err(Farewell::BadRequest(format!("this frame is not known: {error}"))),
+    }
+}
+
+fn farewell(error: &FeedError) -> Farewell {
+    match error {
+        FeedError::TooSlow { cursor } => Farewell::TooSlow(*cursor),
+        FeedError::Unavailable | FeedError::Store(_) => Farewell::GoingAway,
+        FeedError::OtherEpoch | FeedError::Ahead { .. } => Farewell::NotAvailable(error.to_string()),
+    }
+}

@@ -1,0 +1,50 @@
+//! Liveness and readiness.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::{HttpResponse, web};
+use bakehouse_pipeline::ports::Probe;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::problem::Problem;
+
+/// How long a probe may take before what it asks counts as missing.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Everything that a service needs.
+pub type Probes = Vec<Arc<dyn Probe>>;
+
+/// Adds `/health/live` and `/health/ready`.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/health/live", web::get().to(live))
+        .route("/health/ready", web::get().to(ready));
+}
+
+/// 200 as long as the process can answer at all.
+async fn live() -> HttpResponse {
+    HttpResponse::Ok().json(json!({ "status": "live" }))
+}
+
+/// 200, or 503 with `missing`: the name of each thing that is not there, and why.
+async fn ready(probes: web::Data<Probes>) -> Result<HttpResponse, Problem> {
+    let answers = join_all(probes.iter().map(|probe| check(probe.as_ref()))).await;
+    let missing: Vec<Value> = answers.into_iter().flatten().collect();
+    if missing.is_empty() {
+        return Ok(HttpResponse::Ok().json(json!({ "status": "ready" })));
+    }
+    let names: Vec<&str> = missing.iter().filter_map(|one| one["name"].as_str()).collect();
+    let detail = format!("missing: {}", names.join(", "));
+    Err(Problem::unavailable(detail).with("missing", json!(missing)))
+}
+
+async fn check(probe: &dyn Probe) -> Option<Value> {
+    let reason = match tokio::time::timeout(PATIENCE, probe.check()).await {
+        Ok(Ok(())) => return None,
+        Ok(Err(reason)) => reason,
+        Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+    };
+    Some(json!({ "name": probe.name(), "reason": reason }))
+}

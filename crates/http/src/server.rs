@@ -1,0 +1,172 @@
+//! The HTTP server: routes, limits, and an orderly end.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::{Server as Running, ServerHandle};
+use actix_web::{App, HttpResponse, HttpServer, web};
+use bakehouse_orders::intake::Defaults;
+use bakehouse_pipeline::Shutdown;
+use bakehouse_pipeline::feed::Feed;
+use bakehouse_pipeline::ports::{EventLog, PresentationReader, Scheduler};
+
+use crate::health::{self, Probes};
+use crate::problem::Problem;
+use crate::{feed, orders};
+
+/// Seconds that open requests get at shutdown. Sockets have been told by then.
+const DRAIN: u64 = 5;
+/// How long an idle connection is kept for the next request.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// What api-server stands between.
+pub struct Doors {
+    /// Where accepted operations go.
+    pub scheduler: Arc<dyn Scheduler>,
+    /// Where documents are read.
+    pub presentation: Arc<dyn PresentationReader>,
+    /// Where an idempotency key is looked up.
+    pub log: Arc<dyn EventLog>,
+    /// What subscribers follow.
+    pub feed: Arc<Feed>,
+}
+
+/// How api-server works.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Bytes that a body may have.
+    pub body_limit: usize,
+    /// Threads that answer; 0: one a core.
+    pub workers: usize,
+    /// How often a feed client is pinged.
+    pub heartbeat: Duration,
+    /// What an order gets that does not say otherwise.
+    pub defaults: Defaults,
+}
+
+/// A server that listens.
+pub struct Server {
+    address: SocketAddr,
+    running: Running,
+    handle: ServerHandle,
+}
+
+impl Server {
+    /// Listens at `bind`; port 0 takes a free one. Answers once [`Server::run`] runs.
+    ///
+    /// # Errors
+    /// When the address cannot be had.
+    pub fn bind(
+        bind: SocketAddr,
+        doors: Doors,
+        probes: Probes,
+        settings: Settings,
+        shutdown: &Shutdown,
+    ) -> std::io::Result<Self> {
+        let workers = settings.workers;
+        let doors = web::Data::new(doors);
+        let probes = web::Data::new(probes);
+        let settings = web::Data::new(settings);
+        let sockets = web::Data::new(shutdown.clone());
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(doors.clone())
+                .app_data(probes.clone())
+                .app_data(settings.clone())
+                .app_data(sockets.clone())
+                .configure(orders::routes)
+                .configure(health::routes)
+                .service(feed_route())
+                .default_service(web::to(unknown))
+        });
+        let server = match workers {
+            0 => server,
+            count => server.workers(count),
+        };
+        let listener = TcpListener::bind(bind)?;
+        let address = listener.local_addr()?;
+        let running = server
+            .keep_alive(KEEP_ALIVE)
+            .shutdown_timeout(DRAIN)
+            .disable_signals()
+            .listen(listener)?
+            .run();
+        let handle = running.handle();
+        Ok(Self {
+            address,
+            running,
+            handle,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until shutdown, then finishes what has begun.
+    ///
+    /// # Errors
+    /// When the server fails by itself.
+    pub async fn run(self, shutdown: Shutdown) -> std::io::Result<()> {
+        run(self.running, self.handle, shutdown).await
+    }
+}
+
+async fn run(running: Running, handle: ServerHandle, shutdown: Shutdown) -> std::io::Result<()> {
+    let stop = async {
+        shutdown.cancelled().await;
+        handle.stop(true).await;
+    };
+    let (ended, ()) = tokio::join!(
+        async {
+            let ended = running.await;
+            // Whatever ended it, nothing is to wait for it any more.
+            shutdown.cancel();
+            ended
+        },
+        stop,
+    );
+    ended
+}
+
+fn feed_route() -> actix_web::Resource {
+    web::resource("/order-events")
+        .route(web::get().to(feed::subscribe))
+        .default_service(web::to(async || Problem::method_not_allowed("GET").answer()))
+}
+
+async fn unknown(request: actix_web::HttpRequest) -> Result<HttpResponse, Problem> {
+    Err(Problem::not_found(format!("there is nothing at {}", request.path())))
+}
+
+impl Problem {
+    /// As a handler's result.
+    pub(crate) fn answer(self) -> Result<HttpResponse, Self> {
+        Err(self)
+    }
+}
+
+/// Answers `/health/live` and `/health/ready` only, for a service without HTTP
+/// of its own, until shutdown.
+///
+/// # Errors
+/// When the address cannot be had, or the server fails by itself.
+pub async fn serve_health(
+    bind: SocketAddr,
+    probes: Probes,
+    shutdown: Shutdown,
+) -> std::io::Result<()> {
+    let probes = web::Data::new(probes);
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(probes.clone())
+            .configure(health::routes)
+            .default_service(web::to(unknown))
+    });
+    let running = server.workers(1).shutdown_timeout(1).disable_signals().bind(bind)?.run();
+    let handle = running.handle();
+    run(running, handle, shutdown).await
+}
