@@ -13,4 +13,5 @@
 
 pub mod conformance;
 pub mod counter;
+pub mod flaky;
 pub mod operations;
