@@ -1,1 +1,62 @@
-//! 
+//! What an order is. Pure: no I/O, no async, no clock.
+//!
+//! - [`intake`]: a request's body into a [`Command`], or all of its faults;
+//! - [`decide`]: a command into a [`Event`], or the reason why not;
+//! - [`order`]: the state, and what an event makes of it;
+//! - [`document`]: the order as readers get it;
+//! - [`money`]: exact amounts.
+
+pub mod command;
+pub mod decide;
+pub mod document;
+pub mod event;
+pub mod intake;
+pub mod money;
+pub mod order;
+pub mod status;
+
+use bakehouse_pipeline::{Domain, Entity, Moment, Rejection};
+
+pub use command::{Command, Customer, Draft, Product};
+pub use document::Document;
+pub use event::Event;
+pub use order::Order;
+pub use status::Status;
+
+/// The domain of orders.
+#[derive(Clone, Copy, Debug)]
+pub struct Orders;
+
+impl Domain for Orders {
+    const NAME: &'static str = "order";
+    const SCHEMA_VERSION: u32 = 1;
+
+    type Command = Command;
+    type Event = Event;
+    type State = Order;
+    type Document = Document;
+
+    fn decide(state: Option<&Order>, command: Command, _: Moment) -> Result<Event, Rejection> {
+        decide::decide(state, command)
+    }
+
+    fn apply(state: Option<Order>, event: Event, moment: Moment) -> Order {
+        order::apply(state, event, moment)
+    }
+
+    fn bake(entity: &Entity<Order>) -> Document {
+        document::bake(entity)
+    }
+
+    fn change(event: &Event) -> &'static str {
+        event.change()
+    }
+
+    fn listed(order: &Order) -> bool {
+        !order.is_deleted
+    }
+
+    fn group(order: &Order) -> Option<&str> {
+        order.customer.as_ref().map(|customer| customer.id.as_str())
+    }
+}

@@ -15,3 +15,4 @@ pub mod conformance;
 pub mod counter;
 pub mod flaky;
 pub mod operations;
+pub mod scenario;

@@ -1,0 +1,82 @@
+//! What can be asked of an order. Stored as the payload of an event, so the
+//! form may only grow in ways that old payloads can still be read by.
+
+use bakehouse_pipeline::{Timestamp, Verb};
+use serde::{Deserialize, Serialize};
+
+use crate::Status;
+use crate::money::{Amount, Currency};
+
+/// A command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    /// Places a new order.
+    Place(Draft),
+    /// Replaces products, customer and reference.
+    Amend(Draft),
+    /// Moves the order along.
+    SetStatus {
+        /// Where to.
+        status: Status,
+    },
+    /// Cancels the order and takes it off the lists.
+    Delete,
+}
+
+impl Command {
+    /// The label that the log gives it.
+    #[must_use]
+    pub fn verb(&self) -> Verb {
+        match self {
+            Self::Place(_) => Verb::Insert,
+            Self::Amend(_) | Self::SetStatus { .. } => Verb::Update,
+            Self::Delete => Verb::Delete,
+        }
+    }
+}
+
+/// An order as its sender wrote it, checked and complete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Draft {
+    /// At least one.
+    pub products: Vec<Product>,
+    /// Who ordered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer: Option<Customer>,
+    /// Of all prices.
+    pub currency: Currency,
+    /// The sender's date. Where there is none, the time of its event counts; it
+    /// is not filled in earlier, so that sending the same body again stays the
+    /// same operation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<Timestamp>,
+    /// The sender's own name for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+}
+
+/// A line of an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Product {
+    /// The seller's article number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sku: Option<String>,
+    /// What it is called.
+    pub name: String,
+    /// Of one.
+    pub price: Amount,
+    /// How many; at least 1.
+    pub quantity: u32,
+}
+
+/// Who ordered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Customer {
+    /// The sender's name for them; feeds can be filtered by it.
+    pub id: String,
+    /// What they are called.
+    pub name: Option<String>,
+    /// Where they can be reached.
+    pub email: Option<String>,
+}

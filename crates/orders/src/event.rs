@@ -1,0 +1,29 @@
+//! What execution establishes about an order.
+
+use crate::{Draft, Status};
+
+/// A fact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It was placed.
+    Created(Draft),
+    /// Products, customer and reference were replaced.
+    Updated(Draft),
+    /// It moved along.
+    StatusChanged(Status),
+    /// It was cancelled and taken off the lists.
+    Deleted,
+}
+
+impl Event {
+    /// What changed, in a word: the second half of the feed's `type`.
+    #[must_use]
+    pub fn change(&self) -> &'static str {
+        match self {
+            Self::Created(_) => "created",
+            Self::Updated(_) => "updated",
+            Self::StatusChanged(_) => "status",
+            Self::Deleted => "deleted",
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Exact amounts of money, with exactly the digits that the currency has.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+/// A currency of ISO 4217 that has units and so can have prices; gold (`XAU`)
+/// and "no currency" (`XXX`) have none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Currency {
+    iso: iso_currency::Currency,
+    digits: u8,
+}
+
+impl Currency {
+    /// Digits after the decimal point: 2 for `EUR`, 0 for `JPY`, 3 for `KWD`.
+    #[must_use]
+    pub fn digits(self) -> u8 {
+        self.digits
+    }
+}
+
+impl Default for Currency {
+    fn default() -> Self {
+        Self {
+            iso: iso_currency::Currency::EUR,
+            digits: 2,
+        }
+    }
+}
+
+impl FromStr for Currency {
+    type Err = MoneyError;
+
+    fn from_str(code: &str) -> Result<Self, MoneyError> {
+        let iso = iso_currency::Currency::from_code(code);
+        let digits = iso.and_then(iso_currency::Currency::exponent);
+        match (iso, digits.and_then(|digits| u8::try_from(digits).ok())) {
+            (Some(iso), Some(digits)) => Ok(Self { iso, digits }),
+            _ => Err(MoneyError::UnknownCurrency),
+        }
+    }
+}
+
+impl TryFrom<String> for Currency {
+    type Error = MoneyError;
+
+    fn try_from(code: String) -> Result<Self, MoneyError> {
+        code.parse()
+    }
+}
+
+impl From<Currency> for String {
+    fn from(currency: Currency) -> Self {
+        currency.iso.code().to_owned()
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.iso.code())
+    }
+}
+
+/// Why something is no currency or no amount; each says what was expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MoneyError {
+    /// Not in ISO 4217, or without units.
+    #[error("expected a currency code of ISO 4217, such as \"EUR\"")]
+    UnknownCurrency,
+    /// Not a number in decimal notation.
+    #[error("expected a decimal such as \"3.50\" or 3.50")]
+    NotADecimal,
+    /// Less than nothing.
+    #[error("must not be negative")]
+    Negative,
+    /// Finer than the currency.
+    #[error("must have at most {digits} digits after the decimal point in {currency}")]
+    TooManyDigits {
+        /// What was asked for.
+        currency: Currency,
+        /// How many it has.
+        digits: u8,
+    },
+    /// So much that a total might not be exact any more.
+    #[error("must be less than {LIMIT}")]
+    TooLarge,
+}
+
+/// Prices are below this. An order's total then has at most 12 + 6 + 3 digits
+/// before the point (quantity at most a million, products at most a thousand)
+/// and 4 after it, which the decimal's 28 hold exactly.
+pub const LIMIT: u64 = 1_000_000_000_000;
+
+/// An amount ≥ 0; written as a decimal string with the currency's digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Amount(Decimal);
+
+impl Amount {
+    /// Reads a price exactly: plain decimal notation, or JSON's with an exponent.
+    ///
+    /// # Errors
+    /// [`MoneyError`], never a rounded amount.
+    pub fn parse(text: &str, currency: Currency) -> Result<Self, MoneyError> {
+        let decimal = parse_decimal(text, currency)?;
+        if decimal.is_sign_negative() && !decimal.is_zero() {
+            return Err(MoneyError::Negative);
+        }
+        let digits = currency.digits();
+        if decimal.scale() > u32::from(digits) {
+            return Err(MoneyError::TooManyDigits { currency, digits });
+        }
+        if decimal >= Decimal::from(LIMIT) {
+            return Err(MoneyError::TooLarge);
+        }
+        let mut exact = decimal.abs();
+        exact.rescale(u32::from(digits));
+        Ok(Self(exact))
+    }
+
+    /// Nothing, in the currency's digits.
+    #[must_use]
+    pub fn zero(currency: Currency) -> Self {
+        Self(Decimal::new(0, u32::from(currency.digits())))
+    }
+
+    /// So many of it.
+    #[must_use]
+    pub fn times(self, quantity: u32) -> Self {
+        Self(self.0 * Decimal::from(quantity))
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+}
+
+fn parse_decimal(text: &str, currency: Currency) -> Result<Decimal, MoneyError> {
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent),
+        None => (text, ""),
+    };
+    check_notation(mantissa, exponent, text)?;
+    let decimal = if exponent.is_empty() {
+        Decimal::from_str_exact(text)
+    } else {
+        Decimal::from_scientific(text)
+    };
+    // The notation is right, so what is wrong is the size, at one end or the other.
+    decimal.map_err(|_| {
+        let whole = mantissa.trim_start_matches('-').split('.').next().unwrap_or_default();
+        if exponent.starts_with('-') || (exponent.is_empty() && whole.len() <= 12) {
+            let digits = currency.digits();
+            return MoneyError::TooManyDigits { currency, digits };
+        }
+        MoneyError::TooLarge
+    })
+}
+
+/// Digits, with a sign before, a point in between and an exponent after them at
+/// most. The library would also take `1_000`, `.5` and `+1`.
+fn check_notation(mantissa: &str, exponent: &str, text: &str) -> Result<(), MoneyError> {
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let unsigned = mantissa.strip_prefix('-').unwrap_or(mantissa);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
+    let has_exponent = mantissa.len() < text.len();
+    let power = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
+    if is_digits(whole) && is_digits(fraction) && (!has_exponent || is_digits(power)) {
+        return Ok(());
+    }
+    Err(MoneyError::NotADecimal)
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+impl From<Amount> for String {
+    fn from(amount: Amount) -> Self {
+        amount.0.to_string()
+    }
+}
+
+impl TryFrom<String> for Amount {
+    type Error = MoneyError;
+
+    /// Reads back what was written; the digits are already the currency's.
+    fn try_from(text: String) -> Result<Self, MoneyError> {
+        Decimal::from_str_exact(&text).map(Self).map_err(|_| MoneyError::NotADecimal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn amount(text: &str, currency: &str) -> Result<String, MoneyError> {
+        let currency = currency.parse().expect("a currency");
+        Amount::parse(text, currency).map(|amount| amount.to_string())
+    }
+
+    #[test]
+    fn amounts_are_written_with_the_digits_of_their_currency() {
+        assert_eq!(amount("3.5", "EUR").as_deref(), Ok("3.50"));
+        assert_eq!(amount("3", "EUR").as_deref(), Ok("3.00"));
+        assert_eq!(amount("0", "JPY").as_deref(), Ok("0"));
+        assert_eq!(amount("-0.0", "EUR").as_deref(), Ok("0.00"));
+        assert_eq!(amount("1.234", "KWD").as_deref(), Ok("1.234"));
+        assert_eq!(amount("35e-1", "EUR").as_deref(), Ok("3.50"));
+        assert_eq!(amount("1e2", "EUR").as_deref(), Ok("100.00"));
+        assert_eq!(amount("999999999999.99", "EUR").as_deref(), Ok("999999999999.99"));
+    }
+
+    #[test]
+    fn what_is_no_exact_amount_is_refused_with_what_was_expected() {
+        let eur: Currency = "EUR".parse().expect("a currency");
+        let (currency, digits) = (eur, 2);
+        assert_eq!(amount("-0.01", "EUR"), Err(MoneyError::Negative));
+        assert_eq!(amount("1.001", "EUR"), Err(MoneyError::TooManyDigits { currency, digits }));
+        assert_eq!(amount("1e12", "EUR"), Err(MoneyError::TooLarge));
+        for text in ["", ".", "1.", ".5", "+1", "1_000", "1,5", "NaN", "0x1", " 1", "1e", "1e1.5"] {
+            assert!(amount(text, "EUR").is_err(), "{text:?}");
+        }
+        for text in ["1e400", "9".repeat(40).as_str()] {
+            assert_eq!(amount(text, "EUR"), Err(MoneyError::TooLarge), "{text:?}");
+        }
+        for text in ["1e-400", &format!("0.{}", "1".repeat(60))] {
+            let expected = Err(MoneyError::TooManyDigits { currency, digits });
+            assert_eq!(amount(text, "EUR"), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_units_is_no_currency() {
+        for code in ["XXX", "XAU", "eur", "EURO", ""] {
+            assert_eq!(code.parse::<Currency>(), Err(MoneyError::UnknownCurrency), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn the_largest_order_has_an_exact_total() {
+        let kwd: Currency = "CLF".parse().expect("a currency of four digits");
+        let price = Amount::parse("999999999999.9999", kwd).expect("below the limit");
+        let line = price.times(1_000_000);
+        let total = (0..1_000).fold(Amount::zero(kwd), |sum, _| sum.plus(line));
+        assert_eq!(total.to_string(), "999999999999999900000.0000");
+    }
+}

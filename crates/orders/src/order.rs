@@ -1,0 +1,103 @@
+//! An order's state: what later decisions and the document need.
+
+use bakehouse_pipeline::{Moment, Position, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::money::Currency;
+use crate::{Customer, Draft, Event, Product, Status};
+
+/// An order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Where it stands.
+    pub status: Status,
+    /// Whether it was taken off the lists.
+    pub is_deleted: bool,
+    /// Of all prices.
+    pub currency: Currency,
+    /// Its lines.
+    pub products: Vec<Product>,
+    /// Who ordered.
+    pub customer: Option<Customer>,
+    /// The sender's date, or when it was stored.
+    pub date: Timestamp,
+    /// The sender's own name for it.
+    pub reference: Option<String>,
+    /// What happened to it, in order.
+    pub timeline: Vec<Entry>,
+}
+
+/// A line of the timeline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Where in the log.
+    pub position: Position,
+    /// `order.created`, `order.updated`, `order.deleted`; for a change of
+    /// status the status itself: `order.paid`, …
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// When it was stored.
+    pub at: Timestamp,
+}
+
+/// The order after the event. Events only ever follow a decision, which is why
+/// one on an order that does not exist can only be its creation.
+#[must_use]
+pub fn apply(order: Option<Order>, event: Event, moment: Moment) -> Order {
+    let entry = entry(&event, moment);
+    let mut order = match event {
+        Event::Created(draft) => created(draft, moment),
+        event => change(order.unwrap_or_else(unreachable_state), event),
+    };
+    order.timeline.push(entry);
+    order
+}
+
+fn created(draft: Draft, moment: Moment) -> Order {
+    Order {
+        status: Status::Placed,
+        is_deleted: false,
+        currency: draft.currency,
+        products: draft.products,
+        customer: draft.customer,
+        date: draft.date.unwrap_or(moment.at),
+        reference: draft.reference,
+        timeline: Vec::new(),
+    }
+}
+
+fn change(order: Order, event: Event) -> Order {
+    match event {
+        Event::Created(_) => order,
+        Event::Updated(draft) => Order {
+            products: draft.products,
+            customer: draft.customer,
+            reference: draft.reference,
+            date: draft.date.unwrap_or(order.date),
+            ..order
+        },
+        Event::StatusChanged(status) => Order { status, ..order },
+        Event::Deleted => Order {
+            status: Status::Cancelled,
+            is_deleted: true,
+            ..order
+        },
+    }
+}
+
+fn entry(event: &Event, moment: Moment) -> Entry {
+    let kind = match event {
+        Event::StatusChanged(status) => format!("order.{status}"),
+        other => format!("order.{}", other.change()),
+    };
+    Entry {
+        position: moment.position,
+        kind,
+        at: moment.at,
+    }
+}
+
+#[expect(clippy::panic, reason = "decide lets nothing but a creation start an order")]
+fn unreachable_state() -> Order {
+    panic!("an order that does not exist was changed")
+}

@@ -1,0 +1,209 @@
+//! What a body must say, and what is said of one that does not.
+
+use bakehouse_orders::intake::{Defaults, Fault, Faults, place};
+use bakehouse_orders::{Command, Draft};
+use proptest::prelude::*;
+use serde_json::json;
+
+fn accept(body: &str) -> Draft {
+    match place(body.as_bytes(), &Defaults::default()) {
+        Ok(Command::Place(draft)) => draft,
+        other => panic!("{body}: {other:?}"),
+    }
+}
+
+fn faults(body: &str) -> Vec<(String, String)> {
+    match place(body.as_bytes(), &Defaults::default()) {
+        Err(Faults::Content(faults)) => {
+            faults.into_iter().map(|Fault { pointer, detail }| (pointer, detail)).collect()
+        }
+        other => panic!("{body}: {other:?}"),
+    }
+}
+
+fn fault(body: &str) -> (String, String) {
+    let mut faults = faults(body);
+    assert_eq!(faults.len(), 1, "{body}: {faults:?}");
+    faults.remove(0)
+}
+
+fn with_product(product: &str) -> String {
+    format!(r#"{{"products":[{product}]}}"#)
+}
+
+#[test]
+fn the_smallest_order_is_filled_in() {
+    let draft = accept(r#"{"products":[{"name":"Tea","price":3.5}]}"#);
+    assert_eq!(draft.currency.to_string(), "EUR");
+    assert_eq!(draft.products[0].quantity, 1);
+    assert_eq!(draft.products[0].price.to_string(), "3.50");
+    assert_eq!((draft.date, draft.reference, draft.customer), (None, None, None));
+}
+
+#[test]
+fn null_is_the_same_as_absent() {
+    let with = accept(
+        r#"{"reference":null,"customer":null,"date":null,"currency":null,
+            "products":[{"name":"Tea","price":"1","sku":null,"quantity":null}]}"#,
+    );
+    assert_eq!(with, accept(r#"{"products":[{"name":"Tea","price":"1"}]}"#));
+}
+
+#[test]
+fn prices_are_read_as_they_are_written() {
+    // As binary floats these two would be the same.
+    for (sent, read) in [("999999999999.99", "999999999999.99"), ("0.1", "0.10"), ("1E1", "10.00")] {
+        let draft = accept(&with_product(&format!(r#"{{"name":"Tea","price":{sent}}}"#)));
+        assert_eq!(draft.products[0].price.to_string(), read);
+    }
+}
+
+#[test]
+fn each_fault_is_named_where_it_is() {
+    let cases = [
+        ("[]", "", "expected an object"),
+        ("{}", "/products", "required"),
+        (r#"{"products":null}"#, "/products", "required"),
+        (r#"{"products":[]}"#, "/products", "expected an array of 1 to 1000 products"),
+        (r#"{"products":7}"#, "/products", "expected an array of 1 to 1000 products"),
+        (&with_product("7"), "/products/0", "expected an object"),
+        (&with_product(r#"{"name":"Tea"}"#), "/products/0/price", "required"),
+        (&with_product(r#"{"price":1}"#), "/products/0/name", "required"),
+        (
+            &with_product(r#"{"name":"Tea","price":-1}"#),
+            "/products/0/price",
+            "must not be negative",
+        ),
+        (
+            &with_product(r#"{"name":"Tea","price":"1.005"}"#),
+            "/products/0/price",
+            "must have at most 2 digits after the decimal point in EUR",
+        ),
+        (
+            &with_product(r#"{"name":"Tea","price":true}"#),
+            "/products/0/price",
+            "expected a decimal such as \"3.50\" or 3.50",
+        ),
+        (
+            &with_product(r#"{"name":"Tea","price":1,"quantity":0}"#),
+            "/products/0/quantity",
+            "expected a whole number from 1 to 1000000",
+        ),
+        (
+            &with_product(r#"{"name":"Tea","price":1,"quantity":1.5}"#),
+            "/products/0/quantity",
+            "expected a whole number from 1 to 1000000",
+        ),
+        (
+            &with_product(r#"{"name":" ","price":1}"#),
+            "/products/0/name",
+            "expected text of 1 to 200 characters",
+        ),
+        (
+            &with_product(r#"{"name":"a\u0000b","price":1}"#),
+            "/products/0/name",
+            "must not contain control characters",
+        ),
+        (&with_product(r#"{"name":"\ud800","price":1}"#), "/products/0/name", "expected text"),
+        (
+            &with_product(r#"{"name":"Tea","price":1,"name":"Tee"}"#),
+            "/products/0/name",
+            "given more than once",
+        ),
+        (
+            &with_product(r#"{"name":"Tea","price":1,"a/b~c":1}"#),
+            "/products/0/a~1b~0c",
+            "unknown field; known are name, price, quantity, sku",
+        ),
+    ];
+    for (body, pointer, detail) in cases {
+        assert_eq!(fault(body), (pointer.to_owned(), detail.to_owned()), "{body}");
+    }
+}
+
+#[test]
+fn all_faults_are_named_at_once() {
+    let body = json!({
+        "currency": "XXX",
+        "products": [{ "price": -1 }, { "name": "Tea", "price": 1, "color": "red" }],
+        "customer": { "email": "nobody" },
+        "date": "yesterday",
+        "colour": 1,
+    });
+    let pointers: Vec<String> = faults(&body.to_string()).into_iter().map(|f| f.0).collect();
+    let expected = [
+        "/currency",
+        "/products/0/name",
+        "/products/0/price",
+        "/products/1/color",
+        "/customer/id",
+        "/customer/email",
+        "/date",
+        "/colour",
+    ];
+    assert_eq!(pointers, expected);
+}
+
+#[test]
+fn a_thousand_products_are_an_order_and_one_more_is_not() {
+    let body = |count: usize| {
+        let product = json!({ "name": "Tea", "price": "1" });
+        json!({ "products": vec![product; count] }).to_string()
+    };
+    assert_eq!(accept(&body(1_000)).products.len(), 1_000);
+    assert_eq!(fault(&body(1_001)).0, "/products");
+}
+
+#[test]
+fn what_is_not_json_is_told_where() {
+    for body in ["", "{", "{\"products\":[}", "nope", "{} {}", "{\"a\":1,}"] {
+        match place(body.as_bytes(), &Defaults::default()) {
+            Err(Faults::Syntax(detail)) => assert!(detail.contains("line"), "{body}: {detail}"),
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+    assert!(matches!(place(b"{\"a\":\"\xff\"}", &Defaults::default()), Err(Faults::Syntax(_))));
+}
+
+#[test]
+fn deep_nesting_is_no_way_to_use_up_the_stack() {
+    let deep = format!("{}{}", "[".repeat(30_000), "]".repeat(30_000));
+    let body = format!(r#"{{"products":{deep}}}"#);
+    assert!(place(body.as_bytes(), &Defaults::default()).is_err());
+}
+
+proptest! {
+    /// Whatever comes in, an answer comes out.
+    #[test]
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = place(&bytes, &Defaults::default());
+    }
+
+    #[test]
+    fn no_json_like_text_makes_it_panic(
+        text in r#"\{("(products|customer|date|currency)":(\[|\{|"|1|-|null|,|\]|\}|e|\.|\\)*,?)*\}?"#
+    ) {
+        let _ = place(text.as_bytes(), &Defaults::default());
+    }
+
+    /// A stored command reads back equal to the one that was accepted.
+    #[test]
+    fn a_command_survives_being_stored(
+        name in "[a-zäß漢]{1,20}",
+        cents in 0_u64..100_000_000,
+        quantity in 1_u32..=1_000_000,
+        has_customer: bool,
+    ) {
+        let price = format!("{}.{:02}", cents / 100, cents % 100);
+        let customer = has_customer.then(|| json!({ "id": name }));
+        let body = json!({
+            "products": [{ "name": name, "price": price, "quantity": quantity }],
+            "customer": customer,
+            "date": "2026-01-01T00:00:00+01:00",
+        });
+        let command = place(body.to_string().as_bytes(), &Defaults::default()).expect("valid");
+        let stored = serde_json::to_string(&command).expect("JSON");
+        prop_assert_eq!(serde_json::from_str::<Command>(&stored).expect("reads back"), command);
+        prop_assert!(stored.contains(&price));
+    }
+}

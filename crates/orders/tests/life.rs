@@ -1,0 +1,168 @@
+//! The life of an order: given, when, then.
+
+use bakehouse_orders::intake::{self, Defaults};
+use bakehouse_orders::{Command, Orders, Status};
+use bakehouse_testkit::scenario::{ENTITY, Scenario};
+use serde_json::json;
+
+fn place(body: &serde_json::Value) -> Command {
+    intake::place(body.to_string().as_bytes(), &Defaults::default()).expect("a valid order")
+}
+
+fn tea() -> Command {
+    place(&json!({
+        "products": [
+            { "name": "Tea", "price": "3.50", "quantity": 2, "sku": "A-1" },
+            { "name": "Cake", "price": 4 },
+        ],
+        "customer": { "id": "c-1", "name": "Ada", "email": "ada@example.org" },
+        "reference": "R-7",
+    }))
+}
+
+fn amend(command: Command) -> Command {
+    match command {
+        Command::Place(draft) => Command::Amend(draft),
+        other => other,
+    }
+}
+
+fn become_(status: Status) -> Command {
+    Command::SetStatus { status }
+}
+
+#[test]
+fn a_placed_order_is_presented_whole() {
+    Scenario::<Orders>::given([]).when(tea()).then_changed("created").then_document(&json!({
+        "id": ENTITY,
+        "number": 1,
+        "status": "placed",
+        "position": 1,
+        "version": 1,
+        "created_at": "2026-01-01T12:00:01.000Z",
+        "updated_at": "2026-01-01T12:00:01.000Z",
+        "customer": { "id": "c-1", "name": "Ada", "email": "ada@example.org" },
+        "currency": "EUR",
+        "products": [
+            { "sku": "A-1", "name": "Tea", "quantity": 2, "price": "3.50", "total": "7.00" },
+            { "sku": null, "name": "Cake", "quantity": 1, "price": "4.00", "total": "4.00" },
+        ],
+        "items_count": 3,
+        "total": "11.00",
+        "reference": "R-7",
+        "timeline": [
+            { "position": 1, "type": "order.created", "at": "2026-01-01T12:00:01.000Z" },
+        ],
+    }));
+}
+
+#[test]
+fn a_placed_order_can_be_replaced_but_keeps_its_identity() {
+    let other = json!({ "products": [{ "name": "Milk", "price": "1.10" }] });
+    Scenario::<Orders>::given([tea()])
+        .when(amend(place(&other)))
+        .then_changed("updated")
+        .then_document(&json!({
+            "id": ENTITY,
+            "number": 1,
+            "status": "placed",
+            "position": 2,
+            "version": 2,
+            "created_at": "2026-01-01T12:00:01.000Z",
+            "updated_at": "2026-01-01T12:00:02.000Z",
+            "customer": null,
+            "currency": "EUR",
+            "products": [
+                { "sku": null, "name": "Milk", "quantity": 1, "price": "1.10", "total": "1.10" },
+            ],
+            "items_count": 1,
+            "total": "1.10",
+            "reference": null,
+            "timeline": [
+                { "position": 1, "type": "order.created", "at": "2026-01-01T12:00:01.000Z" },
+                { "position": 2, "type": "order.updated", "at": "2026-01-01T12:00:02.000Z" },
+            ],
+        }));
+}
+
+#[test]
+fn a_paid_order_cannot_be_replaced() {
+    Scenario::<Orders>::given([tea(), become_(Status::Paid)])
+        .when(amend(tea()))
+        .then_refused("the order is paid; only a placed one can be changed");
+}
+
+#[test]
+fn an_order_keeps_its_currency() {
+    let dollars =
+        json!({ "currency": "USD", "products": [{ "name": "Milk", "price": "1.10" }] });
+    Scenario::<Orders>::given([tea()])
+        .when(amend(place(&dollars)))
+        .then_refused("the order is in EUR, not in USD");
+}
+
+#[test]
+fn an_order_is_placed_once() {
+    Scenario::<Orders>::given([tea()]).when(tea()).then_refused("the order exists already");
+}
+
+#[test]
+fn what_does_not_exist_cannot_be_changed() {
+    for command in [amend(tea()), become_(Status::Paid), Command::Delete] {
+        Scenario::<Orders>::given([]).when(command).then_refused("there is no such order");
+    }
+}
+
+#[test]
+fn a_deleted_order_is_cancelled_unlisted_and_final() {
+    Scenario::<Orders>::given([tea()]).when(Command::Delete).then_changed("deleted").then_state(
+        |order| {
+            assert_eq!(order.status, Status::Cancelled);
+            assert!(order.is_deleted);
+        },
+    );
+    for command in [amend(tea()), become_(Status::Paid), Command::Delete] {
+        Scenario::<Orders>::given([tea(), Command::Delete])
+            .when(command)
+            .then_refused("the order has been deleted");
+    }
+}
+
+/// The way there, for each status.
+fn way_to(status: Status) -> Vec<Command> {
+    let steps: &[Status] = match status {
+        Status::Placed => &[],
+        Status::Paid => &[Status::Paid],
+        Status::Shipped => &[Status::Paid, Status::Shipped],
+        Status::Delivered => &[Status::Paid, Status::Shipped, Status::Delivered],
+        Status::Cancelled => &[Status::Cancelled],
+    };
+    let steps = steps.iter().map(|status| become_(*status));
+    std::iter::once(tea()).chain(steps).collect()
+}
+
+#[test]
+fn exactly_the_documented_transitions_are_carried_out() {
+    use Status::{Cancelled, Delivered, Paid, Placed, Shipped};
+    let allowed = [
+        (Placed, Paid),
+        (Paid, Shipped),
+        (Shipped, Delivered),
+        (Placed, Cancelled),
+        (Paid, Cancelled),
+    ];
+    for from in Status::ALL {
+        for to in Status::ALL {
+            let outcome = Scenario::<Orders>::given(way_to(from)).when(become_(to));
+            if allowed.contains(&(from, to)) {
+                outcome.then_changed("status").then_state(|order| {
+                    assert_eq!(order.status, to);
+                    let last = order.timeline.last().expect("a timeline");
+                    assert_eq!(last.kind, format!("order.{to}"));
+                });
+            } else {
+                outcome.then_refused(&format!("the order is {from}; it cannot become {to}"));
+            }
+        }
+    }
+}
