@@ -1,1 +1,38 @@
-fn main() {}
+//! `cargo xtask`: what people and the build server run, by the same commands.
+
+mod bench;
+mod services;
+mod test;
+mod workspace;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Tests, servers and benchmarks of this workspace.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs all tests, on real servers that it gets and starts by itself.
+    Test(test::Options),
+    /// The same servers for development.
+    Services {
+        #[command(subcommand)]
+        command: services::Command,
+    },
+    /// Measures the whole system beside what its database could do at most.
+    Bench(bench::Options),
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Test(options) => test::run(options).await,
+        Command::Services { command } => services::run(command).await,
+        Command::Bench(options) => bench::run(options).await,
+    }
+}

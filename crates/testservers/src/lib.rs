@@ -1,1 +1,18 @@
-//! 
+//! Real MongoDB and RabbitMQ for tests and development: found or fetched,
+//! started on ports and in folders of their own, killed, and cleaned up.
+//!
+//! - [`shared`]: the two servers that a whole test run shares;
+//! - [`Mongo`] and [`Rabbit`]: servers of one test's own, to be killed, stopped
+//!   and paused;
+//! - [`provision`]: where the programs come from.
+
+mod launch;
+mod mongo;
+pub mod ports;
+pub mod process;
+pub mod provision;
+mod rabbit;
+pub mod shared;
+
+pub use mongo::Mongo;
+pub use rabbit::Rabbit;

@@ -60,6 +60,9 @@ impl SourceStore for MongoSource {
     }
 
     async fn commit(&self, execution: &Execution) -> Result<(), StoreError> {
+        if execution.from.position == 0 {
+            self.first_checkpoint().await?;
+        }
         transact(&self.connection, async |transaction| {
             let (from, to) = (execution.from, execution.to);
             let before = doc! { "_id": NAME, "position": integer(from.position),

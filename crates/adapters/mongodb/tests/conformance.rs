@@ -1,0 +1,66 @@
+//! MongoDB keeps to the rules of every door, on a real replica set.
+
+use bakehouse_mongodb::{PresentationDatabase, Settings, SourceDatabase};
+use bakehouse_pipeline::{Shutdown, ids};
+use bakehouse_testservers::shared::mongodb_uri;
+
+/// Of a database that nobody else uses.
+fn settings() -> Settings {
+    Settings {
+        uri: mongodb_uri(&format!("t-{}", ids::fresh())),
+        app_name: "conformance".into(),
+        initiate_replica_set: false,
+    }
+}
+
+async fn source() -> SourceDatabase {
+    let database = SourceDatabase::new(&settings(), "counters").await.expect("a usable URI");
+    assert!(database.prepare(&Shutdown::new()).await);
+    database
+}
+
+async fn presentation() -> PresentationDatabase {
+    let database = PresentationDatabase::new(&settings(), "counters").await.expect("a usable URI");
+    assert!(database.prepare(&Shutdown::new()).await);
+    database
+}
+
+bakehouse_testkit::event_log_suite!(event_log, async { source().await.log() });
+
+bakehouse_testkit::source_suite!(source_store, async {
+    let database = source().await;
+    (database.log(), database.source())
+});
+
+bakehouse_testkit::presentation_suite!(presentation_store, async {
+    let database = presentation().await;
+    (database.presentation(), database.reader())
+});
+
+bakehouse_testkit::leases_suite!(leases, async { source().await.leases() });
+
+#[tokio::test]
+async fn probes_tell_whether_a_database_answers() {
+    assert_eq!(source().await.probe().check().await, Ok(()));
+    let away = Settings {
+        uri: "mongodb://user:secret@127.0.0.1:1/none?replicaSet=rs0".into(),
+        ..settings()
+    };
+    let database = SourceDatabase::new(&away, "counters").await.expect("a usable URI");
+    let reason = database.probe().check().await.expect_err("nobody is there");
+    assert!(!reason.contains("secret"), "{reason}");
+}
+
+#[tokio::test]
+async fn an_unusable_uri_is_told_without_its_secret() {
+    for uri in ["mongodb://user:secret@", "mongodb://user:secret@127.0.0.1:1", "secret"] {
+        let settings = Settings {
+            uri: uri.into(),
+            ..settings()
+        };
+        let Err(error) = SourceDatabase::new(&settings, "counters").await else {
+            panic!("{uri} was taken");
+        };
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+}

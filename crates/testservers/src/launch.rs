@@ -1,0 +1,166 @@
+//! One server: a process of this machine, or a container.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+
+use crate::process::Process;
+
+/// How a server is started; it can be started again with the same data.
+pub(crate) enum Recipe {
+    /// A program of this machine.
+    Local(Box<dyn Fn() -> Command + Send>),
+    /// A container with the host's network, so that ports and host names are
+    /// the same as for a program.
+    Docker {
+        image: &'static str,
+        environment: Vec<(String, String)>,
+        arguments: Vec<String>,
+    },
+}
+
+/// A server.
+pub(crate) struct Launched {
+    recipe: Recipe,
+    folder: PathBuf,
+    running: Option<Running>,
+}
+
+enum Running {
+    Process(Process),
+    Container(String),
+}
+
+impl Launched {
+    pub(crate) fn new(recipe: Recipe, folder: &Path) -> Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        Ok(Self {
+            recipe,
+            folder: folder.to_owned(),
+            running: None,
+        })
+    }
+
+    pub(crate) fn start(&mut self) -> Result<()> {
+        let running = match &self.recipe {
+            Recipe::Local(command) => Running::Process(Process::spawn(command(), &self.folder)?),
+            Recipe::Docker {
+                image,
+                environment,
+                arguments,
+            } => Running::Container(container(&self.folder, image, environment, arguments)?),
+        };
+        self.running = Some(running);
+        Ok(())
+    }
+
+    pub(crate) fn is_alive(&mut self) -> bool {
+        match &mut self.running {
+            Some(Running::Process(process)) => process.is_alive(),
+            Some(Running::Container(_)) => true,
+            None => false,
+        }
+    }
+
+    /// As by SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        match self.running.take() {
+            Some(Running::Process(mut process)) => process.kill(),
+            Some(Running::Container(name)) => {
+                let _ = docker(&["kill", &name]);
+            }
+            None => {}
+        }
+    }
+
+    pub(crate) fn stop(&mut self) {
+        match self.running.take() {
+            Some(Running::Process(mut process)) => process.stop(Duration::from_secs(15)),
+            Some(Running::Container(name)) => {
+                let _ = docker(&["stop", &name]);
+            }
+            None => {}
+        }
+    }
+
+    /// As by SIGSTOP: the kernel still accepts connections, nobody answers.
+    pub(crate) fn pause(&self) {
+        self.freeze(Signal::SIGSTOP, "pause");
+    }
+
+    pub(crate) fn resume(&self) {
+        self.freeze(Signal::SIGCONT, "unpause");
+    }
+
+    fn freeze(&self, signal: Signal, verb: &str) {
+        match &self.running {
+            Some(Running::Process(process)) => process.signal(signal),
+            Some(Running::Container(name)) => {
+                let _ = docker(&[verb, name]);
+            }
+            None => {}
+        }
+    }
+
+    /// Leaves it running after this program.
+    pub(crate) fn leave(mut self) {
+        if let Some(Running::Process(process)) = self.running.take() {
+            process.leave();
+        }
+    }
+}
+
+impl Drop for Launched {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Creates the container the first time, and starts the same one after that.
+fn container(
+    folder: &Path,
+    image: &str,
+    environment: &[(String, String)],
+    arguments: &[String],
+) -> Result<String> {
+    let id_file = folder.join("container");
+    if let Ok(id) = std::fs::read_to_string(&id_file) {
+        docker(&["start", &id])?;
+        return Ok(id);
+    }
+    let variables = environment.iter().map(|(name, value)| format!("--env={name}={value}"));
+    let mut all = vec!["run".to_owned(), "--detach".into(), "--network=host".into()];
+    all.push("--label=bakehouse-test".into());
+    all.extend(variables);
+    all.push(image.to_owned());
+    all.extend(arguments.iter().cloned());
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    let id = docker(&all)?.trim().to_owned();
+    std::fs::write(id_file, &id)?;
+    Ok(id)
+}
+
+fn docker(arguments: &[&str]) -> Result<String> {
+    let output = Command::new("docker").args(arguments).stdin(Stdio::null()).output();
+    let output = output.context("cannot start docker")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "docker {}: {}", arguments[0], said.trim());
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Removes every container whose id is somewhere under `folder`.
+pub(crate) fn remove_containers(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            remove_containers(&path);
+        } else if entry.file_name() == "container"
+            && let Ok(id) = std::fs::read_to_string(&path)
+        {
+            let _ = docker(&["rm", "--force", "--volumes", id.trim()]);
+        }
+    }
+}

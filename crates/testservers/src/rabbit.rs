@@ -1,0 +1,168 @@
+//! A RabbitMQ node of its own, with its own ports, data, and port mapper.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::launch::{Launched, Recipe};
+use crate::provision::{self, RabbitPrograms, Source};
+use crate::{ports, shared};
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A RabbitMQ node. Killed when dropped.
+pub struct Rabbit {
+    port: u16,
+    server: Launched,
+    /// Erlang's port mapper. Ours, so that nothing is left behind.
+    epmd: Option<Launched>,
+}
+
+impl Rabbit {
+    /// Starts one for a test.
+    ///
+    /// # Errors
+    /// When there is no RabbitMQ, or it does not come up.
+    pub fn start(name: &str) -> Result<Self> {
+        let mut server = Self::bare(name)?;
+        server.start_again()?;
+        Ok(server)
+    }
+
+    /// One for a test that has not been started.
+    ///
+    /// # Errors
+    /// When there is no RabbitMQ.
+    pub fn bare(name: &str) -> Result<Self> {
+        Self::at(ports::free()?, &shared::folder(name)?)
+    }
+
+    pub(crate) fn at(port: u16, folder: &Path) -> Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let (distribution, mapper) = (ports::free()?, ports::free()?);
+        let environment = environment(port, distribution, mapper);
+        let (recipe, epmd) = match provision::rabbitmq()? {
+            Source::Local(programs) => {
+                write_configuration(folder)?;
+                let epmd = epmd(&programs, mapper, &folder.join("epmd"))?;
+                (local(programs, folder.to_owned(), environment), Some(epmd))
+            }
+            Source::Docker(image) => {
+                let recipe = Recipe::Docker {
+                    image,
+                    environment,
+                    arguments: Vec::new(),
+                };
+                (recipe, None)
+            }
+        };
+        Ok(Self {
+            port,
+            server: Launched::new(recipe, folder)?,
+            epmd,
+        })
+    }
+
+    /// Starts it, after it was killed or stopped, with the data it had.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_again(&mut self) -> Result<()> {
+        if let Some(epmd) = &mut self.epmd
+            && !epmd.is_alive()
+        {
+            epmd.start()?;
+        }
+        self.server.start()?;
+        ports::wait(self.port, PATIENCE, || self.server.is_alive())
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn uri(&self) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+    }
+
+    /// As by SIGKILL.
+    pub fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    /// In an orderly way.
+    pub fn stop(&mut self) {
+        self.server.stop();
+    }
+
+    /// It accepts connections but does not answer.
+    pub fn pause(&self) {
+        self.server.pause();
+    }
+
+    /// It answers again.
+    pub fn resume(&self) {
+        self.server.resume();
+    }
+
+    pub(crate) fn leave(self) {
+        self.server.leave();
+        if let Some(epmd) = self.epmd {
+            epmd.leave();
+        }
+    }
+}
+
+fn environment(port: u16, distribution: u16, mapper: u16) -> Vec<(String, String)> {
+    // Schedulers that spin while they wait would take the processor from the
+    // very programs that are being measured.
+    let quiet = "+sbwt none +sbwtdcpu none +sbwtdio none";
+    [
+        ("RABBITMQ_NODENAME", format!("bakehouse{port}@localhost")),
+        ("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1".into()),
+        ("RABBITMQ_NODE_PORT", port.to_string()),
+        ("RABBITMQ_DIST_PORT", distribution.to_string()),
+        ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", quiet.into()),
+        ("ERL_EPMD_PORT", mapper.to_string()),
+        ("ERL_EPMD_ADDRESS", "127.0.0.1".into()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .to_vec()
+}
+
+fn write_configuration(folder: &Path) -> Result<()> {
+    std::fs::write(folder.join("enabled_plugins"), "[].\n")?;
+    std::fs::write(folder.join("rabbitmq.conf"), "disk_free_limit.absolute = 100MB\n")?;
+    Ok(())
+}
+
+fn local(
+    programs: RabbitPrograms,
+    folder: PathBuf,
+    environment: Vec<(String, String)>,
+) -> Recipe {
+    Recipe::Local(Box::new(move || {
+        let mut command = Command::new(&programs.server);
+        command
+            .envs(environment.iter().cloned())
+            // Erlang keeps its cookie there.
+            .env("HOME", &folder)
+            .env("RABBITMQ_MNESIA_BASE", folder.join("data"))
+            .env("RABBITMQ_LOG_BASE", folder.join("log"))
+            .env("RABBITMQ_PID_FILE", folder.join("rabbitmq.pid"))
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", folder.join("enabled_plugins"))
+            .env("RABBITMQ_CONFIG_FILE", folder.join("rabbitmq.conf"))
+            .env("RABBITMQ_CONF_ENV_FILE", folder.join("rabbitmq-env.conf"));
+        command
+    }))
+}
+
+fn epmd(programs: &RabbitPrograms, port: u16, folder: &Path) -> Result<Launched> {
+    let program = programs.epmd.clone();
+    let recipe = Recipe::Local(Box::new(move || {
+        let mut command = Command::new(&program);
+        command.args(["-address", "127.0.0.1", "-port", &port.to_string()]);
+        command
+    }));
+    Launched::new(recipe, folder)
+}
