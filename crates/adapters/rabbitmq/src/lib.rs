@@ -1,1 +1,78 @@
-//! 
+//! The schedule queue and the notices over RabbitMQ.
+//!
+//! - [`topology`]: exchanges and queues, by their names;
+//! - [`publisher`]: the publishing connection, which comes back by itself;
+//! - [`scheduler`] and [`consumer`]: the two ends of the schedule queue;
+//! - [`notices`]: what wakes the stages.
+//!
+//! Publishing and consuming never share a connection: a broker that is short of
+//! memory or disk stops reading from those that publish, and would hold up
+//! acknowledgements with it.
+
+mod connection;
+mod consumer;
+mod notices;
+mod probe;
+mod publisher;
+mod scheduler;
+mod topology;
+
+use std::sync::Arc;
+
+use bakehouse_pipeline::ports::{Notices, Probe, ScheduleConsumer, Scheduler};
+
+use connection::Target;
+pub use connection::{ConnectError, Settings};
+use publisher::Publisher;
+
+/// A broker, and one publishing connection to it.
+pub struct Broker {
+    target: Target,
+    publisher: Publisher,
+}
+
+impl Broker {
+    /// Starts connecting, and returns at once.
+    ///
+    /// # Errors
+    /// When the URI cannot be used.
+    pub fn new(settings: &Settings) -> Result<Self, ConnectError> {
+        let target = Target::new(settings)?;
+        Ok(Self {
+            publisher: Publisher::start(target.clone(), settings.confirm_timeout),
+            target,
+        })
+    }
+
+    /// api-server's end of the schedule queue.
+    #[must_use]
+    pub fn scheduler(&self) -> Arc<dyn Scheduler> {
+        let exchange = self.target.scheduler_exchange();
+        Arc::new(scheduler::RabbitScheduler {
+            publisher: self.publisher.clone(),
+            exchange,
+        })
+    }
+
+    /// events-writer's end of the schedule queue.
+    #[must_use]
+    pub fn consumer(&self) -> Box<dyn ScheduleConsumer> {
+        let publisher = self.publisher.clone();
+        Box::new(consumer::RabbitConsumer::new(self.target.clone(), publisher))
+    }
+
+    /// What wakes the stages.
+    #[must_use]
+    pub fn notices(&self) -> Arc<dyn Notices> {
+        Arc::new(notices::RabbitNotices {
+            target: self.target.clone(),
+            publisher: self.publisher.clone(),
+        })
+    }
+
+    /// Whether it answers.
+    #[must_use]
+    pub fn probe(&self) -> Arc<dyn Probe> {
+        Arc::new(probe::RabbitProbe(self.publisher.clone()))
+    }
+}

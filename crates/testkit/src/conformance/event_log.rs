@@ -86,7 +86,7 @@ pub async fn an_identity_with_other_content_is_a_conflict(log: Log) {
     let identity = ids::fresh();
     let first = with_identity(identity, "a", &Command::Add(1));
     let other = with_identity(identity, "a", &Command::Add(2));
-    log.append(&[first.clone()]).await.unwrap();
+    log.append(std::slice::from_ref(&first)).await.unwrap();
     let new = operation("b", &Command::Add(3));
     let answers = log.append(&[other, new, first]).await.unwrap();
     let expected = [Appended::Conflict, Appended::Stored(2), Appended::Duplicate];

@@ -45,7 +45,7 @@ fn document(number: u64, position: Position, created: bool) -> DocumentWrite {
 }
 
 fn frame(position: Position) -> Frame {
-    let group = (position % 2 == 0).then(|| "even".to_owned());
+    let group = position.is_multiple_of(2).then(|| "even".to_owned());
     let body = json!({ "type": "counter.raised", "position": position });
     Frame {
         position,

@@ -1,0 +1,249 @@
+//! What wakes the stages. Every receiver has a queue of its own that goes with
+//! it; what is in it is worth nothing to anybody else.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bakehouse_pipeline::backoff::Backoff;
+use bakehouse_pipeline::ports::{Notice, NoticeStream, Notices, Topic};
+use bakehouse_pipeline::{Frame, Position, Shutdown};
+use futures_util::StreamExt;
+use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Connection, Consumer};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use crate::connection::{Target, reason};
+use crate::publisher::Publisher;
+
+/// Notices that a stage may be behind before it is told to look for itself.
+const CAPACITY: usize = 256;
+/// Messages that a receiver's queue holds; the oldest go first.
+const LONGEST_QUEUE: i32 = 1_000;
+/// Bytes of frames in one message, about; brokers from 4.0 on take 16 MiB.
+const LARGEST_MESSAGE: usize = 1024 * 1024;
+/// How often a lost connection is looked for.
+const CALM: Duration = Duration::from_millis(100);
+
+pub(crate) struct RabbitNotices {
+    pub(crate) target: Target,
+    pub(crate) publisher: Publisher,
+}
+
+/// The log has grown.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    head: Position,
+}
+
+/// Entities have changed, all in the same way; the key says in which.
+#[derive(Serialize, Deserialize)]
+struct Executed {
+    from: Position,
+    to: Position,
+    ids: Vec<String>,
+}
+
+/// Frames are there.
+#[derive(Serialize, Deserialize)]
+struct Baked {
+    from: Position,
+    frames: Vec<Frame>,
+}
+
+/// A message: exchange, key, body.
+type Message = (String, String, Vec<u8>);
+
+impl RabbitNotices {
+    fn messages(&self, notice: Notice) -> serde_json::Result<Vec<Message>> {
+        match notice {
+            Notice::Stored { head } => {
+                let key = format!("platform-event.created.{}", self.target.domain);
+                let body = serde_json::to_vec(&Stored { head })?;
+                Ok(vec![(self.target.scheduler_exchange(), key, body)])
+            }
+            Notice::Executed { from, to, changes } => self.executed(from, to, changes),
+            Notice::Baked { from, frames } => self.baked(from, frames),
+        }
+    }
+
+    /// One message a kind of change.
+    fn executed(
+        &self,
+        from: Position,
+        to: Position,
+        changes: Vec<(String, String)>,
+    ) -> serde_json::Result<Vec<Message>> {
+        let mut kinds: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (kind, id) in changes {
+            kinds.entry(kind).or_default().push(id);
+        }
+        if kinds.is_empty() {
+            kinds.insert(format!("{}.rejected", self.target.domain), Vec::new());
+        }
+        let message = |(key, ids)| {
+            let body = serde_json::to_vec(&Executed { from, to, ids })?;
+            Ok((self.target.source_exchange(), key, body))
+        };
+        kinds.into_iter().map(message).collect()
+    }
+
+    /// As many messages as it takes; each starts where the one before ends.
+    fn baked(&self, from: Position, frames: Vec<Frame>) -> serde_json::Result<Vec<Message>> {
+        let mut messages = Vec::new();
+        let mut part = Baked {
+            from,
+            frames: Vec::new(),
+        };
+        let mut size = 0;
+        for frame in frames {
+            size += frame.body.get().len();
+            let position = frame.position;
+            part.frames.push(frame);
+            if size > LARGEST_MESSAGE {
+                messages.push(self.baked_message(&part)?);
+                part = Baked {
+                    from: position,
+                    frames: Vec::new(),
+                };
+                size = 0;
+            }
+        }
+        if !part.frames.is_empty() {
+            messages.push(self.baked_message(&part)?);
+        }
+        Ok(messages)
+    }
+
+    fn baked_message(&self, part: &Baked) -> serde_json::Result<Message> {
+        let key = format!("{}.baked", self.target.domain);
+        Ok((self.target.socket_exchange(), key, serde_json::to_vec(part)?))
+    }
+}
+
+#[async_trait]
+impl Notices for RabbitNotices {
+    async fn publish(&self, notice: Notice) {
+        match self.messages(notice) {
+            Ok(messages) => {
+                for (exchange, key, body) in messages {
+                    self.publisher.publish_if_possible(exchange, key, body).await;
+                }
+            }
+            Err(error) => tracing::error!("a notice cannot be written as JSON: {error}"),
+        }
+    }
+
+    async fn subscribe(&self, topic: Topic) -> Box<dyn NoticeStream> {
+        let (sender, receiver) = mpsc::channel(CAPACITY);
+        tokio::spawn(listen(self.target.clone(), topic, sender));
+        Box::new(Stream(receiver))
+    }
+}
+
+/// `None` in it: some may have been missed.
+struct Stream(mpsc::Receiver<Option<Notice>>);
+
+#[async_trait]
+impl NoticeStream for Stream {
+    async fn next(&mut self) -> Option<Notice> {
+        match self.0.recv().await {
+            Some(notice) => notice,
+            // The task has ended with the runtime.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Listens, and again after every loss of the connection, until nobody does.
+async fn listen(target: Target, topic: Topic, sender: mpsc::Sender<Option<Notice>>) {
+    let mut backoff = Backoff::default();
+    let forever = Shutdown::new();
+    while !sender.is_closed() {
+        match open(&target, topic).await {
+            Ok((_connection, mut consumer)) => {
+                backoff.reset();
+                // Whatever was sent while nobody listened.
+                let _ = sender.send(None).await;
+                pass_on(&mut consumer, topic, &sender).await;
+                tokio::time::sleep(CALM).await;
+            }
+            Err(error) => tracing::debug!("cannot listen for notices: {error}"),
+        }
+        tokio::select! {
+            () = backoff.wait(&forever) => {}
+            () = sender.closed() => {}
+        }
+    }
+}
+
+async fn open(target: &Target, topic: Topic) -> Result<(Connection, Consumer), String> {
+    let connection = target.connect("listening").await?;
+    target.declare(&connection).await?;
+    let consumer = consume(target, &connection, topic).await.map_err(reason)?;
+    Ok((connection, consumer))
+}
+
+async fn consume(
+    target: &Target,
+    connection: &Connection,
+    topic: Topic,
+) -> lapin::Result<Consumer> {
+    let channel = connection.create_channel().await?;
+    let mut limit = FieldTable::default();
+    limit.insert("x-max-length".into(), AMQPValue::LongInt(LONGEST_QUEUE));
+    let queue = channel.queue_declare("".into(), QueueDeclareOptions::exclusive(), limit).await?;
+    let name = queue.name().clone();
+    let (exchange, key) = match topic {
+        Topic::Stored => {
+            (target.scheduler_exchange(), format!("platform-event.created.{}", target.domain))
+        }
+        Topic::Executed => (target.source_exchange(), format!("{}.*", target.domain)),
+        Topic::Baked => (target.socket_exchange(), format!("{}.baked", target.domain)),
+    };
+    let (options, none) = (QueueBindOptions::default(), FieldTable::default());
+    channel.queue_bind(name.clone(), exchange.into(), key.into(), options, none).await?;
+    let options = BasicConsumeOptions {
+        no_ack: true,
+        ..BasicConsumeOptions::default()
+    };
+    channel.basic_consume(name, "".into(), options, FieldTable::default()).await
+}
+
+/// Until the connection is lost or nobody listens.
+async fn pass_on(
+    consumer: &mut Consumer,
+    topic: Topic,
+    sender: &mpsc::Sender<Option<Notice>>,
+) {
+    let mut is_behind = false;
+    loop {
+        let delivery = tokio::select! {
+            delivery = consumer.next() => delivery,
+            () = sender.closed() => return,
+        };
+        let Some(Ok(delivery)) = delivery else { return };
+        let notice = read(topic, delivery.routing_key.as_str(), &delivery.data);
+        if is_behind && sender.try_send(None).is_ok() {
+            is_behind = false;
+        }
+        is_behind |= sender.try_send(notice).is_err();
+    }
+}
+
+/// `None`: somebody speaks in a way that is not known here; the stores know.
+fn read(topic: Topic, key: &str, body: &[u8]) -> Option<Notice> {
+    let notice = match topic {
+        Topic::Stored => serde_json::from_slice(body).map(|Stored { head }| Notice::Stored { head }),
+        Topic::Executed => serde_json::from_slice(body).map(|Executed { from, to, ids }| {
+            let changes = ids.into_iter().map(|id| (key.to_owned(), id)).collect();
+            Notice::Executed { from, to, changes }
+        }),
+        Topic::Baked => {
+            serde_json::from_slice(body).map(|Baked { from, frames }| Notice::Baked { from, frames })
+        }
+    };
+    notice.ok()
+}

@@ -1,0 +1,19 @@
+//! Readiness of the broker.
+
+use async_trait::async_trait;
+use bakehouse_pipeline::ports::Probe;
+
+use crate::publisher::Publisher;
+
+pub(crate) struct RabbitProbe(pub(crate) Publisher);
+
+#[async_trait]
+impl Probe for RabbitProbe {
+    fn name(&self) -> &str {
+        "broker"
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        self.0.check()
+    }
+}

@@ -1,0 +1,193 @@
+//! The publishing connection: one a process, rebuilt whenever it breaks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bakehouse_pipeline::Shutdown;
+use bakehouse_pipeline::backoff::Backoff;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::connection::{Target, reason};
+
+/// How often the connection is looked at although it said nothing.
+const LOOK: Duration = Duration::from_millis(250);
+/// How often waiting for the broker is mentioned again.
+const REMINDER: Duration = Duration::from_secs(10);
+/// How long a message that nobody relies on may hold up its sender.
+const COURTESY: Duration = Duration::from_millis(500);
+const PERSISTENT: u8 = 2;
+
+/// The connection as it is now, or why there is none.
+type State = Result<Live, String>;
+
+#[derive(Clone)]
+struct Live {
+    connection: Arc<Connection>,
+    /// Every message on it is confirmed.
+    confirmed: Channel,
+    /// None is.
+    plain: Channel,
+}
+
+/// A handle to the publishing connection, which lives as long as any handle.
+#[derive(Clone)]
+pub(crate) struct Publisher {
+    state: watch::Receiver<State>,
+    suspicion: Arc<Notify>,
+    confirm_timeout: Duration,
+}
+
+impl Publisher {
+    pub(crate) fn start(target: Target, confirm_timeout: Duration) -> Self {
+        let (sender, state) = watch::channel(Err("not connected to the broker yet".to_owned()));
+        let suspicion = Arc::new(Notify::new());
+        tokio::spawn(keep_connected(target, sender, suspicion.clone()));
+        Self {
+            state,
+            suspicion,
+            confirm_timeout,
+        }
+    }
+
+    /// Whether a message could be published now, and if not, why.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.live().map(|_| ())
+    }
+
+    fn live(&self) -> Result<Live, String> {
+        let live = self.state.borrow().clone()?;
+        if live.connection.status().blocked() {
+            return Err("the broker takes no messages: it is short of memory or disk".into());
+        }
+        Ok(live)
+    }
+
+    /// Publishes a message and waits until the broker has it on disk, in a queue.
+    pub(crate) async fn publish_durably(
+        &self,
+        exchange: String,
+        key: String,
+        payload: Vec<u8>,
+    ) -> Result<(), String> {
+        let live = self.live()?;
+        // In a task of its own: whoever waits may go away, but a confirmation
+        // that nobody awaits would stay in the channel's books for ever.
+        let confirming = tokio::spawn(confirm(live.confirmed, exchange, key, payload));
+        match tokio::time::timeout(self.confirm_timeout, confirming).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(panicked)) => Err(panicked.to_string()),
+            Err(_) => {
+                self.suspicion.notify_one();
+                let seconds = self.confirm_timeout.as_secs_f64();
+                Err(format!("the broker has not confirmed within {seconds} s"))
+            }
+        }
+    }
+
+    /// Publishes a message if that can be done now.
+    pub(crate) async fn publish_if_possible(
+        &self,
+        exchange: String,
+        key: String,
+        payload: Vec<u8>,
+    ) {
+        let Ok(live) = self.live() else { return };
+        let options = BasicPublishOptions::default();
+        let properties = properties();
+        let publishing =
+            live.plain.basic_publish(exchange.into(), key.into(), options, &payload, properties);
+        let _ = tokio::time::timeout(COURTESY, publishing).await;
+    }
+}
+
+fn properties() -> BasicProperties {
+    BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_content_type("application/json".into())
+}
+
+/// Only an empty acknowledgement says that the message is in a queue: one with
+/// the message in it says that no queue wanted it.
+async fn confirm(
+    channel: Channel,
+    exchange: String,
+    key: String,
+    payload: Vec<u8>,
+) -> Result<(), String> {
+    let options = BasicPublishOptions {
+        mandatory: true,
+        ..BasicPublishOptions::default()
+    };
+    let published =
+        channel.basic_publish(exchange.into(), key.into(), options, &payload, properties());
+    match published.await.map_err(reason)?.await.map_err(reason)? {
+        Confirmation::Ack(None) => Ok(()),
+        Confirmation::Ack(Some(_)) => Err("no queue is bound for the message".into()),
+        Confirmation::Nack(_) => Err("the broker refused the message".into()),
+        Confirmation::NotRequested => Err("the channel does not confirm".into()),
+    }
+}
+
+/// Connects, waits until the connection is of no use any more, and starts over;
+/// until nobody wants it.
+async fn keep_connected(
+    target: Target,
+    state: watch::Sender<State>,
+    suspicion: Arc<Notify>,
+) {
+    let mut backoff = Backoff::default();
+    let mut told: Option<Instant> = None;
+    let forever = Shutdown::new();
+    while !state.is_closed() {
+        match open(&target).await {
+            Ok(live) => {
+                tracing::info!("connected to the broker");
+                backoff.reset();
+                told = None;
+                let _ = state.send_replace(Ok(live.clone()));
+                broken(&live, &state, &suspicion).await;
+                let _ = state.send_replace(Err("the connection to the broker is lost".into()));
+            }
+            Err(error) => {
+                if told.is_none_or(|told| told.elapsed() > REMINDER) {
+                    tracing::warn!("waiting for the broker: {error}");
+                    told = Some(Instant::now());
+                }
+                let _ = state.send_replace(Err(error));
+            }
+        }
+        tokio::select! {
+            () = backoff.wait(&forever) => {}
+            () = state.closed() => {}
+        }
+    }
+}
+
+async fn open(target: &Target) -> State {
+    let connection = target.connect("publishing").await?;
+    target.declare(&connection).await?;
+    let confirmed = connection.create_channel().await.map_err(reason)?;
+    confirmed.confirm_select(ConfirmSelectOptions::default()).await.map_err(reason)?;
+    let plain = connection.create_channel().await.map_err(reason)?;
+    Ok(Live {
+        connection: Arc::new(connection),
+        confirmed,
+        plain,
+    })
+}
+
+async fn broken(live: &Live, state: &watch::Sender<State>, suspicion: &Notify) {
+    while live.connection.status().connected()
+        && live.confirmed.status().connected()
+        && live.plain.status().connected()
+    {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = state.closed() => return,
+            () = suspicion.notified() => return,
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! RabbitMQ keeps to the rules of the schedule queue, on a real broker.
+
+use std::time::Duration;
+
+use bakehouse_pipeline::ids;
+use bakehouse_pipeline::ports::{Notice, Scheduler, Topic};
+use bakehouse_rabbitmq::{Broker, Settings};
+use bakehouse_testkit::conformance::schedule::Consumers;
+use bakehouse_testkit::operations::many;
+use bakehouse_testservers::Rabbit;
+use bakehouse_testservers::shared::amqp_uri;
+
+/// Names that nobody else uses.
+fn settings(uri: String) -> Settings {
+    Settings {
+        uri,
+        connection_name: "conformance".into(),
+        domain: "counter",
+        prefix: format!("{}.", ids::fresh()),
+        confirm_timeout: Duration::from_secs(2),
+        prefetch: 100,
+    }
+}
+
+async fn broker() -> Broker {
+    let broker = Broker::new(&settings(amqp_uri())).expect("a usable URI");
+    connected(&broker).await;
+    broker
+}
+
+async fn connected(broker: &Broker) {
+    let probe = broker.probe();
+    let reached = async {
+        while probe.check().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), reached).await.expect("the broker answers");
+}
+
+bakehouse_testkit::schedule_suite!(schedule, async {
+    let broker = broker().await;
+    let scheduler = broker.scheduler();
+    let consumers: Consumers = Box::new(move || broker.consumer());
+    (scheduler, consumers)
+});
+
+/// The next notice that is one; `None` only says that some may have been missed.
+async fn next(stream: &mut dyn bakehouse_pipeline::ports::NoticeStream) -> Notice {
+    let found = async {
+        loop {
+            if let Some(notice) = stream.next().await {
+                return notice;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), found).await.expect("a notice comes")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn notices_reach_every_subscriber_of_their_topic() {
+    let broker = broker().await;
+    let notices = broker.notices();
+    let mut streams = Vec::new();
+    for topic in [Topic::Stored, Topic::Executed, Topic::Baked, Topic::Baked] {
+        let mut stream = notices.subscribe(topic).await;
+        // Connected: what came before may have been missed.
+        assert!(stream.next().await.is_none());
+        streams.push(stream);
+    }
+    notices.publish(Notice::Stored { head: 7 }).await;
+    let changes = vec![("counter.raised".to_owned(), "a".to_owned())];
+    let executed = Notice::Executed { from: 6, to: 7, changes: changes.clone() };
+    notices.publish(executed).await;
+    let body = bakehouse_pipeline::to_json(&"x".repeat(600_000)).expect("JSON");
+    let frame = |position| bakehouse_pipeline::Frame {
+        position,
+        kind: "counter.raised".into(),
+        entity_id: "a".into(),
+        group: None,
+        body: body.clone(),
+    };
+    notices.publish(Notice::Baked { from: 4, frames: vec![frame(5), frame(6), frame(7)] }).await;
+    assert!(matches!(next(streams[0].as_mut()).await, Notice::Stored { head: 7 }));
+    let Notice::Executed { from: 6, to: 7, changes: received } = next(streams[1].as_mut()).await
+    else {
+        panic!("another notice");
+    };
+    assert_eq!(received, changes);
+    for stream in &mut streams[2..] {
+        // Two messages, because they would be too large for one.
+        let mut positions = Vec::new();
+        while positions.len() < 3 {
+            let Notice::Baked { from, frames } = next(stream.as_mut()).await else {
+                panic!("another notice");
+            };
+            assert_eq!(from, positions.last().copied().unwrap_or(4));
+            positions.extend(frames.iter().map(|frame| frame.position));
+        }
+        assert_eq!(positions, [5, 6, 7]);
+    }
+}
+
+#[tokio::test]
+async fn an_unusable_uri_is_told_without_its_secret() {
+    for uri in ["http://user:secret@host", "secret", ""] {
+        let Err(error) = Broker::new(&settings(uri.into())) else {
+            panic!("{uri} was taken");
+        };
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_broker_scheduling_fails_at_once() {
+    let broker = Broker::new(&settings("amqp://user:secret@127.0.0.1:1/%2f".into()));
+    let broker = broker.expect("a usable URI");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let started = std::time::Instant::now();
+    let error = broker.scheduler().schedule(&many("a", 1)[0]).await.expect_err("nobody is there");
+    assert!(started.elapsed() < Duration::from_millis(100));
+    let reason = broker.probe().check().await.expect_err("nobody is there");
+    assert!(!error.to_string().contains("secret") && !reason.contains("secret"), "{reason}");
+}
+
+/// A broker of its own goes away and comes back, in every way that it can.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_confirmed_survives_the_broker() {
+    let mut server = Rabbit::start("rabbit-survives").expect("a broker");
+    let broker = Broker::new(&settings(server.uri())).expect("a usable URI");
+    connected(&broker).await;
+    let (scheduler, mut consumer) = (broker.scheduler(), broker.consumer());
+    let operations = many("a", 40);
+    for operation in &operations[..20] {
+        scheduler.schedule(operation).await.expect("confirmed");
+    }
+    server.kill();
+    assert!(scheduler.schedule(&operations[20]).await.is_err(), "nobody confirms");
+    server.start_again().expect("it starts again");
+    connected(&broker).await;
+    for operation in &operations[20..30] {
+        scheduler.schedule(operation).await.expect("confirmed");
+    }
+    server.pause();
+    let started = std::time::Instant::now();
+    assert!(scheduler.schedule(&operations[30]).await.is_err(), "nobody confirms");
+    assert!(started.elapsed() < Duration::from_secs(4));
+    server.resume();
+    connected(&broker).await;
+    for operation in &operations[30..] {
+        schedule_until_confirmed(scheduler.as_ref(), operation).await;
+    }
+    let mut received = Vec::new();
+    while !operations.iter().all(|o| received.contains(&o.operation_id)) {
+        // What was in hand when a connection broke comes again.
+        match consumer.receive(100).await {
+            Ok(batch) => received.extend(batch.operations.iter().map(|o| o.operation_id)),
+            Err(_) => received.clear(),
+        }
+    }
+    // One whose confirmation was lost may be there twice; the log drops it.
+    let mut first_seen = Vec::new();
+    received.retain(|id| !first_seen.contains(id) && { first_seen.push(*id); true });
+    let sent: Vec<_> = operations.iter().map(|operation| operation.operation_id).collect();
+    assert_eq!(first_seen, sent);
+    consumer.settle().await.expect("settled");
+}
+
+async fn schedule_until_confirmed(
+    scheduler: &dyn Scheduler,
+    operation: &bakehouse_pipeline::Operation,
+) {
+    for _ in 0..50 {
+        if scheduler.schedule(operation).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the broker confirms nothing");
+}
+
+/// What is no operation is kept where an operator finds it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unreadable_message_is_told_apart_and_can_be_parked() {
+    let settings = settings(amqp_uri());
+    let broker = Broker::new(&settings).expect("a usable URI");
+    connected(&broker).await;
+    let connection = lapin::Connection::connect(&settings.uri, lapin::ConnectionProperties::default());
+    let connection = connection.await.expect("connects");
+    let channel = connection.create_channel().await.expect("a channel");
+    let queue = format!("{}platform-event.schedule", settings.prefix);
+    let options = lapin::options::BasicPublishOptions::default();
+    let properties = lapin::BasicProperties::default();
+    let published =
+        channel.basic_publish("".into(), queue.into(), options, b"what?", properties).await;
+    published.expect("published");
+    let mut consumer = broker.consumer();
+    let batch = consumer.receive(10).await.expect("received");
+    assert!(batch.operations.is_empty());
+    let unreadable = &batch.unreadable[0];
+    assert_eq!(unreadable.bytes, b"what?");
+    consumer.park(unreadable).await.expect("parked");
+    consumer.settle().await.expect("settled");
+    let parked = format!("{}platform-event.parked", settings.prefix);
+    let options = lapin::options::BasicGetOptions { no_ack: true };
+    let message = channel.basic_get(parked.into(), options).await.expect("answers");
+    let message = message.expect("it is there");
+    let body: serde_json::Value = serde_json::from_slice(&message.delivery.data).expect("JSON");
+    assert_eq!(body["message"], "what?");
+}
