@@ -1,1 +1,38 @@
-fn main() {}
+//! data-baker: source orders into presentation documents.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use bakehouse_orders::Orders;
+use bakehouse_pipeline::Shutdown;
+use bakehouse_pipeline::baker::{self, BakerDoors};
+use bakehouse_service::{Service, Settings, Stages};
+
+fn main() -> ExitCode {
+    let service = Service {
+        name: "data-baker",
+        about: "Turns changed orders into documents that are ready to read",
+        health: bakehouse_wiring::health_address,
+    };
+    bakehouse_service::main(service, run)
+}
+
+async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
+    let source = bakehouse_wiring::source(&settings).await?;
+    let presentation = bakehouse_wiring::presentation(&settings).await?;
+    let broker = bakehouse_wiring::broker(&settings)?;
+    let mut stages = Stages::new(&shutdown);
+    let probes = vec![broker.probe(), source.probe(), presentation.probe()];
+    bakehouse_wiring::health(&settings, probes, &mut stages, &shutdown);
+    if source.prepare(&shutdown).await && presentation.prepare(&shutdown).await {
+        let doors = BakerDoors {
+            log: source.log(),
+            source: source.source(),
+            presentation: presentation.presentation(),
+            leases: presentation.leases(),
+            notices: broker.notices(),
+        };
+        stages.run(baker::run::<Orders>(doors, settings.for_baker(), shutdown));
+    }
+    stages.ended().await
+}

@@ -1,1 +1,34 @@
-fn main() {}
+//! events-writer: the schedule queue into the log.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use bakehouse_pipeline::Shutdown;
+use bakehouse_pipeline::writer::{self, WriterDoors};
+use bakehouse_service::{Service, Settings, Stages};
+
+fn main() -> ExitCode {
+    let service = Service {
+        name: "events-writer",
+        about: "Stores accepted operations in the log, each once, in one order",
+        health: bakehouse_wiring::health_address,
+    };
+    bakehouse_service::main(service, run)
+}
+
+async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
+    let source = bakehouse_wiring::source(&settings).await?;
+    let broker = bakehouse_wiring::broker(&settings)?;
+    let mut stages = Stages::new(&shutdown);
+    let probes = vec![broker.probe(), source.probe()];
+    bakehouse_wiring::health(&settings, probes, &mut stages, &shutdown);
+    if source.prepare(&shutdown).await {
+        let doors = WriterDoors {
+            queue: broker.consumer(),
+            log: source.log(),
+            notices: broker.notices(),
+        };
+        stages.run(writer::run(doors, settings.for_writer(), shutdown));
+    }
+    stages.ended().await
+}

@@ -1,1 +1,36 @@
-fn main() {}
+//! orders-manager: the log into the source orders.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use bakehouse_orders::Orders;
+use bakehouse_pipeline::Shutdown;
+use bakehouse_pipeline::manager::{self, ManagerDoors};
+use bakehouse_service::{Service, Settings, Stages};
+
+fn main() -> ExitCode {
+    let service = Service {
+        name: "orders-manager",
+        about: "Executes the log's events in creation order, each once",
+        health: bakehouse_wiring::health_address,
+    };
+    bakehouse_service::main(service, run)
+}
+
+async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
+    let source = bakehouse_wiring::source(&settings).await?;
+    let broker = bakehouse_wiring::broker(&settings)?;
+    let mut stages = Stages::new(&shutdown);
+    let probes = vec![broker.probe(), source.probe()];
+    bakehouse_wiring::health(&settings, probes, &mut stages, &shutdown);
+    if source.prepare(&shutdown).await {
+        let doors = ManagerDoors {
+            log: source.log(),
+            source: source.source(),
+            leases: source.leases(),
+            notices: broker.notices(),
+        };
+        stages.run(manager::run::<Orders>(doors, settings.for_manager(), shutdown));
+    }
+    stages.ended().await
+}

@@ -1,1 +1,16 @@
-//! 
+//! What all services have in common: command line, settings, logs, signals, and
+//! an end in time. A main names its service and what it runs; the rest is here.
+
+mod cli;
+mod healthcheck;
+mod logging;
+mod reference;
+mod secret;
+pub mod settings;
+mod shutdown;
+mod stages;
+
+pub use cli::{Service, main};
+pub use secret::SecretUri;
+pub use settings::Settings;
+pub use stages::Stages;

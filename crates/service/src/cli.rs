@@ -1,0 +1,120 @@
+//! The command line and the frame around every service's run.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use bakehouse_pipeline::Shutdown;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::settings::Unset;
+use crate::{Settings, healthcheck, logging, reference, shutdown};
+
+/// Something went wrong while running.
+const FAILED: u8 = 1;
+/// The command line or the settings are wrong; clap uses the same.
+const MISUSED: u8 = 2;
+
+/// A service.
+#[derive(Clone, Copy, Debug)]
+pub struct Service {
+    /// Its program's name.
+    pub name: &'static str,
+    /// What it does, in a sentence.
+    pub about: &'static str,
+    /// Where it answers health checks, if it does.
+    pub health: fn(&Settings) -> Option<SocketAddr>,
+}
+
+#[derive(Parser)]
+struct Arguments {
+    /// TOML file with settings
+    #[arg(long, value_name = "FILE", env = "BAKEHOUSE_CONFIG", global = true)]
+    config: Option<PathBuf>,
+    /// Prints the settings that hold, secrets hidden, and ends
+    #[arg(long)]
+    print_config: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the service (the default)
+    Serve,
+    /// Asks the running service whether it is ready: exit code 0 if so, 1 if not
+    Healthcheck,
+}
+
+/// Runs a service from the command line to its exit code: 0 after an orderly
+/// end, 1 after a failure, 2 for wrong arguments or settings.
+pub fn main(
+    service: Service,
+    run: impl AsyncFnOnce(Settings, Shutdown) -> Result<()>,
+) -> ExitCode {
+    let arguments = parse(service);
+    let settings = match Settings::load(arguments.config.as_deref()) {
+        Ok(settings) => settings,
+        Err(error) => return complain(service, &error, MISUSED),
+    };
+    if arguments.print_config {
+        return print(service, &settings);
+    }
+    let outcome = match arguments.command {
+        None | Some(Command::Serve) => serve(service, settings, run),
+        Some(Command::Healthcheck) => match (service.health)(&settings) {
+            Some(address) => healthcheck::ask(address),
+            None => Err(anyhow::anyhow!("health.bind is not set, so there is nobody to ask")),
+        },
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Unset>() => complain(service, &error, MISUSED),
+        Err(error) => complain(service, &error, FAILED),
+    }
+}
+
+fn parse(service: Service) -> Arguments {
+    let command = Arguments::command()
+        .name(service.name)
+        .about(service.about)
+        .version(env!("CARGO_PKG_VERSION"))
+        .after_help(reference::text());
+    let matches = command.get_matches();
+    Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+fn complain(service: Service, error: &anyhow::Error, code: u8) -> ExitCode {
+    eprintln!("{}: {error:#}", service.name);
+    ExitCode::from(code)
+}
+
+fn print(service: Service, settings: &Settings) -> ExitCode {
+    match toml::to_string(settings) {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => complain(service, &error.into(), FAILED),
+    }
+}
+
+fn serve(
+    service: Service,
+    settings: Settings,
+    run: impl AsyncFnOnce(Settings, Shutdown) -> Result<()>,
+) -> Result<()> {
+    logging::start(&settings.log)?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    let outcome = runtime.block_on(async {
+        let shutdown = shutdown::on_signal()?;
+        let (service, instance) = (service.name, &settings.instance);
+        tracing::info!(service, instance, version = env!("CARGO_PKG_VERSION"), "starting");
+        run(settings, shutdown).await
+    });
+    // A connection attempt that hangs is no reason to hang as well.
+    runtime.shutdown_background();
+    tracing::info!(service = service.name, "ended");
+    outcome
+}

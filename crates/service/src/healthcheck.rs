@@ -1,0 +1,29 @@
+//! `healthcheck`: asks the running service whether it is ready, for containers
+//! that have no other program to ask with.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Asks `/health/ready` at the address that the service listens at.
+///
+/// # Errors
+/// When it does not answer, or not with 200.
+pub(crate) fn ask(mut address: SocketAddr) -> Result<()> {
+    if address.ip().is_unspecified() {
+        address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    let stream = TcpStream::connect_timeout(&address, PATIENCE);
+    let mut stream = stream.with_context(|| format!("nothing answers at {address}"))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let request = format!("GET /health/ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut status = String::new();
+    BufReader::new(stream).read_line(&mut status)?;
+    ensure!(status.contains(" 200 "), "not ready: {}", status.trim());
+    Ok(())
+}

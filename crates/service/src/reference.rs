@@ -1,0 +1,113 @@
+//! The settings as `--help` lists them.
+
+use crate::settings::variable;
+
+/// Key and meaning, in the order of the sections. The defaults are shown beside
+/// them as they are in the code.
+const SETTINGS: &[(&str, &str)] = &[
+    ("instance", "name of this instance, unique among those of its kind"),
+    ("data_dir", "where the embedded store keeps its file"),
+    ("http.bind", "address that api-server listens at"),
+    ("http.allow_open_bind", "whether it may be reached from other machines"),
+    ("http.body_limit", "bytes that a body may have"),
+    ("http.workers", "threads that answer; 0: one a core"),
+    ("health.bind", "address for health checks of the services without HTTP"),
+    ("mongodb.source_uri", "the source database, with its name in the path"),
+    ("mongodb.presentation_uri", "the presentation database, likewise"),
+    ("mongodb.initiate_replica_set", "whether to initiate the URIs' replica sets"),
+    ("amqp.uri", "the broker"),
+    ("amqp.prefix", "put before the names of exchanges and queues"),
+    ("amqp.confirm_timeout", "how long the broker may take to confirm an order"),
+    ("amqp.prefetch", "messages that events-writer may have in hand"),
+    ("writer.max_batch", "events that events-writer stores at once, at most"),
+    ("manager.poll_interval", "how often orders-manager looks for events"),
+    ("manager.max_batch", "events that it executes at once, at most"),
+    ("manager.lease_ttl", "after which a standby takes over"),
+    ("baker.sweep_interval", "how often data-baker looks for changes"),
+    ("baker.max_batch", "events that it bakes at once, at most"),
+    ("baker.lease_ttl", "after which a standby takes over"),
+    ("feed.ring", "latest frames that are kept in memory"),
+    ("feed.sweep_interval", "how often the feed looks for frames"),
+    ("feed.heartbeat", "how often a feed client is pinged"),
+    ("orders.currency", "of orders that name none"),
+    ("log.format", "auto, human or json"),
+    ("log.filter", "what is logged: info, or bakehouse_pipeline=debug, …"),
+];
+
+/// The text after the options in `--help`.
+pub(crate) fn text() -> String {
+    let defaults = defaults();
+    let line = |(key, meaning): &(&str, &str)| {
+        let variable = variable(key);
+        let default = defaults.iter().find(|(known, _)| known == key);
+        let default = match default {
+            Some((_, value)) if *key != "instance" => format!(" [{value}]"),
+            _ => String::new(),
+        };
+        format!("  {key:<30}{variable}\n      {meaning}{default}\n")
+    };
+    let lines: String = SETTINGS.iter().map(line).collect();
+    format!("Settings, as a key of the TOML file and as a variable that goes over it:\n{lines}")
+}
+
+/// Keys and values of the default settings.
+fn defaults() -> Vec<(String, String)> {
+    let mut flat = Vec::new();
+    if let Ok(table) = toml::Table::try_from(crate::Settings::default()) {
+        for (key, value) in table {
+            flatten(key, &value, &mut flat);
+        }
+    }
+    flat
+}
+
+fn flatten(path: String, value: &toml::Value, into: &mut Vec<(String, String)>) {
+    match value {
+        toml::Value::Table(table) => {
+            for (key, value) in table {
+                flatten(format!("{path}.{key}"), value, into);
+            }
+        }
+        toml::Value::String(text) => into.push((path, text.clone())),
+        value => into.push((path, value.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{Health, MongoDb};
+    use crate::{SecretUri, Settings};
+
+    #[test]
+    fn every_setting_is_listed_and_nothing_else() {
+        let uri = || Some(SecretUri::from("amqp://host"));
+        let mut full = Settings {
+            health: Health {
+                bind: Some(([127, 0, 0, 1], 1).into()),
+            },
+            mongodb: MongoDb {
+                source_uri: uri(),
+                presentation_uri: uri(),
+                initiate_replica_set: true,
+            },
+            ..Settings::default()
+        };
+        full.amqp.uri = uri();
+        let mut flat = Vec::new();
+        for (key, value) in toml::Table::try_from(full).expect("TOML") {
+            flatten(key, &value, &mut flat);
+        }
+        let mut known: Vec<&str> = flat.iter().map(|(key, _)| key.as_str()).collect();
+        let mut listed: Vec<&str> = SETTINGS.iter().map(|(key, _)| *key).collect();
+        known.sort_unstable();
+        listed.sort_unstable();
+        assert_eq!(listed, known);
+    }
+
+    #[test]
+    fn defaults_are_shown() {
+        assert!(text().contains("[127.0.0.1:8080]"), "{}", text());
+        assert!(text().contains("[200ms]"));
+    }
+}

@@ -1,0 +1,91 @@
+//! Connection strings, which hold passwords.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize, Serializer};
+use url::Url;
+
+/// A connection string that shows itself without its password.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct SecretUri(String);
+
+impl SecretUri {
+    /// The string itself, for whoever connects.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for SecretUri {
+    fn from(uri: &str) -> Self {
+        Self(uri.to_owned())
+    }
+}
+
+impl fmt::Display for SecretUri {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Url::parse(&self.0) {
+            Ok(mut url) => {
+                if url.password().is_some() {
+                    let _ = url.set_password(Some("***"));
+                }
+                // Options may hold secrets as well, and nobody knows them all.
+                let shown = if url.query().is_some() { "***" } else { "" };
+                let shown = Some(shown).filter(|shown| !shown.is_empty());
+                url.set_query(shown);
+                out.write_str(url.as_str())
+            }
+            // Several hosts are no URL in the sense of the standard.
+            Err(_) => match (self.0.split_once("://"), self.0.rsplit_once('@')) {
+                (Some((scheme, _)), Some((_, place))) => {
+                    write!(out, "{scheme}://***@{}", place.split('?').next().unwrap_or_default())
+                }
+                _ => out.write_str("***"),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for SecretUri {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, out)
+    }
+}
+
+impl Serialize for SecretUri {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_way_of_showing_it_shows_the_password() {
+        for uri in [
+            "mongodb://user:hunter2@host:27017/source?replicaSet=rs0",
+            "mongodb://user:hunter2@a:1,b:2,c:3/source?replicaSet=rs0&password=hunter2",
+            "amqp://user:hunter2@host/%2f",
+            "mongodb://host/db?tlsCertificateKeyFilePassword=hunter2",
+            "hunter2",
+        ] {
+            let secret = SecretUri::from(uri);
+            let json = serde_json::to_string(&secret).expect("JSON");
+            for shown in [secret.to_string(), format!("{secret:?}"), json] {
+                assert!(!shown.contains("hunter2"), "{shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn where_it_leads_to_is_shown() {
+        let shown = SecretUri::from("amqp://user:x@host:5672/%2f").to_string();
+        assert_eq!(shown, "amqp://user:***@host:5672/%2f");
+        let shown = SecretUri::from("mongodb://u:x@a:1,b:2/source?replicaSet=rs0").to_string();
+        assert_eq!(shown, "mongodb://***@a:1,b:2/source");
+    }
+}

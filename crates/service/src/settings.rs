@@ -1,0 +1,486 @@
+//! Everything that can be set. One table for all services, so that one file or
+//! one environment does for all of them; each takes what it needs.
+//!
+//! A TOML file (`--config`), and over it variables: `BAKEHOUSE_HTTP__BIND` is
+//! `bind` in the section `http`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use bakehouse_orders::money::Currency;
+use bakehouse_pipeline::baker::BakerSettings;
+use bakehouse_pipeline::feed::FeedSettings;
+use bakehouse_pipeline::manager::ManagerSettings;
+use bakehouse_pipeline::writer::WriterSettings;
+use figment::Figment;
+use figment::providers::{Env, Format, Toml};
+use serde::{Deserialize, Serialize};
+
+use crate::SecretUri;
+
+/// Variables that are not settings start so.
+const TEST_PREFIX: &str = "TEST_";
+
+/// All settings.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Name of this instance, unique among those of its kind.
+    pub instance: String,
+    /// Where the embedded store keeps its file.
+    pub data_dir: PathBuf,
+    /// api-server's HTTP.
+    pub http: Http,
+    /// The other services' health checks.
+    pub health: Health,
+    /// The databases.
+    pub mongodb: MongoDb,
+    /// The broker.
+    pub amqp: Amqp,
+    /// events-writer.
+    pub writer: Writer,
+    /// orders-manager.
+    pub manager: Manager,
+    /// data-baker.
+    pub baker: Baker,
+    /// The feed.
+    pub feed: Feed,
+    /// Orders.
+    pub orders: Orders,
+    /// Logs.
+    pub log: Log,
+}
+
+/// api-server's HTTP.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Address to listen at.
+    pub bind: SocketAddr,
+    /// Whether that may be another than the loopback interface.
+    pub allow_open_bind: bool,
+    /// Bytes that a body may have.
+    pub body_limit: usize,
+    /// Threads that answer; 0: one a core.
+    pub workers: usize,
+}
+
+/// Health checks of the services without HTTP of their own.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Health {
+    /// Address to listen at; none if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bind: Option<SocketAddr>,
+}
+
+/// The databases.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MongoDb {
+    /// The source database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_uri: Option<SecretUri>,
+    /// The presentation database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub presentation_uri: Option<SecretUri>,
+    /// Whether to initiate the URIs' replica sets where that has not been done.
+    pub initiate_replica_set: bool,
+}
+
+/// The broker.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Amqp {
+    /// Where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uri: Option<SecretUri>,
+    /// Put before the names of exchanges and queues.
+    pub prefix: String,
+    /// How long it may take to confirm an order.
+    #[serde(with = "humantime_serde")]
+    pub confirm_timeout: Duration,
+    /// Messages that events-writer may have in hand.
+    pub prefetch: u16,
+}
+
+/// events-writer.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Writer {
+    /// Events a batch at most.
+    pub max_batch: usize,
+}
+
+/// orders-manager.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Manager {
+    /// How often it looks although nobody told it to.
+    #[serde(with = "humantime_serde")]
+    pub poll_interval: Duration,
+    /// Events a batch at most.
+    pub max_batch: usize,
+    /// After which time a standby takes over from one that is gone.
+    #[serde(with = "humantime_serde")]
+    pub lease_ttl: Duration,
+}
+
+/// data-baker.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Baker {
+    /// How often it looks although nobody told it to.
+    #[serde(with = "humantime_serde")]
+    pub sweep_interval: Duration,
+    /// Events a batch at most.
+    pub max_batch: usize,
+    /// After which time a standby takes over from one that is gone.
+    #[serde(with = "humantime_serde")]
+    pub lease_ttl: Duration,
+}
+
+/// The feed.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Feed {
+    /// How many of the latest frames are kept in memory.
+    pub ring: usize,
+    /// How often the store is looked at although nobody told it to.
+    #[serde(with = "humantime_serde")]
+    pub sweep_interval: Duration,
+    /// How often a client is pinged.
+    #[serde(with = "humantime_serde")]
+    pub heartbeat: Duration,
+}
+
+/// Orders.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Orders {
+    /// Of orders that do not say.
+    pub currency: Currency,
+}
+
+/// Logs.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// For people or for programs.
+    pub format: LogFormat,
+    /// What is logged, as in `info,bakehouse_pipeline=debug`.
+    pub filter: String,
+}
+
+/// For people or for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people on a terminal, for programs elsewhere.
+    Auto,
+    /// For people.
+    Human,
+    /// For programs.
+    Json,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            instance: format!("{}-{}", host(), std::process::id()),
+            data_dir: "data".into(),
+            http: Http::default(),
+            health: Health::default(),
+            mongodb: MongoDb::default(),
+            amqp: Amqp::default(),
+            writer: Writer::default(),
+            manager: Manager::default(),
+            baker: Baker::default(),
+            feed: Feed::default(),
+            orders: Orders::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+fn host() -> String {
+    let name = std::env::var("HOSTNAME").ok();
+    let name = name.or_else(|| std::fs::read_to_string("/etc/hostname").ok());
+    name.map_or_else(|| "local".into(), |name| name.trim().to_owned())
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            bind: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            allow_open_bind: false,
+            body_limit: 64 * 1024,
+            workers: 0,
+        }
+    }
+}
+
+impl Default for Amqp {
+    fn default() -> Self {
+        Self {
+            uri: None,
+            prefix: String::new(),
+            confirm_timeout: Duration::from_secs(5),
+            prefetch: 2_000,
+        }
+    }
+}
+
+impl Default for Writer {
+    fn default() -> Self {
+        Self { max_batch: 500 }
+    }
+}
+
+impl Default for Manager {
+    fn default() -> Self {
+        Self {
+            poll_interval: Duration::from_millis(200),
+            max_batch: 500,
+            lease_ttl: Duration::from_secs(3),
+        }
+    }
+}
+
+impl Default for Baker {
+    fn default() -> Self {
+        Self {
+            sweep_interval: Duration::from_millis(500),
+            max_batch: 500,
+            lease_ttl: Duration::from_secs(3),
+        }
+    }
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        Self {
+            ring: 16_384,
+            sweep_interval: Duration::from_secs(1),
+            heartbeat: Duration::from_secs(25),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Auto,
+            filter: "info".into(),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the file, if one is named, and the environment over it.
+    ///
+    /// # Errors
+    /// A sentence that names the setting and what was expected.
+    pub fn load(file: Option<&Path>) -> Result<Self> {
+        let mut figment = Figment::new();
+        if let Some(file) = file {
+            ensure!(file.is_file(), "{}: there is no such file", file.display());
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        let variables = Env::prefixed("BAKEHOUSE_")
+            .filter(|key| key != "CONFIG" && !key.as_str().starts_with(TEST_PREFIX))
+            .split("__");
+        let settings: Self = match figment.merge(variables).extract() {
+            Ok(settings) => settings,
+            Err(error) => bail!("{error}"),
+        };
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<()> {
+        let bind = self.http.bind;
+        ensure!(
+            bind.ip().is_loopback() || self.http.allow_open_bind,
+            "http.bind: {bind} can be reached from other machines, and anybody there could place \
+             orders; set http.allow_open_bind (BAKEHOUSE_HTTP__ALLOW_OPEN_BIND) to true if that \
+             is meant"
+        );
+        for (key, count) in [
+            ("writer.max_batch", self.writer.max_batch),
+            ("manager.max_batch", self.manager.max_batch),
+            ("baker.max_batch", self.baker.max_batch),
+            ("feed.ring", self.feed.ring),
+            ("http.body_limit", self.http.body_limit),
+            ("amqp.prefetch", usize::from(self.amqp.prefetch)),
+        ] {
+            ensure!(count > 0, "{key}: expected a number above 0");
+        }
+        for (key, time) in [
+            ("manager.poll_interval", self.manager.poll_interval),
+            ("manager.lease_ttl", self.manager.lease_ttl),
+            ("baker.sweep_interval", self.baker.sweep_interval),
+            ("baker.lease_ttl", self.baker.lease_ttl),
+            ("feed.sweep_interval", self.feed.sweep_interval),
+            ("feed.heartbeat", self.feed.heartbeat),
+            ("amqp.confirm_timeout", self.amqp.confirm_timeout),
+        ] {
+            ensure!(!time.is_zero(), "{key}: expected a time above 0, such as 500ms");
+        }
+        Ok(())
+    }
+
+    /// As events-writer takes them.
+    #[must_use]
+    pub fn for_writer(&self) -> WriterSettings {
+        WriterSettings {
+            max_batch: self.writer.max_batch,
+        }
+    }
+
+    /// As orders-manager takes them.
+    #[must_use]
+    pub fn for_manager(&self) -> ManagerSettings {
+        ManagerSettings {
+            instance: self.instance.clone(),
+            poll_interval: self.manager.poll_interval,
+            max_batch: self.manager.max_batch,
+            lease_ttl: self.manager.lease_ttl,
+        }
+    }
+
+    /// As data-baker takes them.
+    #[must_use]
+    pub fn for_baker(&self) -> BakerSettings {
+        BakerSettings {
+            instance: self.instance.clone(),
+            sweep_interval: self.baker.sweep_interval,
+            max_batch: self.baker.max_batch,
+            lease_ttl: self.baker.lease_ttl,
+        }
+    }
+
+    /// As the feed takes them.
+    #[must_use]
+    pub fn for_feed(&self) -> FeedSettings {
+        FeedSettings {
+            ring: self.feed.ring,
+            sweep_interval: self.feed.sweep_interval,
+        }
+    }
+
+    /// The source database's URI.
+    ///
+    /// # Errors
+    /// [`Unset`].
+    pub fn source_uri(&self) -> Result<&SecretUri, Unset> {
+        let example = "mongodb://localhost:27017/source?replicaSet=rs0";
+        required(&self.mongodb.source_uri, "mongodb.source_uri", example)
+    }
+
+    /// The presentation database's URI.
+    ///
+    /// # Errors
+    /// [`Unset`].
+    pub fn presentation_uri(&self) -> Result<&SecretUri, Unset> {
+        let example = "mongodb://localhost:27017/presentation?replicaSet=rs0";
+        required(&self.mongodb.presentation_uri, "mongodb.presentation_uri", example)
+    }
+
+    /// The broker's URI.
+    ///
+    /// # Errors
+    /// [`Unset`].
+    pub fn amqp_uri(&self) -> Result<&SecretUri, Unset> {
+        required(&self.amqp.uri, "amqp.uri", "amqp://USER:PASSWORD@localhost:5672/%2f")
+    }
+}
+
+/// A setting without which this service cannot run is not set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} is not set ({variable}): expected something like {example}")]
+pub struct Unset {
+    key: &'static str,
+    variable: String,
+    example: &'static str,
+}
+
+fn required<'a>(
+    value: &'a Option<SecretUri>,
+    key: &'static str,
+    example: &'static str,
+) -> Result<&'a SecretUri, Unset> {
+    value.as_ref().ok_or_else(|| Unset {
+        key,
+        variable: variable(key),
+        example,
+    })
+}
+
+/// The variable of a key: `http.bind` is `BAKEHOUSE_HTTP__BIND`.
+pub(crate) fn variable(key: &str) -> String {
+    format!("BAKEHOUSE_{}", key.replace('.', "__").to_uppercase())
+}
+
+#[cfg(test)]
+#[expect(clippy::result_large_err, reason = "figment's own type, in tests only")]
+mod tests {
+    use figment::Jail;
+
+    use super::*;
+
+    fn error(variables: &[(&str, &str)], file: &str) -> String {
+        let mut text = String::new();
+        Jail::expect_with(|jail| {
+            jail.create_file("a.toml", file)?;
+            for (name, value) in variables {
+                jail.set_env(name, value);
+            }
+            text = Settings::load(Some(Path::new("a.toml"))).expect_err("refused").to_string();
+            Ok(())
+        });
+        text
+    }
+
+    #[test]
+    fn variables_go_over_the_file_and_the_file_over_the_defaults() {
+        Jail::expect_with(|jail| {
+            jail.create_file("a.toml", "[manager]\npoll_interval = \"1s\"\nmax_batch = 7\n")?;
+            jail.set_env("BAKEHOUSE_MANAGER__MAX_BATCH", "9");
+            jail.set_env("BAKEHOUSE_DATA_DIR", "/somewhere");
+            jail.set_env("BAKEHOUSE_TEST_WHATEVER", "1");
+            let settings = Settings::load(Some(Path::new("a.toml"))).expect("valid");
+            assert_eq!(settings.manager.max_batch, 9);
+            assert_eq!(settings.manager.poll_interval, Duration::from_secs(1));
+            assert_eq!(settings.manager.lease_ttl, Duration::from_secs(3));
+            assert_eq!(settings.data_dir, Path::new("/somewhere"));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let cases = [
+            (error(&[], "[htp]\nbind = \"x\""), "htp"),
+            (error(&[], "[http]\nbnd = \"x\""), "bnd"),
+            (error(&[("BAKEHOUSE_HTTP__BIND", "nowhere")], ""), "http.bind"),
+            (error(&[("BAKEHOUSE_HTP__BIND", "x")], ""), "htp"),
+            (error(&[("BAKEHOUSE_DATADIR", "x")], ""), "datadir"),
+            (error(&[], "[http]\nbind = \"0.0.0.0:80\""), "allow_open_bind"),
+            (error(&[], "[writer]\nmax_batch = 0"), "writer.max_batch"),
+            (error(&[], "[feed]\nheartbeat = \"0s\""), "feed.heartbeat"),
+            (error(&[], "[orders]\ncurrency = \"XXX\""), "orders.currency"),
+        ];
+        for (message, name) in cases {
+            assert!(message.contains(name), "{name}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_missing_uri_is_told_with_its_variable() {
+        let message = Settings::default().source_uri().expect_err("not set").to_string();
+        assert!(message.contains("BAKEHOUSE_MONGODB__SOURCE_URI"), "{message}");
+    }
+}
