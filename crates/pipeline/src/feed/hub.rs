@@ -14,6 +14,11 @@ use crate::{Frame, Position, Shutdown};
 /// Frames fetched from the store at once.
 pub(super) const PAGE: usize = 256;
 
+/// Attempts that may fail without a word: data-baker may be starting as well.
+const QUIET_ATTEMPTS: u32 = 4;
+/// Attempts after which waiting is mentioned again; about 10 s.
+const REMINDER_ATTEMPTS: u32 = 6;
+
 /// How the feed works.
 #[derive(Clone, Debug)]
 pub struct FeedSettings {
@@ -70,7 +75,7 @@ impl Feed {
 
     async fn open(&self, shutdown: &Shutdown) {
         let mut backoff = Backoff::default();
-        let mut told = false;
+        let mut patience = QUIET_ATTEMPTS;
         while !shutdown.is_cancelled() {
             match self.reader.head().await {
                 Ok(head) => {
@@ -80,11 +85,11 @@ impl Feed {
                     self.opened.get_or_init(|| Opened { epoch, ring });
                     return;
                 }
-                Err(error) if !told => {
+                Err(error) if patience == 0 => {
                     tracing::warn!(stage = "feed", "waiting for the presentation: {error}");
-                    told = true;
+                    patience = REMINDER_ATTEMPTS;
                 }
-                Err(_) => {}
+                Err(_) => patience -= 1,
             }
             backoff.wait(shutdown).await;
         }

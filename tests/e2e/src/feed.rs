@@ -1,0 +1,96 @@
+//! A websocket client of the feed.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+/// How long the next frame may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An open subscription.
+pub struct Feed {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+/// What came.
+#[derive(Debug)]
+pub enum Received {
+    /// A frame.
+    Frame(Value),
+    /// The end, with its code.
+    Closed(u16),
+}
+
+impl Feed {
+    /// Subscribes with a query such as `since=0`.
+    pub async fn open(base: &str, query: &str) -> Result<Self> {
+        let base = base.replacen("http", "ws", 1);
+        let url = format!("{base}/order-events?{query}");
+        let connecting = tokio_tungstenite::connect_async(url);
+        let (socket, _) = tokio::time::timeout(PATIENCE, connecting).await.context("no answer")??;
+        Ok(Self { socket })
+    }
+
+    /// The next frame that is no ping, or the end.
+    pub async fn receive(&mut self) -> Result<Received> {
+        loop {
+            let message = tokio::time::timeout(PATIENCE, self.socket.next()).await;
+            match message.context("the feed is silent")? {
+                Some(Ok(Message::Text(text))) => {
+                    let frame: Value = serde_json::from_str(&text)?;
+                    if frame["type"] != "ping" {
+                        return Ok(Received::Frame(frame));
+                    }
+                    self.socket.send(Message::text(r#"{"type":"pong"}"#)).await?;
+                }
+                Some(Ok(Message::Close(reason))) => {
+                    return Ok(Received::Closed(reason.map_or(1005, |reason| reason.code.into())));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error.into()),
+                None => bail!("the connection ended without a close frame"),
+            }
+        }
+    }
+
+    /// The next frame.
+    pub async fn frame(&mut self) -> Result<Value> {
+        match self.receive().await? {
+            Received::Frame(frame) => Ok(frame),
+            Received::Closed(code) => bail!("closed with {code}"),
+        }
+    }
+
+    /// The next frame that stands for a position of the log.
+    pub async fn event(&mut self) -> Result<Value> {
+        loop {
+            let frame = self.frame().await?;
+            if frame["type"].as_str().is_some_and(|kind| kind.starts_with("order.")) {
+                return Ok(frame);
+            }
+        }
+    }
+
+    /// Sends text.
+    pub async fn say(&mut self, text: &str) -> Result<()> {
+        Ok(self.socket.send(Message::text(text)).await?)
+    }
+
+    /// All events up to a position, which must be there or come.
+    pub async fn events_up_to(&mut self, position: u64) -> Result<Vec<Value>> {
+        let mut events = Vec::new();
+        loop {
+            let event = self.event().await?;
+            let at = event["position"].as_u64().context("an event without a position")?;
+            events.push(event);
+            if at >= position {
+                return Ok(events);
+            }
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Load from clients who remember what they were answered, and the check that
+//! the system has kept its word.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::{Client, Feed, World};
+
+/// The order that a reference stands for.
+#[must_use]
+pub fn order(reference: &str) -> String {
+    json!({
+        "products": [{ "name": "Tea", "price": "3.50", "quantity": 2, "sku": "A-1" }],
+        "customer": { "id": "c-1", "name": "Ada" },
+        "reference": reference,
+    })
+    .to_string()
+}
+
+/// What the clients were answered.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    /// Answered 202: there, once.
+    pub accepted: BTreeSet<String>,
+    /// Answered otherwise, or not at all: there at most once.
+    pub unknown: BTreeSet<String>,
+}
+
+/// Clients at work.
+pub struct Load {
+    clients: JoinSet<Ledger>,
+    stop: Arc<AtomicBool>,
+    accepted: Arc<AtomicU64>,
+}
+
+impl Load {
+    /// Starts `clients`, who together place `orders` orders, or fewer if they
+    /// are told to stop.
+    #[must_use]
+    pub fn start(base: &str, clients: usize, orders: u64) -> Self {
+        let next = Arc::new(AtomicU64::new(0));
+        let stop = Arc::new(AtomicBool::new(false));
+        let accepted = Arc::new(AtomicU64::new(0));
+        let mut tasks = JoinSet::new();
+        for _ in 0..clients {
+            let client = Client::new(base);
+            let (next, stop, accepted) = (next.clone(), stop.clone(), accepted.clone());
+            tasks.spawn(async move {
+                let mut ledger = Ledger::default();
+                while !stop.load(Ordering::Relaxed) {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= orders {
+                        break;
+                    }
+                    let reference = format!("r-{number}");
+                    if place(&client, &reference).await {
+                        accepted.fetch_add(1, Ordering::Relaxed);
+                        ledger.accepted.insert(reference);
+                    } else {
+                        ledger.unknown.insert(reference);
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                }
+                ledger
+            });
+        }
+        Self {
+            clients: tasks,
+            stop,
+            accepted,
+        }
+    }
+
+    /// How many have been accepted so far.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Waits until all orders have been placed.
+    pub async fn finish(self) -> Ledger {
+        let mut all = Ledger::default();
+        for mut ledger in self.clients.join_all().await {
+            all.accepted.append(&mut ledger.accepted);
+            all.unknown.append(&mut ledger.unknown);
+        }
+        all
+    }
+
+    /// Ends it after the orders that are under way.
+    pub async fn stop(self) -> Ledger {
+        self.stop.store(true, Ordering::Relaxed);
+        self.finish().await
+    }
+}
+
+async fn place(client: &Client, reference: &str) -> bool {
+    let placing = client.post(order(reference));
+    let answer = tokio::time::timeout(Duration::from_secs(20), placing).await;
+    matches!(answer, Ok(Ok(answer)) if answer.status == 202)
+}
+
+/// Checks everything that was promised, from outside: by the feed from its
+/// beginning, and by the list. Returns how many orders there are.
+pub async fn audit(world: &World, ledger: &Ledger, limit: Duration) -> Result<u64> {
+    let audit = async {
+        let events = whole_feed(world, ledger).await?;
+        let orders = check_events(&events, ledger)?;
+        check_list(world, &orders).await?;
+        Ok(orders.len() as u64)
+    };
+    let outcome = tokio::time::timeout(limit, audit).await.context("the audit takes too long");
+    outcome.and_then(|outcome| outcome).with_context(|| world.logs())
+}
+
+/// Reads the feed from 0 until everything that was accepted has been seen and
+/// nothing more comes.
+async fn whole_feed(world: &World, ledger: &Ledger) -> Result<Vec<Value>> {
+    let mut feed = world.feed("since=0").await?;
+    let mut missing: BTreeSet<&String> = ledger.accepted.iter().collect();
+    let mut events = Vec::new();
+    loop {
+        let next = if missing.is_empty() {
+            // Orders of unknown outcome may still be on their way.
+            match tokio::time::timeout(Duration::from_secs(2), feed.event()).await {
+                Ok(event) => event,
+                Err(_) => return Ok(events),
+            }
+        } else {
+            let count = missing.len();
+            feed.event().await.with_context(|| format!("{count} accepted orders are missing"))
+        };
+        let event = next?;
+        if let Some(reference) = event["order"]["reference"].as_str() {
+            missing.remove(&reference.to_owned());
+        }
+        events.push(event);
+    }
+}
+
+/// Positions and numbers without gap, times in order, every accepted order once.
+fn check_events(events: &[Value], ledger: &Ledger) -> Result<BTreeMap<u64, Value>> {
+    let mut seen = BTreeSet::new();
+    let mut orders = BTreeMap::new();
+    let mut time = String::new();
+    for (expected, event) in (1..).zip(events) {
+        ensure!(event["position"] == expected, "position {expected}: {event}");
+        ensure!(event["type"] == "order.created", "{event}");
+        let at = event["at"].as_str().context("an event without a time")?;
+        ensure!(time.as_str() <= at, "time goes back at {event}");
+        at.clone_into(&mut time);
+        let order = &event["order"];
+        ensure!(order["number"] == expected, "number {expected}: {event}");
+        let reference = order["reference"].as_str().context("an order of nobody's")?.to_owned();
+        ensure!(seen.insert(reference), "twice: {event}");
+        orders.insert(expected, order.clone());
+    }
+    for reference in &ledger.accepted {
+        ensure!(seen.contains(reference), "accepted and lost: {reference}");
+    }
+    for reference in &seen {
+        let is_known = ledger.accepted.contains(reference) || ledger.unknown.contains(reference);
+        ensure!(is_known, "never sent: {reference}");
+    }
+    Ok(orders)
+}
+
+/// The list, newest first, page by page, is what the feed said.
+async fn check_list(world: &World, orders: &BTreeMap<u64, Value>) -> Result<()> {
+    let client = world.client();
+    let mut path = "/order?limit=100".to_owned();
+    let mut expected = orders.values().rev();
+    loop {
+        let page = client.get(&path).await?;
+        for document in page.json().as_array().context("a list")? {
+            let order = expected.next().context("the list has more orders than the feed")?;
+            ensure!(document == order, "the list has {document}, the feed had {order}");
+        }
+        let link = page.header("link");
+        let Some(next) = link.strip_prefix('<').and_then(|link| link.split('>').next()) else {
+            break;
+        };
+        next.clone_into(&mut path);
+    }
+    ensure!(expected.next().is_none(), "the list has fewer orders than the feed");
+    Ok(())
+}
+
+/// The feed's events from a position on, by reconnecting again and again.
+pub async fn follow_with_cuts(
+    base: &str,
+    up_to: u64,
+    every: usize,
+) -> Result<Vec<u64>> {
+    let mut positions: Vec<u64> = Vec::new();
+    loop {
+        let since = positions.last().copied().unwrap_or(0);
+        let mut feed = Feed::open(base, &format!("since={since}")).await?;
+        for _ in 0..every {
+            let event = feed.event().await?;
+            positions.push(event["position"].as_u64().context("a position")?);
+            if positions.last() == Some(&up_to) {
+                return Ok(positions);
+            }
+        }
+    }
+}

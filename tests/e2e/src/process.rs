@@ -1,0 +1,114 @@
+//! Processes of the real programs.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Says where the programs are, if not beside this one.
+const BIN_DIR: &str = "BAKEHOUSE_TEST_BIN_DIR";
+
+/// A program of this workspace.
+///
+/// # Panics
+/// When it has not been built.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    let beside = || {
+        let this = std::env::current_exe().ok()?;
+        // target/PROFILE/deps/TEST, or target/PROFILE/PROGRAM
+        let folder = this.parent()?;
+        let is_deps = folder.file_name().is_some_and(|name| name == "deps");
+        Some(if is_deps { folder.parent()?.to_owned() } else { folder.to_owned() })
+    };
+    let folder = std::env::var_os(BIN_DIR).map(PathBuf::from).or_else(beside).unwrap_or_default();
+    let program = folder.join(name);
+    let hint = "run `cargo xtask test`, or `cargo build --workspace` first";
+    assert!(program.exists(), "{} has not been built: {hint}", program.display());
+    program
+}
+
+/// A service, running or not.
+pub struct Process {
+    name: String,
+    environment: Vec<(String, String)>,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+impl Process {
+    /// One that has not been started; its log goes to a file of its name in `folder`.
+    #[must_use]
+    pub fn new(name: &str, environment: &[(String, String)], folder: &Path, tag: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            environment: environment.to_vec(),
+            log: folder.join(format!("{tag}.log")),
+            child: None,
+        }
+    }
+
+    /// Starts it.
+    pub fn start(&mut self) -> Result<()> {
+        let log = File::options().create(true).append(true).open(&self.log)?;
+        let mut command = Command::new(program(&self.name));
+        command.env_clear().envs(std::env::vars().filter(|(name, _)| !name.starts_with("BAKEHOUSE")));
+        command.envs(self.environment.iter().cloned()).stdin(Stdio::null());
+        let child = command.stdout(Stdio::null()).stderr(log).spawn();
+        self.child = Some(child.with_context(|| format!("cannot start {}", self.name))?);
+        Ok(())
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(child) = &self.child {
+            let _ = kill(Pid::from_raw(child.id().cast_signed()), signal);
+        }
+    }
+
+    /// SIGTERM, then its exit status and how long it took.
+    pub fn terminate(&mut self, limit: Duration) -> Result<(ExitStatus, Duration)> {
+        self.signal(Signal::SIGTERM);
+        let started = Instant::now();
+        let mut child = self.child.take().context("it does not run")?;
+        while started.elapsed() < limit {
+            if let Some(status) = child.try_wait()? {
+                return Ok((status, started.elapsed()));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+        bail!("{} has not ended {limit:?} after SIGTERM", self.name)
+    }
+
+    /// What it has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Its process id; 0 if it does not run.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

@@ -1,0 +1,204 @@
+//! A whole system of processes, in one of the two worlds.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use bakehouse_testservers::{ports, shared};
+use tempfile::TempDir;
+
+use crate::process::Process;
+use crate::{Client, Feed};
+
+/// Which world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One process with an embedded store.
+    Embedded,
+    /// Four services over MongoDB and RabbitMQ.
+    Servers,
+}
+
+/// The four services.
+pub const SERVICES: [&str; 4] = ["api-server", "events-writer", "orders-manager", "data-baker"];
+const ALL_IN_ONE: &str = "bakehouse";
+
+/// Where the servers are that the four services need.
+#[derive(Clone, Debug)]
+pub struct Servers {
+    /// The source database.
+    pub source: String,
+    /// The presentation database.
+    pub presentation: String,
+    /// The broker.
+    pub amqp: String,
+}
+
+impl Servers {
+    /// The shared ones, with databases of one's own.
+    #[must_use]
+    pub fn shared(name: &str) -> Self {
+        Self {
+            source: shared::mongodb_uri(&format!("{name}-source")),
+            presentation: shared::mongodb_uri(&format!("{name}-presentation")),
+            amqp: shared::amqp_uri(),
+        }
+    }
+}
+
+/// A running system.
+pub struct World {
+    /// Which it is.
+    pub kind: Kind,
+    /// Where its api-server is.
+    pub base: String,
+    /// By name; a second instance is called `NAME-2`.
+    processes: BTreeMap<String, Process>,
+    environment: Vec<(String, String)>,
+    folder: PathBuf,
+    _cleanup: Option<TempDir>,
+}
+
+impl World {
+    /// Starts one on the shared servers, and waits until it is ready.
+    pub async fn start(kind: Kind) -> Result<Self> {
+        Self::start_with(kind, &[]).await
+    }
+
+    /// The same with settings of one's own.
+    pub async fn start_with(kind: Kind, settings: &[(&str, &str)]) -> Result<Self> {
+        let name = format!("e{}", uuid::Uuid::now_v7().simple());
+        let mut world = match kind {
+            Kind::Embedded => Self::prepare(kind, None, settings)?,
+            Kind::Servers => Self::prepare(kind, Some((&name, Servers::shared(&name))), settings)?,
+        };
+        world.start_all()?;
+        world.ready(Duration::from_secs(30)).await?;
+        Ok(world)
+    }
+
+    /// One that has not been started.
+    pub fn prepare(
+        kind: Kind,
+        servers: Option<(&str, Servers)>,
+        settings: &[(&str, &str)],
+    ) -> Result<Self> {
+        let cleanup = TempDir::with_prefix("bakehouse-")?;
+        let folder = cleanup.path().to_owned();
+        let bind = format!("127.0.0.1:{}", ports::free()?);
+        let mut environment = vec![
+            ("BAKEHOUSE_HTTP__BIND".to_owned(), bind.clone()),
+            ("BAKEHOUSE_DATA_DIR".into(), folder.join("data").display().to_string()),
+        ];
+        if let Some((name, servers)) = servers {
+            environment.extend([
+                ("BAKEHOUSE_MONGODB__SOURCE_URI".into(), servers.source),
+                ("BAKEHOUSE_MONGODB__PRESENTATION_URI".into(), servers.presentation),
+                ("BAKEHOUSE_AMQP__URI".into(), servers.amqp),
+                ("BAKEHOUSE_AMQP__PREFIX".into(), format!("{name}.")),
+            ]);
+        }
+        let owned = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        environment.extend(owned);
+        let mut world = Self {
+            kind,
+            base: format!("http://{bind}"),
+            processes: BTreeMap::new(),
+            environment,
+            folder,
+            _cleanup: Some(cleanup),
+        };
+        for name in world.names() {
+            world.add(name, name, &[]);
+        }
+        Ok(world)
+    }
+
+    /// The programs that this world is made of.
+    #[must_use]
+    pub fn names(&self) -> &'static [&'static str] {
+        match self.kind {
+            Kind::Embedded => &[ALL_IN_ONE],
+            Kind::Servers => &SERVICES,
+        }
+    }
+
+    fn add(&mut self, program: &str, name: &str, more: &[(String, String)]) {
+        let environment = [self.environment.as_slice(), more].concat();
+        let process = Process::new(program, &environment, &self.folder, name);
+        self.processes.insert(name.to_owned(), process);
+    }
+
+    /// Starts a second instance of a service; of api-server, at the address returned.
+    pub fn start_second(&mut self, program: &str) -> Result<String> {
+        let bind = format!("127.0.0.1:{}", ports::free()?);
+        let name = format!("{program}-2");
+        self.add(program, &name, &[("BAKEHOUSE_HTTP__BIND".into(), bind.clone())]);
+        self.process(&name).start()?;
+        Ok(format!("http://{bind}"))
+    }
+
+    /// A process by its name.
+    ///
+    /// # Panics
+    /// When there is none of that name.
+    pub fn process(&mut self, name: &str) -> &mut Process {
+        self.processes.get_mut(name).expect("a process of this world")
+    }
+
+    /// Starts every process that has not been started.
+    pub fn start_all(&mut self) -> Result<()> {
+        for process in self.processes.values_mut().filter(|process| process.pid() == 0) {
+            process.start()?;
+        }
+        Ok(())
+    }
+
+    /// Waits until api-server is ready and the feed is available.
+    pub async fn ready(&self, limit: Duration) -> Result<()> {
+        let client = self.client();
+        wait(limit, "readiness", async || {
+            let answer = client.get("/health/ready").await;
+            answer.is_ok_and(|answer| answer.status.is_success())
+                && Feed::open(&self.base, "").await.is_ok()
+        })
+        .await
+        .with_context(|| self.logs())
+    }
+
+    /// A client of its api-server.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::new(&self.base)
+    }
+
+    /// A subscription at its api-server.
+    pub async fn feed(&self, query: &str) -> Result<Feed> {
+        Feed::open(&self.base, query).await
+    }
+
+    /// The ends of all logs, for a failure's message.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        let tail = |(name, process): (&String, &Process)| {
+            let log = process.log();
+            let lines: Vec<&str> = log.lines().rev().take(8).collect();
+            let lines: Vec<&str> = lines.into_iter().rev().collect();
+            format!("--- {name}\n{}\n", lines.join("\n"))
+        };
+        self.processes.iter().map(tail).collect()
+    }
+}
+
+/// Waits until `is_so`.
+pub async fn wait(limit: Duration, what: &str, is_so: impl AsyncFn() -> bool) -> Result<()> {
+    let until = Instant::now() + limit;
+    while Instant::now() < until {
+        if is_so().await {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    bail!("no {what} within {limit:?}")
+}

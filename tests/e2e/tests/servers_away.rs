@@ -1,0 +1,123 @@
+//! Broker and databases that are not there yet, go away, and come back.
+
+use std::time::Duration;
+
+use bakehouse_e2e::ledger::{Load, audit, order};
+use bakehouse_e2e::world::{Servers, wait};
+use bakehouse_e2e::{Kind, World};
+use bakehouse_testservers::{Mongo, Rabbit};
+use tokio::time::sleep;
+
+/// Within which an answer must come even if what it needs hangs.
+const SOON: Duration = Duration::from_secs(8);
+
+/// Names of what is missing, as readiness tells them.
+async fn missing(world: &World) -> Vec<String> {
+    let Ok(answer) = world.client().get("/health/ready").await else {
+        return vec!["api-server".into()];
+    };
+    let problem = answer.json();
+    let names = problem["missing"].as_array().into_iter().flatten();
+    names.filter_map(|one| one["name"].as_str().map(str::to_owned)).collect()
+}
+
+async fn wait_for_missing(world: &World, expected: &[&str]) {
+    let limit = Duration::from_secs(20);
+    let waiting = wait(limit, "such readiness", async || missing(world).await == expected).await;
+    if waiting.is_err() {
+        panic!("expected {expected:?}, missing {:?}\n{}", missing(world).await, world.logs());
+    }
+}
+
+/// 503 with a problem document and Retry-After, within seconds.
+async fn assert_unavailable(answer: impl Future<Output = anyhow::Result<bakehouse_e2e::Answer>>) {
+    let answer = tokio::time::timeout(SOON, answer).await.expect("an answer in time");
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    assert_eq!(answer.json()["type"], "urn:bakehouse:problem:unavailable");
+    assert!(!answer.header("retry-after").is_empty());
+}
+
+/// From nothing but empty servers that come up after the services, through
+/// every way for them to be away, to an audit of everything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn are_waited_for_and_survived() {
+    let mut mongo = Mongo::bare("away-mongo").expect("a mongod");
+    let mut rabbit = Rabbit::bare("away-rabbit").expect("a RabbitMQ");
+    let servers = Servers {
+        source: mongo.uri("source"),
+        presentation: mongo.uri("presentation"),
+        amqp: rabbit.uri(),
+    };
+    let settings = [("BAKEHOUSE_MONGODB__INITIATE_REPLICA_SET", "true")];
+    let mut world = World::prepare(Kind::Servers, Some(("", servers)), &settings).expect("a world");
+    world.start_all().expect("they start");
+    wait_for_missing(&world, &["broker", "presentation database"]).await;
+    let client = world.client();
+    assert_unavailable(client.post(order("too early"))).await;
+    assert_unavailable(client.get("/order")).await;
+    rabbit.start_again().expect("it starts");
+    wait_for_missing(&world, &["presentation database"]).await;
+    mongo.start_again().expect("it starts");
+    world.ready(Duration::from_secs(30)).await.expect("ready");
+
+    let load = Load::start(&world.base, 4, u64::MAX);
+    sleep(Duration::from_millis(500)).await;
+
+    rabbit.kill();
+    assert_unavailable(client.post(order("broker killed"))).await;
+    assert_eq!(client.get("/order?limit=1").await.expect("an answer").status, 200);
+    rabbit.start_again().expect("it starts again");
+    wait_for_missing(&world, &[]).await;
+    sleep(Duration::from_millis(500)).await;
+
+    rabbit.pause();
+    assert_unavailable(client.post(order("broker paused"))).await;
+    rabbit.resume();
+    wait_for_missing(&world, &[]).await;
+    sleep(Duration::from_millis(500)).await;
+
+    mongo.kill();
+    // What the broker confirms is accepted: the databases will get it later.
+    let keyless = client.post(order("database killed")).await.expect("an answer");
+    assert_eq!(keyless.status, 202);
+    assert_unavailable(client.get("/order")).await;
+    mongo.start_again().expect("it starts again");
+    wait_for_missing(&world, &[]).await;
+    sleep(Duration::from_millis(500)).await;
+
+    let mut ledger = load.stop().await;
+    ledger.accepted.insert("database killed".into());
+    for unsure in ["too early", "broker killed", "broker paused"] {
+        ledger.unknown.insert(unsure.into());
+    }
+    audit(&world, &ledger, Duration::from_secs(90)).await.expect("all is well");
+    for name in world.names() {
+        let (status, _) = world.process(name).terminate(SOON).expect("it ends");
+        assert!(status.success(), "{name}");
+    }
+}
+
+/// A database that hangs is no reason for api-server to hang.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_hangs_does_not_hang_the_answers() {
+    let mongo = Mongo::start("hang-mongo").await.expect("a mongod");
+    let name = format!("e{}", uuid::Uuid::now_v7().simple());
+    let servers = Servers {
+        source: mongo.uri("source"),
+        presentation: mongo.uri("presentation"),
+        ..Servers::shared(&name)
+    };
+    let mut world = World::prepare(Kind::Servers, Some((&name, servers)), &[]).expect("a world");
+    world.start_all().expect("they start");
+    world.ready(Duration::from_secs(30)).await.expect("ready");
+    let client = world.client();
+    mongo.pause();
+    assert_unavailable(client.get("/order")).await;
+    let keyed = tokio::time::timeout(SOON, client.post_keyed("k", order("a"))).await;
+    assert_eq!(keyed.expect("an answer in time").expect("an answer").status, 202);
+    mongo.resume();
+    let mut feed = world.feed("since=0").await.expect("a subscription");
+    assert_eq!(feed.event().await.expect("an event")["order"]["reference"], "a");
+}
