@@ -244,7 +244,7 @@ impl Default for Manager {
         Self {
             poll_interval: Duration::from_millis(200),
             max_batch: 500,
-            lease_ttl: Duration::from_secs(3),
+            lease_ttl: Duration::from_millis(1_500),
         }
     }
 }
@@ -254,7 +254,7 @@ impl Default for Baker {
         Self {
             sweep_interval: Duration::from_millis(500),
             max_batch: 500,
-            lease_ttl: Duration::from_secs(3),
+            lease_ttl: Duration::from_millis(1_500),
         }
     }
 }
@@ -454,7 +454,7 @@ mod tests {
             let settings = Settings::load(Some(Path::new("a.toml"))).expect("valid");
             assert_eq!(settings.manager.max_batch, 9);
             assert_eq!(settings.manager.poll_interval, Duration::from_secs(1));
-            assert_eq!(settings.manager.lease_ttl, Duration::from_secs(3));
+            assert_eq!(settings.manager.lease_ttl, Duration::from_millis(1_500));
             assert_eq!(settings.data_dir, Path::new("/somewhere"));
             Ok(())
         });

@@ -16,19 +16,21 @@ use mongodb::options::ReturnDocument;
 
 use crate::connection::Connection;
 use crate::convert::{Fields, from_bson, integer, to_document};
-use crate::transaction::{Transaction, fence, transact};
+use crate::transaction::{Transaction, Transactor, fence};
 
 const NAME: &str = "data-baker";
 const FEED: &str = "feed";
 
 pub(crate) struct MongoPresentation {
     connection: Connection,
+    transactions: Transactor,
     documents: String,
 }
 
 impl MongoPresentation {
     pub(crate) fn new(connection: Connection, documents: &str) -> Self {
         Self {
+            transactions: Transactor::new(connection.clone(), NAME),
             connection,
             documents: documents.to_owned(),
         }
@@ -104,7 +106,7 @@ impl PresentationStore for MongoPresentation {
     }
 
     async fn commit(&self, baking: &Baking) -> Result<(), StoreError> {
-        transact(&self.connection, async |transaction| {
+        self.transactions.transact(async |transaction| {
             let before = doc! { "_id": NAME, "position": integer(baking.from) };
             let after = doc! { "position": integer(baking.to) };
             transaction.move_checkpoint(before, after).await?;

@@ -13,18 +13,20 @@ use mongodb::options::ReturnDocument;
 
 use crate::connection::Connection;
 use crate::convert::{Fields, date, integer, to_bson};
-use crate::transaction::{Transaction, fence, transact};
+use crate::transaction::{Transaction, Transactor, fence};
 
 const NAME: &str = "orders-manager";
 
 pub(crate) struct MongoSource {
     connection: Connection,
+    transactions: Transactor,
     entities: String,
 }
 
 impl MongoSource {
     pub(crate) fn new(connection: Connection, entities: &str) -> Self {
         Self {
+            transactions: Transactor::new(connection.clone(), NAME),
             connection,
             entities: entities.to_owned(),
         }
@@ -63,7 +65,7 @@ impl SourceStore for MongoSource {
         if execution.from.position == 0 {
             self.first_checkpoint().await?;
         }
-        transact(&self.connection, async |transaction| {
+        self.transactions.transact(async |transaction| {
             let (from, to) = (execution.from, execution.to);
             let before = doc! { "_id": NAME, "position": integer(from.position),
             "entities": integer(from.entities) };

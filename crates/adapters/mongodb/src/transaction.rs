@@ -4,6 +4,7 @@ use bakehouse_pipeline::ports::StoreError;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::error::{TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT};
 use mongodb::{ClientSession, Collection, Database};
+use tokio::sync::Mutex;
 
 use crate::connection::{Connection, durable};
 use crate::error::{DUPLICATE_KEY, duplicate, store_error};
@@ -14,52 +15,102 @@ const COMMITS: usize = 3;
 /// below the 48 MB of a message.
 const STATEMENTS: usize = 500;
 
+/// Where the session of whoever writes is remembered, by its checkpoint's name.
+const SESSIONS: &str = "sessions";
+
+/// Runs the transactions of one stage, one at a time.
+///
+/// A process that is killed in the middle of a transaction leaves it open on the
+/// server, with its locks, for a minute by default; its successor would meet
+/// nothing but write conflicts. Therefore all transactions of a stage use one
+/// session, whose id is on record before it is used for the first time, and
+/// whoever begins a session kills the one on record.
+pub(crate) struct Transactor {
+    connection: Connection,
+    name: &'static str,
+    session: Mutex<Option<ClientSession>>,
+}
+
 /// An open transaction.
 pub(crate) struct Transaction<'a> {
     connection: &'a Connection,
     session: ClientSession,
 }
 
-/// Runs `body` in a transaction and commits it.
-///
-/// After an error nothing is certain but this: the body's effects stand
-/// altogether or not at all, and the checkpoint tells which.
-pub(crate) async fn transact(
-    connection: &Connection,
-    body: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    let work = async {
-        let mut transaction = Transaction::begin(connection).await?;
-        let done = body(&mut transaction).await;
-        transaction.end(done).await
-    };
-    let answer = tokio::time::timeout(Connection::LIMIT, work).await;
-    answer.unwrap_or_else(|_| Err(connection.silent()))
+impl Transactor {
+    pub(crate) fn new(connection: Connection, name: &'static str) -> Self {
+        Self {
+            connection,
+            name,
+            session: Mutex::new(None),
+        }
+    }
+
+    /// Runs `body` in a transaction and commits it.
+    ///
+    /// After an error nothing is certain but this: the body's effects stand
+    /// altogether or not at all, and the checkpoint tells which.
+    pub(crate) async fn transact(
+        &self,
+        body: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let work = async {
+            let mut kept = self.session.lock().await;
+            // Put back after a commit only: one that went wrong is not used again.
+            let session = match kept.take() {
+                Some(session) => session,
+                None => self.begin_session().await?,
+            };
+            let mut transaction = Transaction::begin(&self.connection, session).await?;
+            let done = body(&mut transaction).await;
+            *kept = Some(transaction.end(done).await?);
+            Ok(())
+        };
+        let answer = tokio::time::timeout(Connection::LIMIT, work).await;
+        answer.unwrap_or_else(|_| Err(self.connection.silent()))
+    }
+
+    async fn begin_session(&self) -> Result<ClientSession, StoreError> {
+        let session = self.connection.bounded(self.connection.client.start_session()).await?;
+        let sessions = self.connection.collection(SESSIONS);
+        let record = doc! { "$set": { "session": session.id() } };
+        let recorded =
+            sessions.find_one_and_update(doc! { "_id": self.name }, record).upsert(true);
+        let before = self.connection.bounded(recorded).await?;
+        if let Some(old) = before.and_then(|row| row.get_document("session").ok().cloned()) {
+            let kill = doc! { "killSessions": [old] };
+            let admin = self.connection.client.database("admin");
+            self.connection.bounded(admin.run_command(kill)).await?;
+        }
+        Ok(session)
+    }
 }
 
 impl<'a> Transaction<'a> {
-    async fn begin(connection: &'a Connection) -> Result<Self, StoreError> {
-        let failed = |error| store_error(connection.name, &error);
-        let mut session = connection.client.start_session().await.map_err(failed)?;
+    async fn begin(
+        connection: &'a Connection,
+        mut session: ClientSession,
+    ) -> Result<Self, StoreError> {
         let start = session.start_transaction().write_concern(durable());
-        start.await.map_err(failed)?;
+        start.await.map_err(|error| store_error(connection.name, &error))?;
         Ok(Self {
             connection,
             session,
         })
     }
 
-    async fn end(mut self, done: Result<(), StoreError>) -> Result<(), StoreError> {
-        if done.is_err() {
-            // An error here changes nothing: the server aborts it by itself.
+    /// Commits, or aborts if something went wrong; returns the session after a commit.
+    async fn end(mut self, done: Result<(), StoreError>) -> Result<ClientSession, StoreError> {
+        if let Err(error) = done {
+            // An error here changes nothing: the next session kills this one.
             let _ = self.session.abort_transaction().await;
-            return done;
+            return Err(error);
         }
         let mut tries = COMMITS;
         loop {
             tries -= 1;
             match self.session.commit_transaction().await {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(self.session),
                 Err(error)
                     if tries > 0 && error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) => {}
                 Err(error) => return Err(self.failed(&error)),
