@@ -1,1 +1,1 @@
-//! 
+//! Measures the whole system from outside.

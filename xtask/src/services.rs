@@ -23,7 +23,10 @@ pub(crate) async fn run(command: Command) -> Result<()> {
     match command {
         Command::Up => up().await,
         Command::Status => {
-            print!("{}", std::fs::read_to_string(notes()).unwrap_or_else(|_| "down\n".into()));
+            print!(
+                "{}",
+                std::fs::read_to_string(notes()).unwrap_or_else(|_| "down\n".into())
+            );
             Ok(())
         }
         Command::Down => {

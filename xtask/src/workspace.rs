@@ -22,7 +22,10 @@ pub(crate) fn target(name: &str) -> PathBuf {
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(arguments).current_dir(root()).kill_on_drop(true);
+    command
+        .args(arguments)
+        .current_dir(root())
+        .kill_on_drop(true);
     command
 }
 

@@ -8,12 +8,12 @@ use bakehouse_embedded::Embedded;
 use bakehouse_http::Doors;
 use bakehouse_memory::InProcessNotices;
 use bakehouse_orders::Orders;
+use bakehouse_pipeline::Shutdown;
 use bakehouse_pipeline::baker::{self, BakerDoors};
 use bakehouse_pipeline::feed::Feed;
 use bakehouse_pipeline::manager::{self, ManagerDoors};
 use bakehouse_pipeline::ports::Notices;
 use bakehouse_pipeline::writer::{self, WriterDoors};
-use bakehouse_pipeline::Shutdown;
 use bakehouse_service::{Service, Settings, Stages};
 
 fn main() -> ExitCode {
@@ -66,7 +66,11 @@ fn pipeline(
         leases: store.leases(),
         notices: notices.clone(),
     };
-    stages.run(manager::run::<Orders>(manager, settings.for_manager(), shutdown.clone()));
+    stages.run(manager::run::<Orders>(
+        manager,
+        settings.for_manager(),
+        shutdown.clone(),
+    ));
     let baker = BakerDoors {
         log: store.log(),
         source: store.source(),
@@ -74,5 +78,9 @@ fn pipeline(
         leases: store.leases(),
         notices: notices.clone(),
     };
-    stages.run(baker::run::<Orders>(baker, settings.for_baker(), shutdown.clone()));
+    stages.run(baker::run::<Orders>(
+        baker,
+        settings.for_baker(),
+        shutdown.clone(),
+    ));
 }

@@ -30,7 +30,11 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
             leases: source.leases(),
             notices: broker.notices(),
         };
-        stages.run(manager::run::<Orders>(doors, settings.for_manager(), shutdown));
+        stages.run(manager::run::<Orders>(
+            doors,
+            settings.for_manager(),
+            shutdown,
+        ));
     }
     stages.ended().await
 }

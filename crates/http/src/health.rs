@@ -35,7 +35,10 @@ async fn ready(probes: web::Data<Probes>) -> Result<HttpResponse, Problem> {
     if missing.is_empty() {
         return Ok(HttpResponse::Ok().json(json!({ "status": "ready" })));
     }
-    let names: Vec<&str> = missing.iter().filter_map(|one| one["name"].as_str()).collect();
+    let names: Vec<&str> = missing
+        .iter()
+        .filter_map(|one| one["name"].as_str())
+        .collect();
     let detail = format!("missing: {}", names.join(", "));
     Err(Problem::unavailable(detail).with("missing", json!(missing)))
 }

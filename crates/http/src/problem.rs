@@ -48,7 +48,12 @@ impl Problem {
     /// 400: the body is not what its type says.
     #[must_use]
     pub fn syntax(detail: String) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "malformed-body", "The body is not JSON", detail)
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "malformed-body",
+            "The body is not JSON",
+            detail,
+        )
     }
 
     /// 400 with a fault for each thing that is wrong.
@@ -66,7 +71,12 @@ impl Problem {
     /// 404: nothing here by that name.
     #[must_use]
     pub fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail.into())
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            "Not found",
+            detail.into(),
+        )
     }
 
     /// 405 with the methods that there are.
@@ -74,8 +84,12 @@ impl Problem {
     pub fn method_not_allowed(allow: &'static str) -> Self {
         let detail = format!("this resource answers {allow}");
         let title = "Method not allowed";
-        let mut problem =
-            Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", title, detail);
+        let mut problem = Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method-not-allowed",
+            title,
+            detail,
+        );
         problem.allow = Some(allow);
         problem
     }
@@ -84,7 +98,12 @@ impl Problem {
     #[must_use]
     pub fn too_slow() -> Self {
         let detail = "the body did not arrive in time".to_owned();
-        Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", "Request timeout", detail)
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "timeout",
+            "Request timeout",
+            detail,
+        )
     }
 
     /// 413 with the limit.
@@ -101,7 +120,12 @@ impl Problem {
     pub fn unsupported_media_type() -> Self {
         let detail = "the body must be application/json".to_owned();
         let title = "Unsupported media type";
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", title, detail)
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-media-type",
+            title,
+            detail,
+        )
     }
 
     /// 422: an idempotency key that meant something else before.
@@ -109,7 +133,12 @@ impl Problem {
     pub fn key_reused() -> Self {
         let detail = "this Idempotency-Key was used before with other content".to_owned();
         let title = "Idempotency key reused";
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", title, detail)
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "idempotency-key-reused",
+            title,
+            detail,
+        )
     }
 
     /// 503 with `Retry-After`: nothing has been accepted, as far as is known.
@@ -126,7 +155,12 @@ impl Problem {
     #[must_use]
     pub fn internal() -> Self {
         let detail = "the service met an error of its own; it has been logged".to_owned();
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "Internal error",
+            detail,
+        )
     }
 
     /// Adds a member of its own to the document.
@@ -164,7 +198,13 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} {}: {}", self.status.as_u16(), self.title, self.detail)
+        write!(
+            out,
+            "{} {}: {}",
+            self.status.as_u16(),
+            self.title,
+            self.detail
+        )
     }
 }
 

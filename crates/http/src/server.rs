@@ -135,11 +135,16 @@ async fn run(running: Running, handle: ServerHandle, shutdown: Shutdown) -> std:
 fn feed_route() -> actix_web::Resource {
     web::resource("/order-events")
         .route(web::get().to(feed::subscribe))
-        .default_service(web::to(async || Problem::method_not_allowed("GET").answer()))
+        .default_service(web::to(async || {
+            Problem::method_not_allowed("GET").answer()
+        }))
 }
 
 async fn unknown(request: actix_web::HttpRequest) -> Result<HttpResponse, Problem> {
-    Err(Problem::not_found(format!("there is nothing at {}", request.path())))
+    Err(Problem::not_found(format!(
+        "there is nothing at {}",
+        request.path()
+    )))
 }
 
 impl Problem {
@@ -166,7 +171,12 @@ pub async fn serve_health(
             .configure(health::routes)
             .default_service(web::to(unknown))
     });
-    let running = server.workers(1).shutdown_timeout(1).disable_signals().bind(bind)?.run();
+    let running = server
+        .workers(1)
+        .shutdown_timeout(1)
+        .disable_signals()
+        .bind(bind)?
+        .run();
     let handle = running.handle();
     run(running, handle, shutdown).await
 }

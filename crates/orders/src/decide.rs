@@ -23,11 +23,15 @@ pub fn decide(order: Option<&Order>, command: Command) -> Result<Event, Rejectio
 fn amend(order: &Order, draft: Draft) -> Result<Event, Rejection> {
     if order.status != Status::Placed {
         let status = order.status;
-        return Err(Rejection(format!("the order is {status}; only a placed one can be changed")));
+        return Err(Rejection(format!(
+            "the order is {status}; only a placed one can be changed"
+        )));
     }
     if order.currency != draft.currency {
         let (ours, theirs) = (order.currency, draft.currency);
-        return Err(Rejection(format!("the order is in {ours}, not in {theirs}")));
+        return Err(Rejection(format!(
+            "the order is in {ours}, not in {theirs}"
+        )));
     }
     Ok(Event::Updated(draft))
 }
@@ -36,5 +40,8 @@ fn set_status(order: &Order, next: Status) -> Result<Event, Rejection> {
     if order.status.may_become(next) {
         return Ok(Event::StatusChanged(next));
     }
-    Err(Rejection(format!("the order is {}; it cannot become {next}", order.status)))
+    Err(Rejection(format!(
+        "the order is {}; it cannot become {next}",
+        order.status
+    )))
 }

@@ -154,7 +154,11 @@ fn parse_decimal(text: &str, currency: Currency) -> Result<Decimal, MoneyError> 
     };
     // The notation is right, so what is wrong is the size, at one end or the other.
     decimal.map_err(|_| {
-        let whole = mantissa.trim_start_matches('-').split('.').next().unwrap_or_default();
+        let whole = mantissa
+            .trim_start_matches('-')
+            .split('.')
+            .next()
+            .unwrap_or_default();
         if exponent.starts_with('-') || (exponent.is_empty() && whole.len() <= 12) {
             let digits = currency.digits();
             return MoneyError::TooManyDigits { currency, digits };
@@ -194,7 +198,9 @@ impl TryFrom<String> for Amount {
 
     /// Reads back what was written; the digits are already the currency's.
     fn try_from(text: String) -> Result<Self, MoneyError> {
-        Decimal::from_str_exact(&text).map(Self).map_err(|_| MoneyError::NotADecimal)
+        Decimal::from_str_exact(&text)
+            .map(Self)
+            .map_err(|_| MoneyError::NotADecimal)
     }
 }
 
@@ -216,7 +222,10 @@ mod tests {
         assert_eq!(amount("1.234", "KWD").as_deref(), Ok("1.234"));
         assert_eq!(amount("35e-1", "EUR").as_deref(), Ok("3.50"));
         assert_eq!(amount("1e2", "EUR").as_deref(), Ok("100.00"));
-        assert_eq!(amount("999999999999.99", "EUR").as_deref(), Ok("999999999999.99"));
+        assert_eq!(
+            amount("999999999999.99", "EUR").as_deref(),
+            Ok("999999999999.99")
+        );
     }
 
     #[test]
@@ -224,9 +233,14 @@ mod tests {
         let eur: Currency = "EUR".parse().expect("a currency");
         let (currency, digits) = (eur, 2);
         assert_eq!(amount("-0.01", "EUR"), Err(MoneyError::Negative));
-        assert_eq!(amount("1.001", "EUR"), Err(MoneyError::TooManyDigits { currency, digits }));
+        assert_eq!(
+            amount("1.001", "EUR"),
+            Err(MoneyError::TooManyDigits { currency, digits })
+        );
         assert_eq!(amount("1e12", "EUR"), Err(MoneyError::TooLarge));
-        for text in ["", ".", "1.", ".5", "+1", "1_000", "1,5", "NaN", "0x1", " 1", "1e", "1e1.5"] {
+        for text in [
+            "", ".", "1.", ".5", "+1", "1_000", "1,5", "NaN", "0x1", " 1", "1e", "1e1.5",
+        ] {
             assert!(amount(text, "EUR").is_err(), "{text:?}");
         }
         for text in ["1e400", "9".repeat(40).as_str()] {
@@ -241,7 +255,11 @@ mod tests {
     #[test]
     fn what_has_no_units_is_no_currency() {
         for code in ["XXX", "XAU", "eur", "EURO", ""] {
-            assert_eq!(code.parse::<Currency>(), Err(MoneyError::UnknownCurrency), "{code:?}");
+            assert_eq!(
+                code.parse::<Currency>(),
+                Err(MoneyError::UnknownCurrency),
+                "{code:?}"
+            );
         }
     }
 

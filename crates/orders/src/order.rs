@@ -97,7 +97,10 @@ fn entry(event: &Event, moment: Moment) -> Entry {
     }
 }
 
-#[expect(clippy::panic, reason = "decide lets nothing but a creation start an order")]
+#[expect(
+    clippy::panic,
+    reason = "decide lets nothing but a creation start an order"
+)]
 fn unreachable_state() -> Order {
     panic!("an order that does not exist was changed")
 }

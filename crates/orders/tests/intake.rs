@@ -14,9 +14,10 @@ fn accept(body: &str) -> Draft {
 
 fn faults(body: &str) -> Vec<(String, String)> {
     match place(body.as_bytes(), &Defaults::default()) {
-        Err(Faults::Content(faults)) => {
-            faults.into_iter().map(|Fault { pointer, detail }| (pointer, detail)).collect()
-        }
+        Err(Faults::Content(faults)) => faults
+            .into_iter()
+            .map(|Fault { pointer, detail }| (pointer, detail))
+            .collect(),
         other => panic!("{body}: {other:?}"),
     }
 }
@@ -37,7 +38,10 @@ fn the_smallest_order_is_filled_in() {
     assert_eq!(draft.currency.to_string(), "EUR");
     assert_eq!(draft.products[0].quantity, 1);
     assert_eq!(draft.products[0].price.to_string(), "3.50");
-    assert_eq!((draft.date, draft.reference, draft.customer), (None, None, None));
+    assert_eq!(
+        (draft.date, draft.reference, draft.customer),
+        (None, None, None)
+    );
 }
 
 #[test]
@@ -52,8 +56,14 @@ fn null_is_the_same_as_absent() {
 #[test]
 fn prices_are_read_as_they_are_written() {
     // As binary floats these two would be the same.
-    for (sent, read) in [("999999999999.99", "999999999999.99"), ("0.1", "0.10"), ("1E1", "10.00")] {
-        let draft = accept(&with_product(&format!(r#"{{"name":"Tea","price":{sent}}}"#)));
+    for (sent, read) in [
+        ("999999999999.99", "999999999999.99"),
+        ("0.1", "0.10"),
+        ("1E1", "10.00"),
+    ] {
+        let draft = accept(&with_product(&format!(
+            r#"{{"name":"Tea","price":{sent}}}"#
+        )));
         assert_eq!(draft.products[0].price.to_string(), read);
     }
 }
@@ -64,11 +74,27 @@ fn each_fault_is_named_where_it_is() {
         ("[]", "", "expected an object"),
         ("{}", "/products", "required"),
         (r#"{"products":null}"#, "/products", "required"),
-        (r#"{"products":[]}"#, "/products", "expected an array of 1 to 1000 products"),
-        (r#"{"products":7}"#, "/products", "expected an array of 1 to 1000 products"),
+        (
+            r#"{"products":[]}"#,
+            "/products",
+            "expected an array of 1 to 1000 products",
+        ),
+        (
+            r#"{"products":7}"#,
+            "/products",
+            "expected an array of 1 to 1000 products",
+        ),
         (&with_product("7"), "/products/0", "expected an object"),
-        (&with_product(r#"{"name":"Tea"}"#), "/products/0/price", "required"),
-        (&with_product(r#"{"price":1}"#), "/products/0/name", "required"),
+        (
+            &with_product(r#"{"name":"Tea"}"#),
+            "/products/0/price",
+            "required",
+        ),
+        (
+            &with_product(r#"{"price":1}"#),
+            "/products/0/name",
+            "required",
+        ),
         (
             &with_product(r#"{"name":"Tea","price":-1}"#),
             "/products/0/price",
@@ -104,7 +130,11 @@ fn each_fault_is_named_where_it_is() {
             "/products/0/name",
             "must not contain control characters",
         ),
-        (&with_product(r#"{"name":"\ud800","price":1}"#), "/products/0/name", "expected text"),
+        (
+            &with_product(r#"{"name":"\ud800","price":1}"#),
+            "/products/0/name",
+            "expected text",
+        ),
         (
             &with_product(r#"{"name":"Tea","price":1,"name":"Tee"}"#),
             "/products/0/name",
@@ -117,7 +147,11 @@ fn each_fault_is_named_where_it_is() {
         ),
     ];
     for (body, pointer, detail) in cases {
-        assert_eq!(fault(body), (pointer.to_owned(), detail.to_owned()), "{body}");
+        assert_eq!(
+            fault(body),
+            (pointer.to_owned(), detail.to_owned()),
+            "{body}"
+        );
     }
 }
 
@@ -162,7 +196,10 @@ fn what_is_not_json_is_told_where() {
             other => panic!("{body}: {other:?}"),
         }
     }
-    assert!(matches!(place(b"{\"a\":\"\xff\"}", &Defaults::default()), Err(Faults::Syntax(_))));
+    assert!(matches!(
+        place(b"{\"a\":\"\xff\"}", &Defaults::default()),
+        Err(Faults::Syntax(_))
+    ));
 }
 
 #[test]

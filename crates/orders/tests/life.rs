@@ -33,27 +33,30 @@ fn become_(status: Status) -> Command {
 
 #[test]
 fn a_placed_order_is_presented_whole() {
-    Scenario::<Orders>::given([]).when(tea()).then_changed("created").then_document(&json!({
-        "id": ENTITY,
-        "number": 1,
-        "status": "placed",
-        "position": 1,
-        "version": 1,
-        "created_at": "2026-01-01T12:00:01.000Z",
-        "updated_at": "2026-01-01T12:00:01.000Z",
-        "customer": { "id": "c-1", "name": "Ada", "email": "ada@example.org" },
-        "currency": "EUR",
-        "products": [
-            { "sku": "A-1", "name": "Tea", "quantity": 2, "price": "3.50", "total": "7.00" },
-            { "sku": null, "name": "Cake", "quantity": 1, "price": "4.00", "total": "4.00" },
-        ],
-        "items_count": 3,
-        "total": "11.00",
-        "reference": "R-7",
-        "timeline": [
-            { "position": 1, "type": "order.created", "at": "2026-01-01T12:00:01.000Z" },
-        ],
-    }));
+    Scenario::<Orders>::given([])
+        .when(tea())
+        .then_changed("created")
+        .then_document(&json!({
+            "id": ENTITY,
+            "number": 1,
+            "status": "placed",
+            "position": 1,
+            "version": 1,
+            "created_at": "2026-01-01T12:00:01.000Z",
+            "updated_at": "2026-01-01T12:00:01.000Z",
+            "customer": { "id": "c-1", "name": "Ada", "email": "ada@example.org" },
+            "currency": "EUR",
+            "products": [
+                { "sku": "A-1", "name": "Tea", "quantity": 2, "price": "3.50", "total": "7.00" },
+                { "sku": null, "name": "Cake", "quantity": 1, "price": "4.00", "total": "4.00" },
+            ],
+            "items_count": 3,
+            "total": "11.00",
+            "reference": "R-7",
+            "timeline": [
+                { "position": 1, "type": "order.created", "at": "2026-01-01T12:00:01.000Z" },
+            ],
+        }));
 }
 
 #[test]
@@ -94,8 +97,7 @@ fn a_paid_order_cannot_be_replaced() {
 
 #[test]
 fn an_order_keeps_its_currency() {
-    let dollars =
-        json!({ "currency": "USD", "products": [{ "name": "Milk", "price": "1.10" }] });
+    let dollars = json!({ "currency": "USD", "products": [{ "name": "Milk", "price": "1.10" }] });
     Scenario::<Orders>::given([tea()])
         .when(amend(place(&dollars)))
         .then_refused("the order is in EUR, not in USD");
@@ -103,24 +105,29 @@ fn an_order_keeps_its_currency() {
 
 #[test]
 fn an_order_is_placed_once() {
-    Scenario::<Orders>::given([tea()]).when(tea()).then_refused("the order exists already");
+    Scenario::<Orders>::given([tea()])
+        .when(tea())
+        .then_refused("the order exists already");
 }
 
 #[test]
 fn what_does_not_exist_cannot_be_changed() {
     for command in [amend(tea()), become_(Status::Paid), Command::Delete] {
-        Scenario::<Orders>::given([]).when(command).then_refused("there is no such order");
+        Scenario::<Orders>::given([])
+            .when(command)
+            .then_refused("there is no such order");
     }
 }
 
 #[test]
 fn a_deleted_order_is_cancelled_unlisted_and_final() {
-    Scenario::<Orders>::given([tea()]).when(Command::Delete).then_changed("deleted").then_state(
-        |order| {
+    Scenario::<Orders>::given([tea()])
+        .when(Command::Delete)
+        .then_changed("deleted")
+        .then_state(|order| {
             assert_eq!(order.status, Status::Cancelled);
             assert!(order.is_deleted);
-        },
-    );
+        });
     for command in [amend(tea()), become_(Status::Paid), Command::Delete] {
         Scenario::<Orders>::given([tea(), Command::Delete])
             .when(command)

@@ -18,9 +18,9 @@ pub fn needs_history(events: &[Event], records: &HashMap<String, EntityRecord>) 
     let mut ids: Vec<String> = executed_by_entity(events)
         .into_iter()
         .filter(|(id, run)| {
-            records.get(*id).is_some_and(|record| {
-                !is_latest(record, run) && !is_whole_life(record, run)
-            })
+            records
+                .get(*id)
+                .is_some_and(|record| !is_latest(record, run) && !is_whole_life(record, run))
         })
         .map(|(id, _)| id.to_owned())
         .collect();
@@ -115,7 +115,10 @@ impl<'a, D: Domain> Oven<'a, D> {
             document: &body,
         };
         let frame = render(D::NAME, event, D::group(&entity.state), &outcome);
-        let created = self.documents.get(id).is_some_and(|earlier| earlier.created);
+        let created = self
+            .documents
+            .get(id)
+            .is_some_and(|earlier| earlier.created);
         let document = DocumentWrite {
             id: id.to_owned(),
             number: entity.number,

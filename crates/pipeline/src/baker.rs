@@ -111,7 +111,10 @@ impl<D: Domain> Stage for Baker<D> {
             "batch baked"
         );
         let frames = baking.frames;
-        self.doors.notices.publish(Notice::Baked { from, frames }).await;
+        self.doors
+            .notices
+            .publish(Notice::Baked { from, frames })
+            .await;
         Ok(true)
     }
 }
@@ -137,7 +140,9 @@ impl<D: Domain> Baker<D> {
     }
 
     async fn changed(&self, events: &[Event]) -> Result<HashMap<String, EntityRecord>, StoreError> {
-        let executed = events.iter().filter(|event| event.status == EventStatus::Executed);
+        let executed = events
+            .iter()
+            .filter(|event| event.status == EventStatus::Executed);
         let mut ids: Vec<&str> = executed.map(Event::entity_id).collect();
         ids.sort_unstable();
         ids.dedup();

@@ -112,9 +112,7 @@ impl<D: Domain> Workbench<D> {
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] when it is not a state of this domain.
-pub(crate) fn read_state<D: Domain>(
-    record: EntityRecord,
-) -> Result<Entity<D::State>, StoreError> {
+pub(crate) fn read_state<D: Domain>(record: EntityRecord) -> Result<Entity<D::State>, StoreError> {
     let id = record.id.clone();
     record
         .try_map(|state| serde_json::from_str(state.get()))
@@ -159,7 +157,9 @@ fn step<D: Domain>(
     let fact = D::decide(state, command, moment)?;
     let change = D::change(&fact);
     let before = entity.take();
-    let envelope = before.as_ref().map(|entity| (entity.number, entity.version, entity.created_at));
+    let envelope = before
+        .as_ref()
+        .map(|entity| (entity.number, entity.version, entity.created_at));
     let (number, version, created_at) = envelope.unwrap_or((number, 0, moment.at));
     *entity = Some(Entity {
         id: event.entity_id().to_owned(),
@@ -180,7 +180,9 @@ fn command<D: Domain>(event: &Event) -> Result<D::Command, Rejection> {
     }
     if operation.service_name != D::NAME {
         let other = &operation.service_name;
-        return Err(Rejection(format!("no operation of service {other:?} is known here")));
+        return Err(Rejection(format!(
+            "no operation of service {other:?} is known here"
+        )));
     }
     serde_json::from_str(operation.payload.get())
         .map_err(|error| Rejection(format!("the payload cannot be read: {error}")))

@@ -58,7 +58,9 @@ impl Candidacy {
 
     async fn acquire(&self) -> Result<Option<Tenure>, crate::ports::StoreError> {
         let leases = &self.leases;
-        leases.acquire(self.name, &self.holder, self.time_to_live).await
+        leases
+            .acquire(self.name, &self.holder, self.time_to_live)
+            .await
     }
 
     fn begin(&self, tenure: Tenure, shutdown: &Shutdown) -> Term {
@@ -87,7 +89,11 @@ impl Candidacy {
             // Best effort: a lease not given back runs out by itself.
             let _ = self.leases.release(self.name, &term.tenure).await;
         } else {
-            tracing::warn!(stage = self.name, epoch = term.tenure.epoch, "lost the lease");
+            tracing::warn!(
+                stage = self.name,
+                epoch = term.tenure.epoch,
+                "lost the lease"
+            );
         }
     }
 

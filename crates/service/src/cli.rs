@@ -49,10 +49,7 @@ enum Command {
 
 /// Runs a service from the command line to its exit code: 0 after an orderly
 /// end, 1 after a failure, 2 for wrong arguments or settings.
-pub fn main(
-    service: Service,
-    run: impl AsyncFnOnce(Settings, Shutdown) -> Result<()>,
-) -> ExitCode {
+pub fn main(service: Service, run: impl AsyncFnOnce(Settings, Shutdown) -> Result<()>) -> ExitCode {
     let arguments = parse(service);
     let settings = match Settings::load(arguments.config.as_deref()) {
         Ok(settings) => settings,
@@ -65,7 +62,9 @@ pub fn main(
         None | Some(Command::Serve) => serve(service, settings, run),
         Some(Command::Healthcheck) => match (service.health)(&settings) {
             Some(address) => healthcheck::ask(address),
-            None => Err(anyhow::anyhow!("health.bind is not set, so there is nobody to ask")),
+            None => Err(anyhow::anyhow!(
+                "health.bind is not set, so there is nobody to ask"
+            )),
         },
     };
     match outcome {
@@ -110,7 +109,12 @@ fn serve(
     let outcome = runtime.block_on(async {
         let shutdown = shutdown::on_signal()?;
         let (service, instance) = (service.name, &settings.instance);
-        tracing::info!(service, instance, version = env!("CARGO_PKG_VERSION"), "starting");
+        tracing::info!(
+            service,
+            instance,
+            version = env!("CARGO_PKG_VERSION"),
+            "starting"
+        );
         run(settings, shutdown).await
     });
     // A connection attempt that hangs is no reason to hang as well.

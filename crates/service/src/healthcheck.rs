@@ -20,7 +20,8 @@ pub(crate) fn ask(mut address: SocketAddr) -> Result<()> {
     let stream = TcpStream::connect_timeout(&address, PATIENCE);
     let mut stream = stream.with_context(|| format!("nothing answers at {address}"))?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    let request = format!("GET /health/ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request =
+        format!("GET /health/ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut status = String::new();
     BufReader::new(stream).read_line(&mut status)?;

@@ -18,14 +18,19 @@ const LIBRARIES: &str = "lapin=off,actix_server=warn,mongodb=warn";
 pub(crate) fn start(settings: &Log) -> Result<()> {
     let filter = EnvFilter::try_new(format!("{LIBRARIES},{}", settings.filter))
         .with_context(|| format!("log.filter: {:?} is no filter", settings.filter))?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr);
     let human = match settings.format {
         LogFormat::Auto => stderr().is_terminal(),
         LogFormat::Human => true,
         LogFormat::Json => false,
     };
     if human {
-        subscriber.with_ansi(stderr().is_terminal()).with_target(false).init();
+        subscriber
+            .with_ansi(stderr().is_terminal())
+            .with_target(false)
+            .init();
     } else {
         subscriber.json().flatten_event(true).init();
     }

@@ -5,25 +5,64 @@ use crate::settings::variable;
 /// Key and meaning, in the order of the sections. The defaults are shown beside
 /// them as they are in the code.
 const SETTINGS: &[(&str, &str)] = &[
-    ("instance", "name of this instance, unique among those of its kind"),
+    (
+        "instance",
+        "name of this instance, unique among those of its kind",
+    ),
     ("data_dir", "where the embedded store keeps its file"),
     ("http.bind", "address that api-server listens at"),
-    ("http.allow_open_bind", "whether it may be reached from other machines"),
+    (
+        "http.allow_open_bind",
+        "whether it may be reached from other machines",
+    ),
     ("http.body_limit", "bytes that a body may have"),
     ("http.workers", "threads that answer; 0: one a core"),
-    ("health.bind", "address for health checks of the services without HTTP"),
-    ("mongodb.source_uri", "the source database, with its name in the path"),
-    ("mongodb.presentation_uri", "the presentation database, likewise"),
-    ("mongodb.initiate_replica_set", "whether to initiate the URIs' replica sets"),
+    (
+        "health.bind",
+        "address for health checks of the services without HTTP",
+    ),
+    (
+        "mongodb.source_uri",
+        "the source database, with its name in the path",
+    ),
+    (
+        "mongodb.presentation_uri",
+        "the presentation database, likewise",
+    ),
+    (
+        "mongodb.initiate_replica_set",
+        "whether to initiate the URIs' replica sets",
+    ),
     ("amqp.uri", "the broker"),
-    ("amqp.prefix", "put before the names of exchanges and queues"),
-    ("amqp.confirm_timeout", "how long the broker may take to confirm an order"),
-    ("amqp.prefetch", "messages that events-writer may have in hand"),
-    ("writer.max_batch", "events that events-writer stores at once, at most"),
-    ("manager.poll_interval", "how often orders-manager looks for events"),
-    ("manager.max_batch", "events that it executes at once, at most"),
+    (
+        "amqp.prefix",
+        "put before the names of exchanges and queues",
+    ),
+    (
+        "amqp.confirm_timeout",
+        "how long the broker may take to confirm an order",
+    ),
+    (
+        "amqp.prefetch",
+        "messages that events-writer may have in hand",
+    ),
+    (
+        "writer.max_batch",
+        "events that events-writer stores at once, at most",
+    ),
+    (
+        "manager.poll_interval",
+        "how often orders-manager looks for events",
+    ),
+    (
+        "manager.max_batch",
+        "events that it executes at once, at most",
+    ),
     ("manager.lease_ttl", "after which a standby takes over"),
-    ("baker.sweep_interval", "how often data-baker looks for changes"),
+    (
+        "baker.sweep_interval",
+        "how often data-baker looks for changes",
+    ),
     ("baker.max_batch", "events that it bakes at once, at most"),
     ("baker.lease_ttl", "after which a standby takes over"),
     ("feed.ring", "latest frames that are kept in memory"),
@@ -31,7 +70,10 @@ const SETTINGS: &[(&str, &str)] = &[
     ("feed.heartbeat", "how often a feed client is pinged"),
     ("orders.currency", "of orders that name none"),
     ("log.format", "auto, human or json"),
-    ("log.filter", "what is logged: info, or bakehouse_pipeline=debug, …"),
+    (
+        "log.filter",
+        "what is logged: info, or bakehouse_pipeline=debug, …",
+    ),
 ];
 
 /// The text after the options in `--help`.

@@ -40,7 +40,11 @@ impl fmt::Display for SecretUri {
             // Several hosts are no URL in the sense of the standard.
             Err(_) => match (self.0.split_once("://"), self.0.rsplit_once('@')) {
                 (Some((scheme, _)), Some((_, place))) => {
-                    write!(out, "{scheme}://***@{}", place.split('?').next().unwrap_or_default())
+                    write!(
+                        out,
+                        "{scheme}://***@{}",
+                        place.split('?').next().unwrap_or_default()
+                    )
                 }
                 _ => out.write_str("***"),
             },

@@ -42,7 +42,9 @@ impl Domain for Counter {
         match (state, command) {
             (_, Command::Add(by)) => Ok(by),
             (Some(value), Command::Take(by)) if *value >= by => Ok(-by),
-            (Some(value), Command::Take(by)) => Err(Rejection(format!("{by} is more than {value}"))),
+            (Some(value), Command::Take(by)) => {
+                Err(Rejection(format!("{by} is more than {value}")))
+            }
             (None, Command::Take(_)) => Err(Rejection::new("there is no such counter")),
         }
     }

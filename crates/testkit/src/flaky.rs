@@ -79,7 +79,9 @@ impl EventLog for Flaky<dyn EventLog> {
     }
 
     async fn history(&self, entity_id: &str, up_to: Position) -> Result<Vec<Event>, StoreError> {
-        self.faults.around(self.inner.history(entity_id, up_to)).await
+        self.faults
+            .around(self.inner.history(entity_id, up_to))
+            .await
     }
 
     async fn find(&self, operation_id: Uuid) -> Result<Option<Event>, StoreError> {

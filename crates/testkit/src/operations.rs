@@ -30,10 +30,15 @@ pub fn with_identity<C: Serialize>(identity: Uuid, id: &str, command: &C) -> Ope
 /// `count` operations on as many entities, `prefix-0`, `prefix-1`, …
 pub fn many(prefix: &str, count: usize) -> Vec<Operation> {
     let add = crate::counter::Command::Add(1);
-    (0..count).map(|n| operation(&format!("{prefix}-{n}"), &add)).collect()
+    (0..count)
+        .map(|n| operation(&format!("{prefix}-{n}"), &add))
+        .collect()
 }
 
 /// The operations' identities, for comparison with what a store holds.
 pub fn identities(events: &[Event]) -> Vec<Uuid> {
-    events.iter().map(|event| event.operation.operation_id).collect()
+    events
+        .iter()
+        .map(|event| event.operation.operation_id)
+        .collect()
 }

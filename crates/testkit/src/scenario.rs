@@ -16,7 +16,9 @@ pub const ENTITY: &str = "0190f5fe-0000-7000-8000-000000000001";
 /// When the event at a position was stored: 12:00 on 2026-01-01 and as many seconds.
 #[must_use]
 pub fn at(position: Position) -> Timestamp {
-    let noon = Timestamp::parse("2026-01-01T12:00:00Z").expect("valid").millis();
+    let noon = Timestamp::parse("2026-01-01T12:00:00Z")
+        .expect("valid")
+        .millis();
     Timestamp::from_millis(noon + i64::try_from(position).expect("small") * 1_000).expect("valid")
 }
 
@@ -43,7 +45,10 @@ impl<D: Domain> Scenario<D> {
         };
         for command in commands {
             let verdict = scenario.execute(&command);
-            assert!(matches!(verdict, Verdict::Executed { .. }), "given: {verdict:?}");
+            assert!(
+                matches!(verdict, Verdict::Executed { .. }),
+                "given: {verdict:?}"
+            );
         }
         scenario
     }
@@ -61,8 +66,12 @@ impl<D: Domain> Scenario<D> {
     fn execute(&mut self, command: &D::Command) -> Verdict {
         let position = self.checkpoint.position + 1;
         let event = Event::stored(position, at(position), operation::<D>(command));
-        let records: HashMap<_, _> =
-            self.record.clone().map(|record| (ENTITY.to_owned(), record)).into_iter().collect();
+        let records: HashMap<_, _> = self
+            .record
+            .clone()
+            .map(|record| (ENTITY.to_owned(), record))
+            .into_iter()
+            .collect();
         let mut execution = execute::<D>(self.checkpoint, &[event], records, at(position))
             .expect("a scenario is consistent");
         self.checkpoint = execution.to;
@@ -75,7 +84,11 @@ impl<D: Domain> Scenario<D> {
     fn entity(&self) -> Option<Entity<D::State>> {
         let record = self.record.clone()?;
         let read = |state: bakehouse_pipeline::Json| serde_json::from_str(state.get());
-        Some(record.try_map(read).expect("the domain reads its own state"))
+        Some(
+            record
+                .try_map(read)
+                .expect("the domain reads its own state"),
+        )
     }
 }
 

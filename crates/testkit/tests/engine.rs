@@ -48,7 +48,12 @@ fn start(seed: u64, rate: f64, instances: usize) -> World {
         presentation,
         shutdown: Shutdown::new(),
     };
-    tokio::spawn(world.feed.clone().run(notices.clone(), world.shutdown.clone()));
+    tokio::spawn(
+        world
+            .feed
+            .clone()
+            .run(notices.clone(), world.shutdown.clone()),
+    );
     let faults = Faults::new(seed, rate);
     let leases = Arc::new(MemoryLeases::default());
     let source: Arc<dyn SourceStore> = Arc::new(source);
@@ -66,7 +71,8 @@ fn stages(
     notices: &Arc<dyn Notices>,
     instance: usize,
 ) {
-    let log: Arc<dyn EventLog> = Flaky::new(Arc::new(world.log.clone()) as Arc<dyn EventLog>, faults);
+    let log: Arc<dyn EventLog> =
+        Flaky::new(Arc::new(world.log.clone()) as Arc<dyn EventLog>, faults);
     let source: Arc<dyn SourceStore> = Flaky::new(source.clone(), faults);
     let presentation = Arc::new(world.presentation.clone()) as Arc<dyn PresentationStore>;
     let presentation: Arc<dyn PresentationStore> = Flaky::new(presentation, faults);
@@ -92,7 +98,11 @@ fn stages(
         max_batch: 5,
         lease_ttl: Duration::from_millis(300),
     };
-    tokio::spawn(manager::run::<Counter>(doors, settings, world.shutdown.clone()));
+    tokio::spawn(manager::run::<Counter>(
+        doors,
+        settings,
+        world.shutdown.clone(),
+    ));
     let doors = BakerDoors {
         log,
         source,
@@ -106,25 +116,40 @@ fn stages(
         max_batch: 6,
         lease_ttl: Duration::from_millis(300),
     };
-    tokio::spawn(baker::run::<Counter>(doors, settings, world.shutdown.clone()));
+    tokio::spawn(baker::run::<Counter>(
+        doors,
+        settings,
+        world.shutdown.clone(),
+    ));
 }
 
 impl World {
     async fn send(&self, operations: &[Operation]) {
         for operation in operations {
-            self.scheduler.schedule(operation).await.expect("memory never refuses");
+            self.scheduler
+                .schedule(operation)
+                .await
+                .expect("memory never refuses");
         }
     }
 
     /// Until the log has been baked up to `position`; time is bounded.
     async fn baked(&self, position: u64) {
         let reached = async {
-            while self.presentation.head().await.map_or(0, |head| head.position) < position {
+            while self
+                .presentation
+                .head()
+                .await
+                .map_or(0, |head| head.position)
+                < position
+            {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
         let limit = Duration::from_secs(600);
-        tokio::time::timeout(limit, reached).await.expect("everything is baked in time");
+        tokio::time::timeout(limit, reached)
+            .await
+            .expect("everything is baked in time");
     }
 }
 
@@ -140,12 +165,19 @@ async fn stores_that_fail_lose_nothing_and_double_nothing() {
         let events = world.log.read(0, 1_000).await.expect("memory answers");
         let stored: Vec<_> = events.iter().map(|e| e.operation.operation_id).collect();
         let sent: Vec<_> = operations.iter().map(|o| o.operation_id).collect();
-        assert_eq!(stored, sent, "seed {seed}: each once, in the order of the queue");
+        assert_eq!(
+            stored, sent,
+            "seed {seed}: each once, in the order of the queue"
+        );
         let query = ListQuery {
             limit: 1_000,
             before: None,
         };
-        let documents = world.presentation.list(&query).await.expect("memory answers");
+        let documents = world
+            .presentation
+            .list(&query)
+            .await
+            .expect("memory answers");
         let numbers: Vec<_> = documents.iter().map(|document| document.number).collect();
         assert_eq!(numbers, (1..=120).rev().collect::<Vec<_>>(), "seed {seed}");
         world.shutdown.cancel();
@@ -157,13 +189,29 @@ async fn a_reused_identity_is_refused_where_everybody_can_see_it() {
     let world = start(1, 0.0, 1);
     let first = operation("a", &Command::Add(5));
     let other = with_identity(first.operation_id, "a", &Command::Add(7));
-    world.send(&[first.clone(), other.clone(), first, other]).await;
+    world
+        .send(&[first.clone(), other.clone(), first, other])
+        .await;
     world.baked(2).await;
-    let frames = world.presentation.frames(0, 10).await.expect("memory answers");
+    let frames = world
+        .presentation
+        .frames(0, 10)
+        .await
+        .expect("memory answers");
     let kinds: Vec<_> = frames.iter().map(|frame| frame.kind.as_str()).collect();
     assert_eq!(kinds, ["counter.raised", "counter.rejected"]);
-    let document = world.presentation.document("a").await.expect("memory answers");
-    assert!(document.expect("it exists").body.get().contains("\"value\":5"));
+    let document = world
+        .presentation
+        .document("a")
+        .await
+        .expect("memory answers");
+    assert!(
+        document
+            .expect("it exists")
+            .body
+            .get()
+            .contains("\"value\":5")
+    );
     world.shutdown.cancel();
 }
 

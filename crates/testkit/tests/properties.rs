@@ -41,7 +41,10 @@ fn log(commands: &[(u8, Command)]) -> Vec<Event> {
 fn batches<'a>(events: &'a [Event], cuts: &[usize]) -> Vec<&'a [Event]> {
     let mut rest = events;
     let mut runs = Vec::new();
-    let mut sizes = cuts.iter().copied().chain(std::iter::repeat(cuts[cuts.len() - 1]));
+    let mut sizes = cuts
+        .iter()
+        .copied()
+        .chain(std::iter::repeat(cuts[cuts.len() - 1]));
     while !rest.is_empty() {
         let size = sizes.next().unwrap_or(1).min(rest.len());
         let (run, more) = rest.split_at(size);
@@ -88,7 +91,11 @@ fn run(events: &mut [Event], cuts: &[usize]) -> (Records, Checkpoint) {
 
 /// Bakes the whole executed log in batches against the final source state:
 /// data-baker as far behind orders-manager as can be.
-fn bake_all(events: &[Event], records: &Records, cuts: &[usize]) -> (Vec<String>, BTreeMap<String, String>) {
+fn bake_all(
+    events: &[Event],
+    records: &Records,
+    cuts: &[usize],
+) -> (Vec<String>, BTreeMap<String, String>) {
     let mut frames = Vec::new();
     let mut documents = BTreeMap::new();
     let mut from = 0;
@@ -96,16 +103,26 @@ fn bake_all(events: &[Event], records: &Records, cuts: &[usize]) -> (Vec<String>
         let wanted = needs_history(batch, records);
         let histories = wanted.into_iter().map(|id| {
             let last = batch.last().map_or(0, |event| event.position);
-            let all = events.iter().filter(|e| e.entity_id() == id && e.position <= last);
+            let all = events
+                .iter()
+                .filter(|e| e.entity_id() == id && e.position <= last);
             (id.clone(), all.cloned().collect())
         });
         let histories: HashMap<String, Vec<Event>> = histories.collect();
         let baking = bake::<Counter>(from, batch, records, &histories).expect("it can be baked");
         assert_eq!(baking.frames.len(), batch.len());
-        frames.extend(baking.frames.iter().map(|frame| frame.body.get().to_owned()));
+        frames.extend(
+            baking
+                .frames
+                .iter()
+                .map(|frame| frame.body.get().to_owned()),
+        );
         for document in baking.documents {
             let is_first = !documents.contains_key(&document.id);
-            assert_eq!(document.created, is_first, "created: no document stands yet");
+            assert_eq!(
+                document.created, is_first,
+                "created: no document stands yet"
+            );
             documents.insert(document.id, document.body.get().to_owned());
         }
         from = baking.to;
@@ -115,7 +132,10 @@ fn bake_all(events: &[Event], records: &Records, cuts: &[usize]) -> (Vec<String>
 
 fn texts(records: &Records) -> BTreeMap<String, String> {
     let text = |record: &EntityRecord| format!("{record:?}");
-    records.iter().map(|(id, record)| (id.clone(), text(record))).collect()
+    records
+        .iter()
+        .map(|(id, record)| (id.clone(), text(record)))
+        .collect()
 }
 
 proptest! {

@@ -131,7 +131,9 @@ fn container(
         docker(&["start", &id])?;
         return Ok(id);
     }
-    let variables = environment.iter().map(|(name, value)| format!("--env={name}={value}"));
+    let variables = environment
+        .iter()
+        .map(|(name, value)| format!("--env={name}={value}"));
     let mut all = vec!["run".to_owned(), "--detach".into(), "--network=host".into()];
     all.push("--label=bakehouse-test".into());
     all.extend(variables);
@@ -144,10 +146,18 @@ fn container(
 }
 
 fn docker(arguments: &[&str]) -> Result<String> {
-    let output = Command::new("docker").args(arguments).stdin(Stdio::null()).output();
+    let output = Command::new("docker")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output();
     let output = output.context("cannot start docker")?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "docker {}: {}", arguments[0], said.trim());
+    ensure!(
+        output.status.success(),
+        "docker {}: {}",
+        arguments[0],
+        said.trim()
+    );
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 

@@ -88,14 +88,20 @@ impl Mongo {
         let mut options = ClientOptions::parse(self.uri("admin")).await?;
         options.server_selection_timeout = Some(PATIENCE);
         let database = Client::with_options(options)?.database("admin");
-        database.run_command(doc! { "ping": 1 }).await.context("no primary")?;
+        database
+            .run_command(doc! { "ping": 1 })
+            .await
+            .context("no primary")?;
         Ok(())
     }
 
     /// Where a database of it is.
     #[must_use]
     pub fn uri(&self, database: &str) -> String {
-        format!("mongodb://127.0.0.1:{}/{database}?replicaSet=rs0", self.port)
+        format!(
+            "mongodb://127.0.0.1:{}/{database}?replicaSet=rs0",
+            self.port
+        )
     }
 
     /// As by SIGKILL.

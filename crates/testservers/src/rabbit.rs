@@ -132,15 +132,14 @@ fn environment(port: u16, distribution: u16, mapper: u16) -> Vec<(String, String
 
 fn write_configuration(folder: &Path) -> Result<()> {
     std::fs::write(folder.join("enabled_plugins"), "[].\n")?;
-    std::fs::write(folder.join("rabbitmq.conf"), "disk_free_limit.absolute = 100MB\n")?;
+    std::fs::write(
+        folder.join("rabbitmq.conf"),
+        "disk_free_limit.absolute = 100MB\n",
+    )?;
     Ok(())
 }
 
-fn local(
-    programs: RabbitPrograms,
-    folder: PathBuf,
-    environment: Vec<(String, String)>,
-) -> Recipe {
+fn local(programs: RabbitPrograms, folder: PathBuf, environment: Vec<(String, String)>) -> Recipe {
     Recipe::Local(Box::new(move || {
         let mut command = Command::new(&programs.server);
         command
@@ -150,7 +149,10 @@ fn local(
             .env("RABBITMQ_MNESIA_BASE", folder.join("data"))
             .env("RABBITMQ_LOG_BASE", folder.join("log"))
             .env("RABBITMQ_PID_FILE", folder.join("rabbitmq.pid"))
-            .env("RABBITMQ_ENABLED_PLUGINS_FILE", folder.join("enabled_plugins"))
+            .env(
+                "RABBITMQ_ENABLED_PLUGINS_FILE",
+                folder.join("enabled_plugins"),
+            )
             .env("RABBITMQ_CONFIG_FILE", folder.join("rabbitmq.conf"))
             .env("RABBITMQ_CONF_ENV_FILE", folder.join("rabbitmq-env.conf"));
         command

@@ -36,7 +36,10 @@ pub fn amqp_uri() -> String {
     env::var(AMQP).unwrap_or_else(|_| missing(AMQP))
 }
 
-#[expect(clippy::panic, reason = "a test that needs a server must not pass without one")]
+#[expect(
+    clippy::panic,
+    reason = "a test that needs a server must not pass without one"
+)]
 fn missing(variable: &str) -> String {
     panic!("{variable} is not set: run `cargo xtask test`, or see `cargo xtask services up`")
 }
@@ -124,7 +127,12 @@ impl Shared {
 
     /// Ends them, and every server that a test has left behind.
     pub fn end(self) {
-        let Self { folder, mongo, rabbit, .. } = self;
+        let Self {
+            folder,
+            mongo,
+            rabbit,
+            ..
+        } = self;
         drop((mongo, rabbit));
         clean(&folder);
     }

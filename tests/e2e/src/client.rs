@@ -37,7 +37,10 @@ impl Answer {
     /// A header's text; empty if it has none.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 }
 
@@ -62,11 +65,16 @@ impl Client {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Result<Answer> {
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let answer = self.http.request(request.body(Full::new(body.into()))?).await?;
+        let answer = self
+            .http
+            .request(request.body(Full::new(body.into()))?)
+            .await?;
         let (head, body) = answer.into_parts();
         Ok(Answer {
             status: head.status,
@@ -88,7 +96,10 @@ impl Client {
 
     /// Places an order under an idempotency key.
     pub async fn post_keyed(&self, key: &str, body: impl Into<Bytes>) -> Result<Answer> {
-        let headers = [(CONTENT_TYPE.as_str(), "application/json"), ("Idempotency-Key", key)];
+        let headers = [
+            (CONTENT_TYPE.as_str(), "application/json"),
+            ("Idempotency-Key", key),
+        ];
         self.send(Method::POST, "/order", &headers, body).await
     }
 }

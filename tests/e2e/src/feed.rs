@@ -32,7 +32,9 @@ impl Feed {
         let base = base.replacen("http", "ws", 1);
         let url = format!("{base}/order-events?{query}");
         let connecting = tokio_tungstenite::connect_async(url);
-        let (socket, _) = tokio::time::timeout(PATIENCE, connecting).await.context("no answer")??;
+        let (socket, _) = tokio::time::timeout(PATIENCE, connecting)
+            .await
+            .context("no answer")??;
         Ok(Self { socket })
     }
 
@@ -46,10 +48,14 @@ impl Feed {
                     if frame["type"] != "ping" {
                         return Ok(Received::Frame(frame));
                     }
-                    self.socket.send(Message::text(r#"{"type":"pong"}"#)).await?;
+                    self.socket
+                        .send(Message::text(r#"{"type":"pong"}"#))
+                        .await?;
                 }
                 Some(Ok(Message::Close(reason))) => {
-                    return Ok(Received::Closed(reason.map_or(1005, |reason| reason.code.into())));
+                    return Ok(Received::Closed(
+                        reason.map_or(1005, |reason| reason.code.into()),
+                    ));
                 }
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(error.into()),
@@ -70,7 +76,10 @@ impl Feed {
     pub async fn event(&mut self) -> Result<Value> {
         loop {
             let frame = self.frame().await?;
-            if frame["type"].as_str().is_some_and(|kind| kind.starts_with("order.")) {
+            if frame["type"]
+                .as_str()
+                .is_some_and(|kind| kind.starts_with("order."))
+            {
                 return Ok(frame);
             }
         }
@@ -86,7 +95,9 @@ impl Feed {
         let mut events = Vec::new();
         loop {
             let event = self.event().await?;
-            let at = event["position"].as_u64().context("an event without a position")?;
+            let at = event["position"]
+                .as_u64()
+                .context("an event without a position")?;
             events.push(event);
             if at >= position {
                 return Ok(events);

@@ -115,8 +115,12 @@ pub async fn audit(world: &World, ledger: &Ledger, limit: Duration) -> Result<u6
         check_list(world, &orders).await?;
         Ok(orders.len() as u64)
     };
-    let outcome = tokio::time::timeout(limit, audit).await.context("the audit takes too long");
-    outcome.and_then(|outcome| outcome).with_context(|| world.logs())
+    let outcome = tokio::time::timeout(limit, audit)
+        .await
+        .context("the audit takes too long");
+    outcome
+        .and_then(|outcome| outcome)
+        .with_context(|| world.logs())
 }
 
 /// Reads the feed from 0 until everything that was accepted has been seen and
@@ -134,7 +138,9 @@ async fn whole_feed(world: &World, ledger: &Ledger) -> Result<Vec<Value>> {
             }
         } else {
             let count = missing.len();
-            feed.event().await.with_context(|| format!("{count} accepted orders are missing"))
+            feed.event()
+                .await
+                .with_context(|| format!("{count} accepted orders are missing"))
         };
         let event = next?;
         if let Some(reference) = event["order"]["reference"].as_str() {
@@ -150,14 +156,20 @@ fn check_events(events: &[Value], ledger: &Ledger) -> Result<BTreeMap<u64, Value
     let mut orders = BTreeMap::new();
     let mut time = String::new();
     for (expected, event) in (1..).zip(events) {
-        ensure!(event["position"] == expected, "position {expected}: {event}");
+        ensure!(
+            event["position"] == expected,
+            "position {expected}: {event}"
+        );
         ensure!(event["type"] == "order.created", "{event}");
         let at = event["at"].as_str().context("an event without a time")?;
         ensure!(time.as_str() <= at, "time goes back at {event}");
         at.clone_into(&mut time);
         let order = &event["order"];
         ensure!(order["number"] == expected, "number {expected}: {event}");
-        let reference = order["reference"].as_str().context("an order of nobody's")?.to_owned();
+        let reference = order["reference"]
+            .as_str()
+            .context("an order of nobody's")?
+            .to_owned();
         ensure!(seen.insert(reference), "twice: {event}");
         orders.insert(expected, order.clone());
     }
@@ -179,25 +191,32 @@ async fn check_list(world: &World, orders: &BTreeMap<u64, Value>) -> Result<()> 
     loop {
         let page = client.get(&path).await?;
         for document in page.json().as_array().context("a list")? {
-            let order = expected.next().context("the list has more orders than the feed")?;
-            ensure!(document == order, "the list has {document}, the feed had {order}");
+            let order = expected
+                .next()
+                .context("the list has more orders than the feed")?;
+            ensure!(
+                document == order,
+                "the list has {document}, the feed had {order}"
+            );
         }
         let link = page.header("link");
-        let Some(next) = link.strip_prefix('<').and_then(|link| link.split('>').next()) else {
+        let Some(next) = link
+            .strip_prefix('<')
+            .and_then(|link| link.split('>').next())
+        else {
             break;
         };
         next.clone_into(&mut path);
     }
-    ensure!(expected.next().is_none(), "the list has fewer orders than the feed");
+    ensure!(
+        expected.next().is_none(),
+        "the list has fewer orders than the feed"
+    );
     Ok(())
 }
 
 /// The feed's events from a position on, by reconnecting again and again.
-pub async fn follow_with_cuts(
-    base: &str,
-    up_to: u64,
-    every: usize,
-) -> Result<Vec<u64>> {
+pub async fn follow_with_cuts(base: &str, up_to: u64, every: usize) -> Result<Vec<u64>> {
     let mut positions: Vec<u64> = Vec::new();
     loop {
         let since = positions.last().copied().unwrap_or(0);

@@ -23,12 +23,23 @@ pub fn program(name: &str) -> PathBuf {
         // target/PROFILE/deps/TEST, or target/PROFILE/PROGRAM
         let folder = this.parent()?;
         let is_deps = folder.file_name().is_some_and(|name| name == "deps");
-        Some(if is_deps { folder.parent()?.to_owned() } else { folder.to_owned() })
+        Some(if is_deps {
+            folder.parent()?.to_owned()
+        } else {
+            folder.to_owned()
+        })
     };
-    let folder = std::env::var_os(BIN_DIR).map(PathBuf::from).or_else(beside).unwrap_or_default();
+    let folder = std::env::var_os(BIN_DIR)
+        .map(PathBuf::from)
+        .or_else(beside)
+        .unwrap_or_default();
     let program = folder.join(name);
     let hint = "run `cargo xtask test`, or `cargo build --workspace` first";
-    assert!(program.exists(), "{} has not been built: {hint}", program.display());
+    assert!(
+        program.exists(),
+        "{} has not been built: {hint}",
+        program.display()
+    );
     program
 }
 
@@ -56,8 +67,12 @@ impl Process {
     pub fn start(&mut self) -> Result<()> {
         let log = File::options().create(true).append(true).open(&self.log)?;
         let mut command = Command::new(program(&self.name));
-        command.env_clear().envs(std::env::vars().filter(|(name, _)| !name.starts_with("BAKEHOUSE")));
-        command.envs(self.environment.iter().cloned()).stdin(Stdio::null());
+        command
+            .env_clear()
+            .envs(std::env::vars().filter(|(name, _)| !name.starts_with("BAKEHOUSE")));
+        command
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null());
         let child = command.stdout(Stdio::null()).stderr(log).spawn();
         self.child = Some(child.with_context(|| format!("cannot start {}", self.name))?);
         Ok(())

@@ -21,7 +21,12 @@ pub enum Kind {
 }
 
 /// The four services.
-pub const SERVICES: [&str; 4] = ["api-server", "events-writer", "orders-manager", "data-baker"];
+pub const SERVICES: [&str; 4] = [
+    "api-server",
+    "events-writer",
+    "orders-manager",
+    "data-baker",
+];
 const ALL_IN_ONE: &str = "bakehouse";
 
 /// Where the servers are that the four services need.
@@ -89,17 +94,25 @@ impl World {
         let bind = format!("127.0.0.1:{}", ports::free()?);
         let mut environment = vec![
             ("BAKEHOUSE_HTTP__BIND".to_owned(), bind.clone()),
-            ("BAKEHOUSE_DATA_DIR".into(), folder.join("data").display().to_string()),
+            (
+                "BAKEHOUSE_DATA_DIR".into(),
+                folder.join("data").display().to_string(),
+            ),
         ];
         if let Some((name, servers)) = servers {
             environment.extend([
                 ("BAKEHOUSE_MONGODB__SOURCE_URI".into(), servers.source),
-                ("BAKEHOUSE_MONGODB__PRESENTATION_URI".into(), servers.presentation),
+                (
+                    "BAKEHOUSE_MONGODB__PRESENTATION_URI".into(),
+                    servers.presentation,
+                ),
                 ("BAKEHOUSE_AMQP__URI".into(), servers.amqp),
                 ("BAKEHOUSE_AMQP__PREFIX".into(), format!("{name}.")),
             ]);
         }
-        let owned = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let owned = settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         environment.extend(owned);
         let mut world = Self {
             kind,
@@ -134,7 +147,11 @@ impl World {
     pub fn start_second(&mut self, program: &str) -> Result<String> {
         let bind = format!("127.0.0.1:{}", ports::free()?);
         let name = format!("{program}-2");
-        self.add(program, &name, &[("BAKEHOUSE_HTTP__BIND".into(), bind.clone())]);
+        self.add(
+            program,
+            &name,
+            &[("BAKEHOUSE_HTTP__BIND".into(), bind.clone())],
+        );
         self.process(&name).start()?;
         Ok(format!("http://{bind}"))
     }
@@ -144,12 +161,18 @@ impl World {
     /// # Panics
     /// When there is none of that name.
     pub fn process(&mut self, name: &str) -> &mut Process {
-        self.processes.get_mut(name).expect("a process of this world")
+        self.processes
+            .get_mut(name)
+            .expect("a process of this world")
     }
 
     /// Starts every process that has not been started.
     pub fn start_all(&mut self) -> Result<()> {
-        for process in self.processes.values_mut().filter(|process| process.pid() == 0) {
+        for process in self
+            .processes
+            .values_mut()
+            .filter(|process| process.pid() == 0)
+        {
             process.start()?;
         }
         Ok(())

@@ -10,8 +10,15 @@ const ORDERS: u64 = 20_000;
 
 async fn flood(world: &World) {
     let ledger = Load::start(&world.base, 64, ORDERS).finish().await;
-    assert!(ledger.unknown.is_empty(), "{} not accepted\n{}", ledger.unknown.len(), world.logs());
-    let orders = audit(world, &ledger, Duration::from_secs(120)).await.expect("all is well");
+    assert!(
+        ledger.unknown.is_empty(),
+        "{} not accepted\n{}",
+        ledger.unknown.len(),
+        world.logs()
+    );
+    let orders = audit(world, &ledger, Duration::from_secs(120))
+        .await
+        .expect("all is well");
     assert_eq!(orders, ORDERS);
 }
 

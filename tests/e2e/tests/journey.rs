@@ -36,7 +36,11 @@ async fn an_order_travels_the_whole_way(kind: Kind) {
     assert_eq!(welcome["type"], "welcome");
     assert_eq!(welcome["head"], 0);
     assert_eq!(welcome["heartbeat_s"], 25);
-    assert!(welcome["epoch"].as_str().is_some_and(|epoch| !epoch.is_empty()));
+    assert!(
+        welcome["epoch"]
+            .as_str()
+            .is_some_and(|epoch| !epoch.is_empty())
+    );
     let live = feed.frame().await.expect("a frame");
     assert_eq!(live, json!({ "type": "live", "position": 0 }));
 
@@ -44,9 +48,14 @@ async fn an_order_travels_the_whole_way(kind: Kind) {
     assert_eq!(accepted.status, 202);
     assert!(accepted.body.is_empty());
     let location = accepted.header("location").to_owned();
-    let id = location.strip_prefix("/order/").expect("the order's place").to_owned();
+    let id = location
+        .strip_prefix("/order/")
+        .expect("the order's place")
+        .to_owned();
     let receipt = accepted.header("operation-location");
-    let operation = receipt.strip_prefix("/operation/").expect("the operation's place");
+    let operation = receipt
+        .strip_prefix("/operation/")
+        .expect("the operation's place");
 
     let event = feed.frame().await.expect("a frame");
     assert_eq!(event["type"], "order.created");
@@ -79,12 +88,17 @@ async fn an_order_travels_the_whole_way(kind: Kind) {
     assert_eq!(detail.json(), expected);
     let tag = detail.header("etag").to_owned();
     let known = [("If-None-Match", tag.as_str())];
-    let same = client.send(hyper::Method::GET, &location, &known, "").await.expect("an answer");
+    let same = client
+        .send(hyper::Method::GET, &location, &known, "")
+        .await
+        .expect("an answer");
     assert_eq!(same.status, 304);
     assert!(same.body.is_empty());
     let list = client.get("/order").await.expect("an answer");
     assert_eq!(list.json(), json!([expected]));
-    let unknown = client.get("/order/0190f5fe-0000-7000-8000-000000000001").await;
+    let unknown = client
+        .get("/order/0190f5fe-0000-7000-8000-000000000001")
+        .await;
     assert_eq!(unknown.expect("an answer").status, 404);
 }
 
@@ -98,15 +112,27 @@ async fn the_feed_can_be_resumed_filtered_and_told_off(kind: Kind) {
             "customer": { "id": customer },
             "reference": format!("r-{number}"),
         });
-        assert_eq!(client.post(body.to_string()).await.expect("an answer").status, 202);
+        assert_eq!(
+            client
+                .post(body.to_string())
+                .await
+                .expect("an answer")
+                .status,
+            202
+        );
     }
     let mut feed = world.feed("since=0").await.expect("a subscription");
     let epoch = feed.frame().await.expect("a welcome")["epoch"].clone();
     let all = feed.events_up_to(40).await.expect("events");
-    let positions: Vec<u64> = all.iter().filter_map(|event| event["position"].as_u64()).collect();
+    let positions: Vec<u64> = all
+        .iter()
+        .filter_map(|event| event["position"].as_u64())
+        .collect();
     assert_eq!(positions, (1..=40).collect::<Vec<_>>());
 
-    let cut = ledger::follow_with_cuts(&world.base, 40, 7).await.expect("events");
+    let cut = ledger::follow_with_cuts(&world.base, 40, 7)
+        .await
+        .expect("events");
     assert_eq!(cut, positions);
 
     let epoch = epoch.as_str().expect("an epoch");
@@ -123,8 +149,12 @@ async fn the_feed_can_be_resumed_filtered_and_told_off(kind: Kind) {
         assert_eq!(frame["order"]["customer"]["id"], "c-1");
         seen.push(frame["position"].as_u64().expect("a position"));
     }
-    let expected = all.iter().filter(|event| event["order"]["customer"]["id"] == "c-1");
-    let expected = expected.filter_map(|event| event["position"].as_u64()).filter(|p| *p > 30);
+    let expected = all
+        .iter()
+        .filter(|event| event["order"]["customer"]["id"] == "c-1");
+    let expected = expected
+        .filter_map(|event| event["position"].as_u64())
+        .filter(|p| *p > 30);
     assert_eq!(seen, expected.collect::<Vec<_>>());
 
     for (query, code) in [
@@ -163,23 +193,41 @@ async fn a_key_means_one_operation(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let mut feed = world.feed("since=0").await.expect("a subscription");
-    let first = client.post_keyed("k-1", ledger::order("a")).await.expect("an answer");
-    let again = client.post_keyed("\"k-1\"", ledger::order("a")).await.expect("an answer");
+    let first = client
+        .post_keyed("k-1", ledger::order("a"))
+        .await
+        .expect("an answer");
+    let again = client
+        .post_keyed("\"k-1\"", ledger::order("a"))
+        .await
+        .expect("an answer");
     assert_eq!((first.status.as_u16(), again.status.as_u16()), (202, 202));
     for header in ["location", "operation-location"] {
         assert_eq!(first.header(header), again.header(header));
     }
     feed.events_up_to(1).await.expect("an event");
-    let other = client.post_keyed("k-1", ledger::order("b")).await.expect("an answer");
+    let other = client
+        .post_keyed("k-1", ledger::order("b"))
+        .await
+        .expect("an answer");
     assert_eq!(other.status, 422);
-    assert_eq!(other.json()["type"], "urn:bakehouse:problem:idempotency-key-reused");
-    let after = client.post_keyed("k-2", ledger::order("c")).await.expect("an answer");
+    assert_eq!(
+        other.json()["type"],
+        "urn:bakehouse:problem:idempotency-key-reused"
+    );
+    let after = client
+        .post_keyed("k-2", ledger::order("c"))
+        .await
+        .expect("an answer");
     assert_eq!(after.status, 202);
     let next = feed.event().await.expect("an event");
     assert_eq!(next["position"], 2, "the repeat has made no event");
     assert_eq!(next["order"]["reference"], "c");
     let long = "x".repeat(256);
-    let refused = client.post_keyed(&long, ledger::order("d")).await.expect("an answer");
+    let refused = client
+        .post_keyed(&long, ledger::order("d"))
+        .await
+        .expect("an answer");
     assert_eq!(refused.status, 400);
 }
 
@@ -193,10 +241,30 @@ async fn bad_input_is_answered_and_leaves_nothing_behind(kind: Kind) {
     let cases = [
         ("{\"products\":[".to_owned(), 400, "malformed-body", ""),
         (String::new(), 400, "malformed-body", ""),
-        (with(json!({ "name": "Tea", "price": 1, "color": 1 })), 400, "invalid-request", "/products/0/color"),
-        (with(json!({ "name": "Tea" })), 400, "invalid-request", "/products/0/price"),
-        (with(json!({ "name": "Tea", "price": -1 })), 400, "invalid-request", "/products/0/price"),
-        (with(json!({ "name": "Tea", "price": "1.005" })), 400, "invalid-request", "/products/0/price"),
+        (
+            with(json!({ "name": "Tea", "price": 1, "color": 1 })),
+            400,
+            "invalid-request",
+            "/products/0/color",
+        ),
+        (
+            with(json!({ "name": "Tea" })),
+            400,
+            "invalid-request",
+            "/products/0/price",
+        ),
+        (
+            with(json!({ "name": "Tea", "price": -1 })),
+            400,
+            "invalid-request",
+            "/products/0/price",
+        ),
+        (
+            with(json!({ "name": "Tea", "price": "1.005" })),
+            400,
+            "invalid-request",
+            "/products/0/price",
+        ),
         (many, 400, "invalid-request", "/products"),
         (large, 413, "too-large", ""),
     ];
@@ -204,11 +272,22 @@ async fn bad_input_is_answered_and_leaves_nothing_behind(kind: Kind) {
         let answer = client.post(body.clone()).await.expect("an answer");
         let start = &body[..body.len().min(60)];
         assert_eq!(answer.status, status, "{start}");
-        assert_eq!(answer.header("content-type"), "application/problem+json", "{start}");
+        assert_eq!(
+            answer.header("content-type"),
+            "application/problem+json",
+            "{start}"
+        );
         let problem = answer.json();
-        assert_eq!(problem["type"], format!("urn:bakehouse:problem:{kind}"), "{start}");
+        assert_eq!(
+            problem["type"],
+            format!("urn:bakehouse:problem:{kind}"),
+            "{start}"
+        );
         assert_eq!(problem["status"], status, "{start}");
-        assert!(problem["title"].is_string() && problem["detail"].is_string(), "{start}");
+        assert!(
+            problem["title"].is_string() && problem["detail"].is_string(),
+            "{start}"
+        );
         if !pointer.is_empty() {
             assert_eq!(problem["errors"][0]["pointer"], pointer, "{start}");
             assert!(problem["errors"][0]["detail"].is_string(), "{start}");
@@ -225,15 +304,32 @@ async fn bad_input_is_answered_and_leaves_nothing_behind(kind: Kind) {
         (get.clone(), "/order?cursor=%00", &[], 400),
         (get, "/order?colour=red", &[], 400),
     ] {
-        let answer = client.send(method, path, headers, "{}").await.expect("an answer");
+        let answer = client
+            .send(method, path, headers, "{}")
+            .await
+            .expect("an answer");
         assert_eq!(answer.status, status, "{path}");
-        assert_eq!(answer.header("content-type"), "application/problem+json", "{path}");
+        assert_eq!(
+            answer.header("content-type"),
+            "application/problem+json",
+            "{path}"
+        );
     }
     // Had anything been accepted, the next order would not be the first.
     let mut feed = world.feed("since=0").await.expect("a subscription");
-    assert_eq!(client.post(ledger::order("good")).await.expect("an answer").status, 202);
+    assert_eq!(
+        client
+            .post(ledger::order("good"))
+            .await
+            .expect("an answer")
+            .status,
+        202
+    );
     let event = feed.event().await.expect("an event");
-    assert_eq!((&event["position"], &event["order"]["number"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&event["position"], &event["order"]["number"]),
+        (&json!(1), &json!(1))
+    );
 }
 
 async fn services_end_in_time_and_start_again(kind: Kind) {
@@ -247,7 +343,11 @@ async fn services_end_in_time_and_start_again(kind: Kind) {
     for name in world.names() {
         let limit = Duration::from_secs(8);
         let (status, time) = world.process(name).terminate(limit).expect("it ends");
-        assert!(status.success(), "{name}: {status}\n{}", world.process(name).log());
+        assert!(
+            status.success(),
+            "{name}: {status}\n{}",
+            world.process(name).log()
+        );
         assert!(time < Duration::from_secs(4), "{name} took {time:?}");
     }
     assert_eq!(end(&mut feed).await, 4001);

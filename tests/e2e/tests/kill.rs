@@ -23,8 +23,14 @@ async fn kill_under_load(kind: Kind, victim: &str) {
     sleep(Duration::from_millis(500)).await;
     let ledger = load.stop().await;
     world.ready(Duration::from_secs(30)).await.expect("ready");
-    assert!(ledger.accepted.len() > 100, "too little load: {}", ledger.accepted.len());
-    audit(&world, &ledger, Duration::from_secs(30)).await.expect("all is well");
+    assert!(
+        ledger.accepted.len() > 100,
+        "too little load: {}",
+        ledger.accepted.len()
+    );
+    audit(&world, &ledger, Duration::from_secs(30))
+        .await
+        .expect("all is well");
 }
 
 macro_rules! victims {
@@ -57,7 +63,9 @@ async fn standbys_take_over() {
     }
     sleep(Duration::from_millis(500)).await;
     let ledger = load.stop().await;
-    audit(&world, &ledger, Duration::from_secs(30)).await.expect("all is well");
+    audit(&world, &ledger, Duration::from_secs(30))
+        .await
+        .expect("all is well");
 }
 
 /// A holder of a lease that is paused until a standby has taken over, and then
@@ -79,5 +87,7 @@ async fn a_paused_leader_does_no_harm() {
     }
     sleep(Duration::from_millis(500)).await;
     let ledger = load.stop().await;
-    audit(&world, &ledger, Duration::from_secs(30)).await.expect("all is well");
+    audit(&world, &ledger, Duration::from_secs(30))
+        .await
+        .expect("all is well");
 }

@@ -18,20 +18,31 @@ async fn missing(world: &World) -> Vec<String> {
     };
     let problem = answer.json();
     let names = problem["missing"].as_array().into_iter().flatten();
-    names.filter_map(|one| one["name"].as_str().map(str::to_owned)).collect()
+    names
+        .filter_map(|one| one["name"].as_str().map(str::to_owned))
+        .collect()
 }
 
 async fn wait_for_missing(world: &World, expected: &[&str]) {
     let limit = Duration::from_secs(20);
-    let waiting = wait(limit, "such readiness", async || missing(world).await == expected).await;
+    let waiting = wait(limit, "such readiness", async || {
+        missing(world).await == expected
+    })
+    .await;
     if waiting.is_err() {
-        panic!("expected {expected:?}, missing {:?}\n{}", missing(world).await, world.logs());
+        panic!(
+            "expected {expected:?}, missing {:?}\n{}",
+            missing(world).await,
+            world.logs()
+        );
     }
 }
 
 /// 503 with a problem document and Retry-After, within seconds.
 async fn assert_unavailable(answer: impl Future<Output = anyhow::Result<bakehouse_e2e::Answer>>) {
-    let answer = tokio::time::timeout(SOON, answer).await.expect("an answer in time");
+    let answer = tokio::time::timeout(SOON, answer)
+        .await
+        .expect("an answer in time");
     let answer = answer.expect("an answer");
     assert_eq!(answer.status, 503);
     assert_eq!(answer.header("content-type"), "application/problem+json");
@@ -67,7 +78,14 @@ async fn are_waited_for_and_survived() {
 
     rabbit.kill();
     assert_unavailable(client.post(order("broker killed"))).await;
-    assert_eq!(client.get("/order?limit=1").await.expect("an answer").status, 200);
+    assert_eq!(
+        client
+            .get("/order?limit=1")
+            .await
+            .expect("an answer")
+            .status,
+        200
+    );
     rabbit.start_again().expect("it starts again");
     wait_for_missing(&world, &[]).await;
     sleep(Duration::from_millis(500)).await;
@@ -80,7 +98,10 @@ async fn are_waited_for_and_survived() {
 
     mongo.kill();
     // What the broker confirms is accepted: the databases will get it later.
-    let keyless = client.post(order("database killed")).await.expect("an answer");
+    let keyless = client
+        .post(order("database killed"))
+        .await
+        .expect("an answer");
     assert_eq!(keyless.status, 202);
     assert_unavailable(client.get("/order")).await;
     mongo.start_again().expect("it starts again");
@@ -92,7 +113,9 @@ async fn are_waited_for_and_survived() {
     for unsure in ["too early", "broker killed", "broker paused"] {
         ledger.unknown.insert(unsure.into());
     }
-    audit(&world, &ledger, Duration::from_secs(90)).await.expect("all is well");
+    audit(&world, &ledger, Duration::from_secs(90))
+        .await
+        .expect("all is well");
     for name in world.names() {
         let (status, _) = world.process(name).terminate(SOON).expect("it ends");
         assert!(status.success(), "{name}");
@@ -116,8 +139,14 @@ async fn a_database_that_hangs_does_not_hang_the_answers() {
     mongo.pause();
     assert_unavailable(client.get("/order")).await;
     let keyed = tokio::time::timeout(SOON, client.post_keyed("k", order("a"))).await;
-    assert_eq!(keyed.expect("an answer in time").expect("an answer").status, 202);
+    assert_eq!(
+        keyed.expect("an answer in time").expect("an answer").status,
+        202
+    );
     mongo.resume();
     let mut feed = world.feed("since=0").await.expect("a subscription");
-    assert_eq!(feed.event().await.expect("an event")["order"]["reference"], "a");
+    assert_eq!(
+        feed.event().await.expect("an event")["order"]["reference"],
+        "a"
+    );
 }

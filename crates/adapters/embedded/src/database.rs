@@ -205,14 +205,18 @@ fn transact(
     replies: &mut Vec<Reply>,
 ) -> Result<(), StoreError> {
     let failed = |error| StoreError::from(Failure::Sqlite(error));
-    let begun = connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut s| s.execute([]));
+    let begun = connection
+        .prepare_cached("BEGIN IMMEDIATE")
+        .and_then(|mut s| s.execute([]));
     if let Err(error) = begun {
         // Dropped unanswered, which their callers see as closed.
         group.clear();
         return Err(failed(error));
     }
     replies.extend(group.drain(..).map(|job| job(connection)));
-    let committed = connection.prepare_cached("COMMIT").and_then(|mut s| s.execute([]));
+    let committed = connection
+        .prepare_cached("COMMIT")
+        .and_then(|mut s| s.execute([]));
     committed.map(|_| ()).map_err(|error| {
         // A failed commit leaves the transaction open; the next must not join it.
         let _ = connection.execute_batch("ROLLBACK");

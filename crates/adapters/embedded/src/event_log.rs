@@ -23,7 +23,8 @@ impl EventLog for EmbeddedLog {
     }
 
     async fn read(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {
-        let query = format!("SELECT {EVENT} FROM events WHERE position > ?1 ORDER BY position LIMIT ?2");
+        let query =
+            format!("SELECT {EVENT} FROM events WHERE position > ?1 ORDER BY position LIMIT ?2");
         let read = move |connection: &Connection| {
             events(connection, &query, params![integer(after), limit as i64])
         };

@@ -22,12 +22,16 @@ pub(crate) struct EmbeddedPresentation(pub(crate) Arc<Database>);
 impl PresentationStore for EmbeddedPresentation {
     async fn open(&self, epoch: &str) -> Result<Position, StoreError> {
         let epoch = epoch.to_owned();
-        self.0.write(move |connection| open(connection, &epoch)).await
+        self.0
+            .write(move |connection| open(connection, &epoch))
+            .await
     }
 
     async fn commit(&self, baking: &Baking) -> Result<(), StoreError> {
         let baking = baking.clone();
-        self.0.write(move |connection| commit(connection, &baking)).await
+        self.0
+            .write(move |connection| commit(connection, &baking))
+            .await
     }
 }
 
@@ -36,7 +40,9 @@ impl PresentationReader for EmbeddedPresentation {
     async fn document(&self, id: &str) -> Result<Option<StoredDocument>, StoreError> {
         let id = id.to_owned();
         let query = "SELECT number, position, body FROM documents WHERE id = ?1";
-        let found = self.0.read(move |connection| documents(connection, query, [id]));
+        let found = self
+            .0
+            .read(move |connection| documents(connection, query, [id]));
         Ok(found.await?.pop())
     }
 
@@ -100,7 +106,13 @@ fn commit(connection: &Connection, baking: &Baking) -> Outcome<()> {
     let mut insert = connection.prepare_cached("INSERT INTO frames VALUES (?1, ?2, ?3, ?4, ?5)")?;
     for frame in &baking.frames {
         let (kind, id, group) = (&frame.kind, &frame.entity_id, &frame.group);
-        insert.execute(params![integer(frame.position), kind, id, group, frame.body.get()])?;
+        insert.execute(params![
+            integer(frame.position),
+            kind,
+            id,
+            group,
+            frame.body.get()
+        ])?;
     }
     Ok(())
 }

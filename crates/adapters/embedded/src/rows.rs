@@ -1,9 +1,7 @@
 //! Between rows and the engine's types.
 
 use bakehouse_pipeline::ports::StoreError;
-use bakehouse_pipeline::{
-    Event, EventStatus, Frame, Json, Operation, Position, Timestamp, Verb,
-};
+use bakehouse_pipeline::{Event, EventStatus, Frame, Json, Operation, Position, Timestamp, Verb};
 use rusqlite::Row;
 use uuid::Uuid;
 
@@ -72,7 +70,9 @@ pub(crate) fn json(text: String) -> Outcome<Json> {
 
 fn text<'a>(row: &'a Row<'_>, column: usize) -> Outcome<&'a str> {
     let value = row.get_ref(column)?;
-    value.as_str().map_err(|error| StoreError::corrupt(error).into())
+    value
+        .as_str()
+        .map_err(|error| StoreError::corrupt(error).into())
 }
 
 fn uuid(text: &str) -> Outcome<Uuid> {

@@ -82,7 +82,9 @@ impl ScheduleConsumer for EmbeddedConsumer {
         self.database
             .write(move |connection| {
                 let statement = "INSERT INTO parked (bytes, reason) VALUES (?1, ?2)";
-                connection.prepare_cached(statement)?.execute(params![bytes, reason])?;
+                connection
+                    .prepare_cached(statement)?
+                    .execute(params![bytes, reason])?;
                 Ok(())
             })
             .await

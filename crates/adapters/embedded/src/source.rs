@@ -38,7 +38,9 @@ fn checkpoint(connection: &Connection) -> Outcome<Checkpoint> {
     let query = "SELECT position, entities FROM checkpoints WHERE name = 'orders-manager'";
     let mut statement = connection.prepare_cached(query)?;
     let mut rows = statement.query([])?;
-    let row = rows.next()?.ok_or(StoreError::Corrupt("no checkpoint".into()))?;
+    let row = rows
+        .next()?
+        .ok_or(StoreError::Corrupt("no checkpoint".into()))?;
     Ok(Checkpoint {
         position: position(row, 0)?,
         entities: position(row, 1)?,
@@ -123,7 +125,13 @@ fn mark(connection: &Connection, execution: &Execution) -> Outcome<()> {
     let at = execution.executed_at.millis();
     for (position, verdict) in (execution.from.position + 1..).zip(&execution.verdicts) {
         let (status, change, reason) = columns(verdict);
-        statement.execute(params![integer(position), status.as_str(), change, reason, at])?;
+        statement.execute(params![
+            integer(position),
+            status.as_str(),
+            change,
+            reason,
+            at
+        ])?;
     }
     Ok(())
 }
@@ -148,6 +156,8 @@ pub(crate) fn checkpoint_position(connection: &Connection, name: &str) -> Outcom
     let query = "SELECT position FROM checkpoints WHERE name = ?1";
     let mut statement = connection.prepare_cached(query)?;
     let mut rows = statement.query([name])?;
-    let row = rows.next()?.ok_or(StoreError::Corrupt("no checkpoint".into()))?;
+    let row = rows
+        .next()?
+        .ok_or(StoreError::Corrupt("no checkpoint".into()))?;
     position(row, 0)
 }

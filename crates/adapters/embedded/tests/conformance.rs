@@ -41,7 +41,10 @@ bakehouse_testkit::schedule_suite!(schedule, async {
 fn a_folder_is_used_by_one_process_at_a_time() {
     let folder = TempDir::new().expect("a temporary folder");
     let first = Embedded::open(folder.path()).expect("opens");
-    assert!(matches!(Embedded::open(folder.path()), Err(OpenError::InUse { .. })));
+    assert!(matches!(
+        Embedded::open(folder.path()),
+        Err(OpenError::InUse { .. })
+    ));
     drop(first);
     assert!(Embedded::open(folder.path()).is_ok());
 }

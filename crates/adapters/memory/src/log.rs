@@ -56,12 +56,20 @@ fn set(event: &mut Event, verdict: &Verdict) {
 impl EventLog for MemoryLog {
     async fn append(&self, operations: &[Operation]) -> Result<Vec<Appended>, StoreError> {
         let mut events = lock(&self.events);
-        Ok(operations.iter().map(|operation| append(&mut events, operation)).collect())
+        Ok(operations
+            .iter()
+            .map(|operation| append(&mut events, operation))
+            .collect())
     }
 
     async fn read(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {
         let start = usize::try_from(after).unwrap_or(usize::MAX);
-        let run = lock(&self.events).iter().skip(start).take(limit).cloned().collect();
+        let run = lock(&self.events)
+            .iter()
+            .skip(start)
+            .take(limit)
+            .cloned()
+            .collect();
         contiguous(after, run)
     }
 
@@ -75,7 +83,9 @@ impl EventLog for MemoryLog {
 
     async fn find(&self, operation_id: Uuid) -> Result<Option<Event>, StoreError> {
         let events = lock(&self.events);
-        let found = events.iter().find(|event| event.operation.operation_id == operation_id);
+        let found = events
+            .iter()
+            .find(|event| event.operation.operation_id == operation_id);
         Ok(found.cloned())
     }
 

@@ -44,7 +44,11 @@ impl PresentationStore for MemoryPresentation {
         if state.frames.len() as Position != baking.from {
             return Err(StoreError::Fenced);
         }
-        if baking.documents.iter().any(|document| state.is_past(document)) {
+        if baking
+            .documents
+            .iter()
+            .any(|document| state.is_past(document))
+        {
             return Err(StoreError::Fenced);
         }
         for document in &baking.documents {
@@ -59,20 +63,33 @@ impl PresentationStore for MemoryPresentation {
 impl PresentationReader for MemoryPresentation {
     async fn document(&self, id: &str) -> Result<Option<StoredDocument>, StoreError> {
         let state = lock(&self.state);
-        Ok(state.documents.values().find(|document| document.id == id).map(stored))
+        Ok(state
+            .documents
+            .values()
+            .find(|document| document.id == id)
+            .map(stored))
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Vec<StoredDocument>, StoreError> {
         let state = lock(&self.state);
         let below = state.documents.range(..query.before.unwrap_or(u64::MAX));
-        let listed = below.rev().map(|(_, document)| document).filter(|document| document.listed);
+        let listed = below
+            .rev()
+            .map(|(_, document)| document)
+            .filter(|document| document.listed);
         Ok(listed.take(query.limit).map(stored).collect())
     }
 
     async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError> {
         let start = usize::try_from(after).unwrap_or(usize::MAX);
         let state = lock(&self.state);
-        Ok(state.frames.iter().skip(start).take(limit).cloned().collect())
+        Ok(state
+            .frames
+            .iter()
+            .skip(start)
+            .take(limit)
+            .cloned()
+            .collect())
     }
 
     async fn head(&self) -> Result<Head, StoreError> {

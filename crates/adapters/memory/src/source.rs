@@ -46,7 +46,9 @@ impl SourceStore for MemorySource {
     async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
         let state = lock(&self.state);
         let found = ids.iter().filter_map(|id| state.entities.get(*id));
-        Ok(found.map(|record| (record.id.clone(), record.clone())).collect())
+        Ok(found
+            .map(|record| (record.id.clone(), record.clone()))
+            .collect())
     }
 
     async fn commit(&self, execution: &Execution) -> Result<(), StoreError> {
@@ -61,7 +63,8 @@ impl SourceStore for MemorySource {
         }
         state.checkpoint = execution.to;
         let from = execution.from.position;
-        self.log.mark(from, &execution.verdicts, execution.executed_at);
+        self.log
+            .mark(from, &execution.verdicts, execution.executed_at);
         Ok(())
     }
 }

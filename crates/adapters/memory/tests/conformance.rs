@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use bakehouse_memory::{
-    MemoryLeases, MemoryLog, MemoryPresentation, MemorySource, schedule_queue,
-};
+use bakehouse_memory::{MemoryLeases, MemoryLog, MemoryPresentation, MemorySource, schedule_queue};
 use bakehouse_pipeline::ports::{
     EventLog, Leases, PresentationReader, PresentationStore, Scheduler, SourceStore,
 };

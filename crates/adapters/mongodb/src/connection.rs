@@ -137,7 +137,8 @@ impl Connection {
         if self.initiate_replica_set {
             self.initiate().await?;
         }
-        self.bounded(self.database.run_command(doc! { "ping": 1 })).await?;
+        self.bounded(self.database.run_command(doc! { "ping": 1 }))
+            .await?;
         make().await
     }
 

@@ -32,7 +32,9 @@ pub(crate) struct Fields<'a>(pub(crate) &'a Document);
 impl<'a> Fields<'a> {
     fn wrong(&self, key: &str) -> StoreError {
         let id = self.0.get("_id").unwrap_or(&Bson::Null);
-        StoreError::Corrupt(format!("document {id}: field {key} is not as it was written"))
+        StoreError::Corrupt(format!(
+            "document {id}: field {key} is not as it was written"
+        ))
     }
 
     pub(crate) fn text(&self, key: &str) -> Result<&'a str, StoreError> {

@@ -34,13 +34,17 @@ impl EventLog for MongoLog {
     async fn append(&self, operations: &[Operation]) -> Result<Vec<Appended>, StoreError> {
         let mut answers = vec![None; operations.len()];
         for _ in 0..ROUNDS {
-            let pending: Vec<usize> = (0..answers.len()).filter(|i| answers[*i].is_none()).collect();
+            let pending: Vec<usize> = (0..answers.len())
+                .filter(|i| answers[*i].is_none())
+                .collect();
             if pending.is_empty() {
                 return Ok(answers.into_iter().flatten().collect());
             }
             self.round(operations, &pending, &mut answers).await?;
         }
-        Err(StoreError::unavailable("the log: other writers were always faster"))
+        Err(StoreError::unavailable(
+            "the log: other writers were always faster",
+        ))
     }
 
     async fn read(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {
@@ -79,7 +83,9 @@ impl MongoLog {
     /// Makes the indexes. The one on the position is there already: `_id`.
     pub(crate) async fn prepare(&self) -> Result<(), StoreError> {
         let unique = IndexOptions::builder().unique(true).build();
-        let identity = IndexModel::builder().keys(doc! { "operation_id": 1 }).options(unique);
+        let identity = IndexModel::builder()
+            .keys(doc! { "operation_id": 1 })
+            .options(unique);
         let entity = IndexModel::builder().keys(doc! { "entity_id": 1, "_id": 1 });
         let indexes = [identity.build(), entity.build()];
         let events = self.events();
@@ -135,7 +141,11 @@ impl MongoLog {
             let operation = &operations[*index];
             if let Some(fingerprint) = known.get(&operation.operation_id.to_string()) {
                 let is_same = *fingerprint == operation.fingerprint;
-                let answer = if is_same { Appended::Duplicate } else { Appended::Conflict };
+                let answer = if is_same {
+                    Appended::Duplicate
+                } else {
+                    Appended::Conflict
+                };
                 answers[*index] = Some(answer);
             }
         }
@@ -147,7 +157,9 @@ impl MongoLog {
         operations: &[Operation],
         rest: &[usize],
     ) -> Result<HashMap<String, String>, StoreError> {
-        let ids = rest.iter().map(|index| operations[*index].operation_id.to_string());
+        let ids = rest
+            .iter()
+            .map(|index| operations[*index].operation_id.to_string());
         let filter = doc! { "operation_id": { "$in": ids.collect::<Vec<_>>() } };
         let query = async {
             let events = self.events();
@@ -156,7 +168,11 @@ impl MongoLog {
                 .projection(doc! { "operation_id": 1, "fingerprint": 1 });
             // The latest there is, not the latest on the majority: a duplicate
             // key was reported against that.
-            found.read_concern(ReadConcern::local()).await?.try_collect::<Vec<_>>().await
+            found
+                .read_concern(ReadConcern::local())
+                .await?
+                .try_collect::<Vec<_>>()
+                .await
         };
         let mut known = HashMap::new();
         for row in self.0.bounded(query).await? {

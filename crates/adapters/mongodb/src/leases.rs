@@ -67,7 +67,12 @@ impl MongoLeases {
     }
 
     /// Lets a lease that is still ours run out at a time from now.
-    async fn expire(&self, name: &str, tenure: &Tenure, time: Duration) -> Result<bool, StoreError> {
+    async fn expire(
+        &self,
+        name: &str,
+        tenure: &Tenure,
+        time: Duration,
+    ) -> Result<bool, StoreError> {
         let ours = doc! {
             "_id": name, "holder": &tenure.holder, "epoch": integer(tenure.epoch),
         };

@@ -48,7 +48,9 @@ impl SourceDatabase {
     /// set (if the settings say so) and the indexes. `false`: shutdown came first.
     pub async fn prepare(&self, shutdown: &Shutdown) -> bool {
         let log = event_log::MongoLog(self.connection.clone());
-        self.connection.prepare(shutdown, async || log.prepare().await).await
+        self.connection
+            .prepare(shutdown, async || log.prepare().await)
+            .await
     }
 
     /// The log.
@@ -60,7 +62,10 @@ impl SourceDatabase {
     /// The source state.
     #[must_use]
     pub fn source(&self) -> Arc<dyn SourceStore> {
-        Arc::new(source::MongoSource::new(self.connection.clone(), &self.entities))
+        Arc::new(source::MongoSource::new(
+            self.connection.clone(),
+            &self.entities,
+        ))
     }
 
     /// The leases of stages that write here.

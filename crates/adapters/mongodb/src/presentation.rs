@@ -54,7 +54,10 @@ impl MongoPresentation {
     async fn find(&self, filter: Document, limit: i64) -> Result<Vec<StoredDocument>, StoreError> {
         let query = async {
             let documents = self.connection.collection(&self.documents);
-            let find = documents.find(filter).sort(doc! { "_meta.number": -1 }).limit(limit);
+            let find = documents
+                .find(filter)
+                .sort(doc! { "_meta.number": -1 })
+                .limit(limit);
             find.await?.try_collect::<Vec<_>>().await
         };
         let rows = self.connection.bounded(query).await?;
@@ -80,7 +83,10 @@ impl MongoPresentation {
         let documents = self.connection.collection(&self.documents);
         transaction.insert(&documents, new).await?;
         let expected = changed.len();
-        fence(transaction.update(&self.documents, changed).await?, expected)
+        fence(
+            transaction.update(&self.documents, changed).await?,
+            expected,
+        )
     }
 }
 
@@ -106,15 +112,18 @@ impl PresentationStore for MongoPresentation {
     }
 
     async fn commit(&self, baking: &Baking) -> Result<(), StoreError> {
-        self.transactions.transact(async |transaction| {
-            let before = doc! { "_id": NAME, "position": integer(baking.from) };
-            let after = doc! { "position": integer(baking.to) };
-            transaction.move_checkpoint(before, after).await?;
-            self.write_documents(transaction, &baking.documents).await?;
-            let frames = baking.frames.iter().map(frame_row).collect();
-            transaction.insert(&self.connection.collection(FEED), frames).await
-        })
-        .await
+        self.transactions
+            .transact(async |transaction| {
+                let before = doc! { "_id": NAME, "position": integer(baking.from) };
+                let after = doc! { "position": integer(baking.to) };
+                transaction.move_checkpoint(before, after).await?;
+                self.write_documents(transaction, &baking.documents).await?;
+                let frames = baking.frames.iter().map(frame_row).collect();
+                transaction
+                    .insert(&self.connection.collection(FEED), frames)
+                    .await
+            })
+            .await
     }
 }
 
@@ -138,7 +147,10 @@ impl PresentationReader for MongoPresentation {
             let feed = self.connection.collection(FEED);
             let batch = u32::try_from(limit).unwrap_or(u32::MAX);
             let find = feed.find(doc! { "_id": { "$gt": integer(after) } });
-            let find = find.sort(doc! { "_id": 1 }).limit(i64::from(batch)).batch_size(batch);
+            let find = find
+                .sort(doc! { "_id": 1 })
+                .limit(i64::from(batch))
+                .batch_size(batch);
             find.await?.try_collect::<Vec<_>>().await
         };
         let rows = self.connection.bounded(query).await?;

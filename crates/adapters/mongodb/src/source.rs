@@ -54,27 +54,40 @@ impl SourceStore for MongoSource {
         let batch = u32::try_from(ids.len().max(1)).unwrap_or(u32::MAX);
         let query = async {
             let entities = self.connection.collection(&self.entities);
-            entities.find(filter).batch_size(batch).await?.try_collect::<Vec<_>>().await
+            entities
+                .find(filter)
+                .batch_size(batch)
+                .await?
+                .try_collect::<Vec<_>>()
+                .await
         };
         let rows = self.connection.bounded(query).await?;
         let records = rows.iter().map(record);
-        records.map(|record| record.map(|record| (record.id.clone(), record))).collect()
+        records
+            .map(|record| record.map(|record| (record.id.clone(), record)))
+            .collect()
     }
 
     async fn commit(&self, execution: &Execution) -> Result<(), StoreError> {
         if execution.from.position == 0 {
             self.first_checkpoint().await?;
         }
-        self.transactions.transact(async |transaction| {
-            let (from, to) = (execution.from, execution.to);
-            let before = doc! { "_id": NAME, "position": integer(from.position),
-            "entities": integer(from.entities) };
-            let after = doc! { "position": integer(to.position), "entities": integer(to.entities) };
-            transaction.move_checkpoint(before, after).await?;
-            self.write_entities(transaction, &execution.entities).await?;
-            transaction.update("events", marks(execution)).await.map(|_| ())
-        })
-        .await
+        self.transactions
+            .transact(async |transaction| {
+                let (from, to) = (execution.from, execution.to);
+                let before = doc! { "_id": NAME, "position": integer(from.position),
+                "entities": integer(from.entities) };
+                let after =
+                    doc! { "position": integer(to.position), "entities": integer(to.entities) };
+                transaction.move_checkpoint(before, after).await?;
+                self.write_entities(transaction, &execution.entities)
+                    .await?;
+                transaction
+                    .update("events", marks(execution))
+                    .await
+                    .map(|_| ())
+            })
+            .await
     }
 }
 
@@ -158,7 +171,11 @@ fn marks(execution: &Execution) -> Vec<Document> {
     let all = execution.verdicts.len();
     for (change, positions) in changes {
         let whole = positions.len() == all;
-        let which = if whole { whole_run(execution) } else { doc! { "$in": positions } };
+        let which = if whole {
+            whole_run(execution)
+        } else {
+            doc! { "$in": positions }
+        };
         let status = EventStatus::Executed.as_str();
         let set = doc! { "status": status, "change": change, "execution_time": at };
         statements.push(mark(Bson::Document(which), set));

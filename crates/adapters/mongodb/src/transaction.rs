@@ -71,11 +71,15 @@ impl Transactor {
     }
 
     async fn begin_session(&self) -> Result<ClientSession, StoreError> {
-        let session = self.connection.bounded(self.connection.client.start_session()).await?;
+        let session = self
+            .connection
+            .bounded(self.connection.client.start_session())
+            .await?;
         let sessions = self.connection.collection(SESSIONS);
         let record = doc! { "$set": { "session": session.id() } };
-        let recorded =
-            sessions.find_one_and_update(doc! { "_id": self.name }, record).upsert(true);
+        let recorded = sessions
+            .find_one_and_update(doc! { "_id": self.name }, record)
+            .upsert(true);
         let before = self.connection.bounded(recorded).await?;
         if let Some(old) = before.and_then(|row| row.get_document("session").ok().cloned()) {
             let kill = doc! { "killSessions": [old] };
@@ -92,7 +96,9 @@ impl<'a> Transaction<'a> {
         mut session: ClientSession,
     ) -> Result<Self, StoreError> {
         let start = session.start_transaction().write_concern(durable());
-        start.await.map_err(|error| store_error(connection.name, &error))?;
+        start
+            .await
+            .map_err(|error| store_error(connection.name, &error))?;
         Ok(Self {
             connection,
             session,
@@ -151,7 +157,10 @@ impl<'a> Transaction<'a> {
         if rows.is_empty() {
             return Ok(());
         }
-        let insert = collection.insert_many(rows).ordered(true).session(&mut self.session);
+        let insert = collection
+            .insert_many(rows)
+            .ordered(true)
+            .session(&mut self.session);
         let inserted = insert.await;
         inserted.map(|_| ()).map_err(|error| self.failed(&error))
     }
@@ -177,12 +186,17 @@ impl<'a> Transaction<'a> {
         statements: &[Document],
     ) -> Result<u64, StoreError> {
         let command = doc! { "update": collection, "updates": statements.to_vec() };
-        let answer = database.run_command(command).session(&mut self.session).await;
+        let answer = database
+            .run_command(command)
+            .session(&mut self.session)
+            .await;
         let answer = answer.map_err(|error| self.failed(&error))?;
         if let Ok(errors) = answer.get_array("writeErrors") {
             return Err(self.refused(errors));
         }
-        let matched = answer.get("n").and_then(|n| n.as_i64().or(n.as_i32().map(i64::from)));
+        let matched = answer
+            .get("n")
+            .and_then(|n| n.as_i64().or(n.as_i32().map(i64::from)));
         Ok(matched.unwrap_or_default().unsigned_abs())
     }
 

@@ -14,13 +14,17 @@ fn settings() -> Settings {
 }
 
 async fn source() -> SourceDatabase {
-    let database = SourceDatabase::new(&settings(), "counters").await.expect("a usable URI");
+    let database = SourceDatabase::new(&settings(), "counters")
+        .await
+        .expect("a usable URI");
     assert!(database.prepare(&Shutdown::new()).await);
     database
 }
 
 async fn presentation() -> PresentationDatabase {
-    let database = PresentationDatabase::new(&settings(), "counters").await.expect("a usable URI");
+    let database = PresentationDatabase::new(&settings(), "counters")
+        .await
+        .expect("a usable URI");
     assert!(database.prepare(&Shutdown::new()).await);
     database
 }
@@ -46,14 +50,20 @@ async fn probes_tell_whether_a_database_answers() {
         uri: "mongodb://user:secret@127.0.0.1:1/none?replicaSet=rs0".into(),
         ..settings()
     };
-    let database = SourceDatabase::new(&away, "counters").await.expect("a usable URI");
+    let database = SourceDatabase::new(&away, "counters")
+        .await
+        .expect("a usable URI");
     let reason = database.probe().check().await.expect_err("nobody is there");
     assert!(!reason.contains("secret"), "{reason}");
 }
 
 #[tokio::test]
 async fn an_unusable_uri_is_told_without_its_secret() {
-    for uri in ["mongodb://user:secret@", "mongodb://user:secret@127.0.0.1:1", "secret"] {
+    for uri in [
+        "mongodb://user:secret@",
+        "mongodb://user:secret@127.0.0.1:1",
+        "secret",
+    ] {
         let settings = Settings {
             uri: uri.into(),
             ..settings()

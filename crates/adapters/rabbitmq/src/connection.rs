@@ -75,7 +75,10 @@ impl Target {
         let connecting = Connection::connect_uri(self.uri.clone(), properties);
         match tokio::time::timeout(CONNECT, connecting).await {
             Ok(connected) => connected.map_err(reason),
-            Err(_) => Err(format!("the broker does not answer within {} s", CONNECT.as_secs())),
+            Err(_) => Err(format!(
+                "the broker does not answer within {} s",
+                CONNECT.as_secs()
+            )),
         }
     }
 }

@@ -83,13 +83,17 @@ impl ScheduleConsumer for RabbitConsumer {
         let parked = json!({ "reason": reason, "message": String::from_utf8_lossy(bytes) });
         // The default exchange leads to the queue of the key's name.
         let (exchange, key) = (String::new(), self.target.parked_queue());
-        let published = self.publisher.publish_durably(exchange, key, parked.to_string().into());
+        let published = self
+            .publisher
+            .publish_durably(exchange, key, parked.to_string().into());
         published.await.map_err(StoreError::Unavailable)
     }
 
     async fn settle(&mut self) -> Result<(), StoreError> {
         let Some(open) = &mut self.open else {
-            return Err(StoreError::unavailable("the connection to the broker is lost"));
+            return Err(StoreError::unavailable(
+                "the connection to the broker is lost",
+            ));
         };
         let settled = open.settle().await;
         if settled.is_err() {
@@ -103,7 +107,10 @@ async fn open(target: &Target) -> Result<Open, String> {
     let connection = target.connect("consuming").await?;
     target.declare(&connection).await?;
     let channel = connection.create_channel().await.map_err(reason)?;
-    channel.basic_qos(target.prefetch, BasicQosOptions::default()).await.map_err(reason)?;
+    channel
+        .basic_qos(target.prefetch, BasicQosOptions::default())
+        .await
+        .map_err(reason)?;
     let queue = target.schedule_queue().into();
     let options = BasicConsumeOptions::default();
     let consumer = channel.basic_consume(queue, "".into(), options, FieldTable::default());
@@ -135,7 +142,9 @@ impl Open {
         delivery: Option<lapin::Result<Delivery>>,
         batch: &mut ScheduledBatch,
     ) -> Result<(), String> {
-        let delivery = delivery.ok_or("broker: the queue is gone")?.map_err(reason)?;
+        let delivery = delivery
+            .ok_or("broker: the queue is gone")?
+            .map_err(reason)?;
         self.last = Some(delivery.acker);
         match serde_json::from_slice(&delivery.data) {
             Ok(operation) => batch.operations.push(operation),

@@ -58,7 +58,10 @@ impl Broker {
     #[must_use]
     pub fn consumer(&self) -> Box<dyn ScheduleConsumer> {
         let publisher = self.publisher.clone();
-        Box::new(consumer::RabbitConsumer::new(self.target.clone(), publisher))
+        Box::new(consumer::RabbitConsumer::new(
+            self.target.clone(),
+            publisher,
+        ))
     }
 
     /// What wakes the stages.

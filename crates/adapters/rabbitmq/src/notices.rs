@@ -119,7 +119,11 @@ impl RabbitNotices {
 
     fn baked_message(&self, part: &Baked) -> serde_json::Result<Message> {
         let key = format!("{}.baked", self.target.domain);
-        Ok((self.target.socket_exchange(), key, serde_json::to_vec(part)?))
+        Ok((
+            self.target.socket_exchange(),
+            key,
+            serde_json::to_vec(part)?,
+        ))
     }
 }
 
@@ -129,7 +133,9 @@ impl Notices for RabbitNotices {
         match self.messages(notice) {
             Ok(messages) => {
                 for (exchange, key, body) in messages {
-                    self.publisher.publish_if_possible(exchange, key, body).await;
+                    self.publisher
+                        .publish_if_possible(exchange, key, body)
+                        .await;
                 }
             }
             Err(error) => tracing::error!("a notice cannot be written as JSON: {error}"),
@@ -194,30 +200,33 @@ async fn consume(
     let channel = connection.create_channel().await?;
     let mut limit = FieldTable::default();
     limit.insert("x-max-length".into(), AMQPValue::LongInt(LONGEST_QUEUE));
-    let queue = channel.queue_declare("".into(), QueueDeclareOptions::exclusive(), limit).await?;
+    let queue = channel
+        .queue_declare("".into(), QueueDeclareOptions::exclusive(), limit)
+        .await?;
     let name = queue.name().clone();
     let (exchange, key) = match topic {
-        Topic::Stored => {
-            (target.scheduler_exchange(), format!("platform-event.created.{}", target.domain))
-        }
+        Topic::Stored => (
+            target.scheduler_exchange(),
+            format!("platform-event.created.{}", target.domain),
+        ),
         Topic::Executed => (target.source_exchange(), format!("{}.*", target.domain)),
         Topic::Baked => (target.socket_exchange(), format!("{}.baked", target.domain)),
     };
     let (options, none) = (QueueBindOptions::default(), FieldTable::default());
-    channel.queue_bind(name.clone(), exchange.into(), key.into(), options, none).await?;
+    channel
+        .queue_bind(name.clone(), exchange.into(), key.into(), options, none)
+        .await?;
     let options = BasicConsumeOptions {
         no_ack: true,
         ..BasicConsumeOptions::default()
     };
-    channel.basic_consume(name, "".into(), options, FieldTable::default()).await
+    channel
+        .basic_consume(name, "".into(), options, FieldTable::default())
+        .await
 }
 
 /// Until the connection is lost or nobody listens.
-async fn pass_on(
-    consumer: &mut Consumer,
-    topic: Topic,
-    sender: &mpsc::Sender<Option<Notice>>,
-) {
+async fn pass_on(consumer: &mut Consumer, topic: Topic, sender: &mpsc::Sender<Option<Notice>>) {
     let mut is_behind = false;
     loop {
         let delivery = tokio::select! {
@@ -236,14 +245,15 @@ async fn pass_on(
 /// `None`: somebody speaks in a way that is not known here; the stores know.
 fn read(topic: Topic, key: &str, body: &[u8]) -> Option<Notice> {
     let notice = match topic {
-        Topic::Stored => serde_json::from_slice(body).map(|Stored { head }| Notice::Stored { head }),
+        Topic::Stored => {
+            serde_json::from_slice(body).map(|Stored { head }| Notice::Stored { head })
+        }
         Topic::Executed => serde_json::from_slice(body).map(|Executed { from, to, ids }| {
             let changes = ids.into_iter().map(|id| (key.to_owned(), id)).collect();
             Notice::Executed { from, to, changes }
         }),
-        Topic::Baked => {
-            serde_json::from_slice(body).map(|Baked { from, frames }| Notice::Baked { from, frames })
-        }
+        Topic::Baked => serde_json::from_slice(body)
+            .map(|Baked { from, frames }| Notice::Baked { from, frames }),
     };
     notice.ok()
 }

@@ -98,7 +98,8 @@ impl Publisher {
         let options = BasicPublishOptions::default();
         let properties = properties();
         let publishing =
-            live.plain.basic_publish(exchange.into(), key.into(), options, &payload, properties);
+            live.plain
+                .basic_publish(exchange.into(), key.into(), options, &payload, properties);
         let _ = tokio::time::timeout(COURTESY, publishing).await;
     }
 }
@@ -133,11 +134,7 @@ async fn confirm(
 
 /// Connects, waits until the connection is of no use any more, and starts over;
 /// until nobody wants it.
-async fn keep_connected(
-    target: Target,
-    state: watch::Sender<State>,
-    suspicion: Arc<Notify>,
-) {
+async fn keep_connected(target: Target, state: watch::Sender<State>, suspicion: Arc<Notify>) {
     let mut backoff = Backoff::default();
     let mut told: Option<Instant> = None;
     let forever = Shutdown::new();
@@ -170,7 +167,10 @@ async fn open(target: &Target) -> State {
     let connection = target.connect("publishing").await?;
     target.declare(&connection).await?;
     let confirmed = connection.create_channel().await.map_err(reason)?;
-    confirmed.confirm_select(ConfirmSelectOptions::default()).await.map_err(reason)?;
+    confirmed
+        .confirm_select(ConfirmSelectOptions::default())
+        .await
+        .map_err(reason)?;
     let plain = connection.create_channel().await.map_err(reason)?;
     Ok(Live {
         connection: Arc::new(connection),

@@ -52,17 +52,30 @@ impl Target {
     /// Declares everything that is durable.
     pub(crate) async fn declare(&self, connection: &Connection) -> Result<(), String> {
         let channel = connection.create_channel().await.map_err(reason)?;
-        let exchanges =
-            [self.scheduler_exchange(), self.source_exchange(), self.socket_exchange()];
+        let exchanges = [
+            self.scheduler_exchange(),
+            self.source_exchange(),
+            self.socket_exchange(),
+        ];
         for exchange in exchanges {
             declare_exchange(&channel, exchange).await.map_err(reason)?;
         }
-        declare_quorum(&channel, self.schedule_queue(), true).await.map_err(reason)?;
-        declare_quorum(&channel, self.parked_queue(), false).await.map_err(reason)?;
+        declare_quorum(&channel, self.schedule_queue(), true)
+            .await
+            .map_err(reason)?;
+        declare_quorum(&channel, self.parked_queue(), false)
+            .await
+            .map_err(reason)?;
         let (queue, exchange) = (self.schedule_queue(), self.scheduler_exchange());
         let options = QueueBindOptions::default();
         let none = FieldTable::default();
-        let bound = channel.queue_bind(queue.into(), exchange.into(), SCHEDULE.into(), options, none);
+        let bound = channel.queue_bind(
+            queue.into(),
+            exchange.into(),
+            SCHEDULE.into(),
+            options,
+            none,
+        );
         bound.await.map_err(reason)
     }
 }
@@ -73,7 +86,12 @@ async fn declare_exchange(channel: &Channel, name: String) -> lapin::Result<()> 
         ..ExchangeDeclareOptions::default()
     };
     channel
-        .exchange_declare(name.into(), ExchangeKind::Topic, options, FieldTable::default())
+        .exchange_declare(
+            name.into(),
+            ExchangeKind::Topic,
+            options,
+            FieldTable::default(),
+        )
         .await
 }
 
@@ -90,6 +108,8 @@ async fn declare_quorum(
     if single_consumer {
         arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
     }
-    channel.queue_declare(name.into(), QueueDeclareOptions::durable(), arguments).await?;
+    channel
+        .queue_declare(name.into(), QueueDeclareOptions::durable(), arguments)
+        .await?;
     Ok(())
 }

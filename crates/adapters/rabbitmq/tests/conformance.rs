@@ -35,7 +35,9 @@ async fn connected(broker: &Broker) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), reached).await.expect("the broker answers");
+    tokio::time::timeout(Duration::from_secs(30), reached)
+        .await
+        .expect("the broker answers");
 }
 
 bakehouse_testkit::schedule_suite!(schedule, async {
@@ -54,7 +56,9 @@ async fn next(stream: &mut dyn bakehouse_pipeline::ports::NoticeStream) -> Notic
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), found).await.expect("a notice comes")
+    tokio::time::timeout(Duration::from_secs(10), found)
+        .await
+        .expect("a notice comes")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -70,7 +74,11 @@ async fn notices_reach_every_subscriber_of_their_topic() {
     }
     notices.publish(Notice::Stored { head: 7 }).await;
     let changes = vec![("counter.raised".to_owned(), "a".to_owned())];
-    let executed = Notice::Executed { from: 6, to: 7, changes: changes.clone() };
+    let executed = Notice::Executed {
+        from: 6,
+        to: 7,
+        changes: changes.clone(),
+    };
     notices.publish(executed).await;
     let body = bakehouse_pipeline::to_json(&"x".repeat(600_000)).expect("JSON");
     let frame = |position| bakehouse_pipeline::Frame {
@@ -80,9 +88,21 @@ async fn notices_reach_every_subscriber_of_their_topic() {
         group: None,
         body: body.clone(),
     };
-    notices.publish(Notice::Baked { from: 4, frames: vec![frame(5), frame(6), frame(7)] }).await;
-    assert!(matches!(next(streams[0].as_mut()).await, Notice::Stored { head: 7 }));
-    let Notice::Executed { from: 6, to: 7, changes: received } = next(streams[1].as_mut()).await
+    notices
+        .publish(Notice::Baked {
+            from: 4,
+            frames: vec![frame(5), frame(6), frame(7)],
+        })
+        .await;
+    assert!(matches!(
+        next(streams[0].as_mut()).await,
+        Notice::Stored { head: 7 }
+    ));
+    let Notice::Executed {
+        from: 6,
+        to: 7,
+        changes: received,
+    } = next(streams[1].as_mut()).await
     else {
         panic!("another notice");
     };
@@ -117,10 +137,17 @@ async fn without_a_broker_scheduling_fails_at_once() {
     let broker = broker.expect("a usable URI");
     tokio::time::sleep(Duration::from_millis(200)).await;
     let started = std::time::Instant::now();
-    let error = broker.scheduler().schedule(&many("a", 1)[0]).await.expect_err("nobody is there");
+    let error = broker
+        .scheduler()
+        .schedule(&many("a", 1)[0])
+        .await
+        .expect_err("nobody is there");
     assert!(started.elapsed() < Duration::from_millis(100));
     let reason = broker.probe().check().await.expect_err("nobody is there");
-    assert!(!error.to_string().contains("secret") && !reason.contains("secret"), "{reason}");
+    assert!(
+        !error.to_string().contains("secret") && !reason.contains("secret"),
+        "{reason}"
+    );
 }
 
 /// A broker of its own goes away and comes back, in every way that it can.
@@ -135,7 +162,10 @@ async fn what_was_confirmed_survives_the_broker() {
         scheduler.schedule(operation).await.expect("confirmed");
     }
     server.kill();
-    assert!(scheduler.schedule(&operations[20]).await.is_err(), "nobody confirms");
+    assert!(
+        scheduler.schedule(&operations[20]).await.is_err(),
+        "nobody confirms"
+    );
     server.start_again().expect("it starts again");
     connected(&broker).await;
     for operation in &operations[20..30] {
@@ -143,7 +173,10 @@ async fn what_was_confirmed_survives_the_broker() {
     }
     server.pause();
     let started = std::time::Instant::now();
-    assert!(scheduler.schedule(&operations[30]).await.is_err(), "nobody confirms");
+    assert!(
+        scheduler.schedule(&operations[30]).await.is_err(),
+        "nobody confirms"
+    );
     assert!(started.elapsed() < Duration::from_secs(4));
     server.resume();
     connected(&broker).await;
@@ -151,7 +184,10 @@ async fn what_was_confirmed_survives_the_broker() {
         schedule_until_confirmed(scheduler.as_ref(), operation).await;
     }
     let mut received = Vec::new();
-    while !operations.iter().all(|o| received.contains(&o.operation_id)) {
+    while !operations
+        .iter()
+        .all(|o| received.contains(&o.operation_id))
+    {
         // What was in hand when a connection broke comes again.
         match consumer.receive(100).await {
             Ok(batch) => received.extend(batch.operations.iter().map(|o| o.operation_id)),
@@ -160,8 +196,16 @@ async fn what_was_confirmed_survives_the_broker() {
     }
     // One whose confirmation was lost may be there twice; the log drops it.
     let mut first_seen = Vec::new();
-    received.retain(|id| !first_seen.contains(id) && { first_seen.push(*id); true });
-    let sent: Vec<_> = operations.iter().map(|operation| operation.operation_id).collect();
+    received.retain(|id| {
+        !first_seen.contains(id) && {
+            first_seen.push(*id);
+            true
+        }
+    });
+    let sent: Vec<_> = operations
+        .iter()
+        .map(|operation| operation.operation_id)
+        .collect();
     assert_eq!(first_seen, sent);
     consumer.settle().await.expect("settled");
 }
@@ -185,14 +229,16 @@ async fn an_unreadable_message_is_told_apart_and_can_be_parked() {
     let settings = settings(amqp_uri());
     let broker = Broker::new(&settings).expect("a usable URI");
     connected(&broker).await;
-    let connection = lapin::Connection::connect(&settings.uri, lapin::ConnectionProperties::default());
+    let connection =
+        lapin::Connection::connect(&settings.uri, lapin::ConnectionProperties::default());
     let connection = connection.await.expect("connects");
     let channel = connection.create_channel().await.expect("a channel");
     let queue = format!("{}platform-event.schedule", settings.prefix);
     let options = lapin::options::BasicPublishOptions::default();
     let properties = lapin::BasicProperties::default();
-    let published =
-        channel.basic_publish("".into(), queue.into(), options, b"what?", properties).await;
+    let published = channel
+        .basic_publish("".into(), queue.into(), options, b"what?", properties)
+        .await;
     published.expect("published");
     let mut consumer = broker.consumer();
     let batch = consumer.receive(10).await.expect("received");
@@ -203,7 +249,10 @@ async fn an_unreadable_message_is_told_apart_and_can_be_parked() {
     consumer.settle().await.expect("settled");
     let parked = format!("{}platform-event.parked", settings.prefix);
     let options = lapin::options::BasicGetOptions { no_ack: true };
-    let message = channel.basic_get(parked.into(), options).await.expect("answers");
+    let message = channel
+        .basic_get(parked.into(), options)
+        .await
+        .expect("answers");
     let message = message.expect("it is there");
     let body: serde_json::Value = serde_json::from_slice(&message.delivery.data).expect("JSON");
     assert_eq!(body["message"], "what?");

@@ -74,7 +74,9 @@ mod tests {
     fn wishes_are_all_to_be_met() {
         let includes = |query: &str| Wishes::parse(query).expect("valid").include(&frame());
         assert!(includes(""));
-        assert!(includes("order=o-1&customer=c-1&type=order.created&since=3"));
+        assert!(includes(
+            "order=o-1&customer=c-1&type=order.created&since=3"
+        ));
         assert!(!includes("order=o-2&customer=c-1"));
         assert!(!includes("type=order.deleted"));
         assert!(!includes("customer=c-2"));

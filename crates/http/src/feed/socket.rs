@@ -71,7 +71,11 @@ impl Socket {
         }
     }
 
-    async fn run(&mut self, feed: &std::sync::Arc<Feed>, wishes: Result<Wishes, String>) -> Farewell {
+    async fn run(
+        &mut self,
+        feed: &std::sync::Arc<Feed>,
+        wishes: Result<Wishes, String>,
+    ) -> Farewell {
         let wishes = match wishes {
             Ok(wishes) => wishes,
             Err(message) => return Farewell::BadRequest(message),
@@ -135,11 +139,7 @@ impl Socket {
     }
 
     /// Pings, lets a filtered client move on, and notices one that is gone.
-    async fn beat(
-        &mut self,
-        subscription: &Subscription,
-        told: &mut u64,
-    ) -> Result<(), Farewell> {
+    async fn beat(&mut self, subscription: &Subscription, told: &mut u64) -> Result<(), Farewell> {
         if self.heard.elapsed() > self.heartbeat * 3 {
             return Err(Farewell::TooSlow(subscription.cursor()));
         }
@@ -205,7 +205,9 @@ fn text(frame: &Frame) -> String {
 fn understand(text: &str) -> Result<(), Farewell> {
     match serde_json::from_str(text) {
         Ok(ClientFrame::Pong) => Ok(()),
-        Err(error) => Err(Farewell::BadRequest(format!("this frame is not known: {error}"))),
+        Err(error) => Err(Farewell::BadRequest(format!(
+            "this frame is not known: {error}"
+        ))),
     }
 }
 
@@ -213,6 +215,8 @@ fn farewell(error: &FeedError) -> Farewell {
     match error {
         FeedError::TooSlow { cursor } => Farewell::TooSlow(*cursor),
         FeedError::Unavailable | FeedError::Store(_) => Farewell::GoingAway,
-        FeedError::OtherEpoch | FeedError::Ahead { .. } => Farewell::NotAvailable(error.to_string()),
+        FeedError::OtherEpoch | FeedError::Ahead { .. } => {
+            Farewell::NotAvailable(error.to_string())
+        }
     }
 }

@@ -114,7 +114,9 @@ fn key(request: &HttpRequest) -> Result<Option<String>, Problem> {
         return Ok(None);
     };
     let text = value.to_str().unwrap_or_default().trim();
-    let unquoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let unquoted = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'));
     let key = unquoted.unwrap_or(text);
     let is_usable = !key.is_empty()
         && key.len() <= LONGEST_KEY

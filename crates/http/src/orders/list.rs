@@ -70,7 +70,10 @@ fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 fn limit(text: &str) -> Result<usize, String> {
-    let limit = text.parse().ok().filter(|limit| (1..=HIGHEST_LIMIT).contains(limit));
+    let limit = text
+        .parse()
+        .ok()
+        .filter(|limit| (1..=HIGHEST_LIMIT).contains(limit));
     limit.ok_or_else(|| format!("expected a whole number from 1 to {HIGHEST_LIMIT}"))
 }
 

@@ -13,11 +13,15 @@ pub(super) async fn show(
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {
     let Some(document) = doors.presentation.document(&id).await? else {
-        return Err(Problem::not_found("there is no order with this id, or not yet"));
+        return Err(Problem::not_found(
+            "there is no order with this id, or not yet",
+        ));
     };
     let tag = format!("\"{}\"", document.position);
     if header(&request, &IF_NONE_MATCH).is_some_and(|known| is_among(&tag, known)) {
-        return Ok(HttpResponse::NotModified().insert_header((ETAG, tag)).finish());
+        return Ok(HttpResponse::NotModified()
+            .insert_header((ETAG, tag))
+            .finish());
     }
     Ok(HttpResponse::Ok()
         .insert_header((ETAG, tag))
@@ -27,6 +31,8 @@ pub(super) async fn show(
 
 /// Whether the tag is one of those the client has; weak ones count as well.
 fn is_among(tag: &str, known: &str) -> bool {
-    let mut tags = known.split(',').map(|tag| tag.trim().trim_start_matches("W/"));
+    let mut tags = known
+        .split(',')
+        .map(|tag| tag.trim().trim_start_matches("W/"));
     tags.any(|one| one == tag || one == "*")
 }

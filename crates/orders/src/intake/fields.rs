@@ -14,7 +14,10 @@ pub(super) fn text(place: &Place<'_>, most: usize, faults: &mut Collector) -> Op
         return None;
     };
     if text.trim().is_empty() || text.chars().count() > most {
-        faults.add(&place.pointer, format!("expected text of 1 to {most} characters"));
+        faults.add(
+            &place.pointer,
+            format!("expected text of 1 to {most} characters"),
+        );
         return None;
     }
     if text.chars().any(char::is_control) {
@@ -41,7 +44,10 @@ pub(super) fn email(place: &Place<'_>, faults: &mut Collector) -> Option<String>
 pub(super) fn time(place: &Place<'_>, faults: &mut Collector) -> Option<Timestamp> {
     let time = place.string().and_then(|text| Timestamp::parse(&text).ok());
     if time.is_none() {
-        faults.add(&place.pointer, "expected a time of RFC 3339, such as 2026-01-31T12:00:00Z");
+        faults.add(
+            &place.pointer,
+            "expected a time of RFC 3339, such as 2026-01-31T12:00:00Z",
+        );
     }
     time
 }
@@ -49,10 +55,11 @@ pub(super) fn time(place: &Place<'_>, faults: &mut Collector) -> Option<Timestam
 /// ISO 4217.
 pub(super) fn currency(place: &Place<'_>, faults: &mut Collector) -> Option<Currency> {
     let text = place.string().unwrap_or_default();
-    text.parse().map_err(|error: crate::money::MoneyError| {
-        faults.add(&place.pointer, error.to_string());
-    })
-    .ok()
+    text.parse()
+        .map_err(|error: crate::money::MoneyError| {
+            faults.add(&place.pointer, error.to_string());
+        })
+        .ok()
 }
 
 /// A decimal string, or a JSON number: both are read as they are written.
@@ -77,10 +84,16 @@ pub(super) fn price(
 
 /// 1 to [`MOST_OF_ONE`].
 pub(super) fn quantity(place: &Place<'_>, faults: &mut Collector) -> Option<u32> {
-    let number = place.is_number().then(|| place.raw().parse().ok()).flatten();
+    let number = place
+        .is_number()
+        .then(|| place.raw().parse().ok())
+        .flatten();
     let number = number.filter(|number| (1..=MOST_OF_ONE).contains(number));
     if number.is_none() {
-        faults.add(&place.pointer, format!("expected a whole number from 1 to {MOST_OF_ONE}"));
+        faults.add(
+            &place.pointer,
+            format!("expected a whole number from 1 to {MOST_OF_ONE}"),
+        );
     }
     number
 }

@@ -35,7 +35,8 @@ impl<'a> Place<'a> {
     }
 
     pub(super) fn is_number(&self) -> bool {
-        self.raw().starts_with(|c: char| c == '-' || c.is_ascii_digit())
+        self.raw()
+            .starts_with(|c: char| c == '-' || c.is_ascii_digit())
     }
 
     /// `None`: it is no string, or one with half a surrogate pair.
@@ -102,7 +103,10 @@ impl<'a> Members<'a> {
             if known.contains(&name.as_str()) {
                 faults.add(&pointer, "given more than once");
             } else {
-                faults.add(&pointer, format!("unknown field; known are {}", known.join(", ")));
+                faults.add(
+                    &pointer,
+                    format!("unknown field; known are {}", known.join(", ")),
+                );
             }
         }
     }

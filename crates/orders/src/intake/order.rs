@@ -29,8 +29,12 @@ fn draft(root: &Place<'_>, defaults: &Defaults, faults: &mut Collector) -> Optio
     let currency = currency.map_or(Some(defaults.currency), |at| fields::currency(&at, faults));
     let products = members.require("products", faults);
     let products = products.and_then(|at| products_of(&at, currency, faults));
-    let customer = members.take("customer").and_then(|at| customer_of(&at, faults));
-    let date = members.take("date").and_then(|at| fields::time(&at, faults));
+    let customer = members
+        .take("customer")
+        .and_then(|at| customer_of(&at, faults));
+    let date = members
+        .take("date")
+        .and_then(|at| fields::time(&at, faults));
     let reference = optional_text(&mut members, "reference", 200, faults);
     members.finish(&ORDER, faults);
     Some(Draft {
@@ -49,10 +53,16 @@ fn products_of(
 ) -> Option<Vec<Product>> {
     let items = at.items().unwrap_or_default();
     if !(1..=MOST_PRODUCTS).contains(&items.len()) {
-        faults.add(&at.pointer, format!("expected an array of 1 to {MOST_PRODUCTS} products"));
+        faults.add(
+            &at.pointer,
+            format!("expected an array of 1 to {MOST_PRODUCTS} products"),
+        );
         return None;
     }
-    let products: Vec<_> = items.iter().map(|item| product_of(item, currency, faults)).collect();
+    let products: Vec<_> = items
+        .iter()
+        .map(|item| product_of(item, currency, faults))
+        .collect();
     products.into_iter().collect()
 }
 
@@ -84,7 +94,9 @@ fn customer_of(at: &Place<'_>, faults: &mut Collector) -> Option<Customer> {
     let id = members.require("id", faults);
     let id = id.and_then(|at| fields::text(&at, 100, faults));
     let name = optional_text(&mut members, "name", 200, faults);
-    let email = members.take("email").and_then(|at| fields::email(&at, faults));
+    let email = members
+        .take("email")
+        .and_then(|at| fields::email(&at, faults));
     members.finish(&CUSTOMER, faults);
     Some(Customer {
         id: id?,
@@ -99,5 +111,7 @@ fn optional_text(
     most: usize,
     faults: &mut Collector,
 ) -> Option<String> {
-    members.take(name).and_then(|at| fields::text(&at, most, faults))
+    members
+        .take(name)
+        .and_then(|at| fields::text(&at, most, faults))
 }

@@ -126,7 +126,8 @@ impl Feed {
         let complete = ring.extend(frames);
         let head = ring.head();
         drop(ring);
-        self.head.send_if_modified(|seen| std::mem::replace(seen, head) != head);
+        self.head
+            .send_if_modified(|seen| std::mem::replace(seen, head) != head);
         complete
     }
 
@@ -166,11 +167,7 @@ impl Feed {
         Ok(Subscription::new(self.clone(), seen, since))
     }
 
-    pub(super) fn recent(
-        &self,
-        after: Position,
-        limit: usize,
-    ) -> Option<Vec<Arc<Frame>>> {
+    pub(super) fn recent(&self, after: Position, limit: usize) -> Option<Vec<Arc<Frame>>> {
         let ring = &self.opened.get()?.ring;
         let ring = ring.read().unwrap_or_else(PoisonError::into_inner);
         ring.after(after, limit)

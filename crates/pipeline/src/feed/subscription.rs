@@ -53,11 +53,7 @@ pub enum FeedError {
 }
 
 impl Subscription {
-    pub(super) fn new(
-        feed: Arc<Feed>,
-        head: watch::Receiver<Position>,
-        cursor: Position,
-    ) -> Self {
+    pub(super) fn new(feed: Arc<Feed>, head: watch::Receiver<Position>, cursor: Position) -> Self {
         Self {
             feed,
             head,
@@ -88,7 +84,11 @@ impl Subscription {
                     return Ok(Step::Live(self.cursor));
                 }
                 Some(_) => self.changed().await?,
-                None if self.live => return Err(FeedError::TooSlow { cursor: self.cursor }),
+                None if self.live => {
+                    return Err(FeedError::TooSlow {
+                        cursor: self.cursor,
+                    });
+                }
                 None => {
                     let frames = self.feed.stored(self.cursor).await?;
                     let frames: Vec<_> = frames.into_iter().map(Arc::new).collect();
@@ -107,6 +107,9 @@ impl Subscription {
     }
 
     async fn changed(&mut self) -> Result<(), FeedError> {
-        self.head.changed().await.map_err(|_| FeedError::Unavailable)
+        self.head
+            .changed()
+            .await
+            .map_err(|_| FeedError::Unavailable)
     }
 }

@@ -15,18 +15,23 @@ pub type Log = Arc<dyn EventLog>;
 #[macro_export]
 macro_rules! event_log_suite {
     ($module:ident, $make:expr) => {
-        $crate::suite!($module, event_log, $make, [
-            positions_are_contiguous_and_in_the_order_given,
-            what_is_read_equals_what_was_appended,
-            a_repeated_operation_is_stored_once,
-            a_repeat_amid_new_ones_leaves_no_gap,
-            an_identity_with_other_content_is_a_conflict,
-            two_writers_at_once_leave_no_gap_and_keep_their_orders,
-            creation_time_never_decreases,
-            reading_is_limited_and_starts_after_a_position,
-            history_is_one_entitys_events_up_to_a_position,
-            the_epoch_is_drawn_once,
-        ]);
+        $crate::suite!(
+            $module,
+            event_log,
+            $make,
+            [
+                positions_are_contiguous_and_in_the_order_given,
+                what_is_read_equals_what_was_appended,
+                a_repeated_operation_is_stored_once,
+                a_repeat_amid_new_ones_leaves_no_gap,
+                an_identity_with_other_content_is_a_conflict,
+                two_writers_at_once_leave_no_gap_and_keep_their_orders,
+                creation_time_never_decreases,
+                reading_is_limited_and_starts_after_a_position,
+                history_is_one_entitys_events_up_to_a_position,
+                the_epoch_is_drawn_once,
+            ]
+        );
     };
 }
 
@@ -35,12 +40,19 @@ pub async fn positions_are_contiguous_and_in_the_order_given(log: Log) {
     let operations = many("a", 25);
     for batch in operations.chunks(10) {
         let answers = log.append(batch).await.unwrap();
-        assert!(answers.iter().all(|answer| matches!(answer, Appended::Stored(_))));
+        assert!(
+            answers
+                .iter()
+                .all(|answer| matches!(answer, Appended::Stored(_)))
+        );
     }
     let events = log.read(0, 100).await.unwrap();
     let positions: Vec<_> = events.iter().map(|event| event.position).collect();
     assert_eq!(positions, (1..=25).collect::<Vec<_>>());
-    let expected: Vec<_> = operations.iter().map(|operation| operation.operation_id).collect();
+    let expected: Vec<_> = operations
+        .iter()
+        .map(|operation| operation.operation_id)
+        .collect();
     assert_eq!(identities(&events), expected);
 }
 
@@ -52,7 +64,10 @@ pub async fn what_is_read_equals_what_was_appended(log: Log) {
     log.append(std::slice::from_ref(&sent)).await.unwrap();
     let event = log.find(sent.operation_id).await.unwrap().unwrap();
     assert_eq!(event.status, EventStatus::Stored);
-    assert_eq!((event.execution_time, event.change, event.reason), (None, None, None));
+    assert_eq!(
+        (event.execution_time, event.change, event.reason),
+        (None, None, None)
+    );
     let got = serde_json::to_value(&event.operation).unwrap();
     assert_eq!(got, serde_json::to_value(&sent).unwrap());
     assert_eq!(event.operation.payload.get(), sent.payload.get());
@@ -71,12 +86,22 @@ pub async fn a_repeated_operation_is_stored_once(log: Log) {
 /// Half of a batch was stored before; the same operation comes twice in one batch.
 pub async fn a_repeat_amid_new_ones_leaves_no_gap(log: Log) {
     let mut operations = many("a", 6);
-    log.append(&[operations[1].clone(), operations[4].clone()]).await.unwrap();
+    log.append(&[operations[1].clone(), operations[4].clone()])
+        .await
+        .unwrap();
     operations.push(operations[0].clone());
     let answers = log.append(&operations).await.unwrap();
     let stored = Appended::Stored;
     let repeat = Appended::Duplicate;
-    let expected = [stored(3), repeat, stored(4), stored(5), repeat, stored(6), repeat];
+    let expected = [
+        stored(3),
+        repeat,
+        stored(4),
+        stored(5),
+        repeat,
+        stored(6),
+        repeat,
+    ];
     assert_eq!(answers, expected);
     assert_eq!(log.read(0, 100).await.unwrap().len(), 6);
 }
@@ -104,7 +129,10 @@ pub async fn two_writers_at_once_leave_no_gap_and_keep_their_orders(log: Log) {
             for batch in operations.chunks(20) {
                 log.append(batch).await.unwrap();
             }
-            operations.iter().map(|operation| operation.operation_id).collect::<Vec<_>>()
+            operations
+                .iter()
+                .map(|operation| operation.operation_id)
+                .collect::<Vec<_>>()
         })
     };
     let (left, right) = (batches("left"), batches("right"));
@@ -131,7 +159,10 @@ pub async fn creation_time_never_decreases(log: Log) {
 pub async fn reading_is_limited_and_starts_after_a_position(log: Log) {
     log.append(&many("a", 10)).await.unwrap();
     let positions = |events: Vec<bakehouse_pipeline::Event>| {
-        events.iter().map(|event| event.position).collect::<Vec<_>>()
+        events
+            .iter()
+            .map(|event| event.position)
+            .collect::<Vec<_>>()
     };
     assert_eq!(positions(log.read(4, 3).await.unwrap()), [5, 6, 7]);
     assert_eq!(positions(log.read(8, 100).await.unwrap()), [9, 10]);
@@ -141,7 +172,9 @@ pub async fn reading_is_limited_and_starts_after_a_position(log: Log) {
 /// Other entities' events and later ones are left out.
 pub async fn history_is_one_entitys_events_up_to_a_position(log: Log) {
     let add = Command::Add(1);
-    let operations: Vec<_> = ["a", "b", "a", "b", "a"].map(|id| operation(id, &add)).into();
+    let operations: Vec<_> = ["a", "b", "a", "b", "a"]
+        .map(|id| operation(id, &add))
+        .into();
     log.append(&operations).await.unwrap();
     let history = log.history("a", 4).await.unwrap();
     let positions: Vec<_> = history.iter().map(|event| event.position).collect();

@@ -15,13 +15,18 @@ const SHORT: Duration = Duration::from_millis(150);
 #[macro_export]
 macro_rules! leases_suite {
     ($module:ident, $make:expr) => {
-        $crate::suite!($module, leases, $make, [
-            one_holder_at_a_time,
-            a_lease_that_ran_out_goes_to_the_next_with_a_higher_epoch,
-            a_renewed_lease_does_not_run_out,
-            a_released_lease_is_free_at_once,
-            of_many_at_once_one_wins,
-        ]);
+        $crate::suite!(
+            $module,
+            leases,
+            $make,
+            [
+                one_holder_at_a_time,
+                a_lease_that_ran_out_goes_to_the_next_with_a_higher_epoch,
+                a_renewed_lease_does_not_run_out,
+                a_released_lease_is_free_at_once,
+                of_many_at_once_one_wins,
+            ]
+        );
     };
 }
 
@@ -29,7 +34,10 @@ macro_rules! leases_suite {
 pub async fn one_holder_at_a_time(leases: Store) {
     let first = leases.acquire("work", "a", LONG).await.unwrap().unwrap();
     assert_eq!(leases.acquire("work", "b", LONG).await, Ok(None));
-    assert_eq!(leases.acquire("work", "a", LONG).await.unwrap().unwrap(), first);
+    assert_eq!(
+        leases.acquire("work", "a", LONG).await.unwrap().unwrap(),
+        first
+    );
     assert!(leases.acquire("other", "b", LONG).await.unwrap().is_some());
 }
 

@@ -16,16 +16,21 @@ pub type Presentation = (Arc<dyn PresentationStore>, Arc<dyn PresentationReader>
 #[macro_export]
 macro_rules! presentation_suite {
     ($module:ident, $make:expr) => {
-        $crate::suite!($module, presentation, $make, [
-            nothing_can_be_read_before_it_is_opened,
-            it_belongs_to_one_log,
-            documents_come_back_byte_for_byte,
-            lists_are_newest_first_and_paged,
-            what_is_not_listed_can_still_be_fetched,
-            frames_come_back_in_order_from_any_position,
-            a_commit_from_elsewhere_is_fenced_and_changes_nothing,
-            a_document_never_goes_back,
-        ]);
+        $crate::suite!(
+            $module,
+            presentation,
+            $make,
+            [
+                nothing_can_be_read_before_it_is_opened,
+                it_belongs_to_one_log,
+                documents_come_back_byte_for_byte,
+                lists_are_newest_first_and_paged,
+                what_is_not_listed_can_still_be_fetched,
+                frames_come_back_in_order_from_any_position,
+                a_commit_from_elsewhere_is_fenced_and_changes_nothing,
+                a_document_never_goes_back,
+            ]
+        );
     };
 }
 
@@ -68,7 +73,10 @@ fn baking(from: Position, count: u64) -> Baking {
 
 /// Not even where it stands: there is no log yet that it could stand in.
 pub async fn nothing_can_be_read_before_it_is_opened((store, reader): Presentation) {
-    assert!(matches!(reader.head().await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(
+        reader.head().await,
+        Err(StoreError::Unavailable(_))
+    ));
     assert_eq!(store.open("epoch-1").await, Ok(0));
     let head = reader.head().await.unwrap();
     assert_eq!((head.epoch.as_str(), head.position), ("epoch-1", 0));
@@ -79,7 +87,10 @@ pub async fn it_belongs_to_one_log((store, _): Presentation) {
     store.open("epoch-1").await.unwrap();
     store.commit(&baking(0, 2)).await.unwrap();
     assert_eq!(store.open("epoch-1").await, Ok(2));
-    assert!(matches!(store.open("epoch-2").await, Err(StoreError::Corrupt(_))));
+    assert!(matches!(
+        store.open("epoch-2").await,
+        Err(StoreError::Corrupt(_))
+    ));
 }
 
 /// Field order, numbers and text included.
@@ -94,7 +105,10 @@ pub async fn documents_come_back_byte_for_byte((store, reader): Presentation) {
     let frame = reader.frames(1, 1).await.unwrap().remove(0);
     assert_eq!(frame.body.get(), sent.frames[1].body.get());
     assert_eq!(frame.group.as_deref(), Some("even"));
-    assert_eq!((frame.kind.as_str(), frame.entity_id.as_str()), ("counter.raised", "d-2"));
+    assert_eq!(
+        (frame.kind.as_str(), frame.entity_id.as_str()),
+        ("counter.raised", "d-2")
+    );
 }
 
 /// By number; the next page starts below the last one's smallest.
@@ -141,9 +155,7 @@ pub async fn frames_come_back_in_order_from_any_position((store, reader): Presen
 }
 
 /// Two bakers, one of them late.
-pub async fn a_commit_from_elsewhere_is_fenced_and_changes_nothing(
-    (store, reader): Presentation,
-) {
+pub async fn a_commit_from_elsewhere_is_fenced_and_changes_nothing((store, reader): Presentation) {
     store.open("e").await.unwrap();
     store.commit(&baking(0, 2)).await.unwrap();
     assert_eq!(store.commit(&baking(0, 5)).await, Err(StoreError::Fenced));

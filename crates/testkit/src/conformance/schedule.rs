@@ -17,12 +17,17 @@ pub type Queue = (Arc<dyn Scheduler>, Consumers);
 #[macro_export]
 macro_rules! schedule_suite {
     ($module:ident, $make:expr) => {
-        $crate::suite!($module, schedule, $make, [
-            operations_arrive_in_order_and_whole,
-            what_was_not_settled_comes_again_in_order,
-            what_was_settled_does_not_come_again,
-            receiving_waits_for_the_first_one,
-        ]);
+        $crate::suite!(
+            $module,
+            schedule,
+            $make,
+            [
+                operations_arrive_in_order_and_whole,
+                what_was_not_settled_comes_again_in_order,
+                what_was_settled_does_not_come_again,
+                receiving_waits_for_the_first_one,
+            ]
+        );
     };
 }
 
@@ -32,7 +37,12 @@ async fn take(consumer: &mut dyn ScheduleConsumer, count: usize, max: usize) -> 
     while taken.len() < count {
         let batch = consumer.receive(max).await.unwrap();
         assert!(batch.operations.len() <= max && batch.unreadable.is_empty());
-        taken.extend(batch.operations.iter().map(|operation| operation.operation_id));
+        taken.extend(
+            batch
+                .operations
+                .iter()
+                .map(|operation| operation.operation_id),
+        );
     }
     taken
 }
@@ -42,7 +52,10 @@ async fn send(scheduler: &dyn Scheduler, count: usize) -> Vec<Uuid> {
     for operation in &operations {
         scheduler.schedule(operation).await.unwrap();
     }
-    operations.iter().map(|operation| operation.operation_id).collect()
+    operations
+        .iter()
+        .map(|operation| operation.operation_id)
+        .collect()
 }
 
 /// Field for field.
@@ -53,7 +66,10 @@ pub async fn operations_arrive_in_order_and_whole((scheduler, consumers): Queue)
     let one = many("b", 1).remove(0);
     scheduler.schedule(&one).await.unwrap();
     let got = consumer.receive(1).await.unwrap().operations.remove(0);
-    assert_eq!(serde_json::to_string(&got).unwrap(), serde_json::to_string(&one).unwrap());
+    assert_eq!(
+        serde_json::to_string(&got).unwrap(),
+        serde_json::to_string(&one).unwrap()
+    );
 }
 
 /// The writer was killed between taking and settling.
@@ -86,7 +102,11 @@ pub async fn receiving_waits_for_the_first_one((scheduler, consumers): Queue) {
     let mut consumer = consumers();
     for _ in 0..3 {
         let wait = std::time::Duration::from_millis(50);
-        assert!(tokio::time::timeout(wait, consumer.receive(10)).await.is_err());
+        assert!(
+            tokio::time::timeout(wait, consumer.receive(10))
+                .await
+                .is_err()
+        );
     }
     let sent = send(scheduler.as_ref(), 1).await;
     assert_eq!(take(consumer.as_mut(), 1, 10).await, sent);

@@ -17,14 +17,19 @@ pub type Source = (Arc<dyn EventLog>, Arc<dyn SourceStore>);
 #[macro_export]
 macro_rules! source_suite {
     ($module:ident, $make:expr) => {
-        $crate::suite!($module, source, $make, [
-            starts_at_nothing,
-            a_commit_is_seen_whole,
-            a_commit_from_elsewhere_is_fenced_and_changes_nothing,
-            an_entity_at_another_position_fences_the_whole_commit,
-            a_verdict_once_given_stays,
-            of_two_at_once_one_commits,
-        ]);
+        $crate::suite!(
+            $module,
+            source,
+            $make,
+            [
+                starts_at_nothing,
+                a_commit_is_seen_whole,
+                a_commit_from_elsewhere_is_fenced_and_changes_nothing,
+                an_entity_at_another_position_fences_the_whole_commit,
+                a_verdict_once_given_stays,
+                of_two_at_once_one_commits,
+            ]
+        );
     };
 }
 
@@ -91,13 +96,20 @@ pub async fn a_commit_is_seen_whole((log, source): Source) {
     let (got, sent) = (&found["a-0"], &execution.entities[0].record);
     assert_eq!(got.state.get(), sent.state.get());
     assert_eq!((got.number, got.position, got.version), (1, 1, 1));
-    assert_eq!((got.created_at, got.updated_at), (sent.created_at, sent.updated_at));
+    assert_eq!(
+        (got.created_at, got.updated_at),
+        (sent.created_at, sent.updated_at)
+    );
     let events = log.read(0, 9).await.unwrap();
     let changes: Vec<_> = events.iter().map(|event| event.change.as_deref()).collect();
     assert_eq!(changes, [Some("raised"), None, Some("lowered")]);
     assert_eq!(events[1].status, EventStatus::Rejected);
     assert_eq!(events[1].reason.as_deref(), Some("no"));
-    assert!(events.iter().all(|event| event.execution_time == Some(execution.executed_at)));
+    assert!(
+        events
+            .iter()
+            .all(|event| event.execution_time == Some(execution.executed_at))
+    );
 }
 
 /// A paused instance that goes on: its checkpoint is old.
@@ -113,7 +125,11 @@ pub async fn a_commit_from_elsewhere_is_fenced_and_changes_nothing((log, source)
     assert_eq!(source.checkpoint().await.unwrap(), first.to);
     assert!(source.load(&["a-1"]).await.unwrap().is_empty());
     let events = log.read(1, 9).await.unwrap();
-    assert!(events.iter().all(|event| event.status == EventStatus::Stored));
+    assert!(
+        events
+            .iter()
+            .all(|event| event.status == EventStatus::Stored)
+    );
 }
 
 /// Position guards hold even where the checkpoint does not help.
@@ -127,7 +143,11 @@ pub async fn an_entity_at_another_position_fences_the_whole_commit((log, source)
         second.record.id = "a-0".into();
         second.expected = expected;
         next.entities.push(second);
-        assert_eq!(source.commit(&next).await, Err(StoreError::Fenced), "{expected:?}");
+        assert_eq!(
+            source.commit(&next).await,
+            Err(StoreError::Fenced),
+            "{expected:?}"
+        );
     }
     assert_eq!(source.checkpoint().await.unwrap(), first.to);
     assert!(source.load(&["a-1"]).await.unwrap().is_empty());

@@ -4,24 +4,20 @@
 //! A TOML file (`--config`), and over it variables: `BAKEHOUSE_HTTP__BIND` is
 //! `bind` in the section `http`.
 
+mod load;
+
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
 use bakehouse_orders::money::Currency;
 use bakehouse_pipeline::baker::BakerSettings;
 use bakehouse_pipeline::feed::FeedSettings;
 use bakehouse_pipeline::manager::ManagerSettings;
 use bakehouse_pipeline::writer::WriterSettings;
-use figment::Figment;
-use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Serialize};
 
 use crate::SecretUri;
-
-/// Variables that are not settings start so.
-const TEST_PREFIX: &str = "TEST_";
 
 /// All settings.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -279,59 +275,6 @@ impl Default for Log {
 }
 
 impl Settings {
-    /// Reads the file, if one is named, and the environment over it.
-    ///
-    /// # Errors
-    /// A sentence that names the setting and what was expected.
-    pub fn load(file: Option<&Path>) -> Result<Self> {
-        let mut figment = Figment::new();
-        if let Some(file) = file {
-            ensure!(file.is_file(), "{}: there is no such file", file.display());
-            figment = figment.merge(Toml::file_exact(file));
-        }
-        let variables = Env::prefixed("BAKEHOUSE_")
-            .filter(|key| key != "CONFIG" && !key.as_str().starts_with(TEST_PREFIX))
-            .split("__");
-        let settings: Self = match figment.merge(variables).extract() {
-            Ok(settings) => settings,
-            Err(error) => bail!("{error}"),
-        };
-        settings.check()?;
-        Ok(settings)
-    }
-
-    fn check(&self) -> Result<()> {
-        let bind = self.http.bind;
-        ensure!(
-            bind.ip().is_loopback() || self.http.allow_open_bind,
-            "http.bind: {bind} can be reached from other machines, and anybody there could place \
-             orders; set http.allow_open_bind (BAKEHOUSE_HTTP__ALLOW_OPEN_BIND) to true if that \
-             is meant"
-        );
-        for (key, count) in [
-            ("writer.max_batch", self.writer.max_batch),
-            ("manager.max_batch", self.manager.max_batch),
-            ("baker.max_batch", self.baker.max_batch),
-            ("feed.ring", self.feed.ring),
-            ("http.body_limit", self.http.body_limit),
-            ("amqp.prefetch", usize::from(self.amqp.prefetch)),
-        ] {
-            ensure!(count > 0, "{key}: expected a number above 0");
-        }
-        for (key, time) in [
-            ("manager.poll_interval", self.manager.poll_interval),
-            ("manager.lease_ttl", self.manager.lease_ttl),
-            ("baker.sweep_interval", self.baker.sweep_interval),
-            ("baker.lease_ttl", self.baker.lease_ttl),
-            ("feed.sweep_interval", self.feed.sweep_interval),
-            ("feed.heartbeat", self.feed.heartbeat),
-            ("amqp.confirm_timeout", self.amqp.confirm_timeout),
-        ] {
-            ensure!(!time.is_zero(), "{key}: expected a time above 0, such as 500ms");
-        }
-        Ok(())
-    }
-
     /// As events-writer takes them.
     #[must_use]
     pub fn for_writer(&self) -> WriterSettings {
@@ -386,7 +329,11 @@ impl Settings {
     /// [`Unset`].
     pub fn presentation_uri(&self) -> Result<&SecretUri, Unset> {
         let example = "mongodb://localhost:27017/presentation?replicaSet=rs0";
-        required(&self.mongodb.presentation_uri, "mongodb.presentation_uri", example)
+        required(
+            &self.mongodb.presentation_uri,
+            "mongodb.presentation_uri",
+            example,
+        )
     }
 
     /// The broker's URI.
@@ -394,7 +341,11 @@ impl Settings {
     /// # Errors
     /// [`Unset`].
     pub fn amqp_uri(&self) -> Result<&SecretUri, Unset> {
-        required(&self.amqp.uri, "amqp.uri", "amqp://USER:PASSWORD@localhost:5672/%2f")
+        required(
+            &self.amqp.uri,
+            "amqp.uri",
+            "amqp://USER:PASSWORD@localhost:5672/%2f",
+        )
     }
 }
 
@@ -422,65 +373,4 @@ fn required<'a>(
 /// The variable of a key: `http.bind` is `BAKEHOUSE_HTTP__BIND`.
 pub(crate) fn variable(key: &str) -> String {
     format!("BAKEHOUSE_{}", key.replace('.', "__").to_uppercase())
-}
-
-#[cfg(test)]
-#[expect(clippy::result_large_err, reason = "figment's own type, in tests only")]
-mod tests {
-    use figment::Jail;
-
-    use super::*;
-
-    fn error(variables: &[(&str, &str)], file: &str) -> String {
-        let mut text = String::new();
-        Jail::expect_with(|jail| {
-            jail.create_file("a.toml", file)?;
-            for (name, value) in variables {
-                jail.set_env(name, value);
-            }
-            text = Settings::load(Some(Path::new("a.toml"))).expect_err("refused").to_string();
-            Ok(())
-        });
-        text
-    }
-
-    #[test]
-    fn variables_go_over_the_file_and_the_file_over_the_defaults() {
-        Jail::expect_with(|jail| {
-            jail.create_file("a.toml", "[manager]\npoll_interval = \"1s\"\nmax_batch = 7\n")?;
-            jail.set_env("BAKEHOUSE_MANAGER__MAX_BATCH", "9");
-            jail.set_env("BAKEHOUSE_DATA_DIR", "/somewhere");
-            jail.set_env("BAKEHOUSE_TEST_WHATEVER", "1");
-            let settings = Settings::load(Some(Path::new("a.toml"))).expect("valid");
-            assert_eq!(settings.manager.max_batch, 9);
-            assert_eq!(settings.manager.poll_interval, Duration::from_secs(1));
-            assert_eq!(settings.manager.lease_ttl, Duration::from_millis(1_500));
-            assert_eq!(settings.data_dir, Path::new("/somewhere"));
-            Ok(())
-        });
-    }
-
-    #[test]
-    fn what_is_wrong_is_named() {
-        let cases = [
-            (error(&[], "[htp]\nbind = \"x\""), "htp"),
-            (error(&[], "[http]\nbnd = \"x\""), "bnd"),
-            (error(&[("BAKEHOUSE_HTTP__BIND", "nowhere")], ""), "http.bind"),
-            (error(&[("BAKEHOUSE_HTP__BIND", "x")], ""), "htp"),
-            (error(&[("BAKEHOUSE_DATADIR", "x")], ""), "datadir"),
-            (error(&[], "[http]\nbind = \"0.0.0.0:80\""), "allow_open_bind"),
-            (error(&[], "[writer]\nmax_batch = 0"), "writer.max_batch"),
-            (error(&[], "[feed]\nheartbeat = \"0s\""), "feed.heartbeat"),
-            (error(&[], "[orders]\ncurrency = \"XXX\""), "orders.currency"),
-        ];
-        for (message, name) in cases {
-            assert!(message.contains(name), "{name}: {message}");
-        }
-    }
-
-    #[test]
-    fn a_missing_uri_is_told_with_its_variable() {
-        let message = Settings::default().source_uri().expect_err("not set").to_string();
-        assert!(message.contains("BAKEHOUSE_MONGODB__SOURCE_URI"), "{message}");
-    }
 }

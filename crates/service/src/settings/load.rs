@@ -1,0 +1,180 @@
+//! Reading the settings, and saying what is wrong with them.
+
+use std::path::Path;
+
+use anyhow::{Result, bail, ensure};
+use figment::Figment;
+use figment::providers::{Env, Format, Toml};
+
+use super::{Settings, variable};
+
+/// Variables that are not settings start so.
+const TEST_PREFIX: &str = "TEST_";
+
+impl Settings {
+    /// Reads the file, if one is named, and the environment over it.
+    ///
+    /// # Errors
+    /// A sentence that names the setting and what was expected.
+    pub fn load(file: Option<&Path>) -> Result<Self> {
+        let mut figment = Figment::new();
+        if let Some(file) = file {
+            ensure!(file.is_file(), "{}: there is no such file", file.display());
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        let variables = Env::prefixed("BAKEHOUSE_")
+            .filter(|key| key != "CONFIG" && !key.as_str().starts_with(TEST_PREFIX))
+            .split("__");
+        let settings: Self = match figment.merge(variables).extract() {
+            Ok(settings) => settings,
+            Err(error) => bail!(sentence(error)),
+        };
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<()> {
+        let bind = self.http.bind;
+        ensure!(
+            bind.ip().is_loopback() || self.http.allow_open_bind,
+            "http.bind: {bind} can be reached from other machines, and anybody there could place \
+             orders; set http.allow_open_bind (BAKEHOUSE_HTTP__ALLOW_OPEN_BIND) to true if that \
+             is meant"
+        );
+        for (key, count) in [
+            ("writer.max_batch", self.writer.max_batch),
+            ("manager.max_batch", self.manager.max_batch),
+            ("baker.max_batch", self.baker.max_batch),
+            ("feed.ring", self.feed.ring),
+            ("http.body_limit", self.http.body_limit),
+            ("amqp.prefetch", usize::from(self.amqp.prefetch)),
+        ] {
+            ensure!(count > 0, "{key}: expected a number above 0");
+        }
+        for (key, time) in [
+            ("manager.poll_interval", self.manager.poll_interval),
+            ("manager.lease_ttl", self.manager.lease_ttl),
+            ("baker.sweep_interval", self.baker.sweep_interval),
+            ("baker.lease_ttl", self.baker.lease_ttl),
+            ("feed.sweep_interval", self.feed.sweep_interval),
+            ("feed.heartbeat", self.feed.heartbeat),
+            ("amqp.confirm_timeout", self.amqp.confirm_timeout),
+        ] {
+            ensure!(
+                !time.is_zero(),
+                "{key}: expected a time above 0, such as 500ms"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// All faults of the settings, each with the key and where it is set.
+fn sentence(error: figment::Error) -> String {
+    let fault = |error: figment::Error| {
+        let key = error.path.join(".").to_lowercase();
+        let is_variable = error
+            .metadata
+            .as_ref()
+            .is_some_and(|source| source.name.contains("environment"));
+        let place = match &error.metadata {
+            _ if is_variable && !key.is_empty() => format!(" ({})", variable(&key)),
+            Some(metadata) => metadata
+                .source
+                .as_ref()
+                .map(|at| format!(" ({at})"))
+                .unwrap_or_default(),
+            None => String::new(),
+        };
+        let key = if key.is_empty() {
+            "settings".to_owned()
+        } else {
+            key
+        };
+        format!("{key}{place}: {}", error.kind)
+    };
+    error.into_iter().map(fault).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+#[expect(clippy::result_large_err, reason = "figment's own type, in tests only")]
+mod tests {
+    use std::time::Duration;
+
+    use figment::Jail;
+
+    use super::*;
+
+    fn error(variables: &[(&str, &str)], file: &str) -> String {
+        let mut text = String::new();
+        Jail::expect_with(|jail| {
+            jail.create_file("a.toml", file)?;
+            for (name, value) in variables {
+                jail.set_env(name, value);
+            }
+            text = Settings::load(Some(Path::new("a.toml")))
+                .expect_err("refused")
+                .to_string();
+            Ok(())
+        });
+        text
+    }
+
+    #[test]
+    fn variables_go_over_the_file_and_the_file_over_the_defaults() {
+        Jail::expect_with(|jail| {
+            jail.create_file(
+                "a.toml",
+                "[manager]\npoll_interval = \"1s\"\nmax_batch = 7\n",
+            )?;
+            jail.set_env("BAKEHOUSE_MANAGER__MAX_BATCH", "9");
+            jail.set_env("BAKEHOUSE_DATA_DIR", "/somewhere");
+            jail.set_env("BAKEHOUSE_TEST_WHATEVER", "1");
+            let settings = Settings::load(Some(Path::new("a.toml"))).expect("valid");
+            assert_eq!(settings.manager.max_batch, 9);
+            assert_eq!(settings.manager.poll_interval, Duration::from_secs(1));
+            assert_eq!(settings.manager.lease_ttl, Duration::from_millis(1_500));
+            assert_eq!(settings.data_dir, Path::new("/somewhere"));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let cases = [
+            (error(&[], "[htp]\nbind = \"x\""), "htp"),
+            (error(&[], "[http]\nbnd = \"x\""), "bnd"),
+            (
+                error(&[("BAKEHOUSE_HTTP__BIND", "nowhere")], ""),
+                "http.bind",
+            ),
+            (error(&[("BAKEHOUSE_HTP__BIND", "x")], ""), "htp"),
+            (error(&[("BAKEHOUSE_DATADIR", "x")], ""), "datadir"),
+            (
+                error(&[], "[http]\nbind = \"0.0.0.0:80\""),
+                "allow_open_bind",
+            ),
+            (error(&[], "[writer]\nmax_batch = 0"), "writer.max_batch"),
+            (error(&[], "[feed]\nheartbeat = \"0s\""), "feed.heartbeat"),
+            (
+                error(&[], "[orders]\ncurrency = \"XXX\""),
+                "orders.currency",
+            ),
+        ];
+        for (message, name) in cases {
+            assert!(message.contains(name), "{name}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_missing_uri_is_told_with_its_variable() {
+        let message = Settings::default()
+            .source_uri()
+            .expect_err("not set")
+            .to_string();
+        assert!(
+            message.contains("BAKEHOUSE_MONGODB__SOURCE_URI"),
+            "{message}"
+        );
+    }
+}

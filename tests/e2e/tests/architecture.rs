@@ -1,0 +1,198 @@
+//! The house's rules, held against the code: who may know whom, thin mains, a
+//! word at the head of every file, and files of a size that can be read.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Which of our own crates each may depend on, tests aside.
+const MAY_KNOW: &[(&str, &[&str])] = &[
+    ("bakehouse-pipeline", &[]),
+    ("bakehouse-orders", &["bakehouse-pipeline"]),
+    ("bakehouse-memory", &["bakehouse-pipeline"]),
+    ("bakehouse-embedded", &["bakehouse-pipeline"]),
+    ("bakehouse-mongodb", &["bakehouse-pipeline"]),
+    ("bakehouse-rabbitmq", &["bakehouse-pipeline"]),
+    (
+        "bakehouse-http",
+        &["bakehouse-pipeline", "bakehouse-orders"],
+    ),
+    (
+        "bakehouse-service",
+        &["bakehouse-pipeline", "bakehouse-orders"],
+    ),
+    ("bakehouse-testkit", &["bakehouse-pipeline"]),
+    ("bakehouse-testservers", &[]),
+    (
+        "bakehouse-wiring",
+        &[
+            "bakehouse-http",
+            "bakehouse-mongodb",
+            "bakehouse-orders",
+            "bakehouse-pipeline",
+            "bakehouse-rabbitmq",
+            "bakehouse-service",
+        ],
+    ),
+    ("api-server", MAINS),
+    ("events-writer", MAINS),
+    ("orders-manager", MAINS),
+    ("data-baker", MAINS),
+    (
+        "bakehouse",
+        &[
+            "bakehouse-embedded",
+            "bakehouse-http",
+            "bakehouse-memory",
+            "bakehouse-orders",
+            "bakehouse-pipeline",
+            "bakehouse-service",
+            "bakehouse-wiring",
+        ],
+    ),
+    ("bakehouse-e2e", &["bakehouse-testservers"]),
+    (
+        "bakehouse-bench",
+        &["bakehouse-e2e", "bakehouse-testservers"],
+    ),
+    ("xtask", &["bakehouse-testservers"]),
+];
+
+const MAINS: &[&str] = &[
+    "bakehouse-http",
+    "bakehouse-orders",
+    "bakehouse-pipeline",
+    "bakehouse-service",
+    "bakehouse-wiring",
+];
+
+/// What the pure crates may not even get from elsewhere: I/O and async.
+const IMPURE: &[&str] = &[
+    "tokio",
+    "actix-web",
+    "mongodb",
+    "lapin",
+    "rusqlite",
+    "async-trait",
+];
+
+const LONGEST_FILE: usize = 500;
+const LONGEST_MAIN: usize = 100;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .expect("the workspace")
+}
+
+/// Each of our crates with what it depends on, tests aside.
+fn dependencies() -> BTreeMap<String, Vec<String>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let arguments = ["metadata", "--format-version=1", "--no-deps", "--offline"];
+    let output = Command::new(cargo)
+        .args(arguments)
+        .current_dir(root())
+        .output();
+    let metadata: Value = serde_json::from_slice(&output.expect("cargo").stdout).expect("JSON");
+    let packages = metadata["packages"].as_array().expect("packages");
+    let name = |value: &Value| value["name"].as_str().expect("a name").to_owned();
+    let of = |package: &Value| {
+        let all = package["dependencies"].as_array().expect("dependencies");
+        let all = all.iter().filter(|dependency| dependency["kind"] != "dev");
+        (name(package), all.map(name).collect())
+    };
+    packages.iter().map(of).collect()
+}
+
+#[test]
+fn every_crate_knows_only_whom_it_may() {
+    let dependencies = dependencies();
+    let allowed: BTreeMap<_, _> = MAY_KNOW.iter().copied().collect();
+    for (package, known) in &dependencies {
+        let allowed = allowed.get(package.as_str());
+        let allowed = allowed.unwrap_or_else(|| panic!("{package} is not in the table"));
+        for other in known.iter().filter(|name| dependencies.contains_key(*name)) {
+            assert!(
+                allowed.contains(&other.as_str()),
+                "{package} must not know {other}"
+            );
+        }
+    }
+    assert_eq!(
+        allowed.len(),
+        dependencies.len(),
+        "the table names crates that are gone"
+    );
+}
+
+#[test]
+fn the_domain_is_pure() {
+    let orders = &dependencies()["bakehouse-orders"];
+    for library in IMPURE {
+        assert!(
+            !orders.contains(&(*library).to_owned()),
+            "orders must not use {library}"
+        );
+    }
+}
+
+/// All Rust files of the workspace, as paths from its root.
+fn files() -> Vec<(String, String)> {
+    fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() && entry.file_name() != "target" {
+                collect(&path, into);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                into.push(path);
+            }
+        }
+    }
+    let mut paths = Vec::new();
+    for folder in ["bins", "crates", "benches", "tests", "xtask"] {
+        collect(&root().join(folder), &mut paths);
+    }
+    let read = |path: PathBuf| {
+        let name = path
+            .strip_prefix(root())
+            .expect("within")
+            .display()
+            .to_string();
+        (name, std::fs::read_to_string(path).expect("text"))
+    };
+    paths.into_iter().map(read).collect()
+}
+
+#[test]
+fn every_file_says_what_it_is_and_can_be_read() {
+    for (name, text) in files() {
+        assert!(text.starts_with("//! "), "{name} does not say what it is");
+        let limit = if name.starts_with("bins/") {
+            LONGEST_MAIN
+        } else {
+            LONGEST_FILE
+        };
+        let lines = text.lines().count();
+        assert!(
+            lines <= limit,
+            "{name} has {lines} lines, more than {limit}"
+        );
+    }
+}
+
+#[test]
+fn engine_and_domain_name_no_adapter() {
+    for (name, text) in files() {
+        if name.starts_with("crates/pipeline/src") || name.starts_with("crates/orders/src") {
+            for word in ["mongo", "rabbit", "amqp", "sqlite", "actix"] {
+                assert!(!text.to_lowercase().contains(word), "{name} names {word}");
+            }
+        }
+        if name.starts_with("crates/pipeline/src") && name != "crates/pipeline/src/domain.rs" {
+            assert!(!text.contains("Orders"), "{name} names a domain");
+        }
+    }
+}
