@@ -1,12 +1,26 @@
 //! `cargo xtask bench`.
 
 use anyhow::Result;
+use bakehouse_testservers::shared::Shared;
 use clap::Args;
+
+use crate::workspace::{cargo, finish, target};
 
 /// What to measure.
 #[derive(Args)]
-pub(crate) struct Options {}
+pub(crate) struct Options {
+    /// Passed on to the benchmark; see `cargo xtask bench -- --help`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
 
-pub(crate) async fn run(_: Options) -> Result<()> {
-    Ok(())
+pub(crate) async fn run(options: Options) -> Result<()> {
+    eprintln!("bench: building");
+    finish(cargo(&["build", "--quiet", "--release", "--workspace", "--bins"])).await?;
+    let servers = Shared::start(&target("bench-servers")).await?;
+    let mut command = cargo(&["run", "--quiet", "--release", "--package", "bakehouse-bench", "--"]);
+    command.args(options.arguments).envs(servers.environment().iter().cloned());
+    let outcome = finish(command).await;
+    servers.end();
+    outcome
 }

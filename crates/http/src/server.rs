@@ -88,6 +88,8 @@ impl Server {
         let address = listener.local_addr()?;
         let running = server
             .keep_alive(KEEP_ALIVE)
+            // Feed frames are small, and each is late enough by itself.
+            .tcp_nodelay(true)
             .shutdown_timeout(DRAIN)
             .disable_signals()
             .listen(listener)?

@@ -64,6 +64,19 @@ impl Feed {
         }
     }
 
+    /// The next frame's text, unparsed, pings included.
+    pub async fn text(&mut self) -> Result<String> {
+        loop {
+            let message = tokio::time::timeout(PATIENCE, self.socket.next()).await;
+            match message.context("the feed is silent")? {
+                Some(Ok(Message::Text(text))) => return Ok(text.to_string()),
+                Some(Ok(Message::Close(_))) | None => bail!("the feed was closed"),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error.into()),
+            }
+        }
+    }
+
     /// The next frame.
     pub async fn frame(&mut self) -> Result<Value> {
         match self.receive().await? {

@@ -1,0 +1,40 @@
+//! One HTTP connection without a pool or anything else that costs time.
+
+use anyhow::{Context, Result, ensure};
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+/// A connection that places orders.
+pub(crate) struct Connection {
+    host: String,
+    sender: SendRequest<Full<Bytes>>,
+}
+
+impl Connection {
+    /// To `base`, as in `http://127.0.0.1:8080`.
+    pub(crate) async fn open(base: &str) -> Result<Self> {
+        let host = base.strip_prefix("http://").context("an http address")?.to_owned();
+        let stream = TcpStream::connect(&host).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(Self { host, sender })
+    }
+
+    /// Places an order; anything but a 202 is an error.
+    pub(crate) async fn place(&mut self, body: String) -> Result<()> {
+        let request = Request::post("/order")
+            .header("host", self.host.as_str())
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(body)))?;
+        self.sender.ready().await?;
+        let answer = self.sender.send_request(request).await?;
+        ensure!(answer.status() == 202, "answered {}", answer.status());
+        answer.into_body().collect().await?;
+        Ok(())
+    }
+}

@@ -1,1 +1,0 @@
-//! Measures the whole system from outside.
