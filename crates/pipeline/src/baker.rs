@@ -78,7 +78,8 @@ struct Baker<D> {
     max_batch: usize,
     /// How far it has baked; `None`: to be read from the store.
     baked: Option<Position>,
-    /// How far the log had been executed when last seen.
+    /// How far the log has been executed, by what was last heard or seen: a hint
+    /// for where to look. The events' own status is the truth.
     executed: Position,
     domain: PhantomData<fn() -> D>,
 }
@@ -92,7 +93,8 @@ impl<D: Domain> Stage for Baker<D> {
             Some(position) => position,
             None => self.open().await?,
         };
-        if self.executed <= from {
+        let is_hint = self.executed > from;
+        if !is_hint {
             self.executed = self.doors.source.checkpoint().await?.position;
         }
         if self.executed <= from {
@@ -101,7 +103,14 @@ impl<D: Domain> Stage for Baker<D> {
             self.baked = Some(from);
             return Ok(false);
         }
-        let baking = self.bake(from).await?;
+        let events = self.executed_after(from).await?;
+        if events.is_empty() && is_hint {
+            // The checkpoint will tell.
+            self.executed = 0;
+            self.baked = Some(from);
+            return Ok(true);
+        }
+        let baking = self.bake(from, &events).await?;
         self.doors.presentation.commit(&baking).await?;
         self.baked = Some(baking.to);
         tracing::info!(
@@ -117,6 +126,12 @@ impl<D: Domain> Stage for Baker<D> {
             .await;
         Ok(true)
     }
+
+    fn hear(&mut self, notice: &Notice) {
+        if let Notice::Executed { to, .. } = notice {
+            self.executed = self.executed.max(*to);
+        }
+    }
 }
 
 impl<D: Domain> Baker<D> {
@@ -125,18 +140,26 @@ impl<D: Domain> Baker<D> {
         self.doors.presentation.open(&epoch).await
     }
 
-    async fn bake(&self, from: Position) -> Result<Baking, StoreError> {
+    /// The events that have been executed; `self.executed` says only how far it
+    /// is worth reading.
+    async fn executed_after(&self, from: Position) -> Result<Vec<Event>, StoreError> {
         let ready = usize::try_from(self.executed - from).unwrap_or(usize::MAX);
-        let events = self.doors.log.read(from, ready.min(self.max_batch)).await?;
+        let mut events = self.doors.log.read(from, ready.min(self.max_batch)).await?;
+        let pending = events.iter().position(|event| event.status == EventStatus::Stored);
+        events.truncate(pending.unwrap_or(events.len()));
+        Ok(events)
+    }
+
+    async fn bake(&self, from: Position, events: &[Event]) -> Result<Baking, StoreError> {
         let Some(last) = events.last() else {
             return Err(StoreError::Hole {
                 expected: from + 1,
                 found: self.executed,
             });
         };
-        let records = self.changed(&events).await?;
-        let histories = self.histories(&events, &records, last.position).await?;
-        bake::<D>(from, &events, &records, &histories)
+        let records = self.changed(events).await?;
+        let histories = self.histories(events, &records, last.position).await?;
+        bake::<D>(from, events, &records, &histories)
     }
 
     async fn changed(&self, events: &[Event]) -> Result<HashMap<String, EntityRecord>, StoreError> {

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use crate::Shutdown;
 use crate::backoff::Backoff;
 use crate::leadership::Candidacy;
-use crate::ports::{NoticeStream, Notices, StoreError, Topic};
+use crate::ports::{Notice, NoticeStream, Notices, StoreError, Topic};
 
 /// A stage that follows the log.
 #[async_trait]
@@ -22,6 +22,10 @@ pub(crate) trait Stage: Send {
     /// After an error nothing that the stage remembers may be relied upon: the
     /// next call reads its checkpoint anew.
     async fn batch(&mut self) -> Result<bool, StoreError>;
+
+    /// Takes note of what a notice says. It may steer where the stage looks,
+    /// never what it concludes.
+    fn hear(&mut self, _: &Notice) {}
 }
 
 /// What wakes a stage.
@@ -62,7 +66,7 @@ async fn follow<S: Stage>(
             Ok(true) => backoff.reset(),
             Ok(false) => {
                 backoff.reset();
-                sleep(stream, interval, ended).await;
+                sleep(stage, stream, interval, ended).await;
             }
             Err(error) => {
                 report(S::NAME, &error);
@@ -83,12 +87,20 @@ fn report(stage: &str, error: &StoreError) {
     }
 }
 
-async fn sleep(stream: &mut dyn NoticeStream, interval: Duration, ended: &Shutdown) {
-    tokio::select! {
-        _ = stream.next() => {}
-        () = tokio::time::sleep(interval) => {}
-        () = ended.cancelled() => {}
-    }
+async fn sleep<S: Stage>(
+    stage: &mut S,
+    stream: &mut dyn NoticeStream,
+    interval: Duration,
+    ended: &Shutdown,
+) {
+    let woken_by = tokio::select! {
+        notice = stream.next() => notice,
+        () = tokio::time::sleep(interval) => None,
+        () = ended.cancelled() => None,
+    };
     // One look answers all notices that have gathered meanwhile.
-    while stream.next().now_or_never().is_some() {}
+    let gathered = std::iter::from_fn(|| stream.next().now_or_never());
+    for notice in std::iter::once(woken_by).chain(gathered).flatten() {
+        stage.hear(&notice);
+    }
 }
