@@ -17,7 +17,10 @@ pub(crate) struct Connection {
 impl Connection {
     /// To `base`, as in `http://127.0.0.1:8080`.
     pub(crate) async fn open(base: &str) -> Result<Self> {
-        let host = base.strip_prefix("http://").context("an http address")?.to_owned();
+        let host = base
+            .strip_prefix("http://")
+            .context("an http address")?
+            .to_owned();
         let stream = TcpStream::connect(&host).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;

@@ -32,7 +32,10 @@ pub(crate) async fn measure(world: &World, rate: u64, seconds: u64) -> Result<Hi
         let Some((_, rest)) = text.split_once(&prefix) else {
             continue;
         };
-        let number = rest.split('"').next().and_then(|number| number.parse().ok());
+        let number = rest
+            .split('"')
+            .next()
+            .and_then(|number| number.parse().ok());
         let elapsed = due(number.context("a number")?).elapsed();
         times.record(u64::try_from(elapsed.as_micros())?)?;
         seen += 1;

@@ -42,7 +42,10 @@ pub(crate) async fn measure(orders: u64) -> Result<f64> {
 }
 
 fn collection(database: &Database, name: &str) -> Collection<Document> {
-    let durable = WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build();
+    let durable = WriteConcern::builder()
+        .w(Acknowledgment::Majority)
+        .journal(true)
+        .build();
     let options = CollectionOptions::builder().write_concern(durable).build();
     database.collection_with_options(name, options)
 }
@@ -50,7 +53,9 @@ fn collection(database: &Database, name: &str) -> Collection<Document> {
 async fn prepare(database: &Database) -> Result<()> {
     let events = database.collection::<Document>("events");
     let unique = IndexOptions::builder().unique(true).build();
-    let operation = IndexModel::builder().keys(doc! { "operation_id": 1 }).options(unique);
+    let operation = IndexModel::builder()
+        .keys(doc! { "operation_id": 1 })
+        .options(unique);
     events.create_index(operation.build()).await?;
     let entity = IndexModel::builder().keys(doc! { "entity_id": 1, "_id": 1 });
     events.create_index(entity.build()).await?;
@@ -67,7 +72,10 @@ async fn store(
     let last = i64::try_from(orders)?;
     for start in (1..=last).step_by(BATCH) {
         let batch = start..(start + BATCH as i64).min(last + 1);
-        events.insert_many(batch.clone().map(event)).ordered(true).await?;
+        events
+            .insert_many(batch.clone().map(event))
+            .ordered(true)
+            .await?;
         stored.send(batch).await?;
     }
     Ok(())
@@ -78,9 +86,15 @@ async fn execute(
     mut stored: mpsc::Receiver<Batch>,
     executed: mpsc::Sender<Batch>,
 ) -> Result<()> {
-    let (orders, events) = (collection(database, "orders"), collection(database, "events"));
+    let (orders, events) = (
+        collection(database, "orders"),
+        collection(database, "events"),
+    );
     while let Some(batch) = stored.recv().await {
-        orders.insert_many(batch.clone().map(order)).ordered(true).await?;
+        orders
+            .insert_many(batch.clone().map(order))
+            .ordered(true)
+            .await?;
         let which = doc! { "_id": { "$gte": batch.start, "$lt": batch.end } };
         let mark = doc! { "$set": { "status": "executed", "execution_time": DateTime::now() } };
         events.update_many(which, mark).await?;
@@ -89,12 +103,12 @@ async fn execute(
     Ok(())
 }
 
-async fn bake(
-    documents: Collection<Document>,
-    mut executed: mpsc::Receiver<Batch>,
-) -> Result<()> {
+async fn bake(documents: Collection<Document>, mut executed: mpsc::Receiver<Batch>) -> Result<()> {
     while let Some(batch) = executed.recv().await {
-        documents.insert_many(batch.map(document)).ordered(true).await?;
+        documents
+            .insert_many(batch.map(document))
+            .ordered(true)
+            .await?;
     }
     Ok(())
 }
@@ -143,6 +157,9 @@ fn document(position: i64) -> Document {
     let mut document = order(position);
     document.insert("total", "7.00");
     document.insert("items_count", 2);
-    document.insert("timeline", vec![doc! { "position": position, "type": "order.created" }]);
+    document.insert(
+        "timeline",
+        vec![doc! { "position": position, "type": "order.created" }],
+    );
     document
 }

@@ -39,9 +39,15 @@ async fn main() -> Result<()> {
         let world = World::start(kind).await?;
         let rate = flood::measure(&world, orders, arguments.connections).await?;
         let ratio = rate / limit;
-        println!("  {:<30} {rate:>8.0} orders/s   {ratio:.2} of the limit", name(kind));
+        println!(
+            "  {:<30} {rate:>8.0} orders/s   {ratio:.2} of the limit",
+            name(kind)
+        );
     }
-    println!("POST → websocket, for {} s at each rate:", arguments.seconds);
+    println!(
+        "POST → websocket, for {} s at each rate:",
+        arguments.seconds
+    );
     for kind in [Kind::Servers, Kind::Embedded] {
         let world = World::start(kind).await?;
         // Connections, caches and code are warm in a running system.

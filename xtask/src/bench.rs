@@ -4,7 +4,7 @@ use anyhow::Result;
 use bakehouse_testservers::shared::Shared;
 use clap::Args;
 
-use crate::workspace::{cargo, finish, target};
+use crate::workspace::{cargo, finish, interruption, target};
 
 /// What to measure.
 #[derive(Args)]
@@ -15,12 +15,23 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: Options) -> Result<()> {
+    let interruption = interruption()?;
     eprintln!("bench: building");
-    finish(cargo(&["build", "--quiet", "--release", "--workspace", "--bins"])).await?;
+    let build = cargo(&["build", "--quiet", "--release", "--workspace", "--bins"]);
+    finish(build, &interruption).await?;
     let servers = Shared::start(&target("bench-servers")).await?;
-    let mut command = cargo(&["run", "--quiet", "--release", "--package", "bakehouse-bench", "--"]);
-    command.args(options.arguments).envs(servers.environment().iter().cloned());
-    let outcome = finish(command).await;
+    let mut command = cargo(&[
+        "run",
+        "--quiet",
+        "--release",
+        "--package",
+        "bakehouse-bench",
+        "--",
+    ]);
+    command
+        .args(options.arguments)
+        .envs(servers.environment().iter().cloned());
+    let outcome = finish(command, &interruption).await;
     servers.end();
     outcome
 }

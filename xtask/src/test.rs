@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use bakehouse_testservers::shared::Shared;
 use clap::Args;
 
-use crate::workspace::{cargo, finish, target};
+use crate::workspace::{cargo, finish, interruption, target};
 
 /// What to test.
 #[derive(Args)]
@@ -15,21 +15,19 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: Options) -> Result<()> {
+    let interruption = interruption()?;
     eprintln!("test: building");
     // The end-to-end tests run the real programs.
-    finish(cargo(&["build", "--quiet", "--workspace", "--bins"])).await?;
+    let build = cargo(&["build", "--quiet", "--workspace", "--bins"]);
+    finish(build, &interruption).await?;
     let servers = Shared::start(&target("test-servers")).await?;
     eprintln!("test: running");
-    let outcome = tests(&servers, &options.arguments).await;
+    let mut command = cargo(runner().await);
+    command.arg("--workspace").args(options.arguments);
+    command.envs(servers.environment().iter().cloned());
+    let outcome = finish(command, &interruption).await;
     servers.end();
     outcome.context("the tests have not passed")
-}
-
-async fn tests(servers: &Shared, arguments: &[String]) -> Result<()> {
-    let mut command = cargo(runner().await);
-    command.arg("--workspace").args(arguments);
-    command.envs(servers.environment().iter().cloned());
-    finish(command).await
 }
 
 /// cargo-nextest where it is installed: each test in a process of its own, and

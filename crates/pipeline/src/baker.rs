@@ -145,7 +145,9 @@ impl<D: Domain> Baker<D> {
     async fn executed_after(&self, from: Position) -> Result<Vec<Event>, StoreError> {
         let ready = usize::try_from(self.executed - from).unwrap_or(usize::MAX);
         let mut events = self.doors.log.read(from, ready.min(self.max_batch)).await?;
-        let pending = events.iter().position(|event| event.status == EventStatus::Stored);
+        let pending = events
+            .iter()
+            .position(|event| event.status == EventStatus::Stored);
         events.truncate(pending.unwrap_or(events.len()));
         Ok(events)
     }

@@ -61,7 +61,13 @@ fn settings_are_printed_without_secrets() {
 
 #[test]
 fn what_is_wrong_with_the_settings_is_a_sentence_and_exit_code_2() {
-    let cases: [(&str, &[&str], &[(&str, &str)], &str); 6] = [
+    type Case = (
+        &'static str,
+        &'static [&'static str],
+        &'static [(&'static str, &'static str)],
+        &'static str,
+    );
+    let cases: [Case; 6] = [
         (
             "bakehouse",
             &[],

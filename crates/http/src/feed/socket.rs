@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, Session};
 use bakehouse_pipeline::feed::{Feed, FeedError, Step, Subscription};
-use bakehouse_pipeline::{Frame, Shutdown};
+use bakehouse_pipeline::{Frame, Position, Shutdown};
 use futures_util::StreamExt;
 use tokio::time::{Instant, Interval};
 
@@ -53,6 +53,10 @@ struct Socket {
     shutdown: Shutdown,
     /// When the client was last heard of.
     heard: Instant,
+    /// The last position that has been sent, or that the client does not want.
+    done: Position,
+    /// The last position that the client has been told of.
+    told: Position,
 }
 
 impl Socket {
@@ -68,6 +72,8 @@ impl Socket {
             heartbeat,
             shutdown,
             heard: Instant::now(),
+            done: 0,
+            told: 0,
         }
     }
 
@@ -87,7 +93,9 @@ impl Socket {
         let epoch = feed.epoch().unwrap_or_default();
         let head = feed.head_position();
         let welcome = wire::welcome(epoch, head, self.heartbeat.as_secs());
-        if let Err(farewell) = self.send(welcome, &subscription).await {
+        self.done = subscription.cursor();
+        self.told = self.done;
+        if let Err(farewell) = self.send(welcome).await {
             return farewell;
         }
         self.follow(&mut subscription, &wishes).await
@@ -95,12 +103,11 @@ impl Socket {
 
     async fn follow(&mut self, subscription: &mut Subscription, wishes: &Wishes) -> Farewell {
         let mut beat = tokio::time::interval_at(Instant::now() + self.heartbeat, self.heartbeat);
-        let mut told = subscription.cursor();
         loop {
             let done = match self.next(subscription, &mut beat).await {
-                Event::Step(Ok(step)) => self.step(step, subscription, wishes, &mut told).await,
+                Event::Step(Ok(step)) => self.step(step, wishes).await,
                 Event::Step(Err(error)) => Err(farewell(&error)),
-                Event::Beat => self.beat(subscription, &mut told).await,
+                Event::Beat => self.beat().await,
                 Event::Message(message) => self.take(message).await,
                 Event::Shutdown => Err(Farewell::GoingAway),
             };
@@ -119,37 +126,33 @@ impl Socket {
         }
     }
 
-    async fn step(
-        &mut self,
-        step: Step,
-        subscription: &Subscription,
-        wishes: &Wishes,
-        told: &mut u64,
-    ) -> Result<(), Farewell> {
-        match step {
-            Step::Live(position) => self.send(wire::live(position), subscription).await,
-            Step::Frames(frames) => {
-                for frame in frames.iter().filter(|frame| wishes.include(frame)) {
-                    self.send(text(frame), subscription).await?;
-                    *told = frame.position;
-                }
-                Ok(())
+    async fn step(&mut self, step: Step, wishes: &Wishes) -> Result<(), Farewell> {
+        let frames = match step {
+            Step::Live(position) => return self.send(wire::live(position)).await,
+            Step::Frames(frames) => frames,
+        };
+        for frame in frames {
+            if wishes.include(&frame) {
+                self.send(text(&frame)).await?;
+                self.told = frame.position;
             }
+            self.done = frame.position;
         }
+        Ok(())
     }
 
     /// Pings, lets a filtered client move on, and notices one that is gone.
-    async fn beat(&mut self, subscription: &Subscription, told: &mut u64) -> Result<(), Farewell> {
+    async fn beat(&mut self) -> Result<(), Farewell> {
         if self.heard.elapsed() > self.heartbeat * 3 {
-            return Err(Farewell::TooSlow(subscription.cursor()));
+            return Err(Farewell::TooSlow(self.done));
         }
-        if *told < subscription.cursor() {
-            *told = subscription.cursor();
-            self.send(wire::position(*told), subscription).await?;
+        if self.told < self.done {
+            self.told = self.done;
+            self.send(wire::position(self.told)).await?;
         }
         // Browsers answer the protocol's own ping by themselves.
         self.session.ping(b"").await.map_err(|_| Farewell::Gone)?;
-        self.send(wire::ping(), subscription).await
+        self.send(wire::ping()).await
     }
 
     async fn take(
@@ -171,11 +174,11 @@ impl Socket {
         }
     }
 
-    async fn send(&mut self, text: String, subscription: &Subscription) -> Result<(), Farewell> {
+    async fn send(&mut self, text: String) -> Result<(), Farewell> {
         let sent = tokio::time::timeout(PATIENCE, self.session.text(text)).await;
         match sent {
             Ok(sent) => sent.map_err(|_| Farewell::Gone),
-            Err(_) => Err(Farewell::TooSlow(subscription.cursor())),
+            Err(_) => Err(Farewell::TooSlow(self.done)),
         }
     }
 
