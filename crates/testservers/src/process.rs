@@ -37,7 +37,7 @@ impl Process {
             .with_context(|| format!("cannot start {}", program.display()))?;
         let group = Pid::from_raw(i32::try_from(child.id())?);
         let pid_file = folder.join(PID_FILE);
-        fs::write(&pid_file, group.to_string())?;
+        fs::write(&pid_file, mark(group))?;
         Ok(Self {
             child,
             group,
@@ -90,9 +90,28 @@ pub fn sweep(folder: &Path) -> usize {
     ended
 }
 
+/// Ends the process of a pid file, unless its pid has been given to another
+/// process since.
 fn end(pid_file: &Path) -> bool {
-    let pid = fs::read_to_string(pid_file)
-        .ok()
-        .and_then(|text| text.trim().parse().ok());
-    pid.is_some_and(|pid| killpg(Pid::from_raw(pid), Signal::SIGKILL).is_ok())
+    let noted = fs::read_to_string(pid_file).unwrap_or_default();
+    let pid = noted
+        .split(' ')
+        .next()
+        .and_then(|pid| pid.parse().ok())
+        .map(Pid::from_raw);
+    pid.is_some_and(|pid| mark(pid) == noted && killpg(pid, Signal::SIGKILL).is_ok())
+}
+
+/// A pid and when its process was started, in the kernel's ticks: together they
+/// mean one process only. Where there is no `/proc`, the pid alone.
+fn mark(pid: Pid) -> String {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The second field is the program's name, which may hold anything; the
+    // start is the twentieth after it (proc(5)).
+    let after_name = stat
+        .rsplit_once(')')
+        .map(|(_, rest)| rest)
+        .unwrap_or_default();
+    let started = after_name.split_whitespace().nth(19).unwrap_or_default();
+    format!("{pid} {started}")
 }
