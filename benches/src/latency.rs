@@ -7,7 +7,7 @@ use bakehouse_e2e::World;
 use bakehouse_e2e::ledger::order;
 use hdrhistogram::Histogram;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::Instant;
 
 use crate::client::Connection;
 
@@ -69,18 +69,14 @@ async fn senders(
             }
         }));
     }
-    tasks.push(tokio::spawn(async move {
-        let mut tick = interval(Duration::from_millis(1));
-        tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        let mut number = 0;
-        while number < orders {
-            while number < orders && due(number) <= Instant::now() {
-                queue.send(number).await?;
-                number += 1;
+    // A thread of its own: the runtime's timer is a millisecond coarse.
+    std::thread::spawn(move || {
+        for number in 0..orders {
+            std::thread::sleep(due(number).saturating_duration_since(Instant::now()));
+            if queue.blocking_send(number).is_err() {
+                return;
             }
-            tick.tick().await;
         }
-        Ok(())
-    }));
+    });
     Ok(tasks)
 }
