@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail, ensure};
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
+use serde::{Deserialize, Deserializer};
 
 use super::{Settings, variable};
 
@@ -69,6 +70,25 @@ impl Settings {
     }
 }
 
+/// Text that looks like a number in a variable is text all the same: an instance
+/// may be called `0`.
+pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected text")]
+    enum Text {
+        Text(String),
+        Natural(u64),
+        Whole(i64),
+        Truth(bool),
+    }
+    Ok(match Text::deserialize(deserializer)? {
+        Text::Text(text) => text,
+        Text::Natural(number) => number.to_string(),
+        Text::Whole(number) => number.to_string(),
+        Text::Truth(truth) => truth.to_string(),
+    })
+}
+
 /// All faults of the settings, each with the key and where it is set.
 fn sentence(error: figment::Error) -> String {
     let fault = |error: figment::Error| {
@@ -129,12 +149,14 @@ mod tests {
             )?;
             jail.set_env("BAKEHOUSE_MANAGER__MAX_BATCH", "9");
             jail.set_env("BAKEHOUSE_DATA_DIR", "/somewhere");
+            jail.set_env("BAKEHOUSE_INSTANCE", "0");
             jail.set_env("BAKEHOUSE_TEST_WHATEVER", "1");
             let settings = Settings::load(Some(Path::new("a.toml"))).expect("valid");
             assert_eq!(settings.manager.max_batch, 9);
             assert_eq!(settings.manager.poll_interval, Duration::from_secs(1));
             assert_eq!(settings.manager.lease_ttl, Duration::from_millis(1_500));
             assert_eq!(settings.data_dir, Path::new("/somewhere"));
+            assert_eq!(settings.instance, "0");
             Ok(())
         });
     }

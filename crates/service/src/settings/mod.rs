@@ -24,6 +24,7 @@ use crate::SecretUri;
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Name of this instance, unique among those of its kind.
+    #[serde(deserialize_with = "load::text")]
     pub instance: String,
     /// Where the embedded store keeps its file.
     pub data_dir: PathBuf,
@@ -94,6 +95,7 @@ pub struct Amqp {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uri: Option<SecretUri>,
     /// Put before the names of exchanges and queues.
+    #[serde(deserialize_with = "load::text")]
     pub prefix: String,
     /// How long it may take to confirm an order.
     #[serde(with = "humantime_serde")]
