@@ -105,12 +105,34 @@ impl Launched {
         }
     }
 
+    /// Runs a program beside it: in its container, or on this machine as `local` says.
+    pub(crate) fn run_beside(&self, local: Command, arguments: &[&str]) -> Result<()> {
+        let mut command = match &self.running {
+            Some(Running::Container(name)) => {
+                let mut command = Command::new("docker");
+                command.args(["exec", name]).arg(file_name(&local));
+                command
+            }
+            _ => local,
+        };
+        let output = command.args(arguments).stdin(Stdio::null()).output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{}", said.trim());
+        Ok(())
+    }
+
     /// Leaves it running after this program.
     pub(crate) fn leave(mut self) {
         if let Some(Running::Process(process)) = self.running.take() {
             process.leave();
         }
     }
+}
+
+fn file_name(command: &Command) -> &std::ffi::OsStr {
+    Path::new(command.get_program())
+        .file_name()
+        .unwrap_or_default()
 }
 
 impl Drop for Launched {

@@ -15,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// A RabbitMQ node. Killed when dropped.
 pub struct Rabbit {
     port: u16,
+    /// `rabbitmqctl` as it must be called for this node.
+    control: Box<dyn Fn() -> Command + Send + Sync>,
     server: Launched,
     /// Erlang's port mapper. Ours, so that nothing is left behind.
     epmd: Option<Launched>,
@@ -43,9 +45,11 @@ impl Rabbit {
         std::fs::create_dir_all(folder)?;
         let (distribution, mapper) = (ports::free()?, ports::free()?);
         let environment = environment(port, distribution, mapper);
+        let mut control = Path::new("rabbitmqctl").to_owned();
         let (recipe, epmd) = match provision::rabbitmq()? {
             Source::Local(programs) => {
                 write_configuration(folder)?;
+                control = programs.server.with_file_name("rabbitmqctl");
                 let epmd = epmd(&programs, mapper, &folder.join("epmd"))?;
                 (local(programs, folder.to_owned(), environment), Some(epmd))
             }
@@ -58,8 +62,16 @@ impl Rabbit {
                 (recipe, None)
             }
         };
+        let home = folder.to_owned();
         Ok(Self {
             port,
+            control: Box::new(move || {
+                let mut command = Command::new(&control);
+                command
+                    .env("HOME", &home)
+                    .env("ERL_EPMD_PORT", mapper.to_string());
+                command
+            }),
             server: Launched::new(recipe, folder)?,
             epmd,
         })
@@ -103,6 +115,18 @@ impl Rabbit {
     /// It answers again.
     pub fn resume(&self) {
         self.server.resume();
+    }
+
+    /// Sets off the memory alarm, or ends it: while it is on, nobody who
+    /// publishes is read from.
+    ///
+    /// # Errors
+    /// When the node cannot be told.
+    pub fn alarm(&self, is_on: bool) -> Result<()> {
+        let node = format!("bakehouse{}@localhost", self.port);
+        let mark = if is_on { "0" } else { "0.6" };
+        let arguments = ["-n", &node, "set_vm_memory_high_watermark", mark];
+        self.server.run_beside((self.control)(), &arguments)
     }
 
     pub(crate) fn leave(self) {

@@ -18,7 +18,10 @@ const LOOK: Duration = Duration::from_millis(250);
 const REMINDER: Duration = Duration::from_secs(10);
 /// How long a message that nobody relies on may hold up its sender.
 const COURTESY: Duration = Duration::from_millis(500);
+/// How often somebody who waits looks whether waiting makes sense.
+const IMPATIENCE: Duration = Duration::from_millis(50);
 const PERSISTENT: u8 = 2;
+const BLOCKED: &str = "the broker takes no messages: it is short of memory or disk";
 
 /// The connection as it is now, or why there is none.
 type State = Result<Live, String>;
@@ -60,7 +63,7 @@ impl Publisher {
     fn live(&self) -> Result<Live, String> {
         let live = self.state.borrow().clone()?;
         if live.connection.status().blocked() {
-            return Err("the broker takes no messages: it is short of memory or disk".into());
+            return Err(BLOCKED.into());
         }
         Ok(live)
     }
@@ -75,14 +78,24 @@ impl Publisher {
         let live = self.live()?;
         // In a task of its own: whoever waits may go away, but a confirmation
         // that nobody awaits would stay in the channel's books for ever.
-        let confirming = tokio::spawn(confirm(live.confirmed, exchange, key, payload));
-        match tokio::time::timeout(self.confirm_timeout, confirming).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(panicked)) => Err(panicked.to_string()),
-            Err(_) => {
+        let mut confirming = tokio::spawn(confirm(live.confirmed, exchange, key, payload));
+        let deadline = Instant::now() + self.confirm_timeout;
+        loop {
+            let look = deadline.min(Instant::now() + IMPATIENCE);
+            tokio::select! {
+                outcome = &mut confirming => {
+                    return outcome.unwrap_or_else(|panicked| Err(panicked.to_string()));
+                }
+                () = tokio::time::sleep_until(look) => {}
+            }
+            // A broker says that it is blocked when somebody publishes, not before.
+            if live.connection.status().blocked() {
+                return Err(BLOCKED.into());
+            }
+            if Instant::now() >= deadline {
                 self.suspicion.notify_one();
                 let seconds = self.confirm_timeout.as_secs_f64();
-                Err(format!("the broker has not confirmed within {seconds} s"))
+                return Err(format!("the broker has not confirmed within {seconds} s"));
             }
         }
     }

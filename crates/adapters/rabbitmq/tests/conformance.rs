@@ -171,6 +171,22 @@ async fn what_was_confirmed_survives_the_broker() {
     for operation in &operations[20..30] {
         scheduler.schedule(operation).await.expect("confirmed");
     }
+    server.alarm(true).expect("an alarm");
+    // The first one may still be told by its lack of a confirmation.
+    assert!(
+        scheduler.schedule(&operations[30]).await.is_err(),
+        "nobody confirms"
+    );
+    let started = std::time::Instant::now();
+    let error = scheduler
+        .schedule(&operations[30])
+        .await
+        .expect_err("nobody confirms");
+    assert!(error.to_string().contains("short of memory"), "{error}");
+    assert!(started.elapsed() < Duration::from_millis(500));
+    assert!(broker.probe().check().await.is_err());
+    server.alarm(false).expect("an end of it");
+    connected(&broker).await;
     server.pause();
     let started = std::time::Instant::now();
     assert!(
