@@ -17,8 +17,9 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options) -> Result<()> {
     let interruption = interruption()?;
     eprintln!("test: building");
-    // The end-to-end tests run the real programs.
-    let build = cargo(&["build", "--quiet", "--workspace", "--bins"]);
+    // The end-to-end tests run the real programs. Built together with the tests,
+    // so that both share what they are made of.
+    let build = cargo(&["build", "--quiet", "--workspace", "--all-targets"]);
     finish(build, &interruption).await?;
     let servers = Shared::start(&target("test-servers")).await?;
     eprintln!("test: running");
