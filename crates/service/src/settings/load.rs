@@ -75,17 +75,17 @@ impl Settings {
 pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "expected text")]
-    enum Text {
+    enum Value {
         Text(String),
         Natural(u64),
         Whole(i64),
         Truth(bool),
     }
-    Ok(match Text::deserialize(deserializer)? {
-        Text::Text(text) => text,
-        Text::Natural(number) => number.to_string(),
-        Text::Whole(number) => number.to_string(),
-        Text::Truth(truth) => truth.to_string(),
+    Ok(match Value::deserialize(deserializer)? {
+        Value::Text(text) => text,
+        Value::Natural(number) => number.to_string(),
+        Value::Whole(number) => number.to_string(),
+        Value::Truth(truth) => truth.to_string(),
     })
 }
 
