@@ -31,12 +31,14 @@ macro_rules! schedule_suite {
     };
 }
 
-/// Takes `count` operations, in as many batches as it takes.
+/// Takes `count` operations and not one more, in as many batches as it takes:
+/// what has not arrived yet makes a batch smaller than it might be.
 async fn take(consumer: &mut dyn ScheduleConsumer, count: usize, max: usize) -> Vec<Uuid> {
     let mut taken = Vec::new();
     while taken.len() < count {
-        let batch = consumer.receive(max).await.unwrap();
-        assert!(batch.operations.len() <= max && batch.unreadable.is_empty());
+        let wanted = max.min(count - taken.len());
+        let batch = consumer.receive(wanted).await.unwrap();
+        assert!(batch.operations.len() <= wanted && batch.unreadable.is_empty());
         taken.extend(
             batch
                 .operations
