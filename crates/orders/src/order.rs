@@ -45,9 +45,16 @@ pub struct Entry {
 #[must_use]
 pub fn apply(order: Option<Order>, event: Event, moment: Moment) -> Order {
     let entry = entry(&event, moment);
-    let mut order = match event {
-        Event::Created(draft) => created(draft, moment),
-        event => change(order.unwrap_or_else(unreachable_state), event),
+    let mut order = match (order, event) {
+        (_, Event::Created(draft)) => created(draft, moment),
+        (Some(order), Event::Updated(draft)) => updated(order, draft),
+        (Some(order), Event::StatusChanged(status)) => Order { status, ..order },
+        (Some(order), Event::Deleted) => Order {
+            status: Status::Cancelled,
+            is_deleted: true,
+            ..order
+        },
+        (None, _) => unreachable!("an order that does not exist was changed"),
     };
     order.timeline.push(entry);
     order
@@ -66,22 +73,13 @@ fn created(draft: Draft, moment: Moment) -> Order {
     }
 }
 
-fn change(order: Order, event: Event) -> Order {
-    match event {
-        Event::Created(_) => order,
-        Event::Updated(draft) => Order {
-            products: draft.products,
-            customer: draft.customer,
-            reference: draft.reference,
-            date: draft.date.unwrap_or(order.date),
-            ..order
-        },
-        Event::StatusChanged(status) => Order { status, ..order },
-        Event::Deleted => Order {
-            status: Status::Cancelled,
-            is_deleted: true,
-            ..order
-        },
+fn updated(order: Order, draft: Draft) -> Order {
+    Order {
+        products: draft.products,
+        customer: draft.customer,
+        reference: draft.reference,
+        date: draft.date.unwrap_or(order.date),
+        ..order
     }
 }
 
@@ -95,12 +93,4 @@ fn entry(event: &Event, moment: Moment) -> Entry {
         kind,
         at: moment.at,
     }
-}
-
-#[expect(
-    clippy::panic,
-    reason = "decide lets nothing but a creation start an order"
-)]
-fn unreachable_state() -> Order {
-    panic!("an order that does not exist was changed")
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rand::Rng;
+use tokio::time::Instant;
 
 use crate::Shutdown;
 
@@ -45,9 +46,58 @@ impl Backoff {
     }
 }
 
+/// How often waiting is mentioned again.
+const REMINDER: Duration = Duration::from_secs(10);
+
+/// Says when waiting for something is worth a line in the log: at first, and
+/// then every 10 s.
+#[derive(Debug)]
+pub struct Reminder {
+    due: Instant,
+}
+
+impl Reminder {
+    /// Due after `quiet`: what is back by then was never mentioned.
+    #[must_use]
+    pub fn after(quiet: Duration) -> Self {
+        Self {
+            due: Instant::now() + quiet,
+        }
+    }
+
+    /// Whether to mention it now; if so, the next time is 10 s later.
+    pub fn is_due(&mut self) -> bool {
+        let now = Instant::now();
+        let is_due = now >= self.due;
+        if is_due {
+            self.due = now + REMINDER;
+        }
+        is_due
+    }
+}
+
+impl Default for Reminder {
+    /// Due at once.
+    fn default() -> Self {
+        Self::after(Duration::ZERO)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_is_mentioned_after_the_quiet_time_and_then_every_10_s() {
+        let mut reminder = Reminder::after(Duration::from_secs(1));
+        assert!(!reminder.is_due());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(reminder.is_due());
+        assert!(!reminder.is_due());
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert!(reminder.is_due());
+        assert!(Reminder::default().is_due());
+    }
 
     #[test]
     fn steps_grow_to_the_cap_and_start_over_after_a_reset() {

@@ -32,9 +32,9 @@ impl fmt::Display for SecretUri {
                     let _ = url.set_password(Some("***"));
                 }
                 // Options may hold secrets as well, and nobody knows them all.
-                let shown = if url.query().is_some() { "***" } else { "" };
-                let shown = Some(shown).filter(|shown| !shown.is_empty());
-                url.set_query(shown);
+                if url.query().is_some() {
+                    url.set_query(Some("***"));
+                }
                 out.write_str(url.as_str())
             }
             // Several hosts are no URL in the sense of the standard.

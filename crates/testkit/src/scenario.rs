@@ -6,9 +6,9 @@ use std::marker::PhantomData;
 
 use bakehouse_pipeline::execute::execute;
 use bakehouse_pipeline::ports::{Checkpoint, Verdict};
-use bakehouse_pipeline::{
-    Domain, Entity, EntityRecord, Event, Operation, Position, Timestamp, Verb, ids, to_json,
-};
+use bakehouse_pipeline::{Domain, Entity, EntityRecord, Event, Operation, Position, Timestamp};
+
+use crate::operations;
 
 /// The entity that scenarios are about.
 pub const ENTITY: &str = "0190f5fe-0000-7000-8000-000000000001";
@@ -93,20 +93,10 @@ impl<D: Domain> Scenario<D> {
 }
 
 fn operation<D: Domain>(command: &D::Command) -> Operation {
-    let payload = to_json(command).expect("a command has a JSON form");
-    let operation_id = ids::fresh();
     Operation {
-        operation_id,
         service_name: D::NAME.to_owned(),
-        operation: Verb::Update,
-        entity_id: ENTITY.to_owned(),
-        fingerprint: Operation::content_fingerprint(Verb::Update, ENTITY, &payload),
-        payload,
         schema_version: D::SCHEMA_VERSION,
-        correlation_id: operation_id,
-        causation_id: None,
-        conflicts_with: None,
-        accepted_at: at(0),
+        ..operations::operation(ENTITY, command)
     }
 }
 

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use bakehouse_pipeline::Shutdown;
-use bakehouse_pipeline::backoff::Backoff;
+use bakehouse_pipeline::backoff::{Backoff, Reminder};
 use bakehouse_pipeline::ports::StoreError;
 use mongodb::bson::{Document, doc};
-use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, WriteConcern};
+use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, ReturnDocument, WriteConcern};
 use mongodb::{Client, Collection, Database};
-use tokio::time::Instant;
 
 use crate::error::{code, store_error};
 
@@ -20,8 +19,6 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Longer than any operation of ours takes, unless the server is stuck. The
 /// operation may still happen; all of ours can be repeated.
 const OPERATION: Duration = Duration::from_secs(15);
-/// How often waiting for a server is mentioned again.
-const REMINDER: Duration = Duration::from_secs(10);
 const ALREADY_INITIALIZED: i32 = 23;
 
 /// Where a database is.
@@ -37,16 +34,9 @@ pub struct Settings {
 }
 
 /// Why a connection string cannot be used. Never repeats the string.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub struct ConnectError(String);
-
-impl std::fmt::Display for ConnectError {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for ConnectError {}
 
 /// A database of a client.
 #[derive(Clone)]
@@ -92,20 +82,37 @@ impl Connection {
         &self,
         operation: impl IntoFuture<Output = mongodb::error::Result<T>>,
     ) -> Result<T, StoreError> {
-        match tokio::time::timeout(OPERATION, operation.into_future()).await {
-            Ok(result) => result.map_err(|error| store_error(self.name, &error)),
-            Err(_) => Err(self.silent()),
-        }
+        let result = self.in_time(operation).await?;
+        result.map_err(|error| store_error(self.name, &error))
     }
 
-    /// The error of an operation that took too long.
-    pub(crate) fn silent(&self) -> StoreError {
-        let seconds = OPERATION.as_secs();
-        StoreError::unavailable(format!("{}: no answer within {seconds} s", self.name))
+    /// The same for whoever has to tell the driver's errors apart.
+    pub(crate) async fn in_time<T>(
+        &self,
+        work: impl IntoFuture<Output = T>,
+    ) -> Result<T, StoreError> {
+        let answer = tokio::time::timeout(OPERATION, work.into_future()).await;
+        answer.map_err(|_| {
+            let seconds = OPERATION.as_secs();
+            StoreError::unavailable(format!("{}: no answer within {seconds} s", self.name))
+        })
     }
 
-    /// The longest that any operation may take.
-    pub(crate) const LIMIT: Duration = OPERATION;
+    /// The document of an id; made of `fields` where there is none.
+    pub(crate) async fn find_or_make(
+        &self,
+        collection: &str,
+        id: &str,
+        fields: Document,
+    ) -> Result<Document, StoreError> {
+        let collection = self.collection(collection);
+        let made = collection
+            .find_one_and_update(doc! { "_id": id }, doc! { "$setOnInsert": fields })
+            .upsert(true)
+            .return_document(ReturnDocument::After);
+        let made = self.bounded(made).await?;
+        made.ok_or_else(|| StoreError::corrupt(format!("{id} cannot be made")))
+    }
 
     /// Tries until the server is there and `make` has made what was missing.
     /// `false`: shutdown came first.
@@ -115,15 +122,14 @@ impl Connection {
         make: impl AsyncFn() -> Result<(), StoreError>,
     ) -> bool {
         let mut backoff = Backoff::default();
-        let mut told: Option<Instant> = None;
+        let mut reminder = Reminder::default();
         while !shutdown.is_cancelled() {
             let error = match self.try_prepare(&make).await {
                 Ok(()) => return true,
                 Err(error) => error,
             };
-            if told.is_none_or(|told| told.elapsed() > REMINDER) {
+            if reminder.is_due() {
                 tracing::warn!("waiting for the {}: {error}", self.name);
-                told = Some(Instant::now());
             }
             backoff.wait(shutdown).await;
         }
@@ -159,8 +165,7 @@ impl Connection {
             .map(|(id, host)| doc! { "_id": id as i64, "host": host.to_string() })
             .collect();
         let command = doc! { "replSetInitiate": { "_id": name, "members": members } };
-        let answer = tokio::time::timeout(OPERATION, direct.run_command(command)).await;
-        match answer.map_err(|_| self.silent())? {
+        match self.in_time(direct.run_command(command)).await? {
             Ok(_) => tracing::info!("initiated the replica set {name}"),
             Err(error) if code(&error) == Some(ALREADY_INITIALIZED) => {}
             Err(error) => return Err(store_error(self.name, &error)),

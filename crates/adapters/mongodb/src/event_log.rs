@@ -63,14 +63,8 @@ impl EventLog for MongoLog {
     }
 
     async fn epoch(&self) -> Result<String, StoreError> {
-        let meta = self.0.collection(META);
-        let draw = doc! { "$setOnInsert": { "epoch": ids::fresh().to_string() } };
-        let found = meta
-            .find_one_and_update(doc! { "_id": "log" }, draw)
-            .upsert(true)
-            .return_document(mongodb::options::ReturnDocument::After);
-        let found = self.0.bounded(found).await?;
-        let found = found.ok_or_else(|| StoreError::corrupt("the log has no epoch"))?;
+        let drawn = doc! { "epoch": ids::fresh().to_string() };
+        let found = self.0.find_or_make(META, "log", drawn).await?;
         Ok(Fields(&found).text("epoch")?.to_owned())
     }
 }
@@ -121,9 +115,11 @@ impl MongoLog {
     async fn insert(&self, rows: Vec<Document>) -> Result<usize, StoreError> {
         let count = rows.len();
         let events = self.events();
-        let insert = events.insert_many(rows).ordered(true).into_future();
-        let answer = tokio::time::timeout(Connection::LIMIT, insert).await;
-        match answer.map_err(|_| self.0.silent())? {
+        match self
+            .0
+            .in_time(events.insert_many(rows).ordered(true))
+            .await?
+        {
             Ok(_) => Ok(count),
             Err(error) => duplicate(&error).ok_or_else(|| store_error(self.0.name, &error)),
         }

@@ -101,9 +101,11 @@ impl PresentationDatabase {
     }
 
     /// Waits until the server is there, and makes what is missing: the replica
-    /// set (if the settings say so). `false`: shutdown came first.
+    /// set (if the settings say so) and the indexes. `false`: shutdown came first.
     pub async fn prepare(&self, shutdown: &Shutdown) -> bool {
-        self.connection.prepare(shutdown, async || Ok(())).await
+        let documents = self.collections();
+        let make = async || documents.make_indexes().await;
+        self.connection.prepare(shutdown, make).await
     }
 
     fn collections(&self) -> presentation::MongoPresentation {

@@ -12,11 +12,10 @@ use bakehouse_pipeline::{Frame, Json, Position};
 use futures_util::TryStreamExt;
 use mongodb::IndexModel;
 use mongodb::bson::{Bson, Document, doc};
-use mongodb::options::ReturnDocument;
 
 use crate::connection::Connection;
 use crate::convert::{Fields, from_bson, integer, to_document};
-use crate::transaction::{Transaction, Transactor, fence};
+use crate::transaction::{CHECKPOINTS, Transaction, Transactor};
 
 const NAME: &str = "data-baker";
 const FEED: &str = "feed";
@@ -37,14 +36,14 @@ impl MongoPresentation {
     }
 
     async fn checkpoint(&self) -> Result<Option<Head>, StoreError> {
-        let checkpoints = self.connection.collection("checkpoints");
+        let checkpoints = self.connection.collection(CHECKPOINTS);
         let query = checkpoints.find_one(doc! { "_id": NAME });
         let row = self.connection.bounded(query).await?;
         row.as_ref().map(head).transpose()
     }
 
     /// By number, and only what lists show: the order in which lists are read.
-    async fn make_indexes(&self) -> Result<(), StoreError> {
+    pub(crate) async fn make_indexes(&self) -> Result<(), StoreError> {
         let listed = IndexModel::builder().keys(doc! { "_meta.listed": 1, "_meta.number": -1 });
         let documents = self.connection.collection(&self.documents);
         let made = documents.create_index(listed.build());
@@ -80,28 +79,18 @@ impl MongoPresentation {
                 changed.push(doc! { "q": { "_id": &write.id, "_meta.position": older }, "u": row });
             }
         }
-        let documents = self.connection.collection(&self.documents);
-        transaction.insert(&documents, new).await?;
-        let expected = changed.len();
-        fence(
-            transaction.update(&self.documents, changed).await?,
-            expected,
-        )
+        transaction.write(&self.documents, new, changed).await
     }
 }
 
 #[async_trait]
 impl PresentationStore for MongoPresentation {
     async fn open(&self, epoch: &str) -> Result<Position, StoreError> {
-        self.make_indexes().await?;
-        let checkpoints = self.connection.collection("checkpoints");
-        let start = doc! { "$setOnInsert": { "position": 0_i64, "epoch": epoch } };
-        let made = checkpoints
-            .find_one_and_update(doc! { "_id": NAME }, start)
-            .upsert(true)
-            .return_document(ReturnDocument::After);
-        let made = self.connection.bounded(made).await?;
-        let made = made.ok_or_else(|| StoreError::corrupt("the checkpoint cannot be made"))?;
+        let start = doc! { "position": 0_i64, "epoch": epoch };
+        let made = self
+            .connection
+            .find_or_make(CHECKPOINTS, NAME, start)
+            .await?;
         let tied = head(&made)?;
         if tied.epoch != epoch {
             let tied = tied.epoch;
@@ -119,9 +108,7 @@ impl PresentationStore for MongoPresentation {
                 transaction.move_checkpoint(before, after).await?;
                 self.write_documents(transaction, &baking.documents).await?;
                 let frames = baking.frames.iter().map(frame_row).collect();
-                transaction
-                    .insert(&self.connection.collection(FEED), frames)
-                    .await
+                transaction.insert(FEED, frames).await
             })
             .await
     }

@@ -9,11 +9,10 @@ use bakehouse_pipeline::ports::{
 use bakehouse_pipeline::{EntityRecord, EventStatus};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc};
-use mongodb::options::ReturnDocument;
 
 use crate::connection::Connection;
 use crate::convert::{Fields, date, integer, to_bson};
-use crate::transaction::{Transaction, Transactor, fence};
+use crate::transaction::{CHECKPOINTS, Transaction, Transactor};
 
 const NAME: &str = "orders-manager";
 
@@ -36,7 +35,7 @@ impl MongoSource {
 #[async_trait]
 impl SourceStore for MongoSource {
     async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
-        let checkpoints = self.connection.collection("checkpoints");
+        let checkpoints = self.connection.collection(CHECKPOINTS);
         let query = checkpoints.find_one(doc! { "_id": NAME });
         let row = match self.connection.bounded(query).await? {
             Some(row) => row,
@@ -93,14 +92,8 @@ impl SourceStore for MongoSource {
 
 impl MongoSource {
     async fn first_checkpoint(&self) -> Result<Document, StoreError> {
-        let checkpoints = self.connection.collection("checkpoints");
-        let start = doc! { "$setOnInsert": { "position": 0_i64, "entities": 0_i64 } };
-        let made = checkpoints
-            .find_one_and_update(doc! { "_id": NAME }, start)
-            .upsert(true)
-            .return_document(ReturnDocument::After);
-        let made = self.connection.bounded(made).await?;
-        made.ok_or_else(|| StoreError::corrupt("the checkpoint cannot be made"))
+        let start = doc! { "position": 0_i64, "entities": 0_i64 };
+        self.connection.find_or_make(CHECKPOINTS, NAME, start).await
     }
 
     async fn write_entities(
@@ -119,10 +112,7 @@ impl MongoSource {
                 }),
             }
         }
-        let entities = self.connection.collection(&self.entities);
-        transaction.insert(&entities, new).await?;
-        let expected = changed.len();
-        fence(transaction.update(&self.entities, changed).await?, expected)
+        transaction.write(&self.entities, new, changed).await
     }
 }
 

@@ -2,8 +2,8 @@
 
 use bakehouse_pipeline::ports::StoreError;
 use mongodb::bson::{Bson, Document, doc};
-use mongodb::error::{TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT};
-use mongodb::{ClientSession, Collection, Database};
+use mongodb::error::UNKNOWN_TRANSACTION_COMMIT_RESULT;
+use mongodb::{ClientSession, Database};
 use tokio::sync::Mutex;
 
 use crate::connection::{Connection, durable};
@@ -15,6 +15,8 @@ const COMMITS: usize = 3;
 /// below the 48 MB of a message.
 const STATEMENTS: usize = 500;
 
+/// Where each stage's progress is, by the stage's name.
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
 /// Where the session of whoever writes is remembered, by its checkpoint's name.
 const SESSIONS: &str = "sessions";
 
@@ -66,8 +68,7 @@ impl Transactor {
             *kept = Some(transaction.end(done).await?);
             Ok(())
         };
-        let answer = tokio::time::timeout(Connection::LIMIT, work).await;
-        answer.unwrap_or_else(|_| Err(self.connection.silent()))
+        self.connection.in_time(work).await?
     }
 
     async fn begin_session(&self) -> Result<ClientSession, StoreError> {
@@ -128,11 +129,7 @@ impl<'a> Transaction<'a> {
         if duplicate(error).is_some() {
             return StoreError::Fenced;
         }
-        let fault = store_error(self.connection.name, error);
-        if error.contains_label(TRANSIENT_TRANSACTION_ERROR) {
-            tracing::debug!("transient: {fault}");
-        }
-        fault
+        store_error(self.connection.name, error)
     }
 
     /// Moves the checkpoint, if it is where it must be.
@@ -141,7 +138,7 @@ impl<'a> Transaction<'a> {
         from: Document,
         to: Document,
     ) -> Result<(), StoreError> {
-        let checkpoints = self.connection.collection("checkpoints");
+        let checkpoints = self.connection.collection(CHECKPOINTS);
         let update = checkpoints.update_one(from, doc! { "$set": to });
         let moved = update.session(&mut self.session).await;
         let moved = moved.map_err(|error| self.failed(&error))?;
@@ -151,18 +148,32 @@ impl<'a> Transaction<'a> {
     /// Inserts documents none of which may be there.
     pub(crate) async fn insert(
         &mut self,
-        collection: &Collection<Document>,
+        collection: &str,
         rows: Vec<Document>,
     ) -> Result<(), StoreError> {
         if rows.is_empty() {
             return Ok(());
         }
+        let collection = self.connection.collection(collection);
         let insert = collection
             .insert_many(rows)
             .ordered(true)
             .session(&mut self.session);
         let inserted = insert.await;
         inserted.map(|_| ()).map_err(|error| self.failed(&error))
+    }
+
+    /// Inserts what is new, and runs update statements each of which must find
+    /// its document as it expects it.
+    pub(crate) async fn write(
+        &mut self,
+        collection: &str,
+        new: Vec<Document>,
+        changed: Vec<Document>,
+    ) -> Result<(), StoreError> {
+        let expected = changed.len();
+        self.insert(collection, new).await?;
+        fence(self.update(collection, changed).await?, expected)
     }
 
     /// Runs update statements (`{q, u, …}`); says how many documents they matched.
@@ -210,7 +221,7 @@ impl<'a> Transaction<'a> {
 }
 
 /// Guarded writes that matched fewer documents than there are found a guard not to hold.
-pub(crate) fn fence(matched: u64, expected: usize) -> Result<(), StoreError> {
+fn fence(matched: u64, expected: usize) -> Result<(), StoreError> {
     if matched == expected as u64 {
         return Ok(());
     }

@@ -29,16 +29,9 @@ pub struct Settings {
 }
 
 /// Why a connection string cannot be used. Never repeats the string.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub struct ConnectError(String);
-
-impl std::fmt::Display for ConnectError {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for ConnectError {}
 
 /// Where to connect to, and by what names things are there.
 #[derive(Clone)]
@@ -68,18 +61,18 @@ impl Target {
         })
     }
 
-    /// Connects for a purpose, which the broker's lists show.
+    /// Connects for a purpose, which the broker's lists show, and declares
+    /// everything that is durable.
     pub(crate) async fn connect(&self, purpose: &str) -> Result<Connection, String> {
         let name = format!("{} ({purpose})", self.name);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let connecting = Connection::connect_uri(self.uri.clone(), properties);
-        match tokio::time::timeout(CONNECT, connecting).await {
-            Ok(connected) => connected.map_err(reason),
-            Err(_) => Err(format!(
-                "the broker does not answer within {} s",
-                CONNECT.as_secs()
-            )),
-        }
+        let connected = tokio::time::timeout(CONNECT, connecting).await;
+        let connection = connected
+            .map_err(|_| format!("the broker does not answer within {} s", CONNECT.as_secs()))?
+            .map_err(reason)?;
+        self.declare(&connection).await?;
+        Ok(connection)
     }
 }
 

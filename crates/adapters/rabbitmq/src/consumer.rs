@@ -105,7 +105,6 @@ impl ScheduleConsumer for RabbitConsumer {
 
 async fn open(target: &Target) -> Result<Open, String> {
     let connection = target.connect("consuming").await?;
-    target.declare(&connection).await?;
     let channel = connection.create_channel().await.map_err(reason)?;
     channel
         .basic_qos(target.prefetch, BasicQosOptions::default())

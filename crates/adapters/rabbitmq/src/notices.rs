@@ -2,12 +2,11 @@
 //! it; what is in it is worth nothing to anybody else.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bakehouse_pipeline::backoff::Backoff;
 use bakehouse_pipeline::ports::{Notice, NoticeStream, Notices, Topic};
-use bakehouse_pipeline::{Frame, Position, Shutdown};
+use bakehouse_pipeline::{Frame, Position};
 use futures_util::StreamExt;
 use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
@@ -24,8 +23,6 @@ const CAPACITY: usize = 256;
 const LONGEST_QUEUE: i32 = 1_000;
 /// Bytes of frames in one message, about; brokers from 4.0 on take 16 MiB.
 const LARGEST_MESSAGE: usize = 1024 * 1024;
-/// How often a lost connection is looked for.
-const CALM: Duration = Duration::from_millis(100);
 
 pub(crate) struct RabbitNotices {
     pub(crate) target: Target,
@@ -60,9 +57,13 @@ impl RabbitNotices {
     fn messages(&self, notice: Notice) -> serde_json::Result<Vec<Message>> {
         match notice {
             Notice::Stored { head } => {
-                let key = format!("platform-event.created.{}", self.target.domain);
+                let target = &self.target;
                 let body = serde_json::to_vec(&Stored { head })?;
-                Ok(vec![(self.target.scheduler_exchange(), key, body)])
+                Ok(vec![(
+                    target.scheduler_exchange(),
+                    target.stored_key(),
+                    body,
+                )])
             }
             Notice::Executed { from, to, changes } => self.executed(from, to, changes),
             Notice::Baked { from, frames } => self.baked(from, frames),
@@ -79,9 +80,6 @@ impl RabbitNotices {
         let mut kinds: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (kind, id) in changes {
             kinds.entry(kind).or_default().push(id);
-        }
-        if kinds.is_empty() {
-            kinds.insert(format!("{}.rejected", self.target.domain), Vec::new());
         }
         let message = |(key, ids)| {
             let body = serde_json::to_vec(&Executed { from, to, ids })?;
@@ -118,12 +116,9 @@ impl RabbitNotices {
     }
 
     fn baked_message(&self, part: &Baked) -> serde_json::Result<Message> {
-        let key = format!("{}.baked", self.target.domain);
-        Ok((
-            self.target.socket_exchange(),
-            key,
-            serde_json::to_vec(part)?,
-        ))
+        let target = &self.target;
+        let body = serde_json::to_vec(part)?;
+        Ok((target.socket_exchange(), target.baked_key(), body))
     }
 }
 
@@ -166,7 +161,6 @@ impl NoticeStream for Stream {
 /// Listens, and again after every loss of the connection, until nobody does.
 async fn listen(target: Target, topic: Topic, sender: mpsc::Sender<Option<Notice>>) {
     let mut backoff = Backoff::default();
-    let forever = Shutdown::new();
     while !sender.is_closed() {
         match open(&target, topic).await {
             Ok((_connection, mut consumer)) => {
@@ -174,12 +168,11 @@ async fn listen(target: Target, topic: Topic, sender: mpsc::Sender<Option<Notice
                 // Whatever was sent while nobody listened.
                 let _ = sender.send(None).await;
                 pass_on(&mut consumer, topic, &sender).await;
-                tokio::time::sleep(CALM).await;
             }
             Err(error) => tracing::debug!("cannot listen for notices: {error}"),
         }
         tokio::select! {
-            () = backoff.wait(&forever) => {}
+            () = tokio::time::sleep(backoff.step()) => {}
             () = sender.closed() => {}
         }
     }
@@ -187,7 +180,6 @@ async fn listen(target: Target, topic: Topic, sender: mpsc::Sender<Option<Notice
 
 async fn open(target: &Target, topic: Topic) -> Result<(Connection, Consumer), String> {
     let connection = target.connect("listening").await?;
-    target.declare(&connection).await?;
     let consumer = consume(target, &connection, topic).await.map_err(reason)?;
     Ok((connection, consumer))
 }
@@ -205,12 +197,9 @@ async fn consume(
         .await?;
     let name = queue.name().clone();
     let (exchange, key) = match topic {
-        Topic::Stored => (
-            target.scheduler_exchange(),
-            format!("platform-event.created.{}", target.domain),
-        ),
+        Topic::Stored => (target.scheduler_exchange(), target.stored_key()),
         Topic::Executed => (target.source_exchange(), format!("{}.*", target.domain)),
-        Topic::Baked => (target.socket_exchange(), format!("{}.baked", target.domain)),
+        Topic::Baked => (target.socket_exchange(), target.baked_key()),
     };
     let (options, none) = (QueueBindOptions::default(), FieldTable::default());
     channel

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bakehouse_pipeline::Shutdown;
-use bakehouse_pipeline::backoff::Backoff;
+use bakehouse_pipeline::backoff::{Backoff, Reminder};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use tokio::sync::{Notify, watch};
@@ -14,8 +13,6 @@ use crate::connection::{Target, reason};
 
 /// How often the connection is looked at although it said nothing.
 const LOOK: Duration = Duration::from_millis(250);
-/// How often waiting for the broker is mentioned again.
-const REMINDER: Duration = Duration::from_secs(10);
 /// How long a message that nobody relies on may hold up its sender.
 const COURTESY: Duration = Duration::from_millis(500);
 /// How often somebody who waits looks whether waiting makes sense.
@@ -149,28 +146,26 @@ async fn confirm(
 /// until nobody wants it.
 async fn keep_connected(target: Target, state: watch::Sender<State>, suspicion: Arc<Notify>) {
     let mut backoff = Backoff::default();
-    let mut told: Option<Instant> = None;
-    let forever = Shutdown::new();
+    let mut reminder = Reminder::default();
     while !state.is_closed() {
         match open(&target).await {
             Ok(live) => {
                 tracing::info!("connected to the broker");
                 backoff.reset();
-                told = None;
+                reminder = Reminder::default();
                 let _ = state.send_replace(Ok(live.clone()));
                 broken(&live, &state, &suspicion).await;
                 let _ = state.send_replace(Err("the connection to the broker is lost".into()));
             }
             Err(error) => {
-                if told.is_none_or(|told| told.elapsed() > REMINDER) {
+                if reminder.is_due() {
                     tracing::warn!("waiting for the broker: {error}");
-                    told = Some(Instant::now());
                 }
                 let _ = state.send_replace(Err(error));
             }
         }
         tokio::select! {
-            () = backoff.wait(&forever) => {}
+            () = tokio::time::sleep(backoff.step()) => {}
             () = state.closed() => {}
         }
     }
@@ -178,7 +173,6 @@ async fn keep_connected(target: Target, state: watch::Sender<State>, suspicion: 
 
 async fn open(target: &Target) -> State {
     let connection = target.connect("publishing").await?;
-    target.declare(&connection).await?;
     let confirmed = connection.create_channel().await.map_err(reason)?;
     confirmed
         .confirm_select(ConfirmSelectOptions::default())

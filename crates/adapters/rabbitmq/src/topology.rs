@@ -45,12 +45,22 @@ impl Target {
         self.named(PARKED)
     }
 
+    /// Of hints that the log has grown.
+    pub(crate) fn stored_key(&self) -> String {
+        format!("platform-event.created.{}", self.domain)
+    }
+
+    /// Of frames.
+    pub(crate) fn baked_key(&self) -> String {
+        format!("{}.baked", self.domain)
+    }
+
     fn named(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 
     /// Declares everything that is durable.
-    pub(crate) async fn declare(&self, connection: &Connection) -> Result<(), String> {
+    pub(super) async fn declare(&self, connection: &Connection) -> Result<(), String> {
         let channel = connection.create_channel().await.map_err(reason)?;
         let exchanges = [
             self.scheduler_exchange(),

@@ -7,17 +7,15 @@ use tokio::sync::watch;
 
 use super::ring::Ring;
 use super::{FeedError, Subscription};
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, Reminder};
 use crate::ports::{Notice, Notices, PresentationReader, StoreError, Topic};
 use crate::{Frame, Position, Shutdown};
 
 /// Frames fetched from the store at once.
 pub(super) const PAGE: usize = 256;
 
-/// Attempts that may fail without a word: data-baker may be starting as well.
-const QUIET_ATTEMPTS: u32 = 4;
-/// Attempts after which waiting is mentioned again; about 10 s.
-const REMINDER_ATTEMPTS: u32 = 6;
+/// How long to wait without a word: data-baker may be starting as well.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// How the feed works.
 #[derive(Clone, Debug)]
@@ -75,7 +73,7 @@ impl Feed {
 
     async fn open(&self, shutdown: &Shutdown) {
         let mut backoff = Backoff::default();
-        let mut patience = QUIET_ATTEMPTS;
+        let mut reminder = Reminder::after(QUIET);
         while !shutdown.is_cancelled() {
             match self.reader.head().await {
                 Ok(head) => {
@@ -85,11 +83,10 @@ impl Feed {
                     self.opened.get_or_init(|| Opened { epoch, ring });
                     return;
                 }
-                Err(error) if patience == 0 => {
+                Err(error) if reminder.is_due() => {
                     tracing::warn!(stage = "feed", "waiting for the presentation: {error}");
-                    patience = REMINDER_ATTEMPTS;
                 }
-                Err(_) => patience -= 1,
+                Err(_) => {}
             }
             backoff.wait(shutdown).await;
         }
