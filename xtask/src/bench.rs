@@ -1,10 +1,10 @@
 //! `cargo xtask bench`.
 
 use anyhow::Result;
-use bakehouse_testservers::shared::Shared;
 use clap::Args;
 
-use crate::workspace::{cargo, finish, interruption, target};
+use crate::on_servers;
+use crate::workspace::cargo;
 
 /// What to measure.
 #[derive(Args)]
@@ -15,23 +15,16 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: Options) -> Result<()> {
-    let interruption = interruption()?;
-    eprintln!("bench: building");
-    let build = cargo(&["build", "--quiet", "--release", "--workspace", "--bins"]);
-    finish(build, &interruption).await?;
-    let servers = Shared::start(&target("bench-servers")).await?;
-    let mut command = cargo(&[
+    let build = ["build", "--quiet", "--release", "--workspace", "--bins"];
+    let run = [
         "run",
         "--quiet",
         "--release",
         "--package",
         "bakehouse-bench",
         "--",
-    ]);
-    command
-        .args(options.arguments)
-        .envs(servers.environment().iter().cloned());
-    let outcome = finish(command, &interruption).await;
-    servers.end();
-    outcome
+    ];
+    let mut bench = cargo(&run);
+    bench.args(options.arguments);
+    on_servers::run("bench", &build, bench).await
 }

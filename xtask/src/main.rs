@@ -1,6 +1,7 @@
 //! `cargo xtask`: what people and the build server run, by the same commands.
 
 mod bench;
+mod on_servers;
 mod services;
 mod test;
 mod workspace;

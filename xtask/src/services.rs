@@ -53,7 +53,7 @@ fn export((name, value): &(String, String)) -> String {
     let mut text = format!("export {name}='{value}'\n");
     if name == shared::MONGODB {
         for (setting, database) in [("SOURCE", "source"), ("PRESENTATION", "presentation")] {
-            let uri = value.replace("/?", &format!("/{database}?"));
+            let uri = shared::with_database(value, database);
             text += &format!("export BAKEHOUSE_MONGODB__{setting}_URI='{uri}'\n");
         }
     }

@@ -1,10 +1,10 @@
 //! `cargo xtask test`.
 
 use anyhow::{Context, Result};
-use bakehouse_testservers::shared::Shared;
 use clap::Args;
 
-use crate::workspace::{cargo, finish, interruption, target};
+use crate::on_servers;
+use crate::workspace::cargo;
 
 /// What to test.
 #[derive(Args)]
@@ -15,19 +15,12 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: Options) -> Result<()> {
-    let interruption = interruption()?;
-    eprintln!("test: building");
     // The end-to-end tests run the real programs. Built together with the tests,
     // so that both share what they are made of.
-    let build = cargo(&["build", "--quiet", "--workspace", "--all-targets"]);
-    finish(build, &interruption).await?;
-    let servers = Shared::start(&target("test-servers")).await?;
-    eprintln!("test: running");
-    let mut command = cargo(runner().await);
-    command.arg("--workspace").args(options.arguments);
-    command.envs(servers.environment().iter().cloned());
-    let outcome = finish(command, &interruption).await;
-    servers.end();
+    let build = ["build", "--quiet", "--workspace", "--all-targets"];
+    let mut tests = cargo(runner().await);
+    tests.arg("--workspace").args(options.arguments);
+    let outcome = on_servers::run("test", &build, tests).await;
     outcome.context("the tests have not passed")
 }
 

@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 
+use crate::files;
 use crate::process::Process;
+
+/// Holds a container's id.
+const ID_FILE: &str = "container";
 
 /// How a server is started; it can be started again with the same data.
 pub(crate) enum Recipe {
@@ -76,16 +79,6 @@ impl Launched {
         }
     }
 
-    pub(crate) fn stop(&mut self) {
-        match self.running.take() {
-            Some(Running::Process(mut process)) => process.stop(Duration::from_secs(15)),
-            Some(Running::Container(name)) => {
-                let _ = docker(&["stop", &name]);
-            }
-            None => {}
-        }
-    }
-
     /// As by SIGSTOP: the kernel still accepts connections, nobody answers.
     pub(crate) fn pause(&self) {
         self.freeze(Signal::SIGSTOP, "pause");
@@ -148,7 +141,7 @@ fn container(
     environment: &[(String, String)],
     arguments: &[String],
 ) -> Result<String> {
-    let id_file = folder.join("container");
+    let id_file = folder.join(ID_FILE);
     if let Ok(id) = std::fs::read_to_string(&id_file) {
         docker(&["start", &id])?;
         return Ok(id);
@@ -185,13 +178,8 @@ fn docker(arguments: &[&str]) -> Result<String> {
 
 /// Removes every container whose id is somewhere under `folder`.
 pub(crate) fn remove_containers(folder: &Path) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            remove_containers(&path);
-        } else if entry.file_name() == "container"
-            && let Ok(id) = std::fs::read_to_string(&path)
-        {
+    for id_file in files::find(folder, ID_FILE) {
+        if let Ok(id) = std::fs::read_to_string(&id_file) {
             let _ = docker(&["rm", "--force", "--volumes", id.trim()]);
         }
     }

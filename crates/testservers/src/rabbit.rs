@@ -77,7 +77,7 @@ impl Rabbit {
         })
     }
 
-    /// Starts it, after it was killed or stopped, with the data it had.
+    /// Starts it, after it was killed, with the data it had.
     ///
     /// # Errors
     /// When it does not come up.
@@ -100,11 +100,6 @@ impl Rabbit {
     /// As by SIGKILL.
     pub fn kill(&mut self) {
         self.server.kill();
-    }
-
-    /// In an orderly way.
-    pub fn stop(&mut self) {
-        self.server.stop();
     }
 
     /// It accepts connections but does not answer.

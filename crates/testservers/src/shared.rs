@@ -23,7 +23,13 @@ const FOLDER: &str = "BAKEHOUSE_TEST_FOLDER";
 #[must_use]
 pub fn mongodb_uri(database: &str) -> String {
     let uri = env::var(MONGODB).unwrap_or_else(|_| missing(MONGODB));
-    let (hosts, options) = uri.split_once('?').unwrap_or((&uri, ""));
+    with_database(&uri, database)
+}
+
+/// A connection string without a database's name, with one.
+#[must_use]
+pub fn with_database(uri: &str, database: &str) -> String {
+    let (hosts, options) = uri.split_once('?').unwrap_or((uri, ""));
     format!("{}/{database}?{options}", hosts.trim_end_matches('/'))
 }
 

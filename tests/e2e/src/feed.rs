@@ -38,24 +38,14 @@ impl Feed {
         Ok(Self { socket })
     }
 
-    /// The next frame that is no ping, or the end.
-    pub async fn receive(&mut self) -> Result<Received> {
+    /// The next text, unparsed, or the end.
+    async fn message(&mut self) -> Result<Result<String, u16>> {
         loop {
             let message = tokio::time::timeout(PATIENCE, self.socket.next()).await;
             match message.context("the feed is silent")? {
-                Some(Ok(Message::Text(text))) => {
-                    let frame: Value = serde_json::from_str(&text)?;
-                    if frame["type"] != "ping" {
-                        return Ok(Received::Frame(frame));
-                    }
-                    self.socket
-                        .send(Message::text(r#"{"type":"pong"}"#))
-                        .await?;
-                }
+                Some(Ok(Message::Text(text))) => return Ok(Ok(text.to_string())),
                 Some(Ok(Message::Close(reason))) => {
-                    return Ok(Received::Closed(
-                        reason.map_or(1005, |reason| reason.code.into()),
-                    ));
+                    return Ok(Err(reason.map_or(1005, |reason| reason.code.into())));
                 }
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(error.into()),
@@ -64,16 +54,26 @@ impl Feed {
         }
     }
 
+    /// The next frame that is no ping, or the end.
+    pub async fn receive(&mut self) -> Result<Received> {
+        loop {
+            let text = match self.message().await? {
+                Ok(text) => text,
+                Err(code) => return Ok(Received::Closed(code)),
+            };
+            let frame: Value = serde_json::from_str(&text)?;
+            if frame["type"] != "ping" {
+                return Ok(Received::Frame(frame));
+            }
+            self.say(r#"{"type":"pong"}"#).await?;
+        }
+    }
+
     /// The next frame's text, unparsed, pings included.
     pub async fn text(&mut self) -> Result<String> {
-        loop {
-            let message = tokio::time::timeout(PATIENCE, self.socket.next()).await;
-            match message.context("the feed is silent")? {
-                Some(Ok(Message::Text(text))) => return Ok(text.to_string()),
-                Some(Ok(Message::Close(_))) | None => bail!("the feed was closed"),
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(error.into()),
-            }
+        match self.message().await? {
+            Ok(text) => Ok(text),
+            Err(code) => bail!("closed with {code}"),
         }
     }
 

@@ -16,8 +16,7 @@ const BIN_DIR: &str = "BAKEHOUSE_TEST_BIN_DIR";
 ///
 /// # Panics
 /// When it has not been built.
-#[must_use]
-pub fn program(name: &str) -> PathBuf {
+fn program(name: &str) -> PathBuf {
     let beside = || {
         let this = std::env::current_exe().ok()?;
         // target/PROFILE/deps/TEST, or target/PROFILE/PROGRAM
@@ -43,6 +42,17 @@ pub fn program(name: &str) -> PathBuf {
     program
 }
 
+/// A call of a program of this workspace. No setting of whoever runs the tests
+/// gets through to it.
+#[must_use]
+pub fn command(name: &str) -> Command {
+    let mut command = Command::new(program(name));
+    for (variable, _) in std::env::vars().filter(|(name, _)| name.starts_with("BAKEHOUSE")) {
+        command.env_remove(variable);
+    }
+    command
+}
+
 /// A service, running or not.
 pub struct Process {
     name: String,
@@ -66,14 +76,10 @@ impl Process {
     /// Starts it.
     pub fn start(&mut self) -> Result<()> {
         let log = File::options().create(true).append(true).open(&self.log)?;
-        let mut command = Command::new(program(&self.name));
-        command
-            .env_clear()
-            .envs(std::env::vars().filter(|(name, _)| !name.starts_with("BAKEHOUSE")));
-        command
-            .envs(self.environment.iter().cloned())
-            .stdin(Stdio::null());
-        let child = command.stdout(Stdio::null()).stderr(log).spawn();
+        let mut command = command(&self.name);
+        command.envs(self.environment.iter().cloned());
+        let command = command.stdin(Stdio::null()).stdout(Stdio::null());
+        let child = command.stderr(log).spawn();
         self.child = Some(child.with_context(|| format!("cannot start {}", self.name))?);
         Ok(())
     }
@@ -115,10 +121,10 @@ impl Process {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Its process id; 0 if it does not run.
+    /// Whether it was started, and neither killed nor terminated since.
     #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.child.as_ref().map_or(0, Child::id)
+    pub fn is_started(&self) -> bool {
+        self.child.is_some()
     }
 }
 

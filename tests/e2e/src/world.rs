@@ -1,7 +1,6 @@
 //! A whole system of processes, in one of the two worlds.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -61,22 +60,16 @@ pub struct World {
     /// By name; a second instance is called `NAME-2`.
     processes: BTreeMap<String, Process>,
     environment: Vec<(String, String)>,
-    folder: PathBuf,
-    _cleanup: Option<TempDir>,
+    folder: TempDir,
 }
 
 impl World {
     /// Starts one on the shared servers, and waits until it is ready.
     pub async fn start(kind: Kind) -> Result<Self> {
-        Self::start_with(kind, &[]).await
-    }
-
-    /// The same with settings of one's own.
-    pub async fn start_with(kind: Kind, settings: &[(&str, &str)]) -> Result<Self> {
         let name = format!("e{}", uuid::Uuid::now_v7().simple());
         let mut world = match kind {
-            Kind::Embedded => Self::prepare(kind, None, settings)?,
-            Kind::Servers => Self::prepare(kind, Some((&name, Servers::shared(&name))), settings)?,
+            Kind::Embedded => Self::prepare(kind, None, &[])?,
+            Kind::Servers => Self::prepare(kind, Some((&name, Servers::shared(&name))), &[])?,
         };
         world.start_all()?;
         world.ready(Duration::from_secs(30)).await?;
@@ -89,14 +82,13 @@ impl World {
         servers: Option<(&str, Servers)>,
         settings: &[(&str, &str)],
     ) -> Result<Self> {
-        let cleanup = TempDir::with_prefix("bakehouse-")?;
-        let folder = cleanup.path().to_owned();
+        let folder = TempDir::with_prefix("bakehouse-")?;
         let bind = format!("127.0.0.1:{}", ports::free()?);
         let mut environment = vec![
             ("BAKEHOUSE_HTTP__BIND".to_owned(), bind.clone()),
             (
                 "BAKEHOUSE_DATA_DIR".into(),
-                folder.join("data").display().to_string(),
+                folder.path().join("data").display().to_string(),
             ),
         ];
         if let Some((name, servers)) = servers {
@@ -120,7 +112,6 @@ impl World {
             processes: BTreeMap::new(),
             environment,
             folder,
-            _cleanup: Some(cleanup),
         };
         for name in world.names() {
             world.add(name, name, &[]);
@@ -139,7 +130,7 @@ impl World {
 
     fn add(&mut self, program: &str, name: &str, more: &[(String, String)]) {
         let environment = [self.environment.as_slice(), more].concat();
-        let process = Process::new(program, &environment, &self.folder, name);
+        let process = Process::new(program, &environment, self.folder.path(), name);
         self.processes.insert(name.to_owned(), process);
     }
 
@@ -171,7 +162,7 @@ impl World {
         for process in self
             .processes
             .values_mut()
-            .filter(|process| process.pid() == 0)
+            .filter(|process| !process.is_started())
         {
             process.start()?;
         }

@@ -1,22 +1,17 @@
 //! What the programs say on the command line, and how they exit.
 
-use std::process::{Command, Output};
+use std::process::Output;
 
-use bakehouse_e2e::process::program;
+use bakehouse_e2e::process::command;
 use bakehouse_e2e::world::SERVICES;
 use tempfile::TempDir;
 
 fn run(name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let folder = TempDir::new().expect("a folder");
-    let mut command = Command::new(program(name));
-    command.args(arguments).current_dir(folder.path());
-    for (variable, _) in std::env::vars().filter(|(name, _)| name.starts_with("BAKEHOUSE")) {
-        command.env_remove(variable);
-    }
-    command
-        .envs(environment.iter().copied())
-        .output()
-        .expect("it runs")
+    let mut command = command(name);
+    command.args(arguments).envs(environment.iter().copied());
+    let command = command.current_dir(folder.path());
+    command.output().expect("it runs")
 }
 
 fn said(output: &Output) -> String {
