@@ -7,20 +7,20 @@
 use std::collections::HashMap;
 
 use crate::execute::{read_state, replay};
-use crate::frame::{Outcome, render};
+use crate::frame::{Audience, Outcome, render};
 use crate::ports::{Baking, DocumentWrite, StoreError};
-use crate::{Domain, Entity, EntityRecord, Event, EventStatus, Frame, Position, to_json};
+use crate::{Domain, Entity, EntityRecord, Event, EventStatus, Frame, Json, Position, to_json};
 
 /// Which entities' histories [`bake`] needs: those whose state at some position
 /// of the run can be had neither from the source nor from the run itself.
 #[must_use]
 pub fn needs_history(events: &[Event], records: &HashMap<String, EntityRecord>) -> Vec<String> {
-    let mut ids: Vec<String> = executed_by_entity(events)
+    let mut ids: Vec<String> = by_entity(events)
         .into_iter()
         .filter(|(id, run)| {
             records
                 .get(*id)
-                .is_some_and(|record| !is_latest(record, run) && !is_whole_life(record, run))
+                .is_some_and(|record| !is_enough(record, run) && !is_whole_life(record, run))
         })
         .map(|(id, _)| id.to_owned())
         .collect();
@@ -30,8 +30,8 @@ pub fn needs_history(events: &[Event], records: &HashMap<String, EntityRecord>) 
 
 /// Bakes `events`, all with a verdict, which follow `from` without a gap.
 ///
-/// `records` holds the source state of every entity that they changed, at least
-/// as new as the last of them; `histories` what [`needs_history`] asked for.
+/// `records` holds the source state of every entity that they concern and that
+/// exists, at least as new as the last of them; `histories` what [`needs_history`] asked for.
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] when log and source state contradict each other.
@@ -41,7 +41,7 @@ pub fn bake<D: Domain>(
     records: &HashMap<String, EntityRecord>,
     histories: &HashMap<String, Vec<Event>>,
 ) -> Result<Baking, StoreError> {
-    let runs = executed_by_entity(events);
+    let runs = by_entity(events);
     let mut oven = Oven::<D> {
         from,
         runs,
@@ -64,24 +64,32 @@ pub fn bake<D: Domain>(
     })
 }
 
-fn executed_by_entity(events: &[Event]) -> HashMap<&str, Vec<&Event>> {
+fn by_entity(events: &[Event]) -> HashMap<&str, Vec<&Event>> {
     let mut runs: HashMap<&str, Vec<&Event>> = HashMap::new();
     for event in events {
-        if event.status == EventStatus::Executed {
-            runs.entry(event.entity_id()).or_default().push(event);
-        }
+        runs.entry(event.entity_id()).or_default().push(event);
     }
     runs
 }
 
-/// One change, and the source state is just after it.
-fn is_latest(record: &EntityRecord, run: &[&Event]) -> bool {
-    run.len() == 1 && run[0].position == record.position
+fn is_executed(event: &Event) -> bool {
+    event.status == EventStatus::Executed
 }
 
-/// Everything that ever happened to the entity is in the run.
+/// The source state is the only one that the run needs: nothing in it changed
+/// the entity, or only its first event did, and nothing has since.
+fn is_enough(record: &EntityRecord, run: &[&Event]) -> bool {
+    let changes = run.iter().filter(|event| is_executed(event)).count();
+    match changes {
+        0 => record.position < run[0].position,
+        1 => is_executed(run[0]) && run[0].position == record.position,
+        _ => false,
+    }
+}
+
+/// Everything that ever changed the entity is in the run.
 fn is_whole_life(record: &EntityRecord, run: &[&Event]) -> bool {
-    record.version == run.len() as u64
+    record.version == run.iter().filter(|event| is_executed(event)).count() as u64
 }
 
 struct Oven<'a, D: Domain> {
@@ -89,8 +97,8 @@ struct Oven<'a, D: Domain> {
     runs: HashMap<&'a str, Vec<&'a Event>>,
     records: &'a HashMap<String, EntityRecord>,
     histories: &'a HashMap<String, Vec<Event>>,
-    /// Entities as of the event at hand.
-    entities: HashMap<&'a str, Entity<D::State>>,
+    /// Entities as of the event at hand; none before one has come into being.
+    entities: HashMap<&'a str, Option<Entity<D::State>>>,
     documents: HashMap<&'a str, DocumentWrite>,
 }
 
@@ -114,7 +122,7 @@ impl<'a, D: Domain> Oven<'a, D> {
             change: event.change.as_deref().unwrap_or("changed"),
             document: &body,
         };
-        let frame = render(D::NAME, event, D::group(&entity.state), &outcome);
+        let frame = render(D::NAME, event, audience::<D>(&entity), &outcome);
         let created = self
             .documents
             .get(id)
@@ -124,36 +132,60 @@ impl<'a, D: Domain> Oven<'a, D> {
             number: entity.number,
             position: entity.position,
             created: created || entity.version == 1,
+            version: entity.version,
+            created_at: entity.created_at,
+            owner: entity.owner.clone(),
             listed: D::listed(&entity.state),
             body,
         };
         self.documents.insert(id, document);
-        self.entities.insert(id, entity);
+        self.entities.insert(id, Some(entity));
         frame.map_err(StoreError::corrupt)
     }
 
-    fn rejected(&self, event: &Event) -> Result<Frame, StoreError> {
+    /// A refusal is its sender's to see, whoever owns the entity.
+    fn rejected(&mut self, event: &'a Event) -> Result<Frame, StoreError> {
+        let id = event.entity_id();
+        let entity = self.before(id)?;
+        let sender = event.operation.terms.owner.as_deref();
+        let audience = Audience {
+            owner: sender.or(entity.as_ref().and_then(|entity| entity.owner.as_deref())),
+            group: entity.as_ref().and_then(|entity| D::group(&entity.state)),
+        };
         let reason = event.reason.as_deref().unwrap_or_default();
-        let entity = self.entities.get(event.entity_id());
-        let group = entity.and_then(|entity| D::group(&entity.state));
-        render(D::NAME, event, group, &Outcome::Rejected(reason)).map_err(StoreError::corrupt)
+        let frame = render(D::NAME, event, audience, &Outcome::Rejected(reason));
+        self.entities.insert(id, entity);
+        frame.map_err(StoreError::corrupt)
     }
 
     /// The entity just after the event.
     fn advance(&mut self, event: &'a Event) -> Result<Entity<D::State>, StoreError> {
         let id = event.entity_id();
         let record = self.records.get(id).ok_or_else(|| missing::<D>(event))?;
-        let run = &self.runs[id];
-        if is_latest(record, run) {
+        if is_enough(record, &self.runs[id]) {
             return read_state::<D>(record.clone());
         }
-        let mut entity = match self.entities.remove(id) {
-            Some(entity) => Some(entity),
-            None if is_whole_life(record, run) => None,
-            None => self.before_the_run(record)?,
-        };
+        let mut entity = self.before(id)?;
         fold::<D>(&mut entity, event, record.number)?;
         entity.ok_or_else(|| missing::<D>(event))
+    }
+
+    /// The entity just before the event at hand.
+    fn before(&mut self, id: &str) -> Result<Option<Entity<D::State>>, StoreError> {
+        if let Some(entity) = self.entities.remove(id) {
+            return Ok(entity);
+        }
+        let Some(record) = self.records.get(id) else {
+            return Ok(None);
+        };
+        let run = &self.runs[id];
+        if is_whole_life(record, run) {
+            return Ok(None);
+        }
+        if is_enough(record, run) {
+            return read_state::<D>(record.clone()).map(Some);
+        }
+        self.before_the_run(record)
     }
 
     /// The entity as it was when the last run had been baked.
@@ -161,14 +193,41 @@ impl<'a, D: Domain> Oven<'a, D> {
         &self,
         record: &EntityRecord,
     ) -> Result<Option<Entity<D::State>>, StoreError> {
-        let mut entity = None;
-        for event in self.histories.get(&record.id).into_iter().flatten() {
-            if event.position <= self.from && event.status == EventStatus::Executed {
-                fold::<D>(&mut entity, event, record.number)?;
-            }
-        }
-        Ok(entity)
+        let history = self.histories.get(&record.id).into_iter().flatten();
+        let before = history.take_while(|event| event.position <= self.from);
+        fold_all::<D>(before, record.number)
     }
+}
+
+fn audience<D: Domain>(entity: &Entity<D::State>) -> Audience<'_> {
+    Audience {
+        owner: entity.owner.as_deref(),
+        group: D::group(&entity.state),
+    }
+}
+
+/// The document of an entity after the last of these events, which are all of
+/// its own from the first one on. `None`: none of them has brought it into being.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when the log contradicts itself.
+pub fn as_of<D: Domain>(events: &[Event], number: u64) -> Result<Option<Json>, StoreError> {
+    let entity = fold_all::<D>(events, number)?;
+    let document = entity.map(|entity| to_json(&D::bake(&entity)));
+    document.transpose().map_err(StoreError::corrupt)
+}
+
+fn fold_all<'a, D: Domain>(
+    events: impl IntoIterator<Item = &'a Event>,
+    number: u64,
+) -> Result<Option<Entity<D::State>>, StoreError> {
+    let mut entity = None;
+    for event in events {
+        if is_executed(event) {
+            fold::<D>(&mut entity, event, number)?;
+        }
+    }
+    Ok(entity)
 }
 
 fn fold<D: Domain>(

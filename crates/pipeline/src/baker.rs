@@ -1,7 +1,7 @@
 //! data-baker: the source state into ready-to-read documents and feed frames.
 //!
 //! 1. while it holds the lease: see how far the log has been executed;
-//! 2. read the events in between, and the entities that they changed;
+//! 2. read the events in between, and the entities that they concern;
 //! 3. bake them ([`crate::bake`]);
 //! 4. commit documents, frames and checkpoint at once, conditional on the
 //!    checkpoint being where it was;
@@ -159,16 +159,17 @@ impl<D: Domain> Baker<D> {
                 found: self.executed,
             });
         };
-        let records = self.changed(events).await?;
+        let records = self.concerned(events).await?;
         let histories = self.histories(events, &records, last.position).await?;
         bake::<D>(from, events, &records, &histories)
     }
 
-    async fn changed(&self, events: &[Event]) -> Result<HashMap<String, EntityRecord>, StoreError> {
-        let executed = events
-            .iter()
-            .filter(|event| event.status == EventStatus::Executed);
-        let mut ids: Vec<&str> = executed.map(Event::entity_id).collect();
+    /// The entities that the events changed, or were refused for.
+    async fn concerned(
+        &self,
+        events: &[Event],
+    ) -> Result<HashMap<String, EntityRecord>, StoreError> {
+        let mut ids: Vec<&str> = events.iter().map(Event::entity_id).collect();
         ids.sort_unstable();
         ids.dedup();
         self.doors.source.load(&ids).await

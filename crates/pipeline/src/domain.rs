@@ -19,6 +19,9 @@ pub trait Domain: Send + Sync + 'static {
     /// Version of the commands' form that this code writes.
     const SCHEMA_VERSION: u32;
 
+    /// What lists can be filtered by; stores keep an index for each.
+    const FACETS: &'static [Facet] = &[];
+
     /// What somebody wants, as stored in an event's payload.
     type Command: Serialize + DeserializeOwned + Send;
     /// What execution establishes.
@@ -59,6 +62,16 @@ pub trait Domain: Send + Sync + 'static {
     fn group(_state: &Self::State) -> Option<&str> {
         None
     }
+}
+
+/// A member of the document that lists can be filtered by: text, or absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Facet {
+    /// What the filter is called.
+    pub name: &'static str,
+    /// Where the document has it: names with dots in between, such as
+    /// `customer.id`. No quotes, since stores make statements of it.
+    pub member: &'static str,
 }
 
 /// Where and when in the log a command stands.

@@ -7,6 +7,8 @@ use crate::{Json, Position, Timestamp};
 pub struct Entity<S> {
     /// Given when its creation was accepted.
     pub id: String,
+    /// Whose it is, if anybody's: see [`crate::Terms::owner`].
+    pub owner: Option<String>,
     /// 1, 2, 3, … without gaps in creation order, over all entities of the domain.
     pub number: u64,
     /// Position of the latest executed operation that it includes.
@@ -32,6 +34,7 @@ impl<S> Entity<S> {
     pub fn try_map<T, E>(self, convert: impl FnOnce(S) -> Result<T, E>) -> Result<Entity<T>, E> {
         Ok(Entity {
             id: self.id,
+            owner: self.owner,
             number: self.number,
             position: self.position,
             version: self.version,

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use crate::ports::{Checkpoint, EntityWrite, Execution, StoreError, Verdict};
 use crate::{
-    Domain, Entity, EntityRecord, Event, EventStatus, Position, Rejection, Timestamp, to_json,
+    Domain, Entity, EntityRecord, Event, EventStatus, Position, Rejection, Terms, Timestamp,
+    to_json,
 };
 
 /// Why an event with a reused idempotency key is refused.
@@ -152,6 +153,7 @@ fn step<D: Domain>(
     number: u64,
 ) -> Result<&'static str, Rejection> {
     let command = command::<D>(event)?;
+    admit::<D>(entity.as_ref(), &event.operation.terms)?;
     let moment = event.moment();
     let state = entity.as_ref().map(|entity| &entity.state);
     let fact = D::decide(state, command, moment)?;
@@ -161,8 +163,13 @@ fn step<D: Domain>(
         .as_ref()
         .map(|entity| (entity.number, entity.version, entity.created_at));
     let (number, version, created_at) = envelope.unwrap_or((number, 0, moment.at));
+    let owner = match &before {
+        Some(entity) => entity.owner.clone(),
+        None => event.operation.terms.owner.clone(),
+    };
     *entity = Some(Entity {
         id: event.entity_id().to_owned(),
+        owner,
         number,
         position: moment.position,
         version: version + 1,
@@ -171,6 +178,26 @@ fn step<D: Domain>(
         state: D::apply(before.map(|entity| entity.state), fact, moment),
     });
     Ok(change)
+}
+
+/// Whether the operation may be executed on the entity as it is now. To anybody
+/// but its owner an entity does not exist.
+fn admit<D: Domain>(entity: Option<&Entity<D::State>>, terms: &Terms) -> Result<(), Rejection> {
+    let missing = || Rejection(format!("there is no such {}", D::NAME));
+    let Some(entity) = entity else {
+        return terms.expected_version.map_or(Ok(()), |_| Err(missing()));
+    };
+    if terms.owner.is_some() && terms.owner != entity.owner {
+        return Err(missing());
+    }
+    match terms.expected_version {
+        Some(expected) if expected != entity.version => Err(Rejection(format!(
+            "the {} is at version {}, not {expected}",
+            D::NAME,
+            entity.version
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn command<D: Domain>(event: &Event) -> Result<D::Command, Rejection> {

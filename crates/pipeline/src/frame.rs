@@ -17,6 +17,9 @@ pub struct Frame {
     pub kind: String,
     /// Whom it concerns.
     pub entity_id: String,
+    /// Whose it is to see, if only its owner may: see [`crate::Terms::owner`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// The domain's group of the entity (an order's customer), if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
@@ -46,6 +49,15 @@ impl Outcome<'_> {
     }
 }
 
+/// Whom a frame concerns.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Audience<'a> {
+    /// Whose it is to see, if only its owner may.
+    pub owner: Option<&'a str>,
+    /// The domain's group of the entity.
+    pub group: Option<&'a str>,
+}
+
 /// Renders the frame of an event of the domain `name`.
 ///
 /// # Errors
@@ -53,7 +65,7 @@ impl Outcome<'_> {
 pub fn render(
     name: &str,
     event: &Event,
-    group: Option<&str>,
+    audience: Audience<'_>,
     outcome: &Outcome<'_>,
 ) -> Result<Frame, serde_json::Error> {
     let kind = format!("{name}.{}", outcome.change());
@@ -67,7 +79,8 @@ pub fn render(
         position: event.position,
         kind,
         entity_id: event.entity_id().to_owned(),
-        group: group.map(str::to_owned),
+        owner: audience.owner.map(str::to_owned),
+        group: audience.group.map(str::to_owned),
         body,
     })
 }

@@ -23,6 +23,45 @@ pub fn derived(parts: &[&str]) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(0, &random).into_uuid()
 }
 
+/// A new operation's identifier, recognisable as issued to `holder`.
+///
+/// The last 32 of its 122 free bits are a checksum of the others and the
+/// holder. So every api-server can tell an operation that is still on its way to
+/// the log from one that nobody ever accepted, without sharing any memory of
+/// it. It is no secret: who makes up a matching one fools nobody but themselves.
+#[must_use]
+pub fn issued(holder: &str) -> Uuid {
+    checked(fresh(), holder)
+}
+
+/// The operation's identifier that a holder's idempotency key always leads to,
+/// likewise recognisable; its 90 other free bits come from SHA-256.
+#[must_use]
+pub fn issued_for_key(holder: &str, key: &str) -> Uuid {
+    let digest = digest(&["operation", holder, key]);
+    let mut millis = [0; 8];
+    millis[2..].copy_from_slice(&digest[..6]);
+    let mut random = [0; 10];
+    random.copy_from_slice(&digest[6..16]);
+    let millis = u64::from_be_bytes(millis);
+    let id = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
+    checked(id, holder)
+}
+
+/// Whether the identifier was issued to this holder.
+#[must_use]
+pub fn is_issued(id: Uuid, holder: &str) -> bool {
+    checked(id, holder) == id
+}
+
+fn checked(id: Uuid, holder: &str) -> Uuid {
+    let mut bytes = id.into_bytes();
+    bytes[12..].fill(0);
+    let rest = Uuid::from_bytes(bytes).to_string();
+    bytes[12..].copy_from_slice(&digest(&["issued", holder, &rest])[..4]);
+    Uuid::from_bytes(bytes)
+}
+
 /// 128 bits of SHA-256 over `parts` as hex: equal only for equal content.
 #[must_use]
 pub fn fingerprint(parts: &[&str]) -> String {
@@ -51,6 +90,17 @@ mod tests {
         assert_eq!(derived(&["a", "b"]), derived(&["a", "b"]));
         assert_ne!(derived(&["a", "b"]), derived(&["ab", ""]));
         assert_eq!(derived(&["a"]).get_version_num(), 7);
+    }
+
+    #[test]
+    fn issued_ids_are_known_to_their_holder_alone() {
+        for id in [issued("ada"), issued_for_key("ada", "k")] {
+            assert!(is_issued(id, "ada") && !is_issued(id, "bob"));
+            assert_eq!(id.get_version_num(), 7);
+        }
+        assert!(!is_issued(fresh(), "ada"));
+        assert_ne!(issued_for_key("ada", "k"), issued_for_key("bob", "k"));
+        assert_eq!(issued_for_key("ada", "k"), issued_for_key("ada", "k"));
     }
 
     #[test]

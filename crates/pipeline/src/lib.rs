@@ -33,11 +33,11 @@ pub mod writer;
 
 use std::sync::Arc;
 
-pub use domain::{Domain, Moment, Rejection};
+pub use domain::{Domain, Facet, Moment, Rejection};
 pub use entity::{Entity, EntityRecord};
 pub use event::{Event, EventStatus};
 pub use frame::Frame;
-pub use operation::{Operation, Verb};
+pub use operation::{Operation, Terms, Verb};
 pub use timestamp::Timestamp;
 
 /// JSON text that is passed on as it is: parsed by whoever needs its meaning,

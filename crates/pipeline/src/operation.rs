@@ -38,6 +38,29 @@ impl Verb {
     }
 }
 
+/// Who asked for an operation, and on which conditions it may be executed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// Who asked, for the record; none where nobody is asked who they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+    /// Whose the entity becomes by being made, and whose it must be to be
+    /// changed. None: a new entity is nobody's, and any may be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The version that the entity must be at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_version: Option<u64>,
+}
+
+impl Terms {
+    /// Whether there are none, so that nothing need be written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// An accepted operation. Unknown fields of the message are ignored, so that a
 /// newer api-server can talk to an older writer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -56,6 +79,9 @@ pub struct Operation {
     pub schema_version: u32,
     /// Shared by everything that one outside request set off.
     pub correlation_id: Uuid,
+    /// Who asked, and on which conditions.
+    #[serde(default, skip_serializing_if = "Terms::is_empty")]
+    pub terms: Terms,
     /// The operation that led to this one, if any did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub causation_id: Option<Uuid>,
@@ -70,11 +96,22 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// Hash of verb, entity and payload: two operations of one identity are the
-    /// same only if this is equal.
+    /// Hash of verb, entity, payload and expected version: two operations of one
+    /// identity are the same only if this is equal.
     #[must_use]
-    pub fn content_fingerprint(verb: Verb, entity_id: &str, payload: &Json) -> String {
-        ids::fingerprint(&[verb.as_str(), entity_id, payload.get()])
+    pub fn content_fingerprint(
+        verb: Verb,
+        entity_id: &str,
+        payload: &Json,
+        terms: &Terms,
+    ) -> String {
+        let verb = verb.as_str();
+        match terms.expected_version {
+            None => ids::fingerprint(&[verb, entity_id, payload.get()]),
+            Some(version) => {
+                ids::fingerprint(&[verb, entity_id, payload.get(), &version.to_string()])
+            }
+        }
     }
 
     /// The same content under an identity of its own, marked as conflicting.

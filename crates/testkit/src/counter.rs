@@ -63,6 +63,10 @@ impl Domain for Counter {
         }
     }
 
+    fn group(value: &i64) -> Option<&str> {
+        Some(if value % 2 == 0 { "even" } else { "odd" })
+    }
+
     fn change(event: &i64) -> &'static str {
         if *event < 0 { "lowered" } else { "raised" }
     }

@@ -1,6 +1,6 @@
 //! Operations to test with.
 
-use bakehouse_pipeline::{Event, Operation, Timestamp, Verb, ids, to_json};
+use bakehouse_pipeline::{Event, Operation, Terms, Timestamp, Verb, ids, to_json};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -17,10 +17,11 @@ pub fn with_identity<C: Serialize>(identity: Uuid, id: &str, command: &C) -> Ope
         service_name: "counter".into(),
         operation: Verb::Update,
         entity_id: id.into(),
-        fingerprint: Operation::content_fingerprint(Verb::Update, id, &payload),
+        fingerprint: Operation::content_fingerprint(Verb::Update, id, &payload, &Terms::default()),
         payload,
         schema_version: 1,
         correlation_id: ids::fresh(),
+        terms: Terms::default(),
         causation_id: None,
         conflicts_with: None,
         accepted_at: Timestamp::now(),

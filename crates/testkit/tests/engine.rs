@@ -16,7 +16,7 @@ use bakehouse_pipeline::ports::{
     EventLog, ListQuery, Notices, PresentationReader, PresentationStore, Scheduler, SourceStore,
 };
 use bakehouse_pipeline::writer::{WriterDoors, WriterSettings};
-use bakehouse_pipeline::{Operation, Shutdown, baker, manager, writer};
+use bakehouse_pipeline::{Operation, Shutdown, Terms, baker, manager, writer};
 use bakehouse_testkit::counter::{Command, Counter};
 use bakehouse_testkit::flaky::{Faults, Flaky};
 use bakehouse_testkit::operations::{many, operation, with_identity};
@@ -169,10 +169,7 @@ async fn stores_that_fail_lose_nothing_and_double_nothing() {
             stored, sent,
             "seed {seed}: each once, in the order of the queue"
         );
-        let query = ListQuery {
-            limit: 1_000,
-            before: None,
-        };
+        let query = ListQuery::newest(1_000);
         let documents = world
             .presentation
             .list(&query)
@@ -212,6 +209,50 @@ async fn a_reused_identity_is_refused_where_everybody_can_see_it() {
             .get()
             .contains("\"value\":5")
     );
+    world.shutdown.cancel();
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_owner_and_only_the_expected_version_is_changed() {
+    let world = start(3, 0.0, 1);
+    let under = |terms: Terms| {
+        let mut operation = operation("a", &Command::Add(1));
+        operation.terms = terms;
+        operation
+    };
+    let by = |owner: &str, expected_version: Option<u64>| {
+        under(Terms {
+            actor: Some(format!("{owner}'s app")),
+            owner: Some(owner.to_owned()),
+            expected_version,
+        })
+    };
+    let operations = [
+        by("ada", Some(1)),
+        by("ada", None),
+        by("bob", None),
+        by("ada", Some(1)),
+        by("ada", Some(1)),
+        under(Terms::default()),
+    ];
+    world.send(&operations).await;
+    world.baked(6).await;
+    let events = world.log.read(0, 10).await.expect("memory answers");
+    let reasons: Vec<_> = events.iter().map(|event| event.reason.as_deref()).collect();
+    let missing = Some("there is no such counter");
+    let late = Some("the counter is at version 2, not 1");
+    assert_eq!(reasons, [missing, None, missing, None, late, None]);
+    let frames = world
+        .presentation
+        .frames(0, 10)
+        .await
+        .expect("memory answers");
+    let owners: Vec<_> = frames.iter().map(|frame| frame.owner.as_deref()).collect();
+    let (ada, bob) = (Some("ada"), Some("bob"));
+    assert_eq!(owners, [ada, ada, bob, ada, ada, ada]);
+    let document = world.presentation.document("a").await;
+    let document = document.expect("memory answers").expect("it exists");
+    assert_eq!((document.owner.as_deref(), document.version), (ada, 3));
     world.shutdown.cancel();
 }
 

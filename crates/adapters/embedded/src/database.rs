@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use bakehouse_pipeline::ids;
 use bakehouse_pipeline::ports::StoreError;
+use bakehouse_pipeline::{Facet, ids};
 use rusqlite::Connection;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::schema;
+use crate::{list, schema};
 
 /// Jobs that may wait for the thread; beyond that, callers wait or are refused.
 const QUEUE: usize = 8_192;
@@ -68,8 +68,9 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    pub(crate) fn open(file: &Path) -> rusqlite::Result<Self> {
+    pub(crate) fn open(file: &Path, facets: &[Facet]) -> rusqlite::Result<Self> {
         let connection = connect(file)?;
+        connection.execute_batch(&list::indexes(facets))?;
         let (jobs, queue) = mpsc::channel(QUEUE);
         let writer = thread::Builder::new()
             .name("embedded-writer".into())

@@ -107,8 +107,8 @@ fn insert(
     operation: &Operation,
 ) -> Outcome<bool> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, NULL, \
-         ?14, NULL, NULL) ON CONFLICT (operation_id) DO NOTHING",
+        "INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
+         ?15, ?16, NULL, ?17, NULL, NULL) ON CONFLICT (operation_id) DO NOTHING",
     )?;
     let inserted = statement.execute(params![
         integer(position),
@@ -119,6 +119,9 @@ fn insert(
         operation.payload.get(),
         operation.schema_version,
         operation.correlation_id.to_string(),
+        operation.terms.actor,
+        operation.terms.owner,
+        operation.terms.expected_version.map(integer),
         operation.causation_id.map(|id| id.to_string()),
         operation.conflicts_with.map(|id| id.to_string()),
         operation.fingerprint,

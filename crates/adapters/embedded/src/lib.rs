@@ -8,6 +8,7 @@
 mod database;
 mod event_log;
 mod leases;
+mod list;
 mod presentation;
 mod probe;
 mod rows;
@@ -20,6 +21,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bakehouse_pipeline::Facet;
 use bakehouse_pipeline::ports::{
     EventLog, Leases, PresentationReader, PresentationStore, Probe, ScheduleConsumer, Scheduler,
     SourceStore,
@@ -66,10 +68,11 @@ pub enum OpenError {
 
 impl Embedded {
     /// Opens the store in `folder`, and makes both where they do not exist.
+    /// `facets` are what the domain's lists can be filtered by.
     ///
     /// # Errors
     /// [`OpenError`]; two processes cannot have one store open.
-    pub fn open(folder: &Path) -> Result<Self, OpenError> {
+    pub fn open(folder: &Path, facets: &[Facet]) -> Result<Self, OpenError> {
         let at_folder = |source| OpenError::Folder {
             folder: folder.to_owned(),
             source,
@@ -84,7 +87,7 @@ impl Embedded {
         })?;
         let file = folder.join(FILE_NAME);
         let database =
-            Database::open(&file).map_err(|source| OpenError::Database { file, source })?;
+            Database::open(&file, facets).map_err(|source| OpenError::Database { file, source })?;
         Ok(Self {
             database: Arc::new(database),
             queue: Arc::default(),

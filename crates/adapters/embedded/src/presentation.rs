@@ -11,6 +11,7 @@ use bakehouse_pipeline::{Frame, Position};
 use rusqlite::{Connection, Row, params};
 
 use crate::database::{Database, Outcome};
+use crate::list::list;
 use crate::rows::{FRAME, frame, integer, json, position};
 use crate::source::{checkpoint_position, fence};
 
@@ -39,20 +40,17 @@ impl PresentationStore for EmbeddedPresentation {
 impl PresentationReader for EmbeddedPresentation {
     async fn document(&self, id: &str) -> Result<Option<StoredDocument>, StoreError> {
         let id = id.to_owned();
-        let query = "SELECT number, position, body FROM documents WHERE id = ?1";
+        let query = format!("SELECT {DOCUMENT} FROM documents WHERE id = ?1");
         let found = self
             .0
-            .read(move |connection| documents(connection, query, [id]));
+            .read(move |connection| documents(connection, &query, [id]));
         Ok(found.await?.pop())
     }
 
-    async fn list(&self, page: &ListQuery) -> Result<Vec<StoredDocument>, StoreError> {
-        let below = page.before.map_or(i64::MAX, integer);
-        let limit = page.limit as i64;
-        let query = "SELECT number, position, body FROM documents \
-                     WHERE number < ?1 AND listed = 1 ORDER BY number DESC LIMIT ?2";
+    async fn list(&self, query: &ListQuery) -> Result<Vec<StoredDocument>, StoreError> {
+        let query = query.clone();
         self.0
-            .read(move |connection| documents(connection, query, [below, limit]))
+            .read(move |connection| list(connection, &query))
             .await
     }
 
@@ -103,14 +101,15 @@ fn commit(connection: &Connection, baking: &Baking) -> Outcome<()> {
     for document in &baking.documents {
         put(connection, document)?;
     }
-    let mut insert = connection.prepare_cached("INSERT INTO frames VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let mut insert =
+        connection.prepare_cached("INSERT INTO frames VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
     for frame in &baking.frames {
-        let (kind, id, group) = (&frame.kind, &frame.entity_id, &frame.group);
         insert.execute(params![
             integer(frame.position),
-            kind,
-            id,
-            group,
+            frame.kind,
+            frame.entity_id,
+            frame.owner,
+            frame.group,
             frame.body.get()
         ])?;
     }
@@ -119,21 +118,28 @@ fn commit(connection: &Connection, baking: &Baking) -> Outcome<()> {
 
 fn put(connection: &Connection, document: &DocumentWrite) -> Outcome<()> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO documents VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (number) DO UPDATE \
-         SET position = excluded.position, listed = excluded.listed, body = excluded.body \
+        "INSERT INTO documents VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
+         ON CONFLICT (number) DO UPDATE SET position = excluded.position, \
+         version = excluded.version, listed = excluded.listed, body = excluded.body \
          WHERE excluded.position > position AND excluded.id = id",
     )?;
     let touched = statement.execute(params![
         integer(document.number),
         document.id,
         integer(document.position),
+        integer(document.version),
+        document.created_at.millis(),
+        document.owner,
         document.listed,
         document.body.get(),
     ])?;
     fence(touched)
 }
 
-fn documents(
+/// The columns that [`document`] reads, in its order.
+pub(crate) const DOCUMENT: &str = "number, position, version, owner, body";
+
+pub(crate) fn documents(
     connection: &Connection,
     query: &str,
     parameters: impl rusqlite::Params,
@@ -151,7 +157,9 @@ fn document(row: &Row<'_>) -> Outcome<StoredDocument> {
     Ok(StoredDocument {
         number: position(row, 0)?,
         position: position(row, 1)?,
-        body: json(row.get(2)?)?,
+        version: position(row, 2)?,
+        owner: row.get(3)?,
+        body: json(row.get(4)?)?,
     })
 }
 

@@ -1,7 +1,9 @@
 //! Between rows and the engine's types.
 
 use bakehouse_pipeline::ports::StoreError;
-use bakehouse_pipeline::{Event, EventStatus, Frame, Json, Operation, Position, Timestamp, Verb};
+use bakehouse_pipeline::{
+    Event, EventStatus, Frame, Json, Operation, Position, Terms, Timestamp, Verb,
+};
 use rusqlite::Row;
 use uuid::Uuid;
 
@@ -10,7 +12,8 @@ use crate::database::{Failure, Outcome};
 /// The columns that [`event`] reads, in its order.
 pub(crate) const EVENT: &str = "position, operation_id, service_name, operation, entity_id, \
     payload, schema_version, correlation_id, causation_id, conflicts_with, fingerprint, \
-    accepted_at, creation_time, execution_time, status, change, reason";
+    accepted_at, creation_time, execution_time, status, change, reason, actor, owner, \
+    expected_version";
 
 pub(crate) fn event(row: &Row<'_>) -> Outcome<Event> {
     Ok(Event {
@@ -28,6 +31,11 @@ pub(crate) fn event(row: &Row<'_>) -> Outcome<Event> {
             payload: json(row.get(5)?)?,
             schema_version: row.get(6)?,
             correlation_id: uuid(text(row, 7)?)?,
+            terms: Terms {
+                actor: row.get(17)?,
+                owner: row.get(18)?,
+                expected_version: optional_position(row, 19)?,
+            },
             causation_id: optional_uuid(row, 8)?,
             conflicts_with: optional_uuid(row, 9)?,
             fingerprint: row.get(10)?,
@@ -37,15 +45,16 @@ pub(crate) fn event(row: &Row<'_>) -> Outcome<Event> {
 }
 
 /// The columns that [`frame`] reads, in its order.
-pub(crate) const FRAME: &str = "position, type, entity_id, grouping, body";
+pub(crate) const FRAME: &str = "position, type, entity_id, owner, grouping, body";
 
 pub(crate) fn frame(row: &Row<'_>) -> Outcome<Frame> {
     Ok(Frame {
         position: position(row, 0)?,
         kind: row.get(1)?,
         entity_id: row.get(2)?,
-        group: row.get(3)?,
-        body: json(row.get(4)?)?,
+        owner: row.get(3)?,
+        group: row.get(4)?,
+        body: json(row.get(5)?)?,
     })
 }
 
@@ -57,6 +66,11 @@ pub(crate) fn integer(position: Position) -> i64 {
 pub(crate) fn position(row: &Row<'_>, column: usize) -> Outcome<Position> {
     let value: i64 = row.get(column)?;
     known(Position::try_from(value).ok(), "position")
+}
+
+fn optional_position(row: &Row<'_>, column: usize) -> Outcome<Option<Position>> {
+    let value: Option<i64> = row.get(column)?;
+    Ok(value.map(i64::unsigned_abs))
 }
 
 pub(crate) fn timestamp(millis: i64) -> Outcome<Timestamp> {

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 /// Version of the tables, in SQLite's `user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// Times are milliseconds since 1970 (UTC), ids text, JSON text as it was sent.
 const TABLES: &str = "
@@ -25,6 +25,9 @@ CREATE TABLE events (
     payload        TEXT NOT NULL,
     schema_version INTEGER NOT NULL,
     correlation_id TEXT NOT NULL,
+    actor          TEXT,
+    owner          TEXT,
+    expected_version INTEGER,
     causation_id   TEXT,
     conflicts_with TEXT,
     fingerprint    TEXT NOT NULL,
@@ -43,19 +46,27 @@ CREATE TABLE entities (
     version    INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
+    owner      TEXT,
     state      TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE documents (
-    number   INTEGER PRIMARY KEY,
-    id       TEXT NOT NULL UNIQUE,
-    position INTEGER NOT NULL,
-    listed   INTEGER NOT NULL,
-    body     TEXT NOT NULL
+    number     INTEGER PRIMARY KEY,
+    id         TEXT NOT NULL UNIQUE,
+    position   INTEGER NOT NULL,
+    version    INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    owner      TEXT,
+    listed     INTEGER NOT NULL,
+    body       TEXT NOT NULL
 );
+CREATE INDEX documents_by_change ON documents (position) WHERE listed = 1;
+CREATE INDEX documents_by_time ON documents (created_at, number);
+CREATE INDEX documents_by_owner ON documents (owner, number) WHERE listed = 1;
 CREATE TABLE frames (
     position  INTEGER PRIMARY KEY,
     type      TEXT NOT NULL,
     entity_id TEXT NOT NULL,
+    owner     TEXT,
     grouping  TEXT,
     body      TEXT NOT NULL
 );

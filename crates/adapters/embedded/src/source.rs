@@ -49,7 +49,7 @@ fn checkpoint(connection: &Connection) -> Outcome<Checkpoint> {
 
 fn load(connection: &Connection, ids: &[String]) -> Outcome<HashMap<String, EntityRecord>> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, number, position, version, created_at, updated_at, state \
+        "SELECT id, number, position, version, created_at, updated_at, owner, state \
          FROM entities WHERE id = ?1",
     )?;
     let mut found = HashMap::with_capacity(ids.len());
@@ -70,7 +70,8 @@ fn record(row: &Row<'_>) -> Outcome<EntityRecord> {
         version: position(row, 3)?,
         created_at: timestamp(row.get(4)?)?,
         updated_at: timestamp(row.get(5)?)?,
-        state: json(row.get(6)?)?,
+        owner: row.get(6)?,
+        state: json(row.get(7)?)?,
     })
 }
 
@@ -101,17 +102,18 @@ fn put(connection: &Connection, write: &EntityWrite) -> Outcome<()> {
         integer(record.version),
         record.created_at.millis(),
         record.updated_at.millis(),
+        record.owner,
         record.state.get(),
         write.expected.map(integer),
     ];
     let statement = match write.expected {
         None => {
-            "INSERT INTO entities SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE ?8 IS NULL \
+            "INSERT INTO entities SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE ?9 IS NULL \
              ON CONFLICT DO NOTHING"
         }
         Some(_) => {
             "UPDATE entities SET number = ?2, position = ?3, version = ?4, created_at = ?5, \
-             updated_at = ?6, state = ?7 WHERE id = ?1 AND position = ?8"
+             updated_at = ?6, owner = ?7, state = ?8 WHERE id = ?1 AND position = ?9"
         }
     };
     fence(connection.prepare_cached(statement)?.execute(values)?)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bakehouse_embedded::{Embedded, OpenError};
 use bakehouse_pipeline::ids;
 use bakehouse_pipeline::ports::Leases;
+use bakehouse_testkit::conformance::presentation::FACETS;
 use bakehouse_testkit::conformance::schedule::Consumers;
 use tempfile::TempDir;
 
@@ -13,7 +14,7 @@ use tempfile::TempDir;
 /// doors that a rule is given must outlive this function.
 fn fresh() -> Embedded {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(ids::fresh().to_string());
-    Embedded::open(&folder).expect("a fresh store opens")
+    Embedded::open(&folder, FACETS).expect("a fresh store opens")
 }
 
 bakehouse_testkit::event_log_suite!(event_log, async { fresh().log() });
@@ -40,11 +41,11 @@ bakehouse_testkit::schedule_suite!(schedule, async {
 #[test]
 fn a_folder_is_used_by_one_process_at_a_time() {
     let folder = TempDir::new().expect("a temporary folder");
-    let first = Embedded::open(folder.path()).expect("opens");
+    let first = Embedded::open(folder.path(), FACETS).expect("opens");
     assert!(matches!(
-        Embedded::open(folder.path()),
+        Embedded::open(folder.path(), FACETS),
         Err(OpenError::InUse { .. })
     ));
     drop(first);
-    assert!(Embedded::open(folder.path()).is_ok());
+    assert!(Embedded::open(folder.path(), FACETS).is_ok());
 }

@@ -8,7 +8,7 @@ use bakehouse_pipeline::ports::{
     Baking, DocumentWrite, Head, ListQuery, PresentationReader, PresentationStore, StoreError,
     StoredDocument,
 };
-use bakehouse_pipeline::{Frame, Position};
+use bakehouse_pipeline::{Facet, Frame, Position};
 
 use crate::lock;
 
@@ -71,13 +71,27 @@ impl PresentationReader for MemoryPresentation {
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Vec<StoredDocument>, StoreError> {
-        let state = lock(&self.state);
-        let below = state.documents.range(..query.before.unwrap_or(u64::MAX));
-        let listed = below
-            .rev()
-            .map(|(_, document)| document)
-            .filter(|document| document.listed);
-        Ok(listed.take(query.limit).map(stored).collect())
+        let mut found: Vec<StoredDocument> = {
+            let state = lock(&self.state);
+            let wanted = state.documents.values().filter(|one| fits(query, one));
+            wanted.map(stored).collect()
+        };
+        let sort = query.sort;
+        found.sort_unstable_by_key(|document| sort.key(document));
+        if sort.descending {
+            found.reverse();
+        }
+        let is_past = |document: &StoredDocument| {
+            query.past.is_none_or(|past| match sort.descending {
+                true => sort.key(document) < past,
+                false => sort.key(document) > past,
+            })
+        };
+        Ok(found
+            .into_iter()
+            .filter(is_past)
+            .take(query.limit)
+            .collect())
     }
 
     async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError> {
@@ -109,10 +123,29 @@ impl State {
     }
 }
 
+fn fits(query: &ListQuery, document: &DocumentWrite) -> bool {
+    let body: serde_json::Value = serde_json::from_str(document.body.get()).unwrap_or_default();
+    let has = |(facet, wanted): &(Facet, String)| {
+        let pointer = format!("/{}", facet.member.replace('.', "/"));
+        body.pointer(&pointer).and_then(|value| value.as_str()) == Some(wanted)
+    };
+    document.listed
+        && (query.owner.is_none() || query.owner == document.owner)
+        && query
+            .created_after
+            .is_none_or(|time| document.created_at > time)
+        && query
+            .created_before
+            .is_none_or(|time| document.created_at < time)
+        && query.facets.iter().all(has)
+}
+
 fn stored(document: &DocumentWrite) -> StoredDocument {
     StoredDocument {
         number: document.number,
         position: document.position,
+        version: document.version,
+        owner: document.owner.clone(),
         body: document.body.clone(),
     }
 }

@@ -54,6 +54,13 @@ impl<'a> Fields<'a> {
         Position::try_from(value).map_err(|_| self.wrong(key))
     }
 
+    pub(crate) fn optional_position(&self, key: &str) -> Result<Option<Position>, StoreError> {
+        match self.0.get(key) {
+            None | Some(Bson::Null) => Ok(None),
+            Some(_) => self.position(key).map(Some),
+        }
+    }
+
     pub(crate) fn time(&self, key: &str) -> Result<Timestamp, StoreError> {
         self.optional_time(key).ok_or_else(|| self.wrong(key))
     }

@@ -1,7 +1,7 @@
 //! An event as a document of the `events` collection.
 
 use bakehouse_pipeline::ports::StoreError;
-use bakehouse_pipeline::{Event, EventStatus, Operation, Position, Timestamp, Verb};
+use bakehouse_pipeline::{Event, EventStatus, Operation, Position, Terms, Timestamp, Verb};
 use mongodb::bson::{Bson, Document, doc};
 use uuid::Uuid;
 
@@ -26,6 +26,9 @@ pub(crate) fn to_row(
         "payload": to_bson(&operation.payload)?,
         "schema_version": i64::from(operation.schema_version),
         "correlation_id": operation.correlation_id.to_string(),
+        "actor": operation.terms.actor.as_deref(),
+        "owner": operation.terms.owner.as_deref(),
+        "expected_version": operation.terms.expected_version.map(integer),
         "causation_id": optional(&operation.causation_id),
         "conflicts_with": optional(&operation.conflicts_with),
         "fingerprint": &operation.fingerprint,
@@ -60,6 +63,11 @@ fn operation(fields: &Fields<'_>) -> Result<Operation, StoreError> {
         payload: fields.json("payload")?,
         schema_version: u32::try_from(version).map_err(StoreError::corrupt)?,
         correlation_id: fields.parsed("correlation_id", uuid)?,
+        terms: Terms {
+            actor: fields.optional_text("actor").map(str::to_owned),
+            owner: fields.optional_text("owner").map(str::to_owned),
+            expected_version: fields.optional_position("expected_version")?,
+        },
         causation_id: fields.optional_text("causation_id").and_then(uuid),
         conflicts_with: fields.optional_text("conflicts_with").and_then(uuid),
         fingerprint: fields.text("fingerprint")?.to_owned(),

@@ -11,6 +11,7 @@ mod error;
 mod event_log;
 mod event_rows;
 mod leases;
+mod list;
 mod presentation;
 mod probe;
 mod source;
@@ -18,10 +19,10 @@ mod transaction;
 
 use std::sync::Arc;
 
-use bakehouse_pipeline::Shutdown;
 use bakehouse_pipeline::ports::{
     EventLog, Leases, PresentationReader, PresentationStore, Probe, SourceStore,
 };
+use bakehouse_pipeline::{Facet, Shutdown};
 use connection::Connection;
 pub use connection::{ConnectError, Settings};
 
@@ -85,18 +86,25 @@ impl SourceDatabase {
 pub struct PresentationDatabase {
     connection: Connection,
     documents: String,
+    facets: &'static [Facet],
 }
 
 impl PresentationDatabase {
     /// A handle; nothing is sent yet. `documents` names the collection of the
-    /// documents: the domain's plural.
+    /// documents: the domain's plural; `facets` are what its lists can be
+    /// filtered by.
     ///
     /// # Errors
     /// When the URI cannot be used.
-    pub async fn new(settings: &Settings, documents: &str) -> Result<Self, ConnectError> {
+    pub async fn new(
+        settings: &Settings,
+        documents: &str,
+        facets: &'static [Facet],
+    ) -> Result<Self, ConnectError> {
         Ok(Self {
             connection: Connection::new(settings, "presentation database").await?,
             documents: documents.to_owned(),
+            facets,
         })
     }
 
@@ -104,7 +112,7 @@ impl PresentationDatabase {
     /// set (if the settings say so) and the indexes. `false`: shutdown came first.
     pub async fn prepare(&self, shutdown: &Shutdown) -> bool {
         let documents = self.collections();
-        let make = async || documents.make_indexes().await;
+        let make = async || documents.make_indexes(self.facets).await;
         self.connection.prepare(shutdown, make).await
     }
 

@@ -1,20 +1,21 @@
 //! The presentation: documents, the feed's history, data-baker's checkpoint.
 //!
 //! A document is stored as its readers get it, field for field, plus `_id` and
-//! `_meta` (number, position, listed), which are taken off on the way out.
+//! `_meta` (number, position, version, owner, listed and so on), which are taken
+//! off on the way out.
 
 use async_trait::async_trait;
 use bakehouse_pipeline::ports::{
     Baking, DocumentWrite, Head, ListQuery, PresentationReader, PresentationStore, StoreError,
     StoredDocument,
 };
-use bakehouse_pipeline::{Frame, Json, Position};
+use bakehouse_pipeline::{Facet, Frame, Json, Position};
 use futures_util::TryStreamExt;
-use mongodb::IndexModel;
 use mongodb::bson::{Bson, Document, doc};
 
 use crate::connection::Connection;
-use crate::convert::{Fields, from_bson, integer, to_document};
+use crate::convert::{Fields, date, from_bson, integer, to_document};
+use crate::list::{self, Edge, Page};
 use crate::transaction::{CHECKPOINTS, Transaction, Transactor};
 
 const NAME: &str = "data-baker";
@@ -42,25 +43,36 @@ impl MongoPresentation {
         row.as_ref().map(head).transpose()
     }
 
-    /// By number, and only what lists show: the order in which lists are read.
-    pub(crate) async fn make_indexes(&self) -> Result<(), StoreError> {
-        let listed = IndexModel::builder().keys(doc! { "_meta.listed": 1, "_meta.number": -1 });
+    pub(crate) async fn make_indexes(&self, facets: &[Facet]) -> Result<(), StoreError> {
         let documents = self.connection.collection(&self.documents);
-        let made = documents.create_index(listed.build());
+        let made = documents.create_indexes(list::indexes(facets));
         self.connection.bounded(made).await.map(|_| ())
     }
 
-    async fn find(&self, filter: Document, limit: i64) -> Result<Vec<StoredDocument>, StoreError> {
+    async fn find(&self, page: Page) -> Result<Vec<StoredDocument>, StoreError> {
         let query = async {
             let documents = self.connection.collection(&self.documents);
             let find = documents
-                .find(filter)
-                .sort(doc! { "_meta.number": -1 })
-                .limit(limit);
+                .find(page.filter)
+                .sort(page.sort)
+                .limit(page.limit);
             find.await?.try_collect::<Vec<_>>().await
         };
         let rows = self.connection.bounded(query).await?;
         rows.into_iter().map(document).collect()
+    }
+
+    /// The number at one end of a span of time.
+    async fn number(&self, edge: Edge) -> Result<Option<Position>, StoreError> {
+        let documents = self.connection.collection(&self.documents);
+        let query = documents
+            .find_one(edge.filter)
+            .sort(edge.sort)
+            .projection(doc! { "_meta.number": 1 });
+        let Some(row) = self.connection.bounded(query).await? else {
+            return Ok(None);
+        };
+        Fields(meta(&row)?).position("number").map(Some)
     }
 
     async fn write_documents(
@@ -117,16 +129,18 @@ impl PresentationStore for MongoPresentation {
 #[async_trait]
 impl PresentationReader for MongoPresentation {
     async fn document(&self, id: &str) -> Result<Option<StoredDocument>, StoreError> {
-        Ok(self.find(doc! { "_id": id }, 1).await?.pop())
+        Ok(self.find(Page::of_one(id)).await?.pop())
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Vec<StoredDocument>, StoreError> {
-        let mut filter = doc! { "_meta.listed": true };
-        if let Some(before) = query.before {
-            filter.insert("_meta.number", doc! { "$lt": integer(before) });
+        let mut page = Page::of(query);
+        for edge in list::edges(query) {
+            let Some(number) = self.number(edge.clone()).await? else {
+                return Ok(Vec::new());
+            };
+            page.limit_to(edge.side, number);
         }
-        let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
-        self.find(filter, limit).await
+        self.find(page).await
     }
 
     async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError> {
@@ -164,22 +178,29 @@ fn row(write: &DocumentWrite) -> Result<Document, StoreError> {
     let meta = doc! {
         "number": integer(write.number),
         "position": integer(write.position),
+        "version": integer(write.version),
+        "created_at": date(write.created_at),
+        "owner": write.owner.as_deref(),
         "listed": write.listed,
     };
     row.insert("_meta", meta);
     Ok(row)
 }
 
+fn meta(row: &Document) -> Result<&Document, StoreError> {
+    row.get_document("_meta").map_err(StoreError::corrupt)
+}
+
 fn document(mut row: Document) -> Result<StoredDocument, StoreError> {
     row.remove("_id");
-    let meta = match row.remove("_meta") {
-        Some(Bson::Document(meta)) => meta,
-        _ => return Err(StoreError::corrupt("a document has no _meta")),
-    };
+    let meta = meta(&row)?.clone();
+    row.remove("_meta");
     let fields = Fields(&meta);
     Ok(StoredDocument {
         number: fields.position("number")?,
         position: fields.position("position")?,
+        version: fields.position("version")?,
+        owner: fields.optional_text("owner").map(str::to_owned),
         body: from_bson(&Bson::Document(row))?,
     })
 }
@@ -189,6 +210,7 @@ fn frame_row(frame: &Frame) -> Document {
         "_id": integer(frame.position),
         "type": &frame.kind,
         "entity_id": &frame.entity_id,
+        "owner": frame.owner.as_deref(),
         "group": frame.group.as_deref(),
         // As text: it is only ever passed on, byte for byte.
         "frame": frame.body.get(),
@@ -203,6 +225,7 @@ fn frame(row: &Document) -> Result<Frame, StoreError> {
         position: fields.position("_id")?,
         kind: fields.text("type")?.to_owned(),
         entity_id: fields.text("entity_id")?.to_owned(),
+        owner: fields.optional_text("owner").map(str::to_owned),
         group: fields.optional_text("group").map(str::to_owned),
         body: Json::from(body),
     })

@@ -124,6 +124,7 @@ fn row(record: &EntityRecord) -> Result<Document, StoreError> {
         "version": integer(record.version),
         "created_at": date(record.created_at),
         "updated_at": date(record.updated_at),
+        "owner": record.owner.as_deref(),
         "state": to_bson(&record.state)?,
     })
 }
@@ -132,6 +133,7 @@ fn record(row: &Document) -> Result<EntityRecord, StoreError> {
     let fields = Fields(row);
     Ok(EntityRecord {
         id: fields.text("_id")?.to_owned(),
+        owner: fields.optional_text("owner").map(str::to_owned),
         number: fields.position("number")?,
         position: fields.position("position")?,
         version: fields.position("version")?,

@@ -2,6 +2,7 @@
 
 use bakehouse_mongodb::{PresentationDatabase, Settings, SourceDatabase};
 use bakehouse_pipeline::{Shutdown, ids};
+use bakehouse_testkit::conformance::presentation::FACETS;
 use bakehouse_testservers::shared::mongodb_uri;
 
 /// Of a database that nobody else uses.
@@ -22,7 +23,7 @@ async fn source() -> SourceDatabase {
 }
 
 async fn presentation() -> PresentationDatabase {
-    let database = PresentationDatabase::new(&settings(), "counters")
+    let database = PresentationDatabase::new(&settings(), "counters", FACETS)
         .await
         .expect("a usable URI");
     assert!(database.prepare(&Shutdown::new()).await);

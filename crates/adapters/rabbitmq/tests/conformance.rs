@@ -85,6 +85,7 @@ async fn notices_reach_every_subscriber_of_their_topic() {
         position,
         kind: "counter.raised".into(),
         entity_id: "a".into(),
+        owner: Some("ada".into()),
         group: None,
         body: body.clone(),
     };

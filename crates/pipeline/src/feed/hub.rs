@@ -134,6 +134,13 @@ impl Feed {
         *self.head.borrow()
     }
 
+    /// Waits until subscribers of this process can have seen a position.
+    pub async fn reached(&self, position: Position) {
+        let mut head = self.head.subscribe();
+        // The sender lives as long as this feed.
+        let _ = head.wait_for(|head| *head >= position).await;
+    }
+
     /// The log's identity; `None` while the presentation has not been reached.
     #[must_use]
     pub fn epoch(&self) -> Option<&str> {

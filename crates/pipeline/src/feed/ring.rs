@@ -69,6 +69,7 @@ mod tests {
             position,
             kind: "order.created".into(),
             entity_id: position.to_string(),
+            owner: None,
             group: None,
             body: crate::to_json(&position).expect("a number"),
         }

@@ -15,7 +15,8 @@ pub use event_log::{Appended, EventLog, contiguous};
 pub use lease::{Leases, Tenure};
 pub use notices::{Notice, NoticeStream, Notices, Topic};
 pub use presentation::{
-    Baking, DocumentWrite, Head, ListQuery, PresentationReader, PresentationStore, StoredDocument,
+    Baking, DocumentWrite, Head, ListQuery, PresentationReader, PresentationStore, Sort, SortKey,
+    StoredDocument,
 };
 pub use probe::Probe;
 pub use schedule::{ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, Unreadable};

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::StoreError;
-use crate::{Frame, Json, Position};
+use crate::{Facet, Frame, Json, Position, Timestamp};
 
 /// data-baker's end of the presentation database.
 #[async_trait]
@@ -32,7 +32,7 @@ pub trait PresentationReader: Send + Sync {
     /// When the store does not answer.
     async fn document(&self, id: &str) -> Result<Option<StoredDocument>, StoreError>;
 
-    /// Listed documents, newest first.
+    /// A page of the listed documents.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -78,10 +78,16 @@ pub struct Baking {
 pub struct DocumentWrite {
     /// The entity's id.
     pub id: String,
-    /// The entity's number; lists are sorted by it.
+    /// The entity's number; unless told otherwise, lists are sorted by it.
     pub number: u64,
     /// The position that it includes; a stored document's only ever rises.
     pub position: Position,
+    /// How many executed operations the entity includes.
+    pub version: u64,
+    /// When the entity came into being; never decreases along the numbers.
+    pub created_at: Timestamp,
+    /// Whose the entity is, if anybody's.
+    pub owner: Option<String>,
     /// Whether the entity came into being in this run, so that there is none yet.
     pub created: bool,
     /// Whether lists show it.
@@ -90,22 +96,89 @@ pub struct DocumentWrite {
     pub body: Json,
 }
 
-/// A document as readers get it.
+/// A document as readers get it, with what decides who that may be.
 #[derive(Clone, Debug)]
 pub struct StoredDocument {
     /// The entity's number.
     pub number: u64,
     /// The position that it includes.
     pub position: Position,
+    /// How many executed operations it includes.
+    pub version: u64,
+    /// Whose the entity is, if anybody's.
+    pub owner: Option<String>,
     /// The JSON object.
     pub body: Json,
 }
 
-/// Which page of the list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which page of which list.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListQuery {
     /// How many at most.
     pub limit: usize,
-    /// Only those with a smaller number.
-    pub before: Option<u64>,
+    /// In which order.
+    pub sort: Sort,
+    /// Only what comes after the one with this [`Sort::key`].
+    pub past: Option<u64>,
+    /// Only what belongs to this owner.
+    pub owner: Option<String>,
+    /// Only documents of which these members are exactly this text; the facets
+    /// are the domain's.
+    pub facets: Vec<(Facet, String)>,
+    /// Only what was created later.
+    pub created_after: Option<Timestamp>,
+    /// Only what was created earlier.
+    pub created_before: Option<Timestamp>,
+}
+
+impl ListQuery {
+    /// The first `limit` documents of all, newest first.
+    #[must_use]
+    pub fn newest(limit: usize) -> Self {
+        Self {
+            limit,
+            sort: Sort::NEWEST_FIRST,
+            past: None,
+            owner: None,
+            facets: Vec::new(),
+            created_after: None,
+            created_before: None,
+        }
+    }
+}
+
+/// The order of a list. Each document has a key of its own in either, so that a
+/// page can start exactly where the one before it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sort {
+    /// By what.
+    pub by: SortKey,
+    /// Highest first.
+    pub descending: bool,
+}
+
+/// By what a list is sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SortKey {
+    /// When the entity was created: by number.
+    Created,
+    /// When it was last changed: by position.
+    Updated,
+}
+
+impl Sort {
+    /// What was created last comes first.
+    pub const NEWEST_FIRST: Self = Self {
+        by: SortKey::Created,
+        descending: true,
+    };
+
+    /// Where the document stands in this order.
+    #[must_use]
+    pub fn key(self, document: &StoredDocument) -> u64 {
+        match self.by {
+            SortKey::Created => document.number,
+            SortKey::Updated => document.position,
+        }
+    }
 }

@@ -4,13 +4,26 @@
 use std::sync::Arc;
 
 use bakehouse_pipeline::ports::{
-    Baking, DocumentWrite, ListQuery, PresentationReader, PresentationStore, StoreError,
+    Baking, DocumentWrite, ListQuery, PresentationReader, PresentationStore, Sort, SortKey,
+    StoreError,
 };
-use bakehouse_pipeline::{Frame, Position, to_json};
+use bakehouse_pipeline::{Facet, Frame, Position, Timestamp, to_json};
 use serde_json::json;
 
 /// The store under test.
 pub type Presentation = (Arc<dyn PresentationStore>, Arc<dyn PresentationReader>);
+
+/// What the suite's documents can be filtered by; the store is to be made with these.
+pub const FACETS: &[Facet] = &[
+    Facet {
+        name: "colour",
+        member: "colour",
+    },
+    Facet {
+        name: "maker",
+        member: "maker.id",
+    },
+];
 
 /// Writes the suite's tests: `presentation_suite!(name, async { (store, reader) })`.
 #[macro_export]
@@ -25,6 +38,8 @@ macro_rules! presentation_suite {
                 it_belongs_to_one_log,
                 documents_come_back_byte_for_byte,
                 lists_are_newest_first_and_paged,
+                lists_can_be_sorted,
+                lists_can_be_filtered,
                 what_is_not_listed_can_still_be_fetched,
                 frames_come_back_in_order_from_any_position,
                 a_commit_from_elsewhere_is_fenced_and_changes_nothing,
@@ -34,15 +49,31 @@ macro_rules! presentation_suite {
     };
 }
 
+/// Two share a creation time; later ones are later.
+#[must_use]
+pub fn at(number: u64) -> Timestamp {
+    Timestamp::from_millis(1_700_000_000_000 + (number / 2) as i64 * 1_000).unwrap()
+}
+
+/// Every third belongs to somebody.
+fn owner(number: u64) -> Option<String> {
+    number.is_multiple_of(3).then(|| "ada".to_owned())
+}
+
 fn document(number: u64, position: Position, created: bool) -> DocumentWrite {
     let body = json!({
         "id": format!("d-{number}"), "number": number, "position": position,
+        "colour": if number.is_multiple_of(2) { "red" } else { "blue" },
+        "maker": { "id": format!("m-{}", number % 5) },
         "price": "3.50", "nothing": null, "tags": ["ä", "\"quoted\"", {"deep": [1, 2]}],
     });
     DocumentWrite {
         id: format!("d-{number}"),
         number,
         position,
+        version: 2 + position,
+        created_at: at(number),
+        owner: owner(number),
         created,
         listed: true,
         body: to_json(&body).unwrap(),
@@ -56,12 +87,15 @@ fn frame(position: Position) -> Frame {
         position,
         kind: "counter.raised".into(),
         entity_id: format!("d-{position}"),
+        owner: owner(position),
         group,
         body: to_json(&body).unwrap(),
     }
 }
 
-fn baking(from: Position, count: u64) -> Baking {
+/// `count` documents of all kinds, one a position.
+#[must_use]
+pub fn baking(from: Position, count: u64) -> Baking {
     let positions = from + 1..=from + count;
     Baking {
         from,
@@ -96,34 +130,116 @@ pub async fn it_belongs_to_one_log((store, _): Presentation) {
 /// Field order, numbers and text included.
 pub async fn documents_come_back_byte_for_byte((store, reader): Presentation) {
     store.open("e").await.unwrap();
-    let sent = baking(0, 2);
+    let sent = baking(0, 3);
     store.commit(&sent).await.unwrap();
     let got = reader.document("d-2").await.unwrap().unwrap();
     assert_eq!(got.body.get(), sent.documents[1].body.get());
     assert_eq!((got.number, got.position), (2, 2));
-    assert!(reader.document("d-3").await.unwrap().is_none());
+    assert!(reader.document("d-4").await.unwrap().is_none());
     let frame = reader.frames(1, 1).await.unwrap().remove(0);
     assert_eq!(frame.body.get(), sent.frames[1].body.get());
     assert_eq!(frame.group.as_deref(), Some("even"));
+    assert_eq!((&frame.owner, got.owner, got.version), (&None, None, 4));
+    let owned = reader.document("d-3").await.unwrap().unwrap();
+    let told = reader.frames(2, 1).await.unwrap().remove(0);
+    assert_eq!((told.owner, owned.owner), (owner(3), owner(3)));
     assert_eq!(
         (frame.kind.as_str(), frame.entity_id.as_str()),
         ("counter.raised", "d-2")
     );
 }
 
-/// By number; the next page starts below the last one's smallest.
-pub async fn lists_are_newest_first_and_paged((store, reader): Presentation) {
-    store.open("e").await.unwrap();
-    store.commit(&baking(0, 25)).await.unwrap();
+/// All pages of a list, one after the other: the documents' numbers.
+async fn pages(reader: &dyn PresentationReader, mut query: ListQuery) -> Vec<u64> {
     let mut seen = Vec::new();
-    let mut before = None;
-    loop {
-        let page = reader.list(&ListQuery { limit: 10, before }).await.unwrap();
+    for _ in 0..100 {
+        let page = reader.list(&query).await.unwrap();
+        assert!(page.len() <= query.limit);
         let Some(last) = page.last() else { break };
-        before = Some(last.number);
+        query.past = Some(query.sort.key(last));
         seen.extend(page.iter().map(|document| document.number));
     }
+    seen
+}
+
+/// 25 documents, of which number 5 was changed last.
+async fn filled(store: &dyn PresentationStore) {
+    store.open("e").await.unwrap();
+    store.commit(&baking(0, 25)).await.unwrap();
+    let change = Baking {
+        from: 25,
+        to: 26,
+        documents: vec![document(5, 26, false)],
+        frames: vec![frame(26)],
+    };
+    store.commit(&change).await.unwrap();
+}
+
+/// By number; the next page starts below the last one's smallest.
+pub async fn lists_are_newest_first_and_paged((store, reader): Presentation) {
+    filled(store.as_ref()).await;
+    let seen = pages(reader.as_ref(), ListQuery::newest(10)).await;
     assert_eq!(seen, (1..=25).rev().collect::<Vec<_>>());
+}
+
+/// By creation and by change, either way.
+pub async fn lists_can_be_sorted((store, reader): Presentation) {
+    filled(store.as_ref()).await;
+    let sorted = async |by, descending| {
+        let sort = Sort { by, descending };
+        let query = ListQuery {
+            sort,
+            ..ListQuery::newest(7)
+        };
+        pages(reader.as_ref(), query).await
+    };
+    let ascending: Vec<u64> = (1..=25).collect();
+    assert_eq!(sorted(SortKey::Created, false).await, ascending);
+    let mut updated: Vec<u64> = ascending
+        .into_iter()
+        .filter(|number| *number != 5)
+        .collect();
+    updated.push(5);
+    assert_eq!(sorted(SortKey::Updated, false).await, updated);
+    updated.reverse();
+    assert_eq!(sorted(SortKey::Updated, true).await, updated);
+}
+
+/// All filters at once or one at a time, in either order.
+pub async fn lists_can_be_filtered((store, reader): Presentation) {
+    filled(store.as_ref()).await;
+    for by in [SortKey::Created, SortKey::Updated] {
+        for which in 0..32_u32 {
+            let is = |bit: u32| which & (1 << bit) != 0;
+            let sort = Sort {
+                by,
+                descending: false,
+            };
+            let mut query = ListQuery {
+                sort,
+                ..ListQuery::newest(4)
+            };
+            query.owner = is(0).then(|| "ada".to_owned());
+            if is(1) {
+                query.facets.push((FACETS[0], "red".to_owned()));
+            }
+            if is(2) {
+                query.facets.push((FACETS[1], "m-2".to_owned()));
+            }
+            query.created_after = is(3).then(|| at(4));
+            query.created_before = is(4).then(|| at(20));
+            let expected: Vec<u64> = (1..=25)
+                .filter(|n| !is(0) || n % 3 == 0)
+                .filter(|n| !is(1) || n % 2 == 0)
+                .filter(|n| !is(2) || n % 5 == 2)
+                .filter(|n| !is(3) || at(*n) > at(4))
+                .filter(|n| !is(4) || at(*n) < at(20))
+                .collect();
+            let mut found = pages(reader.as_ref(), query).await;
+            found.sort_unstable();
+            assert_eq!(found, expected, "{by:?} {which:05b}");
+        }
+    }
 }
 
 /// Deleted orders are hidden, not gone.
@@ -132,11 +248,7 @@ pub async fn what_is_not_listed_can_still_be_fetched((store, reader): Presentati
     let mut sent = baking(0, 3);
     sent.documents[1].listed = false;
     store.commit(&sent).await.unwrap();
-    let query = ListQuery {
-        limit: 2,
-        before: None,
-    };
-    let page = reader.list(&query).await.unwrap();
+    let page = reader.list(&ListQuery::newest(2)).await.unwrap();
     let numbers: Vec<_> = page.iter().map(|document| document.number).collect();
     assert_eq!(numbers, [3, 1]);
     assert!(reader.document("d-2").await.unwrap().is_some());

@@ -1,0 +1,131 @@
+//! No list makes the server look through the whole collection: what the server
+//! itself says about each of them.
+
+use bakehouse_mongodb::{PresentationDatabase, Settings};
+use bakehouse_pipeline::ports::{ListQuery, Sort, SortKey};
+use bakehouse_pipeline::{Shutdown, ids};
+use bakehouse_testkit::conformance::presentation::{FACETS, at, baking};
+use bakehouse_testservers::shared::mongodb_uri;
+use futures_util::TryStreamExt;
+use mongodb::bson::{Document, doc};
+use mongodb::{Client, Database};
+
+const DOCUMENTS: u64 = 3_000;
+const LIMIT: usize = 20;
+
+struct Profiled {
+    store: PresentationDatabase,
+    database: Database,
+}
+
+/// A filled database that can write down what each of its operations did.
+async fn profiled() -> Profiled {
+    let name = format!("t-{}", ids::fresh());
+    let uri = mongodb_uri(&name);
+    let settings = Settings {
+        uri: uri.clone(),
+        app_name: "lists".into(),
+        initiate_replica_set: false,
+    };
+    let store = PresentationDatabase::new(&settings, "counters", FACETS)
+        .await
+        .expect("a usable URI");
+    assert!(store.prepare(&Shutdown::new()).await);
+    store.presentation().open("e").await.expect("it opens");
+    for from in (0..DOCUMENTS).step_by(500) {
+        let committed = store.presentation().commit(&baking(from, 500)).await;
+        committed.expect("it is committed");
+    }
+    let client = Client::with_uri_str(&uri).await.expect("a client");
+    let database = client.database(&name);
+    Profiled { store, database }
+}
+
+impl Profiled {
+    /// What the server did for the list.
+    async fn list(&self, query: &ListQuery) -> Vec<Document> {
+        let profile = self.database.collection::<Document>("system.profile");
+        profile.drop().await.expect("it is dropped");
+        self.profile(2).await;
+        let page = self.store.reader().list(query).await.expect("an answer");
+        assert!(!page.is_empty(), "{query:?} finds something");
+        self.profile(0).await;
+        let namespace = format!("{}.counters", self.database.name());
+        let found = profile.find(doc! { "ns": namespace, "op": "query" }).await;
+        let found = found.expect("a cursor").try_collect().await;
+        found.expect("a profile")
+    }
+
+    async fn profile(&self, level: i32) {
+        let profile = doc! { "profile": level, "slowms": 0 };
+        let done = self.database.run_command(profile).await;
+        done.expect("it profiles, or does not");
+    }
+}
+
+/// Every combination of filters, sorts and pages.
+fn queries() -> Vec<ListQuery> {
+    let mut queries = Vec::new();
+    for which in 0..128_u32 {
+        let is = |bit: u32| which & (1 << bit) != 0;
+        let by = if is(0) {
+            SortKey::Updated
+        } else {
+            SortKey::Created
+        };
+        let sort = Sort {
+            by,
+            descending: is(1),
+        };
+        let mut query = ListQuery {
+            sort,
+            ..ListQuery::newest(LIMIT)
+        };
+        query.owner = is(2).then(|| "ada".to_owned());
+        if is(3) {
+            query.facets.push((FACETS[0], "red".to_owned()));
+        }
+        if is(4) {
+            query.facets.push((FACETS[1], "m-2".to_owned()));
+        }
+        query.created_after = is(5).then(|| at(1_000));
+        query.created_before = is(5).then(|| at(2_000));
+        query.past = is(6).then_some(1_500);
+        queries.push(query);
+    }
+    queries
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_list_scans_the_collection() {
+    let profiled = profiled().await;
+    for query in queries() {
+        let operations = profiled.list(&query).await;
+        assert!(!operations.is_empty());
+        for operation in operations {
+            let plan = operation.get_str("planSummary").expect("a plan");
+            assert!(plan.starts_with("IXSCAN"), "{query:?}: {plan}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_by_one_filter_costs_little_more_than_itself() {
+    let profiled = profiled().await;
+    let single = queries().into_iter().filter(|query| {
+        let filters = usize::from(query.owner.is_some()) + query.facets.len();
+        filters <= 1 && query.sort.by == SortKey::Created
+    });
+    for query in single {
+        let examined: i64 = profiled
+            .list(&query)
+            .await
+            .iter()
+            .map(|operation| i64::from(operation.get_i32("docsExamined").unwrap_or(i32::MAX)))
+            .sum();
+        // The page, and the ends of the span of time. Where every third or fifth
+        // document fits, the server may as well read on past the others.
+        let most = 5 * LIMIT as i64 + 2;
+        assert!(examined <= most, "{query:?}: {examined} documents");
+    }
+}
