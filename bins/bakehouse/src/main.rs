@@ -8,12 +8,12 @@ use bakehouse_embedded::Embedded;
 use bakehouse_http::Doors;
 use bakehouse_memory::InProcessNotices;
 use bakehouse_orders::Orders;
-use bakehouse_pipeline::Shutdown;
 use bakehouse_pipeline::baker::{self, BakerDoors};
 use bakehouse_pipeline::feed::Feed;
 use bakehouse_pipeline::manager::{self, ManagerDoors};
 use bakehouse_pipeline::ports::Notices;
 use bakehouse_pipeline::writer::{self, WriterDoors};
+use bakehouse_pipeline::{Domain, Shutdown};
 use bakehouse_service::{Service, Settings, Stages};
 
 fn main() -> ExitCode {
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
-    let store = Embedded::open(&settings.data_dir)?;
+    let store = Embedded::open(&settings.data_dir, Orders::FACETS)?;
     tracing::info!("keeping everything in {}", settings.data_dir.display());
     let notices: Arc<dyn Notices> = Arc::new(InProcessNotices::default());
     let feed = Feed::new(store.reader(), settings.for_feed());

@@ -18,9 +18,15 @@ pub type Probes = Vec<Arc<dyn Probe>>;
 
 /// Adds `/health/live` and `/health/ready`.
 pub fn routes(config: &mut web::ServiceConfig) {
-    config
-        .route("/health/live", web::get().to(live))
-        .route("/health/ready", web::get().to(ready));
+    let live = web::resource("/health/live")
+        .route(web::get().to(live))
+        .route(web::head().to(live))
+        .default_service(Problem::other_methods("GET, HEAD"));
+    let ready = web::resource("/health/ready")
+        .route(web::get().to(ready))
+        .route(web::head().to(ready))
+        .default_service(Problem::other_methods("GET, HEAD"));
+    config.service(live).service(ready);
 }
 
 /// 200 as long as the process can answer at all.

@@ -1,15 +1,23 @@
 //! HTTP and websocket: the edge where bytes become operations, and documents
 //! and frames become bytes.
 //!
+//! - [`access`]: who may do what, before anything else;
 //! - [`orders`]: one file a call;
+//! - [`operation`]: the receipt of what was accepted;
 //! - [`feed`]: the websocket;
 //! - [`health`]: liveness and readiness, for every service;
 //! - [`problem`]: every error as a problem document (RFC 9457).
 
+pub mod access;
+mod conditions;
+mod cors;
 pub mod feed;
 pub mod health;
+mod operation;
 pub mod orders;
+mod prefer;
 pub mod problem;
+mod query;
 mod server;
 
 pub use server::{Doors, Server, Settings, serve_health};

@@ -1,9 +1,11 @@
 //! Problem documents (RFC 9457): the one form of every error.
 
 use std::fmt;
+use std::future::ready;
 
-use actix_web::http::{StatusCode, header};
-use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName};
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError, Route, web};
 use bakehouse_pipeline::ports::StoreError;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -25,10 +27,7 @@ pub struct Problem {
     kind: &'static str,
     title: &'static str,
     detail: String,
-    /// Seconds after which trying again makes sense.
-    retry_after: Option<u32>,
-    /// Methods that the resource does have, for 405.
-    allow: Option<&'static str>,
+    headers: Vec<(HeaderName, String)>,
     more: Map<String, Value>,
 }
 
@@ -39,8 +38,7 @@ impl Problem {
             kind,
             title,
             detail,
-            retry_after: None,
-            allow: None,
+            headers: Vec::new(),
             more: Map::new(),
         }
     }
@@ -68,6 +66,65 @@ impl Problem {
             .with("errors", json!(faults))
     }
 
+    /// 401: no token.
+    #[must_use]
+    pub fn unauthenticated() -> Self {
+        Self::challenge("unauthenticated", "a bearer token is needed", "Bearer")
+    }
+
+    /// 401: a token that is not to be believed: expired, say, or somebody else's.
+    #[must_use]
+    pub fn invalid_token() -> Self {
+        let challenge = "Bearer error=\"invalid_token\"";
+        Self::challenge("invalid-token", "the bearer token is not valid", challenge)
+    }
+
+    fn challenge(kind: &'static str, detail: &str, challenge: &'static str) -> Self {
+        let title = "Not authenticated";
+        let mut problem = Self::new(StatusCode::UNAUTHORIZED, kind, title, detail.to_owned());
+        problem
+            .headers
+            .push((header::WWW_AUTHENTICATE, challenge.to_owned()));
+        problem
+    }
+
+    /// 403: known, but this is not for them.
+    #[must_use]
+    pub fn forbidden(detail: String) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail)
+    }
+
+    /// 403: a token without the scope that this takes.
+    #[must_use]
+    pub fn insufficient_scope(scope: &str) -> Self {
+        let mut problem = Self::forbidden(format!("the token lacks the scope {scope}"));
+        let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
+        problem.headers.push((header::WWW_AUTHENTICATE, challenge));
+        problem
+    }
+
+    /// 429 with `Retry-After`, in seconds.
+    #[must_use]
+    pub fn too_many_requests(seconds: u32) -> Self {
+        let detail = format!("too many requests; the next one is welcome in {seconds} s");
+        let title = "Too many requests";
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let mut problem = Self::new(status, "too-many-requests", title, detail);
+        problem
+            .headers
+            .push((header::RETRY_AFTER, seconds.to_string()));
+        problem
+    }
+
+    /// 412: the order has been changed since.
+    #[must_use]
+    pub fn precondition_failed(version: u64) -> Self {
+        let detail = format!("the order is at version {version} by now");
+        let title = "Precondition failed";
+        let status = StatusCode::PRECONDITION_FAILED;
+        Self::new(status, "precondition-failed", title, detail).with("version", json!(version))
+    }
+
     /// 404: nothing here by that name.
     #[must_use]
     pub fn not_found(detail: impl Into<String>) -> Self {
@@ -90,8 +147,13 @@ impl Problem {
             title,
             detail,
         );
-        problem.allow = Some(allow);
+        problem.headers.push((header::ALLOW, allow.to_owned()));
         problem
+    }
+
+    /// For a resource's methods that are not there.
+    pub(crate) fn other_methods(allow: &'static str) -> Route {
+        web::route().to(move || ready(Err::<HttpResponse, _>(Self::method_not_allowed(allow))))
     }
 
     /// 408: the body did not come.
@@ -147,7 +209,7 @@ impl Problem {
         let title = "Temporarily unavailable";
         let status = StatusCode::SERVICE_UNAVAILABLE;
         let mut problem = Self::new(status, "unavailable", title, detail.into());
-        problem.retry_after = Some(1);
+        problem.headers.push((header::RETRY_AFTER, "1".to_owned()));
         problem
     }
 
@@ -186,11 +248,8 @@ impl Problem {
     fn head(&self) -> HttpResponseBuilder {
         let mut head = HttpResponse::build(self.status);
         head.insert_header((header::CONTENT_TYPE, "application/problem+json"));
-        if let Some(seconds) = self.retry_after {
-            head.insert_header((header::RETRY_AFTER, seconds.to_string()));
-        }
-        if let Some(methods) = self.allow {
-            head.insert_header((header::ALLOW, methods));
+        for (name, value) in &self.headers {
+            head.insert_header((name.clone(), value.as_str()));
         }
         head
     }

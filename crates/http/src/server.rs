@@ -5,15 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::{Server as Running, ServerHandle};
+use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use bakehouse_orders::intake::Defaults;
 use bakehouse_pipeline::Shutdown;
 use bakehouse_pipeline::feed::Feed;
 use bakehouse_pipeline::ports::{EventLog, PresentationReader, Scheduler};
 
+use crate::access::guard::guard;
+use crate::access::{Access, AccessSettings};
+use crate::cors::cors;
 use crate::health::{self, Probes};
 use crate::problem::Problem;
-use crate::{feed, orders};
+use crate::{feed, operation, orders};
 
 /// Seconds that open requests get at shutdown. Sockets have been told by then.
 const DRAIN: u64 = 5;
@@ -43,6 +47,14 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// What an order gets that does not say otherwise.
     pub defaults: Defaults,
+    /// Who may do what.
+    pub access: AccessSettings,
+    /// Origins of pages that may use the API from a browser; `*`: any.
+    pub cors_origins: Vec<String>,
+    /// How long a client may take to send a request's head.
+    pub head_timeout: Duration,
+    /// How long it may take to send its body.
+    pub body_timeout: Duration,
 }
 
 /// A server that listens.
@@ -67,6 +79,8 @@ impl Server {
         let workers = settings.workers;
         let doors = web::Data::new(doors);
         let probes = web::Data::new(probes);
+        let access = web::Data::new(Access::new(settings.access.clone()));
+        let head_timeout = settings.head_timeout;
         let settings = web::Data::new(settings);
         let sockets = web::Data::new(shutdown.clone());
         let server = HttpServer::new(move || {
@@ -74,10 +88,15 @@ impl Server {
                 .app_data(doors.clone())
                 .app_data(probes.clone())
                 .app_data(settings.clone())
+                .app_data(access.clone())
                 .app_data(sockets.clone())
+                .wrap(from_fn(guard))
+                // Outside of the guard: a refusal must reach the page as well.
+                .wrap(cors(&settings.cors_origins))
                 .configure(orders::routes)
+                .configure(operation::routes)
                 .configure(health::routes)
-                .service(feed_route())
+                .configure(feed::routes)
                 .default_service(web::to(unknown))
         });
         let server = match workers {
@@ -88,6 +107,7 @@ impl Server {
         let address = listener.local_addr()?;
         let running = server
             .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(head_timeout)
             // Feed frames are small, and each is late enough by itself.
             .tcp_nodelay(true)
             .shutdown_timeout(DRAIN)
@@ -134,26 +154,11 @@ async fn run(running: Running, handle: ServerHandle, shutdown: Shutdown) -> std:
     ended
 }
 
-fn feed_route() -> actix_web::Resource {
-    web::resource("/order-events")
-        .route(web::get().to(feed::subscribe))
-        .default_service(web::to(async || {
-            Problem::method_not_allowed("GET").answer()
-        }))
-}
-
 async fn unknown(request: actix_web::HttpRequest) -> Result<HttpResponse, Problem> {
     Err(Problem::not_found(format!(
         "there is nothing at {}",
         request.path()
     )))
-}
-
-impl Problem {
-    /// As a handler's result.
-    pub(crate) fn answer(self) -> Result<HttpResponse, Self> {
-        Err(self)
-    }
 }
 
 /// Answers `/health/live` and `/health/ready` only, for a service without HTTP

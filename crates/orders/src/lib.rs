@@ -15,13 +15,25 @@ pub mod money;
 pub mod order;
 pub mod status;
 
-use bakehouse_pipeline::{Domain, Entity, Moment, Rejection};
+use bakehouse_pipeline::{Domain, Entity, Facet, Moment, Rejection};
 
 pub use command::{Command, Customer, Draft, Product};
 pub use document::Document;
 pub use event::Event;
 pub use order::Order;
-pub use status::Status;
+pub use status::{Status, UnknownStatus};
+
+/// Lists of orders can be filtered by where they stand.
+pub const STATUS: Facet = Facet {
+    name: "status",
+    member: "status",
+};
+
+/// Lists of orders can be filtered by who ordered.
+pub const CUSTOMER: Facet = Facet {
+    name: "customer",
+    member: "customer.id",
+};
 
 /// The domain of orders.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +42,7 @@ pub struct Orders;
 impl Domain for Orders {
     const NAME: &'static str = "order";
     const SCHEMA_VERSION: u32 = 1;
+    const FACETS: &'static [Facet] = &[STATUS, CUSTOMER];
 
     type Command = Command;
     type Event = Event;

@@ -2,6 +2,7 @@
 //! `cancelled` as long as nothing has been shipped.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,22 @@ impl Status {
                 | (Self::Paid, Self::Shipped | Self::Cancelled)
                 | (Self::Shipped, Self::Delivered)
         )
+    }
+}
+
+/// Text that is no status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected placed, paid, shipped, delivered or cancelled")]
+pub struct UnknownStatus;
+
+impl FromStr for Status {
+    type Err = UnknownStatus;
+
+    fn from_str(text: &str) -> Result<Self, UnknownStatus> {
+        let mut known = Self::ALL.into_iter();
+        known
+            .find(|status| status.to_string() == text)
+            .ok_or(UnknownStatus)
     }
 }
 

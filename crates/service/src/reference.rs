@@ -18,6 +18,36 @@ const SETTINGS: &[(&str, &str)] = &[
     ("http.body_limit", "bytes that a body may have"),
     ("http.workers", "threads that answer; 0: one a core"),
     (
+        "http.head_timeout",
+        "how long a client may take to send a request's head",
+    ),
+    ("http.body_timeout", "how long it may take to send its body"),
+    (
+        "http.cors_origins",
+        "origins of pages that may use the API from a browser; *: any",
+    ),
+    (
+        "http.rate_limit",
+        "requests a second of one principal, or address; 0: any",
+    ),
+    ("http.rate_burst", "how many of them at once"),
+    (
+        "auth.jwks",
+        "the token issuer's public keys, a URL or a file; unset: no tokens",
+    ),
+    ("auth.issuer", "the tokens' iss"),
+    ("auth.audience", "what must be among the tokens' aud"),
+    ("auth.algorithms", "how tokens may be signed"),
+    (
+        "auth.owner_claim",
+        "the claim that says whose orders a token is for",
+    ),
+    ("auth.leeway", "by how much the clocks may differ"),
+    (
+        "auth.keys_lifetime",
+        "how long keys are used without looking for newer ones",
+    ),
+    (
         "health.bind",
         "address for health checks of the services without HTTP",
     ),
@@ -136,6 +166,9 @@ mod tests {
             ..Settings::default()
         };
         full.amqp.uri = uri();
+        full.auth.jwks = Some("keys.json".into());
+        full.auth.issuer = Some("https://issuer".into());
+        full.auth.audience = Some("orders".into());
         let mut flat = Vec::new();
         for (key, value) in toml::Table::try_from(full).expect("TOML") {
             flatten(key, &value, &mut flat);

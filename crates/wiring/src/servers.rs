@@ -25,7 +25,7 @@ pub async fn source(settings: &Settings) -> Result<SourceDatabase> {
 /// When its URI is not set or cannot be used.
 pub async fn presentation(settings: &Settings) -> Result<PresentationDatabase> {
     let at = mongodb(settings, settings.presentation_uri()?);
-    Ok(PresentationDatabase::new(&at, ORDERS).await?)
+    Ok(PresentationDatabase::new(&at, ORDERS, Orders::FACETS).await?)
 }
 
 fn mongodb(settings: &Settings, uri: &SecretUri) -> bakehouse_mongodb::Settings {

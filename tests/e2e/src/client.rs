@@ -88,6 +88,31 @@ impl Client {
         self.send(Method::GET, path, &[], "").await
     }
 
+    /// Reads under these headers.
+    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
+        self.send(Method::GET, path, headers, "").await
+    }
+
+    /// Puts JSON, under more headers if need be.
+    pub async fn put(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Answer> {
+        let json = [(CONTENT_TYPE.as_str(), "application/json")];
+        let headers = [&json, headers].concat();
+        self.send(Method::PUT, path, &headers, body).await
+    }
+
+    /// The operation of a 202 as soon as it is baked or rejected.
+    pub async fn settled(&self, accepted: &Answer) -> Result<Value> {
+        anyhow::ensure!(accepted.status == 202, "{accepted:?}");
+        let path = accepted.header("operation-location");
+        let receipt = self.get_with(path, &[("Prefer", "wait=20")]).await?;
+        Ok(receipt.json())
+    }
+
     /// Places an order.
     pub async fn post(&self, body: impl Into<Bytes>) -> Result<Answer> {
         let json = [(CONTENT_TYPE.as_str(), "application/json")];

@@ -11,3 +11,18 @@ pub mod world;
 pub use client::{Answer, Client};
 pub use feed::Feed;
 pub use world::{Kind, World};
+
+/// Writes one test a world.
+#[macro_export]
+macro_rules! in_both_worlds {
+    ($($name:ident),* $(,)?) => {
+        mod embedded {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name($crate::Kind::Embedded).await; })*
+        }
+        mod servers {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name($crate::Kind::Servers).await; })*
+        }
+    };
+}

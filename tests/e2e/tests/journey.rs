@@ -3,22 +3,8 @@
 use std::time::Duration;
 
 use bakehouse_e2e::feed::Received;
-use bakehouse_e2e::{Kind, World, ledger};
+use bakehouse_e2e::{Kind, World, in_both_worlds, ledger};
 use serde_json::{Value, json};
-
-/// Writes one test a world.
-macro_rules! in_both_worlds {
-    ($($name:ident),* $(,)?) => {
-        mod embedded {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() { super::$name(super::Kind::Embedded).await; })*
-        }
-        mod servers {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() { super::$name(super::Kind::Servers).await; })*
-        }
-    };
-}
 
 in_both_worlds!(
     an_order_travels_the_whole_way,

@@ -36,7 +36,7 @@ impl Wishes {
         Ok(wishes)
     }
 
-    /// Whether the subscriber wants this frame.
+    /// Whether the subscriber wants this frame, should they be one to see it.
     pub(super) fn include(&self, frame: &Frame) -> bool {
         let is = |wish: &Option<String>, value: Option<&str>| {
             wish.as_deref().is_none_or(|wish| Some(wish) == value)
@@ -65,6 +65,7 @@ mod tests {
             position: 7,
             kind: "order.created".into(),
             entity_id: "o-1".into(),
+            owner: None,
             group: Some("c-1".into()),
             body: bakehouse_pipeline::to_json(&7).expect("a number"),
         }

@@ -5,12 +5,13 @@ use std::time::Duration;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, Session};
 use bakehouse_pipeline::feed::{Feed, FeedError, Step, Subscription};
-use bakehouse_pipeline::{Frame, Position, Shutdown};
+use bakehouse_pipeline::{Frame, Position, Shutdown, Timestamp};
 use futures_util::StreamExt;
 use tokio::time::{Instant, Interval};
 
 use super::query::Wishes;
 use super::wire::{self, ClientFrame, Farewell};
+use crate::access::Principal;
 use crate::problem::Problem;
 use crate::server::{Doors, Settings};
 
@@ -23,6 +24,7 @@ const LONGEST_MESSAGE: usize = 4 * 1024;
 pub(crate) async fn subscribe(
     request: HttpRequest,
     payload: web::Payload,
+    principal: Principal,
     doors: web::Data<Doors>,
     settings: web::Data<Settings>,
     shutdown: web::Data<Shutdown>,
@@ -39,7 +41,7 @@ pub(crate) async fn subscribe(
     let (feed, heartbeat) = (doors.feed.clone(), settings.heartbeat);
     let shutdown = shutdown.as_ref().clone();
     actix_web::rt::spawn(async move {
-        let mut socket = Socket::new(session, messages, heartbeat, shutdown);
+        let mut socket = Socket::new(session, messages, principal, heartbeat, shutdown);
         let farewell = socket.run(&feed, wishes).await;
         socket.close(&farewell).await;
     });
@@ -49,6 +51,7 @@ pub(crate) async fn subscribe(
 struct Socket {
     session: Session,
     messages: AggregatedMessageStream,
+    principal: Principal,
     heartbeat: Duration,
     shutdown: Shutdown,
     /// When the client was last heard of.
@@ -63,12 +66,14 @@ impl Socket {
     fn new(
         session: Session,
         messages: AggregatedMessageStream,
+        principal: Principal,
         heartbeat: Duration,
         shutdown: Shutdown,
     ) -> Self {
         Self {
             session,
             messages,
+            principal,
             heartbeat,
             shutdown,
             heard: Instant::now(),
@@ -103,8 +108,14 @@ impl Socket {
 
     async fn follow(&mut self, subscription: &mut Subscription, wishes: &Wishes) -> Farewell {
         let mut beat = tokio::time::interval_at(Instant::now() + self.heartbeat, self.heartbeat);
+        let expiry = expiry(self.principal.expires_at());
+        tokio::pin!(expiry);
         loop {
-            let done = match self.next(subscription, &mut beat).await {
+            let event = tokio::select! {
+                event = self.next(subscription, &mut beat) => event,
+                () = &mut expiry => return Farewell::Expired,
+            };
+            let done = match event {
                 Event::Step(Ok(step)) => self.step(step, wishes).await,
                 Event::Step(Err(error)) => Err(farewell(&error)),
                 Event::Beat => self.beat().await,
@@ -132,7 +143,7 @@ impl Socket {
             Step::Frames(frames) => frames,
         };
         for frame in frames {
-            if wishes.include(&frame) {
+            if self.principal.sees(frame.owner.as_deref()) && wishes.include(&frame) {
                 self.send(text(&frame)).await?;
                 self.told = frame.position;
             }
@@ -199,6 +210,16 @@ enum Event {
     Beat,
     Message(Option<Result<AggregatedMessage, actix_ws::ProtocolError>>),
     Shutdown,
+}
+
+/// Ends when the token does; never, where there is none.
+async fn expiry(time: Option<Timestamp>) {
+    let Some(time) = time else {
+        return std::future::pending().await;
+    };
+    let left = time.millis().saturating_sub(Timestamp::now().millis());
+    let left = Duration::from_millis(left.try_into().unwrap_or_default());
+    tokio::time::sleep(left).await;
 }
 
 fn text(frame: &Frame) -> String {

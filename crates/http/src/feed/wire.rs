@@ -31,6 +31,8 @@ pub(super) fn ping() -> String {
 pub(super) enum Farewell {
     /// The client may come back with the position it has.
     GoingAway,
+    /// The client's token has ended; it may come back with a new one.
+    Expired,
     /// The client did not read, or did not answer; it may come back.
     TooSlow(Position),
     /// The position cannot be served; the client may start over.
@@ -45,6 +47,7 @@ impl Farewell {
     fn code(&self) -> u16 {
         match self {
             Self::GoingAway => 4001,
+            Self::Expired => 4005,
             Self::TooSlow(_) => 4008,
             Self::NotAvailable(_) => 4010,
             Self::BadRequest(_) => 4400,
@@ -55,6 +58,7 @@ impl Farewell {
     fn message(&self) -> String {
         match self {
             Self::GoingAway => "the server is going away; reconnect with your position".into(),
+            Self::Expired => "the token has expired; reconnect with a new one".into(),
             Self::TooSlow(position) => format!("too slow; reconnect with since={position}"),
             Self::NotAvailable(why) | Self::BadRequest(why) => why.clone(),
             Self::Gone => String::new(),

@@ -1,22 +1,21 @@
 //! Reading a request's body: bounded in size and time.
 
-use std::time::Duration;
-
-use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::{HttpRequest, web};
+use bakehouse_orders::intake::Faults;
 use futures_util::StreamExt;
 
-use crate::problem::Problem;
-
-/// How long the whole body may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::conditions::header;
+use crate::problem::{InputFault, Problem};
+use crate::server::Settings;
 
 /// The body of a request that says it is JSON, or does not say what it is.
 pub(super) async fn read_json(
     request: &HttpRequest,
     payload: web::Payload,
-    limit: usize,
+    settings: &Settings,
 ) -> Result<Vec<u8>, Problem> {
+    let limit = settings.body_limit;
     if !is_json(request) {
         return Err(Problem::unsupported_media_type());
     }
@@ -24,7 +23,7 @@ pub(super) async fn read_json(
     if announced.is_some_and(|length: usize| length > limit) {
         return Err(Problem::too_large(limit));
     }
-    let collected = tokio::time::timeout(PATIENCE, collect(payload, limit)).await;
+    let collected = tokio::time::timeout(settings.body_timeout, collect(payload, limit)).await;
     collected.unwrap_or_else(|_| Err(Problem::too_slow()))
 }
 
@@ -48,7 +47,17 @@ fn is_json(request: &HttpRequest) -> bool {
     essence.eq_ignore_ascii_case("application/json")
 }
 
-/// A header's text, if it has one.
-pub(super) fn header<'a>(request: &'a HttpRequest, name: &HeaderName) -> Option<&'a str> {
-    request.headers().get(name)?.to_str().ok()
+impl From<Faults> for Problem {
+    fn from(faults: Faults) -> Self {
+        match faults {
+            Faults::Syntax(detail) => Self::syntax(detail),
+            Faults::Content(faults) => {
+                let faults = faults.into_iter().map(|fault| InputFault {
+                    pointer: fault.pointer,
+                    detail: fault.detail,
+                });
+                Self::invalid(faults.collect())
+            }
+        }
+    }
 }

@@ -1,10 +1,16 @@
-//! `GET /order`: presentation documents, newest first, a page at a time.
+//! `GET /order`: presentation documents, a page at a time.
 
 use actix_web::http::header::LINK;
 use actix_web::{HttpRequest, HttpResponse, web};
-use bakehouse_pipeline::ports::{ListQuery, StoredDocument};
+use bakehouse_orders::{CUSTOMER, STATUS, Status};
+use bakehouse_pipeline::ports::{ListQuery, Sort, SortKey, StoredDocument};
+use bakehouse_pipeline::{Timestamp, ids};
 
+use super::cursor::Cursor;
+use crate::access::Principal;
+use crate::conditions::{etag, is_known};
 use crate::problem::{InputFault, Problem};
+use crate::query::{Parameters, text};
 use crate::server::Doors;
 
 const DEFAULT_LIMIT: usize = 20;
@@ -12,26 +18,50 @@ const HIGHEST_LIMIT: usize = 100;
 
 pub(super) async fn list(
     request: HttpRequest,
+    principal: Principal,
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {
-    let query = parse(request.query_string())?;
+    let query = parse(request.query_string(), &principal)?;
     // One more than asked for tells whether there is a next page.
     let wanted = ListQuery {
         limit: query.limit + 1,
-        ..query
+        ..query.clone()
     };
     let mut page = doors.presentation.list(&wanted).await?;
     let has_next = page.len() > query.limit;
     page.truncate(query.limit);
-    let mut answer = HttpResponse::Ok();
-    if let Some(last) = page.last().filter(|_| has_next) {
-        answer.insert_header((LINK, next_link(query.limit, last.number)));
+    let body = array(&page);
+    let link = page
+        .last()
+        .filter(|_| has_next)
+        .map(|last| next_link(request.query_string(), &query, last));
+    let tag = format!(
+        "\"{}\"",
+        ids::fingerprint(&[&body, link.as_deref().unwrap_or_default()])
+    );
+    if is_known(&request, &tag) {
+        return Ok(HttpResponse::NotModified()
+            .insert_header(etag(&tag))
+            .finish());
     }
-    Ok(answer.content_type("application/json").body(array(&page)))
+    let mut answer = HttpResponse::Ok();
+    answer.insert_header(etag(&tag));
+    if let Some(link) = link {
+        answer.insert_header((LINK, link));
+    }
+    Ok(answer.content_type("application/json").body(body))
 }
 
-fn next_link(limit: usize, number: u64) -> String {
-    format!("</order?limit={limit}&cursor={number:x}>; rel=\"next\"")
+/// The same request with the cursor of the last document of this page.
+fn next_link(query_string: &str, query: &ListQuery, last: &StoredDocument) -> String {
+    let cursor = Cursor::after(query, last).to_string();
+    let others = url::form_urlencoded::parse(query_string.as_bytes());
+    let others = others.filter(|(name, _)| name != "cursor");
+    let next = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(others)
+        .append_pair("cursor", &cursor)
+        .finish();
+    format!("</order?{next}>; rel=\"next\"")
 }
 
 /// The documents' own bytes between brackets.
@@ -40,33 +70,36 @@ fn array(page: &[StoredDocument]) -> String {
     format!("[{}]", bodies.join(","))
 }
 
-fn parse(query: &str) -> Result<ListQuery, Problem> {
-    let mut parsed = ListQuery {
-        limit: DEFAULT_LIMIT,
-        before: None,
+fn parse(query: &str, principal: &Principal) -> Result<ListQuery, Problem> {
+    let mut parameters = Parameters::of(query);
+    let limit = parameters.take("limit", limit);
+    let cursor = parameters.take("cursor", Cursor::parse);
+    let status = parameters.take("status", status);
+    let customer = parameters.take("customer", text);
+    let created_after = parameters.take("created_after", time);
+    let created_before = parameters.take("created_before", time);
+    let sort = parameters.take("sort", sort);
+    parameters.finish()?;
+    let status = status.map(|status| (STATUS, status.to_string()));
+    let customer = customer.map(|customer| (CUSTOMER, customer));
+    let mut query = ListQuery {
+        limit: limit.unwrap_or(DEFAULT_LIMIT),
+        sort: sort.unwrap_or(Sort::NEWEST_FIRST),
+        past: None,
+        owner: principal.confined_to().map(str::to_owned),
+        facets: status.into_iter().chain(customer).collect(),
+        created_after,
+        created_before,
     };
-    let mut faults = Vec::new();
-    for (key, value) in pairs(query) {
-        let outcome = match key {
-            "limit" => limit(value).map(|limit| parsed.limit = limit),
-            "cursor" => cursor(value).map(|number| parsed.before = Some(number)),
-            _ => Err("unknown parameter; known are limit and cursor".into()),
-        };
-        if let Err(detail) = outcome {
-            let pointer = format!("/query/{key}");
-            faults.push(InputFault { pointer, detail });
-        }
+    if let Some(cursor) = cursor {
+        query.past = Some(cursor.past(&query).map_err(|detail| {
+            Problem::invalid(vec![InputFault {
+                pointer: "/query/cursor".into(),
+                detail,
+            }])
+        })?);
     }
-    if faults.is_empty() {
-        return Ok(parsed);
-    }
-    Err(Problem::invalid(faults))
-}
-
-/// Names and values of a query string; all that are known here need no decoding.
-fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
-    let parts = query.split('&').filter(|part| !part.is_empty());
-    parts.map(|part| part.split_once('=').unwrap_or((part, "")))
+    Ok(query)
 }
 
 fn limit(text: &str) -> Result<usize, String> {
@@ -77,7 +110,29 @@ fn limit(text: &str) -> Result<usize, String> {
     limit.ok_or_else(|| format!("expected a whole number from 1 to {HIGHEST_LIMIT}"))
 }
 
-fn cursor(text: &str) -> Result<u64, String> {
-    let expected = "expected a cursor as given in a Link header";
-    u64::from_str_radix(text, 16).map_err(|_| expected.to_owned())
+fn status(text: &str) -> Result<Status, String> {
+    text.parse()
+        .map_err(|error: bakehouse_orders::UnknownStatus| error.to_string())
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text)
+        .map_err(|_| "expected a time of RFC 3339, such as 2026-01-31T12:00:00Z".to_owned())
+}
+
+fn sort(text: &str) -> Result<Sort, String> {
+    let (descending, name) = match text.strip_prefix('-') {
+        Some(name) => (true, name),
+        None => (false, text),
+    };
+    let by = match name {
+        "created_at" => SortKey::Created,
+        "updated_at" => SortKey::Updated,
+        _ => {
+            let expected =
+                "expected created_at or updated_at, with - before it for the latest first";
+            return Err(expected.to_owned());
+        }
+    };
+    Ok(Sort { by, descending })
 }

@@ -1,27 +1,48 @@
-//! The calls on orders.
+//! The calls on orders, a file each.
 
 mod accept;
+mod amend;
+mod arrival;
 mod body;
+mod change;
+mod cursor;
+mod delete;
+mod history;
+mod key;
 mod list;
 mod place;
 mod show;
+mod status;
+mod target;
 
 use actix_web::web;
 
 use crate::problem::Problem;
+pub(crate) use history::kind;
 
 /// Adds the routes.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     let orders = web::resource("/order")
         .route(web::post().to(place::place))
         .route(web::get().to(list::list))
-        .default_service(web::to(async || {
-            Problem::method_not_allowed("GET, POST").answer()
-        }));
+        .route(web::head().to(list::list))
+        .default_service(Problem::other_methods("GET, HEAD, POST"));
     let order = web::resource("/order/{id}")
         .route(web::get().to(show::show))
-        .default_service(web::to(async || {
-            Problem::method_not_allowed("GET").answer()
-        }));
-    config.service(orders).service(order);
+        .route(web::head().to(show::show))
+        .route(web::put().to(amend::amend))
+        .route(web::delete().to(delete::delete))
+        .default_service(Problem::other_methods("GET, HEAD, PUT, DELETE"));
+    let status = web::resource("/order/{id}/status")
+        .route(web::put().to(status::set_status))
+        .default_service(Problem::other_methods("PUT"));
+    let history = web::resource("/order/{id}/history")
+        .route(web::get().to(history::history))
+        .route(web::head().to(history::history))
+        .default_service(Problem::other_methods("GET, HEAD"));
+    config
+        .service(orders)
+        .service(order)
+        .service(status)
+        .service(history);
 }

@@ -1,36 +1,29 @@
 //! `POST /order`: 202 once the order is durable.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use bakehouse_orders::intake::{self, Faults};
+use bakehouse_orders::intake;
 
-use super::accept::{Identity, accept};
+use super::accept::{Submission, accept};
 use super::body::read_json;
-use crate::problem::{InputFault, Problem};
+use super::key::Identity;
+use crate::access::Principal;
+use crate::problem::Problem;
 use crate::server::{Doors, Settings};
 
 pub(super) async fn place(
     request: HttpRequest,
     payload: web::Payload,
+    principal: Principal,
     doors: web::Data<Doors>,
     settings: web::Data<Settings>,
 ) -> Result<HttpResponse, Problem> {
-    let identity = Identity::of(&request)?;
-    let body = read_json(&request, payload, settings.body_limit).await?;
-    let command = intake::place(&body, &settings.defaults)?;
-    accept(&doors, &identity, &command).await
-}
-
-impl From<Faults> for Problem {
-    fn from(faults: Faults) -> Self {
-        match faults {
-            Faults::Syntax(detail) => Self::syntax(detail),
-            Faults::Content(faults) => {
-                let faults = faults.into_iter().map(|fault| InputFault {
-                    pointer: fault.pointer,
-                    detail: fault.detail,
-                });
-                Self::invalid(faults.collect())
-            }
-        }
-    }
+    let identity = Identity::of(&request, &principal)?;
+    let body = read_json(&request, payload, &settings).await?;
+    let submission = Submission {
+        order_id: identity.new_order_id.to_string(),
+        identity,
+        command: intake::place(&body, &settings.defaults)?,
+        terms: principal.terms_of_creation(),
+    };
+    accept(&doors, submission).await
 }

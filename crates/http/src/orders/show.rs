@@ -1,38 +1,58 @@
-//! `GET /order/{id}`: the presentation document, untransformed.
+//! `GET /order/{id}`: the presentation document, untransformed; or, with
+//! `as_of`, the order as it was.
 
-use actix_web::http::header::{ETAG, IF_NONE_MATCH};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use bakehouse_pipeline::Json;
+use bakehouse_pipeline::ports::StoredDocument;
 
-use super::body::header;
+use super::arrival::next_document;
+use super::history::{AsOf, as_of};
+use super::target::{find, not_found};
+use crate::access::Principal;
+use crate::conditions::{etag, is_known, tag};
+use crate::prefer::Wait;
 use crate::problem::Problem;
+use crate::query::Parameters;
 use crate::server::Doors;
 
 pub(super) async fn show(
     request: HttpRequest,
     id: web::Path<String>,
+    principal: Principal,
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {
-    let Some(document) = doors.presentation.document(&id).await? else {
-        return Err(Problem::not_found(
-            "there is no order with this id, or not yet",
-        ));
-    };
-    let tag = format!("\"{}\"", document.position);
-    if header(&request, &IF_NONE_MATCH).is_some_and(|known| is_among(&tag, known)) {
-        return Ok(HttpResponse::NotModified()
-            .insert_header((ETAG, tag))
-            .finish());
+    let mut parameters = Parameters::of(request.query_string());
+    let then = parameters.take("as_of", AsOf::parse);
+    parameters.finish()?;
+    if let Some(then) = then {
+        let document = as_of(&doors, &principal, &id, then).await?;
+        return Ok(json(&mut HttpResponse::Ok(), &document));
     }
-    Ok(HttpResponse::Ok()
-        .insert_header((ETAG, tag))
-        .content_type("application/json")
-        .body(document.body.get().to_owned()))
+    let wait = Wait::of(&request);
+    let is_news = |document: &StoredDocument| !is_known(&request, &tag(document.version));
+    let found = match &wait {
+        Some(wait) => next_document(&doors, &principal, &id, wait, is_news).await?,
+        None => find(&doors, &principal, &id).await?,
+    };
+    let document = found.ok_or_else(not_found)?;
+    let is_news = is_news(&document);
+    let mut answer = if is_news {
+        HttpResponse::Ok()
+    } else {
+        HttpResponse::NotModified()
+    };
+    answer.insert_header(etag(&tag(document.version)));
+    if let Some(wait) = wait {
+        answer.insert_header(wait.applied());
+    }
+    if is_news {
+        return Ok(json(&mut answer, &document.body));
+    }
+    Ok(answer.finish())
 }
 
-/// Whether the tag is one of those the client has; weak ones count as well.
-fn is_among(tag: &str, known: &str) -> bool {
-    let mut tags = known
-        .split(',')
-        .map(|tag| tag.trim().trim_start_matches("W/"));
-    tags.any(|one| one == tag || one == "*")
+fn json(answer: &mut HttpResponseBuilder, body: &Json) -> HttpResponse {
+    answer
+        .content_type("application/json")
+        .body(body.get().to_owned())
 }

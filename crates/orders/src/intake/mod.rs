@@ -5,9 +5,11 @@ mod fault;
 mod fields;
 mod json;
 mod order;
+mod status;
 
 pub use fault::{Fault, Faults};
-pub use order::place;
+pub use order::{amend, place};
+pub use status::set_status;
 
 use crate::money::Currency;
 

@@ -15,10 +15,22 @@ const CUSTOMER: [&str; 3] = ["id", "name", "email"];
 /// # Errors
 /// [`Faults`]: all of them, in the order of the fields.
 pub fn place(body: &[u8], defaults: &Defaults) -> Result<Command, Faults> {
+    read(body, defaults).map(Command::Place)
+}
+
+/// Reads the body that replaces an order's.
+///
+/// # Errors
+/// [`Faults`]: all of them, in the order of the fields.
+pub fn amend(body: &[u8], defaults: &Defaults) -> Result<Command, Faults> {
+    read(body, defaults).map(Command::Amend)
+}
+
+fn read(body: &[u8], defaults: &Defaults) -> Result<Draft, Faults> {
     let root = Place::root(body).map_err(Faults::Syntax)?;
     let mut faults = Collector::default();
     let draft = draft(&root, defaults, &mut faults);
-    faults.finish(draft).map(Command::Place)
+    faults.finish(draft)
 }
 
 /// A fault anywhere makes a fault of the whole; what stands in for a faulty

@@ -37,10 +37,15 @@ impl Settings {
     fn check(&self) -> Result<()> {
         let bind = self.http.bind;
         ensure!(
-            bind.ip().is_loopback() || self.http.allow_open_bind,
+            bind.ip().is_loopback() || self.http.allow_open_bind || self.auth.is_on(),
             "http.bind: {bind} can be reached from other machines, and anybody there could place \
-             orders; set http.allow_open_bind (BAKEHOUSE_HTTP__ALLOW_OPEN_BIND) to true if that \
-             is meant"
+             orders; ask for tokens (auth.jwks), or set http.allow_open_bind \
+             (BAKEHOUSE_HTTP__ALLOW_OPEN_BIND) to true if that is meant"
+        );
+        self.auth.check()?;
+        ensure!(
+            self.http.rate_burst > 0,
+            "http.rate_burst: expected a number above 0"
         );
         for (key, count) in [
             ("writer.max_batch", self.writer.max_batch),
@@ -59,6 +64,9 @@ impl Settings {
             ("baker.lease_ttl", self.baker.lease_ttl),
             ("feed.sweep_interval", self.feed.sweep_interval),
             ("feed.heartbeat", self.feed.heartbeat),
+            ("http.head_timeout", self.http.head_timeout),
+            ("http.body_timeout", self.http.body_timeout),
+            ("auth.keys_lifetime", self.auth.keys_lifetime),
             ("amqp.confirm_timeout", self.amqp.confirm_timeout),
         ] {
             ensure!(
@@ -86,6 +94,30 @@ pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
         Value::Natural(number) => number.to_string(),
         Value::Whole(number) => number.to_string(),
         Value::Truth(truth) => truth.to_string(),
+    })
+}
+
+/// Several texts: an array, or, since that is easier to write in a variable,
+/// one text with commas in between.
+pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(
+        untagged,
+        expecting = "expected an array of texts, or one with commas in between"
+    )]
+    enum Value {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match Value::deserialize(deserializer)? {
+        Value::One(text) => {
+            let parts = text.split(',').map(str::trim);
+            parts
+                .filter(|part| !part.is_empty())
+                .map(str::to_owned)
+                .collect()
+        }
+        Value::Many(texts) => texts,
     })
 }
 

@@ -4,12 +4,14 @@
 //! A TOML file (`--config`), and over it variables: `BAKEHOUSE_HTTP__BIND` is
 //! `bind` in the section `http`.
 
+mod auth;
 mod load;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use auth::Auth;
 use bakehouse_orders::money::Currency;
 use bakehouse_pipeline::baker::BakerSettings;
 use bakehouse_pipeline::feed::FeedSettings;
@@ -30,6 +32,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// api-server's HTTP.
     pub http: Http,
+    /// Whom it believes.
+    pub auth: Auth,
     /// The other services' health checks.
     pub health: Health,
     /// The databases.
@@ -62,6 +66,19 @@ pub struct Http {
     pub body_limit: usize,
     /// Threads that answer; 0: one a core.
     pub workers: usize,
+    /// How long a client may take to send a request's head.
+    #[serde(with = "humantime_serde")]
+    pub head_timeout: Duration,
+    /// How long it may take to send its body.
+    #[serde(with = "humantime_serde")]
+    pub body_timeout: Duration,
+    /// Origins of pages that may use the API from a browser; `*`: any.
+    #[serde(deserialize_with = "load::list")]
+    pub cors_origins: Vec<String>,
+    /// Requests a second that one principal, or address, may make; 0: any.
+    pub rate_limit: u32,
+    /// How many of them at once.
+    pub rate_burst: u32,
 }
 
 /// Health checks of the services without HTTP of their own.
@@ -190,6 +207,7 @@ impl Default for Settings {
             instance: format!("{}-{}", host(), std::process::id()),
             data_dir: "data".into(),
             http: Http::default(),
+            auth: Auth::default(),
             health: Health::default(),
             mongodb: MongoDb::default(),
             amqp: Amqp::default(),
@@ -216,6 +234,11 @@ impl Default for Http {
             allow_open_bind: false,
             body_limit: 64 * 1024,
             workers: 0,
+            head_timeout: Duration::from_secs(5),
+            body_timeout: Duration::from_secs(10),
+            cors_origins: Vec::new(),
+            rate_limit: 0,
+            rate_burst: 100,
         }
     }
 }

@@ -1,0 +1,100 @@
+//! The guard before every route: says who is asking, how often they may, and
+//! whether they may read or change anything at all. Whose things those are is
+//! for the routes to respect.
+
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, ResponseError, web};
+
+use super::rate::Caller;
+use super::{Access, Principal};
+use crate::problem::Problem;
+
+/// What anybody may have: it shows nothing of anybody's orders.
+const OPEN: [&str; 5] = [
+    "/health",
+    "/openapi.json",
+    "/asyncapi.json",
+    "/docs",
+    "/metrics",
+];
+
+/// Lets the request through with its [`Principal`], or answers it.
+pub(crate) async fn guard<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    match admit(&request).await {
+        Ok(principal) => {
+            request.extensions_mut().insert(principal);
+            next.call(request)
+                .await
+                .map(ServiceResponse::map_into_left_body)
+        }
+        Err(problem) => {
+            let answer = problem.error_response();
+            Ok(request.into_response(answer).map_into_right_body())
+        }
+    }
+}
+
+async fn admit(request: &ServiceRequest) -> Result<Principal, Problem> {
+    if is_open(request.path()) {
+        return Ok(Principal::anybody());
+    }
+    let access = request
+        .app_data::<web::Data<Access>>()
+        .ok_or_else(Problem::internal)?;
+    let identified = identify(access, request).await;
+    // Those who cannot say who they are get to try just as often as others.
+    count(access, request, identified.as_ref().ok())?;
+    let principal = identified?;
+    let (allowed, scope) = match *request.method() {
+        Method::GET | Method::HEAD => (principal.may_read(), "orders:read"),
+        _ => (principal.may_write(), "orders:write"),
+    };
+    if allowed {
+        return Ok(principal);
+    }
+    Err(Problem::insufficient_scope(scope))
+}
+
+fn is_open(path: &str) -> bool {
+    OPEN.iter().any(|open| {
+        let rest = path.strip_prefix(open);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
+async fn identify(access: &Access, request: &ServiceRequest) -> Result<Principal, Problem> {
+    let Some(verifier) = &access.verifier else {
+        return Ok(Principal::anybody());
+    };
+    let mut headers = request.headers().get_all(AUTHORIZATION);
+    let header = headers.next().ok_or_else(Problem::unauthenticated)?;
+    let header = header.to_str().map_err(|_| Problem::invalid_token())?;
+    let (scheme, token) = header.split_once(' ').unwrap_or((header, ""));
+    if !scheme.eq_ignore_ascii_case("bearer") || headers.next().is_some() {
+        return Err(Problem::unauthenticated());
+    }
+    verifier.verify(token.trim()).await
+}
+
+fn count(
+    access: &Access,
+    request: &ServiceRequest,
+    principal: Option<&Principal>,
+) -> Result<(), Problem> {
+    let Some(limiter) = &access.limiter else {
+        return Ok(());
+    };
+    let name = principal.map(Principal::holder).unwrap_or_default();
+    let caller = match request.peer_addr() {
+        Some(address) if name.is_empty() => Caller::Address(address.ip()),
+        _ => Caller::Principal(name.to_owned()),
+    };
+    limiter.count(&caller).map_err(Problem::too_many_requests)
+}

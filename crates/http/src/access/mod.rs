@@ -1,0 +1,45 @@
+//! Who may do what: from a bearer token to a [`Principal`].
+//!
+//! - [`guard`]: stands before every route, and lets through who may pass;
+//! - [`token`]: what a token must be to be believed;
+//! - [`keys`]: the issuer's public keys, kept fresh;
+//! - [`principal`]: who is asking, and what they may see;
+//! - [`rate`]: how often they may ask.
+
+pub(crate) mod guard;
+mod keys;
+mod principal;
+mod rate;
+mod token;
+
+pub use keys::KeySource;
+pub(crate) use principal::Principal;
+pub use rate::RateSettings;
+pub use token::{TokenSettings, UnknownAlgorithm, algorithm};
+
+use rate::Limiter;
+use token::Verifier;
+
+/// How access is decided.
+#[derive(Clone, Debug, Default)]
+pub struct AccessSettings {
+    /// What tokens must be; without it nobody is asked for one.
+    pub tokens: Option<TokenSettings>,
+    /// How often each principal may ask; without it as often as they like.
+    pub rate: Option<RateSettings>,
+}
+
+/// Decides on access, for all threads that answer.
+pub(crate) struct Access {
+    verifier: Option<Verifier>,
+    limiter: Option<Limiter>,
+}
+
+impl Access {
+    pub(crate) fn new(settings: AccessSettings) -> Self {
+        Self {
+            verifier: settings.tokens.map(Verifier::new),
+            limiter: settings.rate.map(|rate| Limiter::new(&rate)),
+        }
+    }
+}

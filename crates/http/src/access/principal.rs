@@ -1,0 +1,121 @@
+//! Who is asking.
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use bakehouse_pipeline::{Terms, Timestamp};
+
+use crate::problem::Problem;
+
+/// What a token allows: read, change, and do so with everybody's orders.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Scopes {
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+    pub(crate) admin: bool,
+}
+
+/// Whoever is asking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Principal {
+    /// Their name; none where nobody is asked.
+    name: Option<String>,
+    /// What they own; none where nobody is asked, or the token does not say.
+    owner: Option<String>,
+    scopes: Scopes,
+    expires_at: Option<Timestamp>,
+}
+
+impl Principal {
+    /// Anybody, where nobody is asked who they are: may do everything.
+    pub(crate) fn anybody() -> Self {
+        Self {
+            name: None,
+            owner: None,
+            scopes: Scopes {
+                read: true,
+                write: true,
+                admin: true,
+            },
+            expires_at: None,
+        }
+    }
+
+    /// Who a token speaks of.
+    pub(crate) fn named(
+        name: String,
+        owner: Option<String>,
+        scopes: Scopes,
+        expires_at: Timestamp,
+    ) -> Self {
+        Self {
+            name: Some(name),
+            owner,
+            scopes,
+            expires_at: Some(expires_at),
+        }
+    }
+
+    pub(crate) fn may_read(&self) -> bool {
+        self.scopes.admin || self.scopes.read
+    }
+
+    pub(crate) fn may_write(&self) -> bool {
+        self.scopes.admin || self.scopes.write
+    }
+
+    /// What its idempotency keys and operations are held under.
+    pub(crate) fn holder(&self) -> &str {
+        self.name.as_deref().unwrap_or_default()
+    }
+
+    /// Whose orders alone it may see and change; `None`: everybody's.
+    pub(crate) fn confined_to(&self) -> Option<&str> {
+        if self.scopes.admin {
+            return None;
+        }
+        // Without an owner a token owns nothing, which is not everything.
+        Some(self.owner.as_deref().unwrap_or_default())
+    }
+
+    /// Whether something of this owner exists, as far as it is concerned.
+    pub(crate) fn sees(&self, owner: Option<&str>) -> bool {
+        self.confined_to().is_none_or(|mine| owner == Some(mine))
+    }
+
+    /// For making something new, which becomes its own.
+    pub(crate) fn terms_of_creation(&self) -> Terms {
+        Terms {
+            actor: self.name.clone(),
+            owner: self.owner.clone(),
+            expected_version: None,
+        }
+    }
+
+    /// For changing something, which must be its own, and of this version.
+    pub(crate) fn terms_of_change(&self, expected_version: Option<u64>) -> Terms {
+        Terms {
+            actor: self.name.clone(),
+            owner: self.confined_to().map(str::to_owned),
+            expected_version,
+        }
+    }
+
+    /// When its token ends; never, where there is none.
+    pub(crate) fn expires_at(&self) -> Option<Timestamp> {
+        self.expires_at
+    }
+}
+
+/// What [`super::guard`] has found out. A route that the guard does not stand
+/// before has no principal, and answers 500 rather than everything.
+impl FromRequest for Principal {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let principal = request.extensions().get::<Self>().cloned();
+        ready(principal.ok_or_else(Problem::internal))
+    }
+}

@@ -1,0 +1,62 @@
+//! Conditional requests (RFC 9110, section 13). An order's entity tag is its
+//! version in quotes, so that any document that has been seen, in a list or on
+//! the feed, can be the base of a change.
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+
+use crate::problem::{InputFault, Problem};
+
+/// The entity tag of a document of this version.
+pub(crate) fn tag(version: u64) -> String {
+    format!("\"{version}\"")
+}
+
+/// As an answer's header.
+pub(crate) fn etag(tag: &str) -> (HeaderName, String) {
+    (ETAG, tag.to_owned())
+}
+
+/// A header's text, all of its lines together; `None` if there is none.
+pub(crate) fn header(request: &HttpRequest, name: &HeaderName) -> Option<String> {
+    let lines = request.headers().get_all(name);
+    let texts: Vec<&str> = lines
+        .filter_map(|line: &HeaderValue| line.to_str().ok())
+        .collect();
+    (!texts.is_empty()).then(|| texts.join(","))
+}
+
+/// Whether the client has what is tagged so: weak tags count as well.
+pub(crate) fn is_known(request: &HttpRequest, tag: &str) -> bool {
+    header(request, &IF_NONE_MATCH).is_some_and(|known| {
+        known
+            .split(',')
+            .map(|one| one.trim().trim_start_matches("W/"))
+            .any(|one| one == tag || one == "*")
+    })
+}
+
+/// The version that a change is based on, from `If-Match`; `None` where any
+/// will do.
+///
+/// # Errors
+/// When the header is not one tag of ours.
+pub(crate) fn expected_version(request: &HttpRequest) -> Result<Option<u64>, Problem> {
+    let Some(text) = header(request, &IF_MATCH) else {
+        return Ok(None);
+    };
+    let text = text.trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let version = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+        .and_then(|version| version.parse().ok());
+    version.map(Some).ok_or_else(|| {
+        Problem::invalid(vec![InputFault {
+            pointer: "/header/If-Match".into(),
+            detail: "expected one entity tag as given in an ETag header, such as \"3\"".into(),
+        }])
+    })
+}

@@ -1,0 +1,171 @@
+//! `GET /operation/{id}`: the receipt, from accepted to baked, or rejected with
+//! its reason.
+
+use std::time::Duration;
+
+use actix_web::http::header::RETRY_AFTER;
+use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_pipeline::{Event, EventStatus, Position, Timestamp, Verb, ids};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::access::Principal;
+use crate::orders::kind;
+use crate::prefer::Wait;
+use crate::problem::Problem;
+use crate::query::Parameters;
+use crate::server::Doors;
+
+/// Between the first two looks into the log; the pauses grow from there.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
+/// How far an operation has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Progress {
+    /// Durable, on its way to the log.
+    Accepted,
+    /// In the log.
+    Stored,
+    /// In the source state.
+    Executed,
+    /// Refused at execution.
+    Rejected,
+    /// Where readers see it.
+    Baked,
+}
+
+/// What its sender gets to know of an operation.
+#[derive(Serialize)]
+struct Receipt {
+    operation_id: Uuid,
+    status: Progress,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<Position>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation: Option<Verb>,
+    /// As on the feed; absent before execution.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stored_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    executed_at: Option<Timestamp>,
+}
+
+/// Adds the route.
+pub(crate) fn routes(config: &mut web::ServiceConfig) {
+    let receipt = web::resource("/operation/{id}")
+        .route(web::get().to(show))
+        .route(web::head().to(show))
+        .default_service(Problem::other_methods("GET, HEAD"));
+    config.service(receipt);
+}
+
+async fn show(
+    request: HttpRequest,
+    id: web::Path<String>,
+    principal: Principal,
+    doors: web::Data<Doors>,
+) -> Result<HttpResponse, Problem> {
+    Parameters::of(request.query_string()).finish()?;
+    let id = Uuid::parse_str(&id).map_err(|_| not_found())?;
+    let wait = Wait::of(&request);
+    let receipt = match &wait {
+        Some(wait) => settled(&doors, &principal, id, wait).await?,
+        None => look(&doors, &principal, id).await?,
+    };
+    let mut answer = HttpResponse::Ok();
+    if !receipt.is_final() {
+        answer.insert_header((RETRY_AFTER, "1"));
+    }
+    if let Some(wait) = wait {
+        answer.insert_header(wait.applied());
+    }
+    Ok(answer.json(receipt))
+}
+
+fn not_found() -> Problem {
+    Problem::not_found("there is no operation with this id")
+}
+
+/// The receipt as soon as it is final; or, when time is up, as it then is.
+async fn settled(
+    doors: &Doors,
+    principal: &Principal,
+    id: Uuid,
+    wait: &Wait,
+) -> Result<Receipt, Problem> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let receipt = look(doors, principal, id).await?;
+        if receipt.is_final() || wait.is_over() {
+            return Ok(receipt);
+        }
+        match receipt.position {
+            Some(position) => wait.wait_for(doors.feed.reached(position)).await,
+            None => wait.wait_for(tokio::time::sleep(pause)).await,
+        };
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn look(doors: &Doors, principal: &Principal, id: Uuid) -> Result<Receipt, Problem> {
+    match doors.log.find(id).await? {
+        Some(event) if principal.sees(event.operation.terms.owner.as_deref()) => {
+            Ok(Receipt::of(event, doors.feed.head_position()))
+        }
+        None if ids::is_issued(id, principal.holder()) => Ok(Receipt::accepted(id)),
+        _ => Err(not_found()),
+    }
+}
+
+impl Receipt {
+    /// Of an operation that the log does not have yet.
+    fn accepted(operation_id: Uuid) -> Self {
+        Self {
+            operation_id,
+            status: Progress::Accepted,
+            position: None,
+            order_id: None,
+            operation: None,
+            kind: None,
+            reason: None,
+            accepted_at: None,
+            stored_at: None,
+            executed_at: None,
+        }
+    }
+
+    fn of(event: Event, baked: Position) -> Self {
+        let status = match event.status {
+            EventStatus::Stored => Progress::Stored,
+            EventStatus::Executed if event.position <= baked => Progress::Baked,
+            EventStatus::Executed => Progress::Executed,
+            EventStatus::Rejected => Progress::Rejected,
+        };
+        Self {
+            operation_id: event.operation.operation_id,
+            status,
+            position: Some(event.position),
+            kind: kind(&event),
+            order_id: Some(event.operation.entity_id),
+            operation: Some(event.operation.operation),
+            reason: event.reason,
+            accepted_at: Some(event.operation.accepted_at),
+            stored_at: Some(event.creation_time),
+            executed_at: event.execution_time,
+        }
+    }
+
+    fn is_final(&self) -> bool {
+        matches!(self.status, Progress::Rejected | Progress::Baked)
+    }
+}

@@ -1,0 +1,60 @@
+//! Waiting for a document to come about: woken by the feed, decided by the store.
+
+use std::time::Duration;
+
+use bakehouse_pipeline::feed::{FeedError, Step, Subscription};
+use bakehouse_pipeline::ports::StoredDocument;
+
+use super::target::find;
+use crate::access::Principal;
+use crate::prefer::Wait;
+use crate::problem::Problem;
+use crate::server::Doors;
+
+/// Between two looks while the feed cannot wake us.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The order's document as soon as it is one that is wanted; or, when time is
+/// up, as it then is.
+pub(super) async fn next_document(
+    doors: &Doors,
+    principal: &Principal,
+    id: &str,
+    wait: &Wait,
+    is_wanted: impl Fn(&StoredDocument) -> bool,
+) -> Result<Option<StoredDocument>, Problem> {
+    loop {
+        // Subscribed before the look: what comes after the look wakes us.
+        let subscription = doors.feed.subscribe(None, None).ok();
+        let found = find(doors, principal, id).await?;
+        if found.as_ref().is_some_and(&is_wanted) || wait.is_over() {
+            return Ok(found);
+        }
+        let changed = async {
+            match subscription {
+                Some(subscription) => change_of(id, subscription).await,
+                None => tokio::time::sleep(PAUSE).await,
+            }
+        };
+        wait.wait_for(changed).await;
+    }
+}
+
+/// Returns when something happened to the order, or may have.
+async fn change_of(id: &str, mut subscription: Subscription) {
+    loop {
+        match subscription.next().await {
+            Ok(Step::Frames(frames)) => {
+                if frames.iter().any(|frame| frame.entity_id == id) {
+                    return;
+                }
+            }
+            Ok(Step::Live(_)) => {}
+            Err(FeedError::TooSlow { .. }) => return,
+            Err(_) => {
+                tokio::time::sleep(PAUSE).await;
+                return;
+            }
+        }
+    }
+}

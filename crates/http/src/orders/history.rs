@@ -1,0 +1,154 @@
+//! `GET /order/{id}/history`: every event of the order, in order; and the order
+//! as it was at any of them.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_orders::Orders;
+use bakehouse_pipeline::bake::as_of as bake_as_of;
+use bakehouse_pipeline::{Domain, Event, EventStatus, Json, Position, Timestamp, Verb};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::target::{find, not_found};
+use crate::access::Principal;
+use crate::problem::{InputFault, Problem};
+use crate::query::Parameters;
+use crate::server::Doors;
+
+/// A line of the history.
+#[derive(Serialize)]
+struct Line<'a> {
+    position: Position,
+    operation_id: Uuid,
+    operation: Verb,
+    status: EventStatus,
+    /// As on the feed; absent before execution.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<&'a str>,
+    accepted_at: Timestamp,
+    stored_at: Timestamp,
+    executed_at: Option<Timestamp>,
+}
+
+pub(super) async fn history(
+    request: HttpRequest,
+    id: web::Path<String>,
+    principal: Principal,
+    doors: web::Data<Doors>,
+) -> Result<HttpResponse, Problem> {
+    Parameters::of(request.query_string()).finish()?;
+    let events = events(&doors, &principal, &id).await?;
+    let lines: Vec<Line<'_>> = events.iter().map(line).collect();
+    Ok(HttpResponse::Ok().json(lines))
+}
+
+/// All events of an order that the principal may see: those of others, who
+/// tried in vain to change it, are not among them.
+async fn events(doors: &Doors, principal: &Principal, id: &str) -> Result<Vec<Event>, Problem> {
+    let Ok(uuid) = Uuid::parse_str(id) else {
+        return Err(not_found());
+    };
+    let mut events = doors.log.history(&uuid.to_string(), Position::MAX).await?;
+    if let Some(mine) = principal.confined_to() {
+        let creation = events.iter().find(|event| is_creation(event));
+        let owner = creation.and_then(|event| event.operation.terms.owner.as_deref());
+        if owner != Some(mine) {
+            return Err(not_found());
+        }
+        events.retain(|event| {
+            let sender = event.operation.terms.owner.as_deref();
+            sender.is_none_or(|sender| sender == mine)
+        });
+    }
+    if events.is_empty() {
+        return Err(not_found());
+    }
+    Ok(events)
+}
+
+/// Brings the order into being; or will, if it has not been executed yet.
+fn is_creation(event: &Event) -> bool {
+    event.operation.operation == Verb::Insert && event.status != EventStatus::Rejected
+}
+
+fn line(event: &Event) -> Line<'_> {
+    Line {
+        position: event.position,
+        operation_id: event.operation.operation_id,
+        operation: event.operation.operation,
+        status: event.status,
+        kind: kind(event),
+        reason: event.reason.as_deref(),
+        actor: event.operation.terms.actor.as_deref(),
+        accepted_at: event.operation.accepted_at,
+        stored_at: event.creation_time,
+        executed_at: event.execution_time,
+    }
+}
+
+/// What happened, as the feed calls it; `None` before it has.
+pub(crate) fn kind(event: &Event) -> Option<String> {
+    let change = match event.status {
+        EventStatus::Stored => None,
+        EventStatus::Executed => event.change.as_deref(),
+        EventStatus::Rejected => Some("rejected"),
+    };
+    change.map(|change| format!("{}.{change}", Orders::NAME))
+}
+
+/// A point in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AsOf {
+    /// After everything up to this position.
+    Position(Position),
+    /// After everything that had been stored by then.
+    Time(Timestamp),
+}
+
+impl AsOf {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let position = text.parse().map(Self::Position);
+        let parsed = position.or_else(|_| Timestamp::parse(text).map(Self::Time));
+        parsed.map_err(|_| {
+            "expected a position (1, 2, 3, …) or a time of RFC 3339, such as 2026-01-31T12:00:00Z"
+                .to_owned()
+        })
+    }
+
+    fn includes(self, event: &Event) -> bool {
+        match self {
+            Self::Position(position) => event.position <= position,
+            Self::Time(time) => event.creation_time <= time,
+        }
+    }
+}
+
+/// The order's document as it was then.
+///
+/// # Errors
+/// 404 for an order that did not exist then; 400 for a position that nobody
+/// knows anything of yet.
+pub(super) async fn as_of(
+    doors: &Doors,
+    principal: &Principal,
+    id: &str,
+    then: AsOf,
+) -> Result<Json, Problem> {
+    let head = doors.feed.head_position();
+    if let AsOf::Position(position) = then
+        && position > head
+    {
+        return Err(Problem::invalid(vec![InputFault {
+            pointer: "/query/as_of".into(),
+            detail: format!("expected a position up to {head}, the last one baked"),
+        }]));
+    }
+    let document = find(doors, principal, id).await?.ok_or_else(not_found)?;
+    let mut events = events(doors, principal, id).await?;
+    events.retain(|event| then.includes(event));
+    let baked = bake_as_of::<Orders>(&events, document.number)?;
+    baked.ok_or_else(|| Problem::not_found("there was no order with this id then"))
+}

@@ -1,0 +1,95 @@
+//! Idempotency keys: what an operation is known by, so that repeating a request
+//! repeats its answer and nothing else.
+
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use bakehouse_pipeline::ports::EventLog;
+use bakehouse_pipeline::{Operation, ids};
+use uuid::Uuid;
+
+use crate::access::Principal;
+use crate::problem::{InputFault, Problem};
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const LONGEST_KEY: usize = 255;
+/// How long the log may take to tell whether it knows a key.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the operation of a request is known by.
+pub(super) struct Identity {
+    pub(super) operation_id: Uuid,
+    /// Of the order, should the operation make one.
+    pub(super) new_order_id: Uuid,
+    is_keyed: bool,
+}
+
+impl Identity {
+    /// New ones; or, with an `Idempotency-Key`, those that the principal's key
+    /// always leads to, on every api-server and for ever.
+    pub(super) fn of(request: &HttpRequest, principal: &Principal) -> Result<Self, Problem> {
+        let holder = principal.holder();
+        let key = key(request)?;
+        Ok(match &key {
+            None => Self {
+                operation_id: ids::issued(holder),
+                new_order_id: ids::fresh(),
+                is_keyed: false,
+            },
+            Some(key) => Self {
+                operation_id: ids::issued_for_key(holder, key),
+                new_order_id: ids::derived(&["order", holder, key]),
+                is_keyed: true,
+            },
+        })
+    }
+
+    /// A key that the log knows with other content is refused here. One whose
+    /// first use is still on its way to the log is not seen; that operation is
+    /// then kept as rejected, so nothing is executed twice either way.
+    pub(super) async fn refuse_reuse(
+        &self,
+        log: &dyn EventLog,
+        operation: &Operation,
+    ) -> Result<(), Problem> {
+        if !self.is_keyed {
+            return Ok(());
+        }
+        let question = log.find(operation.operation_id);
+        match tokio::time::timeout(PATIENCE, question).await {
+            Ok(Ok(Some(known))) if known.operation.fingerprint != operation.fingerprint => {
+                Err(Problem::key_reused())
+            }
+            // No answer is no reason to refuse what can be made durable.
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether repeating the request must repeat the answer.
+    pub(super) fn is_keyed(&self) -> bool {
+        self.is_keyed
+    }
+}
+
+/// The key, bare or as a quoted string.
+fn key(request: &HttpRequest) -> Result<Option<String>, Problem> {
+    let mut values = request.headers().get_all(IDEMPOTENCY_KEY);
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or_default().trim();
+    let unquoted = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'));
+    let key = unquoted.unwrap_or(text);
+    let is_usable = !key.is_empty()
+        && key.len() <= LONGEST_KEY
+        && key.chars().all(|c| c.is_ascii_graphic() || c == ' ');
+    if !is_usable || values.next().is_some() {
+        return Err(Problem::invalid(vec![InputFault {
+            pointer: "/header/Idempotency-Key".into(),
+            detail: format!("expected one value of 1 to {LONGEST_KEY} visible ASCII characters"),
+        }]));
+    }
+    Ok(Some(key.to_owned()))
+}

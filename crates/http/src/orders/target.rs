@@ -1,0 +1,77 @@
+//! The order that a request is about: there, and the principal's to see.
+
+use std::time::Duration;
+
+use bakehouse_pipeline::Timestamp;
+use bakehouse_pipeline::ports::StoredDocument;
+use uuid::Uuid;
+
+use super::arrival::next_document;
+use crate::access::Principal;
+use crate::prefer::Wait;
+use crate::problem::Problem;
+use crate::server::Doors;
+
+/// How long a change waits for an order that may just have been placed.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How old an id may be for its order to be still on its way.
+const RECENT: Duration = Duration::from_secs(600);
+
+pub(super) fn not_found() -> Problem {
+    Problem::not_found("there is no order with this id, or not yet")
+}
+
+/// The order's document, if there is one that the principal may see.
+pub(super) async fn find(
+    doors: &Doors,
+    principal: &Principal,
+    id: &str,
+) -> Result<Option<StoredDocument>, Problem> {
+    if Uuid::parse_str(id).is_err() {
+        return Ok(None);
+    }
+    let found = doors.presentation.document(id).await?;
+    Ok(found.filter(|document| principal.sees(document.owner.as_deref())))
+}
+
+/// The document of an order that is to be changed. An order that has only just
+/// been placed is waited for. `None`: nobody can say right now whether there is
+/// one; the order's owner and version are checked at execution in any case.
+///
+/// # Errors
+/// 404 for an order that does not exist, or is another owner's, which is told
+/// apart by nothing, not even by the time it takes.
+pub(super) async fn to_change(
+    doors: &Doors,
+    principal: &Principal,
+    id: &str,
+) -> Result<Option<StoredDocument>, Problem> {
+    let found = match find(doors, principal, id).await {
+        Ok(None) if may_be_on_its_way(id) => {
+            let wait = Wait::lasting(PATIENCE);
+            next_document(doors, principal, id, &wait, |_| true).await
+        }
+        found => found,
+    };
+    match found {
+        Ok(Some(document)) => Ok(Some(document)),
+        Ok(None) => Err(not_found()),
+        Err(problem) => {
+            tracing::warn!("a change is accepted without a look at its order: {problem}");
+            Ok(None)
+        }
+    }
+}
+
+/// By the time in the id; one that was made from an idempotency key has none.
+fn may_be_on_its_way(id: &str) -> bool {
+    let Ok(id) = Uuid::parse_str(id) else {
+        return false;
+    };
+    let bytes = id.as_bytes();
+    let millis = bytes[..6]
+        .iter()
+        .fold(0_i64, |sum, byte| sum << 8 | i64::from(*byte));
+    let age = Timestamp::now().millis() - millis;
+    id.get_version_num() == 7 && (millis == 0 || age < RECENT.as_millis() as i64)
+}

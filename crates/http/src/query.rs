@@ -1,0 +1,81 @@
+//! Query strings: every parameter known, given once, and read by somebody; or
+//! all that is wrong with them at once.
+
+use crate::problem::{InputFault, Problem};
+
+/// The parameters that nobody has asked for yet.
+pub(crate) struct Parameters {
+    pairs: Vec<(String, String)>,
+    known: Vec<&'static str>,
+    faults: Vec<InputFault>,
+}
+
+impl Parameters {
+    /// Of a query string, percent-encoded as it came.
+    pub(crate) fn of(query: &str) -> Self {
+        Self {
+            pairs: url::form_urlencoded::parse(query.as_bytes())
+                .into_owned()
+                .collect(),
+            known: Vec::new(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// The parameter's value, if it is there and `parse` can read it; the error
+    /// says what was expected.
+    pub(crate) fn take<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        self.known.push(name);
+        let index = self.pairs.iter().position(|(key, _)| key == name)?;
+        let (_, value) = self.pairs.remove(index);
+        parse(&value)
+            .map_err(|detail| self.fault(name, detail))
+            .ok()
+    }
+
+    fn fault(&mut self, name: &str, detail: String) {
+        let pointer = format!("/query/{}", escaped(name));
+        self.faults.push(InputFault { pointer, detail });
+    }
+
+    /// Whatever has not been taken should not be there.
+    ///
+    /// # Errors
+    /// A problem that names everything that is wrong.
+    pub(crate) fn finish(mut self) -> Result<(), Problem> {
+        let known = self.known.join(", ");
+        for (name, _) in std::mem::take(&mut self.pairs) {
+            let detail = if self.known.contains(&name.as_str()) {
+                "given more than once".to_owned()
+            } else {
+                format!("unknown parameter; known are {known}")
+            };
+            self.fault(&name, detail);
+        }
+        if self.faults.is_empty() {
+            return Ok(());
+        }
+        Err(Problem::invalid(self.faults))
+    }
+}
+
+/// A name within a JSON pointer (RFC 6901).
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+/// Text that can be compared with: not empty, not too long, without control
+/// characters.
+pub(crate) fn text(value: &str) -> Result<String, String> {
+    const LONGEST: usize = 200;
+    let is_usable =
+        (1..=LONGEST).contains(&value.chars().count()) && !value.chars().any(char::is_control);
+    if is_usable {
+        return Ok(value.to_owned());
+    }
+    Err(format!("expected text of 1 to {LONGEST} characters"))
+}

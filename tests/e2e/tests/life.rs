@@ -1,0 +1,354 @@
+//! An order's life over HTTP: amended, moved along, refused, deleted; and how it
+//! reads in list, detail, history, receipt and feed.
+
+use bakehouse_e2e::{Client, Kind, World, in_both_worlds, ledger};
+use hyper::Method;
+use serde_json::{Value, json};
+
+in_both_worlds!(
+    an_order_is_amended_paid_and_shipped_and_another_cancelled_too_late,
+    a_change_can_be_sent_at_once,
+    changes_are_checked_before_they_are_accepted,
+    a_change_can_insist_on_a_version,
+    a_deleted_order_leaves_the_lists_and_keeps_its_history,
+    an_order_can_be_seen_as_it_was,
+);
+
+async fn place(client: &Client, reference: &str) -> String {
+    let accepted = client
+        .post(ledger::order(reference))
+        .await
+        .expect("an answer");
+    let receipt = client.settled(&accepted).await.expect("a receipt");
+    assert_eq!(receipt["status"], "baked");
+    accepted.header("location").to_owned()
+}
+
+async fn set_status(client: &Client, order: &str, status: &str) -> Value {
+    let body = json!({ "status": status }).to_string();
+    let accepted = client.put(&format!("{order}/status"), &[], body).await;
+    client
+        .settled(&accepted.expect("an answer"))
+        .await
+        .expect("a receipt")
+}
+
+async fn an_order_is_amended_paid_and_shipped_and_another_cancelled_too_late(kind: Kind) {
+    let world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    let mut feed = world.feed("since=0").await.expect("a subscription");
+    let order = place(&client, "one").await;
+    let body = json!({ "products": [{ "name": "Coffee", "price": "4.25", "quantity": 3 }] });
+    let accepted = client
+        .put(&order, &[], body.to_string())
+        .await
+        .expect("an answer");
+    assert!(accepted.body.is_empty());
+    assert_eq!(accepted.header("location"), order);
+    let receipt = client.settled(&accepted).await.expect("a receipt");
+    assert_eq!(receipt["status"], "baked");
+    assert_eq!(
+        (&receipt["operation"], &receipt["type"]),
+        (&json!("UPDATE"), &json!("order.updated"))
+    );
+    for status in ["paid", "shipped"] {
+        assert_eq!(set_status(&client, &order, status).await["status"], "baked");
+    }
+    let late = set_status(&client, &order, "cancelled").await;
+    assert_eq!(late["status"], "rejected");
+    assert_eq!(
+        late["reason"],
+        "the order is shipped; it cannot become cancelled"
+    );
+    let amended = client
+        .put(&order, &[], body.to_string())
+        .await
+        .expect("an answer");
+    let amended = client.settled(&amended).await.expect("a receipt");
+    assert_eq!(
+        amended["reason"],
+        "the order is shipped; only a placed one can be changed"
+    );
+
+    let detail = client.get(&order).await.expect("an answer").json();
+    assert_eq!(
+        (&detail["status"], &detail["version"]),
+        (&json!("shipped"), &json!(4))
+    );
+    assert_eq!(
+        (&detail["total"], &detail["customer"]),
+        (&json!("12.75"), &Value::Null)
+    );
+    let kinds: Vec<&str> = timeline(&detail);
+    assert_eq!(
+        kinds,
+        [
+            "order.created",
+            "order.updated",
+            "order.paid",
+            "order.shipped"
+        ]
+    );
+    assert_eq!(
+        client.get("/order").await.expect("an answer").json(),
+        json!([detail])
+    );
+
+    let events = feed.events_up_to(6).await.expect("events");
+    let told: Vec<&str> = events
+        .iter()
+        .filter_map(|event| event["type"].as_str())
+        .collect();
+    let expected = [
+        "order.created",
+        "order.updated",
+        "order.status",
+        "order.status",
+        "order.rejected",
+        "order.rejected",
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(events[3]["order"], detail);
+    assert_eq!(events[4]["reason"], late["reason"]);
+
+    let history = client
+        .get(&format!("{order}/history"))
+        .await
+        .expect("an answer")
+        .json();
+    let history = history.as_array().expect("an array");
+    let told: Vec<&str> = history
+        .iter()
+        .filter_map(|line| line["type"].as_str())
+        .collect();
+    assert_eq!(told, expected);
+    assert_eq!(history[4]["reason"], late["reason"]);
+    assert_eq!(history[4]["operation_id"], late["operation_id"]);
+    assert!(history.iter().all(|line| line["executed_at"].is_string()));
+}
+
+fn timeline(document: &Value) -> Vec<&str> {
+    let lines = document["timeline"].as_array().expect("a timeline");
+    lines
+        .iter()
+        .filter_map(|line| line["type"].as_str())
+        .collect()
+}
+
+/// Nobody has to wait for the order to be baked before changing it.
+async fn a_change_can_be_sent_at_once(kind: Kind) {
+    let world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    for number in 0..10 {
+        let accepted = client
+            .post(ledger::order(&format!("r-{number}")))
+            .await
+            .expect("an answer");
+        let order = accepted.header("location");
+        let body = json!({ "status": "paid" }).to_string();
+        let paid = client
+            .put(&format!("{order}/status"), &[], body)
+            .await
+            .expect("an answer");
+        assert_eq!(paid.status, 202);
+        let read = client
+            .get_with(order, &[("Prefer", "wait=10")])
+            .await
+            .expect("an answer");
+        assert_eq!(
+            (read.status.as_u16(), read.header("preference-applied")),
+            (200, "wait=10")
+        );
+        let known = [("Prefer", "wait=10"), ("If-None-Match", "\"1\"")];
+        let newer = client.get_with(order, &known).await.expect("an answer");
+        assert_eq!(newer.json()["status"], "paid");
+    }
+}
+
+async fn changes_are_checked_before_they_are_accepted(kind: Kind) {
+    let world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    let order = place(&client, "one").await;
+    let unknown = "/order/0190f5fe-0000-7000-8000-000000000001";
+    let good = json!({ "products": [{ "name": "Tea", "price": 1 }] }).to_string();
+    for (path, body, status, pointer) in [
+        (order.clone(), "{}", 400, "/products"),
+        (order.clone(), "[", 400, ""),
+        (order.clone(), good.as_str(), 202, ""),
+        (
+            format!("{order}/status"),
+            r#"{"status":"lost"}"#,
+            400,
+            "/status",
+        ),
+        (
+            format!("{order}/status"),
+            r#"{"status":"paid","by":"me"}"#,
+            400,
+            "/by",
+        ),
+        (unknown.to_owned(), good.as_str(), 404, ""),
+        (format!("{unknown}/status"), r#"{"status":"paid"}"#, 404, ""),
+        ("/order/no-id".to_owned(), good.as_str(), 404, ""),
+    ] {
+        let answer = client
+            .put(&path, &[], body.to_owned())
+            .await
+            .expect("an answer");
+        assert_eq!(answer.status, status, "{path} {body}");
+        if !pointer.is_empty() {
+            assert_eq!(
+                answer.json()["errors"][0]["pointer"],
+                pointer,
+                "{path} {body}"
+            );
+        }
+    }
+    for (method, path, allow) in [
+        (Method::PATCH, order.as_str(), "GET, HEAD, PUT, DELETE"),
+        (Method::DELETE, &format!("{order}/status"), "PUT"),
+        (Method::POST, &format!("{order}/history"), "GET, HEAD"),
+    ] {
+        let answer = client.send(method, path, &[], "").await.expect("an answer");
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("allow")),
+            (405, allow)
+        );
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+    }
+}
+
+async fn a_change_can_insist_on_a_version(kind: Kind) {
+    let world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    let order = place(&client, "one").await;
+    let tag = client
+        .get(&order)
+        .await
+        .expect("an answer")
+        .header("etag")
+        .to_owned();
+    let body = json!({ "products": [{ "name": "Tea", "price": 1 }] }).to_string();
+    let based = [("If-Match", tag.as_str())];
+    // Both are sent on the same version: at most one can win.
+    let first = client
+        .put(&order, &based, body.clone())
+        .await
+        .expect("an answer");
+    let second = client
+        .put(&order, &based, body.clone())
+        .await
+        .expect("an answer");
+    assert_eq!(
+        client.settled(&first).await.expect("a receipt")["status"],
+        "baked"
+    );
+    if second.status == 202 {
+        let receipt = client.settled(&second).await.expect("a receipt");
+        assert_eq!(receipt["reason"], "the order is at version 2, not 1");
+    } else {
+        assert_eq!(second.status, 412);
+    }
+    let late = client
+        .put(&order, &based, body.clone())
+        .await
+        .expect("an answer");
+    assert_eq!(
+        (late.status.as_u16(), &late.json()["version"]),
+        (412, &json!(2))
+    );
+    let strange = client
+        .put(&order, &[("If-Match", "two")], body.clone())
+        .await;
+    let strange = strange.expect("an answer");
+    assert_eq!(strange.json()["errors"][0]["pointer"], "/header/If-Match");
+    let future = client
+        .put(&order, &[("If-Match", "\"9\"")], body.clone())
+        .await
+        .expect("an answer");
+    let receipt = client.settled(&future).await.expect("a receipt");
+    assert_eq!(receipt["reason"], "the order is at version 2, not 9");
+    // A repeat under a key gets the first answer, even now that it would be late.
+    let keyed = [("If-Match", "\"2\""), ("Idempotency-Key", "k")];
+    let first = client
+        .put(&order, &keyed, body.clone())
+        .await
+        .expect("an answer");
+    client.settled(&first).await.expect("a receipt");
+    let again = client
+        .put(&order, &keyed, body.clone())
+        .await
+        .expect("an answer");
+    assert_eq!(again.status, 202);
+    let location = "operation-location";
+    assert_eq!(first.header(location), again.header(location));
+    let other = [("If-Match", "\"3\""), ("Idempotency-Key", "k")];
+    let other = client.put(&order, &other, body).await.expect("an answer");
+    assert_eq!(other.status, 422);
+}
+
+async fn a_deleted_order_leaves_the_lists_and_keeps_its_history(kind: Kind) {
+    let world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    let kept = place(&client, "kept").await;
+    let order = place(&client, "deleted").await;
+    let accepted = client
+        .send(Method::DELETE, &order, &[], "")
+        .await
+        .expect("an answer");
+    let receipt = client.settled(&accepted).await.expect("a receipt");
+    assert_eq!(
+        (&receipt["status"], &receipt["type"]),
+        (&json!("baked"), &json!("order.deleted"))
+    );
+    let list = client.get("/order").await.expect("an answer").json();
+    assert_eq!(list.as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        format!("/order/{}", list[0]["id"].as_str().expect("an id")),
+        kept
+    );
+    let detail = client.get(&order).await.expect("an answer").json();
+    assert_eq!(detail["status"], "cancelled");
+    let history = client
+        .get(&format!("{order}/history"))
+        .await
+        .expect("an answer")
+        .json();
+    assert_eq!(history[1]["type"], "order.deleted");
+    let late = set_status(&client, &order, "paid").await;
+    assert_eq!(late["reason"], "the order has been deleted");
+}
+
+async fn an_order_can_be_seen_as_it_was(kind: Kind) {
+    let world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    place(&client, "other").await;
+    let order = place(&client, "one").await;
+    let before = client.get(&order).await.expect("an answer");
+    let paid = set_status(&client, &order, "paid").await;
+    let at = |when: &str| format!("{order}?as_of={when}");
+    let then = client.get(&at("2")).await.expect("an answer");
+    assert_eq!(then.body, before.body, "byte for byte");
+    let now = client.get(&order).await.expect("an answer");
+    assert_eq!(
+        client.get(&at("3")).await.expect("an answer").body,
+        now.body
+    );
+    let time = paid["stored_at"].as_str().expect("a time");
+    assert_eq!(
+        client.get(&at(time)).await.expect("an answer").body,
+        now.body
+    );
+    for (when, status) in [
+        ("1", 404),
+        ("2020-01-01T00:00:00Z", 404),
+        ("4", 400),
+        ("yesterday", 400),
+    ] {
+        assert_eq!(
+            client.get(&at(when)).await.expect("an answer").status,
+            status,
+            "{when}"
+        );
+    }
+}

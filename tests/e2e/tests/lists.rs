@@ -1,0 +1,182 @@
+//! Lists: pages, filters, sorts, and what a client need not fetch again.
+
+use bakehouse_e2e::{Answer, Client, Kind, World, in_both_worlds};
+use serde_json::{Value, json};
+
+in_both_worlds!(
+    every_page_follows_the_last_one,
+    filters_and_sorts_hold_on_every_page,
+    a_cursor_is_good_for_its_own_list_alone,
+    what_is_known_is_not_sent_again,
+);
+
+/// Places orders of two customers in turn; every third is paid.
+async fn fill(client: &Client, count: usize) -> Vec<Value> {
+    let mut last = None;
+    for number in 0..count {
+        let body = json!({
+            "products": [{ "name": "Tea", "price": 1 }],
+            "customer": { "id": format!("c/{} & co", number % 2) },
+            "reference": format!("r-{number}"),
+        });
+        let accepted = client.post(body.to_string()).await.expect("an answer");
+        last = Some(accepted.clone());
+        if number % 3 == 0 {
+            let status = format!("{}/status", accepted.header("location"));
+            let paid = client.put(&status, &[], r#"{"status":"paid"}"#).await;
+            last = Some(paid.expect("an answer"));
+        }
+    }
+    let receipt = client
+        .settled(&last.expect("some"))
+        .await
+        .expect("a receipt");
+    assert_eq!(receipt["status"], "baked");
+    let all = client
+        .get("/order?limit=100")
+        .await
+        .expect("an answer")
+        .json();
+    all.as_array().expect("an array").clone()
+}
+
+/// Where the next page is.
+fn next(answer: &Answer) -> Option<String> {
+    let link = answer.header("link");
+    let path = link.strip_prefix('<')?.strip_suffix(">; rel=\"next\"")?;
+    Some(path.to_owned())
+}
+
+/// All pages from here on.
+async fn pages(client: &Client, path: &str) -> Vec<Value> {
+    let mut path = Some(path.to_owned());
+    let mut all = Vec::new();
+    while let Some(this) = path {
+        let answer = client.get(&this).await.expect("an answer");
+        assert_eq!(answer.status, 200, "{this}");
+        all.extend(answer.json().as_array().expect("an array").clone());
+        path = next(&answer);
+        assert!(all.len() <= 100, "it ends");
+    }
+    all
+}
+
+async fn every_page_follows_the_last_one(kind: Kind) {
+    let world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    let all = fill(&client, 25).await;
+    let numbers: Vec<u64> = all
+        .iter()
+        .filter_map(|order| order["number"].as_u64())
+        .collect();
+    assert_eq!(numbers, (1..=25).rev().collect::<Vec<_>>());
+    assert_eq!(pages(&client, "/order?limit=7").await, all);
+    let first = client.get("/order").await.expect("an answer");
+    assert_eq!(first.json().as_array().map(Vec::len), Some(20));
+    // What is placed between two pages moves nothing.
+    let path = next(&first).expect("a next page");
+    fill(&client, 3).await;
+    assert_eq!(pages(&client, &path).await, all[20..]);
+}
+
+async fn filters_and_sorts_hold_on_every_page(kind: Kind) {
+    let world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    let all = fill(&client, 25).await;
+    let check = async |query: &str, is_in: &dyn Fn(&Value) -> bool| {
+        let expected: Vec<Value> = all.iter().filter(|order| is_in(order)).cloned().collect();
+        assert!(
+            !expected.is_empty() && expected.len() < all.len(),
+            "{query}"
+        );
+        let found = pages(&client, &format!("/order?limit=4&{query}")).await;
+        assert_eq!(found, expected, "{query}");
+    };
+    check("status=paid", &|order| order["status"] == "paid").await;
+    let customer = "customer=c%2F1%20%26%20co";
+    check(customer, &|order| order["customer"]["id"] == "c/1 & co").await;
+    let both = format!("{customer}&status=placed");
+    check(&both, &|order| {
+        order["customer"]["id"] == "c/1 & co" && order["status"] == "placed"
+    })
+    .await;
+    let time = all[10]["created_at"].as_str().expect("a time");
+    let (after, before) = (
+        format!("created_after={time}"),
+        format!("created_before={time}"),
+    );
+    check(&after, &|order| order["created_at"].as_str() > Some(time)).await;
+    check(&before, &|order| order["created_at"].as_str() < Some(time)).await;
+
+    let mut oldest = all.clone();
+    oldest.reverse();
+    assert_eq!(
+        pages(&client, "/order?limit=6&sort=created_at").await,
+        oldest
+    );
+    let mut latest = all.clone();
+    latest.sort_by_key(|order| std::cmp::Reverse(order["position"].as_u64()));
+    assert_eq!(
+        pages(&client, "/order?limit=6&sort=-updated_at").await,
+        latest
+    );
+}
+
+async fn a_cursor_is_good_for_its_own_list_alone(kind: Kind) {
+    let world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    fill(&client, 6).await;
+    let answer = client
+        .get("/order?limit=2&status=placed")
+        .await
+        .expect("an answer");
+    let path = next(&answer).expect("a next page");
+    let (_, cursor) = path.split_once("cursor=").expect("a cursor");
+    for (query, pointer) in [
+        (format!("cursor={cursor}"), "/query/cursor"),
+        (format!("cursor={cursor}&status=paid"), "/query/cursor"),
+        (
+            format!("cursor={cursor}&status=placed&sort=created_at"),
+            "/query/cursor",
+        ),
+        ("cursor=5".to_owned(), "/query/cursor"),
+        ("limit=101".to_owned(), "/query/limit"),
+        ("limit=5&limit=6".to_owned(), "/query/limit"),
+        ("status=lost".to_owned(), "/query/status"),
+        ("customer=".to_owned(), "/query/customer"),
+        ("created_after=yesterday".to_owned(), "/query/created_after"),
+        ("sort=total".to_owned(), "/query/sort"),
+        ("colour=red".to_owned(), "/query/colour"),
+    ] {
+        let answer = client
+            .get(&format!("/order?{query}"))
+            .await
+            .expect("an answer");
+        assert_eq!(answer.status, 400, "{query}");
+        assert_eq!(answer.json()["errors"][0]["pointer"], pointer, "{query}");
+    }
+    // The size of a page is no part of the list.
+    let larger = format!("/order?limit=50&status=placed&cursor={cursor}");
+    assert_eq!(client.get(&larger).await.expect("an answer").status, 200);
+}
+
+async fn what_is_known_is_not_sent_again(kind: Kind) {
+    let world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    let all = fill(&client, 5).await;
+    let list = client.get("/order").await.expect("an answer");
+    let known = [("If-None-Match", list.header("etag"))];
+    let same = client.get_with("/order", &known).await.expect("an answer");
+    assert_eq!((same.status.as_u16(), same.body.len()), (304, 0));
+    let order = format!("/order/{}", all[0]["id"].as_str().expect("an id"));
+    let head = client
+        .send(hyper::Method::HEAD, &order, &[], "")
+        .await
+        .expect("an answer");
+    assert_eq!((head.status.as_u16(), head.body.len()), (200, 0));
+    assert_eq!(head.header("etag"), "\"1\"");
+    fill(&client, 1).await;
+    let news = client.get_with("/order", &known).await.expect("an answer");
+    assert_eq!(news.status, 200);
+    assert_ne!(news.header("etag"), list.header("etag"));
+}
