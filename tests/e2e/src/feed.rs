@@ -7,6 +7,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 /// How long the next frame may take.
@@ -29,9 +30,18 @@ pub enum Received {
 impl Feed {
     /// Subscribes with a query such as `since=0`.
     pub async fn open(base: &str, query: &str) -> Result<Self> {
+        Self::open_with(base, query, None).await
+    }
+
+    /// The same, as the bearer of a token.
+    pub async fn open_with(base: &str, query: &str, token: Option<&str>) -> Result<Self> {
         let base = base.replacen("http", "ws", 1);
-        let url = format!("{base}/order-events?{query}");
-        let connecting = tokio_tungstenite::connect_async(url);
+        let mut request = format!("{base}/order-events?{query}").into_client_request()?;
+        if let Some(token) = token {
+            let value = format!("Bearer {token}").parse()?;
+            request.headers_mut().insert("authorization", value);
+        }
+        let connecting = tokio_tungstenite::connect_async(request);
         let (socket, _) = tokio::time::timeout(PATIENCE, connecting)
             .await
             .context("no answer")??;

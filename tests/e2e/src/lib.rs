@@ -4,12 +4,14 @@
 
 pub mod client;
 pub mod feed;
+pub mod issuer;
 pub mod ledger;
 pub mod process;
 pub mod world;
 
 pub use client::{Answer, Client};
 pub use feed::Feed;
+pub use issuer::Issuer;
 pub use world::{Kind, World};
 
 /// Writes one test a world.

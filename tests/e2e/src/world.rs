@@ -66,10 +66,19 @@ pub struct World {
 impl World {
     /// Starts one on the shared servers, and waits until it is ready.
     pub async fn start(kind: Kind) -> Result<Self> {
+        Self::start_with(kind, &[]).await
+    }
+
+    /// The same with settings of its own.
+    pub async fn start_with(kind: Kind, settings: &[(&str, String)]) -> Result<Self> {
+        let settings: Vec<(&str, &str)> = settings
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         let name = format!("e{}", uuid::Uuid::now_v7().simple());
         let mut world = match kind {
-            Kind::Embedded => Self::prepare(kind, None, &[])?,
-            Kind::Servers => Self::prepare(kind, Some((&name, Servers::shared(&name))), &[])?,
+            Kind::Embedded => Self::prepare(kind, None, &settings)?,
+            Kind::Servers => Self::prepare(kind, Some((&name, Servers::shared(&name))), &settings)?,
         };
         world.start_all()?;
         world.ready(Duration::from_secs(30)).await?;
@@ -174,11 +183,19 @@ impl World {
         let client = self.client();
         wait(limit, "readiness", async || {
             let answer = client.get("/health/ready").await;
-            answer.is_ok_and(|answer| answer.status.is_success())
-                && Feed::open(&self.base, "").await.is_ok()
+            answer.is_ok_and(|answer| answer.status.is_success()) && self.has_feed().await
         })
         .await
         .with_context(|| self.logs())
+    }
+
+    /// Whether the feed knows where it stands. Where tokens are asked for, being
+    /// refused for the want of one says only that api-server is there.
+    async fn has_feed(&self) -> bool {
+        match Feed::open(&self.base, "").await {
+            Ok(_) => true,
+            Err(error) => error.to_string().contains("401"),
+        }
     }
 
     /// A client of its api-server.

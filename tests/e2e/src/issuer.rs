@@ -1,0 +1,141 @@
+//! A token issuer: makes keys, publishes them as a file and at a URL, and signs
+//! whatever it is told to.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, Result};
+use jsonwebtoken::jwk::{Jwk, JwkSet};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+/// Whom the tokens are for, unless told otherwise.
+pub const AUDIENCE: &str = "orders-api";
+/// Who issues them.
+pub const NAME: &str = "https://issuer.example";
+/// What precedes the 32 bytes of an Ed25519 key in PKCS #8 (RFC 8410).
+const PREFIX: &[u8] = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
+
+/// An issuer with one key at a time.
+pub struct Issuer {
+    folder: TempDir,
+    key: EncodingKey,
+    id: String,
+    published: Arc<Mutex<String>>,
+}
+
+impl Issuer {
+    /// A new one with a key, published.
+    pub fn new() -> Result<Self> {
+        let mut issuer = Self {
+            folder: TempDir::with_prefix("bakehouse-issuer-")?,
+            key: EncodingKey::from_secret(b""),
+            id: String::new(),
+            published: Arc::default(),
+        };
+        issuer.rotate()?;
+        Ok(issuer)
+    }
+
+    /// Takes a new key, and publishes it in place of the one before.
+    pub fn rotate(&mut self) -> Result<()> {
+        let id = uuid::Uuid::now_v7();
+        // Random enough for tests: two version 4 identifiers.
+        let seed = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()].map(uuid::Uuid::into_bytes);
+        self.key = EncodingKey::from_ed_der(&[PREFIX, &seed.concat()].concat());
+        self.id = id.to_string();
+        let mut key = Jwk::from_encoding_key(&self.key, Algorithm::EdDSA)?;
+        key.common.key_id = Some(self.id.clone());
+        let keys = serde_json::to_string(&JwkSet { keys: vec![key] })?;
+        std::fs::write(self.file(), &keys)?;
+        *self.published.lock().expect("no test has panicked") = keys;
+        Ok(())
+    }
+
+    /// Where the keys are, as a file.
+    #[must_use]
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("keys.json")
+    }
+
+    /// Publishes the keys at a URL, as long as the runtime lives.
+    pub async fn serve(&self) -> Result<String> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}/keys", listener.local_addr()?);
+        let published = self.published.clone();
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let mut request = [0; 4096];
+                let _ = socket.read(&mut request).await;
+                let keys = published.lock().expect("no test has panicked").clone();
+                let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json";
+                let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{keys}", keys.len());
+                let _ = socket.write_all(answer.as_bytes()).await;
+            }
+        });
+        Ok(url)
+    }
+
+    /// Settings that make a system believe this issuer.
+    #[must_use]
+    pub fn settings(&self, keys: &str) -> Vec<(&'static str, String)> {
+        vec![
+            ("BAKEHOUSE_AUTH__JWKS", keys.to_owned()),
+            ("BAKEHOUSE_AUTH__ISSUER", NAME.to_owned()),
+            ("BAKEHOUSE_AUTH__AUDIENCE", AUDIENCE.to_owned()),
+        ]
+    }
+
+    /// A good token: for an hour, of this subject, with these scopes.
+    pub fn token(&self, subject: &str, scope: &str) -> Result<String> {
+        self.sign(&claims(subject, scope))
+    }
+
+    /// A token of any claims.
+    pub fn sign(&self, claims: &Value) -> Result<String> {
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.kid = Some(self.id.clone());
+        Ok(encode(&header, claims, &self.key)?)
+    }
+
+    /// A token signed with the *public* key as a shared secret, which a careless
+    /// verifier believes.
+    pub fn sign_with_public_key(&self, claims: &Value) -> Result<String> {
+        let published = self.published.lock().expect("no test has panicked").clone();
+        let keys: Value = serde_json::from_str(&published)?;
+        let public = keys["keys"][0]["x"].as_str().context("a public key")?;
+        let mut header = Header::new(Algorithm::HS256);
+        header.kid = Some(self.id.clone());
+        Ok(encode(
+            &header,
+            claims,
+            &EncodingKey::from_base64_secret(&padded(public))?,
+        )?)
+    }
+}
+
+fn padded(base64url: &str) -> String {
+    let text = base64url.replace('-', "+").replace('_', "/");
+    let missing = (4 - text.len() % 4) % 4;
+    text + &"=".repeat(missing)
+}
+
+/// The claims of a good token.
+#[must_use]
+pub fn claims(subject: &str, scope: &str) -> Value {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = now.map_or(0, |time| time.as_secs());
+    json!({
+        "iss": NAME, "aud": AUDIENCE, "sub": subject, "scope": scope,
+        "iat": now, "exp": now + 3_600,
+    })
+}
+
+/// As a header's value.
+#[must_use]
+pub fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}

@@ -1,0 +1,447 @@
+//! Who may do what: every route with every kind of token, owners among
+//! themselves, rotated keys, limits, and pages from elsewhere.
+
+use std::time::Duration;
+
+use bakehouse_e2e::feed::Received;
+use bakehouse_e2e::issuer::{bearer, claims};
+use bakehouse_e2e::{Answer, Client, Feed, Issuer, Kind, World, in_both_worlds, ledger, world};
+use hyper::Method;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+in_both_worlds!(
+    every_route_asks_for_the_right_token,
+    owners_see_and_change_their_own_orders_alone,
+    keys_are_rotated,
+    a_feed_ends_with_its_token,
+    nobody_asks_too_often,
+);
+
+const BOTH: &str = "orders:read orders:write";
+
+/// A system that believes an issuer.
+async fn start(kind: Kind, issuer: &Issuer, more: &[(&'static str, &str)]) -> World {
+    let mut settings = issuer.settings(&issuer.file().display().to_string());
+    settings.extend(
+        more.iter()
+            .map(|(name, value)| (*name, (*value).to_owned())),
+    );
+    World::start_with(kind, &settings).await.expect("it starts")
+}
+
+/// A request as the bearer of a token.
+async fn send(client: &Client, token: &str, method: &Method, path: &str, body: &str) -> Answer {
+    let authorization = bearer(token);
+    let mut headers = vec![("Content-Type", "application/json")];
+    if !token.is_empty() {
+        headers.push(("Authorization", &authorization));
+    }
+    let answer = client
+        .send(method.clone(), path, &headers, body.to_owned())
+        .await;
+    answer.expect("an answer")
+}
+
+/// An order of its bearer, baked: its path, and its operation's.
+async fn place(client: &Client, token: &str, reference: &str) -> (String, String) {
+    let accepted = send(
+        client,
+        token,
+        &Method::POST,
+        "/order",
+        &ledger::order(reference),
+    )
+    .await;
+    assert_eq!(accepted.status, 202);
+    let authorization = bearer(token);
+    let wait = [
+        ("Prefer", "wait=20"),
+        ("Authorization", authorization.as_str()),
+    ];
+    let operation = accepted.header("operation-location").to_owned();
+    let receipt = client.get_with(&operation, &wait).await.expect("an answer");
+    assert_eq!(receipt.json()["status"], "baked");
+    (accepted.header("location").to_owned(), operation)
+}
+
+async fn every_route_asks_for_the_right_token(kind: Kind) {
+    let issuer = Issuer::new().expect("an issuer");
+    let world = start(kind, &issuer, &[]).await;
+    let client = world.client();
+    let ada = issuer.token("ada", BOTH).expect("a token");
+    let (order, operation) = place(&client, &ada, "one").await;
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut claims = claims("ada", BOTH);
+        change(&mut claims);
+        claims
+    };
+    let sign = |claims: Value| issuer.sign(&claims).expect("a token");
+    let stranger = Issuer::new().expect("another issuer");
+    let unsigned = {
+        let good = ada.split('.').nth(1).expect("claims");
+        // {"alg":"none","typ":"JWT"}
+        format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{good}.")
+    };
+    let unbelievable = [
+        ("none", String::new()),
+        (
+            "expired",
+            sign(with(&|claims| claims["exp"] = json!(1_700_000_000))),
+        ),
+        (
+            "wrong audience",
+            sign(with(&|claims| claims["aud"] = json!("others"))),
+        ),
+        (
+            "wrong issuer",
+            sign(with(&|claims| claims["iss"] = json!("https://other"))),
+        ),
+        (
+            "not yet",
+            sign(with(&|claims| claims["nbf"] = json!(4_000_000_000_u64))),
+        ),
+        (
+            "no subject",
+            sign(with(&|claims| claims["sub"] = Value::Null)),
+        ),
+        ("alg none", unsigned),
+        ("another key", stranger.token("ada", BOTH).expect("a token")),
+        (
+            "the public key as a secret",
+            issuer
+                .sign_with_public_key(&claims("ada", BOTH))
+                .expect("a token"),
+        ),
+        ("nonsense", "a.b.c".to_owned()),
+    ];
+    let reader = issuer.token("ada", "orders:read").expect("a token");
+    let writer = issuer.token("ada", "orders:write").expect("a token");
+    let idle = issuer.token("ada", "other").expect("a token");
+    let bob = issuer.token("bob", BOTH).expect("a token");
+    let admin = issuer.token("root", "orders:admin").expect("a token");
+    let good = ledger::order("good");
+    let status = format!("{order}/status");
+    let history = format!("{order}/history");
+    let paid = r#"{"status":"paid"}"#;
+    // Method, path, body; for another owner, for the right one.
+    let routes = [
+        (Method::GET, "/order", "", 200, 200),
+        (Method::POST, "/order", good.as_str(), 202, 202),
+        (Method::GET, &order, "", 404, 200),
+        (Method::HEAD, &order, "", 404, 200),
+        (Method::GET, &history, "", 404, 200),
+        (Method::GET, &operation, "", 404, 200),
+        (Method::PUT, &order, good.as_str(), 404, 202),
+        (Method::PUT, &status, paid, 404, 202),
+        (Method::DELETE, &order, "", 404, 202),
+        (Method::GET, "/nowhere", "", 404, 404),
+        (Method::PATCH, "/order", "", 405, 405),
+    ];
+    for (method, path, body, others, own) in &routes {
+        for (name, token) in &unbelievable {
+            let answer = send(&client, token, method, path, body).await;
+            assert_eq!(answer.status, 401, "{method} {path}: {name}");
+            let challenge = answer.header("www-authenticate");
+            assert!(challenge.starts_with("Bearer"), "{method} {path}: {name}");
+            assert_eq!(answer.header("content-type"), "application/problem+json");
+        }
+        let reads = matches!(*method, Method::GET | Method::HEAD);
+        let lacking = if reads { &writer } else { &reader };
+        for token in [lacking, &idle] {
+            let answer = send(&client, token, method, path, body).await;
+            assert_eq!(answer.status, 403, "{method} {path}");
+            assert!(
+                answer
+                    .header("www-authenticate")
+                    .contains("insufficient_scope")
+            );
+        }
+        let answer = send(&client, &bob, method, path, body).await;
+        assert_eq!(answer.status, *others, "{method} {path}: another owner");
+        for token in [&ada, &admin] {
+            let answer = send(&client, token, method, path, body).await;
+            assert_eq!(answer.status, *own, "{method} {path}: the right one");
+        }
+    }
+    for token in unbelievable
+        .iter()
+        .map(|(_, token)| token)
+        .chain([&writer, &idle])
+    {
+        assert!(Feed::open_with(&world.base, "", Some(token)).await.is_err());
+    }
+    assert!(
+        Feed::open_with(&world.base, "", Some(&reader))
+            .await
+            .is_ok()
+    );
+    for path in ["/health/live", "/health/ready"] {
+        assert_eq!(client.get(path).await.expect("an answer").status, 200);
+    }
+}
+
+async fn owners_see_and_change_their_own_orders_alone(kind: Kind) {
+    let issuer = Issuer::new().expect("an issuer");
+    let more = [("BAKEHOUSE_AUTH__OWNER_CLAIM", "tenant")];
+    let world = start(kind, &issuer, &more).await;
+    let client = world.client();
+    let token = |subject: &str, tenant: Option<&str>, scope: &str| {
+        let mut claims = claims(subject, scope);
+        claims["tenant"] = json!(tenant);
+        issuer.sign(&claims).expect("a token")
+    };
+    let ada = token("ada", Some("north"), BOTH);
+    let colleague = token("eve", Some("north"), BOTH);
+    let bob = token("bob", Some("south"), BOTH);
+    let admin = token("root", None, "orders:admin");
+    let homeless = token("zoe", None, BOTH);
+    assert_eq!(
+        send(&client, &homeless, &Method::GET, "/order", "")
+            .await
+            .status,
+        403
+    );
+    let (order, _) = place(&client, &ada, "one").await;
+    place(&client, &bob, "two").await;
+    place(&client, &colleague, "three").await;
+    let paid = format!("{order}/status");
+    let accepted = send(
+        &client,
+        &colleague,
+        &Method::PUT,
+        &paid,
+        r#"{"status":"paid"}"#,
+    )
+    .await;
+    assert_eq!(accepted.status, 202);
+    let references = async |token: &str| {
+        let list = send(&client, token, &Method::GET, "/order", "")
+            .await
+            .json();
+        let list = list.as_array().expect("an array").clone();
+        let references = list
+            .iter()
+            .map(|order| order["reference"].as_str().map(str::to_owned));
+        references.collect::<Option<Vec<_>>>().expect("references")
+    };
+    assert_eq!(references(&ada).await, ["three", "one"]);
+    assert_eq!(references(&bob).await, ["two"]);
+    assert_eq!(references(&admin).await, ["three", "two", "one"]);
+    let positions = async |token: &str| {
+        let feed = Feed::open_with(&world.base, "since=0", Some(token)).await;
+        let mut feed = feed.expect("a subscription");
+        let mut seen = Vec::new();
+        loop {
+            let frame = feed.frame().await.expect("a frame");
+            if frame["type"] == "live" {
+                return seen;
+            }
+            seen.extend(
+                frame["position"]
+                    .as_u64()
+                    .filter(|_| frame["order"].is_object()),
+            );
+        }
+    };
+    let done = async || positions(&admin).await.len() == 4;
+    world::wait(Duration::from_secs(20), "payment", done)
+        .await
+        .expect("paid");
+    assert_eq!(positions(&ada).await, [1, 3, 4]);
+    assert_eq!(positions(&bob).await, [2]);
+    let history = send(&client, &ada, &Method::GET, &format!("{order}/history"), "")
+        .await
+        .json();
+    assert_eq!(
+        (&history[0]["actor"], &history[1]["actor"]),
+        (&json!("ada"), &json!("eve"))
+    );
+    // The same key of two principals is two keys.
+    let authorizations = [bearer(&ada), bearer(&bob)];
+    let mut locations = Vec::new();
+    for authorization in &authorizations {
+        let headers = [
+            ("Content-Type", "application/json"),
+            ("Idempotency-Key", "k"),
+            ("Authorization", authorization.as_str()),
+        ];
+        let body = ledger::order("keyed");
+        let answer = client
+            .send(Method::POST, "/order", &headers, body)
+            .await
+            .expect("an answer");
+        assert_eq!(answer.status, 202);
+        locations.push(answer.header("location").to_owned());
+    }
+    assert_ne!(locations[0], locations[1]);
+}
+
+async fn keys_are_rotated(kind: Kind) {
+    let mut issuer = Issuer::new().expect("an issuer");
+    let from_file = issuer.file().display().to_string();
+    let from_url = issuer.serve().await.expect("it listens");
+    for keys in [from_file, from_url] {
+        let mut settings = issuer.settings(&keys);
+        settings.push(("BAKEHOUSE_AUTH__KEYS_LIFETIME", "1s".into()));
+        let world = World::start_with(kind, &settings).await.expect("it starts");
+        let client = world.client();
+        let old = issuer.token("ada", BOTH).expect("a token");
+        let reads = async |token: &str, status: u16| {
+            let answer = send(&client, token, &Method::GET, "/order", "").await;
+            answer.status == status
+        };
+        assert!(reads(&old, 200).await);
+        issuer.rotate().expect("a new key");
+        let new = issuer.token("ada", BOTH).expect("a token");
+        let limit = Duration::from_secs(10);
+        world::wait(limit, "the new key", async || reads(&new, 200).await)
+            .await
+            .expect("taken");
+        world::wait(limit, "end of the old", async || reads(&old, 401).await)
+            .await
+            .expect("gone");
+    }
+}
+
+async fn a_feed_ends_with_its_token(kind: Kind) {
+    let issuer = Issuer::new().expect("an issuer");
+    let world = start(kind, &issuer, &[]).await;
+    let mut claims = claims("ada", BOTH);
+    let soon = claims["iat"].as_u64().expect("a time") + 4;
+    claims["exp"] = json!(soon);
+    let token = issuer.sign(&claims).expect("a token");
+    let limit = Duration::from_secs(3);
+    let open = async || Feed::open_with(&world.base, "", Some(&token)).await;
+    let is_open = async || open().await.is_ok();
+    world::wait(limit, "a feed", is_open).await.expect("open");
+    let mut feed = open().await.expect("a subscription");
+    let mut last = Value::Null;
+    let code = loop {
+        match feed.receive().await.expect("a frame") {
+            Received::Frame(frame) => last = frame,
+            Received::Closed(code) => break code,
+        }
+    };
+    assert_eq!((code, &last["code"]), (4005, &json!(4005)));
+}
+
+async fn nobody_asks_too_often(kind: Kind) {
+    let issuer = Issuer::new().expect("an issuer");
+    let limits = [
+        ("BAKEHOUSE_HTTP__RATE_LIMIT", "1"),
+        ("BAKEHOUSE_HTTP__RATE_BURST", "5"),
+    ];
+    let world = start(kind, &issuer, &limits).await;
+    let client = world.client();
+    let ada = issuer.token("ada", BOTH).expect("a token");
+    let bob = issuer.token("bob", BOTH).expect("a token");
+    let mut refused = None;
+    for _ in 0..10 {
+        let answer = send(&client, &ada, &Method::GET, "/order", "").await;
+        if answer.status == 429 {
+            refused = Some(answer);
+            break;
+        }
+        assert_eq!(answer.status, 200);
+    }
+    let refused = refused.expect("one too many");
+    let wait: u64 = refused.header("retry-after").parse().expect("seconds");
+    assert!((1..=2).contains(&wait));
+    assert_eq!(refused.header("content-type"), "application/problem+json");
+    assert_eq!(
+        send(&client, &bob, &Method::GET, "/order", "").await.status,
+        200
+    );
+    assert_eq!(
+        client.get("/health/live").await.expect("an answer").status,
+        200
+    );
+    tokio::time::sleep(Duration::from_secs(wait)).await;
+    assert_eq!(
+        send(&client, &ada, &Method::GET, "/order", "").await.status,
+        200
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_of_the_origins_that_were_named_may_use_the_api() {
+    let issuer = Issuer::new().expect("an issuer");
+    let origins = [(
+        "BAKEHOUSE_HTTP__CORS_ORIGINS",
+        "https://shop.example,https://b.example",
+    )];
+    let world = start(Kind::Embedded, &issuer, &origins).await;
+    let client = world.client();
+    let ask = async |origin: &str| {
+        let headers = [
+            ("Origin", origin),
+            ("Access-Control-Request-Method", "PUT"),
+            (
+                "Access-Control-Request-Headers",
+                "authorization,if-match,idempotency-key",
+            ),
+        ];
+        let answer = client.send(Method::OPTIONS, "/order/1", &headers, "").await;
+        answer.expect("an answer")
+    };
+    let allowed = ask("https://shop.example").await;
+    assert_eq!(allowed.status, 200);
+    assert_eq!(
+        allowed.header("access-control-allow-origin"),
+        "https://shop.example"
+    );
+    assert!(
+        allowed
+            .header("access-control-allow-methods")
+            .contains("PUT")
+    );
+    let other = ask("https://evil.example").await;
+    assert_eq!(other.header("access-control-allow-origin"), "");
+    // A page may also read why it was refused.
+    let refused = client
+        .get_with("/order", &[("Origin", "https://b.example")])
+        .await;
+    let refused = refused.expect("an answer");
+    assert_eq!(refused.status, 401);
+    assert_eq!(
+        refused.header("access-control-allow-origin"),
+        "https://b.example"
+    );
+    assert!(
+        refused
+            .header("access-control-expose-headers")
+            .contains("operation-location")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_dawdle_are_let_go() {
+    let limits = [
+        ("BAKEHOUSE_HTTP__HEAD_TIMEOUT", "1s".to_owned()),
+        ("BAKEHOUSE_HTTP__BODY_TIMEOUT", "1s".to_owned()),
+    ];
+    let world = World::start_with(Kind::Embedded, &limits)
+        .await
+        .expect("it starts");
+    let dawdle = async |head: &str| {
+        let address = world.base.trim_start_matches("http://");
+        let mut socket = TcpStream::connect(address).await.expect("it listens");
+        socket.write_all(head.as_bytes()).await.expect("sent");
+        let mut answer = Vec::new();
+        let read = socket.read_to_end(&mut answer);
+        let read = tokio::time::timeout(Duration::from_secs(10), read).await;
+        read.expect("let go in time").expect("read");
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    let head = dawdle("GET /order HTTP/1.1\r\nhost: a\r\nx-slow: ").await;
+    assert!(
+        head.is_empty() || head.starts_with("HTTP/1.1 408"),
+        "{head}"
+    );
+    let start = "POST /order HTTP/1.1\r\nhost: a\r\nconnection: close\r\n";
+    let body = dawdle(&format!("{start}content-length: 100\r\n\r\n{{")).await;
+    assert!(body.starts_with("HTTP/1.1 408"), "{body}");
+    assert!(body.contains("urn:bakehouse:problem:timeout"), "{body}");
+}
