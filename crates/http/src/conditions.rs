@@ -40,23 +40,30 @@ pub(crate) fn is_known(request: &HttpRequest, tag: &str) -> bool {
 /// will do.
 ///
 /// # Errors
-/// When the header is not one tag of ours.
+/// 400 when the header is no entity tag, or more than one; 412 when it names
+/// none, or one that no order can have.
 pub(crate) fn expected_version(request: &HttpRequest) -> Result<Option<u64>, Problem> {
     let Some(text) = header(request, &IF_MATCH) else {
         return Ok(None);
     };
-    let text = text.trim();
-    if text == "*" {
-        return Ok(None);
+    match text.trim() {
+        "*" => Ok(None),
+        "" => Err(Problem::unmatched()),
+        text => tagged_version(text).map(Some),
     }
-    let version = text
+}
+
+fn tagged_version(text: &str) -> Result<u64, Problem> {
+    let quoted = text
         .strip_prefix('"')
-        .and_then(|text| text.strip_suffix('"'))
-        .and_then(|version| version.parse().ok());
-    version.map(Some).ok_or_else(|| {
-        Problem::invalid(vec![InputFault {
+        .and_then(|text| text.strip_suffix('"'));
+    match quoted.filter(|tag| !tag.contains('"')) {
+        Some(tag) => tag.parse().map_err(|_| Problem::unmatched()),
+        // Changes are based on exactly what was seen (RFC 9110, section 8.8.3.2).
+        None if text.starts_with("W/\"") => Err(Problem::unmatched()),
+        None => Err(Problem::invalid(vec![InputFault {
             pointer: "/header/If-Match".into(),
             detail: "expected one entity tag as given in an ETag header, such as \"3\"".into(),
-        }])
-    })
+        }])),
+    }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use actix_web::{HttpResponse, web};
 use bakehouse_pipeline::ports::Probe;
 use futures_util::future::join_all;
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::{OpenApi, ToSchema};
 
 use crate::problem::Problem;
 
@@ -15,6 +17,13 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Everything that a service needs.
 pub type Probes = Vec<Arc<dyn Probe>>;
+
+/// What a healthy service says.
+#[derive(Serialize, ToSchema)]
+struct Health {
+    /// `live` or `ready`.
+    status: &'static str,
+}
 
 /// Adds `/health/live` and `/health/ready`.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -29,17 +38,36 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config.service(live).service(ready);
 }
 
-/// 200 as long as the process can answer at all.
+/// The documentation of these calls.
+#[derive(OpenApi)]
+#[openapi(paths(live, ready))]
+pub(crate) struct Documentation;
+
+/// Is the process alive?
+#[utoipa::path(
+    get,
+    path = "/health/live",
+    tag = "health",
+    responses((status = 200, description = "It is", body = Health))
+)]
 async fn live() -> HttpResponse {
-    HttpResponse::Ok().json(json!({ "status": "live" }))
+    HttpResponse::Ok().json(Health { status: "live" })
 }
 
-/// 200, or 503 with `missing`: the name of each thing that is not there, and why.
+/// Is everything there that it needs?
+///
+/// If not, 503 with `missing`: the name of each thing that is not there, and why.
+#[utoipa::path(
+    get,
+    path = "/health/ready",
+    tag = "health",
+    responses((status = 200, description = "It is", body = Health))
+)]
 async fn ready(probes: web::Data<Probes>) -> Result<HttpResponse, Problem> {
     let answers = join_all(probes.iter().map(|probe| check(probe.as_ref()))).await;
     let missing: Vec<Value> = answers.into_iter().flatten().collect();
     if missing.is_empty() {
-        return Ok(HttpResponse::Ok().json(json!({ "status": "ready" })));
+        return Ok(HttpResponse::Ok().json(Health { status: "ready" }));
     }
     let names: Vec<&str> = missing
         .iter()

@@ -11,6 +11,7 @@
 pub mod access;
 mod conditions;
 mod cors;
+mod docs;
 pub mod feed;
 pub mod health;
 mod operation;

@@ -7,9 +7,11 @@ use actix_web::http::header::RETRY_AFTER;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_pipeline::{Event, EventStatus, Position, Timestamp, Verb, ids};
 use serde::Serialize;
+use utoipa::{OpenApi, ToSchema};
 use uuid::Uuid;
 
 use crate::access::Principal;
+use crate::docs::parts::{NoSuchOperation, Prefer, Verbs};
 use crate::orders::kind;
 use crate::prefer::Wait;
 use crate::problem::Problem;
@@ -21,7 +23,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// How far an operation has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Progress {
     /// Durable, on its way to the log.
@@ -37,15 +39,18 @@ enum Progress {
 }
 
 /// What its sender gets to know of an operation.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Receipt {
+    #[schema(value_type = String, format = "uuid")]
     operation_id: Uuid,
     status: Progress,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
     position: Option<Position>,
     #[serde(skip_serializing_if = "Option::is_none")]
     order_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Verbs>)]
     operation: Option<Verb>,
     /// As on the feed; absent before execution.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
@@ -53,12 +58,20 @@ struct Receipt {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     accepted_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     stored_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     executed_at: Option<Timestamp>,
 }
+
+/// The documentation of this call.
+#[derive(OpenApi)]
+#[openapi(paths(show))]
+pub(crate) struct Documentation;
 
 /// Adds the route.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
@@ -69,6 +82,20 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config.service(receipt);
 }
 
+/// Read an operation's receipt
+///
+/// With `Prefer: wait`, as soon as it is baked or rejected.
+#[utoipa::path(
+    get,
+    path = "/operation/{id}",
+    tag = "operations",
+    params(("id" = String, Path, format = "uuid", description = "As in `Operation-Location`"), Prefer),
+    responses(
+        (status = 200, description = "How far it has come", body = Receipt,
+            headers(("Retry-After" = Option<u32>, description = "Seconds, unless it is final"))),
+        NoSuchOperation,
+    )
+)]
 async fn show(
     request: HttpRequest,
     id: web::Path<String>,

@@ -116,6 +116,15 @@ impl Problem {
         problem
     }
 
+    /// 412: the condition names nothing that could be there.
+    #[must_use]
+    pub fn unmatched() -> Self {
+        let detail = "If-Match names no version that the order could have".to_owned();
+        let title = "Precondition failed";
+        let status = StatusCode::PRECONDITION_FAILED;
+        Self::new(status, "precondition-failed", title, detail)
+    }
+
     /// 412: the order has been changed since.
     #[must_use]
     pub fn precondition_failed(version: u64) -> Self {

@@ -17,7 +17,7 @@ use crate::access::{Access, AccessSettings};
 use crate::cors::cors;
 use crate::health::{self, Probes};
 use crate::problem::Problem;
-use crate::{feed, operation, orders};
+use crate::{docs, feed, operation, orders};
 
 /// Seconds that open requests get at shutdown. Sockets have been told by then.
 const DRAIN: u64 = 5;
@@ -81,6 +81,11 @@ impl Server {
         let probes = web::Data::new(probes);
         let access = web::Data::new(Access::new(settings.access.clone()));
         let head_timeout = settings.head_timeout;
+        let variant = docs::Variant {
+            currency: settings.defaults.currency,
+            has_tokens: settings.access.tokens.is_some(),
+            has_rate: settings.access.rate.is_some(),
+        };
         let settings = web::Data::new(settings);
         let sockets = web::Data::new(shutdown.clone());
         let server = HttpServer::new(move || {
@@ -97,6 +102,7 @@ impl Server {
                 .configure(operation::routes)
                 .configure(health::routes)
                 .configure(feed::routes)
+                .configure(|config| docs::routes(config, variant))
                 .default_service(web::to(unknown))
         });
         let server = match workers {

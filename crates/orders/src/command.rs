@@ -3,6 +3,7 @@
 
 use bakehouse_pipeline::{Timestamp, Verb};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::Status;
 use crate::money::{Amount, Currency};
@@ -71,12 +72,14 @@ pub struct Product {
 }
 
 /// Who ordered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Customer {
     /// The sender's name for them; feeds can be filtered by it.
     pub id: String,
     /// What they are called.
+    #[schema(required)]
     pub name: Option<String>,
     /// Where they can be reached.
+    #[schema(required)]
     pub email: Option<String>,
 }

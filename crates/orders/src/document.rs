@@ -2,37 +2,55 @@
 
 use bakehouse_pipeline::{Entity, Position, Timestamp};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::money::{Amount, Currency};
 use crate::order::Entry;
 use crate::{Customer, Order, Product, Status};
 
 /// A presentation document. Its members and their order are a public interface.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Order)]
 pub struct Document {
+    #[schema(format = "uuid")]
     id: String,
+    /// 1, 2, 3, … without gaps, in creation order.
     number: u64,
     status: Status,
+    /// Of the latest change, in the log.
+    #[schema(value_type = u64)]
     position: Position,
+    /// How many changes it includes; in quotes it is the entity tag.
     version: u64,
+    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
+    #[schema(required)]
     customer: Option<Customer>,
+    #[schema(value_type = String, pattern = "^[A-Z]{3}$")]
     currency: Currency,
     products: Vec<Line>,
     items_count: u64,
+    /// Exact, with the digits of the currency.
+    #[schema(value_type = String, pattern = r"^[0-9]+(\.[0-9]+)?$")]
     total: Amount,
+    #[schema(required)]
     reference: Option<String>,
     timeline: Vec<Entry>,
 }
 
 /// A product with what it comes to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 struct Line {
+    #[schema(required)]
     sku: Option<String>,
     name: String,
     quantity: u32,
+    #[schema(value_type = String, pattern = r"^[0-9]+(\.[0-9]+)?$")]
     price: Amount,
+    /// Exact, with the digits of the currency.
+    #[schema(value_type = String, pattern = r"^[0-9]+(\.[0-9]+)?$")]
     total: Amount,
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use iso_currency::IntoEnumIterator;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,11 @@ pub struct Currency {
 }
 
 impl Currency {
+    /// All that have units.
+    pub fn all() -> impl Iterator<Item = Self> {
+        iso_currency::Currency::iter().filter_map(|iso| iso.code().parse().ok())
+    }
+
     /// Digits after the decimal point: 2 for `EUR`, 0 for `JPY`, 3 for `KWD`.
     #[must_use]
     pub fn digits(self) -> u8 {
@@ -106,7 +112,19 @@ impl Amount {
     /// # Errors
     /// [`MoneyError`], never a rounded amount.
     pub fn parse(text: &str, currency: Currency) -> Result<Self, MoneyError> {
-        let decimal = parse_decimal(text, currency)?;
+        Self::exact(parse_decimal(text, currency)?, currency)
+    }
+
+    /// The same for a JSON number, to which zeros at the end mean nothing: some
+    /// writers of JSON put one there, as in `5.0`.
+    ///
+    /// # Errors
+    /// [`MoneyError`], never a rounded amount.
+    pub fn parse_number(text: &str, currency: Currency) -> Result<Self, MoneyError> {
+        Self::exact(parse_decimal(text, currency)?.normalize(), currency)
+    }
+
+    fn exact(decimal: Decimal, currency: Currency) -> Result<Self, MoneyError> {
         if decimal.is_sign_negative() && !decimal.is_zero() {
             return Err(MoneyError::Negative);
         }

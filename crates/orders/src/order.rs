@@ -2,6 +2,7 @@
 
 use bakehouse_pipeline::{Moment, Position, Timestamp};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::money::Currency;
 use crate::{Customer, Draft, Event, Product, Status};
@@ -28,15 +29,17 @@ pub struct Order {
 }
 
 /// A line of the timeline.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Entry {
     /// Where in the log.
+    #[schema(value_type = u64)]
     pub position: Position,
     /// `order.created`, `order.updated`, `order.deleted`; for a change of
     /// status the status itself: `order.paid`, …
     #[serde(rename = "type")]
     pub kind: String,
     /// When it was stored.
+    #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
 }
 

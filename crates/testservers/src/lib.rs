@@ -4,7 +4,8 @@
 //! - [`shared`]: the two servers that a whole test run shares;
 //! - [`Mongo`] and [`Rabbit`]: servers of one test's own, to be killed, stopped
 //!   and paused;
-//! - [`provision`]: where the programs come from.
+//! - [`provision`]: where the programs come from;
+//! - [`python`]: programs that tests run.
 
 mod files;
 mod launch;
@@ -12,6 +13,7 @@ mod mongo;
 pub mod ports;
 mod process;
 mod provision;
+pub mod python;
 mod rabbit;
 pub mod shared;
 

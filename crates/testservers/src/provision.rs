@@ -98,7 +98,7 @@ fn on_path(program: &str) -> Option<PathBuf> {
 }
 
 /// `~/.cache/bakehouse`, or what the environment says instead.
-fn cache() -> Result<PathBuf> {
+pub(crate) fn cache() -> Result<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let base = base
@@ -180,7 +180,7 @@ fn install_rabbitmq() -> Result<()> {
     apt(&packages).context(hint)
 }
 
-fn run(command: &mut Command) -> Result<()> {
+pub(crate) fn run(command: &mut Command) -> Result<()> {
     let output = command.stdin(Stdio::null()).output();
     let name = command.get_program().display().to_string();
     let output = output.with_context(|| format!("cannot start {name}"))?;

@@ -198,6 +198,14 @@ impl World {
         }
     }
 
+    /// What precedes the names of its exchanges and queues.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        let is_prefix = |(name, _): &&(String, String)| name == "BAKEHOUSE_AMQP__PREFIX";
+        let found = self.environment.iter().find(is_prefix);
+        found.map_or("", |(_, prefix)| prefix)
+    }
+
     /// A client of its api-server.
     #[must_use]
     pub fn client(&self) -> Client {

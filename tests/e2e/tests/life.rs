@@ -342,7 +342,7 @@ async fn an_order_can_be_seen_as_it_was(kind: Kind) {
     for (when, status) in [
         ("1", 404),
         ("2020-01-01T00:00:00Z", 404),
-        ("4", 400),
+        ("4", 404),
         ("yesterday", 400),
     ] {
         assert_eq!(

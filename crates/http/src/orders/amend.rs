@@ -10,9 +10,25 @@ use serde::Deserialize;
 use super::body::read_json;
 use super::change::Change;
 use crate::access::Principal;
+use crate::docs::parts::{Changed, IdempotencyKey, IfMatch, KeyReused, NoSuchOrder, OrderId};
 use crate::problem::Problem;
 use crate::server::{Doors, Settings};
 
+/// Replace an order's products, customer and reference
+///
+/// Accepted as long as the order exists; carried out if it is still placed, and
+/// rejected with a reason otherwise.
+#[utoipa::path(
+    put,
+    path = "/order/{id}",
+    tag = "orders",
+    params(OrderId, IdempotencyKey, IfMatch),
+    request_body = ref("#/components/schemas/OrderBody"),
+    responses((status = 202, description = "Durable; carried out soon", headers(
+            ("Location" = String, description = "The order"),
+            ("Operation-Location" = String, description = "The receipt"),
+        )), NoSuchOrder, Changed, KeyReused)
+)]
 pub(super) async fn amend(
     request: HttpRequest,
     payload: web::Payload,

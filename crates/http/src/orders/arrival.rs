@@ -5,7 +5,7 @@ use std::time::Duration;
 use bakehouse_pipeline::feed::{FeedError, Step, Subscription};
 use bakehouse_pipeline::ports::StoredDocument;
 
-use super::target::find;
+use super::target::{find, may_be_on_its_way};
 use crate::access::Principal;
 use crate::prefer::Wait;
 use crate::problem::Problem;
@@ -15,7 +15,7 @@ use crate::server::Doors;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The order's document as soon as it is one that is wanted; or, when time is
-/// up, as it then is.
+/// up, as it then is. An order that cannot be on its way is not waited for.
 pub(super) async fn next_document(
     doors: &Doors,
     principal: &Principal,
@@ -27,7 +27,8 @@ pub(super) async fn next_document(
         // Subscribed before the look: what comes after the look wakes us.
         let subscription = doors.feed.subscribe(None, None).ok();
         let found = find(doors, principal, id).await?;
-        if found.as_ref().is_some_and(&is_wanted) || wait.is_over() {
+        let is_futile = found.is_none() && !may_be_on_its_way(id);
+        if found.as_ref().is_some_and(&is_wanted) || is_futile || wait.is_over() {
             return Ok(found);
         }
         let changed = async {

@@ -5,9 +5,23 @@ use bakehouse_orders::Command;
 
 use super::change::Change;
 use crate::access::Principal;
+use crate::docs::parts::{Changed, IdempotencyKey, IfMatch, KeyReused, NoSuchOrder, OrderId};
 use crate::problem::Problem;
 use crate::server::Doors;
 
+/// Cancel an order and take it off the lists
+///
+/// It can still be read by its id, and its history stays.
+#[utoipa::path(
+    delete,
+    path = "/order/{id}",
+    tag = "orders",
+    params(OrderId, IdempotencyKey, IfMatch),
+    responses((status = 202, description = "Durable; carried out soon", headers(
+            ("Location" = String, description = "The order"),
+            ("Operation-Location" = String, description = "The receipt"),
+        )), NoSuchOrder, Changed, KeyReused)
+)]
 pub(super) async fn delete(
     request: HttpRequest,
     id: web::Path<String>,

@@ -6,20 +6,29 @@ use bakehouse_orders::Orders;
 use bakehouse_pipeline::bake::as_of as bake_as_of;
 use bakehouse_pipeline::{Domain, Event, EventStatus, Json, Position, Timestamp, Verb};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::arrival::next_document;
 use super::target::{find, not_found};
 use crate::access::Principal;
-use crate::problem::{InputFault, Problem};
+use crate::docs::parts::{NoSuchOrder, OrderId, Prefer, Statuses, Verbs};
+use crate::prefer::Wait;
+use crate::problem::Problem;
 use crate::query::Parameters;
 use crate::server::Doors;
 
 /// A line of the history.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Event)]
 struct Line<'a> {
+    #[schema(value_type = u64)]
     position: Position,
+    #[schema(value_type = String, format = "uuid")]
     operation_id: Uuid,
+    #[schema(value_type = Verbs)]
     operation: Verb,
+    #[schema(value_type = Statuses)]
     status: EventStatus,
     /// As on the feed; absent before execution.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
@@ -28,11 +37,25 @@ struct Line<'a> {
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<&'a str>,
+    #[schema(value_type = String, format = DateTime)]
     accepted_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
     stored_at: Timestamp,
+    #[schema(required, value_type = Option<String>, format = DateTime)]
     executed_at: Option<Timestamp>,
 }
 
+/// Everything that happened to an order
+///
+/// Every operation in order, what came of it, and why it was rejected if it was.
+/// With `Prefer: wait`, as soon as the order is there.
+#[utoipa::path(
+    get,
+    path = "/order/{id}/history",
+    tag = "orders",
+    params(OrderId, Prefer),
+    responses((status = 200, description = "From the oldest on", body = [Line]), NoSuchOrder)
+)]
 pub(super) async fn history(
     request: HttpRequest,
     id: web::Path<String>,
@@ -40,6 +63,9 @@ pub(super) async fn history(
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {
     Parameters::of(request.query_string()).finish()?;
+    if let Some(wait) = Wait::of(&request) {
+        next_document(&doors, &principal, &id, &wait, |_| true).await?;
+    }
     let events = events(&doors, &principal, &id).await?;
     let lines: Vec<Line<'_>> = events.iter().map(line).collect();
     Ok(HttpResponse::Ok().json(lines))
@@ -129,7 +155,7 @@ impl AsOf {
 /// The order's document as it was then.
 ///
 /// # Errors
-/// 404 for an order that did not exist then; 400 for a position that nobody
+/// 404 for an order that did not exist then, and for a position that nobody
 /// knows anything of yet.
 pub(super) async fn as_of(
     doors: &Doors,
@@ -141,10 +167,8 @@ pub(super) async fn as_of(
     if let AsOf::Position(position) = then
         && position > head
     {
-        return Err(Problem::invalid(vec![InputFault {
-            pointer: "/query/as_of".into(),
-            detail: format!("expected a position up to {head}, the last one baked"),
-        }]));
+        let detail = format!("position {position} is not there yet; the last one baked is {head}");
+        return Err(Problem::not_found(detail));
     }
     let document = find(doors, principal, id).await?.ok_or_else(not_found)?;
     let mut events = events(doors, principal, id).await?;

@@ -2,13 +2,14 @@
 
 use actix_web::http::header::LINK;
 use actix_web::{HttpRequest, HttpResponse, web};
-use bakehouse_orders::{CUSTOMER, STATUS, Status};
+use bakehouse_orders::{CUSTOMER, Document, STATUS, Status};
 use bakehouse_pipeline::ports::{ListQuery, Sort, SortKey, StoredDocument};
 use bakehouse_pipeline::{Timestamp, ids};
 
 use super::cursor::Cursor;
 use crate::access::Principal;
 use crate::conditions::{etag, is_known};
+use crate::docs::parts::{IfNoneMatch, ListParameters, NotModified};
 use crate::problem::{InputFault, Problem};
 use crate::query::{Parameters, text};
 use crate::server::Doors;
@@ -16,6 +17,23 @@ use crate::server::Doors;
 const DEFAULT_LIMIT: usize = 20;
 const HIGHEST_LIMIT: usize = 100;
 
+/// List orders
+///
+/// A page at a time; deleted orders are left out. The next page is where the
+/// `Link` header says.
+#[utoipa::path(
+    get,
+    path = "/order",
+    tag = "orders",
+    params(ListParameters, IfNoneMatch),
+    responses(
+        (status = 200, description = "A page of orders", body = [Document], headers(
+            ("ETag" = String, description = "Of this page"),
+            ("Link" = Option<String>, description = "Where the next page is, if there is one"),
+        )),
+        NotModified,
+    )
+)]
 pub(super) async fn list(
     request: HttpRequest,
     principal: Principal,

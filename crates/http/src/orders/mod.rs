@@ -16,9 +16,23 @@ mod status;
 mod target;
 
 use actix_web::web;
+use utoipa::OpenApi;
 
 use crate::problem::Problem;
 pub(crate) use history::kind;
+
+/// The documentation of these calls.
+#[derive(OpenApi)]
+#[openapi(paths(
+    place::place,
+    list::list,
+    show::show,
+    amend::amend,
+    delete::delete,
+    status::set_status,
+    history::history
+))]
+pub(crate) struct Documentation;
 
 /// Adds the routes.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {

@@ -7,9 +7,25 @@ use super::accept::{Submission, accept};
 use super::body::read_json;
 use super::key::Identity;
 use crate::access::Principal;
+use crate::docs::parts::{IdempotencyKey, KeyReused};
 use crate::problem::Problem;
 use crate::server::{Doors, Settings};
 
+/// Place an order
+///
+/// 202 once the order is durable. It is carried out within moments; its receipt
+/// tells when.
+#[utoipa::path(
+    post,
+    path = "/order",
+    tag = "orders",
+    params(IdempotencyKey),
+    request_body = ref("#/components/schemas/OrderBody"),
+    responses((status = 202, description = "Durable; carried out soon", headers(
+            ("Location" = String, description = "The order"),
+            ("Operation-Location" = String, description = "The receipt"),
+        )), KeyReused)
+)]
 pub(super) async fn place(
     request: HttpRequest,
     payload: web::Payload,

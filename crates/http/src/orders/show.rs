@@ -2,6 +2,7 @@
 //! `as_of`, the order as it was.
 
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use bakehouse_orders::Document;
 use bakehouse_pipeline::Json;
 use bakehouse_pipeline::ports::StoredDocument;
 
@@ -10,11 +11,33 @@ use super::history::{AsOf, as_of};
 use super::target::{find, not_found};
 use crate::access::Principal;
 use crate::conditions::{etag, is_known, tag};
+use crate::docs::parts::{AsOfParameter, IfNoneMatch, NoSuchOrder, NotModified, OrderId, Prefer};
 use crate::prefer::Wait;
 use crate::problem::Problem;
 use crate::query::Parameters;
 use crate::server::Doors;
 
+/// Read an order
+///
+/// With `as_of`, as it was then. With `Prefer: wait`, as soon as it is there;
+/// with `If-None-Match` as well, as soon as it is newer than that.
+#[utoipa::path(
+    get,
+    path = "/order/{id}",
+    tag = "orders",
+    params(
+        OrderId,
+        AsOfParameter,
+        IfNoneMatch,
+        Prefer,
+    ),
+    responses(
+        (status = 200, description = "The order", body = Document,
+            headers(("ETag" = Option<String>, description = "Its version, in quotes"))),
+        NotModified,
+        NoSuchOrder,
+    )
+)]
 pub(super) async fn show(
     request: HttpRequest,
     id: web::Path<String>,

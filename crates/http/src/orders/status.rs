@@ -6,9 +6,25 @@ use bakehouse_orders::intake;
 use super::body::read_json;
 use super::change::Change;
 use crate::access::Principal;
+use crate::docs::parts::{Changed, IdempotencyKey, IfMatch, KeyReused, NoSuchOrder, OrderId};
 use crate::problem::Problem;
 use crate::server::{Doors, Settings};
 
+/// Move an order along
+///
+/// `placed → paid → shipped → delivered`, or `cancelled` before it is shipped.
+/// Anything else is rejected with a reason when it is carried out.
+#[utoipa::path(
+    put,
+    path = "/order/{id}/status",
+    tag = "orders",
+    params(OrderId, IdempotencyKey, IfMatch),
+    request_body = ref("#/components/schemas/StatusBody"),
+    responses((status = 202, description = "Durable; carried out soon", headers(
+            ("Location" = String, description = "The order"),
+            ("Operation-Location" = String, description = "The receipt"),
+        )), NoSuchOrder, Changed, KeyReused)
+)]
 pub(super) async fn set_status(
     request: HttpRequest,
     payload: web::Payload,

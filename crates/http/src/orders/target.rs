@@ -47,7 +47,7 @@ pub(super) async fn to_change(
     id: &str,
 ) -> Result<Option<StoredDocument>, Problem> {
     let found = match find(doors, principal, id).await {
-        Ok(None) if may_be_on_its_way(id) => {
+        Ok(None) => {
             let wait = Wait::lasting(PATIENCE);
             next_document(doors, principal, id, &wait, |_| true).await
         }
@@ -63,8 +63,9 @@ pub(super) async fn to_change(
     }
 }
 
-/// By the time in the id; one that was made from an idempotency key has none.
-fn may_be_on_its_way(id: &str) -> bool {
+/// Whether an order of this id may have been placed that cannot be seen yet: by
+/// the time in the id; one that was made from an idempotency key has none.
+pub(super) fn may_be_on_its_way(id: &str) -> bool {
     let Ok(id) = Uuid::parse_str(id) else {
         return false;
     };

@@ -1,6 +1,7 @@
 //! The kinds of values that an order is made of.
 
 use bakehouse_pipeline::Timestamp;
+use rust_decimal::Decimal;
 
 use super::MOST_OF_ONE;
 use super::fault::Collector;
@@ -68,12 +69,12 @@ pub(super) fn price(
     currency: Currency,
     faults: &mut Collector,
 ) -> Option<Amount> {
-    let text = if place.is_number() {
-        place.raw().to_owned()
+    let amount = if place.is_number() {
+        Amount::parse_number(place.raw(), currency)
     } else {
-        place.string().unwrap_or_default()
+        Amount::parse(&place.string().unwrap_or_default(), currency)
     };
-    match Amount::parse(&text, currency) {
+    match amount {
         Ok(amount) => Some(amount),
         Err(error) => {
             faults.add(&place.pointer, error.to_string());
@@ -84,10 +85,7 @@ pub(super) fn price(
 
 /// 1 to [`MOST_OF_ONE`].
 pub(super) fn quantity(place: &Place<'_>, faults: &mut Collector) -> Option<u32> {
-    let number = place
-        .is_number()
-        .then(|| place.raw().parse().ok())
-        .flatten();
+    let number = place.is_number().then(|| whole(place.raw())).flatten();
     let number = number.filter(|number| (1..=MOST_OF_ONE).contains(number));
     if number.is_none() {
         faults.add(
@@ -96,4 +94,16 @@ pub(super) fn quantity(place: &Place<'_>, faults: &mut Collector) -> Option<u32>
         );
     }
     number
+}
+
+/// A whole number, however it is written: `2`, `2.0` and `2e0` are one number in
+/// JSON.
+fn whole(text: &str) -> Option<u32> {
+    if let Ok(number) = text.parse() {
+        return Some(number);
+    }
+    let decimal = Decimal::from_scientific(text)
+        .or_else(|_| Decimal::from_str_exact(text))
+        .ok()?;
+    decimal.is_integer().then(|| decimal.try_into().ok())?
 }

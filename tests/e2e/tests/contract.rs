@@ -1,0 +1,60 @@
+//! What the API says of itself, held against what it does: schemathesis makes
+//! requests, good and bad, from the description, and checks every answer.
+
+use std::path::Path;
+
+use bakehouse_e2e::{Issuer, Kind, World};
+use bakehouse_testservers::python;
+
+/// Runs every check on every call.
+async fn check(world: &World, token: Option<&str>) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("contract");
+    let mut command = python::schemathesis().expect("schemathesis");
+    command
+        .current_dir(&folder)
+        .env("SCHEMATHESIS_HOOKS", "hooks")
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .args(["--config-file", "schemathesis.toml", "run"])
+        .arg(format!("{}/openapi.json", world.base))
+        .args(["--max-examples", "40", "--continue-on-failure"])
+        // The same cases every time.
+        .args([
+            "--seed",
+            "20260131",
+            "--generation-database",
+            "none",
+            "--no-color",
+        ]);
+    if let Some(token) = token {
+        command.args(["-H", &format!("Authorization: Bearer {token}")]);
+    }
+    let run = tokio::task::spawn_blocking(move || command.output());
+    let output = run.await.expect("it runs").expect("it starts");
+    let report = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{report}\n{errors}\n{}",
+        world.logs()
+    );
+    assert!(report.contains("Stateful"), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_services_keep_to_their_description() {
+    let world = World::start(Kind::Servers).await.expect("it starts");
+    check(&world, None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_all_in_one_keeps_to_its_description_and_asks_for_tokens() {
+    let issuer = Issuer::new().expect("an issuer");
+    let settings = issuer.settings(&issuer.file().display().to_string());
+    let world = World::start_with(Kind::Embedded, &settings)
+        .await
+        .expect("it starts");
+    let token = issuer
+        .token("ada", "orders:read orders:write")
+        .expect("a token");
+    check(&world, Some(&token)).await;
+}

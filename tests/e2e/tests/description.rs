@@ -1,0 +1,185 @@
+//! What the API says of its messages, held against the messages: every frame
+//! that a subscriber gets and everything that travels between the services.
+
+use bakehouse_e2e::{Kind, World, in_both_worlds, ledger};
+use bakehouse_testservers::shared::amqp_uri;
+use futures_util::StreamExt;
+use jsonschema::Validator;
+use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{Connection, ConnectionProperties, Consumer};
+use serde_json::{Value, json};
+
+in_both_worlds!(frames_are_as_described, the_page_needs_nobody_else);
+
+/// A validator of one of a channel's messages.
+fn validator(document: &Value, channel: &str, message: &str) -> Validator {
+    let mut schema = document["channels"][channel]["messages"][message]["payload"].clone();
+    assert!(schema.is_object(), "{channel} describes {message}");
+    schema["components"] = document["components"].clone();
+    jsonschema::validator_for(&schema).expect("a schema")
+}
+
+fn check(document: &Value, channel: &str, message: &str, value: &Value) {
+    let errors: Vec<String> = validator(document, channel, message)
+        .iter_errors(value)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
+    assert!(
+        errors.is_empty(),
+        "{channel}/{message}: {errors:?} in {value}"
+    );
+}
+
+async fn frames_are_as_described(kind: Kind) {
+    let heartbeat = [("BAKEHOUSE_FEED__HEARTBEAT", "1s".to_owned())];
+    let world = World::start_with(kind, &heartbeat)
+        .await
+        .expect("it starts");
+    let client = world.client();
+    let document = client
+        .get("/asyncapi.json")
+        .await
+        .expect("an answer")
+        .json();
+    assert_eq!(document["asyncapi"], "3.0.0");
+    let accepted = client.post(ledger::order("one")).await.expect("an answer");
+    let order = accepted.header("location");
+    for body in [r#"{"status":"paid"}"#, r#"{"status":"placed"}"#] {
+        let changed = client.put(&format!("{order}/status"), &[], body).await;
+        client
+            .settled(&changed.expect("an answer"))
+            .await
+            .expect("a receipt");
+    }
+    let deleted = client
+        .send(hyper::Method::DELETE, order, &[], "")
+        .await
+        .expect("an answer");
+    client.settled(&deleted).await.expect("a receipt");
+    let mut feed = world
+        .feed("since=0&type=order.rejected")
+        .await
+        .expect("a subscription");
+    let mut seen = Vec::new();
+    while !seen.contains(&"position".to_owned()) || !seen.contains(&"ping".to_owned()) {
+        let frame: Value =
+            serde_json::from_str(&feed.text().await.expect("a frame")).expect("JSON");
+        let kind = frame["type"].as_str().expect("a type").to_owned();
+        let message = if kind == "order.rejected" {
+            "rejection"
+        } else {
+            &kind
+        };
+        check(&document, "feed", message, &frame);
+        seen.push(kind);
+    }
+    assert_eq!(seen[..3], ["welcome", "order.rejected", "live"]);
+    let mut feed = world.feed("since=0").await.expect("a subscription");
+    let changes = feed.events_up_to(4).await.expect("events");
+    for change in changes
+        .iter()
+        .filter(|change| change["type"] != "order.rejected")
+    {
+        check(&document, "feed", "change", change);
+    }
+    feed.say("what?").await.expect("sent");
+    let error = feed.frame().await.expect("a frame");
+    let error = if error["type"] == "live" {
+        feed.frame().await.expect("a frame")
+    } else {
+        error
+    };
+    check(&document, "feed", "error", &error);
+    // A description that takes everything describes nothing.
+    let mut wrong = changes[0].clone();
+    wrong["order"]["colour"] = json!("red");
+    assert!(!validator(&document, "feed", "change").is_valid(&wrong));
+}
+
+async fn the_page_needs_nobody_else(kind: Kind) {
+    let world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    let door = client.get("/docs").await.expect("an answer");
+    assert_eq!(
+        (door.status.as_u16(), door.header("location")),
+        (301, "/docs/")
+    );
+    let page = client.get("/docs/").await.expect("an answer");
+    let text = String::from_utf8_lossy(&page.body);
+    assert!(
+        text.contains("swagger-ui") && !text.contains("//cdn"),
+        "{text}"
+    );
+    let sources = text
+        .split(['"', '\''])
+        .filter(|part| part.ends_with(".js") || part.ends_with(".css"));
+    let sources: Vec<&str> = sources.collect();
+    assert!(sources.len() >= 3, "{text}");
+    for source in sources {
+        assert!(!source.contains("//"), "{source} is elsewhere");
+        let path = format!("/docs/{}", source.trim_start_matches("./"));
+        let answer = client.get(&path).await.expect("an answer");
+        assert_eq!(answer.status, 200, "{path}");
+    }
+    let described = client.get("/openapi.json").await.expect("an answer").json();
+    assert_eq!(described["openapi"], "3.1.0");
+}
+
+/// A queue of our own that gets what an exchange is given.
+async fn listen(connection: &Connection, exchange: &str, key: &str) -> Consumer {
+    let channel = connection.create_channel().await.expect("a channel");
+    let options = QueueDeclareOptions {
+        exclusive: true,
+        ..QueueDeclareOptions::default()
+    };
+    let queue = channel
+        .queue_declare("".into(), options, FieldTable::default())
+        .await;
+    let queue = queue.expect("a queue").name().clone();
+    let (bind, none) = (QueueBindOptions::default(), FieldTable::default());
+    let bound = channel.queue_bind(queue.clone(), exchange.into(), key.into(), bind, none);
+    bound.await.expect("bound");
+    let options = BasicConsumeOptions {
+        no_ack: true,
+        ..BasicConsumeOptions::default()
+    };
+    let consumer = channel.basic_consume(queue, "".into(), options, FieldTable::default());
+    consumer.await.expect("a consumer")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_services_tell_each_other_is_as_described() {
+    let world = World::start(Kind::Servers).await.expect("it starts");
+    let client = world.client();
+    let document = client
+        .get("/asyncapi.json")
+        .await
+        .expect("an answer")
+        .json();
+    let connection = Connection::connect(&amqp_uri(), ConnectionProperties::default()).await;
+    let connection = connection.expect("the broker answers");
+    let mut listeners = Vec::new();
+    for (channel, message) in [
+        ("schedule", "operation"),
+        ("stored", "stored"),
+        ("executed", "executed"),
+        ("baked", "baked"),
+    ] {
+        let described = &document["channels"][channel];
+        let exchange = &described["bindings"]["amqp"]["exchange"]["name"];
+        let exchange = format!("{}{}", world.prefix(), exchange.as_str().expect("a name"));
+        let key = described["address"].as_str().expect("a key");
+        listeners.push((channel, message, listen(&connection, &exchange, key).await));
+    }
+    client.post(ledger::order("one")).await.expect("an answer");
+    for (channel, message, listener) in &mut listeners {
+        let delivery = listener
+            .next()
+            .await
+            .expect("a message")
+            .expect("delivered");
+        let value: Value = serde_json::from_slice(&delivery.data).expect("JSON");
+        check(&document, channel, message, &value);
+    }
+}
