@@ -26,6 +26,7 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
         scheduler: broker.scheduler(),
         presentation: presentation.reader(),
         log: source.log(),
+        blobs: bakehouse_wiring::blobs(&settings)?,
         feed: feed.clone(),
     };
     let probes = vec![broker.probe(), presentation.probe()];

@@ -35,6 +35,7 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
             scheduler: store.scheduler(),
             presentation: store.reader(),
             log: store.log(),
+            blobs: bakehouse_wiring::blobs(&settings)?,
             feed: feed.clone(),
         };
         bakehouse_wiring::http(&settings, doors, vec![store.probe()], &shutdown)?

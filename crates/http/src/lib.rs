@@ -3,12 +3,14 @@
 //!
 //! - [`access`]: who may do what, before anything else;
 //! - [`orders`]: one file a call;
+//! - [`attachments`]: files that belong to orders;
 //! - [`operation`]: the receipt of what was accepted;
 //! - [`feed`]: the websocket;
 //! - [`health`]: liveness and readiness, for every service;
 //! - [`problem`]: every error as a problem document (RFC 9457).
 
 pub mod access;
+pub mod attachments;
 mod conditions;
 mod cors;
 mod docs;

@@ -189,14 +189,43 @@ impl Problem {
     /// 415: not JSON by its own account.
     #[must_use]
     pub fn unsupported_media_type() -> Self {
-        let detail = "the body must be application/json".to_owned();
+        Self::unsupported("the body must be application/json".to_owned())
+    }
+
+    /// 400: the body is not the multipart that it is said to be.
+    #[must_use]
+    pub fn malformed_multipart(detail: String) -> Self {
+        let title = "The body is not multipart/form-data";
+        Self::new(StatusCode::BAD_REQUEST, "malformed-body", title, detail)
+    }
+
+    /// 413 for a file.
+    #[must_use]
+    pub fn attachment_too_large(limit: u64) -> Self {
+        let detail = format!("the file may have at most {limit} bytes");
+        let title = "The file is too large";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", title, detail)
+            .with("limit", json!(limit))
+    }
+
+    /// 415: not multipart by its own account.
+    #[must_use]
+    pub fn not_multipart() -> Self {
+        let detail = "the body must be multipart/form-data".to_owned();
+        Self::unsupported(detail)
+    }
+
+    /// 415 for a file, with the types that there may be.
+    #[must_use]
+    pub fn unsupported_attachment(media_type: &str, known: &[String]) -> Self {
+        let detail = format!("no file of type {media_type} can be attached");
+        Self::unsupported(detail).with("media_types", json!(known))
+    }
+
+    fn unsupported(detail: String) -> Self {
         let title = "Unsupported media type";
-        Self::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported-media-type",
-            title,
-            detail,
-        )
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        Self::new(status, "unsupported-media-type", title, detail)
     }
 
     /// 422: an idempotency key that meant something else before.

@@ -10,14 +10,15 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use bakehouse_orders::intake::Defaults;
 use bakehouse_pipeline::Shutdown;
 use bakehouse_pipeline::feed::Feed;
-use bakehouse_pipeline::ports::{EventLog, PresentationReader, Scheduler};
+use bakehouse_pipeline::ports::{Blobs, EventLog, PresentationReader, Scheduler};
 
 use crate::access::guard::guard;
 use crate::access::{Access, AccessSettings};
+use crate::attachments::AttachmentSettings;
 use crate::cors::cors;
 use crate::health::{self, Probes};
 use crate::problem::Problem;
-use crate::{docs, feed, operation, orders};
+use crate::{attachments, docs, feed, operation, orders};
 
 /// Seconds that open requests get at shutdown. Sockets have been told by then.
 const DRAIN: u64 = 5;
@@ -32,6 +33,8 @@ pub struct Doors {
     pub presentation: Arc<dyn PresentationReader>,
     /// Where an idempotency key is looked up.
     pub log: Arc<dyn EventLog>,
+    /// Where attached files are.
+    pub blobs: Arc<dyn Blobs>,
     /// What subscribers follow.
     pub feed: Arc<Feed>,
 }
@@ -47,6 +50,8 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// What an order gets that does not say otherwise.
     pub defaults: Defaults,
+    /// What may be attached to an order.
+    pub attachments: AttachmentSettings,
     /// Who may do what.
     pub access: AccessSettings,
     /// Origins of pages that may use the API from a browser; `*`: any.
@@ -85,6 +90,7 @@ impl Server {
             currency: settings.defaults.currency,
             has_tokens: settings.access.tokens.is_some(),
             has_rate: settings.access.rate.is_some(),
+            media_types: settings.attachments.media_types.clone(),
         };
         let settings = web::Data::new(settings);
         let sockets = web::Data::new(shutdown.clone());
@@ -99,10 +105,11 @@ impl Server {
                 // Outside of the guard: a refusal must reach the page as well.
                 .wrap(cors(&settings.cors_origins))
                 .configure(orders::routes)
+                .configure(attachments::routes)
                 .configure(operation::routes)
                 .configure(health::routes)
                 .configure(feed::routes)
-                .configure(|config| docs::routes(config, variant))
+                .configure(|config| docs::routes(config, &variant))
                 .default_service(web::to(unknown))
         });
         let server = match workers {

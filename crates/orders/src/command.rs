@@ -23,6 +23,13 @@ pub enum Command {
     },
     /// Cancels the order and takes it off the lists.
     Delete,
+    /// Adds a file, whose bytes are kept elsewhere.
+    Attach(File),
+    /// Takes a file away.
+    Detach {
+        /// Which one.
+        id: String,
+    },
 }
 
 impl Command {
@@ -31,7 +38,9 @@ impl Command {
     pub fn verb(&self) -> Verb {
         match self {
             Self::Place(_) => Verb::Insert,
-            Self::Amend(_) | Self::SetStatus { .. } => Verb::Update,
+            Self::Amend(_) | Self::SetStatus { .. } | Self::Attach(_) | Self::Detach { .. } => {
+                Verb::Update
+            }
             Self::Delete => Verb::Delete,
         }
     }
@@ -55,6 +64,23 @@ pub struct Draft {
     /// The sender's own name for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
+}
+
+/// What there is to know of an attached file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct File {
+    /// Given when it was uploaded.
+    #[schema(format = "uuid")]
+    pub id: String,
+    /// As its sender called it.
+    pub name: String,
+    /// As its sender declared it, such as `application/pdf`.
+    pub media_type: String,
+    /// How many bytes it has.
+    pub size: u64,
+    /// SHA-256 of the bytes, in hexadecimal.
+    #[schema(pattern = "^[0-9a-f]{64}$")]
+    pub sha256: String,
 }
 
 /// A line of an order.

@@ -2,7 +2,10 @@
 
 use bakehouse_pipeline::Rejection;
 
-use crate::{Command, Draft, Event, Order, Status};
+use crate::{Command, Draft, Event, File, Order, Status};
+
+/// The most files that an order may have.
+pub const MOST_ATTACHMENTS: usize = 50;
 
 /// Decides a command in the light of the order so far.
 ///
@@ -17,6 +20,8 @@ pub fn decide(order: Option<&Order>, command: Command) -> Result<Event, Rejectio
         (Some(order), Command::Amend(draft)) => amend(order, draft),
         (Some(order), Command::SetStatus { status }) => set_status(order, status),
         (Some(_), Command::Delete) => Ok(Event::Deleted),
+        (Some(order), Command::Attach(file)) => attach(order, file),
+        (Some(order), Command::Detach { id }) => detach(order, id),
     }
 }
 
@@ -34,6 +39,25 @@ fn amend(order: &Order, draft: Draft) -> Result<Event, Rejection> {
         )));
     }
     Ok(Event::Updated(draft))
+}
+
+fn attach(order: &Order, file: File) -> Result<Event, Rejection> {
+    if order.attachments.len() >= MOST_ATTACHMENTS {
+        return Err(Rejection(format!(
+            "the order has {MOST_ATTACHMENTS} attachments, and can have no more"
+        )));
+    }
+    if order.attachments.iter().any(|other| other.id == file.id) {
+        return Err(Rejection::new("the order has this attachment already"));
+    }
+    Ok(Event::Attached(file))
+}
+
+fn detach(order: &Order, id: String) -> Result<Event, Rejection> {
+    if order.attachments.iter().any(|file| file.id == id) {
+        return Ok(Event::Detached(id));
+    }
+    Err(Rejection::new("the order has no such attachment"))
 }
 
 fn set_status(order: &Order, next: Status) -> Result<Event, Rejection> {

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::money::{Amount, Currency};
 use crate::order::Entry;
-use crate::{Customer, Order, Product, Status};
+use crate::{Customer, File, Order, Product, Status};
 
 /// A presentation document. Its members and their order are a public interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -38,6 +38,10 @@ pub struct Document {
     #[schema(required)]
     reference: Option<String>,
     timeline: Vec<Entry>,
+    /// Its files; absent where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    attachments: Vec<File>,
 }
 
 /// A product with what it comes to.
@@ -75,6 +79,7 @@ pub fn bake(entity: &Entity<Order>) -> Document {
         products,
         reference: order.reference.clone(),
         timeline: order.timeline.clone(),
+        attachments: order.attachments.clone(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What execution establishes about an order.
 
-use crate::{Draft, Status};
+use crate::{Draft, File, Status};
 
 /// A fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,10 @@ pub enum Event {
     StatusChanged(Status),
     /// It was cancelled and taken off the lists.
     Deleted,
+    /// A file was added.
+    Attached(File),
+    /// The file of this id was taken away.
+    Detached(String),
 }
 
 impl Event {
@@ -21,7 +25,7 @@ impl Event {
     pub fn change(&self) -> &'static str {
         match self {
             Self::Created(_) => "created",
-            Self::Updated(_) => "updated",
+            Self::Updated(_) | Self::Attached(_) | Self::Detached(_) => "updated",
             Self::StatusChanged(_) => "status",
             Self::Deleted => "deleted",
         }

@@ -17,7 +17,7 @@ pub mod status;
 
 use bakehouse_pipeline::{Domain, Entity, Facet, Moment, Rejection};
 
-pub use command::{Command, Customer, Draft, Product};
+pub use command::{Command, Customer, Draft, File, Product};
 pub use document::Document;
 pub use event::Event;
 pub use intake::{MOST_OF_ONE, MOST_PRODUCTS};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::money::Currency;
-use crate::{Customer, Draft, Event, Product, Status};
+use crate::{Customer, Draft, Event, File, Product, Status};
 
 /// An order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,9 @@ pub struct Order {
     pub date: Timestamp,
     /// The sender's own name for it.
     pub reference: Option<String>,
+    /// Its files, in the order in which they came.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<File>,
     /// What happened to it, in order.
     pub timeline: Vec<Entry>,
 }
@@ -35,7 +38,8 @@ pub struct Entry {
     #[schema(value_type = u64)]
     pub position: Position,
     /// `order.created`, `order.updated`, `order.deleted`; for a change of
-    /// status the status itself: `order.paid`, …
+    /// status the status itself: `order.paid`, …; `order.attached` and
+    /// `order.detached` for files.
     #[serde(rename = "type")]
     pub kind: String,
     /// When it was stored.
@@ -57,6 +61,14 @@ pub fn apply(order: Option<Order>, event: Event, moment: Moment) -> Order {
             is_deleted: true,
             ..order
         },
+        (Some(mut order), Event::Attached(file)) => {
+            order.attachments.push(file);
+            order
+        }
+        (Some(mut order), Event::Detached(id)) => {
+            order.attachments.retain(|file| file.id != id);
+            order
+        }
         (None, _) => unreachable!("an order that does not exist was changed"),
     };
     order.timeline.push(entry);
@@ -72,6 +84,7 @@ fn created(draft: Draft, moment: Moment) -> Order {
         customer: draft.customer,
         date: draft.date.unwrap_or(moment.at),
         reference: draft.reference,
+        attachments: Vec::new(),
         timeline: Vec::new(),
     }
 }
@@ -89,6 +102,8 @@ fn updated(order: Order, draft: Draft) -> Order {
 fn entry(event: &Event, moment: Moment) -> Entry {
     let kind = match event {
         Event::StatusChanged(status) => format!("order.{status}"),
+        Event::Attached(_) => "order.attached".to_owned(),
+        Event::Detached(_) => "order.detached".to_owned(),
         other => format!("order.{}", other.change()),
     };
     Entry {

@@ -173,3 +173,61 @@ fn exactly_the_documented_transitions_are_carried_out() {
         }
     }
 }
+
+fn file(id: &str) -> bakehouse_orders::File {
+    bakehouse_orders::File {
+        id: id.into(),
+        name: "receipt.pdf".into(),
+        media_type: "application/pdf".into(),
+        size: 3,
+        sha256: "ab".repeat(32),
+    }
+}
+
+fn detach(id: &str) -> Command {
+    Command::Detach { id: id.into() }
+}
+
+#[test]
+fn files_come_and_go_whatever_the_status() {
+    let paid = become_(Status::Paid);
+    let attached = [
+        tea(),
+        paid,
+        Command::Attach(file("a")),
+        Command::Attach(file("b")),
+    ];
+    let document = Scenario::<Orders>::given(attached)
+        .when(detach("a"))
+        .then_changed("updated")
+        .document();
+    let names: Vec<_> = document["attachments"]
+        .as_array()
+        .expect("files")
+        .iter()
+        .collect();
+    assert_eq!(names, [&json!(file("b"))]);
+    assert_eq!(document["timeline"][4]["type"], "order.detached");
+}
+
+#[test]
+fn files_are_refused_twice_once_gone_and_on_deleted_orders() {
+    let attached = || Scenario::<Orders>::given([tea(), Command::Attach(file("a"))]);
+    attached()
+        .when(Command::Attach(file("a")))
+        .then_refused("the order has this attachment already");
+    attached()
+        .when(detach("b"))
+        .then_refused("the order has no such attachment");
+    Scenario::<Orders>::given([tea(), Command::Delete])
+        .when(Command::Attach(file("a")))
+        .then_refused("the order has been deleted");
+}
+
+#[test]
+fn an_order_has_only_so_many_files() {
+    let files = (0..50).map(|number| Command::Attach(file(&number.to_string())));
+    Scenario::<Orders>::given([tea()].into_iter().chain(files))
+        .when(Command::Attach(file("one more")))
+        .then_refused("the order has 50 attachments, and can have no more");
+}

@@ -11,6 +11,6 @@ mod shutdown;
 mod stages;
 
 pub use cli::{Service, main};
-pub use secret::SecretUri;
+pub use secret::{SecretText, SecretUri};
 pub use settings::Settings;
 pub use stages::Stages;

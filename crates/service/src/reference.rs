@@ -48,6 +48,19 @@ const SETTINGS: &[(&str, &str)] = &[
         "how long keys are used without looking for newer ones",
     ),
     (
+        "attachments.store",
+        "s3://BUCKET/PREFIX; unset: the folder attachments in data_dir",
+    ),
+    (
+        "attachments.s3_endpoint",
+        "the S3 server, if it is not Amazon's",
+    ),
+    ("attachments.s3_region", "the bucket's region"),
+    ("attachments.s3_access_key_id", "whose key"),
+    ("attachments.s3_secret_access_key", "the key"),
+    ("attachments.largest", "bytes that a file may have"),
+    ("attachments.media_types", "of which types; */*: any"),
+    (
         "health.bind",
         "address for health checks of the services without HTTP",
     ),
@@ -169,6 +182,10 @@ mod tests {
         full.auth.jwks = Some("keys.json".into());
         full.auth.issuer = Some("https://issuer".into());
         full.auth.audience = Some("orders".into());
+        full.attachments.store = Some("s3://bucket".into());
+        full.attachments.s3_endpoint = Some("http://s3".into());
+        full.attachments.s3_access_key_id = Some("key".into());
+        full.attachments.s3_secret_access_key = Some("secret".to_owned().into());
         let mut flat = Vec::new();
         for (key, value) in toml::Table::try_from(full).expect("TOML") {
             flatten(key, &value, &mut flat);

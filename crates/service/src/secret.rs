@@ -1,9 +1,40 @@
-//! Connection strings, which hold passwords.
+//! Secrets, and connection strings, which hold some.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
+
+/// A secret that shows itself as `***`.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct SecretText(String);
+
+impl SecretText {
+    /// The secret itself, for whoever has to use it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for SecretText {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("***")
+    }
+}
+
+impl Serialize for SecretText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("***")
+    }
+}
 
 /// A connection string that shows itself without its password.
 #[derive(Clone, PartialEq, Eq, Deserialize)]

@@ -124,10 +124,18 @@ impl<D: Domain> Outcome<D> {
     /// # Panics
     /// When it is another one, or there is none.
     pub fn then_document(self, expected: &serde_json::Value) -> Self {
-        let entity = self.scenario.entity().expect("the entity exists");
-        let document = serde_json::to_value(D::bake(&entity)).expect("a document has a JSON form");
-        assert_eq!(&document, expected);
+        assert_eq!(&self.document(), expected);
         self
+    }
+
+    /// The document as it is now.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn document(&self) -> serde_json::Value {
+        let entity = self.scenario.entity().expect("the entity exists");
+        serde_json::to_value(D::bake(&entity)).expect("a document has a JSON form")
     }
 
     /// The state is such.

@@ -15,6 +15,7 @@ mod process;
 mod provision;
 pub mod python;
 mod rabbit;
+pub mod s3;
 pub mod shared;
 
 pub use mongo::Mongo;

@@ -3,13 +3,17 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use bakehouse_http::access::{self, AccessSettings, KeySource, RateSettings, TokenSettings};
+use bakehouse_http::attachments::AttachmentSettings;
 use bakehouse_http::health::Probes;
 use bakehouse_http::{Doors, Server};
+use bakehouse_objects::S3;
 use bakehouse_orders::intake::Defaults;
 use bakehouse_pipeline::Shutdown;
+use bakehouse_pipeline::ports::Blobs;
 use bakehouse_service::settings::Auth;
 use bakehouse_service::{Settings, Stages};
 
@@ -31,6 +35,10 @@ pub fn http(
         defaults: Defaults {
             currency: settings.orders.currency,
         },
+        attachments: AttachmentSettings {
+            largest: settings.attachments.largest,
+            media_types: settings.attachments.media_types.clone(),
+        },
         access: access(settings)?,
         cors_origins: settings.http.cors_origins.clone(),
         head_timeout: settings.http.head_timeout,
@@ -40,6 +48,29 @@ pub fn http(
         .with_context(|| format!("http.bind: cannot listen at {bind}"))?;
     tracing::info!("listening at http://{}", server.address());
     Ok(server)
+}
+
+/// Where attached files are.
+///
+/// # Errors
+/// When the folder cannot be made, or the settings contradict each other.
+pub fn blobs(settings: &Settings) -> Result<Arc<dyn Blobs>> {
+    let at = &settings.attachments;
+    let Some((bucket, prefix)) = at.bucket() else {
+        let folder = settings.data_dir.join("attachments");
+        return Ok(bakehouse_objects::local(&folder)?);
+    };
+    let secret = at.s3_secret_access_key.as_ref();
+    Ok(bakehouse_objects::s3(&S3 {
+        bucket: bucket.to_owned(),
+        prefix: prefix.to_owned(),
+        region: at.s3_region.clone(),
+        endpoint: at.s3_endpoint.clone(),
+        access_key_id: at.s3_access_key_id.clone().unwrap_or_default(),
+        secret_access_key: secret
+            .map(|secret| secret.expose().to_owned())
+            .unwrap_or_default(),
+    })?)
 }
 
 fn access(settings: &Settings) -> Result<AccessSettings> {

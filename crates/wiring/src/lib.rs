@@ -5,6 +5,6 @@ mod edge;
 #[cfg(feature = "servers")]
 mod servers;
 
-pub use edge::{health, health_address, http, http_address};
+pub use edge::{blobs, health, health_address, http, http_address};
 #[cfg(feature = "servers")]
 pub use servers::{broker, presentation, source};

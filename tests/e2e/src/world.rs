@@ -206,6 +206,12 @@ impl World {
         found.map_or("", |(_, prefix)| prefix)
     }
 
+    /// Where its processes keep their files.
+    #[must_use]
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// A client of its api-server.
     #[must_use]
     pub fn client(&self) -> Client {

@@ -15,6 +15,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("bakehouse-embedded", &["bakehouse-pipeline"]),
     ("bakehouse-mongodb", &["bakehouse-pipeline"]),
     ("bakehouse-rabbitmq", &["bakehouse-pipeline"]),
+    ("bakehouse-objects", &["bakehouse-pipeline"]),
     (
         "bakehouse-http",
         &["bakehouse-pipeline", "bakehouse-orders"],
@@ -30,6 +31,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         &[
             "bakehouse-http",
             "bakehouse-mongodb",
+            "bakehouse-objects",
             "bakehouse-orders",
             "bakehouse-pipeline",
             "bakehouse-rabbitmq",

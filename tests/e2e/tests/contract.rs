@@ -40,16 +40,26 @@ async fn check(world: &World, token: Option<&str>) {
     assert!(report.contains("Stateful"), "{report}");
 }
 
+/// Files made up from a description are text; no image, whatever they are called.
+fn any_text() -> (&'static str, String) {
+    (
+        "BAKEHOUSE_ATTACHMENTS__MEDIA_TYPES",
+        "text/plain".to_owned(),
+    )
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn four_services_keep_to_their_description() {
-    let world = World::start(Kind::Servers).await.expect("it starts");
+    let world = World::start_with(Kind::Servers, &[any_text()]).await;
+    let world = world.expect("it starts");
     check(&world, None).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_all_in_one_keeps_to_its_description_and_asks_for_tokens() {
     let issuer = Issuer::new().expect("an issuer");
-    let settings = issuer.settings(&issuer.file().display().to_string());
+    let mut settings = issuer.settings(&issuer.file().display().to_string());
+    settings.push(any_text());
     let world = World::start_with(Kind::Embedded, &settings)
         .await
         .expect("it starts");

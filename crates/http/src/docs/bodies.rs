@@ -110,3 +110,19 @@ pub(super) fn status() -> Value {
         "properties": { "status": { "type": "string", "enum": Status::ALL } },
     })
 }
+
+/// The body of an upload.
+pub(super) fn upload() -> Value {
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["file"],
+        "properties": {
+            "file": {
+                "type": "string",
+                "contentMediaType": "application/octet-stream",
+                "description": "With a file name, and a type that is allowed here",
+            },
+        },
+    })
+}

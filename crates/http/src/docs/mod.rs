@@ -15,7 +15,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::problem::Problem;
 
 /// Adds the routes.
-pub(crate) fn routes(config: &mut web::ServiceConfig, variant: Variant) {
+pub(crate) fn routes(config: &mut web::ServiceConfig, variant: &Variant) {
     let openapi = openapi::document(variant);
     let page = SwaggerUi::new("/docs/{_:.*}").external_url_unchecked("/openapi.json", openapi);
     let asyncapi = asyncapi::document();

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use utoipa::{OpenApi, PartialSchema};
 
 use super::{bodies, parts};
-use crate::{health, operation, orders};
+use crate::{attachments, health, operation, orders};
 
 const PROBLEM: &str = "application/problem+json";
 
@@ -19,6 +19,7 @@ const PROBLEM: &str = "application/problem+json";
     ),
     tags(
         (name = "orders", description = "Place, change and read orders"),
+        (name = "attachments", description = "Files that belong to an order"),
         (name = "operations", description = "What became of what was accepted"),
         (name = "health", description = "For operators"),
     )
@@ -26,7 +27,7 @@ const PROBLEM: &str = "application/problem+json";
 struct Documentation;
 
 /// What the document depends on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Variant {
     /// Of orders that name none.
     pub(crate) currency: Currency,
@@ -34,12 +35,15 @@ pub(crate) struct Variant {
     pub(crate) has_tokens: bool,
     /// Whether there is a limit to how often one may ask.
     pub(crate) has_rate: bool,
+    /// Types of files that may be attached.
+    pub(crate) media_types: Vec<String>,
 }
 
 /// The document.
-pub(crate) fn document(variant: Variant) -> Value {
+pub(crate) fn document(variant: &Variant) -> Value {
     let mut api = Documentation::openapi();
     api.merge(orders::Documentation::openapi());
+    api.merge(attachments::Documentation::openapi());
     api.merge(operation::Documentation::openapi());
     api.merge(health::Documentation::openapi());
     let mut document = serde_json::to_value(api).unwrap_or_default();
@@ -47,6 +51,7 @@ pub(crate) fn document(variant: Variant) -> Value {
     close(schemas);
     schemas["OrderBody"] = bodies::order(variant.currency);
     schemas["StatusBody"] = bodies::status();
+    schemas["Upload"] = bodies::upload();
     schemas["Problem"] = json!(parts::Problem::schema());
     schemas["Fault"] = json!(parts::Fault::schema());
     if variant.has_tokens {
@@ -76,7 +81,7 @@ pub(super) fn close(schemas: &mut Value) {
 }
 
 /// Adds what every call may answer.
-fn complete(path: &str, method: &str, call: &mut Value, variant: Variant) {
+fn complete(path: &str, method: &str, call: &mut Value, variant: &Variant) {
     let parameters = call.get_mut("parameters").and_then(Value::as_array_mut);
     let schemas = parameters.into_iter().flatten();
     schemas
@@ -110,13 +115,26 @@ fn complete(path: &str, method: &str, call: &mut Value, variant: Variant) {
     }
     if has_body {
         call["requestBody"]["required"] = json!(true);
+        if path.ends_with("/attachments") {
+            call["requestBody"]["content"] = upload(&variant.media_types);
+        }
         common.push(("408", "The body did not arrive in time"));
         common.push(("413", "The body is too large"));
-        common.push(("415", "The body is not said to be JSON"));
+        common.push(("415", "The body is not of a type that is read here"));
     }
     if let Some(responses) = call["responses"].as_object_mut() {
         add(responses, &common);
     }
+}
+
+/// The content of an upload's body: one part, of one of these types.
+fn upload(media_types: &[String]) -> Value {
+    json!({
+        "multipart/form-data": {
+            "schema": { "$ref": "#/components/schemas/Upload" },
+            "encoding": { "file": { "contentType": media_types.join(", ") } },
+        },
+    })
 }
 
 /// A parameter is there, or it is not; there is no null in a query or a header.

@@ -56,6 +56,14 @@ pub(crate) struct OrderId {
 }
 
 #[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct AttachmentId {
+    /// As in `Location`, or in the list.
+    #[param(format = "uuid")]
+    attachment_id: String,
+}
+
+#[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 pub(crate) struct IdempotencyKey {
     /// Repeating a request under its key repeats the answer and nothing else. Bare
@@ -164,6 +172,12 @@ pub(crate) struct NotModified;
 #[derive(IntoResponses)]
 #[response(status = 404, content_type = "application/problem+json")]
 pub(crate) struct NoSuchOrder(#[to_schema] Problem);
+
+/// There is no such order, or it has no such file, or not yet, or it is not the
+/// bearer's.
+#[derive(IntoResponses)]
+#[response(status = 404, content_type = "application/problem+json")]
+pub(crate) struct NoSuchAttachment(#[to_schema] Problem);
 
 /// There is no operation with this id, or it is not the bearer's.
 #[derive(IntoResponses)]

@@ -10,15 +10,17 @@ use crate::problem::Problem;
 use crate::server::Doors;
 
 /// An operation that may be accepted.
-pub(super) struct Submission {
-    pub(super) identity: Identity,
-    pub(super) order_id: String,
-    pub(super) command: Command,
-    pub(super) terms: Terms,
+pub(crate) struct Submission {
+    pub(crate) identity: Identity,
+    pub(crate) order_id: String,
+    /// Where what it makes or changes can be read.
+    pub(crate) location: String,
+    pub(crate) command: Command,
+    pub(crate) terms: Terms,
 }
 
 /// Makes the operation durable, then answers 202 with an empty body.
-pub(super) async fn accept(doors: &Doors, submission: Submission) -> Result<HttpResponse, Problem> {
+pub(crate) async fn accept(doors: &Doors, submission: Submission) -> Result<HttpResponse, Problem> {
     let Submission { identity, .. } = &submission;
     let operation = operation(&submission)?;
     identity
@@ -35,7 +37,7 @@ pub(super) async fn accept(doors: &Doors, submission: Submission) -> Result<Http
     let order_id = &operation.entity_id;
     tracing::debug!(%operation_id, order_id, "accepted");
     Ok(HttpResponse::Accepted()
-        .insert_header((LOCATION, format!("/order/{order_id}")))
+        .insert_header((LOCATION, submission.location))
         .insert_header((
             HeaderName::from_static("operation-location"),
             format!("/operation/{operation_id}"),

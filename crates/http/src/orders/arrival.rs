@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// The order's document as soon as it is one that is wanted; or, when time is
 /// up, as it then is. An order that cannot be on its way is not waited for.
-pub(super) async fn next_document(
+pub(crate) async fn next_document(
     doors: &Doors,
     principal: &Principal,
     id: &str,

@@ -14,15 +14,15 @@ use crate::problem::Problem;
 use crate::server::Doors;
 
 /// A change that somebody asks for.
-pub(super) struct Change<'a> {
-    pub(super) request: &'a HttpRequest,
-    pub(super) principal: &'a Principal,
-    pub(super) order_id: &'a str,
+pub(crate) struct Change<'a> {
+    pub(crate) request: &'a HttpRequest,
+    pub(crate) principal: &'a Principal,
+    pub(crate) order_id: &'a str,
 }
 
 impl Change<'_> {
     /// Accepts what `command` makes of the order's document, if it can be had.
-    pub(super) async fn accept(
+    pub(crate) async fn accept(
         &self,
         doors: &Doors,
         command: impl FnOnce(Option<&StoredDocument>) -> Result<Command, Problem>,
@@ -42,6 +42,7 @@ impl Change<'_> {
         let submission = Submission {
             identity,
             order_id: self.order_id.to_owned(),
+            location: format!("/order/{}", self.order_id),
             command,
             terms: self.principal.terms_of_change(expected),
         };

@@ -17,28 +17,28 @@ const LONGEST_KEY: usize = 255;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the operation of a request is known by.
-pub(super) struct Identity {
-    pub(super) operation_id: Uuid,
-    /// Of the order, should the operation make one.
-    pub(super) new_order_id: Uuid,
+pub(crate) struct Identity {
+    pub(crate) operation_id: Uuid,
+    /// Of what the operation makes, should it make anything.
+    pub(crate) new_id: Uuid,
     is_keyed: bool,
 }
 
 impl Identity {
     /// New ones; or, with an `Idempotency-Key`, those that the principal's key
     /// always leads to, on every api-server and for ever.
-    pub(super) fn of(request: &HttpRequest, principal: &Principal) -> Result<Self, Problem> {
+    pub(crate) fn of(request: &HttpRequest, principal: &Principal) -> Result<Self, Problem> {
         let holder = principal.holder();
         let key = key(request)?;
         Ok(match &key {
             None => Self {
                 operation_id: ids::issued(holder),
-                new_order_id: ids::fresh(),
+                new_id: ids::fresh(),
                 is_keyed: false,
             },
             Some(key) => Self {
                 operation_id: ids::issued_for_key(holder, key),
-                new_order_id: ids::derived(&["order", holder, key]),
+                new_id: ids::derived(&["new", holder, key]),
                 is_keyed: true,
             },
         })
@@ -47,7 +47,7 @@ impl Identity {
     /// A key that the log knows with other content is refused here. One whose
     /// first use is still on its way to the log is not seen; that operation is
     /// then kept as rejected, so nothing is executed twice either way.
-    pub(super) async fn refuse_reuse(
+    pub(crate) async fn refuse_reuse(
         &self,
         log: &dyn EventLog,
         operation: &Operation,
@@ -66,7 +66,7 @@ impl Identity {
     }
 
     /// Whether repeating the request must repeat the answer.
-    pub(super) fn is_keyed(&self) -> bool {
+    pub(crate) fn is_keyed(&self) -> bool {
         self.is_keyed
     }
 }

@@ -1,19 +1,19 @@
 //! The calls on orders, a file each.
 
-mod accept;
+pub(crate) mod accept;
 mod amend;
-mod arrival;
+pub(crate) mod arrival;
 mod body;
-mod change;
+pub(crate) mod change;
 mod cursor;
 mod delete;
 mod history;
-mod key;
+pub(crate) mod key;
 mod list;
 mod place;
 mod show;
 mod status;
-mod target;
+pub(crate) mod target;
 
 use actix_web::web;
 use utoipa::OpenApi;

@@ -35,9 +35,11 @@ pub(super) async fn place(
 ) -> Result<HttpResponse, Problem> {
     let identity = Identity::of(&request, &principal)?;
     let body = read_json(&request, payload, &settings).await?;
+    let order_id = identity.new_id.to_string();
     let submission = Submission {
-        order_id: identity.new_order_id.to_string(),
         identity,
+        location: format!("/order/{order_id}"),
+        order_id,
         command: intake::place(&body, &settings.defaults)?,
         terms: principal.terms_of_creation(),
     };

@@ -17,12 +17,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How old an id may be for its order to be still on its way.
 const RECENT: Duration = Duration::from_secs(600);
 
-pub(super) fn not_found() -> Problem {
+pub(crate) fn not_found() -> Problem {
     Problem::not_found("there is no order with this id, or not yet")
 }
 
 /// The order's document, if there is one that the principal may see.
-pub(super) async fn find(
+pub(crate) async fn find(
     doors: &Doors,
     principal: &Principal,
     id: &str,
@@ -41,7 +41,7 @@ pub(super) async fn find(
 /// # Errors
 /// 404 for an order that does not exist, or is another owner's, which is told
 /// apart by nothing, not even by the time it takes.
-pub(super) async fn to_change(
+pub(crate) async fn to_change(
     doors: &Doors,
     principal: &Principal,
     id: &str,
@@ -63,9 +63,9 @@ pub(super) async fn to_change(
     }
 }
 
-/// Whether an order of this id may have been placed that cannot be seen yet: by
-/// the time in the id; one that was made from an idempotency key has none.
-pub(super) fn may_be_on_its_way(id: &str) -> bool {
+/// Whether what has this id may have been accepted although it cannot be seen
+/// yet: by the time in the id; one that was made from an idempotency key has none.
+pub(crate) fn may_be_on_its_way(id: &str) -> bool {
     let Ok(id) = Uuid::parse_str(id) else {
         return false;
     };

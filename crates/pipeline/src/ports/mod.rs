@@ -1,6 +1,7 @@
 //! The doors to the outside. An adapter stands behind each; the conformance
 //! suites of the test kit say what it must keep to.
 
+mod blobs;
 mod error;
 mod event_log;
 mod lease;
@@ -10,6 +11,7 @@ mod probe;
 mod schedule;
 mod source;
 
+pub use blobs::{Blob, BlobWriter, Blobs};
 pub use error::StoreError;
 pub use event_log::{Appended, EventLog, contiguous};
 pub use lease::{Leases, Tenure};

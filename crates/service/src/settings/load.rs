@@ -43,6 +43,7 @@ impl Settings {
              (BAKEHOUSE_HTTP__ALLOW_OPEN_BIND) to true if that is meant"
         );
         self.auth.check()?;
+        self.attachments.check()?;
         ensure!(
             self.http.rate_burst > 0,
             "http.rate_burst: expected a number above 0"

@@ -4,6 +4,7 @@
 //! A TOML file (`--config`), and over it variables: `BAKEHOUSE_HTTP__BIND` is
 //! `bind` in the section `http`.
 
+mod attachments;
 mod auth;
 mod load;
 
@@ -11,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use attachments::Attachments;
 pub use auth::Auth;
 use bakehouse_orders::money::Currency;
 use bakehouse_pipeline::baker::BakerSettings;
@@ -34,6 +36,8 @@ pub struct Settings {
     pub http: Http,
     /// Whom it believes.
     pub auth: Auth,
+    /// Attached files.
+    pub attachments: Attachments,
     /// The other services' health checks.
     pub health: Health,
     /// The databases.
@@ -208,6 +212,7 @@ impl Default for Settings {
             data_dir: "data".into(),
             http: Http::default(),
             auth: Auth::default(),
+            attachments: Attachments::default(),
             health: Health::default(),
             mongodb: MongoDb::default(),
             amqp: Amqp::default(),

@@ -1,5 +1,6 @@
 //! One suite per door.
 
+pub mod blobs;
 pub mod event_log;
 pub mod leases;
 pub mod presentation;

@@ -1,0 +1,135 @@
+//! Blobs in a local folder or on S3-compatible storage, through one library.
+
+use std::path::Path as FilePath;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bakehouse_pipeline::ports::{Blob, BlobWriter, Blobs, StoreError};
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt};
+use object_store::aws::AmazonS3Builder;
+use object_store::buffered::BufWriter;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{Error, ObjectStore, ObjectStoreExt};
+use tokio::io::AsyncWriteExt;
+
+/// Bytes of one part of an upload; what is smaller goes in one request. S3's
+/// smallest part is 5 MiB.
+const PART: usize = 5 * 1024 * 1024;
+
+/// An S3 bucket, or part of one.
+#[derive(Clone)]
+pub struct S3 {
+    /// The bucket.
+    pub bucket: String,
+    /// Put before all names; may be empty.
+    pub prefix: String,
+    /// The region; servers other than Amazon's mostly do not care.
+    pub region: String,
+    /// Where the server is, if it is not Amazon's.
+    pub endpoint: Option<String>,
+    /// Whose key.
+    pub access_key_id: String,
+    /// The key. Holds a secret.
+    pub secret_access_key: String,
+}
+
+/// Why a store cannot be opened. Never repeats a key.
+#[derive(Debug, thiserror::Error)]
+#[error("attachments cannot be kept there: {0}")]
+pub struct OpenError(String);
+
+/// Blobs in a folder, which is made if it is not there. What has been finished
+/// is synced to the disk, names included.
+///
+/// # Errors
+/// When the folder cannot be made.
+pub fn local(folder: &FilePath) -> Result<Arc<dyn Blobs>, OpenError> {
+    let failed =
+        |error: &dyn std::fmt::Display| OpenError(format!("{}: {error}", folder.display()));
+    std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;
+    let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| failed(&error))?;
+    let store = store.with_fsync(true).with_automatic_cleanup(true);
+    Ok(Arc::new(ObjectBlobs(Arc::new(store))))
+}
+
+/// Blobs on S3-compatible storage. Nothing is sent yet.
+///
+/// # Errors
+/// When the settings contradict each other.
+pub fn s3(settings: &S3) -> Result<Arc<dyn Blobs>, OpenError> {
+    // The HTTP client brings no cryptography of its own. An error only says that
+    // somebody has chosen already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name(&settings.bucket)
+        .with_region(&settings.region)
+        .with_access_key_id(&settings.access_key_id)
+        .with_secret_access_key(&settings.secret_access_key);
+    if let Some(endpoint) = &settings.endpoint {
+        let is_plain = endpoint.starts_with("http://");
+        builder = builder.with_endpoint(endpoint).with_allow_http(is_plain);
+    }
+    let store = builder
+        .build()
+        .map_err(|error| OpenError(error.to_string()))?;
+    let store = PrefixStore::new(store, settings.prefix.as_str());
+    Ok(Arc::new(ObjectBlobs(Arc::new(store))))
+}
+
+struct ObjectBlobs(Arc<dyn ObjectStore>);
+
+#[async_trait]
+impl Blobs for ObjectBlobs {
+    async fn begin(&self, name: &str) -> Result<Box<dyn BlobWriter>, StoreError> {
+        let writer = BufWriter::with_capacity(self.0.clone(), Path::from(name), PART);
+        Ok(Box::new(Writer(writer)))
+    }
+
+    async fn read(&self, name: &str) -> Result<Option<Blob>, StoreError> {
+        match self.0.get(&Path::from(name)).await {
+            Ok(found) => Ok(Some(Blob {
+                size: found.meta.size,
+                bytes: found.into_stream().map_err(|error| failed(&error)).boxed(),
+            })),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
+        let renamed = self.0.rename(&Path::from(from), &Path::from(to)).await;
+        renamed.map_err(|error| failed(&error))
+    }
+
+    async fn remove(&self, name: &str) -> Result<(), StoreError> {
+        match self.0.delete(&Path::from(name)).await {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(failed(&error)),
+        }
+    }
+}
+
+struct Writer(BufWriter);
+
+#[async_trait]
+impl BlobWriter for Writer {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
+        self.0.put(bytes).await.map_err(|error| failed(&error))
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<(), StoreError> {
+        self.0.shutdown().await.map_err(|error| failed(&error))
+    }
+
+    async fn abort(mut self: Box<Self>) {
+        // An error means that nothing had been sent, or that nobody listens.
+        let _ = self.0.abort().await;
+    }
+}
+
+fn failed(error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::unavailable(format!("attachment store: {error}"))
+}

@@ -1,0 +1,134 @@
+//! `GET /order/{id}/attachments`: what there is; and one of them, whole.
+
+use actix_web::http::header::{
+    CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, ContentDisposition, DispositionParam,
+    DispositionType, X_CONTENT_TYPE_OPTIONS,
+};
+use actix_web::http::header::{Charset, ExtendedValue};
+use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_orders::File;
+use bakehouse_pipeline::ports::StoredDocument;
+use futures_util::TryStreamExt;
+use serde::Deserialize;
+
+use super::blob_name;
+use crate::access::Principal;
+use crate::conditions::{etag, is_known};
+use crate::docs::parts::{
+    AttachmentId, IfNoneMatch, NoSuchAttachment, NoSuchOrder, NotModified, OrderId, Prefer,
+};
+use crate::orders::arrival::next_document;
+use crate::orders::target::{find, may_be_on_its_way, not_found};
+use crate::prefer::Wait;
+use crate::problem::Problem;
+use crate::query::Parameters;
+use crate::server::Doors;
+
+/// List an order's files
+#[utoipa::path(
+    get,
+    path = "/order/{id}/attachments",
+    tag = "attachments",
+    params(OrderId),
+    responses((status = 200, description = "From the oldest on", body = [File]), NoSuchOrder)
+)]
+pub(super) async fn list(
+    request: HttpRequest,
+    id: web::Path<String>,
+    principal: Principal,
+    doors: web::Data<Doors>,
+) -> Result<HttpResponse, Problem> {
+    Parameters::of(request.query_string()).finish()?;
+    let document = find(&doors, &principal, &id).await?.ok_or_else(not_found)?;
+    Ok(HttpResponse::Ok().json(files(&document)))
+}
+
+/// Download a file
+///
+/// With `Prefer: wait`, as soon as it is there.
+#[utoipa::path(
+    get,
+    path = "/order/{id}/attachments/{attachment_id}",
+    tag = "attachments",
+    params(OrderId, AttachmentId, IfNoneMatch, Prefer),
+    responses(
+        (status = 200, description = "Its bytes", body = Vec<u8>, content_type = "*/*"),
+        NotModified,
+        NoSuchAttachment,
+    )
+)]
+pub(super) async fn download(
+    request: HttpRequest,
+    ids: web::Path<(String, String)>,
+    principal: Principal,
+    doors: web::Data<Doors>,
+) -> Result<HttpResponse, Problem> {
+    Parameters::of(request.query_string()).finish()?;
+    let (order_id, attachment_id) = ids.into_inner();
+    let has_it = |document: &StoredDocument| file(document, &attachment_id).is_some();
+    let wait = Wait::of(&request).filter(|_| may_be_on_its_way(&attachment_id));
+    let document = match wait {
+        Some(wait) => next_document(&doors, &principal, &order_id, &wait, has_it).await?,
+        None => find(&doors, &principal, &order_id).await?,
+    };
+    let file = document.and_then(|document| file(&document, &attachment_id));
+    let file = file.ok_or_else(no_such_attachment)?;
+    let tag = format!("\"{}\"", file.sha256);
+    if is_known(&request, &tag) {
+        return Ok(HttpResponse::NotModified()
+            .insert_header(etag(&tag))
+            .finish());
+    }
+    let name = blob_name(&order_id, &file.id, &file.sha256);
+    let blob = doors.blobs.read(&name).await?.ok_or_else(|| {
+        tracing::error!(
+            order_id,
+            attachment_id,
+            "the bytes of an attachment are missing"
+        );
+        Problem::internal()
+    })?;
+    let bytes = blob.bytes.map_err(|error| {
+        tracing::warn!("an attachment's bytes stopped coming: {error}");
+        error
+    });
+    Ok(HttpResponse::Ok()
+        .content_type(file.media_type.as_str())
+        .insert_header(etag(&tag))
+        .insert_header((CONTENT_DISPOSITION, as_download(&file.name)))
+        // It is somebody's file: never run, never taken for anything else.
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"))
+        .body(actix_web::body::SizedStream::new(blob.size, bytes)))
+}
+
+pub(super) fn no_such_attachment() -> Problem {
+    Problem::not_found("the order has no attachment with this id, or not yet")
+}
+
+/// To be saved under its name, whatever letters that has (RFC 6266).
+fn as_download(name: &str) -> ContentDisposition {
+    ContentDisposition {
+        disposition: DispositionType::Attachment,
+        parameters: vec![DispositionParam::FilenameExt(ExtendedValue {
+            charset: Charset::Ext("UTF-8".to_owned()),
+            language_tag: None,
+            value: name.as_bytes().to_vec(),
+        })],
+    }
+}
+
+/// The files in the order's document.
+pub(super) fn files(document: &StoredDocument) -> Vec<File> {
+    #[derive(Deserialize)]
+    struct Part {
+        #[serde(default)]
+        attachments: Vec<File>,
+    }
+    let part = serde_json::from_str::<Part>(document.body.get());
+    part.map(|part| part.attachments).unwrap_or_default()
+}
+
+fn file(document: &StoredDocument, id: &str) -> Option<File> {
+    files(document).into_iter().find(|file| file.id == id)
+}

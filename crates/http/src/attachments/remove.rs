@@ -1,0 +1,90 @@
+//! `DELETE /order/{id}/attachments/{attachment_id}`: takes the file off the
+//! order; once that is done, its bytes are removed.
+
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_orders::{Command, File};
+use bakehouse_pipeline::ports::StoredDocument;
+
+use super::blob_name;
+use super::read::{files, no_such_attachment};
+use crate::access::Principal;
+use crate::docs::parts::{
+    AttachmentId, Changed, IdempotencyKey, IfMatch, KeyReused, NoSuchAttachment, OrderId,
+};
+use crate::orders::arrival::next_document;
+use crate::orders::change::Change;
+use crate::prefer::Wait;
+use crate::problem::Problem;
+use crate::server::Doors;
+
+/// How long the bytes wait for the operation that takes the file off.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Take a file off an order
+///
+/// Its bytes are removed once that has been carried out.
+#[utoipa::path(
+    delete,
+    path = "/order/{id}/attachments/{attachment_id}",
+    tag = "attachments",
+    params(OrderId, AttachmentId, IdempotencyKey, IfMatch),
+    responses(
+        (status = 202, description = "Durable; carried out soon", headers(
+            ("Location" = String, description = "The order"),
+            ("Operation-Location" = String, description = "The receipt"),
+        )),
+        NoSuchAttachment,
+        Changed,
+        KeyReused,
+    )
+)]
+pub(super) async fn remove(
+    request: HttpRequest,
+    ids: web::Path<(String, String)>,
+    principal: Principal,
+    doors: web::Data<Doors>,
+) -> Result<HttpResponse, Problem> {
+    let (order_id, attachment_id) = ids.into_inner();
+    let change = Change {
+        request: &request,
+        principal: &principal,
+        order_id: &order_id,
+    };
+    let mut found = None;
+    let command = |document: Option<&StoredDocument>| {
+        if let Some(document) = document {
+            found = files(document)
+                .into_iter()
+                .find(|file| file.id == attachment_id);
+            // Under an idempotency key it may have been this very request that
+            // took it off; then its answer is repeated.
+            if found.is_none() && !request.headers().contains_key("idempotency-key") {
+                return Err(no_such_attachment());
+            }
+        }
+        Ok(Command::Detach {
+            id: attachment_id.clone(),
+        })
+    };
+    let answer = change.accept(&doors, command).await?;
+    if let Some(file) = found {
+        actix_web::rt::spawn(clean_up(doors, principal, order_id, file));
+    }
+    Ok(answer)
+}
+
+/// Removes the bytes as soon as the order no longer refers to them. Should this
+/// process end before, they stay, in nobody's way.
+async fn clean_up(doors: web::Data<Doors>, principal: Principal, order_id: String, file: File) {
+    let is_off = |document: &StoredDocument| !files(document).contains(&file);
+    let wait = Wait::lasting(PATIENCE);
+    let document = next_document(&doors, &principal, &order_id, &wait, is_off).await;
+    if document.is_ok_and(|document| document.as_ref().is_some_and(is_off)) {
+        let name = blob_name(&order_id, &file.id, &file.sha256);
+        if let Err(error) = doors.blobs.remove(&name).await {
+            tracing::warn!(order_id, "an attachment's bytes stay behind: {error}");
+        }
+    }
+}

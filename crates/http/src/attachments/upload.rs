@@ -1,0 +1,108 @@
+//! `POST /order/{id}/attachments`: the bytes go straight into the store; once
+//! they are durable there, the operation that adds the file is accepted.
+
+use actix_multipart::Multipart;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use bakehouse_orders::{Command, File};
+use bakehouse_pipeline::ids;
+use bakehouse_pipeline::ports::{BlobWriter, Blobs};
+use sha2::{Digest, Sha256};
+
+use super::blob_name;
+use super::part::{Part, expect_end};
+use crate::access::Principal;
+use crate::docs::parts::{IdempotencyKey, KeyReused, NoSuchOrder, OrderId};
+use crate::orders::accept::{Submission, accept};
+use crate::orders::key::Identity;
+use crate::orders::target;
+use crate::problem::Problem;
+use crate::server::{Doors, Settings};
+
+/// Attach a file to an order
+///
+/// One part called `file`, with a file name and a type. 202 once the bytes and
+/// the operation that adds the file are durable.
+#[utoipa::path(
+    post,
+    path = "/order/{id}/attachments",
+    tag = "attachments",
+    params(OrderId, IdempotencyKey),
+    request_body = ref("#/components/schemas/Upload"),
+    responses(
+        (status = 202, description = "Durable; carried out soon", headers(
+            ("Location" = String, description = "The file"),
+            ("Operation-Location" = String, description = "The receipt"),
+        )),
+        NoSuchOrder,
+        KeyReused,
+    )
+)]
+pub(super) async fn upload(
+    request: HttpRequest,
+    payload: web::Payload,
+    id: web::Path<String>,
+    principal: Principal,
+    doors: web::Data<Doors>,
+    settings: web::Data<Settings>,
+) -> Result<HttpResponse, Problem> {
+    let identity = Identity::of(&request, &principal)?;
+    if !request
+        .content_type()
+        .eq_ignore_ascii_case("multipart/form-data")
+    {
+        return Err(Problem::not_multipart());
+    }
+    target::to_change(&doors, &principal, &id).await?;
+    let patience = settings.body_timeout;
+    let mut body = Multipart::new(request.headers(), payload);
+    let part = Part::first(&mut body, &settings.attachments, patience).await?;
+    // Until everything about it is known it goes by a name that nobody refers to.
+    let temporary = format!("uploads/{}", ids::fresh());
+    let mut file = store(doors.blobs.as_ref(), &temporary, part).await?;
+    if let Err(problem) = expect_end(&mut body, patience).await {
+        doors.blobs.remove(&temporary).await?;
+        return Err(problem);
+    }
+    file.id = identity.new_id.to_string();
+    let name = blob_name(&id, &file.id, &file.sha256);
+    doors.blobs.rename(&temporary, &name).await?;
+    let submission = Submission {
+        identity,
+        order_id: id.to_string(),
+        location: format!("/order/{id}/attachments/{}", file.id),
+        command: Command::Attach(file),
+        terms: principal.terms_of_change(None),
+    };
+    accept(&doors, submission).await
+}
+
+/// Streams the part into the store, and says what came.
+async fn store(blobs: &dyn Blobs, name: &str, mut part: Part<'_>) -> Result<File, Problem> {
+    let mut writer = blobs.begin(name).await?;
+    match copy(&mut part, writer.as_mut()).await {
+        Ok(sha256) => {
+            writer.finish().await?;
+            Ok(File {
+                id: String::new(),
+                size: part.size(),
+                name: part.file_name,
+                media_type: part.media_type,
+                sha256,
+            })
+        }
+        Err(problem) => {
+            writer.abort().await;
+            Err(problem)
+        }
+    }
+}
+
+async fn copy(part: &mut Part<'_>, writer: &mut dyn BlobWriter) -> Result<String, Problem> {
+    let mut hash = Sha256::new();
+    while let Some(bytes) = part.next().await? {
+        hash.update(&bytes);
+        writer.write(bytes).await?;
+    }
+    let digest = hash.finalize();
+    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+}

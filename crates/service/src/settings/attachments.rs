@@ -1,0 +1,83 @@
+//! Where attached files are kept, and what may be attached.
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::load;
+use crate::SecretText;
+
+/// Attached files.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Attachments {
+    /// An S3 bucket, as in `s3://BUCKET/PREFIX`; unset: a folder in `data_dir`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
+    /// The S3 server, if it is not Amazon's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3_endpoint: Option<String>,
+    /// The bucket's region.
+    pub s3_region: String,
+    /// Whose key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3_access_key_id: Option<String>,
+    /// The key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3_secret_access_key: Option<SecretText>,
+    /// Bytes that a file may have.
+    pub largest: u64,
+    /// Of which types; `*/*`: any.
+    #[serde(deserialize_with = "load::list")]
+    pub media_types: Vec<String>,
+}
+
+impl Default for Attachments {
+    fn default() -> Self {
+        let media_types = [
+            "application/pdf",
+            "image/jpeg",
+            "image/png",
+            "image/webp",
+            "text/csv",
+            "text/plain",
+        ];
+        Self {
+            store: None,
+            s3_endpoint: None,
+            s3_region: "us-east-1".into(),
+            s3_access_key_id: None,
+            s3_secret_access_key: None,
+            largest: 10 * 1024 * 1024,
+            media_types: media_types.map(str::to_owned).into(),
+        }
+    }
+}
+
+impl Attachments {
+    /// Bucket and prefix, where files are kept on S3.
+    #[must_use]
+    pub fn bucket(&self) -> Option<(&str, &str)> {
+        let place = self.store.as_deref()?.strip_prefix("s3://")?;
+        Some(place.split_once('/').unwrap_or((place, "")))
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        ensure!(
+            self.largest > 0,
+            "attachments.largest: expected a number above 0"
+        );
+        if self.store.is_some() {
+            let is_named = self.bucket().is_some_and(|(bucket, _)| !bucket.is_empty());
+            ensure!(
+                is_named,
+                "attachments.store: expected s3://BUCKET or s3://BUCKET/PREFIX"
+            );
+            ensure!(
+                self.s3_access_key_id.is_some() && self.s3_secret_access_key.is_some(),
+                "attachments.s3_access_key_id, attachments.s3_secret_access_key: required where \
+                 attachments.store is set"
+            );
+        }
+        Ok(())
+    }
+}
