@@ -25,11 +25,13 @@ use crate::query::Parameters;
 use crate::server::Doors;
 
 /// List an order's files
+///
+/// With `Prefer: wait`, as soon as the order is there.
 #[utoipa::path(
     get,
     path = "/order/{id}/attachments",
     tag = "attachments",
-    params(OrderId),
+    params(OrderId, Prefer),
     responses((status = 200, description = "From the oldest on", body = [File]), NoSuchOrder)
 )]
 pub(super) async fn list(
@@ -39,7 +41,11 @@ pub(super) async fn list(
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {
     Parameters::of(request.query_string()).finish()?;
-    let document = find(&doors, &principal, &id).await?.ok_or_else(not_found)?;
+    let found = match Wait::of(&request) {
+        Some(wait) => next_document(&doors, &principal, &id, &wait, |_| true).await?,
+        None => find(&doors, &principal, &id).await?,
+    };
+    let document = found.ok_or_else(not_found)?;
     Ok(HttpResponse::Ok().json(files(&document)))
 }
 

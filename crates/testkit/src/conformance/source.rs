@@ -37,7 +37,7 @@ fn record(id: &str, number: u64, position: u64, state: i64) -> EntityRecord {
     let time = Timestamp::from_millis(1_700_000_000_123).unwrap();
     EntityRecord {
         id: id.into(),
-        owner: (number % 2 == 0).then(|| format!("owner-{number}")),
+        owner: number.is_multiple_of(2).then(|| format!("owner-{number}")),
         number,
         position,
         version: 1,
