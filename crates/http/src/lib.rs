@@ -18,6 +18,7 @@ pub mod feed;
 pub mod health;
 mod operation;
 pub mod orders;
+mod path_id;
 mod prefer;
 pub mod problem;
 mod query;

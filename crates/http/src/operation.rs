@@ -98,12 +98,12 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
 )]
 async fn show(
     request: HttpRequest,
-    id: web::Path<String>,
+    id: web::Path<Uuid>,
     principal: Principal,
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {
     Parameters::of(request.query_string()).finish()?;
-    let id = Uuid::parse_str(&id).map_err(|_| not_found())?;
+    let id = id.into_inner();
     let wait = Wait::of(&request);
     let receipt = match &wait {
         Some(wait) => settled(&doors, &principal, id, wait).await?,

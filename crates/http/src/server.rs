@@ -18,7 +18,7 @@ use crate::attachments::AttachmentSettings;
 use crate::cors::cors;
 use crate::health::{self, Probes};
 use crate::problem::Problem;
-use crate::{attachments, docs, feed, operation, orders};
+use crate::{attachments, docs, feed, operation, orders, path_id};
 
 /// Seconds that open requests get at shutdown. Sockets have been told by then.
 const DRAIN: u64 = 5;
@@ -100,6 +100,7 @@ impl Server {
                 .app_data(probes.clone())
                 .app_data(settings.clone())
                 .app_data(access.clone())
+                .app_data(path_id::config())
                 .app_data(sockets.clone())
                 .wrap(from_fn(guard))
                 // Outside of the guard: a refusal must reach the page as well.

@@ -66,6 +66,23 @@ async fn place(client: &Client, token: &str, reference: &str) -> (String, String
     (accepted.header("location").to_owned(), operation)
 }
 
+/// Attaches a file, and waits until it is there: its path.
+async fn attach(client: &Client, token: &str, files: &str) -> String {
+    let authorization = bearer(token);
+    let headers = [
+        ("Authorization", authorization.as_str()),
+        ("Content-Type", "multipart/form-data; boundary=x"),
+    ];
+    let body = "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\
+                Content-Type: text/plain\r\n\r\nhello\r\n--x--\r\n";
+    let accepted = client.send(Method::POST, files, &headers, body).await;
+    let path = accepted.expect("an answer").header("location").to_owned();
+    let wait = [headers[0], ("Prefer", "wait=20")];
+    let there = client.get_with(&path, &wait).await.expect("an answer");
+    assert_eq!(there.status, 200);
+    path
+}
+
 async fn every_route_asks_for_the_right_token(kind: Kind) {
     let issuer = Issuer::new().expect("an issuer");
     let world = start(kind, &issuer, &[]).await;
@@ -124,6 +141,8 @@ async fn every_route_asks_for_the_right_token(kind: Kind) {
     let good = ledger::order("good");
     let status = format!("{order}/status");
     let history = format!("{order}/history");
+    let files = format!("{order}/attachments");
+    let file = attach(&client, &ada, &files).await;
     let paid = r#"{"status":"paid"}"#;
     // Method, path, body; for another owner, for the right one.
     let routes = [
@@ -133,6 +152,10 @@ async fn every_route_asks_for_the_right_token(kind: Kind) {
         (Method::HEAD, &order, "", 404, 200),
         (Method::GET, &history, "", 404, 200),
         (Method::GET, &operation, "", 404, 200),
+        (Method::GET, &files, "", 404, 200),
+        (Method::GET, &file, "", 404, 200),
+        // No multipart; but who they are is asked first.
+        (Method::POST, &files, "{}", 415, 415),
         (Method::PUT, &order, good.as_str(), 404, 202),
         (Method::PUT, &status, paid, 404, 202),
         (Method::DELETE, &order, "", 404, 202),

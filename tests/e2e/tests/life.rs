@@ -204,6 +204,12 @@ async fn changes_are_checked_before_they_are_accepted(kind: Kind) {
             );
         }
     }
+    // One id, however it is written.
+    let other_form = order.to_uppercase().replace("/ORDER/", "/order/");
+    let answer = client.get(&other_form).await.expect("an answer");
+    assert_eq!(answer.status, 200);
+    let history = format!("{other_form}/history");
+    assert_eq!(client.get(&history).await.expect("an answer").status, 200);
     for (method, path, allow) in [
         (Method::PATCH, order.as_str(), "GET, HEAD, PUT, DELETE"),
         (Method::DELETE, &format!("{order}/status"), "PUT"),

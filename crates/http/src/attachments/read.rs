@@ -19,6 +19,7 @@ use crate::docs::parts::{
 };
 use crate::orders::arrival::next_document;
 use crate::orders::target::{find, may_be_on_its_way, not_found};
+use crate::path_id::PathId;
 use crate::prefer::Wait;
 use crate::problem::Problem;
 use crate::query::Parameters;
@@ -36,7 +37,7 @@ use crate::server::Doors;
 )]
 pub(super) async fn list(
     request: HttpRequest,
-    id: web::Path<String>,
+    id: web::Path<PathId>,
     principal: Principal,
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {
@@ -65,7 +66,7 @@ pub(super) async fn list(
 )]
 pub(super) async fn download(
     request: HttpRequest,
-    ids: web::Path<(String, String)>,
+    ids: web::Path<(PathId, PathId)>,
     principal: Principal,
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {
@@ -88,8 +89,8 @@ pub(super) async fn download(
     let name = blob_name(&order_id, &file.id, &file.sha256);
     let blob = doors.blobs.read(&name).await?.ok_or_else(|| {
         tracing::error!(
-            order_id,
-            attachment_id,
+            %order_id,
+            %attachment_id,
             "the bytes of an attachment are missing"
         );
         Problem::internal()

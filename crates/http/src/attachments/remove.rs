@@ -11,10 +11,12 @@ use super::blob_name;
 use super::read::{files, no_such_attachment};
 use crate::access::Principal;
 use crate::docs::parts::{
-    AttachmentId, Changed, IdempotencyKey, IfMatch, KeyReused, NoSuchAttachment, OrderId,
+    Accepted, AttachmentId, Changed, IdempotencyKey, IfMatch, KeyReused, NoSuchAttachment, OrderId,
 };
 use crate::orders::arrival::next_document;
 use crate::orders::change::Change;
+use crate::orders::key::Identity;
+use crate::path_id::PathId;
 use crate::prefer::Wait;
 use crate::problem::Problem;
 use crate::server::Doors;
@@ -30,19 +32,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
     path = "/order/{id}/attachments/{attachment_id}",
     tag = "attachments",
     params(OrderId, AttachmentId, IdempotencyKey, IfMatch),
-    responses(
-        (status = 202, description = "Durable; carried out soon", headers(
-            ("Location" = String, description = "The order"),
-            ("Operation-Location" = String, description = "The receipt"),
-        )),
-        NoSuchAttachment,
-        Changed,
-        KeyReused,
-    )
+    responses(Accepted, NoSuchAttachment, Changed, KeyReused,)
 )]
 pub(super) async fn remove(
     request: HttpRequest,
-    ids: web::Path<(String, String)>,
+    ids: web::Path<(PathId, PathId)>,
     principal: Principal,
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {
@@ -52,20 +46,22 @@ pub(super) async fn remove(
         principal: &principal,
         order_id: &order_id,
     };
+    // It may have been this very request, sent before, that took the file off;
+    // then its answer is repeated.
+    let identity = Identity::of(&request, &principal)?;
+    let is_repeat = identity.is_known(doors.log.as_ref()).await;
     let mut found = None;
     let command = |document: Option<&StoredDocument>| {
         if let Some(document) = document {
             found = files(document)
                 .into_iter()
-                .find(|file| file.id == attachment_id);
-            // Under an idempotency key it may have been this very request that
-            // took it off; then its answer is repeated.
-            if found.is_none() && !request.headers().contains_key("idempotency-key") {
+                .find(|file| file.id == *attachment_id);
+            if found.is_none() && !is_repeat {
                 return Err(no_such_attachment());
             }
         }
         Ok(Command::Detach {
-            id: attachment_id.clone(),
+            id: attachment_id.to_string(),
         })
     };
     let answer = change.accept(&doors, command).await?;
@@ -77,14 +73,14 @@ pub(super) async fn remove(
 
 /// Removes the bytes as soon as the order no longer refers to them. Should this
 /// process end before, they stay, in nobody's way.
-async fn clean_up(doors: web::Data<Doors>, principal: Principal, order_id: String, file: File) {
+async fn clean_up(doors: web::Data<Doors>, principal: Principal, order_id: PathId, file: File) {
     let is_off = |document: &StoredDocument| !files(document).contains(&file);
     let wait = Wait::lasting(PATIENCE);
     let document = next_document(&doors, &principal, &order_id, &wait, is_off).await;
     if document.is_ok_and(|document| document.as_ref().is_some_and(is_off)) {
         let name = blob_name(&order_id, &file.id, &file.sha256);
         if let Err(error) = doors.blobs.remove(&name).await {
-            tracing::warn!(order_id, "an attachment's bytes stay behind: {error}");
+            tracing::warn!(%order_id, "an attachment's bytes stay behind: {error}");
         }
     }
 }

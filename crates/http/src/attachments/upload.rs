@@ -11,10 +11,11 @@ use sha2::{Digest, Sha256};
 use super::blob_name;
 use super::part::{Part, expect_end};
 use crate::access::Principal;
-use crate::docs::parts::{IdempotencyKey, KeyReused, NoSuchOrder, OrderId};
+use crate::docs::parts::{Accepted, IdempotencyKey, KeyReused, NoSuchOrder, OrderId};
 use crate::orders::accept::{Submission, accept};
 use crate::orders::key::Identity;
 use crate::orders::target;
+use crate::path_id::PathId;
 use crate::problem::Problem;
 use crate::server::{Doors, Settings};
 
@@ -29,10 +30,7 @@ use crate::server::{Doors, Settings};
     params(OrderId, IdempotencyKey),
     request_body = ref("#/components/schemas/Upload"),
     responses(
-        (status = 202, description = "Durable; carried out soon", headers(
-            ("Location" = String, description = "The file"),
-            ("Operation-Location" = String, description = "The receipt"),
-        )),
+        Accepted,
         NoSuchOrder,
         KeyReused,
     )
@@ -40,7 +38,7 @@ use crate::server::{Doors, Settings};
 pub(super) async fn upload(
     request: HttpRequest,
     payload: web::Payload,
-    id: web::Path<String>,
+    id: web::Path<PathId>,
     principal: Principal,
     doors: web::Data<Doors>,
     settings: web::Data<Settings>,

@@ -163,6 +163,17 @@ enum Sorts {
     Updated,
 }
 
+/// Durable; carried out soon.
+#[derive(IntoResponses)]
+#[response(
+    status = 202,
+    headers(
+        ("Location" = String, description = "What it makes or changes"),
+        ("Operation-Location" = String, description = "The receipt"),
+    )
+)]
+pub(crate) struct Accepted;
+
 /// The client has it already.
 #[derive(IntoResponses)]
 #[response(status = 304)]

@@ -5,7 +5,10 @@ use bakehouse_orders::Command;
 
 use super::change::Change;
 use crate::access::Principal;
-use crate::docs::parts::{Changed, IdempotencyKey, IfMatch, KeyReused, NoSuchOrder, OrderId};
+use crate::docs::parts::{
+    Accepted, Changed, IdempotencyKey, IfMatch, KeyReused, NoSuchOrder, OrderId,
+};
+use crate::path_id::PathId;
 use crate::problem::Problem;
 use crate::server::Doors;
 
@@ -17,14 +20,11 @@ use crate::server::Doors;
     path = "/order/{id}",
     tag = "orders",
     params(OrderId, IdempotencyKey, IfMatch),
-    responses((status = 202, description = "Durable; carried out soon", headers(
-            ("Location" = String, description = "The order"),
-            ("Operation-Location" = String, description = "The receipt"),
-        )), NoSuchOrder, Changed, KeyReused)
+    responses(Accepted, NoSuchOrder, Changed, KeyReused)
 )]
 pub(super) async fn delete(
     request: HttpRequest,
-    id: web::Path<String>,
+    id: web::Path<PathId>,
     principal: Principal,
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {

@@ -13,6 +13,7 @@ use super::arrival::next_document;
 use super::target::{find, not_found};
 use crate::access::Principal;
 use crate::docs::parts::{NoSuchOrder, OrderId, Prefer, Statuses, Verbs};
+use crate::path_id::PathId;
 use crate::prefer::Wait;
 use crate::problem::Problem;
 use crate::query::Parameters;
@@ -58,7 +59,7 @@ struct Line<'a> {
 )]
 pub(super) async fn history(
     request: HttpRequest,
-    id: web::Path<String>,
+    id: web::Path<PathId>,
     principal: Principal,
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {
@@ -74,10 +75,7 @@ pub(super) async fn history(
 /// All events of an order that the principal may see: those of others, who
 /// tried in vain to change it, are not among them.
 async fn events(doors: &Doors, principal: &Principal, id: &str) -> Result<Vec<Event>, Problem> {
-    let Ok(uuid) = Uuid::parse_str(id) else {
-        return Err(not_found());
-    };
-    let mut events = doors.log.history(&uuid.to_string(), Position::MAX).await?;
+    let mut events = doors.log.history(id, Position::MAX).await?;
     if let Some(mine) = principal.confined_to() {
         let creation = events.iter().find(|event| is_creation(event));
         let owner = creation.and_then(|event| event.operation.terms.owner.as_deref());

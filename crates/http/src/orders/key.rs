@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::HttpRequest;
 use bakehouse_pipeline::ports::EventLog;
-use bakehouse_pipeline::{Operation, ids};
+use bakehouse_pipeline::{Event, Operation, ids};
 use uuid::Uuid;
 
 use crate::access::Principal;
@@ -52,17 +52,27 @@ impl Identity {
         log: &dyn EventLog,
         operation: &Operation,
     ) -> Result<(), Problem> {
-        if !self.is_keyed {
-            return Ok(());
-        }
-        let question = log.find(operation.operation_id);
-        match tokio::time::timeout(PATIENCE, question).await {
-            Ok(Ok(Some(known))) if known.operation.fingerprint != operation.fingerprint => {
+        match self.find(log).await {
+            Some(known) if known.operation.fingerprint != operation.fingerprint => {
                 Err(Problem::key_reused())
             }
-            // No answer is no reason to refuse what can be made durable.
             _ => Ok(()),
         }
+    }
+
+    /// Whether the log has the operation of this key already.
+    pub(crate) async fn is_known(&self, log: &dyn EventLog) -> bool {
+        self.find(log).await.is_some()
+    }
+
+    async fn find(&self, log: &dyn EventLog) -> Option<Event> {
+        if !self.is_keyed {
+            return None;
+        }
+        let question = log.find(self.operation_id);
+        let answer = tokio::time::timeout(PATIENCE, question).await;
+        // No answer is no reason to refuse what can be made durable.
+        answer.ok()?.ok()?
     }
 
     /// Whether repeating the request must repeat the answer.

@@ -7,7 +7,7 @@ use super::accept::{Submission, accept};
 use super::body::read_json;
 use super::key::Identity;
 use crate::access::Principal;
-use crate::docs::parts::{IdempotencyKey, KeyReused};
+use crate::docs::parts::{Accepted, IdempotencyKey, KeyReused};
 use crate::problem::Problem;
 use crate::server::{Doors, Settings};
 
@@ -21,10 +21,7 @@ use crate::server::{Doors, Settings};
     tag = "orders",
     params(IdempotencyKey),
     request_body = ref("#/components/schemas/OrderBody"),
-    responses((status = 202, description = "Durable; carried out soon", headers(
-            ("Location" = String, description = "The order"),
-            ("Operation-Location" = String, description = "The receipt"),
-        )), KeyReused)
+    responses(Accepted, KeyReused)
 )]
 pub(super) async fn place(
     request: HttpRequest,

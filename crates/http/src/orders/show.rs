@@ -12,6 +12,7 @@ use super::target::{find, not_found};
 use crate::access::Principal;
 use crate::conditions::{etag, is_known, tag};
 use crate::docs::parts::{AsOfParameter, IfNoneMatch, NoSuchOrder, NotModified, OrderId, Prefer};
+use crate::path_id::PathId;
 use crate::prefer::Wait;
 use crate::problem::Problem;
 use crate::query::Parameters;
@@ -40,7 +41,7 @@ use crate::server::Doors;
 )]
 pub(super) async fn show(
     request: HttpRequest,
-    id: web::Path<String>,
+    id: web::Path<PathId>,
     principal: Principal,
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {

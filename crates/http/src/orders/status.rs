@@ -6,7 +6,10 @@ use bakehouse_orders::intake;
 use super::body::read_json;
 use super::change::Change;
 use crate::access::Principal;
-use crate::docs::parts::{Changed, IdempotencyKey, IfMatch, KeyReused, NoSuchOrder, OrderId};
+use crate::docs::parts::{
+    Accepted, Changed, IdempotencyKey, IfMatch, KeyReused, NoSuchOrder, OrderId,
+};
+use crate::path_id::PathId;
 use crate::problem::Problem;
 use crate::server::{Doors, Settings};
 
@@ -20,15 +23,12 @@ use crate::server::{Doors, Settings};
     tag = "orders",
     params(OrderId, IdempotencyKey, IfMatch),
     request_body = ref("#/components/schemas/StatusBody"),
-    responses((status = 202, description = "Durable; carried out soon", headers(
-            ("Location" = String, description = "The order"),
-            ("Operation-Location" = String, description = "The receipt"),
-        )), NoSuchOrder, Changed, KeyReused)
+    responses(Accepted, NoSuchOrder, Changed, KeyReused)
 )]
 pub(super) async fn set_status(
     request: HttpRequest,
     payload: web::Payload,
-    id: web::Path<String>,
+    id: web::Path<PathId>,
     principal: Principal,
     doors: web::Data<Doors>,
     settings: web::Data<Settings>,
