@@ -20,9 +20,9 @@ pub(crate) fn etag(tag: &str) -> (HeaderName, String) {
 /// A header's text, all of its lines together; `None` if there is none.
 pub(crate) fn header(request: &HttpRequest, name: &HeaderName) -> Option<String> {
     let lines = request.headers().get_all(name);
-    let texts: Vec<&str> = lines
-        .filter_map(|line: &HeaderValue| line.to_str().ok())
-        .collect();
+    // What is no text becomes something that is nothing in any header of ours.
+    let text = |line: &HeaderValue| String::from_utf8_lossy(line.as_bytes()).into_owned();
+    let texts: Vec<String> = lines.map(text).collect();
     (!texts.is_empty()).then(|| texts.join(","))
 }
 

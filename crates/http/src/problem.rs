@@ -116,6 +116,17 @@ impl Problem {
         problem
     }
 
+    /// The same faults as 409: they are faults only as things stand.
+    #[must_use]
+    pub fn into_conflict(self) -> Self {
+        Self {
+            status: StatusCode::CONFLICT,
+            kind: "conflict",
+            title: "The request does not fit the order",
+            ..self
+        }
+    }
+
     /// 412: the condition names nothing that could be there.
     #[must_use]
     pub fn unmatched() -> Self {

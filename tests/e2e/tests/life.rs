@@ -187,6 +187,12 @@ async fn changes_are_checked_before_they_are_accepted(kind: Kind) {
             400,
             "/by",
         ),
+        (
+            order.clone(),
+            r#"{"products":[{"name":"Tea","price":"1.234"}]}"#,
+            409,
+            "/products/0/price",
+        ),
         (unknown.to_owned(), good.as_str(), 404, ""),
         (format!("{unknown}/status"), r#"{"status":"paid"}"#, 404, ""),
         ("/order/no-id".to_owned(), good.as_str(), 404, ""),

@@ -8,21 +8,25 @@ use serde_json::{Value, json};
 /// What control characters are, in a pattern.
 const CONTROL: &str = r"\x00-\x1f\x7f-\x9f";
 
+/// Digits after the point of the currencies that have most.
+pub(super) const MOST_DIGITS: u8 = 4;
+
 /// The body of an order. How many digits its prices may have depends on its
-/// currency: one alternative for each number of digits.
-pub(super) fn order(default: Currency) -> Value {
-    let alternatives = [0, 2, 3, 4].map(|digits| order_in(digits, default));
+/// currency: one alternative for each number of digits, and so many, `default`,
+/// where it names none.
+pub(super) fn order(default: u8) -> Value {
+    let alternatives = [0, 2, 3, MOST_DIGITS].map(|digits| order_in(digits, default));
     json!({ "anyOf": alternatives })
 }
 
-fn order_in(digits: u8, default: Currency) -> Value {
+fn order_in(digits: u8, default: u8) -> Value {
     let of_these = Currency::all().filter(|currency| currency.digits() == digits);
     let mut currencies: Vec<Value> = of_these
         .map(|currency| json!(currency.to_string()))
         .collect();
     let mut required = vec!["products"];
     let mut currency = json!({ "type": "string", "enum": currencies });
-    if default.digits() == digits {
+    if default == digits {
         currencies.push(Value::Null);
         currency = json!({ "type": ["string", "null"], "enum": currencies });
     } else {

@@ -49,7 +49,9 @@ pub(crate) fn document(variant: &Variant) -> Value {
     let mut document = serde_json::to_value(api).unwrap_or_default();
     let schemas = &mut document["components"]["schemas"];
     close(schemas);
-    schemas["OrderBody"] = bodies::order(variant.currency);
+    schemas["OrderBody"] = bodies::order(variant.currency.digits());
+    // An order keeps its currency, whichever that is.
+    schemas["AmendmentBody"] = bodies::order(bodies::MOST_DIGITS);
     schemas["StatusBody"] = bodies::status();
     schemas["Upload"] = bodies::upload();
     schemas["Problem"] = json!(parts::Problem::schema());

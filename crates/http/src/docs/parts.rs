@@ -81,7 +81,7 @@ pub(crate) struct IdempotencyKey {
 #[into_params(parameter_in = Header)]
 pub(crate) struct IfMatch {
     /// The version that the change is based on, as in `ETag`.
-    #[param(required = false, pattern = r#"^"[0-9]{1,18}"$"#)]
+    #[param(required = false, pattern = r#"^(\*|"[0-9]{1,18}")$"#)]
     #[param(rename = "If-Match")]
     tag: Option<String>,
 }
@@ -194,6 +194,11 @@ pub(crate) struct NoSuchAttachment(#[to_schema] Problem);
 #[derive(IntoResponses)]
 #[response(status = 404, content_type = "application/problem+json")]
 pub(crate) struct NoSuchOperation(#[to_schema] Problem);
+
+/// The prices have more digits than the order's currency.
+#[derive(IntoResponses)]
+#[response(status = 409, content_type = "application/problem+json")]
+pub(crate) struct OtherCurrency(#[to_schema] Problem);
 
 /// The order has been changed since.
 #[derive(IntoResponses)]

@@ -2,6 +2,7 @@
 //! order is placed.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_orders::Command;
 use bakehouse_orders::intake::{self, Defaults};
 use bakehouse_orders::money::Currency;
 use bakehouse_pipeline::ports::StoredDocument;
@@ -11,7 +12,7 @@ use super::body::read_json;
 use super::change::Change;
 use crate::access::Principal;
 use crate::docs::parts::{
-    Accepted, Changed, IdempotencyKey, IfMatch, KeyReused, NoSuchOrder, OrderId,
+    Accepted, Changed, IdempotencyKey, IfMatch, KeyReused, NoSuchOrder, OrderId, OtherCurrency,
 };
 use crate::path_id::PathId;
 use crate::problem::Problem;
@@ -26,8 +27,8 @@ use crate::server::{Doors, Settings};
     path = "/order/{id}",
     tag = "orders",
     params(OrderId, IdempotencyKey, IfMatch),
-    request_body = ref("#/components/schemas/OrderBody"),
-    responses(Accepted, NoSuchOrder, Changed, KeyReused)
+    request_body = ref("#/components/schemas/AmendmentBody"),
+    responses(Accepted, NoSuchOrder, OtherCurrency, Changed, KeyReused)
 )]
 pub(super) async fn amend(
     request: HttpRequest,
@@ -45,10 +46,24 @@ pub(super) async fn amend(
     };
     let command = |document: Option<&StoredDocument>| {
         let currency = document.and_then(currency);
-        let defaults = currency.map_or(settings.defaults, |currency| Defaults { currency });
-        Ok(intake::amend(&body, &defaults)?)
+        read(&body, currency.unwrap_or(settings.defaults.currency))
     };
     change.accept(&doors, command).await
+}
+
+/// Prices that would be right in another currency are no fault of the body, but
+/// of body and order together.
+fn read(body: &[u8], currency: Currency) -> Result<Command, Problem> {
+    let faults = match intake::amend(body, &Defaults { currency }) {
+        Ok(command) => return Ok(command),
+        Err(faults) => faults,
+    };
+    let finest = Currency::all().max_by_key(|currency| currency.digits());
+    let finest = finest.unwrap_or_default();
+    if intake::amend(body, &Defaults { currency: finest }).is_ok() {
+        return Err(Problem::from(faults).into_conflict());
+    }
+    Err(faults.into())
 }
 
 /// An order keeps its currency: it is what prices are in that name none.
