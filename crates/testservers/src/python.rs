@@ -1,7 +1,7 @@
 //! Programs written in Python that tests run, from the Python Package Index.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -11,19 +11,22 @@ use crate::provision::{cache, run, say};
 /// Checks an API against its own description.
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 
-/// A call of schemathesis, which is fetched if it is not there yet.
+/// A call of schemathesis, which is fetched if it is not there yet; with what is
+/// in `modules` at hand.
 ///
 /// # Errors
 /// When it cannot be had.
-pub fn schemathesis() -> Result<Command> {
-    let code = "from schemathesis.cli import schemathesis; schemathesis()";
-    program(SCHEMATHESIS, &["-c", code])
-}
-
-fn program(package: &str, arguments: &[&str]) -> Result<Command> {
-    let folder = installed(package).with_context(|| format!("cannot fetch {package}"))?;
+pub fn schemathesis(modules: &Path) -> Result<Command> {
+    let folder = installed(SCHEMATHESIS);
+    let folder = folder.with_context(|| format!("cannot fetch {SCHEMATHESIS}"))?;
     let mut command = Command::new("python3");
-    command.env("PYTHONPATH", folder).args(arguments);
+    command
+        .env("PYTHONPATH", std::env::join_paths([modules, &folder])?)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .args([
+            "-c",
+            "from schemathesis.cli import schemathesis; schemathesis()",
+        ]);
     Ok(command)
 }
 

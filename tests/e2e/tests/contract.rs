@@ -9,12 +9,14 @@ use bakehouse_testservers::python;
 /// Runs every check on every call.
 async fn check(world: &World, token: Option<&str>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("contract");
-    let mut command = python::schemathesis().expect("schemathesis");
+    let mut command = python::schemathesis(&folder).expect("schemathesis");
     command
-        .current_dir(&folder)
+        // It remembers failures where it runs; nothing is to be left behind.
+        .current_dir(world.folder())
         .env("SCHEMATHESIS_HOOKS", "hooks")
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .args(["--config-file", "schemathesis.toml", "run"])
+        .arg("--config-file")
+        .arg(folder.join("schemathesis.toml"))
+        .arg("run")
         .arg(format!("{}/openapi.json", world.base))
         .args(["--max-examples", "40", "--continue-on-failure"])
         // The same cases every time.
