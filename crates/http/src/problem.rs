@@ -9,9 +9,11 @@ use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError, Route, web};
 use bakehouse_pipeline::ports::StoreError;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 /// What a fault of the input looks like within `errors`.
-#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, PartialEq, Eq, ToSchema)]
+#[schema(as = Fault)]
 pub struct InputFault {
     /// Where: a JSON pointer into the body (RFC 6901), `/query/NAME`, or
     /// `/header/NAME`.

@@ -16,6 +16,7 @@ use crate::access::guard::guard;
 use crate::access::{Access, AccessSettings};
 use crate::attachments::AttachmentSettings;
 use crate::cors::cors;
+use crate::docs::{Documents, Variant};
 use crate::health::{self, Probes};
 use crate::problem::Problem;
 use crate::{attachments, docs, feed, operation, orders, path_id};
@@ -86,12 +87,12 @@ impl Server {
         let probes = web::Data::new(probes);
         let access = web::Data::new(Access::new(settings.access.clone()));
         let head_timeout = settings.head_timeout;
-        let variant = docs::Variant {
+        let documents = Arc::new(Documents::new(&Variant {
             currency: settings.defaults.currency,
             has_tokens: settings.access.tokens.is_some(),
             has_rate: settings.access.rate.is_some(),
             media_types: settings.attachments.media_types.clone(),
-        };
+        }));
         let settings = web::Data::new(settings);
         let sockets = web::Data::new(shutdown.clone());
         let server = HttpServer::new(move || {
@@ -110,7 +111,7 @@ impl Server {
                 .configure(operation::routes)
                 .configure(health::routes)
                 .configure(feed::routes)
-                .configure(|config| docs::routes(config, &variant))
+                .configure(|config| docs::routes(config, &documents))
                 .default_service(web::to(unknown))
         });
         let server = match workers {

@@ -112,15 +112,14 @@ impl Issuer {
         Ok(encode(
             &header,
             claims,
-            &EncodingKey::from_base64_secret(&padded(public))?,
+            &EncodingKey::from_urlsafe_base64_secret(&padded(public))?,
         )?)
     }
 }
 
 fn padded(base64url: &str) -> String {
-    let text = base64url.replace('-', "+").replace('_', "/");
-    let missing = (4 - text.len() % 4) % 4;
-    text + &"=".repeat(missing)
+    let missing = (4 - base64url.len() % 4) % 4;
+    format!("{base64url}{}", "=".repeat(missing))
 }
 
 /// The claims of a good token.

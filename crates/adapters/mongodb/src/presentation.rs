@@ -192,15 +192,18 @@ fn meta(row: &Document) -> Result<&Document, StoreError> {
 }
 
 fn document(mut row: Document) -> Result<StoredDocument, StoreError> {
+    let fields = Fields(meta(&row)?);
+    let number = fields.position("number")?;
+    let position = fields.position("position")?;
+    let version = fields.position("version")?;
+    let owner = fields.optional_text("owner").map(str::to_owned);
     row.remove("_id");
-    let meta = meta(&row)?.clone();
     row.remove("_meta");
-    let fields = Fields(&meta);
     Ok(StoredDocument {
-        number: fields.position("number")?,
-        position: fields.position("position")?,
-        version: fields.position("version")?,
-        owner: fields.optional_text("owner").map(str::to_owned),
+        number,
+        position,
+        version,
+        owner,
         body: from_bson(&Bson::Document(row))?,
     })
 }

@@ -4,13 +4,12 @@
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::Method;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, ResponseError, web};
 
 use super::rate::Caller;
-use super::{Access, Principal};
+use super::{Access, Principal, Scope};
 use crate::problem::Problem;
 
 /// What anybody may have: it shows nothing of anybody's orders.
@@ -52,14 +51,11 @@ async fn admit(request: &ServiceRequest) -> Result<Principal, Problem> {
     // Those who cannot say who they are get to try just as often as others.
     count(access, request, identified.as_ref().ok())?;
     let principal = identified?;
-    let (allowed, scope) = match *request.method() {
-        Method::GET | Method::HEAD => (principal.may_read(), "orders:read"),
-        _ => (principal.may_write(), "orders:write"),
-    };
-    if allowed {
+    let scope = Scope::of_method(request.method().as_str());
+    if principal.may(scope) {
         return Ok(principal);
     }
-    Err(Problem::insufficient_scope(scope))
+    Err(Problem::insufficient_scope(scope.name()))
 }
 
 fn is_open(path: &str) -> bool {

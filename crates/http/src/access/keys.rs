@@ -45,9 +45,15 @@ struct Shared {
     looking: Mutex<()>,
 }
 
+/// A key that tokens may be signed with, ready to check them.
+struct Key {
+    id: Option<String>,
+    key: DecodingKey,
+}
+
 #[derive(Default)]
 struct State {
-    keys: Option<JwkSet>,
+    keys: Option<Vec<Key>>,
     /// When they were got.
     got: Option<Instant>,
     /// When they were last looked for.
@@ -94,8 +100,7 @@ impl Shared {
 
     fn known(&self, id: Option<&str>) -> Option<DecodingKey> {
         let state = self.read();
-        let key = pick(state.keys.as_ref()?, id)?;
-        DecodingKey::from_jwk(key).ok()
+        pick(state.keys.as_ref()?, id).cloned()
     }
 
     fn are_old(&self) -> bool {
@@ -121,12 +126,13 @@ impl Shared {
         }
     }
 
-    async fn load(&self) -> Result<JwkSet, String> {
+    async fn load(&self) -> Result<Vec<Key>, String> {
         let text = match &self.source {
             KeySource::File(path) => tokio::fs::read(path).await.map_err(|e| e.to_string()),
             KeySource::Url(url) => fetch(url).await,
         };
-        serde_json::from_slice(&text?).map_err(|error| error.to_string())
+        let keys: JwkSet = serde_json::from_slice(&text?).map_err(|error| error.to_string())?;
+        Ok(keys.keys.iter().filter_map(usable).collect())
     }
 }
 
@@ -136,20 +142,25 @@ impl State {
     }
 }
 
-/// For signing, and of that id; keys of a kind not known here are in no one's way.
-fn pick<'a>(keys: &'a JwkSet, id: Option<&str>) -> Option<&'a Jwk> {
-    let is_usable = |key: &&Jwk| {
-        let common = &key.common;
-        key.is_supported() && !matches!(common.public_key_use, Some(PublicKeyUse::Encryption))
+/// For signing; keys of a kind not known here are in no one's way.
+fn usable(key: &Jwk) -> Option<Key> {
+    let common = &key.common;
+    let is_for_signing = !matches!(common.public_key_use, Some(PublicKeyUse::Encryption));
+    let id = common.key_id.clone();
+    let is_usable = key.is_supported() && is_for_signing;
+    is_usable
+        .then(|| DecodingKey::from_jwk(key).ok())?
+        .map(|key| Key { id, key })
+}
+
+/// The key of an id; without one the only key there is.
+fn pick<'a>(keys: &'a [Key], id: Option<&str>) -> Option<&'a DecodingKey> {
+    let found = match (id, keys) {
+        (Some(id), keys) => keys.iter().find(|key| key.id.as_deref() == Some(id)),
+        (None, [only]) => Some(only),
+        (None, _) => None,
     };
-    let mut usable = keys.keys.iter().filter(is_usable);
-    match id {
-        Some(id) => usable.find(|key| key.common.key_id.as_deref() == Some(id)),
-        None => {
-            let first = usable.next();
-            first.filter(|_| usable.next().is_none())
-        }
-    }
+    found.map(|key| &key.key)
 }
 
 async fn fetch(url: &Url) -> Result<Vec<u8>, String> {

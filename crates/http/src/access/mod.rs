@@ -13,7 +13,7 @@ mod rate;
 mod token;
 
 pub use keys::KeySource;
-pub(crate) use principal::Principal;
+pub(crate) use principal::{Principal, Scope};
 pub use rate::RateSettings;
 pub use token::{TokenSettings, UnknownAlgorithm, algorithm};
 

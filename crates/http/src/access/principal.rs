@@ -8,6 +8,33 @@ use bakehouse_pipeline::{Terms, Timestamp};
 
 use crate::problem::Problem;
 
+/// What a call takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// To read and follow.
+    Read,
+    /// To change.
+    Write,
+}
+
+impl Scope {
+    /// What a call of this HTTP method takes.
+    pub(crate) fn of_method(method: &str) -> Self {
+        match method {
+            "GET" | "HEAD" => Self::Read,
+            _ => Self::Write,
+        }
+    }
+
+    /// As tokens name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Read => "orders:read",
+            Self::Write => "orders:write",
+        }
+    }
+}
+
 /// What a token allows: read, change, and do so with everybody's orders.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scopes {
@@ -57,12 +84,12 @@ impl Principal {
         }
     }
 
-    pub(crate) fn may_read(&self) -> bool {
-        self.scopes.admin || self.scopes.read
-    }
-
-    pub(crate) fn may_write(&self) -> bool {
-        self.scopes.admin || self.scopes.write
+    pub(crate) fn may(&self, scope: Scope) -> bool {
+        let granted = match scope {
+            Scope::Read => self.scopes.read,
+            Scope::Write => self.scopes.write,
+        };
+        self.scopes.admin || granted
     }
 
     /// What its idempotency keys and operations are held under.

@@ -7,13 +7,12 @@ use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::Principal;
 use super::keys::{KeySource, Keys};
 use super::principal::Scopes;
+use super::{Principal, Scope};
 use crate::problem::Problem;
 
-const READ: &str = "orders:read";
-const WRITE: &str = "orders:write";
+/// Both scopes, and everybody's orders.
 const ADMIN: &str = "orders:admin";
 
 /// What a token must be.
@@ -138,8 +137,8 @@ impl Claims {
                 Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
                 _ => Vec::new(),
             };
-            scopes.read |= names.contains(&READ);
-            scopes.write |= names.contains(&WRITE);
+            scopes.read |= names.contains(&Scope::Read.name());
+            scopes.write |= names.contains(&Scope::Write.name());
             scopes.admin |= names.contains(&ADMIN);
         }
         scopes

@@ -17,8 +17,8 @@ use crate::conditions::{etag, is_known};
 use crate::docs::parts::{
     AttachmentId, IfNoneMatch, NoSuchAttachment, NoSuchOrder, NotModified, OrderId, Prefer,
 };
-use crate::orders::arrival::next_document;
-use crate::orders::target::{find, may_be_on_its_way, not_found};
+use crate::orders::arrival;
+use crate::orders::target::{may_be_on_its_way, not_found};
 use crate::path_id::PathId;
 use crate::prefer::Wait;
 use crate::problem::Problem;
@@ -42,10 +42,8 @@ pub(super) async fn list(
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {
     Parameters::of(request.query_string()).finish()?;
-    let found = match Wait::of(&request) {
-        Some(wait) => next_document(&doors, &principal, &id, &wait, |_| true).await?,
-        None => find(&doors, &principal, &id).await?,
-    };
+    let wait = Wait::of(&request);
+    let found = arrival::document(&doors, &principal, &id, wait.as_ref(), |_| true).await?;
     let document = found.ok_or_else(not_found)?;
     Ok(HttpResponse::Ok().json(files(&document)))
 }
@@ -74,10 +72,7 @@ pub(super) async fn download(
     let (order_id, attachment_id) = ids.into_inner();
     let has_it = |document: &StoredDocument| file(document, &attachment_id).is_some();
     let wait = Wait::of(&request).filter(|_| may_be_on_its_way(&attachment_id));
-    let document = match wait {
-        Some(wait) => next_document(&doors, &principal, &order_id, &wait, has_it).await?,
-        None => find(&doors, &principal, &order_id).await?,
-    };
+    let document = arrival::document(&doors, &principal, &order_id, wait.as_ref(), has_it).await?;
     let file = document.and_then(|document| file(&document, &attachment_id));
     let file = file.ok_or_else(no_such_attachment)?;
     let tag = format!("\"{}\"", file.sha256);

@@ -13,7 +13,7 @@ use crate::access::Principal;
 use crate::docs::parts::{
     Accepted, AttachmentId, Changed, IdempotencyKey, IfMatch, KeyReused, NoSuchAttachment, OrderId,
 };
-use crate::orders::arrival::next_document;
+use crate::orders::arrival;
 use crate::orders::change::Change;
 use crate::orders::key::Identity;
 use crate::path_id::PathId;
@@ -46,17 +46,14 @@ pub(super) async fn remove(
         principal: &principal,
         order_id: &order_id,
     };
-    // It may have been this very request, sent before, that took the file off;
-    // then its answer is repeated.
-    let identity = Identity::of(&request, &principal)?;
-    let is_repeat = identity.is_known(doors.log.as_ref()).await;
     let mut found = None;
-    let command = |document: Option<&StoredDocument>| {
+    let command = async |document: Option<&StoredDocument>, identity: &Identity| {
         if let Some(document) = document {
-            found = files(document)
-                .into_iter()
-                .find(|file| file.id == *attachment_id);
-            if found.is_none() && !is_repeat {
+            let mut all = files(document).into_iter();
+            found = all.find(|file| file.id == *attachment_id);
+            // It may have been this very request, sent before, that took the file
+            // off; then its answer is repeated.
+            if found.is_none() && !identity.is_known(doors.log.as_ref()).await {
                 return Err(no_such_attachment());
             }
         }
@@ -76,7 +73,7 @@ pub(super) async fn remove(
 async fn clean_up(doors: web::Data<Doors>, principal: Principal, order_id: PathId, file: File) {
     let is_off = |document: &StoredDocument| !files(document).contains(&file);
     let wait = Wait::lasting(PATIENCE);
-    let document = next_document(&doors, &principal, &order_id, &wait, is_off).await;
+    let document = arrival::document(&doors, &principal, &order_id, Some(&wait), is_off).await;
     if document.is_ok_and(|document| document.as_ref().is_some_and(is_off)) {
         let name = blob_name(&order_id, &file.id, &file.sha256);
         if let Err(error) = doors.blobs.remove(&name).await {

@@ -8,17 +8,33 @@ pub(crate) mod parts;
 
 use actix_web::http::header::LOCATION;
 use actix_web::{HttpResponse, web};
+use bytes::Bytes;
 pub(crate) use openapi::Variant;
 use serde_json::Value;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::problem::Problem;
 
+/// Both documents, made once for all threads that answer.
+pub(crate) struct Documents {
+    openapi: Value,
+    asyncapi: Bytes,
+}
+
+impl Documents {
+    pub(crate) fn new(variant: &Variant) -> Self {
+        Self {
+            openapi: openapi::document(variant),
+            asyncapi: asyncapi::document().to_string().into(),
+        }
+    }
+}
+
 /// Adds the routes.
-pub(crate) fn routes(config: &mut web::ServiceConfig, variant: &Variant) {
-    let openapi = openapi::document(variant);
+pub(crate) fn routes(config: &mut web::ServiceConfig, documents: &Documents) {
+    let openapi = documents.openapi.clone();
     let page = SwaggerUi::new("/docs/{_:.*}").external_url_unchecked("/openapi.json", openapi);
-    let asyncapi = asyncapi::document();
+    let asyncapi = documents.asyncapi.clone();
     let asyncapi = web::resource("/asyncapi.json")
         .route(web::get().to(move || answer(asyncapi.clone())))
         .default_service(Problem::other_methods("GET"));
@@ -32,6 +48,8 @@ pub(crate) fn routes(config: &mut web::ServiceConfig, variant: &Variant) {
     config.service(asyncapi).service(door).service(page);
 }
 
-async fn answer(document: Value) -> HttpResponse {
-    HttpResponse::Ok().json(document)
+async fn answer(document: Bytes) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(document)
 }

@@ -5,6 +5,8 @@ use serde_json::{Map, Value, json};
 use utoipa::{OpenApi, PartialSchema};
 
 use super::{bodies, parts};
+use crate::access::Scope;
+use crate::problem::InputFault;
 use crate::{attachments, health, operation, orders};
 
 const PROBLEM: &str = "application/problem+json";
@@ -55,7 +57,7 @@ pub(crate) fn document(variant: &Variant) -> Value {
     schemas["StatusBody"] = bodies::status();
     schemas["Upload"] = bodies::upload();
     schemas["Problem"] = json!(parts::Problem::schema());
-    schemas["Fault"] = json!(parts::Fault::schema());
+    schemas["Fault"] = json!(InputFault::schema());
     if variant.has_tokens {
         document["components"]["securitySchemes"]["token"] =
             json!({ "type": "http", "scheme": "bearer", "bearerFormat": "JWT" });
@@ -99,11 +101,7 @@ fn complete(path: &str, method: &str, call: &mut Value, variant: &Variant) {
         ));
         common.push(("500", "An error of ours, which has been logged"));
         if variant.has_tokens {
-            let scope = if method == "get" {
-                "orders:read"
-            } else {
-                "orders:write"
-            };
+            let scope = Scope::of_method(&method.to_uppercase()).name();
             call["security"] = json!([{ "token": [scope] }]);
             common.push(("401", "No token, or one that is not to be believed"));
             common.push((

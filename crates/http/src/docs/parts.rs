@@ -5,6 +5,8 @@
 use bakehouse_orders::Status;
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
+use crate::problem::InputFault;
+
 /// A problem document (RFC 9457).
 #[derive(ToSchema)]
 pub(crate) struct Problem {
@@ -17,16 +19,7 @@ pub(crate) struct Problem {
     /// This problem in particular.
     detail: String,
     /// Everything that is wrong with the request.
-    errors: Option<Vec<Fault>>,
-}
-
-/// One thing that is wrong with a request.
-#[derive(ToSchema)]
-pub(crate) struct Fault {
-    /// Where: a JSON pointer into the body, `/query/NAME` or `/header/NAME`.
-    pointer: String,
-    /// What was expected there.
-    detail: String,
+    errors: Option<Vec<InputFault>>,
 }
 
 /// What an operation does.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::body::read_json;
 use super::change::Change;
+use super::key::Identity;
 use crate::access::Principal;
 use crate::docs::parts::{
     Accepted, Changed, IdempotencyKey, IfMatch, KeyReused, NoSuchOrder, OrderId, OtherCurrency,
@@ -44,7 +45,7 @@ pub(super) async fn amend(
         principal: &principal,
         order_id: &id,
     };
-    let command = |document: Option<&StoredDocument>| {
+    let command = async |document: Option<&StoredDocument>, _: &Identity| {
         let currency = document.and_then(currency);
         read(&body, currency.unwrap_or(settings.defaults.currency))
     };

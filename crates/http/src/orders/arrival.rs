@@ -15,14 +15,18 @@ use crate::server::Doors;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The order's document as soon as it is one that is wanted; or, when time is
-/// up, as it then is. An order that cannot be on its way is not waited for.
-pub(crate) async fn next_document(
+/// up, as it then is. Without a wait, as it is now. An order that cannot be on its
+/// way is not waited for.
+pub(crate) async fn document(
     doors: &Doors,
     principal: &Principal,
     id: &str,
-    wait: &Wait,
+    wait: Option<&Wait>,
     is_wanted: impl Fn(&StoredDocument) -> bool,
 ) -> Result<Option<StoredDocument>, Problem> {
+    let Some(wait) = wait else {
+        return find(doors, principal, id).await;
+    };
     loop {
         // Subscribed before the look: what comes after the look wakes us.
         let subscription = doors.feed.subscribe(None, None).ok();

@@ -21,16 +21,17 @@ pub(crate) struct Change<'a> {
 }
 
 impl Change<'_> {
-    /// Accepts what `command` makes of the order's document, if it can be had.
+    /// Accepts what `command` makes of the order's document, if it can be had, and
+    /// of what the operation is known by.
     pub(crate) async fn accept(
         &self,
         doors: &Doors,
-        command: impl FnOnce(Option<&StoredDocument>) -> Result<Command, Problem>,
+        command: impl AsyncFnOnce(Option<&StoredDocument>, &Identity) -> Result<Command, Problem>,
     ) -> Result<HttpResponse, Problem> {
         let identity = Identity::of(self.request, self.principal)?;
         let expected = expected_version(self.request)?;
         let document = target::to_change(doors, self.principal, self.order_id).await?;
-        let command = command(document.as_ref())?;
+        let command = command(document.as_ref(), &identity).await?;
         // Versions only rise: what is wrong now is wrong at execution. With an
         // idempotency key the first answer counts, whatever has happened since.
         let version = document.map(|document| document.version);

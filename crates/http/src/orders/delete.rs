@@ -33,5 +33,7 @@ pub(super) async fn delete(
         principal: &principal,
         order_id: &id,
     };
-    change.accept(&doors, |_| Ok(Command::Delete)).await
+    change
+        .accept(&doors, async |_, _| Ok(Command::Delete))
+        .await
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::arrival::next_document;
+use super::arrival;
 use super::target::{find, not_found};
 use crate::access::Principal;
 use crate::docs::parts::{NoSuchOrder, OrderId, Prefer, Statuses, Verbs};
@@ -65,7 +65,7 @@ pub(super) async fn history(
 ) -> Result<HttpResponse, Problem> {
     Parameters::of(request.query_string()).finish()?;
     if let Some(wait) = Wait::of(&request) {
-        next_document(&doors, &principal, &id, &wait, |_| true).await?;
+        arrival::document(&doors, &principal, &id, Some(&wait), |_| true).await?;
     }
     let events = events(&doors, &principal, &id).await?;
     let lines: Vec<Line<'_>> = events.iter().map(line).collect();

@@ -6,9 +6,9 @@ use bakehouse_orders::Document;
 use bakehouse_pipeline::Json;
 use bakehouse_pipeline::ports::StoredDocument;
 
-use super::arrival::next_document;
+use super::arrival;
 use super::history::{AsOf, as_of};
-use super::target::{find, not_found};
+use super::target::not_found;
 use crate::access::Principal;
 use crate::conditions::{etag, is_known, tag};
 use crate::docs::parts::{AsOfParameter, IfNoneMatch, NoSuchOrder, NotModified, OrderId, Prefer};
@@ -54,10 +54,7 @@ pub(super) async fn show(
     }
     let wait = Wait::of(&request);
     let is_news = |document: &StoredDocument| !is_known(&request, &tag(document.version));
-    let found = match &wait {
-        Some(wait) => next_document(&doors, &principal, &id, wait, is_news).await?,
-        None => find(&doors, &principal, &id).await?,
-    };
+    let found = arrival::document(&doors, &principal, &id, wait.as_ref(), is_news).await?;
     let document = found.ok_or_else(not_found)?;
     let is_news = is_news(&document);
     let mut answer = if is_news {

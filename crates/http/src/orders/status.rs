@@ -40,5 +40,5 @@ pub(super) async fn set_status(
         principal: &principal,
         order_id: &id,
     };
-    change.accept(&doors, |_| Ok(command)).await
+    change.accept(&doors, async |_, _| Ok(command)).await
 }

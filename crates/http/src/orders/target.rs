@@ -6,7 +6,7 @@ use bakehouse_pipeline::Timestamp;
 use bakehouse_pipeline::ports::StoredDocument;
 use uuid::Uuid;
 
-use super::arrival::next_document;
+use super::arrival;
 use crate::access::Principal;
 use crate::prefer::Wait;
 use crate::problem::Problem;
@@ -46,7 +46,7 @@ pub(crate) async fn to_change(
     let found = match find(doors, principal, id).await {
         Ok(None) => {
             let wait = Wait::lasting(PATIENCE);
-            next_document(doors, principal, id, &wait, |_| true).await
+            arrival::document(doors, principal, id, Some(&wait), |_| true).await
         }
         found => found,
     };
