@@ -11,11 +11,13 @@
 //! 3. [`event`]: what the log holds;
 //! 4. [`manager`] with the pure [`execute`]: the log into the source state;
 //! 5. [`baker`] with the pure [`bake`]: the source state into documents;
-//! 6. [`feed`]: what changed, in order, to every subscriber.
+//! 6. [`feed`]: what changed, in order, to every subscriber;
+//! 7. [`notifier`] and [`courier`]: what changed, to those who are not subscribed.
 
 pub mod backoff;
 pub mod bake;
 pub mod baker;
+pub mod courier;
 pub mod domain;
 pub mod entity;
 pub mod event;
@@ -25,6 +27,8 @@ pub mod frame;
 pub mod ids;
 pub mod leadership;
 pub mod manager;
+pub mod notification;
+pub mod notifier;
 pub mod operation;
 pub mod ports;
 pub mod stage;
@@ -37,6 +41,7 @@ pub use domain::{Domain, Facet, Moment, Rejection};
 pub use entity::{Entity, EntityRecord};
 pub use event::{Event, EventStatus};
 pub use frame::Frame;
+pub use notification::Notification;
 pub use operation::{Operation, Terms, Verb};
 pub use timestamp::Timestamp;
 

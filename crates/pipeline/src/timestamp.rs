@@ -1,6 +1,7 @@
 //! Points in time as the log knows them: UTC, whole milliseconds.
 
 use std::fmt;
+use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -30,6 +31,13 @@ impl Timestamp {
     #[must_use]
     pub fn millis(self) -> i64 {
         self.0.timestamp_millis()
+    }
+
+    /// This long after it; what is beyond all calendars is not after it at all.
+    #[must_use]
+    pub fn after(self, by: Duration) -> Self {
+        let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        Self::from_millis(self.millis().saturating_add(millis)).unwrap_or(self)
     }
 
     /// Reads RFC 3339 text of any offset.

@@ -5,10 +5,12 @@
 //! gathered in one synced transaction ([`database`]), so that stages share the
 //! cost of the disk instead of queueing for it.
 
+mod checkpoints;
 mod database;
 mod event_log;
 mod leases;
 mod list;
+mod notifications;
 mod presentation;
 mod probe;
 mod rows;
@@ -23,8 +25,8 @@ use std::sync::Arc;
 
 use bakehouse_pipeline::Facet;
 use bakehouse_pipeline::ports::{
-    EventLog, Leases, PresentationReader, PresentationStore, Probe, ScheduleConsumer, Scheduler,
-    SourceStore,
+    EventLog, Leases, Notifications, PresentationReader, PresentationStore, Probe,
+    ScheduleConsumer, Scheduler, SourceStore,
 };
 use database::Database;
 
@@ -135,6 +137,12 @@ impl Embedded {
     #[must_use]
     pub fn reader(&self) -> Arc<dyn PresentationReader> {
         Arc::new(presentation::EmbeddedPresentation(self.database.clone()))
+    }
+
+    /// The record of notifications.
+    #[must_use]
+    pub fn notifications(&self) -> Arc<dyn Notifications> {
+        Arc::new(notifications::EmbeddedNotifications(self.database.clone()))
     }
 
     /// The leases.

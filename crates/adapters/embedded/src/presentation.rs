@@ -10,10 +10,10 @@ use bakehouse_pipeline::ports::{
 use bakehouse_pipeline::{Frame, Position};
 use rusqlite::{Connection, Row, params};
 
+use crate::checkpoints::{advance, epoch_of, fence, position_of, tie};
 use crate::database::{Database, Outcome};
 use crate::list::list;
 use crate::rows::{FRAME, frame, integer, json, position};
-use crate::source::{checkpoint_position, fence};
 
 const NAME: &str = "data-baker";
 
@@ -24,7 +24,7 @@ impl PresentationStore for EmbeddedPresentation {
     async fn open(&self, epoch: &str) -> Result<Position, StoreError> {
         let epoch = epoch.to_owned();
         self.0
-            .write(move |connection| open(connection, &epoch))
+            .write(move |connection| tie(connection, NAME, &epoch, 0))
             .await
     }
 
@@ -75,29 +75,8 @@ impl PresentationReader for EmbeddedPresentation {
     }
 }
 
-fn open(connection: &Connection, epoch: &str) -> Outcome<Position> {
-    connection.execute(
-        "UPDATE checkpoints SET epoch = ?2 WHERE name = ?1 AND epoch = ''",
-        [NAME, epoch],
-    )?;
-    let tied = tied_epoch(connection)?;
-    if tied != epoch {
-        let text = format!("the presentation belongs to log {tied}, not {epoch}");
-        return Err(StoreError::Corrupt(text).into());
-    }
-    checkpoint_position(connection, NAME)
-}
-
-fn tied_epoch(connection: &Connection) -> Outcome<String> {
-    let query = "SELECT epoch FROM checkpoints WHERE name = ?1";
-    let mut statement = connection.prepare_cached(query)?;
-    Ok(statement.query_row([NAME], |row| row.get(0))?)
-}
-
 fn commit(connection: &Connection, baking: &Baking) -> Outcome<()> {
-    let mut statement = connection
-        .prepare_cached("UPDATE checkpoints SET position = ?2 WHERE name = ?1 AND position = ?3")?;
-    fence(statement.execute(params![NAME, integer(baking.to), integer(baking.from)])?)?;
+    advance(connection, NAME, baking.from, baking.to)?;
     for document in &baking.documents {
         put(connection, document)?;
     }
@@ -164,10 +143,10 @@ fn document(row: &Row<'_>) -> Outcome<StoredDocument> {
 }
 
 fn head(connection: &Connection) -> Outcome<Head> {
-    let epoch = tied_epoch(connection)?;
+    let epoch = epoch_of(connection, NAME)?;
     if epoch.is_empty() {
         return Err(StoreError::unavailable("nothing has been baked yet").into());
     }
-    let position = checkpoint_position(connection, NAME)?;
+    let position = position_of(connection, NAME)?;
     Ok(Head { epoch, position })
 }

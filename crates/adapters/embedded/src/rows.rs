@@ -82,14 +82,14 @@ pub(crate) fn json(text: String) -> Outcome<Json> {
     Ok(Json::from(raw.map_err(StoreError::corrupt)?))
 }
 
-fn text<'a>(row: &'a Row<'_>, column: usize) -> Outcome<&'a str> {
+pub(crate) fn text<'a>(row: &'a Row<'_>, column: usize) -> Outcome<&'a str> {
     let value = row.get_ref(column)?;
     value
         .as_str()
         .map_err(|error| StoreError::corrupt(error).into())
 }
 
-fn uuid(text: &str) -> Outcome<Uuid> {
+pub(crate) fn uuid(text: &str) -> Outcome<Uuid> {
     Uuid::parse_str(text).map_err(|error| StoreError::corrupt(error).into())
 }
 
@@ -98,6 +98,6 @@ fn optional_uuid(row: &Row<'_>, column: usize) -> Outcome<Option<Uuid>> {
     text.as_deref().map(uuid).transpose()
 }
 
-fn known<T>(value: Option<T>, what: &str) -> Outcome<T> {
+pub(crate) fn known<T>(value: Option<T>, what: &str) -> Outcome<T> {
     value.ok_or_else(|| Failure::Store(StoreError::Corrupt(format!("a stored {what} is none"))))
 }

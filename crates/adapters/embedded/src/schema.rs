@@ -2,8 +2,12 @@
 
 use rusqlite::Connection;
 
-/// Version of the tables, in SQLite's `user_version`.
-const VERSION: i64 = 2;
+/// The version that this code writes, in SQLite's `user_version`.
+const VERSION: i64 = 3;
+
+/// What leads to each version from the one before it, the first of them from
+/// nothing. Version 1 never left the house.
+const STEPS: [(i64, &str); 2] = [(2, TABLES), (3, NOTIFICATIONS)];
 
 /// Times are milliseconds since 1970 (UTC), ids text, JSON text as it was sent.
 const TABLES: &str = "
@@ -82,6 +86,32 @@ CREATE TABLE leases (
     epoch      INTEGER NOT NULL,
     expires_at INTEGER NOT NULL
 ) WITHOUT ROWID;
+INSERT INTO checkpoints VALUES ('orders-manager', 0, 0, ''), ('data-baker', 0, 0, '');
+";
+
+/// What is to be sent to whom.
+const NOTIFICATIONS: &str = "
+CREATE TABLE notifications (
+    id           TEXT PRIMARY KEY,
+    position     INTEGER NOT NULL,
+    type         TEXT NOT NULL,
+    entity_id    TEXT NOT NULL,
+    lane         TEXT NOT NULL,
+    channel      TEXT NOT NULL,
+    recipient    TEXT NOT NULL,
+    message      TEXT NOT NULL,
+    status       TEXT NOT NULL,
+    attempts     INTEGER NOT NULL,
+    occurred_at  INTEGER NOT NULL,
+    requested_at INTEGER NOT NULL,
+    accepted_at  INTEGER,
+    ended_at     INTEGER,
+    due_at       INTEGER,
+    reason       TEXT
+) WITHOUT ROWID;
+CREATE INDEX notifications_by_entity ON notifications (entity_id, position);
+CREATE INDEX notifications_due ON notifications (lane, due_at) WHERE due_at IS NOT NULL;
+INSERT INTO checkpoints VALUES ('notifier', 0, 0, '');
 ";
 
 /// Readers do not wait for the writer in WAL mode; FULL syncs every commit.
@@ -97,23 +127,68 @@ PRAGMA wal_autocheckpoint = 4000;
 /// Statements that a connection keeps prepared; more than there are.
 const STATEMENTS: usize = 64;
 
-/// Sets up a connection, and makes the tables where there are none.
+/// Sets up a connection, and makes the tables where there are none, or only
+/// those of an earlier version.
 pub(crate) fn prepare(connection: &mut Connection, new_epoch: &str) -> rusqlite::Result<()> {
     connection.execute_batch(SETTINGS)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     let transaction = connection.transaction()?;
-    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if version == 0 {
-        transaction.execute_batch(TABLES)?;
-        transaction.execute(
-            "INSERT INTO checkpoints VALUES ('orders-manager', 0, 0, ?1), ('data-baker', 0, 0, '')",
-            [new_epoch],
-        )?;
-        transaction.pragma_update(None, "user_version", VERSION)?;
-    } else if version != VERSION {
+    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let is_known = found == 0 || STEPS.iter().any(|(version, _)| *version == found);
+    if !is_known {
         return Err(rusqlite::Error::InvalidParameterName(format!(
-            "its tables have version {version}, this program knows version {VERSION}"
+            "its tables have version {found}, this program knows version {VERSION}"
         )));
     }
+    for (version, step) in STEPS.iter().filter(|(version, _)| *version > found) {
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", version)?;
+    }
+    if found == 0 {
+        transaction.execute(
+            "UPDATE checkpoints SET epoch = ?1 WHERE name = 'orders-manager'",
+            [new_epoch],
+        )?;
+    }
     transaction.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(connection: &Connection) -> i64 {
+        connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .expect("a version")
+    }
+
+    #[test]
+    fn tables_of_an_earlier_version_are_brought_up_to_date() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut connection = Connection::open(folder.path().join("a.db")).expect("it opens");
+        connection.execute_batch(TABLES).expect("tables");
+        let of_then = "UPDATE checkpoints SET position = 7, epoch = 'e' WHERE name = 'data-baker'; \
+                       PRAGMA user_version = 2;";
+        connection.execute_batch(of_then).expect("a position");
+        prepare(&mut connection, "another").expect("it is prepared");
+        assert_eq!(version(&connection), VERSION);
+        let kept = "SELECT position FROM checkpoints WHERE name = 'data-baker' AND epoch = 'e'";
+        let position: i64 = connection
+            .query_row(kept, [], |row| row.get(0))
+            .expect("kept");
+        assert_eq!(position, 7);
+        prepare(&mut connection, "another").expect("and once more");
+        assert_eq!(version(&connection), VERSION);
+    }
+
+    #[test]
+    fn tables_of_a_later_version_are_left_alone() {
+        let mut connection = Connection::open_in_memory().expect("it opens");
+        connection
+            .execute_batch("PRAGMA user_version = 99")
+            .expect("set");
+        let error = prepare(&mut connection, "e").expect_err("refused");
+        assert!(error.to_string().contains("version 99"), "{error}");
+    }
 }

@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use bakehouse_pipeline::ports::{
     Checkpoint, EntityWrite, Execution, SourceStore, StoreError, Verdict,
 };
-use bakehouse_pipeline::{EntityRecord, EventStatus, Position};
+use bakehouse_pipeline::{EntityRecord, EventStatus};
 use rusqlite::{Connection, Row, params};
 
+use crate::checkpoints::fence;
 use crate::database::{Database, Outcome};
 use crate::rows::{integer, json, position, timestamp};
 
@@ -143,23 +144,4 @@ fn columns(verdict: &Verdict) -> (EventStatus, Option<&str>, Option<&str>) {
         Verdict::Executed { change } => (EventStatus::Executed, Some(change), None),
         Verdict::Rejected { reason } => (EventStatus::Rejected, None, Some(reason)),
     }
-}
-
-/// A guarded write that touched nothing found the guard not to hold.
-pub(crate) fn fence(touched: usize) -> Outcome<()> {
-    if touched == 1 {
-        return Ok(());
-    }
-    Err(StoreError::Fenced.into())
-}
-
-/// The last position of a checkpoint, for the other half of the store.
-pub(crate) fn checkpoint_position(connection: &Connection, name: &str) -> Outcome<Position> {
-    let query = "SELECT position FROM checkpoints WHERE name = ?1";
-    let mut statement = connection.prepare_cached(query)?;
-    let mut rows = statement.query([name])?;
-    let row = rows
-        .next()?
-        .ok_or(StoreError::Corrupt("no checkpoint".into()))?;
-    position(row, 0)
 }

@@ -31,6 +31,8 @@ bakehouse_testkit::presentation_suite!(presentation, async {
 
 bakehouse_testkit::leases_suite!(leases, async { fresh().leases() as Arc<dyn Leases> });
 
+bakehouse_testkit::notifications_suite!(notifications, async { fresh().notifications() });
+
 bakehouse_testkit::schedule_suite!(schedule, async {
     let store = fresh();
     let scheduler = store.scheduler();

@@ -3,12 +3,14 @@
 
 mod log;
 mod notices;
+mod notifications;
 mod presentation;
 mod schedule;
 mod source;
 
 pub use log::MemoryLog;
 pub use notices::InProcessNotices;
+pub use notifications::MemoryNotifications;
 pub use presentation::MemoryPresentation;
 pub use schedule::{MemoryConsumer, MemoryScheduler, schedule_queue};
 pub use source::{MemoryLeases, MemorySource};

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use bakehouse_memory::{MemoryLeases, MemoryLog, MemoryPresentation, MemorySource, schedule_queue};
+use bakehouse_memory::{
+    MemoryLeases, MemoryLog, MemoryNotifications, MemoryPresentation, MemorySource, schedule_queue,
+};
 use bakehouse_pipeline::ports::{
-    EventLog, Leases, PresentationReader, PresentationStore, Scheduler, SourceStore,
+    EventLog, Leases, Notifications, PresentationReader, PresentationStore, Scheduler, SourceStore,
 };
 use bakehouse_testkit::conformance::schedule::Consumers;
 
@@ -33,4 +35,8 @@ bakehouse_testkit::schedule_suite!(schedule, async {
     let consumers = scheduler.clone();
     let consumers: Consumers = Box::new(move || Box::new(consumers.consumer()));
     (Arc::new(scheduler) as Arc<dyn Scheduler>, consumers)
+});
+
+bakehouse_testkit::notifications_suite!(notifications, async {
+    Arc::new(MemoryNotifications::default()) as Arc<dyn Notifications>
 });

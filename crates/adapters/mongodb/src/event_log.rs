@@ -75,7 +75,7 @@ impl MongoLog {
     }
 
     /// Makes the indexes. The one on the position is there already: `_id`.
-    pub(crate) async fn prepare(&self) -> Result<(), StoreError> {
+    pub(crate) async fn make_indexes(&self) -> Result<(), StoreError> {
         let unique = IndexOptions::builder().unique(true).build();
         let identity = IndexModel::builder()
             .keys(doc! { "operation_id": 1 })

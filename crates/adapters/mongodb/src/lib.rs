@@ -5,6 +5,7 @@
 //! transaction that starts by moving a checkpoint from where it must be
 //! ([`transaction`]). Reads that decide something are majority reads.
 
+mod checkpoints;
 mod connection;
 mod convert;
 mod error;
@@ -12,21 +13,24 @@ mod event_log;
 mod event_rows;
 mod leases;
 mod list;
+mod notifications;
 mod presentation;
 mod probe;
 mod source;
 mod transaction;
+mod update;
 
 use std::sync::Arc;
 
 use bakehouse_pipeline::ports::{
-    EventLog, Leases, PresentationReader, PresentationStore, Probe, SourceStore,
+    EventLog, Leases, Notifications, PresentationReader, PresentationStore, Probe, SourceStore,
 };
 use bakehouse_pipeline::{Facet, Shutdown};
 use connection::Connection;
 pub use connection::{ConnectError, Settings};
 
-/// The source database: `events`, `orders`, `checkpoints`, `leases`, `meta`.
+/// The source database: `events`, `orders`, `notifications`, `checkpoints`,
+/// `leases`, `meta`.
 pub struct SourceDatabase {
     connection: Connection,
     entities: String,
@@ -49,9 +53,12 @@ impl SourceDatabase {
     /// set (if the settings say so) and the indexes. `false`: shutdown came first.
     pub async fn prepare(&self, shutdown: &Shutdown) -> bool {
         let log = event_log::MongoLog(self.connection.clone());
-        self.connection
-            .prepare(shutdown, async || log.prepare().await)
-            .await
+        let record = notifications::MongoNotifications::new(self.connection.clone());
+        let make = async || {
+            log.make_indexes().await?;
+            record.make_indexes().await
+        };
+        self.connection.prepare(shutdown, make).await
     }
 
     /// The log.
@@ -66,6 +73,14 @@ impl SourceDatabase {
         Arc::new(source::MongoSource::new(
             self.connection.clone(),
             &self.entities,
+        ))
+    }
+
+    /// The record of notifications.
+    #[must_use]
+    pub fn notifications(&self) -> Arc<dyn Notifications> {
+        Arc::new(notifications::MongoNotifications::new(
+            self.connection.clone(),
         ))
     }
 

@@ -13,10 +13,11 @@ use bakehouse_pipeline::{Facet, Frame, Json, Position};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc};
 
+use crate::checkpoints::{self, tie};
 use crate::connection::Connection;
 use crate::convert::{Fields, date, from_bson, integer, to_document};
 use crate::list::{self, Edge, Page};
-use crate::transaction::{CHECKPOINTS, Transaction, Transactor};
+use crate::transaction::{Transaction, Transactor};
 
 const NAME: &str = "data-baker";
 const FEED: &str = "feed";
@@ -34,13 +35,6 @@ impl MongoPresentation {
             connection,
             documents: documents.to_owned(),
         }
-    }
-
-    async fn checkpoint(&self) -> Result<Option<Head>, StoreError> {
-        let checkpoints = self.connection.collection(CHECKPOINTS);
-        let query = checkpoints.find_one(doc! { "_id": NAME });
-        let row = self.connection.bounded(query).await?;
-        row.as_ref().map(head).transpose()
     }
 
     pub(crate) async fn make_indexes(&self, facets: &[Facet]) -> Result<(), StoreError> {
@@ -98,18 +92,7 @@ impl MongoPresentation {
 #[async_trait]
 impl PresentationStore for MongoPresentation {
     async fn open(&self, epoch: &str) -> Result<Position, StoreError> {
-        let start = doc! { "position": 0_i64, "epoch": epoch };
-        let made = self
-            .connection
-            .find_or_make(CHECKPOINTS, NAME, start)
-            .await?;
-        let tied = head(&made)?;
-        if tied.epoch != epoch {
-            let tied = tied.epoch;
-            let text = format!("the presentation belongs to log {tied}, not {epoch}");
-            return Err(StoreError::Corrupt(text));
-        }
-        Ok(tied.position)
+        tie(&self.connection, NAME, epoch, 0).await
     }
 
     async fn commit(&self, baking: &Baking) -> Result<(), StoreError> {
@@ -159,17 +142,9 @@ impl PresentationReader for MongoPresentation {
     }
 
     async fn head(&self) -> Result<Head, StoreError> {
-        let head = self.checkpoint().await?;
+        let head = checkpoints::find(&self.connection, NAME).await?;
         head.ok_or_else(|| StoreError::unavailable("nothing has been baked yet"))
     }
-}
-
-fn head(row: &Document) -> Result<Head, StoreError> {
-    let fields = Fields(row);
-    Ok(Head {
-        epoch: fields.text("epoch")?.to_owned(),
-        position: fields.position("position")?,
-    })
 }
 
 fn row(write: &DocumentWrite) -> Result<Document, StoreError> {

@@ -10,9 +10,10 @@ use bakehouse_pipeline::{EntityRecord, EventStatus};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc};
 
+use crate::checkpoints::CHECKPOINTS;
 use crate::connection::Connection;
 use crate::convert::{Fields, date, integer, to_bson};
-use crate::transaction::{CHECKPOINTS, Transaction, Transactor};
+use crate::transaction::{Transaction, Transactor};
 
 const NAME: &str = "orders-manager";
 

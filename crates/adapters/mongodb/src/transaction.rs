@@ -1,22 +1,19 @@
 //! A transaction that is fenced by a checkpoint.
 
 use bakehouse_pipeline::ports::StoreError;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::ClientSession;
+use mongodb::bson::{Document, doc};
 use mongodb::error::UNKNOWN_TRANSACTION_COMMIT_RESULT;
-use mongodb::{ClientSession, Database};
 use tokio::sync::Mutex;
 
+use crate::checkpoints::CHECKPOINTS;
 use crate::connection::{Connection, durable};
-use crate::error::{DUPLICATE_KEY, duplicate, store_error};
+use crate::error::{duplicate, store_error};
+use crate::update;
 
 /// Tries to learn the outcome of a commit before it is left to the checkpoint.
 const COMMITS: usize = 3;
-/// Statements in one command at most; with documents of 64 KiB that stays
-/// below the 48 MB of a message.
-const STATEMENTS: usize = 500;
 
-/// Where each stage's progress is, by the stage's name.
-pub(crate) const CHECKPOINTS: &str = "checkpoints";
 /// Where the session of whoever writes is remembered, by its checkpoint's name.
 const SESSIONS: &str = "sessions";
 
@@ -184,39 +181,15 @@ impl<'a> Transaction<'a> {
     ) -> Result<u64, StoreError> {
         let database = self.connection.database.clone();
         let mut matched = 0;
-        for chunk in statements.chunks(STATEMENTS) {
-            matched += self.update_chunk(&database, collection, chunk).await?;
+        for command in update::commands(collection, statements) {
+            let answer = database
+                .run_command(command)
+                .session(&mut self.session)
+                .await;
+            let answer = answer.map_err(|error| self.failed(&error))?;
+            matched += update::matched(self.connection.name, &answer)?;
         }
         Ok(matched)
-    }
-
-    async fn update_chunk(
-        &mut self,
-        database: &Database,
-        collection: &str,
-        statements: &[Document],
-    ) -> Result<u64, StoreError> {
-        let command = doc! { "update": collection, "updates": statements.to_vec() };
-        let answer = database
-            .run_command(command)
-            .session(&mut self.session)
-            .await;
-        let answer = answer.map_err(|error| self.failed(&error))?;
-        if let Ok(errors) = answer.get_array("writeErrors") {
-            return Err(self.refused(errors));
-        }
-        let matched = answer
-            .get("n")
-            .and_then(|n| n.as_i64().or(n.as_i32().map(i64::from)));
-        Ok(matched.unwrap_or_default().unsigned_abs())
-    }
-
-    fn refused(&self, errors: &[Bson]) -> StoreError {
-        let first = errors.first().and_then(Bson::as_document);
-        match first.and_then(|error| error.get_i32("code").ok()) {
-            Some(DUPLICATE_KEY) => StoreError::Fenced,
-            _ => StoreError::unavailable(format!("{}: {first:?}", self.connection.name)),
-        }
     }
 }
 

@@ -42,6 +42,8 @@ bakehouse_testkit::presentation_suite!(presentation_store, async {
     (database.presentation(), database.reader())
 });
 
+bakehouse_testkit::notifications_suite!(notifications, async { source().await.notifications() });
+
 bakehouse_testkit::leases_suite!(leases, async { source().await.leases() });
 
 #[tokio::test]

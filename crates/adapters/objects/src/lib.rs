@@ -4,8 +4,9 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bakehouse_pipeline::ports::{Blob, BlobWriter, Blobs, StoreError};
+use bakehouse_pipeline::ports::{Blob, BlobEntry, BlobWriter, Blobs, StoreError};
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::aws::AmazonS3Builder;
 use object_store::buffered::BufWriter;
@@ -109,6 +110,18 @@ impl Blobs for ObjectBlobs {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(failed(&error)),
         }
+    }
+
+    fn list(&self) -> BoxStream<'static, Result<BlobEntry, StoreError>> {
+        let found = self.0.list(None);
+        let entries = found.map(|found| {
+            let found = found.map_err(|error| failed(&error))?;
+            Ok(BlobEntry {
+                name: found.location.into(),
+                since: found.last_modified.into(),
+            })
+        });
+        entries.boxed()
     }
 }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 use super::StoreError;
+use crate::Timestamp;
 
 /// Where blobs are kept. Names are paths without a slash at either end.
 #[async_trait]
@@ -33,6 +34,19 @@ pub trait Blobs: Send + Sync {
     /// # Errors
     /// When the store does not answer.
     async fn remove(&self, name: &str) -> Result<(), StoreError>;
+
+    /// Names everything that is finished, in no order. What comes or goes
+    /// meanwhile may be named or not.
+    fn list(&self) -> BoxStream<'static, Result<BlobEntry, StoreError>>;
+}
+
+/// A blob's entry in the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlobEntry {
+    /// Its name.
+    pub name: String,
+    /// When it got it, by the store's clock.
+    pub since: Timestamp,
 }
 
 /// A blob on its way into the store. Dropped before it is finished it leaves

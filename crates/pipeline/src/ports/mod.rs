@@ -2,20 +2,24 @@
 //! suites of the test kit say what it must keep to.
 
 mod blobs;
+mod channel;
 mod error;
 mod event_log;
 mod lease;
 mod notices;
+mod notifications;
 mod presentation;
 mod probe;
 mod schedule;
 mod source;
 
-pub use blobs::{Blob, BlobWriter, Blobs};
+pub use blobs::{Blob, BlobEntry, BlobWriter, Blobs};
+pub use channel::{Channel, Mail, SendError, ShortText};
 pub use error::StoreError;
 pub use event_log::{Appended, EventLog, contiguous};
 pub use lease::{Leases, Tenure};
 pub use notices::{Notice, NoticeStream, Notices, Topic};
+pub use notifications::{Claim, Notifications, Recording, Settled};
 pub use presentation::{
     Baking, DocumentWrite, Head, ListQuery, PresentationReader, PresentationStore, Sort, SortKey,
     StoredDocument,

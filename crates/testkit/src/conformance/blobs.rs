@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use bakehouse_pipeline::ports::Blobs;
+use bakehouse_pipeline::Timestamp;
+use bakehouse_pipeline::ports::{BlobEntry, Blobs};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 
@@ -20,6 +21,7 @@ macro_rules! blobs_suite {
                 nobody_sees_what_is_not_finished,
                 a_new_name_takes_the_place_of_an_old_one,
                 what_was_removed_is_gone,
+                what_is_there_is_listed_with_its_age,
             ]
         );
     };
@@ -93,4 +95,24 @@ pub async fn what_was_removed_is_gone<G>((blobs, _guard): (Arc<dyn Blobs>, G)) {
     blobs.remove("a").await.unwrap();
     assert_eq!(read(blobs.as_ref(), "a").await, None);
     blobs.remove("a").await.unwrap();
+}
+
+/// By its whole name; what is not finished is not there.
+pub async fn what_is_there_is_listed_with_its_age<G>((blobs, _guard): (Arc<dyn Blobs>, G)) {
+    let names = async || {
+        let entries: Vec<BlobEntry> = blobs.list().try_collect().await.unwrap();
+        let mut names: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
+        names.sort();
+        names
+    };
+    assert!(names().await.is_empty());
+    write(blobs.as_ref(), "a/b/one", &parts(1)).await;
+    write(blobs.as_ref(), "two", &parts(1)).await;
+    let unfinished = blobs.begin("three").await.unwrap();
+    assert_eq!(names().await, ["a/b/one", "two"]);
+    unfinished.abort().await;
+    let entries: Vec<BlobEntry> = blobs.list().try_collect().await.unwrap();
+    // A store may know whole seconds only.
+    let age = Timestamp::now().millis() - entries[0].since.millis();
+    assert!((-1_000..60_000).contains(&age), "{age}");
 }

@@ -3,6 +3,7 @@
 pub mod blobs;
 pub mod event_log;
 pub mod leases;
+pub mod notifications;
 pub mod presentation;
 pub mod schedule;
 pub mod source;

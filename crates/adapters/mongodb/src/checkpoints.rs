@@ -1,0 +1,48 @@
+//! How far each stage has come, and of which log.
+
+use bakehouse_pipeline::Position;
+use bakehouse_pipeline::ports::{Head, StoreError};
+use mongodb::bson::{Document, doc};
+
+use crate::connection::Connection;
+use crate::convert::{Fields, integer};
+
+/// Where each stage's progress is, by the stage's name.
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
+
+/// Ties what a stage makes to the log of this epoch, where it is tied to none
+/// yet, and lets it begin after `start`; says how far it has come.
+pub(crate) async fn tie(
+    connection: &Connection,
+    name: &str,
+    epoch: &str,
+    start: Position,
+) -> Result<Position, StoreError> {
+    let fresh = doc! { "position": integer(start), "epoch": epoch };
+    let made = connection.find_or_make(CHECKPOINTS, name, fresh).await?;
+    let tied = head(&made)?;
+    if tied.epoch != epoch {
+        let text = format!(
+            "what {name} has made belongs to log {}, not {epoch}",
+            tied.epoch
+        );
+        return Err(StoreError::Corrupt(text));
+    }
+    Ok(tied.position)
+}
+
+/// How far a stage has come; `None` before its first start.
+pub(crate) async fn find(connection: &Connection, name: &str) -> Result<Option<Head>, StoreError> {
+    let checkpoints = connection.collection(CHECKPOINTS);
+    let query = checkpoints.find_one(doc! { "_id": name });
+    let row = connection.bounded(query).await?;
+    row.as_ref().map(head).transpose()
+}
+
+fn head(row: &Document) -> Result<Head, StoreError> {
+    let fields = Fields(row);
+    Ok(Head {
+        epoch: fields.text("epoch")?.to_owned(),
+        position: fields.position("position")?,
+    })
+}
