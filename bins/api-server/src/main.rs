@@ -22,16 +22,19 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
     let presentation = bakehouse_wiring::presentation(&settings).await?;
     let broker = bakehouse_wiring::broker(&settings)?;
     let feed = Feed::new(presentation.reader(), settings.for_feed());
+    let blobs = bakehouse_wiring::blobs(&settings)?;
     let doors = Doors {
         scheduler: broker.scheduler(),
         presentation: presentation.reader(),
         log: source.log(),
-        blobs: bakehouse_wiring::blobs(&settings)?,
+        notifications: source.notifications(),
+        blobs: blobs.clone(),
         feed: feed.clone(),
     };
     let probes = vec![broker.probe(), presentation.probe()];
     let server = bakehouse_wiring::http(&settings, doors, probes, &shutdown)?;
     let mut stages = Stages::new(&shutdown);
+    bakehouse_wiring::sweep(&settings, blobs, source.log(), &mut stages, &shutdown);
     stages.run(feed.run(broker.notices(), shutdown.clone()));
     stages.try_run(server.run(shutdown));
     stages.ended().await

@@ -108,4 +108,8 @@ pub struct Customer {
     /// Where they can be reached.
     #[schema(required)]
     pub email: Option<String>,
+    /// Their telephone (E.164); absent where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub phone: Option<String>,
 }

@@ -2,6 +2,18 @@
 
 use crate::{Draft, File, Status};
 
+/// What the feed says of an order that has changed: the domain's name and
+/// [`Event::change`].
+pub const CHANGES: [&str; 4] = [
+    "order.created",
+    "order.updated",
+    "order.status",
+    "order.deleted",
+];
+
+/// What the feed says of an operation that was refused.
+pub const REJECTED: &str = "order.rejected";
+
 /// A fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {

@@ -4,6 +4,7 @@
 //! - [`decide`]: a command into a [`Event`], or the reason why not;
 //! - [`order`]: the state, and what an event makes of it;
 //! - [`document`]: the order as readers get it;
+//! - [`notify`]: whom to tell of what became of it;
 //! - [`money`]: exact amounts.
 
 pub mod command;
@@ -12,6 +13,7 @@ pub mod document;
 pub mod event;
 pub mod intake;
 pub mod money;
+pub mod notify;
 pub mod order;
 pub mod status;
 

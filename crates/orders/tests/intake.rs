@@ -160,7 +160,7 @@ fn all_faults_are_named_at_once() {
     let body = json!({
         "currency": "XXX",
         "products": [{ "price": -1 }, { "name": "Tea", "price": 1, "color": "red" }],
-        "customer": { "email": "nobody" },
+        "customer": { "email": "nobody", "phone": "030 123456" },
         "date": "yesterday",
         "colour": 1,
     });
@@ -172,6 +172,7 @@ fn all_faults_are_named_at_once() {
         "/products/1/color",
         "/customer/id",
         "/customer/email",
+        "/customer/phone",
         "/date",
         "/colour",
     ];

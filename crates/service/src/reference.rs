@@ -61,6 +61,14 @@ const SETTINGS: &[(&str, &str)] = &[
     ("attachments.largest", "bytes that a file may have"),
     ("attachments.media_types", "of which types; */*: any"),
     (
+        "attachments.sweep_interval",
+        "how often files are looked for that no order refers to",
+    ),
+    (
+        "attachments.sweep_grace",
+        "after which time those are removed",
+    ),
+    (
         "health.bind",
         "address for health checks of the services without HTTP",
     ),
@@ -108,6 +116,55 @@ const SETTINGS: &[(&str, &str)] = &[
     ),
     ("baker.max_batch", "events that it bakes at once, at most"),
     ("baker.lease_ttl", "after which a standby takes over"),
+    (
+        "notify.sweep_interval",
+        "how often notifier looks for events, and for what is due",
+    ),
+    (
+        "notify.max_batch",
+        "events that it follows at once, at most",
+    ),
+    ("notify.lease_ttl", "after which a standby takes over"),
+    ("notify.timeout", "how long an attempt to send may take"),
+    (
+        "notify.at_once",
+        "how many are sent at the same time, each way",
+    ),
+    (
+        "notify.first_wait",
+        "before a second attempt; later waits are three times as long",
+    ),
+    ("notify.longest_wait", "but not longer than this"),
+    (
+        "notify.give_up_after",
+        "age of an event that nobody is told of any more",
+    ),
+    (
+        "email.uri",
+        "smtp://USER:PASSWORD@HOST:PORT (?tls=required) or smtps://; unset: no mail",
+    ),
+    ("email.from", "the sender, NAME <ADDRESS>"),
+    (
+        "email.events",
+        "of which events customers get a mail; *: all",
+    ),
+    ("sms.url", "the gateway for text messages; unset: none"),
+    ("sms.token", "sent to it as a bearer token"),
+    (
+        "sms.body",
+        "JSON that is posted to it; {to}, {text} and {id} are filled in",
+    ),
+    ("sms.events", "of which events customers get one; *: all"),
+    ("webhook.urls", "who else is told; empty: nobody"),
+    (
+        "webhook.secret",
+        "what requests are signed with: whsec_ and 24 to 64 bytes in base64",
+    ),
+    ("webhook.events", "of which events they are told; *: all"),
+    (
+        "webhook.allow_private",
+        "whether they may be on this machine or in a private network",
+    ),
     ("feed.ring", "latest frames that are kept in memory"),
     ("feed.sweep_interval", "how often the feed looks for frames"),
     ("feed.heartbeat", "how often a feed client is pinged"),
@@ -186,6 +243,11 @@ mod tests {
         full.attachments.s3_endpoint = Some("http://s3".into());
         full.attachments.s3_access_key_id = Some("key".into());
         full.attachments.s3_secret_access_key = Some("secret".to_owned().into());
+        full.email.uri = uri();
+        full.email.from = Some("a@example.org".into());
+        full.sms.url = uri();
+        full.sms.token = Some("secret".to_owned().into());
+        full.webhook.secret = Some("secret".to_owned().into());
         let mut flat = Vec::new();
         for (key, value) in toml::Table::try_from(full).expect("TOML") {
             flatten(key, &value, &mut flat);

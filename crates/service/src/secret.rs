@@ -8,7 +8,7 @@ use url::Url;
 /// A secret that shows itself as `***`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
-pub struct SecretText(String);
+pub struct SecretText(#[serde(deserialize_with = "crate::settings::load::text")] String);
 
 impl SecretText {
     /// The secret itself, for whoever has to use it.

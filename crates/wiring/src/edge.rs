@@ -8,12 +8,13 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use bakehouse_http::access::{self, AccessSettings, KeySource, RateSettings, TokenSettings};
 use bakehouse_http::attachments::AttachmentSettings;
+use bakehouse_http::attachments::sweep::{self, SweepSettings};
 use bakehouse_http::health::Probes;
 use bakehouse_http::{Doors, Server};
 use bakehouse_objects::S3;
 use bakehouse_orders::intake::Defaults;
 use bakehouse_pipeline::Shutdown;
-use bakehouse_pipeline::ports::Blobs;
+use bakehouse_pipeline::ports::{Blobs, EventLog};
 use bakehouse_service::settings::Auth;
 use bakehouse_service::{Settings, Stages};
 
@@ -71,6 +72,21 @@ pub fn blobs(settings: &Settings) -> Result<Arc<dyn Blobs>> {
             .map(|secret| secret.expose().to_owned())
             .unwrap_or_default(),
     })?)
+}
+
+/// Removes what uploads have left behind.
+pub fn sweep(
+    settings: &Settings,
+    blobs: Arc<dyn Blobs>,
+    log: Arc<dyn EventLog>,
+    stages: &mut Stages,
+    shutdown: &Shutdown,
+) {
+    let how = SweepSettings {
+        interval: settings.attachments.sweep_interval,
+        grace: settings.attachments.sweep_grace,
+    };
+    stages.run(sweep::run(blobs, log, how, shutdown.clone()));
 }
 
 fn access(settings: &Settings) -> Result<AccessSettings> {

@@ -41,6 +41,22 @@ pub(super) fn email(place: &Place<'_>, faults: &mut Collector) -> Option<String>
     is_address.then_some(text)
 }
 
+/// E.164: a plus and up to 15 digits, the country's first.
+pub(super) fn phone(place: &Place<'_>, faults: &mut Collector) -> Option<String> {
+    let text = place.string().unwrap_or_default();
+    let digits = text.strip_prefix('+').unwrap_or_default();
+    let is_number = (7..=15).contains(&digits.len())
+        && digits.bytes().all(|digit| digit.is_ascii_digit())
+        && !digits.starts_with('0');
+    if !is_number {
+        faults.add(
+            &place.pointer,
+            "expected a telephone number of E.164, such as +4930123456",
+        );
+    }
+    is_number.then_some(text)
+}
+
 /// RFC 3339 with an offset.
 pub(super) fn time(place: &Place<'_>, faults: &mut Collector) -> Option<Timestamp> {
     let time = place.string().and_then(|text| Timestamp::parse(&text).ok());

@@ -8,7 +8,7 @@ use crate::{Command, Customer, Draft, Product};
 
 const ORDER: [&str; 5] = ["products", "customer", "currency", "date", "reference"];
 const PRODUCT: [&str; 4] = ["name", "price", "quantity", "sku"];
-const CUSTOMER: [&str; 3] = ["id", "name", "email"];
+const CUSTOMER: [&str; 4] = ["id", "name", "email", "phone"];
 
 /// Reads the body of a new order.
 ///
@@ -109,11 +109,15 @@ fn customer_of(at: &Place<'_>, faults: &mut Collector) -> Option<Customer> {
     let email = members
         .take("email")
         .and_then(|at| fields::email(&at, faults));
+    let phone = members
+        .take("phone")
+        .and_then(|at| fields::phone(&at, faults));
     members.finish(&CUSTOMER, faults);
     Some(Customer {
         id: id?,
         name,
         email,
+        phone,
     })
 }
 

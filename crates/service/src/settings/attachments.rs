@@ -1,5 +1,7 @@
 //! Where attached files are kept, and what may be attached.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +31,12 @@ pub struct Attachments {
     /// Of which types; `*/*`: any.
     #[serde(deserialize_with = "load::list")]
     pub media_types: Vec<String>,
+    /// How often bytes are looked for that no order refers to.
+    #[serde(with = "humantime_serde")]
+    pub sweep_interval: Duration,
+    /// After which time those are removed.
+    #[serde(with = "humantime_serde")]
+    pub sweep_grace: Duration,
 }
 
 impl Default for Attachments {
@@ -49,6 +57,8 @@ impl Default for Attachments {
             s3_secret_access_key: None,
             largest: 10 * 1024 * 1024,
             media_types: media_types.map(str::to_owned).into(),
+            sweep_interval: Duration::from_secs(6 * 60 * 60),
+            sweep_grace: Duration::from_secs(7 * 24 * 60 * 60),
         }
     }
 }

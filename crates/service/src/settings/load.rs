@@ -8,6 +8,7 @@ use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Deserializer};
 
 use super::{Settings, variable};
+use crate::SecretText;
 
 /// Variables that are not settings start so.
 const TEST_PREFIX: &str = "TEST_";
@@ -44,6 +45,7 @@ impl Settings {
         );
         self.auth.check()?;
         self.attachments.check()?;
+        self.check_ways()?;
         ensure!(
             self.http.rate_burst > 0,
             "http.rate_burst: expected a number above 0"
@@ -52,6 +54,8 @@ impl Settings {
             ("writer.max_batch", self.writer.max_batch),
             ("manager.max_batch", self.manager.max_batch),
             ("baker.max_batch", self.baker.max_batch),
+            ("notify.max_batch", self.notify.max_batch),
+            ("notify.at_once", usize::from(self.notify.at_once)),
             ("feed.ring", self.feed.ring),
             ("http.body_limit", self.http.body_limit),
             ("amqp.prefetch", usize::from(self.amqp.prefetch)),
@@ -63,11 +67,22 @@ impl Settings {
             ("manager.lease_ttl", self.manager.lease_ttl),
             ("baker.sweep_interval", self.baker.sweep_interval),
             ("baker.lease_ttl", self.baker.lease_ttl),
+            ("notify.sweep_interval", self.notify.sweep_interval),
+            ("notify.lease_ttl", self.notify.lease_ttl),
+            ("notify.timeout", self.notify.timeout),
+            ("notify.first_wait", self.notify.first_wait),
+            ("notify.longest_wait", self.notify.longest_wait),
+            ("notify.give_up_after", self.notify.give_up_after),
             ("feed.sweep_interval", self.feed.sweep_interval),
             ("feed.heartbeat", self.feed.heartbeat),
             ("http.head_timeout", self.http.head_timeout),
             ("http.body_timeout", self.http.body_timeout),
             ("auth.keys_lifetime", self.auth.keys_lifetime),
+            (
+                "attachments.sweep_interval",
+                self.attachments.sweep_interval,
+            ),
+            ("attachments.sweep_grace", self.attachments.sweep_grace),
             ("amqp.confirm_timeout", self.amqp.confirm_timeout),
         ] {
             ensure!(
@@ -81,7 +96,7 @@ impl Settings {
 
 /// Text that looks like a number in a variable is text all the same: an instance
 /// may be called `0`.
-pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "expected text")]
     enum Value {
@@ -120,6 +135,14 @@ pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Str
         }
         Value::Many(texts) => texts,
     })
+}
+
+/// Several secrets, likewise.
+pub(super) fn secrets<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<SecretText>, D::Error> {
+    let texts = list(deserializer)?;
+    Ok(texts.into_iter().map(SecretText::from).collect())
 }
 
 /// All faults of the settings, each with the key and where it is set.
@@ -210,6 +233,18 @@ mod tests {
                 "allow_open_bind",
             ),
             (error(&[], "[writer]\nmax_batch = 0"), "writer.max_batch"),
+            (
+                error(&[("BAKEHOUSE_SMS__EVENTS", "order.paid")], ""),
+                "sms.events",
+            ),
+            (
+                error(&[("BAKEHOUSE_EMAIL__URI", "smtp://mail")], ""),
+                "email.from",
+            ),
+            (
+                error(&[("BAKEHOUSE_WEBHOOK__URLS", "https://a,https://b")], ""),
+                "webhook.secret",
+            ),
             (error(&[], "[feed]\nheartbeat = \"0s\""), "feed.heartbeat"),
             (
                 error(&[], "[orders]\ncurrency = \"XXX\""),

@@ -6,7 +6,8 @@
 
 mod attachments;
 mod auth;
-mod load;
+pub(crate) mod load;
+mod notify;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use bakehouse_pipeline::baker::BakerSettings;
 use bakehouse_pipeline::feed::FeedSettings;
 use bakehouse_pipeline::manager::ManagerSettings;
 use bakehouse_pipeline::writer::WriterSettings;
+pub use notify::{Email, Notify, Sms, Webhook};
 use serde::{Deserialize, Serialize};
 
 use crate::SecretUri;
@@ -50,6 +52,14 @@ pub struct Settings {
     pub manager: Manager,
     /// data-baker.
     pub baker: Baker,
+    /// notifier.
+    pub notify: Notify,
+    /// Mail to customers.
+    pub email: Email,
+    /// Text messages to customers.
+    pub sms: Sms,
+    /// Webhooks.
+    pub webhook: Webhook,
     /// The feed.
     pub feed: Feed,
     /// Orders.
@@ -219,6 +229,10 @@ impl Default for Settings {
             writer: Writer::default(),
             manager: Manager::default(),
             baker: Baker::default(),
+            notify: Notify::default(),
+            email: Email::default(),
+            sms: Sms::default(),
+            webhook: Webhook::default(),
             feed: Feed::default(),
             orders: Orders::default(),
             log: Log::default(),

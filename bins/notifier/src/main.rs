@@ -1,0 +1,43 @@
+//! notifier: what became of orders, by mail, text message and webhook.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+use bakehouse_pipeline::Shutdown;
+use bakehouse_pipeline::notifier::{NotifierDoors, prepare};
+use bakehouse_service::{Service, Settings, Stages};
+
+fn main() -> ExitCode {
+    let service = Service {
+        name: "notifier",
+        about: "Tells customers and other programs what became of orders",
+        health: bakehouse_wiring::health_address,
+    };
+    bakehouse_service::main(service, run)
+}
+
+async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
+    ensure!(
+        settings.notifies(),
+        "there is nobody to notify: set email.uri, sms.url or webhook.urls"
+    );
+    let ways = bakehouse_wiring::ways(&settings)?;
+    let source = bakehouse_wiring::source(&settings).await?;
+    let presentation = bakehouse_wiring::presentation(&settings).await?;
+    let broker = bakehouse_wiring::broker(&settings)?;
+    let mut stages = Stages::new(&shutdown);
+    let probes = vec![broker.probe(), source.probe(), presentation.probe()];
+    bakehouse_wiring::health(&settings, probes, &mut stages, &shutdown);
+    let doors = NotifierDoors {
+        log: source.log(),
+        source: source.source(),
+        presentation: presentation.reader(),
+        notifications: source.notifications(),
+        leases: source.leases(),
+        notices: broker.notices(),
+    };
+    if source.prepare(&shutdown).await && prepare(&doors, &shutdown).await {
+        bakehouse_wiring::notify(&settings, ways, doors, &mut stages, &shutdown);
+    }
+    stages.ended().await
+}
