@@ -10,7 +10,7 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use bakehouse_orders::intake::Defaults;
 use bakehouse_pipeline::Shutdown;
 use bakehouse_pipeline::feed::Feed;
-use bakehouse_pipeline::ports::{Blobs, EventLog, PresentationReader, Scheduler};
+use bakehouse_pipeline::ports::{Blobs, EventLog, Notifications, PresentationReader, Scheduler};
 
 use crate::access::guard::guard;
 use crate::access::{Access, AccessSettings};
@@ -34,6 +34,8 @@ pub struct Doors {
     pub presentation: Arc<dyn PresentationReader>,
     /// Where an idempotency key is looked up.
     pub log: Arc<dyn EventLog>,
+    /// What was sent to whom.
+    pub notifications: Arc<dyn Notifications>,
     /// Where attached files are.
     pub blobs: Arc<dyn Blobs>,
     /// What subscribers follow.

@@ -3,11 +3,13 @@
 //!
 //! - [`upload`]: multipart, streamed, checked on the way;
 //! - [`read`]: the list, and the bytes;
-//! - [`remove`]: off the order, and then off the store.
+//! - [`remove`]: off the order, and then off the store;
+//! - [`sweep`]: what was left behind all the same.
 
 mod part;
 mod read;
 mod remove;
+pub mod sweep;
 mod upload;
 
 use actix_web::web;
@@ -48,5 +50,21 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
 /// under an idempotency key a second time, it never takes the place of what the
 /// order refers to.
 fn blob_name(order_id: &str, attachment_id: &str, sha256: &str) -> String {
-    format!("orders/{order_id}/{attachment_id}-{sha256}")
+    format!("{ORDERS}/{order_id}/{attachment_id}-{sha256}")
 }
+
+/// The order and the attachment that a blob is of; `None`: it is no attachment.
+fn parts_of(blob_name: &str) -> Option<(&str, &str)> {
+    let mut parts = blob_name
+        .strip_prefix(ORDERS)?
+        .strip_prefix('/')?
+        .split('/');
+    let (order_id, file) = (parts.next()?, parts.next()?);
+    let (attachment_id, _) = file.rsplit_once('-')?;
+    parts.next().is_none().then_some((order_id, attachment_id))
+}
+
+/// Where blobs are until everything about them is known.
+const UPLOADS: &str = "uploads";
+/// Where they are from then on.
+const ORDERS: &str = "orders";

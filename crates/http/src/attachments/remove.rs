@@ -69,7 +69,7 @@ pub(super) async fn remove(
 }
 
 /// Removes the bytes as soon as the order no longer refers to them. Should this
-/// process end before, they stay, in nobody's way.
+/// process end before, they are left to the sweep.
 async fn clean_up(doors: web::Data<Doors>, principal: Principal, order_id: PathId, file: File) {
     let is_off = |document: &StoredDocument| !files(document).contains(&file);
     let wait = Wait::lasting(PATIENCE);

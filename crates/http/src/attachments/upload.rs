@@ -8,8 +8,8 @@ use bakehouse_pipeline::ids;
 use bakehouse_pipeline::ports::{BlobWriter, Blobs};
 use sha2::{Digest, Sha256};
 
-use super::blob_name;
 use super::part::{Part, expect_end};
+use super::{UPLOADS, blob_name};
 use crate::access::Principal;
 use crate::docs::parts::{Accepted, IdempotencyKey, KeyReused, NoSuchOrder, OrderId};
 use crate::orders::accept::{Submission, accept};
@@ -55,7 +55,7 @@ pub(super) async fn upload(
     let mut body = Multipart::new(request.headers(), payload);
     let part = Part::first(&mut body, &settings.attachments, patience).await?;
     // Until everything about it is known it goes by a name that nobody refers to.
-    let temporary = format!("uploads/{}", ids::fresh());
+    let temporary = format!("{UPLOADS}/{}", ids::fresh());
     let mut file = store(doors.blobs.as_ref(), &temporary, part).await?;
     if let Err(problem) = expect_end(&mut body, patience).await {
         doors.blobs.remove(&temporary).await?;

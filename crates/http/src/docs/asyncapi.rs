@@ -1,20 +1,14 @@
 //! AsyncAPI 3: the feed that clients follow, and the exchanges between the
 //! services.
 
+use bakehouse_orders::event::{CHANGES, REJECTED};
 use bakehouse_orders::{Document, Status};
 use serde_json::{Value, json};
 use utoipa::openapi::{ComponentsBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::frames;
 use super::openapi::close;
-
-/// What a feed frame says has happened, with the order as of then.
-const CHANGES: [&str; 4] = [
-    "order.created",
-    "order.updated",
-    "order.status",
-    "order.deleted",
-];
 
 /// The document.
 pub(super) fn document() -> Value {
@@ -76,22 +70,8 @@ fn feed() -> Value {
                 "head": position,
                 "heartbeat_s": { "type": "integer", "minimum": 0 },
             }), &[]),
-            "change": message("Something happened to an order", &json!({
-                "type": { "enum": CHANGES },
-                "position": position,
-                "order_id": { "type": "string" },
-                "operation_id": { "type": "string", "format": "uuid" },
-                "at": { "type": "string", "format": "date-time" },
-                "order": { "$ref": "#/components/schemas/Order" },
-            }), &[]),
-            "rejection": message("An operation was refused", &json!({
-                "type": kind("order.rejected"),
-                "position": position,
-                "order_id": { "type": "string" },
-                "operation_id": { "type": "string", "format": "uuid" },
-                "at": { "type": "string", "format": "date-time" },
-                "reason": { "type": "string" },
-            }), &[]),
+            "change": { "title": "Something happened to an order", "payload": frames::change() },
+            "rejection": { "title": "An operation was refused", "payload": frames::rejection() },
             "live": message("Once: everything up to here has been sent", &json!({
                 "type": kind("live"), "position": position,
             }), &[]),
@@ -118,7 +98,7 @@ fn feed_query() -> Value {
             "epoch": { "type": "string" },
             "order": { "type": "string" },
             "customer": { "type": "string" },
-            "type": { "enum": CHANGES.iter().chain(&["order.rejected"]).collect::<Vec<_>>() },
+            "type": { "enum": CHANGES.iter().chain(&[REJECTED]).collect::<Vec<_>>() },
         },
     })
 }
@@ -126,21 +106,7 @@ fn feed_query() -> Value {
 /// A message that is an object with these members, all of them unless they are
 /// optional, and no others.
 fn message(title: &str, properties: &Value, optional: &[&str]) -> Value {
-    let names = properties
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, _)| name.as_str());
-    let required: Vec<&str> = names.filter(|name| !optional.contains(name)).collect();
-    json!({
-        "title": title,
-        "payload": {
-            "type": "object",
-            "additionalProperties": false,
-            "required": required,
-            "properties": properties,
-        },
-    })
+    json!({ "title": title, "payload": frames::object(properties, optional) })
 }
 
 fn exchange(name: &str, key: &str, title: &str, messages: &[&str]) -> Value {

@@ -90,6 +90,7 @@ fn customer() -> Value {
                 "maxLength": 254,
                 "pattern": format!("^[^ {CONTROL}]+@[^ @{CONTROL}]+$"),
             },
+            "phone": { "type": ["string", "null"], "pattern": r"^\+[1-9][0-9]{6,14}$" },
         },
     })
 }

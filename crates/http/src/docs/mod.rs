@@ -3,6 +3,7 @@
 
 mod asyncapi;
 mod bodies;
+mod frames;
 mod openapi;
 pub(crate) mod parts;
 

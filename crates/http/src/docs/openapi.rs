@@ -4,7 +4,7 @@ use bakehouse_orders::money::Currency;
 use serde_json::{Map, Value, json};
 use utoipa::{OpenApi, PartialSchema};
 
-use super::{bodies, parts};
+use super::{bodies, frames, parts};
 use crate::access::Scope;
 use crate::problem::InputFault;
 use crate::{attachments, health, operation, orders};
@@ -58,6 +58,7 @@ pub(crate) fn document(variant: &Variant) -> Value {
     schemas["Upload"] = bodies::upload();
     schemas["Problem"] = json!(parts::Problem::schema());
     schemas["Fault"] = json!(InputFault::schema());
+    document["webhooks"] = webhooks();
     if variant.has_tokens {
         document["components"]["securitySchemes"]["token"] =
             json!({ "type": "http", "scheme": "bearer", "bearerFormat": "JWT" });
@@ -69,6 +70,30 @@ pub(crate) fn document(variant: &Variant) -> Value {
         }
     }
     document
+}
+
+/// What those are told who asked for it (`webhook.urls`).
+fn webhooks() -> Value {
+    let header = |name: &str, description: &str| {
+        json!({
+            "name": name, "in": "header", "required": true, "description": description,
+            "schema": { "type": "string" },
+        })
+    };
+    json!({ "order": { "post": {
+        "summary": "What became of an order",
+        "description": "By the Standard Webhooks rules. Answer 2xx; anything else is tried again \
+            for a day, but for 410, after which it is given up.",
+        "parameters": [
+            header("webhook-id", "The same for every attempt: what comes twice is one"),
+            header("webhook-timestamp", "Of this attempt, in seconds since 1970"),
+            header("webhook-signature", "v1, and the base64 of HMAC-SHA256 over id.timestamp.body"),
+        ],
+        "requestBody": { "required": true, "content": { "application/json": {
+            "schema": frames::webhook(),
+        } } },
+        "responses": { "2XX": { "description": "Taken" } },
+    } } })
 }
 
 /// What is answered has the members that are described, and no others.

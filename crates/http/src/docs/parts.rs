@@ -40,6 +40,26 @@ pub(crate) enum Statuses {
     Rejected,
 }
 
+/// How far a notification has come: it is on record; somebody has tried to send
+/// it, and will try again; the other side has taken it; it was given up.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum NotificationStatuses {
+    Requested,
+    Accepted,
+    Sent,
+    Failed,
+}
+
+/// By which way.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub(crate) enum Channels {
+    Email,
+    Sms,
+    Webhook,
+}
+
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct OrderId {

@@ -10,6 +10,7 @@ mod delete;
 mod history;
 pub(crate) mod key;
 mod list;
+mod notifications;
 mod place;
 mod show;
 mod status;
@@ -30,7 +31,8 @@ pub(crate) use history::kind;
     amend::amend,
     delete::delete,
     status::set_status,
-    history::history
+    history::history,
+    notifications::notifications
 ))]
 pub(crate) struct Documentation;
 
@@ -54,9 +56,14 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         .route(web::get().to(history::history))
         .route(web::head().to(history::history))
         .default_service(Problem::other_methods("GET, HEAD"));
+    let notifications = web::resource("/order/{id}/notifications")
+        .route(web::get().to(notifications::notifications))
+        .route(web::head().to(notifications::notifications))
+        .default_service(Problem::other_methods("GET, HEAD"));
     config
         .service(orders)
         .service(order)
         .service(status)
-        .service(history);
+        .service(history)
+        .service(notifications);
 }

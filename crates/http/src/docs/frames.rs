@@ -1,0 +1,63 @@
+//! Schemas of frames: what subscribers of the feed and webhooks are told.
+
+use bakehouse_orders::event::{CHANGES, REJECTED};
+use serde_json::{Value, json};
+
+/// An object with these members, all of them unless they are optional, and no
+/// others.
+pub(super) fn object(properties: &Value, optional: &[&str]) -> Value {
+    let names = properties
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.as_str());
+    let required: Vec<&str> = names.filter(|name| !optional.contains(name)).collect();
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": required,
+        "properties": properties,
+    })
+}
+
+/// Something happened to an order.
+pub(super) fn change() -> Value {
+    let order = json!({ "$ref": "#/components/schemas/Order" });
+    frame(&json!({ "enum": CHANGES }), "order", &order)
+}
+
+/// An operation was refused.
+pub(super) fn rejection() -> Value {
+    frame(
+        &json!({ "const": REJECTED }),
+        "reason",
+        &json!({ "type": "string" }),
+    )
+}
+
+fn frame(kind: &Value, outcome: &str, of: &Value) -> Value {
+    object(
+        &json!({
+            "type": kind,
+            "position": { "type": "integer", "minimum": 0 },
+            "order_id": { "type": "string" },
+            "operation_id": { "type": "string", "format": "uuid" },
+            "at": { "type": "string", "format": "date-time" },
+            outcome: of,
+        }),
+        &[],
+    )
+}
+
+/// What webhooks are told of either.
+pub(super) fn webhook() -> Value {
+    let told = |frame: Value| {
+        let properties = json!({
+            "type": frame["properties"]["type"],
+            "timestamp": { "type": "string", "format": "date-time" },
+            "data": frame,
+        });
+        object(&properties, &[])
+    };
+    json!({ "oneOf": [told(change()), told(rejection())] })
+}
