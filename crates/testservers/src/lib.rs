@@ -9,6 +9,7 @@
 
 mod files;
 mod launch;
+pub mod mail;
 mod mongo;
 pub mod ports;
 mod process;

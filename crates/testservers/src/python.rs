@@ -10,6 +10,8 @@ use crate::provision::{cache, run, say};
 
 /// Checks an API against its own description.
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
+/// An SMTP server.
+const AIOSMTPD: &str = "aiosmtpd==1.4.6";
 
 /// A call of schemathesis, which is fetched if it is not there yet; with what is
 /// in `modules` at hand.
@@ -17,16 +19,31 @@ const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 /// # Errors
 /// When it cannot be had.
 pub fn schemathesis(modules: &Path) -> Result<Command> {
-    let folder = installed(SCHEMATHESIS);
-    let folder = folder.with_context(|| format!("cannot fetch {SCHEMATHESIS}"))?;
+    let mut command = python(SCHEMATHESIS, modules)?;
+    command.args([
+        "-c",
+        "from schemathesis.cli import schemathesis; schemathesis()",
+    ]);
+    Ok(command)
+}
+
+/// A call of aiosmtpd, likewise.
+///
+/// # Errors
+/// When it cannot be had.
+pub fn aiosmtpd(modules: &Path) -> Result<Command> {
+    let mut command = python(AIOSMTPD, modules)?;
+    command.args(["-m", "aiosmtpd"]);
+    Ok(command)
+}
+
+/// A call of Python that finds a package, and what is in `modules`.
+fn python(package: &str, modules: &Path) -> Result<Command> {
+    let folder = installed(package).with_context(|| format!("cannot fetch {package}"))?;
     let mut command = Command::new("python3");
     command
         .env("PYTHONPATH", std::env::join_paths([modules, &folder])?)
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .args([
-            "-c",
-            "from schemathesis.cli import schemathesis; schemathesis()",
-        ]);
+        .env("PYTHONDONTWRITEBYTECODE", "1");
     Ok(command)
 }
 

@@ -7,11 +7,13 @@ pub mod feed;
 pub mod issuer;
 pub mod ledger;
 pub mod process;
+pub mod receiver;
 pub mod world;
 
 pub use client::{Answer, Client};
 pub use feed::Feed;
 pub use issuer::Issuer;
+pub use receiver::Receiver;
 pub use world::{Kind, World};
 
 /// Writes one test a world.

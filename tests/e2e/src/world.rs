@@ -27,6 +27,15 @@ pub const SERVICES: [&str; 4] = [
     "data-baker",
 ];
 const ALL_IN_ONE: &str = "bakehouse";
+/// One more, where somebody is to be notified: where one of these is set.
+const NOTIFIER: &str = "notifier";
+const WAYS: [&str; 3] = [
+    "BAKEHOUSE_EMAIL__URI",
+    "BAKEHOUSE_SMS__URL",
+    "BAKEHOUSE_WEBHOOK__URLS",
+];
+/// What it says once it will notify of everything that comes.
+const NOTIFIES: &str = "notifying of what comes after";
 
 /// Where the servers are that the four services need.
 #[derive(Clone, Debug)]
@@ -125,6 +134,10 @@ impl World {
         for name in world.names() {
             world.add(name, name, &[]);
         }
+        let notifies = settings.iter().any(|(name, _)| WAYS.contains(name));
+        if kind == Kind::Servers && notifies {
+            world.add(NOTIFIER, NOTIFIER, &[]);
+        }
         Ok(world)
     }
 
@@ -183,7 +196,9 @@ impl World {
         let client = self.client();
         wait(limit, "readiness", async || {
             let answer = client.get("/health/ready").await;
-            answer.is_ok_and(|answer| answer.status.is_success()) && self.has_feed().await
+            answer.is_ok_and(|answer| answer.status.is_success())
+                && self.has_feed().await
+                && self.notifies()
         })
         .await
         .with_context(|| self.logs())
@@ -198,12 +213,41 @@ impl World {
         }
     }
 
+    /// Whether notifier, if there is one, has settled where it begins.
+    fn notifies(&self) -> bool {
+        let notifier = self.processes.get(NOTIFIER);
+        notifier.is_none_or(|process| process.log().contains(NOTIFIES))
+    }
+
     /// What precedes the names of its exchanges and queues.
     #[must_use]
     pub fn prefix(&self) -> &str {
-        let is_prefix = |(name, _): &&(String, String)| name == "BAKEHOUSE_AMQP__PREFIX";
-        let found = self.environment.iter().find(is_prefix);
-        found.map_or("", |(_, prefix)| prefix)
+        self.setting("BAKEHOUSE_AMQP__PREFIX")
+    }
+
+    /// What one of its settings is set to; empty if it is not.
+    #[must_use]
+    pub fn setting(&self, variable: &str) -> &str {
+        let found = self.environment.iter().find(|(name, _)| name == variable);
+        found.map_or("", |(_, value)| value)
+    }
+
+    /// The program that notifies.
+    #[must_use]
+    pub fn notifier(&self) -> &'static str {
+        match self.kind {
+            Kind::Embedded => ALL_IN_ONE,
+            Kind::Servers => NOTIFIER,
+        }
+    }
+
+    /// SIGTERM for every process, and waits for their ends.
+    pub fn stop_all(&mut self) -> Result<()> {
+        let started = self.processes.values_mut();
+        for process in started.filter(|process| process.is_started()) {
+            process.terminate(Duration::from_secs(20))?;
+        }
+        Ok(())
     }
 
     /// Where its processes keep their files.

@@ -141,6 +141,7 @@ async fn every_route_asks_for_the_right_token(kind: Kind) {
     let good = ledger::order("good");
     let status = format!("{order}/status");
     let history = format!("{order}/history");
+    let notifications = format!("{order}/notifications");
     let files = format!("{order}/attachments");
     let file = attach(&client, &ada, &files).await;
     let paid = r#"{"status":"paid"}"#;
@@ -151,6 +152,7 @@ async fn every_route_asks_for_the_right_token(kind: Kind) {
         (Method::GET, &order, "", 404, 200),
         (Method::HEAD, &order, "", 404, 200),
         (Method::GET, &history, "", 404, 200),
+        (Method::GET, &notifications, "", 404, 200),
         (Method::GET, &operation, "", 404, 200),
         (Method::GET, &files, "", 404, 200),
         (Method::GET, &file, "", 404, 200),

@@ -16,6 +16,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("bakehouse-mongodb", &["bakehouse-pipeline"]),
     ("bakehouse-rabbitmq", &["bakehouse-pipeline"]),
     ("bakehouse-objects", &["bakehouse-pipeline"]),
+    ("bakehouse-channels", &["bakehouse-pipeline"]),
     (
         "bakehouse-http",
         &["bakehouse-pipeline", "bakehouse-orders"],
@@ -29,6 +30,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "bakehouse-wiring",
         &[
+            "bakehouse-channels",
             "bakehouse-http",
             "bakehouse-mongodb",
             "bakehouse-objects",
@@ -42,6 +44,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("events-writer", MAINS),
     ("orders-manager", MAINS),
     ("data-baker", MAINS),
+    ("notifier", MAINS),
     (
         "bakehouse",
         &[

@@ -1,5 +1,6 @@
 //! Files on orders: uploaded, listed, downloaded, taken off; and what is refused.
 
+use bakehouse_e2e::world::wait;
 use bakehouse_e2e::{Answer, Client, Issuer, Kind, World, in_both_worlds, issuer, ledger};
 use bakehouse_testservers::s3::S3Server;
 use hyper::Method;
@@ -10,6 +11,7 @@ in_both_worlds!(
     what_cannot_be_attached_is_refused_and_leaves_nothing,
     an_upload_can_be_repeated,
     others_do_not_see_a_file,
+    what_no_order_refers_to_is_removed_in_time,
 );
 
 /// The start of every PNG, and then some.
@@ -310,4 +312,46 @@ async fn others_do_not_see_a_file(kind: Kind) {
         .expect("an answer");
     assert_eq!(removed.status, 404);
     assert_eq!(client.get(path).await.expect("an answer").status, 401);
+}
+
+/// What a killed process may leave behind is gone some time later; what an
+/// order refers to stays.
+async fn what_no_order_refers_to_is_removed_in_time(kind: Kind) {
+    let settings = [
+        ("BAKEHOUSE_ATTACHMENTS__SWEEP_INTERVAL", "100ms".to_owned()),
+        ("BAKEHOUSE_ATTACHMENTS__SWEEP_GRACE", "3s".to_owned()),
+    ];
+    let world = World::start_with(kind, &settings).await.expect("it starts");
+    let client = world.client();
+    let order = place(&client).await;
+    let body = form("file", "a.txt", "text/plain", b"kept");
+    let accepted = upload(&client, &order, &[], body).await;
+    client.settled(&accepted).await.expect("a receipt");
+    let folder = world.folder().join("data/attachments");
+    let id = order.rsplit('/').next().expect("an id");
+    let left = [
+        folder.join(format!("orders/{id}/{}-00", uuid::Uuid::now_v7())),
+        folder.join(format!(
+            "orders/{}/{}-00",
+            uuid::Uuid::now_v7(),
+            uuid::Uuid::now_v7()
+        )),
+        folder.join(format!("uploads/{}", uuid::Uuid::now_v7())),
+    ];
+    for file in &left {
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("made");
+        std::fs::write(file, "left").expect("written");
+    }
+    let foreign = folder.join("README");
+    std::fs::write(&foreign, "not ours").expect("written");
+    assert!(left.iter().all(|file| file.exists()));
+    let limit = std::time::Duration::from_secs(20);
+    let are_gone = async || left.iter().all(|file| !file.exists());
+    wait(limit, "sweep", are_gone).await.expect("they stay");
+    let file = client
+        .get(accepted.header("location"))
+        .await
+        .expect("an answer");
+    assert_eq!(&file.body[..], b"kept");
+    assert!(foreign.exists());
 }

@@ -1,0 +1,120 @@
+//! Somebody who is notified over HTTP: remembers what came, and answers as told.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Result;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::header::HeaderMap;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// A request that came.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl Received {
+    /// The body as JSON; null if it is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// A header's text; empty if it has none.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
+}
+
+#[derive(Default)]
+struct State {
+    received: Vec<Received>,
+    /// Statuses of the next answers; then 204.
+    answers: VecDeque<u16>,
+}
+
+/// A server that ends when it is dropped.
+pub struct Receiver {
+    /// Where it listens.
+    pub url: String,
+    state: Arc<Mutex<State>>,
+    task: JoinHandle<()>,
+}
+
+impl Receiver {
+    /// One on a free port.
+    pub async fn start() -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}/", listener.local_addr()?);
+        let state: Arc<Mutex<State>> = Arc::default();
+        let shared = state.clone();
+        let task = tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let shared = shared.clone();
+                tokio::spawn(async move {
+                    let service = service_fn(move |request| take(shared.clone(), request));
+                    let connection = Builder::new(TokioExecutor::new());
+                    let _ = connection
+                        .serve_connection(TokioIo::new(socket), service)
+                        .await;
+                });
+            }
+        });
+        Ok(Self { url, state, task })
+    }
+
+    /// Answers the next requests with these statuses, and 204 from then on.
+    pub fn answer(&self, statuses: &[u16]) {
+        lock(&self.state).answers.extend(statuses);
+    }
+
+    /// What has come so far.
+    #[must_use]
+    pub fn received(&self) -> Vec<Received> {
+        lock(&self.state).received.clone()
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn take(
+    state: Arc<Mutex<State>>,
+    request: Request<Incoming>,
+) -> Result<Response<Empty<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map(|body| body.to_bytes());
+    let mut state = lock(&state);
+    state.received.push(Received {
+        headers: head.headers,
+        body: body.unwrap_or_default(),
+    });
+    let status = state.answers.pop_front().unwrap_or(204);
+    let mut answer = Response::new(Empty::new());
+    *answer.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+    Ok(answer)
+}

@@ -1,0 +1,406 @@
+//! Mails, text messages and webhooks: sent, tried again, given up; without ever
+//! holding up an order, and never again for what has been told.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bakehouse_e2e::ledger::Load;
+use bakehouse_e2e::world::wait;
+use bakehouse_e2e::{Client, Kind, Receiver, World, in_both_worlds, ledger};
+use bakehouse_testservers::mail::MailServer;
+use mongodb::bson::{Document, doc};
+use serde_json::{Value, json};
+use standardwebhooks::Webhook;
+
+in_both_worlds!(
+    customers_and_programs_are_told,
+    what_fails_is_tried_again_or_given_up,
+    a_mail_server_that_is_away_holds_up_nothing,
+    a_killed_notifier_forgets_nobody,
+    making_everything_anew_sends_nothing_again,
+);
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const LIMIT: Duration = Duration::from_secs(30);
+
+type Settings = Vec<(&'static str, String)>;
+
+fn by_mail(server: &MailServer) -> Settings {
+    let uri = format!("smtp://127.0.0.1:{}", server.port);
+    let from = "Bakery <orders@bakery.example>".to_owned();
+    vec![
+        ("BAKEHOUSE_EMAIL__URI", uri),
+        ("BAKEHOUSE_EMAIL__FROM", from),
+    ]
+}
+
+fn by_webhook(urls: &str) -> Settings {
+    vec![
+        ("BAKEHOUSE_WEBHOOK__URLS", urls.to_owned()),
+        ("BAKEHOUSE_WEBHOOK__SECRET", SECRET.to_owned()),
+        ("BAKEHOUSE_WEBHOOK__ALLOW_PRIVATE", "true".to_owned()),
+    ]
+}
+
+/// So that nobody waits long for another attempt.
+fn impatient() -> Settings {
+    vec![
+        ("BAKEHOUSE_NOTIFY__SWEEP_INTERVAL", "100ms".to_owned()),
+        ("BAKEHOUSE_NOTIFY__FIRST_WAIT", "200ms".to_owned()),
+        ("BAKEHOUSE_NOTIFY__LONGEST_WAIT", "500ms".to_owned()),
+        ("BAKEHOUSE_NOTIFY__TIMEOUT", "3s".to_owned()),
+    ]
+}
+
+fn order_of(email: &str) -> String {
+    json!({
+        "products": [{ "name": "Brötchen", "price": "0.45", "quantity": 4 }],
+        "customer": { "id": "c-1", "name": "Ada", "email": email, "phone": "+4930123456" },
+    })
+    .to_string()
+}
+
+async fn place(client: &Client, body: String) -> String {
+    let accepted = client.post(body).await.expect("an answer");
+    let receipt = client.settled(&accepted).await.expect("a receipt");
+    assert_eq!(receipt["status"], "baked", "{receipt}");
+    accepted.header("location").to_owned()
+}
+
+async fn set_status(client: &Client, order: &str, status: &str) -> Value {
+    let body = json!({ "status": status }).to_string();
+    let accepted = client.put(&format!("{order}/status"), &[], body).await;
+    let accepted = accepted.expect("an answer");
+    client.settled(&accepted).await.expect("a receipt")
+}
+
+async fn notifications(client: &Client, order: &str) -> Vec<Value> {
+    let answer = client.get(&format!("{order}/notifications")).await;
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json().as_array().cloned().expect("a list")
+}
+
+/// Waits until there are so many, all with this status.
+async fn all_are(world: &World, order: &str, count: usize, status: &str) -> Vec<Value> {
+    let client = world.client();
+    let are_so = async || {
+        let found = notifications(&client, order).await;
+        found.len() == count && found.iter().all(|one| one["status"] == status)
+    };
+    let outcome = wait(LIMIT, &format!("{count} that are {status}"), are_so).await;
+    let found = notifications(&client, order).await;
+    assert!(outcome.is_ok(), "{outcome:?} {found:#?}\n{}", world.logs());
+    found
+}
+
+async fn customers_and_programs_are_told(kind: Kind) {
+    let mut mail = MailServer::prepare().expect("a port");
+    mail.start().expect("a mail server");
+    let gateway = Receiver::start().await.expect("it listens");
+    let hook = Receiver::start().await.expect("it listens");
+    let sms = vec![
+        ("BAKEHOUSE_SMS__URL", gateway.url.clone()),
+        ("BAKEHOUSE_SMS__TOKEN", "t0ken".to_owned()),
+        ("BAKEHOUSE_SMS__EVENTS", "order.status".to_owned()),
+    ];
+    let settings = [by_mail(&mail), sms, by_webhook(&hook.url)].concat();
+    let world = World::start_with(kind, &settings).await.expect("it starts");
+    let client = world.client();
+    let order = place(&client, order_of("ada@example.org")).await;
+    set_status(&client, &order, "paid").await;
+    let refused = set_status(&client, &order, "delivered").await;
+    assert_eq!(refused["status"], "rejected");
+    // Created and paid by mail, paid by text message, and all three by webhook.
+    let found = all_are(&world, &order, 6, "sent").await;
+    let seen: Vec<String> = found.iter().map(seen).collect();
+    assert_eq!(seen.iter().filter(|text| text.contains("email")).count(), 2);
+    assert!(
+        seen.contains(&"2 order.status sms +4930123456".to_owned()),
+        "{seen:?}"
+    );
+    assert!(
+        seen.contains(&"3 order.rejected webhook 127.0.0.1".to_owned()),
+        "{seen:?}"
+    );
+    assert!(
+        found
+            .iter()
+            .all(|one| one["attempts"] == 1 && one["sent_at"].is_string())
+    );
+    mails_are_readable(&mail, &found);
+    let texts = gateway.received();
+    assert_eq!(texts.len(), 1);
+    assert_eq!(texts[0].header("authorization"), "Bearer t0ken");
+    let text = "Your order 1 has been paid. Total: 1.80 EUR";
+    assert_eq!(
+        texts[0].json(),
+        json!({ "to": "+4930123456", "text": text })
+    );
+    hooks_can_be_verified(&hook);
+    hooks_are_as_described(&client, &hook).await;
+}
+
+fn seen(one: &Value) -> String {
+    let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
+    let (kind, channel, to) = (text("type"), text("channel"), text("to"));
+    format!("{} {kind} {channel} {to}", one["position"])
+}
+
+fn mails_are_readable(server: &MailServer, found: &[Value]) {
+    let mails = server.mails();
+    assert_eq!(mails.len(), 2, "{mails:#?}");
+    let received = mails.iter().find(|mail| mail.contains("has been received"));
+    let received = received.expect("the first mail");
+    for line in [
+        "From: Bakery <orders@bakery.example>",
+        "To: ada@example.org",
+        "Subject: Your order 1 has been received",
+        "Auto-Submitted: auto-generated",
+    ] {
+        assert!(received.contains(line), "{line}: {received}");
+    }
+    let is_it = |one: &&Value| one["channel"] == "email" && one["type"] == "order.created";
+    let id = found.iter().find(is_it).expect("on record")["id"].as_str();
+    let id = format!("Message-ID: <{}@bakery.example>", id.expect("an id"));
+    assert!(received.contains(&id), "{id}: {received}");
+}
+
+/// By the library of those who wrote the rules.
+fn hooks_can_be_verified(hook: &Receiver) {
+    let requests = hook.received();
+    assert_eq!(requests.len(), 3);
+    let verifier = Webhook::new(SECRET).expect("a secret");
+    let mut kinds: Vec<String> = Vec::new();
+    for request in &requests {
+        let mut headers = request.headers.clone();
+        verifier.verify(&request.body, &headers).expect("signed");
+        headers.remove("webhook-signature");
+        assert!(verifier.verify(&request.body, &headers).is_err());
+        let body = request.json();
+        assert_eq!(body["type"], body["data"]["type"]);
+        assert_eq!(body["timestamp"], body["data"]["at"]);
+        kinds.push(body["type"].as_str().unwrap_or_default().to_owned());
+    }
+    kinds.sort();
+    assert_eq!(kinds, ["order.created", "order.rejected", "order.status"]);
+}
+
+async fn hooks_are_as_described(client: &Client, hook: &Receiver) {
+    let api = client.get("/openapi.json").await.expect("an answer").json();
+    let body = &api["webhooks"]["order"]["post"]["requestBody"];
+    let mut schema = body["content"]["application/json"]["schema"].clone();
+    assert!(schema.is_object(), "{api}");
+    schema["components"] = api["components"].clone();
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    for request in hook.received() {
+        let body = request.json();
+        assert!(validator.is_valid(&body), "{body}");
+    }
+}
+
+async fn what_fails_is_tried_again_or_given_up(kind: Kind) {
+    let mut mail = MailServer::prepare().expect("a port");
+    mail.start().expect("a mail server");
+    let shaky = Receiver::start().await.expect("it listens");
+    shaky.answer(&[500, 302]);
+    let gone = Receiver::start().await.expect("it listens");
+    gone.answer(&[410]);
+    let never = Receiver::start().await.expect("it listens");
+    never.answer(&[503; 1_000]);
+    let urls = [&*shaky.url, &*gone.url, &*never.url].join(",");
+    let limit = vec![("BAKEHOUSE_NOTIFY__GIVE_UP_AFTER", "3s".to_owned())];
+    let settings = [by_mail(&mail), by_webhook(&urls), impatient(), limit].concat();
+    let world = World::start_with(kind, &settings).await.expect("it starts");
+    let client = world.client();
+    let order = place(&client, order_of("unknown@example.org")).await;
+    let has_ended = async || {
+        let found = notifications(&client, &order).await;
+        found.len() == 4
+            && found
+                .iter()
+                .all(|one| one["status"] == "sent" || one["status"] == "failed")
+    };
+    let outcome = wait(LIMIT, "end of all", has_ended).await;
+    let found = notifications(&client, &order).await;
+    assert!(outcome.is_ok(), "{found:#?}\n{}", world.logs());
+    let find = |reason: &str| {
+        let is_it = |one: &&Value| one["reason"].as_str().unwrap_or_default().contains(reason);
+        found
+            .iter()
+            .find(is_it)
+            .unwrap_or_else(|| panic!("{reason}: {found:#?}"))
+    };
+    let refused = find("no such mailbox");
+    assert_eq!(
+        (&refused["status"], &refused["attempts"]),
+        (&json!("failed"), &json!(1))
+    );
+    let gone = find("gone");
+    assert_eq!(
+        (&gone["status"], &gone["attempts"]),
+        (&json!("failed"), &json!(1))
+    );
+    assert!(gone["failed_at"].is_string());
+    let given_up = find("503");
+    assert_eq!(given_up["status"], "failed");
+    assert!(given_up["attempts"].as_u64() > Some(2), "{given_up}");
+    let sent = found
+        .iter()
+        .find(|one| one["status"] == "sent")
+        .expect("one of them");
+    assert_eq!(sent["attempts"], 3);
+    assert_eq!(sent.get("reason"), None);
+    let tries = shaky.received();
+    let ids: Vec<&str> = tries.iter().map(|one| one.header("webhook-id")).collect();
+    assert!(
+        ids.len() == 3 && ids.iter().all(|id| *id == ids[0]),
+        "{ids:?}"
+    );
+}
+
+async fn a_mail_server_that_is_away_holds_up_nothing(kind: Kind) {
+    let mut mail = MailServer::prepare().expect("a port");
+    let hook = Receiver::start().await.expect("it listens");
+    let settings = [by_mail(&mail), by_webhook(&hook.url), impatient()].concat();
+    let world = World::start_with(kind, &settings).await.expect("it starts");
+    let client = world.client();
+    let order = place(&client, order_of("ada@example.org")).await;
+    let is_waiting = async || {
+        let found = notifications(&client, &order).await;
+        let by = |channel: &str| found.iter().find(|one| one["channel"] == channel).cloned();
+        let (mail, hook) = (
+            by("email").unwrap_or_default(),
+            by("webhook").unwrap_or_default(),
+        );
+        mail["status"] == "accepted" && mail["reason"].is_string() && hook["status"] == "sent"
+    };
+    wait(LIMIT, "webhook without mail", is_waiting)
+        .await
+        .expect("mail holds it up");
+    mail.start().expect("a mail server");
+    let found = all_are(&world, &order, 2, "sent").await;
+    assert!(found.iter().any(|one| one["attempts"].as_u64() > Some(1)));
+    assert_eq!(mail.mails().len(), 1);
+}
+
+/// Killed again and again while orders come in: what was sent but not noted may
+/// come twice, and then under the same id.
+async fn a_killed_notifier_forgets_nobody(kind: Kind) {
+    let hook = Receiver::start().await.expect("it listens");
+    let settings = [by_webhook(&hook.url), impatient()].concat();
+    let mut world = World::start_with(kind, &settings).await.expect("it starts");
+    let load = Load::start(&world.base, 4, 2_000);
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let notifier = world.notifier();
+        world.process(notifier).kill();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        world.process(notifier).start().expect("it starts again");
+    }
+    let ledger = load.finish().await;
+    world.ready(LIMIT).await.expect("ready again");
+    ledger::audit(&world, &ledger, LIMIT)
+        .await
+        .expect("no promise is broken");
+    let told = async || {
+        references(&hook)
+            .keys()
+            .filter(|r| ledger.accepted.contains(*r))
+            .count()
+    };
+    let all = async || told().await == ledger.accepted.len();
+    let outcome = wait(LIMIT, "word of every order", all).await;
+    assert!(
+        outcome.is_ok(),
+        "{} of {}\n{}",
+        told().await,
+        ledger.accepted.len(),
+        world.logs()
+    );
+    for (reference, ids) in references(&hook) {
+        assert!(
+            ids.iter().all(|id| *id == ids[0]),
+            "{reference} under two ids: {ids:?}"
+        );
+    }
+}
+
+/// The ids under which each order was told of.
+fn references(hook: &Receiver) -> BTreeMap<String, Vec<String>> {
+    let mut ids: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for request in hook.received() {
+        let body = request.json();
+        let reference = body["data"]["order"]["reference"]
+            .as_str()
+            .unwrap_or_default();
+        let id = request.header("webhook-id").to_owned();
+        ids.entry(reference.to_owned()).or_default().push(id);
+    }
+    ids
+}
+
+/// The source orders and the whole presentation are dropped, and made again out
+/// of the log.
+async fn making_everything_anew_sends_nothing_again(kind: Kind) {
+    let hook = Receiver::start().await.expect("it listens");
+    let settings = [by_webhook(&hook.url), impatient()].concat();
+    let mut world = World::start_with(kind, &settings).await.expect("it starts");
+    let client = world.client();
+    let first = place(&client, ledger::order("first")).await;
+    set_status(&client, &first, "paid").await;
+    all_are(&world, &first, 2, "sent").await;
+    let before = client.get(&first).await.expect("an answer").body;
+    world.stop_all().expect("an orderly end");
+    match kind {
+        Kind::Embedded => forget_embedded(&world),
+        Kind::Servers => forget_servers(&world).await,
+    }
+    world.start_all().expect("it starts again");
+    world.ready(LIMIT).await.expect("ready again");
+    let is_back = async || {
+        let answer = client.get(&first).await;
+        answer.is_ok_and(|answer| answer.body == before)
+    };
+    wait(LIMIT, "the same document", is_back)
+        .await
+        .expect("byte for byte");
+    // Something new comes after everything old.
+    let second = place(&client, ledger::order("second")).await;
+    all_are(&world, &second, 1, "sent").await;
+    let positions: Vec<Value> = hook
+        .received()
+        .iter()
+        .map(|one| one.json()["data"]["position"].clone())
+        .collect();
+    assert_eq!(positions, [1, 2, 3]);
+}
+
+fn forget_embedded(world: &World) {
+    let file = world.folder().join("data/bakehouse.db");
+    let database = rusqlite::Connection::open(file).expect("it opens");
+    let forget = "DELETE FROM entities; DELETE FROM documents; DELETE FROM frames; \
+                  UPDATE checkpoints SET position = 0, entities = 0 WHERE name <> 'notifier';";
+    database.execute_batch(forget).expect("forgotten");
+}
+
+async fn forget_servers(world: &World) {
+    let database = async |variable: &str| {
+        let client = mongodb::Client::with_uri_str(world.setting(variable)).await;
+        client
+            .expect("a client")
+            .default_database()
+            .expect("a name")
+    };
+    let source = database("BAKEHOUSE_MONGODB__SOURCE_URI").await;
+    source
+        .collection::<Document>("orders")
+        .drop()
+        .await
+        .expect("dropped");
+    let checkpoint = doc! { "_id": "orders-manager" };
+    let checkpoints = source.collection::<Document>("checkpoints");
+    checkpoints.delete_one(checkpoint).await.expect("deleted");
+    let presentation = database("BAKEHOUSE_MONGODB__PRESENTATION_URI").await;
+    presentation.drop().await.expect("dropped");
+}
