@@ -5,7 +5,8 @@
 //! - [`orders`]: one file a call;
 //! - [`attachments`]: files that belong to orders;
 //! - [`operation`]: the receipt of what was accepted;
-//! - [`feed`]: the websocket;
+//! - [`feed`]: every change, over a websocket or as server-sent events;
+//! - [`websocket`]: what a websocket is, whatever it carries;
 //! - [`health`]: liveness and readiness, for every service;
 //! - [`problem`]: every error as a problem document (RFC 9457).
 
@@ -23,5 +24,6 @@ mod prefer;
 pub mod problem;
 mod query;
 mod server;
+pub mod websocket;
 
 pub use server::{Doors, Server, Settings, serve_health};

@@ -118,6 +118,40 @@ impl Problem {
         problem
     }
 
+    /// 429: one principal, or address, follows the feed often enough.
+    #[must_use]
+    pub fn too_many_subscriptions(most: usize) -> Self {
+        let mut problem = Self::too_many_requests(1);
+        problem.detail = format!("you follow the feed {most} times already, which is the most");
+        problem
+    }
+
+    /// 426: the feed is a websocket, or a stream of events.
+    #[must_use]
+    pub fn upgrade_required() -> Self {
+        let mut problem = Self::new(
+            StatusCode::UPGRADE_REQUIRED,
+            "upgrade-required",
+            "A websocket, or a stream of events",
+            "expected a websocket handshake, or Accept: text/event-stream".to_owned(),
+        );
+        problem
+            .headers
+            .push((header::UPGRADE, "websocket".to_owned()));
+        problem
+    }
+
+    /// 410: a position that the feed does not have.
+    #[must_use]
+    pub fn gone(detail: String) -> Self {
+        Self::new(
+            StatusCode::GONE,
+            "position-not-available",
+            "The position is not available",
+            detail,
+        )
+    }
+
     /// The same faults as 409: they are faults only as things stand.
     #[must_use]
     pub fn into_conflict(self) -> Self {

@@ -46,7 +46,15 @@ impl Parameters {
     ///
     /// # Errors
     /// A problem that names everything that is wrong.
-    pub(crate) fn finish(mut self) -> Result<(), Problem> {
+    pub(crate) fn finish(self) -> Result<(), Problem> {
+        self.faults().map_err(Problem::invalid)
+    }
+
+    /// The same for where there are no problem documents.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub(crate) fn faults(mut self) -> Result<(), Vec<InputFault>> {
         let known = self.known.join(", ");
         for (name, _) in std::mem::take(&mut self.pairs) {
             let detail = if self.known.contains(&name.as_str()) {
@@ -59,7 +67,7 @@ impl Parameters {
         if self.faults.is_empty() {
             return Ok(());
         }
-        Err(Problem::invalid(self.faults))
+        Err(self.faults)
     }
 }
 

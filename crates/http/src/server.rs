@@ -1,11 +1,13 @@
 //! The HTTP server: routes, limits, and an orderly end.
 
+use std::any::Any;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{Server as Running, ServerHandle};
+use actix_web::dev::{Extensions, Server as Running, ServerHandle};
 use actix_web::middleware::from_fn;
+use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use bakehouse_orders::intake::Defaults;
 use bakehouse_pipeline::Shutdown;
@@ -17,6 +19,7 @@ use crate::access::{Access, AccessSettings};
 use crate::attachments::AttachmentSettings;
 use crate::cors::cors;
 use crate::docs::{Documents, Variant};
+use crate::feed::{PlaceLimits, Places};
 use crate::health::{self, Probes};
 use crate::problem::Problem;
 use crate::{attachments, docs, feed, operation, orders, path_id};
@@ -63,6 +66,35 @@ pub struct Settings {
     pub head_timeout: Duration,
     /// How long it may take to send its body.
     pub body_timeout: Duration,
+    /// How many may follow the feed.
+    pub places: PlaceLimits,
+}
+
+/// How long a client that has been sent away gets to close its side. Browsers
+/// give us a second; and below the 500 ms in which the server's clock ticks, the
+/// time may be over before it is looked at, which is then forgotten.
+const GOODBYE: Duration = Duration::from_millis(600);
+/// Bytes that are gathered before they are written, while a body is streamed.
+const WRITE_BUFFER: usize = 4 * 1024;
+/// How long bytes may wait for a client that does not take them. The kernel
+/// ends the connection then, whatever it is for, and everything that is kept for it.
+#[cfg(target_os = "linux")]
+const STALL: Duration = Duration::from_secs(15);
+
+/// Bytes that the kernel takes off our hands before it has sent those it has.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 32 * 1024;
+
+/// A client that stops reading is not waited for, nor does much gather for it
+/// (`TCP_USER_TIMEOUT` and `TCP_NOTSENT_LOWAT`, where the system has them).
+fn limit_stalls(connection: &dyn Any, _: &mut Extensions) {
+    #[cfg(target_os = "linux")]
+    if let Some(stream) = connection.downcast_ref::<TcpStream>() {
+        let socket = socket2::SockRef::from(stream);
+        // Without them a stalled connection just lasts longer, and costs more.
+        let _ = socket.set_tcp_user_timeout(Some(STALL));
+        let _ = socket.set_tcp_notsent_lowat(UNSENT);
+    }
 }
 
 /// A server that listens.
@@ -89,6 +121,7 @@ impl Server {
         let probes = web::Data::new(probes);
         let access = web::Data::new(Access::new(settings.access.clone()));
         let head_timeout = settings.head_timeout;
+        let places = web::Data::from(Places::new(settings.places));
         let documents = Arc::new(Documents::new(&Variant {
             currency: settings.defaults.currency,
             has_tokens: settings.access.tokens.is_some(),
@@ -105,6 +138,7 @@ impl Server {
                 .app_data(access.clone())
                 .app_data(path_id::config())
                 .app_data(sockets.clone())
+                .app_data(places.clone())
                 .wrap(from_fn(guard))
                 // Outside of the guard: a refusal must reach the page as well.
                 .wrap(cors(&settings.cors_origins))
@@ -125,6 +159,11 @@ impl Server {
         let running = server
             .keep_alive(KEEP_ALIVE)
             .client_request_timeout(head_timeout)
+            // What closes last is to be told by the other side.
+            .client_disconnect_timeout(GOODBYE)
+            // A connection that streams keeps no more than this in hand.
+            .h1_write_buffer_size(WRITE_BUFFER)
+            .on_connect(limit_stalls)
             // Feed frames are small, and each is late enough by itself.
             .tcp_nodelay(true)
             .shutdown_timeout(DRAIN)

@@ -9,7 +9,7 @@ use bakehouse_pipeline::Shutdown;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::settings::Unset;
-use crate::{Settings, healthcheck, logging, reference, shutdown};
+use crate::{Settings, files, healthcheck, logging, reference, shutdown};
 
 /// Something went wrong while running.
 const FAILED: u8 = 1;
@@ -105,6 +105,7 @@ fn serve(
     run: impl AsyncFnOnce(Settings, Shutdown) -> Result<()>,
 ) -> Result<()> {
     logging::start(&settings.log)?;
+    files::allow_many();
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let outcome = runtime.block_on(async {
         let shutdown = shutdown::on_signal()?;

@@ -2,6 +2,7 @@
 //! an end in time. A main names its service and what it runs; the rest is here.
 
 mod cli;
+mod files;
 mod healthcheck;
 mod logging;
 mod reference;

@@ -168,6 +168,14 @@ const SETTINGS: &[(&str, &str)] = &[
     ("feed.ring", "latest frames that are kept in memory"),
     ("feed.sweep_interval", "how often the feed looks for frames"),
     ("feed.heartbeat", "how often a feed client is pinged"),
+    (
+        "feed.places",
+        "how many may follow the feed at the same time",
+    ),
+    (
+        "feed.places_each",
+        "how many of one principal, or address; 0: any",
+    ),
     ("orders.currency", "of orders that name none"),
     ("log.format", "auto, human or json"),
     (

@@ -10,6 +10,8 @@ use crate::provision::{cache, run, say};
 
 /// Checks an API against its own description.
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
+/// Tests websockets, for Python 2.7.
+const AUTOBAHN: &str = "autobahntestsuite==25.10.1";
 /// An SMTP server.
 const AIOSMTPD: &str = "aiosmtpd==1.4.6";
 
@@ -37,6 +39,40 @@ pub fn aiosmtpd(modules: &Path) -> Result<Command> {
     Ok(command)
 }
 
+/// A call of the Autobahn test suite for websockets; `None` on a machine without
+/// the Python 2.7 that it is written in.
+///
+/// # Errors
+/// When it cannot be had.
+pub fn autobahn() -> Result<Option<Command>> {
+    let Some(python) = python_2() else {
+        return Ok(None);
+    };
+    let folder = installed_by(&python, AUTOBAHN);
+    let folder = folder.with_context(|| format!("cannot fetch {AUTOBAHN}"))?;
+    let mut command = Command::new(python);
+    // Some of what it needs is found by `.pth` files only.
+    let start = "import os, site; site.addsitedir(os.environ['AUTOBAHN']); \
+                 from autobahntestsuite.wstest import run; run()";
+    command.env("AUTOBAHN", folder).args(["-c", start]);
+    Ok(Some(command))
+}
+
+/// Python 2.7, on the path or as pyenv keeps it.
+fn python_2() -> Option<PathBuf> {
+    let versions = std::env::var_os("PYENV_ROOT").map(PathBuf::from);
+    let versions =
+        versions.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".pyenv")));
+    let versions = fs::read_dir(versions?.join("versions"))
+        .into_iter()
+        .flatten();
+    let kept = versions
+        .flatten()
+        .map(|version| version.path().join("bin/python2.7"));
+    let usual = ["/usr/bin/python2.7", "/usr/local/bin/python2.7"].map(PathBuf::from);
+    usual.into_iter().chain(kept).find(|python| python.exists())
+}
+
 /// A call of Python that finds a package, and what is in `modules`.
 fn python(package: &str, modules: &Path) -> Result<Command> {
     let folder = installed(package).with_context(|| format!("cannot fetch {package}"))?;
@@ -49,6 +85,10 @@ fn python(package: &str, modules: &Path) -> Result<Command> {
 
 /// The folder that a package and what it needs are in.
 fn installed(package: &str) -> Result<PathBuf> {
+    installed_by(Path::new("python3"), package)
+}
+
+fn installed_by(python: &Path, package: &str) -> Result<PathBuf> {
     let cache = cache()?;
     let folder = cache.join(package.replace("==", "-"));
     if folder.exists() {
@@ -56,7 +96,7 @@ fn installed(package: &str) -> Result<PathBuf> {
     }
     say(&format!("fetching {package} (once)"));
     let work = cache.join(format!("fetching-{package}-{}", std::process::id()));
-    let mut pip = Command::new("python3");
+    let mut pip = Command::new(python);
     pip.args([
         "-m",
         "pip",

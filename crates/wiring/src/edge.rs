@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use bakehouse_http::access::{self, AccessSettings, KeySource, RateSettings, TokenSettings};
 use bakehouse_http::attachments::AttachmentSettings;
 use bakehouse_http::attachments::sweep::{self, SweepSettings};
+use bakehouse_http::feed::PlaceLimits;
 use bakehouse_http::health::Probes;
 use bakehouse_http::{Doors, Server};
 use bakehouse_objects::S3;
@@ -44,6 +45,10 @@ pub fn http(
         cors_origins: settings.http.cors_origins.clone(),
         head_timeout: settings.http.head_timeout,
         body_timeout: settings.http.body_timeout,
+        places: PlaceLimits {
+            all: settings.feed.places,
+            each: settings.feed.places_each,
+        },
     };
     let server = Server::bind(bind, doors, probes, http, shutdown)
         .with_context(|| format!("http.bind: cannot listen at {bind}"))?;

@@ -9,7 +9,8 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, ResponseError, web};
 
 use super::rate::Caller;
-use super::{Access, Principal, Scope};
+use super::{Access, Principal, Scope, Visitor};
+use crate::feed;
 use crate::problem::Problem;
 
 /// What anybody may have: it shows nothing of anybody's orders.
@@ -27,8 +28,11 @@ pub(crate) async fn guard<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     match admit(&request).await {
-        Ok(principal) => {
-            request.extensions_mut().insert(principal);
+        Ok(visitor) => {
+            if let Some(principal) = visitor.principal() {
+                request.extensions_mut().insert(principal);
+            }
+            request.extensions_mut().insert(visitor);
             next.call(request)
                 .await
                 .map(ServiceResponse::map_into_left_body)
@@ -40,9 +44,9 @@ pub(crate) async fn guard<B: MessageBody + 'static>(
     }
 }
 
-async fn admit(request: &ServiceRequest) -> Result<Principal, Problem> {
+async fn admit(request: &ServiceRequest) -> Result<Visitor, Problem> {
     if is_open(request.path()) {
-        return Ok(Principal::anybody());
+        return Ok(Visitor::Known(Principal::anybody()));
     }
     let access = request
         .app_data::<web::Data<Access>>()
@@ -50,12 +54,24 @@ async fn admit(request: &ServiceRequest) -> Result<Principal, Problem> {
     let identified = identify(access, request).await;
     // Those who cannot say who they are get to try just as often as others.
     count(access, request, identified.as_ref().ok())?;
+    if may_say_so_later(access, request) {
+        return Ok(Visitor::Unknown);
+    }
     let principal = identified?;
     let scope = Scope::of_method(request.method().as_str());
     if principal.may(scope) {
-        return Ok(principal);
+        return Ok(Visitor::Known(principal));
     }
     Err(Problem::insufficient_scope(scope.name()))
+}
+
+/// A page's websocket cannot send a header: it shows its token in its first frame.
+fn may_say_so_later(access: &Access, request: &ServiceRequest) -> bool {
+    let headers = request.headers();
+    access.verifier.is_some()
+        && request.path() == feed::PATH
+        && feed::is_handshake(headers)
+        && !headers.contains_key(AUTHORIZATION)
 }
 
 fn is_open(path: &str) -> bool {
@@ -87,10 +103,6 @@ fn count(
     let Some(limiter) = &access.limiter else {
         return Ok(());
     };
-    let name = principal.map(Principal::holder).unwrap_or_default();
-    let caller = match request.peer_addr() {
-        Some(address) if name.is_empty() => Caller::Address(address.ip()),
-        _ => Caller::Principal(name.to_owned()),
-    };
+    let caller = Caller::of(principal, request.peer_addr());
     limiter.count(&caller).map_err(Problem::too_many_requests)
 }

@@ -13,12 +13,15 @@ mod rate;
 mod token;
 
 pub use keys::KeySource;
-pub(crate) use principal::{Principal, Scope};
+pub(crate) use principal::{Principal, Scope, Visitor};
+pub(crate) use rate::Caller;
 pub use rate::RateSettings;
 pub use token::{TokenSettings, UnknownAlgorithm, algorithm};
 
 use rate::Limiter;
 use token::Verifier;
+
+use crate::problem::Problem;
 
 /// How access is decided.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +43,17 @@ impl Access {
         Self {
             verifier: settings.tokens.map(Verifier::new),
             limiter: settings.rate.map(|rate| Limiter::new(&rate)),
+        }
+    }
+
+    /// Who the bearer of this token is; anybody, where nobody is asked.
+    ///
+    /// # Errors
+    /// When it is not to be believed, or that cannot be found out now.
+    pub(crate) async fn verify(&self, token: &str) -> Result<Principal, Problem> {
+        match &self.verifier {
+            Some(verifier) => verifier.verify(token).await,
+            None => Ok(Principal::anybody()),
         }
     }
 }

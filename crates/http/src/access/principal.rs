@@ -135,6 +135,35 @@ impl Principal {
     }
 }
 
+/// Whoever is asking, where one may also say so later.
+#[derive(Clone, Debug)]
+pub(crate) enum Visitor {
+    /// They have said so.
+    Known(Principal),
+    /// They have yet to.
+    Unknown,
+}
+
+impl Visitor {
+    /// Who they are, if they have said so.
+    pub(crate) fn principal(&self) -> Option<Principal> {
+        match self {
+            Self::Known(principal) => Some(principal.clone()),
+            Self::Unknown => None,
+        }
+    }
+}
+
+impl FromRequest for Visitor {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let visitor = request.extensions().get::<Self>().cloned();
+        ready(visitor.ok_or_else(Problem::internal))
+    }
+}
+
 /// What [`super::guard`] has found out. A route that the guard does not stand
 /// before has no principal, and answers 500 rather than everything.
 impl FromRequest for Principal {

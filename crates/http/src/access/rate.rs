@@ -1,11 +1,13 @@
 //! How often each principal, or each address, may ask.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use super::Principal;
 
 /// Requests after which whoever has not asked for a while is forgotten.
 const SWEEP: u32 = 10_000;
@@ -21,11 +23,22 @@ pub struct RateSettings {
 
 /// Who is counted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Caller {
+pub(crate) enum Caller {
     /// By name.
     Principal(String),
     /// By address, where there is no name.
     Address(IpAddr),
+}
+
+impl Caller {
+    /// Whoever has sent a request from this address.
+    pub(crate) fn of(principal: Option<&Principal>, address: Option<SocketAddr>) -> Self {
+        let name = principal.map(Principal::holder).unwrap_or_default();
+        match address {
+            Some(address) if name.is_empty() => Self::Address(address.ip()),
+            _ => Self::Principal(name.to_owned()),
+        }
+    }
 }
 
 /// Counts by the generic cell rate algorithm: no window that could be gamed.

@@ -44,7 +44,7 @@ pub(super) fn document() -> Value {
                 "action": "receive",
                 "channel": { "$ref": "#/channels/feed" },
                 "summary": "What a subscriber may say",
-                "messages": references("feed", &["pong"]),
+                "messages": references("feed", &["pong", "subscribe"]),
             },
         },
         "components": { "schemas": schemas() },
@@ -61,7 +61,8 @@ fn feed() -> Value {
     let position = json!({ "type": "integer", "minimum": 0 });
     json!({
         "address": "/order-events",
-        "description": "A websocket. Without since it starts now; with since=0 at the beginning.",
+        "description": "A websocket; the same as server-sent events with Accept: text/event-stream, \
+            which resume by Last-Event-ID. Without since it starts now; with since=0 at the beginning.",
         "bindings": { "ws": { "method": "GET", "query": feed_query() } },
         "messages": {
             "welcome": message("First of all", &json!({
@@ -83,10 +84,24 @@ fn feed() -> Value {
                 "type": kind("error"),
                 "code": { "enum": [4001, 4005, 4008, 4010, 4400, 4401, 4403] },
                 "message": { "type": "string" },
-            }), &[]),
+                "retry_after_ms": { "type": "integer", "minimum": 0,
+                    "description": "When to come back, if that is worth while" },
+            }), &["retry_after_ms"]),
             "pong": message("The answer to a ping", &json!({ "type": kind("pong") }), &[]),
+            "subscribe": message("Who is asking, what for, or both; answered by welcome", &json!({
+                "type": kind("subscribe"),
+                "token": { "type": "string",
+                    "description": "A bearer token, from clients that cannot send headers" },
+                "since": position, "epoch": { "type": "string" },
+                "order": { "type": "string" }, "customer": { "type": "string" },
+                "types": { "type": "array", "items": { "enum": types() } },
+            }), &["token", "since", "epoch", "order", "customer", "types"]),
         },
     })
+}
+
+fn types() -> Vec<&'static str> {
+    CHANGES.into_iter().chain([REJECTED]).collect()
 }
 
 fn feed_query() -> Value {
@@ -98,7 +113,8 @@ fn feed_query() -> Value {
             "epoch": { "type": "string" },
             "order": { "type": "string" },
             "customer": { "type": "string" },
-            "type": { "enum": CHANGES.iter().chain(&[REJECTED]).collect::<Vec<_>>() },
+            "type": { "description": "One or several, with commas in between",
+                "type": "string" },
         },
     })
 }

@@ -1,17 +1,78 @@
-//! `/order-events`: the feed over a websocket.
+//! `/order-events`: the feed.
+//!
+//! - [`wishes`]: what a subscriber asks for;
+//! - [`origin`], [`places`]: who may, and how many;
+//! - [`follower`]: a subscriber's way along the feed;
+//! - [`socket`] and [`stream`]: over a websocket, and as server-sent events;
+//! - [`wire`]: what is said beside the frames.
 
-mod query;
+mod clock;
+mod follower;
+mod origin;
+mod places;
 mod socket;
+mod stream;
 mod wire;
+mod wishes;
 
-use actix_web::web;
+use actix_web::http::header::{ACCEPT, UPGRADE};
+use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_pipeline::Shutdown;
 
+pub use places::PlaceLimits;
+pub(crate) use places::Places;
+
+use crate::access::{Access, Caller, Visitor};
 use crate::problem::Problem;
+use crate::server::{Doors, Settings};
+
+/// Where the feed is.
+pub(crate) const PATH: &str = "/order-events";
 
 /// Adds the route.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
-    let feed = web::resource("/order-events")
-        .route(web::get().to(socket::subscribe))
+    let feed = web::resource(PATH)
+        .route(web::get().to(subscribe))
         .default_service(Problem::other_methods("GET"));
     config.service(feed);
+}
+
+/// Whether the request asks for a websocket.
+pub(crate) fn is_handshake(headers: &actix_web::http::header::HeaderMap) -> bool {
+    let upgrade = headers.get(UPGRADE).and_then(|value| value.to_str().ok());
+    upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
+}
+
+/// `GET /order-events`.
+async fn subscribe(
+    request: HttpRequest,
+    payload: web::Payload,
+    visitor: Visitor,
+    places: web::Data<Places>,
+    shutdown: web::Data<Shutdown>,
+    (doors, settings, access): (web::Data<Doors>, web::Data<Settings>, web::Data<Access>),
+) -> actix_web::Result<HttpResponse> {
+    origin::check(&request, &settings.cors_origins)?;
+    if doors.feed.epoch().is_none() {
+        return Err(Problem::unavailable("the feed is not available yet").into());
+    }
+    let shutdown = shutdown.as_ref().clone();
+    let principal = visitor.principal();
+    let caller = Caller::of(principal.as_ref(), request.peer_addr());
+    if is_handshake(request.headers()) {
+        let place = places.into_inner().take(caller)?;
+        let shared = (doors, settings, access);
+        return socket::subscribe(&request, payload, place, principal, shutdown, shared).await;
+    }
+    let accept = request.headers().get(ACCEPT);
+    let accept = accept
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    if !accept.contains("text/event-stream") {
+        return Err(Problem::upgrade_required().into());
+    }
+    let principal = principal.ok_or_else(Problem::unauthenticated)?;
+    let place = places.into_inner().take(caller)?;
+    let stream = stream::subscribe(&request, place, principal, &doors, &settings, shutdown);
+    Ok(stream.await?)
 }

@@ -1,246 +1,329 @@
-//! One subscriber's socket.
+//! The feed over a websocket.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
+use actix_web::body::{BodyStream, BoxBody};
 use actix_web::{HttpRequest, HttpResponse, web};
-use actix_ws::{AggregatedMessage, AggregatedMessageStream, Session};
-use bakehouse_pipeline::feed::{Feed, FeedError, Step, Subscription};
-use bakehouse_pipeline::{Frame, Position, Shutdown, Timestamp};
-use futures_util::StreamExt;
-use tokio::time::{Instant, Interval};
+use bakehouse_pipeline::{Frame, Shutdown};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use tokio::time::{Instant, Interval, sleep_until};
 
-use super::query::Wishes;
-use super::wire::{self, ClientFrame, Farewell};
-use crate::access::Principal;
-use crate::problem::Problem;
+use super::clock::expiry;
+use super::follower::{Follower, Piece};
+use super::places::Place;
+use super::wire::{ClientFrame, Farewell, Subscribe};
+use super::wishes::Wishes;
+use crate::access::{Access, Principal, Scope};
 use crate::server::{Doors, Settings};
+use crate::websocket::guard::{Limits, Violation};
+use crate::websocket::{Incoming, Messages, frame, upgrade};
 
-/// How long one frame may take to be taken off our hands.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// The longest message that a client has reason to send.
-const LONGEST_MESSAGE: usize = 4 * 1024;
+/// The longest message that a client has reason to send: a token and wishes.
+const LIMITS: Limits = Limits {
+    longest_message: 16 * 1024,
+};
+/// How long a client may take to say who it is.
+const INTRODUCTION: Duration = Duration::from_secs(5);
+/// How long the other side gets to answer our close.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// How often a client may subscribe on one connection: each time may read from
+/// the store.
+const SUBSCRIPTIONS: u32 = 100;
 
-/// `GET /order-events`.
-pub(crate) async fn subscribe(
-    request: HttpRequest,
+/// Answers the handshake, and follows. A principal of `None` has yet to say who
+/// it is.
+pub(super) async fn subscribe(
+    request: &HttpRequest,
     payload: web::Payload,
-    principal: Principal,
-    doors: web::Data<Doors>,
-    settings: web::Data<Settings>,
-    shutdown: web::Data<Shutdown>,
+    place: Place,
+    principal: Option<Principal>,
+    shutdown: Shutdown,
+    (doors, settings, access): (web::Data<Doors>, web::Data<Settings>, web::Data<Access>),
 ) -> actix_web::Result<HttpResponse> {
-    if doors.feed.epoch().is_none() {
-        return Err(Problem::unavailable("the feed is not available yet").into());
-    }
-    let wishes = Wishes::parse(request.query_string());
-    let (response, session, messages) = actix_ws::handle(&request, payload)?;
-    let messages = messages
-        .max_frame_size(LONGEST_MESSAGE)
-        .aggregate_continuations()
-        .max_continuation_size(LONGEST_MESSAGE);
-    let (feed, heartbeat) = (doors.feed.clone(), settings.heartbeat);
-    let shutdown = shutdown.as_ref().clone();
-    actix_web::rt::spawn(async move {
-        let mut socket = Socket::new(session, messages, principal, heartbeat, shutdown);
-        let farewell = socket.run(&feed, wishes).await;
-        socket.close(&farewell).await;
-    });
-    Ok(response)
+    let wishes = Wishes::parse(request.query_string()).map_err(Farewell::from);
+    let (response, messages) = upgrade(request, payload, LIMITS).await?;
+    let now = Instant::now();
+    let heartbeat = settings.heartbeat;
+    let expires_at = principal.as_ref().map_or(now + INTRODUCTION, expiry);
+    let socket = Socket {
+        messages,
+        doors,
+        access,
+        heartbeat,
+        shutdown,
+        stage: Stage::Opening(Some(wishes)),
+        expires_at,
+        principal,
+        beat: tokio::time::interval_at(now + heartbeat, heartbeat),
+        heard: now,
+        subscriptions: 0,
+        _place: place,
+    };
+    let frames = stream::unfold(socket, turn).flat_map(stream::iter);
+    let body = BodyStream::new(frames.map(Ok::<_, Infallible>));
+    Ok(response.set_body(BoxBody::new(body)))
 }
 
 struct Socket {
-    session: Session,
-    messages: AggregatedMessageStream,
-    principal: Principal,
+    messages: Messages,
+    doors: web::Data<Doors>,
+    access: web::Data<Access>,
     heartbeat: Duration,
     shutdown: Shutdown,
+    stage: Stage,
+    /// Of the token, or of our patience with a client that has shown none.
+    expires_at: Instant,
+    principal: Option<Principal>,
+    beat: Interval,
     /// When the client was last heard of.
     heard: Instant,
-    /// The last position that has been sent, or that the client does not want.
-    done: Position,
-    /// The last position that the client has been told of.
-    told: Position,
+    subscriptions: u32,
+    _place: Place,
 }
 
-impl Socket {
-    fn new(
-        session: Session,
-        messages: AggregatedMessageStream,
-        principal: Principal,
-        heartbeat: Duration,
-        shutdown: Shutdown,
-    ) -> Self {
-        Self {
-            session,
-            messages,
-            principal,
-            heartbeat,
-            shutdown,
-            heard: Instant::now(),
-            done: 0,
-            told: 0,
-        }
-    }
+enum Stage {
+    /// Nothing has been said yet; the query's wishes wait.
+    Opening(Option<Result<Wishes, Farewell>>),
+    /// Waiting for the first frame, which says who the client is.
+    Unknown,
+    Following(Box<Follower>),
+    /// We have said goodbye and wait for an answer, or until then.
+    Closing(Instant),
+    Closed,
+}
 
-    async fn run(
-        &mut self,
-        feed: &std::sync::Arc<Feed>,
-        wishes: Result<Wishes, String>,
-    ) -> Farewell {
-        let wishes = match wishes {
-            Ok(wishes) => wishes,
-            Err(message) => return Farewell::BadRequest(message),
+/// What is to be sent next; frames that many get are made once.
+async fn turn(mut socket: Socket) -> Option<(Vec<Bytes>, Socket)> {
+    loop {
+        let sent = match socket.step().await {
+            Ok(sent) => sent,
+            Err(end) => socket.end(end),
         };
-        let mut subscription = match feed.subscribe(wishes.since, wishes.epoch.as_deref()) {
-            Ok(subscription) => subscription,
-            Err(error) => return Farewell::NotAvailable(error.to_string()),
-        };
-        let epoch = feed.epoch().unwrap_or_default();
-        let head = feed.head_position();
-        let welcome = wire::welcome(epoch, head, self.heartbeat.as_secs());
-        self.done = subscription.cursor();
-        self.told = self.done;
-        if let Err(farewell) = self.send(welcome).await {
-            return farewell;
+        if !sent.is_empty() {
+            return Some((sent, socket));
         }
-        self.follow(&mut subscription, &wishes).await
-    }
-
-    async fn follow(&mut self, subscription: &mut Subscription, wishes: &Wishes) -> Farewell {
-        let mut beat = tokio::time::interval_at(Instant::now() + self.heartbeat, self.heartbeat);
-        let expiry = expiry(self.principal.expires_at());
-        tokio::pin!(expiry);
-        loop {
-            let event = tokio::select! {
-                event = self.next(subscription, &mut beat) => event,
-                () = &mut expiry => return Farewell::Expired,
-            };
-            let done = match event {
-                Event::Step(Ok(step)) => self.step(step, wishes).await,
-                Event::Step(Err(error)) => Err(farewell(&error)),
-                Event::Beat => self.beat().await,
-                Event::Message(message) => self.take(message).await,
-                Event::Shutdown => Err(Farewell::GoingAway),
-            };
-            if let Err(farewell) = done {
-                return farewell;
-            }
+        if matches!(socket.stage, Stage::Closed) {
+            return None;
         }
     }
+}
 
-    async fn next(&mut self, subscription: &mut Subscription, beat: &mut Interval) -> Event {
-        tokio::select! {
-            step = subscription.next() => Event::Step(step),
-            _ = beat.tick() => Event::Beat,
-            message = self.messages.next() => Event::Message(message),
-            () = self.shutdown.cancelled() => Event::Shutdown,
-        }
-    }
+/// Why it ends.
+enum End {
+    /// We end it.
+    Farewell(Farewell),
+    /// The client broke the rules of websockets.
+    Violation(Violation),
+    /// The client ends it, with this code if it gave one.
+    Close(Option<u16>),
+    /// There is nobody any more.
+    Gone,
+}
 
-    async fn step(&mut self, step: Step, wishes: &Wishes) -> Result<(), Farewell> {
-        let frames = match step {
-            Step::Live(position) => return self.send(wire::live(position)).await,
-            Step::Frames(frames) => frames,
-        };
-        for frame in frames {
-            if self.principal.sees(frame.owner.as_deref()) && wishes.include(&frame) {
-                self.send(text(&frame)).await?;
-                self.told = frame.position;
-            }
-            self.done = frame.position;
-        }
-        Ok(())
-    }
-
-    /// Pings, lets a filtered client move on, and notices one that is gone.
-    async fn beat(&mut self) -> Result<(), Farewell> {
-        if self.heard.elapsed() > self.heartbeat * 3 {
-            return Err(Farewell::TooSlow(self.done));
-        }
-        if self.told < self.done {
-            self.told = self.done;
-            self.send(wire::position(self.told)).await?;
-        }
-        // Browsers answer the protocol's own ping by themselves.
-        self.session.ping(b"").await.map_err(|_| Farewell::Gone)?;
-        self.send(wire::ping()).await
-    }
-
-    async fn take(
-        &mut self,
-        message: Option<Result<AggregatedMessage, actix_ws::ProtocolError>>,
-    ) -> Result<(), Farewell> {
-        self.heard = Instant::now();
-        match message {
-            Some(Ok(AggregatedMessage::Ping(bytes))) => {
-                self.session.pong(&bytes).await.map_err(|_| Farewell::Gone)
-            }
-            Some(Ok(AggregatedMessage::Pong(_))) => Ok(()),
-            Some(Ok(AggregatedMessage::Text(text))) => understand(&text),
-            Some(Ok(AggregatedMessage::Binary(_))) => {
-                Err(Farewell::BadRequest("expected text frames".into()))
-            }
-            Some(Ok(AggregatedMessage::Close(_))) | None => Err(Farewell::Gone),
-            Some(Err(error)) => Err(Farewell::BadRequest(error.to_string())),
-        }
-    }
-
-    async fn send(&mut self, text: String) -> Result<(), Farewell> {
-        let sent = tokio::time::timeout(PATIENCE, self.session.text(text)).await;
-        match sent {
-            Ok(sent) => sent.map_err(|_| Farewell::Gone),
-            Err(_) => Err(Farewell::TooSlow(self.done)),
-        }
-    }
-
-    /// Says why, unless nobody is listening any more, and closes.
-    async fn close(mut self, farewell: &Farewell) {
-        let say = async {
-            if *farewell != Farewell::Gone {
-                let _ = self.session.text(farewell.frame()).await;
-            }
-            let _ = self.session.close(Some(farewell.reason())).await;
-        };
-        let _ = tokio::time::timeout(Duration::from_secs(1), say).await;
+impl From<Farewell> for End {
+    fn from(farewell: Farewell) -> Self {
+        Self::Farewell(farewell)
     }
 }
 
 enum Event {
-    Step(Result<Step, FeedError>),
+    Pieces(Result<Vec<Piece>, Farewell>),
+    Message(Incoming),
     Beat,
-    Message(Option<Result<AggregatedMessage, actix_ws::ProtocolError>>),
+    Expired,
     Shutdown,
 }
 
-/// Ends when the token does; never, where there is none.
-async fn expiry(time: Option<Timestamp>) {
-    let Some(time) = time else {
-        return std::future::pending().await;
-    };
-    let left = time.millis().saturating_sub(Timestamp::now().millis());
-    let left = Duration::from_millis(left.try_into().unwrap_or_default());
-    tokio::time::sleep(left).await;
-}
-
-fn text(frame: &Frame) -> String {
-    frame.body.get().to_owned()
-}
-
-fn understand(text: &str) -> Result<(), Farewell> {
-    match serde_json::from_str(text) {
-        Ok(ClientFrame::Pong) => Ok(()),
-        Err(error) => Err(Farewell::BadRequest(format!(
-            "this frame is not known: {error}"
-        ))),
-    }
-}
-
-fn farewell(error: &FeedError) -> Farewell {
-    match error {
-        FeedError::TooSlow { cursor } => Farewell::TooSlow(*cursor),
-        FeedError::Unavailable | FeedError::Store(_) => Farewell::GoingAway,
-        FeedError::OtherEpoch | FeedError::Ahead { .. } => {
-            Farewell::NotAvailable(error.to_string())
+impl Socket {
+    async fn step(&mut self) -> Result<Vec<Bytes>, End> {
+        match &mut self.stage {
+            Stage::Opening(wishes) => {
+                let wishes = wishes.take().unwrap_or(Ok(Wishes::default()))?;
+                if self.principal.is_none() {
+                    self.stage = Stage::Unknown;
+                    return Ok(Vec::new());
+                }
+                self.begin(wishes).await
+            }
+            Stage::Closing(until) => {
+                let until = *until;
+                tokio::select! {
+                    message = self.messages.next() => match message {
+                        Incoming::Close(_) | Incoming::Gone | Incoming::Violation(_) => {
+                            self.stage = Stage::Closed;
+                        }
+                        _ => {}
+                    },
+                    () = sleep_until(until) => self.stage = Stage::Closed,
+                }
+                Ok(Vec::new())
+            }
+            Stage::Closed => Ok(Vec::new()),
+            Stage::Unknown | Stage::Following(_) => {
+                let event = self.event().await;
+                self.take(event).await
+            }
         }
     }
+
+    async fn event(&mut self) -> Event {
+        let pieces = async {
+            match &mut self.stage {
+                Stage::Following(follower) => follower.next().await,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            pieces = pieces => Event::Pieces(pieces),
+            message = self.messages.next() => Event::Message(message),
+            _ = self.beat.tick() => Event::Beat,
+            () = sleep_until(self.expires_at) => Event::Expired,
+            () = self.shutdown.cancelled() => Event::Shutdown,
+        }
+    }
+
+    async fn take(&mut self, event: Event) -> Result<Vec<Bytes>, End> {
+        match event {
+            Event::Pieces(pieces) => Ok(pieces?.iter().map(bytes).collect()),
+            Event::Message(message) => self.hear(message).await,
+            Event::Beat => self.beat(),
+            Event::Expired if self.principal.is_some() => Err(Farewell::Expired.into()),
+            Event::Expired => {
+                let why = "nobody has said who they are: send a subscribe frame with a token";
+                Err(Farewell::Unauthenticated(why.into()).into())
+            }
+            Event::Shutdown => Err(Farewell::GoingAway.into()),
+        }
+    }
+
+    async fn hear(&mut self, message: Incoming) -> Result<Vec<Bytes>, End> {
+        self.heard = Instant::now();
+        match message {
+            Incoming::Text(text) => match ClientFrame::parse(&text)? {
+                ClientFrame::Pong => Ok(Vec::new()),
+                ClientFrame::Subscribe(subscribe) => self.subscribe(subscribe).await,
+            },
+            Incoming::Binary(_) => {
+                Err(Farewell::BadRequest("expected text, found a binary message".into()).into())
+            }
+            Incoming::Ping(payload) => Ok(vec![frame::pong(&payload)]),
+            Incoming::Pong => Ok(Vec::new()),
+            Incoming::Close(code) => Err(End::Close(code)),
+            Incoming::Gone => Err(End::Gone),
+            Incoming::Violation(violation) => Err(End::Violation(violation)),
+        }
+    }
+
+    /// A frame that says who the client is, or what it wants from now on.
+    async fn subscribe(&mut self, mut subscribe: Subscribe) -> Result<Vec<Bytes>, End> {
+        if let Some(token) = subscribe.token.take() {
+            self.introduce(&token).await?;
+        }
+        if self.principal.is_none() {
+            let why = "token: expected a bearer token";
+            return Err(Farewell::Unauthenticated(why.into()).into());
+        }
+        self.subscriptions += 1;
+        if self.subscriptions > SUBSCRIPTIONS {
+            let why = format!("more than {SUBSCRIPTIONS} subscriptions on one connection");
+            return Err(Farewell::BadRequest(why).into());
+        }
+        let mut wishes = subscribe.wishes()?;
+        if let Stage::Following(follower) = &self.stage {
+            // A connection gets no position twice.
+            let done = follower.done();
+            if wishes.since.is_some_and(|since| since < done) {
+                let why = format!("since: this connection is past {done} already; open another");
+                return Err(Farewell::BadRequest(why).into());
+            }
+            wishes.since.get_or_insert(done);
+        }
+        self.begin(wishes).await
+    }
+
+    /// Believes a token, or not. On a connection that somebody has begun nobody
+    /// else can go on.
+    async fn introduce(&mut self, token: &str) -> Result<(), Farewell> {
+        let invalid = || Farewell::Unauthenticated("token: it is not to be believed".into());
+        let principal = self.access.verify(token).await.map_err(|_| invalid())?;
+        if !principal.may(Scope::Read) {
+            let why = format!("token: it lacks the scope {}", Scope::Read.name());
+            return Err(Farewell::Forbidden(why));
+        }
+        let is_another = |known: &Principal| known.holder() != principal.holder();
+        if self.principal.as_ref().is_some_and(is_another) {
+            return Err(Farewell::Forbidden("token: it is somebody else's".into()));
+        }
+        self.expires_at = expiry(&principal);
+        self.principal = Some(principal);
+        Ok(())
+    }
+
+    async fn begin(&mut self, wishes: Wishes) -> Result<Vec<Bytes>, End> {
+        let Some(principal) = self.principal.clone() else {
+            return Err(End::Gone);
+        };
+        let begun = Follower::begin(&self.doors.feed, principal, wishes, self.heartbeat);
+        let (follower, welcome) = begun.await?;
+        self.stage = Stage::Following(Box::new(follower));
+        Ok(vec![bytes(&welcome)])
+    }
+
+    /// Pings, and notices a client that is gone.
+    fn beat(&mut self) -> Result<Vec<Bytes>, End> {
+        let Stage::Following(follower) = &mut self.stage else {
+            return Ok(Vec::new());
+        };
+        if self.heard.elapsed() > self.heartbeat * 3 {
+            return Err(Farewell::TooSlow(follower.done()).into());
+        }
+        let mut sent: Vec<Bytes> = follower.beat().iter().map(bytes).collect();
+        // Browsers answer the protocol's own ping by themselves.
+        sent.push(frame::ping());
+        Ok(sent)
+    }
+
+    /// The last that is sent.
+    fn end(&mut self, end: End) -> Vec<Bytes> {
+        let (stage, sent) = match end {
+            End::Farewell(farewell) => (
+                Stage::Closing(Instant::now() + GOODBYE),
+                vec![
+                    frame::text(&farewell.frame()),
+                    frame::close(farewell.code(), &farewell.message()),
+                ],
+            ),
+            End::Violation(violation) => {
+                let (code, why) = explain(violation);
+                (Stage::Closed, vec![frame::close(code, why)])
+            }
+            End::Close(Some(code)) => (Stage::Closed, vec![frame::close(code, "")]),
+            End::Close(None) => (Stage::Closed, vec![frame::close_plainly()]),
+            End::Gone => (Stage::Closed, Vec::new()),
+        };
+        self.stage = stage;
+        sent
+    }
+}
+
+/// Codes of RFC 6455, section 7.4.1.
+pub(crate) fn explain(violation: Violation) -> (u16, &'static str) {
+    match violation {
+        Violation::Protocol(what) => (1002, what),
+        Violation::NotUtf8 => (1007, "text that is not UTF-8"),
+        Violation::TooLong => (1009, "the message is too long"),
+    }
+}
+
+fn bytes(piece: &Piece) -> Bytes {
+    match piece {
+        Piece::Frame(frame) => frame.rendered(rendered),
+        Piece::Own(text, _) => frame::text(text),
+    }
+}
+
+fn rendered(frame: &Frame) -> Bytes {
+    frame::text(frame.body.get())
 }

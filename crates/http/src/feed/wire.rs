@@ -1,11 +1,18 @@
 //! The feed's own frames, as JSON text, and its close codes.
 
-use actix_ws::{CloseCode, CloseReason};
 use bakehouse_pipeline::Position;
+use bakehouse_pipeline::feed::FeedError;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-/// The first frame.
+use super::wishes::{Filter, Wishes, kinds};
+use crate::problem::InputFault;
+
+/// How long, in milliseconds, clients that are sent away may take to come back:
+/// each is told another time, so that they do not come all at once.
+const COMEBACK: std::ops::Range<u64> = 200..3_000;
+
+/// The first frame of a subscription.
 pub(super) fn welcome(epoch: &str, head: Position, heartbeat_s: u64) -> String {
     json!({ "type": "welcome", "epoch": epoch, "head": head, "heartbeat_s": heartbeat_s })
         .to_string()
@@ -26,7 +33,7 @@ pub(super) fn ping() -> String {
     json!({ "type": "ping" }).to_string()
 }
 
-/// Why the socket is about to be closed.
+/// Why a subscription ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Farewell {
     /// The client may come back with the position it has.
@@ -39,54 +46,176 @@ pub(super) enum Farewell {
     NotAvailable(String),
     /// The client asked for something that there is not.
     BadRequest(String),
-    /// The client closed, or is gone.
-    Gone,
+    /// The client has not said who it is, or not so that it can be believed.
+    Unauthenticated(String),
+    /// The client may not do this.
+    Forbidden(String),
 }
 
 impl Farewell {
-    fn code(&self) -> u16 {
+    /// Of the close frame: below 4400, it is worth coming back.
+    pub(super) fn code(&self) -> u16 {
         match self {
             Self::GoingAway => 4001,
             Self::Expired => 4005,
             Self::TooSlow(_) => 4008,
             Self::NotAvailable(_) => 4010,
             Self::BadRequest(_) => 4400,
-            Self::Gone => 1000,
+            Self::Unauthenticated(_) => 4401,
+            Self::Forbidden(_) => 4403,
         }
     }
 
-    fn message(&self) -> String {
+    pub(super) fn message(&self) -> String {
         match self {
             Self::GoingAway => "the server is going away; reconnect with your position".into(),
             Self::Expired => "the token has expired; reconnect with a new one".into(),
             Self::TooSlow(position) => format!("too slow; reconnect with since={position}"),
-            Self::NotAvailable(why) | Self::BadRequest(why) => why.clone(),
-            Self::Gone => String::new(),
+            Self::NotAvailable(why)
+            | Self::BadRequest(why)
+            | Self::Unauthenticated(why)
+            | Self::Forbidden(why) => why.clone(),
         }
+    }
+
+    /// When to come back, in milliseconds, if that is worth while.
+    pub(super) fn comeback(&self) -> Option<u64> {
+        let is_worth_while = self.code() < 4400;
+        is_worth_while.then(|| rand::random_range(COMEBACK))
     }
 
     /// The frame before the close.
     pub(super) fn frame(&self) -> String {
-        json!({ "type": "error", "code": self.code(), "message": self.message() }).to_string()
+        let mut frame = json!({
+            "type": "error", "code": self.code(), "message": self.message(),
+        });
+        if let Some(wait) = self.comeback() {
+            frame["retry_after_ms"] = Value::from(wait);
+        }
+        frame.to_string()
     }
+}
 
-    /// A close frame's reason has room for 123 bytes.
-    pub(super) fn reason(&self) -> CloseReason {
-        let mut text = self.message();
-        while text.len() > 123 {
-            text.pop();
+impl From<FeedError> for Farewell {
+    fn from(error: FeedError) -> Self {
+        match error {
+            FeedError::TooSlow { cursor } => Self::TooSlow(cursor),
+            FeedError::Unavailable | FeedError::Store(_) => Self::GoingAway,
+            FeedError::OtherEpoch | FeedError::Ahead { .. } => {
+                Self::NotAvailable(error.to_string())
+            }
         }
-        CloseReason {
-            code: CloseCode::from(self.code()),
-            description: Some(text),
-        }
+    }
+}
+
+impl From<Vec<InputFault>> for Farewell {
+    fn from(faults: Vec<InputFault>) -> Self {
+        let sentence = |fault: &InputFault| {
+            let name = fault.pointer.rsplit('/').next().unwrap_or_default();
+            format!("{name}: {}", fault.detail)
+        };
+        let sentences: Vec<String> = faults.iter().map(sentence).collect();
+        Self::BadRequest(sentences.join("; "))
     }
 }
 
 /// What a client may send.
 #[derive(Debug, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub(super) enum ClientFrame {
     /// The answer to a ping.
     Pong,
+    /// Says who the client is, or what it wants from now on, or both.
+    Subscribe(Subscribe),
+}
+
+/// A frame that subscribes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Subscribe {
+    /// A bearer token, for clients that cannot send headers.
+    pub(super) token: Option<String>,
+    since: Option<Position>,
+    epoch: Option<String>,
+    order: Option<String>,
+    customer: Option<String>,
+    /// Types of frames. Called so since `type` is the type of this one.
+    types: Vec<String>,
+}
+
+impl ClientFrame {
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub(super) fn parse(text: &str) -> Result<Self, Farewell> {
+        serde_json::from_str(text)
+            .map_err(|error| Farewell::BadRequest(format!("this frame cannot be read: {error}")))
+    }
+}
+
+impl Subscribe {
+    /// What it asks for.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub(super) fn wishes(self) -> Result<Wishes, Farewell> {
+        let kinds = kinds(self.types.iter().map(String::as_str));
+        let kinds = kinds.map_err(|fault| Farewell::BadRequest(format!("types: {fault}")))?;
+        Ok(Wishes {
+            since: self.since,
+            epoch: self.epoch,
+            filter: Filter {
+                order: self.order,
+                customer: self.customer,
+                kinds,
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_of_clients_are_read_whole_or_not_at_all() {
+        assert!(matches!(
+            ClientFrame::parse(r#"{"type":"pong"}"#),
+            Ok(ClientFrame::Pong)
+        ));
+        let text = r#"{"type":"subscribe","since":3,"types":["order.created"],"token":"t"}"#;
+        let Ok(ClientFrame::Subscribe(subscribe)) = ClientFrame::parse(text) else {
+            panic!("{text}");
+        };
+        assert_eq!(subscribe.token.as_deref(), Some("t"));
+        let wishes = subscribe.wishes().expect("valid");
+        assert_eq!((wishes.since, wishes.filter.kinds.len()), (Some(3), 1));
+        for (text, says) in [
+            ("nonsense", "expected"),
+            (r#"{"type":"shout"}"#, "shout"),
+            (r#"{"type":"subscribe","sinse":1}"#, "sinse"),
+            (r#"{"type":"subscribe","since":-1}"#, "-1"),
+            (
+                r#"{"type":"subscribe","types":["order.paid"]}"#,
+                "types: expected order.created",
+            ),
+        ] {
+            let read = ClientFrame::parse(text).and_then(|frame| match frame {
+                ClientFrame::Subscribe(subscribe) => subscribe.wishes().map(|_| ()),
+                ClientFrame::Pong => Ok(()),
+            });
+            let Err(farewell) = read else {
+                panic!("{text} was taken");
+            };
+            assert_eq!(farewell.code(), 4400);
+            assert!(farewell.message().contains(says), "{}", farewell.message());
+        }
+    }
+
+    #[test]
+    fn only_those_who_may_come_back_are_told_when() {
+        assert!(Farewell::GoingAway.frame().contains("retry_after_ms"));
+        assert!(!Farewell::BadRequest("no".into()).frame().contains("retry"));
+    }
 }

@@ -3,16 +3,24 @@
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
-use super::ring::Ring;
+use super::ring::{Ring, Shared};
 use super::{FeedError, Subscription};
 use crate::backoff::{Backoff, Reminder};
 use crate::ports::{Notice, Notices, PresentationReader, StoreError, Topic};
 use crate::{Frame, Position, Shutdown};
 
 /// Frames fetched from the store at once.
-pub(super) const PAGE: usize = 256;
+const PAGE: usize = 256;
+
+/// Subscriptions that read from the store at the same time: thousands that come
+/// back together must not take it away from everybody else.
+const CATCHING_UP: usize = 16;
+
+/// How long a subscriber is waited for who has seen more than this process has:
+/// they come from another one, which was a moment faster.
+const AHEAD: Duration = Duration::from_secs(3);
 
 /// How long to wait without a word: data-baker may be starting as well.
 const QUIET: Duration = Duration::from_millis(500);
@@ -33,6 +41,7 @@ pub struct Feed {
     /// Set once it is known where the feed stands.
     opened: OnceLock<Opened>,
     head: watch::Sender<Position>,
+    catching_up: Semaphore,
 }
 
 struct Opened {
@@ -49,6 +58,7 @@ impl Feed {
             settings,
             opened: OnceLock::new(),
             head: watch::Sender::new(0),
+            catching_up: Semaphore::new(CATCHING_UP),
         })
     }
 
@@ -171,13 +181,33 @@ impl Feed {
         Ok(Subscription::new(self.clone(), seen, since))
     }
 
-    pub(super) fn recent(&self, after: Position, limit: usize) -> Option<Vec<Arc<Frame>>> {
+    /// The same for a position that another process may have handed out.
+    ///
+    /// # Errors
+    /// As [`Feed::subscribe`]; [`FeedError::Ahead`] only after a while.
+    pub async fn join(
+        self: &Arc<Self>,
+        since: Option<Position>,
+        epoch: Option<&str>,
+    ) -> Result<Subscription, FeedError> {
+        match (self.subscribe(since, epoch), since) {
+            (Err(FeedError::Ahead { .. }), Some(since)) => {
+                let _ = tokio::time::timeout(AHEAD, self.reached(since)).await;
+                self.subscribe(Some(since), epoch)
+            }
+            (joined, _) => joined,
+        }
+    }
+
+    pub(super) fn recent(&self, after: Position, limit: usize) -> Option<Vec<Arc<Shared>>> {
         let ring = &self.opened.get()?.ring;
         let ring = ring.read().unwrap_or_else(PoisonError::into_inner);
         ring.after(after, limit)
     }
 
     pub(super) async fn stored(&self, after: Position) -> Result<Vec<Frame>, StoreError> {
+        // Never closed; and without a permit one would only be in the others' way.
+        let _permit = self.catching_up.acquire().await;
         self.reader.frames(after, PAGE).await
     }
 }

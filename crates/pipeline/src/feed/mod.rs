@@ -10,4 +10,5 @@ mod ring;
 mod subscription;
 
 pub use hub::{Feed, FeedSettings};
+pub use ring::Shared;
 pub use subscription::{FeedError, Step, Subscription};

@@ -1,14 +1,47 @@
 //! The latest frames, shared by all subscriptions.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
 
 use crate::{Frame, Position};
+
+/// A frame on its way to many subscribers, with the bytes that the edge makes of
+/// it: made once, by whoever is first, and the same for all.
+#[derive(Debug)]
+pub struct Shared {
+    frame: Frame,
+    rendered: OnceLock<Bytes>,
+}
+
+impl Shared {
+    pub(super) fn new(frame: Frame) -> Arc<Self> {
+        Arc::new(Self {
+            frame,
+            rendered: OnceLock::new(),
+        })
+    }
+
+    /// What `render` makes of it. All who call must mean the same.
+    pub fn rendered(&self, render: impl FnOnce(&Frame) -> Bytes) -> Bytes {
+        self.rendered.get_or_init(|| render(&self.frame)).clone()
+    }
+}
+
+impl Deref for Shared {
+    type Target = Frame;
+
+    fn deref(&self) -> &Frame {
+        &self.frame
+    }
+}
 
 /// A run of frames without gaps that ends at the head of the feed.
 #[derive(Debug)]
 pub(super) struct Ring {
-    frames: VecDeque<Arc<Frame>>,
+    frames: VecDeque<Arc<Shared>>,
     head: Position,
     capacity: usize,
 }
@@ -47,12 +80,12 @@ impl Ring {
             self.frames.pop_front();
         }
         self.head = frame.position;
-        self.frames.push_back(Arc::new(frame));
+        self.frames.push_back(Shared::new(frame));
     }
 
     /// The frames after a position, at most `limit`; `None` when the ring does
     /// not reach back that far.
-    pub(super) fn after(&self, position: Position, limit: usize) -> Option<Vec<Arc<Frame>>> {
+    pub(super) fn after(&self, position: Position, limit: usize) -> Option<Vec<Arc<Shared>>> {
         let behind = usize::try_from(self.head.checked_sub(position)?).ok()?;
         let skip = self.frames.len().checked_sub(behind)?;
         let run = self.frames.iter().skip(skip).take(limit);
@@ -75,7 +108,7 @@ mod tests {
         }
     }
 
-    fn positions(run: Option<Vec<Arc<Frame>>>) -> Option<Vec<Position>> {
+    fn positions(run: Option<Vec<Arc<Shared>>>) -> Option<Vec<Position>> {
         run.map(|run| run.iter().map(|frame| frame.position).collect())
     }
 

@@ -5,9 +5,13 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::Feed;
-use super::hub::PAGE;
+use super::ring::Shared;
+use crate::Position;
 use crate::ports::StoreError;
-use crate::{Frame, Position};
+
+/// Frames handed out at once while live: what a subscriber that does not read
+/// keeps from being freed.
+const RUN: usize = 32;
 
 /// A cursor on the feed. It holds no frames, so a slow subscriber costs nothing.
 pub struct Subscription {
@@ -21,7 +25,7 @@ pub struct Subscription {
 #[derive(Debug)]
 pub enum Step {
     /// The next frames, in order, without a gap; never empty.
-    Frames(Vec<Arc<Frame>>),
+    Frames(Vec<Arc<Shared>>),
     /// Once: it has caught up, at this position.
     Live(Position),
 }
@@ -77,7 +81,7 @@ impl Subscription {
         loop {
             // Seen before looking, so that what comes after the look wakes us.
             self.head.borrow_and_update();
-            match self.feed.recent(self.cursor, PAGE) {
+            match self.feed.recent(self.cursor, RUN) {
                 Some(frames) if !frames.is_empty() => return Ok(self.advance(frames)),
                 Some(_) if !self.live => {
                     self.live = true;
@@ -91,7 +95,7 @@ impl Subscription {
                 }
                 None => {
                     let frames = self.feed.stored(self.cursor).await?;
-                    let frames: Vec<_> = frames.into_iter().map(Arc::new).collect();
+                    let frames: Vec<_> = frames.into_iter().map(Shared::new).collect();
                     if frames.is_empty() {
                         return Err(FeedError::Unavailable);
                     }
@@ -101,7 +105,7 @@ impl Subscription {
         }
     }
 
-    fn advance(&mut self, frames: Vec<Arc<Frame>>) -> Step {
+    fn advance(&mut self, frames: Vec<Arc<Shared>>) -> Step {
         self.cursor = frames.last().map_or(self.cursor, |frame| frame.position);
         Step::Frames(frames)
     }

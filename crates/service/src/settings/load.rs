@@ -57,6 +57,7 @@ impl Settings {
             ("notify.max_batch", self.notify.max_batch),
             ("notify.at_once", usize::from(self.notify.at_once)),
             ("feed.ring", self.feed.ring),
+            ("feed.places", self.feed.places),
             ("http.body_limit", self.http.body_limit),
             ("amqp.prefetch", usize::from(self.amqp.prefetch)),
         ] {

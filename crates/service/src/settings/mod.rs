@@ -183,6 +183,10 @@ pub struct Feed {
     /// How often a client is pinged.
     #[serde(with = "humantime_serde")]
     pub heartbeat: Duration,
+    /// How many may follow at the same time.
+    pub places: usize,
+    /// How many of one principal, or address; 0: any.
+    pub places_each: usize,
 }
 
 /// Orders.
@@ -305,6 +309,8 @@ impl Default for Feed {
             ring: 16_384,
             sweep_interval: Duration::from_secs(1),
             heartbeat: Duration::from_secs(25),
+            places: 20_000,
+            places_each: 0,
         }
     }
 }

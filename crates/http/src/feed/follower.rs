@@ -1,0 +1,100 @@
+//! A subscriber's way along the feed, whatever carries it: who sees what, and
+//! what is said beside the frames.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bakehouse_pipeline::Position;
+use bakehouse_pipeline::feed::{Feed, Shared, Step, Subscription};
+
+use super::wire::{self, Farewell};
+use super::wishes::{Filter, Wishes};
+use crate::access::Principal;
+
+/// What is to be sent.
+pub(super) enum Piece {
+    /// A frame of the log, the same for all who get it.
+    Frame(Arc<Shared>),
+    /// Something said to this subscriber, with the position that it has then.
+    Own(String, Option<Position>),
+}
+
+/// A subscriber that has been welcomed.
+pub(super) struct Follower {
+    principal: Principal,
+    filter: Filter,
+    subscription: Subscription,
+    /// The last position that has been sent, or that the subscriber does not want.
+    done: Position,
+    /// The last position that the subscriber has been told of.
+    told: Position,
+}
+
+impl Follower {
+    /// Begins to follow; the piece is the welcome.
+    ///
+    /// # Errors
+    /// When the position means nothing here, or the feed is not there yet.
+    pub(super) async fn begin(
+        feed: &Arc<Feed>,
+        principal: Principal,
+        wishes: Wishes,
+        heartbeat: Duration,
+    ) -> Result<(Self, Piece), Farewell> {
+        let subscription = feed.join(wishes.since, wishes.epoch.as_deref()).await?;
+        let epoch = feed.epoch().unwrap_or_default();
+        let welcome = wire::welcome(epoch, feed.head_position(), heartbeat.as_secs());
+        let cursor = subscription.cursor();
+        let follower = Self {
+            principal,
+            filter: wishes.filter,
+            subscription,
+            done: cursor,
+            told: cursor,
+        };
+        Ok((follower, Piece::Own(welcome, None)))
+    }
+
+    /// Everything up to here has been sent, or is not wanted.
+    pub(super) fn done(&self) -> Position {
+        self.done
+    }
+
+    /// Waits for what comes next; it may be nothing that this subscriber wants.
+    /// Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// When it cannot go on.
+    pub(super) async fn next(&mut self) -> Result<Vec<Piece>, Farewell> {
+        match self.subscription.next().await? {
+            Step::Live(position) => {
+                self.told = position;
+                Ok(vec![Piece::Own(wire::live(position), Some(position))])
+            }
+            Step::Frames(frames) => {
+                self.done = frames.last().map_or(self.done, |frame| frame.position);
+                let wanted = frames.into_iter().filter(|frame| {
+                    self.principal.sees(frame.owner.as_deref()) && self.filter.includes(frame)
+                });
+                let pieces: Vec<Piece> = wanted.map(Piece::Frame).collect();
+                if let Some(Piece::Frame(last)) = pieces.last() {
+                    self.told = last.position;
+                }
+                Ok(pieces)
+            }
+        }
+    }
+
+    /// What every heartbeat says: where a subscriber is whose filter has passed
+    /// nothing, and that the connection is alive.
+    pub(super) fn beat(&mut self) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        if self.told < self.done {
+            self.told = self.done;
+            let text = wire::position(self.told);
+            pieces.push(Piece::Own(text, Some(self.told)));
+        }
+        pieces.push(Piece::Own(wire::ping(), None));
+        pieces
+    }
+}

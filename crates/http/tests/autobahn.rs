@@ -1,0 +1,157 @@
+//! Websockets as the Autobahn test suite knows them: every case but those on
+//! compression, which we do not offer, against a server that echoes.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use actix_web::body::{BodyStream, BoxBody};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use bakehouse_http::websocket::guard::{Limits, Violation};
+use bakehouse_http::websocket::{Incoming, Messages, frame, upgrade};
+use bakehouse_testservers::python;
+use bytes::Bytes;
+use futures_util::stream;
+use serde_json::{Value, json};
+
+/// As long as the suite's longest.
+const LIMITS: Limits = Limits {
+    longest_message: 32 * 1024 * 1024,
+};
+
+async fn echo(request: HttpRequest, payload: web::Payload) -> actix_web::Result<HttpResponse> {
+    let (response, messages) = upgrade(&request, payload, LIMITS).await?;
+    let answers = stream::unfold(Some(messages), answer);
+    let body = BodyStream::new(answers);
+    Ok(response.set_body(BoxBody::new(body)))
+}
+
+type Answer = Result<Bytes, Infallible>;
+
+async fn answer(messages: Option<Messages>) -> Option<(Answer, Option<Messages>)> {
+    let mut messages = messages?;
+    loop {
+        let (bytes, is_last) = match messages.next().await {
+            Incoming::Text(text) => (frame::text(&text), false),
+            Incoming::Binary(bytes) => (frame::binary(&bytes), false),
+            Incoming::Ping(payload) => (frame::pong(&payload), false),
+            Incoming::Pong => continue,
+            Incoming::Close(Some(code)) => (frame::close(code, ""), true),
+            Incoming::Close(None) => (frame::close_plainly(), true),
+            Incoming::Violation(Violation::Protocol(what)) => (frame::close(1002, what), true),
+            Incoming::Violation(Violation::NotUtf8) => (frame::close(1007, ""), true),
+            Incoming::Violation(Violation::TooLong) => (frame::close(1009, ""), true),
+            Incoming::Gone => return None,
+        };
+        return Some((Ok(bytes), (!is_last).then_some(messages)));
+    }
+}
+
+/// An echo on a port of its own, for as long as the test runs.
+fn start() -> u16 {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        actix_web::rt::System::new().block_on(async move {
+            let server = HttpServer::new(|| App::new().default_service(web::to(echo)))
+                .workers(1)
+                .client_disconnect_timeout(Duration::from_millis(600))
+                .bind("127.0.0.1:0")
+                .expect("a free port");
+            sender
+                .send(server.addrs()[0].port())
+                .expect("the test waits");
+            server.run().await.expect("it runs");
+        });
+    });
+    receiver.recv().expect("a port")
+}
+
+/// What the suite makes of each case.
+fn report(folder: &Path, port: u16) -> BTreeMap<String, Value> {
+    let spec = json!({
+        "outdir": folder,
+        "servers": [{ "agent": "echo", "url": format!("ws://127.0.0.1:{port}") }],
+        "cases": ["*"],
+        // Compression.
+        "exclude-cases": ["12.*", "13.*"],
+        "exclude-agent-cases": {},
+    });
+    let file = folder.join("spec.json");
+    std::fs::write(&file, spec.to_string()).expect("written");
+    let Some(mut suite) = python::autobahn().expect("the suite") else {
+        eprintln!("skipped: there is no Python 2.7 on this machine, which the suite needs");
+        return BTreeMap::new();
+    };
+    let output = suite
+        .args(["-m", "fuzzingclient", "-s"])
+        .arg(&file)
+        .current_dir(folder)
+        .output()
+        .expect("it starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let index = std::fs::read_to_string(folder.join("index.json")).expect("a report");
+    let index: Value = serde_json::from_str(&index).expect("JSON");
+    serde_json::from_value(index["echo"].clone()).expect("cases")
+}
+
+#[test]
+fn the_suite_finds_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cases = report(folder.path(), start());
+    let is_fine = |verdict: &Value| {
+        let verdict = verdict.as_str().unwrap_or_default();
+        ["OK", "NON-STRICT", "INFORMATIONAL"].contains(&verdict)
+    };
+    let failed: Vec<_> = cases
+        .iter()
+        .filter(|(_, case)| !is_fine(&case["behavior"]) || !is_fine(&case["behaviorClose"]))
+        .collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+    assert!(
+        cases.is_empty() || cases.len() > 200,
+        "only {} cases",
+        cases.len()
+    );
+    let strict = cases
+        .values()
+        .filter(|case| case["behavior"] == "OK")
+        .count();
+    println!(
+        "{} cases, {strict} of them as strict as can be",
+        cases.len()
+    );
+}
+
+/// The suite gives a server a second for it, and so do browsers.
+#[test]
+fn the_connection_ends_soon_after_the_close() {
+    let mut stream = TcpStream::connect(("127.0.0.1", start())).expect("it listens");
+    let handshake = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\n\r\n";
+    stream.write_all(handshake.as_bytes()).expect("sent");
+    let mut answer = [0; 1_024];
+    let size = stream.read(&mut answer).expect("an answer");
+    assert!(answer[..size].starts_with(b"HTTP/1.1 101"));
+    // Masked by zeroes: a message, and a close with 1000.
+    stream
+        .write_all(&[0x81, 0x81, 0, 0, 0, 0, b'x'])
+        .expect("sent");
+    let size = stream.read(&mut answer).expect("an echo");
+    assert_eq!(answer[..size], [0x81, 1, b'x']);
+    let asked = Instant::now();
+    stream
+        .write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8])
+        .expect("sent");
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).expect("an orderly end");
+    assert_eq!(rest, [0x88, 2, 0x03, 0xe8]);
+    assert!(
+        asked.elapsed() < Duration::from_millis(800),
+        "{:?}",
+        asked.elapsed()
+    );
+}

@@ -1,0 +1,494 @@
+//! The feed as subscribers rely on it: cut and resumed at any time, from any
+//! api-server, without gap or repeat; and what it refuses.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bakehouse_e2e::feed::Received;
+use bakehouse_e2e::{Client, Feed, Issuer, Kind, World, in_both_worlds, ledger};
+use hyper::Method;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+in_both_worlds!(
+    clients_cut_at_random_end_with_the_logs_sequence,
+    a_page_says_who_it_is_in_its_first_frame,
+    a_subscription_can_be_changed_but_goes_back_nowhere,
+    the_same_comes_as_server_sent_events,
+    pages_from_elsewhere_and_crowds_are_refused,
+    who_does_not_read_is_not_waited_for,
+);
+
+const CLIENTS: usize = 100;
+const CUTS: usize = 100;
+
+// ---- cut at random ----
+
+/// What happens to orders meanwhile: placed, amended, refused.
+async fn keep_busy(client: Client, stop: Arc<AtomicBool>, seed: usize) {
+    let mut number = 0;
+    while !stop.load(Ordering::Relaxed) {
+        number += 1;
+        let customer = format!("c-{}", (seed + number) % 5);
+        let body = json!({
+            "products": [{ "name": "Tea", "price": "3.50" }], "customer": { "id": customer },
+        });
+        let placed = client.post(body.to_string()).await.expect("an answer");
+        let order = placed.header("location").to_owned();
+        let body = body.to_string();
+        client.put(&order, &[], body).await.expect("an answer");
+        // Nothing has been paid yet.
+        let too_early = r#"{"status":"delivered"}"#;
+        let path = format!("{order}/status");
+        client.put(&path, &[], too_early).await.expect("an answer");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// One who is cut again and again.
+struct Reader {
+    filter: &'static str,
+    since: u64,
+    seen: Vec<u64>,
+}
+
+impl Reader {
+    async fn open(&self, base: &str) -> Feed {
+        let query = format!("since={}{}", self.since, self.filter);
+        Feed::open(base, &query).await.expect("a subscription")
+    }
+
+    fn take(&mut self, frame: &Value) {
+        let position = frame["position"].as_u64();
+        if frame["type"]
+            .as_str()
+            .is_some_and(|kind| kind.starts_with("order."))
+        {
+            self.seen.push(position.expect("a position"));
+        }
+        // A frame of its own lets it move on as well.
+        self.since = position.unwrap_or(self.since).max(self.since);
+    }
+
+    /// Reads some frames, and is gone.
+    async fn be_cut(&mut self, base: &str, frames: usize) {
+        let mut feed = self.open(base).await;
+        for _ in 0..frames {
+            let next = tokio::time::timeout(Duration::from_millis(40), feed.frame()).await;
+            let Ok(next) = next else {
+                return;
+            };
+            self.take(&next.expect("a frame"));
+        }
+    }
+
+    /// Reads until it has caught up with everything.
+    async fn catch_up(&mut self, base: &str, head: u64) {
+        let mut feed = self.open(base).await;
+        loop {
+            let frame = feed.frame().await.expect("a frame");
+            self.take(&frame);
+            if frame["type"] == "live" && self.since >= head {
+                return;
+            }
+        }
+    }
+}
+
+/// Filters, and whether they pass an event of an order of this customer.
+type Filter = (&'static str, fn(&str, &str) -> bool);
+
+const FILTERS: [Filter; 4] = [
+    ("", |_, _| true),
+    ("&type=order.created", |kind, _| kind == "order.created"),
+    ("&customer=c-3", |_, customer| customer == "c-3"),
+    (
+        "&type=order.rejected,order.updated&customer=c-1",
+        |kind, customer| kind != "order.created" && customer == "c-1",
+    ),
+];
+
+async fn clients_cut_at_random_end_with_the_logs_sequence(kind: Kind) {
+    let mut world = World::start(kind).await.expect("it starts");
+    let mut bases = vec![world.base.clone()];
+    if kind == Kind::Servers {
+        let second = world.start_second("api-server").expect("it starts");
+        let is_there = async || Feed::open(&second, "").await.is_ok();
+        let limit = Duration::from_secs(30);
+        bakehouse_e2e::world::wait(limit, "second", is_there)
+            .await
+            .expect("ready");
+        bases.push(second);
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let busy: Vec<_> = (0..2)
+        .map(|seed| tokio::spawn(keep_busy(world.client(), stop.clone(), seed)))
+        .collect();
+    let mut readers = JoinSet::new();
+    for index in 0..CLIENTS {
+        let bases = bases.clone();
+        readers.spawn(async move {
+            let (filter, _) = FILTERS[index % FILTERS.len()];
+            let mut reader = Reader {
+                filter,
+                since: 0,
+                seen: Vec::new(),
+            };
+            for cut in 0..CUTS {
+                // Neither in step with each other nor with what comes.
+                let dice = (index * 7_919 + cut * 104_729) % 9_973;
+                reader.be_cut(&bases[dice % bases.len()], dice % 12).await;
+            }
+            (index, reader)
+        });
+    }
+    let readers = readers.join_all().await;
+    stop.store(true, Ordering::Relaxed);
+    for task in busy {
+        task.await.expect("it ends");
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let log = whole_log(&world).await;
+    let head = log.len() as u64;
+    assert!(head > 100, "only {head} events");
+    for (index, mut reader) in readers {
+        reader.catch_up(&bases[index % bases.len()], head).await;
+        let (_, passes) = FILTERS[index % FILTERS.len()];
+        let wanted = log
+            .iter()
+            .filter(|(_, kind, customer)| passes(kind, customer));
+        let wanted: Vec<u64> = wanted.map(|(position, ..)| *position).collect();
+        assert_eq!(reader.seen, wanted, "client {index}, {}", world.logs());
+    }
+}
+
+/// Position, kind, and whose order it is, of every event.
+async fn whole_log(world: &World) -> Vec<(u64, String, String)> {
+    let mut feed = world.feed("since=0").await.expect("a subscription");
+    let head = feed.frame().await.expect("a welcome")["head"]
+        .as_u64()
+        .expect("a head");
+    let mut customers = BTreeMap::new();
+    let mut log = Vec::new();
+    for event in feed.events_up_to(head).await.expect("events") {
+        let order = event["order_id"].as_str().expect("an order").to_owned();
+        let customer = event["order"]["customer"]["id"].as_str().map(str::to_owned);
+        let customer = match customer {
+            Some(customer) => customers.entry(order).or_insert(customer).clone(),
+            None => customers
+                .get(&order)
+                .expect("an order of somebody's")
+                .clone(),
+        };
+        let kind = event["type"].as_str().expect("a kind").to_owned();
+        log.push((
+            event["position"].as_u64().expect("a position"),
+            kind,
+            customer,
+        ));
+    }
+    log
+}
+
+// ---- who it is, and what it wants ----
+
+async fn end(feed: &mut Feed) -> (u16, Value) {
+    let mut last = Value::Null;
+    loop {
+        match feed.receive().await.expect("a frame") {
+            Received::Frame(frame) => last = frame,
+            Received::Closed(code) => {
+                assert_eq!(last["code"], code, "{last}");
+                return (code, last);
+            }
+        }
+    }
+}
+
+async fn a_page_says_who_it_is_in_its_first_frame(kind: Kind) {
+    let issuer = Issuer::new().expect("an issuer");
+    let settings = issuer.settings(&issuer.file().display().to_string());
+    let world = World::start_with(kind, &settings).await.expect("it starts");
+    let client = world.client();
+    let token = |who: &str, scope: &str| issuer.token(who, scope).expect("a token");
+    let ada = token("ada", "orders:read orders:write");
+    for who in ["ada", "bob", "ada"] {
+        let bearer = format!("Bearer {}", token(who, "orders:write"));
+        let headers = [
+            ("Content-Type", "application/json"),
+            ("Authorization", &*bearer),
+        ];
+        let placed = client
+            .send(Method::POST, "/order", &headers, ledger::order(who))
+            .await;
+        assert_eq!(placed.expect("an answer").status, 202);
+    }
+    let say = |token: &str| json!({ "type": "subscribe", "token": token, "since": 0 }).to_string();
+    let mut feed = world.feed("").await.expect("a socket");
+    feed.say(&say(&ada)).await.expect("sent");
+    assert_eq!(feed.frame().await.expect("a frame")["type"], "welcome");
+    for _ in 0..2 {
+        let event = feed.event().await.expect("an event");
+        assert_eq!(event["order"]["reference"], "ada");
+    }
+    // A new token for the same connection, but nobody else's.
+    let again = json!({ "type": "subscribe", "token": token("ada", "orders:read") });
+    feed.say(&again.to_string()).await.expect("sent");
+    let bob = json!({ "type": "subscribe", "token": token("bob", "orders:read") });
+    feed.say(&bob.to_string()).await.expect("sent");
+    assert_eq!(end(&mut feed).await.0, 4403);
+    for (frame, code) in [
+        (say("nonsense"), 4401),
+        (json!({ "type": "subscribe", "since": 0 }).to_string(), 4401),
+        (say(&token("ada", "orders:write")), 4403),
+    ] {
+        let mut feed = world.feed("").await.expect("a socket");
+        feed.say(&frame).await.expect("sent");
+        assert_eq!(end(&mut feed).await.0, code, "{frame}");
+    }
+    // Who says nothing is not waited for, and is told why.
+    let mut silent = world.feed("").await.expect("a socket");
+    let started = Instant::now();
+    assert_eq!(end(&mut silent).await.0, 4401);
+    assert!(started.elapsed() < Duration::from_secs(10));
+    // Without a websocket there is no later.
+    assert_eq!(
+        client.get("/order-events").await.expect("an answer").status,
+        401
+    );
+}
+
+async fn a_subscription_can_be_changed_but_goes_back_nowhere(kind: Kind) {
+    let world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    for reference in ["one", "two"] {
+        let placed = client
+            .post(ledger::order(reference))
+            .await
+            .expect("an answer");
+        client.settled(&placed).await.expect("a receipt");
+    }
+    let mut feed = world
+        .feed("since=0&type=order.deleted")
+        .await
+        .expect("a subscription");
+    assert_eq!(feed.frame().await.expect("a frame")["type"], "welcome");
+    let live = feed.frame().await.expect("a frame");
+    assert_eq!(
+        (&live["type"], &live["position"]),
+        (&json!("live"), &json!(2))
+    );
+    let change = r#"{"type":"subscribe","types":["order.created"]}"#;
+    feed.say(change).await.expect("sent");
+    assert_eq!(feed.frame().await.expect("a frame")["type"], "welcome");
+    assert_eq!(feed.frame().await.expect("a frame")["type"], "live");
+    client
+        .post(ledger::order("three"))
+        .await
+        .expect("an answer");
+    assert_eq!(feed.event().await.expect("an event")["position"], 3);
+    for (frame, says) in [
+        (r#"{"type":"subscribe","since":1}"#, "since"),
+        (r#"{"type":"subscribe","types":["order.paid"]}"#, "types"),
+        (r#"{"type":"subscribe","sinse":1}"#, "sinse"),
+        (
+            r#"{"type":"subscribe","epoch":"another","since":3}"#,
+            "epoch",
+        ),
+    ] {
+        let mut feed = world.feed("since=0").await.expect("a subscription");
+        feed.events_up_to(3).await.expect("events");
+        feed.say(frame).await.expect("sent");
+        let (code, last) = end(&mut feed).await;
+        let message = last["message"].as_str().expect("a message");
+        assert!(message.contains(says), "{frame}: {message}");
+        assert_eq!(last.get("retry_after_ms").is_some(), code < 4400, "{last}");
+    }
+}
+
+// ---- server-sent events ----
+
+/// Reads a stream of events until there are `count`; each with its id.
+fn events(base: &str, headers: &str, path: &str, count: usize) -> Vec<(Option<u64>, Value)> {
+    let host = base.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(host).expect("a connection");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .expect("set");
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n{headers}\r\n"
+    );
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut text = String::new();
+    let mut buffer = [0; 4_096];
+    loop {
+        let blocks: Vec<&str> = text.split("\n\n").collect();
+        let whole = &blocks[..blocks.len() - 1];
+        let found: Vec<_> = whole.iter().filter_map(|block| event(block)).collect();
+        if found.len() >= count {
+            return found;
+        }
+        let size = stream.read(&mut buffer).expect("more events");
+        assert!(size > 0, "the stream has ended: {text}");
+        text += &String::from_utf8_lossy(&buffer[..size]).replace('\r', "");
+    }
+}
+
+fn event(block: &str) -> Option<(Option<u64>, Value)> {
+    let line = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));
+    let data = serde_json::from_str(line("data: ")?).ok()?;
+    Some((line("id: ").and_then(|id| id.parse().ok()), data))
+}
+
+async fn the_same_comes_as_server_sent_events(kind: Kind) {
+    let world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    for reference in ["one", "two", "three"] {
+        let placed = client
+            .post(ledger::order(reference))
+            .await
+            .expect("an answer");
+        client.settled(&placed).await.expect("a receipt");
+    }
+    let base = world.base.clone();
+    let read = async |headers: &'static str, path: &'static str, count| {
+        let base = base.clone();
+        let reading = tokio::task::spawn_blocking(move || events(&base, headers, path, count));
+        reading.await.expect("it reads")
+    };
+    let all = read("", "/order-events?since=0", 5).await;
+    let ids: Vec<_> = all.iter().map(|(id, _)| *id).collect();
+    assert_eq!(ids, [None, Some(1), Some(2), Some(3), Some(3)]);
+    assert_eq!(
+        (&all[0].1["type"], &all[4].1["type"]),
+        (&json!("welcome"), &json!("live"))
+    );
+    let mut feed = world.feed("since=0").await.expect("a subscription");
+    let same = feed.events_up_to(3).await.expect("events");
+    let got: Vec<Value> = all[1..4].iter().map(|(_, frame)| frame.clone()).collect();
+    assert_eq!(got, same);
+    // What the browser has seen goes over what the page's address says.
+    let rest = read("Last-Event-ID: 2\r\n", "/order-events?since=0", 3).await;
+    assert_eq!(
+        (rest[1].0, &rest[1].1["order"]["reference"]),
+        (Some(3), &json!("three"))
+    );
+    let accept = [("Accept", "text/event-stream")];
+    for (path, header, status) in [
+        ("/order-events?since=x", None, 400),
+        ("/order-events?since=99", None, 410),
+        ("/order-events", Some(("Last-Event-ID", "x")), 400),
+    ] {
+        let headers: Vec<_> = accept.into_iter().chain(header).collect();
+        let answer = client.get_with(path, &headers).await.expect("an answer");
+        assert_eq!(answer.status, status, "{path}");
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+    }
+    let plain = client.get("/order-events").await.expect("an answer");
+    assert_eq!(
+        (plain.status.as_u16(), plain.header("upgrade")),
+        (426, "websocket")
+    );
+}
+
+// ---- limits ----
+
+async fn pages_from_elsewhere_and_crowds_are_refused(kind: Kind) {
+    let settings = [
+        ("BAKEHOUSE_FEED__PLACES_EACH", "2".to_owned()),
+        (
+            "BAKEHOUSE_HTTP__CORS_ORIGINS",
+            "https://shop.example".to_owned(),
+        ),
+    ];
+    let world = World::start_with(kind, &settings).await.expect("it starts");
+    let handshake = async |origin: &str| {
+        let headers = [
+            ("Connection", "Upgrade"),
+            ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", "x3JJHMbDL1EzLkh9GBhXDw=="),
+            ("Origin", origin),
+        ];
+        // A connection of its own, closed after the answer.
+        let client = world.client();
+        let answer = client.get_with("/order-events", &headers);
+        let answer = tokio::time::timeout(Duration::from_secs(2), answer).await;
+        answer.map_or(101, |answer| {
+            answer.map_or(101, |answer| answer.status.as_u16())
+        })
+    };
+    assert_eq!(handshake("https://evil.example").await, 403);
+    assert_eq!(handshake("null").await, 403);
+    assert_ne!(handshake("https://shop.example").await, 403);
+    assert_ne!(handshake(&world.base).await, 403);
+    let opens = async || Feed::open(&world.base, "").await;
+    let limit = Duration::from_secs(10);
+    // Those from above are gone by then.
+    let is_free = async || opens().await.is_ok();
+    bakehouse_e2e::world::wait(limit, "a place", is_free)
+        .await
+        .expect("a place");
+    let mut kept = Vec::new();
+    let until = Instant::now() + limit;
+    while kept.len() < 2 && Instant::now() < until {
+        kept.extend(opens().await);
+    }
+    assert_eq!(kept.len(), 2);
+    let refused = opens().await.err().expect("no place is left").to_string();
+    assert!(refused.contains("429"), "{refused}");
+    kept.pop();
+    bakehouse_e2e::world::wait(limit, "a place", is_free)
+        .await
+        .expect("a place");
+}
+
+/// A client that has stopped reading while much is said: the server does not
+/// keep it for it.
+async fn who_does_not_read_is_not_waited_for(kind: Kind) {
+    let ring = [("BAKEHOUSE_FEED__RING", "64".to_owned())];
+    let world = World::start_with(kind, &ring).await.expect("it starts");
+    let host = world.base.trim_start_matches("http://").to_owned();
+    let mut lazy = TcpStream::connect(&host).expect("a connection");
+    let handshake = format!(
+        "GET /order-events HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n\
+         Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\n\r\n"
+    );
+    lazy.write_all(handshake.as_bytes()).expect("sent");
+    let client = world.client();
+    // Some 100 KiB each, more than any buffer in between holds.
+    let name = "x".repeat(190);
+    let products: Vec<Value> = (0..250)
+        .map(|_| json!({ "name": name, "price": "1" }))
+        .collect();
+    let large = json!({ "products": products }).to_string();
+    for _ in 0..120 {
+        let placed = client.post(large.clone()).await.expect("an answer");
+        assert_eq!(placed.status, 202);
+    }
+    // One who reads gets all of it meanwhile.
+    let mut keen = world.feed("since=0").await.expect("a subscription");
+    keen.events_up_to(120).await.expect("events");
+    let reading = tokio::task::spawn_blocking(move || {
+        std::thread::sleep(Duration::from_secs(2));
+        lazy.set_read_timeout(Some(Duration::from_secs(30)))
+            .expect("set");
+        let mut all = Vec::new();
+        // A reset says the same as an end.
+        let _ = lazy.read_to_end(&mut all);
+        all
+    });
+    let all = reading.await.expect("it reads");
+    let text = String::from_utf8_lossy(&all);
+    assert!(text.contains(r#""code":4008"#), "{} bytes", all.len());
+    assert!(
+        all.len() < 12_000_000,
+        "all of it was kept: {} bytes",
+        all.len()
+    );
+}
