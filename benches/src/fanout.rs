@@ -82,11 +82,18 @@ async fn raw_rounds(count: usize) -> Result<Rounds> {
     Ok(summary(times, 0.0, 0.0))
 }
 
-async fn rounds(count: usize) -> Result<Rounds> {
-    let mut world = World::start(Kind::Embedded).await?;
-    let client = world.client();
-    client.post(order("warm")).await?;
+/// One whose caches are full: what it grows by from here is the crowd's.
+async fn warm_world() -> Result<World> {
+    let ring = [("BAKEHOUSE_FEED__RING", "2048".to_owned())];
+    let world = World::start_with(Kind::Embedded, &ring).await?;
+    latency::measure(&world, 1_000, 4).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
+    Ok(world)
+}
+
+async fn rounds(count: usize) -> Result<Rounds> {
+    let mut world = warm_world().await?;
+    let client = world.client();
     let empty = resident(&mut world)?;
     let crowd = Crowd::gather(host(&world)?, count).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -116,8 +123,7 @@ async fn raw_stream() -> Result<f64> {
 }
 
 async fn stream() -> Result<(f64, f64)> {
-    let mut world = World::start(Kind::Embedded).await?;
-    latency::measure(&world, 200, 2).await?;
+    let mut world = warm_world().await?;
     let mut crowd = Crowd::gather(host(&world)?, AUDIENCE).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let before = resident(&mut world)?;

@@ -7,6 +7,7 @@
 //! - [`operation`]: the receipt of what was accepted;
 //! - [`feed`]: every change, over a websocket or as server-sent events;
 //! - [`websocket`]: what a websocket is, whatever it carries;
+//! - `page`: the page at `/`, which uses nothing but all this;
 //! - [`health`]: liveness and readiness, for every service;
 //! - [`problem`]: every error as a problem document (RFC 9457).
 
@@ -19,6 +20,7 @@ pub mod feed;
 pub mod health;
 mod operation;
 pub mod orders;
+mod page;
 mod path_id;
 mod prefer;
 pub mod problem;

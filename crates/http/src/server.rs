@@ -22,7 +22,7 @@ use crate::docs::{Documents, Variant};
 use crate::feed::{PlaceLimits, Places};
 use crate::health::{self, Probes};
 use crate::problem::Problem;
-use crate::{attachments, docs, feed, operation, orders, path_id};
+use crate::{attachments, docs, feed, operation, orders, page, path_id};
 
 /// Seconds that open requests get at shutdown. Sockets have been told by then.
 const DRAIN: u64 = 5;
@@ -147,6 +147,7 @@ impl Server {
                 .configure(operation::routes)
                 .configure(health::routes)
                 .configure(feed::routes)
+                .configure(page::routes)
                 .configure(|config| docs::routes(config, &documents))
                 .default_service(web::to(unknown))
         });

@@ -14,11 +14,12 @@ use crate::feed;
 use crate::problem::Problem;
 
 /// What anybody may have: it shows nothing of anybody's orders.
-const OPEN: [&str; 5] = [
+const OPEN: [&str; 6] = [
     "/health",
     "/openapi.json",
     "/asyncapi.json",
     "/docs",
+    "/page",
     "/metrics",
 ];
 
@@ -75,10 +76,12 @@ fn may_say_so_later(access: &Access, request: &ServiceRequest) -> bool {
 }
 
 fn is_open(path: &str) -> bool {
-    OPEN.iter().any(|open| {
-        let rest = path.strip_prefix(open);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    })
+    let is_page = path == "/";
+    is_page
+        || OPEN.iter().any(|open| {
+            let rest = path.strip_prefix(open);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
 }
 
 async fn identify(access: &Access, request: &ServiceRequest) -> Result<Principal, Problem> {

@@ -1,6 +1,7 @@
 //! The feed over a websocket.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::time::Duration;
 
 use actix_web::body::{BodyStream, BoxBody};
@@ -8,7 +9,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_pipeline::{Frame, Shutdown};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use tokio::time::{Instant, Interval, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::clock::expiry;
 use super::follower::{Follower, Piece};
@@ -47,21 +49,23 @@ pub(super) async fn subscribe(
     let now = Instant::now();
     let heartbeat = settings.heartbeat;
     let expires_at = principal.as_ref().map_or(now + INTRODUCTION, expiry);
+    let beats_at = now + heartbeat;
     let socket = Socket {
         messages,
         doors,
         access,
         heartbeat,
-        shutdown,
+        shutdown: Box::pin(shutdown.cancelled_owned()),
         stage: Stage::Opening(Some(wishes)),
         expires_at,
         principal,
-        beat: tokio::time::interval_at(now + heartbeat, heartbeat),
+        beats_at,
+        alarm: Box::pin(sleep_until(beats_at.min(expires_at))),
         heard: now,
         subscriptions: 0,
         _place: place,
     };
-    let frames = stream::unfold(socket, turn).flat_map(stream::iter);
+    let frames = stream::unfold(Box::new(socket), turn).flat_map(stream::iter);
     let body = BodyStream::new(frames.map(Ok::<_, Infallible>));
     Ok(response.set_body(BoxBody::new(body)))
 }
@@ -71,12 +75,17 @@ struct Socket {
     doors: web::Data<Doors>,
     access: web::Data<Access>,
     heartbeat: Duration,
-    shutdown: Shutdown,
+    // These two are kept, and not made anew for each wait: with thousands of
+    // subscribers, entering and leaving the lists of those who wait is what an
+    // event would cost most.
+    shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// For the next beat or the expiry, whichever is first.
+    alarm: Pin<Box<Sleep>>,
     stage: Stage,
     /// Of the token, or of our patience with a client that has shown none.
     expires_at: Instant,
     principal: Option<Principal>,
-    beat: Interval,
+    beats_at: Instant,
     /// When the client was last heard of.
     heard: Instant,
     subscriptions: u32,
@@ -95,7 +104,7 @@ enum Stage {
 }
 
 /// What is to be sent next; frames that many get are made once.
-async fn turn(mut socket: Socket) -> Option<(Vec<Bytes>, Socket)> {
+async fn turn(mut socket: Box<Socket>) -> Option<(Vec<Bytes>, Box<Socket>)> {
     loop {
         let sent = match socket.step().await {
             Ok(sent) => sent,
@@ -131,8 +140,7 @@ impl From<Farewell> for End {
 enum Event {
     Pieces(Result<Vec<Piece>, Farewell>),
     Message(Incoming),
-    Beat,
-    Expired,
+    Alarm,
     Shutdown,
 }
 
@@ -145,7 +153,7 @@ impl Socket {
                     self.stage = Stage::Unknown;
                     return Ok(Vec::new());
                 }
-                self.begin(wishes).await
+                Box::pin(self.begin(wishes)).await
             }
             Stage::Closing(until) => {
                 let until = *until;
@@ -176,24 +184,21 @@ impl Socket {
             }
         };
         tokio::select! {
-            pieces = pieces => Event::Pieces(pieces),
+            // What comes seldom goes first, so that nothing is starved.
+            biased;
+            () = &mut self.shutdown => Event::Shutdown,
+            () = &mut self.alarm => Event::Alarm,
             message = self.messages.next() => Event::Message(message),
-            _ = self.beat.tick() => Event::Beat,
-            () = sleep_until(self.expires_at) => Event::Expired,
-            () = self.shutdown.cancelled() => Event::Shutdown,
+            pieces = pieces => Event::Pieces(pieces),
         }
     }
 
     async fn take(&mut self, event: Event) -> Result<Vec<Bytes>, End> {
         match event {
             Event::Pieces(pieces) => Ok(pieces?.iter().map(bytes).collect()),
-            Event::Message(message) => self.hear(message).await,
-            Event::Beat => self.beat(),
-            Event::Expired if self.principal.is_some() => Err(Farewell::Expired.into()),
-            Event::Expired => {
-                let why = "nobody has said who they are: send a subscribe frame with a token";
-                Err(Farewell::Unauthenticated(why.into()).into())
-            }
+            // Boxed: what seldom happens must not make every subscriber larger.
+            Event::Message(message) => Box::pin(self.hear(message)).await,
+            Event::Alarm => self.wake(),
             Event::Shutdown => Err(Farewell::GoingAway.into()),
         }
     }
@@ -257,6 +262,7 @@ impl Socket {
             return Err(Farewell::Forbidden("token: it is somebody else's".into()));
         }
         self.expires_at = expiry(&principal);
+        self.set_alarm();
         self.principal = Some(principal);
         Ok(())
     }
@@ -269,6 +275,31 @@ impl Socket {
         let (follower, welcome) = begun.await?;
         self.stage = Stage::Following(Box::new(follower));
         Ok(vec![bytes(&welcome)])
+    }
+
+    /// The time has come for a beat, or for the end.
+    fn wake(&mut self) -> Result<Vec<Bytes>, End> {
+        let now = Instant::now();
+        if now >= self.expires_at {
+            let why = "nobody has said who they are: send a subscribe frame with a token";
+            return Err(match self.principal {
+                Some(_) => Farewell::Expired.into(),
+                None => Farewell::Unauthenticated(why.into()).into(),
+            });
+        }
+        if now < self.beats_at {
+            self.set_alarm();
+            return Ok(Vec::new());
+        }
+        self.beats_at = now + self.heartbeat;
+        self.set_alarm();
+        self.beat()
+    }
+
+    fn set_alarm(&mut self) {
+        self.alarm
+            .as_mut()
+            .reset(self.beats_at.min(self.expires_at));
     }
 
     /// Pings, and notices a client that is gone.

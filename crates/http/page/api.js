@@ -1,0 +1,55 @@
+// Calls of the public API. The token, if one is needed, is kept by this page alone.
+
+let token;
+
+export const bearer = () => token;
+export const useToken = (text) => (token = text || undefined);
+
+/** An answer that is no success: the problem document, with its faults. */
+export class Problem extends Error {
+  constructor(status, document) {
+    super(document.detail ?? document.title ?? `answered ${status}`);
+    this.status = status;
+    this.faults = document.errors ?? [];
+  }
+}
+
+async function call(method, path, body, headers = {}) {
+  const all = { accept: "application/json", ...headers };
+  if (token) {
+    all.authorization = `Bearer ${token}`;
+  }
+  if (body !== undefined) {
+    all["content-type"] = "application/json";
+  }
+  let answer;
+  try {
+    answer = await fetch(path, { method, headers: all, body: body && JSON.stringify(body) });
+  } catch {
+    throw new Problem(0, { detail: "the server cannot be reached" });
+  }
+  if (!answer.ok) {
+    throw new Problem(answer.status, await answer.json().catch(() => ({})));
+  }
+  return answer;
+}
+
+/** A page of orders, and the address of the next. */
+export async function orders(path) {
+  const answer = await call("GET", path);
+  const next = /<([^>]*)>;\s*rel="next"/.exec(answer.headers.get("link") ?? "");
+  return { orders: await answer.json(), next: next?.[1] };
+}
+
+/** Places an order; sending it again under the same key is sending it once. */
+export const place = (order, key) => call("POST", "/order", order, { "idempotency-key": key });
+
+export const setStatus = (id, status) => call("PUT", `/order/${id}/status`, { status });
+
+/** What became of an operation, as soon as that is known. */
+export async function receipt(path) {
+  const answer = await call("GET", path, undefined, { prefer: "wait=10" });
+  return answer.json();
+}
+
+export const history = async (id) => (await call("GET", `/order/${id}/history`)).json();

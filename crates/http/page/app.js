@@ -1,0 +1,117 @@
+// The page: a form, a list, a log, and the feed that keeps them up to date. It
+// uses nothing but the public API.
+
+import { bearer, orders as load, place, useToken } from "./api.js";
+import { $, element } from "./dom.js";
+import * as events from "./events.js";
+import { follow } from "./feed.js";
+import * as journey from "./journey.js";
+import * as orders from "./orders.js";
+import * as pulse from "./pulse.js";
+
+/** Events from before the page was opened. */
+const PAST = 500;
+
+let isLive = false;
+
+function take(event) {
+  $("position").value = event.position;
+  events.take(event);
+  orders.take(event);
+  journey.take(event);
+  if (isLive) {
+    pulse.take(event);
+  }
+}
+
+function show(state) {
+  isLive = state.name === "live";
+  const texts = {
+    "catching-up": "catching up",
+    waiting: `waiting: ${state.reason}`,
+    closed: state.error ? `closed: ${state.error.message}` : "closed",
+  };
+  $("feed-state").textContent = texts[state.name] ?? state.name;
+  $("feed-state").className = state.name;
+}
+
+/** Where to begin, so that the log shows what has just happened as well. */
+async function start() {
+  let newest;
+  try {
+    const page = await load("/order?limit=1&sort=-updated_at");
+    newest = page.orders[0]?.position ?? 0;
+  } catch (problem) {
+    if (problem.status === 401 || problem.status === 403) {
+      $("token-section").hidden = false;
+      $("feed-state").textContent = problem.message;
+      return;
+    }
+    $("feed-state").textContent = `waiting: ${problem.message}`;
+    setTimeout(start, 1_000);
+    return;
+  }
+  $("token-section").hidden = true;
+  follow("/order-events", {
+    since: Math.max(0, newest - PAST),
+    token: bearer(),
+    onEvent: take,
+    onState: show,
+    onGap: () => orders.reload(),
+  });
+  await orders.reload();
+}
+
+// ---- the form ----
+
+function faults(problem, form) {
+  for (const input of form.elements) {
+    input.removeAttribute("aria-invalid");
+  }
+  const lines = problem.faults.map(({ pointer, detail }) => {
+    const field = pointer.split("/").pop();
+    const input = form.elements[field === "id" ? "customer" : field];
+    input?.setAttribute("aria-invalid", "true");
+    return element("p", { class: "fault" }, `${field}: ${detail}`);
+  });
+  return lines.length ? lines : [element("p", { class: "fault" }, problem.message)];
+}
+
+async function submit(event) {
+  event.preventDefault();
+  const form = event.target;
+  const { name, price, quantity, customer } = Object.fromEntries(new FormData(form));
+  const product = { name, price: price.trim() };
+  if (quantity.trim()) {
+    product.quantity = Number(quantity);
+  }
+  const order = { products: [product] };
+  if (customer.trim()) {
+    order.customer = { id: customer };
+  }
+  const result = $("place-result");
+  const sent = Date.now();
+  try {
+    const answer = await place(order, crypto.randomUUID());
+    const answered = Date.now();
+    faults({ faults: [] }, form);
+    result.replaceChildren(element("p", { class: "good" }, "202: accepted, and on disk"));
+    await journey.follow(answer.headers.get("operation-location"), sent, answered);
+  } catch (problem) {
+    if (!("faults" in problem)) {
+      throw problem;
+    }
+    result.replaceChildren(...faults(problem, form));
+  }
+}
+
+$("place-form").addEventListener("submit", submit);
+$("token-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  useToken(new FormData(event.target).get("token"));
+  start();
+});
+events.start();
+pulse.start();
+orders.start((order) => journey.choose(order));
+start();

@@ -1,0 +1,57 @@
+// The event log, with search; refusals with their reasons.
+
+import { $, drawing, element, time } from "./dom.js";
+
+/** Events that are kept, and lines that are drawn. */
+const KEPT = 20_000;
+const LINES = 200;
+
+const log = [];
+
+export function start() {
+  $("search").addEventListener("input", draw);
+  $("rejected-only").addEventListener("change", draw);
+}
+
+export function take(event) {
+  const customer = event.order?.customer?.id ?? "";
+  const text = [event.type, event.order_id, event.order?.number, event.order?.status, customer, event.reason];
+  log.push({ event, text: text.join(" ").toLowerCase() });
+  if (log.length > KEPT * 1.1) {
+    log.splice(0, log.length - KEPT);
+  }
+  draw();
+}
+
+const draw = drawing(() => {
+  const wanted = $("search").value.trim().toLowerCase();
+  const isRefused = $("rejected-only").checked;
+  const found = [];
+  let count = 0;
+  for (let index = log.length - 1; index >= 0; index -= 1) {
+    const { event, text } = log[index];
+    if ((!isRefused || event.reason) && text.includes(wanted)) {
+      count += 1;
+      if (found.length < LINES) {
+        found.push(event);
+      }
+    }
+  }
+  $("events").replaceChildren(...found.map(line));
+  $("events-count").textContent = `${found.length} shown of ${count}; ${log.length} here`;
+});
+
+function line(event) {
+  const what = event.reason
+    ? element("span", { class: "fault" }, `refused: ${event.reason}`)
+    : element("span", {}, `order ${event.order.number} is ${event.order.status}`);
+  return element(
+    "li",
+    { "data-position": event.position },
+    element("strong", {}, String(event.position)),
+    element("span", {}, event.type),
+    what,
+    element("time", { datetime: event.at }, time(event.at)),
+    element("code", {}, event.order_id),
+  );
+}

@@ -1,0 +1,138 @@
+//! The JavaScript client against the real server: resumed after it was killed,
+//! honest about another log, done with what is final.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use bakehouse_e2e::{Issuer, Kind, World, in_both_worlds, ledger};
+use serde_json::{Value, json};
+
+in_both_worlds!(
+    it_resumes_after_the_server_was_killed,
+    it_shows_its_token_and_knows_what_is_final,
+);
+
+/// The client in Node.js.
+struct Script {
+    child: Child,
+    lines: Receiver<Value>,
+}
+
+impl Script {
+    /// `None` where there is no Node.js of version 20 or later.
+    fn start(base: &str, options: &Value) -> Option<Self> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../clients/js/test/print.mjs");
+        let started = Command::new("node")
+            // Version 20 has it, but does not show it.
+            .arg("--experimental-websocket")
+            .arg(script)
+            .arg(format!("{base}/order-events"))
+            .arg(options.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn();
+        let Ok(mut child) = started else {
+            eprintln!("skipped: there is no Node.js on this machine");
+            return None;
+        };
+        let output = BufReader::new(child.stdout.take().expect("its output"));
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                let _ = sender.send(serde_json::from_str(&line).unwrap_or_default());
+            }
+        });
+        Some(Self { child, lines })
+    }
+
+    /// Everything up to the first line that is such.
+    fn until(&self, is_it: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let mut seen = Vec::new();
+        loop {
+            let line = self.lines.recv_timeout(Duration::from_secs(30));
+            let line = line.unwrap_or_else(|_| panic!("nothing after {seen:#?}"));
+            let is_last = is_it(&line);
+            seen.push(line);
+            if is_last {
+                return seen;
+            }
+        }
+    }
+
+    fn until_state(&self, name: &str) -> Vec<Value> {
+        self.until(|line| line["kind"] == "state" && line["value"]["name"] == name)
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn positions(lines: &[Value]) -> Vec<u64> {
+    let events = lines.iter().filter(|line| line["kind"] == "event");
+    events
+        .filter_map(|line| line["value"]["position"].as_u64())
+        .collect()
+}
+
+async fn it_resumes_after_the_server_was_killed(kind: Kind) {
+    let mut world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    let place = async |reference: String| {
+        let placed = client
+            .post(ledger::order(&reference))
+            .await
+            .expect("an answer");
+        client.settled(&placed).await.expect("a receipt");
+    };
+    for number in 1..=5 {
+        place(format!("r-{number}")).await;
+    }
+    let Some(script) = Script::start(&world.base, &json!({ "since": 0 })) else {
+        return;
+    };
+    let mut seen = script.until_state("live");
+    assert_eq!(positions(&seen), [1, 2, 3, 4, 5]);
+    let api_server = world.names()[0];
+    for round in 0..3 {
+        world.process(api_server).kill();
+        seen.extend(script.until_state("waiting"));
+        world.process(api_server).start().expect("it starts again");
+        world.ready(Duration::from_secs(30)).await.expect("ready");
+        place(format!("after-{round}")).await;
+        seen.extend(script.until(|line| line["value"]["position"] == 6 + round));
+    }
+    assert_eq!(positions(&seen), [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert!(seen.iter().all(|line| line["kind"] != "gap"), "{seen:#?}");
+}
+
+async fn it_shows_its_token_and_knows_what_is_final(kind: Kind) {
+    let issuer = Issuer::new().expect("an issuer");
+    let settings = issuer.settings(&issuer.file().display().to_string());
+    let world = World::start_with(kind, &settings).await.expect("it starts");
+    let token = issuer.token("ada", "orders:read").expect("a token");
+    let Some(script) = Script::start(&world.base, &json!({ "token": token, "since": 0 })) else {
+        return;
+    };
+    script.until_state("live");
+    let wrong = Script::start(&world.base, &json!({ "token": "nonsense" })).expect("Node.js");
+    let last = wrong.until_state("closed").pop().expect("a state");
+    assert_eq!(last["value"]["error"], 4401);
+    let filter = json!({ "token": token, "filter": { "types": ["order.paid"] } });
+    let wrong = Script::start(&world.base, &filter).expect("Node.js");
+    let last = wrong.until_state("closed").pop().expect("a state");
+    assert_eq!(last["value"]["error"], 4400);
+    // A position of another log: said so, and gone on from where this one stands.
+    let lost = json!({ "token": token, "since": 99, "epoch": "another" });
+    let lost = Script::start(&world.base, &lost).expect("Node.js");
+    let seen = lost.until_state("live");
+    let gap = seen.iter().find(|line| line["kind"] == "gap");
+    assert_eq!(gap.expect("a gap")["value"]["after"], 99);
+}
