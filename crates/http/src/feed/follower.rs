@@ -67,10 +67,7 @@ impl Follower {
     /// When it cannot go on.
     pub(super) async fn next(&mut self) -> Result<Vec<Piece>, Farewell> {
         match self.subscription.next().await? {
-            Step::Live(position) => {
-                self.told = position;
-                Ok(vec![Piece::Own(wire::live(position), Some(position))])
-            }
+            Step::Live(position) => Ok(vec![Piece::Own(wire::live(position), Some(position))]),
             Step::Frames(frames) => {
                 self.done = frames.last().map_or(self.done, |frame| frame.position);
                 let wanted = frames.into_iter().filter(|frame| {
