@@ -27,6 +27,7 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
         scheduler: broker.scheduler(),
         presentation: presentation.reader(),
         log: source.log(),
+        progress: source.source(),
         notifications: source.notifications(),
         blobs: blobs.clone(),
         feed: feed.clone(),

@@ -46,6 +46,7 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
             scheduler: store.scheduler(),
             presentation: store.reader(),
             log: store.log(),
+            progress: store.source(),
             notifications: store.notifications(),
             blobs: blobs.clone(),
             feed: feed.clone(),

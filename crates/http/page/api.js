@@ -52,4 +52,17 @@ export async function receipt(path) {
   return answer.json();
 }
 
+/** The latest figures of /metrics by their names, labels included. */
+export async function metrics() {
+  const answer = await call("GET", "/metrics", undefined, { accept: "text/plain" });
+  const lines = (await answer.text()).matchAll(/^(bakehouse_[^ ]+) (\S+)$/gm);
+  return new Map(Array.from(lines, ([, name, value]) => [name, Number(value)]));
+}
+
+export const parked = async () => (await call("GET", "/parked?limit=100")).json();
+
+export const retry = (id) => call("POST", `/parked/${id}/retry`);
+
+export const discard = (id, reason) => call("POST", `/parked/${id}/discard`, { reason });
+
 export const history = async (id) => (await call("GET", `/order/${id}/history`)).json();

@@ -7,7 +7,9 @@ import * as events from "./events.js";
 import { follow } from "./feed.js";
 import * as journey from "./journey.js";
 import * as orders from "./orders.js";
+import * as parked from "./parked.js";
 import * as pulse from "./pulse.js";
+import * as stages from "./stages.js";
 
 /** Events from before the page was opened. */
 const PAST = 500;
@@ -19,6 +21,9 @@ function take(event) {
   events.take(event);
   orders.take(event);
   journey.take(event);
+  if (isLive && (event.settled || event.type === "order.parked")) {
+    parked.reload();
+  }
   if (isLive) {
     pulse.take(event);
   }
@@ -59,7 +64,7 @@ async function start() {
     onState: show,
     onGap: () => orders.reload(),
   });
-  await orders.reload();
+  await Promise.all([orders.reload(), parked.reload()]);
 }
 
 // ---- the form ----
@@ -113,5 +118,6 @@ $("token-form").addEventListener("submit", (event) => {
 });
 events.start();
 pulse.start();
+stages.start(() => parked.reload());
 orders.start((order) => journey.choose(order));
 start();

@@ -15,7 +15,7 @@ export function start() {
 
 export function take(event) {
   const customer = event.order?.customer?.id ?? "";
-  const text = [event.type, event.order_id, event.order?.number, event.order?.status, customer, event.reason];
+  const text = [event.type, event.order_id, event.order?.number, event.order?.status, customer, event.reason, ...(event.settled ?? []).map((one) => one.reason)];
   log.push({ event, text: text.join(" ").toLowerCase() });
   if (log.length > KEPT * 1.1) {
     log.splice(0, log.length - KEPT);
@@ -42,16 +42,28 @@ const draw = drawing(() => {
 });
 
 function line(event) {
-  const what = event.reason
-    ? element("span", { class: "fault" }, `refused: ${event.reason}`)
-    : element("span", {}, `order ${event.order.number} is ${event.order.status}`);
   return element(
     "li",
     { "data-position": event.position },
     element("strong", {}, String(event.position)),
     element("span", {}, event.type),
-    what,
+    what(event),
     element("time", { datetime: event.at }, time(event.at)),
     element("code", {}, event.order_id),
   );
+}
+
+function what(event) {
+  if (event.reason) {
+    const outcome = event.type === "order.parked" ? "parked" : "refused";
+    return element("span", { class: "fault" }, `${outcome}: ${event.reason}`);
+  }
+  const parts = [];
+  if (event.order) {
+    parts.push(`order ${event.order.number} is ${event.order.status}`);
+  }
+  for (const { position, status, reason } of event.settled ?? []) {
+    parts.push(`position ${position} ${status}${reason ? `: ${reason}` : ""}`);
+  }
+  return element("span", {}, parts.join("; "));
 }

@@ -1,12 +1,17 @@
-// The last minute as two small charts: events a second, and how late they come.
+// The last minute as this page saw it: events a second, and how late they came.
 
+import { chart } from "./chart.js";
 import { $ } from "./dom.js";
 
 const SECONDS = 60;
 const counts = new Array(SECONDS).fill(0);
 const lags = new Array(SECONDS).fill(0);
+const rate = chart("Events a second during the last minute");
+const lateness = chart("Milliseconds from the log to this page during the last minute");
 
 export function start() {
+  $("rate-figure").append(rate.svg);
+  $("lag-figure").append(lateness.svg);
   setInterval(tick, 1_000);
 }
 
@@ -23,18 +28,10 @@ function tick() {
   if (count > 0) {
     $("lag-now").textContent = `${lags[SECONDS - 1]} ms at most`;
   }
-  draw("rate-chart", counts);
-  draw("lag-chart", lags);
+  rate.draw(counts);
+  lateness.draw(lags);
   for (const values of [counts, lags]) {
     values.shift();
     values.push(0);
   }
-}
-
-function draw(id, values) {
-  const highest = Math.max(1, ...values);
-  const points = values.map((value, index) => `${index} ${19 - (18 * value) / highest}`);
-  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  path.setAttribute("d", `M${points.join("L")}`);
-  $(id).replaceChildren(path);
 }

@@ -34,6 +34,8 @@ enum Progress {
     Executed,
     /// Refused at execution.
     Rejected,
+    /// Set aside; an operator will settle it.
+    Parked,
     /// Where readers see it.
     Baked,
 }
@@ -47,6 +49,10 @@ struct Receipt {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u64>)]
     position: Option<Position>,
+    /// Where its effect stands, if it had been parked before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    settled_by: Option<Position>,
     #[serde(skip_serializing_if = "Option::is_none")]
     order_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,10 +90,11 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
 
 /// Read an operation's receipt
 ///
-/// With `Prefer: wait`, as soon as it is baked or rejected.
+/// With `Prefer: wait`, as soon as it is baked, rejected or parked.
 #[utoipa::path(
     get,
     path = "/operation/{id}",
+    operation_id = "show_operation",
     tag = "operations",
     params(("id" = String, Path, format = "uuid", description = "As in `Operation-Location`"), Prefer),
     responses(
@@ -133,10 +140,11 @@ async fn settled(
     let mut pause = FIRST_PAUSE;
     loop {
         let receipt = look(doors, principal, id).await?;
-        if receipt.is_final() || wait.is_over() {
+        let is_at_rest = receipt.status == Progress::Parked;
+        if receipt.is_final() || is_at_rest || wait.is_over() {
             return Ok(receipt);
         }
-        match receipt.position {
+        match receipt.settled_by.or(receipt.position) {
             Some(position) => wait.wait_for(doors.feed.reached(position)).await,
             None => wait.wait_for(tokio::time::sleep(pause)).await,
         };
@@ -161,6 +169,7 @@ impl Receipt {
             operation_id,
             status: Progress::Accepted,
             position: None,
+            settled_by: None,
             order_id: None,
             operation: None,
             kind: None,
@@ -172,20 +181,24 @@ impl Receipt {
     }
 
     fn of(event: Event, baked: Position) -> Self {
+        let takes_effect_at = event.settled_by.unwrap_or(event.position);
         let status = match event.status {
             EventStatus::Stored => Progress::Stored,
-            EventStatus::Executed if event.position <= baked => Progress::Baked,
+            EventStatus::Executed if takes_effect_at <= baked => Progress::Baked,
             EventStatus::Executed => Progress::Executed,
             EventStatus::Rejected => Progress::Rejected,
+            EventStatus::Parked => Progress::Parked,
         };
+        let why_parked = event.parked.clone().filter(|_| status == Progress::Parked);
         Self {
             operation_id: event.operation.operation_id,
             status,
             position: Some(event.position),
+            settled_by: event.settled_by,
             kind: kind(&event),
             order_id: Some(event.operation.entity_id),
             operation: Some(event.operation.operation),
-            reason: event.reason,
+            reason: event.reason.or(why_parked),
             accepted_at: Some(event.operation.accepted_at),
             stored_at: Some(event.creation_time),
             executed_at: event.execution_time,

@@ -15,13 +15,16 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Name, type and content.
-const FILES: [(&str, &str, &str); 10] = [
+const FILES: [(&str, &str, &str); 13] = [
     ("app.js", SCRIPT, include_str!("../page/app.js")),
     ("api.js", SCRIPT, include_str!("../page/api.js")),
     ("dom.js", SCRIPT, include_str!("../page/dom.js")),
     ("events.js", SCRIPT, include_str!("../page/events.js")),
     ("journey.js", SCRIPT, include_str!("../page/journey.js")),
     ("orders.js", SCRIPT, include_str!("../page/orders.js")),
+    ("parked.js", SCRIPT, include_str!("../page/parked.js")),
+    ("chart.js", SCRIPT, include_str!("../page/chart.js")),
+    ("stages.js", SCRIPT, include_str!("../page/stages.js")),
     ("pulse.js", SCRIPT, include_str!("../page/pulse.js")),
     // The same client that everybody gets.
     (

@@ -163,6 +163,14 @@ impl Problem {
         }
     }
 
+    /// 409: what is parked of an order is settled from the first on.
+    #[must_use]
+    pub fn not_first(first: &str) -> Self {
+        let detail = format!("operation {first} is parked before it");
+        let title = "Another is before it";
+        Self::new(StatusCode::CONFLICT, "not-first", title, detail).with("first", json!(first))
+    }
+
     /// 412: the condition names nothing that could be there.
     #[must_use]
     pub fn unmatched() -> Self {

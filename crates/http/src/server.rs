@@ -12,7 +12,9 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use bakehouse_orders::intake::Defaults;
 use bakehouse_pipeline::Shutdown;
 use bakehouse_pipeline::feed::Feed;
-use bakehouse_pipeline::ports::{Blobs, EventLog, Notifications, PresentationReader, Scheduler};
+use bakehouse_pipeline::ports::{
+    Blobs, EventLog, Notifications, PresentationReader, Progress, Scheduler,
+};
 
 use crate::access::guard::guard;
 use crate::access::{Access, AccessSettings};
@@ -22,7 +24,7 @@ use crate::docs::{Documents, Variant};
 use crate::feed::{PlaceLimits, Places};
 use crate::health::{self, Probes};
 use crate::problem::Problem;
-use crate::{attachments, docs, feed, operation, orders, page, path_id};
+use crate::{attachments, docs, feed, metrics, operation, orders, page, parked, path_id};
 
 /// Seconds that open requests get at shutdown. Sockets have been told by then.
 const DRAIN: u64 = 5;
@@ -37,6 +39,8 @@ pub struct Doors {
     pub presentation: Arc<dyn PresentationReader>,
     /// Where an idempotency key is looked up.
     pub log: Arc<dyn EventLog>,
+    /// How far that has been executed.
+    pub progress: Arc<dyn Progress>,
     /// What was sent to whom.
     pub notifications: Arc<dyn Notifications>,
     /// Where attached files are.
@@ -116,8 +120,10 @@ impl Server {
         settings: Settings,
         shutdown: &Shutdown,
     ) -> std::io::Result<Self> {
+        metrics::begin();
         let workers = settings.workers;
         let doors = web::Data::new(doors);
+        let positions = metrics::positions(&doors);
         let probes = web::Data::new(probes);
         let access = web::Data::new(Access::new(settings.access.clone()));
         let head_timeout = settings.head_timeout;
@@ -134,6 +140,7 @@ impl Server {
             App::new()
                 .app_data(doors.clone())
                 .app_data(probes.clone())
+                .app_data(positions.clone())
                 .app_data(settings.clone())
                 .app_data(access.clone())
                 .app_data(path_id::config())
@@ -142,10 +149,13 @@ impl Server {
                 .wrap(from_fn(guard))
                 // Outside of the guard: a refusal must reach the page as well.
                 .wrap(cors(&settings.cors_origins))
+                .wrap(from_fn(metrics::measure))
                 .configure(orders::routes)
                 .configure(attachments::routes)
                 .configure(operation::routes)
+                .configure(parked::routes)
                 .configure(health::routes)
+                .configure(metrics::routes)
                 .configure(feed::routes)
                 .configure(page::routes)
                 .configure(|config| docs::routes(config, &documents))
@@ -199,7 +209,7 @@ async fn run(running: Running, handle: ServerHandle, shutdown: Shutdown) -> std:
         shutdown.cancelled().await;
         handle.stop(true).await;
     };
-    let (ended, ()) = tokio::join!(
+    let (ended, (), ()) = tokio::join!(
         async {
             let ended = running.await;
             // Whatever ended it, nothing is to wait for it any more.
@@ -207,6 +217,7 @@ async fn run(running: Running, handle: ServerHandle, shutdown: Shutdown) -> std:
             ended
         },
         stop,
+        metrics::upkeep(shutdown.clone()),
     );
     ended
 }
@@ -218,7 +229,7 @@ async fn unknown(request: actix_web::HttpRequest) -> Result<HttpResponse, Proble
     )))
 }
 
-/// Answers `/health/live` and `/health/ready` only, for a service without HTTP
+/// Answers `/health/live`, `/health/ready` and `/metrics` only, for a service without HTTP
 /// of its own, until shutdown.
 ///
 /// # Errors
@@ -228,11 +239,13 @@ pub async fn serve_health(
     probes: Probes,
     shutdown: Shutdown,
 ) -> std::io::Result<()> {
+    metrics::begin();
     let probes = web::Data::new(probes);
     let server = HttpServer::new(move || {
         App::new()
             .app_data(probes.clone())
             .configure(health::routes)
+            .configure(metrics::routes)
             .default_service(web::to(unknown))
     });
     let running = server

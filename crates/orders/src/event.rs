@@ -14,6 +14,18 @@ pub const CHANGES: [&str; 4] = [
 /// What the feed says of an operation that was refused.
 pub const REJECTED: &str = "order.rejected";
 
+/// What it says of one that was set aside.
+pub const PARKED: &str = "order.parked";
+
+/// What it says when an operator has settled operations that had been parked,
+/// without any change of the order; otherwise it says what changed.
+pub const SETTLED: [&str; 2] = ["order.retried", "order.discarded"];
+
+/// Everything that the feed may say.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    CHANGES.into_iter().chain([REJECTED, PARKED]).chain(SETTLED)
+}
+
 /// A fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {

@@ -10,7 +10,7 @@ use bakehouse_pipeline::{Frame, Timestamp, to_json};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::event::{CHANGES, REJECTED};
+use crate::event;
 use crate::{Customer, Status};
 
 /// A choice of events.
@@ -19,7 +19,7 @@ pub struct Events(Vec<String>);
 
 /// Text that is no kind of event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}: expected *, or one of {changes}, {REJECTED}", changes = CHANGES.join(", "))]
+#[error("{0}: expected *, or one of {all}", all = event::kinds().collect::<Vec<_>>().join(", "))]
 pub struct UnknownKind(String);
 
 impl Events {
@@ -28,7 +28,7 @@ impl Events {
     /// # Errors
     /// [`UnknownKind`].
     pub fn of(kinds: &[String]) -> Result<Self, UnknownKind> {
-        let is_known = |kind: &str| kind == "*" || kind == REJECTED || CHANGES.contains(&kind);
+        let is_known = |kind: &str| kind == "*" || event::kinds().any(|known| known == kind);
         match kinds.iter().find(|kind| !is_known(kind)) {
             Some(unknown) => Err(UnknownKind(unknown.clone())),
             None => Ok(Self(kinds.to_vec())),

@@ -6,9 +6,10 @@
 
 use std::collections::HashMap;
 
-use crate::execute::{read_state, replay};
-use crate::frame::{Audience, Outcome, render};
+use crate::execute::read_state;
+use crate::frame::{Audience, Outcome, Settled, render};
 use crate::ports::{Baking, DocumentWrite, StoreError};
+use crate::step::{self, Footing, replay};
 use crate::{Domain, Entity, EntityRecord, Event, EventStatus, Frame, Json, Position, to_json};
 
 /// Which entities' histories [`bake`] needs: those whose state at some position
@@ -18,9 +19,11 @@ pub fn needs_history(events: &[Event], records: &HashMap<String, EntityRecord>) 
     let mut ids: Vec<String> = by_entity(events)
         .into_iter()
         .filter(|(id, run)| {
-            records
-                .get(*id)
-                .is_some_and(|record| !is_enough(record, run) && !is_whole_life(record, run))
+            let record = records.get(*id);
+            let is_settled = run.iter().any(|event| is_settlement(event));
+            is_settled
+                || record
+                    .is_some_and(|record| !is_enough(record, run) && !is_whole_life(record, run))
         })
         .map(|(id, _)| id.to_owned())
         .collect();
@@ -73,12 +76,20 @@ fn by_entity(events: &[Event]) -> HashMap<&str, Vec<&Event>> {
 }
 
 fn is_executed(event: &Event) -> bool {
-    event.status == EventStatus::Executed
+    event.is_executed_in_place()
+}
+
+/// A remedy that took effect: it settled others, which are in the history.
+fn is_settlement(event: &Event) -> bool {
+    event.operation.operation.is_remedy() && is_executed(event)
 }
 
 /// The source state is the only one that the run needs: nothing in it changed
 /// the entity, or only its first event did, and nothing has since.
 fn is_enough(record: &EntityRecord, run: &[&Event]) -> bool {
+    if run.iter().any(|event| is_settlement(event)) {
+        return false;
+    }
     let changes = run.iter().filter(|event| is_executed(event)).count();
     match changes {
         0 => record.position < run[0].position,
@@ -89,7 +100,8 @@ fn is_enough(record: &EntityRecord, run: &[&Event]) -> bool {
 
 /// Everything that ever changed the entity is in the run.
 fn is_whole_life(record: &EntityRecord, run: &[&Event]) -> bool {
-    record.version == run.iter().filter(|event| is_executed(event)).count() as u64
+    !run.iter().any(|event| is_settlement(event))
+        && record.version == run.iter().filter(|event| is_executed(event)).count() as u64
 }
 
 struct Oven<'a, D: Domain> {
@@ -104,10 +116,14 @@ struct Oven<'a, D: Domain> {
 
 impl<'a, D: Domain> Oven<'a, D> {
     fn frame(&mut self, event: &'a Event) -> Result<Frame, StoreError> {
+        if let Some(reason) = &event.parked {
+            return self.parked(event, reason);
+        }
         match event.status {
+            EventStatus::Executed if is_settlement(event) => self.settled(event),
             EventStatus::Executed => self.changed(event),
             EventStatus::Rejected => self.rejected(event),
-            EventStatus::Stored => Err(StoreError::Corrupt(format!(
+            EventStatus::Stored | EventStatus::Parked => Err(StoreError::Corrupt(format!(
                 "position {} has no verdict although it lies before the checkpoint",
                 event.position
             ))),
@@ -115,7 +131,6 @@ impl<'a, D: Domain> Oven<'a, D> {
     }
 
     fn changed(&mut self, event: &'a Event) -> Result<Frame, StoreError> {
-        let id = event.entity_id();
         let entity = self.advance(event)?;
         let body = to_json(&D::bake(&entity)).map_err(StoreError::corrupt)?;
         let outcome = Outcome::Changed {
@@ -123,6 +138,14 @@ impl<'a, D: Domain> Oven<'a, D> {
             document: &body,
         };
         let frame = render(D::NAME, event, audience::<D>(&entity), &outcome);
+        let is_new = entity.version == 1;
+        self.serve(event, entity, body, is_new);
+        frame.map_err(StoreError::corrupt)
+    }
+
+    /// The document as it is now.
+    fn serve(&mut self, event: &'a Event, entity: Entity<D::State>, body: Json, is_new: bool) {
+        let id = event.entity_id();
         let created = self
             .documents
             .get(id)
@@ -131,7 +154,7 @@ impl<'a, D: Domain> Oven<'a, D> {
             id: id.to_owned(),
             number: entity.number,
             position: entity.position,
-            created: created || entity.version == 1,
+            created: created || is_new,
             version: entity.version,
             created_at: entity.created_at,
             owner: entity.owner.clone(),
@@ -140,7 +163,57 @@ impl<'a, D: Domain> Oven<'a, D> {
         };
         self.documents.insert(id, document);
         self.entities.insert(id, Some(entity));
+    }
+
+    /// Only that it was set aside, and why. Nothing is read of its entity, which
+    /// may be what is wrong.
+    fn parked(&self, event: &Event, reason: &str) -> Result<Frame, StoreError> {
+        let sender = event.operation.terms.owner.as_deref();
+        let record = self.records.get(event.entity_id());
+        let audience = Audience {
+            owner: sender.or(record.and_then(|record| record.owner.as_deref())),
+            group: None,
+        };
+        render(D::NAME, event, audience, &Outcome::Parked(reason)).map_err(StoreError::corrupt)
+    }
+
+    /// What a remedy led to, which may have changed the entity several times,
+    /// once, or not at all.
+    fn settled(&mut self, event: &'a Event) -> Result<Frame, StoreError> {
+        let id = event.entity_id();
+        let settled: Vec<Settled<'_>> = settled_by(event, self.history(id))
+            .map(Settled::of)
+            .collect();
+        let owner = settled.iter().find_map(|settled| settled.owner);
+        let number = self.records.get(id).map_or(0, |record| record.number);
+        let mut entity = self.before(id)?;
+        let before = entity.as_ref().map(|entity| entity.version);
+        fold::<D>(&mut entity, event, self.history(id), number)?;
+        let change = event.change.as_deref().unwrap_or("changed");
+        let after = entity.as_ref().map(|entity| entity.version);
+        let Some(entity) = entity.take_if(|_| before != after) else {
+            self.entities.insert(id, entity);
+            let audience = Audience { owner, group: None };
+            let outcome = Outcome::Settled {
+                change,
+                document: None,
+                settled: &settled,
+            };
+            return render(D::NAME, event, audience, &outcome).map_err(StoreError::corrupt);
+        };
+        let body = to_json(&D::bake(&entity)).map_err(StoreError::corrupt)?;
+        let outcome = Outcome::Settled {
+            change,
+            document: Some(&body),
+            settled: &settled,
+        };
+        let frame = render(D::NAME, event, audience::<D>(&entity), &outcome);
+        self.serve(event, entity, body, before.is_none());
         frame.map_err(StoreError::corrupt)
+    }
+
+    fn history(&self, id: &str) -> &'a [Event] {
+        self.histories.get(id).map_or(&[], Vec::as_slice)
     }
 
     /// A refusal is its sender's to see, whoever owns the entity.
@@ -166,7 +239,7 @@ impl<'a, D: Domain> Oven<'a, D> {
             return read_state::<D>(record.clone());
         }
         let mut entity = self.before(id)?;
-        fold::<D>(&mut entity, event, record.number)?;
+        fold::<D>(&mut entity, event, &[], record.number)?;
         entity.ok_or_else(|| missing::<D>(event))
     }
 
@@ -193,9 +266,9 @@ impl<'a, D: Domain> Oven<'a, D> {
         &self,
         record: &EntityRecord,
     ) -> Result<Option<Entity<D::State>>, StoreError> {
-        let history = self.histories.get(&record.id).into_iter().flatten();
-        let before = history.take_while(|event| event.position <= self.from);
-        fold_all::<D>(before, record.number)
+        let history = self.history(&record.id);
+        let known = history.partition_point(|event| event.position <= self.from);
+        fold_all::<D>(&history[..known], record.number)
     }
 }
 
@@ -217,26 +290,51 @@ pub fn as_of<D: Domain>(events: &[Event], number: u64) -> Result<Option<Json>, S
     document.transpose().map_err(StoreError::corrupt)
 }
 
-fn fold_all<'a, D: Domain>(
-    events: impl IntoIterator<Item = &'a Event>,
+fn fold_all<D: Domain>(
+    events: &[Event],
     number: u64,
 ) -> Result<Option<Entity<D::State>>, StoreError> {
     let mut entity = None;
-    for event in events {
-        if is_executed(event) {
-            fold::<D>(&mut entity, event, number)?;
-        }
+    for event in events.iter().filter(|event| is_executed(event)) {
+        fold::<D>(&mut entity, event, events, number)?;
     }
     Ok(entity)
 }
 
+/// One executed event; for a remedy, those of `history` that it settled.
 fn fold<D: Domain>(
     entity: &mut Option<Entity<D::State>>,
     event: &Event,
+    history: &[Event],
     number: u64,
 ) -> Result<(), StoreError> {
-    replay::<D>(entity, event, number)?.map_err(StoreError::corrupt)?;
+    let footing = Footing {
+        moment: event.moment(),
+        number,
+    };
+    if !is_settlement(event) {
+        return done(replay::<D>(entity, event, footing)?);
+    }
+    let executed = |settled: &&Event| settled.status == EventStatus::Executed;
+    for settled in settled_by(event, history).filter(executed) {
+        done(replay::<D>(entity, settled, footing)?)?;
+    }
     Ok(())
+}
+
+/// Those of an entity's events that a remedy settled.
+fn settled_by<'a>(remedy: &Event, history: &'a [Event]) -> impl Iterator<Item = &'a Event> {
+    let by = Some(remedy.position);
+    history.iter().filter(move |event| event.settled_by == by)
+}
+
+fn done(outcome: step::Outcome) -> Result<(), StoreError> {
+    match outcome {
+        step::Outcome::Executed(_) => Ok(()),
+        step::Outcome::Rejected(reason) | step::Outcome::Stuck(reason) => {
+            Err(StoreError::Corrupt(reason))
+        }
+    }
 }
 
 fn missing<D: Domain>(event: &Event) -> StoreError {

@@ -10,16 +10,17 @@
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use metrics::counter;
 
 use crate::bake::{bake, needs_history};
 use crate::leadership::Candidacy;
 use crate::ports::{
     Baking, EventLog, Leases, Notice, Notices, PresentationStore, SourceStore, StoreError, Topic,
 };
-use crate::stage::{Stage, Wake, lead};
+use crate::stage::{Stage, Wake, lead, measure};
 use crate::{Domain, EntityRecord, Event, EventStatus, Position, Shutdown};
 
 /// What data-baker stands between.
@@ -110,9 +111,12 @@ impl<D: Domain> Stage for Baker<D> {
             self.baked = Some(from);
             return Ok(true);
         }
+        let began = Instant::now();
         let baking = self.bake(from, &events).await?;
         self.doors.presentation.commit(&baking).await?;
         self.baked = Some(baking.to);
+        measure(Self::NAME, events.len(), began);
+        counter!("bakehouse_documents_baked_total").increment(baking.documents.len() as u64);
         tracing::info!(
             stage = Self::NAME,
             documents = baking.documents.len(),

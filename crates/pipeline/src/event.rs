@@ -14,30 +14,34 @@ pub enum EventStatus {
     Executed,
     /// The domain refused it; the reason is with it.
     Rejected,
+    /// It could be neither executed nor refused, or stands behind one that
+    /// could not: set aside until an operator says what is to become of it.
+    Parked,
 }
 
 impl EventStatus {
-    /// As stored: `stored`, `executed`, `rejected`.
+    /// As stored: `stored`, `executed`, `rejected`, `parked`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Stored => "stored",
             Self::Executed => "executed",
             Self::Rejected => "rejected",
+            Self::Parked => "parked",
         }
     }
 
     /// The status of its stored form; `None` for any other text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Stored, Self::Executed, Self::Rejected]
+        [Self::Stored, Self::Executed, Self::Rejected, Self::Parked]
             .into_iter()
             .find(|status| status.as_str() == text)
     }
 }
 
-/// One entry of the log. Written once by events-writer; afterwards only
-/// `status`, `execution_time` and `change` or `reason` are set, once, at execution.
+/// One entry of the log. Written once by events-writer; afterwards only its
+/// outcome is set: at execution, and for a parked one once more when it is settled.
 #[derive(Clone, Debug)]
 pub struct Event {
     /// 1, 2, 3, … without gaps.
@@ -52,6 +56,11 @@ pub struct Event {
     pub change: Option<String>,
     /// Why it was refused.
     pub reason: Option<String>,
+    /// Why it was parked; stays when it is settled.
+    pub parked: Option<String>,
+    /// The position of the [`crate::Remedy`] that settled it after it had been
+    /// parked: where its effect stands, instead of at its own position.
+    pub settled_by: Option<Position>,
     /// What was accepted.
     pub operation: Operation,
 }
@@ -67,6 +76,8 @@ impl Event {
             status: EventStatus::Stored,
             change: None,
             reason: None,
+            parked: None,
+            settled_by: None,
             operation,
         }
     }
@@ -75,6 +86,19 @@ impl Event {
     #[must_use]
     pub fn entity_id(&self) -> &str {
         &self.operation.entity_id
+    }
+
+    /// Whether it has been parked, settled since or not: at its own position it
+    /// has no effect.
+    #[must_use]
+    pub fn was_parked(&self) -> bool {
+        self.parked.is_some()
+    }
+
+    /// Whether, at its own position, it has been executed.
+    #[must_use]
+    pub fn is_executed_in_place(&self) -> bool {
+        self.status == EventStatus::Executed && !self.was_parked()
     }
 
     /// Its place and time for the domain's functions.

@@ -1,41 +1,43 @@
 //! Executing a run of events: pure, so that doing it twice gives the same.
+//!
+//! What can be neither executed nor refused is parked, and with it everything
+//! of the same entity that comes after it, until a [`Remedy`] settles it. All
+//! other entities go on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
-use crate::ports::{Checkpoint, EntityWrite, Execution, StoreError, Verdict};
+use crate::ports::{Checkpoint, EntityWrite, Execution, Settlement, StoreError, Verdict};
+use crate::step::{Footing, Outcome, replay};
 use crate::{
-    Domain, Entity, EntityRecord, Event, EventStatus, Position, Rejection, Terms, Timestamp,
-    to_json,
+    Domain, Entity, EntityRecord, Event, EventStatus, Position, Remedy, Timestamp, Verb, to_json,
 };
 
-/// Why an event with a reused idempotency key is refused.
-const CONFLICT: &str = "the idempotency key was used before with other content";
-
 /// Executes `events`, which follow `from` without a gap, on the entities that
-/// exist among those concerned.
+/// exist among those concerned. `held` are the events of those entities that
+/// have ever been parked, in order; none are needed if `from` has none parked.
 ///
 /// # Errors
 /// [`StoreError::Fenced`] when an entity is ahead of the events, so that
-/// somebody else has executed them; [`StoreError::Corrupt`] when a stored state
-/// cannot be read, or an event that the log has as executed is now refused.
+/// somebody else has executed them; [`StoreError::Corrupt`] when an event that
+/// the log has as executed cannot be executed now.
 pub fn execute<D: Domain>(
     from: Checkpoint,
     events: &[Event],
     records: HashMap<String, EntityRecord>,
+    held: Vec<Event>,
     now: Timestamp,
 ) -> Result<Execution, StoreError> {
-    let mut bench = Workbench::<D>::load(records)?;
-    let mut to = from;
+    let mut bench = Workbench::<D>::load(from, records, held);
     let mut verdicts = Vec::with_capacity(events.len());
     for event in events {
-        verdicts.push(bench.execute(event, &mut to.entities)?);
-        to.position = event.position;
+        verdicts.push(bench.execute(event)?);
     }
     let latest = events.last().map_or(now, |event| event.creation_time);
     Ok(Execution {
         from,
-        to,
+        to: bench.tally,
         executed_at: now.max(latest),
+        settlements: std::mem::take(&mut bench.settlements),
         entities: bench.writes()?,
         verdicts,
     })
@@ -44,57 +46,180 @@ pub fn execute<D: Domain>(
 /// The entities at hand, as they are between two events.
 struct Workbench<D: Domain> {
     places: HashMap<String, Place<D::State>>,
+    tally: Checkpoint,
+    settlements: Vec<Settlement>,
 }
 
 /// An entity's place on the bench.
 struct Place<S> {
     /// The position at which the store has it.
     loaded: Option<Position>,
-    entity: Option<Entity<S>>,
+    /// What it is; or why that cannot be read.
+    entity: Result<Option<Entity<S>>, String>,
+    /// What is parked of it, in order.
+    held: VecDeque<Event>,
+}
+
+impl<S> Default for Place<S> {
+    fn default() -> Self {
+        Self {
+            loaded: None,
+            entity: Ok(None),
+            held: VecDeque::new(),
+        }
+    }
 }
 
 impl<D: Domain> Workbench<D> {
-    fn load(records: HashMap<String, EntityRecord>) -> Result<Self, StoreError> {
-        let mut places = HashMap::with_capacity(records.len());
+    fn load(from: Checkpoint, records: HashMap<String, EntityRecord>, held: Vec<Event>) -> Self {
+        let mut places: HashMap<String, Place<D::State>> = HashMap::with_capacity(records.len());
         for (id, record) in records {
             let place = Place {
                 loaded: Some(record.position),
-                entity: Some(read_state::<D>(record)?),
+                entity: read_state::<D>(record)
+                    .map(Some)
+                    .map_err(|error| error.to_string()),
+                held: VecDeque::new(),
             };
             places.insert(id, place);
         }
-        Ok(Self { places })
+        // What is settled further on in the log is still parked here.
+        let is_held = |event: &Event| {
+            let is_settled = event.settled_by.is_some_and(|by| by <= from.position);
+            event.position <= from.position && !is_settled
+        };
+        for event in held.into_iter().filter(is_held) {
+            let place = places.entry(event.entity_id().to_owned()).or_default();
+            place.held.push_back(event);
+        }
+        Self {
+            places,
+            tally: from,
+            settlements: Vec::new(),
+        }
     }
 
-    fn execute(&mut self, event: &Event, entities: &mut u64) -> Result<Verdict, StoreError> {
-        let place = self.place(event.entity_id());
+    fn execute(&mut self, event: &Event) -> Result<Verdict, StoreError> {
+        let id = event.entity_id();
+        let mut place = self.places.remove(id).unwrap_or_default();
         if place.loaded.is_some_and(|loaded| loaded >= event.position) {
             return Err(StoreError::Fenced);
         }
-        let is_new = place.entity.is_none();
-        match replay::<D>(&mut place.entity, event, *entities + 1)? {
-            Ok(change) => {
-                *entities += u64::from(is_new);
-                Ok(Verdict::Executed {
-                    change: change.to_owned(),
-                })
-            }
-            Err(Rejection(reason)) => Ok(Verdict::Rejected { reason }),
-        }
+        let verdict = if event.operation.operation.is_remedy() {
+            self.remedy(&mut place, event)?
+        } else {
+            self.take(&mut place, event)?
+        };
+        self.tally.position = event.position;
+        self.places.insert(id.to_owned(), place);
+        Ok(verdict)
     }
 
-    fn place(&mut self, id: &str) -> &mut Place<D::State> {
-        self.places.entry(id.to_owned()).or_insert(Place {
-            loaded: None,
-            entity: None,
-        })
+    fn take(&mut self, place: &mut Place<D::State>, event: &Event) -> Result<Verdict, StoreError> {
+        let outcome = match (&event.parked, place.held.front()) {
+            (Some(reason), _) => Outcome::Stuck(reason.clone()),
+            (None, Some(first)) if event.status == EventStatus::Stored => {
+                Outcome::Stuck(format!("position {} is parked before it", first.position))
+            }
+            _ => self.attempt(place, event, event)?,
+        };
+        if matches!(outcome, Outcome::Stuck(_)) {
+            place.held.push_back(event.clone());
+            self.tally.parked += 1;
+        }
+        Ok(verdict(outcome))
+    }
+
+    /// Carries out an event at the place in the log of `at`: itself, or the
+    /// remedy that settles it.
+    fn attempt(
+        &mut self,
+        place: &mut Place<D::State>,
+        event: &Event,
+        at: &Event,
+    ) -> Result<Outcome, StoreError> {
+        let entity = match &mut place.entity {
+            Ok(entity) => entity,
+            Err(reason) if event.status == EventStatus::Executed => {
+                return Err(StoreError::Corrupt(reason.clone()));
+            }
+            Err(reason) => return Ok(Outcome::Stuck(reason.clone())),
+        };
+        let is_new = entity.is_none();
+        let footing = Footing {
+            moment: at.moment(),
+            number: self.tally.entities + 1,
+        };
+        let outcome = replay::<D>(entity, event, footing)?;
+        if is_new && matches!(outcome, Outcome::Executed(_)) {
+            self.tally.entities += 1;
+        }
+        Ok(outcome)
+    }
+
+    fn remedy(
+        &mut self,
+        place: &mut Place<D::State>,
+        event: &Event,
+    ) -> Result<Verdict, StoreError> {
+        if event.status == EventStatus::Rejected {
+            let reason = event.reason.clone().unwrap_or_default();
+            return Ok(Verdict::Rejected { reason });
+        }
+        let first = place.held.front().map(|first| first.operation.operation_id);
+        let remedy = Remedy::of(event).filter(|remedy| first == Some(remedy.operation_id));
+        let Some(remedy) = remedy else {
+            let reason = format!("that is not the first operation parked of this {}", D::NAME);
+            return Ok(Verdict::Rejected { reason });
+        };
+        let verb = event.operation.operation;
+        if verb == Verb::Discard {
+            let reason = remedy.reason.as_deref().unwrap_or("without a reason");
+            let outcome = Outcome::Rejected(format!("discarded by an operator: {reason}"));
+            self.settle(place, event, outcome);
+        }
+        let mut changes = Changes::default();
+        while let Some(next) = place.held.front().cloned() {
+            let is_replayed = event.status == EventStatus::Executed;
+            if is_replayed && next.settled_by != Some(event.position) {
+                break;
+            }
+            let was_there = matches!(place.entity, Ok(Some(_)));
+            match self.attempt(place, &next, event)? {
+                Outcome::Stuck(reason) if first == Some(next.operation.operation_id) => {
+                    let reason = format!("it is still stuck: {reason}");
+                    return Ok(Verdict::Rejected { reason });
+                }
+                Outcome::Stuck(_) => break,
+                outcome => {
+                    changes.note(&outcome, was_there);
+                    self.settle(place, event, outcome);
+                }
+            }
+        }
+        let change = changes.word.unwrap_or(verb.remedy_change()).to_owned();
+        Ok(Verdict::Executed { change })
+    }
+
+    /// The first one parked is no longer.
+    fn settle(&mut self, place: &mut Place<D::State>, remedy: &Event, outcome: Outcome) {
+        if let Some(event) = place.held.pop_front() {
+            self.tally.parked = self.tally.parked.saturating_sub(1);
+            self.settlements.push(Settlement {
+                position: event.position,
+                by: remedy.position,
+                verdict: verdict(outcome),
+            });
+        }
     }
 
     /// What differs from the store, in the order of positions.
     fn writes(self) -> Result<Vec<EntityWrite>, StoreError> {
         let mut writes = Vec::new();
         for place in self.places.into_values() {
-            let Some(entity) = place.entity else { continue };
+            let Ok(Some(entity)) = place.entity else {
+                continue;
+            };
             if place.loaded == Some(entity.position) {
                 continue;
             }
@@ -109,6 +234,35 @@ impl<D: Domain> Workbench<D> {
     }
 }
 
+/// What a remedy changed, in a word: that the entity came into being, or else
+/// what changed last.
+#[derive(Default)]
+struct Changes {
+    word: Option<&'static str>,
+    is_created: bool,
+}
+
+impl Changes {
+    fn note(&mut self, outcome: &Outcome, was_there: bool) {
+        if let Outcome::Executed(change) = outcome
+            && !self.is_created
+        {
+            self.word = Some(change);
+            self.is_created = !was_there;
+        }
+    }
+}
+
+fn verdict(outcome: Outcome) -> Verdict {
+    match outcome {
+        Outcome::Executed(change) => Verdict::Executed {
+            change: change.to_owned(),
+        },
+        Outcome::Rejected(reason) => Verdict::Rejected { reason },
+        Outcome::Stuck(reason) => Verdict::Parked { reason },
+    }
+}
+
 /// Reads the domain's state out of a stored entity.
 ///
 /// # Errors
@@ -118,99 +272,4 @@ pub(crate) fn read_state<D: Domain>(record: EntityRecord) -> Result<Entity<D::St
     record
         .try_map(|state| serde_json::from_str(state.get()))
         .map_err(|error| StoreError::Corrupt(format!("state of {} {id}: {error}", D::NAME)))
-}
-
-/// Carries out one event on its entity and says what changed, or why not.
-///
-/// A verdict that the log already has is kept to: what it refused stays
-/// refused, whatever the domain's rules say today. `number` is what the entity
-/// gets if this is its first event.
-///
-/// # Errors
-/// [`StoreError::Corrupt`] when the domain refuses what the log has as executed.
-pub(crate) fn replay<D: Domain>(
-    entity: &mut Option<Entity<D::State>>,
-    event: &Event,
-    number: u64,
-) -> Result<Result<&'static str, Rejection>, StoreError> {
-    if event.status == EventStatus::Rejected {
-        let reason = event.reason.clone().unwrap_or_default();
-        return Ok(Err(Rejection(reason)));
-    }
-    let outcome = step::<D>(entity, event, number);
-    match (&outcome, event.status) {
-        (Err(rejection), EventStatus::Executed) => Err(StoreError::Corrupt(format!(
-            "position {} was executed once and is refused now: {rejection}",
-            event.position
-        ))),
-        _ => Ok(outcome),
-    }
-}
-
-fn step<D: Domain>(
-    entity: &mut Option<Entity<D::State>>,
-    event: &Event,
-    number: u64,
-) -> Result<&'static str, Rejection> {
-    let command = command::<D>(event)?;
-    admit::<D>(entity.as_ref(), &event.operation.terms)?;
-    let moment = event.moment();
-    let state = entity.as_ref().map(|entity| &entity.state);
-    let fact = D::decide(state, command, moment)?;
-    let change = D::change(&fact);
-    let before = entity.take();
-    let envelope = before
-        .as_ref()
-        .map(|entity| (entity.number, entity.version, entity.created_at));
-    let (number, version, created_at) = envelope.unwrap_or((number, 0, moment.at));
-    let owner = match &before {
-        Some(entity) => entity.owner.clone(),
-        None => event.operation.terms.owner.clone(),
-    };
-    *entity = Some(Entity {
-        id: event.entity_id().to_owned(),
-        owner,
-        number,
-        position: moment.position,
-        version: version + 1,
-        created_at,
-        updated_at: moment.at,
-        state: D::apply(before.map(|entity| entity.state), fact, moment),
-    });
-    Ok(change)
-}
-
-/// Whether the operation may be executed on the entity as it is now. To anybody
-/// but its owner an entity does not exist.
-fn admit<D: Domain>(entity: Option<&Entity<D::State>>, terms: &Terms) -> Result<(), Rejection> {
-    let missing = || Rejection(format!("there is no such {}", D::NAME));
-    let Some(entity) = entity else {
-        return terms.expected_version.map_or(Ok(()), |_| Err(missing()));
-    };
-    if terms.owner.is_some() && terms.owner != entity.owner {
-        return Err(missing());
-    }
-    match terms.expected_version {
-        Some(expected) if expected != entity.version => Err(Rejection(format!(
-            "the {} is at version {}, not {expected}",
-            D::NAME,
-            entity.version
-        ))),
-        _ => Ok(()),
-    }
-}
-
-fn command<D: Domain>(event: &Event) -> Result<D::Command, Rejection> {
-    let operation = &event.operation;
-    if operation.conflicts_with.is_some() {
-        return Err(Rejection::new(CONFLICT));
-    }
-    if operation.service_name != D::NAME {
-        let other = &operation.service_name;
-        return Err(Rejection(format!(
-            "no operation of service {other:?} is known here"
-        )));
-    }
-    serde_json::from_str(operation.payload.get())
-        .map_err(|error| Rejection(format!("the payload cannot be read: {error}")))
 }

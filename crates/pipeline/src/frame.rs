@@ -4,7 +4,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::{Event, Json, Position, to_json};
+use crate::{Event, EventStatus, Json, Position, to_json};
 
 /// One change, rendered once by data-baker; from then on its text is stored and
 /// passed on as it is, to every subscriber the same bytes.
@@ -38,13 +38,52 @@ pub enum Outcome<'a> {
     },
     /// Refused, with its reason.
     Rejected(&'a str),
+    /// Set aside, with the reason.
+    Parked(&'a str),
+    /// A remedy took effect.
+    Settled {
+        /// In a word.
+        change: &'a str,
+        /// The document as of this position, if the entity changed.
+        document: Option<&'a Json>,
+        /// What became of the operations that had been set aside.
+        settled: &'a [Settled<'a>],
+    },
+}
+
+/// What became of an operation that had been set aside.
+#[derive(Serialize)]
+pub struct Settled<'a> {
+    position: Position,
+    operation_id: Uuid,
+    status: EventStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    /// Whose the entity is, or would have been.
+    #[serde(skip)]
+    pub(crate) owner: Option<&'a str>,
+}
+
+impl<'a> Settled<'a> {
+    /// An event that has been settled.
+    #[must_use]
+    pub fn of(event: &'a Event) -> Self {
+        Self {
+            position: event.position,
+            operation_id: event.operation.operation_id,
+            status: event.status,
+            reason: event.reason.as_deref(),
+            owner: event.operation.terms.owner.as_deref(),
+        }
+    }
 }
 
 impl Outcome<'_> {
     fn change(&self) -> &str {
         match self {
-            Self::Changed { change, .. } => change,
+            Self::Changed { change, .. } | Self::Settled { change, .. } => change,
             Self::Rejected(_) => "rejected",
+            Self::Parked(_) => "parked",
         }
     }
 }
@@ -108,7 +147,17 @@ impl Serialize for Body<'_> {
         map.serialize_entry("at", &self.event.creation_time)?;
         match self.outcome {
             Outcome::Changed { document, .. } => map.serialize_entry(self.name, document)?,
-            Outcome::Rejected(reason) => map.serialize_entry("reason", reason)?,
+            Outcome::Rejected(reason) | Outcome::Parked(reason) => {
+                map.serialize_entry("reason", reason)?;
+            }
+            Outcome::Settled {
+                document, settled, ..
+            } => {
+                if let Some(document) = document {
+                    map.serialize_entry(self.name, document)?;
+                }
+                map.serialize_entry("settled", settled)?;
+            }
         }
         map.end()
     }

@@ -31,7 +31,9 @@ pub mod notification;
 pub mod notifier;
 pub mod operation;
 pub mod ports;
+pub mod remedy;
 pub mod stage;
+pub mod step;
 pub mod timestamp;
 pub mod writer;
 
@@ -43,6 +45,7 @@ pub use event::{Event, EventStatus};
 pub use frame::Frame;
 pub use notification::Notification;
 pub use operation::{Operation, Terms, Verb};
+pub use remedy::Remedy;
 pub use timestamp::Timestamp;
 
 /// JSON text that is passed on as it is: parsed by whoever needs its meaning,

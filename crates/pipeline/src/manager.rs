@@ -2,7 +2,7 @@
 //!
 //! 1. while it holds the lease: read the events after the checkpoint;
 //! 2. load the entities that they concern;
-//! 3. execute them ([`crate::execute`]);
+//! 3. execute them ([`crate::execute`]), set aside what cannot be;
 //! 4. commit entities, verdicts and checkpoint at once, conditional on the
 //!    checkpoint being where it was;
 //! 5. tell data-baker.
@@ -12,9 +12,10 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use metrics::counter;
 
 use crate::execute::execute;
 use crate::leadership::Candidacy;
@@ -22,7 +23,7 @@ use crate::ports::{
     Checkpoint, EventLog, Execution, Leases, Notice, Notices, SourceStore, StoreError, Topic,
     Verdict,
 };
-use crate::stage::{Stage, Wake, lead};
+use crate::stage::{Stage, Wake, lead, measure};
 use crate::{Domain, Event, Shutdown, Timestamp};
 
 /// What orders-manager stands between.
@@ -97,9 +98,11 @@ impl<D: Domain> Stage for Manager<D> {
             self.checkpoint = Some(from);
             return Ok(false);
         }
+        let began = Instant::now();
         let execution = self.execute(from, &events).await?;
         self.doors.source.commit(&execution).await?;
         self.checkpoint = Some(execution.to);
+        measure(Self::NAME, events.len(), began);
         report(&events, &execution);
         let notice = notice(D::NAME, &events, &execution);
         self.doors.notices.publish(notice).await;
@@ -113,23 +116,47 @@ impl<D: Domain> Manager<D> {
         ids.sort_unstable();
         ids.dedup();
         let records = self.doors.source.load(&ids).await?;
-        execute::<D>(from, events, records, Timestamp::now())
+        let held = match from.parked {
+            0 => Vec::new(),
+            _ => self.doors.log.held(&ids).await?,
+        };
+        execute::<D>(from, events, records, held, Timestamp::now())
     }
 }
 
 fn report(events: &[Event], execution: &Execution) {
-    let mut rejected = 0;
+    let (mut rejected, mut parked) = (0, 0);
     for (event, verdict) in events.iter().zip(&execution.verdicts) {
-        if let Verdict::Rejected { reason } = verdict {
-            rejected += 1;
-            let operation_id = event.operation.operation_id;
-            tracing::info!(position = event.position, %operation_id, reason, "rejected");
+        let operation_id = event.operation.operation_id;
+        match verdict {
+            Verdict::Executed { .. } => {}
+            Verdict::Rejected { reason } => {
+                rejected += 1;
+                tracing::info!(position = event.position, %operation_id, reason, "rejected");
+            }
+            Verdict::Parked { reason } => {
+                parked += 1;
+                tracing::error!(position = event.position, %operation_id, reason, "parked");
+            }
         }
+    }
+    let executed = events.len() - rejected - parked;
+    let settled = execution.settlements.len();
+    let outcomes = [
+        ("executed", executed),
+        ("rejected", rejected),
+        ("parked", parked),
+        ("settled", settled),
+    ];
+    for (outcome, count) in outcomes {
+        counter!("bakehouse_events_executed_total", "outcome" => outcome).increment(count as u64);
     }
     tracing::info!(
         stage = "orders-manager",
-        executed = events.len() - rejected,
+        executed,
         rejected,
+        parked,
+        settled,
         position = execution.to.position,
         "batch executed"
     );
@@ -145,6 +172,7 @@ fn notice(name: &str, events: &[Event], execution: &Execution) -> Notice {
                 let change = match verdict {
                     Verdict::Executed { change } => change,
                     Verdict::Rejected { .. } => "rejected",
+                    Verdict::Parked { .. } => "parked",
                 };
                 (format!("{name}.{change}"), event.entity_id().to_owned())
             })

@@ -16,25 +16,38 @@ pub enum Verb {
     Update,
     /// Ends it.
     Delete,
+    /// Executes what is parked of it; see [`crate::Remedy`].
+    Retry,
+    /// Gives up the first that is parked of it, then does as `Retry`.
+    Discard,
 }
 
 impl Verb {
-    /// `INSERT`, `UPDATE` or `DELETE`, as stored.
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Insert,
+        Self::Update,
+        Self::Delete,
+        Self::Retry,
+        Self::Discard,
+    ];
+
+    /// `INSERT`, `UPDATE`, `DELETE`, `RETRY` or `DISCARD`, as stored.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Insert => "INSERT",
             Self::Update => "UPDATE",
             Self::Delete => "DELETE",
+            Self::Retry => "RETRY",
+            Self::Discard => "DISCARD",
         }
     }
 
     /// The verb of its stored form; `None` for any other text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Insert, Self::Update, Self::Delete]
-            .into_iter()
-            .find(|verb| verb.as_str() == text)
+        Self::ALL.into_iter().find(|verb| verb.as_str() == text)
     }
 }
 

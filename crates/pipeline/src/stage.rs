@@ -1,10 +1,11 @@
 //! How a stage that follows the log works: batch after batch while there is
 //! something to do, then asleep until a notice or the timer.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
+use metrics::{counter, histogram};
 
 use crate::Shutdown;
 use crate::backoff::Backoff;
@@ -69,6 +70,7 @@ async fn follow<S: Stage>(
                 sleep(stage, stream, interval, ended).await;
             }
             Err(error) => {
+                count_error(S::NAME);
                 report(S::NAME, &error);
                 backoff.wait(ended).await;
             }
@@ -103,4 +105,17 @@ async fn sleep<S: Stage>(
     for notice in std::iter::once(woken_by).chain(gathered).flatten() {
         stage.hear(&notice);
     }
+}
+
+/// Counts a batch that has been done.
+pub(crate) fn measure(stage: &'static str, events: usize, began: Instant) {
+    let seconds = began.elapsed().as_secs_f64();
+    histogram!("bakehouse_stage_batch_seconds", "stage" => stage).record(seconds);
+    let events = u32::try_from(events).unwrap_or(u32::MAX);
+    histogram!("bakehouse_stage_batch_events", "stage" => stage).record(f64::from(events));
+}
+
+/// Counts a batch that has to be done again.
+pub(crate) fn count_error(stage: &'static str) {
+    counter!("bakehouse_stage_errors_total", "stage" => stage).increment(1);
 }

@@ -10,11 +10,15 @@
 //! index drops those that it has.
 
 use std::sync::Arc;
+use std::time::Instant;
+
+use metrics::counter;
 
 use crate::backoff::Backoff;
 use crate::ports::{
     Appended, EventLog, Notice, Notices, ScheduleConsumer, ScheduledBatch, StoreError,
 };
+use crate::stage::{count_error, measure};
 use crate::{Operation, Position, Shutdown};
 
 const NAME: &str = "events-writer";
@@ -59,10 +63,12 @@ async fn turn(
         batch = doors.queue.receive(settings.max_batch) => batch?,
         () = shutdown.cancelled() => return Ok(()),
     };
+    let began = Instant::now();
     let Some(head) = keep(doors, &batch, shutdown).await else {
         return Ok(());
     };
     doors.queue.settle().await?;
+    measure(NAME, batch.operations.len(), began);
     if let Some(head) = head {
         doors.notices.publish(Notice::Stored { head }).await;
     }
@@ -82,6 +88,7 @@ async fn keep(
         match try_keep(doors, batch).await {
             Ok(head) => return Some(head),
             Err(error) => {
+                count_error(NAME);
                 tracing::warn!(stage = NAME, "cannot store yet, keeping the batch: {error}");
                 backoff.wait(shutdown).await;
             }
@@ -130,6 +137,17 @@ fn summarise(operations: &[Operation], answers: &[Appended]) -> Option<Position>
         tracing::debug!(stage = NAME, operation_id = %operation.operation_id, "{answer:?}");
     }
     let count = |wanted: fn(&Appended) -> bool| answers.iter().filter(|a| wanted(a)).count();
+    let outcomes = [
+        (
+            "stored",
+            count(|answer| matches!(answer, Appended::Stored(_))),
+        ),
+        ("duplicate", count(|answer| *answer == Appended::Duplicate)),
+        ("conflict", count(|answer| *answer == Appended::Conflict)),
+    ];
+    for (outcome, count) in outcomes {
+        counter!("bakehouse_operations_stored_total", "outcome" => outcome).increment(count as u64);
+    }
     let head = answers.iter().rev().find_map(|answer| match answer {
         Appended::Stored(position) => Some(*position),
         Appended::Duplicate | Appended::Conflict => None,
@@ -137,9 +155,9 @@ fn summarise(operations: &[Operation], answers: &[Appended]) -> Option<Position>
     if !operations.is_empty() {
         tracing::info!(
             stage = NAME,
-            stored = count(|answer| matches!(answer, Appended::Stored(_))),
-            duplicates = count(|answer| *answer == Appended::Duplicate),
-            conflicts = count(|answer| *answer == Appended::Conflict),
+            stored = outcomes[0].1,
+            duplicates = outcomes[1].1,
+            conflicts = outcomes[2].1,
             head,
             "batch stored"
         );

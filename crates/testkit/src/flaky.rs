@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bakehouse_pipeline::ports::{
-    Appended, Baking, Checkpoint, EventLog, Execution, PresentationStore, SourceStore, StoreError,
+    Appended, Baking, Checkpoint, EventLog, Execution, PresentationStore, Progress, SourceStore,
+    StoreError,
 };
 use bakehouse_pipeline::{EntityRecord, Event, Operation, Position};
 use rand::rngs::StdRng;
@@ -88,17 +89,32 @@ impl EventLog for Flaky<dyn EventLog> {
         self.faults.around(self.inner.find(operation_id)).await
     }
 
+    async fn held(&self, entity_ids: &[&str]) -> Result<Vec<Event>, StoreError> {
+        self.faults.around(self.inner.held(entity_ids)).await
+    }
+
+    async fn parked(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {
+        self.faults.around(self.inner.parked(after, limit)).await
+    }
+
+    async fn head(&self) -> Result<Position, StoreError> {
+        self.faults.around(self.inner.head()).await
+    }
+
     async fn epoch(&self) -> Result<String, StoreError> {
         self.faults.around(self.inner.epoch()).await
     }
 }
 
 #[async_trait]
-impl SourceStore for Flaky<dyn SourceStore> {
+impl Progress for Flaky<dyn SourceStore> {
     async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
         self.faults.around(self.inner.checkpoint()).await
     }
+}
 
+#[async_trait]
+impl SourceStore for Flaky<dyn SourceStore> {
     async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
         self.faults.around(self.inner.load(ids)).await
     }

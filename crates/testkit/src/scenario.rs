@@ -72,8 +72,9 @@ impl<D: Domain> Scenario<D> {
             .map(|record| (ENTITY.to_owned(), record))
             .into_iter()
             .collect();
-        let mut execution = execute::<D>(self.checkpoint, &[event], records, at(position))
-            .expect("a scenario is consistent");
+        let mut execution =
+            execute::<D>(self.checkpoint, &[event], records, Vec::new(), at(position))
+                .expect("a scenario is consistent");
         self.checkpoint = execution.to;
         if let Some(write) = execution.entities.pop() {
             self.record = Some(write.record);

@@ -8,6 +8,7 @@ pub mod issuer;
 pub mod ledger;
 pub mod process;
 pub mod receiver;
+pub mod stores;
 pub mod world;
 
 pub use client::{Answer, Client};

@@ -123,6 +123,19 @@ async fn the_page_needs_nobody_else(kind: Kind) {
         assert_eq!(answer.status, 200, "{path}");
     }
     let described = client.get("/openapi.json").await.expect("an answer").json();
+    let calls = described["paths"].as_object().into_iter().flatten();
+    let calls = calls.flat_map(|(_, calls)| calls.as_object().into_iter().flatten());
+    let mut names: Vec<_> = calls
+        .map(|(_, call)| call["operationId"].as_str())
+        .collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(
+        names.len(),
+        all,
+        "each call has a name of its own: {names:?}"
+    );
     assert_eq!(described["openapi"], "3.1.0");
 }
 

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use bakehouse_e2e::ledger::Load;
 use bakehouse_e2e::world::wait;
-use bakehouse_e2e::{Client, Kind, Receiver, World, in_both_worlds, ledger};
+use bakehouse_e2e::{Client, Kind, Receiver, World, in_both_worlds, ledger, stores};
 use bakehouse_testservers::mail::MailServer;
-use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 
@@ -352,10 +351,7 @@ async fn making_everything_anew_sends_nothing_again(kind: Kind) {
     all_are(&world, &first, 2, "sent").await;
     let before = client.get(&first).await.expect("an answer").body;
     world.stop_all().expect("an orderly end");
-    match kind {
-        Kind::Embedded => forget_embedded(&world),
-        Kind::Servers => forget_servers(&world).await,
-    }
+    stores::forget(&world, kind).await;
     world.start_all().expect("it starts again");
     world.ready(LIMIT).await.expect("ready again");
     let is_back = async || {
@@ -374,33 +370,4 @@ async fn making_everything_anew_sends_nothing_again(kind: Kind) {
         .map(|one| one.json()["data"]["position"].clone())
         .collect();
     assert_eq!(positions, [1, 2, 3]);
-}
-
-fn forget_embedded(world: &World) {
-    let file = world.folder().join("data/bakehouse.db");
-    let database = rusqlite::Connection::open(file).expect("it opens");
-    let forget = "DELETE FROM entities; DELETE FROM documents; DELETE FROM frames; \
-                  UPDATE checkpoints SET position = 0, entities = 0 WHERE name <> 'notifier';";
-    database.execute_batch(forget).expect("forgotten");
-}
-
-async fn forget_servers(world: &World) {
-    let database = async |variable: &str| {
-        let client = mongodb::Client::with_uri_str(world.setting(variable)).await;
-        client
-            .expect("a client")
-            .default_database()
-            .expect("a name")
-    };
-    let source = database("BAKEHOUSE_MONGODB__SOURCE_URI").await;
-    source
-        .collection::<Document>("orders")
-        .drop()
-        .await
-        .expect("dropped");
-    let checkpoint = doc! { "_id": "orders-manager" };
-    let checkpoints = source.collection::<Document>("checkpoints");
-    checkpoints.delete_one(checkpoint).await.expect("deleted");
-    let presentation = database("BAKEHOUSE_MONGODB__PRESENTATION_URI").await;
-    presentation.drop().await.expect("dropped");
 }

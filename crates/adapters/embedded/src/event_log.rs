@@ -49,6 +49,41 @@ impl EventLog for EmbeddedLog {
         Ok(self.0.read(read).await?.pop())
     }
 
+    async fn held(&self, entity_ids: &[&str]) -> Result<Vec<Event>, StoreError> {
+        let ids: Vec<String> = entity_ids.iter().map(|id| (*id).to_owned()).collect();
+        let query = format!(
+            "SELECT {EVENT} FROM events WHERE entity_id = ?1 AND parked IS NOT NULL \
+             ORDER BY position"
+        );
+        let read = move |connection: &Connection| {
+            let mut held = Vec::new();
+            for id in &ids {
+                held.extend(events(connection, &query, params![id])?);
+            }
+            Ok(held)
+        };
+        let mut held = self.0.read(read).await?;
+        held.sort_unstable_by_key(|event| event.position);
+        Ok(held)
+    }
+
+    async fn parked(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {
+        let query = format!(
+            "SELECT {EVENT} FROM events WHERE status = 'parked' AND position > ?1 \
+             ORDER BY position LIMIT ?2"
+        );
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let read = move |connection: &Connection| {
+            events(connection, &query, params![integer(after), limit])
+        };
+        self.0.read(read).await
+    }
+
+    async fn head(&self) -> Result<Position, StoreError> {
+        let read = |connection: &Connection| Ok(head(connection)?.0);
+        self.0.read(read).await
+    }
+
     async fn epoch(&self) -> Result<String, StoreError> {
         self.0
             .read(|connection| {
@@ -108,7 +143,7 @@ fn insert(
 ) -> Outcome<bool> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
-         ?15, ?16, NULL, ?17, NULL, NULL) ON CONFLICT (operation_id) DO NOTHING",
+         ?15, ?16, NULL, ?17, NULL, NULL, NULL, NULL) ON CONFLICT (operation_id) DO NOTHING",
     )?;
     let inserted = statement.execute(params![
         integer(position),

@@ -13,7 +13,7 @@ use crate::database::{Failure, Outcome};
 pub(crate) const EVENT: &str = "position, operation_id, service_name, operation, entity_id, \
     payload, schema_version, correlation_id, causation_id, conflicts_with, fingerprint, \
     accepted_at, creation_time, execution_time, status, change, reason, actor, owner, \
-    expected_version";
+    expected_version, parked, settled_by";
 
 pub(crate) fn event(row: &Row<'_>) -> Outcome<Event> {
     Ok(Event {
@@ -23,6 +23,8 @@ pub(crate) fn event(row: &Row<'_>) -> Outcome<Event> {
         status: known(EventStatus::parse(text(row, 14)?), "status")?,
         change: row.get(15)?,
         reason: row.get(16)?,
+        parked: row.get(20)?,
+        settled_by: optional_position(row, 21)?,
         operation: Operation {
             operation_id: uuid(text(row, 1)?)?,
             service_name: row.get(2)?,

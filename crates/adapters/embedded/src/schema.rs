@@ -3,11 +3,11 @@
 use rusqlite::Connection;
 
 /// The version that this code writes, in SQLite's `user_version`.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 /// What leads to each version from the one before it, the first of them from
 /// nothing. Version 1 never left the house.
-const STEPS: [(i64, &str); 2] = [(2, TABLES), (3, NOTIFICATIONS)];
+const STEPS: [(i64, &str); 3] = [(2, TABLES), (3, NOTIFICATIONS), (4, PARKING)];
 
 /// Times are milliseconds since 1970 (UTC), ids text, JSON text as it was sent.
 const TABLES: &str = "
@@ -112,6 +112,15 @@ CREATE TABLE notifications (
 CREATE INDEX notifications_by_entity ON notifications (entity_id, position);
 CREATE INDEX notifications_due ON notifications (lane, due_at) WHERE due_at IS NOT NULL;
 INSERT INTO checkpoints VALUES ('notifier', 0, 0, '');
+";
+
+/// Why an event was set aside, what settled it, and how many there are.
+const PARKING: &str = "
+ALTER TABLE events ADD COLUMN parked TEXT;
+ALTER TABLE events ADD COLUMN settled_by INTEGER;
+ALTER TABLE checkpoints ADD COLUMN parked INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX events_held ON events (entity_id, position) WHERE parked IS NOT NULL;
+CREATE INDEX events_parked ON events (position) WHERE status = 'parked';
 ";
 
 /// Readers do not wait for the writer in WAL mode; FULL syncs every commit.

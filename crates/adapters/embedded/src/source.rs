@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bakehouse_pipeline::ports::{
-    Checkpoint, EntityWrite, Execution, SourceStore, StoreError, Verdict,
+    Checkpoint, EntityWrite, Execution, Progress, SourceStore, StoreError, Verdict,
 };
 use bakehouse_pipeline::{EntityRecord, EventStatus};
 use rusqlite::{Connection, Row, params};
@@ -17,11 +17,14 @@ use crate::rows::{integer, json, position, timestamp};
 pub(crate) struct EmbeddedSource(pub(crate) Arc<Database>);
 
 #[async_trait]
-impl SourceStore for EmbeddedSource {
+impl Progress for EmbeddedSource {
     async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
         self.0.read(checkpoint).await
     }
+}
 
+#[async_trait]
+impl SourceStore for EmbeddedSource {
     async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
         let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
         self.0.read(move |connection| load(connection, &ids)).await
@@ -36,7 +39,7 @@ impl SourceStore for EmbeddedSource {
 }
 
 fn checkpoint(connection: &Connection) -> Outcome<Checkpoint> {
-    let query = "SELECT position, entities FROM checkpoints WHERE name = 'orders-manager'";
+    let query = "SELECT position, entities, parked FROM checkpoints WHERE name = 'orders-manager'";
     let mut statement = connection.prepare_cached(query)?;
     let mut rows = statement.query([])?;
     let row = rows
@@ -45,6 +48,7 @@ fn checkpoint(connection: &Connection) -> Outcome<Checkpoint> {
     Ok(Checkpoint {
         position: position(row, 0)?,
         entities: position(row, 1)?,
+        parked: position(row, 2)?,
     })
 }
 
@@ -81,16 +85,24 @@ fn commit(connection: &Connection, execution: &Execution) -> Outcome<()> {
     for write in &execution.entities {
         put(connection, write)?;
     }
-    mark(connection, execution)
+    mark(connection, execution)?;
+    settle(connection, execution)
 }
 
 fn move_checkpoint(connection: &Connection, execution: &Execution) -> Outcome<()> {
     let mut statement = connection.prepare_cached(
-        "UPDATE checkpoints SET position = ?1, entities = ?2 \
-         WHERE name = 'orders-manager' AND position = ?3 AND entities = ?4",
+        "UPDATE checkpoints SET position = ?1, entities = ?2, parked = ?3 \
+         WHERE name = 'orders-manager' AND position = ?4 AND entities = ?5",
     )?;
     let (from, to) = (execution.from, execution.to);
-    let parameters = [to.position, to.entities, from.position, from.entities].map(integer);
+    let parameters = [
+        to.position,
+        to.entities,
+        to.parked,
+        from.position,
+        from.entities,
+    ];
+    let parameters = parameters.map(integer);
     fence(statement.execute(parameters)?)
 }
 
@@ -122,26 +134,74 @@ fn put(connection: &Connection, write: &EntityWrite) -> Outcome<()> {
 
 fn mark(connection: &Connection, execution: &Execution) -> Outcome<()> {
     let mut statement = connection.prepare_cached(
-        "UPDATE events SET status = ?2, change = ?3, reason = ?4, execution_time = ?5 \
-         WHERE position = ?1 AND status = 'stored'",
+        "UPDATE events SET status = ?2, change = ?3, reason = ?4, parked = ?5, \
+         execution_time = ?6 WHERE position = ?1 AND status = 'stored'",
     )?;
     let at = execution.executed_at.millis();
     for (position, verdict) in (execution.from.position + 1..).zip(&execution.verdicts) {
-        let (status, change, reason) = columns(verdict);
+        let values = Columns::of(verdict);
+        // Nothing has been executed as long as it is parked.
+        let at = values.parked.is_none().then_some(at);
         statement.execute(params![
             integer(position),
-            status.as_str(),
-            change,
-            reason,
+            values.status.as_str(),
+            values.change,
+            values.reason,
+            values.parked,
             at
         ])?;
     }
     Ok(())
 }
 
-fn columns(verdict: &Verdict) -> (EventStatus, Option<&str>, Option<&str>) {
-    match verdict {
-        Verdict::Executed { change } => (EventStatus::Executed, Some(change), None),
-        Verdict::Rejected { reason } => (EventStatus::Rejected, None, Some(reason)),
+fn settle(connection: &Connection, execution: &Execution) -> Outcome<()> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE events SET status = ?2, change = ?3, reason = ?4, settled_by = ?5, \
+         execution_time = ?6 WHERE position = ?1 AND status = 'parked'",
+    )?;
+    for settlement in &execution.settlements {
+        let values = Columns::of(&settlement.verdict);
+        statement.execute(params![
+            integer(settlement.position),
+            values.status.as_str(),
+            values.change,
+            values.reason,
+            integer(settlement.by),
+            execution.executed_at.millis()
+        ])?;
+    }
+    Ok(())
+}
+
+/// A verdict as an event's columns.
+struct Columns<'a> {
+    status: EventStatus,
+    change: Option<&'a str>,
+    reason: Option<&'a str>,
+    parked: Option<&'a str>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(verdict: &'a Verdict) -> Self {
+        let with = |status| Self {
+            status,
+            change: None,
+            reason: None,
+            parked: None,
+        };
+        match verdict {
+            Verdict::Executed { change } => Self {
+                change: Some(change),
+                ..with(EventStatus::Executed)
+            },
+            Verdict::Rejected { reason } => Self {
+                reason: Some(reason),
+                ..with(EventStatus::Rejected)
+            },
+            Verdict::Parked { reason } => Self {
+                parked: Some(reason),
+                ..with(EventStatus::Parked)
+            },
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use bakehouse_pipeline::ports::{Appended, EventLog, StoreError, Verdict, contiguous};
+use bakehouse_pipeline::ports::{Appended, EventLog, Settlement, StoreError, Verdict, contiguous};
 use bakehouse_pipeline::{Event, EventStatus, Operation, Position, Timestamp, ids};
 use uuid::Uuid;
 
@@ -32,8 +32,23 @@ impl MemoryLog {
         let start = usize::try_from(from).unwrap_or(usize::MAX);
         for (event, verdict) in events.iter_mut().skip(start).zip(verdicts) {
             if event.status == EventStatus::Stored {
-                event.execution_time = Some(at);
+                let is_parked = matches!(verdict, Verdict::Parked { .. });
+                event.execution_time = (!is_parked).then_some(at);
                 set(event, verdict);
+            }
+        }
+    }
+
+    /// Ends the being parked of those events that still are.
+    pub(crate) fn settle(&self, settlements: &[Settlement], at: Timestamp) {
+        let mut events = lock(&self.events);
+        for settlement in settlements {
+            let index = usize::try_from(settlement.position - 1).unwrap_or(usize::MAX);
+            let found = events.get_mut(index);
+            if let Some(event) = found.filter(|event| event.status == EventStatus::Parked) {
+                event.execution_time = Some(at);
+                event.settled_by = Some(settlement.by);
+                set(event, &settlement.verdict);
             }
         }
     }
@@ -48,6 +63,10 @@ fn set(event: &mut Event, verdict: &Verdict) {
         Verdict::Rejected { reason } => {
             event.status = EventStatus::Rejected;
             event.reason = Some(reason.clone());
+        }
+        Verdict::Parked { reason } => {
+            event.status = EventStatus::Parked;
+            event.parked = Some(reason.clone());
         }
     }
 }
@@ -87,6 +106,26 @@ impl EventLog for MemoryLog {
             .iter()
             .find(|event| event.operation.operation_id == operation_id);
         Ok(found.cloned())
+    }
+
+    async fn held(&self, entity_ids: &[&str]) -> Result<Vec<Event>, StoreError> {
+        let events = lock(&self.events);
+        let held = events
+            .iter()
+            .filter(|event| event.was_parked() && entity_ids.contains(&event.entity_id()));
+        Ok(held.cloned().collect())
+    }
+
+    async fn parked(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {
+        let events = lock(&self.events);
+        let parked = events
+            .iter()
+            .filter(|event| event.status == EventStatus::Parked && event.position > after);
+        Ok(parked.take(limit).cloned().collect())
+    }
+
+    async fn head(&self) -> Result<Position, StoreError> {
+        Ok(lock(&self.events).len() as Position)
     }
 
     async fn epoch(&self) -> Result<String, StoreError> {

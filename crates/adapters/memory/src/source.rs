@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bakehouse_pipeline::ports::{
-    Checkpoint, EntityWrite, Execution, Leases, SourceStore, StoreError, Tenure,
+    Checkpoint, EntityWrite, Execution, Leases, Progress, SourceStore, StoreError, Tenure,
 };
 use bakehouse_pipeline::{EntityRecord, Position};
 use tokio::time::Instant;
@@ -38,11 +38,14 @@ impl MemorySource {
 }
 
 #[async_trait]
-impl SourceStore for MemorySource {
+impl Progress for MemorySource {
     async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
         Ok(lock(&self.state).checkpoint)
     }
+}
 
+#[async_trait]
+impl SourceStore for MemorySource {
     async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
         let state = lock(&self.state);
         let found = ids.iter().filter_map(|id| state.entities.get(*id));
@@ -65,6 +68,8 @@ impl SourceStore for MemorySource {
         let from = execution.from.position;
         self.log
             .mark(from, &execution.verdicts, execution.executed_at);
+        self.log
+            .settle(&execution.settlements, execution.executed_at);
         Ok(())
     }
 }

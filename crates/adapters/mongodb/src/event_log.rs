@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use bakehouse_pipeline::ports::{Appended, EventLog, StoreError, contiguous};
-use bakehouse_pipeline::{Event, Operation, Position, Timestamp, ids};
+use bakehouse_pipeline::{Event, EventStatus, Operation, Position, Timestamp, ids};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use mongodb::options::{IndexOptions, ReadConcern};
@@ -62,6 +62,25 @@ impl EventLog for MongoLog {
         Ok(self.find_all(filter, 1).await?.pop())
     }
 
+    async fn held(&self, entity_ids: &[&str]) -> Result<Vec<Event>, StoreError> {
+        // Of the same form as the index's own filter, or it is not used.
+        let filter = doc! { "entity_id": { "$in": entity_ids }, "parked": { "$exists": true } };
+        self.find_all(filter, 0).await
+    }
+
+    async fn parked(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {
+        let parked = EventStatus::Parked.as_str();
+        let filter = doc! { "status": parked, "_id": { "$gt": integer(after) } };
+        self.find_all(filter, limit).await
+    }
+
+    async fn head(&self) -> Result<Position, StoreError> {
+        let events = self.events();
+        let last = events.find_one(doc! {}).sort(doc! { "_id": -1 });
+        let row = self.0.bounded(last.projection(doc! { "_id": 1 })).await?;
+        row.map_or(Ok(0), |row| Fields(&row).position("_id"))
+    }
+
     async fn epoch(&self) -> Result<String, StoreError> {
         let drawn = doc! { "epoch": ids::fresh().to_string() };
         let found = self.0.find_or_make(META, "log", drawn).await?;
@@ -81,7 +100,18 @@ impl MongoLog {
             .keys(doc! { "operation_id": 1 })
             .options(unique);
         let entity = IndexModel::builder().keys(doc! { "entity_id": 1, "_id": 1 });
-        let indexes = [identity.build(), entity.build()];
+        let held = IndexModel::builder()
+            .keys(doc! { "entity_id": 1, "_id": 1, "parked": 1 })
+            .options(only(doc! { "parked": { "$exists": true } }));
+        let parked = IndexModel::builder()
+            .keys(doc! { "status": 1, "_id": 1 })
+            .options(only(doc! { "status": EventStatus::Parked.as_str() }));
+        let indexes = [
+            identity.build(),
+            entity.build(),
+            held.build(),
+            parked.build(),
+        ];
         let events = self.events();
         let made = events.create_indexes(indexes);
         self.0.bounded(made).await.map(|_| ())
@@ -94,7 +124,7 @@ impl MongoLog {
         pending: &[usize],
         answers: &mut [Option<Appended>],
     ) -> Result<(), StoreError> {
-        let (head, latest) = self.head().await?;
+        let (head, latest) = self.head_and_time().await?;
         let now = latest.map_or_else(Timestamp::now, |latest| latest.max(Timestamp::now()));
         let rows: Vec<Document> = (head + 1..)
             .zip(pending)
@@ -180,7 +210,7 @@ impl MongoLog {
     }
 
     /// The last position there is, on the majority or not, with its time.
-    async fn head(&self) -> Result<(Position, Option<Timestamp>), StoreError> {
+    async fn head_and_time(&self) -> Result<(Position, Option<Timestamp>), StoreError> {
         let events = self.events();
         let query = events
             .find_one(doc! {})
@@ -209,4 +239,11 @@ impl MongoLog {
         let rows = self.0.bounded(query).await?;
         rows.iter().map(from_row).collect()
     }
+}
+
+/// An index of those documents only.
+fn only(filter: Document) -> IndexOptions {
+    IndexOptions::builder()
+        .partial_filter_expression(filter)
+        .build()
 }

@@ -48,6 +48,8 @@ pub(crate) fn from_row(row: &Document) -> Result<Event, StoreError> {
         status: fields.parsed("status", EventStatus::parse)?,
         change: fields.optional_text("change").map(str::to_owned),
         reason: fields.optional_text("reason").map(str::to_owned),
+        parked: fields.optional_text("parked").map(str::to_owned),
+        settled_by: fields.optional_position("settled_by")?,
         operation: operation(&fields)?,
     })
 }

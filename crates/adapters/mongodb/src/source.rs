@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use bakehouse_pipeline::ports::{
-    Checkpoint, EntityWrite, Execution, SourceStore, StoreError, Verdict,
+    Checkpoint, EntityWrite, Execution, Progress, SourceStore, StoreError, Verdict,
 };
 use bakehouse_pipeline::{EntityRecord, EventStatus};
 use futures_util::TryStreamExt;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, DateTime, Document, doc};
 
 use crate::checkpoints::CHECKPOINTS;
 use crate::connection::Connection;
@@ -34,7 +34,7 @@ impl MongoSource {
 }
 
 #[async_trait]
-impl SourceStore for MongoSource {
+impl Progress for MongoSource {
     async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
         let checkpoints = self.connection.collection(CHECKPOINTS);
         let query = checkpoints.find_one(doc! { "_id": NAME });
@@ -46,9 +46,13 @@ impl SourceStore for MongoSource {
         Ok(Checkpoint {
             position: fields.position("position")?,
             entities: fields.position("entities")?,
+            parked: fields.optional_position("parked")?.unwrap_or_default(),
         })
     }
+}
 
+#[async_trait]
+impl SourceStore for MongoSource {
     async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
         let filter = doc! { "_id": { "$in": ids } };
         let batch = u32::try_from(ids.len().max(1)).unwrap_or(u32::MAX);
@@ -77,8 +81,8 @@ impl SourceStore for MongoSource {
                 let (from, to) = (execution.from, execution.to);
                 let before = doc! { "_id": NAME, "position": integer(from.position),
                 "entities": integer(from.entities) };
-                let after =
-                    doc! { "position": integer(to.position), "entities": integer(to.entities) };
+                let after = doc! { "position": integer(to.position),
+                "entities": integer(to.entities), "parked": integer(to.parked) };
                 transaction.move_checkpoint(before, after).await?;
                 self.write_entities(transaction, &execution.entities)
                     .await?;
@@ -150,15 +154,16 @@ fn marks(execution: &Execution) -> Vec<Document> {
     let mut changes: HashMap<&str, Vec<i64>> = HashMap::new();
     let mut statements = Vec::new();
     let at = date(execution.executed_at);
+    let unmarked = EventStatus::Stored;
     for (position, verdict) in (execution.from.position + 1..).zip(&execution.verdicts) {
         match verdict {
             Verdict::Executed { change } => {
                 changes.entry(change).or_default().push(integer(position));
             }
-            Verdict::Rejected { reason } => statements.push(mark(
-                Bson::Int64(integer(position)),
-                doc! { "status": EventStatus::Rejected.as_str(), "reason": reason, "execution_time": at },
-            )),
+            Verdict::Rejected { .. } | Verdict::Parked { .. } => {
+                let which = Bson::Int64(integer(position));
+                statements.push(mark(which, unmarked, outcome(verdict, at)));
+            }
         }
     }
     let all = execution.verdicts.len();
@@ -171,9 +176,30 @@ fn marks(execution: &Execution) -> Vec<Document> {
         };
         let status = EventStatus::Executed.as_str();
         let set = doc! { "status": status, "change": change, "execution_time": at };
-        statements.push(mark(Bson::Document(which), set));
+        statements.push(mark(Bson::Document(which), unmarked, set));
+    }
+    for settlement in &execution.settlements {
+        let which = Bson::Int64(integer(settlement.position));
+        let mut set = outcome(&settlement.verdict, at);
+        set.insert("settled_by", integer(settlement.by));
+        statements.push(mark(which, EventStatus::Parked, set));
     }
     statements
+}
+
+fn outcome(verdict: &Verdict, at: DateTime) -> Document {
+    match verdict {
+        Verdict::Executed { change } => doc! {
+            "status": EventStatus::Executed.as_str(), "change": change, "execution_time": at,
+        },
+        Verdict::Rejected { reason } => doc! {
+            "status": EventStatus::Rejected.as_str(), "reason": reason, "execution_time": at,
+        },
+        // Nothing has been executed as long as it is parked.
+        Verdict::Parked { reason } => doc! {
+            "status": EventStatus::Parked.as_str(), "parked": reason,
+        },
+    }
 }
 
 fn whole_run(execution: &Execution) -> Document {
@@ -181,7 +207,6 @@ fn whole_run(execution: &Execution) -> Document {
     doc! { "$gt": integer(from), "$lte": integer(to) }
 }
 
-fn mark(which: Bson, set: Document) -> Document {
-    let unmarked = EventStatus::Stored.as_str();
-    doc! { "q": { "_id": which, "status": unmarked }, "u": { "$set": set }, "multi": true }
+fn mark(which: Bson, from: EventStatus, set: Document) -> Document {
+    doc! { "q": { "_id": which, "status": from.as_str() }, "u": { "$set": set }, "multi": true }
 }

@@ -16,6 +16,7 @@ pub use keys::KeySource;
 pub(crate) use principal::{Principal, Scope, Visitor};
 pub(crate) use rate::Caller;
 pub use rate::RateSettings;
+pub(crate) use token::ADMIN;
 pub use token::{TokenSettings, UnknownAlgorithm, algorithm};
 
 use rate::Limiter;

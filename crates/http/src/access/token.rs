@@ -13,7 +13,7 @@ use super::{Principal, Scope};
 use crate::problem::Problem;
 
 /// Both scopes, and everybody's orders.
-const ADMIN: &str = "orders:admin";
+pub(crate) const ADMIN: &str = "orders:admin";
 
 /// What a token must be.
 #[derive(Clone, Debug)]

@@ -31,6 +31,7 @@ use crate::server::Doors;
 #[utoipa::path(
     get,
     path = "/order/{id}/attachments",
+    operation_id = "list_attachments",
     tag = "attachments",
     params(OrderId, Prefer),
     responses((status = 200, description = "From the oldest on", body = [File]), NoSuchOrder)

@@ -64,13 +64,10 @@ pub(super) async fn upload(
     file.id = identity.new_id.to_string();
     let name = blob_name(&id, &file.id, &file.sha256);
     doors.blobs.rename(&temporary, &name).await?;
-    let submission = Submission {
-        identity,
-        order_id: id.to_string(),
-        location: format!("/order/{id}/attachments/{}", file.id),
-        command: Command::Attach(file),
-        terms: principal.terms_of_change(None),
-    };
+    let location = format!("/order/{id}/attachments/{}", file.id);
+    let command = Command::Attach(file);
+    let terms = principal.terms_of_change(None);
+    let submission = Submission::of_command(identity, &id, location, &command, terms)?;
     accept(&doors, submission).await
 }
 

@@ -1,7 +1,7 @@
 //! AsyncAPI 3: the feed that clients follow, and the exchanges between the
 //! services.
 
-use bakehouse_orders::event::{CHANGES, REJECTED};
+use bakehouse_orders::event::kinds;
 use bakehouse_orders::{Document, Status};
 use serde_json::{Value, json};
 use utoipa::openapi::{ComponentsBuilder, RefOr, Schema};
@@ -37,7 +37,7 @@ pub(super) fn document() -> Value {
                 "action": "send",
                 "channel": { "$ref": "#/channels/feed" },
                 "summary": "What a subscriber is told",
-                "messages": references("feed", &["welcome", "change", "rejection", "live",
+                "messages": references("feed", &["welcome", "change", "rejection", "parking", "settlement", "live",
                     "position", "ping", "error"]),
             },
             "answer": {
@@ -72,6 +72,9 @@ fn feed() -> Value {
                 "heartbeat_s": { "type": "integer", "minimum": 0 },
             }), &[]),
             "change": { "title": "Something happened to an order", "payload": frames::change() },
+            "parking": { "title": "An operation was set aside", "payload": frames::parking() },
+            "settlement": { "title": "What had been set aside was settled",
+                "payload": frames::settlement() },
             "rejection": { "title": "An operation was refused", "payload": frames::rejection() },
             "live": message("Once: everything up to here has been sent", &json!({
                 "type": kind("live"), "position": position,
@@ -101,7 +104,7 @@ fn feed() -> Value {
 }
 
 fn types() -> Vec<&'static str> {
-    CHANGES.into_iter().chain([REJECTED]).collect()
+    kinds().collect()
 }
 
 fn feed_query() -> Value {

@@ -1,6 +1,6 @@
 //! Schemas of frames: what subscribers of the feed and webhooks are told.
 
-use bakehouse_orders::event::{CHANGES, REJECTED};
+use bakehouse_orders::event::{CHANGES, PARKED, REJECTED, SETTLED};
 use serde_json::{Value, json};
 
 /// An object with these members, all of them unless they are optional, and no
@@ -20,10 +20,33 @@ pub(super) fn object(properties: &Value, optional: &[&str]) -> Value {
     })
 }
 
-/// Something happened to an order.
+/// Something happened to an order; to one that had been parked perhaps several
+/// things at once.
 pub(super) fn change() -> Value {
     let order = json!({ "$ref": "#/components/schemas/Order" });
-    frame(&json!({ "enum": CHANGES }), "order", &order)
+    let mut change = frame(&json!({ "enum": CHANGES }), "order", &order);
+    change["properties"]["settled"] = settled();
+    change
+}
+
+/// An operation was set aside.
+pub(super) fn parking() -> Value {
+    let text = json!({ "type": "string" });
+    frame(&json!({ "const": PARKED }), "reason", &text)
+}
+
+/// What had been parked was settled, without any change of the order.
+pub(super) fn settlement() -> Value {
+    frame(&json!({ "enum": SETTLED }), "settled", &settled())
+}
+
+fn settled() -> Value {
+    json!({ "type": "array", "items": object(&json!({
+        "position": { "type": "integer", "minimum": 1 },
+        "operation_id": { "type": "string", "format": "uuid" },
+        "status": { "enum": ["executed", "rejected"] },
+        "reason": { "type": "string" },
+    }), &["reason"]) })
 }
 
 /// An operation was refused.
@@ -59,5 +82,7 @@ pub(super) fn webhook() -> Value {
         });
         object(&properties, &[])
     };
-    json!({ "oneOf": [told(change()), told(rejection())] })
+    json!({ "oneOf": [
+        told(change()), told(rejection()), told(parking()), told(settlement()),
+    ] })
 }

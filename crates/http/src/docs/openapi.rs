@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 use utoipa::{OpenApi, PartialSchema};
 
 use super::{bodies, frames, parts};
-use crate::access::Scope;
+use crate::access::{ADMIN, Scope};
 use crate::problem::InputFault;
-use crate::{attachments, health, operation, orders};
+use crate::{attachments, health, metrics, operation, orders, parked};
 
 const PROBLEM: &str = "application/problem+json";
 
@@ -23,6 +23,7 @@ const PROBLEM: &str = "application/problem+json";
         (name = "orders", description = "Place, change and read orders"),
         (name = "attachments", description = "Files that belong to an order"),
         (name = "operations", description = "What became of what was accepted"),
+        (name = "operators", description = "What has been set aside, and what to do about it"),
         (name = "health", description = "For operators"),
     )
 )]
@@ -47,6 +48,8 @@ pub(crate) fn document(variant: &Variant) -> Value {
     api.merge(orders::Documentation::openapi());
     api.merge(attachments::Documentation::openapi());
     api.merge(operation::Documentation::openapi());
+    api.merge(parked::Documentation::openapi());
+    api.merge(metrics::Documentation::openapi());
     api.merge(health::Documentation::openapi());
     let mut document = serde_json::to_value(api).unwrap_or_default();
     let schemas = &mut document["components"]["schemas"];
@@ -117,7 +120,7 @@ fn complete(path: &str, method: &str, call: &mut Value, variant: &Variant) {
         .filter_map(|parameter| parameter.get_mut("schema"))
         .for_each(forbid_null);
     let has_body = call.get("requestBody").is_some();
-    let is_open = path.starts_with("/health");
+    let is_open = path.starts_with("/health") || path == "/metrics";
     let mut common = vec![("503", "The database or the broker is away; try again soon")];
     if !is_open {
         common.push((
@@ -126,7 +129,9 @@ fn complete(path: &str, method: &str, call: &mut Value, variant: &Variant) {
         ));
         common.push(("500", "An error of ours, which has been logged"));
         if variant.has_tokens {
-            let scope = Scope::of_method(&method.to_uppercase()).name();
+            let is_operators = path.starts_with("/parked");
+            let of_method = Scope::of_method(&method.to_uppercase()).name();
+            let scope = if is_operators { ADMIN } else { of_method };
             call["security"] = json!([{ "token": [scope] }]);
             common.push(("401", "No token, or one that is not to be believed"));
             common.push((

@@ -29,6 +29,8 @@ pub(crate) enum Verbs {
     Insert,
     Update,
     Delete,
+    Retry,
+    Discard,
 }
 
 /// How far an event has come.
@@ -38,6 +40,7 @@ pub(crate) enum Statuses {
     Stored,
     Executed,
     Rejected,
+    Parked,
 }
 
 /// How far a notification has come: it is on record; somebody has tried to send

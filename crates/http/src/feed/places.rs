@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::access::Caller;
+use crate::metrics;
 use crate::problem::Problem;
 
 /// How many.
@@ -62,6 +63,7 @@ impl Places {
         }
         *own += 1;
         taken.all += 1;
+        metrics::clients(taken.all);
         drop(taken);
         Ok(Place {
             places: self.clone(),
@@ -74,6 +76,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.taken();
         taken.all -= 1;
+        metrics::clients(taken.all);
         if let Some(own) = taken.each.get_mut(&self.caller) {
             *own -= 1;
             if *own == 0 {

@@ -18,6 +18,7 @@ use super::places::Place;
 use super::wire::{ClientFrame, Farewell, Subscribe};
 use super::wishes::Wishes;
 use crate::access::{Access, Principal, Scope};
+use crate::metrics;
 use crate::server::{Doors, Settings};
 use crate::websocket::guard::{Limits, Violation};
 use crate::websocket::{Incoming, Messages, frame, upgrade};
@@ -319,13 +320,12 @@ impl Socket {
     /// The last that is sent.
     fn end(&mut self, end: End) -> Vec<Bytes> {
         let (stage, sent) = match end {
-            End::Farewell(farewell) => (
-                Stage::Closing(Instant::now() + GOODBYE),
-                vec![
-                    frame::text(&farewell.frame()),
-                    frame::close(farewell.code(), &farewell.message()),
-                ],
-            ),
+            End::Farewell(farewell) => {
+                metrics::sent_away(farewell.code());
+                let words = frame::text(&farewell.frame());
+                let close = frame::close(farewell.code(), &farewell.message());
+                (Stage::Closing(Instant::now() + GOODBYE), vec![words, close])
+            }
             End::Violation(violation) => {
                 let (code, why) = explain(violation);
                 (Stage::Closed, vec![frame::close(code, why)])

@@ -17,6 +17,7 @@ use super::places::Place;
 use super::wire::Farewell;
 use super::wishes::{Wishes, position};
 use crate::access::Principal;
+use crate::metrics;
 use crate::problem::{InputFault, Problem};
 use crate::server::{Doors, Settings};
 
@@ -96,7 +97,10 @@ async fn turn(events: Option<Events>) -> Option<(Vec<Bytes>, Option<Events>)> {
     };
     match next {
         Ok(pieces) => Some((pieces.iter().map(event).collect(), Some(events))),
-        Err(farewell) => Some((vec![line(None, &farewell.frame())], None)),
+        Err(farewell) => {
+            metrics::sent_away(farewell.code());
+            Some((vec![line(None, &farewell.frame())], None))
+        }
     }
 }
 

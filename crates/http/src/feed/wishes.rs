@@ -1,6 +1,6 @@
 //! What a subscriber asks for: in the query string, or in a frame.
 
-use bakehouse_orders::event::{CHANGES, REJECTED};
+use bakehouse_orders::event;
 use bakehouse_pipeline::{Frame, Position};
 
 use crate::problem::InputFault;
@@ -74,12 +74,10 @@ pub(super) fn position(text: &str) -> Result<Position, String> {
 /// Types of frames that there are.
 pub(super) fn kinds<'a>(names: impl Iterator<Item = &'a str>) -> Result<Vec<String>, String> {
     let known = |name: &str| {
-        let is_known = name == REJECTED || CHANGES.contains(&name);
+        let is_known = event::kinds().any(|known| known == name);
         let expected = || {
-            format!(
-                "expected {} or {REJECTED}, found {name:?}",
-                CHANGES.join(", ")
-            )
+            let all: Vec<_> = event::kinds().collect();
+            format!("expected one of {}, found {name:?}", all.join(", "))
         };
         is_known.then(|| name.to_owned()).ok_or_else(expected)
     };

@@ -3,7 +3,8 @@
 use actix_web::HttpResponse;
 use actix_web::http::header::{HeaderName, LOCATION};
 use bakehouse_orders::{Command, Orders};
-use bakehouse_pipeline::{Domain, Operation, Terms, Timestamp, to_json};
+use bakehouse_pipeline::{Domain, Json, Operation, Remedy, Terms, Timestamp, Verb, to_json};
+use serde::Serialize;
 
 use super::key::Identity;
 use crate::problem::Problem;
@@ -11,18 +12,86 @@ use crate::server::Doors;
 
 /// An operation that may be accepted.
 pub(crate) struct Submission {
-    pub(crate) identity: Identity,
-    pub(crate) order_id: String,
+    identity: Identity,
+    order_id: String,
     /// Where what it makes or changes can be read.
-    pub(crate) location: String,
-    pub(crate) command: Command,
-    pub(crate) terms: Terms,
+    location: String,
+    verb: Verb,
+    payload: Json,
+    schema_version: u32,
+    terms: Terms,
+}
+
+impl Submission {
+    /// Of a command to an order, which makes or changes what is at `location`.
+    pub(crate) fn of_command(
+        identity: Identity,
+        order_id: &str,
+        location: String,
+        command: &Command,
+        terms: Terms,
+    ) -> Result<Self, Problem> {
+        Ok(Self {
+            identity,
+            order_id: order_id.to_owned(),
+            location,
+            verb: command.verb(),
+            payload: payload(command)?,
+            schema_version: Orders::SCHEMA_VERSION,
+            terms,
+        })
+    }
+
+    /// Of what an operator does about what is parked of an order.
+    pub(crate) fn of_remedy(
+        identity: Identity,
+        order_id: &str,
+        verb: Verb,
+        remedy: &Remedy,
+        terms: Terms,
+    ) -> Result<Self, Problem> {
+        Ok(Self {
+            identity,
+            order_id: order_id.to_owned(),
+            location: format!("/order/{order_id}"),
+            verb,
+            payload: payload(remedy)?,
+            schema_version: Remedy::SCHEMA_VERSION,
+            terms,
+        })
+    }
+
+    fn operation(&self) -> Operation {
+        let (verb, entity_id) = (self.verb, &self.order_id);
+        let Self { payload, terms, .. } = self;
+        Operation {
+            operation_id: self.identity.operation_id,
+            service_name: Orders::NAME.to_owned(),
+            operation: verb,
+            fingerprint: Operation::content_fingerprint(verb, entity_id, payload, terms),
+            entity_id: entity_id.clone(),
+            payload: payload.clone(),
+            schema_version: self.schema_version,
+            correlation_id: self.identity.operation_id,
+            terms: terms.clone(),
+            causation_id: None,
+            conflicts_with: None,
+            accepted_at: Timestamp::now(),
+        }
+    }
+}
+
+fn payload(of: &impl Serialize) -> Result<Json, Problem> {
+    to_json(of).map_err(|error| {
+        tracing::error!("a command cannot be written as JSON: {error}");
+        Problem::internal()
+    })
 }
 
 /// Makes the operation durable, then answers 202 with an empty body.
 pub(crate) async fn accept(doors: &Doors, submission: Submission) -> Result<HttpResponse, Problem> {
     let Submission { identity, .. } = &submission;
-    let operation = operation(&submission)?;
+    let operation = submission.operation();
     identity
         .refuse_reuse(doors.log.as_ref(), &operation)
         .await?;
@@ -43,33 +112,4 @@ pub(crate) async fn accept(doors: &Doors, submission: Submission) -> Result<Http
             format!("/operation/{operation_id}"),
         ))
         .finish())
-}
-
-fn operation(submission: &Submission) -> Result<Operation, Problem> {
-    let Submission {
-        identity,
-        command,
-        terms,
-        ..
-    } = submission;
-    let payload = to_json(command).map_err(|error| {
-        tracing::error!("a command cannot be written as JSON: {error}");
-        Problem::internal()
-    })?;
-    let entity_id = submission.order_id.clone();
-    let verb = command.verb();
-    Ok(Operation {
-        operation_id: identity.operation_id,
-        service_name: Orders::NAME.to_owned(),
-        operation: verb,
-        fingerprint: Operation::content_fingerprint(verb, &entity_id, &payload, terms),
-        entity_id,
-        payload,
-        schema_version: Orders::SCHEMA_VERSION,
-        correlation_id: identity.operation_id,
-        terms: terms.clone(),
-        causation_id: None,
-        conflicts_with: None,
-        accepted_at: Timestamp::now(),
-    })
 }

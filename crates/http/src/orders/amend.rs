@@ -8,10 +8,10 @@ use bakehouse_orders::money::Currency;
 use bakehouse_pipeline::ports::StoredDocument;
 use serde::Deserialize;
 
-use super::body::read_json;
 use super::change::Change;
 use super::key::Identity;
 use crate::access::Principal;
+use crate::body::read_json;
 use crate::docs::parts::{
     Accepted, Changed, IdempotencyKey, IfMatch, KeyReused, NoSuchOrder, OrderId, OtherCurrency,
 };

@@ -40,13 +40,13 @@ impl Change<'_> {
         {
             return Err(Problem::precondition_failed(version));
         }
-        let submission = Submission {
+        let submission = Submission::of_command(
             identity,
-            order_id: self.order_id.to_owned(),
-            location: format!("/order/{}", self.order_id),
-            command,
-            terms: self.principal.terms_of_change(expected),
-        };
+            self.order_id,
+            format!("/order/{}", self.order_id),
+            &command,
+            self.principal.terms_of_change(expected),
+        )?;
         accept(doors, submission).await
     }
 }

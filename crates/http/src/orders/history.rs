@@ -36,6 +36,13 @@ struct Line<'a> {
     kind: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+    /// Why it was set aside, if it ever was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parked: Option<&'a str>,
+    /// Where its effect stands, if it had been parked before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    settled_by: Option<Position>,
     #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<&'a str>,
     #[schema(value_type = String, format = DateTime)]
@@ -106,6 +113,8 @@ fn line(event: &Event) -> Line<'_> {
         status: event.status,
         kind: kind(event),
         reason: event.reason.as_deref(),
+        parked: event.parked.as_deref(),
+        settled_by: event.settled_by,
         actor: event.operation.terms.actor.as_deref(),
         accepted_at: event.operation.accepted_at,
         stored_at: event.creation_time,
@@ -119,6 +128,7 @@ pub(crate) fn kind(event: &Event) -> Option<String> {
         EventStatus::Stored => None,
         EventStatus::Executed => event.change.as_deref(),
         EventStatus::Rejected => Some("rejected"),
+        EventStatus::Parked => Some("parked"),
     };
     change.map(|change| format!("{}.{change}", Orders::NAME))
 }

@@ -3,7 +3,6 @@
 pub(crate) mod accept;
 mod amend;
 pub(crate) mod arrival;
-mod body;
 pub(crate) mod change;
 mod cursor;
 mod delete;

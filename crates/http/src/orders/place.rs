@@ -4,9 +4,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_orders::intake;
 
 use super::accept::{Submission, accept};
-use super::body::read_json;
 use super::key::Identity;
 use crate::access::Principal;
+use crate::body::read_json;
 use crate::docs::parts::{Accepted, IdempotencyKey, KeyReused};
 use crate::problem::Problem;
 use crate::server::{Doors, Settings};
@@ -33,12 +33,12 @@ pub(super) async fn place(
     let identity = Identity::of(&request, &principal)?;
     let body = read_json(&request, payload, &settings).await?;
     let order_id = identity.new_id.to_string();
-    let submission = Submission {
+    let submission = Submission::of_command(
         identity,
-        location: format!("/order/{order_id}"),
-        order_id,
-        command: intake::place(&body, &settings.defaults)?,
-        terms: principal.terms_of_creation(),
-    };
+        &order_id,
+        format!("/order/{order_id}"),
+        &intake::place(&body, &settings.defaults)?,
+        principal.terms_of_creation(),
+    )?;
     accept(&doors, submission).await
 }

@@ -3,9 +3,9 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_orders::intake;
 
-use super::body::read_json;
 use super::change::Change;
 use crate::access::Principal;
+use crate::body::read_json;
 use crate::docs::parts::{
     Accepted, Changed, IdempotencyKey, IfMatch, KeyReused, NoSuchOrder, OrderId,
 };

@@ -38,6 +38,24 @@ pub trait EventLog: Send + Sync {
     /// When the store does not answer.
     async fn find(&self, operation_id: Uuid) -> Result<Option<Event>, StoreError>;
 
+    /// Of the events of these entities those that have ever been parked, in order.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn held(&self, entity_ids: &[&str]) -> Result<Vec<Event>, StoreError>;
+
+    /// The events after a position that are parked, in order, at most `limit`.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn parked(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError>;
+
+    /// The last position; 0 in an empty log.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn head(&self) -> Result<Position, StoreError>;
+
     /// The identity of this log, drawn once when it was made. Positions of
     /// another log mean nothing here; subscribers are told by it.
     ///

@@ -26,4 +26,4 @@ pub use presentation::{
 };
 pub use probe::Probe;
 pub use schedule::{ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, Unreadable};
-pub use source::{Checkpoint, EntityWrite, Execution, SourceStore, Verdict};
+pub use source::{Checkpoint, EntityWrite, Execution, Progress, Settlement, SourceStore, Verdict};

@@ -7,15 +7,19 @@ use async_trait::async_trait;
 use super::StoreError;
 use crate::{EntityRecord, Position, Timestamp};
 
-/// The source database's entities and orders-manager's checkpoint.
+/// How far orders-manager has come, for it and for those who watch it.
 #[async_trait]
-pub trait SourceStore: Send + Sync {
+pub trait Progress: Send + Sync {
     /// How far the log has been executed.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn checkpoint(&self) -> Result<Checkpoint, StoreError>;
+}
 
+/// The source database's entities, and orders-manager's checkpoint.
+#[async_trait]
+pub trait SourceStore: Progress {
     /// Those of the entities that exist, by id; at least as new as any
     /// checkpoint read before.
     ///
@@ -35,10 +39,12 @@ pub trait SourceStore: Send + Sync {
 /// How far the log has been executed, and what must be remembered for the next event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Every event up to here has been executed or refused.
+    /// Every event up to here has been executed, refused or parked.
     pub position: Position,
     /// How many entities exist: the highest number given.
     pub entities: u64,
+    /// How many events are parked.
+    pub parked: u64,
 }
 
 /// The effect of executing a run of events.
@@ -55,6 +61,19 @@ pub struct Execution {
     /// What became of each event from `from.position + 1` to `to.position`, in
     /// order. Put only on events that have no verdict yet.
     pub verdicts: Vec<Verdict>,
+    /// What became of events that were parked. Put only on those that still are.
+    pub settlements: Vec<Settlement>,
+}
+
+/// The end of an event's being parked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// Of the event.
+    pub position: Position,
+    /// Of the remedy that led to it.
+    pub by: Position,
+    /// What became of the event: executed or refused.
+    pub verdict: Verdict,
 }
 
 /// An entity to be written.
@@ -76,6 +95,11 @@ pub enum Verdict {
     },
     /// It was refused.
     Rejected {
+        /// Why.
+        reason: String,
+    },
+    /// It was set aside.
+    Parked {
         /// Why.
         reason: String,
     },

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use bakehouse_pipeline::ports::{
-    Checkpoint, EntityWrite, EventLog, Execution, SourceStore, StoreError, Verdict,
+    Checkpoint, EntityWrite, EventLog, Execution, Settlement, SourceStore, StoreError, Verdict,
 };
-use bakehouse_pipeline::{EntityRecord, EventStatus, Timestamp, to_json};
+use bakehouse_pipeline::{EntityRecord, Event, EventStatus, Timestamp, to_json};
 
 use crate::operations::many;
 
@@ -24,6 +24,7 @@ macro_rules! source_suite {
             [
                 starts_at_nothing,
                 a_commit_is_seen_whole,
+                what_is_parked_is_found_until_it_is_settled,
                 a_commit_from_elsewhere_is_fenced_and_changes_nothing,
                 an_entity_at_another_position_fences_the_whole_commit,
                 a_verdict_once_given_stays,
@@ -57,6 +58,7 @@ fn creation(from: Checkpoint, id: &str, value: i64) -> Execution {
     let to = Checkpoint {
         position: from.position + 1,
         entities: from.entities + 1,
+        parked: from.parked,
     };
     Execution {
         from,
@@ -67,6 +69,7 @@ fn creation(from: Checkpoint, id: &str, value: i64) -> Execution {
             expected: None,
         }],
         verdicts: vec![executed()],
+        settlements: Vec::new(),
     }
 }
 
@@ -111,6 +114,73 @@ pub async fn a_commit_is_seen_whole((log, source): Source) {
             .iter()
             .all(|event| event.execution_time == Some(execution.executed_at))
     );
+}
+
+fn parked(reason: &str) -> Verdict {
+    let reason = reason.to_owned();
+    Verdict::Parked { reason }
+}
+
+/// What is set aside can be found, by its entity and altogether, until it is settled.
+pub async fn what_is_parked_is_found_until_it_is_settled((log, source): Source) {
+    let mut operations = many("a", 4);
+    for (operation, id) in operations.iter_mut().zip(["a", "b", "a", "a"]) {
+        operation.entity_id = id.to_owned();
+    }
+    log.append(&operations).await.unwrap();
+    let first = Execution {
+        from: Checkpoint::default(),
+        to: Checkpoint {
+            position: 3,
+            entities: 0,
+            parked: 3,
+        },
+        executed_at: Timestamp::now(),
+        entities: Vec::new(),
+        verdicts: vec![parked("x"), parked("y"), parked("behind x")],
+        settlements: Vec::new(),
+    };
+    source.commit(&first).await.unwrap();
+    assert_eq!(source.checkpoint().await.unwrap(), first.to);
+    let at = |events: &[Event]| events.iter().map(|e| e.position).collect::<Vec<_>>();
+    assert_eq!(at(&log.parked(0, 9).await.unwrap()), [1, 2, 3]);
+    assert_eq!(at(&log.parked(1, 1).await.unwrap()), [2]);
+    assert_eq!(at(&log.held(&["a", "nobody"]).await.unwrap()), [1, 3]);
+    assert!(log.held(&["nobody"]).await.unwrap().is_empty());
+    let event = &log.read(0, 1).await.unwrap()[0];
+    assert_eq!(event.status, EventStatus::Parked);
+    assert_eq!(event.parked.as_deref(), Some("x"));
+    assert_eq!((event.execution_time, event.settled_by), (None, None));
+
+    let mut second = creation(first.to, "a", 5);
+    second.to.parked = 1;
+    let settle = |position, verdict| Settlement {
+        position,
+        by: 4,
+        verdict,
+    };
+    let refused = Verdict::Rejected {
+        reason: "no".into(),
+    };
+    // Nothing may be seen of the last one: that event has its verdict.
+    second.settlements = vec![
+        settle(1, refused),
+        settle(3, executed()),
+        settle(1, executed()),
+    ];
+    source.commit(&second).await.unwrap();
+    assert_eq!(source.checkpoint().await.unwrap().parked, 1);
+    assert_eq!(at(&log.parked(0, 9).await.unwrap()), [2]);
+    let held = log.held(&["b", "a"]).await.unwrap();
+    assert_eq!(at(&held), [1, 2, 3], "for ever, in order");
+    assert_eq!(held[0].status, EventStatus::Rejected);
+    assert_eq!(held[0].reason.as_deref(), Some("no"));
+    assert_eq!(held[0].parked.as_deref(), Some("x"));
+    assert_eq!(held[0].settled_by, Some(4));
+    assert_eq!(held[0].execution_time, Some(second.executed_at));
+    assert_eq!(held[2].status, EventStatus::Executed);
+    assert_eq!(held[2].change.as_deref(), Some("raised"));
+    assert_eq!(log.head().await.unwrap(), 4);
 }
 
 /// A paused instance that goes on: its checkpoint is old.

@@ -10,7 +10,7 @@ use crate::problem::{InputFault, Problem};
 use crate::server::Settings;
 
 /// The body of a request that says it is JSON, or does not say what it is.
-pub(super) async fn read_json(
+pub(crate) async fn read_json(
     request: &HttpRequest,
     payload: web::Payload,
     settings: &Settings,

@@ -1,0 +1,120 @@
+//! `GET /parked`: what has been set aside, and why.
+
+use actix_web::http::header::LINK;
+use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_pipeline::{Event, Position, Timestamp, Verb};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::operators_only;
+use crate::access::Principal;
+use crate::docs::parts::Verbs;
+use crate::problem::Problem;
+use crate::query::Parameters;
+use crate::server::Doors;
+
+const DEFAULT_LIMIT: usize = 20;
+const HIGHEST_LIMIT: usize = 100;
+
+/// An operation that was accepted and could be neither executed nor refused, or
+/// that stands behind one of the same order that could not.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Parked)]
+struct Line<'a> {
+    #[schema(value_type = u64)]
+    position: Position,
+    #[schema(value_type = String, format = "uuid")]
+    operation_id: Uuid,
+    order_id: &'a str,
+    #[schema(value_type = Verbs)]
+    operation: Verb,
+    /// Why it was set aside.
+    reason: &'a str,
+    /// Who asked for it, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<&'a str>,
+    #[schema(value_type = String, format = DateTime)]
+    accepted_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    stored_at: Timestamp,
+}
+
+/// Which page.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "described, never made")]
+pub(super) struct PageParameters {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    limit: Option<u32>,
+    /// Only what stands after this position, as in `Link`.
+    #[param(minimum = 0)]
+    after: Option<u64>,
+}
+
+/// See what has been set aside
+///
+/// All other orders go on. Takes the scope `orders:admin`.
+#[utoipa::path(
+    get,
+    path = "/parked",
+    operation_id = "list_parked",
+    tag = "operators",
+    params(PageParameters),
+    responses(
+        (status = 200, description = "From the oldest on", body = [Line],
+            headers(("Link" = Option<String>, description = "The next page, if there is one"))),
+    )
+)]
+pub(super) async fn list(
+    request: HttpRequest,
+    principal: Principal,
+    doors: web::Data<Doors>,
+) -> Result<HttpResponse, Problem> {
+    operators_only(&principal)?;
+    let mut parameters = Parameters::of(request.query_string());
+    let limit = parameters.take("limit", limit).unwrap_or(DEFAULT_LIMIT);
+    let after = parameters.take("after", position).unwrap_or_default();
+    parameters.finish()?;
+    let mut events = doors.log.parked(after, limit + 1).await?;
+    let is_more = events.len() > limit;
+    events.truncate(limit);
+    let mut answer = HttpResponse::Ok();
+    if let Some(last) = events.last().filter(|_| is_more) {
+        let next = format!(
+            "</parked?limit={limit}&after={}>; rel=\"next\"",
+            last.position
+        );
+        answer.insert_header((LINK, next));
+    }
+    let lines: Vec<Line<'_>> = events.iter().map(line).collect();
+    Ok(answer.json(lines))
+}
+
+fn limit(text: &str) -> Result<usize, String> {
+    let limit = text.parse().ok();
+    limit
+        .filter(|limit| (1..=HIGHEST_LIMIT).contains(limit))
+        .ok_or_else(|| format!("expected a whole number from 1 to {HIGHEST_LIMIT}"))
+}
+
+fn position(text: &str) -> Result<Position, String> {
+    let position = text.parse().ok();
+    position
+        .filter(|position| i64::try_from(*position).is_ok())
+        .ok_or_else(|| "expected a position: 0, 1, 2, …".to_owned())
+}
+
+fn line(event: &Event) -> Line<'_> {
+    Line {
+        position: event.position,
+        operation_id: event.operation.operation_id,
+        order_id: event.entity_id(),
+        operation: event.operation.operation,
+        reason: event.parked.as_deref().unwrap_or_default(),
+        actor: event.operation.terms.actor.as_deref(),
+        accepted_at: event.operation.accepted_at,
+        stored_at: event.creation_time,
+    }
+}

@@ -1,0 +1,167 @@
+//! One operation on one entity: pure, and safe from whatever the domain's code
+//! or an unforeseen payload may do.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::ports::StoreError;
+use crate::{Domain, Entity, Event, EventStatus, Moment, Rejection, Terms, to_json};
+
+/// Why an event with a reused idempotency key is refused.
+const CONFLICT: &str = "the idempotency key was used before with other content";
+
+/// What became of an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The entity is another now; what changed, in a word.
+    Executed(&'static str),
+    /// The domain refuses it.
+    Rejected(String),
+    /// It can be neither executed nor refused. Nothing has changed.
+    Stuck(String),
+}
+
+/// Where and as what an operation takes effect.
+#[derive(Clone, Copy)]
+pub(crate) struct Footing {
+    /// Its own place in the log, or that of the remedy that settles it.
+    pub(crate) moment: Moment,
+    /// The number that the entity gets if this is its first operation.
+    pub(crate) number: u64,
+}
+
+enum Halt {
+    Rejection(Rejection),
+    Stuck(String),
+}
+
+impl From<Rejection> for Halt {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejection(rejection)
+    }
+}
+
+/// Carries out one event on its entity.
+///
+/// A verdict that the log already has is kept to: what it refused stays
+/// refused, whatever the domain's rules say today.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when what the log has as executed cannot be now.
+pub(crate) fn replay<D: Domain>(
+    entity: &mut Option<Entity<D::State>>,
+    event: &Event,
+    footing: Footing,
+) -> Result<Outcome, StoreError> {
+    if event.status == EventStatus::Rejected {
+        let reason = event.reason.clone().unwrap_or_default();
+        return Ok(Outcome::Rejected(reason));
+    }
+    let is_fresh = event.status != EventStatus::Executed;
+    let attempt = || {
+        let (after, change) = step::<D>(entity.as_ref(), event, footing)?;
+        if is_fresh {
+            // What cannot be shown is not executed: it would hold up data-baker.
+            to_json(&D::bake(&after)).map_err(|error| Halt::Stuck(error.to_string()))?;
+        }
+        Ok((after, change))
+    };
+    // Nothing is changed before it has come back, so that nothing is half done.
+    let attempted = catch_unwind(AssertUnwindSafe(attempt));
+    let outcome = match attempted {
+        Ok(Ok((after, change))) => {
+            *entity = Some(after);
+            return Ok(Outcome::Executed(change));
+        }
+        Ok(Err(Halt::Rejection(Rejection(reason)))) => Outcome::Rejected(reason),
+        Ok(Err(Halt::Stuck(reason))) => Outcome::Stuck(reason),
+        Err(panic) => Outcome::Stuck(format!("its execution failed: {}", message(&*panic))),
+    };
+    if is_fresh {
+        return Ok(outcome);
+    }
+    Err(StoreError::Corrupt(format!(
+        "position {} was executed once and cannot be now: {outcome:?}",
+        event.position
+    )))
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic without a message")
+}
+
+/// The entity after the operation, and what changed.
+fn step<D: Domain>(
+    before: Option<&Entity<D::State>>,
+    event: &Event,
+    footing: Footing,
+) -> Result<(Entity<D::State>, &'static str), Halt> {
+    let command = command::<D>(event)?;
+    admit::<D>(before, &event.operation.terms)?;
+    let Footing { moment, number } = footing;
+    let fact = D::decide(before.map(|entity| &entity.state), command, moment)?;
+    let change = D::change(&fact);
+    let (number, version, created_at) = match before {
+        Some(entity) => (entity.number, entity.version, entity.created_at),
+        None => (number, 0, moment.at),
+    };
+    let owner = match before {
+        Some(entity) => entity.owner.clone(),
+        None => event.operation.terms.owner.clone(),
+    };
+    let after = Entity {
+        id: event.entity_id().to_owned(),
+        owner,
+        number,
+        position: moment.position,
+        version: version + 1,
+        created_at,
+        updated_at: moment.at,
+        state: D::apply(before.map(|entity| entity.state.clone()), fact, moment),
+    };
+    Ok((after, change))
+}
+
+/// Whether the operation may be executed on the entity as it is now. To anybody
+/// but its owner an entity does not exist.
+fn admit<D: Domain>(entity: Option<&Entity<D::State>>, terms: &Terms) -> Result<(), Rejection> {
+    let missing = || Rejection(format!("there is no such {}", D::NAME));
+    let Some(entity) = entity else {
+        return terms.expected_version.map_or(Ok(()), |_| Err(missing()));
+    };
+    if terms.owner.is_some() && terms.owner != entity.owner {
+        return Err(missing());
+    }
+    match terms.expected_version {
+        Some(expected) if expected != entity.version => Err(Rejection(format!(
+            "the {} is at version {}, not {expected}",
+            D::NAME,
+            entity.version
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// What is to be done; stuck where a newer program may know.
+fn command<D: Domain>(event: &Event) -> Result<D::Command, Halt> {
+    let operation = &event.operation;
+    if operation.conflicts_with.is_some() {
+        return Err(Rejection::new(CONFLICT).into());
+    }
+    if operation.service_name != D::NAME {
+        let other = &operation.service_name;
+        return Err(Halt::Stuck(format!(
+            "no operation of service {other:?} is known here"
+        )));
+    }
+    let (found, known) = (operation.schema_version, D::SCHEMA_VERSION);
+    if found > known {
+        return Err(Halt::Stuck(format!(
+            "its payload is of version {found}; this program knows versions up to {known}"
+        )));
+    }
+    serde_json::from_str(operation.payload.get())
+        .map_err(|error| Halt::Stuck(format!("its payload cannot be read: {error}")))
+}

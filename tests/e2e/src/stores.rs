@@ -1,0 +1,79 @@
+//! The stores from outside, with drivers of their own: to break what nothing
+//! but an accident would break, and to take away what can be made anew.
+
+use mongodb::bson::{Document, doc, serialize_to_bson};
+
+use crate::{Kind, World};
+
+/// The state of an order in the source database becomes `state` (JSON); says
+/// what it was.
+///
+/// # Panics
+/// When there is no such order.
+pub async fn replace_state(world: &World, kind: Kind, order: &str, state: &str) -> String {
+    match kind {
+        Kind::Embedded => {
+            let database = embedded(world);
+            let read = "SELECT state FROM entities WHERE id = ?1";
+            let before: String = database
+                .query_row(read, [order], |row| row.get(0))
+                .expect("the order's state");
+            let write = "UPDATE entities SET state = ?2 WHERE id = ?1";
+            database.execute(write, [order, state]).expect("written");
+            before
+        }
+        Kind::Servers => {
+            let state: serde_json::Value = serde_json::from_str(state).expect("JSON");
+            let state = serialize_to_bson(&state).expect("BSON");
+            let orders = database(world, SOURCE)
+                .await
+                .collection::<Document>("orders");
+            let before = orders
+                .find_one_and_update(doc! { "_id": order }, doc! { "$set": { "state": state } })
+                .await
+                .expect("an answer")
+                .expect("the order");
+            let before = before.get("state").expect("a state").clone();
+            serde_json::to_string(&before).expect("JSON")
+        }
+    }
+}
+
+/// Drops the source orders, and the whole presentation.
+///
+/// # Panics
+/// When a store does not answer.
+pub async fn forget(world: &World, kind: Kind) {
+    match kind {
+        Kind::Embedded => {
+            let forget = "DELETE FROM entities; DELETE FROM documents; DELETE FROM frames; \
+                UPDATE checkpoints SET position = 0, entities = 0, parked = 0 \
+                WHERE name <> 'notifier';";
+            embedded(world).execute_batch(forget).expect("forgotten");
+        }
+        Kind::Servers => {
+            let source = database(world, SOURCE).await;
+            let orders = source.collection::<Document>("orders");
+            orders.drop().await.expect("dropped");
+            let checkpoint = doc! { "_id": "orders-manager" };
+            let checkpoints = source.collection::<Document>("checkpoints");
+            checkpoints.delete_one(checkpoint).await.expect("deleted");
+            let presentation = database(world, PRESENTATION).await;
+            presentation.drop().await.expect("dropped");
+        }
+    }
+}
+
+const SOURCE: &str = "BAKEHOUSE_MONGODB__SOURCE_URI";
+const PRESENTATION: &str = "BAKEHOUSE_MONGODB__PRESENTATION_URI";
+
+fn embedded(world: &World) -> rusqlite::Connection {
+    let file = world.folder().join("data/bakehouse.db");
+    rusqlite::Connection::open(file).expect("it opens")
+}
+
+async fn database(world: &World, variable: &str) -> mongodb::Database {
+    let client = mongodb::Client::with_uri_str(world.setting(variable)).await;
+    let client = client.expect("a client");
+    client.default_database().expect("a name")
+}
