@@ -16,6 +16,27 @@ export function element(name, properties = {}, ...children) {
   return made;
 }
 
+/**
+ * Makes these the list's children, without touching those that stay: nothing is
+ * drawn anew under anybody's hands.
+ */
+export function arrange(list, wanted) {
+  const staying = new Set(wanted);
+  for (const child of [...list.children]) {
+    if (!staying.has(child)) {
+      child.remove();
+    }
+  }
+  let next = list.firstElementChild;
+  for (const one of wanted) {
+    if (one === next) {
+      next = next.nextElementSibling;
+    } else {
+      list.insertBefore(one, next);
+    }
+  }
+}
+
 /** Runs `draw` at most once a frame, however often it is asked for. */
 export function drawing(draw) {
   let isDue = false;

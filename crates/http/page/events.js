@@ -1,6 +1,6 @@
 // The event log, with search; refusals with their reasons.
 
-import { $, drawing, element, time } from "./dom.js";
+import { $, arrange, drawing, element, time } from "./dom.js";
 
 /** Events that are kept, and lines that are drawn. */
 const KEPT = 20_000;
@@ -16,7 +16,7 @@ export function start() {
 export function take(event) {
   const customer = event.order?.customer?.id ?? "";
   const text = [event.type, event.order_id, event.order?.number, event.order?.status, customer, event.reason, ...(event.settled ?? []).map((one) => one.reason)];
-  log.push({ event, text: text.join(" ").toLowerCase() });
+  log.push({ event, text: text.join(" ").toLowerCase(), line: undefined });
   if (log.length > KEPT * 1.1) {
     log.splice(0, log.length - KEPT);
   }
@@ -29,15 +29,16 @@ const draw = drawing(() => {
   const found = [];
   let count = 0;
   for (let index = log.length - 1; index >= 0; index -= 1) {
-    const { event, text } = log[index];
-    if ((!isRefused || event.reason) && text.includes(wanted)) {
+    const entry = log[index];
+    if ((!isRefused || entry.event.reason) && entry.text.includes(wanted)) {
       count += 1;
       if (found.length < LINES) {
-        found.push(event);
+        entry.line ??= line(entry.event);
+        found.push(entry.line);
       }
     }
   }
-  $("events").replaceChildren(...found.map(line));
+  arrange($("events"), found);
   $("events-count").textContent = `${found.length} shown of ${count}; ${log.length} here`;
 });
 

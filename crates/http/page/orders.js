@@ -1,28 +1,39 @@
 // The list of orders: what the API lists, kept up to date by the feed.
 
 import { orders as load, setStatus } from "./api.js";
-import { $, drawing, element, time } from "./dom.js";
+import { $, arrange, drawing, element, time } from "./dom.js";
 
-/** Rows that are drawn; the rest is only counted. */
-const ROWS = 200;
+/** Rows that are drawn at first, and how many more each time older ones are asked for. */
 const PAGE = 100;
 const NEXT = { placed: ["paid", "cancelled"], paid: ["shipped", "cancelled"], shipped: ["delivered"] };
 
+/** Orders by their ids, each with the row that shows it, if one does. */
 const known = new Map();
-const fresh = new Set();
+/** How many are shown; as many again may be known already, by the feed. */
+let shown = PAGE;
 let older;
 let choose = () => {};
 
 export function start(onChoose) {
   choose = onChoose;
   $("status-filter").addEventListener("change", reload);
-  $("older").addEventListener("click", () => fetchPage(older));
+  $("older").addEventListener("click", showOlder);
 }
 
 /** Everything anew: another filter, or events that were missed. */
 export async function reload() {
   known.clear();
+  shown = PAGE;
   await fetchPage(first());
+}
+
+/** More rows: out of what is known, then from the server. */
+async function showOlder() {
+  shown += PAGE;
+  while (older && listed().length < shown) {
+    await fetchPage(older);
+  }
+  draw();
 }
 
 function first() {
@@ -38,12 +49,10 @@ async function fetchPage(path) {
 }
 
 /** Whichever is newer stays: the list and the feed may cross. */
-function keep(order) {
-  if ((known.get(order.id)?.position ?? 0) < order.position) {
-    known.set(order.id, order);
-    return true;
+function keep(order, isNew = false) {
+  if ((known.get(order.id)?.order.position ?? 0) < order.position) {
+    known.set(order.id, { order, isNew, row: undefined });
   }
-  return false;
 }
 
 /** An event of the feed. */
@@ -53,28 +62,46 @@ export function take(event) {
   }
   if (event.type === "order.deleted") {
     known.delete(event.order_id);
-  } else if (keep(event.order)) {
-    fresh.add(event.order_id);
+  } else {
+    keep(event.order, true);
   }
   draw();
 }
 
-const draw = drawing(() => {
+function listed() {
   const status = $("status-filter").value;
-  const listed = [...known.values()].filter((order) => !status || order.status === status);
-  listed.sort((a, b) => b.number - a.number);
-  const focused = document.activeElement?.dataset?.key;
-  $("orders").replaceChildren(...listed.slice(0, ROWS).map(row));
-  if (focused) {
-    document.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
+  return [...known.values()]
+    .filter(({ order }) => !status || order.status === status)
+    .sort((a, b) => b.order.number - a.order.number);
+}
+
+const draw = drawing(() => {
+  const all = listed();
+  const visible = all.slice(0, shown);
+  for (const entry of visible) {
+    entry.row ??= row(entry.order, entry.isNew);
   }
-  fresh.clear();
-  const shown = Math.min(listed.length, ROWS);
-  $("orders-count").textContent = `${shown} shown of ${listed.length} here`;
-  $("older").hidden = !older;
+  const focused = document.activeElement?.dataset?.key;
+  arrange(
+    $("orders"),
+    visible.map((entry) => entry.row),
+  );
+  if (focused && document.activeElement === document.body) {
+    refocus(focused);
+  }
+  $("orders-count").textContent = `${visible.length} shown of ${all.length} here`;
+  $("older").hidden = !older && all.length <= shown;
 });
 
-function row(order) {
+/** The focus stays with the order whose row was replaced. */
+function refocus(key) {
+  const [, id] = key.split(" ");
+  const row = document.querySelector(`[data-order="${CSS.escape(id)}"]`);
+  const same = row?.querySelector(`[data-key="${CSS.escape(key)}"]`);
+  (same ?? row?.querySelector("button.small, button.link"))?.focus();
+}
+
+function row(order, isNew) {
   const open = element(
     "button",
     { class: "link", "data-key": `open ${order.id}`, onclick: () => choose(order) },
@@ -103,7 +130,7 @@ function row(order) {
   const actions = element("td", {}, ...steps.flatMap((step) => [step, " "]));
   return element(
     "tr",
-    { class: fresh.has(order.id) ? "fresh" : undefined, "data-order": order.id },
+    { class: isNew ? "fresh" : undefined, "data-order": order.id },
     ...cells.map((cell) => element("td", {}, cell)),
     actions,
   );

@@ -1,7 +1,10 @@
 // What has been set aside, with the reason, and what an operator can do about it.
 
 import { discard, parked, retry } from "./api.js";
-import { $, element, time } from "./dom.js";
+import { $, arrange, element, time } from "./dom.js";
+
+/** Lines by what they show: one that somebody types in is not drawn anew. */
+const shown = new Map();
 
 /** Looks anew; who may not see it sees nothing of it. */
 export async function reload() {
@@ -18,14 +21,16 @@ export async function reload() {
     ? "Their orders wait; all others go on."
     : "Nothing is parked: every order goes on.";
   const first = new Set();
-  $("parked").replaceChildren(
-    ...lines.map((parked) => {
-      // Only the first of an order can be settled; the others follow it.
-      const isFirst = !first.has(parked.order_id);
-      first.add(parked.order_id);
-      return line(parked, isFirst);
-    }),
-  );
+  const kept = new Map(shown);
+  shown.clear();
+  for (const parked of lines) {
+    // Only the first of an order can be settled; the others follow it.
+    const isFirst = !first.has(parked.order_id);
+    first.add(parked.order_id);
+    const key = `${isFirst} ${parked.operation_id}`;
+    shown.set(key, kept.get(key) ?? line(parked, isFirst));
+  }
+  arrange($("parked"), [...shown.values()]);
 }
 
 function line(parked, isFirst) {

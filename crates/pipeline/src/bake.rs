@@ -31,22 +31,36 @@ pub fn needs_history(events: &[Event], records: &HashMap<String, EntityRecord>) 
     ids
 }
 
+/// What an entity's state is taken from where both would do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// The source state, which is at hand.
+    State,
+    /// The log, from the entity's first event on: where a state cannot be read,
+    /// which must not hold up the others. Takes the history of every entity.
+    Log,
+}
+
 /// Bakes `events`, all with a verdict, which follow `from` without a gap.
 ///
 /// `records` holds the source state of every entity that they concern and that
-/// exists, at least as new as the last of them; `histories` what [`needs_history`] asked for.
+/// exists, at least as new as the last of them; `histories` what [`needs_history`]
+/// asked for, or all of them.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] when log and source state contradict each other.
+/// [`StoreError::Corrupt`] when log and source state contradict each other, or a
+/// state that is trusted cannot be read.
 pub fn bake<D: Domain>(
     from: Position,
     events: &[Event],
     records: &HashMap<String, EntityRecord>,
     histories: &HashMap<String, Vec<Event>>,
+    trust: Trust,
 ) -> Result<Baking, StoreError> {
     let runs = by_entity(events);
     let mut oven = Oven::<D> {
         from,
+        trust,
         runs,
         records,
         histories,
@@ -106,6 +120,7 @@ fn is_whole_life(record: &EntityRecord, run: &[&Event]) -> bool {
 
 struct Oven<'a, D: Domain> {
     from: Position,
+    trust: Trust,
     runs: HashMap<&'a str, Vec<&'a Event>>,
     records: &'a HashMap<String, EntityRecord>,
     histories: &'a HashMap<String, Vec<Event>>,
@@ -235,7 +250,7 @@ impl<'a, D: Domain> Oven<'a, D> {
     fn advance(&mut self, event: &'a Event) -> Result<Entity<D::State>, StoreError> {
         let id = event.entity_id();
         let record = self.records.get(id).ok_or_else(|| missing::<D>(event))?;
-        if is_enough(record, &self.runs[id]) {
+        if self.trust == Trust::State && is_enough(record, &self.runs[id]) {
             return read_state::<D>(record.clone());
         }
         let mut entity = self.before(id)?;
@@ -255,7 +270,7 @@ impl<'a, D: Domain> Oven<'a, D> {
         if is_whole_life(record, run) {
             return Ok(None);
         }
-        if is_enough(record, run) {
+        if self.trust == Trust::State && is_enough(record, run) {
             return read_state::<D>(record.clone()).map(Some);
         }
         self.before_the_run(record)

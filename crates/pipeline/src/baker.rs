@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use metrics::counter;
 
-use crate::bake::{bake, needs_history};
+use crate::bake::{Trust, bake, needs_history};
 use crate::leadership::Candidacy;
 use crate::ports::{
     Baking, EventLog, Leases, Notice, Notices, PresentationStore, SourceStore, StoreError, Topic,
@@ -164,8 +164,17 @@ impl<D: Domain> Baker<D> {
             });
         };
         let records = self.concerned(events).await?;
-        let histories = self.histories(events, &records, last.position).await?;
-        bake::<D>(from, events, &records, &histories)
+        let needed = needs_history(events, &records);
+        let histories = self.histories(needed, last.position).await?;
+        match bake::<D>(from, events, &records, &histories, Trust::State) {
+            Err(StoreError::Corrupt(what)) => {
+                tracing::error!(stage = Self::NAME, "baking from the log alone: {what}");
+                let all = ids(events).into_iter().map(str::to_owned).collect();
+                let histories = self.histories(all, last.position).await?;
+                bake::<D>(from, events, &records, &histories, Trust::Log)
+            }
+            baked => baked,
+        }
     }
 
     /// The entities that the events changed, or were refused for.
@@ -173,23 +182,27 @@ impl<D: Domain> Baker<D> {
         &self,
         events: &[Event],
     ) -> Result<HashMap<String, EntityRecord>, StoreError> {
-        let mut ids: Vec<&str> = events.iter().map(Event::entity_id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        self.doors.source.load(&ids).await
+        self.doors.source.load(&ids(events)).await
     }
 
     async fn histories(
         &self,
-        events: &[Event],
-        records: &HashMap<String, EntityRecord>,
+        ids: Vec<String>,
         up_to: Position,
     ) -> Result<HashMap<String, Vec<Event>>, StoreError> {
         let mut histories = HashMap::new();
-        for id in needs_history(events, records) {
+        for id in ids {
             let history = self.doors.log.history(&id, up_to).await?;
             histories.insert(id, history);
         }
         Ok(histories)
     }
+}
+
+/// Whom the events concern.
+fn ids(events: &[Event]) -> Vec<&str> {
+    let mut ids: Vec<&str> = events.iter().map(Event::entity_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }

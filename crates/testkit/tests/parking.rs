@@ -255,6 +255,9 @@ proptest! {
         let (frames_again, documents_again) = replayed.baked(&again);
         prop_assert_eq!(whole(&frames), whole(&frames_again));
         prop_assert_eq!(&documents, &documents_again);
+        let (frames_from_log, documents_from_log) = paper.baked_from_the_log(&again);
+        prop_assert_eq!(whole(&frames), whole(&frames_from_log));
+        prop_assert_eq!(&documents, &documents_from_log);
         prop_assert_eq!(documents.len(), exist);
         for (frame, value) in frames.iter().zip(&model.values) {
             let frame: serde_json::Value = serde_json::from_str(frame.body.get()).expect("JSON");

@@ -97,6 +97,9 @@ proptest! {
         }
         let (frames_again, documents_again) = paper.baked(&[5]);
         prop_assert_eq!(whole(&frames), whole(&frames_again));
-        prop_assert_eq!(documents, documents_again);
+        prop_assert_eq!(&documents, &documents_again);
+        let (frames_from_log, documents_from_log) = paper.baked_from_the_log(&baked);
+        prop_assert_eq!(whole(&frames), whole(&frames_from_log));
+        prop_assert_eq!(documents, documents_from_log);
     }
 }

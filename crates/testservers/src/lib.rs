@@ -5,12 +5,15 @@
 //! - [`Mongo`] and [`Rabbit`]: servers of one test's own, to be killed, stopped
 //!   and paused;
 //! - [`provision`]: where the programs come from;
-//! - [`python`]: programs that tests run.
+//! - [`browser`]: a real one;
+//! - [`python`], [`node`]: programs that tests run.
 
+pub mod browser;
 mod files;
 mod launch;
 pub mod mail;
 mod mongo;
+pub mod node;
 pub mod ports;
 mod process;
 mod provision;

@@ -3,7 +3,7 @@
 //! 1. Docker, where a daemon answers;
 //! 2. otherwise `mongod` and `rabbitmq-server` as found on this machine;
 //! 3. otherwise `mongod` out of a Python wheel, kept in the user's cache, and
-//!    RabbitMQ from Debian's package (as root).
+//!    RabbitMQ from Debian's package (as root); so is the browser.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,6 +46,7 @@ pub(crate) struct RabbitPrograms {
 pub(crate) fn prepare() -> Result<()> {
     mongod()?;
     rabbitmq()?;
+    chromedriver();
     Ok(())
 }
 
@@ -91,7 +92,7 @@ fn has_docker() -> bool {
     })
 }
 
-fn on_path(program: &str) -> Option<PathBuf> {
+pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let candidates = std::env::split_paths(&path).map(|folder| folder.join(program));
     candidates.into_iter().find(|candidate| candidate.is_file())
@@ -159,25 +160,36 @@ fn make_executable(program: &Path) -> Result<()> {
 
 fn install_rabbitmq() -> Result<()> {
     let hint = "install rabbitmq-server, start Docker, or set BAKEHOUSE_TEST_AMQP_URI";
+    install("rabbitmq-server (60 MB)", &["rabbitmq-server"]).context(hint)
+}
+
+/// The WebDriver of Chromium, which is installed if it is not there and can be.
+pub(crate) fn chromedriver() -> Option<PathBuf> {
+    if let Some(program) = on_path("chromedriver") {
+        return Some(program);
+    }
+    let packages = ["chromium", "chromium-driver"];
+    if let Err(error) = install("chromium and its driver (100 MB)", &packages) {
+        say(&format!("no browser, its tests will be skipped: {error:#}"));
+    }
+    on_path("chromedriver")
+}
+
+/// Installs packages from Debian, which takes root.
+fn install(what: &str, packages: &[&str]) -> Result<()> {
     ensure!(
         nix::unistd::geteuid().is_root() && on_path("apt-get").is_some(),
-        "{hint}"
+        "only root can install Debian's packages"
     );
-    say("installing rabbitmq-server from Debian (60 MB, once)");
+    say(&format!("installing {what} from Debian, once"));
     let apt = |arguments: &[&str]| {
         run(Command::new("apt-get")
             .args(arguments)
             .env("DEBIAN_FRONTEND", "noninteractive"))
     };
-    apt(&["update", "-qq"]).context(hint)?;
-    let packages = [
-        "install",
-        "-y",
-        "-qq",
-        "--no-install-recommends",
-        "rabbitmq-server",
-    ];
-    apt(&packages).context(hint)
+    apt(&["update", "-qq"])?;
+    let options = ["install", "-y", "-qq", "--no-install-recommends"];
+    apt(&[&options, packages].concat())
 }
 
 pub(crate) fn run(command: &mut Command) -> Result<()> {

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::marker::PhantomData;
 
-use bakehouse_pipeline::bake::{bake, needs_history};
+use bakehouse_pipeline::bake::{Trust, bake, needs_history};
 use bakehouse_pipeline::execute::execute;
 use bakehouse_pipeline::ports::{Checkpoint, Execution, Verdict};
-use bakehouse_pipeline::{Domain, EntityRecord, Event, EventStatus, Frame, Timestamp};
+use bakehouse_pipeline::{Domain, EntityRecord, Event, EventStatus, Frame, Timestamp, to_json};
 
 pub(crate) type Records = HashMap<String, EntityRecord>;
 
@@ -28,12 +28,22 @@ fn batches(count: usize, cuts: &[usize]) -> Vec<std::ops::Range<usize>> {
 }
 
 /// A log, and what has become of it.
-#[derive(Clone)]
 pub(crate) struct Paper<D> {
     pub(crate) events: Vec<Event>,
     pub(crate) records: Records,
     pub(crate) checkpoint: Checkpoint,
     domain: PhantomData<D>,
+}
+
+impl<D> Clone for Paper<D> {
+    fn clone(&self) -> Self {
+        Self {
+            events: self.events.clone(),
+            records: self.records.clone(),
+            checkpoint: self.checkpoint,
+            domain: PhantomData,
+        }
+    }
 }
 
 impl<D: Domain> Paper<D> {
@@ -101,14 +111,30 @@ impl<D: Domain> Paper<D> {
     /// Bakes all of it in batches against the final source state: data-baker as
     /// far behind orders-manager as can be.
     pub(crate) fn baked(&self, cuts: &[usize]) -> (Vec<Frame>, BTreeMap<String, String>) {
+        self.bake(cuts, Trust::State)
+    }
+
+    /// The same although no entity's state can be read.
+    pub(crate) fn baked_from_the_log(
+        &self,
+        cuts: &[usize],
+    ) -> (Vec<Frame>, BTreeMap<String, String>) {
+        let mut spoiled = self.clone();
+        for record in spoiled.records.values_mut() {
+            record.state = to_json(&"spoiled").expect("JSON");
+        }
+        spoiled.bake(cuts, Trust::Log)
+    }
+
+    fn bake(&self, cuts: &[usize], trust: Trust) -> (Vec<Frame>, BTreeMap<String, String>) {
         let mut frames = Vec::new();
         let mut documents = BTreeMap::new();
         let mut from = 0;
         for run in batches(self.events.len(), cuts) {
             let batch = &self.events[run];
-            let histories = self.histories(batch);
+            let histories = self.histories(batch, trust);
             let baking =
-                bake::<D>(from, batch, &self.records, &histories).expect("it can be baked");
+                bake::<D>(from, batch, &self.records, &histories, trust).expect("it can be baked");
             assert_eq!(baking.frames.len(), batch.len());
             frames.extend(baking.frames);
             for document in baking.documents {
@@ -124,10 +150,14 @@ impl<D: Domain> Paper<D> {
         (frames, documents)
     }
 
-    fn histories(&self, batch: &[Event]) -> HashMap<String, Vec<Event>> {
+    fn histories(&self, batch: &[Event], trust: Trust) -> HashMap<String, Vec<Event>> {
         let last = batch.last().map_or(0, |event| event.position);
-        let wanted = needs_history(batch, &self.records).into_iter();
+        let wanted = match trust {
+            Trust::State => needs_history(batch, &self.records),
+            Trust::Log => batch.iter().map(|e| e.entity_id().to_owned()).collect(),
+        };
         wanted
+            .into_iter()
             .map(|id| {
                 let all = self.events.iter();
                 let all = all.filter(|e| e.entity_id() == id && e.position <= last);

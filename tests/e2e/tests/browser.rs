@@ -1,0 +1,449 @@
+//! The page at `/` in a real browser: place, watch, lose the server and get it
+//! back without a gap, settle what is parked; by mouse and by keyboard alone; and
+//! as the accessibility guidelines ask for.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use bakehouse_e2e::ledger::Load;
+use bakehouse_e2e::{Client, Kind, World, in_both_worlds, ledger, stores};
+use bakehouse_testservers::browser::WebDriver;
+use bakehouse_testservers::node;
+use fantoccini::actions::{InputSource, KeyAction, KeyActions};
+use fantoccini::elements::Element;
+use fantoccini::key::Key;
+use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
+use fantoccini::{ClientBuilder, Locator};
+use hyper::Method;
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+
+in_both_worlds!(
+    an_order_is_placed_and_watched_across_the_end_of_the_server,
+    what_is_parked_is_seen_and_settled,
+);
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A browser that shows the page.
+struct Page {
+    browser: fantoccini::Client,
+    /// Dropped last: it ends the browser.
+    _driver: WebDriver,
+}
+
+/// A call of Chromium's own protocol.
+#[derive(Debug)]
+struct Devtools(&'static str, Value);
+
+impl WebDriverCompatibleCommand for Devtools {
+    fn endpoint(
+        &self,
+        base: &url::Url,
+        session: Option<&str>,
+    ) -> Result<url::Url, url::ParseError> {
+        let session = session.unwrap_or_default();
+        base.join(&format!("session/{session}/goog/cdp/execute"))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (Method, Option<String>) {
+        let body = json!({ "cmd": self.0, "params": self.1 });
+        (Method::POST, Some(body.to_string()))
+    }
+}
+
+impl Page {
+    /// `None` where there is no browser.
+    async fn open(base: &str) -> Option<Self> {
+        let driver = WebDriver::start().expect("a WebDriver");
+        let Some(driver) = driver else {
+            eprintln!("skipped: there is no chromium with its driver on this machine");
+            return None;
+        };
+        let options = json!({ "args": driver.flags() });
+        let mut capabilities = Capabilities::new();
+        capabilities.insert("goog:chromeOptions".into(), options);
+        let browser = ClientBuilder::new(HttpConnector::new())
+            .capabilities(capabilities)
+            .connect(&driver.url())
+            .await
+            .expect("a browser");
+        browser.set_window_size(1280, 1600).await.expect("its size");
+        browser.goto(base).await.expect("the page");
+        let page = Self {
+            browser,
+            _driver: driver,
+        };
+        page.is_live().await;
+        Some(page)
+    }
+
+    async fn is_live(&self) {
+        self.shows("#feed-state", |text| text == "live").await;
+    }
+
+    async fn find(&self, selector: &str) -> Element {
+        let found = self.browser.wait().at_most(LIMIT);
+        let found = found.for_element(Locator::Css(selector)).await;
+        found.unwrap_or_else(|error| panic!("{selector}: {error}"))
+    }
+
+    async fn click(&self, selector: &str) {
+        self.find(selector).await.click().await.expect("a click");
+    }
+
+    /// Waits until the element's text is so.
+    async fn shows(&self, selector: &str, is_so: impl Fn(&str) -> bool) -> String {
+        let until = Instant::now() + LIMIT;
+        loop {
+            let script = "return document.querySelector(arguments[0])?.innerText ?? ''";
+            let text = self.run(script, vec![json!(selector)]).await;
+            let text = text.as_str().unwrap_or_default().trim().to_owned();
+            if is_so(&text) {
+                return text;
+            }
+            assert!(Instant::now() < until, "{selector} shows {text:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn run(&self, script: &str, arguments: Vec<Value>) -> Value {
+        let result = self.browser.execute(script, arguments).await;
+        result.expect("the script runs")
+    }
+
+    /// Positions of the events that are listed, the latest first.
+    async fn positions(&self) -> Vec<u64> {
+        let script = "return [...document.querySelectorAll('#events li')]\
+                      .map((line) => Number(line.dataset.position))";
+        let found = self.run(script, Vec::new()).await;
+        serde_json::from_value(found).expect("numbers")
+    }
+
+    /// Waits until the events listed are exactly those up to a position.
+    async fn lists_all_up_to(&self, position: u64) {
+        let until = Instant::now() + LIMIT;
+        let expected: Vec<u64> = (1..=position).rev().collect();
+        loop {
+            let found = self.positions().await;
+            if found == expected {
+                return;
+            }
+            assert!(Instant::now() < until, "{found:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn type_into(&self, name: &str, text: &str) {
+        let field = self.find(&format!("#place-form [name={name}]")).await;
+        field.clear().await.expect("cleared");
+        field.send_keys(text).await.expect("typed");
+    }
+
+    /// One key, wherever the focus is.
+    async fn press(&self, key: char) {
+        let keys = KeyActions::new("keyboard".into())
+            .then(KeyAction::Down { value: key })
+            .then(KeyAction::Up { value: key });
+        let done = self.browser.perform_actions(keys).await;
+        done.expect("a key");
+    }
+
+    /// Goes on by the tabulator until the focused element is so; each on the way
+    /// must show that it has the focus.
+    async fn tab_to(&self, what: &str) {
+        for _ in 0..60 {
+            self.press(Key::Tab.into()).await;
+            let script = "const it = document.activeElement; \
+                const style = getComputedStyle(it); \
+                return { here: it.matches(arguments[0]), \
+                    shown: it === document.body || style.outlineStyle !== 'none', \
+                    name: it.outerHTML.slice(0, 120) }";
+            let at = self.run(script, vec![json!(what)]).await;
+            assert_eq!(at["shown"], true, "{at}: nobody sees where they are");
+            if at["here"] == true {
+                return;
+            }
+        }
+        panic!("{what} cannot be reached by the keyboard");
+    }
+
+    /// Keeps a picture of what is seen, for people to look at.
+    async fn picture(&self, name: &str) {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("pictures");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let picture = self.browser.screenshot().await.expect("a picture");
+        std::fs::write(folder.join(format!("{name}.png")), picture).expect("written");
+    }
+
+    async fn scheme(&self, name: &str) {
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": name }] });
+        let emulate = Devtools("Emulation.setEmulatedMedia", features);
+        self.browser.issue_cmd(emulate).await.expect("emulated");
+    }
+
+    async fn close(self) {
+        self.browser.close().await.expect("closed");
+    }
+}
+
+async fn place(client: &Client, count: usize) {
+    for number in 0..count {
+        let body = ledger::order(&format!("r-{number}"));
+        let accepted = client.post(body).await.expect("an answer");
+        client.settled(&accepted).await.expect("a receipt");
+    }
+}
+
+async fn an_order_is_placed_and_watched_across_the_end_of_the_server(kind: Kind) {
+    let mut world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    let Some(page) = Page::open(&world.base).await else {
+        return;
+    };
+    // What is wrong is said at its field, and what was typed stays.
+    page.type_into("price", "a lot").await;
+    page.click("#place-form button").await;
+    page.shows("#place-result", |text| text.contains("price:"))
+        .await;
+    let invalid = page
+        .find("#place-form [name=price][aria-invalid=true]")
+        .await;
+    let kept = invalid.prop("value").await.expect("a property");
+    assert_eq!(kept.as_deref(), Some("a lot"));
+
+    page.type_into("name", "Rye bread").await;
+    page.type_into("price", "4.20").await;
+    page.type_into("quantity", "3").await;
+    page.click("#place-form button").await;
+    page.shows("#place-result", |text| text.contains("202"))
+        .await;
+    page.shows("#journey-hint", |text| {
+        text == "order.created, at position 1"
+    })
+    .await;
+    page.shows("#journey", |text| {
+        [
+            "api-server",
+            "events-writer",
+            "orders-manager",
+            "data-baker",
+        ]
+        .iter()
+        .all(|stage| text.contains(stage))
+    })
+    .await;
+    page.shows("#orders tr", |text| text.contains("12.60 EUR"))
+        .await;
+    page.lists_all_up_to(1).await;
+    page.click("#orders button[aria-label='Order 1: paid']")
+        .await;
+    page.shows("#orders tr td:nth-child(2)", |text| text == "paid")
+        .await;
+    page.lists_all_up_to(2).await;
+
+    // The server is gone, and says nothing; what happens meanwhile is not missed.
+    let name = match kind {
+        Kind::Embedded => "bakehouse",
+        Kind::Servers => "api-server",
+    };
+    world.process(name).kill();
+    page.shows("#feed-state", |text| text.starts_with("waiting"))
+        .await;
+    if let Kind::Servers = kind {
+        let other = world.start_second("api-server").expect("another one");
+        let other = Client::new(&other);
+        let is_ready = async || {
+            let answer = other.get("/health/ready").await;
+            answer.is_ok_and(|answer| answer.status == 200)
+        };
+        let ready = bakehouse_e2e::world::wait(LIMIT, "another one", is_ready);
+        ready.await.expect("ready");
+        place(&other, 5).await;
+    }
+    world.start_all().expect("it starts again");
+    world.ready(LIMIT).await.expect("ready again");
+    let more = if let Kind::Embedded = kind { 6 } else { 1 };
+    place(&client, more).await;
+    page.is_live().await;
+    page.lists_all_up_to(8).await;
+    page.shows("#orders tr td", |text| text == "7").await;
+    page.shows("#stages figcaption", |text| text.ends_with("0 events"))
+        .await;
+    page.picture(&format!("{kind:?}")).await;
+    page.close().await;
+}
+
+async fn what_is_parked_is_seen_and_settled(kind: Kind) {
+    let world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    place(&client, 2).await;
+    let Some(page) = Page::open(&world.base).await else {
+        return;
+    };
+    page.shows("#parked-hint", |text| text.starts_with("Nothing is parked"))
+        .await;
+    let orders = client.get("/order").await.expect("a list").json();
+    let bad = orders[0]["id"].as_str().expect("an id");
+    let state = stores::replace_state(&world, kind, bad, "{}").await;
+    page.click("#orders button[aria-label='Order 2: paid']")
+        .await;
+    page.shows("#parked li .fault", |text| text.contains(bad))
+        .await;
+    page.shows("#events li", |text| text.contains("parked: "))
+        .await;
+    page.picture(&format!("{kind:?}-parked")).await;
+    // Not yet repaired: refused, and said so in the log.
+    page.click("#parked button[aria-label='Retry position 3']")
+        .await;
+    page.shows("#events li", |text| text.contains("it is still stuck"))
+        .await;
+    stores::replace_state(&world, kind, bad, &state).await;
+    page.find("#parked [name=reason]")
+        .await
+        .send_keys("a mistake")
+        .await
+        .expect("typed");
+    page.click("#parked button[aria-label='Discard position 3']")
+        .await;
+    page.shows("#parked-hint", |text| text.starts_with("Nothing is parked"))
+        .await;
+    let refused = "position 3 rejected: discarded by an operator: a mistake";
+    page.shows("#events li", |text| text.contains(refused))
+        .await;
+    page.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_can_be_done_by_the_keyboard_alone() {
+    let world = World::start(Kind::Embedded).await.expect("it starts");
+    let Some(page) = Page::open(&world.base).await else {
+        return;
+    };
+    // The first stop leads past the form, for those who come for the list.
+    page.tab_to(".skip").await;
+    page.press(Key::Enter.into()).await;
+    let script = "return document.activeElement.id";
+    assert_eq!(page.run(script, Vec::new()).await, "orders-title");
+    page.browser.refresh().await.expect("again");
+    page.is_live().await;
+    page.tab_to("[name=name]").await;
+    for letter in "Bun".chars() {
+        page.press(letter).await;
+    }
+    page.press(Key::Enter.into()).await;
+    page.shows("#orders tr", |text| text.contains("7.00 EUR"))
+        .await;
+    let order = world.client().get("/order").await.expect("a list").json();
+    assert_eq!(
+        order[0]["products"][0]["name"], "Bun",
+        "what was there was selected"
+    );
+    page.tab_to("#orders button[aria-label='Order 1: paid']")
+        .await;
+    page.press(Key::Enter.into()).await;
+    page.shows("#orders tr td:nth-child(2)", |text| text == "paid")
+        .await;
+    // The row was drawn anew under the hands of whoever pressed the button.
+    page.tab_to("#search").await;
+    for letter in "status".chars() {
+        page.press(letter).await;
+    }
+    page.shows("#events-count", |text| {
+        text.starts_with("1 shown of 1; 2 here")
+    })
+    .await;
+    page.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_is_accessible_in_light_and_dark() {
+    let axe = node::axe().expect("axe");
+    let Some(axe) = axe else {
+        eprintln!("skipped: there is no npm on this machine");
+        return;
+    };
+    let world = World::start(Kind::Embedded).await.expect("it starts");
+    let client = world.client();
+    place(&client, 3).await;
+    let Some(page) = Page::open(&world.base).await else {
+        return;
+    };
+    // With everything that it can show: faults, a journey, something parked.
+    let orders = client.get("/order").await.expect("a list").json();
+    let bad = orders[0]["id"].as_str().expect("an id");
+    stores::replace_state(&world, Kind::Embedded, bad, "{}").await;
+    page.click("#orders button[aria-label='Order 3: paid']")
+        .await;
+    page.find("#parked li").await;
+    page.click("#orders button[aria-label='Order 2: paid']")
+        .await;
+    page.shows("#orders tr:nth-child(2) td:nth-child(2)", |text| {
+        text == "paid"
+    })
+    .await;
+    page.click("#orders tr:nth-child(2) button.link").await;
+    page.shows("#journey-hint", |text| text.starts_with("Order 2"))
+        .await;
+    page.type_into("price", "a lot").await;
+    page.click("#place-form button").await;
+    page.shows("#place-result", |text| text.contains("price:"))
+        .await;
+    // Rows that are new glow for a moment.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for scheme in ["light", "dark"] {
+        page.scheme(scheme).await;
+        page.picture(&format!("accessible-{scheme}")).await;
+        let script = format!("{axe}; const done = arguments[0]; axe.run().then(done, done);");
+        let found = page.browser.execute_async(&script, Vec::new()).await;
+        let found = found.expect("a report");
+        assert!(
+            found["passes"].as_array().is_some_and(|all| all.len() > 20),
+            "{found}"
+        );
+        let faults: Vec<_> = found["violations"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|fault| format!("{}: {}", fault["help"], fault["nodes"]))
+            .collect();
+        assert!(faults.is_empty(), "{scheme}: {faults:#?}");
+    }
+    page.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_works_with_ten_thousand_orders() {
+    let world = World::start(Kind::Embedded).await.expect("it starts");
+    let client = world.client();
+    let ledger = Load::start(&world.base, 16, 10_000).finish().await;
+    assert_eq!(ledger.accepted.len(), 10_000);
+    let Some(page) = Page::open(&world.base).await else {
+        return;
+    };
+    page.shows("#orders tr td", |text| text == "10000").await;
+    // Seen by the page itself, so that the driver's own pace does not count.
+    let script = "const done = arguments[0]; const begun = performance.now(); \
+        new MutationObserver((_, it) => { \
+            if (document.querySelector('#orders td').innerText === '10001') { \
+                it.disconnect(); \
+                requestAnimationFrame(() => done(performance.now() - begun)); \
+            } \
+        }).observe(document.querySelector('#orders'), { childList: true }); \
+        document.querySelector('#place-form button').click();";
+    let took = page.browser.execute_async(script, Vec::new()).await;
+    eprintln!("from click to list: {} ms", took.expect("a time"));
+    page.shows("#orders-count", |text| text.starts_with("100 shown"))
+        .await;
+    for pages in 2..8 {
+        page.click("#older").await;
+        let count = format!("{pages}00 shown");
+        page.shows("#orders-count", |text| text.starts_with(&count))
+            .await;
+    }
+    page.shows("#orders tr:last-child td", |text| text == "9302")
+        .await;
+    place(&client, 1).await;
+    page.shows("#orders tr td", |text| text == "10002").await;
+    page.close().await;
+}
