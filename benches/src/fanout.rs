@@ -122,7 +122,11 @@ async fn raw_stream() -> Result<f64> {
     Ok(late(start))
 }
 
+/// Seconds by which the last frame came late, and KiB a client by which the
+/// process has grown more than without an audience: the stores' own caches grow
+/// with what is in them.
 async fn stream() -> Result<(f64, f64)> {
+    let alone = unheard_stream().await?;
     let mut world = warm_world().await?;
     let mut crowd = Crowd::gather(host(&world)?, AUDIENCE).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -135,8 +139,20 @@ async fn stream() -> Result<(f64, f64)> {
     let late = late(start);
     all.with_context(|| format!("{} clients are left", crowd.present()))?;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let growth = (resident(&mut world)? - before) / AUDIENCE as f64;
-    Ok((late, growth))
+    let growth = resident(&mut world)? - before - alone;
+    Ok((late, growth / AUDIENCE as f64))
+}
+
+/// KiB by which the process grows while the same orders are placed and nobody
+/// follows.
+async fn unheard_stream() -> Result<f64> {
+    let mut world = warm_world().await?;
+    let before = resident(&mut world)?;
+    latency::measure(&world, RATE, SECONDS).await?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let growth = resident(&mut world)? - before;
+    println!("  (alone the process grows by {growth:.0} KiB)");
+    Ok(growth)
 }
 
 fn late(start: Instant) -> f64 {

@@ -30,6 +30,29 @@ interface Common {
 export interface Change extends Common {
   type: "order.created" | "order.updated" | "order.status" | "order.deleted";
   order: Order;
+  /** What had been parked before, if that was what changed it. */
+  settled?: Settled[];
+}
+
+/** What became of an operation that had been parked. */
+export interface Settled {
+  /** Its own place in the log. */
+  position: number;
+  operation_id: string;
+  status: "executed" | "rejected";
+  reason?: string;
+}
+
+/** An operation was set aside, until an operator settles it. */
+export interface Parking extends Common {
+  type: "order.parked";
+  reason: string;
+}
+
+/** What had been parked was settled, without any change of the order. */
+export interface Settlement extends Common {
+  type: "order.retried" | "order.discarded";
+  settled: Settled[];
 }
 
 /** An operation was refused. */
@@ -38,7 +61,7 @@ export interface Rejection extends Common {
   reason: string;
 }
 
-export type FeedEvent = Change | Rejection;
+export type FeedEvent = Change | Rejection | Parking | Settlement;
 
 /** Which events. All of the wishes are to be met. */
 export interface Filter {

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{Extensions, Server as Running, ServerHandle};
+use actix_web::dev::{Server as Running, ServerHandle};
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpResponse, HttpServer, web};
@@ -24,6 +24,7 @@ use crate::docs::{Documents, Variant};
 use crate::feed::{PlaceLimits, Places};
 use crate::health::{self, Probes};
 use crate::problem::Problem;
+use crate::websocket::line::{self, Line};
 use crate::{attachments, docs, feed, metrics, operation, orders, page, parked, path_id};
 
 /// Seconds that open requests get at shutdown. Sockets have been told by then.
@@ -78,8 +79,6 @@ pub struct Settings {
 /// give us a second; and below the 500 ms in which the server's clock ticks, the
 /// time may be over before it is looked at, which is then forgotten.
 const GOODBYE: Duration = Duration::from_millis(600);
-/// Bytes that are gathered before they are written, while a body is streamed.
-const WRITE_BUFFER: usize = 4 * 1024;
 /// How long bytes may wait for a client that does not take them. The kernel
 /// ends the connection then, whatever it is for, and everything that is kept for it.
 #[cfg(target_os = "linux")]
@@ -91,7 +90,7 @@ const UNSENT: u32 = 32 * 1024;
 
 /// A client that stops reading is not waited for, nor does much gather for it
 /// (`TCP_USER_TIMEOUT` and `TCP_NOTSENT_LOWAT`, where the system has them).
-fn limit_stalls(connection: &dyn Any, _: &mut Extensions) {
+fn limit_stalls(connection: &dyn Any) {
     #[cfg(target_os = "linux")]
     if let Some(stream) = connection.downcast_ref::<TcpStream>() {
         let socket = socket2::SockRef::from(stream);
@@ -172,9 +171,13 @@ impl Server {
             .client_request_timeout(head_timeout)
             // What closes last is to be told by the other side.
             .client_disconnect_timeout(GOODBYE)
-            // A connection that streams keeps no more than this in hand.
-            .h1_write_buffer_size(WRITE_BUFFER)
-            .on_connect(limit_stalls)
+            .h1_write_buffer_size(line::BUFFER)
+            .on_connect(|connection, data| {
+                limit_stalls(connection);
+                if let Some(line) = Line::of(connection) {
+                    data.insert(line);
+                }
+            })
             // Feed frames are small, and each is late enough by itself.
             .tcp_nodelay(true)
             .shutdown_timeout(DRAIN)

@@ -9,7 +9,8 @@
 //! 1. [`operation`]: what api-server accepts and schedules;
 //! 2. [`writer`]: the schedule queue into the log;
 //! 3. [`event`]: what the log holds;
-//! 4. [`manager`] with the pure [`execute`]: the log into the source state;
+//! 4. [`manager`] with the pure [`execute`] and [`step`]: the log into the source state,
+//!    and [`remedy`] for what got stuck on the way;
 //! 5. [`baker`] with the pure [`bake`]: the source state into documents;
 //! 6. [`feed`]: what changed, in order, to every subscriber;
 //! 7. [`notifier`] and [`courier`]: what changed, to those who are not subscribed.

@@ -1,5 +1,6 @@
 //! The feed over a websocket.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::access::{Access, Principal, Scope};
 use crate::metrics;
 use crate::server::{Doors, Settings};
 use crate::websocket::guard::{Limits, Violation};
+use crate::websocket::line::Line;
 use crate::websocket::{Incoming, Messages, frame, upgrade};
 
 /// The longest message that a client has reason to send: a token and wishes.
@@ -64,9 +66,12 @@ pub(super) async fn subscribe(
         alarm: Box::pin(sleep_until(beats_at.min(expires_at))),
         heard: now,
         subscriptions: 0,
+        line: request.conn_data::<Line>().cloned(),
+        unsent: VecDeque::new(),
+        feed_first: false,
         _place: place,
     };
-    let frames = stream::unfold(Box::new(socket), turn).flat_map(stream::iter);
+    let frames = stream::unfold(Box::new(socket), turn);
     let body = BodyStream::new(frames.map(Ok::<_, Infallible>));
     Ok(response.set_body(BoxBody::new(body)))
 }
@@ -90,6 +95,10 @@ struct Socket {
     /// When the client was last heard of.
     heard: Instant,
     subscriptions: u32,
+    /// Past the server's own buffer; none where it cannot be had.
+    line: Option<Line>,
+    unsent: VecDeque<Bytes>,
+    feed_first: bool,
     _place: Place,
 }
 
@@ -104,19 +113,23 @@ enum Stage {
     Closed,
 }
 
-/// What is to be sent next; frames that many get are made once.
-async fn turn(mut socket: Box<Socket>) -> Option<(Vec<Bytes>, Box<Socket>)> {
+/// What is to be sent next and has not been taken by the kernel already.
+async fn turn(mut socket: Box<Socket>) -> Option<(Bytes, Box<Socket>)> {
     loop {
-        let sent = match socket.step().await {
-            Ok(sent) => sent,
-            Err(end) => socket.end(end),
-        };
-        if !sent.is_empty() {
-            return Some((sent, socket));
+        if let Some(line) = &socket.line {
+            line.send(&mut socket.unsent);
+        }
+        if let Some(next) = socket.unsent.pop_front() {
+            return Some((next, socket));
         }
         if matches!(socket.stage, Stage::Closed) {
             return None;
         }
+        let sent = match socket.step().await {
+            Ok(sent) => sent,
+            Err(end) => socket.end(end),
+        };
+        socket.unsent = sent.into();
     }
 }
 
@@ -180,17 +193,25 @@ impl Socket {
     async fn event(&mut self) -> Event {
         let pieces = async {
             match &mut self.stage {
-                Stage::Following(follower) => follower.next().await,
+                Stage::Following(follower) => Event::Pieces(follower.next().await),
                 _ => std::future::pending().await,
             }
         };
-        tokio::select! {
-            // What comes seldom goes first, so that nothing is starved.
-            biased;
-            () = &mut self.shutdown => Event::Shutdown,
-            () = &mut self.alarm => Event::Alarm,
-            message = self.messages.next() => Event::Message(message),
-            pieces = pieces => Event::Pieces(pieces),
+        let others = async {
+            tokio::select! {
+                biased;
+                () = &mut self.shutdown => Event::Shutdown,
+                () = &mut self.alarm => Event::Alarm,
+                message = self.messages.next() => Event::Message(message),
+            }
+        };
+        // Most often it is the feed that has woken us, and nothing else needs to
+        // be looked at. Every other time it goes last, so that nothing is starved.
+        self.feed_first = !self.feed_first;
+        if self.feed_first {
+            tokio::select! { biased; event = pieces => event, event = others => event }
+        } else {
+            tokio::select! { biased; event = others => event, event = pieces => event }
         }
     }
 

@@ -96,11 +96,20 @@ async fn turn(events: Option<Events>) -> Option<(Vec<Bytes>, Option<Events>)> {
         () = events.shutdown.cancelled() => Err(Farewell::GoingAway),
     };
     match next {
-        Ok(pieces) => Some((pieces.iter().map(event).collect(), Some(events))),
+        Ok(pieces) => Some((together(&pieces), Some(events))),
         Err(farewell) => {
             metrics::sent_away(farewell.code());
             Some((vec![line(None, &farewell.frame())], None))
         }
+    }
+}
+
+/// One piece of a body instead of many: each is written by itself.
+fn together(pieces: &[Piece]) -> Vec<Bytes> {
+    let all: Vec<Bytes> = pieces.iter().map(event).collect();
+    match all.as_slice() {
+        [] | [_] => all,
+        several => vec![several.concat().into()],
     }
 }
 
