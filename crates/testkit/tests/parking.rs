@@ -245,7 +245,7 @@ proptest! {
         }
 
         // The log alone gives all of it once more.
-        let replayed = paper.from_the_start().executed(&again);
+        let replayed = paper.unexecuted().executed(&again);
         prop_assert_eq!(paper.texts(), replayed.texts());
         prop_assert_eq!(paper.statuses(), replayed.statuses());
         prop_assert_eq!(paper.checkpoint, replayed.checkpoint);

@@ -73,7 +73,7 @@ impl<D: Domain> Paper<D> {
     }
 
     /// The same log with its verdicts, of which nothing has been executed.
-    pub(crate) fn from_the_start(&self) -> Self {
+    pub(crate) fn unexecuted(&self) -> Self {
         Self::new(self.events.clone())
     }
 
