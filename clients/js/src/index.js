@@ -7,6 +7,8 @@ const NOT_AVAILABLE = 4010;
 /** Milliseconds to wait after the first failure, and at most. */
 const FIRST_WAIT = 250;
 const LONGEST_WAIT = 10_000;
+/** How long a server may take to say welcome. */
+const LONGEST_OPENING = 10_000;
 /** Heartbeats without a word after which a connection is taken for dead. */
 const SILENT_BEATS = 2.5;
 /** The same before the server has said how often its heart beats. */
@@ -128,10 +130,12 @@ class Follower {
   /** A connection may be dead without anybody saying so. */
   #watch() {
     clearTimeout(this.#watchdog);
+    const isOpening = this.state.name === "connecting";
+    const patience = isOpening ? Math.min(LONGEST_OPENING, this.#silence) : this.#silence;
     this.#watchdog = setTimeout(() => {
       this.#end();
       this.#retry("nothing was heard for a while");
-    }, this.#silence);
+    }, patience);
   }
 
   #hear(frame) {
