@@ -196,34 +196,35 @@ impl<'a, D: Domain> Oven<'a, D> {
     /// once, or not at all.
     fn settled(&mut self, event: &'a Event) -> Result<Frame, StoreError> {
         let id = event.entity_id();
-        let settled: Vec<Settled<'_>> = settled_by(event, self.history(id))
-            .map(Settled::of)
-            .collect();
-        let owner = settled.iter().find_map(|settled| settled.owner);
+        let history = self.history(id);
         let number = self.records.get(id).map_or(0, |record| record.number);
         let mut entity = self.before(id)?;
         let before = entity.as_ref().map(|entity| entity.version);
-        fold::<D>(&mut entity, event, self.history(id), number)?;
-        let change = event.change.as_deref().unwrap_or("changed");
-        let after = entity.as_ref().map(|entity| entity.version);
-        let Some(entity) = entity.take_if(|_| before != after) else {
-            self.entities.insert(id, entity);
-            let audience = Audience { owner, group: None };
-            let outcome = Outcome::Settled {
-                change,
-                document: None,
-                settled: &settled,
-            };
-            return render(D::NAME, event, audience, &outcome).map_err(StoreError::corrupt);
-        };
-        let body = to_json(&D::bake(&entity)).map_err(StoreError::corrupt)?;
+        fold::<D>(&mut entity, event, history, number)?;
+        let changed = entity
+            .as_ref()
+            .filter(|entity| before != Some(entity.version));
+        let body = changed.map(|entity| to_json(&D::bake(entity))).transpose();
+        let body = body.map_err(StoreError::corrupt)?;
+        let mut senders = settled_by(event, history).map(|event| &event.operation.terms);
+        let audience = changed.map_or_else(
+            || Audience {
+                owner: senders.find_map(|terms| terms.owner.as_deref()),
+                group: None,
+            },
+            audience::<D>,
+        );
+        let settled: Vec<_> = settled_by(event, history).map(Settled::of).collect();
         let outcome = Outcome::Settled {
-            change,
-            document: Some(&body),
+            change: event.change.as_deref().unwrap_or("changed"),
+            document: body.as_ref(),
             settled: &settled,
         };
-        let frame = render(D::NAME, event, audience::<D>(&entity), &outcome);
-        self.serve(event, entity, body, before.is_none());
+        let frame = render(D::NAME, event, audience, &outcome);
+        match (entity, body) {
+            (Some(entity), Some(body)) => self.serve(event, entity, body, before.is_none()),
+            (entity, _) => drop(self.entities.insert(id, entity)),
+        }
         frame.map_err(StoreError::corrupt)
     }
 

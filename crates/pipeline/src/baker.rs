@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use metrics::counter;
 
 use crate::bake::{Trust, bake, needs_history};
+use crate::event::entity_ids;
 use crate::leadership::Candidacy;
 use crate::ports::{
     Baking, EventLog, Leases, Notice, Notices, PresentationStore, SourceStore, StoreError, Topic,
@@ -169,7 +170,7 @@ impl<D: Domain> Baker<D> {
         match bake::<D>(from, events, &records, &histories, Trust::State) {
             Err(StoreError::Corrupt(what)) => {
                 tracing::error!(stage = Self::NAME, "baking from the log alone: {what}");
-                let all = ids(events).into_iter().map(str::to_owned).collect();
+                let all = entity_ids(events).into_iter().map(str::to_owned).collect();
                 let histories = self.histories(all, last.position).await?;
                 bake::<D>(from, events, &records, &histories, Trust::Log)
             }
@@ -182,7 +183,7 @@ impl<D: Domain> Baker<D> {
         &self,
         events: &[Event],
     ) -> Result<HashMap<String, EntityRecord>, StoreError> {
-        self.doors.source.load(&ids(events)).await
+        self.doors.source.load(&entity_ids(events)).await
     }
 
     async fn histories(
@@ -197,12 +198,4 @@ impl<D: Domain> Baker<D> {
         }
         Ok(histories)
     }
-}
-
-/// Whom the events concern.
-fn ids(events: &[Event]) -> Vec<&str> {
-    let mut ids: Vec<&str> = events.iter().map(Event::entity_id).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    ids
 }

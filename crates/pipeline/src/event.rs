@@ -110,3 +110,11 @@ impl Event {
         }
     }
 }
+
+/// Whom the events concern, each once.
+pub(crate) fn entity_ids(events: &[Event]) -> Vec<&str> {
+    let mut ids: Vec<&str> = events.iter().map(Event::entity_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}

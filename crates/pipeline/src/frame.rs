@@ -59,9 +59,6 @@ pub struct Settled<'a> {
     status: EventStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
-    /// Whose the entity is, or would have been.
-    #[serde(skip)]
-    pub(crate) owner: Option<&'a str>,
 }
 
 impl<'a> Settled<'a> {
@@ -73,7 +70,6 @@ impl<'a> Settled<'a> {
             operation_id: event.operation.operation_id,
             status: event.status,
             reason: event.reason.as_deref(),
-            owner: event.operation.terms.owner.as_deref(),
         }
     }
 }

@@ -15,15 +15,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use metrics::counter;
 
+use crate::event::entity_ids;
 use crate::execute::execute;
 use crate::leadership::Candidacy;
 use crate::ports::{
     Checkpoint, EventLog, Execution, Leases, Notice, Notices, SourceStore, StoreError, Topic,
     Verdict,
 };
-use crate::stage::{Stage, Wake, lead, measure};
+use crate::stage::{Stage, Wake, count_outcomes, lead, measure};
 use crate::{Domain, Event, Shutdown, Timestamp};
 
 /// What orders-manager stands between.
@@ -112,9 +112,7 @@ impl<D: Domain> Stage for Manager<D> {
 
 impl<D: Domain> Manager<D> {
     async fn execute(&self, from: Checkpoint, events: &[Event]) -> Result<Execution, StoreError> {
-        let mut ids: Vec<&str> = events.iter().map(Event::entity_id).collect();
-        ids.sort_unstable();
-        ids.dedup();
+        let ids = entity_ids(events);
         let records = self.doors.source.load(&ids).await?;
         let held = match from.parked {
             0 => Vec::new(),
@@ -142,15 +140,15 @@ fn report(events: &[Event], execution: &Execution) {
     }
     let executed = events.len() - rejected - parked;
     let settled = execution.settlements.len();
-    let outcomes = [
-        ("executed", executed),
-        ("rejected", rejected),
-        ("parked", parked),
-        ("settled", settled),
-    ];
-    for (outcome, count) in outcomes {
-        counter!("bakehouse_events_executed_total", "outcome" => outcome).increment(count as u64);
-    }
+    count_outcomes(
+        "bakehouse_events_executed_total",
+        [
+            ("executed", executed),
+            ("rejected", rejected),
+            ("parked", parked),
+            ("settled", settled),
+        ],
+    );
     tracing::info!(
         stage = "orders-manager",
         executed,

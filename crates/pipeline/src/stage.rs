@@ -119,3 +119,13 @@ pub(crate) fn measure(stage: &'static str, events: usize, began: Instant) {
 pub(crate) fn count_error(stage: &'static str) {
     counter!("bakehouse_stage_errors_total", "stage" => stage).increment(1);
 }
+
+/// Counts what became of the operations of a batch.
+pub(crate) fn count_outcomes<const N: usize>(
+    name: &'static str,
+    outcomes: [(&'static str, usize); N],
+) {
+    for (outcome, count) in outcomes {
+        counter!(name, "outcome" => outcome).increment(count as u64);
+    }
+}

@@ -12,13 +12,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use metrics::counter;
-
 use crate::backoff::Backoff;
 use crate::ports::{
     Appended, EventLog, Notice, Notices, ScheduleConsumer, ScheduledBatch, StoreError,
 };
-use crate::stage::{count_error, measure};
+use crate::stage::{count_error, count_outcomes, measure};
 use crate::{Operation, Position, Shutdown};
 
 const NAME: &str = "events-writer";
@@ -137,17 +135,17 @@ fn summarise(operations: &[Operation], answers: &[Appended]) -> Option<Position>
         tracing::debug!(stage = NAME, operation_id = %operation.operation_id, "{answer:?}");
     }
     let count = |wanted: fn(&Appended) -> bool| answers.iter().filter(|a| wanted(a)).count();
-    let outcomes = [
-        (
-            "stored",
-            count(|answer| matches!(answer, Appended::Stored(_))),
-        ),
-        ("duplicate", count(|answer| *answer == Appended::Duplicate)),
-        ("conflict", count(|answer| *answer == Appended::Conflict)),
-    ];
-    for (outcome, count) in outcomes {
-        counter!("bakehouse_operations_stored_total", "outcome" => outcome).increment(count as u64);
-    }
+    let stored = count(|answer| matches!(answer, Appended::Stored(_)));
+    let duplicates = count(|answer| *answer == Appended::Duplicate);
+    let conflicts = count(|answer| *answer == Appended::Conflict);
+    count_outcomes(
+        "bakehouse_operations_stored_total",
+        [
+            ("stored", stored),
+            ("duplicate", duplicates),
+            ("conflict", conflicts),
+        ],
+    );
     let head = answers.iter().rev().find_map(|answer| match answer {
         Appended::Stored(position) => Some(*position),
         Appended::Duplicate | Appended::Conflict => None,
@@ -155,9 +153,9 @@ fn summarise(operations: &[Operation], answers: &[Appended]) -> Option<Position>
     if !operations.is_empty() {
         tracing::info!(
             stage = NAME,
-            stored = outcomes[0].1,
-            duplicates = outcomes[1].1,
-            conflicts = outcomes[2].1,
+            stored,
+            duplicates,
+            conflicts,
             head,
             "batch stored"
         );

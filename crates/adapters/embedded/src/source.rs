@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bakehouse_pipeline::ports::{
     Checkpoint, EntityWrite, Execution, Progress, SourceStore, StoreError, Verdict,
 };
-use bakehouse_pipeline::{EntityRecord, EventStatus};
+use bakehouse_pipeline::{EntityRecord, EventStatus, Position, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use crate::checkpoints::fence;
@@ -85,8 +85,7 @@ fn commit(connection: &Connection, execution: &Execution) -> Outcome<()> {
     for write in &execution.entities {
         put(connection, write)?;
     }
-    mark(connection, execution)?;
-    settle(connection, execution)
+    mark(connection, execution)
 }
 
 fn move_checkpoint(connection: &Connection, execution: &Execution) -> Outcome<()> {
@@ -132,44 +131,53 @@ fn put(connection: &Connection, write: &EntityWrite) -> Outcome<()> {
     fence(connection.prepare_cached(statement)?.execute(values)?)
 }
 
+/// The verdicts of the run, and those that end an event's being parked.
 fn mark(connection: &Connection, execution: &Execution) -> Outcome<()> {
-    let mut statement = connection.prepare_cached(
-        "UPDATE events SET status = ?2, change = ?3, reason = ?4, parked = ?5, \
-         execution_time = ?6 WHERE position = ?1 AND status = 'stored'",
-    )?;
-    let at = execution.executed_at.millis();
-    for (position, verdict) in (execution.from.position + 1..).zip(&execution.verdicts) {
-        let values = Columns::of(verdict);
-        // Nothing has been executed as long as it is parked.
-        let at = values.parked.is_none().then_some(at);
-        statement.execute(params![
-            integer(position),
-            values.status.as_str(),
-            values.change,
-            values.reason,
-            values.parked,
-            at
-        ])?;
+    let at = execution.executed_at;
+    let run = (execution.from.position + 1..).zip(&execution.verdicts);
+    for (position, verdict) in run {
+        judge(connection, position, verdict, EventStatus::Stored, None, at)?;
+    }
+    for settlement in &execution.settlements {
+        let (position, by) = (settlement.position, Some(settlement.by));
+        judge(
+            connection,
+            position,
+            &settlement.verdict,
+            EventStatus::Parked,
+            by,
+            at,
+        )?;
     }
     Ok(())
 }
 
-fn settle(connection: &Connection, execution: &Execution) -> Outcome<()> {
+/// Puts a verdict on an event, if it still stands at `from`. Why it was parked stays.
+fn judge(
+    connection: &Connection,
+    position: Position,
+    verdict: &Verdict,
+    from: EventStatus,
+    settled_by: Option<Position>,
+    at: Timestamp,
+) -> Outcome<()> {
     let mut statement = connection.prepare_cached(
-        "UPDATE events SET status = ?2, change = ?3, reason = ?4, settled_by = ?5, \
-         execution_time = ?6 WHERE position = ?1 AND status = 'parked'",
+        "UPDATE events SET status = ?3, change = ?4, reason = ?5, parked = coalesce(?6, parked), \
+         settled_by = ?7, execution_time = ?8 WHERE position = ?1 AND status = ?2",
     )?;
-    for settlement in &execution.settlements {
-        let values = Columns::of(&settlement.verdict);
-        statement.execute(params![
-            integer(settlement.position),
-            values.status.as_str(),
-            values.change,
-            values.reason,
-            integer(settlement.by),
-            execution.executed_at.millis()
-        ])?;
-    }
+    let values = Columns::of(verdict);
+    // Nothing has been executed as long as it is parked.
+    let at = values.parked.is_none().then_some(at.millis());
+    statement.execute(params![
+        integer(position),
+        from.as_str(),
+        values.status.as_str(),
+        values.change,
+        values.reason,
+        values.parked,
+        settled_by.map(integer),
+        at
+    ])?;
     Ok(())
 }
 

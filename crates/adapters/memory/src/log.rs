@@ -34,7 +34,7 @@ impl MemoryLog {
             if event.status == EventStatus::Stored {
                 let is_parked = matches!(verdict, Verdict::Parked { .. });
                 event.execution_time = (!is_parked).then_some(at);
-                set(event, verdict);
+                verdict.put_on(event);
             }
         }
     }
@@ -48,25 +48,8 @@ impl MemoryLog {
             if let Some(event) = found.filter(|event| event.status == EventStatus::Parked) {
                 event.execution_time = Some(at);
                 event.settled_by = Some(settlement.by);
-                set(event, &settlement.verdict);
+                settlement.verdict.put_on(event);
             }
-        }
-    }
-}
-
-fn set(event: &mut Event, verdict: &Verdict) {
-    match verdict {
-        Verdict::Executed { change } => {
-            event.status = EventStatus::Executed;
-            event.change = Some(change.clone());
-        }
-        Verdict::Rejected { reason } => {
-            event.status = EventStatus::Rejected;
-            event.reason = Some(reason.clone());
-        }
-        Verdict::Parked { reason } => {
-            event.status = EventStatus::Parked;
-            event.parked = Some(reason.clone());
         }
     }
 }

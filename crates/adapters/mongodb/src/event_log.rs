@@ -78,10 +78,7 @@ impl EventLog for MongoLog {
     }
 
     async fn head(&self) -> Result<Position, StoreError> {
-        let events = self.events();
-        let last = events.find_one(doc! {}).sort(doc! { "_id": -1 });
-        let row = self.0.bounded(last.projection(doc! { "_id": 1 })).await?;
-        row.map_or(Ok(0), |row| Fields(&row).position("_id"))
+        Ok(self.last(ReadConcern::majority()).await?.0)
     }
 
     async fn epoch(&self) -> Result<String, StoreError> {
@@ -129,7 +126,7 @@ impl MongoLog {
         pending: &[usize],
         answers: &mut [Option<Appended>],
     ) -> Result<(), StoreError> {
-        let (head, latest) = self.head_and_time().await?;
+        let (head, latest) = self.last(ReadConcern::local()).await?;
         let now = latest.map_or_else(Timestamp::now, |latest| latest.max(Timestamp::now()));
         let rows: Vec<Document> = (head + 1..)
             .zip(pending)
@@ -214,14 +211,17 @@ impl MongoLog {
         Ok(known)
     }
 
-    /// The last position there is, on the majority or not, with its time.
-    async fn head_and_time(&self) -> Result<(Position, Option<Timestamp>), StoreError> {
+    /// The last position there is, with its time.
+    async fn last(
+        &self,
+        concern: ReadConcern,
+    ) -> Result<(Position, Option<Timestamp>), StoreError> {
         let events = self.events();
         let query = events
             .find_one(doc! {})
             .sort(doc! { "_id": -1 })
             .projection(doc! { "creation_time": 1 })
-            .read_concern(ReadConcern::local());
+            .read_concern(concern);
         let Some(row) = self.0.bounded(query).await? else {
             return Ok((0, None));
         };

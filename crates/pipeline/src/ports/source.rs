@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 
 use super::StoreError;
-use crate::{EntityRecord, Position, Timestamp};
+use crate::{EntityRecord, Event, EventStatus, Position, Timestamp};
 
 /// How far orders-manager has come, for it and for those who watch it.
 #[async_trait]
@@ -103,4 +103,24 @@ pub enum Verdict {
         /// Why.
         reason: String,
     },
+}
+
+impl Verdict {
+    /// Puts it on the event; the times and [`Event::settled_by`] are the caller's.
+    pub fn put_on(&self, event: &mut Event) {
+        match self {
+            Self::Executed { change } => {
+                event.status = EventStatus::Executed;
+                event.change = Some(change.clone());
+            }
+            Self::Rejected { reason } => {
+                event.status = EventStatus::Rejected;
+                event.reason = Some(reason.clone());
+            }
+            Self::Parked { reason } => {
+                event.status = EventStatus::Parked;
+                event.parked = Some(reason.clone());
+            }
+        }
+    }
 }

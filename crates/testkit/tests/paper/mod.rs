@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use bakehouse_pipeline::bake::{Trust, bake, needs_history};
 use bakehouse_pipeline::execute::execute;
-use bakehouse_pipeline::ports::{Checkpoint, Execution, Verdict};
+use bakehouse_pipeline::ports::{Checkpoint, Execution};
 use bakehouse_pipeline::{Domain, EntityRecord, Event, EventStatus, Frame, Timestamp, to_json};
 
 pub(crate) type Records = HashMap<String, EntityRecord>;
@@ -95,14 +95,14 @@ impl<D: Domain> Paper<D> {
         let start = execution.from.position as usize;
         for (event, verdict) in self.events[start..].iter_mut().zip(execution.verdicts) {
             if event.status == EventStatus::Stored {
-                mark(event, verdict);
+                verdict.put_on(event);
             }
         }
         for settlement in execution.settlements {
             let event = &mut self.events[settlement.position as usize - 1];
             if event.status == EventStatus::Parked {
                 event.settled_by = Some(settlement.by);
-                mark(event, settlement.verdict);
+                settlement.verdict.put_on(event);
             }
         }
         self.checkpoint = execution.to;
@@ -177,23 +177,6 @@ impl<D: Domain> Paper<D> {
     /// What has become of each event.
     pub(crate) fn statuses(&self) -> Vec<EventStatus> {
         self.events.iter().map(|event| event.status).collect()
-    }
-}
-
-fn mark(event: &mut Event, verdict: Verdict) {
-    match verdict {
-        Verdict::Executed { change } => {
-            event.status = EventStatus::Executed;
-            event.change = Some(change);
-        }
-        Verdict::Rejected { reason } => {
-            event.status = EventStatus::Rejected;
-            event.reason = Some(reason);
-        }
-        Verdict::Parked { reason } => {
-            event.status = EventStatus::Parked;
-            event.parked = Some(reason);
-        }
     }
 }
 
