@@ -30,7 +30,11 @@ function take(event) {
 }
 
 function show(state) {
+  const wasLive = isLive;
   isLive = state.name === "live";
+  if (isLive && !wasLive) {
+    parked.reload();
+  }
   const texts = {
     "catching-up": "catching up",
     waiting: `waiting: ${state.reason}`,
@@ -64,7 +68,7 @@ async function start() {
     onState: show,
     onGap: () => orders.reload(),
   });
-  await Promise.all([orders.reload(), parked.reload()]);
+  await orders.reload();
 }
 
 // ---- the form ----
@@ -118,6 +122,6 @@ $("token-form").addEventListener("submit", (event) => {
 });
 events.start();
 pulse.start();
-stages.start(() => parked.reload());
+stages.start();
 orders.start((order) => journey.choose(order));
 start();

@@ -22,9 +22,8 @@ function figure(title) {
 }
 
 /** Looks now and every two seconds, while anybody can see it. */
-export function start(onParked) {
+export function start() {
   $("stages").replaceChildren(...CHARTS.map(({ whole }) => whole));
-  let known;
   const look = async () => {
     if (document.hidden) {
       return;
@@ -36,11 +35,6 @@ export function start(onParked) {
       values.push(Number.isNaN(value) ? 0 : value);
       values.splice(0, values.length - POINTS);
       drawn.draw(values);
-    }
-    const parked = series.get("bakehouse_parked_events");
-    if (parked !== known) {
-      known = parked;
-      onParked();
     }
   };
   look();

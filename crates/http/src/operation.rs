@@ -189,13 +189,14 @@ impl Receipt {
             EventStatus::Rejected => Progress::Rejected,
             EventStatus::Parked => Progress::Parked,
         };
-        let why_parked = event.parked.clone().filter(|_| status == Progress::Parked);
+        let kind = kind(&event);
+        let why_parked = event.parked.filter(|_| status == Progress::Parked);
         Self {
             operation_id: event.operation.operation_id,
             status,
             position: Some(event.position),
             settled_by: event.settled_by,
-            kind: kind(&event),
+            kind,
             order_id: Some(event.operation.entity_id),
             operation: Some(event.operation.operation),
             reason: event.reason.or(why_parked),

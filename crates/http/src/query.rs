@@ -76,6 +76,18 @@ fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
+/// How many documents a page has that does not say otherwise.
+pub(crate) const DEFAULT_LIMIT: usize = 20;
+const HIGHEST_LIMIT: usize = 100;
+
+/// How many documents a page may have.
+pub(crate) fn limit(text: &str) -> Result<usize, String> {
+    let limit = text.parse().ok();
+    limit
+        .filter(|limit| (1..=HIGHEST_LIMIT).contains(limit))
+        .ok_or_else(|| format!("expected a whole number from 1 to {HIGHEST_LIMIT}"))
+}
+
 /// Text that can be compared with: not empty, not too long, without control
 /// characters.
 pub(crate) fn text(value: &str) -> Result<String, String> {

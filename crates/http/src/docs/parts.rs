@@ -211,6 +211,16 @@ pub(crate) struct NoSuchAttachment(#[to_schema] Problem);
 #[response(status = 404, content_type = "application/problem+json")]
 pub(crate) struct NoSuchOperation(#[to_schema] Problem);
 
+/// Nothing is parked by that id.
+#[derive(IntoResponses)]
+#[response(status = 404, content_type = "application/problem+json")]
+pub(crate) struct NothingParked(#[to_schema] Problem);
+
+/// Another operation of the same order is parked before it.
+#[derive(IntoResponses)]
+#[response(status = 409, content_type = "application/problem+json")]
+pub(crate) struct NotFirst(#[to_schema] Problem);
+
 /// The prices have more digits than the order's currency.
 #[derive(IntoResponses)]
 #[response(status = 409, content_type = "application/problem+json")]

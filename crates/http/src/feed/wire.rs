@@ -198,7 +198,7 @@ mod tests {
             (r#"{"type":"subscribe","since":-1}"#, "-1"),
             (
                 r#"{"type":"subscribe","types":["order.paid"]}"#,
-                "types: expected one of order.created",
+                "types: expected order.created",
             ),
         ] {
             let read = ClientFrame::parse(text).and_then(|frame| match frame {

@@ -77,7 +77,7 @@ pub(super) fn kinds<'a>(names: impl Iterator<Item = &'a str>) -> Result<Vec<Stri
         let is_known = event::kinds().any(|known| known == name);
         let expected = || {
             let all: Vec<_> = event::kinds().collect();
-            format!("expected one of {}, found {name:?}", all.join(", "))
+            format!("expected {}, found {name:?}", all.join(", "))
         };
         is_known.then(|| name.to_owned()).ok_or_else(expected)
     };

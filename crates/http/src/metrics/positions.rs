@@ -16,15 +16,22 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Looks the positions up.
 pub(crate) struct Positions(web::Data<Doors>);
 
-/// Where the stages stand.
+/// Where the stages stand; not known is `NaN`.
 struct Found {
-    stored: Position,
-    executed: Position,
-    baked: Position,
-    parked: u64,
-    /// Age of the oldest event that orders-manager has yet to execute, and of
-    /// the oldest that data-baker has yet to bake.
-    ages: [f64; 2],
+    stored: f64,
+    executed: f64,
+    baked: f64,
+    parked: f64,
+    manager: Lag,
+    baker: Lag,
+}
+
+/// How far a stage is behind the one before it.
+#[derive(Clone, Copy)]
+struct Lag {
+    events: f64,
+    /// Age of the oldest event that the stage has yet to do.
+    seconds: f64,
 }
 
 impl Positions {
@@ -37,11 +44,9 @@ impl Positions {
         let fed = self.0.feed.head_position();
         gauge!("bakehouse_position", "stage" => "fed").set(number(fed));
         let found = tokio::time::timeout(PATIENCE, self.find()).await;
-        match found {
-            Ok(Ok(found)) => found.set(),
-            // A figure from before would be taken for one of now.
-            Ok(Err(_)) | Err(_) => unknown(),
-        }
+        // A figure from before would be taken for one of now.
+        let found = found.ok().and_then(Result::ok).unwrap_or(Found::NOTHING);
+        found.set();
     }
 
     async fn find(&self) -> Result<Found, StoreError> {
@@ -51,30 +56,48 @@ impl Positions {
         let executed = self.0.progress.checkpoint().await?;
         let stored = self.0.log.head().await?;
         Ok(Found {
-            stored,
-            executed: executed.position,
-            baked,
-            parked: executed.parked,
-            ages: [
-                self.age(executed.position, stored).await?,
-                self.age(baked, executed.position).await?,
-            ],
+            stored: number(stored),
+            executed: number(executed.position),
+            baked: number(baked),
+            parked: number(executed.parked),
+            manager: self.lag(executed.position, stored).await?,
+            baker: self.lag(baked, executed.position).await?,
         })
     }
 
-    /// Seconds since the event after `done` was stored, if there is one up to `head`.
-    async fn age(&self, done: Position, head: Position) -> Result<f64, StoreError> {
-        if done >= head {
-            return Ok(0.0);
+    /// Of a stage that has come to `done`, where the one before it is at `head`.
+    async fn lag(&self, done: Position, head: Position) -> Result<Lag, StoreError> {
+        let mut lag = Lag {
+            events: number(head.saturating_sub(done)),
+            seconds: 0.0,
+        };
+        if done < head {
+            let next = self.0.log.read(done, 1).await?.pop();
+            let stored_at = next.map_or_else(Timestamp::now, |event| event.creation_time);
+            let age = Timestamp::now().millis() - stored_at.millis();
+            lag.seconds = number(age.max(0).unsigned_abs()) / 1_000.0;
         }
-        let next = self.0.log.read(done, 1).await?.pop();
-        let stored_at = next.map_or_else(Timestamp::now, |event| event.creation_time);
-        let age = Timestamp::now().millis() - stored_at.millis();
-        Ok(number(age.max(0).unsigned_abs()) / 1_000.0)
+        Ok(lag)
     }
 }
 
+impl Lag {
+    const UNKNOWN: Self = Self {
+        events: f64::NAN,
+        seconds: f64::NAN,
+    };
+}
+
 impl Found {
+    const NOTHING: Self = Self {
+        stored: f64::NAN,
+        executed: f64::NAN,
+        baked: f64::NAN,
+        parked: f64::NAN,
+        manager: Lag::UNKNOWN,
+        baker: Lag::UNKNOWN,
+    };
+
     fn set(&self) {
         let stages = [
             ("stored", self.stored),
@@ -82,32 +105,14 @@ impl Found {
             ("baked", self.baked),
         ];
         for (stage, position) in stages {
-            gauge!("bakehouse_position", "stage" => stage).set(number(position));
+            gauge!("bakehouse_position", "stage" => stage).set(position);
         }
-        let lags = [
-            (
-                "orders-manager",
-                self.stored - self.executed.min(self.stored),
-            ),
-            ("data-baker", self.executed - self.baked.min(self.executed)),
-        ];
-        for ((stage, events), age) in lags.into_iter().zip(self.ages) {
-            gauge!("bakehouse_stage_lag_events", "stage" => stage).set(number(events));
-            gauge!("bakehouse_stage_lag_seconds", "stage" => stage).set(age);
+        for (stage, lag) in [("orders-manager", self.manager), ("data-baker", self.baker)] {
+            gauge!("bakehouse_stage_lag_events", "stage" => stage).set(lag.events);
+            gauge!("bakehouse_stage_lag_seconds", "stage" => stage).set(lag.seconds);
         }
-        gauge!("bakehouse_parked_events").set(number(self.parked));
+        gauge!("bakehouse_parked_events").set(self.parked);
     }
-}
-
-fn unknown() {
-    for stage in ["stored", "executed", "baked"] {
-        gauge!("bakehouse_position", "stage" => stage).set(f64::NAN);
-    }
-    for stage in ["orders-manager", "data-baker"] {
-        gauge!("bakehouse_stage_lag_events", "stage" => stage).set(f64::NAN);
-        gauge!("bakehouse_stage_lag_seconds", "stage" => stage).set(f64::NAN);
-    }
-    gauge!("bakehouse_parked_events").set(f64::NAN);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]

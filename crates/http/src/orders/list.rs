@@ -11,11 +11,8 @@ use crate::access::Principal;
 use crate::conditions::{etag, is_known};
 use crate::docs::parts::{IfNoneMatch, ListParameters, NotModified};
 use crate::problem::{InputFault, Problem};
-use crate::query::{Parameters, text};
+use crate::query::{DEFAULT_LIMIT, Parameters, limit, text};
 use crate::server::Doors;
-
-const DEFAULT_LIMIT: usize = 20;
-const HIGHEST_LIMIT: usize = 100;
 
 /// List orders
 ///
@@ -118,14 +115,6 @@ fn parse(query: &str, principal: &Principal) -> Result<ListQuery, Problem> {
         })?);
     }
     Ok(query)
-}
-
-fn limit(text: &str) -> Result<usize, String> {
-    let limit = text
-        .parse()
-        .ok()
-        .filter(|limit| (1..=HIGHEST_LIMIT).contains(limit));
-    limit.ok_or_else(|| format!("expected a whole number from 1 to {HIGHEST_LIMIT}"))
 }
 
 fn status(text: &str) -> Result<Status, String> {

@@ -11,11 +11,8 @@ use super::operators_only;
 use crate::access::Principal;
 use crate::docs::parts::Verbs;
 use crate::problem::Problem;
-use crate::query::Parameters;
+use crate::query::{DEFAULT_LIMIT, Parameters, limit};
 use crate::server::Doors;
-
-const DEFAULT_LIMIT: usize = 20;
-const HIGHEST_LIMIT: usize = 100;
 
 /// An operation that was accepted and could be neither executed nor refused, or
 /// that stands behind one of the same order that could not.
@@ -90,13 +87,6 @@ pub(super) async fn list(
     }
     let lines: Vec<Line<'_>> = events.iter().map(line).collect();
     Ok(answer.json(lines))
-}
-
-fn limit(text: &str) -> Result<usize, String> {
-    let limit = text.parse().ok();
-    limit
-        .filter(|limit| (1..=HIGHEST_LIMIT).contains(limit))
-        .ok_or_else(|| format!("expected a whole number from 1 to {HIGHEST_LIMIT}"))
 }
 
 fn position(text: &str) -> Result<Position, String> {

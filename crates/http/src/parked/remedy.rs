@@ -2,31 +2,18 @@
 //! operation, and carried out at its own place in the log.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_orders::intake;
 use bakehouse_pipeline::{Event, EventStatus, Remedy, Verb};
-use serde_json::Value;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::operators_only;
 use crate::access::Principal;
 use crate::body::read_json;
-use crate::docs::parts::{Accepted, IdempotencyKey, KeyReused};
+use crate::docs::parts::{Accepted, IdempotencyKey, KeyReused, NotFirst, NothingParked};
 use crate::orders::accept::{Submission, accept};
 use crate::orders::key::Identity;
-use crate::problem::{InputFault, Problem};
+use crate::problem::Problem;
 use crate::server::{Doors, Settings};
-
-const LONGEST_REASON: usize = 500;
-
-/// Why it is given up.
-#[derive(ToSchema)]
-#[schema(as = DiscardBody)]
-#[expect(dead_code, reason = "described, never made")]
-struct DiscardBody {
-    /// Its sender gets to see it.
-    #[schema(min_length = 1, max_length = 500)]
-    reason: String,
-}
 
 /// Try again what has been set aside
 ///
@@ -38,14 +25,7 @@ struct DiscardBody {
     tag = "operators",
     params(("operation_id" = String, Path, format = "uuid",
         description = "The first that is parked of its order"), IdempotencyKey),
-    responses(
-        Accepted,
-        (status = 404, description = "Nothing is parked by that id", body = crate::docs::parts::Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "Another of the same order is before it",
-            body = crate::docs::parts::Problem, content_type = "application/problem+json"),
-        KeyReused
-    )
+    responses(Accepted, NothingParked, NotFirst, KeyReused)
 )]
 pub(super) async fn retry(
     request: HttpRequest,
@@ -66,15 +46,8 @@ pub(super) async fn retry(
     tag = "operators",
     params(("operation_id" = String, Path, format = "uuid",
         description = "The first that is parked of its order"), IdempotencyKey),
-    request_body = DiscardBody,
-    responses(
-        Accepted,
-        (status = 404, description = "Nothing is parked by that id", body = crate::docs::parts::Problem,
-            content_type = "application/problem+json"),
-        (status = 409, description = "Another of the same order is before it",
-            body = crate::docs::parts::Problem, content_type = "application/problem+json"),
-        KeyReused
-    )
+    request_body = ref("#/components/schemas/DiscardBody"),
+    responses(Accepted, NothingParked, NotFirst, KeyReused)
 )]
 pub(super) async fn discard(
     request: HttpRequest,
@@ -85,7 +58,7 @@ pub(super) async fn discard(
     settings: web::Data<Settings>,
 ) -> Result<HttpResponse, Problem> {
     let body = read_json(&request, payload, &settings).await?;
-    let reason = reason(&body)?;
+    let reason = intake::reason(&body)?;
     submit(
         &request,
         *id,
@@ -141,59 +114,5 @@ async fn must_be_first(doors: &Doors, event: &Event) -> Result<(), Problem> {
             &first.operation.operation_id.to_string(),
         )),
         _ => Ok(()),
-    }
-}
-
-fn reason(body: &[u8]) -> Result<String, Problem> {
-    let body: Value =
-        serde_json::from_slice(body).map_err(|error| Problem::syntax(error.to_string()))?;
-    let fault = |pointer: &str, detail: &str| InputFault {
-        pointer: pointer.to_owned(),
-        detail: detail.to_owned(),
-    };
-    let Some(members) = body.as_object() else {
-        return Err(Problem::invalid(vec![fault("", "expected an object")]));
-    };
-    let others = members.keys().filter(|name| *name != "reason");
-    let mut faults: Vec<_> = others
-        .map(|name| {
-            let escaped = name.replace('~', "~0").replace('/', "~1");
-            fault(&format!("/{escaped}"), "there is no such member")
-        })
-        .collect();
-    let reason = members.get("reason").and_then(Value::as_str);
-    match reason.map(str::trim) {
-        Some(reason) if !reason.is_empty() && reason.chars().count() <= LONGEST_REASON => {
-            if faults.is_empty() {
-                return Ok(reason.to_owned());
-            }
-        }
-        _ => faults.push(fault("/reason", "expected text of 1 to 500 characters")),
-    }
-    Err(Problem::invalid(faults))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reason_is_text_and_all_there_is() {
-        assert_eq!(
-            reason(br#"{"reason":" typo "}"#).ok().as_deref(),
-            Some("typo")
-        );
-        for body in [
-            &br#"{}"#[..],
-            br#"{"reason":""}"#,
-            br#"{"reason":7}"#,
-            br#"{"reason":"x","more":1}"#,
-            br#"[]"#,
-            br#"{"#,
-        ] {
-            assert!(reason(body).is_err(), "{}", String::from_utf8_lossy(body));
-        }
-        let long = format!(r#"{{"reason":"{}"}}"#, "x".repeat(501));
-        assert!(reason(long.as_bytes()).is_err());
     }
 }
