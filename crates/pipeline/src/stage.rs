@@ -63,6 +63,7 @@ async fn follow<S: Stage>(
 ) {
     let mut backoff = Backoff::default();
     while !ended.is_cancelled() {
+        hear_all(stage, stream);
         match stage.batch().await {
             Ok(true) => backoff.reset(),
             Ok(false) => {
@@ -100,10 +101,17 @@ async fn sleep<S: Stage>(
         () = tokio::time::sleep(interval) => None,
         () = ended.cancelled() => None,
     };
-    // One look answers all notices that have gathered meanwhile.
-    let gathered = std::iter::from_fn(|| stream.next().now_or_never());
-    for notice in std::iter::once(woken_by).chain(gathered).flatten() {
+    if let Some(notice) = woken_by {
         stage.hear(&notice);
+    }
+}
+
+/// One look answers all notices that have gathered meanwhile.
+fn hear_all<S: Stage>(stage: &mut S, stream: &mut dyn NoticeStream) {
+    while let Some(notice) = stream.next().now_or_never() {
+        if let Some(notice) = notice {
+            stage.hear(&notice);
+        }
     }
 }
 

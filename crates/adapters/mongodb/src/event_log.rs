@@ -1,11 +1,12 @@
 //! The log: the `events` collection of the source database.
 //!
-//! Positions without a counter: read the highest one, insert a batch, ordered,
-//! with the next ones. The unique index refuses a position that another writer
+//! Positions without a counter: read the highest one, or remember it from the
+//! batch before, and insert a batch, ordered, with the next ones. The unique index refuses a position that another writer
 //! took meanwhile, and an operation that is there already; either way the rest
 //! is numbered anew. What has been inserted by then is a run without gaps.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bakehouse_pipeline::ports::{Appended, EventLog, StoreError, contiguous};
@@ -27,7 +28,20 @@ const META: &str = "meta";
 /// only to a writer that won, or removes repeats.
 const ROUNDS: usize = 64;
 
-pub(crate) struct MongoLog(pub(crate) Connection);
+pub(crate) struct MongoLog {
+    connection: Connection,
+    /// The end of the log as this writer's last batch left it, which the majority
+    /// has: where to go on without asking. The index refuses us if another writer
+    /// has gone on meanwhile.
+    end: Mutex<Option<End>>,
+}
+
+/// The last position there is, and its time.
+#[derive(Clone, Copy, Default)]
+struct End {
+    position: Position,
+    time: Option<Timestamp>,
+}
 
 #[async_trait]
 impl EventLog for MongoLog {
@@ -78,19 +92,31 @@ impl EventLog for MongoLog {
     }
 
     async fn head(&self) -> Result<Position, StoreError> {
-        Ok(self.last(ReadConcern::majority()).await?.0)
+        Ok(self.last(ReadConcern::majority()).await?.position)
     }
 
     async fn epoch(&self) -> Result<String, StoreError> {
         let drawn = doc! { "epoch": ids::fresh().to_string() };
-        let found = self.0.find_or_make(META, "log", drawn).await?;
+        let found = self.connection.find_or_make(META, "log", drawn).await?;
         Ok(Fields(&found).text("epoch")?.to_owned())
     }
 }
 
 impl MongoLog {
+    pub(crate) fn new(connection: Connection) -> Self {
+        Self {
+            connection,
+            end: Mutex::new(None),
+        }
+    }
+
+    fn known_end(&self) -> MutexGuard<'_, Option<End>> {
+        // What it holds is whole at any time.
+        self.end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn events(&self) -> Collection<Document> {
-        self.0.collection(EVENTS)
+        self.connection.collection(EVENTS)
     }
 
     /// Makes the indexes. The one on the position is there already: `_id`.
@@ -116,7 +142,7 @@ impl MongoLog {
         ];
         let events = self.events();
         let made = events.create_indexes(indexes);
-        self.0.bounded(made).await.map(|_| ())
+        self.connection.bounded(made).await.map(|_| ())
     }
 
     /// Inserts what it can of the pending operations, and answers for those.
@@ -126,8 +152,14 @@ impl MongoLog {
         pending: &[usize],
         answers: &mut [Option<Appended>],
     ) -> Result<(), StoreError> {
-        let (head, latest) = self.last(ReadConcern::local()).await?;
-        let now = latest.map_or_else(Timestamp::now, |latest| latest.max(Timestamp::now()));
+        // Whatever goes wrong from here on, the next round asks.
+        let known = self.known_end().take();
+        let end = match known {
+            Some(end) => end,
+            None => self.last(ReadConcern::local()).await?,
+        };
+        let (head, now) = (end.position, Timestamp::now());
+        let now = end.time.map_or(now, |time| time.max(now));
         let rows: Vec<Document> = (head + 1..)
             .zip(pending)
             .map(|(position, index)| to_row(position, now, &operations[*index]))
@@ -138,6 +170,10 @@ impl MongoLog {
         }
         let rest = &pending[inserted..];
         if rest.is_empty() {
+            *self.known_end() = Some(End {
+                position: head + inserted as u64,
+                time: Some(now),
+            });
             return Ok(());
         }
         self.answer_known(operations, rest, answers).await
@@ -148,12 +184,14 @@ impl MongoLog {
         let count = rows.len();
         let events = self.events();
         match self
-            .0
+            .connection
             .in_time(events.insert_many(rows).ordered(true))
             .await?
         {
             Ok(_) => Ok(count),
-            Err(error) => duplicate(&error).ok_or_else(|| store_error(self.0.name, &error)),
+            Err(error) => {
+                duplicate(&error).ok_or_else(|| store_error(self.connection.name, &error))
+            }
         }
     }
 
@@ -203,7 +241,7 @@ impl MongoLog {
                 .await
         };
         let mut known = HashMap::new();
-        for row in self.0.bounded(query).await? {
+        for row in self.connection.bounded(query).await? {
             let fields = Fields(&row);
             let id = fields.text("operation_id")?.to_owned();
             known.insert(id, fields.text("fingerprint")?.to_owned());
@@ -212,21 +250,21 @@ impl MongoLog {
     }
 
     /// The last position there is, with its time.
-    async fn last(
-        &self,
-        concern: ReadConcern,
-    ) -> Result<(Position, Option<Timestamp>), StoreError> {
+    async fn last(&self, concern: ReadConcern) -> Result<End, StoreError> {
         let events = self.events();
         let query = events
             .find_one(doc! {})
             .sort(doc! { "_id": -1 })
             .projection(doc! { "creation_time": 1 })
             .read_concern(concern);
-        let Some(row) = self.0.bounded(query).await? else {
-            return Ok((0, None));
+        let Some(row) = self.connection.bounded(query).await? else {
+            return Ok(End::default());
         };
         let fields = Fields(&row);
-        Ok((fields.position("_id")?, Some(fields.time("creation_time")?)))
+        Ok(End {
+            position: fields.position("_id")?,
+            time: Some(fields.time("creation_time")?),
+        })
     }
 
     /// In the order of positions; a limit of 0 is none.
@@ -241,7 +279,7 @@ impl MongoLog {
             }
             find.await?.try_collect::<Vec<_>>().await
         };
-        let rows = self.0.bounded(query).await?;
+        let rows = self.connection.bounded(query).await?;
         rows.iter().map(from_row).collect()
     }
 }

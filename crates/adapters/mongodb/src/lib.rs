@@ -52,7 +52,7 @@ impl SourceDatabase {
     /// Waits until the server is there, and makes what is missing: the replica
     /// set (if the settings say so) and the indexes. `false`: shutdown came first.
     pub async fn prepare(&self, shutdown: &Shutdown) -> bool {
-        let log = event_log::MongoLog(self.connection.clone());
+        let log = event_log::MongoLog::new(self.connection.clone());
         let record = notifications::MongoNotifications::new(self.connection.clone());
         let make = async || {
             log.make_indexes().await?;
@@ -64,7 +64,7 @@ impl SourceDatabase {
     /// The log.
     #[must_use]
     pub fn log(&self) -> Arc<dyn EventLog> {
-        Arc::new(event_log::MongoLog(self.connection.clone()))
+        Arc::new(event_log::MongoLog::new(self.connection.clone()))
     }
 
     /// The source state.

@@ -55,7 +55,9 @@ impl Progress for MongoSource {
 impl SourceStore for MongoSource {
     async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
         let filter = doc! { "_id": { "$in": ids } };
-        let batch = u32::try_from(ids.len().max(1)).unwrap_or(u32::MAX);
+        // One more than can come: with a full answer the server keeps its cursor,
+        // and has to be asked whether that was all.
+        let batch = u32::try_from(ids.len() + 1).unwrap_or(u32::MAX);
         let query = async {
             let entities = self.connection.collection(&self.entities);
             entities

@@ -1,8 +1,10 @@
 //! MongoDB keeps to the rules of every door, on a real replica set.
 
 use bakehouse_mongodb::{PresentationDatabase, Settings, SourceDatabase};
+use bakehouse_pipeline::ports::Appended;
 use bakehouse_pipeline::{Shutdown, ids};
 use bakehouse_testkit::conformance::presentation::FACETS;
+use bakehouse_testkit::operations::many;
 use bakehouse_testservers::shared::mongodb_uri;
 
 /// Of a database that nobody else uses.
@@ -45,6 +47,25 @@ bakehouse_testkit::presentation_suite!(presentation_store, async {
 bakehouse_testkit::notifications_suite!(notifications, async { source().await.notifications() });
 
 bakehouse_testkit::leases_suite!(leases, async { source().await.leases() });
+
+/// Each remembers where it left the log, and is wrong about it every time.
+#[tokio::test]
+async fn writers_that_take_turns_leave_no_gap() {
+    let database = source().await;
+    let writers = [database.log(), database.log()];
+    for turn in 0..6 {
+        let batch = many(&format!("turn-{turn}"), 2);
+        let answers = writers[turn % 2].append(&batch).await.expect("appended");
+        let first = 2 * turn as u64 + 1;
+        assert_eq!(
+            answers,
+            [Appended::Stored(first), Appended::Stored(first + 1)]
+        );
+        let repeated = writers[turn % 2].append(&batch[..1]).await;
+        assert_eq!(repeated.expect("answered"), [Appended::Duplicate]);
+    }
+    assert_eq!(writers[0].head().await.expect("a head"), 12);
+}
 
 #[tokio::test]
 async fn probes_tell_whether_a_database_answers() {
