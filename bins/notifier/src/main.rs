@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
+use bakehouse_kitchen::{edge, servers};
+use bakehouse_orders::Orders;
 use bakehouse_pipeline::Shutdown;
 use bakehouse_pipeline::notifier::{NotifierDoors, prepare};
 use bakehouse_service::{Service, Settings, Stages};
@@ -11,7 +13,7 @@ fn main() -> ExitCode {
     let service = Service {
         name: "notifier",
         about: "Tells customers and other programs what became of orders",
-        health: bakehouse_wiring::health_address,
+        health: edge::health_address,
     };
     bakehouse_service::main(service, run)
 }
@@ -22,12 +24,12 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
         "there is nobody to notify: set email.uri, sms.url or webhook.urls"
     );
     let ways = bakehouse_wiring::ways(&settings)?;
-    let source = bakehouse_wiring::source(&settings).await?;
-    let presentation = bakehouse_wiring::presentation(&settings).await?;
-    let broker = bakehouse_wiring::broker(&settings)?;
+    let source = servers::source::<Orders>(&settings).await?;
+    let presentation = servers::presentation::<Orders>(&settings).await?;
+    let broker = servers::broker::<Orders>(&settings)?;
     let mut stages = Stages::new(&shutdown);
     let probes = vec![broker.probe(), source.probe(), presentation.probe()];
-    bakehouse_wiring::health(&settings, probes, &mut stages, &shutdown);
+    edge::health(&settings, probes, &mut stages, &shutdown);
     let doors = NotifierDoors {
         log: source.log(),
         source: source.source(),

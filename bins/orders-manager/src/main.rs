@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use bakehouse_kitchen::{edge, servers};
 use bakehouse_orders::Orders;
 use bakehouse_pipeline::Shutdown;
 use bakehouse_pipeline::manager::{self, ManagerDoors};
@@ -12,17 +13,17 @@ fn main() -> ExitCode {
     let service = Service {
         name: "orders-manager",
         about: "Executes the log's events in creation order, each once",
-        health: bakehouse_wiring::health_address,
+        health: edge::health_address,
     };
     bakehouse_service::main(service, run)
 }
 
 async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
-    let source = bakehouse_wiring::source(&settings).await?;
-    let broker = bakehouse_wiring::broker(&settings)?;
+    let source = servers::source::<Orders>(&settings).await?;
+    let broker = servers::broker::<Orders>(&settings)?;
     let mut stages = Stages::new(&shutdown);
     let probes = vec![broker.probe(), source.probe()];
-    bakehouse_wiring::health(&settings, probes, &mut stages, &shutdown);
+    edge::health(&settings, probes, &mut stages, &shutdown);
     if source.prepare(&shutdown).await {
         let doors = ManagerDoors {
             log: source.log(),

@@ -1,8 +1,12 @@
 //! Reading a request's body: bounded in size and time.
 
+use std::ops::Deref;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use actix_web::{HttpRequest, web};
-use bakehouse_orders::intake::Faults;
+use actix_web::{FromRequest, HttpRequest, web};
+use bakehouse_intake::Faults;
 use futures_util::StreamExt;
 
 use crate::conditions::header;
@@ -10,7 +14,10 @@ use crate::problem::{InputFault, Problem};
 use crate::server::Settings;
 
 /// The body of a request that says it is JSON, or does not say what it is.
-pub(crate) async fn read_json(
+///
+/// # Errors
+/// 408, 413 and 415 for one that is late, too large, or something else.
+pub async fn read_json(
     request: &HttpRequest,
     payload: web::Payload,
     settings: &Settings,
@@ -25,6 +32,34 @@ pub(crate) async fn read_json(
     }
     let collected = tokio::time::timeout(settings.body_timeout, collect(payload, limit)).await;
     collected.unwrap_or_else(|_| Err(Problem::too_slow()))
+}
+
+/// A request's body that is JSON: what [`read_json`] reads, as an argument of a
+/// handler.
+pub struct JsonBody(Vec<u8>);
+
+impl Deref for JsonBody {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl FromRequest for JsonBody {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let payload = web::Payload::from_request(request, payload);
+        let request = request.clone();
+        Box::pin(async move {
+            let settings = request.app_data::<web::Data<Settings>>();
+            let settings = settings.ok_or_else(Problem::internal)?;
+            let payload = payload.await.map_err(|_| Problem::internal())?;
+            read_json(&request, payload, settings).await.map(Self)
+        })
+    }
 }
 
 async fn collect(mut payload: web::Payload, limit: usize) -> Result<Vec<u8>, Problem> {

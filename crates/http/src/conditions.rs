@@ -1,4 +1,4 @@
-//! Conditional requests (RFC 9110, section 13). An order's entity tag is its
+//! Conditional requests (RFC 9110, section 13). An entity's tag is its
 //! version in quotes, so that any document that has been seen, in a list or on
 //! the feed, can be the base of a change.
 
@@ -8,17 +8,20 @@ use actix_web::http::header::{ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_M
 use crate::problem::{InputFault, Problem};
 
 /// The entity tag of a document of this version.
-pub(crate) fn tag(version: u64) -> String {
+#[must_use]
+pub fn tag(version: u64) -> String {
     format!("\"{version}\"")
 }
 
 /// As an answer's header.
-pub(crate) fn etag(tag: &str) -> (HeaderName, String) {
+#[must_use]
+pub fn etag(tag: &str) -> (HeaderName, String) {
     (ETAG, tag.to_owned())
 }
 
 /// A header's text, all of its lines together; `None` if there is none.
-pub(crate) fn header(request: &HttpRequest, name: &HeaderName) -> Option<String> {
+#[must_use]
+pub fn header(request: &HttpRequest, name: &HeaderName) -> Option<String> {
     let lines = request.headers().get_all(name);
     // What is no text becomes something that is nothing in any header of ours.
     let text = |line: &HeaderValue| String::from_utf8_lossy(line.as_bytes()).into_owned();
@@ -27,7 +30,8 @@ pub(crate) fn header(request: &HttpRequest, name: &HeaderName) -> Option<String>
 }
 
 /// Whether the client has what is tagged so: weak tags count as well.
-pub(crate) fn is_known(request: &HttpRequest, tag: &str) -> bool {
+#[must_use]
+pub fn is_known(request: &HttpRequest, tag: &str) -> bool {
     header(request, &IF_NONE_MATCH).is_some_and(|known| {
         known
             .split(',')
@@ -41,8 +45,8 @@ pub(crate) fn is_known(request: &HttpRequest, tag: &str) -> bool {
 ///
 /// # Errors
 /// 400 when the header is no entity tag, or more than one; 412 when it names
-/// none, or one that no order can have.
-pub(crate) fn expected_version(request: &HttpRequest) -> Result<Option<u64>, Problem> {
+/// none, or one that nothing can have.
+pub fn expected_version(request: &HttpRequest) -> Result<Option<u64>, Problem> {
     let Some(text) = header(request, &IF_MATCH) else {
         return Ok(None);
     };

@@ -41,7 +41,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
 /// The documentation of these calls.
 #[derive(OpenApi)]
 #[openapi(paths(live, ready))]
-pub(crate) struct Documentation;
+pub struct Documentation;
 
 /// Is the process alive?
 #[utoipa::path(

@@ -1,36 +1,37 @@
-//! HTTP and websocket: the edge where bytes become operations, and documents
-//! and frames become bytes.
+//! HTTP and websocket, for any domain: the edge where bytes become operations, and
+//! documents and frames become bytes.
 //!
+//! - [`menu`]: what a domain adds to what is here for all of them;
 //! - [`access`]: who may do what, before anything else;
-//! - [`orders`]: one file a call;
-//! - [`attachments`]: files that belong to orders;
+//! - [`accept`]: from a request to an operation that is durable, and its 202;
+//! - [`reading`]: what was baked, as soon as it is there;
 //! - [`operation`]: the receipt of what was accepted;
-//! - `parked`: what operators do about what was set aside;
+//! - [`parked`]: what operators do about what was set aside;
 //! - [`feed`]: every change, over a websocket or as server-sent events;
 //! - [`websocket`]: what a websocket is, whatever it carries;
-//! - `page`: the page at `/`, which uses nothing but all this;
-//! - `metrics`: what has been counted, and how far the stages are behind;
+//! - [`metrics`]: what has been counted, and how far the stages are behind;
 //! - [`health`]: liveness and readiness, for every service;
 //! - [`problem`]: every error as a problem document (RFC 9457).
 
+pub mod accept;
 pub mod access;
-pub mod attachments;
-mod body;
-mod conditions;
+pub mod body;
+pub mod conditions;
 mod cors;
-mod docs;
 pub mod feed;
 pub mod health;
-mod metrics;
-mod operation;
-pub mod orders;
-mod page;
-mod parked;
-mod path_id;
-mod prefer;
+pub mod menu;
+pub mod metrics;
+pub mod operation;
+pub mod parked;
+pub mod parts;
+pub mod path_id;
+pub mod prefer;
 pub mod problem;
-mod query;
+pub mod query;
+pub mod reading;
 mod server;
 pub mod websocket;
 
+pub use menu::Menu;
 pub use server::{Doors, Server, Settings, serve_health};

@@ -11,8 +11,8 @@ use utoipa::{OpenApi, ToSchema};
 use uuid::Uuid;
 
 use crate::access::Principal;
-use crate::docs::parts::{NoSuchOperation, Prefer, Verbs};
-use crate::orders::kind;
+use crate::menu::{Menu, NamedId};
+use crate::parts::{NoSuchOperation, Prefer, Verbs};
 use crate::prefer::Wait;
 use crate::problem::Problem;
 use crate::query::Parameters;
@@ -53,8 +53,9 @@ struct Receipt {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u64>)]
     settled_by: Option<Position>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    order_id: Option<String>,
+    #[serde(flatten)]
+    #[schema(ignore)]
+    entity_id: Option<NamedId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Verbs>)]
     operation: Option<Verb>,
@@ -77,7 +78,7 @@ struct Receipt {
 /// The documentation of this call.
 #[derive(OpenApi)]
 #[openapi(paths(show))]
-pub(crate) struct Documentation;
+pub struct Documentation;
 
 /// Adds the route.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
@@ -155,7 +156,7 @@ async fn settled(
 async fn look(doors: &Doors, principal: &Principal, id: Uuid) -> Result<Receipt, Problem> {
     match doors.log.find(id).await? {
         Some(event) if principal.sees(event.operation.terms.owner.as_deref()) => {
-            Ok(Receipt::of(event, doors.feed.head_position()))
+            Ok(Receipt::of(event, doors.feed.head_position(), &doors.menu))
         }
         None if ids::is_issued(id, principal.holder()) => Ok(Receipt::accepted(id)),
         _ => Err(not_found()),
@@ -170,7 +171,7 @@ impl Receipt {
             status: Progress::Accepted,
             position: None,
             settled_by: None,
-            order_id: None,
+            entity_id: None,
             operation: None,
             kind: None,
             reason: None,
@@ -180,7 +181,7 @@ impl Receipt {
         }
     }
 
-    fn of(event: Event, baked: Position) -> Self {
+    fn of(event: Event, baked: Position, menu: &Menu) -> Self {
         let takes_effect_at = event.settled_by.unwrap_or(event.position);
         let status = match event.status {
             EventStatus::Stored => Progress::Stored,
@@ -189,7 +190,8 @@ impl Receipt {
             EventStatus::Rejected => Progress::Rejected,
             EventStatus::Parked => Progress::Parked,
         };
-        let kind = kind(&event);
+        let kind = event.kind();
+        let entity_id = menu.named(event.entity_id());
         let why_parked = event.parked.filter(|_| status == Progress::Parked);
         Self {
             operation_id: event.operation.operation_id,
@@ -197,7 +199,7 @@ impl Receipt {
             position: Some(event.position),
             settled_by: event.settled_by,
             kind,
-            order_id: Some(event.operation.entity_id),
+            entity_id: Some(entity_id),
             operation: Some(event.operation.operation),
             reason: event.reason.or(why_parked),
             accepted_at: Some(event.operation.accepted_at),

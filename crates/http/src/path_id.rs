@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 use crate::problem::Problem;
 
-/// The id of an order or an attachment: lower case, with hyphens.
+/// An id as in a path: lower case, with hyphens.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "Uuid")]
-pub(crate) struct PathId(String);
+pub struct PathId(String);
 
 impl From<Uuid> for PathId {
     fn from(id: Uuid) -> Self {

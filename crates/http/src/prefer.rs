@@ -14,7 +14,7 @@ const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// A wait that was asked for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wait {
+pub struct Wait {
     seconds: u64,
     until: Instant,
 }
@@ -22,7 +22,7 @@ pub(crate) struct Wait {
 impl Wait {
     /// What the request prefers; as the standard wants it, a preference that
     /// cannot be understood is none.
-    pub(crate) fn of(request: &HttpRequest) -> Option<Self> {
+    pub fn of(request: &HttpRequest) -> Option<Self> {
         let mut lines = request.headers().get_all(PREFER);
         let seconds = lines.find_map(|line: &HeaderValue| seconds(line.to_str().ok()?))?;
         let seconds = seconds.min(LONGEST);
@@ -31,24 +31,26 @@ impl Wait {
     }
 
     /// One that the server decides on.
-    pub(crate) fn lasting(time: Duration) -> Self {
+    pub fn lasting(time: Duration) -> Self {
         Self {
             seconds: time.as_secs(),
             until: Instant::now() + time,
         }
     }
 
-    pub(crate) fn is_over(&self) -> bool {
+    /// Whether it has lasted long enough.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
         Instant::now() >= self.until
     }
 
     /// Waits for it, or until time is up. `false`: time is up.
-    pub(crate) async fn wait_for(&self, event: impl Future<Output = ()>) -> bool {
+    pub async fn wait_for(&self, event: impl Future<Output = ()>) -> bool {
         tokio::time::timeout_at(self.until, event).await.is_ok()
     }
 
     /// Tells the client that its wish was followed.
-    pub(crate) fn applied(&self) -> (HeaderName, String) {
+    pub fn applied(&self) -> (HeaderName, String) {
         (APPLIED, format!("wait={}", self.seconds))
     }
 }

@@ -163,7 +163,7 @@ impl Problem {
         }
     }
 
-    /// 409: what is parked of an order is settled from the first on.
+    /// 409: what is parked of an entity is settled from the first on.
     #[must_use]
     pub fn not_first(first: &str) -> Self {
         let detail = format!("operation {first} is parked before it");
@@ -174,16 +174,16 @@ impl Problem {
     /// 412: the condition names nothing that could be there.
     #[must_use]
     pub fn unmatched() -> Self {
-        let detail = "If-Match names no version that the order could have".to_owned();
+        let detail = "If-Match names no version that this could have".to_owned();
         let title = "Precondition failed";
         let status = StatusCode::PRECONDITION_FAILED;
         Self::new(status, "precondition-failed", title, detail)
     }
 
-    /// 412: the order has been changed since.
+    /// 412: it has been changed since.
     #[must_use]
     pub fn precondition_failed(version: u64) -> Self {
-        let detail = format!("the order is at version {version} by now");
+        let detail = format!("it is at version {version} by now");
         let title = "Precondition failed";
         let status = StatusCode::PRECONDITION_FAILED;
         Self::new(status, "precondition-failed", title, detail).with("version", json!(version))
@@ -216,7 +216,8 @@ impl Problem {
     }
 
     /// For a resource's methods that are not there.
-    pub(crate) fn other_methods(allow: &'static str) -> Route {
+    #[must_use]
+    pub fn other_methods(allow: &'static str) -> Route {
         web::route().to(move || ready(Err::<HttpResponse, _>(Self::method_not_allowed(allow))))
     }
 

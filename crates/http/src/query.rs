@@ -4,7 +4,7 @@
 use crate::problem::{InputFault, Problem};
 
 /// The parameters that nobody has asked for yet.
-pub(crate) struct Parameters {
+pub struct Parameters {
     pairs: Vec<(String, String)>,
     known: Vec<&'static str>,
     faults: Vec<InputFault>,
@@ -12,7 +12,7 @@ pub(crate) struct Parameters {
 
 impl Parameters {
     /// Of a query string, percent-encoded as it came.
-    pub(crate) fn of(query: &str) -> Self {
+    pub fn of(query: &str) -> Self {
         Self {
             pairs: url::form_urlencoded::parse(query.as_bytes())
                 .into_owned()
@@ -24,7 +24,7 @@ impl Parameters {
 
     /// The parameter's value, if it is there and `parse` can read it; the error
     /// says what was expected.
-    pub(crate) fn take<T>(
+    pub fn take<T>(
         &mut self,
         name: &'static str,
         parse: impl FnOnce(&str) -> Result<T, String>,
@@ -46,7 +46,7 @@ impl Parameters {
     ///
     /// # Errors
     /// A problem that names everything that is wrong.
-    pub(crate) fn finish(self) -> Result<(), Problem> {
+    pub fn finish(self) -> Result<(), Problem> {
         self.faults().map_err(Problem::invalid)
     }
 
@@ -54,7 +54,7 @@ impl Parameters {
     ///
     /// # Errors
     /// Everything that is wrong.
-    pub(crate) fn faults(mut self) -> Result<(), Vec<InputFault>> {
+    pub fn faults(mut self) -> Result<(), Vec<InputFault>> {
         let known = self.known.join(", ");
         for (name, _) in std::mem::take(&mut self.pairs) {
             let detail = if self.known.contains(&name.as_str()) {
@@ -77,11 +77,11 @@ fn escaped(name: &str) -> String {
 }
 
 /// How many documents a page has that does not say otherwise.
-pub(crate) const DEFAULT_LIMIT: usize = 20;
+pub const DEFAULT_LIMIT: usize = 20;
 const HIGHEST_LIMIT: usize = 100;
 
 /// How many documents a page may have.
-pub(crate) fn limit(text: &str) -> Result<usize, String> {
+pub fn limit(text: &str) -> Result<usize, String> {
     let limit = text.parse().ok();
     limit
         .filter(|limit| (1..=HIGHEST_LIMIT).contains(limit))
@@ -90,7 +90,7 @@ pub(crate) fn limit(text: &str) -> Result<usize, String> {
 
 /// Text that can be compared with: not empty, not too long, without control
 /// characters.
-pub(crate) fn text(value: &str) -> Result<String, String> {
+pub fn text(value: &str) -> Result<String, String> {
     const LONGEST: usize = 200;
     let is_usable =
         (1..=LONGEST).contains(&value.chars().count()) && !value.chars().any(char::is_control);

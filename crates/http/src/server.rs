@@ -9,23 +9,19 @@ use actix_web::dev::{Server as Running, ServerHandle};
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpResponse, HttpServer, web};
-use bakehouse_orders::intake::Defaults;
 use bakehouse_pipeline::Shutdown;
 use bakehouse_pipeline::feed::Feed;
-use bakehouse_pipeline::ports::{
-    Blobs, EventLog, Notifications, PresentationReader, Progress, Scheduler,
-};
+use bakehouse_pipeline::ports::{EventLog, PresentationReader, Progress, Scheduler};
 
 use crate::access::guard::guard;
 use crate::access::{Access, AccessSettings};
-use crate::attachments::AttachmentSettings;
 use crate::cors::cors;
-use crate::docs::{Documents, Variant};
 use crate::feed::{PlaceLimits, Places};
 use crate::health::{self, Probes};
+use crate::menu::Menu;
 use crate::problem::Problem;
 use crate::websocket::line::{self, Line};
-use crate::{attachments, docs, feed, metrics, operation, orders, page, parked, path_id};
+use crate::{feed, metrics, operation, parked, path_id};
 
 /// Seconds that open requests get at shutdown. Sockets have been told by then.
 const DRAIN: u64 = 5;
@@ -42,12 +38,10 @@ pub struct Doors {
     pub log: Arc<dyn EventLog>,
     /// How far that has been executed.
     pub progress: Arc<dyn Progress>,
-    /// What was sent to whom.
-    pub notifications: Arc<dyn Notifications>,
-    /// Where attached files are.
-    pub blobs: Arc<dyn Blobs>,
     /// What subscribers follow.
     pub feed: Arc<Feed>,
+    /// What is served of the domain.
+    pub menu: Menu,
 }
 
 /// How api-server works.
@@ -59,10 +53,6 @@ pub struct Settings {
     pub workers: usize,
     /// How often a feed client is pinged.
     pub heartbeat: Duration,
-    /// What an order gets that does not say otherwise.
-    pub defaults: Defaults,
-    /// What may be attached to an order.
-    pub attachments: AttachmentSettings,
     /// Who may do what.
     pub access: AccessSettings,
     /// Origins of pages that may use the API from a browser; `*`: any.
@@ -121,18 +111,13 @@ impl Server {
     ) -> std::io::Result<Self> {
         metrics::begin();
         let workers = settings.workers;
+        let menu = doors.menu.clone();
         let doors = web::Data::new(doors);
         let positions = metrics::positions(&doors);
         let probes = web::Data::new(probes);
-        let access = web::Data::new(Access::new(settings.access.clone()));
+        let access = web::Data::new(Access::new(settings.access.clone(), &doors.menu));
         let head_timeout = settings.head_timeout;
         let places = web::Data::from(Places::new(settings.places));
-        let documents = Arc::new(Documents::new(&Variant {
-            currency: settings.defaults.currency,
-            has_tokens: settings.access.tokens.is_some(),
-            has_rate: settings.access.rate.is_some(),
-            media_types: settings.attachments.media_types.clone(),
-        }));
         let settings = web::Data::new(settings);
         let sockets = web::Data::new(shutdown.clone());
         let server = HttpServer::new(move || {
@@ -149,15 +134,12 @@ impl Server {
                 // Outside of the guard: a refusal must reach the page as well.
                 .wrap(cors(&settings.cors_origins))
                 .wrap(from_fn(metrics::measure))
-                .configure(orders::routes)
-                .configure(attachments::routes)
+                .configure(|config| (menu.routes)(config))
                 .configure(operation::routes)
                 .configure(parked::routes)
                 .configure(health::routes)
                 .configure(metrics::routes)
-                .configure(feed::routes)
-                .configure(page::routes)
-                .configure(|config| docs::routes(config, &documents))
+                .configure(|config| feed::routes(config, menu.feed))
                 .default_service(web::to(unknown))
         });
         let server = match workers {

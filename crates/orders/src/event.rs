@@ -2,29 +2,8 @@
 
 use crate::{Draft, File, Status};
 
-/// What the feed says of an order that has changed: the domain's name and
-/// [`Event::change`].
-pub const CHANGES: [&str; 4] = [
-    "order.created",
-    "order.updated",
-    "order.status",
-    "order.deleted",
-];
-
-/// What the feed says of an operation that was refused.
-pub const REJECTED: &str = "order.rejected";
-
-/// What it says of one that was set aside.
-pub const PARKED: &str = "order.parked";
-
-/// What it says when an operator has settled operations that had been parked,
-/// without any change of the order; otherwise it says what changed.
-pub const SETTLED: [&str; 2] = ["order.retried", "order.discarded"];
-
-/// Everything that the feed may say.
-pub fn kinds() -> impl Iterator<Item = &'static str> {
-    CHANGES.into_iter().chain([REJECTED, PARKED]).chain(SETTLED)
-}
+/// All that [`Event::change`] may say.
+pub const CHANGES: &[&str] = &["created", "updated", "status", "deleted"];
 
 /// A fact.
 #[derive(Clone, Debug, PartialEq, Eq)]

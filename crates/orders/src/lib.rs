@@ -17,12 +17,12 @@ pub mod notify;
 pub mod order;
 pub mod status;
 
-use bakehouse_pipeline::{Domain, Entity, Facet, Moment, Rejection};
+use bakehouse_pipeline::{Domain, Entity, Facet, Moment, Rejection, Verb};
 
 pub use command::{Command, Customer, Draft, File, Product};
 pub use document::Document;
 pub use event::Event;
-pub use intake::{LONGEST_REASON, MOST_OF_ONE, MOST_PRODUCTS};
+pub use intake::{MOST_OF_ONE, MOST_PRODUCTS};
 pub use order::Order;
 pub use status::{Status, UnknownStatus};
 
@@ -45,12 +45,17 @@ pub struct Orders;
 impl Domain for Orders {
     const NAME: &'static str = "order";
     const SCHEMA_VERSION: u32 = 1;
+    const CHANGES: &'static [&'static str] = event::CHANGES;
     const FACETS: &'static [Facet] = &[STATUS, CUSTOMER];
 
     type Command = Command;
     type Event = Event;
     type State = Order;
     type Document = Document;
+
+    fn verb(command: &Command) -> Verb {
+        command.verb()
+    }
 
     fn decide(state: Option<&Order>, command: Command, _: Moment) -> Result<Event, Rejection> {
         decide::decide(state, command)

@@ -6,11 +6,11 @@
 
 use bakehouse_pipeline::notification::{Announcement, Announcer, Request};
 use bakehouse_pipeline::ports::{Mail, ShortText};
-use bakehouse_pipeline::{Frame, Timestamp, to_json};
+use bakehouse_pipeline::{Frame, Timestamp, frame, to_json};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::event;
+use crate::Orders;
 use crate::{Customer, Status};
 
 /// A choice of events.
@@ -19,7 +19,7 @@ pub struct Events(Vec<String>);
 
 /// Text that is no kind of event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}: expected *, or one of {all}", all = event::kinds().collect::<Vec<_>>().join(", "))]
+#[error("{0}: expected *, or one of {all}", all = frame::kinds::<Orders>().join(", "))]
 pub struct UnknownKind(String);
 
 impl Events {
@@ -28,7 +28,8 @@ impl Events {
     /// # Errors
     /// [`UnknownKind`].
     pub fn of(kinds: &[String]) -> Result<Self, UnknownKind> {
-        let is_known = |kind: &str| kind == "*" || event::kinds().any(|known| known == kind);
+        let is_known =
+            |kind: &str| kind == "*" || frame::kinds::<Orders>().iter().any(|known| known == kind);
         match kinds.iter().find(|kind| !is_known(kind)) {
             Some(unknown) => Err(UnknownKind(unknown.clone())),
             None => Ok(Self(kinds.to_vec())),

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Entity, Position, Timestamp};
+use crate::{Entity, Position, Timestamp, Verb};
 
 /// A kind of thing whose life is a sequence of accepted operations.
 ///
@@ -19,6 +19,9 @@ pub trait Domain: Send + Sync + 'static {
     /// Version of the commands' form that this code writes.
     const SCHEMA_VERSION: u32;
 
+    /// All that [`Domain::change`] may say.
+    const CHANGES: &'static [&'static str];
+
     /// What lists can be filtered by; stores keep an index for each.
     const FACETS: &'static [Facet] = &[];
 
@@ -30,6 +33,19 @@ pub trait Domain: Send + Sync + 'static {
     type State: Clone + Serialize + DeserializeOwned + Send + Sync;
     /// What readers get, untransformed.
     type Document: Serialize;
+
+    /// What a command does to its entity, coarsely.
+    fn verb(command: &Self::Command) -> Verb;
+
+    /// Reads a command in the form of an earlier version, which is lower than
+    /// [`Domain::SCHEMA_VERSION`]: what the log holds is never rewritten. Unless
+    /// told otherwise the form has only grown members that may be absent.
+    ///
+    /// # Errors
+    /// When it is not of that form; the event is set aside then.
+    fn upcast(_version: u32, payload: &str) -> serde_json::Result<Self::Command> {
+        serde_json::from_str(payload)
+    }
 
     /// Accepts or refuses a command in the light of the state so far (`None`:
     /// the entity does not exist).

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Moment, Operation, Position, Timestamp};
+use crate::{Moment, Operation, Position, Timestamp, frame};
 
 /// How far an event has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +99,18 @@ impl Event {
     #[must_use]
     pub fn is_executed_in_place(&self) -> bool {
         self.status == EventStatus::Executed && !self.was_parked()
+    }
+
+    /// What happened, as the feed calls it; `None` before it has.
+    #[must_use]
+    pub fn kind(&self) -> Option<String> {
+        let change = match self.status {
+            EventStatus::Stored => None,
+            EventStatus::Executed => self.change.as_deref(),
+            EventStatus::Rejected => Some(frame::REJECTED),
+            EventStatus::Parked => Some(frame::PARKED),
+        };
+        change.map(|change| frame::kind(&self.operation.service_name, change))
     }
 
     /// Its place and time for the domain's functions.

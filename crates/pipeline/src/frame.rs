@@ -4,7 +4,27 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::{Event, EventStatus, Json, Position, to_json};
+use crate::remedy::{DISCARDED, RETRIED};
+use crate::{Domain, Event, EventStatus, Json, Position, to_json};
+
+/// The change that a refusal is.
+pub const REJECTED: &str = "rejected";
+/// The change that being set aside is.
+pub const PARKED: &str = "parked";
+
+/// The types of all frames that there can be of a domain.
+#[must_use]
+pub fn kinds<D: Domain>() -> Vec<String> {
+    let others = [REJECTED, PARKED, RETRIED, DISCARDED];
+    let changes = D::CHANGES.iter().copied().chain(others);
+    changes.map(|change| kind(D::NAME, change)).collect()
+}
+
+/// `order.created`: the type of a frame, the routing key of a notice.
+#[must_use]
+pub fn kind(name: &str, change: &str) -> String {
+    format!("{name}.{change}")
+}
 
 /// One change, rendered once by data-baker; from then on its text is stored and
 /// passed on as it is, to every subscriber the same bytes.
@@ -78,8 +98,8 @@ impl Outcome<'_> {
     fn change(&self) -> &str {
         match self {
             Self::Changed { change, .. } | Self::Settled { change, .. } => change,
-            Self::Rejected(_) => "rejected",
-            Self::Parked(_) => "parked",
+            Self::Rejected(_) => REJECTED,
+            Self::Parked(_) => PARKED,
         }
     }
 }
@@ -103,7 +123,7 @@ pub fn render(
     audience: Audience<'_>,
     outcome: &Outcome<'_>,
 ) -> Result<Frame, serde_json::Error> {
-    let kind = format!("{name}.{}", outcome.change());
+    let kind = kind(name, outcome.change());
     let body = to_json(&Body {
         name,
         kind: &kind,

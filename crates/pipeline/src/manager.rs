@@ -24,7 +24,7 @@ use crate::ports::{
     Verdict,
 };
 use crate::stage::{Stage, Wake, count_outcomes, lead, measure};
-use crate::{Domain, Event, Shutdown, Timestamp};
+use crate::{Domain, Event, Shutdown, Timestamp, frame};
 
 /// What orders-manager stands between.
 pub struct ManagerDoors {
@@ -169,10 +169,10 @@ fn notice(name: &str, events: &[Event], execution: &Execution) -> Notice {
             .map(|(event, verdict)| {
                 let change = match verdict {
                     Verdict::Executed { change } => change,
-                    Verdict::Rejected { .. } => "rejected",
-                    Verdict::Parked { .. } => "parked",
+                    Verdict::Rejected { .. } => frame::REJECTED,
+                    Verdict::Parked { .. } => frame::PARKED,
                 };
-                (format!("{name}.{change}"), event.entity_id().to_owned())
+                (frame::kind(name, change), event.entity_id().to_owned())
             })
             .collect(),
     }

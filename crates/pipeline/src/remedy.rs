@@ -10,6 +10,11 @@ use uuid::Uuid;
 
 use crate::{Event, Verb};
 
+/// The change that a `RETRY` is which changed no entity.
+pub const RETRIED: &str = "retried";
+/// The change that a `DISCARD` is which changed no entity.
+pub const DISCARDED: &str = "discarded";
+
 /// The payload of a `RETRY` or `DISCARD`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remedy {
@@ -46,8 +51,8 @@ impl Verb {
     /// What a remedy changed, in a word, if it changed no entity.
     pub(crate) fn remedy_change(self) -> &'static str {
         match self {
-            Self::Discard => "discarded",
-            _ => "retried",
+            Self::Discard => DISCARDED,
+            _ => RETRIED,
         }
     }
 }

@@ -162,6 +162,10 @@ fn command<D: Domain>(event: &Event) -> Result<D::Command, Halt> {
             "its payload is of version {found}; this program knows versions up to {known}"
         )));
     }
-    serde_json::from_str(operation.payload.get())
-        .map_err(|error| Halt::Stuck(format!("its payload cannot be read: {error}")))
+    let payload = operation.payload.get();
+    let command = match found {
+        found if found < known => D::upcast(found, payload),
+        _ => serde_json::from_str(payload),
+    };
+    command.map_err(|error| Halt::Stuck(format!("its payload cannot be read: {error}")))
 }

@@ -1,6 +1,6 @@
 //! The smallest domain that can refuse: a counter that never goes below zero.
 
-use bakehouse_pipeline::{Domain, Entity, Moment, Rejection};
+use bakehouse_pipeline::{Domain, Entity, Moment, Rejection, Verb};
 use serde::{Deserialize, Serialize};
 
 /// A counter. It comes into being with its first addition.
@@ -33,10 +33,15 @@ pub struct Document {
 impl Domain for Counter {
     const NAME: &'static str = "counter";
     const SCHEMA_VERSION: u32 = 1;
+    const CHANGES: &'static [&'static str] = &["raised", "lowered"];
     type Command = Command;
     type Event = i64;
     type State = i64;
     type Document = Document;
+
+    fn verb(_: &Command) -> Verb {
+        Verb::Update
+    }
 
     fn decide(state: Option<&i64>, command: Command, _: Moment) -> Result<i64, Rejection> {
         match (state, command) {

@@ -36,10 +36,15 @@ enum Command {
 impl Domain for Cursed {
     const NAME: &'static str = "counter";
     const SCHEMA_VERSION: u32 = 1;
+    const CHANGES: &'static [&'static str] = &["changed"];
     type Command = Command;
     type Event = i64;
     type State = i64;
     type Document = serde_json::Value;
+
+    fn verb(_: &Command) -> Verb {
+        Verb::Update
+    }
 
     fn decide(state: Option<&i64>, command: Command, moment: Moment) -> Result<i64, Rejection> {
         match command {

@@ -115,8 +115,13 @@ impl Client {
 
     /// Places an order.
     pub async fn post(&self, body: impl Into<Bytes>) -> Result<Answer> {
+        self.post_to("/order", body).await
+    }
+
+    /// Posts JSON.
+    pub async fn post_to(&self, path: &str, body: impl Into<Bytes>) -> Result<Answer> {
         let json = [(CONTENT_TYPE.as_str(), "application/json")];
-        self.send(Method::POST, "/order", &json, body).await
+        self.send(Method::POST, path, &json, body).await
     }
 
     /// Places an order under an idempotency key.

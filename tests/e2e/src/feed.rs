@@ -35,8 +35,13 @@ impl Feed {
 
     /// The same, as the bearer of a token.
     pub async fn open_with(base: &str, query: &str, token: Option<&str>) -> Result<Self> {
+        Self::open_at(base, &format!("/order-events?{query}"), token).await
+    }
+
+    /// Subscribes to the feed that is there.
+    pub async fn open_at(base: &str, path: &str, token: Option<&str>) -> Result<Self> {
         let base = base.replacen("http", "ws", 1);
-        let mut request = format!("{base}/order-events?{query}").into_client_request()?;
+        let mut request = format!("{base}{path}").into_client_request()?;
         if let Some(token) = token {
             let value = format!("Bearer {token}").parse()?;
             request.headers_mut().insert("authorization", value);
@@ -101,7 +106,7 @@ impl Feed {
             let frame = self.frame().await?;
             if frame["type"]
                 .as_str()
-                .is_some_and(|kind| kind.starts_with("order."))
+                .is_some_and(|kind| kind.contains('.'))
             {
                 return Ok(frame);
             }

@@ -66,6 +66,8 @@ pub struct World {
     pub kind: Kind,
     /// Where its api-server is.
     pub base: String,
+    programs: &'static [&'static str],
+    feed: &'static str,
     /// By name; a second instance is called `NAME-2`.
     processes: BTreeMap<String, Process>,
     environment: Vec<(String, String)>,
@@ -94,9 +96,38 @@ impl World {
         Ok(world)
     }
 
+    /// Starts a program that is all services of a domain of its own, whose feed is
+    /// at `feed`, and waits until it is ready.
+    pub async fn start_domain(
+        kind: Kind,
+        programs: &'static [&'static str],
+        feed: &'static str,
+    ) -> Result<Self> {
+        let name = format!("d{}", uuid::Uuid::now_v7().simple());
+        let servers = (kind == Kind::Servers).then(|| (name.as_str(), Servers::shared(&name)));
+        let mut world = Self::prepare_programs(kind, programs, servers, &[])?;
+        world.feed = feed;
+        world.start_all()?;
+        world.ready(Duration::from_secs(30)).await?;
+        Ok(world)
+    }
+
     /// One that has not been started.
     pub fn prepare(
         kind: Kind,
+        servers: Option<(&str, Servers)>,
+        settings: &[(&str, &str)],
+    ) -> Result<Self> {
+        let programs: &[&str] = match kind {
+            Kind::Embedded => &[ALL_IN_ONE],
+            Kind::Servers => &SERVICES,
+        };
+        Self::prepare_programs(kind, programs, servers, settings)
+    }
+
+    fn prepare_programs(
+        kind: Kind,
+        programs: &'static [&'static str],
         servers: Option<(&str, Servers)>,
         settings: &[(&str, &str)],
     ) -> Result<Self> {
@@ -127,6 +158,8 @@ impl World {
         let mut world = Self {
             kind,
             base: format!("http://{bind}"),
+            programs,
+            feed: "/order-events",
             processes: BTreeMap::new(),
             environment,
             folder,
@@ -144,10 +177,7 @@ impl World {
     /// The programs that this world is made of.
     #[must_use]
     pub fn names(&self) -> &'static [&'static str] {
-        match self.kind {
-            Kind::Embedded => &[ALL_IN_ONE],
-            Kind::Servers => &SERVICES,
-        }
+        self.programs
     }
 
     fn add(&mut self, program: &str, name: &str, more: &[(String, String)]) {
@@ -207,7 +237,7 @@ impl World {
     /// Whether the feed knows where it stands. Where tokens are asked for, being
     /// refused for the want of one says only that api-server is there.
     async fn has_feed(&self) -> bool {
-        match Feed::open(&self.base, "").await {
+        match self.feed("").await {
             Ok(_) => true,
             Err(error) => error.to_string().contains("401"),
         }
@@ -264,7 +294,7 @@ impl World {
 
     /// A subscription at its api-server.
     pub async fn feed(&self, query: &str) -> Result<Feed> {
-        Feed::open(&self.base, query).await
+        Feed::open_at(&self.base, &format!("{}?{query}", self.feed), None).await
     }
 
     /// The ends of all logs, for a failure's message.

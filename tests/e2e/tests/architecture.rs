@@ -10,7 +10,11 @@ use serde_json::Value;
 /// Which of our own crates each may depend on, tests aside.
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("bakehouse-pipeline", &[]),
-    ("bakehouse-orders", &["bakehouse-pipeline"]),
+    ("bakehouse-intake", &["bakehouse-pipeline"]),
+    (
+        "bakehouse-orders",
+        &["bakehouse-intake", "bakehouse-pipeline"],
+    ),
     ("bakehouse-memory", &["bakehouse-pipeline"]),
     ("bakehouse-embedded", &["bakehouse-pipeline"]),
     ("bakehouse-mongodb", &["bakehouse-pipeline"]),
@@ -19,7 +23,11 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("bakehouse-channels", &["bakehouse-pipeline"]),
     (
         "bakehouse-http",
-        &["bakehouse-pipeline", "bakehouse-orders"],
+        &["bakehouse-intake", "bakehouse-pipeline"],
+    ),
+    (
+        "bakehouse-orders-http",
+        &["bakehouse-http", "bakehouse-orders", "bakehouse-pipeline"],
     ),
     (
         "bakehouse-service",
@@ -28,15 +36,27 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("bakehouse-testkit", &["bakehouse-pipeline"]),
     ("bakehouse-testservers", &[]),
     (
+        "bakehouse-kitchen",
+        &[
+            "bakehouse-embedded",
+            "bakehouse-http",
+            "bakehouse-intake",
+            "bakehouse-memory",
+            "bakehouse-mongodb",
+            "bakehouse-pipeline",
+            "bakehouse-rabbitmq",
+            "bakehouse-service",
+        ],
+    ),
+    (
         "bakehouse-wiring",
         &[
             "bakehouse-channels",
             "bakehouse-http",
-            "bakehouse-mongodb",
             "bakehouse-objects",
             "bakehouse-orders",
+            "bakehouse-orders-http",
             "bakehouse-pipeline",
-            "bakehouse-rabbitmq",
             "bakehouse-service",
         ],
     ),
@@ -49,14 +69,16 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "bakehouse",
         &[
             "bakehouse-embedded",
-            "bakehouse-http",
-            "bakehouse-memory",
+            "bakehouse-kitchen",
             "bakehouse-orders",
+            "bakehouse-orders-http",
             "bakehouse-pipeline",
             "bakehouse-service",
             "bakehouse-wiring",
         ],
     ),
+    ("calculator", EXAMPLES),
+    ("todo", EXAMPLES),
     ("bakehouse-e2e", &["bakehouse-testservers"]),
     (
         "bakehouse-bench",
@@ -65,9 +87,14 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("xtask", &["bakehouse-testservers"]),
 ];
 
+/// Nothing but what the engine offers.
+const EXAMPLES: &[&str] = &["bakehouse-kitchen"];
+
 const MAINS: &[&str] = &[
     "bakehouse-http",
+    "bakehouse-kitchen",
     "bakehouse-orders",
+    "bakehouse-orders-http",
     "bakehouse-pipeline",
     "bakehouse-service",
     "bakehouse-wiring",
@@ -84,6 +111,8 @@ const IMPURE: &[&str] = &[
 ];
 
 const LONGEST_FILE: usize = 500;
+/// Of an example, without its tests.
+const LONGEST_DOMAIN: usize = 200;
 const LONGEST_MAIN: usize = 100;
 
 fn root() -> PathBuf {
@@ -157,7 +186,7 @@ fn files() -> Vec<(String, String)> {
         }
     }
     let mut paths = Vec::new();
-    for folder in ["bins", "crates", "benches", "tests", "xtask"] {
+    for folder in ["bins", "crates", "benches", "examples", "tests", "xtask"] {
         collect(&root().join(folder), &mut paths);
     }
     let read = |path: PathBuf| {
@@ -199,5 +228,37 @@ fn engine_and_domain_name_no_adapter() {
         if name.starts_with("crates/pipeline/src") && name != "crates/pipeline/src/domain.rs" {
             assert!(!text.contains("Orders"), "{name} names a domain");
         }
+    }
+}
+
+/// What only one example needs belongs into that example.
+#[test]
+fn the_engine_knows_no_example() {
+    let examples = std::fs::read_dir(root().join("examples")).expect("a folder");
+    let examples: Vec<_> = examples
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    assert!(!examples.is_empty());
+    for (name, text) in files() {
+        let is_engine = name.starts_with("crates/") || name.starts_with("bins/");
+        for example in examples.iter().filter(|_| is_engine) {
+            assert!(
+                !text.to_lowercase().contains(example.as_str()),
+                "{name} names {example}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_domains_of_examples_are_small() {
+    let domains = files().into_iter();
+    for (name, text) in
+        domains.filter(|(name, _)| name.starts_with("examples/") && name.contains("domain"))
+    {
+        let rules = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let lines = rules.lines().count();
+        assert!(lines <= LONGEST_DOMAIN, "{name} has {lines} lines");
     }
 }

@@ -11,17 +11,11 @@ use actix_web::{Error, HttpMessage, ResponseError, web};
 use super::rate::Caller;
 use super::{Access, Principal, Scope, Visitor};
 use crate::feed;
+use crate::menu::Menu;
 use crate::problem::Problem;
 
-/// What anybody may have: it shows nothing of anybody's orders.
-const OPEN: [&str; 6] = [
-    "/health",
-    "/openapi.json",
-    "/asyncapi.json",
-    "/docs",
-    "/page",
-    "/metrics",
-];
+/// What anybody may have, of any domain: it shows nothing of anybody's.
+const OPEN: [&str; 2] = ["/health", "/metrics"];
 
 /// Lets the request through with its [`Principal`], or answers it.
 pub(crate) async fn guard<B: MessageBody + 'static>(
@@ -46,12 +40,12 @@ pub(crate) async fn guard<B: MessageBody + 'static>(
 }
 
 async fn admit(request: &ServiceRequest) -> Result<Visitor, Problem> {
-    if is_open(request.path()) {
-        return Ok(Visitor::Known(Principal::anybody()));
-    }
     let access = request
         .app_data::<web::Data<Access>>()
         .ok_or_else(Problem::internal)?;
+    if is_open(&access.menu, request.path()) {
+        return Ok(Visitor::Known(Principal::anybody()));
+    }
     let identified = identify(access, request).await;
     // Those who cannot say who they are get to try just as often as others.
     count(access, request, identified.as_ref().ok())?;
@@ -63,25 +57,29 @@ async fn admit(request: &ServiceRequest) -> Result<Visitor, Problem> {
     if principal.may(scope) {
         return Ok(Visitor::Known(principal));
     }
-    Err(Problem::insufficient_scope(scope.name()))
+    Err(Problem::insufficient_scope(&access.menu.scope(scope)))
 }
 
 /// A page's websocket cannot send a header: it shows its token in its first frame.
 fn may_say_so_later(access: &Access, request: &ServiceRequest) -> bool {
     let headers = request.headers();
     access.verifier.is_some()
-        && request.path() == feed::PATH
+        && request.path() == access.menu.feed
         && feed::is_handshake(headers)
         && !headers.contains_key(AUTHORIZATION)
 }
 
-fn is_open(path: &str) -> bool {
-    let is_page = path == "/";
-    is_page
-        || OPEN.iter().any(|open| {
-            let rest = path.strip_prefix(open);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
+fn is_open(menu: &Menu, path: &str) -> bool {
+    let is_below = |open: &str| {
+        let rest = path.strip_prefix(open);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let is_open = |open: &&str| match *open {
+        // Everything is below it.
+        "/" => path == "/",
+        open => is_below(open),
+    };
+    OPEN.iter().chain(menu.open).any(is_open)
 }
 
 async fn identify(access: &Access, request: &ServiceRequest) -> Result<Principal, Problem> {

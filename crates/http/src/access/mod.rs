@@ -13,15 +13,16 @@ mod rate;
 mod token;
 
 pub use keys::KeySource;
-pub(crate) use principal::{Principal, Scope, Visitor};
+pub(crate) use principal::Visitor;
+pub use principal::{Principal, Scope};
 pub(crate) use rate::Caller;
 pub use rate::RateSettings;
-pub(crate) use token::ADMIN;
 pub use token::{TokenSettings, UnknownAlgorithm, algorithm};
 
 use rate::Limiter;
 use token::Verifier;
 
+use crate::menu::Menu;
 use crate::problem::Problem;
 
 /// How access is decided.
@@ -35,14 +36,17 @@ pub struct AccessSettings {
 
 /// Decides on access, for all threads that answer.
 pub(crate) struct Access {
+    menu: Menu,
     verifier: Option<Verifier>,
     limiter: Option<Limiter>,
 }
 
 impl Access {
-    pub(crate) fn new(settings: AccessSettings) -> Self {
+    pub(crate) fn new(settings: AccessSettings, menu: &Menu) -> Self {
+        let verifier = |tokens| Verifier::new(tokens, menu.clone());
         Self {
-            verifier: settings.tokens.map(Verifier::new),
+            menu: menu.clone(),
+            verifier: settings.tokens.map(verifier),
             limiter: settings.rate.map(|rate| Limiter::new(&rate)),
         }
     }

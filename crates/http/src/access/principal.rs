@@ -10,32 +10,37 @@ use crate::problem::Problem;
 
 /// What a call takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scope {
+pub enum Scope {
     /// To read and follow.
     Read,
     /// To change.
     Write,
+    /// Both, with what is anybody's, and to settle what is parked.
+    Admin,
 }
 
 impl Scope {
     /// What a call of this HTTP method takes.
-    pub(crate) fn of_method(method: &str) -> Self {
+    #[must_use]
+    pub fn of_method(method: &str) -> Self {
         match method {
             "GET" | "HEAD" => Self::Read,
             _ => Self::Write,
         }
     }
 
-    /// As tokens name it.
-    pub(crate) fn name(self) -> &'static str {
+    /// As tokens name it, behind the domain's name and a colon.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Read => "orders:read",
-            Self::Write => "orders:write",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Admin => "admin",
         }
     }
 }
 
-/// What a token allows: read, change, and do so with everybody's orders.
+/// What a token allows: read, change, and do so with what is anybody's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scopes {
     pub(crate) read: bool,
@@ -45,7 +50,7 @@ pub(crate) struct Scopes {
 
 /// Whoever is asking.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Principal {
+pub struct Principal {
     /// Their name; none where nobody is asked.
     name: Option<String>,
     /// What they own; none where nobody is asked, or the token does not say.
@@ -84,21 +89,26 @@ impl Principal {
         }
     }
 
-    pub(crate) fn may(&self, scope: Scope) -> bool {
+    /// Whether it may do what takes this scope.
+    #[must_use]
+    pub fn may(&self, scope: Scope) -> bool {
         let granted = match scope {
             Scope::Read => self.scopes.read,
             Scope::Write => self.scopes.write,
+            Scope::Admin => false,
         };
         self.scopes.admin || granted
     }
 
     /// What its idempotency keys and operations are held under.
-    pub(crate) fn holder(&self) -> &str {
+    #[must_use]
+    pub fn holder(&self) -> &str {
         self.name.as_deref().unwrap_or_default()
     }
 
-    /// Whose orders alone it may see and change; `None`: everybody's.
-    pub(crate) fn confined_to(&self) -> Option<&str> {
+    /// Whose things alone it may see and change; `None`: everybody's.
+    #[must_use]
+    pub fn confined_to(&self) -> Option<&str> {
         if self.scopes.admin {
             return None;
         }
@@ -107,12 +117,14 @@ impl Principal {
     }
 
     /// Whether something of this owner exists, as far as it is concerned.
-    pub(crate) fn sees(&self, owner: Option<&str>) -> bool {
+    #[must_use]
+    pub fn sees(&self, owner: Option<&str>) -> bool {
         self.confined_to().is_none_or(|mine| owner == Some(mine))
     }
 
     /// For making something new, which becomes its own.
-    pub(crate) fn terms_of_creation(&self) -> Terms {
+    #[must_use]
+    pub fn terms_of_creation(&self) -> Terms {
         Terms {
             actor: self.name.clone(),
             owner: self.owner.clone(),
@@ -121,7 +133,8 @@ impl Principal {
     }
 
     /// For changing something, which must be its own, and of this version.
-    pub(crate) fn terms_of_change(&self, expected_version: Option<u64>) -> Terms {
+    #[must_use]
+    pub fn terms_of_change(&self, expected_version: Option<u64>) -> Terms {
         Terms {
             actor: self.name.clone(),
             owner: self.confined_to().map(str::to_owned),

@@ -10,10 +10,8 @@ use serde_json::{Map, Value};
 use super::keys::{KeySource, Keys};
 use super::principal::Scopes;
 use super::{Principal, Scope};
+use crate::menu::Menu;
 use crate::problem::Problem;
-
-/// Both scopes, and everybody's orders.
-pub(crate) const ADMIN: &str = "orders:admin";
 
 /// What a token must be.
 #[derive(Clone, Debug)]
@@ -24,7 +22,7 @@ pub struct TokenSettings {
     pub audience: String,
     /// How it may be signed; only ever with public keys.
     pub algorithms: Vec<Algorithm>,
-    /// The claim that says whose orders the bearer may see and change.
+    /// The claim that says what the bearer may see and change.
     pub owner_claim: String,
     /// By how much the clocks may differ.
     pub leeway: Duration,
@@ -55,14 +53,19 @@ pub fn algorithm(name: &str) -> Result<Algorithm, UnknownAlgorithm> {
 
 /// Believes tokens, or not.
 pub(super) struct Verifier {
+    menu: Menu,
     settings: TokenSettings,
     keys: Keys,
 }
 
 impl Verifier {
-    pub(super) fn new(settings: TokenSettings) -> Self {
+    pub(super) fn new(settings: TokenSettings, menu: Menu) -> Self {
         let keys = Keys::new(settings.keys.clone(), settings.keys_lifetime);
-        Self { settings, keys }
+        Self {
+            menu,
+            settings,
+            keys,
+        }
     }
 
     /// Who the bearer of this token is.
@@ -97,7 +100,7 @@ impl Verifier {
     }
 
     fn principal(&self, claims: Claims) -> Result<Principal, Problem> {
-        let scopes = claims.scopes();
+        let scopes = claims.scopes(&self.menu);
         let owner = if self.settings.owner_claim == "sub" {
             Some(claims.sub.clone())
         } else {
@@ -107,8 +110,7 @@ impl Verifier {
         let owner = owner.filter(|owner| !owner.is_empty());
         if owner.is_none() && !scopes.admin {
             let claim = &self.settings.owner_claim;
-            let detail =
-                format!("the token has no claim {claim:?} that says whose orders it is for");
+            let detail = format!("the token has no claim {claim:?} that says whose it is");
             return Err(Problem::forbidden(detail));
         }
         let millis = claims.exp.saturating_mul(1_000);
@@ -128,7 +130,7 @@ struct Claims {
 impl Claims {
     /// From `scope` (RFC 8693: names with blanks in between) or, as some issuers
     /// write it, `scp`; either may be an array.
-    fn scopes(&self) -> Scopes {
+    fn scopes(&self, menu: &Menu) -> Scopes {
         let claims = ["scope", "scp"].map(|name| self.others.get(name));
         let mut scopes = Scopes::default();
         for claim in claims.into_iter().flatten() {
@@ -137,9 +139,10 @@ impl Claims {
                 Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
                 _ => Vec::new(),
             };
-            scopes.read |= names.contains(&Scope::Read.name());
-            scopes.write |= names.contains(&Scope::Write.name());
-            scopes.admin |= names.contains(&ADMIN);
+            let has = |scope| names.contains(&menu.scope(scope).as_str());
+            scopes.read |= has(Scope::Read);
+            scopes.write |= has(Scope::Write);
+            scopes.admin |= has(Scope::Admin);
         }
         scopes
     }

@@ -1,4 +1,4 @@
-//! `/order-events`: the feed.
+//! The feed, where the menu says.
 //!
 //! - [`wishes`]: what a subscriber asks for;
 //! - [`origin`], [`places`]: who may, and how many;
@@ -26,12 +26,9 @@ use crate::access::{Access, Caller, Visitor};
 use crate::problem::Problem;
 use crate::server::{Doors, Settings};
 
-/// Where the feed is.
-pub(crate) const PATH: &str = "/order-events";
-
 /// Adds the route.
-pub(crate) fn routes(config: &mut web::ServiceConfig) {
-    let feed = web::resource(PATH)
+pub(crate) fn routes(config: &mut web::ServiceConfig, path: &str) {
+    let feed = web::resource(path)
         .route(web::get().to(subscribe))
         .default_service(Problem::other_methods("GET"));
     config.service(feed);
@@ -43,7 +40,7 @@ pub(crate) fn is_handshake(headers: &actix_web::http::header::HeaderMap) -> bool
     upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
 }
 
-/// `GET /order-events`.
+/// `GET` on the feed's path.
 async fn subscribe(
     request: HttpRequest,
     payload: web::Payload,

@@ -47,7 +47,7 @@ pub(super) async fn subscribe(
     shutdown: Shutdown,
     (doors, settings, access): (web::Data<Doors>, web::Data<Settings>, web::Data<Access>),
 ) -> actix_web::Result<HttpResponse> {
-    let wishes = Wishes::parse(request.query_string()).map_err(Farewell::from);
+    let wishes = Wishes::parse(request.query_string(), &doors.menu).map_err(Farewell::from);
     let (response, messages) = upgrade(request, payload, LIMITS).await?;
     let now = Instant::now();
     let heartbeat = settings.heartbeat;
@@ -257,7 +257,7 @@ impl Socket {
             let why = format!("more than {SUBSCRIPTIONS} subscriptions on one connection");
             return Err(Farewell::BadRequest(why).into());
         }
-        let mut wishes = subscribe.wishes()?;
+        let mut wishes = subscribe.wishes(&self.doors.menu)?;
         if let Stage::Following(follower) = &self.stage {
             // A connection gets no position twice.
             let done = follower.done();
@@ -276,7 +276,10 @@ impl Socket {
         let invalid = || Farewell::Unauthenticated("token: it is not to be believed".into());
         let principal = self.access.verify(token).await.map_err(|_| invalid())?;
         if !principal.may(Scope::Read) {
-            let why = format!("token: it lacks the scope {}", Scope::Read.name());
+            let why = format!(
+                "token: it lacks the scope {}",
+                self.doors.menu.scope(Scope::Read)
+            );
             return Err(Farewell::Forbidden(why));
         }
         let is_another = |known: &Principal| known.holder() != principal.holder();

@@ -17,6 +17,7 @@ use super::places::Place;
 use super::wire::Farewell;
 use super::wishes::{Wishes, position};
 use crate::access::Principal;
+use crate::menu::Menu;
 use crate::metrics;
 use crate::problem::{InputFault, Problem};
 use crate::server::{Doors, Settings};
@@ -34,7 +35,7 @@ pub(super) async fn subscribe(
     settings: &Settings,
     shutdown: Shutdown,
 ) -> Result<HttpResponse, Problem> {
-    let wishes = wishes(request).map_err(Problem::invalid)?;
+    let wishes = wishes(request, &doors.menu).map_err(Problem::invalid)?;
     let heartbeat = settings.heartbeat;
     let expires_at = expiry(&principal);
     let begun = Follower::begin(&doors.feed, principal, wishes, heartbeat).await;
@@ -57,8 +58,8 @@ pub(super) async fn subscribe(
 }
 
 /// The query's, and from the last event on that the client has seen.
-fn wishes(request: &HttpRequest) -> Result<Wishes, Vec<InputFault>> {
-    let mut wishes = Wishes::parse(request.query_string())?;
+fn wishes(request: &HttpRequest, menu: &Menu) -> Result<Wishes, Vec<InputFault>> {
+    let mut wishes = Wishes::parse(request.query_string(), menu)?;
     if let Some(seen) = request.headers().get(LAST_EVENT_ID) {
         let seen = seen.to_str().map_err(|error| error.to_string());
         let since = seen.and_then(position);

@@ -1,11 +1,14 @@
 //! The feed's own frames, as JSON text, and its close codes.
 
+use std::collections::BTreeMap;
+
 use bakehouse_pipeline::Position;
 use bakehouse_pipeline::feed::FeedError;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::wishes::{Filter, Wishes, kinds};
+use crate::menu::Menu;
 use crate::problem::InputFault;
 
 /// How long, in milliseconds, clients that are sent away may take to come back:
@@ -131,16 +134,17 @@ pub(super) enum ClientFrame {
 
 /// A frame that subscribes.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub(super) struct Subscribe {
     /// A bearer token, for clients that cannot send headers.
     pub(super) token: Option<String>,
     since: Option<Position>,
     epoch: Option<String>,
-    order: Option<String>,
-    customer: Option<String>,
     /// Types of frames. Called so since `type` is the type of this one.
     types: Vec<String>,
+    /// The entity and the group, by the domain's names for them.
+    #[serde(flatten)]
+    others: BTreeMap<String, Value>,
 }
 
 impl ClientFrame {
@@ -159,24 +163,46 @@ impl Subscribe {
     ///
     /// # Errors
     /// What was expected.
-    pub(super) fn wishes(self) -> Result<Wishes, Farewell> {
-        let kinds = kinds(self.types.iter().map(String::as_str));
+    pub(super) fn wishes(mut self, menu: &Menu) -> Result<Wishes, Farewell> {
+        let kinds = kinds(self.types.iter().map(String::as_str), menu);
         let kinds = kinds.map_err(|fault| Farewell::BadRequest(format!("types: {fault}")))?;
+        let entity = self.take(menu.entity)?;
+        let group = match menu.group {
+            Some(name) => self.take(name)?,
+            None => None,
+        };
+        if let Some(unknown) = self.others.keys().next() {
+            let known: Vec<&str> = [menu.entity].into_iter().chain(menu.group).collect();
+            let why = format!(
+                "{unknown}: unknown member; known are token, since, epoch, types, {}",
+                known.join(", ")
+            );
+            return Err(Farewell::BadRequest(why));
+        }
         Ok(Wishes {
             since: self.since,
             epoch: self.epoch,
             filter: Filter {
-                order: self.order,
-                customer: self.customer,
+                entity,
+                group,
                 kinds,
             },
         })
+    }
+
+    fn take(&mut self, name: &str) -> Result<Option<String>, Farewell> {
+        match self.others.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(Farewell::BadRequest(format!("{name}: expected text"))),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::menu::tests::menu;
 
     #[test]
     fn frames_of_clients_are_read_whole_or_not_at_all() {
@@ -189,12 +215,13 @@ mod tests {
             panic!("{text}");
         };
         assert_eq!(subscribe.token.as_deref(), Some("t"));
-        let wishes = subscribe.wishes().expect("valid");
+        let wishes = subscribe.wishes(&menu()).expect("valid");
         assert_eq!((wishes.since, wishes.filter.kinds.len()), (Some(3), 1));
         for (text, says) in [
             ("nonsense", "expected"),
             (r#"{"type":"shout"}"#, "shout"),
             (r#"{"type":"subscribe","sinse":1}"#, "sinse"),
+            (r#"{"type":"subscribe","order":7}"#, "order: expected text"),
             (r#"{"type":"subscribe","since":-1}"#, "-1"),
             (
                 r#"{"type":"subscribe","types":["order.paid"]}"#,
@@ -202,7 +229,7 @@ mod tests {
             ),
         ] {
             let read = ClientFrame::parse(text).and_then(|frame| match frame {
-                ClientFrame::Subscribe(subscribe) => subscribe.wishes().map(|_| ()),
+                ClientFrame::Subscribe(subscribe) => subscribe.wishes(&menu()).map(|_| ()),
                 ClientFrame::Pong => Ok(()),
             });
             let Err(farewell) = read else {

@@ -1,8 +1,8 @@
 //! What a subscriber asks for: in the query string, or in a frame.
 
-use bakehouse_orders::event;
 use bakehouse_pipeline::{Frame, Position};
 
+use crate::menu::Menu;
 use crate::problem::InputFault;
 use crate::query::{Parameters, text};
 
@@ -20,10 +20,10 @@ pub(super) struct Wishes {
 /// Which frames a subscriber wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Filter {
-    /// Only this order.
-    pub(super) order: Option<String>,
-    /// Only this customer's orders.
-    pub(super) customer: Option<String>,
+    /// Only this entity.
+    pub(super) entity: Option<String>,
+    /// Only entities of this group.
+    pub(super) group: Option<String>,
     /// Only frames of these types; all where there are none.
     pub(super) kinds: Vec<String>,
 }
@@ -33,20 +33,20 @@ impl Wishes {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub(super) fn parse(query: &str) -> Result<Self, Vec<InputFault>> {
+    pub(super) fn parse(query: &str, menu: &Menu) -> Result<Self, Vec<InputFault>> {
         let mut parameters = Parameters::of(query);
         let since = parameters.take("since", position);
         let epoch = parameters.take("epoch", text);
-        let order = parameters.take("order", text);
-        let customer = parameters.take("customer", text);
-        let kinds = parameters.take("type", |value| kinds(value.split(',')));
+        let entity = parameters.take(menu.entity, text);
+        let group = menu.group.and_then(|name| parameters.take(name, text));
+        let kinds = parameters.take("type", |value| kinds(value.split(','), menu));
         parameters.faults()?;
         Ok(Self {
             since,
             epoch,
             filter: Filter {
-                order,
-                customer,
+                entity,
+                group,
                 kinds: kinds.unwrap_or_default(),
             },
         })
@@ -59,8 +59,8 @@ impl Filter {
         let is = |wish: &Option<String>, value: Option<&str>| {
             wish.as_deref().is_none_or(|wish| Some(wish) == value)
         };
-        is(&self.order, Some(&frame.entity_id))
-            && is(&self.customer, frame.group.as_deref())
+        is(&self.entity, Some(&frame.entity_id))
+            && is(&self.group, frame.group.as_deref())
             && (self.kinds.is_empty() || self.kinds.contains(&frame.kind))
     }
 }
@@ -72,13 +72,13 @@ pub(super) fn position(text: &str) -> Result<Position, String> {
 }
 
 /// Types of frames that there are.
-pub(super) fn kinds<'a>(names: impl Iterator<Item = &'a str>) -> Result<Vec<String>, String> {
+pub(super) fn kinds<'a>(
+    names: impl Iterator<Item = &'a str>,
+    menu: &Menu,
+) -> Result<Vec<String>, String> {
     let known = |name: &str| {
-        let is_known = event::kinds().any(|known| known == name);
-        let expected = || {
-            let all: Vec<_> = event::kinds().collect();
-            format!("expected {}, found {name:?}", all.join(", "))
-        };
+        let is_known = menu.kinds.iter().any(|known| known == name);
+        let expected = || format!("expected {}, found {name:?}", menu.kinds.join(", "));
         is_known.then(|| name.to_owned()).ok_or_else(expected)
     };
     names.map(known).collect()
@@ -87,6 +87,7 @@ pub(super) fn kinds<'a>(names: impl Iterator<Item = &'a str>) -> Result<Vec<Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::menu::tests::menu;
 
     fn frame() -> Frame {
         Frame {
@@ -102,7 +103,7 @@ mod tests {
     #[test]
     fn wishes_are_all_to_be_met() {
         let includes = |query: &str| {
-            Wishes::parse(query)
+            Wishes::parse(query, &menu())
                 .expect("valid")
                 .filter
                 .includes(&frame())
@@ -120,7 +121,9 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_named() {
         let pointers = |query: &str| -> Vec<String> {
-            let faults = Wishes::parse(query).expect_err("invalid").into_iter();
+            let faults = Wishes::parse(query, &menu())
+                .expect_err("invalid")
+                .into_iter();
             faults.map(|fault| fault.pointer).collect()
         };
         assert_eq!(

@@ -32,7 +32,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// The documentation of this call.
 #[derive(OpenApi)]
 #[openapi(paths(show))]
-pub(crate) struct Documentation;
+pub struct Documentation;
 
 /// Adds the route.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {

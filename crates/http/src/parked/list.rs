@@ -9,13 +9,14 @@ use uuid::Uuid;
 
 use super::operators_only;
 use crate::access::Principal;
-use crate::docs::parts::Verbs;
+use crate::menu::{Menu, NamedId};
+use crate::parts::Verbs;
 use crate::problem::Problem;
 use crate::query::{DEFAULT_LIMIT, Parameters, limit};
 use crate::server::Doors;
 
 /// An operation that was accepted and could be neither executed nor refused, or
-/// that stands behind one of the same order that could not.
+/// that stands behind one of the same entity that could not.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Parked)]
 struct Line<'a> {
@@ -23,7 +24,9 @@ struct Line<'a> {
     position: Position,
     #[schema(value_type = String, format = "uuid")]
     operation_id: Uuid,
-    order_id: &'a str,
+    #[serde(flatten)]
+    #[schema(ignore)]
+    entity_id: NamedId,
     #[schema(value_type = Verbs)]
     operation: Verb,
     /// Why it was set aside.
@@ -52,7 +55,7 @@ pub(super) struct PageParameters {
 
 /// See what has been set aside
 ///
-/// All other orders go on. Takes the scope `orders:admin`.
+/// All others go on. Takes the scope `admin`.
 #[utoipa::path(
     get,
     path = "/parked",
@@ -69,7 +72,7 @@ pub(super) async fn list(
     principal: Principal,
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {
-    operators_only(&principal)?;
+    operators_only(&principal, &doors)?;
     let mut parameters = Parameters::of(request.query_string());
     let limit = parameters.take("limit", limit).unwrap_or(DEFAULT_LIMIT);
     let after = parameters.take("after", position).unwrap_or_default();
@@ -85,7 +88,10 @@ pub(super) async fn list(
         );
         answer.insert_header((LINK, next));
     }
-    let lines: Vec<Line<'_>> = events.iter().map(line).collect();
+    let lines: Vec<_> = events
+        .iter()
+        .map(|event| line(event, &doors.menu))
+        .collect();
     Ok(answer.json(lines))
 }
 
@@ -96,11 +102,11 @@ fn position(text: &str) -> Result<Position, String> {
         .ok_or_else(|| "expected a position: 0, 1, 2, …".to_owned())
 }
 
-fn line(event: &Event) -> Line<'_> {
+fn line<'a>(event: &'a Event, menu: &Menu) -> Line<'a> {
     Line {
         position: event.position,
         operation_id: event.operation.operation_id,
-        order_id: event.entity_id(),
+        entity_id: menu.named(event.entity_id()),
         operation: event.operation.operation,
         reason: event.parked.as_deref().unwrap_or_default(),
         actor: event.operation.terms.actor.as_deref(),

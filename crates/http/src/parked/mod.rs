@@ -4,15 +4,17 @@ mod list;
 mod remedy;
 
 use actix_web::web;
+pub use remedy::LONGEST_REASON;
 use utoipa::OpenApi;
 
-use crate::access::{ADMIN, Principal};
+use crate::access::{Principal, Scope};
 use crate::problem::Problem;
+use crate::server::Doors;
 
 /// The documentation of these calls.
 #[derive(OpenApi)]
 #[openapi(paths(list::list, remedy::retry, remedy::discard))]
-pub(crate) struct Documentation;
+pub struct Documentation;
 
 /// Adds the routes.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
@@ -30,9 +32,10 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
 }
 
 /// What is parked may be anybody's, and is nobody's to settle but an operator's.
-fn operators_only(principal: &Principal) -> Result<(), Problem> {
-    match principal.confined_to() {
-        None => Ok(()),
-        Some(_) => Err(Problem::insufficient_scope(ADMIN)),
+fn operators_only(principal: &Principal, doors: &Doors) -> Result<(), Problem> {
+    if principal.confined_to().is_none() {
+        return Ok(());
     }
+    let scope = doors.menu.scope(Scope::Admin);
+    Err(Problem::insufficient_scope(&scope))
 }

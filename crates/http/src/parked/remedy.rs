@@ -2,29 +2,31 @@
 //! operation, and carried out at its own place in the log.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use bakehouse_orders::intake;
+use bakehouse_intake::{Faults, read, text};
 use bakehouse_pipeline::{Event, EventStatus, Remedy, Verb};
 use uuid::Uuid;
 
 use super::operators_only;
+use crate::accept::{Identity, Submission, accept};
 use crate::access::Principal;
 use crate::body::read_json;
-use crate::docs::parts::{Accepted, IdempotencyKey, KeyReused, NotFirst, NothingParked};
-use crate::orders::accept::{Submission, accept};
-use crate::orders::key::Identity;
+use crate::parts::{Accepted, IdempotencyKey, KeyReused, NotFirst, NothingParked};
 use crate::problem::Problem;
 use crate::server::{Doors, Settings};
 
+/// Why an operation is given up: characters at most.
+pub const LONGEST_REASON: usize = 500;
+
 /// Try again what has been set aside
 ///
-/// Executes everything that is parked of the order, in order, until one gets
-/// stuck again. Takes the scope `orders:admin`.
+/// Executes everything that is parked of the entity, in order, until one gets
+/// stuck again. Takes the scope `admin`.
 #[utoipa::path(
     post,
     path = "/parked/{operation_id}/retry",
     tag = "operators",
     params(("operation_id" = String, Path, format = "uuid",
-        description = "The first that is parked of its order"), IdempotencyKey),
+        description = "The first that is parked of its entity"), IdempotencyKey),
     responses(Accepted, NothingParked, NotFirst, KeyReused)
 )]
 pub(super) async fn retry(
@@ -39,13 +41,13 @@ pub(super) async fn retry(
 /// Give up what has been set aside
 ///
 /// The operation is refused with the reason; what is parked behind it is
-/// executed. Takes the scope `orders:admin`.
+/// executed. Takes the scope `admin`.
 #[utoipa::path(
     post,
     path = "/parked/{operation_id}/discard",
     tag = "operators",
     params(("operation_id" = String, Path, format = "uuid",
-        description = "The first that is parked of its order"), IdempotencyKey),
+        description = "The first that is parked of its entity"), IdempotencyKey),
     request_body = ref("#/components/schemas/DiscardBody"),
     responses(Accepted, NothingParked, NotFirst, KeyReused)
 )]
@@ -58,7 +60,7 @@ pub(super) async fn discard(
     settings: web::Data<Settings>,
 ) -> Result<HttpResponse, Problem> {
     let body = read_json(&request, payload, &settings).await?;
-    let reason = intake::reason(&body)?;
+    let reason = reason(&body)?;
     submit(
         &request,
         *id,
@@ -78,7 +80,7 @@ async fn submit(
     verb: Verb,
     reason: Option<String>,
 ) -> Result<HttpResponse, Problem> {
-    operators_only(principal)?;
+    operators_only(principal, doors)?;
     let identity = Identity::of(request, principal)?;
     let event = doors.log.find(parked).await?.ok_or_else(nothing)?;
     // Under a key that is known the first answer counts, whatever it led to.
@@ -92,8 +94,8 @@ async fn submit(
     let submission = Submission::of_remedy(
         identity,
         event.entity_id(),
-        verb,
-        &remedy,
+        &doors.menu,
+        (verb, &remedy),
         principal.terms_of_change(None),
     )?;
     accept(doors, submission).await
@@ -114,5 +116,38 @@ async fn must_be_first(doors: &Doors, event: &Event) -> Result<(), Problem> {
             &first.operation.operation_id.to_string(),
         )),
         _ => Ok(()),
+    }
+}
+
+/// Reads `{"reason":"typed by mistake"}`.
+fn reason(body: &[u8]) -> Result<String, Faults> {
+    read(body, &["reason"], |members, faults| {
+        let reason = members.require("reason", faults)?;
+        let reason = text(&reason, LONGEST_REASON, faults)?;
+        Some(reason.trim().to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_text_and_all_there_is() {
+        assert_eq!(reason(br#"{"reason":" typo "}"#), Ok("typo".to_owned()));
+        for body in [
+            r#"{}"#,
+            r#"{"reason":""}"#,
+            r#"{"reason":7}"#,
+            r#"{"reason":"a\u0000b"}"#,
+            r#"{"reason":"x","more":1}"#,
+            r#"{"reason":"x","reason":"y"}"#,
+            "[]",
+            "{",
+        ] {
+            assert!(reason(body.as_bytes()).is_err(), "{body}");
+        }
+        let long = format!(r#"{{"reason":"{}"}}"#, "x".repeat(LONGEST_REASON + 1));
+        assert!(reason(long.as_bytes()).is_err());
     }
 }

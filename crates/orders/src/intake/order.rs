@@ -1,7 +1,7 @@
 //! The body of an order.
 
-use super::fault::Collector;
-use super::json::{Members, Place};
+use bakehouse_intake::{Collector, Members, Place, read, text, time};
+
 use super::{Defaults, Faults, MOST_PRODUCTS, fields};
 use crate::money::Currency;
 use crate::{Command, Customer, Draft, Product};
@@ -15,7 +15,7 @@ const CUSTOMER: [&str; 4] = ["id", "name", "email", "phone"];
 /// # Errors
 /// [`Faults`]: all of them, in the order of the fields.
 pub fn place(body: &[u8], defaults: &Defaults) -> Result<Command, Faults> {
-    read(body, defaults).map(Command::Place)
+    draft(body, defaults).map(Command::Place)
 }
 
 /// Reads the body that replaces an order's.
@@ -23,20 +23,22 @@ pub fn place(body: &[u8], defaults: &Defaults) -> Result<Command, Faults> {
 /// # Errors
 /// [`Faults`]: all of them, in the order of the fields.
 pub fn amend(body: &[u8], defaults: &Defaults) -> Result<Command, Faults> {
-    read(body, defaults).map(Command::Amend)
+    draft(body, defaults).map(Command::Amend)
 }
 
-fn read(body: &[u8], defaults: &Defaults) -> Result<Draft, Faults> {
-    let root = Place::root(body).map_err(Faults::Syntax)?;
-    let mut faults = Collector::default();
-    let draft = draft(&root, defaults, &mut faults);
-    faults.finish(draft)
+fn draft(body: &[u8], defaults: &Defaults) -> Result<Draft, Faults> {
+    read(body, &ORDER, |members, faults| {
+        members_of_draft(members, defaults, faults)
+    })
 }
 
 /// A fault anywhere makes a fault of the whole; what stands in for a faulty
 /// value is never seen.
-fn draft(root: &Place<'_>, defaults: &Defaults, faults: &mut Collector) -> Option<Draft> {
-    let mut members = root.members(faults)?;
+fn members_of_draft(
+    members: &mut Members<'_>,
+    defaults: &Defaults,
+    faults: &mut Collector,
+) -> Option<Draft> {
     let currency = members.take("currency");
     let currency = currency.map_or(Some(defaults.currency), |at| fields::currency(&at, faults));
     let products = members.require("products", faults);
@@ -44,11 +46,8 @@ fn draft(root: &Place<'_>, defaults: &Defaults, faults: &mut Collector) -> Optio
     let customer = members
         .take("customer")
         .and_then(|at| customer_of(&at, faults));
-    let date = members
-        .take("date")
-        .and_then(|at| fields::time(&at, faults));
-    let reference = optional_text(&mut members, "reference", 200, faults);
-    members.finish(&ORDER, faults);
+    let date = members.take("date").and_then(|at| time(&at, faults));
+    let reference = optional_text(members, "reference", 200, faults);
     Some(Draft {
         products: products?,
         customer,
@@ -85,7 +84,7 @@ fn product_of(
 ) -> Option<Product> {
     let mut members = at.members(faults)?;
     let name = members.require("name", faults);
-    let name = name.and_then(|at| fields::text(&at, 200, faults));
+    let name = name.and_then(|at| text(&at, 200, faults));
     // Of an unknown currency only the digits cannot be judged.
     let price = members.require("price", faults);
     let price = price.and_then(|at| fields::price(&at, currency.unwrap_or_default(), faults));
@@ -104,7 +103,7 @@ fn product_of(
 fn customer_of(at: &Place<'_>, faults: &mut Collector) -> Option<Customer> {
     let mut members = at.members(faults)?;
     let id = members.require("id", faults);
-    let id = id.and_then(|at| fields::text(&at, 100, faults));
+    let id = id.and_then(|at| text(&at, 100, faults));
     let name = optional_text(&mut members, "name", 200, faults);
     let email = members
         .take("email")
@@ -127,7 +126,5 @@ fn optional_text(
     most: usize,
     faults: &mut Collector,
 ) -> Option<String> {
-    members
-        .take(name)
-        .and_then(|at| fields::text(&at, most, faults))
+    members.take(name).and_then(|at| text(&at, most, faults))
 }

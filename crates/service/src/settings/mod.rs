@@ -373,6 +373,14 @@ impl Settings {
         required(&self.mongodb.source_uri, "mongodb.source_uri", example)
     }
 
+    /// Whether any server is named, so that the embedded store is not meant.
+    #[must_use]
+    pub fn has_servers(&self) -> bool {
+        self.mongodb.source_uri.is_some()
+            || self.mongodb.presentation_uri.is_some()
+            || self.amqp.uri.is_some()
+    }
+
     /// The presentation database's URI.
     ///
     /// # Errors

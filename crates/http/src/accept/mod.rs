@@ -1,0 +1,13 @@
+//! Accepting: from a request to an operation that is durable, and its 202.
+//!
+//! - [`identity`]: what the operation is known by, for ever;
+//! - [`change`]: of something that is there already;
+//! - [`submission`]: into the schedule queue.
+
+mod change;
+mod identity;
+mod submission;
+
+pub use change::Change;
+pub use identity::Identity;
+pub use submission::{Submission, accept, with_id};

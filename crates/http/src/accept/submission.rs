@@ -1,0 +1,180 @@
+//! Accepting an operation: its way into the schedule queue, and the 202.
+
+use actix_web::body::BoxBody;
+use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use actix_web::{HttpRequest, HttpResponse};
+use bakehouse_pipeline::{Domain, Json, Operation, Remedy, Terms, Timestamp, Verb, to_json};
+use serde::Serialize;
+
+use super::Identity;
+use crate::access::Principal;
+use crate::conditions::expected_version;
+use crate::menu::Menu;
+use crate::problem::Problem;
+use crate::server::Doors;
+
+/// An operation that may be accepted.
+pub struct Submission {
+    identity: Identity,
+    service_name: &'static str,
+    entity_id: String,
+    /// Where what it makes or changes can be read.
+    location: String,
+    verb: Verb,
+    payload: Json,
+    schema_version: u32,
+    terms: Terms,
+}
+
+impl Submission {
+    /// Of a command to the entity of this id, on these terms; what it makes or
+    /// changes is at `location`.
+    ///
+    /// # Errors
+    /// 500 when the command has no JSON form.
+    pub fn of_command<D: Domain>(
+        identity: Identity,
+        entity_id: &str,
+        location: String,
+        command: &D::Command,
+        terms: Terms,
+    ) -> Result<Self, Problem> {
+        Ok(Self {
+            identity,
+            service_name: D::NAME,
+            entity_id: entity_id.to_owned(),
+            location,
+            verb: D::verb(command),
+            payload: payload(command)?,
+            schema_version: D::SCHEMA_VERSION,
+            terms,
+        })
+    }
+
+    /// Of a command that makes an entity, with an id of its own, which becomes the
+    /// principal's.
+    ///
+    /// # Errors
+    /// 400 for an idempotency key that is none.
+    pub fn of_new<D: Domain>(
+        request: &HttpRequest,
+        principal: &Principal,
+        doors: &Doors,
+        command: &D::Command,
+    ) -> Result<Self, Problem> {
+        let identity = Identity::of(request, principal)?;
+        let id = identity.new_id.to_string();
+        let location = (doors.menu.location)(&id);
+        let terms = principal.terms_of_creation();
+        Self::of_command::<D>(identity, &id, location, command, terms)
+    }
+
+    /// Of a command to an entity, whether there is one or not: where there is none,
+    /// the domain refuses it. [`super::Change`] looks first.
+    ///
+    /// # Errors
+    /// 400 for an idempotency key or an `If-Match` that is none.
+    pub fn of_change<D: Domain>(
+        request: &HttpRequest,
+        principal: &Principal,
+        doors: &Doors,
+        id: &str,
+        command: &D::Command,
+    ) -> Result<Self, Problem> {
+        let identity = Identity::of(request, principal)?;
+        let terms = principal.terms_of_change(expected_version(request)?);
+        Self::of_command::<D>(identity, id, (doors.menu.location)(id), command, terms)
+    }
+
+    /// Whom it concerns.
+    #[must_use]
+    pub fn entity_id(&self) -> &str {
+        &self.entity_id
+    }
+
+    /// Of what an operator does about what is parked of an entity.
+    pub(crate) fn of_remedy(
+        identity: Identity,
+        entity_id: &str,
+        menu: &Menu,
+        (verb, remedy): (Verb, &Remedy),
+        terms: Terms,
+    ) -> Result<Self, Problem> {
+        Ok(Self {
+            identity,
+            service_name: menu.entity,
+            entity_id: entity_id.to_owned(),
+            location: (menu.location)(entity_id),
+            verb,
+            payload: payload(remedy)?,
+            schema_version: Remedy::SCHEMA_VERSION,
+            terms,
+        })
+    }
+
+    fn operation(&self) -> Operation {
+        let (verb, entity_id) = (self.verb, &self.entity_id);
+        let Self { payload, terms, .. } = self;
+        Operation {
+            operation_id: self.identity.operation_id,
+            service_name: self.service_name.to_owned(),
+            operation: verb,
+            fingerprint: Operation::content_fingerprint(verb, entity_id, payload, terms),
+            entity_id: entity_id.clone(),
+            payload: payload.clone(),
+            schema_version: self.schema_version,
+            correlation_id: self.identity.operation_id,
+            terms: terms.clone(),
+            causation_id: None,
+            conflicts_with: None,
+            accepted_at: Timestamp::now(),
+        }
+    }
+}
+
+fn payload(of: &impl Serialize) -> Result<Json, Problem> {
+    to_json(of).map_err(|error| {
+        tracing::error!("a command cannot be written as JSON: {error}");
+        Problem::internal()
+    })
+}
+
+/// Makes the operation durable, then answers 202 with an empty body.
+///
+/// # Errors
+/// 422 when its idempotency key was used before with other content; 503 when it
+/// is not confirmed as durable.
+pub async fn accept(doors: &Doors, submission: Submission) -> Result<HttpResponse, Problem> {
+    let Submission { identity, .. } = &submission;
+    let operation = submission.operation();
+    identity
+        .refuse_reuse(doors.log.as_ref(), &operation)
+        .await?;
+    let operation_id = operation.operation_id;
+    if let Err(error) = doors.scheduler.schedule(&operation).await {
+        tracing::warn!(%operation_id, "answering 503, not confirmed as durable: {error}");
+        return Err(Problem::unavailable(
+            "the request could not be confirmed as durable; send it again, with the same \
+             Idempotency-Key if it must not be carried out twice",
+        ));
+    }
+    let entity_id = &operation.entity_id;
+    tracing::debug!(%operation_id, entity_id, "accepted");
+    Ok(HttpResponse::Accepted()
+        .insert_header((LOCATION, submission.location))
+        .insert_header((
+            HeaderName::from_static("operation-location"),
+            format!("/operation/{operation_id}"),
+        ))
+        .finish())
+}
+
+/// The same answer with a body that names what it is about: `{"id":"…"}`.
+#[must_use]
+pub fn with_id(answer: HttpResponse, id: &str) -> HttpResponse {
+    let body = serde_json::json!({ "id": id }).to_string();
+    let mut answer = answer.set_body(BoxBody::new(body));
+    let json = HeaderValue::from_static("application/json");
+    answer.headers_mut().insert(CONTENT_TYPE, json);
+    answer
+}

@@ -1,0 +1,138 @@
+//! What the descriptions of several calls have in common. The types are never
+//! made: they only describe what is read and answered elsewhere.
+#![expect(dead_code, reason = "described, never made")]
+
+use utoipa::{IntoParams, IntoResponses, ToSchema};
+
+use crate::problem::InputFault;
+
+/// A problem document (RFC 9457).
+#[derive(ToSchema)]
+pub struct Problem {
+    /// What kind of problem, for programs.
+    r#type: String,
+    /// What kind of problem, for people.
+    title: String,
+    /// The status of the answer.
+    status: u16,
+    /// This problem in particular.
+    detail: String,
+    /// Everything that is wrong with the request.
+    errors: Option<Vec<InputFault>>,
+}
+
+/// What an operation does.
+#[derive(ToSchema)]
+#[schema(rename_all = "UPPERCASE")]
+pub enum Verbs {
+    /// Makes it.
+    Insert,
+    /// Changes it.
+    Update,
+    /// Ends it.
+    Delete,
+    /// Executes what is parked of it.
+    Retry,
+    /// Gives up the first that is parked of it.
+    Discard,
+}
+
+/// How far an event has come.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+pub enum Statuses {
+    /// In the log.
+    Stored,
+    /// Carried out.
+    Executed,
+    /// Refused.
+    Rejected,
+    /// Set aside.
+    Parked,
+}
+
+/// The header `Idempotency-Key`.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct IdempotencyKey {
+    /// Repeating a request under its key repeats the answer and nothing else. Bare
+    /// or in quotes.
+    #[param(
+        required = false,
+        max_length = 255,
+        pattern = r#"^([!#-~]([ -~]{0,253}[!-~])?|"[ -~]{1,253}")$"#
+    )]
+    #[param(rename = "Idempotency-Key")]
+    key: Option<String>,
+}
+
+/// The header `If-Match`.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct IfMatch {
+    /// The version that the change is based on, as in `ETag`.
+    #[param(required = false, pattern = r#"^(\*|"[0-9]{1,18}")$"#)]
+    #[param(rename = "If-Match")]
+    tag: Option<String>,
+}
+
+/// The header `If-None-Match`.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct IfNoneMatch {
+    /// What the client has already, as in `ETag`.
+    #[param(required = false)]
+    #[param(rename = "If-None-Match")]
+    tag: Option<String>,
+}
+
+/// The header `Prefer`.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct Prefer {
+    /// `wait=SECONDS`: how long the answer may wait, at most 60.
+    #[param(required = false)]
+    #[param(rename = "Prefer")]
+    wait: Option<String>,
+}
+
+/// Durable; carried out soon.
+#[derive(IntoResponses)]
+#[response(
+    status = 202,
+    headers(
+        ("Location" = String, description = "What it makes or changes"),
+        ("Operation-Location" = String, description = "The receipt"),
+    )
+)]
+pub struct Accepted;
+
+/// The client has it already.
+#[derive(IntoResponses)]
+#[response(status = 304)]
+pub struct NotModified;
+
+/// There is no operation with this id, or it is not the bearer's.
+#[derive(IntoResponses)]
+#[response(status = 404, content_type = "application/problem+json")]
+pub struct NoSuchOperation(#[to_schema] Problem);
+
+/// Nothing is parked by that id.
+#[derive(IntoResponses)]
+#[response(status = 404, content_type = "application/problem+json")]
+pub struct NothingParked(#[to_schema] Problem);
+
+/// Another operation of the same entity is parked before it.
+#[derive(IntoResponses)]
+#[response(status = 409, content_type = "application/problem+json")]
+pub struct NotFirst(#[to_schema] Problem);
+
+/// It has been changed since.
+#[derive(IntoResponses)]
+#[response(status = 412, content_type = "application/problem+json")]
+pub struct Changed(#[to_schema] Problem);
+
+/// The idempotency key was used before with other content.
+#[derive(IntoResponses)]
+#[response(status = 422, content_type = "application/problem+json")]
+pub struct KeyReused(#[to_schema] Problem);

@@ -1,0 +1,68 @@
+//! Waiting for a document to come about: woken by the feed, decided by the store.
+
+use std::time::Duration;
+
+use bakehouse_pipeline::feed::{FeedError, Step, Subscription};
+use bakehouse_pipeline::ports::StoredDocument;
+
+use super::target::{find, may_be_on_its_way};
+use crate::access::Principal;
+use crate::prefer::Wait;
+use crate::problem::Problem;
+use crate::server::Doors;
+
+/// Between two looks while the feed cannot wake us.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The entity's document as soon as it is one that is wanted; or, when time is
+/// up, as it then is. Without a wait, as it is now. An entity that cannot be on
+/// its way is not waited for.
+///
+/// # Errors
+/// 503 when that cannot be found out now.
+pub async fn document(
+    doors: &Doors,
+    principal: &Principal,
+    id: &str,
+    wait: Option<&Wait>,
+    is_wanted: impl Fn(&StoredDocument) -> bool,
+) -> Result<Option<StoredDocument>, Problem> {
+    let Some(wait) = wait else {
+        return find(doors, principal, id).await;
+    };
+    loop {
+        // Subscribed before the look: what comes after the look wakes us.
+        let subscription = doors.feed.subscribe(None, None).ok();
+        let found = find(doors, principal, id).await?;
+        let is_futile = found.is_none() && !may_be_on_its_way(id);
+        if found.as_ref().is_some_and(&is_wanted) || is_futile || wait.is_over() {
+            return Ok(found);
+        }
+        let changed = async {
+            match subscription {
+                Some(subscription) => change_of(id, subscription).await,
+                None => tokio::time::sleep(PAUSE).await,
+            }
+        };
+        wait.wait_for(changed).await;
+    }
+}
+
+/// Returns when something happened to the entity, or may have.
+async fn change_of(id: &str, mut subscription: Subscription) {
+    loop {
+        match subscription.next().await {
+            Ok(Step::Frames(frames)) => {
+                if frames.iter().any(|frame| frame.entity_id == id) {
+                    return;
+                }
+            }
+            Ok(Step::Live(_)) => {}
+            Err(FeedError::TooSlow { .. }) => return,
+            Err(_) => {
+                tokio::time::sleep(PAUSE).await;
+                return;
+            }
+        }
+    }
+}

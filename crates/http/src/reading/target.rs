@@ -1,0 +1,82 @@
+//! The entity that a request is about: there, and the principal's to see.
+
+use std::time::Duration;
+
+use bakehouse_pipeline::Timestamp;
+use bakehouse_pipeline::ports::StoredDocument;
+use uuid::Uuid;
+
+use super::document;
+use crate::access::Principal;
+use crate::prefer::Wait;
+use crate::problem::Problem;
+use crate::server::Doors;
+
+/// How long a change waits for what may just have been made.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How old an id may be for what it names to be still on its way.
+const RECENT: Duration = Duration::from_secs(600);
+
+/// That there is no such entity.
+#[must_use]
+pub fn no_such(doors: &Doors) -> Problem {
+    let entity = doors.menu.entity;
+    Problem::not_found(format!("there is no {entity} with this id, or not yet"))
+}
+
+/// The entity's document, if there is one that the principal may see.
+///
+/// # Errors
+/// 503 when that cannot be found out now.
+pub async fn find(
+    doors: &Doors,
+    principal: &Principal,
+    id: &str,
+) -> Result<Option<StoredDocument>, Problem> {
+    let found = doors.presentation.document(id).await?;
+    Ok(found.filter(|document| principal.sees(document.owner.as_deref())))
+}
+
+/// The document of an entity that is to be changed. One that has only just been
+/// made is waited for. `None`: nobody can say right now whether there is one; its
+/// owner and version are checked at execution in any case.
+///
+/// # Errors
+/// 404 for an entity that does not exist, or is another owner's, which is told
+/// apart by nothing, not even by the time it takes.
+pub async fn to_change(
+    doors: &Doors,
+    principal: &Principal,
+    id: &str,
+) -> Result<Option<StoredDocument>, Problem> {
+    let found = match find(doors, principal, id).await {
+        Ok(None) => {
+            let wait = Wait::lasting(PATIENCE);
+            document(doors, principal, id, Some(&wait), |_| true).await
+        }
+        found => found,
+    };
+    match found {
+        Ok(Some(document)) => Ok(Some(document)),
+        Ok(None) => Err(no_such(doors)),
+        Err(problem) => {
+            tracing::warn!("a change is accepted without a look at its entity: {problem}");
+            Ok(None)
+        }
+    }
+}
+
+/// Whether what has this id may have been accepted although it cannot be seen
+/// yet: by the time in the id; one that was made from an idempotency key has none.
+#[must_use]
+pub fn may_be_on_its_way(id: &str) -> bool {
+    let Ok(id) = Uuid::parse_str(id) else {
+        return false;
+    };
+    let bytes = id.as_bytes();
+    let millis = bytes[..6]
+        .iter()
+        .fold(0_i64, |sum, byte| sum << 8 | i64::from(*byte));
+    let age = Timestamp::now().millis() - millis;
+    id.get_version_num() == 7 && (millis == 0 || age < RECENT.as_millis() as i64)
+}

@@ -1,0 +1,89 @@
+//! Kinds of values that many bodies are made of.
+
+use std::ops::RangeInclusive;
+
+use bakehouse_pipeline::Timestamp;
+use rust_decimal::Decimal;
+
+use crate::{Collector, Place};
+
+/// Text of 1 to `most` characters, not blank, without control characters.
+pub fn text(place: &Place<'_>, most: usize, faults: &mut Collector) -> Option<String> {
+    let Some(text) = place.string() else {
+        faults.add(&place.pointer, "expected text");
+        return None;
+    };
+    if text.trim().is_empty() || text.chars().count() > most {
+        faults.add(
+            &place.pointer,
+            format!("expected text of 1 to {most} characters"),
+        );
+        return None;
+    }
+    if text.chars().any(char::is_control) {
+        faults.add(&place.pointer, "must not contain control characters");
+        return None;
+    }
+    Some(text)
+}
+
+/// One of these words, and what it stands for.
+pub fn one_of<T: Copy>(
+    place: &Place<'_>,
+    known: &[(&str, T)],
+    faults: &mut Collector,
+) -> Option<T> {
+    let text = place.string();
+    let found = known
+        .iter()
+        .find(|(word, _)| Some(*word) == text.as_deref());
+    if found.is_none() {
+        let words: Vec<&str> = known.iter().map(|(word, _)| *word).collect();
+        faults.add(
+            &place.pointer,
+            format!("expected one of {}", words.join(", ")),
+        );
+    }
+    found.map(|(_, value)| *value)
+}
+
+/// RFC 3339 with an offset.
+pub fn time(place: &Place<'_>, faults: &mut Collector) -> Option<Timestamp> {
+    let time = place.string().and_then(|text| Timestamp::parse(&text).ok());
+    if time.is_none() {
+        faults.add(
+            &place.pointer,
+            "expected a time of RFC 3339, such as 2026-01-31T12:00:00Z",
+        );
+    }
+    time
+}
+
+/// A whole number within a range, however it is written: `2`, `2.0` and `2e0` are
+/// one number in JSON.
+pub fn whole_number(
+    place: &Place<'_>,
+    range: RangeInclusive<i64>,
+    faults: &mut Collector,
+) -> Option<i64> {
+    let number = place.is_number().then(|| whole(place.raw())).flatten();
+    let number = number.filter(|number| range.contains(number));
+    if number.is_none() {
+        let (least, most) = (range.start(), range.end());
+        faults.add(
+            &place.pointer,
+            format!("expected a whole number from {least} to {most}"),
+        );
+    }
+    number
+}
+
+fn whole(text: &str) -> Option<i64> {
+    if let Ok(number) = text.parse() {
+        return Some(number);
+    }
+    let decimal = Decimal::from_scientific(text)
+        .or_else(|_| Decimal::from_str_exact(text))
+        .ok()?;
+    decimal.is_integer().then(|| decimal.try_into().ok())?
+}

@@ -1,0 +1,105 @@
+//! HTTP by the settings.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use bakehouse_http::access::{self, AccessSettings, KeySource, RateSettings, TokenSettings};
+use bakehouse_http::feed::PlaceLimits;
+use bakehouse_http::health::Probes;
+use bakehouse_http::{Doors, Server};
+use bakehouse_pipeline::Shutdown;
+use bakehouse_service::settings::Auth;
+use bakehouse_service::{Settings, Stages};
+
+/// A server that listens as the settings say.
+///
+/// # Errors
+/// When the address cannot be had.
+pub fn http(
+    settings: &Settings,
+    doors: Doors,
+    probes: Probes,
+    shutdown: &Shutdown,
+) -> Result<Server> {
+    let bind = settings.http.bind;
+    let http = bakehouse_http::Settings {
+        body_limit: settings.http.body_limit,
+        workers: settings.http.workers,
+        heartbeat: settings.feed.heartbeat,
+        access: access(settings)?,
+        cors_origins: settings.http.cors_origins.clone(),
+        head_timeout: settings.http.head_timeout,
+        body_timeout: settings.http.body_timeout,
+        places: PlaceLimits {
+            all: settings.feed.places,
+            each: settings.feed.places_each,
+        },
+    };
+    let server = Server::bind(bind, doors, probes, http, shutdown)
+        .with_context(|| format!("http.bind: cannot listen at {bind}"))?;
+    tracing::info!("listening at http://{}", server.address());
+    Ok(server)
+}
+
+fn access(settings: &Settings) -> Result<AccessSettings> {
+    let rate = NonZeroU32::new(settings.http.rate_limit);
+    let burst = NonZeroU32::new(settings.http.rate_burst);
+    Ok(AccessSettings {
+        tokens: tokens(&settings.auth)?,
+        rate: rate
+            .zip(burst)
+            .map(|(per_second, burst)| RateSettings { per_second, burst }),
+    })
+}
+
+fn tokens(auth: &Auth) -> Result<Option<TokenSettings>> {
+    let Some(jwks) = &auth.jwks else {
+        return Ok(None);
+    };
+    let algorithms = auth.algorithms.iter().map(|name| access::algorithm(name));
+    Ok(Some(TokenSettings {
+        issuer: auth.issuer.clone().unwrap_or_default(),
+        audience: auth.audience.clone().unwrap_or_default(),
+        algorithms: algorithms
+            .collect::<Result<_, _>>()
+            .context("auth.algorithms")?,
+        owner_claim: auth.owner_claim.clone(),
+        leeway: auth.leeway,
+        keys: key_source(jwks)?,
+        keys_lifetime: auth.keys_lifetime,
+    }))
+}
+
+/// A URL, or else a file, which must be there.
+fn key_source(jwks: &str) -> Result<KeySource> {
+    if jwks.starts_with("http://") || jwks.starts_with("https://") {
+        let url = jwks
+            .parse()
+            .context("auth.jwks: expected a URL or a file")?;
+        return Ok(KeySource::Url(url));
+    }
+    let file = PathBuf::from(jwks);
+    ensure!(file.is_file(), "auth.jwks: {jwks}: there is no such file");
+    Ok(KeySource::File(file))
+}
+
+/// Answers health checks, if the settings say where.
+pub fn health(settings: &Settings, probes: Probes, stages: &mut Stages, shutdown: &Shutdown) {
+    if let Some(bind) = settings.health.bind {
+        stages.try_run(bakehouse_http::serve_health(bind, probes, shutdown.clone()));
+    }
+}
+
+/// Where a service without HTTP of its own answers health checks.
+#[must_use]
+pub fn health_address(settings: &Settings) -> Option<SocketAddr> {
+    settings.health.bind
+}
+
+/// Where api-server does.
+#[must_use]
+pub fn http_address(settings: &Settings) -> Option<SocketAddr> {
+    Some(settings.http.bind)
+}

@@ -1,0 +1,68 @@
+//! MongoDB and RabbitMQ by the settings.
+
+use anyhow::Result;
+use bakehouse_mongodb::{PresentationDatabase, SourceDatabase};
+use bakehouse_pipeline::{Domain, Shutdown};
+use bakehouse_rabbitmq::Broker;
+use bakehouse_service::{SecretUri, Settings};
+
+use crate::World;
+
+/// Both databases and the broker, with all that they need; `None`: there was a
+/// shutdown before they were there.
+///
+/// # Errors
+/// When a URI is not set or cannot be used.
+pub async fn open<D: Domain>(settings: &Settings, shutdown: &Shutdown) -> Result<Option<World>> {
+    let source = source::<D>(settings).await?;
+    let presentation = presentation::<D>(settings).await?;
+    let broker = broker::<D>(settings)?;
+    let is_there = source.prepare(shutdown).await && presentation.prepare(shutdown).await;
+    Ok(is_there.then(|| World::on_servers(&source, &presentation, &broker)))
+}
+
+/// The collection of source entities, and of presentation documents: `orders`.
+fn collection<D: Domain>() -> String {
+    format!("{}s", D::NAME)
+}
+
+/// The source database.
+///
+/// # Errors
+/// When its URI is not set or cannot be used.
+pub async fn source<D: Domain>(settings: &Settings) -> Result<SourceDatabase> {
+    let at = mongodb(settings, settings.source_uri()?);
+    Ok(SourceDatabase::new(&at, &collection::<D>()).await?)
+}
+
+/// The presentation database.
+///
+/// # Errors
+/// When its URI is not set or cannot be used.
+pub async fn presentation<D: Domain>(settings: &Settings) -> Result<PresentationDatabase> {
+    let at = mongodb(settings, settings.presentation_uri()?);
+    Ok(PresentationDatabase::new(&at, &collection::<D>(), D::FACETS).await?)
+}
+
+fn mongodb(settings: &Settings, uri: &SecretUri) -> bakehouse_mongodb::Settings {
+    bakehouse_mongodb::Settings {
+        uri: uri.expose().to_owned(),
+        app_name: settings.instance.clone(),
+        initiate_replica_set: settings.mongodb.initiate_replica_set,
+    }
+}
+
+/// The broker.
+///
+/// # Errors
+/// When its URI is not set or cannot be used.
+pub fn broker<D: Domain>(settings: &Settings) -> Result<Broker> {
+    Ok(Broker::new(&bakehouse_rabbitmq::Settings {
+        uri: settings.amqp_uri()?.expose().to_owned(),
+        connection_name: settings.instance.clone(),
+        domain: D::NAME,
+        prefix: settings.amqp.prefix.clone(),
+        confirm_timeout: settings.amqp.confirm_timeout,
+        prefetch: settings.amqp.prefetch,
+    })?)
+}

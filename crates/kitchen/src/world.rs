@@ -1,0 +1,76 @@
+//! Who stands behind the doors of one domain, all in this process or on servers.
+
+use std::sync::Arc;
+
+use bakehouse_embedded::Embedded;
+use bakehouse_http::health::Probes;
+use bakehouse_memory::InProcessNotices;
+use bakehouse_pipeline::ports::{
+    EventLog, Leases, Notices, PresentationReader, PresentationStore, ScheduleConsumer, Scheduler,
+    SourceStore,
+};
+
+/// All doors that the four services need.
+pub struct World {
+    /// Where accepted operations go.
+    pub scheduler: Arc<dyn Scheduler>,
+    /// Where events-writer takes them from.
+    pub queue: Box<dyn ScheduleConsumer>,
+    /// The log.
+    pub log: Arc<dyn EventLog>,
+    /// The source state.
+    pub source: Arc<dyn SourceStore>,
+    /// Who leads, of those that work on the source.
+    pub source_leases: Arc<dyn Leases>,
+    /// Where data-baker writes.
+    pub presentation: Arc<dyn PresentationStore>,
+    /// Where everybody reads.
+    pub reader: Arc<dyn PresentationReader>,
+    /// Who leads, of those that work on the presentation.
+    pub presentation_leases: Arc<dyn Leases>,
+    /// Who wakes whom.
+    pub notices: Arc<dyn Notices>,
+    /// Whether all that is there.
+    pub probes: Probes,
+}
+
+impl World {
+    /// On an embedded store, of which nobody else knows.
+    #[must_use]
+    pub fn in_process(store: &Embedded) -> Self {
+        Self {
+            scheduler: store.scheduler(),
+            queue: store.consumer(),
+            log: store.log(),
+            source: store.source(),
+            source_leases: store.leases(),
+            presentation: store.presentation(),
+            reader: store.reader(),
+            presentation_leases: store.leases(),
+            notices: Arc::new(InProcessNotices::default()),
+            probes: vec![store.probe()],
+        }
+    }
+
+    /// On MongoDB and RabbitMQ.
+    #[cfg(feature = "servers")]
+    #[must_use]
+    pub fn on_servers(
+        source: &bakehouse_mongodb::SourceDatabase,
+        presentation: &bakehouse_mongodb::PresentationDatabase,
+        broker: &bakehouse_rabbitmq::Broker,
+    ) -> Self {
+        Self {
+            scheduler: broker.scheduler(),
+            queue: broker.consumer(),
+            log: source.log(),
+            source: source.source(),
+            source_leases: source.leases(),
+            presentation: presentation.presentation(),
+            reader: presentation.reader(),
+            presentation_leases: presentation.leases(),
+            notices: broker.notices(),
+            probes: vec![broker.probe(), source.probe(), presentation.probe()],
+        }
+    }
+}

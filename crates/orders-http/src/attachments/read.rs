@@ -1,0 +1,139 @@
+//! `GET /order/{id}/attachments`: what there is; and one of them, whole.
+
+use actix_web::http::header::{
+    CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, ContentDisposition, DispositionParam,
+    DispositionType, X_CONTENT_TYPE_OPTIONS,
+};
+use actix_web::http::header::{Charset, ExtendedValue};
+use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_http::Doors;
+use bakehouse_http::access::Principal;
+use bakehouse_http::conditions::{etag, is_known};
+use bakehouse_http::path_id::PathId;
+use bakehouse_http::prefer::Wait;
+use bakehouse_http::problem::Problem;
+use bakehouse_http::query::Parameters;
+use bakehouse_http::reading;
+use bakehouse_http::reading::{may_be_on_its_way, no_such};
+use bakehouse_orders::File;
+use bakehouse_pipeline::ports::StoredDocument;
+use futures_util::TryStreamExt;
+use serde::Deserialize;
+
+use super::blob_name;
+use crate::OrderDoors;
+use crate::docs::parts::{
+    AttachmentId, IfNoneMatch, NoSuchAttachment, NoSuchOrder, NotModified, OrderId, Prefer,
+};
+
+/// List an order's files
+///
+/// With `Prefer: wait`, as soon as the order is there.
+#[utoipa::path(
+    get,
+    path = "/order/{id}/attachments",
+    operation_id = "list_attachments",
+    tag = "attachments",
+    params(OrderId, Prefer),
+    responses((status = 200, description = "From the oldest on", body = [File]), NoSuchOrder)
+)]
+pub(super) async fn list(
+    request: HttpRequest,
+    id: web::Path<PathId>,
+    principal: Principal,
+    doors: web::Data<Doors>,
+) -> Result<HttpResponse, Problem> {
+    Parameters::of(request.query_string()).finish()?;
+    let wait = Wait::of(&request);
+    let found = reading::document(&doors, &principal, &id, wait.as_ref(), |_| true).await?;
+    let document = found.ok_or_else(|| no_such(&doors))?;
+    Ok(HttpResponse::Ok().json(files(&document)))
+}
+
+/// Download a file
+///
+/// With `Prefer: wait`, as soon as it is there.
+#[utoipa::path(
+    get,
+    path = "/order/{id}/attachments/{attachment_id}",
+    tag = "attachments",
+    params(OrderId, AttachmentId, IfNoneMatch, Prefer),
+    responses(
+        (status = 200, description = "Its bytes", body = Vec<u8>, content_type = "*/*"),
+        NotModified,
+        NoSuchAttachment,
+    )
+)]
+pub(super) async fn download(
+    request: HttpRequest,
+    ids: web::Path<(PathId, PathId)>,
+    principal: Principal,
+    doors: web::Data<Doors>,
+    own: web::Data<OrderDoors>,
+) -> Result<HttpResponse, Problem> {
+    Parameters::of(request.query_string()).finish()?;
+    let (order_id, attachment_id) = ids.into_inner();
+    let has_it = |document: &StoredDocument| file(document, &attachment_id).is_some();
+    let wait = Wait::of(&request).filter(|_| may_be_on_its_way(&attachment_id));
+    let document = reading::document(&doors, &principal, &order_id, wait.as_ref(), has_it).await?;
+    let file = document.and_then(|document| file(&document, &attachment_id));
+    let file = file.ok_or_else(no_such_attachment)?;
+    let tag = format!("\"{}\"", file.sha256);
+    if is_known(&request, &tag) {
+        return Ok(HttpResponse::NotModified()
+            .insert_header(etag(&tag))
+            .finish());
+    }
+    let name = blob_name(&order_id, &file.id, &file.sha256);
+    let blob = own.blobs.read(&name).await?.ok_or_else(|| {
+        tracing::error!(
+            %order_id,
+            %attachment_id,
+            "the bytes of an attachment are missing"
+        );
+        Problem::internal()
+    })?;
+    let bytes = blob.bytes.map_err(|error| {
+        tracing::warn!("an attachment's bytes stopped coming: {error}");
+        error
+    });
+    Ok(HttpResponse::Ok()
+        .content_type(file.media_type.as_str())
+        .insert_header(etag(&tag))
+        .insert_header((CONTENT_DISPOSITION, as_download(&file.name)))
+        // It is somebody's file: never run, never taken for anything else.
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"))
+        .body(actix_web::body::SizedStream::new(blob.size, bytes)))
+}
+
+pub(super) fn no_such_attachment() -> Problem {
+    Problem::not_found("the order has no attachment with this id, or not yet")
+}
+
+/// To be saved under its name, whatever letters that has (RFC 6266).
+fn as_download(name: &str) -> ContentDisposition {
+    ContentDisposition {
+        disposition: DispositionType::Attachment,
+        parameters: vec![DispositionParam::FilenameExt(ExtendedValue {
+            charset: Charset::Ext("UTF-8".to_owned()),
+            language_tag: None,
+            value: name.as_bytes().to_vec(),
+        })],
+    }
+}
+
+/// The files in the order's document.
+pub(super) fn files(document: &StoredDocument) -> Vec<File> {
+    #[derive(Deserialize)]
+    struct Part {
+        #[serde(default)]
+        attachments: Vec<File>,
+    }
+    let part = serde_json::from_str::<Part>(document.body.get());
+    part.map(|part| part.attachments).unwrap_or_default()
+}
+
+fn file(document: &StoredDocument, id: &str) -> Option<File> {
+    files(document).into_iter().find(|file| file.id == id)
+}

@@ -1,0 +1,91 @@
+//! `DELETE /order/{id}/attachments/{attachment_id}`: takes the file off the
+//! order; once that is done, its bytes are removed.
+
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_http::Doors;
+use bakehouse_http::accept::Change;
+use bakehouse_http::accept::Identity;
+use bakehouse_http::access::Principal;
+use bakehouse_http::path_id::PathId;
+use bakehouse_http::prefer::Wait;
+use bakehouse_http::problem::Problem;
+use bakehouse_http::reading;
+use bakehouse_orders::{Command, File, Orders};
+use bakehouse_pipeline::ports::StoredDocument;
+
+use super::blob_name;
+use super::read::{files, no_such_attachment};
+use crate::OrderDoors;
+use crate::docs::parts::{
+    Accepted, AttachmentId, Changed, IdempotencyKey, IfMatch, KeyReused, NoSuchAttachment, OrderId,
+};
+
+/// How long the bytes wait for the operation that takes the file off.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Take a file off an order
+///
+/// Its bytes are removed once that has been carried out.
+#[utoipa::path(
+    delete,
+    path = "/order/{id}/attachments/{attachment_id}",
+    tag = "attachments",
+    params(OrderId, AttachmentId, IdempotencyKey, IfMatch),
+    responses(Accepted, NoSuchAttachment, Changed, KeyReused,)
+)]
+pub(super) async fn remove(
+    request: HttpRequest,
+    ids: web::Path<(PathId, PathId)>,
+    principal: Principal,
+    doors: web::Data<Doors>,
+    own: web::Data<OrderDoors>,
+) -> Result<HttpResponse, Problem> {
+    let (order_id, attachment_id) = ids.into_inner();
+    let change = Change {
+        request: &request,
+        principal: &principal,
+        id: &order_id,
+    };
+    let mut found = None;
+    let command = async |document: Option<&StoredDocument>, identity: &Identity| {
+        if let Some(document) = document {
+            let mut all = files(document).into_iter();
+            found = all.find(|file| file.id == *attachment_id);
+            // It may have been this very request, sent before, that took the file
+            // off; then its answer is repeated.
+            if found.is_none() && !identity.is_known(doors.log.as_ref()).await {
+                return Err(no_such_attachment());
+            }
+        }
+        Ok(Command::Detach {
+            id: attachment_id.to_string(),
+        })
+    };
+    let answer = change.accept::<Orders>(&doors, command).await?;
+    if let Some(file) = found {
+        actix_web::rt::spawn(clean_up(doors, own, principal, order_id, file));
+    }
+    Ok(answer)
+}
+
+/// Removes the bytes as soon as the order no longer refers to them. Should this
+/// process end before, they are left to the sweep.
+async fn clean_up(
+    doors: web::Data<Doors>,
+    own: web::Data<OrderDoors>,
+    principal: Principal,
+    order_id: PathId,
+    file: File,
+) {
+    let is_off = |document: &StoredDocument| !files(document).contains(&file);
+    let wait = Wait::lasting(PATIENCE);
+    let document = reading::document(&doors, &principal, &order_id, Some(&wait), is_off).await;
+    if document.is_ok_and(|document| document.as_ref().is_some_and(is_off)) {
+        let name = blob_name(&order_id, &file.id, &file.sha256);
+        if let Err(error) = own.blobs.remove(&name).await {
+            tracing::warn!(%order_id, "an attachment's bytes stay behind: {error}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The HTTP API of orders, on the engine's own.
+//!
+//! - [`orders`]: one file a call;
+//! - [`attachments`]: files that belong to orders;
+//! - `docs`: what the API says of itself;
+//! - `page`: the page at `/`, which uses nothing but all this.
+
+pub mod attachments;
+mod docs;
+mod orders;
+mod page;
+
+use std::sync::Arc;
+
+use actix_web::web;
+use bakehouse_http::Menu;
+use bakehouse_orders::Orders;
+use bakehouse_orders::intake::Defaults;
+use bakehouse_pipeline::ports::{Blobs, Notifications};
+
+use attachments::AttachmentSettings;
+use docs::{Documents, Variant};
+
+/// How the API of orders works.
+#[derive(Clone, Debug)]
+pub struct OrderSettings {
+    /// What an order gets that does not say otherwise.
+    pub defaults: Defaults,
+    /// What may be attached to an order.
+    pub attachments: AttachmentSettings,
+    /// Whether tokens are asked for.
+    pub has_tokens: bool,
+    /// Whether there is a limit to how often one may ask.
+    pub has_rate: bool,
+}
+
+/// What it stands between, beside what every domain does.
+pub struct OrderDoors {
+    /// What was sent to whom.
+    pub notifications: Arc<dyn Notifications>,
+    /// Where attached files are.
+    pub blobs: Arc<dyn Blobs>,
+}
+
+/// What scopes begin with.
+const SCOPES: &str = "orders";
+
+/// What anybody may have: it shows nothing of anybody's orders.
+const OPEN: &[&str] = &["/", "/openapi.json", "/asyncapi.json", "/docs", "/page"];
+
+/// What is served of orders.
+#[must_use]
+pub fn menu(settings: OrderSettings, doors: OrderDoors) -> Menu {
+    let documents = Documents::new(&Variant {
+        currency: settings.defaults.currency,
+        has_tokens: settings.has_tokens,
+        has_rate: settings.has_rate,
+        media_types: settings.attachments.media_types.clone(),
+    });
+    let settings = web::Data::new(settings);
+    let doors = web::Data::new(doors);
+    let routes = move |config: &mut web::ServiceConfig| {
+        config.app_data(settings.clone()).app_data(doors.clone());
+        orders::routes(config);
+        attachments::routes(config);
+        page::routes(config);
+        docs::routes(config, &documents);
+    };
+    Menu {
+        group: Some("customer"),
+        scopes: SCOPES,
+        open: OPEN,
+        ..Menu::of::<Orders>("/order-events", |id| format!("/order/{id}"), routes)
+    }
+}

@@ -1,0 +1,80 @@
+//! `PUT /order/{id}`: replaces products, customer and reference, as long as the
+//! order is placed.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_http::accept::Change;
+use bakehouse_http::accept::Identity;
+use bakehouse_http::access::Principal;
+use bakehouse_http::body::read_json;
+use bakehouse_http::path_id::PathId;
+use bakehouse_http::problem::Problem;
+use bakehouse_http::{Doors, Settings};
+use bakehouse_orders::intake::{self, Defaults};
+use bakehouse_orders::money::Currency;
+use bakehouse_orders::{Command, Orders};
+use bakehouse_pipeline::ports::StoredDocument;
+use serde::Deserialize;
+
+use crate::OrderSettings;
+use crate::docs::parts::{
+    Accepted, Changed, IdempotencyKey, IfMatch, KeyReused, NoSuchOrder, OrderId, OtherCurrency,
+};
+
+/// Replace an order's products, customer and reference
+///
+/// Accepted as long as the order exists; carried out if it is still placed, and
+/// rejected with a reason otherwise.
+#[utoipa::path(
+    put,
+    path = "/order/{id}",
+    tag = "orders",
+    params(OrderId, IdempotencyKey, IfMatch),
+    request_body = ref("#/components/schemas/AmendmentBody"),
+    responses(Accepted, NoSuchOrder, OtherCurrency, Changed, KeyReused)
+)]
+pub(super) async fn amend(
+    request: HttpRequest,
+    payload: web::Payload,
+    id: web::Path<PathId>,
+    principal: Principal,
+    doors: web::Data<Doors>,
+    settings: web::Data<Settings>,
+    rules: web::Data<OrderSettings>,
+) -> Result<HttpResponse, Problem> {
+    let body = read_json(&request, payload, &settings).await?;
+    let change = Change {
+        request: &request,
+        principal: &principal,
+        id: &id,
+    };
+    let command = async |document: Option<&StoredDocument>, _: &Identity| {
+        let currency = document.and_then(currency);
+        read(&body, currency.unwrap_or(rules.defaults.currency))
+    };
+    change.accept::<Orders>(&doors, command).await
+}
+
+/// Prices that would be right in another currency are no fault of the body, but
+/// of body and order together.
+fn read(body: &[u8], currency: Currency) -> Result<Command, Problem> {
+    let faults = match intake::amend(body, &Defaults { currency }) {
+        Ok(command) => return Ok(command),
+        Err(faults) => faults,
+    };
+    let finest = Currency::all().max_by_key(|currency| currency.digits());
+    let finest = finest.unwrap_or_default();
+    if intake::amend(body, &Defaults { currency: finest }).is_ok() {
+        return Err(Problem::from(faults).into_conflict());
+    }
+    Err(faults.into())
+}
+
+/// An order keeps its currency: it is what prices are in that name none.
+fn currency(document: &StoredDocument) -> Option<Currency> {
+    #[derive(Deserialize)]
+    struct Part {
+        currency: Currency,
+    }
+    let part: Part = serde_json::from_str(document.body.get()).ok()?;
+    Some(part.currency)
+}

@@ -1,0 +1,39 @@
+//! `DELETE /order/{id}`: cancels the order and takes it off the lists.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_http::Doors;
+use bakehouse_http::accept::Change;
+use bakehouse_http::access::Principal;
+use bakehouse_http::path_id::PathId;
+use bakehouse_http::problem::Problem;
+use bakehouse_orders::{Command, Orders};
+
+use crate::docs::parts::{
+    Accepted, Changed, IdempotencyKey, IfMatch, KeyReused, NoSuchOrder, OrderId,
+};
+
+/// Cancel an order and take it off the lists
+///
+/// It can still be read by its id, and its history stays.
+#[utoipa::path(
+    delete,
+    path = "/order/{id}",
+    tag = "orders",
+    params(OrderId, IdempotencyKey, IfMatch),
+    responses(Accepted, NoSuchOrder, Changed, KeyReused)
+)]
+pub(super) async fn delete(
+    request: HttpRequest,
+    id: web::Path<PathId>,
+    principal: Principal,
+    doors: web::Data<Doors>,
+) -> Result<HttpResponse, Problem> {
+    let change = Change {
+        request: &request,
+        principal: &principal,
+        id: &id,
+    };
+    change
+        .accept::<Orders>(&doors, async |_, _| Ok(Command::Delete))
+        .await
+}

@@ -1,0 +1,177 @@
+//! `GET /order/{id}/history`: every event of the order, in order; and the order
+//! as it was at any of them.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_http::Doors;
+use bakehouse_http::access::Principal;
+use bakehouse_http::path_id::PathId;
+use bakehouse_http::prefer::Wait;
+use bakehouse_http::problem::Problem;
+use bakehouse_http::query::Parameters;
+use bakehouse_http::reading;
+use bakehouse_http::reading::{find, no_such};
+use bakehouse_orders::Orders;
+use bakehouse_pipeline::bake::as_of as bake_as_of;
+use bakehouse_pipeline::{Event, EventStatus, Json, Position, Timestamp, Verb};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::docs::parts::{NoSuchOrder, OrderId, Prefer, Statuses, Verbs};
+
+/// A line of the history.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Event)]
+struct Line<'a> {
+    #[schema(value_type = u64)]
+    position: Position,
+    #[schema(value_type = String, format = "uuid")]
+    operation_id: Uuid,
+    #[schema(value_type = Verbs)]
+    operation: Verb,
+    #[schema(value_type = Statuses)]
+    status: EventStatus,
+    /// As on the feed; absent before execution.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    /// Why it was set aside, if it ever was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parked: Option<&'a str>,
+    /// Where its effect stands, if it had been parked before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    settled_by: Option<Position>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<&'a str>,
+    #[schema(value_type = String, format = DateTime)]
+    accepted_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    stored_at: Timestamp,
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    executed_at: Option<Timestamp>,
+}
+
+/// Everything that happened to an order
+///
+/// Every operation in order, what came of it, and why it was rejected if it was.
+/// With `Prefer: wait`, as soon as the order is there.
+#[utoipa::path(
+    get,
+    path = "/order/{id}/history",
+    tag = "orders",
+    params(OrderId, Prefer),
+    responses((status = 200, description = "From the oldest on", body = [Line]), NoSuchOrder)
+)]
+pub(super) async fn history(
+    request: HttpRequest,
+    id: web::Path<PathId>,
+    principal: Principal,
+    doors: web::Data<Doors>,
+) -> Result<HttpResponse, Problem> {
+    Parameters::of(request.query_string()).finish()?;
+    if let Some(wait) = Wait::of(&request) {
+        reading::document(&doors, &principal, &id, Some(&wait), |_| true).await?;
+    }
+    let events = events(&doors, &principal, &id).await?;
+    let lines: Vec<Line<'_>> = events.iter().map(line).collect();
+    Ok(HttpResponse::Ok().json(lines))
+}
+
+/// All events of an order that the principal may see: those of others, who
+/// tried in vain to change it, are not among them.
+async fn events(doors: &Doors, principal: &Principal, id: &str) -> Result<Vec<Event>, Problem> {
+    let mut events = doors.log.history(id, Position::MAX).await?;
+    if let Some(mine) = principal.confined_to() {
+        let creation = events.iter().find(|event| is_creation(event));
+        let owner = creation.and_then(|event| event.operation.terms.owner.as_deref());
+        if owner != Some(mine) {
+            return Err(no_such(doors));
+        }
+        events.retain(|event| {
+            let sender = event.operation.terms.owner.as_deref();
+            sender.is_none_or(|sender| sender == mine)
+        });
+    }
+    if events.is_empty() {
+        return Err(no_such(doors));
+    }
+    Ok(events)
+}
+
+/// Brings the order into being; or will, if it has not been executed yet.
+fn is_creation(event: &Event) -> bool {
+    event.operation.operation == Verb::Insert && event.status != EventStatus::Rejected
+}
+
+fn line(event: &Event) -> Line<'_> {
+    Line {
+        position: event.position,
+        operation_id: event.operation.operation_id,
+        operation: event.operation.operation,
+        status: event.status,
+        kind: event.kind(),
+        reason: event.reason.as_deref(),
+        parked: event.parked.as_deref(),
+        settled_by: event.settled_by,
+        actor: event.operation.terms.actor.as_deref(),
+        accepted_at: event.operation.accepted_at,
+        stored_at: event.creation_time,
+        executed_at: event.execution_time,
+    }
+}
+
+/// A point in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AsOf {
+    /// After everything up to this position.
+    Position(Position),
+    /// After everything that had been stored by then.
+    Time(Timestamp),
+}
+
+impl AsOf {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let position = text.parse().map(Self::Position);
+        let parsed = position.or_else(|_| Timestamp::parse(text).map(Self::Time));
+        parsed.map_err(|_| {
+            "expected a position (1, 2, 3, …) or a time of RFC 3339, such as 2026-01-31T12:00:00Z"
+                .to_owned()
+        })
+    }
+
+    fn includes(self, event: &Event) -> bool {
+        match self {
+            Self::Position(position) => event.position <= position,
+            Self::Time(time) => event.creation_time <= time,
+        }
+    }
+}
+
+/// The order's document as it was then.
+///
+/// # Errors
+/// 404 for an order that did not exist then, and for a position that nobody
+/// knows anything of yet.
+pub(super) async fn as_of(
+    doors: &Doors,
+    principal: &Principal,
+    id: &str,
+    then: AsOf,
+) -> Result<Json, Problem> {
+    let head = doors.feed.head_position();
+    if let AsOf::Position(position) = then
+        && position > head
+    {
+        let detail = format!("position {position} is not there yet; the last one baked is {head}");
+        return Err(Problem::not_found(detail));
+    }
+    let document = find(doors, principal, id)
+        .await?
+        .ok_or_else(|| no_such(doors))?;
+    let mut events = events(doors, principal, id).await?;
+    events.retain(|event| then.includes(event));
+    let baked = bake_as_of::<Orders>(&events, document.number)?;
+    baked.ok_or_else(|| Problem::not_found("there was no order with this id then"))
+}

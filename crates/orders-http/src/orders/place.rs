@@ -1,0 +1,41 @@
+//! `POST /order`: 202 once the order is durable.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_http::accept::{Submission, accept};
+use bakehouse_http::access::Principal;
+use bakehouse_http::body::read_json;
+use bakehouse_http::problem::Problem;
+use bakehouse_http::{Doors, Settings};
+use bakehouse_orders::{Orders, intake};
+
+use crate::OrderSettings;
+use crate::docs::parts::{Accepted, IdempotencyKey, KeyReused};
+
+/// Place an order
+///
+/// 202 once the order is durable. It is carried out within moments; its receipt
+/// tells when.
+#[utoipa::path(
+    post,
+    path = "/order",
+    tag = "orders",
+    params(IdempotencyKey),
+    request_body = ref("#/components/schemas/OrderBody"),
+    responses(Accepted, KeyReused)
+)]
+pub(super) async fn place(
+    request: HttpRequest,
+    payload: web::Payload,
+    principal: Principal,
+    doors: web::Data<Doors>,
+    settings: web::Data<Settings>,
+    rules: web::Data<OrderSettings>,
+) -> Result<HttpResponse, Problem> {
+    let body = read_json(&request, payload, &settings).await?;
+    let command = intake::place(&body, &rules.defaults)?;
+    accept(
+        &doors,
+        Submission::of_new::<Orders>(&request, &principal, &doors, &command)?,
+    )
+    .await
+}

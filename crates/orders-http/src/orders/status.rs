@@ -1,0 +1,46 @@
+//! `PUT /order/{id}/status`: moves the order along, or calls it off.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_http::accept::Change;
+use bakehouse_http::access::Principal;
+use bakehouse_http::body::read_json;
+use bakehouse_http::path_id::PathId;
+use bakehouse_http::problem::Problem;
+use bakehouse_http::{Doors, Settings};
+use bakehouse_orders::{Orders, intake};
+
+use crate::docs::parts::{
+    Accepted, Changed, IdempotencyKey, IfMatch, KeyReused, NoSuchOrder, OrderId,
+};
+
+/// Move an order along
+///
+/// `placed → paid → shipped → delivered`, or `cancelled` before it is shipped.
+/// Anything else is rejected with a reason when it is carried out.
+#[utoipa::path(
+    put,
+    path = "/order/{id}/status",
+    tag = "orders",
+    params(OrderId, IdempotencyKey, IfMatch),
+    request_body = ref("#/components/schemas/StatusBody"),
+    responses(Accepted, NoSuchOrder, Changed, KeyReused)
+)]
+pub(super) async fn set_status(
+    request: HttpRequest,
+    payload: web::Payload,
+    id: web::Path<PathId>,
+    principal: Principal,
+    doors: web::Data<Doors>,
+    settings: web::Data<Settings>,
+) -> Result<HttpResponse, Problem> {
+    let body = read_json(&request, payload, &settings).await?;
+    let command = intake::set_status(&body)?;
+    let change = Change {
+        request: &request,
+        principal: &principal,
+        id: &id,
+    };
+    change
+        .accept::<Orders>(&doors, async |_, _| Ok(command))
+        .await
+}

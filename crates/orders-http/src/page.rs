@@ -1,0 +1,81 @@
+//! The page at `/`: watch orders travel. All of it is in this program, and it
+//! asks for nothing from anywhere else.
+
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use actix_web::{HttpResponse, web};
+use bakehouse_http::problem::Problem;
+
+/// What the page may do: only what comes from here.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
+
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// Name, type and content.
+const FILES: [(&str, &str, &str); 13] = [
+    ("app.js", SCRIPT, include_str!("../page/app.js")),
+    ("api.js", SCRIPT, include_str!("../page/api.js")),
+    ("dom.js", SCRIPT, include_str!("../page/dom.js")),
+    ("events.js", SCRIPT, include_str!("../page/events.js")),
+    ("journey.js", SCRIPT, include_str!("../page/journey.js")),
+    ("orders.js", SCRIPT, include_str!("../page/orders.js")),
+    ("parked.js", SCRIPT, include_str!("../page/parked.js")),
+    ("chart.js", SCRIPT, include_str!("../page/chart.js")),
+    ("stages.js", SCRIPT, include_str!("../page/stages.js")),
+    ("pulse.js", SCRIPT, include_str!("../page/pulse.js")),
+    // The same client that everybody gets.
+    (
+        "feed.js",
+        SCRIPT,
+        include_str!("../../../clients/js/src/index.js"),
+    ),
+    (
+        "style.css",
+        "text/css; charset=utf-8",
+        include_str!("../page/style.css"),
+    ),
+    (
+        "icon.svg",
+        "image/svg+xml",
+        include_str!("../page/icon.svg"),
+    ),
+];
+
+/// Adds the routes.
+pub(crate) fn routes(config: &mut web::ServiceConfig) {
+    let page = web::resource("/")
+        .route(web::get().to(page))
+        .route(web::head().to(page))
+        .default_service(Problem::other_methods("GET, HEAD"));
+    let file = web::resource("/page/{name}")
+        .route(web::get().to(file))
+        .route(web::head().to(file))
+        .default_service(Problem::other_methods("GET, HEAD"));
+    config.service(page).service(file);
+}
+
+async fn page() -> HttpResponse {
+    answer(
+        "text/html; charset=utf-8",
+        include_str!("../page/index.html"),
+    )
+}
+
+async fn file(name: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let found = FILES.iter().find(|(known, ..)| *known == *name);
+    let (_, kind, content) =
+        found.ok_or_else(|| Problem::not_found(format!("there is nothing at /page/{name}")))?;
+    Ok(answer(kind, content))
+}
+
+fn answer(kind: &str, content: &'static str) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type(kind)
+        .insert_header((CACHE_CONTROL, "no-cache"))
+        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+        .insert_header((REFERRER_POLICY, "no-referrer"))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .body(content)
+}

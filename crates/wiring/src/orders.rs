@@ -1,0 +1,69 @@
+//! What is served of orders, by the settings.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use bakehouse_http::Menu;
+use bakehouse_objects::S3;
+use bakehouse_orders::intake::Defaults;
+use bakehouse_orders_http::attachments::AttachmentSettings;
+use bakehouse_orders_http::attachments::sweep::{self, SweepSettings};
+use bakehouse_orders_http::{OrderDoors, OrderSettings};
+use bakehouse_pipeline::Shutdown;
+use bakehouse_pipeline::ports::{Blobs, EventLog};
+use bakehouse_service::{Settings, Stages};
+
+/// The API of orders.
+#[must_use]
+pub fn menu(settings: &Settings, doors: OrderDoors) -> Menu {
+    let own = OrderSettings {
+        defaults: Defaults {
+            currency: settings.orders.currency,
+        },
+        attachments: AttachmentSettings {
+            largest: settings.attachments.largest,
+            media_types: settings.attachments.media_types.clone(),
+        },
+        has_tokens: settings.auth.jwks.is_some(),
+        has_rate: settings.http.rate_limit > 0 && settings.http.rate_burst > 0,
+    };
+    bakehouse_orders_http::menu(own, doors)
+}
+
+/// Where attached files are.
+///
+/// # Errors
+/// When the folder cannot be made, or the settings contradict each other.
+pub fn blobs(settings: &Settings) -> Result<Arc<dyn Blobs>> {
+    let at = &settings.attachments;
+    let Some((bucket, prefix)) = at.bucket() else {
+        let folder = settings.data_dir.join("attachments");
+        return Ok(bakehouse_objects::local(&folder)?);
+    };
+    let secret = at.s3_secret_access_key.as_ref();
+    Ok(bakehouse_objects::s3(&S3 {
+        bucket: bucket.to_owned(),
+        prefix: prefix.to_owned(),
+        region: at.s3_region.clone(),
+        endpoint: at.s3_endpoint.clone(),
+        access_key_id: at.s3_access_key_id.clone().unwrap_or_default(),
+        secret_access_key: secret
+            .map(|secret| secret.expose().to_owned())
+            .unwrap_or_default(),
+    })?)
+}
+
+/// Removes what uploads have left behind.
+pub fn sweep(
+    settings: &Settings,
+    blobs: Arc<dyn Blobs>,
+    log: Arc<dyn EventLog>,
+    stages: &mut Stages,
+    shutdown: &Shutdown,
+) {
+    let how = SweepSettings {
+        interval: settings.attachments.sweep_interval,
+        grace: settings.attachments.sweep_grace,
+    };
+    stages.run(sweep::run(blobs, log, how, shutdown.clone()));
+}

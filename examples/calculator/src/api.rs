@@ -1,0 +1,86 @@
+//! The API of values.
+//!
+//! - `POST /values` `{"value":2}`: 202 and the id;
+//! - `PUT /values/{id}` `{"operation":"ADD","value":3}`: 202, refused at execution
+//!   where there is no such value;
+//! - `GET /values/{id}`: `{"value":…}`;
+//! - `/values-events`: the feed.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_kitchen::prelude::*;
+
+use crate::domain::{Calculator, Command, EXACT, Operator};
+
+/// What is served of values.
+pub(crate) fn menu() -> Menu {
+    let location = |id: &str| format!("/values/{id}");
+    Menu::of::<Calculator>("/values-events", location, |config| {
+        let all = web::resource("/values").route(web::post().to(create));
+        let one = web::resource("/values/{id}")
+            .route(web::get().to(show))
+            .route(web::head().to(show))
+            .route(web::put().to(update));
+        config
+            .service(all.default_service(Problem::other_methods("POST")))
+            .service(one.default_service(Problem::other_methods("GET, HEAD, PUT")));
+    })
+}
+
+async fn create(
+    request: HttpRequest,
+    body: JsonBody,
+    principal: Principal,
+    doors: web::Data<Doors>,
+) -> Result<HttpResponse, Problem> {
+    let command = new(&body)?;
+    let submission = Submission::of_new::<Calculator>(&request, &principal, &doors, &command)?;
+    let id = submission.entity_id().to_owned();
+    Ok(with_id(accept(&doors, submission).await?, &id))
+}
+
+async fn update(
+    request: HttpRequest,
+    id: web::Path<PathId>,
+    body: JsonBody,
+    principal: Principal,
+    doors: web::Data<Doors>,
+) -> Result<HttpResponse, Problem> {
+    let command = change(&body)?;
+    let submission =
+        Submission::of_change::<Calculator>(&request, &principal, &doors, &id, &command)?;
+    accept(&doors, submission).await
+}
+
+async fn show(
+    request: HttpRequest,
+    id: web::Path<PathId>,
+    principal: Principal,
+    doors: web::Data<Doors>,
+) -> Result<HttpResponse, Problem> {
+    reading::show(&request, &principal, &doors, &id).await
+}
+
+fn new(body: &[u8]) -> Result<Command, Faults> {
+    read(body, &["value"], |members, faults| {
+        value(members, faults).map(Command::Create)
+    })
+}
+
+fn change(body: &[u8]) -> Result<Command, Faults> {
+    read(body, &["operation", "value"], |members, faults| {
+        let operator = members.require("operation", faults);
+        let operator = operator.and_then(|at| self::operator(&at, faults));
+        let value = value(members, faults);
+        Some(Command::Apply(operator?, value?))
+    })
+}
+
+fn operator(at: &Place<'_>, faults: &mut Collector) -> Option<Operator> {
+    let known = [("ADD", Operator::Add), ("MULTIPLY", Operator::Multiply)];
+    one_of(at, &known, faults)
+}
+
+fn value(members: &mut Members<'_>, faults: &mut Collector) -> Option<i64> {
+    let value = members.require("value", faults)?;
+    whole_number(&value, EXACT, faults)
+}

@@ -1,0 +1,8 @@
+//! todo: things to be done.
+
+mod api;
+mod domain;
+
+fn main() -> std::process::ExitCode {
+    bakehouse_kitchen::main::<domain::Todos>("todo", "Things to be done", api::menu())
+}

@@ -1,0 +1,110 @@
+//! The calculator, as an example of a domain of one's own: in both worlds.
+
+use anyhow::Result;
+use bakehouse_e2e::{Answer, Client, Kind, World, in_both_worlds};
+use serde_json::{Value, json};
+
+in_both_worlds!(
+    two_and_two_by_three_are_twelve,
+    every_change_is_on_its_feed_and_survives_a_kill,
+    what_is_wrong_is_said_where_it_is_wrong,
+);
+
+const NOWHERE: &str = "0190f5fe-0000-7000-8000-00000000dead";
+
+async fn start(kind: Kind) -> World {
+    World::start_domain(kind, &["calculator"], "/values-events")
+        .await
+        .expect("it starts")
+}
+
+/// Makes a value; its address.
+async fn create(client: &Client, value: i64) -> Result<String> {
+    let answer = client
+        .post_to("/values", json!({ "value": value }).to_string())
+        .await?;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let id = answer.json()["id"].as_str().expect("an id").to_owned();
+    assert_eq!(answer.header("location"), format!("/values/{id}"));
+    Ok(format!("/values/{id}"))
+}
+
+async fn change(client: &Client, at: &str, operation: &str, value: i64) -> Result<Answer> {
+    let body = json!({ "operation": operation, "value": value });
+    client.put(at, &[], body.to_string()).await
+}
+
+async fn two_and_two_by_three_are_twelve(kind: Kind) {
+    let world = start(kind).await;
+    let client = world.client();
+    let at = create(&client, 2).await.unwrap();
+    assert_eq!(change(&client, &at, "ADD", 2).await.unwrap().status, 202);
+    let last = change(&client, &at, "MULTIPLY", 3).await.unwrap();
+    assert!(last.body.is_empty());
+    assert_eq!(client.settled(&last).await.unwrap()["status"], "baked");
+    assert_eq!(
+        client.get(&at).await.unwrap().json(),
+        json!({ "value": 12 })
+    );
+}
+
+async fn every_change_is_on_its_feed_and_survives_a_kill(kind: Kind) {
+    let mut world = start(kind).await;
+    let client = world.client();
+    let at = create(&client, 1).await.unwrap();
+    for _ in 0..20 {
+        let answer = change(&client, &at, "ADD", 1).await.unwrap();
+        assert_eq!(answer.status, 202, "{answer:?}");
+    }
+    world.process("calculator").kill();
+    world.start_all().unwrap();
+    world
+        .ready(std::time::Duration::from_secs(30))
+        .await
+        .unwrap();
+    let mut feed = world.feed("since=0").await.unwrap();
+    let frames = feed.events_up_to(21).await.unwrap();
+    let values: Vec<&Value> = frames
+        .iter()
+        .map(|frame| &frame["value"]["value"])
+        .collect();
+    assert_eq!(json!(values), json!((1..=21).collect::<Vec<_>>()));
+    assert_eq!(frames[0]["type"], "value.created");
+    assert_eq!(frames[20]["type"], "value.updated");
+    assert_eq!(
+        client.get(&at).await.unwrap().json(),
+        json!({ "value": 21 })
+    );
+}
+
+async fn what_is_wrong_is_said_where_it_is_wrong(kind: Kind) {
+    let world = start(kind).await;
+    let client = world.client();
+    let answer = client.post_to("/values", r#"{"value":2.5,"x":1}"#).await;
+    let answer = answer.unwrap();
+    assert_eq!(answer.status, 400);
+    let faults = answer.json();
+    let pointers = [
+        &faults["errors"][0]["pointer"],
+        &faults["errors"][1]["pointer"],
+    ];
+    assert_eq!(pointers, ["/value", "/x"]);
+    let at = create(&client, 3).await.unwrap();
+    assert_eq!(change(&client, &at, "DIVIDE", 3).await.unwrap().status, 400);
+    let missing = format!("/values/{NOWHERE}");
+    assert_eq!(client.get(&missing).await.unwrap().status, 404);
+    // Accepted, and refused where everybody can see it.
+    let mut feed = world.feed("").await.unwrap();
+    let accepted = change(&client, &missing, "ADD", 1).await.unwrap();
+    let receipt = client.settled(&accepted).await.unwrap();
+    assert_eq!(receipt["status"], "rejected", "{receipt}");
+    assert_eq!(receipt["reason"], "there is no such value");
+    assert_eq!(receipt["value_id"], NOWHERE);
+    let refused = loop {
+        let frame = feed.event().await.unwrap();
+        if frame["value_id"] == NOWHERE {
+            break frame;
+        }
+    };
+    assert_eq!(refused["type"], "value.rejected");
+}

@@ -1,0 +1,61 @@
+//! The tutorial: what it shows is what is there, and does what it says.
+
+use std::path::Path;
+
+use bakehouse_e2e::{Kind, World, in_both_worlds};
+use serde_json::json;
+
+in_both_worlds!(what_it_says_comes_true);
+
+const TUTORIAL: &str = include_str!("../../../docs/your-own-domain.md");
+
+/// Every piece of code stands behind the name of the file that it is.
+#[test]
+fn the_code_that_it_shows_is_the_code_that_runs() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut shown = 0;
+    let mut file = None;
+    let mut blocks = TUTORIAL.split("```");
+    while let (Some(prose), block) = (blocks.next(), blocks.next()) {
+        let is_file = |word: &&str| word.starts_with("examples/") && word.contains('.');
+        let named = prose.split('`').rfind(is_file);
+        file = named.map(str::to_owned).or(file);
+        let Some((language, code)) = block.and_then(|block| block.split_once('\n')) else {
+            break;
+        };
+        if ["rust", "toml"].contains(&language) {
+            let name = file.take().expect("a file's name before its code");
+            let there = std::fs::read_to_string(root.join(&name)).expect("a file");
+            assert_eq!(code.trim_end(), there.trim_end(), "{name}");
+            shown += 1;
+        }
+    }
+    assert_eq!(shown, 4);
+}
+
+async fn what_it_says_comes_true(kind: Kind) {
+    let world = World::start_domain(kind, &["todo"], "/todo-events")
+        .await
+        .expect("it starts");
+    let client = world.client();
+    let added = client.post_to("/todos", r#"{"title": "Bake"}"#).await;
+    let added = added.unwrap();
+    assert_eq!((added.status.as_u16(), added.body.len()), (202, 0));
+    let location = added.header("location").to_owned();
+    let done = format!("{location}/done");
+    let first = client.put(&done, &[], "").await.unwrap();
+    let second = client.put(&done, &[], "").await.unwrap();
+    assert_eq!(client.settled(&first).await.unwrap()["status"], "baked");
+    let receipt = client.settled(&second).await.unwrap();
+    assert_eq!(receipt["status"], "rejected");
+    assert_eq!(receipt["reason"], "it is done already");
+    let mut feed = world.feed("since=0").await.unwrap();
+    let frames = feed.events_up_to(3).await.unwrap();
+    let kinds: Vec<_> = frames.iter().map(|frame| &frame["type"]).collect();
+    assert_eq!(kinds, ["todo.added", "todo.finished", "todo.rejected"]);
+    let document = client.get(&location).await.unwrap().json();
+    assert_eq!(document["title"], "Bake");
+    assert_eq!(document["done"], json!(true));
+    let faulty = client.post_to("/todos", r#"{"titel": "Bake"}"#).await;
+    assert_eq!(faulty.unwrap().status, 400);
+}
