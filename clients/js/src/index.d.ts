@@ -41,6 +41,8 @@ export interface Settled {
   operation_id: string;
   status: "executed" | "rejected";
   reason?: string;
+  /** What kind of refusal it was, where kinds are told apart. */
+  code?: string;
 }
 
 /** An operation was set aside, until an operator settles it. */
@@ -59,6 +61,8 @@ export interface Settlement extends Common {
 export interface Rejection extends Common {
   type: "order.rejected";
   reason: string;
+  /** What kind of refusal it was, where kinds are told apart: `version-conflict`. */
+  code?: string;
 }
 
 export type FeedEvent = Change | Rejection | Parking | Settlement;

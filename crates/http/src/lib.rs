@@ -6,6 +6,7 @@
 //! - [`accept`]: from a request to an operation that is durable, and its 202;
 //! - [`reading`]: what was baked, as soon as it is there;
 //! - [`operation`]: the receipt of what was accepted;
+//! - [`correlation`]: everything that one request set off;
 //! - [`parked`]: what operators do about what was set aside;
 //! - [`feed`]: every change, over a websocket or as server-sent events;
 //! - [`websocket`]: what a websocket is, whatever it carries;
@@ -17,6 +18,7 @@ pub mod accept;
 pub mod access;
 pub mod body;
 pub mod conditions;
+pub mod correlation;
 mod cors;
 pub mod feed;
 pub mod health;

@@ -42,7 +42,7 @@ enum Progress {
 
 /// What its sender gets to know of an operation.
 #[derive(Serialize, ToSchema)]
-struct Receipt {
+pub(crate) struct Receipt {
     #[schema(value_type = String, format = "uuid")]
     operation_id: Uuid,
     status: Progress,
@@ -64,6 +64,9 @@ struct Receipt {
     kind: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// What kind of refusal it was, for programs, where kinds are told apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     accepted_at: Option<Timestamp>,
@@ -175,13 +178,14 @@ impl Receipt {
             operation: None,
             kind: None,
             reason: None,
+            code: None,
             accepted_at: None,
             stored_at: None,
             executed_at: None,
         }
     }
 
-    fn of(event: Event, baked: Position, menu: &Menu) -> Self {
+    pub(crate) fn of(event: Event, baked: Position, menu: &Menu) -> Self {
         let takes_effect_at = event.settled_by.unwrap_or(event.position);
         let status = match event.status {
             EventStatus::Stored => Progress::Stored,
@@ -202,6 +206,7 @@ impl Receipt {
             entity_id: Some(entity_id),
             operation: Some(event.operation.operation),
             reason: event.reason.or(why_parked),
+            code: event.code,
             accepted_at: Some(event.operation.accepted_at),
             stored_at: Some(event.creation_time),
             executed_at: event.execution_time,

@@ -51,10 +51,10 @@ pub enum Statuses {
     Parked,
 }
 
-/// The header `Idempotency-Key`.
+/// The headers of whatever is accepted.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
-pub struct IdempotencyKey {
+pub struct SubmissionHeaders {
     /// Repeating a request under its key repeats the answer and nothing else. Bare
     /// or in quotes.
     #[param(
@@ -64,6 +64,11 @@ pub struct IdempotencyKey {
     )]
     #[param(rename = "Idempotency-Key")]
     key: Option<String>,
+    /// What everything that this request sets off can be found by, at
+    /// `/correlation/{id}`.
+    #[param(required = false, format = "uuid")]
+    #[param(rename = "X-Correlation-ID")]
+    correlation: Option<String>,
 }
 
 /// The header `If-Match`.
@@ -136,3 +141,15 @@ pub struct Changed(#[to_schema] Problem);
 #[derive(IntoResponses)]
 #[response(status = 422, content_type = "application/problem+json")]
 pub struct KeyReused(#[to_schema] Problem);
+
+/// Which page of what stands in the log.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PageParameters {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    limit: Option<u32>,
+    /// Only what stands after this position, as in `Link`.
+    #[param(minimum = 0)]
+    after: Option<u64>,
+}

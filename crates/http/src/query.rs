@@ -1,6 +1,8 @@
 //! Query strings: every parameter known, given once, and read by somebody; or
 //! all that is wrong with them at once.
 
+use bakehouse_pipeline::Position;
+
 use crate::problem::{InputFault, Problem};
 
 /// The parameters that nobody has asked for yet.
@@ -86,6 +88,17 @@ pub fn limit(text: &str) -> Result<usize, String> {
     limit
         .filter(|limit| (1..=HIGHEST_LIMIT).contains(limit))
         .ok_or_else(|| format!("expected a whole number from 1 to {HIGHEST_LIMIT}"))
+}
+
+/// A position in the log; 0 stands before the first.
+///
+/// # Errors
+/// What was expected.
+pub fn position(text: &str) -> Result<Position, String> {
+    let position = text.parse().ok();
+    position
+        .filter(|position| i64::try_from(*position).is_ok())
+        .ok_or_else(|| "expected a position: 0, 1, 2, …".to_owned())
 }
 
 /// Text that can be compared with: not empty, not too long, without control

@@ -21,7 +21,7 @@ use crate::health::{self, Probes};
 use crate::menu::Menu;
 use crate::problem::Problem;
 use crate::websocket::line::{self, Line};
-use crate::{feed, metrics, operation, parked, path_id};
+use crate::{correlation, feed, metrics, operation, parked, path_id};
 
 /// Seconds that open requests get at shutdown. Sockets have been told by then.
 const DRAIN: u64 = 5;
@@ -136,6 +136,7 @@ impl Server {
                 .wrap(from_fn(metrics::measure))
                 .configure(|config| (menu.routes)(config))
                 .configure(operation::routes)
+                .configure(correlation::routes)
                 .configure(parked::routes)
                 .configure(health::routes)
                 .configure(metrics::routes)

@@ -28,13 +28,13 @@ pub fn decide(order: Option<&Order>, command: Command) -> Result<Event, Rejectio
 fn amend(order: &Order, draft: Draft) -> Result<Event, Rejection> {
     if order.status != Status::Placed {
         let status = order.status;
-        return Err(Rejection(format!(
+        return Err(Rejection::new(format!(
             "the order is {status}; only a placed one can be changed"
         )));
     }
     if order.currency != draft.currency {
         let (ours, theirs) = (order.currency, draft.currency);
-        return Err(Rejection(format!(
+        return Err(Rejection::new(format!(
             "the order is in {ours}, not in {theirs}"
         )));
     }
@@ -43,7 +43,7 @@ fn amend(order: &Order, draft: Draft) -> Result<Event, Rejection> {
 
 fn attach(order: &Order, file: File) -> Result<Event, Rejection> {
     if order.attachments.len() >= MOST_ATTACHMENTS {
-        return Err(Rejection(format!(
+        return Err(Rejection::new(format!(
             "the order has {MOST_ATTACHMENTS} attachments, and can have no more"
         )));
     }
@@ -64,7 +64,7 @@ fn set_status(order: &Order, next: Status) -> Result<Event, Rejection> {
     if order.status.may_become(next) {
         return Ok(Event::StatusChanged(next));
     }
-    Err(Rejection(format!(
+    Err(Rejection::new(format!(
         "the order is {}; it cannot become {next}",
         order.status
     )))

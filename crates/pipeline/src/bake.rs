@@ -241,8 +241,12 @@ impl<'a, D: Domain> Oven<'a, D> {
             owner: sender.or(entity.as_ref().and_then(|entity| entity.owner.as_deref())),
             group: entity.as_ref().and_then(|entity| D::group(&entity.state)),
         };
-        let reason = event.reason.as_deref().unwrap_or_default();
-        let frame = render(D::NAME, event, audience, &Outcome::Rejected(reason));
+        let frame = render(
+            D::NAME,
+            event,
+            audience,
+            &Outcome::Rejected(&event.rejection()),
+        );
         self.entities.insert(id, entity);
         frame.map_err(StoreError::corrupt)
     }
@@ -347,9 +351,8 @@ fn settled_by<'a>(remedy: &Event, history: &'a [Event]) -> impl Iterator<Item = 
 fn done(outcome: step::Outcome) -> Result<(), StoreError> {
     match outcome {
         step::Outcome::Executed(_) => Ok(()),
-        step::Outcome::Rejected(reason) | step::Outcome::Stuck(reason) => {
-            Err(StoreError::Corrupt(reason))
-        }
+        step::Outcome::Rejected(rejection) => Err(StoreError::Corrupt(rejection.reason)),
+        step::Outcome::Stuck(reason) => Err(StoreError::Corrupt(reason)),
     }
 }
 

@@ -102,13 +102,38 @@ pub struct Moment {
 /// Why an operation was refused at execution. An answer, not a fault: it is
 /// kept with the event and shown to its sender.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Rejection(pub String);
+#[error("{reason}")]
+pub struct Rejection {
+    /// A sentence for the sender.
+    pub reason: String,
+    /// What kind of refusal it is, for programs, where the domain tells kinds
+    /// apart: `insufficient-funds`. The engine's own are [`Rejection::VERSION`] and
+    /// [`Rejection::KEY`].
+    pub code: Option<String>,
+}
 
 impl Rejection {
+    /// The entity is at another version than the one that was expected.
+    pub const VERSION: &'static str = "version-conflict";
+    /// The idempotency key was used before with other content.
+    pub const KEY: &'static str = "key-reused";
+
     /// A refusal with its reason, a sentence for the sender.
     #[must_use]
     pub fn new(reason: impl Into<String>) -> Self {
-        Self(reason.into())
+        Self {
+            reason: reason.into(),
+            code: None,
+        }
+    }
+
+    /// The same, of a kind that programs can tell from others: lower case, with
+    /// hyphens.
+    #[must_use]
+    pub fn of_kind(self, code: impl Into<String>) -> Self {
+        Self {
+            code: Some(code.into()),
+            ..self
+        }
     }
 }

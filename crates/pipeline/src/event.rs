@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Moment, Operation, Position, Timestamp, frame};
+use crate::{Moment, Operation, Position, Rejection, Timestamp, frame};
 
 /// How far an event has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +56,8 @@ pub struct Event {
     pub change: Option<String>,
     /// Why it was refused.
     pub reason: Option<String>,
+    /// What kind of refusal that is; see [`Rejection::code`].
+    pub code: Option<String>,
     /// Why it was parked; stays when it is settled.
     pub parked: Option<String>,
     /// The position of the [`crate::Remedy`] that settled it after it had been
@@ -76,6 +78,7 @@ impl Event {
             status: EventStatus::Stored,
             change: None,
             reason: None,
+            code: None,
             parked: None,
             settled_by: None,
             operation,
@@ -99,6 +102,15 @@ impl Event {
     #[must_use]
     pub fn is_executed_in_place(&self) -> bool {
         self.status == EventStatus::Executed && !self.was_parked()
+    }
+
+    /// Why it was refused, if it was.
+    #[must_use]
+    pub fn rejection(&self) -> Rejection {
+        Rejection {
+            reason: self.reason.clone().unwrap_or_default(),
+            code: self.code.clone(),
+        }
     }
 
     /// What happened, as the feed calls it; `None` before it has.

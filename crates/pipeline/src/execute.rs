@@ -9,7 +9,8 @@ use std::collections::{HashMap, VecDeque};
 use crate::ports::{Checkpoint, EntityWrite, Execution, Settlement, StoreError, Verdict};
 use crate::step::{Footing, Outcome, replay};
 use crate::{
-    Domain, Entity, EntityRecord, Event, EventStatus, Position, Remedy, Timestamp, Verb, to_json,
+    Domain, Entity, EntityRecord, Event, EventStatus, Position, Rejection, Remedy, Timestamp, Verb,
+    to_json,
 };
 
 /// Executes `events`, which follow `from` without a gap, on the entities that
@@ -163,19 +164,19 @@ impl<D: Domain> Workbench<D> {
         event: &Event,
     ) -> Result<Verdict, StoreError> {
         if event.status == EventStatus::Rejected {
-            let reason = event.reason.clone().unwrap_or_default();
-            return Ok(Verdict::Rejected { reason });
+            return Ok(Verdict::Rejected(event.rejection()));
         }
         let first = place.held.front().map(|first| first.operation.operation_id);
         let remedy = Remedy::of(event).filter(|remedy| first == Some(remedy.operation_id));
         let Some(remedy) = remedy else {
             let reason = format!("that is not the first operation parked of this {}", D::NAME);
-            return Ok(Verdict::Rejected { reason });
+            return Ok(Verdict::Rejected(Rejection::new(reason)));
         };
         let verb = event.operation.operation;
         if verb == Verb::Discard {
             let reason = remedy.reason.as_deref().unwrap_or("without a reason");
-            let outcome = Outcome::Rejected(format!("discarded by an operator: {reason}"));
+            let refusal = Rejection::new(format!("discarded by an operator: {reason}"));
+            let outcome = Outcome::Rejected(refusal);
             self.settle(place, event, outcome);
         }
         let mut changes = Changes::default();
@@ -188,7 +189,7 @@ impl<D: Domain> Workbench<D> {
             match self.attempt(place, &next, event)? {
                 Outcome::Stuck(reason) if first == Some(next.operation.operation_id) => {
                     let reason = format!("it is still stuck: {reason}");
-                    return Ok(Verdict::Rejected { reason });
+                    return Ok(Verdict::Rejected(Rejection::new(reason)));
                 }
                 Outcome::Stuck(_) => break,
                 outcome => {
@@ -258,7 +259,7 @@ fn verdict(outcome: Outcome) -> Verdict {
         Outcome::Executed(change) => Verdict::Executed {
             change: change.to_owned(),
         },
-        Outcome::Rejected(reason) => Verdict::Rejected { reason },
+        Outcome::Rejected(rejection) => Verdict::Rejected(rejection),
         Outcome::Stuck(reason) => Verdict::Parked { reason },
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::remedy::{DISCARDED, RETRIED};
-use crate::{Domain, Event, EventStatus, Json, Position, to_json};
+use crate::{Domain, Event, EventStatus, Json, Position, Rejection, to_json};
 
 /// The change that a refusal is.
 pub const REJECTED: &str = "rejected";
@@ -56,8 +56,8 @@ pub enum Outcome<'a> {
         /// The document as of this position.
         document: &'a Json,
     },
-    /// Refused, with its reason.
-    Rejected(&'a str),
+    /// Refused.
+    Rejected(&'a Rejection),
     /// Set aside, with the reason.
     Parked(&'a str),
     /// A remedy took effect.
@@ -79,6 +79,8 @@ pub struct Settled<'a> {
     status: EventStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
 }
 
 impl<'a> Settled<'a> {
@@ -90,6 +92,7 @@ impl<'a> Settled<'a> {
             operation_id: event.operation.operation_id,
             status: event.status,
             reason: event.reason.as_deref(),
+            code: event.code.as_deref(),
         }
     }
 }
@@ -163,9 +166,13 @@ impl Serialize for Body<'_> {
         map.serialize_entry("at", &self.event.creation_time)?;
         match self.outcome {
             Outcome::Changed { document, .. } => map.serialize_entry(self.name, document)?,
-            Outcome::Rejected(reason) | Outcome::Parked(reason) => {
-                map.serialize_entry("reason", reason)?;
+            Outcome::Rejected(rejection) => {
+                map.serialize_entry("reason", &rejection.reason)?;
+                if let Some(code) = &rejection.code {
+                    map.serialize_entry("code", code)?;
+                }
             }
+            Outcome::Parked(reason) => map.serialize_entry("reason", reason)?,
             Outcome::Settled {
                 document, settled, ..
             } => {

@@ -24,7 +24,7 @@ use crate::ports::{
     Verdict,
 };
 use crate::stage::{Stage, Wake, count_outcomes, lead, measure};
-use crate::{Domain, Event, Shutdown, Timestamp, frame};
+use crate::{Domain, Event, Rejection, Shutdown, Timestamp, frame};
 
 /// What orders-manager stands between.
 pub struct ManagerDoors {
@@ -128,7 +128,7 @@ fn report(events: &[Event], execution: &Execution) {
         let operation_id = event.operation.operation_id;
         match verdict {
             Verdict::Executed { .. } => {}
-            Verdict::Rejected { reason } => {
+            Verdict::Rejected(Rejection { reason, .. }) => {
                 rejected += 1;
                 tracing::info!(position = event.position, %operation_id, reason, "rejected");
             }
@@ -169,7 +169,7 @@ fn notice(name: &str, events: &[Event], execution: &Execution) -> Notice {
             .map(|(event, verdict)| {
                 let change = match verdict {
                     Verdict::Executed { change } => change,
-                    Verdict::Rejected { .. } => frame::REJECTED,
+                    Verdict::Rejected(_) => frame::REJECTED,
                     Verdict::Parked { .. } => frame::PARKED,
                 };
                 (frame::kind(name, change), event.entity_id().to_owned())

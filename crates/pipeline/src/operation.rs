@@ -57,6 +57,9 @@ pub struct Terms {
     /// Who asked, for the record; none where nobody is asked who they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
+    /// In whose stead they asked, if not in their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<String>,
     /// Whose the entity becomes by being made, and whose it must be to be
     /// changed. None: a new entity is nobody's, and any may be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

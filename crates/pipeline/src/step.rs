@@ -16,7 +16,7 @@ pub(crate) enum Outcome {
     /// The entity is another now; what changed, in a word.
     Executed(&'static str),
     /// The domain refuses it.
-    Rejected(String),
+    Rejected(Rejection),
     /// It can be neither executed nor refused. Nothing has changed.
     Stuck(String),
 }
@@ -54,8 +54,7 @@ pub(crate) fn replay<D: Domain>(
     footing: Footing,
 ) -> Result<Outcome, StoreError> {
     if event.status == EventStatus::Rejected {
-        let reason = event.reason.clone().unwrap_or_default();
-        return Ok(Outcome::Rejected(reason));
+        return Ok(Outcome::Rejected(event.rejection()));
     }
     let is_fresh = event.status != EventStatus::Executed;
     let attempt = || {
@@ -73,7 +72,7 @@ pub(crate) fn replay<D: Domain>(
             *entity = Some(after);
             return Ok(Outcome::Executed(change));
         }
-        Ok(Err(Halt::Rejection(Rejection(reason)))) => Outcome::Rejected(reason),
+        Ok(Err(Halt::Rejection(rejection))) => Outcome::Rejected(rejection),
         Ok(Err(Halt::Stuck(reason))) => Outcome::Stuck(reason),
         Err(panic) => Outcome::Stuck(format!("its execution failed: {}", message(&*panic))),
     };
@@ -127,7 +126,7 @@ fn step<D: Domain>(
 /// Whether the operation may be executed on the entity as it is now. To anybody
 /// but its owner an entity does not exist.
 fn admit<D: Domain>(entity: Option<&Entity<D::State>>, terms: &Terms) -> Result<(), Rejection> {
-    let missing = || Rejection(format!("there is no such {}", D::NAME));
+    let missing = || Rejection::new(format!("there is no such {}", D::NAME));
     let Some(entity) = entity else {
         return terms.expected_version.map_or(Ok(()), |_| Err(missing()));
     };
@@ -135,11 +134,12 @@ fn admit<D: Domain>(entity: Option<&Entity<D::State>>, terms: &Terms) -> Result<
         return Err(missing());
     }
     match terms.expected_version {
-        Some(expected) if expected != entity.version => Err(Rejection(format!(
+        Some(expected) if expected != entity.version => Err(Rejection::new(format!(
             "the {} is at version {}, not {expected}",
             D::NAME,
             entity.version
-        ))),
+        ))
+        .of_kind(Rejection::VERSION)),
         _ => Ok(()),
     }
 }
@@ -148,7 +148,7 @@ fn admit<D: Domain>(entity: Option<&Entity<D::State>>, terms: &Terms) -> Result<
 fn command<D: Domain>(event: &Event) -> Result<D::Command, Halt> {
     let operation = &event.operation;
     if operation.conflicts_with.is_some() {
-        return Err(Rejection::new(CONFLICT).into());
+        return Err(Rejection::new(CONFLICT).of_kind(Rejection::KEY).into());
     }
     if operation.service_name != D::NAME {
         let other = &operation.service_name;

@@ -48,7 +48,7 @@ impl Domain for Counter {
             (_, Command::Add(by)) => Ok(by),
             (Some(value), Command::Take(by)) if *value >= by => Ok(-by),
             (Some(value), Command::Take(by)) => {
-                Err(Rejection(format!("{by} is more than {value}")))
+                Err(Rejection::new(format!("{by} is more than {value}")))
             }
             (None, Command::Take(_)) => Err(Rejection::new("there is no such counter")),
         }

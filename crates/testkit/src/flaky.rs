@@ -93,6 +93,16 @@ impl EventLog for Flaky<dyn EventLog> {
         self.faults.around(self.inner.held(entity_ids)).await
     }
 
+    async fn correlated(
+        &self,
+        correlation_id: Uuid,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Event>, StoreError> {
+        let inner = self.inner.correlated(correlation_id, after, limit);
+        self.faults.around(inner).await
+    }
+
     async fn parked(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {
         self.faults.around(self.inner.parked(after, limit)).await
     }

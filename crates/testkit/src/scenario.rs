@@ -103,7 +103,11 @@ fn operation<D: Domain>(command: &D::Command) -> Operation {
 
 impl<D: Domain> Outcome<D> {
     /// It was executed, and changed this.
+    ///
+    /// # Panics
+    /// When it was not, or when that is no change that the domain may say.
     pub fn then_changed(self, change: &str) -> Self {
+        assert!(D::CHANGES.contains(&change), "{change} is not in CHANGES");
         let expected = Verdict::Executed {
             change: change.to_owned(),
         };
@@ -112,11 +116,14 @@ impl<D: Domain> Outcome<D> {
     }
 
     /// It was refused, for this reason.
+    ///
+    /// # Panics
+    /// When it was not, or for another.
     pub fn then_refused(self, reason: &str) -> Self {
-        let expected = Verdict::Rejected {
-            reason: reason.to_owned(),
-        };
-        assert_eq!(self.verdict, expected);
+        match &self.verdict {
+            Verdict::Rejected(rejection) => assert_eq!(rejection.reason, reason),
+            other => panic!("expected a refusal, found {other:?}"),
+        }
         self
     }
 

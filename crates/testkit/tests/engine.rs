@@ -16,7 +16,7 @@ use bakehouse_pipeline::ports::{
     EventLog, ListQuery, Notices, PresentationReader, PresentationStore, Scheduler, SourceStore,
 };
 use bakehouse_pipeline::writer::{WriterDoors, WriterSettings};
-use bakehouse_pipeline::{Operation, Shutdown, Terms, baker, manager, writer};
+use bakehouse_pipeline::{Operation, Rejection, Shutdown, Terms, baker, manager, writer};
 use bakehouse_testkit::counter::{Command, Counter};
 use bakehouse_testkit::flaky::{Faults, Flaky};
 use bakehouse_testkit::operations::{many, operation, with_identity};
@@ -225,6 +225,7 @@ async fn only_the_owner_and_only_the_expected_version_is_changed() {
             actor: Some(format!("{owner}'s app")),
             owner: Some(owner.to_owned()),
             expected_version,
+            ..Terms::default()
         })
     };
     let operations = [
@@ -242,6 +243,9 @@ async fn only_the_owner_and_only_the_expected_version_is_changed() {
     let missing = Some("there is no such counter");
     let late = Some("the counter is at version 2, not 1");
     assert_eq!(reasons, [missing, None, missing, None, late, None]);
+    let codes: Vec<_> = events.iter().map(|event| event.code.as_deref()).collect();
+    let conflict = Some(Rejection::VERSION);
+    assert_eq!(codes, [None, None, None, None, conflict, None]);
     let frames = world
         .presentation
         .frames(0, 10)

@@ -37,13 +37,24 @@ async fn change(client: &Client, at: &str, operation: &str, value: i64) -> Resul
 async fn two_and_two_by_three_are_twelve(kind: Kind) {
     let world = start(kind).await;
     let client = world.client();
-    let at = create(&client, 2).await.unwrap();
-    assert_eq!(change(&client, &at, "ADD", 2).await.unwrap().status, 202);
-    let last = change(&client, &at, "MULTIPLY", 3).await.unwrap();
-    assert!(last.body.is_empty());
-    assert_eq!(client.settled(&last).await.unwrap()["status"], "baked");
+    let at = create(&client, 2).await.expect("an answer");
     assert_eq!(
-        client.get(&at).await.unwrap().json(),
+        change(&client, &at, "ADD", 2)
+            .await
+            .expect("an answer")
+            .status,
+        202
+    );
+    let last = change(&client, &at, "MULTIPLY", 3)
+        .await
+        .expect("an answer");
+    assert!(last.body.is_empty());
+    assert_eq!(
+        client.settled(&last).await.expect("an answer")["status"],
+        "baked"
+    );
+    assert_eq!(
+        client.get(&at).await.expect("an answer").json(),
         json!({ "value": 12 })
     );
 }
@@ -51,19 +62,19 @@ async fn two_and_two_by_three_are_twelve(kind: Kind) {
 async fn every_change_is_on_its_feed_and_survives_a_kill(kind: Kind) {
     let mut world = start(kind).await;
     let client = world.client();
-    let at = create(&client, 1).await.unwrap();
+    let at = create(&client, 1).await.expect("an answer");
     for _ in 0..20 {
-        let answer = change(&client, &at, "ADD", 1).await.unwrap();
+        let answer = change(&client, &at, "ADD", 1).await.expect("an answer");
         assert_eq!(answer.status, 202, "{answer:?}");
     }
     world.process("calculator").kill();
-    world.start_all().unwrap();
+    world.start_all().expect("an answer");
     world
         .ready(std::time::Duration::from_secs(30))
         .await
-        .unwrap();
-    let mut feed = world.feed("since=0").await.unwrap();
-    let frames = feed.events_up_to(21).await.unwrap();
+        .expect("an answer");
+    let mut feed = world.feed("since=0").await.expect("an answer");
+    let frames = feed.events_up_to(21).await.expect("an answer");
     let values: Vec<&Value> = frames
         .iter()
         .map(|frame| &frame["value"]["value"])
@@ -72,7 +83,7 @@ async fn every_change_is_on_its_feed_and_survives_a_kill(kind: Kind) {
     assert_eq!(frames[0]["type"], "value.created");
     assert_eq!(frames[20]["type"], "value.updated");
     assert_eq!(
-        client.get(&at).await.unwrap().json(),
+        client.get(&at).await.expect("an answer").json(),
         json!({ "value": 21 })
     );
 }
@@ -81,7 +92,7 @@ async fn what_is_wrong_is_said_where_it_is_wrong(kind: Kind) {
     let world = start(kind).await;
     let client = world.client();
     let answer = client.post_to("/values", r#"{"value":2.5,"x":1}"#).await;
-    let answer = answer.unwrap();
+    let answer = answer.expect("an answer");
     assert_eq!(answer.status, 400);
     let faults = answer.json();
     let pointers = [
@@ -89,19 +100,27 @@ async fn what_is_wrong_is_said_where_it_is_wrong(kind: Kind) {
         &faults["errors"][1]["pointer"],
     ];
     assert_eq!(pointers, ["/value", "/x"]);
-    let at = create(&client, 3).await.unwrap();
-    assert_eq!(change(&client, &at, "DIVIDE", 3).await.unwrap().status, 400);
+    let at = create(&client, 3).await.expect("an answer");
+    assert_eq!(
+        change(&client, &at, "DIVIDE", 3)
+            .await
+            .expect("an answer")
+            .status,
+        400
+    );
     let missing = format!("/values/{NOWHERE}");
-    assert_eq!(client.get(&missing).await.unwrap().status, 404);
+    assert_eq!(client.get(&missing).await.expect("an answer").status, 404);
     // Accepted, and refused where everybody can see it.
-    let mut feed = world.feed("").await.unwrap();
-    let accepted = change(&client, &missing, "ADD", 1).await.unwrap();
-    let receipt = client.settled(&accepted).await.unwrap();
+    let mut feed = world.feed("").await.expect("an answer");
+    let accepted = change(&client, &missing, "ADD", 1)
+        .await
+        .expect("an answer");
+    let receipt = client.settled(&accepted).await.expect("an answer");
     assert_eq!(receipt["status"], "rejected", "{receipt}");
     assert_eq!(receipt["reason"], "there is no such value");
     assert_eq!(receipt["value_id"], NOWHERE);
     let refused = loop {
-        let frame = feed.event().await.unwrap();
+        let frame = feed.event().await.expect("an answer");
         if frame["value_id"] == NOWHERE {
             break frame;
         }

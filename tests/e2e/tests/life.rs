@@ -258,6 +258,7 @@ async fn a_change_can_insist_on_a_version(kind: Kind) {
     if second.status == 202 {
         let receipt = client.settled(&second).await.expect("a receipt");
         assert_eq!(receipt["reason"], "the order is at version 2, not 1");
+        assert_eq!(receipt["code"], "version-conflict");
     } else {
         assert_eq!(second.status, 412);
     }

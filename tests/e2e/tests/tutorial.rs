@@ -39,23 +39,26 @@ async fn what_it_says_comes_true(kind: Kind) {
         .expect("it starts");
     let client = world.client();
     let added = client.post_to("/todos", r#"{"title": "Bake"}"#).await;
-    let added = added.unwrap();
+    let added = added.expect("an answer");
     assert_eq!((added.status.as_u16(), added.body.len()), (202, 0));
     let location = added.header("location").to_owned();
     let done = format!("{location}/done");
-    let first = client.put(&done, &[], "").await.unwrap();
-    let second = client.put(&done, &[], "").await.unwrap();
-    assert_eq!(client.settled(&first).await.unwrap()["status"], "baked");
-    let receipt = client.settled(&second).await.unwrap();
+    let first = client.put(&done, &[], "").await.expect("an answer");
+    let second = client.put(&done, &[], "").await.expect("an answer");
+    assert_eq!(
+        client.settled(&first).await.expect("an answer")["status"],
+        "baked"
+    );
+    let receipt = client.settled(&second).await.expect("an answer");
     assert_eq!(receipt["status"], "rejected");
     assert_eq!(receipt["reason"], "it is done already");
-    let mut feed = world.feed("since=0").await.unwrap();
-    let frames = feed.events_up_to(3).await.unwrap();
+    let mut feed = world.feed("since=0").await.expect("an answer");
+    let frames = feed.events_up_to(3).await.expect("an answer");
     let kinds: Vec<_> = frames.iter().map(|frame| &frame["type"]).collect();
     assert_eq!(kinds, ["todo.added", "todo.finished", "todo.rejected"]);
-    let document = client.get(&location).await.unwrap().json();
+    let document = client.get(&location).await.expect("an answer").json();
     assert_eq!(document["title"], "Bake");
     assert_eq!(document["done"], json!(true));
     let faulty = client.post_to("/todos", r#"{"titel": "Bake"}"#).await;
-    assert_eq!(faulty.unwrap().status, 400);
+    assert_eq!(faulty.expect("an answer").status, 400);
 }

@@ -49,6 +49,29 @@ impl EventLog for EmbeddedLog {
         Ok(self.0.read(read).await?.pop())
     }
 
+    async fn correlated(
+        &self,
+        correlation_id: Uuid,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Event>, StoreError> {
+        // Each half has an index of its own.
+        let query = format!(
+            "SELECT {EVENT} FROM events WHERE position > ?2 AND correlation_id = ?1 AND \
+             (operation_id = ?1 OR correlation_id <> operation_id) ORDER BY position LIMIT ?3"
+        );
+        let id = correlation_id.to_string();
+        self.0
+            .read(move |connection| {
+                events(
+                    connection,
+                    &query,
+                    params![id, integer(after), limit as i64],
+                )
+            })
+            .await
+    }
+
     async fn held(&self, entity_ids: &[&str]) -> Result<Vec<Event>, StoreError> {
         let ids: Vec<String> = entity_ids.iter().map(|id| (*id).to_owned()).collect();
         let query = format!(
@@ -143,7 +166,7 @@ fn insert(
 ) -> Outcome<bool> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, \
-         ?15, ?16, NULL, ?17, NULL, NULL, NULL, NULL) ON CONFLICT (operation_id) DO NOTHING",
+         ?15, ?16, NULL, ?17, NULL, NULL, NULL, NULL, NULL, ?18) ON CONFLICT (operation_id) DO NOTHING",
     )?;
     let inserted = statement.execute(params![
         integer(position),
@@ -163,6 +186,7 @@ fn insert(
         operation.accepted_at.millis(),
         now,
         EventStatus::Stored.as_str(),
+        operation.terms.on_behalf_of,
     ])?;
     Ok(inserted == 1)
 }

@@ -13,7 +13,7 @@ use crate::database::{Failure, Outcome};
 pub(crate) const EVENT: &str = "position, operation_id, service_name, operation, entity_id, \
     payload, schema_version, correlation_id, causation_id, conflicts_with, fingerprint, \
     accepted_at, creation_time, execution_time, status, change, reason, actor, owner, \
-    expected_version, parked, settled_by";
+    expected_version, parked, settled_by, code, on_behalf_of";
 
 pub(crate) fn event(row: &Row<'_>) -> Outcome<Event> {
     Ok(Event {
@@ -23,6 +23,7 @@ pub(crate) fn event(row: &Row<'_>) -> Outcome<Event> {
         status: known(EventStatus::parse(text(row, 14)?), "status")?,
         change: row.get(15)?,
         reason: row.get(16)?,
+        code: row.get(22)?,
         parked: row.get(20)?,
         settled_by: optional_position(row, 21)?,
         operation: Operation {
@@ -35,6 +36,7 @@ pub(crate) fn event(row: &Row<'_>) -> Outcome<Event> {
             correlation_id: uuid(text(row, 7)?)?,
             terms: Terms {
                 actor: row.get(17)?,
+                on_behalf_of: row.get(23)?,
                 owner: row.get(18)?,
                 expected_version: optional_position(row, 19)?,
             },

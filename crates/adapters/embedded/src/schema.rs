@@ -3,11 +3,16 @@
 use rusqlite::Connection;
 
 /// The version that this code writes, in SQLite's `user_version`.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 
 /// What leads to each version from the one before it, the first of them from
 /// nothing. Version 1 never left the house.
-const STEPS: [(i64, &str); 3] = [(2, TABLES), (3, NOTIFICATIONS), (4, PARKING)];
+const STEPS: [(i64, &str); 4] = [
+    (2, TABLES),
+    (3, NOTIFICATIONS),
+    (4, PARKING),
+    (5, PROVENANCE),
+];
 
 /// Times are milliseconds since 1970 (UTC), ids text, JSON text as it was sent.
 const TABLES: &str = "
@@ -121,6 +126,15 @@ ALTER TABLE events ADD COLUMN settled_by INTEGER;
 ALTER TABLE checkpoints ADD COLUMN parked INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX events_held ON events (entity_id, position) WHERE parked IS NOT NULL;
 CREATE INDEX events_parked ON events (position) WHERE status = 'parked';
+";
+
+/// What kind of refusal, in whose stead, and what one outside request set off: an
+/// operation that began by itself is found by its own id.
+const PROVENANCE: &str = "
+ALTER TABLE events ADD COLUMN code TEXT;
+ALTER TABLE events ADD COLUMN on_behalf_of TEXT;
+CREATE INDEX events_by_correlation ON events (correlation_id, position)
+    WHERE correlation_id <> operation_id;
 ";
 
 /// Readers do not wait for the writer in WAL mode; FULL syncs every commit.

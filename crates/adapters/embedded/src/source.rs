@@ -163,7 +163,7 @@ fn judge(
 ) -> Outcome<()> {
     let mut statement = connection.prepare_cached(
         "UPDATE events SET status = ?3, change = ?4, reason = ?5, parked = coalesce(?6, parked), \
-         settled_by = ?7, execution_time = ?8 WHERE position = ?1 AND status = ?2",
+         settled_by = ?7, execution_time = ?8, code = ?9 WHERE position = ?1 AND status = ?2",
     )?;
     let values = Columns::of(verdict);
     // Nothing has been executed as long as it is parked.
@@ -176,7 +176,8 @@ fn judge(
         values.reason,
         values.parked,
         settled_by.map(integer),
-        at
+        at,
+        values.code
     ])?;
     Ok(())
 }
@@ -186,6 +187,7 @@ struct Columns<'a> {
     status: EventStatus,
     change: Option<&'a str>,
     reason: Option<&'a str>,
+    code: Option<&'a str>,
     parked: Option<&'a str>,
 }
 
@@ -195,6 +197,7 @@ impl<'a> Columns<'a> {
             status,
             change: None,
             reason: None,
+            code: None,
             parked: None,
         };
         match verdict {
@@ -202,8 +205,9 @@ impl<'a> Columns<'a> {
                 change: Some(change),
                 ..with(EventStatus::Executed)
             },
-            Verdict::Rejected { reason } => Self {
-                reason: Some(reason),
+            Verdict::Rejected(rejection) => Self {
+                reason: Some(&rejection.reason),
+                code: rejection.code.as_deref(),
                 ..with(EventStatus::Rejected)
             },
             Verdict::Parked { reason } => Self {

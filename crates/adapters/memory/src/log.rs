@@ -91,6 +91,19 @@ impl EventLog for MemoryLog {
         Ok(found.cloned())
     }
 
+    async fn correlated(
+        &self,
+        correlation_id: Uuid,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Event>, StoreError> {
+        let events = lock(&self.events);
+        let correlated = events.iter().filter(|event| {
+            event.operation.correlation_id == correlation_id && event.position > after
+        });
+        Ok(correlated.take(limit).cloned().collect())
+    }
+
     async fn held(&self, entity_ids: &[&str]) -> Result<Vec<Event>, StoreError> {
         let events = lock(&self.events);
         let held = events

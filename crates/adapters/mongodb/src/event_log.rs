@@ -76,6 +76,21 @@ impl EventLog for MongoLog {
         Ok(self.find_all(filter, 1).await?.pop())
     }
 
+    async fn correlated(
+        &self,
+        correlation_id: Uuid,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Event>, StoreError> {
+        let id = correlation_id.to_string();
+        let filter = doc! {
+            "_id": { "$gt": integer(after) },
+            "correlation_id": &id,
+            "$or": [{ "operation_id": &id }, { "correlation_id": &id, "is_correlated": true }],
+        };
+        self.find_all(filter, limit).await
+    }
+
     async fn held(&self, entity_ids: &[&str]) -> Result<Vec<Event>, StoreError> {
         // Of the same form as the index's own filter, or it is not used.
         let filter = doc! { "entity_id": { "$in": entity_ids }, "parked": { "$exists": true } };
@@ -134,7 +149,11 @@ impl MongoLog {
         let parked = IndexModel::builder()
             .keys(doc! { "_id": 1, "parked": 1 })
             .options(only(doc! { "parked": { "$exists": true } }));
+        let correlated = IndexModel::builder()
+            .keys(doc! { "correlation_id": 1, "_id": 1 })
+            .options(only(doc! { "is_correlated": true }));
         let indexes = [
+            correlated.build(),
             identity.build(),
             entity.build(),
             held.build(),

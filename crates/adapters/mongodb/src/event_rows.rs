@@ -16,7 +16,7 @@ pub(crate) fn to_row(
 ) -> Result<Document, StoreError> {
     let position = integer(position);
     let optional = |id: &Option<Uuid>| id.map_or(Bson::Null, |id| Bson::String(id.to_string()));
-    Ok(doc! {
+    let mut row = doc! {
         "_id": position,
         "position": position,
         "operation_id": operation.operation_id.to_string(),
@@ -36,7 +36,15 @@ pub(crate) fn to_row(
         "creation_time": date(now),
         "execution_time": Bson::Null,
         "status": EventStatus::Stored.as_str(),
-    })
+    };
+    if let Some(other) = &operation.terms.on_behalf_of {
+        row.insert("on_behalf_of", other);
+    }
+    if operation.correlation_id != operation.operation_id {
+        // What the index of correlations holds; the others are found by their own id.
+        row.insert("is_correlated", true);
+    }
+    Ok(row)
 }
 
 pub(crate) fn from_row(row: &Document) -> Result<Event, StoreError> {
@@ -48,6 +56,7 @@ pub(crate) fn from_row(row: &Document) -> Result<Event, StoreError> {
         status: fields.parsed("status", EventStatus::parse)?,
         change: fields.optional_text("change").map(str::to_owned),
         reason: fields.optional_text("reason").map(str::to_owned),
+        code: fields.optional_text("code").map(str::to_owned),
         parked: fields.optional_text("parked").map(str::to_owned),
         settled_by: fields.optional_position("settled_by")?,
         operation: operation(&fields)?,
@@ -67,6 +76,7 @@ fn operation(fields: &Fields<'_>) -> Result<Operation, StoreError> {
         correlation_id: fields.parsed("correlation_id", uuid)?,
         terms: Terms {
             actor: fields.optional_text("actor").map(str::to_owned),
+            on_behalf_of: fields.optional_text("on_behalf_of").map(str::to_owned),
             owner: fields.optional_text("owner").map(str::to_owned),
             expected_version: fields.optional_position("expected_version")?,
         },

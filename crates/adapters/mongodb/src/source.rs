@@ -162,7 +162,7 @@ fn marks(execution: &Execution) -> Vec<Document> {
             Verdict::Executed { change } => {
                 changes.entry(change).or_default().push(integer(position));
             }
-            Verdict::Rejected { .. } | Verdict::Parked { .. } => {
+            Verdict::Rejected(_) | Verdict::Parked { .. } => {
                 let which = Bson::Int64(integer(position));
                 statements.push(mark(which, unmarked, outcome(verdict, at)));
             }
@@ -194,9 +194,17 @@ fn outcome(verdict: &Verdict, at: DateTime) -> Document {
         Verdict::Executed { change } => doc! {
             "status": EventStatus::Executed.as_str(), "change": change, "execution_time": at,
         },
-        Verdict::Rejected { reason } => doc! {
-            "status": EventStatus::Rejected.as_str(), "reason": reason, "execution_time": at,
-        },
+        Verdict::Rejected(rejection) => {
+            let mut set = doc! {
+                "status": EventStatus::Rejected.as_str(),
+                "reason": &rejection.reason,
+                "execution_time": at,
+            };
+            if let Some(code) = &rejection.code {
+                set.insert("code", code);
+            }
+            set
+        }
         // Nothing has been executed as long as it is parked.
         Verdict::Parked { reason } => doc! {
             "status": EventStatus::Parked.as_str(), "parked": reason,

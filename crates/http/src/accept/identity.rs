@@ -4,14 +4,17 @@
 use std::time::Duration;
 
 use actix_web::HttpRequest;
+use actix_web::http::header::HeaderName;
 use bakehouse_pipeline::ports::EventLog;
 use bakehouse_pipeline::{Event, Operation, ids};
 use uuid::Uuid;
 
 use crate::access::Principal;
+use crate::conditions::header;
 use crate::problem::{InputFault, Problem};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const CORRELATION_ID: &str = "x-correlation-id";
 const LONGEST_KEY: usize = 255;
 /// How long the log may take to tell whether it knows a key.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -22,6 +25,8 @@ pub struct Identity {
     pub operation_id: Uuid,
     /// Of what the operation makes, should it make anything.
     pub new_id: Uuid,
+    /// What it shares with everything else that one outside request sets off.
+    pub correlation_id: Uuid,
     is_keyed: bool,
 }
 
@@ -30,21 +35,22 @@ impl Identity {
     /// always leads to, on every api-server and for ever.
     ///
     /// # Errors
-    /// 400 for a key that is none.
+    /// 400 for a key, or an `X-Correlation-ID`, that is none.
     pub fn of(request: &HttpRequest, principal: &Principal) -> Result<Self, Problem> {
         let holder = principal.holder();
         let key = key(request)?;
-        Ok(match &key {
-            None => Self {
-                operation_id: ids::issued(holder),
-                new_id: ids::fresh(),
-                is_keyed: false,
-            },
-            Some(key) => Self {
-                operation_id: ids::issued_for_key(holder, key),
-                new_id: ids::derived(&["new", holder, key]),
-                is_keyed: true,
-            },
+        let (operation_id, new_id) = match &key {
+            None => (ids::issued(holder), ids::fresh()),
+            Some(key) => (
+                ids::issued_for_key(holder, key),
+                ids::derived(&["new", holder, key]),
+            ),
+        };
+        Ok(Self {
+            operation_id,
+            new_id,
+            correlation_id: correlation_id(request)?.unwrap_or(operation_id),
+            is_keyed: key.is_some(),
         })
     }
 
@@ -84,6 +90,19 @@ impl Identity {
     pub fn is_keyed(&self) -> bool {
         self.is_keyed
     }
+}
+
+/// The id that a client, or whoever stands before us, has given its request.
+fn correlation_id(request: &HttpRequest) -> Result<Option<Uuid>, Problem> {
+    let Some(text) = header(request, &HeaderName::from_static(CORRELATION_ID)) else {
+        return Ok(None);
+    };
+    text.trim().parse().map(Some).map_err(|_| {
+        Problem::invalid(vec![InputFault {
+            pointer: "/header/X-Correlation-ID".into(),
+            detail: "expected one UUID".into(),
+        }])
+    })
 }
 
 /// The key, bare or as a quoted string.

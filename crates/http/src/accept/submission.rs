@@ -123,7 +123,7 @@ impl Submission {
             entity_id: entity_id.clone(),
             payload: payload.clone(),
             schema_version: self.schema_version,
-            correlation_id: self.identity.operation_id,
+            correlation_id: self.identity.correlation_id,
             terms: terms.clone(),
             causation_id: None,
             conflicts_with: None,

@@ -53,6 +53,8 @@ pub(crate) struct Scopes {
 pub struct Principal {
     /// Their name; none where nobody is asked.
     name: Option<String>,
+    /// Who acts in their stead; none where they act themselves.
+    actor: Option<String>,
     /// What they own; none where nobody is asked, or the token does not say.
     owner: Option<String>,
     scopes: Scopes,
@@ -64,6 +66,7 @@ impl Principal {
     pub(crate) fn anybody() -> Self {
         Self {
             name: None,
+            actor: None,
             owner: None,
             scopes: Scopes {
                 read: true,
@@ -83,10 +86,17 @@ impl Principal {
     ) -> Self {
         Self {
             name: Some(name),
+            actor: None,
             owner,
             scopes,
             expires_at: Some(expires_at),
         }
+    }
+
+    /// The same, with somebody acting in their stead.
+    #[must_use]
+    pub(crate) fn through(self, actor: Option<String>) -> Self {
+        Self { actor, ..self }
     }
 
     /// Whether it may do what takes this scope.
@@ -126,9 +136,9 @@ impl Principal {
     #[must_use]
     pub fn terms_of_creation(&self) -> Terms {
         Terms {
-            actor: self.name.clone(),
             owner: self.owner.clone(),
             expected_version: None,
+            ..self.terms()
         }
     }
 
@@ -136,9 +146,24 @@ impl Principal {
     #[must_use]
     pub fn terms_of_change(&self, expected_version: Option<u64>) -> Terms {
         Terms {
-            actor: self.name.clone(),
             owner: self.confined_to().map(str::to_owned),
             expected_version,
+            ..self.terms()
+        }
+    }
+
+    /// Who asks, and in whose stead.
+    fn terms(&self) -> Terms {
+        match &self.actor {
+            None => Terms {
+                actor: self.name.clone(),
+                ..Terms::default()
+            },
+            Some(actor) => Terms {
+                actor: Some(actor.clone()),
+                on_behalf_of: self.name.clone(),
+                ..Terms::default()
+            },
         }
     }
 

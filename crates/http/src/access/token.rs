@@ -115,7 +115,8 @@ impl Verifier {
         }
         let millis = claims.exp.saturating_mul(1_000);
         let expires_at = Timestamp::from_millis(millis).ok_or_else(Problem::invalid_token)?;
-        Ok(Principal::named(claims.sub, owner, scopes, expires_at))
+        let actor = claims.act.map(|actor| actor.sub);
+        Ok(Principal::named(claims.sub, owner, scopes, expires_at).through(actor))
     }
 }
 
@@ -123,8 +124,15 @@ impl Verifier {
 struct Claims {
     sub: String,
     exp: i64,
+    /// Who acts in the subject's stead (RFC 8693, section 4.1).
+    act: Option<Actor>,
     #[serde(flatten)]
     others: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Actor {
+    sub: String,
 }
 
 impl Claims {

@@ -4,15 +4,15 @@ use actix_web::http::header::LINK;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_pipeline::{Event, Position, Timestamp, Verb};
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::operators_only;
 use crate::access::Principal;
 use crate::menu::{Menu, NamedId};
-use crate::parts::Verbs;
+use crate::parts::{PageParameters, Verbs};
 use crate::problem::Problem;
-use crate::query::{DEFAULT_LIMIT, Parameters, limit};
+use crate::query::{DEFAULT_LIMIT, Parameters, limit, position};
 use crate::server::Doors;
 
 /// An operation that was accepted and could be neither executed nor refused, or
@@ -38,19 +38,6 @@ struct Line<'a> {
     accepted_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
     stored_at: Timestamp,
-}
-
-/// Which page.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "described, never made")]
-pub(super) struct PageParameters {
-    /// How many at most.
-    #[param(minimum = 1, maximum = 100, default = 20)]
-    limit: Option<u32>,
-    /// Only what stands after this position, as in `Link`.
-    #[param(minimum = 0)]
-    after: Option<u64>,
 }
 
 /// See what has been set aside
@@ -93,13 +80,6 @@ pub(super) async fn list(
         .map(|event| line(event, &doors.menu))
         .collect();
     Ok(answer.json(lines))
-}
-
-fn position(text: &str) -> Result<Position, String> {
-    let position = text.parse().ok();
-    position
-        .filter(|position| i64::try_from(*position).is_ok())
-        .ok_or_else(|| "expected a position: 0, 1, 2, …".to_owned())
 }
 
 fn line<'a>(event: &'a Event, menu: &Menu) -> Line<'a> {

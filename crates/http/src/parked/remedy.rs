@@ -10,7 +10,7 @@ use super::operators_only;
 use crate::accept::{Identity, Submission, accept};
 use crate::access::Principal;
 use crate::body::read_json;
-use crate::parts::{Accepted, IdempotencyKey, KeyReused, NotFirst, NothingParked};
+use crate::parts::{Accepted, KeyReused, NotFirst, NothingParked, SubmissionHeaders};
 use crate::problem::Problem;
 use crate::server::{Doors, Settings};
 
@@ -26,7 +26,7 @@ pub const LONGEST_REASON: usize = 500;
     path = "/parked/{operation_id}/retry",
     tag = "operators",
     params(("operation_id" = String, Path, format = "uuid",
-        description = "The first that is parked of its entity"), IdempotencyKey),
+        description = "The first that is parked of its entity"), SubmissionHeaders),
     responses(Accepted, NothingParked, NotFirst, KeyReused)
 )]
 pub(super) async fn retry(
@@ -47,7 +47,7 @@ pub(super) async fn retry(
     path = "/parked/{operation_id}/discard",
     tag = "operators",
     params(("operation_id" = String, Path, format = "uuid",
-        description = "The first that is parked of its entity"), IdempotencyKey),
+        description = "The first that is parked of its entity"), SubmissionHeaders),
     request_body = ref("#/components/schemas/DiscardBody"),
     responses(Accepted, NothingParked, NotFirst, KeyReused)
 )]

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use super::part::{Part, expect_end};
 use super::{UPLOADS, blob_name};
-use crate::docs::parts::{Accepted, IdempotencyKey, KeyReused, NoSuchOrder, OrderId};
+use crate::docs::parts::{Accepted, KeyReused, NoSuchOrder, OrderId, SubmissionHeaders};
 use crate::{OrderDoors, OrderSettings};
 
 /// Attach a file to an order
@@ -28,7 +28,7 @@ use crate::{OrderDoors, OrderSettings};
     post,
     path = "/order/{id}/attachments",
     tag = "attachments",
-    params(OrderId, IdempotencyKey),
+    params(OrderId, SubmissionHeaders),
     request_body = ref("#/components/schemas/Upload"),
     responses(
         Accepted,

@@ -58,12 +58,16 @@ fn settled() -> Value {
         "operation_id": { "type": "string", "format": "uuid" },
         "status": { "enum": ["executed", "rejected"] },
         "reason": { "type": "string" },
-    }), &["reason"]) })
+        "code": { "type": "string" },
+    }), &["reason", "code"]) })
 }
 
 /// An operation was refused.
 pub(super) fn rejection() -> Value {
-    frame(&one_of(&[REJECTED]), "reason", &json!({ "type": "string" }))
+    let text = json!({ "type": "string" });
+    let mut rejection = frame(&one_of(&[REJECTED]), "reason", &text);
+    rejection["properties"]["code"] = text;
+    rejection
 }
 
 fn frame(kinds: &Value, outcome: &str, of: &Value) -> Value {

@@ -2,7 +2,7 @@
 
 use bakehouse_http::access::Scope;
 use bakehouse_http::problem::InputFault;
-use bakehouse_http::{health, metrics, operation, parked};
+use bakehouse_http::{correlation, health, metrics, operation, parked};
 use bakehouse_orders::money::Currency;
 use serde_json::{Map, Value, json};
 use utoipa::{OpenApi, PartialSchema};
@@ -50,6 +50,7 @@ pub(crate) fn document(variant: &Variant) -> Value {
     api.merge(orders::Documentation::openapi());
     api.merge(attachments::Documentation::openapi());
     api.merge(operation::Documentation::openapi());
+    api.merge(correlation::Documentation::openapi());
     api.merge(parked::Documentation::openapi());
     api.merge(metrics::Documentation::openapi());
     api.merge(health::Documentation::openapi());

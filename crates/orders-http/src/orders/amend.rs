@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use crate::OrderSettings;
 use crate::docs::parts::{
-    Accepted, Changed, IdempotencyKey, IfMatch, KeyReused, NoSuchOrder, OrderId, OtherCurrency,
+    Accepted, Changed, IfMatch, KeyReused, NoSuchOrder, OrderId, OtherCurrency, SubmissionHeaders,
 };
 
 /// Replace an order's products, customer and reference
@@ -28,7 +28,7 @@ use crate::docs::parts::{
     put,
     path = "/order/{id}",
     tag = "orders",
-    params(OrderId, IdempotencyKey, IfMatch),
+    params(OrderId, SubmissionHeaders, IfMatch),
     request_body = ref("#/components/schemas/AmendmentBody"),
     responses(Accepted, NoSuchOrder, OtherCurrency, Changed, KeyReused)
 )]

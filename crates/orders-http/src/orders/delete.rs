@@ -9,7 +9,7 @@ use bakehouse_http::problem::Problem;
 use bakehouse_orders::{Command, Orders};
 
 use crate::docs::parts::{
-    Accepted, Changed, IdempotencyKey, IfMatch, KeyReused, NoSuchOrder, OrderId,
+    Accepted, Changed, IfMatch, KeyReused, NoSuchOrder, OrderId, SubmissionHeaders,
 };
 
 /// Cancel an order and take it off the lists
@@ -19,7 +19,7 @@ use crate::docs::parts::{
     delete,
     path = "/order/{id}",
     tag = "orders",
-    params(OrderId, IdempotencyKey, IfMatch),
+    params(OrderId, SubmissionHeaders, IfMatch),
     responses(Accepted, NoSuchOrder, Changed, KeyReused)
 )]
 pub(super) async fn delete(

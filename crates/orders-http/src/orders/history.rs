@@ -36,6 +36,9 @@ struct Line<'a> {
     kind: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+    /// What kind of refusal it was, where kinds are told apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
     /// Why it was set aside, if it ever was.
     #[serde(skip_serializing_if = "Option::is_none")]
     parked: Option<&'a str>,
@@ -45,6 +48,9 @@ struct Line<'a> {
     settled_by: Option<Position>,
     #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<&'a str>,
+    /// In whose stead, if not in their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_behalf_of: Option<&'a str>,
     #[schema(value_type = String, format = DateTime)]
     accepted_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
@@ -113,9 +119,11 @@ fn line(event: &Event) -> Line<'_> {
         status: event.status,
         kind: event.kind(),
         reason: event.reason.as_deref(),
+        code: event.code.as_deref(),
         parked: event.parked.as_deref(),
         settled_by: event.settled_by,
         actor: event.operation.terms.actor.as_deref(),
+        on_behalf_of: event.operation.terms.on_behalf_of.as_deref(),
         accepted_at: event.operation.accepted_at,
         stored_at: event.creation_time,
         executed_at: event.execution_time,

@@ -9,7 +9,7 @@ use bakehouse_http::{Doors, Settings};
 use bakehouse_orders::{Orders, intake};
 
 use crate::OrderSettings;
-use crate::docs::parts::{Accepted, IdempotencyKey, KeyReused};
+use crate::docs::parts::{Accepted, KeyReused, SubmissionHeaders};
 
 /// Place an order
 ///
@@ -19,7 +19,7 @@ use crate::docs::parts::{Accepted, IdempotencyKey, KeyReused};
     post,
     path = "/order",
     tag = "orders",
-    params(IdempotencyKey),
+    params(SubmissionHeaders),
     request_body = ref("#/components/schemas/OrderBody"),
     responses(Accepted, KeyReused)
 )]

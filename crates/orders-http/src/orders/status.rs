@@ -10,7 +10,7 @@ use bakehouse_http::{Doors, Settings};
 use bakehouse_orders::{Orders, intake};
 
 use crate::docs::parts::{
-    Accepted, Changed, IdempotencyKey, IfMatch, KeyReused, NoSuchOrder, OrderId,
+    Accepted, Changed, IfMatch, KeyReused, NoSuchOrder, OrderId, SubmissionHeaders,
 };
 
 /// Move an order along
@@ -21,7 +21,7 @@ use crate::docs::parts::{
     put,
     path = "/order/{id}/status",
     tag = "orders",
-    params(OrderId, IdempotencyKey, IfMatch),
+    params(OrderId, SubmissionHeaders, IfMatch),
     request_body = ref("#/components/schemas/StatusBody"),
     responses(Accepted, NoSuchOrder, Changed, KeyReused)
 )]

@@ -38,6 +38,18 @@ pub trait EventLog: Send + Sync {
     /// When the store does not answer.
     async fn find(&self, operation_id: Uuid) -> Result<Option<Event>, StoreError>;
 
+    /// The events after a position that one outside request set off, in order, at
+    /// most `limit`.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn correlated(
+        &self,
+        correlation_id: Uuid,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Event>, StoreError>;
+
     /// Of the events of these entities those that have ever been parked, in order.
     ///
     /// # Errors

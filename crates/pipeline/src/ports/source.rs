@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 
 use super::StoreError;
-use crate::{EntityRecord, Event, EventStatus, Position, Timestamp};
+use crate::{EntityRecord, Event, EventStatus, Position, Rejection, Timestamp};
 
 /// How far orders-manager has come, for it and for those who watch it.
 #[async_trait]
@@ -94,10 +94,7 @@ pub enum Verdict {
         change: String,
     },
     /// It was refused.
-    Rejected {
-        /// Why.
-        reason: String,
-    },
+    Rejected(Rejection),
     /// It was set aside.
     Parked {
         /// Why.
@@ -113,9 +110,10 @@ impl Verdict {
                 event.status = EventStatus::Executed;
                 event.change = Some(change.clone());
             }
-            Self::Rejected { reason } => {
+            Self::Rejected(rejection) => {
                 event.status = EventStatus::Rejected;
-                event.reason = Some(reason.clone());
+                event.reason = Some(rejection.reason.clone());
+                event.code.clone_from(&rejection.code);
             }
             Self::Parked { reason } => {
                 event.status = EventStatus::Parked;

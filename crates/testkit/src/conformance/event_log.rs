@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bakehouse_pipeline::ports::{Appended, EventLog};
-use bakehouse_pipeline::{EventStatus, ids};
+use bakehouse_pipeline::{Event, EventStatus, ids};
 
 use crate::counter::Command;
 use crate::operations::{identities, many, operation, with_identity};
@@ -29,6 +29,7 @@ macro_rules! event_log_suite {
                 creation_time_never_decreases,
                 reading_is_limited_and_starts_after_a_position,
                 history_is_one_entitys_events_up_to_a_position,
+                what_one_request_set_off_is_found,
                 the_epoch_is_drawn_once,
             ]
         );
@@ -188,4 +189,45 @@ pub async fn the_epoch_is_drawn_once(log: Log) {
     log.append(&many("a", 3)).await.unwrap();
     assert_eq!(log.epoch().await.unwrap(), epoch);
     assert!(!epoch.is_empty());
+}
+
+/// The operation that began it, and those that followed, whatever they are of.
+pub async fn what_one_request_set_off_is_found(log: Log) {
+    let mut operations = many("a", 6);
+    for operation in &mut operations {
+        operation.correlation_id = operation.operation_id;
+    }
+    let first = operations[1].operation_id;
+    for follower in [3, 4] {
+        operations[follower].correlation_id = first;
+        operations[follower].causation_id = Some(first);
+    }
+    operations[5].terms.on_behalf_of = Some("somebody".into());
+    log.append(&operations).await.unwrap();
+    let at = |events: &[Event]| events.iter().map(|e| e.position).collect::<Vec<_>>();
+    assert_eq!(at(&log.correlated(first, 0, 9).await.unwrap()), [2, 4, 5]);
+    assert_eq!(at(&log.correlated(first, 2, 1).await.unwrap()), [4]);
+    assert_eq!(
+        at(&log
+            .correlated(operations[0].operation_id, 0, 9)
+            .await
+            .unwrap()),
+        [1]
+    );
+    assert!(log.correlated(ids::fresh(), 0, 9).await.unwrap().is_empty());
+    // One that was given from outside, which is no operation's own.
+    let outside = ids::fresh();
+    let mut more = many("b", 2);
+    for operation in &mut more {
+        operation.correlation_id = outside;
+    }
+    log.append(&more).await.unwrap();
+    let found = log.correlated(outside, 0, 9).await.unwrap();
+    assert_eq!(at(&found), [7, 8]);
+    let events = log.read(3, 9).await.unwrap();
+    assert_eq!(events[0].operation.causation_id, Some(first));
+    assert_eq!(
+        events[2].operation.terms.on_behalf_of.as_deref(),
+        Some("somebody")
+    );
 }

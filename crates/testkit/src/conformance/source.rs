@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bakehouse_pipeline::ports::{
     Checkpoint, EntityWrite, EventLog, Execution, Settlement, SourceStore, StoreError, Verdict,
 };
-use bakehouse_pipeline::{EntityRecord, Event, EventStatus, Timestamp, to_json};
+use bakehouse_pipeline::{EntityRecord, Event, EventStatus, Rejection, Timestamp, to_json};
 
 use crate::operations::many;
 
@@ -86,9 +86,7 @@ pub async fn a_commit_is_seen_whole((log, source): Source) {
     execution.to.position = 3;
     execution.verdicts = vec![
         executed(),
-        Verdict::Rejected {
-            reason: "no".into(),
-        },
+        Verdict::Rejected(Rejection::new("no").of_kind("never")),
         Verdict::Executed {
             change: "lowered".into(),
         },
@@ -108,7 +106,7 @@ pub async fn a_commit_is_seen_whole((log, source): Source) {
     let changes: Vec<_> = events.iter().map(|event| event.change.as_deref()).collect();
     assert_eq!(changes, [Some("raised"), None, Some("lowered")]);
     assert_eq!(events[1].status, EventStatus::Rejected);
-    assert_eq!(events[1].reason.as_deref(), Some("no"));
+    assert_eq!(events[1].rejection(), Rejection::new("no").of_kind("never"));
     assert!(
         events
             .iter()
@@ -159,9 +157,7 @@ pub async fn what_is_parked_is_found_until_it_is_settled((log, source): Source) 
         by: 4,
         verdict,
     };
-    let refused = Verdict::Rejected {
-        reason: "no".into(),
-    };
+    let refused = Verdict::Rejected(Rejection::new("no"));
     // Nothing may be seen of the last one: that event has its verdict.
     second.settlements = vec![
         settle(1, refused),

@@ -1,0 +1,75 @@
+//! `GET /correlation/{id}`: everything that one outside request set off.
+
+use actix_web::http::header::LINK;
+use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_pipeline::Position;
+use utoipa::OpenApi;
+use uuid::Uuid;
+
+use crate::access::Principal;
+use crate::operation::Receipt;
+use crate::parts::PageParameters;
+use crate::problem::Problem;
+use crate::query::{DEFAULT_LIMIT, Parameters, limit, position};
+use crate::server::Doors;
+
+/// The documentation of this call.
+#[derive(OpenApi)]
+#[openapi(paths(list))]
+pub struct Documentation;
+
+/// Adds the route.
+pub(crate) fn routes(config: &mut web::ServiceConfig) {
+    let list = web::resource("/correlation/{id}")
+        .route(web::get().to(list))
+        .route(web::head().to(list))
+        .default_service(Problem::other_methods("GET, HEAD"));
+    config.service(list);
+}
+
+/// See what a request set off
+///
+/// Everything in the log under one correlation id: the client's own of
+/// `X-Correlation-ID`, or the id of the first operation.
+#[utoipa::path(
+    get,
+    path = "/correlation/{id}",
+    operation_id = "list_correlated",
+    tag = "operations",
+    params(("id" = String, Path, format = "uuid", description = "The correlation id"), PageParameters),
+    responses(
+        (status = 200, description = "In the order of the log", body = [Receipt],
+            headers(("Link" = Option<String>, description = "The next page, if there is one"))),
+    )
+)]
+async fn list(
+    request: HttpRequest,
+    id: web::Path<Uuid>,
+    principal: Principal,
+    doors: web::Data<Doors>,
+) -> Result<HttpResponse, Problem> {
+    let mut parameters = Parameters::of(request.query_string());
+    let limit = parameters.take("limit", limit).unwrap_or(DEFAULT_LIMIT);
+    let after: Position = parameters.take("after", position).unwrap_or_default();
+    parameters.finish()?;
+    let id = id.into_inner();
+    let mut events = doors.log.correlated(id, after, limit + 1).await?;
+    let is_more = events.len() > limit;
+    events.truncate(limit);
+    let mut answer = HttpResponse::Ok();
+    if let Some(last) = events.last().filter(|_| is_more) {
+        let after = last.position;
+        let next = format!("</correlation/{id}?limit={limit}&after={after}>; rel=\"next\"");
+        answer.insert_header((LINK, next));
+    }
+    // After the look at the log: what is in it is not said to be further than it is.
+    let baked = doors.feed.head_position();
+    let mine = events.into_iter().filter(|event| {
+        let owner = event.operation.terms.owner.as_deref();
+        principal.sees(owner)
+    });
+    let receipts: Vec<_> = mine
+        .map(|event| Receipt::of(event, baked, &doors.menu))
+        .collect();
+    Ok(answer.json(receipts))
+}

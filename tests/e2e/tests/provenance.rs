@@ -1,0 +1,92 @@
+//! Who asked, in whose stead, and what one request set off: in both worlds.
+
+use bakehouse_e2e::issuer::{bearer, claims};
+use bakehouse_e2e::{Issuer, Kind, World, in_both_worlds, ledger};
+use hyper::Method;
+use serde_json::{Value, json};
+
+in_both_worlds!(
+    what_one_request_set_off_is_found_by_its_id,
+    whoever_acts_for_another_is_on_record,
+);
+
+const OUTSIDE: &str = "0190f5fe-0000-7000-8000-00000000c0de";
+
+async fn what_one_request_set_off_is_found_by_its_id(kind: Kind) {
+    let world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    let json = ("Content-Type", "application/json");
+    let headers = [json, ("X-Correlation-ID", OUTSIDE)];
+    let mut operations = Vec::new();
+    for reference in ["first", "second", "third"] {
+        let body = ledger::order(reference);
+        let accepted = client.send(Method::POST, "/order", &headers, body).await;
+        let receipt = client
+            .settled(&accepted.expect("an answer"))
+            .await
+            .expect("an answer");
+        operations.push(receipt["operation_id"].clone());
+    }
+    let other = client
+        .post(ledger::order("another"))
+        .await
+        .expect("an answer");
+    let other = client.settled(&other).await.expect("an answer");
+    let at = format!("/correlation/{OUTSIDE}");
+    let found = client.get(&at).await.expect("an answer").json();
+    let ids: Vec<&Value> = found
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|receipt| &receipt["operation_id"])
+        .collect();
+    assert_eq!(json!(ids), json!(operations));
+    assert_eq!(found[2]["status"], "baked");
+    let page = client
+        .get(&format!("{at}?limit=2"))
+        .await
+        .expect("an answer");
+    assert_eq!(page.json().as_array().map(Vec::len), Some(2));
+    let next = format!("<{at}?limit=2&after=2>; rel=\"next\"");
+    assert_eq!(page.header("link"), next);
+    // Without an id from outside it is that of the operation.
+    let id = other["operation_id"].as_str().expect("text");
+    let alone = client
+        .get(&format!("/correlation/{id}"))
+        .await
+        .expect("an answer");
+    assert_eq!(alone.json(), json!([other]));
+    let headers = [json, ("X-Correlation-ID", "mine")];
+    let body = ledger::order("faulty");
+    let refused = client.send(Method::POST, "/order", &headers, body).await;
+    let refused = refused.expect("an answer");
+    assert_eq!(refused.status, 400);
+    let pointer = &refused.json()["errors"][0]["pointer"];
+    assert_eq!(pointer, "/header/X-Correlation-ID");
+}
+
+async fn whoever_acts_for_another_is_on_record(kind: Kind) {
+    let issuer = Issuer::new().expect("an issuer");
+    let settings = issuer.settings(&issuer.file().display().to_string());
+    let world = World::start_with(kind, &settings).await.expect("it starts");
+    let client = world.client();
+    let mut delegated = claims("ada", "orders:read orders:write");
+    delegated["act"] = json!({ "sub": "support" });
+    let authorization = bearer(&issuer.sign(&delegated).expect("a token"));
+    let headers = [
+        ("Content-Type", "application/json"),
+        ("Authorization", authorization.as_str()),
+    ];
+    let body = ledger::order("for ada");
+    let accepted = client.send(Method::POST, "/order", &headers, body).await;
+    let location = accepted.expect("an answer").header("location").to_owned();
+    let history = format!("{location}/history");
+    let headers = [headers[1], ("Prefer", "wait=20")];
+    let history = client
+        .get_with(&history, &headers)
+        .await
+        .expect("an answer")
+        .json();
+    let (actor, other) = (&history[0]["actor"], &history[0]["on_behalf_of"]);
+    assert_eq!((actor, other), (&json!("support"), &json!("ada")));
+}
