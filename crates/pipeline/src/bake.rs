@@ -41,6 +41,17 @@ pub enum Trust {
     Log,
 }
 
+/// An entity's own past, as far back as it is needed.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// The entity as it was at a position before the run; nothing before its first
+    /// event.
+    pub base: Option<EntityRecord>,
+    /// Its events after that, in order; before them those that were parked and
+    /// have been settled since.
+    pub events: Vec<Event>,
+}
+
 /// Bakes `events`, all with a verdict, which follow `from` without a gap.
 ///
 /// `records` holds the source state of every entity that they concern and that
@@ -54,7 +65,7 @@ pub fn bake<D: Domain>(
     from: Position,
     events: &[Event],
     records: &HashMap<String, EntityRecord>,
-    histories: &HashMap<String, Vec<Event>>,
+    histories: &HashMap<String, History>,
     trust: Trust,
 ) -> Result<Baking, StoreError> {
     let runs = by_entity(events);
@@ -123,7 +134,7 @@ struct Oven<'a, D: Domain> {
     trust: Trust,
     runs: HashMap<&'a str, Vec<&'a Event>>,
     records: &'a HashMap<String, EntityRecord>,
-    histories: &'a HashMap<String, Vec<Event>>,
+    histories: &'a HashMap<String, History>,
     /// Entities as of the event at hand; none before one has come into being.
     entities: HashMap<&'a str, Option<Entity<D::State>>>,
     documents: HashMap<&'a str, DocumentWrite>,
@@ -229,7 +240,9 @@ impl<'a, D: Domain> Oven<'a, D> {
     }
 
     fn history(&self, id: &str) -> &'a [Event] {
-        self.histories.get(id).map_or(&[], Vec::as_slice)
+        self.histories
+            .get(id)
+            .map_or(&[], |history| history.events.as_slice())
     }
 
     /// A refusal is its sender's to see, whoever owns the entity.
@@ -288,7 +301,9 @@ impl<'a, D: Domain> Oven<'a, D> {
     ) -> Result<Option<Entity<D::State>>, StoreError> {
         let history = self.history(&record.id);
         let known = history.partition_point(|event| event.position <= self.from);
-        fold_all::<D>(&history[..known], record.number)
+        let base = self.histories.get(&record.id);
+        let base = base.and_then(|history| history.base.clone());
+        fold_from::<D>(base, &history[..known], record.number)
     }
 }
 
@@ -305,17 +320,21 @@ fn audience<D: Domain>(entity: &Entity<D::State>) -> Audience<'_> {
 /// # Errors
 /// [`StoreError::Corrupt`] when the log contradicts itself.
 pub fn as_of<D: Domain>(events: &[Event], number: u64) -> Result<Option<Json>, StoreError> {
-    let entity = fold_all::<D>(events, number)?;
+    let entity = fold_from::<D>(None, events, number)?;
     let document = entity.map(|entity| to_json(&D::bake(&entity)));
     document.transpose().map_err(StoreError::corrupt)
 }
 
-fn fold_all<D: Domain>(
+/// The entity after the last of these events.
+fn fold_from<D: Domain>(
+    base: Option<EntityRecord>,
     events: &[Event],
     number: u64,
 ) -> Result<Option<Entity<D::State>>, StoreError> {
-    let mut entity = None;
-    for event in events.iter().filter(|event| is_executed(event)) {
+    let done = base.as_ref().map_or(0, |base| base.position);
+    let mut entity = base.map(read_state::<D>).transpose()?;
+    let is_next = |event: &&Event| event.position > done && is_executed(event);
+    for event in events.iter().filter(is_next) {
         fold::<D>(&mut entity, event, events, number)?;
     }
     Ok(entity)

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use metrics::counter;
 
-use crate::bake::{Trust, bake, needs_history};
+use crate::bake::{History, Trust, bake, needs_history};
 use crate::event::entity_ids;
 use crate::leadership::Candidacy;
 use crate::ports::{
@@ -166,12 +166,17 @@ impl<D: Domain> Baker<D> {
         };
         let records = self.concerned(events).await?;
         let needed = needs_history(events, &records);
-        let histories = self.histories(needed, last.position).await?;
+        let span = (from, last.position);
+        let kept = |id: &str| {
+            let version = records.get(id).map_or(0, |record| record.version);
+            version >= D::SNAPSHOT_EVERY
+        };
+        let histories = self.histories(needed, span, kept).await?;
         match bake::<D>(from, events, &records, &histories, Trust::State) {
             Err(StoreError::Corrupt(what)) => {
                 tracing::error!(stage = Self::NAME, "baking from the log alone: {what}");
                 let all = entity_ids(events).into_iter().map(str::to_owned).collect();
-                let histories = self.histories(all, last.position).await?;
+                let histories = self.histories(all, span, |_| false).await?;
                 bake::<D>(from, events, &records, &histories, Trust::Log)
             }
             baked => baked,
@@ -186,15 +191,32 @@ impl<D: Domain> Baker<D> {
         self.doors.source.load(&entity_ids(events)).await
     }
 
+    /// Their pasts, as short as they can be had: from a snapshot on that is not past
+    /// what has been baked, where there may be one that can be trusted.
     async fn histories(
         &self,
         ids: Vec<String>,
-        up_to: Position,
-    ) -> Result<HashMap<String, Vec<Event>>, StoreError> {
+        (from, up_to): (Position, Position),
+        may_have_snapshot: impl Fn(&str) -> bool,
+    ) -> Result<HashMap<String, History>, StoreError> {
+        let kept = ids.iter().map(String::as_str);
+        let kept: Vec<&str> = kept.filter(|id| may_have_snapshot(id)).collect();
+        let mut bases = match kept.is_empty() {
+            true => HashMap::new(),
+            false => self.doors.source.snapshots(&kept, from).await?,
+        };
         let mut histories = HashMap::new();
         for id in ids {
-            let history = self.doors.log.history(&id, up_to).await?;
-            histories.insert(id, history);
+            let base = bases.remove(&id);
+            let after = base.as_ref().map_or(0, |base| base.position);
+            let mut events = Vec::new();
+            if after > 0 {
+                // A remedy in the run may settle what is older than the snapshot.
+                events = self.doors.log.held(&[&id]).await?;
+                events.retain(|event| event.position <= after);
+            }
+            events.extend(self.doors.log.history(&id, after, up_to).await?);
+            histories.insert(id, History { base, events });
         }
         Ok(histories)
     }

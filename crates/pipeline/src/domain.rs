@@ -22,6 +22,10 @@ pub trait Domain: Send + Sync + 'static {
     /// All that [`Domain::change`] may say.
     const CHANGES: &'static [&'static str];
 
+    /// After how many changes of an entity its state is kept aside once more, so that
+    /// nobody ever has to fold more events than that.
+    const SNAPSHOT_EVERY: u64 = 100;
+
     /// What lists can be filtered by; stores keep an index for each.
     const FACETS: &'static [Facet] = &[];
 

@@ -6,6 +6,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use serde::Serialize;
+
 use crate::ports::{Checkpoint, EntityWrite, Execution, Settlement, StoreError, Verdict};
 use crate::step::{Footing, Outcome, replay};
 use crate::{
@@ -39,6 +41,7 @@ pub fn execute<D: Domain>(
         to: bench.tally,
         executed_at: now.max(latest),
         settlements: std::mem::take(&mut bench.settlements),
+        snapshots: std::mem::take(&mut bench.snapshots),
         entities: bench.writes()?,
         verdicts,
     })
@@ -49,6 +52,7 @@ struct Workbench<D: Domain> {
     places: HashMap<String, Place<D::State>>,
     tally: Checkpoint,
     settlements: Vec<Settlement>,
+    snapshots: Vec<EntityRecord>,
 }
 
 /// An entity's place on the bench.
@@ -59,6 +63,24 @@ struct Place<S> {
     entity: Result<Option<Entity<S>>, String>,
     /// What is parked of it, in order.
     held: VecDeque<Event>,
+}
+
+impl<S: Clone + Serialize> Place<S> {
+    fn version(&self) -> u64 {
+        match &self.entity {
+            Ok(Some(entity)) => entity.version,
+            _ => 0,
+        }
+    }
+
+    /// The entity as a store has it, if there is one.
+    fn record(&self) -> Result<Option<EntityRecord>, StoreError> {
+        let Ok(Some(entity)) = &self.entity else {
+            return Ok(None);
+        };
+        let record = entity.clone().try_map(|state| to_json(&state));
+        record.map(Some).map_err(StoreError::corrupt)
+    }
 }
 
 impl<S> Default for Place<S> {
@@ -97,6 +119,7 @@ impl<D: Domain> Workbench<D> {
             places,
             tally: from,
             settlements: Vec::new(),
+            snapshots: Vec::new(),
         }
     }
 
@@ -106,12 +129,16 @@ impl<D: Domain> Workbench<D> {
         if place.loaded.is_some_and(|loaded| loaded >= event.position) {
             return Err(StoreError::Fenced);
         }
+        let before = place.version();
         let verdict = if event.operation.operation.is_remedy() {
             self.remedy(&mut place, event)?
         } else {
             self.take(&mut place, event)?
         };
         self.tally.position = event.position;
+        if before / D::SNAPSHOT_EVERY < place.version() / D::SNAPSHOT_EVERY {
+            self.snapshots.extend(place.record()?);
+        }
         self.places.insert(id.to_owned(), place);
         Ok(verdict)
     }
@@ -218,15 +245,14 @@ impl<D: Domain> Workbench<D> {
     fn writes(self) -> Result<Vec<EntityWrite>, StoreError> {
         let mut writes = Vec::new();
         for place in self.places.into_values() {
-            let Ok(Some(entity)) = place.entity else {
+            let Some(record) = place.record()? else {
                 continue;
             };
-            if place.loaded == Some(entity.position) {
+            if place.loaded == Some(record.position) {
                 continue;
             }
-            let record = entity.try_map(|state| to_json(&state));
             writes.push(EntityWrite {
-                record: record.map_err(StoreError::corrupt)?,
+                record,
                 expected: place.loaded,
             });
         }

@@ -79,9 +79,14 @@ impl EventLog for Flaky<dyn EventLog> {
         self.faults.around(self.inner.read(after, limit)).await
     }
 
-    async fn history(&self, entity_id: &str, up_to: Position) -> Result<Vec<Event>, StoreError> {
+    async fn history(
+        &self,
+        entity_id: &str,
+        after: Position,
+        up_to: Position,
+    ) -> Result<Vec<Event>, StoreError> {
         self.faults
-            .around(self.inner.history(entity_id, up_to))
+            .around(self.inner.history(entity_id, after, up_to))
             .await
     }
 
@@ -127,6 +132,14 @@ impl Progress for Flaky<dyn SourceStore> {
 impl SourceStore for Flaky<dyn SourceStore> {
     async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
         self.faults.around(self.inner.load(ids)).await
+    }
+
+    async fn snapshots(
+        &self,
+        ids: &[&str],
+        up_to: Position,
+    ) -> Result<HashMap<String, EntityRecord>, StoreError> {
+        self.faults.around(self.inner.snapshots(ids, up_to)).await
     }
 
     async fn commit(&self, execution: &Execution) -> Result<(), StoreError> {

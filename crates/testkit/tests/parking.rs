@@ -36,6 +36,7 @@ enum Command {
 impl Domain for Cursed {
     const NAME: &'static str = "counter";
     const SCHEMA_VERSION: u32 = 1;
+    const SNAPSHOT_EVERY: u64 = 3;
     const CHANGES: &'static [&'static str] = &["changed"];
     type Command = Command;
     type Event = i64;

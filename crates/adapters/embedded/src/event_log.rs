@@ -31,13 +31,25 @@ impl EventLog for EmbeddedLog {
         contiguous(after, self.0.read(read).await?)
     }
 
-    async fn history(&self, entity_id: &str, up_to: Position) -> Result<Vec<Event>, StoreError> {
+    async fn history(
+        &self,
+        entity_id: &str,
+        after: Position,
+        up_to: Position,
+    ) -> Result<Vec<Event>, StoreError> {
         let id = entity_id.to_owned();
         let query = format!(
-            "SELECT {EVENT} FROM events WHERE entity_id = ?1 AND position <= ?2 ORDER BY position"
+            "SELECT {EVENT} FROM events WHERE entity_id = ?1 AND position > ?2 AND position <= ?3 \
+             ORDER BY position"
         );
         self.0
-            .read(move |connection| events(connection, &query, params![id, integer(up_to)]))
+            .read(move |connection| {
+                events(
+                    connection,
+                    &query,
+                    params![id, integer(after), integer(up_to)],
+                )
+            })
             .await
     }
 

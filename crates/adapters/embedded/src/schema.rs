@@ -129,12 +129,23 @@ CREATE INDEX events_parked ON events (position) WHERE status = 'parked';
 ";
 
 /// What kind of refusal, in whose stead, and what one outside request set off: an
-/// operation that began by itself is found by its own id.
+/// operation that began by itself is found by its own id. And entities as they were.
 const PROVENANCE: &str = "
 ALTER TABLE events ADD COLUMN code TEXT;
 ALTER TABLE events ADD COLUMN on_behalf_of TEXT;
 CREATE INDEX events_by_correlation ON events (correlation_id, position)
     WHERE correlation_id <> operation_id;
+CREATE TABLE snapshots (
+    id         TEXT NOT NULL,
+    number     INTEGER NOT NULL,
+    position   INTEGER NOT NULL,
+    version    INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    owner      TEXT,
+    state      TEXT NOT NULL,
+    PRIMARY KEY (id, position)
+) WITHOUT ROWID;
 ";
 
 /// Readers do not wait for the writer in WAL mode; FULL syncs every commit.

@@ -27,7 +27,23 @@ impl Progress for EmbeddedSource {
 impl SourceStore for EmbeddedSource {
     async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
         let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
-        self.0.read(move |connection| load(connection, &ids)).await
+        let query = format!("SELECT {RECORD} FROM entities WHERE id = ?1 AND position <= ?2");
+        let read = move |connection: &Connection| records(connection, &query, &ids, Position::MAX);
+        self.0.read(read).await
+    }
+
+    async fn snapshots(
+        &self,
+        ids: &[&str],
+        up_to: Position,
+    ) -> Result<HashMap<String, EntityRecord>, StoreError> {
+        let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+        let query = format!(
+            "SELECT {RECORD} FROM snapshots WHERE id = ?1 AND position <= ?2 \
+             ORDER BY position DESC LIMIT 1"
+        );
+        let read = move |connection: &Connection| records(connection, &query, &ids, up_to);
+        self.0.read(read).await
     }
 
     async fn commit(&self, execution: &Execution) -> Result<(), StoreError> {
@@ -52,14 +68,20 @@ fn checkpoint(connection: &Connection) -> Outcome<Checkpoint> {
     })
 }
 
-fn load(connection: &Connection, ids: &[String]) -> Outcome<HashMap<String, EntityRecord>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT id, number, position, version, created_at, updated_at, owner, state \
-         FROM entities WHERE id = ?1",
-    )?;
+/// The columns that [`record`] reads, in its order.
+const RECORD: &str = "id, number, position, version, created_at, updated_at, owner, state";
+
+/// What a query finds for each of these ids, by id and position.
+fn records(
+    connection: &Connection,
+    query: &str,
+    ids: &[String],
+    up_to: Position,
+) -> Outcome<HashMap<String, EntityRecord>> {
+    let mut statement = connection.prepare_cached(query)?;
     let mut found = HashMap::with_capacity(ids.len());
     for id in ids {
-        let mut rows = statement.query([id])?;
+        let mut rows = statement.query(params![id, integer(up_to)])?;
         if let Some(row) = rows.next()? {
             found.insert(id.clone(), record(row)?);
         }
@@ -84,6 +106,9 @@ fn commit(connection: &Connection, execution: &Execution) -> Outcome<()> {
     move_checkpoint(connection, execution)?;
     for write in &execution.entities {
         put(connection, write)?;
+    }
+    for record in &execution.snapshots {
+        keep(connection, record)?;
     }
     mark(connection, execution)
 }
@@ -129,6 +154,23 @@ fn put(connection: &Connection, write: &EntityWrite) -> Outcome<()> {
         }
     };
     fence(connection.prepare_cached(statement)?.execute(values)?)
+}
+
+fn keep(connection: &Connection, record: &EntityRecord) -> Outcome<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT OR REPLACE INTO snapshots VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?;
+    statement.execute(params![
+        record.id,
+        integer(record.number),
+        integer(record.position),
+        integer(record.version),
+        record.created_at.millis(),
+        record.updated_at.millis(),
+        record.owner,
+        record.state.get()
+    ])?;
+    Ok(())
 }
 
 /// The verdicts of the run, and those that end an event's being parked.

@@ -75,11 +75,17 @@ impl EventLog for MemoryLog {
         contiguous(after, run)
     }
 
-    async fn history(&self, entity_id: &str, up_to: Position) -> Result<Vec<Event>, StoreError> {
+    async fn history(
+        &self,
+        entity_id: &str,
+        after: Position,
+        up_to: Position,
+    ) -> Result<Vec<Event>, StoreError> {
         let events = lock(&self.events);
+        let span = after + 1..=up_to;
         let history = events
             .iter()
-            .filter(|event| event.entity_id() == entity_id && event.position <= up_to);
+            .filter(|event| event.entity_id() == entity_id && span.contains(&event.position));
         Ok(history.cloned().collect())
     }
 

@@ -1,6 +1,6 @@
 //! The source state and leases in memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ pub struct MemorySource {
 struct State {
     checkpoint: Checkpoint,
     entities: HashMap<String, EntityRecord>,
+    snapshots: BTreeMap<(String, Position), EntityRecord>,
 }
 
 impl MemorySource {
@@ -54,6 +55,20 @@ impl SourceStore for MemorySource {
             .collect())
     }
 
+    async fn snapshots(
+        &self,
+        ids: &[&str],
+        up_to: Position,
+    ) -> Result<HashMap<String, EntityRecord>, StoreError> {
+        let state = lock(&self.state);
+        let latest = |id: &&str| {
+            let span = ((*id).to_owned(), 0)..=((*id).to_owned(), up_to);
+            let (_, record) = state.snapshots.range(span).next_back()?;
+            Some((record.id.clone(), record.clone()))
+        };
+        Ok(ids.iter().filter_map(latest).collect())
+    }
+
     async fn commit(&self, execution: &Execution) -> Result<(), StoreError> {
         let mut state = lock(&self.state);
         let is_at = |write: &EntityWrite| state.position(&write.record.id) == write.expected;
@@ -63,6 +78,10 @@ impl SourceStore for MemorySource {
         for write in &execution.entities {
             let record = write.record.clone();
             state.entities.insert(record.id.clone(), record);
+        }
+        for record in &execution.snapshots {
+            let key = (record.id.clone(), record.position);
+            state.snapshots.insert(key, record.clone());
         }
         state.checkpoint = execution.to;
         let from = execution.from.position;

@@ -66,8 +66,14 @@ impl EventLog for MongoLog {
         contiguous(after, self.find_all(filter, limit).await?)
     }
 
-    async fn history(&self, entity_id: &str, up_to: Position) -> Result<Vec<Event>, StoreError> {
-        let filter = doc! { "entity_id": entity_id, "_id": { "$lte": integer(up_to) } };
+    async fn history(
+        &self,
+        entity_id: &str,
+        after: Position,
+        up_to: Position,
+    ) -> Result<Vec<Event>, StoreError> {
+        let span = doc! { "$gt": integer(after), "$lte": integer(up_to) };
+        let filter = doc! { "entity_id": entity_id, "_id": span };
         self.find_all(filter, 0).await
     }
 

@@ -29,8 +29,8 @@ use bakehouse_pipeline::{Facet, Shutdown};
 use connection::Connection;
 pub use connection::{ConnectError, Settings};
 
-/// The source database: `events`, `orders`, `notifications`, `checkpoints`,
-/// `leases`, `meta`.
+/// The source database: `events`, `orders`, `snapshots`, `notifications`,
+/// `checkpoints`, `leases`, `meta`.
 pub struct SourceDatabase {
     connection: Connection,
     entities: String,
@@ -54,8 +54,10 @@ impl SourceDatabase {
     pub async fn prepare(&self, shutdown: &Shutdown) -> bool {
         let log = event_log::MongoLog::new(self.connection.clone());
         let record = notifications::MongoNotifications::new(self.connection.clone());
+        let source = source::MongoSource::new(self.connection.clone(), &self.entities);
         let make = async || {
             log.make_indexes().await?;
+            source.make_indexes().await?;
             record.make_indexes().await
         };
         self.connection.prepare(shutdown, make).await

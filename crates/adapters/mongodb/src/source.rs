@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use bakehouse_pipeline::ports::{
     Checkpoint, EntityWrite, Execution, Progress, SourceStore, StoreError, Verdict,
 };
-use bakehouse_pipeline::{EntityRecord, EventStatus};
+use bakehouse_pipeline::{EntityRecord, EventStatus, Position};
 use futures_util::TryStreamExt;
+use mongodb::IndexModel;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 
 use crate::checkpoints::CHECKPOINTS;
@@ -16,6 +17,7 @@ use crate::convert::{Fields, date, integer, to_bson};
 use crate::transaction::{Transaction, Transactor};
 
 const NAME: &str = "orders-manager";
+const SNAPSHOTS: &str = "snapshots";
 
 pub(crate) struct MongoSource {
     connection: Connection,
@@ -30,6 +32,16 @@ impl MongoSource {
             connection,
             entities: entities.to_owned(),
         }
+    }
+
+    /// Makes the index that snapshots are found by.
+    pub(crate) async fn make_indexes(&self) -> Result<(), StoreError> {
+        let snapshots = self.connection.collection(SNAPSHOTS);
+        let latest = IndexModel::builder()
+            .keys(doc! { "_id.id": 1, "_id.position": -1 })
+            .build();
+        let made = snapshots.create_index(latest);
+        self.connection.bounded(made).await.map(|_| ())
     }
 }
 
@@ -74,6 +86,30 @@ impl SourceStore for MongoSource {
             .collect()
     }
 
+    async fn snapshots(
+        &self,
+        ids: &[&str],
+        up_to: Position,
+    ) -> Result<HashMap<String, EntityRecord>, StoreError> {
+        // The index has the latest first: one key of it is read for each entity.
+        let pipeline = [
+            doc! { "$match": { "_id.id": { "$in": ids }, "_id.position": { "$lte": integer(up_to) } } },
+            doc! { "$sort": { "_id.id": 1, "_id.position": -1 } },
+            doc! { "$group": { "_id": "$_id.id", "record": { "$first": "$record" } } },
+        ];
+        let query = async {
+            let snapshots = self.connection.collection(SNAPSHOTS);
+            let found = snapshots.aggregate(pipeline).await?;
+            found.try_collect::<Vec<_>>().await
+        };
+        let rows = self.connection.bounded(query).await?;
+        let records = rows.iter().map(|row| {
+            let row = row.get_document("record").map_err(StoreError::corrupt)?;
+            record(row).map(|record| (record.id.clone(), record))
+        });
+        records.collect()
+    }
+
     async fn commit(&self, execution: &Execution) -> Result<(), StoreError> {
         if execution.from.position == 0 {
             self.first_checkpoint().await?;
@@ -88,6 +124,9 @@ impl SourceStore for MongoSource {
                 transaction.move_checkpoint(before, after).await?;
                 self.write_entities(transaction, &execution.entities)
                     .await?;
+                let kept = execution.snapshots.iter().map(snapshot);
+                let kept = kept.collect::<Result<Vec<_>, _>>()?;
+                transaction.update(SNAPSHOTS, kept).await?;
                 transaction
                     .update("events", marks(execution))
                     .await
@@ -121,6 +160,14 @@ impl MongoSource {
         }
         transaction.write(&self.entities, new, changed).await
     }
+}
+
+/// The statement that keeps a snapshot, as often as it is executed.
+fn snapshot(record: &EntityRecord) -> Result<Document, StoreError> {
+    let id = doc! { "id": &record.id, "position": integer(record.position) };
+    Ok(doc! {
+        "q": { "_id": id }, "u": { "$set": { "record": row(record)? } }, "upsert": true,
+    })
 }
 
 fn row(record: &EntityRecord) -> Result<Document, StoreError> {

@@ -71,7 +71,7 @@ async fn is_left_over(log: &dyn EventLog, name: &str) -> Result<bool, StoreError
     let Some((order_id, attachment_id)) = parts_of(name) else {
         return Ok(false);
     };
-    let events = log.history(order_id, Position::MAX).await?;
+    let events = log.history(order_id, 0, Position::MAX).await?;
     is_needed(&events, attachment_id).map(|is_needed| !is_needed)
 }
 

@@ -88,7 +88,7 @@ pub(super) async fn history(
 /// All events of an order that the principal may see: those of others, who
 /// tried in vain to change it, are not among them.
 async fn events(doors: &Doors, principal: &Principal, id: &str) -> Result<Vec<Event>, Problem> {
-    let mut events = doors.log.history(id, Position::MAX).await?;
+    let mut events = doors.log.history(id, 0, Position::MAX).await?;
     if let Some(mine) = principal.confined_to() {
         let creation = events.iter().find(|event| is_creation(event));
         let owner = creation.and_then(|event| event.operation.terms.owner.as_deref());

@@ -26,11 +26,17 @@ pub trait EventLog: Send + Sync {
     /// [`StoreError::Hole`] when one is missing in between.
     async fn read(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError>;
 
-    /// All events of one entity up to and including a position, in order.
+    /// All events of one entity after a position, up to and including another, in
+    /// order.
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn history(&self, entity_id: &str, up_to: Position) -> Result<Vec<Event>, StoreError>;
+    async fn history(
+        &self,
+        entity_id: &str,
+        after: Position,
+        up_to: Position,
+    ) -> Result<Vec<Event>, StoreError>;
 
     /// The event of an operation.
     ///

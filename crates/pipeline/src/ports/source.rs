@@ -27,6 +27,17 @@ pub trait SourceStore: Progress {
     /// When the store does not answer.
     async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError>;
 
+    /// Of each of these entities the latest snapshot that is not past a position, if
+    /// there is one.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn snapshots(
+        &self,
+        ids: &[&str],
+        up_to: Position,
+    ) -> Result<HashMap<String, EntityRecord>, StoreError>;
+
     /// All of the execution or nothing: entities, marks on the events, checkpoint.
     ///
     /// # Errors
@@ -63,6 +74,9 @@ pub struct Execution {
     pub verdicts: Vec<Verdict>,
     /// What became of events that were parked. Put only on those that still are.
     pub settlements: Vec<Settlement>,
+    /// Entities as they were on the way, to be kept beside what they are; one that
+    /// is kept already is the same.
+    pub snapshots: Vec<EntityRecord>,
 }
 
 /// The end of an event's being parked.

@@ -177,10 +177,13 @@ pub async fn history_is_one_entitys_events_up_to_a_position(log: Log) {
         .map(|id| operation(id, &add))
         .into();
     log.append(&operations).await.unwrap();
-    let history = log.history("a", 4).await.unwrap();
+    let history = log.history("a", 0, 4).await.unwrap();
     let positions: Vec<_> = history.iter().map(|event| event.position).collect();
     assert_eq!(positions, [1, 3]);
-    assert!(log.history("c", 100).await.unwrap().is_empty());
+    let later = log.history("a", 1, 5).await.unwrap();
+    let positions: Vec<_> = later.iter().map(|event| event.position).collect();
+    assert_eq!(positions, [3, 5]);
+    assert!(log.history("c", 0, 100).await.unwrap().is_empty());
 }
 
 /// And does not change as the log grows.

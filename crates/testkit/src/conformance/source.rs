@@ -28,6 +28,7 @@ macro_rules! source_suite {
                 a_commit_from_elsewhere_is_fenced_and_changes_nothing,
                 an_entity_at_another_position_fences_the_whole_commit,
                 a_verdict_once_given_stays,
+                the_latest_snapshot_up_to_a_position_is_found,
                 of_two_at_once_one_commits,
             ]
         );
@@ -70,6 +71,7 @@ fn creation(from: Checkpoint, id: &str, value: i64) -> Execution {
         }],
         verdicts: vec![executed()],
         settlements: Vec::new(),
+        snapshots: Vec::new(),
     }
 }
 
@@ -137,6 +139,7 @@ pub async fn what_is_parked_is_found_until_it_is_settled((log, source): Source) 
         entities: Vec::new(),
         verdicts: vec![parked("x"), parked("y"), parked("behind x")],
         settlements: Vec::new(),
+        snapshots: Vec::new(),
     };
     source.commit(&first).await.unwrap();
     assert_eq!(source.checkpoint().await.unwrap(), first.to);
@@ -260,4 +263,36 @@ pub async fn of_two_at_once_one_commits((log, source): Source) {
     let end = source.checkpoint().await.unwrap();
     assert_eq!((end.position, end.entities), (won, won));
     assert!(won > 0);
+}
+
+/// Of each entity its own; kept again it is the same.
+pub async fn the_latest_snapshot_up_to_a_position_is_found((log, source): Source) {
+    log.append(&many("a", 2)).await.unwrap();
+    let mut first = creation(Checkpoint::default(), "a", 5);
+    first.snapshots = vec![record("a", 1, 2, 20), record("b", 2, 3, 30)];
+    source.commit(&first).await.unwrap();
+    let mut second = creation(first.to, "b", 5);
+    second.snapshots = vec![record("a", 1, 2, 20), record("a", 1, 7, 70)];
+    source.commit(&second).await.unwrap();
+    let found = async |up_to| {
+        let found = source.snapshots(&["a", "b", "nobody"], up_to).await;
+        let mut found: Vec<_> = found.unwrap().into_values().collect();
+        found.sort_unstable_by_key(|record| record.number);
+        found
+            .iter()
+            .map(|record| (record.position, record.state.get().to_owned()))
+            .collect::<Vec<_>>()
+    };
+    let state = |value: i64| to_json(&serde_json::json!({ "value": value })).unwrap();
+    let a = |position, value| (position, state(value).get().to_owned());
+    assert_eq!(found(1).await, []);
+    assert_eq!(found(2).await, [a(2, 20)]);
+    assert_eq!(found(6).await, [a(2, 20), a(3, 30)]);
+    assert_eq!(found(7).await, [a(7, 70), a(3, 30)]);
+    let whole = source.snapshots(&["b"], 9).await.unwrap().remove("b");
+    let whole = whole.expect("a snapshot");
+    assert_eq!(
+        (whole.version, whole.owner.as_deref()),
+        (1, Some("owner-2"))
+    );
 }

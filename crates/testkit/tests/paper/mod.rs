@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::marker::PhantomData;
 
-use bakehouse_pipeline::bake::{Trust, bake, needs_history};
+use bakehouse_pipeline::bake::{History, Trust, bake, needs_history};
 use bakehouse_pipeline::execute::execute;
 use bakehouse_pipeline::ports::{Checkpoint, Execution};
-use bakehouse_pipeline::{Domain, EntityRecord, Event, EventStatus, Frame, Timestamp, to_json};
+use bakehouse_pipeline::{
+    Domain, EntityRecord, Event, EventStatus, Frame, Position, Timestamp, to_json,
+};
 
 pub(crate) type Records = HashMap<String, EntityRecord>;
 
@@ -32,6 +34,7 @@ pub(crate) struct Paper<D> {
     pub(crate) events: Vec<Event>,
     pub(crate) records: Records,
     pub(crate) checkpoint: Checkpoint,
+    snapshots: BTreeMap<(String, Position), EntityRecord>,
     domain: PhantomData<D>,
 }
 
@@ -41,6 +44,7 @@ impl<D> Clone for Paper<D> {
             events: self.events.clone(),
             records: self.records.clone(),
             checkpoint: self.checkpoint,
+            snapshots: self.snapshots.clone(),
             domain: PhantomData,
         }
     }
@@ -53,6 +57,7 @@ impl<D: Domain> Paper<D> {
             events,
             records: Records::new(),
             checkpoint: Checkpoint::default(),
+            snapshots: BTreeMap::new(),
             domain: PhantomData,
         }
     }
@@ -91,6 +96,10 @@ impl<D: Domain> Paper<D> {
             let before = self.records.get(&write.record.id);
             assert_eq!(before.map(|record| record.position), write.expected);
             self.records.insert(write.record.id.clone(), write.record);
+        }
+        for record in execution.snapshots {
+            let key = (record.id.clone(), record.position);
+            self.snapshots.insert(key, record);
         }
         let start = execution.from.position as usize;
         for (event, verdict) in self.events[start..].iter_mut().zip(execution.verdicts) {
@@ -132,7 +141,7 @@ impl<D: Domain> Paper<D> {
         let mut from = 0;
         for run in batches(self.events.len(), cuts) {
             let batch = &self.events[run];
-            let histories = self.histories(batch, trust);
+            let histories = self.histories(from, batch, trust);
             let baking =
                 bake::<D>(from, batch, &self.records, &histories, trust).expect("it can be baked");
             assert_eq!(baking.frames.len(), batch.len());
@@ -150,7 +159,7 @@ impl<D: Domain> Paper<D> {
         (frames, documents)
     }
 
-    fn histories(&self, batch: &[Event], trust: Trust) -> HashMap<String, Vec<Event>> {
+    fn histories(&self, from: Position, batch: &[Event], trust: Trust) -> HashMap<String, History> {
         let last = batch.last().map_or(0, |event| event.position);
         let wanted = match trust {
             Trust::State => needs_history(batch, &self.records),
@@ -159,9 +168,17 @@ impl<D: Domain> Paper<D> {
         wanted
             .into_iter()
             .map(|id| {
-                let all = self.events.iter();
-                let all = all.filter(|e| e.entity_id() == id && e.position <= last);
-                (id.clone(), all.cloned().collect())
+                let span = (id.clone(), 0)..=(id.clone(), from);
+                let base = self.snapshots.range(span).next_back();
+                let base = base.filter(|_| trust == Trust::State);
+                let base = base.map(|(_, record)| record.clone());
+                let after = base.as_ref().map_or(0, |base| base.position);
+                let events = self.events.iter().filter(|e| {
+                    let is_needed = e.position > after || e.was_parked();
+                    e.entity_id() == id && e.position <= last && is_needed
+                });
+                let events = events.cloned().collect();
+                (id, History { base, events })
             })
             .collect()
     }
