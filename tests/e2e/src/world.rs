@@ -188,8 +188,14 @@ impl World {
 
     /// Starts a second instance of a service; of api-server, at the address returned.
     pub fn start_second(&mut self, program: &str) -> Result<String> {
+        self.start_another(program, 2)
+    }
+
+    /// Starts the instance of this number, which is called `NAME-NUMBER`; the address
+    /// is that of its API, if it has one.
+    pub fn start_another(&mut self, program: &str, number: usize) -> Result<String> {
         let bind = format!("127.0.0.1:{}", ports::free()?);
-        let name = format!("{program}-2");
+        let name = format!("{program}-{number}");
         self.add(
             program,
             &name,

@@ -1,0 +1,99 @@
+//! Ten thousand changes of one and the same value, by competing instances that are
+//! killed now and then: it ends at exactly ten thousand.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bakehouse_e2e::{Client, Kind, World, world};
+use serde_json::json;
+use tokio::time::sleep;
+
+const CHANGES: u64 = 10_000;
+const CLIENTS: usize = 16;
+const PROGRAM: &str = "calculator";
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Sends every change until it is accepted, each under a key of its own, to one
+/// instance after the other.
+async fn add_one(clients: Arc<Vec<Client>>, at: Arc<String>, next: Arc<AtomicU64>) {
+    let until = Instant::now() + LIMIT;
+    let mut instance = 0;
+    loop {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        if number >= CHANGES {
+            return;
+        }
+        let key = format!("change-{number}");
+        loop {
+            assert!(Instant::now() < until, "change {number} is not accepted");
+            instance += 1;
+            let client = &clients[instance % clients.len()];
+            let body = json!({ "operation": "ADD", "value": 1 }).to_string();
+            let headers = [("Idempotency-Key", key.as_str())];
+            let sent = client.put(&at, &headers, body);
+            match tokio::time::timeout(Duration::from_secs(5), sent).await {
+                Ok(Ok(answer)) if answer.status == 202 => break,
+                // Not durable, or nobody knows: the same once more.
+                _ => sleep(Duration::from_millis(10)).await,
+            }
+        }
+    }
+}
+
+async fn ten_thousand_are_ten_thousand(kind: Kind, instances: usize) {
+    let mut world = World::start_domain(kind, &[PROGRAM], "/values-events")
+        .await
+        .expect("it starts");
+    let first = world.client();
+    let created = first.post_to("/values", r#"{"value":0}"#).await;
+    let at = created.expect("accepted").header("location").to_owned();
+    let mut clients = vec![first];
+    for number in 2..=instances {
+        let base = world.start_another(PROGRAM, number).expect("one more");
+        clients.push(Client::new(&base));
+    }
+    let (clients, at) = (Arc::new(clients), Arc::new(at));
+    let next = Arc::new(AtomicU64::new(0));
+    let senders: Vec<_> = (0..CLIENTS)
+        .map(|_| tokio::spawn(add_one(clients.clone(), at.clone(), next.clone())))
+        .collect();
+    // The first two, since one of them leads at the beginning; in turn, at several
+    // points of their work.
+    let victims = [PROGRAM.to_owned(), format!("{PROGRAM}-2")];
+    for round in 0..6 {
+        sleep(Duration::from_millis(300 + 170 * round)).await;
+        let victim = &victims[round as usize % victims.len().min(instances)];
+        world.process(victim).kill();
+        sleep(Duration::from_millis(150)).await;
+        world.process(victim).start().expect("it starts again");
+    }
+    for sender in senders {
+        sender.await.expect("all are accepted");
+    }
+    let client = world.client();
+    let is_done = async || {
+        let found = client.get(&at).await;
+        found.is_ok_and(|found| found.json() == json!({ "value": CHANGES }))
+    };
+    let done = world::wait(LIMIT, "ten thousand", is_done).await;
+    done.unwrap_or_else(|error| panic!("{error}\n{}", world.logs()));
+    // One position each, and the creation: no change is there twice.
+    let mut feed = world
+        .feed(&format!("since={CHANGES}"))
+        .await
+        .expect("a feed");
+    let last = feed.event().await.expect("a frame");
+    assert_eq!(last["position"], CHANGES + 1);
+    assert_eq!(last["value"]["value"], CHANGES);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_one_embedded_store() {
+    ten_thousand_are_ten_thousand(Kind::Embedded, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_servers_by_five_competitors() {
+    ten_thousand_are_ten_thousand(Kind::Servers, 5).await;
+}
