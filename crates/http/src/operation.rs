@@ -135,7 +135,7 @@ fn not_found() -> Problem {
 }
 
 /// The receipt as soon as it is final; or, when time is up, as it then is.
-async fn settled(
+pub(crate) async fn settled(
     doors: &Doors,
     principal: &Principal,
     id: Uuid,

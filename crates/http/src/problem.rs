@@ -6,6 +6,7 @@ use std::future::ready;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError, Route, web};
+use bakehouse_pipeline::Rejection;
 use bakehouse_pipeline::ports::StoreError;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -169,6 +170,18 @@ impl Problem {
         let detail = format!("operation {first} is parked before it");
         let title = "Another is before it";
         Self::new(StatusCode::CONFLICT, "not-first", title, detail).with("first", json!(first))
+    }
+
+    /// 409: the domain refuses it, as things stood when it was carried out.
+    #[must_use]
+    pub fn refused(rejection: &Rejection) -> Self {
+        let title = "It was refused";
+        let reason = rejection.reason.clone();
+        let problem = Self::new(StatusCode::CONFLICT, "refused", title, reason);
+        match &rejection.code {
+            Some(code) => problem.with("code", json!(code)),
+            None => problem,
+        }
     }
 
     /// 412: the condition names nothing that could be there.

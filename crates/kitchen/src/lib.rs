@@ -27,7 +27,7 @@ pub use world::World;
 
 /// What every domain takes.
 pub mod prelude {
-    pub use bakehouse_http::accept::{Change, Submission, accept, with_id};
+    pub use bakehouse_http::accept::{Change, Submission, accept, accept_and_wait, with_id};
     pub use bakehouse_http::access::Principal;
     pub use bakehouse_http::body::JsonBody;
     pub use bakehouse_http::path_id::PathId;

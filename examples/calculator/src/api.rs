@@ -2,7 +2,7 @@
 //!
 //! - `POST /values` `{"value":2}`: 202 and the id;
 //! - `PUT /values/{id}` `{"operation":"ADD","value":3}`: 202, refused at execution
-//!   where there is no such value;
+//!   where there is no such value; with `Prefer: wait=5` the result, or the refusal;
 //! - `GET /values/{id}`: `{"value":…}`;
 //! - `/values-events`: the feed.
 
@@ -48,7 +48,7 @@ async fn update(
     let command = change(&body)?;
     let submission =
         Submission::of_change::<Calculator>(&request, &principal, &doors, &id, &command)?;
-    accept(&doors, submission).await
+    accept_and_wait(&request, &principal, &doors, submission).await
 }
 
 async fn show(

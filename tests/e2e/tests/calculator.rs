@@ -8,6 +8,7 @@ in_both_worlds!(
     two_and_two_by_three_are_twelve,
     every_change_is_on_its_feed_and_survives_a_kill,
     what_is_wrong_is_said_where_it_is_wrong,
+    whoever_prefers_to_wait_gets_the_result,
 );
 
 const NOWHERE: &str = "0190f5fe-0000-7000-8000-00000000dead";
@@ -126,4 +127,41 @@ async fn what_is_wrong_is_said_where_it_is_wrong(kind: Kind) {
         }
     };
     assert_eq!(refused["type"], "value.rejected");
+}
+
+/// Each its own result, however many others there are; or the refusal.
+async fn whoever_prefers_to_wait_gets_the_result(kind: Kind) {
+    let world = start(kind).await;
+    let client = world.client();
+    let at = create(&client, 0).await.expect("accepted");
+    let add = json!({ "operation": "ADD", "value": 1 }).to_string();
+    let wait = [("Prefer", "wait=20")];
+    let answers = (0..20).map(|_| client.put(&at, &wait, add.clone()));
+    let mut results = Vec::new();
+    for answer in futures_util::future::join_all(answers).await {
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.header("preference-applied"), "wait=20");
+        results.push(answer.json()["value"].as_i64().expect("a number"));
+    }
+    results.sort_unstable();
+    assert_eq!(results, (1..=20).collect::<Vec<_>>());
+    // The same request gets the same result, whatever has happened since.
+    let keyed = [wait[0], ("Idempotency-Key", "once")];
+    let first = client.put(&at, &keyed, add.clone()).await.expect("21");
+    client.put(&at, &wait, add.clone()).await.expect("22");
+    let again = client
+        .put(&at, &keyed, add.clone())
+        .await
+        .expect("21 again");
+    assert_eq!(first.json(), json!({ "value": 21 }));
+    assert_eq!(again.body, first.body);
+    let missing = format!("/values/{NOWHERE}");
+    let refused = client.put(&missing, &wait, add.clone()).await.expect("no");
+    assert_eq!(refused.status, 409);
+    assert_eq!(refused.json()["detail"], "there is no such value");
+    let late = [wait[0], ("If-Match", "\"3\"")];
+    let late = client.put(&at, &late, add).await.expect("no");
+    assert_eq!(late.status, 409);
+    assert_eq!(late.json()["code"], "version-conflict");
 }

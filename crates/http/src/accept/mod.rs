@@ -2,12 +2,15 @@
 //!
 //! - [`identity`]: what the operation is known by, for ever;
 //! - [`change`]: of something that is there already;
-//! - [`submission`]: into the schedule queue.
+//! - [`submission`]: into the schedule queue;
+//! - [`outcome`]: for those who prefer to wait, what came of it.
 
 mod change;
 mod identity;
+mod outcome;
 mod submission;
 
 pub use change::Change;
 pub use identity::Identity;
+pub use outcome::accept_and_wait;
 pub use submission::{Submission, accept, with_id};

@@ -5,6 +5,7 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use actix_web::{HttpRequest, HttpResponse};
 use bakehouse_pipeline::{Domain, Json, Operation, Remedy, Terms, Timestamp, Verb, to_json};
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::Identity;
 use crate::access::Principal;
@@ -86,6 +87,16 @@ impl Submission {
         Self::of_command::<D>(identity, id, (doors.menu.location)(id), command, terms)
     }
 
+    /// What the log will hold it under.
+    pub(super) fn operation_id(&self) -> Uuid {
+        self.identity.operation_id
+    }
+
+    /// Of what it says.
+    pub(super) fn fingerprint(&self) -> String {
+        Operation::content_fingerprint(self.verb, &self.entity_id, &self.payload, &self.terms)
+    }
+
     /// Whom it concerns.
     #[must_use]
     pub fn entity_id(&self) -> &str {
@@ -113,13 +124,17 @@ impl Submission {
     }
 
     fn operation(&self) -> Operation {
-        let (verb, entity_id) = (self.verb, &self.entity_id);
-        let Self { payload, terms, .. } = self;
+        let Self {
+            entity_id,
+            payload,
+            terms,
+            ..
+        } = self;
         Operation {
             operation_id: self.identity.operation_id,
             service_name: self.service_name.to_owned(),
-            operation: verb,
-            fingerprint: Operation::content_fingerprint(verb, entity_id, payload, terms),
+            operation: self.verb,
+            fingerprint: self.fingerprint(),
             entity_id: entity_id.clone(),
             payload: payload.clone(),
             schema_version: self.schema_version,

@@ -1,0 +1,85 @@
+//! The answer for those who prefer to wait: what came of it, instead of that it
+//! will be carried out.
+
+use std::collections::HashMap;
+
+use actix_web::{HttpRequest, HttpResponse};
+use bakehouse_pipeline::{Event, EventStatus, Json, Position};
+use serde_json::value::RawValue;
+
+use super::{Submission, accept};
+use crate::access::Principal;
+use crate::operation::settled;
+use crate::prefer::Wait;
+use crate::problem::Problem;
+use crate::reading::json;
+use crate::server::Doors;
+
+/// Makes the operation durable. With `Prefer: wait` the answer is 200 with the
+/// document as the operation left it, or 409 with the reason why it was refused;
+/// without, or when time is up, or it was set aside, it is that of [`accept`].
+///
+/// Whatever goes wrong while waiting, the operation is accepted, and the answer
+/// says so.
+///
+/// # Errors
+/// Those of [`accept`]; 409 when the domain refused it.
+pub async fn accept_and_wait(
+    request: &HttpRequest,
+    principal: &Principal,
+    doors: &Doors,
+    submission: Submission,
+) -> Result<HttpResponse, Problem> {
+    let operation_id = submission.operation_id();
+    let fingerprint = submission.fingerprint();
+    let mut accepted = accept(doors, submission).await?;
+    let Some(wait) = Wait::of(request) else {
+        return Ok(accepted);
+    };
+    let (name, value) = wait.applied();
+    if let Ok(value) = value.parse() {
+        accepted.headers_mut().insert(name, value);
+    }
+    if settled(doors, principal, operation_id, &wait)
+        .await
+        .is_err()
+    {
+        return Ok(accepted);
+    }
+    let Ok(Some(event)) = doors.log.find(operation_id).await else {
+        return Ok(accepted);
+    };
+    if event.operation.fingerprint != fingerprint {
+        // Another came first under the same key, while this one was on its way.
+        return Err(Problem::key_reused());
+    }
+    match event.status {
+        EventStatus::Rejected => Err(Problem::refused(&event.rejection())),
+        EventStatus::Executed => match document(doors, &event).await {
+            Some(document) => Ok(with_document(accepted, &document)),
+            None => Ok(accepted),
+        },
+        EventStatus::Stored | EventStatus::Parked => Ok(accepted),
+    }
+}
+
+/// The document as the event left it, which its frame has; `None`: it is not baked
+/// yet, or that cannot be found out.
+async fn document(doors: &Doors, event: &Event) -> Option<Json> {
+    let position: Position = event.settled_by.unwrap_or(event.position);
+    let frames = doors.presentation.frames(position - 1, 1).await.ok()?;
+    let frame = frames
+        .into_iter()
+        .find(|frame| frame.position == position)?;
+    let members: HashMap<&str, &RawValue> = serde_json::from_str(frame.body.get()).ok()?;
+    let document = members.get(doors.menu.entity)?;
+    Some(Json::from((*document).to_owned()))
+}
+
+fn with_document(accepted: HttpResponse, document: &Json) -> HttpResponse {
+    let mut answer = HttpResponse::Ok();
+    for header in accepted.headers() {
+        answer.append_header(header);
+    }
+    json(&mut answer, document)
+}
