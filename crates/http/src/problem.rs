@@ -159,7 +159,7 @@ impl Problem {
         Self {
             status: StatusCode::CONFLICT,
             kind: "conflict",
-            title: "The request does not fit the order",
+            title: "The request does not fit what is there",
             ..self
         }
     }

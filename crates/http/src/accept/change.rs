@@ -1,5 +1,4 @@
-//! What all changes of an order have in common: `PUT` and `DELETE` on it, and
-//! `PUT` on its status.
+//! What all changes of something that is there have in common.
 
 use actix_web::{HttpRequest, HttpResponse};
 use bakehouse_pipeline::Domain;
