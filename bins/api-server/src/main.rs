@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         name: "api-server",
         about: "Takes orders over HTTP, answers from the presentation, and feeds websockets",
         health: edge::http_address,
+        domain: None,
     };
     bakehouse_service::main(service, run)
 }

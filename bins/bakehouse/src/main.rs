@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         name: "bakehouse",
         about: "An order backend in one process: nothing to install, nothing lost",
         health: edge::http_address,
+        domain: None,
     };
     bakehouse_service::main(service, run)
 }
@@ -36,6 +37,6 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
     };
     bakehouse_wiring::sweep(&settings, blobs, store.log(), &mut stages, &shutdown);
     let menu = bakehouse_wiring::menu(&settings, own);
-    serve::<Orders>(world, menu, &settings, &mut stages, &shutdown)?;
+    serve::<Orders>(world, menu, &settings, &mut stages, &shutdown).await?;
     stages.ended().await
 }

@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         name: "data-baker",
         about: "Turns changed orders into documents that are ready to read",
         health: edge::health_address,
+        domain: None,
     };
     bakehouse_service::main(service, run)
 }

@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         name: "events-writer",
         about: "Stores accepted operations in the log, each once, in one order",
         health: edge::health_address,
+        domain: None,
     };
     bakehouse_service::main(service, run)
 }

@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         name: "notifier",
         about: "Tells customers and other programs what became of orders",
         health: edge::health_address,
+        domain: None,
     };
     bakehouse_service::main(service, run)
 }

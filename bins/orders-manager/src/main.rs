@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         name: "orders-manager",
         about: "Executes the log's events in creation order, each once",
         health: edge::health_address,
+        domain: None,
     };
     bakehouse_service::main(service, run)
 }

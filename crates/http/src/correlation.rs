@@ -2,16 +2,20 @@
 
 use actix_web::http::header::LINK;
 use actix_web::{HttpRequest, HttpResponse, web};
-use bakehouse_pipeline::Position;
+use bakehouse_pipeline::{Event, Position};
 use utoipa::OpenApi;
 use uuid::Uuid;
 
+use crate::accept::correlation_id;
 use crate::access::Principal;
 use crate::operation::Receipt;
 use crate::parts::PageParameters;
 use crate::problem::Problem;
 use crate::query::{DEFAULT_LIMIT, Parameters, limit, position};
 use crate::server::Doors;
+
+/// How many events are read at once.
+const STEP: usize = 100;
 
 /// The documentation of this call.
 #[derive(OpenApi)]
@@ -36,7 +40,7 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
     path = "/correlation/{id}",
     operation_id = "list_correlated",
     tag = "operations",
-    params(("id" = String, Path, format = "uuid", description = "The correlation id"), PageParameters),
+    params(("id" = String, Path, description = "The correlation id"), PageParameters),
     responses(
         (status = 200, description = "In the order of the log", body = [Receipt],
             headers(("Link" = Option<String>, description = "The next page, if there is one"))),
@@ -44,7 +48,7 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
 )]
 async fn list(
     request: HttpRequest,
-    id: web::Path<Uuid>,
+    id: web::Path<String>,
     principal: Principal,
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {
@@ -52,8 +56,9 @@ async fn list(
     let limit = parameters.take("limit", limit).unwrap_or(DEFAULT_LIMIT);
     let after: Position = parameters.take("after", position).unwrap_or_default();
     parameters.finish()?;
-    let id = id.into_inner();
-    let mut events = doors.log.correlated(id, after, limit + 1).await?;
+    let id = correlation_id(&id);
+    // One more than asked for tells whether there is a next page.
+    let mut events = visible(&doors, &principal, id, after, limit + 1).await?;
     let is_more = events.len() > limit;
     events.truncate(limit);
     let mut answer = HttpResponse::Ok();
@@ -64,12 +69,32 @@ async fn list(
     }
     // After the look at the log: what is in it is not said to be further than it is.
     let baked = doors.feed.head_position();
-    let mine = events.into_iter().filter(|event| {
-        let owner = event.operation.terms.owner.as_deref();
-        principal.sees(owner)
-    });
-    let receipts: Vec<_> = mine
+    let receipts: Vec<_> = events
+        .into_iter()
         .map(|event| Receipt::of(event, baked, &doors.menu))
         .collect();
     Ok(answer.json(receipts))
+}
+
+/// The first of them that the principal may see. Others are passed over before there
+/// is a page, so that not even their number shows.
+async fn visible(
+    doors: &Doors,
+    principal: &Principal,
+    id: Uuid,
+    mut after: Position,
+    count: usize,
+) -> Result<Vec<Event>, Problem> {
+    let mut found = Vec::new();
+    loop {
+        let events = doors.log.correlated(id, after, STEP).await?;
+        let is_last = events.len() < STEP;
+        after = events.last().map_or(after, |event| event.position);
+        let mine = |event: &Event| principal.sees(event.operation.terms.owner.as_deref());
+        found.extend(events.into_iter().filter(mine));
+        if is_last || found.len() >= count {
+            found.truncate(count);
+            return Ok(found);
+        }
+    }
 }

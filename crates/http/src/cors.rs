@@ -29,7 +29,7 @@ pub(crate) fn cors(origins: &[String]) -> Cors {
             Method::DELETE,
         ])
         .allowed_headers([ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH])
-        .allowed_headers(["idempotency-key", "prefer"])
+        .allowed_headers(["idempotency-key", "prefer", "x-correlation-id"])
         .expose_headers(EXPOSED)
         .max_age(MEMORY)
         // Others are answered as well, only not so that a browser shows it.

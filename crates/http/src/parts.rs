@@ -65,8 +65,8 @@ pub struct SubmissionHeaders {
     #[param(rename = "Idempotency-Key")]
     key: Option<String>,
     /// What everything that this request sets off can be found by, at
-    /// `/correlation/{id}`.
-    #[param(required = false, format = "uuid")]
+    /// `/correlation/{id}`: a UUID, or any other text.
+    #[param(required = false)]
     #[param(rename = "X-Correlation-ID")]
     correlation: Option<String>,
 }

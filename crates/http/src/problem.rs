@@ -172,12 +172,17 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "not-first", title, detail).with("first", json!(first))
     }
 
-    /// 409: the domain refuses it, as things stood when it was carried out.
+    /// 409: the domain refuses it, as things stood when it was carried out; 412 where
+    /// it was at another version than the one expected.
     #[must_use]
     pub fn refused(rejection: &Rejection) -> Self {
         let title = "It was refused";
         let reason = rejection.reason.clone();
-        let problem = Self::new(StatusCode::CONFLICT, "refused", title, reason);
+        let status = match rejection.code.as_deref() {
+            Some(Rejection::VERSION) => StatusCode::PRECONDITION_FAILED,
+            _ => StatusCode::CONFLICT,
+        };
+        let problem = Self::new(status, "refused", title, reason);
         match &rejection.code {
             Some(code) => problem.with("code", json!(code)),
             None => problem,
@@ -330,6 +335,13 @@ impl Problem {
             "Internal error",
             detail,
         )
+    }
+
+    /// The same with another header.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
     }
 
     /// Adds a member of its own to the document.

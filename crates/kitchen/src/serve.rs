@@ -2,14 +2,16 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow, bail};
 use bakehouse_embedded::Embedded;
 use bakehouse_http::{Doors, Menu};
+use bakehouse_pipeline::backoff::Backoff;
 use bakehouse_pipeline::baker::{self, BakerDoors};
 use bakehouse_pipeline::feed::Feed;
 use bakehouse_pipeline::manager::{self, ManagerDoors};
+use bakehouse_pipeline::ports::EventLog;
 use bakehouse_pipeline::writer::{self, WriterDoors};
-use bakehouse_pipeline::{Domain, Shutdown};
+use bakehouse_pipeline::{Domain, Shutdown, check};
 use bakehouse_service::{Service, Settings, Stages};
 
 use crate::{World, edge};
@@ -22,18 +24,19 @@ pub fn main<D: Domain>(name: &'static str, about: &'static str, menu: Menu) -> E
         name,
         about,
         health: edge::http_address,
+        domain: Some(D::NAME),
     };
     bakehouse_service::main(service, async |settings, shutdown| {
+        check::<D>().map_err(|fault| anyhow!("the domain {name}: {fault}"))?;
         let mut stages = Stages::new(&shutdown);
-        if let Some(world) = open::<D>(&settings, &shutdown).await? {
-            serve::<D>(world, menu, &settings, &mut stages, &shutdown)?;
-        }
+        let world = open::<D>(&settings, &shutdown).await?;
+        serve::<D>(world, menu, &settings, &mut stages, &shutdown).await?;
         stages.ended().await
     })
 }
 
-/// The world that the settings name; `None`: there was a shutdown before it was there.
-async fn open<D: Domain>(settings: &Settings, shutdown: &Shutdown) -> Result<Option<World>> {
+/// The world that the settings name.
+async fn open<D: Domain>(settings: &Settings, shutdown: &Shutdown) -> Result<World> {
     #[cfg(feature = "servers")]
     if settings.has_servers() {
         return crate::servers::open::<D>(settings, shutdown).await;
@@ -41,14 +44,15 @@ async fn open<D: Domain>(settings: &Settings, shutdown: &Shutdown) -> Result<Opt
     let _ = shutdown;
     let store = Embedded::open(&settings.data_dir, D::FACETS)?;
     tracing::info!("keeping everything in {}", settings.data_dir.display());
-    Ok(Some(World::in_process(&store)))
+    Ok(World::in_process(&store))
 }
 
-/// Runs all four services.
+/// Starts all four services: the API at once, the stages behind it as soon as their
+/// stores are there.
 ///
 /// # Errors
-/// When the HTTP address cannot be had.
-pub fn serve<D: Domain>(
+/// When the HTTP address cannot be had, or the store has another domain's log.
+pub async fn serve<D: Domain>(
     world: World,
     menu: Menu,
     settings: &Settings,
@@ -77,17 +81,50 @@ pub fn serve<D: Domain>(
         notices: world.notices.clone(),
     };
     let baker = BakerDoors {
-        log: world.log,
+        log: world.log.clone(),
         source: world.source,
         presentation: world.presentation,
         leases: world.presentation_leases,
         notices: world.notices.clone(),
     };
+    let log = world.log.clone();
     let (s, end) = (settings, || shutdown.clone());
-    stages.run(writer::run(writer, s.for_writer(), end()));
-    stages.run(manager::run::<D>(manager, s.for_manager(), end()));
-    stages.run(baker::run::<D>(baker, s.for_baker(), end()));
+    // Accepting and reading need not wait for all that the stages need.
     stages.run(feed.run(world.notices, end()));
     stages.try_run(server.run(end()));
+    if world.prepared.await && is_ours::<D>(log.as_ref(), shutdown).await? {
+        stages.run(writer::run(writer, s.for_writer(), end()));
+        stages.run(manager::run::<D>(manager, s.for_manager(), end()));
+        stages.run(baker::run::<D>(baker, s.for_baker(), end()));
+    }
     Ok(())
+}
+
+/// Whether the log may be worked on. `false`: there was a shutdown before it was known.
+///
+/// # Errors
+/// When the log is another domain's, which would take ours for its own.
+async fn is_ours<D: Domain>(log: &dyn EventLog, shutdown: &Shutdown) -> Result<bool> {
+    let mut backoff = Backoff::default();
+    while !shutdown.is_cancelled() {
+        match log.read(0, 1).await {
+            Ok(events) => {
+                let first = events.first();
+                let other = first.map(|event| event.operation.service_name.as_str());
+                match other.filter(|name| *name != D::NAME) {
+                    Some(other) => bail!(
+                        "this store has the log of another domain, {other:?}: \
+                         give {:?} a store of its own",
+                        D::NAME
+                    ),
+                    None => return Ok(true),
+                }
+            }
+            Err(error) => {
+                tracing::warn!("waiting for the log: {error}");
+                backoff.wait(shutdown).await;
+            }
+        }
+    }
+    Ok(false)
 }

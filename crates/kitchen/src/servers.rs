@@ -8,17 +8,16 @@ use bakehouse_service::{SecretUri, Settings};
 
 use crate::World;
 
-/// Both databases and the broker, with all that they need; `None`: there was a
-/// shutdown before they were there.
+/// Both databases and the broker; nothing is sent yet.
 ///
 /// # Errors
 /// When a URI is not set or cannot be used.
-pub async fn open<D: Domain>(settings: &Settings, shutdown: &Shutdown) -> Result<Option<World>> {
+pub async fn open<D: Domain>(settings: &Settings, shutdown: &Shutdown) -> Result<World> {
     let source = source::<D>(settings).await?;
     let presentation = presentation::<D>(settings).await?;
     let broker = broker::<D>(settings)?;
-    let is_there = source.prepare(shutdown).await && presentation.prepare(shutdown).await;
-    Ok(is_there.then(|| World::on_servers(&source, &presentation, &broker)))
+    let shutdown = shutdown.clone();
+    Ok(World::on_servers(source, presentation, &broker, shutdown))
 }
 
 /// The collection of source entities, and of presentation documents: `orders`.

@@ -9,6 +9,7 @@ use bakehouse_pipeline::ports::{
     EventLog, Leases, Notices, PresentationReader, PresentationStore, ScheduleConsumer, Scheduler,
     SourceStore,
 };
+use futures_util::future::LocalBoxFuture;
 
 /// All doors that the four services need.
 pub struct World {
@@ -32,6 +33,9 @@ pub struct World {
     pub notices: Arc<dyn Notices>,
     /// Whether all that is there.
     pub probes: Probes,
+    /// Waits until all that is there, and makes what is missing. `false`: there was a
+    /// shutdown first.
+    pub prepared: LocalBoxFuture<'static, bool>,
 }
 
 impl World {
@@ -49,6 +53,7 @@ impl World {
             presentation_leases: store.leases(),
             notices: Arc::new(InProcessNotices::default()),
             probes: vec![store.probe()],
+            prepared: Box::pin(std::future::ready(true)),
         }
     }
 
@@ -56,9 +61,10 @@ impl World {
     #[cfg(feature = "servers")]
     #[must_use]
     pub fn on_servers(
-        source: &bakehouse_mongodb::SourceDatabase,
-        presentation: &bakehouse_mongodb::PresentationDatabase,
+        source: bakehouse_mongodb::SourceDatabase,
+        presentation: bakehouse_mongodb::PresentationDatabase,
         broker: &bakehouse_rabbitmq::Broker,
+        shutdown: bakehouse_pipeline::Shutdown,
     ) -> Self {
         Self {
             scheduler: broker.scheduler(),
@@ -71,6 +77,9 @@ impl World {
             presentation_leases: presentation.leases(),
             notices: broker.notices(),
             probes: vec![broker.probe(), source.probe(), presentation.probe()],
+            prepared: Box::pin(async move {
+                source.prepare(&shutdown).await && presentation.prepare(&shutdown).await
+            }),
         }
     }
 }

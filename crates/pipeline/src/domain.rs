@@ -1,8 +1,8 @@
-//! What a domain brings to the engine: three pure functions and their types.
+//! What a domain brings to the engine: a few pure functions and their types.
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Entity, Position, Timestamp, Verb};
+use crate::{Entity, Position, Timestamp, Verb, frame, remedy};
 
 /// A kind of thing whose life is a sequence of accepted operations.
 ///
@@ -12,6 +12,10 @@ use crate::{Entity, Position, Timestamp, Verb};
 ///
 /// One executed operation establishes exactly one event; hence one position,
 /// one feed frame, one line in the entity's history.
+///
+/// Commands, states and documents are kept as JSON, by some stores as BSON: whole
+/// numbers within `i64`, no object whose members' names begin with `$`, 16 MB at
+/// most; a document is an object without members called `_id` or `_meta`.
 pub trait Domain: Send + Sync + 'static {
     /// Singular, lower case: the service name in the log, the prefix of feed
     /// types (`order.created`) and of routing keys.
@@ -82,6 +86,64 @@ pub trait Domain: Send + Sync + 'static {
     fn group(_state: &Self::State) -> Option<&str> {
         None
     }
+}
+
+/// Words that stores, frames and queries have another use for.
+const TAKEN: [&str; 18] = [
+    "at",
+    "checkpoint",
+    "code",
+    "epoch",
+    "event",
+    "feed",
+    "lease",
+    "meta",
+    "notification",
+    "operation",
+    "position",
+    "reason",
+    "session",
+    "settled",
+    "since",
+    "snapshot",
+    "token",
+    "type",
+];
+
+/// Whether the engine can work with a domain's names and constants.
+///
+/// # Errors
+/// The first that it cannot work with, and why.
+pub fn check<D: Domain>() -> Result<(), String> {
+    let is_word = |text: &str| {
+        let letters = text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        letters && !text.is_empty()
+    };
+    if !is_word(D::NAME) || TAKEN.contains(&D::NAME) {
+        let name = D::NAME;
+        return Err(format!(
+            "NAME: expected a word in lower case that has no other use, found {name:?}"
+        ));
+    }
+    let others = [
+        frame::REJECTED,
+        frame::PARKED,
+        remedy::RETRIED,
+        remedy::DISCARDED,
+    ];
+    let is_change = |change: &&str| is_word(change) && !others.contains(change);
+    if let Some(change) = D::CHANGES.iter().find(|change| !is_change(change)) {
+        return Err(format!(
+            "CHANGES: expected words in lower case other than {}, found {change:?}",
+            others.join(", ")
+        ));
+    }
+    if D::SNAPSHOT_EVERY == 0 {
+        return Err("SNAPSHOT_EVERY: expected a number from 1".into());
+    }
+    Ok(())
 }
 
 /// A member of the document that lists can be filtered by: text, or absent.

@@ -40,7 +40,7 @@ pub mod writer;
 
 use std::sync::Arc;
 
-pub use domain::{Domain, Facet, Moment, Rejection};
+pub use domain::{Domain, Facet, Moment, Rejection, check};
 pub use entity::{Entity, EntityRecord};
 pub use event::{Event, EventStatus};
 pub use frame::Frame;

@@ -5,7 +5,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::ports::StoreError;
-use crate::{Domain, Entity, Event, EventStatus, Moment, Rejection, Terms, to_json};
+use crate::{Domain, Entity, Event, EventStatus, Moment, Operation, Rejection, Terms, to_json};
 
 /// Why an event with a reused idempotency key is refused.
 const CONFLICT: &str = "the idempotency key was used before with other content";
@@ -156,16 +156,24 @@ fn command<D: Domain>(event: &Event) -> Result<D::Command, Halt> {
             "no operation of service {other:?} is known here"
         )));
     }
+    read_command::<D>(operation).map_err(Halt::Stuck)
+}
+
+/// The command that an operation is, whichever version wrote it.
+///
+/// # Errors
+/// Why it cannot be read: a newer program may be able to.
+pub fn read_command<D: Domain>(operation: &Operation) -> Result<D::Command, String> {
     let (found, known) = (operation.schema_version, D::SCHEMA_VERSION);
     if found > known {
-        return Err(Halt::Stuck(format!(
+        return Err(format!(
             "its payload is of version {found}; this program knows versions up to {known}"
-        )));
+        ));
     }
     let payload = operation.payload.get();
     let command = match found {
         found if found < known => D::upcast(found, payload),
         _ => serde_json::from_str(payload),
     };
-    command.map_err(|error| Halt::Stuck(format!("its payload cannot be read: {error}")))
+    command.map_err(|error| format!("its payload cannot be read: {error}"))
 }

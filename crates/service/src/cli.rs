@@ -25,6 +25,9 @@ pub struct Service {
     pub about: &'static str,
     /// Where it answers health checks, if it does.
     pub health: fn(&Settings) -> Option<SocketAddr>,
+    /// The domain that it is all of, where that is not the one that this workspace
+    /// is about: see [`Settings::of_domain`].
+    pub domain: Option<&'static str>,
 }
 
 #[derive(Parser)]
@@ -54,6 +57,10 @@ pub fn main(service: Service, run: impl AsyncFnOnce(Settings, Shutdown) -> Resul
     let settings = match Settings::load(arguments.config.as_deref()) {
         Ok(settings) => settings,
         Err(error) => return complain(service, &error, MISUSED),
+    };
+    let settings = match service.domain {
+        Some(name) => settings.of_domain(name),
+        None => settings,
     };
     if arguments.print_config {
         return print(service, &settings);

@@ -109,16 +109,23 @@ impl Process {
     pub fn terminate(&mut self, limit: Duration) -> Result<(ExitStatus, Duration)> {
         self.signal(Signal::SIGTERM);
         let started = Instant::now();
+        let status = self.ended(limit).context("after SIGTERM")?;
+        Ok((status, started.elapsed()))
+    }
+
+    /// Its exit status, once it has ended by itself.
+    pub fn ended(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let until = Instant::now() + limit;
         let mut child = self.child.take().context("it does not run")?;
-        while started.elapsed() < limit {
+        while Instant::now() < until {
             if let Some(status) = child.try_wait()? {
-                return Ok((status, started.elapsed()));
+                return Ok(status);
             }
             std::thread::sleep(Duration::from_millis(10));
         }
         let _ = child.kill();
         let _ = child.wait();
-        bail!("{} has not ended {limit:?} after SIGTERM", self.name)
+        bail!("{} has not ended within {limit:?}", self.name)
     }
 
     /// What it has logged.

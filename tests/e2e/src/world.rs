@@ -205,6 +205,16 @@ impl World {
         Ok(format!("http://{bind}"))
     }
 
+    /// Runs another program on the same stores to its end: its exit code, and what it
+    /// had to say.
+    pub fn run_another(&mut self, program: &str, limit: Duration) -> Result<(Option<i32>, String)> {
+        self.add(program, program, &[]);
+        let process = self.process(program);
+        process.start()?;
+        let status = process.ended(limit)?;
+        Ok((status.code(), process.log()))
+    }
+
     /// A process by its name.
     ///
     /// # Panics

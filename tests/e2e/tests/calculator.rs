@@ -160,8 +160,11 @@ async fn whoever_prefers_to_wait_gets_the_result(kind: Kind) {
     let refused = client.put(&missing, &wait, add.clone()).await.expect("no");
     assert_eq!(refused.status, 409);
     assert_eq!(refused.json()["detail"], "there is no such value");
+    let receipt = refused.header("operation-location");
+    let receipt = client.get(receipt).await.expect("a receipt").json();
+    assert_eq!(receipt["status"], "rejected");
     let late = [wait[0], ("If-Match", "\"3\"")];
     let late = client.put(&at, &late, add).await.expect("no");
-    assert_eq!(late.status, 409);
+    assert_eq!(late.status, 412);
     assert_eq!(late.json()["code"], "version-conflict");
 }

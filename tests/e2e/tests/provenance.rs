@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 in_both_worlds!(
     what_one_request_set_off_is_found_by_its_id,
     whoever_acts_for_another_is_on_record,
+    nobody_sees_what_others_did_under_the_same_id,
 );
 
 const OUTSIDE: &str = "0190f5fe-0000-7000-8000-00000000c0de";
@@ -56,13 +57,14 @@ async fn what_one_request_set_off_is_found_by_its_id(kind: Kind) {
         .await
         .expect("an answer");
     assert_eq!(alone.json(), json!([other]));
-    let headers = [json, ("X-Correlation-ID", "mine")];
-    let body = ledger::order("faulty");
-    let refused = client.send(Method::POST, "/order", &headers, body).await;
-    let refused = refused.expect("an answer");
-    assert_eq!(refused.status, 400);
-    let pointer = &refused.json()["errors"][0]["pointer"];
-    assert_eq!(pointer, "/header/X-Correlation-ID");
+    // Whatever a gateway calls it.
+    let headers = [json, ("X-Correlation-ID", "gateway-7:abc")];
+    let body = ledger::order("by a gateway");
+    let accepted = client.send(Method::POST, "/order", &headers, body).await;
+    let receipt = client.settled(&accepted.expect("an answer")).await;
+    let found = client.get("/correlation/gateway-7:abc").await;
+    let found = found.expect("an answer").json();
+    assert_eq!(found, json!([receipt.expect("a receipt")]));
 }
 
 async fn whoever_acts_for_another_is_on_record(kind: Kind) {
@@ -89,4 +91,43 @@ async fn whoever_acts_for_another_is_on_record(kind: Kind) {
         .json();
     let (actor, other) = (&history[0]["actor"], &history[0]["on_behalf_of"]);
     assert_eq!((actor, other), (&json!("support"), &json!("ada")));
+}
+
+/// Not even that it is there.
+async fn nobody_sees_what_others_did_under_the_same_id(kind: Kind) {
+    let issuer = Issuer::new().expect("an issuer");
+    let settings = issuer.settings(&issuer.file().display().to_string());
+    let world = World::start_with(kind, &settings).await.expect("it starts");
+    let client = world.client();
+    let token = |name: &str| {
+        let token = issuer.token(name, "orders:read orders:write");
+        bearer(&token.expect("a token"))
+    };
+    let (ada, bob) = (token("ada"), token("bob"));
+    for authorization in [&ada, &ada, &bob, &ada] {
+        let headers = [
+            ("Content-Type", "application/json"),
+            ("Authorization", authorization.as_str()),
+            ("X-Correlation-ID", OUTSIDE),
+        ];
+        let body = ledger::order("shared");
+        let accepted = client.send(Method::POST, "/order", &headers, body).await;
+        let accepted = accepted.expect("an answer");
+        let receipt = accepted.header("operation-location");
+        let wait = [headers[1], ("Prefer", "wait=20")];
+        let receipt = client.get_with(receipt, &wait).await.expect("an answer");
+        assert_eq!(receipt.json()["status"], "baked");
+    }
+    let at = format!("/correlation/{OUTSIDE}?limit=1");
+    let seen = async |authorization: &str| {
+        let headers = [("Authorization", authorization)];
+        let page = client.get_with(&at, &headers).await.expect("a page");
+        let count = page.json().as_array().map(Vec::len);
+        (count, page.header("link").to_owned())
+    };
+    assert_eq!(seen(&bob).await, (Some(1), String::new()));
+    let next = format!("</correlation/{OUTSIDE}?limit=1&after=1>; rel=\"next\"");
+    assert_eq!(seen(&ada).await, (Some(1), next));
+    assert_eq!(seen(&token("eve")).await, (Some(0), String::new()));
+    assert_eq!(client.get(&at).await.expect("an answer").status, 401);
 }

@@ -1,11 +1,15 @@
 //! The tutorial: what it shows is what is there, and does what it says.
 
 use std::path::Path;
+use std::time::Duration;
 
 use bakehouse_e2e::{Kind, World, in_both_worlds};
 use serde_json::json;
 
-in_both_worlds!(what_it_says_comes_true);
+in_both_worlds!(
+    what_it_says_comes_true,
+    a_store_of_another_domain_is_left_alone,
+);
 
 const TUTORIAL: &str = include_str!("../../../docs/your-own-domain.md");
 
@@ -61,4 +65,22 @@ async fn what_it_says_comes_true(kind: Kind) {
     assert_eq!(document["done"], json!(true));
     let faulty = client.post_to("/todos", r#"{"titel": "Bake"}"#).await;
     assert_eq!(faulty.expect("an answer").status, 400);
+}
+
+/// A program does not work on what another domain has accepted.
+async fn a_store_of_another_domain_is_left_alone(kind: Kind) {
+    let mut world = World::start_domain(kind, &["todo"], "/todo-events")
+        .await
+        .expect("it starts");
+    let client = world.client();
+    let added = client.post_to("/todos", r#"{"title": "Bake"}"#).await;
+    client
+        .settled(&added.expect("accepted"))
+        .await
+        .expect("baked");
+    world.stop_all().expect("an orderly end");
+    let stranger = world.run_another("calculator", Duration::from_secs(30));
+    let (code, log) = stranger.expect("it ends by itself");
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("another domain"), "{log}");
 }

@@ -67,11 +67,7 @@ impl EventLog for EmbeddedLog {
         after: Position,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
-        // Each half has an index of its own.
-        let query = format!(
-            "SELECT {EVENT} FROM events WHERE position > ?2 AND correlation_id = ?1 AND \
-             (operation_id = ?1 OR correlation_id <> operation_id) ORDER BY position LIMIT ?3"
-        );
+        let query = correlated();
         let id = correlation_id.to_string();
         self.0
             .read(move |connection| {
@@ -213,4 +209,34 @@ fn known(connection: &Connection, operation: &Operation) -> Outcome<Appended> {
     } else {
         Appended::Conflict
     })
+}
+
+/// The operation that began it, and those that followed: an index for each.
+fn correlated() -> String {
+    format!(
+        "SELECT {EVENT} FROM events WHERE operation_id = ?1 AND correlation_id = ?1 \
+         AND position > ?2 \
+         UNION ALL SELECT {EVENT} FROM events WHERE correlation_id = ?1 \
+         AND correlation_id <> operation_id AND position > ?2 \
+         ORDER BY position LIMIT ?3"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema;
+
+    #[test]
+    fn what_one_request_set_off_is_looked_up() {
+        let mut connection = Connection::open_in_memory().expect("a database");
+        schema::prepare(&mut connection, "e").expect("tables");
+        let explained = format!("EXPLAIN QUERY PLAN {}", correlated());
+        let mut explained = connection.prepare(&explained).expect("a statement");
+        let lines = explained.query_map(params!["id", 0, 1], |row| row.get(3));
+        let lines = lines.expect("a plan").collect::<Result<Vec<String>, _>>();
+        let plan = lines.expect("lines").join("; ");
+        assert!(!plan.contains("SCAN"), "{plan}");
+        assert!(plan.contains("events_by_correlation"), "{plan}");
+    }
 }

@@ -28,12 +28,16 @@ pub(crate) fn code(error: &Error) -> Option<i32> {
     }
 }
 
-/// The first operation of a batch that met a duplicate key.
+/// The first operation of a batch that met a duplicate key; `None` as well where
+/// what came before it is not known to be on the majority.
 pub(crate) fn duplicate(error: &Error) -> Option<usize> {
     let ErrorKind::InsertMany(error) = error.kind.as_ref() else {
         return None;
     };
     let is_duplicate = |error: &&IndexedWriteError| error.code == DUPLICATE_KEY;
+    if error.write_concern_error.is_some() {
+        return None;
+    }
     let errors = error.write_errors.as_ref()?;
     errors.first().filter(is_duplicate).map(|error| error.index)
 }

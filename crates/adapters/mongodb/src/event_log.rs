@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bakehouse_pipeline::ports::{Appended, EventLog, StoreError, contiguous};
@@ -41,7 +42,13 @@ pub(crate) struct MongoLog {
 struct End {
     position: Position,
     time: Option<Timestamp>,
+    /// Since when it is remembered; never, of one that has just been read.
+    since: Option<Instant>,
 }
+
+/// How long an end is remembered: batch after batch under load, and not beyond a
+/// pause in which an operator may have put back an earlier log.
+const MEMORY: Duration = Duration::from_secs(1);
 
 #[async_trait]
 impl EventLog for MongoLog {
@@ -178,7 +185,8 @@ impl MongoLog {
         answers: &mut [Option<Appended>],
     ) -> Result<(), StoreError> {
         // Whatever goes wrong from here on, the next round asks.
-        let known = self.known_end().take();
+        let is_fresh = |end: &End| end.since.is_some_and(|since| since.elapsed() < MEMORY);
+        let known = self.known_end().take().filter(is_fresh);
         let end = match known {
             Some(end) => end,
             None => self.last(ReadConcern::local()).await?,
@@ -198,6 +206,7 @@ impl MongoLog {
             *self.known_end() = Some(End {
                 position: head + inserted as u64,
                 time: Some(now),
+                since: Some(Instant::now()),
             });
             return Ok(());
         }
@@ -289,6 +298,7 @@ impl MongoLog {
         Ok(End {
             position: fields.position("_id")?,
             time: Some(fields.time("creation_time")?),
+            since: None,
         })
     }
 

@@ -35,7 +35,7 @@ impl Identity {
     /// always leads to, on every api-server and for ever.
     ///
     /// # Errors
-    /// 400 for a key, or an `X-Correlation-ID`, that is none.
+    /// 400 for a key that is none.
     pub fn of(request: &HttpRequest, principal: &Principal) -> Result<Self, Problem> {
         let holder = principal.holder();
         let key = key(request)?;
@@ -49,7 +49,7 @@ impl Identity {
         Ok(Self {
             operation_id,
             new_id,
-            correlation_id: correlation_id(request)?.unwrap_or(operation_id),
+            correlation_id: given_correlation_id(request).unwrap_or(operation_id),
             is_keyed: key.is_some(),
         })
     }
@@ -92,17 +92,18 @@ impl Identity {
     }
 }
 
-/// The id that a client, or whoever stands before us, has given its request.
-fn correlation_id(request: &HttpRequest) -> Result<Option<Uuid>, Problem> {
-    let Some(text) = header(request, &HeaderName::from_static(CORRELATION_ID)) else {
-        return Ok(None);
-    };
-    text.trim().parse().map(Some).map_err(|_| {
-        Problem::invalid(vec![InputFault {
-            pointer: "/header/X-Correlation-ID".into(),
-            detail: "expected one UUID".into(),
-        }])
-    })
+/// The id that a client, or whoever stands before us, has given its request. Any
+/// text will do; what is no UUID stands for one.
+fn given_correlation_id(request: &HttpRequest) -> Option<Uuid> {
+    let text = header(request, &HeaderName::from_static(CORRELATION_ID))?;
+    let text = text.trim();
+    (!text.is_empty()).then(|| correlation_id(text))
+}
+
+/// The correlation id that a text is, or stands for.
+pub(crate) fn correlation_id(text: &str) -> Uuid {
+    text.parse()
+        .unwrap_or_else(|_| ids::derived(&["correlation", text]))
 }
 
 /// The key, bare or as a quoted string.

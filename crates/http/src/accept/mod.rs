@@ -12,5 +12,6 @@ mod submission;
 
 pub use change::Change;
 pub use identity::Identity;
+pub(crate) use identity::correlation_id;
 pub use outcome::accept_and_wait;
 pub use submission::{Submission, accept, with_id};

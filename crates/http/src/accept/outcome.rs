@@ -16,14 +16,15 @@ use crate::reading::json;
 use crate::server::Doors;
 
 /// Makes the operation durable. With `Prefer: wait` the answer is 200 with the
-/// document as the operation left it, or 409 with the reason why it was refused;
-/// without, or when time is up, or it was set aside, it is that of [`accept`].
+/// document as the operation left it, or 409 with the reason why it was refused
+/// (412 for another version than the one expected); without, or when time is up, or
+/// it was set aside, it is that of [`accept`].
 ///
 /// Whatever goes wrong while waiting, the operation is accepted, and the answer
 /// says so.
 ///
 /// # Errors
-/// Those of [`accept`]; 409 when the domain refused it.
+/// Those of [`accept`]; 409 or 412 when the domain refused it.
 pub async fn accept_and_wait(
     request: &HttpRequest,
     principal: &Principal,
@@ -54,7 +55,9 @@ pub async fn accept_and_wait(
         return Err(Problem::key_reused());
     }
     match event.status {
-        EventStatus::Rejected => Err(Problem::refused(&event.rejection())),
+        EventStatus::Rejected => Err(refused(&accepted, &event)),
+        // What an operator's remedy led to is more than this operation's doing.
+        EventStatus::Executed if event.settled_by.is_some() => Ok(accepted),
         EventStatus::Executed => match document(doors, &event).await {
             Some(document) => Ok(with_document(accepted, &document)),
             None => Ok(accepted),
@@ -66,7 +69,7 @@ pub async fn accept_and_wait(
 /// The document as the event left it, which its frame has; `None`: it is not baked
 /// yet, or that cannot be found out.
 async fn document(doors: &Doors, event: &Event) -> Option<Json> {
-    let position: Position = event.settled_by.unwrap_or(event.position);
+    let position: Position = event.position;
     let frames = doors.presentation.frames(position - 1, 1).await.ok()?;
     let frame = frames
         .into_iter()
@@ -74,6 +77,16 @@ async fn document(doors: &Doors, event: &Event) -> Option<Json> {
     let members: HashMap<&str, &RawValue> = serde_json::from_str(frame.body.get()).ok()?;
     let document = members.get(doors.menu.entity)?;
     Some(Json::from((*document).to_owned()))
+}
+
+/// The refusal, with what tells of the operation.
+fn refused(accepted: &HttpResponse, event: &Event) -> Problem {
+    let headers = accepted.headers().iter();
+    let headers = headers.filter_map(|(name, value)| Some((name, value.to_str().ok()?)));
+    headers.fold(
+        Problem::refused(&event.rejection()),
+        |problem, (name, value)| problem.with_header(name.clone(), value),
+    )
 }
 
 fn with_document(accepted: HttpResponse, document: &Json) -> HttpResponse {

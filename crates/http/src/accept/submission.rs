@@ -161,6 +161,8 @@ fn payload(of: &impl Serialize) -> Result<Json, Problem> {
 /// is not confirmed as durable.
 pub async fn accept(doors: &Doors, submission: Submission) -> Result<HttpResponse, Problem> {
     let Submission { identity, .. } = &submission;
+    // Before anything is durable: what could not be answered is not accepted.
+    let location = HeaderValue::from_str(&submission.location).map_err(|_| no_id(&submission))?;
     let operation = submission.operation();
     identity
         .refuse_reuse(doors.log.as_ref(), &operation)
@@ -176,12 +178,21 @@ pub async fn accept(doors: &Doors, submission: Submission) -> Result<HttpRespons
     let entity_id = &operation.entity_id;
     tracing::debug!(%operation_id, entity_id, "accepted");
     Ok(HttpResponse::Accepted()
-        .insert_header((LOCATION, submission.location))
+        .insert_header((LOCATION, location))
         .insert_header((
             HeaderName::from_static("operation-location"),
             format!("/operation/{operation_id}"),
         ))
         .finish())
+}
+
+fn no_id(submission: &Submission) -> Problem {
+    let Submission {
+        service_name,
+        entity_id,
+        ..
+    } = submission;
+    Problem::not_found(format!("{entity_id:?} is no id of any {service_name}"))
 }
 
 /// The same answer with a body that names what it is about: `{"id":"…"}`.

@@ -101,6 +101,7 @@ impl Verifier {
 
     fn principal(&self, claims: Claims) -> Result<Principal, Problem> {
         let scopes = claims.scopes(&self.menu);
+        let actor = claims.actor();
         let owner = if self.settings.owner_claim == "sub" {
             Some(claims.sub.clone())
         } else {
@@ -115,7 +116,6 @@ impl Verifier {
         }
         let millis = claims.exp.saturating_mul(1_000);
         let expires_at = Timestamp::from_millis(millis).ok_or_else(Problem::invalid_token)?;
-        let actor = claims.act.map(|actor| actor.sub);
         Ok(Principal::named(claims.sub, owner, scopes, expires_at).through(actor))
     }
 }
@@ -124,18 +124,18 @@ impl Verifier {
 struct Claims {
     sub: String,
     exp: i64,
-    /// Who acts in the subject's stead (RFC 8693, section 4.1).
-    act: Option<Actor>,
     #[serde(flatten)]
     others: Map<String, Value>,
 }
 
-#[derive(Deserialize)]
-struct Actor {
-    sub: String,
-}
-
 impl Claims {
+    /// Who acts in the subject's stead (RFC 8693, section 4.1), where that is said by
+    /// a subject's name.
+    fn actor(&self) -> Option<String> {
+        let actor = self.others.get("act")?.get("sub")?;
+        actor.as_str().map(str::to_owned)
+    }
+
     /// From `scope` (RFC 8693: names with blanks in between) or, as some issuers
     /// write it, `scp`; either may be an array.
     fn scopes(&self, menu: &Menu) -> Scopes {

@@ -34,6 +34,9 @@ struct Line<'a> {
     /// Who asked for it, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<&'a str>,
+    /// In whose stead, if not in their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_behalf_of: Option<&'a str>,
     #[schema(value_type = String, format = DateTime)]
     accepted_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
@@ -42,7 +45,7 @@ struct Line<'a> {
 
 /// See what has been set aside
 ///
-/// All others go on. Takes the scope `admin`.
+/// All others go on. Takes the scope that ends with `:admin`.
 #[utoipa::path(
     get,
     path = "/parked",
@@ -90,6 +93,7 @@ fn line<'a>(event: &'a Event, menu: &Menu) -> Line<'a> {
         operation: event.operation.operation,
         reason: event.parked.as_deref().unwrap_or_default(),
         actor: event.operation.terms.actor.as_deref(),
+        on_behalf_of: event.operation.terms.on_behalf_of.as_deref(),
         accepted_at: event.operation.accepted_at,
         stored_at: event.creation_time,
     }

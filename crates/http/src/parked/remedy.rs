@@ -20,7 +20,7 @@ pub const LONGEST_REASON: usize = 500;
 /// Try again what has been set aside
 ///
 /// Executes everything that is parked of the entity, in order, until one gets
-/// stuck again. Takes the scope `admin`.
+/// stuck again. Takes the scope that ends with `:admin`.
 #[utoipa::path(
     post,
     path = "/parked/{operation_id}/retry",
@@ -41,7 +41,7 @@ pub(super) async fn retry(
 /// Give up what has been set aside
 ///
 /// The operation is refused with the reason; what is parked behind it is
-/// executed. Takes the scope `admin`.
+/// executed. Takes the scope that ends with `:admin`.
 #[utoipa::path(
     post,
     path = "/parked/{operation_id}/discard",

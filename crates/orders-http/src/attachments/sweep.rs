@@ -9,8 +9,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bakehouse_orders::Command;
+use bakehouse_orders::{Command, Orders};
 use bakehouse_pipeline::ports::{Blobs, EventLog, StoreError};
+use bakehouse_pipeline::step::read_command;
 use bakehouse_pipeline::{Event, EventStatus, Position, Shutdown, Timestamp};
 use futures_util::TryStreamExt;
 
@@ -72,25 +73,29 @@ async fn is_left_over(log: &dyn EventLog, name: &str) -> Result<bool, StoreError
         return Ok(false);
     };
     let events = log.history(order_id, 0, Position::MAX).await?;
-    is_needed(&events, attachment_id).map(|is_needed| !is_needed)
+    Ok(!is_needed(&events, attachment_id))
 }
 
 /// Whether an order with this history has the file, or may yet get it.
-fn is_needed(events: &[Event], attachment_id: &str) -> Result<bool, StoreError> {
+fn is_needed(events: &[Event], attachment_id: &str) -> bool {
     let mut is_needed = false;
-    for event in events {
-        let command = serde_json::from_str(event.operation.payload.get());
-        match command.map_err(StoreError::corrupt)? {
-            Command::Attach(file) if file.id == attachment_id => {
+    let commands = events
+        .iter()
+        .filter(|event| !event.operation.operation.is_remedy());
+    for event in commands {
+        match read_command::<Orders>(&event.operation) {
+            Ok(Command::Attach(file)) if file.id == attachment_id => {
                 is_needed |= event.status != EventStatus::Rejected;
             }
-            Command::Detach { id } if id == attachment_id => {
+            Ok(Command::Detach { id }) if id == attachment_id => {
                 is_needed &= event.status != EventStatus::Executed;
             }
-            _ => {}
+            Ok(_) => {}
+            // A newer program may know what it says of the file.
+            Err(_) => return true,
         }
     }
-    Ok(is_needed)
+    is_needed
 }
 
 #[cfg(test)]
@@ -154,7 +159,7 @@ mod tests {
                 false,
             ),
         ] {
-            let needed = is_needed(&events, "f").expect("it can be read");
+            let needed = is_needed(&events, "f");
             assert_eq!(needed, expected, "{events:?}");
         }
     }

@@ -373,6 +373,19 @@ impl Settings {
         required(&self.mongodb.source_uri, "mongodb.source_uri", example)
     }
 
+    /// For a domain of one's own: unless they are told otherwise, it keeps its files in
+    /// a folder and its queues under a prefix that nobody else has.
+    #[must_use]
+    pub fn of_domain(mut self, name: &str) -> Self {
+        if self.data_dir == Self::default().data_dir {
+            self.data_dir.push(name);
+        }
+        if self.amqp.prefix.is_empty() {
+            self.amqp.prefix = format!("{name}.");
+        }
+        self
+    }
+
     /// Whether any server is named, so that the embedded store is not meant.
     #[must_use]
     pub fn has_servers(&self) -> bool {
