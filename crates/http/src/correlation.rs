@@ -1,6 +1,5 @@
 //! `GET /correlation/{id}`: everything that one outside request set off.
 
-use actix_web::http::header::LINK;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_pipeline::{Event, Position};
 use utoipa::OpenApi;
@@ -11,7 +10,7 @@ use crate::access::Principal;
 use crate::operation::Receipt;
 use crate::parts::PageParameters;
 use crate::problem::Problem;
-use crate::query::{DEFAULT_LIMIT, Parameters, limit, position};
+use crate::query::Page;
 use crate::server::Doors;
 
 /// How many events are read at once.
@@ -52,20 +51,12 @@ async fn list(
     principal: Principal,
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {
-    let mut parameters = Parameters::of(request.query_string());
-    let limit = parameters.take("limit", limit).unwrap_or(DEFAULT_LIMIT);
-    let after: Position = parameters.take("after", position).unwrap_or_default();
-    parameters.finish()?;
+    let page = Page::of(request.query_string())?;
     let id = correlation_id(&id);
-    // One more than asked for tells whether there is a next page.
-    let mut events = visible(&doors, &principal, id, after, limit + 1).await?;
-    let is_more = events.len() > limit;
-    events.truncate(limit);
+    let mut events = visible(&doors, &principal, id, page.after, page.wanted()).await?;
     let mut answer = HttpResponse::Ok();
-    if let Some(last) = events.last().filter(|_| is_more) {
-        let after = last.position;
-        let next = format!("</correlation/{id}?limit={limit}&after={after}>; rel=\"next\"");
-        answer.insert_header((LINK, next));
+    if let Some(next) = page.cut(&mut events, &format!("/correlation/{id}")) {
+        answer.insert_header(next);
     }
     // After the look at the log: what is in it is not said to be further than it is.
     let baked = doors.feed.head_position();

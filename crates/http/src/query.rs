@@ -1,7 +1,8 @@
 //! Query strings: every parameter known, given once, and read by somebody; or
 //! all that is wrong with them at once.
 
-use bakehouse_pipeline::Position;
+use actix_web::http::header::{HeaderName, LINK};
+use bakehouse_pipeline::{Event, Position};
 
 use crate::problem::{InputFault, Problem};
 
@@ -91,14 +92,47 @@ pub fn limit(text: &str) -> Result<usize, String> {
 }
 
 /// A position in the log; 0 stands before the first.
-///
-/// # Errors
-/// What was expected.
-pub fn position(text: &str) -> Result<Position, String> {
+fn position(text: &str) -> Result<Position, String> {
     let position = text.parse().ok();
     position
         .filter(|position| i64::try_from(*position).is_ok())
         .ok_or_else(|| "expected a position: 0, 1, 2, …".to_owned())
+}
+
+/// A page of what stands in the log.
+pub(crate) struct Page {
+    limit: usize,
+    /// Only what stands after this position.
+    pub(crate) after: Position,
+}
+
+impl Page {
+    /// What a query string asks for.
+    pub(crate) fn of(query: &str) -> Result<Self, Problem> {
+        let mut parameters = Parameters::of(query);
+        let limit = parameters.take("limit", limit).unwrap_or(DEFAULT_LIMIT);
+        let after = parameters.take("after", position).unwrap_or_default();
+        parameters.finish()?;
+        Ok(Self { limit, after })
+    }
+
+    /// How many events to look for: one more than asked for tells whether there is a
+    /// next page.
+    pub(crate) fn wanted(&self) -> usize {
+        self.limit + 1
+    }
+
+    /// Cuts the events that were found down to the page; the next one's `Link`, if
+    /// there is one.
+    pub(crate) fn cut(&self, events: &mut Vec<Event>, path: &str) -> Option<(HeaderName, String)> {
+        if events.len() <= self.limit {
+            return None;
+        }
+        events.truncate(self.limit);
+        let (limit, after) = (self.limit, events.last()?.position);
+        let next = format!("<{path}?limit={limit}&after={after}>; rel=\"next\"");
+        Some((LINK, next))
+    }
 }
 
 /// Text that can be compared with: not empty, not too long, without control

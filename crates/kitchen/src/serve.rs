@@ -87,12 +87,11 @@ pub async fn serve<D: Domain>(
         leases: world.presentation_leases,
         notices: world.notices.clone(),
     };
-    let log = world.log.clone();
     let (s, end) = (settings, || shutdown.clone());
     // Accepting and reading need not wait for all that the stages need.
     stages.run(feed.run(world.notices, end()));
     stages.try_run(server.run(end()));
-    if world.prepared.await && is_ours::<D>(log.as_ref(), shutdown).await? {
+    if world.prepared.await && is_ours::<D>(world.log.as_ref(), shutdown).await? {
         stages.run(writer::run(writer, s.for_writer(), end()));
         stages.run(manager::run::<D>(manager, s.for_manager(), end()));
         stages.run(baker::run::<D>(baker, s.for_baker(), end()));

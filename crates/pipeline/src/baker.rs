@@ -201,9 +201,10 @@ impl<D: Domain> Baker<D> {
     ) -> Result<HashMap<String, History>, StoreError> {
         let kept = ids.iter().map(String::as_str);
         let kept: Vec<&str> = kept.filter(|id| may_have_snapshot(id)).collect();
-        let mut bases = match kept.is_empty() {
-            true => HashMap::new(),
-            false => self.doors.source.snapshots(&kept, from).await?,
+        let mut bases = if kept.is_empty() {
+            HashMap::new()
+        } else {
+            self.doors.source.snapshots(&kept, from).await?
         };
         let mut histories = HashMap::new();
         for id in ids {

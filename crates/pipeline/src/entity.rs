@@ -1,6 +1,8 @@
 //! An entity of the source state: what the engine keeps around a domain's state.
 
-use crate::{Json, Position, Timestamp};
+use serde::Serialize;
+
+use crate::{Json, Position, Timestamp, to_json};
 
 /// One entity after its latest executed operation.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +27,25 @@ pub struct Entity<S> {
 
 /// An [`Entity`] as stores hold it: the state as JSON text.
 pub type EntityRecord = Entity<Json>;
+
+impl<S: Serialize> Entity<S> {
+    /// As stores hold it.
+    ///
+    /// # Errors
+    /// When the state has no JSON form.
+    pub fn record(&self) -> Result<EntityRecord, serde_json::Error> {
+        Ok(Entity {
+            id: self.id.clone(),
+            owner: self.owner.clone(),
+            number: self.number,
+            position: self.position,
+            version: self.version,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            state: to_json(&self.state)?,
+        })
+    }
+}
 
 impl<S> Entity<S> {
     /// The same envelope around another form of the state.

@@ -12,7 +12,6 @@ use crate::ports::{Checkpoint, EntityWrite, Execution, Settlement, StoreError, V
 use crate::step::{Footing, Outcome, replay};
 use crate::{
     Domain, Entity, EntityRecord, Event, EventStatus, Position, Rejection, Remedy, Timestamp, Verb,
-    to_json,
 };
 
 /// Executes `events`, which follow `from` without a gap, on the entities that
@@ -65,7 +64,7 @@ struct Place<S> {
     held: VecDeque<Event>,
 }
 
-impl<S: Clone + Serialize> Place<S> {
+impl<S: Serialize> Place<S> {
     fn version(&self) -> u64 {
         match &self.entity {
             Ok(Some(entity)) => entity.version,
@@ -78,8 +77,7 @@ impl<S: Clone + Serialize> Place<S> {
         let Ok(Some(entity)) = &self.entity else {
             return Ok(None);
         };
-        let record = entity.clone().try_map(|state| to_json(&state));
-        record.map(Some).map_err(StoreError::corrupt)
+        entity.record().map(Some).map_err(StoreError::corrupt)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use actix_web::{HttpRequest, HttpResponse};
-use bakehouse_pipeline::{Event, EventStatus, Json, Position};
+use bakehouse_pipeline::{Event, EventStatus, Json};
 use serde_json::value::RawValue;
 
 use super::{Submission, accept};
@@ -31,12 +31,12 @@ pub async fn accept_and_wait(
     doors: &Doors,
     submission: Submission,
 ) -> Result<HttpResponse, Problem> {
+    let Some(wait) = Wait::of(request) else {
+        return accept(doors, submission).await;
+    };
     let operation_id = submission.operation_id();
     let fingerprint = submission.fingerprint();
     let mut accepted = accept(doors, submission).await?;
-    let Some(wait) = Wait::of(request) else {
-        return Ok(accepted);
-    };
     let (name, value) = wait.applied();
     if let Ok(value) = value.parse() {
         accepted.headers_mut().insert(name, value);
@@ -69,11 +69,11 @@ pub async fn accept_and_wait(
 /// The document as the event left it, which its frame has; `None`: it is not baked
 /// yet, or that cannot be found out.
 async fn document(doors: &Doors, event: &Event) -> Option<Json> {
-    let position: Position = event.position;
-    let frames = doors.presentation.frames(position - 1, 1).await.ok()?;
+    let before = event.position - 1;
+    let frames = doors.presentation.frames(before, 1).await.ok()?;
     let frame = frames
         .into_iter()
-        .find(|frame| frame.position == position)?;
+        .find(|frame| frame.position == event.position)?;
     let members: HashMap<&str, &RawValue> = serde_json::from_str(frame.body.get()).ok()?;
     let document = members.get(doors.menu.entity)?;
     Some(Json::from((*document).to_owned()))

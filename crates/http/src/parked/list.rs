@@ -1,6 +1,5 @@
 //! `GET /parked`: what has been set aside, and why.
 
-use actix_web::http::header::LINK;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_pipeline::{Event, Position, Timestamp, Verb};
 use serde::Serialize;
@@ -12,7 +11,7 @@ use crate::access::Principal;
 use crate::menu::{Menu, NamedId};
 use crate::parts::{PageParameters, Verbs};
 use crate::problem::Problem;
-use crate::query::{DEFAULT_LIMIT, Parameters, limit, position};
+use crate::query::Page;
 use crate::server::Doors;
 
 /// An operation that was accepted and could be neither executed nor refused, or
@@ -63,20 +62,11 @@ pub(super) async fn list(
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {
     operators_only(&principal, &doors)?;
-    let mut parameters = Parameters::of(request.query_string());
-    let limit = parameters.take("limit", limit).unwrap_or(DEFAULT_LIMIT);
-    let after = parameters.take("after", position).unwrap_or_default();
-    parameters.finish()?;
-    let mut events = doors.log.parked(after, limit + 1).await?;
-    let is_more = events.len() > limit;
-    events.truncate(limit);
+    let page = Page::of(request.query_string())?;
+    let mut events = doors.log.parked(page.after, page.wanted()).await?;
     let mut answer = HttpResponse::Ok();
-    if let Some(last) = events.last().filter(|_| is_more) {
-        let next = format!(
-            "</parked?limit={limit}&after={}>; rel=\"next\"",
-            last.position
-        );
-        answer.insert_header((LINK, next));
+    if let Some(next) = page.cut(&mut events, "/parked") {
+        answer.insert_header(next);
     }
     let lines: Vec<_> = events
         .iter()
