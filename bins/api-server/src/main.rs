@@ -28,7 +28,6 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
     let feed = Feed::new(presentation.reader(), settings.for_feed());
     let blobs = bakehouse_wiring::blobs(&settings)?;
     let own = OrderDoors {
-        notifications: source.notifications(),
         blobs: blobs.clone(),
     };
     let doors = Doors {
@@ -36,6 +35,8 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
         presentation: presentation.reader(),
         log: source.log(),
         progress: source.source(),
+        read_models: presentation.row_reader(),
+        notifications: source.notifications(),
         feed: feed.clone(),
         menu: bakehouse_wiring::menu(&settings, own),
     };

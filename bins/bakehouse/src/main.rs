@@ -5,11 +5,10 @@ mod notifications;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bakehouse_embedded::Embedded;
-use bakehouse_kitchen::{World, edge, serve};
+use bakehouse_kitchen::{Handlers, World, edge, embedded, serve};
 use bakehouse_orders::Orders;
 use bakehouse_orders_http::OrderDoors;
-use bakehouse_pipeline::{Domain, Shutdown};
+use bakehouse_pipeline::Shutdown;
 use bakehouse_service::{Service, Settings, Stages};
 
 fn main() -> ExitCode {
@@ -23,8 +22,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
-    let store = Embedded::open(&settings.data_dir, Orders::FACETS)?;
-    tracing::info!("keeping everything in {}", settings.data_dir.display());
+    let store = embedded::<Orders>(&settings)?;
     let world = World::in_process(&store);
     let mut stages = Stages::new(&shutdown);
     if settings.notifies() {
@@ -32,11 +30,11 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
     }
     let blobs = bakehouse_wiring::blobs(&settings)?;
     let own = OrderDoors {
-        notifications: store.notifications(),
         blobs: blobs.clone(),
     };
     bakehouse_wiring::sweep(&settings, blobs, store.log(), &mut stages, &shutdown);
     let menu = bakehouse_wiring::menu(&settings, own);
-    serve::<Orders>(world, menu, &settings, &mut stages, &shutdown).await?;
+    let none = Handlers::default();
+    serve::<Orders>(world, menu, none, &settings, &mut stages, &shutdown).await?;
     stages.ended().await
 }

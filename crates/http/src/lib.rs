@@ -8,6 +8,7 @@
 //! - [`operation`]: the receipt of what was accepted;
 //! - [`correlation`]: everything that one request set off;
 //! - [`parked`]: what operators do about what was set aside;
+//! - [`read_models`]: what is made of them, and having one made anew;
 //! - [`feed`]: every change, over a websocket or as server-sent events;
 //! - [`websocket`]: what a websocket is, whatever it carries;
 //! - [`metrics`]: what has been counted, and how far the stages are behind;
@@ -31,6 +32,7 @@ pub mod path_id;
 pub mod prefer;
 pub mod problem;
 pub mod query;
+pub mod read_models;
 pub mod reading;
 mod server;
 pub mod websocket;

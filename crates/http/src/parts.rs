@@ -127,6 +127,11 @@ pub struct NoSuchOperation(#[to_schema] Problem);
 #[response(status = 404, content_type = "application/problem+json")]
 pub struct NothingParked(#[to_schema] Problem);
 
+/// There is no read model of this name.
+#[derive(IntoResponses)]
+#[response(status = 404, content_type = "application/problem+json")]
+pub struct NoSuchReadModel(#[to_schema] Problem);
+
 /// Another operation of the same entity is parked before it.
 #[derive(IntoResponses)]
 #[response(status = 409, content_type = "application/problem+json")]

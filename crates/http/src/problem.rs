@@ -337,6 +337,14 @@ impl Problem {
         )
     }
 
+    /// 500: what the request leads to failed on the way, and nothing of it has happened.
+    #[must_use]
+    pub fn undone() -> Self {
+        let detail = "a part of what this leads to failed; nothing of it has been done".to_owned();
+        let title = "Undone";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "undone", title, detail)
+    }
+
     /// The same with another header.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: &str) -> Self {

@@ -11,7 +11,9 @@ use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use bakehouse_pipeline::Shutdown;
 use bakehouse_pipeline::feed::Feed;
-use bakehouse_pipeline::ports::{EventLog, PresentationReader, Progress, Scheduler};
+use bakehouse_pipeline::ports::{
+    EventLog, Notifications, PresentationReader, Progress, RowReader, Scheduler,
+};
 
 use crate::access::guard::guard;
 use crate::access::{Access, AccessSettings};
@@ -21,7 +23,7 @@ use crate::health::{self, Probes};
 use crate::menu::Menu;
 use crate::problem::Problem;
 use crate::websocket::line::{self, Line};
-use crate::{correlation, feed, metrics, operation, parked, path_id};
+use crate::{correlation, feed, metrics, operation, parked, path_id, read_models};
 
 /// Seconds that open requests get at shutdown. Sockets have been told by then.
 const DRAIN: u64 = 5;
@@ -38,6 +40,10 @@ pub struct Doors {
     pub log: Arc<dyn EventLog>,
     /// How far that has been executed.
     pub progress: Arc<dyn Progress>,
+    /// Where rows of read models are read.
+    pub read_models: Arc<dyn RowReader>,
+    /// What was sent to whom.
+    pub notifications: Arc<dyn Notifications>,
     /// What subscribers follow.
     pub feed: Arc<Feed>,
     /// What is served of the domain.
@@ -138,6 +144,7 @@ impl Server {
                 .configure(operation::routes)
                 .configure(correlation::routes)
                 .configure(parked::routes)
+                .configure(read_models::routes)
                 .configure(health::routes)
                 .configure(metrics::routes)
                 .configure(|config| feed::routes(config, menu.feed))

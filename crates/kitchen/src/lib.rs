@@ -1,6 +1,7 @@
 //! The engine at work on a domain: a main hands over its [`Menu`], and the settings
 //! say the rest.
 //!
+//! - [`Kitchen`]: the whole main of a domain, with its read models and processes;
 //! - [`serve`]: all four services in one process, whatever the stores;
 //! - [`World`]: who stands behind the doors;
 //! - [`edge`]: HTTP by the settings;
@@ -12,6 +13,10 @@
 //! For mains only: nothing else chooses who stands behind a door.
 
 pub mod edge;
+mod following;
+mod handlers;
+mod kitchen;
+mod log_channel;
 mod serve;
 #[cfg(feature = "servers")]
 pub mod servers;
@@ -22,7 +27,10 @@ pub use bakehouse_pipeline as engine;
 pub use bakehouse_service::{Service, Settings, Stages};
 pub use {bakehouse_http as http, bakehouse_intake as intake};
 
-pub use serve::{main, serve};
+pub use handlers::Handlers;
+pub use kitchen::{Kitchen, embedded, main};
+pub use log_channel::LANE as LOG;
+pub use serve::serve;
 pub use world::World;
 
 /// What every domain takes.
@@ -35,6 +43,9 @@ pub mod prelude {
     pub use bakehouse_http::{Doors, Menu, reading};
     pub use bakehouse_intake::{
         Collector, Faults, Members, Place, one_of, read, text, whole_number,
+    };
+    pub use bakehouse_pipeline::follow::{
+        Effect, Fact, Failed, Needs, ProcessManager, ReadModel, Rows,
     };
     pub use bakehouse_pipeline::{Domain, Entity, Moment, Rejection, Verb};
 }

@@ -1,74 +1,95 @@
-//! All four services in one process.
+//! All four services in one process, and what follows them.
 
-use std::process::ExitCode;
-
-use anyhow::{Result, anyhow, bail};
-use bakehouse_embedded::Embedded;
+use anyhow::{Result, bail};
 use bakehouse_http::{Doors, Menu};
 use bakehouse_pipeline::backoff::Backoff;
 use bakehouse_pipeline::baker::{self, BakerDoors};
 use bakehouse_pipeline::feed::Feed;
 use bakehouse_pipeline::manager::{self, ManagerDoors};
 use bakehouse_pipeline::ports::EventLog;
+use bakehouse_pipeline::synchronous::{Synchronous, SynchronousDoors};
 use bakehouse_pipeline::writer::{self, WriterDoors};
-use bakehouse_pipeline::{Domain, Shutdown, check};
-use bakehouse_service::{Service, Settings, Stages};
+use bakehouse_pipeline::{Domain, Shutdown};
+use bakehouse_service::settings::Mode;
+use bakehouse_service::{Settings, Stages};
 
-use crate::{World, edge};
-
-/// The whole main of a domain: command line, settings, logs, all four services, and
-/// an orderly end. On the embedded store; or, where the settings name MongoDB and
-/// RabbitMQ (`mongodb.source_uri`, `mongodb.presentation_uri`, `amqp.uri`), on those.
-pub fn main<D: Domain>(name: &'static str, about: &'static str, menu: Menu) -> ExitCode {
-    let service = Service {
-        name,
-        about,
-        health: edge::http_address,
-        domain: Some(D::NAME),
-    };
-    bakehouse_service::main(service, async |settings, shutdown| {
-        check::<D>().map_err(|fault| anyhow!("the domain {name}: {fault}"))?;
-        let mut stages = Stages::new(&shutdown);
-        let world = open::<D>(&settings, &shutdown).await?;
-        serve::<D>(world, menu, &settings, &mut stages, &shutdown).await?;
-        stages.ended().await
-    })
-}
-
-/// The world that the settings name.
-async fn open<D: Domain>(settings: &Settings, shutdown: &Shutdown) -> Result<World> {
-    #[cfg(feature = "servers")]
-    if settings.has_servers() {
-        return crate::servers::open::<D>(settings, shutdown).await;
-    }
-    let _ = shutdown;
-    let store = Embedded::open(&settings.data_dir, D::FACETS)?;
-    tracing::info!("keeping everything in {}", settings.data_dir.display());
-    Ok(World::in_process(&store))
-}
+use crate::following::Following;
+use crate::{Handlers, World, edge};
 
 /// Starts all four services: the API at once, the stages behind it as soon as their
-/// stores are there.
+/// stores are there; and what follows them.
 ///
 /// # Errors
-/// When the HTTP address cannot be had, or the store has another domain's log.
+/// When the HTTP address cannot be had, the store has another domain's log, or a
+/// handler cannot work as it is.
 pub async fn serve<D: Domain>(
-    world: World,
+    mut world: World,
     menu: Menu,
+    handlers: Handlers,
     settings: &Settings,
     stages: &mut Stages,
     shutdown: &Shutdown,
 ) -> Result<()> {
+    let has_processes = !handlers.processes.is_empty();
+    let (mut synchronous, mut later) = (None, handlers.clone());
+    if settings.mode != Mode::Asynchronous {
+        let (at_once, others) = handlers.clone().split(D::NAME);
+        let (kitchen, entrance) = Synchronous::<D>::new(at_once_in(&world, at_once)?);
+        world.scheduler = entrance;
+        (synchronous, later) = (Some(kitchen), others);
+    }
+    let following = Following::of::<D>(&world, &world.scheduler, settings)?;
+    handlers.check(following.feeds())?;
     let feed = Feed::new(world.reader.clone(), settings.for_feed());
     let doors = Doors {
-        scheduler: world.scheduler,
-        presentation: world.reader,
+        scheduler: world.scheduler.clone(),
+        presentation: world.reader.clone(),
         log: world.log.clone(),
         progress: world.source.clone(),
+        read_models: world.row_reader.clone(),
+        notifications: world.notifications.clone(),
         feed: feed.clone(),
         menu,
     };
-    let server = edge::http(settings, doors, world.probes, shutdown)?;
+    let server = edge::http(settings, doors, world.probes.clone(), shutdown)?;
+    // Accepting and reading need not wait for all that the stages need.
+    stages.run(feed.run(world.notices.clone(), shutdown.clone()));
+    stages.try_run(server.run(shutdown.clone()));
+    let prepared = std::mem::replace(&mut world.prepared, Box::pin(std::future::ready(true)));
+    if !(prepared.await && is_ours::<D>(world.log.as_ref(), shutdown).await?) {
+        return Ok(());
+    }
+    if has_processes {
+        following.deliver(settings, stages, shutdown);
+    }
+    following.start(later, settings, stages, shutdown).await;
+    match synchronous {
+        Some(kitchen) => stages.run(kitchen.run(world.queue, shutdown.clone())),
+        None => run_stages::<D>(world, settings, stages, shutdown),
+    }
+    Ok(())
+}
+
+/// What everything at once needs.
+fn at_once_in(world: &World, handlers: Handlers) -> Result<SynchronousDoors> {
+    let Some(units) = world.units.clone() else {
+        bail!("mode: these stores know no transaction over all of them");
+    };
+    Ok(SynchronousDoors {
+        units,
+        leases: world.source_leases.clone(),
+        notices: world.notices.clone(),
+        read_models: handlers.read_models,
+        processes: handlers.processes,
+    })
+}
+
+fn run_stages<D: Domain>(
+    world: World,
+    settings: &Settings,
+    stages: &mut Stages,
+    shutdown: &Shutdown,
+) {
     let writer = WriterDoors {
         queue: world.queue,
         log: world.log.clone(),
@@ -81,22 +102,16 @@ pub async fn serve<D: Domain>(
         notices: world.notices.clone(),
     };
     let baker = BakerDoors {
-        log: world.log.clone(),
+        log: world.log,
         source: world.source,
         presentation: world.presentation,
         leases: world.presentation_leases,
-        notices: world.notices.clone(),
+        notices: world.notices,
     };
     let (s, end) = (settings, || shutdown.clone());
-    // Accepting and reading need not wait for all that the stages need.
-    stages.run(feed.run(world.notices, end()));
-    stages.try_run(server.run(end()));
-    if world.prepared.await && is_ours::<D>(world.log.as_ref(), shutdown).await? {
-        stages.run(writer::run(writer, s.for_writer(), end()));
-        stages.run(manager::run::<D>(manager, s.for_manager(), end()));
-        stages.run(baker::run::<D>(baker, s.for_baker(), end()));
-    }
-    Ok(())
+    stages.run(writer::run(writer, s.for_writer(), end()));
+    stages.run(manager::run::<D>(manager, s.for_manager(), end()));
+    stages.run(baker::run::<D>(baker, s.for_baker(), end()));
 }
 
 /// Whether the log may be worked on. `false`: there was a shutdown before it was known.

@@ -6,8 +6,8 @@ use bakehouse_embedded::Embedded;
 use bakehouse_http::health::Probes;
 use bakehouse_memory::InProcessNotices;
 use bakehouse_pipeline::ports::{
-    EventLog, Leases, Notices, PresentationReader, PresentationStore, ScheduleConsumer, Scheduler,
-    SourceStore,
+    EventLog, Leases, Notices, Notifications, PresentationReader, PresentationStore, RowReader,
+    RowStore, ScheduleConsumer, Scheduler, SourceStore, Units,
 };
 use futures_util::future::LocalBoxFuture;
 
@@ -29,6 +29,16 @@ pub struct World {
     pub reader: Arc<dyn PresentationReader>,
     /// Who leads, of those that work on the presentation.
     pub presentation_leases: Arc<dyn Leases>,
+    /// Where read models write.
+    pub rows: Arc<dyn RowStore>,
+    /// Where they are read.
+    pub row_reader: Arc<dyn RowReader>,
+    /// Where process managers write.
+    pub states: Arc<dyn RowStore>,
+    /// What is to be sent to whom.
+    pub notifications: Arc<dyn Notifications>,
+    /// All of that in one transaction, where the stores can do so.
+    pub units: Option<Arc<dyn Units>>,
     /// Who wakes whom.
     pub notices: Arc<dyn Notices>,
     /// Whether all that is there.
@@ -51,6 +61,11 @@ impl World {
             presentation: store.presentation(),
             reader: store.reader(),
             presentation_leases: store.leases(),
+            rows: store.rows(),
+            row_reader: store.row_reader(),
+            states: store.rows(),
+            notifications: store.notifications(),
+            units: Some(Arc::new(store.clone())),
             notices: Arc::new(InProcessNotices::default()),
             probes: vec![store.probe()],
             prepared: Box::pin(std::future::ready(true)),
@@ -75,6 +90,11 @@ impl World {
             presentation: presentation.presentation(),
             reader: presentation.reader(),
             presentation_leases: presentation.leases(),
+            rows: presentation.rows(),
+            row_reader: presentation.row_reader(),
+            states: source.rows(),
+            notifications: source.notifications(),
+            units: None,
             notices: broker.notices(),
             probes: vec![broker.probe(), source.probe(), presentation.probe()],
             prepared: Box::pin(async move {

@@ -16,7 +16,7 @@ use actix_web::web;
 use bakehouse_http::Menu;
 use bakehouse_orders::Orders;
 use bakehouse_orders::intake::Defaults;
-use bakehouse_pipeline::ports::{Blobs, Notifications};
+use bakehouse_pipeline::ports::Blobs;
 
 use attachments::AttachmentSettings;
 use docs::{Documents, Variant};
@@ -36,8 +36,6 @@ pub struct OrderSettings {
 
 /// What it stands between, beside what every domain does.
 pub struct OrderDoors {
-    /// What was sent to whom.
-    pub notifications: Arc<dyn Notifications>,
     /// Where attached files are.
     pub blobs: Arc<dyn Blobs>,
 }

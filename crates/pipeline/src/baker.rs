@@ -55,7 +55,7 @@ pub struct BakerSettings {
 pub async fn run<D: Domain>(doors: BakerDoors, settings: BakerSettings, shutdown: Shutdown) {
     let candidacy = Candidacy {
         leases: doors.leases.clone(),
-        name: Baker::<D>::NAME,
+        name: Baker::<D>::NAME.to_owned(),
         holder: settings.instance.clone(),
         time_to_live: settings.lease_ttl,
     };
@@ -64,18 +64,14 @@ pub async fn run<D: Domain>(doors: BakerDoors, settings: BakerSettings, shutdown
         notices: notices.as_ref(),
         topic: Topic::Executed,
         interval: settings.sweep_interval,
+        news: None,
     };
-    let mut baker = Baker::<D> {
-        doors,
-        max_batch: settings.max_batch,
-        baked: None,
-        executed: 0,
-        domain: PhantomData,
-    };
+    let mut baker = Baker::<D>::new(doors, settings.max_batch);
     lead(&mut baker, &wake, &candidacy, &shutdown).await;
 }
 
-struct Baker<D> {
+/// The stage.
+pub(crate) struct Baker<D> {
     doors: BakerDoors,
     max_batch: usize,
     /// How far it has baked; `None`: to be read from the store.
@@ -140,6 +136,16 @@ impl<D: Domain> Stage for Baker<D> {
 }
 
 impl<D: Domain> Baker<D> {
+    pub(crate) fn new(doors: BakerDoors, max_batch: usize) -> Self {
+        Self {
+            doors,
+            max_batch,
+            baked: None,
+            executed: 0,
+            domain: PhantomData,
+        }
+    }
+
     async fn open(&self) -> Result<Position, StoreError> {
         let epoch = self.doors.log.epoch().await?;
         self.doors.presentation.open(&epoch).await

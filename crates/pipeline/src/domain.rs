@@ -89,7 +89,7 @@ pub trait Domain: Send + Sync + 'static {
 }
 
 /// Words that stores, frames and queries have another use for.
-const TAKEN: [&str; 18] = [
+const TAKEN: [&str; 19] = [
     "at",
     "checkpoint",
     "code",
@@ -101,6 +101,7 @@ const TAKEN: [&str; 18] = [
     "notification",
     "operation",
     "position",
+    "read_model",
     "reason",
     "session",
     "settled",

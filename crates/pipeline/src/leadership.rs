@@ -13,7 +13,7 @@ use crate::ports::{Leases, Tenure};
 pub(crate) struct Candidacy {
     pub(crate) leases: Arc<dyn Leases>,
     /// Of the lease: the service's name.
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// Of this instance.
     pub(crate) holder: String,
     pub(crate) time_to_live: Duration,
@@ -42,13 +42,13 @@ impl Candidacy {
                 Ok(Some(tenure)) => return Some(self.begin(tenure, shutdown)),
                 Ok(None) => {
                     if !standing_by {
-                        tracing::info!(stage = self.name, "standing by: another instance leads");
+                        tracing::info!(stage = %self.name, "standing by: another instance leads");
                     }
                     standing_by = true;
                     pause(self.time_to_live / 6, shutdown).await;
                 }
                 Err(error) => {
-                    tracing::warn!(stage = self.name, "waiting for the lease: {error}");
+                    tracing::warn!(stage = %self.name, "waiting for the lease: {error}");
                     backoff.wait(shutdown).await;
                 }
             }
@@ -59,12 +59,12 @@ impl Candidacy {
     async fn acquire(&self) -> Result<Option<Tenure>, crate::ports::StoreError> {
         let leases = &self.leases;
         leases
-            .acquire(self.name, &self.holder, self.time_to_live)
+            .acquire(&self.name, &self.holder, self.time_to_live)
             .await
     }
 
     fn begin(&self, tenure: Tenure, shutdown: &Shutdown) -> Term {
-        tracing::info!(stage = self.name, epoch = tenure.epoch, "leading");
+        tracing::info!(stage = %self.name, epoch = tenure.epoch, "leading");
         Term {
             tenure,
             ended: shutdown.child_token(),
@@ -87,10 +87,10 @@ impl Candidacy {
         term.ended.cancel();
         if shutdown.is_cancelled() {
             // Best effort: a lease not given back runs out by itself.
-            let _ = self.leases.release(self.name, &term.tenure).await;
+            let _ = self.leases.release(&self.name, &term.tenure).await;
         } else {
             tracing::warn!(
-                stage = self.name,
+                stage = %self.name,
                 epoch = term.tenure.epoch,
                 "lost the lease"
             );
@@ -99,11 +99,11 @@ impl Candidacy {
 
     /// `None`: no answer, or an error, while it is still valid.
     async fn renew(&self, tenure: &Tenure, valid_until: Instant) -> Option<bool> {
-        let question = self.leases.renew(self.name, tenure, self.time_to_live);
+        let question = self.leases.renew(&self.name, tenure, self.time_to_live);
         match tokio::time::timeout_at(valid_until, question).await {
             Ok(Ok(ours)) => Some(ours),
             Ok(Err(error)) => {
-                tracing::warn!(stage = self.name, "renewing the lease: {error}");
+                tracing::warn!(stage = %self.name, "renewing the lease: {error}");
                 sleep(self.time_to_live / 12).await;
                 None
             }

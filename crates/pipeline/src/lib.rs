@@ -13,7 +13,9 @@
 //!    and [`remedy`] for what got stuck on the way;
 //! 5. [`baker`] with the pure [`bake`]: the source state into documents;
 //! 6. [`feed`]: what changed, in order, to every subscriber;
-//! 7. [`notifier`] and [`courier`]: what changed, to those who are not subscribed.
+//! 7. [`notifier`] and [`courier`]: what changed, to those who are not subscribed;
+//! 8. [`follow`]: what read models and process managers make of it;
+//! 9. [`synchronous`]: all of that in one transaction, for those who cannot wait.
 
 pub mod backoff;
 pub mod bake;
@@ -24,6 +26,7 @@ pub mod entity;
 pub mod event;
 pub mod execute;
 pub mod feed;
+pub mod follow;
 pub mod frame;
 pub mod ids;
 pub mod leadership;
@@ -35,6 +38,7 @@ pub mod ports;
 pub mod remedy;
 pub mod stage;
 pub mod step;
+pub mod synchronous;
 pub mod timestamp;
 pub mod writer;
 

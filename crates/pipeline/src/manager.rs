@@ -55,7 +55,7 @@ pub struct ManagerSettings {
 pub async fn run<D: Domain>(doors: ManagerDoors, settings: ManagerSettings, shutdown: Shutdown) {
     let candidacy = Candidacy {
         leases: doors.leases.clone(),
-        name: Manager::<D>::NAME,
+        name: Manager::<D>::NAME.to_owned(),
         holder: settings.instance.clone(),
         time_to_live: settings.lease_ttl,
     };
@@ -64,17 +64,14 @@ pub async fn run<D: Domain>(doors: ManagerDoors, settings: ManagerSettings, shut
         notices: notices.as_ref(),
         topic: Topic::Stored,
         interval: settings.poll_interval,
+        news: None,
     };
-    let mut manager = Manager::<D> {
-        doors,
-        max_batch: settings.max_batch,
-        checkpoint: None,
-        domain: PhantomData,
-    };
+    let mut manager = Manager::<D>::new(doors, settings.max_batch);
     lead(&mut manager, &wake, &candidacy, &shutdown).await;
 }
 
-struct Manager<D> {
+/// The stage.
+pub(crate) struct Manager<D> {
     doors: ManagerDoors,
     max_batch: usize,
     /// As last committed by this instance; `None`: to be read from the store.
@@ -111,6 +108,15 @@ impl<D: Domain> Stage for Manager<D> {
 }
 
 impl<D: Domain> Manager<D> {
+    pub(crate) fn new(doors: ManagerDoors, max_batch: usize) -> Self {
+        Self {
+            doors,
+            max_batch,
+            checkpoint: None,
+            domain: PhantomData,
+        }
+    }
+
     async fn execute(&self, from: Checkpoint, events: &[Event]) -> Result<Execution, StoreError> {
         let ids = entity_ids(events);
         let records = self.doors.source.load(&ids).await?;

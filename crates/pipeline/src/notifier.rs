@@ -93,7 +93,7 @@ pub async fn run(
 ) {
     let candidacy = Candidacy {
         leases: doors.leases.clone(),
-        name: Notifier::NAME,
+        name: Notifier::NAME.to_owned(),
         holder: settings.instance.clone(),
         time_to_live: settings.lease_ttl,
     };
@@ -102,6 +102,7 @@ pub async fn run(
         notices: notices.as_ref(),
         topic: Topic::Baked,
         interval: settings.sweep_interval,
+        news: None,
     };
     let mut notifier = Notifier {
         doors,

@@ -9,6 +9,7 @@ use metrics::{counter, histogram};
 
 use crate::Shutdown;
 use crate::backoff::Backoff;
+use crate::follow::News;
 use crate::leadership::Candidacy;
 use crate::ports::{Notice, NoticeStream, Notices, StoreError, Topic};
 
@@ -36,6 +37,8 @@ pub(crate) struct Wake<'a> {
     pub(crate) topic: Topic,
     /// How often it looks although nobody told it to.
     pub(crate) interval: Duration,
+    /// What else wakes it, if anything does.
+    pub(crate) news: Option<News>,
 }
 
 /// Runs a stage whenever this instance holds the lease, until shutdown.
@@ -50,7 +53,7 @@ pub(crate) async fn lead<S: Stage>(
         let ended = term.ended();
         tokio::join!(
             candidacy.hold(&term, shutdown),
-            follow(stage, stream.as_mut(), wake.interval, &ended),
+            follow(stage, stream.as_mut(), wake, &ended),
         );
     }
 }
@@ -58,9 +61,10 @@ pub(crate) async fn lead<S: Stage>(
 async fn follow<S: Stage>(
     stage: &mut S,
     stream: &mut dyn NoticeStream,
-    interval: Duration,
+    wake: &Wake<'_>,
     ended: &Shutdown,
 ) {
+    let mut news = wake.news.clone();
     let mut backoff = Backoff::default();
     while !ended.is_cancelled() {
         hear_all(stage, stream);
@@ -68,7 +72,7 @@ async fn follow<S: Stage>(
             Ok(true) => backoff.reset(),
             Ok(false) => {
                 backoff.reset();
-                sleep(stage, stream, interval, ended).await;
+                sleep(stage, stream, (wake.interval, &mut news), ended).await;
             }
             Err(error) => {
                 count_error(S::NAME);
@@ -93,17 +97,28 @@ fn report(stage: &str, error: &StoreError) {
 async fn sleep<S: Stage>(
     stage: &mut S,
     stream: &mut dyn NoticeStream,
-    interval: Duration,
+    (interval, news): (Duration, &mut Option<News>),
     ended: &Shutdown,
 ) {
     let woken_by = tokio::select! {
         notice = stream.next() => notice,
         () = tokio::time::sleep(interval) => None,
+        () = changed(news) => None,
         () = ended.cancelled() => None,
     };
     if let Some(notice) = woken_by {
         stage.hear(&notice);
     }
+}
+
+/// Waits for ever where there is nobody to tell.
+async fn changed(news: &mut Option<News>) {
+    if let Some(news) = news
+        && news.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 /// One look answers all notices that have gathered meanwhile.

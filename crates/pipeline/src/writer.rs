@@ -111,7 +111,7 @@ async fn try_keep(
 
 /// Appends the operations; those whose identity was taken by other content are
 /// appended under one of their own, so that their refusal can be seen.
-async fn store(
+pub(crate) async fn store(
     log: &dyn EventLog,
     operations: &[Operation],
 ) -> Result<Option<Position>, StoreError> {

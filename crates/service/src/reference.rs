@@ -10,6 +10,15 @@ const SETTINGS: &[(&str, &str)] = &[
         "name of this instance, unique among those of its kind",
     ),
     ("data_dir", "where the embedded store keeps its file"),
+    (
+        "mode",
+        "asynchronous; or, for domains of your own on the embedded store, synchronous: an answer \
+         waits for all that a request leads to; or memory: likewise, and nothing is kept",
+    ),
+    (
+        "follow.NAME",
+        "where the feed of the service of the domain NAME is: http://host/NAME-events",
+    ),
     ("http.bind", "address that api-server listens at"),
     (
         "http.allow_open_bind",
@@ -256,6 +265,8 @@ mod tests {
         full.sms.url = uri();
         full.sms.token = Some("secret".to_owned().into());
         full.webhook.secret = Some("secret".to_owned().into());
+        let feed = "http://host/feed".parse().expect("a URL");
+        full.follow.insert("NAME".into(), feed);
         let mut flat = Vec::new();
         for (key, value) in toml::Table::try_from(full).expect("TOML") {
             flatten(key, &value, &mut flat);

@@ -3,8 +3,12 @@
 //! A write is a job for the thread. It runs all jobs that have gathered in one
 //! transaction, each in a savepoint of its own, syncs once, and only then
 //! answers them: what is answered is on disk, and a flood costs few syncs.
+//!
+//! A store in memory has one connection, the thread's: reads are jobs as well. So are
+//! they within a [`Database::begin`], which sees what it has written itself.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -63,13 +67,64 @@ pub(crate) type Outcome<T> = Result<T, Failure>;
 pub(crate) struct Database {
     jobs: Option<mpsc::Sender<Job>>,
     writer: Option<thread::JoinHandle<()>>,
+    readers: Option<Readers>,
+}
+
+/// Connections to read by, beside the thread's.
+#[derive(Clone)]
+struct Readers {
     file: PathBuf,
-    readers: Arc<Mutex<Vec<Connection>>>,
+    idle: Arc<Mutex<Vec<Connection>>>,
+}
+
+/// Ends an open transaction: kept, or else undone.
+pub(crate) struct End {
+    ending: Arc<AtomicU8>,
+    jobs: mpsc::Sender<Job>,
+}
+
+/// How an open transaction ends.
+const OPEN: u8 = 0;
+const KEPT: u8 = 1;
+const UNDONE: u8 = 2;
+
+impl End {
+    /// All that was done stands.
+    pub(crate) fn keep(self) {
+        self.ending.store(KEPT, Ordering::Release);
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let undo = self
+            .ending
+            .compare_exchange(OPEN, UNDONE, Ordering::AcqRel, Ordering::Acquire);
+        // An error says that it was kept.
+        let _ = undo;
+        // Wakes the thread; while it has other jobs, it looks by itself.
+        let _ = self.jobs.try_send(Box::new(|_| Box::new(|_| ())));
+    }
 }
 
 impl Database {
     pub(crate) fn open(file: &Path, facets: &[Facet]) -> rusqlite::Result<Self> {
-        let connection = connect(file)?;
+        let readers = Readers {
+            file: file.to_owned(),
+            idle: Arc::default(),
+        };
+        Self::run(connect(Connection::open(file)?)?, facets, Some(readers))
+    }
+
+    pub(crate) fn in_memory(facets: &[Facet]) -> rusqlite::Result<Self> {
+        Self::run(connect(Connection::open_in_memory()?)?, facets, None)
+    }
+
+    fn run(
+        connection: Connection,
+        facets: &[Facet],
+        readers: Option<Readers>,
+    ) -> rusqlite::Result<Self> {
         connection.execute_batch(&list::indexes(facets))?;
         let (jobs, queue) = mpsc::channel(QUEUE);
         let writer = thread::Builder::new()
@@ -79,8 +134,7 @@ impl Database {
         Ok(Self {
             jobs: Some(jobs),
             writer: Some(writer),
-            file: file.to_owned(),
-            readers: Arc::default(),
+            readers,
         })
     }
 
@@ -91,9 +145,9 @@ impl Database {
         F: FnOnce(&Connection) -> Outcome<T> + Send + 'static,
     {
         let (job, answer) = job(body);
-        let jobs = self.jobs.as_ref().ok_or_else(closed)?;
-        jobs.send(job).await.map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
+        let jobs = self.jobs.as_ref().ok_or_else(Self::closed)?;
+        jobs.send(job).await.map_err(|_| Self::closed())?;
+        answer.await.map_err(|_| Self::closed())?
     }
 
     /// Like [`Database::write`], but refuses at once when the queue is full.
@@ -103,12 +157,12 @@ impl Database {
         F: FnOnce(&Connection) -> Outcome<T> + Send + 'static,
     {
         let (job, answer) = job(body);
-        let jobs = self.jobs.as_ref().ok_or_else(closed)?;
+        let jobs = self.jobs.as_ref().ok_or_else(Self::closed)?;
         jobs.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => StoreError::unavailable("embedded store: too much to write"),
-            TrySendError::Closed(_) => closed(),
+            TrySendError::Closed(_) => Self::closed(),
         })?;
-        answer.await.map_err(|_| closed())?
+        answer.await.map_err(|_| Self::closed())?
     }
 
     /// Runs `body` on a reading connection, away from the async threads.
@@ -117,18 +171,63 @@ impl Database {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Outcome<T> + Send + 'static,
     {
-        let (readers, file) = (self.readers.clone(), self.file.clone());
+        let Some(readers) = self.readers.clone() else {
+            return self.write(body).await;
+        };
         let task = tokio::task::spawn_blocking(move || {
-            let idle = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let connection = idle.map_or_else(|| connect(&file), Ok)?;
+            let lock = || readers.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let idle = lock().pop();
+            let open = || Connection::open(&readers.file).and_then(connect);
+            let connection = idle.map_or_else(open, Ok)?;
             let result = body(&connection);
-            let mut idle = readers.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut idle = lock();
             if idle.len() < READERS {
                 idle.push(connection);
             }
             result
         });
-        task.await.map_err(|_| closed())?.map_err(StoreError::from)
+        task.await
+            .map_err(|_| Self::closed())?
+            .map_err(StoreError::from)
+    }
+}
+
+impl Database {
+    /// Opens a transaction that stays open until its end: a database to work on it by,
+    /// the end, and whether what was kept is durable. Other writes wait.
+    pub(crate) async fn begin(
+        &self,
+    ) -> Result<(Self, End, oneshot::Receiver<Result<(), StoreError>>), StoreError> {
+        let (inner, mut queue) = mpsc::channel::<Job>(QUEUE);
+        let ending = Arc::new(AtomicU8::new(OPEN));
+        let end = End {
+            ending: ending.clone(),
+            jobs: inner.clone(),
+        };
+        let (unit, outcome) = job(move |connection| {
+            while ending.load(Ordering::Acquire) == OPEN {
+                let Some(job) = queue.blocking_recv() else {
+                    break;
+                };
+                job(connection)(Ok(()));
+            }
+            match ending.load(Ordering::Acquire) {
+                KEPT => Ok(()),
+                _ => Err(StoreError::unavailable("embedded store: undone").into()),
+            }
+        });
+        let jobs = self.jobs.as_ref().ok_or_else(Self::closed)?;
+        jobs.send(unit).await.map_err(|_| Self::closed())?;
+        let database = Self {
+            jobs: Some(inner),
+            writer: None,
+            readers: None,
+        };
+        Ok((database, end, outcome))
+    }
+
+    pub(crate) fn closed() -> StoreError {
+        StoreError::unavailable("embedded store: closed")
     }
 }
 
@@ -143,14 +242,9 @@ impl Drop for Database {
     }
 }
 
-fn connect(file: &Path) -> rusqlite::Result<Connection> {
-    let mut connection = Connection::open(file)?;
+fn connect(mut connection: Connection) -> rusqlite::Result<Connection> {
     schema::prepare(&mut connection, &ids::fresh().to_string())?;
     Ok(connection)
-}
-
-fn closed() -> StoreError {
-    StoreError::unavailable("embedded store: closed")
 }
 
 fn job<T, F>(body: F) -> (Job, oneshot::Receiver<Result<T, StoreError>>)

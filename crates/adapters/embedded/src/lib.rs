@@ -13,10 +13,12 @@ mod list;
 mod notifications;
 mod presentation;
 mod probe;
+mod read_models;
 mod rows;
 mod schedule;
 mod schema;
 mod source;
+mod unit;
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -25,20 +27,22 @@ use std::sync::Arc;
 
 use bakehouse_pipeline::Facet;
 use bakehouse_pipeline::ports::{
-    EventLog, Leases, Notifications, PresentationReader, PresentationStore, Probe,
-    ScheduleConsumer, Scheduler, SourceStore,
+    EventLog, Leases, Notifications, PresentationReader, PresentationStore, Probe, RowReader,
+    RowStore, ScheduleConsumer, Scheduler, SourceStore,
 };
 use database::Database;
 
 /// Name of the database file within the data folder.
 pub const FILE_NAME: &str = "bakehouse.db";
 
-/// An open embedded store.
+/// An open embedded store; clones share it.
+#[derive(Clone)]
 pub struct Embedded {
     database: Arc<Database>,
     queue: Arc<schedule::Arrivals>,
     /// Held as long as the store is open.
-    _lock: File,
+    #[allow(dead_code, reason = "it is released by being dropped")]
+    lock: Option<Arc<File>>,
 }
 
 /// Why the store cannot be opened.
@@ -93,7 +97,23 @@ impl Embedded {
         Ok(Self {
             database: Arc::new(database),
             queue: Arc::default(),
-            _lock: lock,
+            lock: Some(Arc::new(lock)),
+        })
+    }
+
+    /// A store that is forgotten when it is closed, in nobody's way.
+    ///
+    /// # Errors
+    /// [`OpenError::Database`] when there is not even memory for that.
+    pub fn in_memory(facets: &[Facet]) -> Result<Self, OpenError> {
+        let database = Database::in_memory(facets).map_err(|source| OpenError::Database {
+            file: ":memory:".into(),
+            source,
+        })?;
+        Ok(Self {
+            database: Arc::new(database),
+            queue: Arc::default(),
+            lock: None,
         })
     }
 
@@ -143,6 +163,18 @@ impl Embedded {
     #[must_use]
     pub fn notifications(&self) -> Arc<dyn Notifications> {
         Arc::new(notifications::EmbeddedNotifications(self.database.clone()))
+    }
+
+    /// The rows of read models and process managers, to be written.
+    #[must_use]
+    pub fn rows(&self) -> Arc<dyn RowStore> {
+        Arc::new(read_models::EmbeddedRows(self.database.clone()))
+    }
+
+    /// The rows of read models, to be read.
+    #[must_use]
+    pub fn row_reader(&self) -> Arc<dyn RowReader> {
+        Arc::new(read_models::EmbeddedRows(self.database.clone()))
     }
 
     /// The leases.

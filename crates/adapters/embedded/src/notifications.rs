@@ -74,12 +74,17 @@ impl Notifications for EmbeddedNotifications {
 
 fn record(connection: &Connection, recording: &Recording) -> Outcome<()> {
     advance(connection, NAME, recording.from, recording.to)?;
+    put_on_record(connection, &recording.notifications)
+}
+
+/// Those that are not there yet.
+pub(crate) fn put_on_record(connection: &Connection, all: &[Notification]) -> Outcome<()> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO notifications \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
          ON CONFLICT (id) DO NOTHING",
     )?;
-    for one in &recording.notifications {
+    for one in all {
         insert.execute(params![
             one.id.to_string(),
             integer(one.position),

@@ -30,14 +30,15 @@ impl EmbeddedScheduler {
 #[async_trait]
 impl Scheduler for EmbeddedScheduler {
     async fn schedule(&self, operation: &Operation) -> Result<(), ScheduleError> {
-        let text = serde_json::to_string(operation).map_err(|e| ScheduleError(e.to_string()))?;
+        let text = serde_json::to_string(operation)
+            .map_err(|e| ScheduleError::Unconfirmed(e.to_string()))?;
         let insert = move |connection: &Connection| {
             let statement = "INSERT INTO schedule (operation) VALUES (?1)";
             connection.prepare_cached(statement)?.execute([text])?;
             Ok(())
         };
         let written = self.database.try_write(insert).await;
-        written.map_err(|error| ScheduleError(error.to_string()))?;
+        written.map_err(|error| ScheduleError::Unconfirmed(error.to_string()))?;
         self.arrivals.0.notify_one();
         Ok(())
     }

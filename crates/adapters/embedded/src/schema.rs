@@ -3,15 +3,16 @@
 use rusqlite::Connection;
 
 /// The version that this code writes, in SQLite's `user_version`.
-const VERSION: i64 = 5;
+const VERSION: i64 = 6;
 
 /// What leads to each version from the one before it, the first of them from
 /// nothing. Version 1 never left the house.
-const STEPS: [(i64, &str); 4] = [
+const STEPS: [(i64, &str); 5] = [
     (2, TABLES),
     (3, NOTIFICATIONS),
     (4, PARKING),
     (5, PROVENANCE),
+    (6, READ_MODELS),
 ];
 
 /// Times are milliseconds since 1970 (UTC), ids text, JSON text as it was sent.
@@ -146,6 +147,44 @@ CREATE TABLE snapshots (
     state      TEXT NOT NULL,
     PRIMARY KEY (id, position)
 ) WITHOUT ROWID;
+";
+
+/// What is made of read models (`served_*`: what is read), how far each generation has
+/// followed each feed, its rows, and what they are found by.
+const READ_MODELS: &str = "
+CREATE TABLE read_models (
+    name           TEXT PRIMARY KEY,
+    version        INTEGER NOT NULL,
+    round          INTEGER NOT NULL,
+    served_version INTEGER,
+    served_round   INTEGER
+) WITHOUT ROWID;
+CREATE TABLE followed (
+    name     TEXT NOT NULL,
+    version  INTEGER NOT NULL,
+    round    INTEGER NOT NULL,
+    feed     TEXT NOT NULL,
+    epoch    TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (name, version, round, feed)
+) WITHOUT ROWID;
+CREATE TABLE rows (
+    name    TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    round   INTEGER NOT NULL,
+    key     TEXT NOT NULL,
+    body    TEXT NOT NULL,
+    PRIMARY KEY (name, version, round, key)
+) WITHOUT ROWID;
+CREATE TABLE row_links (
+    name    TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    round   INTEGER NOT NULL,
+    link    TEXT NOT NULL,
+    key     TEXT NOT NULL,
+    PRIMARY KEY (name, version, round, link, key)
+) WITHOUT ROWID;
+CREATE INDEX row_links_by_key ON row_links (name, version, round, key);
 ";
 
 /// Readers do not wait for the writer in WAL mode; FULL syncs every commit.

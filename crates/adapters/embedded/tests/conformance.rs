@@ -29,6 +29,21 @@ bakehouse_testkit::presentation_suite!(presentation, async {
     (store.presentation(), store.reader())
 });
 
+bakehouse_testkit::rows_suite!(rows, async {
+    let store = fresh();
+    (store.rows(), store.row_reader())
+});
+
+bakehouse_testkit::rows_suite!(rows_in_memory, async {
+    let store = Embedded::in_memory(FACETS).expect("memory");
+    (store.rows(), store.row_reader())
+});
+
+bakehouse_testkit::states_suite!(states, async {
+    let store = fresh();
+    (store.rows(), store.notifications())
+});
+
 bakehouse_testkit::leases_suite!(leases, async { fresh().leases() as Arc<dyn Leases> });
 
 bakehouse_testkit::notifications_suite!(notifications, async { fresh().notifications() });

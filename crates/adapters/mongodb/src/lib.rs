@@ -16,6 +16,7 @@ mod list;
 mod notifications;
 mod presentation;
 mod probe;
+mod read_models;
 mod source;
 mod transaction;
 mod update;
@@ -23,7 +24,8 @@ mod update;
 use std::sync::Arc;
 
 use bakehouse_pipeline::ports::{
-    EventLog, Leases, Notifications, PresentationReader, PresentationStore, Probe, SourceStore,
+    EventLog, Leases, Notifications, PresentationReader, PresentationStore, Probe, RowReader,
+    RowStore, SourceStore,
 };
 use bakehouse_pipeline::{Facet, Shutdown};
 use connection::Connection;
@@ -84,6 +86,12 @@ impl SourceDatabase {
         Arc::new(notifications::MongoNotifications::new(
             self.connection.clone(),
         ))
+    }
+
+    /// The state of process managers.
+    #[must_use]
+    pub fn rows(&self) -> Arc<dyn RowStore> {
+        Arc::new(read_models::MongoRows::new(self.connection.clone()))
     }
 
     /// The leases of stages that write here.
@@ -147,6 +155,18 @@ impl PresentationDatabase {
     #[must_use]
     pub fn reader(&self) -> Arc<dyn PresentationReader> {
         Arc::new(self.collections())
+    }
+
+    /// The rows of read models, to be written.
+    #[must_use]
+    pub fn rows(&self) -> Arc<dyn RowStore> {
+        Arc::new(read_models::MongoRows::new(self.connection.clone()))
+    }
+
+    /// The rows of read models, to be read.
+    #[must_use]
+    pub fn row_reader(&self) -> Arc<dyn RowReader> {
+        Arc::new(read_models::MongoRows::new(self.connection.clone()))
     }
 
     /// The leases of stages that write here.

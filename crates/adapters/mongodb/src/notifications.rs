@@ -17,7 +17,7 @@ use crate::transaction::Transactor;
 use crate::update::update;
 
 const NAME: &str = "notifier";
-const NOTIFICATIONS: &str = "notifications";
+pub(crate) const NOTIFICATIONS: &str = "notifications";
 
 pub(crate) struct MongoNotifications {
     connection: Connection,
@@ -126,7 +126,7 @@ impl Notifications for MongoNotifications {
 }
 
 /// A statement that leaves what is there already as it is.
-fn insertion(one: &Notification) -> Result<Document, StoreError> {
+pub(crate) fn insertion(one: &Notification) -> Result<Document, StoreError> {
     let row = doc! {
         "position": integer(one.position),
         "type": &one.kind,

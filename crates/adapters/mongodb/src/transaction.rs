@@ -26,7 +26,7 @@ const SESSIONS: &str = "sessions";
 /// whoever begins a session kills the one on record.
 pub(crate) struct Transactor {
     connection: Connection,
-    name: &'static str,
+    name: String,
     session: Mutex<Option<ClientSession>>,
 }
 
@@ -37,10 +37,10 @@ pub(crate) struct Transaction<'a> {
 }
 
 impl Transactor {
-    pub(crate) fn new(connection: Connection, name: &'static str) -> Self {
+    pub(crate) fn new(connection: Connection, name: &str) -> Self {
         Self {
             connection,
-            name,
+            name: name.to_owned(),
             session: Mutex::new(None),
         }
     }
@@ -76,7 +76,7 @@ impl Transactor {
         let sessions = self.connection.collection(SESSIONS);
         let record = doc! { "$set": { "session": session.id() } };
         let recorded = sessions
-            .find_one_and_update(doc! { "_id": self.name }, record)
+            .find_one_and_update(doc! { "_id": &self.name }, record)
             .upsert(true);
         let before = self.connection.bounded(recorded).await?;
         if let Some(old) = before.and_then(|row| row.get_document("session").ok().cloned()) {
@@ -171,6 +171,21 @@ impl<'a> Transaction<'a> {
         let expected = changed.len();
         self.insert(collection, new).await?;
         fence(self.update(collection, changed).await?, expected)
+    }
+
+    /// Removes documents by their ids, as far as they are there.
+    pub(crate) async fn remove(
+        &mut self,
+        collection: &str,
+        ids: &[&str],
+    ) -> Result<(), StoreError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let collection = self.connection.collection(collection);
+        let delete = collection.delete_many(doc! { "_id": { "$in": ids } });
+        let deleted = delete.session(&mut self.session).await;
+        deleted.map(|_| ()).map_err(|error| self.failed(&error))
     }
 
     /// Runs update statements (`{q, u, …}`); says how many documents they matched.

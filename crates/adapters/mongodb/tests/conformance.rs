@@ -46,6 +46,16 @@ bakehouse_testkit::presentation_suite!(presentation_store, async {
 
 bakehouse_testkit::notifications_suite!(notifications, async { source().await.notifications() });
 
+bakehouse_testkit::rows_suite!(rows, async {
+    let database = presentation().await;
+    (database.rows(), database.row_reader())
+});
+
+bakehouse_testkit::states_suite!(states, async {
+    let database = source().await;
+    (database.rows(), database.notifications())
+});
+
 bakehouse_testkit::leases_suite!(leases, async { source().await.leases() });
 
 /// Each remembers where it left the log, and is wrong about it every time.

@@ -15,10 +15,10 @@ pub(crate) struct RabbitScheduler {
 #[async_trait]
 impl Scheduler for RabbitScheduler {
     async fn schedule(&self, operation: &Operation) -> Result<(), ScheduleError> {
-        let payload =
-            serde_json::to_vec(operation).map_err(|error| ScheduleError(error.to_string()))?;
+        let payload = serde_json::to_vec(operation)
+            .map_err(|error| ScheduleError::Unconfirmed(error.to_string()))?;
         let (exchange, key) = (self.exchange.clone(), SCHEDULE.to_owned());
         let published = self.publisher.publish_durably(exchange, key, payload);
-        published.await.map_err(ScheduleError)
+        published.await.map_err(ScheduleError::Unconfirmed)
     }
 }

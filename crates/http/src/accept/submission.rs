@@ -3,6 +3,7 @@
 use actix_web::body::BoxBody;
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use actix_web::{HttpRequest, HttpResponse};
+use bakehouse_pipeline::ports::ScheduleError;
 use bakehouse_pipeline::{Domain, Json, Operation, Remedy, Terms, Timestamp, Verb, to_json};
 use serde::Serialize;
 use uuid::Uuid;
@@ -158,7 +159,8 @@ fn payload(of: &impl Serialize) -> Result<Json, Problem> {
 ///
 /// # Errors
 /// 422 when its idempotency key was used before with other content; 503 when it
-/// is not confirmed as durable.
+/// is not confirmed as durable; 500 when all that it leads to was to be done at once,
+/// and failed.
 pub async fn accept(doors: &Doors, submission: Submission) -> Result<HttpResponse, Problem> {
     let Submission { identity, .. } = &submission;
     // Before anything is durable: what could not be answered is not accepted.
@@ -168,13 +170,8 @@ pub async fn accept(doors: &Doors, submission: Submission) -> Result<HttpRespons
         .refuse_reuse(doors.log.as_ref(), &operation)
         .await?;
     let operation_id = operation.operation_id;
-    if let Err(error) = doors.scheduler.schedule(&operation).await {
-        tracing::warn!(%operation_id, "answering 503, not confirmed as durable: {error}");
-        return Err(Problem::unavailable(
-            "the request could not be confirmed as durable; send it again, with the same \
-             Idempotency-Key if it must not be carried out twice",
-        ));
-    }
+    let scheduled = doors.scheduler.schedule(&operation).await;
+    scheduled.map_err(|error| not_scheduled(operation_id, &error))?;
     let entity_id = &operation.entity_id;
     tracing::debug!(%operation_id, entity_id, "accepted");
     Ok(HttpResponse::Accepted()
@@ -184,6 +181,22 @@ pub async fn accept(doors: &Doors, submission: Submission) -> Result<HttpRespons
             format!("/operation/{operation_id}"),
         ))
         .finish())
+}
+
+fn not_scheduled(operation_id: Uuid, error: &ScheduleError) -> Problem {
+    match error {
+        ScheduleError::Unconfirmed(why) => {
+            tracing::warn!(%operation_id, "answering 503, not confirmed as durable: {why}");
+            Problem::unavailable(
+                "the request could not be confirmed as durable; send it again, with the same \
+                 Idempotency-Key if it must not be carried out twice",
+            )
+        }
+        ScheduleError::Undone(why) => {
+            tracing::error!(%operation_id, "answering 500, all of it is undone: {why}");
+            Problem::undone()
+        }
+    }
 }
 
 fn no_id(submission: &Submission) -> Problem {

@@ -24,6 +24,7 @@ use token::Verifier;
 
 use crate::menu::Menu;
 use crate::problem::Problem;
+use crate::server::Doors;
 
 /// How access is decided.
 #[derive(Clone, Debug, Default)]
@@ -61,4 +62,16 @@ impl Access {
             None => Ok(Principal::anybody()),
         }
     }
+}
+
+/// What may be anybody's is for operators alone to see and to settle.
+///
+/// # Errors
+/// 403 for those who may see but their own.
+pub(crate) fn operators_only(principal: &Principal, doors: &Doors) -> Result<(), Problem> {
+    if principal.confined_to().is_none() {
+        return Ok(());
+    }
+    let scope = doors.menu.scope(Scope::Admin);
+    Err(Problem::insufficient_scope(&scope))
 }

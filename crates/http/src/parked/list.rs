@@ -6,8 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::operators_only;
-use crate::access::Principal;
+use crate::access::{Principal, operators_only};
 use crate::menu::{Menu, NamedId};
 use crate::parts::{PageParameters, Verbs};
 use crate::problem::Problem;

@@ -7,9 +7,7 @@ use actix_web::web;
 pub use remedy::LONGEST_REASON;
 use utoipa::OpenApi;
 
-use crate::access::{Principal, Scope};
 use crate::problem::Problem;
-use crate::server::Doors;
 
 /// The documentation of these calls.
 #[derive(OpenApi)]
@@ -29,13 +27,4 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         .route(web::post().to(remedy::discard))
         .default_service(Problem::other_methods("POST"));
     config.service(list).service(retry).service(discard);
-}
-
-/// What is parked may be anybody's, and is nobody's to settle but an operator's.
-fn operators_only(principal: &Principal, doors: &Doors) -> Result<(), Problem> {
-    if principal.confined_to().is_none() {
-        return Ok(());
-    }
-    let scope = doors.menu.scope(Scope::Admin);
-    Err(Problem::insufficient_scope(&scope))
 }

@@ -6,9 +6,8 @@ use bakehouse_intake::{Faults, read, text};
 use bakehouse_pipeline::{Event, EventStatus, Remedy, Verb};
 use uuid::Uuid;
 
-use super::operators_only;
 use crate::accept::{Identity, Submission, accept};
-use crate::access::Principal;
+use crate::access::{Principal, operators_only};
 use crate::body::read_json;
 use crate::parts::{Accepted, KeyReused, NotFirst, NothingParked, SubmissionHeaders};
 use crate::problem::Problem;

@@ -2,7 +2,7 @@
 
 use bakehouse_http::access::Scope;
 use bakehouse_http::problem::InputFault;
-use bakehouse_http::{correlation, health, metrics, operation, parked};
+use bakehouse_http::{correlation, health, metrics, operation, parked, read_models};
 use bakehouse_orders::money::Currency;
 use serde_json::{Map, Value, json};
 use utoipa::{OpenApi, PartialSchema};
@@ -52,6 +52,7 @@ pub(crate) fn document(variant: &Variant) -> Value {
     api.merge(operation::Documentation::openapi());
     api.merge(correlation::Documentation::openapi());
     api.merge(parked::Documentation::openapi());
+    api.merge(read_models::Documentation::openapi());
     api.merge(metrics::Documentation::openapi());
     api.merge(health::Documentation::openapi());
     let mut document = serde_json::to_value(api).unwrap_or_default();
@@ -140,7 +141,9 @@ fn complete(path: &str, method: &str, call: &mut Value, variant: &Variant) {
         ));
         common.push(("500", "An error of ours, which has been logged"));
         if variant.has_tokens {
-            let is_operators = path.starts_with("/parked");
+            let is_operators = ["/parked", "/read-models"]
+                .iter()
+                .any(|of| path.starts_with(of));
             let of_method = Scope::of_method(&method.to_uppercase());
             let scope = if is_operators {
                 Scope::Admin

@@ -15,7 +15,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::OrderDoors;
 use crate::docs::parts::{Channels, NoSuchOrder, NotificationStatuses, OrderId, Prefer};
 
 /// A notification.
@@ -72,13 +71,12 @@ pub(super) async fn notifications(
     id: web::Path<PathId>,
     principal: Principal,
     doors: web::Data<Doors>,
-    own: web::Data<OrderDoors>,
 ) -> Result<HttpResponse, Problem> {
     Parameters::of(request.query_string()).finish()?;
     let wait = Wait::of(&request);
     let order = reading::document(&doors, &principal, &id, wait.as_ref(), |_| true).await?;
     order.ok_or_else(|| no_such(&doors))?;
-    let found = own.notifications.of(&id).await?;
+    let found = doors.notifications.of(&id).await?;
     let lines: Vec<Line<'_>> = found.iter().map(line).collect();
     Ok(HttpResponse::Ok().json(lines))
 }

@@ -5,18 +5,22 @@ mod blobs;
 mod channel;
 mod error;
 mod event_log;
+mod facts;
 mod lease;
 mod notices;
 mod notifications;
 mod presentation;
 mod probe;
+mod rows;
 mod schedule;
 mod source;
+mod unit;
 
 pub use blobs::{Blob, BlobEntry, BlobWriter, Blobs};
 pub use channel::{Channel, Mail, SendError, ShortText};
 pub use error::StoreError;
 pub use event_log::{Appended, EventLog, contiguous};
+pub use facts::Facts;
 pub use lease::{Leases, Tenure};
 pub use notices::{Notice, NoticeStream, Notices, Topic};
 pub use notifications::{Claim, Notifications, Recording, Settled};
@@ -25,5 +29,9 @@ pub use presentation::{
     StoredDocument,
 };
 pub use probe::Probe;
+pub use rows::{
+    Feed, Handling, ModelState, Registration, RowPage, RowReader, RowStore, RowWrite, StoredRow,
+};
 pub use schedule::{ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, Unreadable};
 pub use source::{Checkpoint, EntityWrite, Execution, Progress, Settlement, SourceStore, Verdict};
+pub use unit::{Unit, Units};

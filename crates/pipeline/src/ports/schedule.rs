@@ -11,14 +11,21 @@ pub trait Scheduler: Send + Sync {
     /// Returns once the operation is durable. Many calls may be under way at once.
     ///
     /// # Errors
-    /// When that could not be confirmed in time; it may be durable all the same.
+    /// [`ScheduleError::Unconfirmed`] when it could not be confirmed in time; it may be
+    /// durable all the same.
     async fn schedule(&self, operation: &Operation) -> Result<(), ScheduleError>;
 }
 
-/// The operation could not be confirmed as durable; the reason is for the log.
+/// Why an operation was not scheduled; the reason is for the log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ScheduleError(pub String);
+pub enum ScheduleError {
+    /// It could not be confirmed as durable.
+    #[error("{0}")]
+    Unconfirmed(String),
+    /// What it leads to was to be done at once, and failed: nothing has happened.
+    #[error("{0}")]
+    Undone(String),
+}
 
 /// events-writer's end: delivers in order, and again what was not settled.
 #[async_trait]

@@ -9,6 +9,7 @@ mod auth;
 pub(crate) mod load;
 mod notify;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,10 +19,12 @@ pub use auth::Auth;
 use bakehouse_orders::money::Currency;
 use bakehouse_pipeline::baker::BakerSettings;
 use bakehouse_pipeline::feed::FeedSettings;
+use bakehouse_pipeline::follow::FollowSettings;
 use bakehouse_pipeline::manager::ManagerSettings;
 use bakehouse_pipeline::writer::WriterSettings;
 pub use notify::{Email, Notify, Sms, Webhook};
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::SecretUri;
 
@@ -34,6 +37,11 @@ pub struct Settings {
     pub instance: String,
     /// Where the embedded store keeps its file.
     pub data_dir: PathBuf,
+    /// What an answer waits for, and what is kept.
+    pub mode: Mode,
+    /// Feeds of other services, by the names of their domains: where they are.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub follow: BTreeMap<String, Url>,
     /// api-server's HTTP.
     pub http: Http,
     /// Whom it believes.
@@ -66,6 +74,20 @@ pub struct Settings {
     pub orders: Orders,
     /// Logs.
     pub log: Log,
+}
+
+/// What an answer waits for, and what is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// An answer waits until the operation is durable; all else follows.
+    #[default]
+    Asynchronous,
+    /// It waits until everything that the operation leads to is durable, all of it or
+    /// nothing. On the embedded store.
+    Synchronous,
+    /// The same in memory: nothing is kept beyond the process.
+    Memory,
 }
 
 /// api-server's HTTP.
@@ -224,6 +246,8 @@ impl Default for Settings {
         Self {
             instance: format!("{}-{}", host(), std::process::id()),
             data_dir: "data".into(),
+            mode: Mode::default(),
+            follow: BTreeMap::new(),
             http: Http::default(),
             auth: Auth::default(),
             attachments: Attachments::default(),
@@ -348,6 +372,17 @@ impl Settings {
     #[must_use]
     pub fn for_baker(&self) -> BakerSettings {
         BakerSettings {
+            instance: self.instance.clone(),
+            sweep_interval: self.baker.sweep_interval,
+            max_batch: self.baker.max_batch,
+            lease_ttl: self.baker.lease_ttl,
+        }
+    }
+
+    /// As read models and process managers take them.
+    #[must_use]
+    pub fn for_followers(&self) -> FollowSettings {
+        FollowSettings {
             instance: self.instance.clone(),
             sweep_interval: self.baker.sweep_interval,
             max_batch: self.baker.max_batch,

@@ -5,6 +5,7 @@ pub mod event_log;
 pub mod leases;
 pub mod notifications;
 pub mod presentation;
+pub mod rows;
 pub mod schedule;
 pub mod source;
 

@@ -1,0 +1,204 @@
+//! The connection to a feed, made again whenever it ends.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bakehouse_pipeline::ports::StoreError;
+use bakehouse_pipeline::{Frame, Position};
+use eventsource_stream::Eventsource;
+use futures_util::{Stream, StreamExt};
+use reqwest::Client;
+use reqwest::header::ACCEPT;
+use tokio::sync::watch;
+use url::Url;
+
+use crate::message::Message;
+
+/// Frames that wait to be taken, at most: then the other side has to wait.
+const WAITING: usize = 4_000;
+/// How long to wait before what did not work is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
+/// How often it is looked whether what waits has been taken.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long it may take until the other side has said who it is.
+const WELCOME: Duration = Duration::from_secs(10);
+
+/// Where a feed is.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    pub(crate) name: String,
+    pub(crate) client: Client,
+    pub(crate) url: Url,
+}
+
+/// What has come of it.
+#[derive(Default)]
+pub(crate) struct State {
+    /// Counts how often it was begun: what came of another beginning is not taken.
+    turn: u64,
+    /// Which log it must be of.
+    pub(crate) epoch: Option<String>,
+    /// Position of the last frame that was given out.
+    pub(crate) given: Option<Position>,
+    pub(crate) waiting: VecDeque<Frame>,
+    /// Whether everything that there was has come.
+    pub(crate) is_live: bool,
+    /// Why nothing comes.
+    pub(crate) fault: Option<StoreError>,
+}
+
+impl State {
+    /// From after this position on.
+    pub(crate) fn begin(&mut self, after: Position) {
+        self.turn += 1;
+        self.given = Some(after);
+        self.waiting.clear();
+        self.is_live = false;
+    }
+
+    pub(crate) fn take(&mut self, limit: usize) -> Vec<Frame> {
+        let count = limit.min(self.waiting.len());
+        let frames: Vec<Frame> = self.waiting.drain(..count).collect();
+        if let Some(last) = frames.last() {
+            self.given = Some(last.position);
+        }
+        frames
+    }
+
+    /// The position of the last frame that has come.
+    fn last(&self) -> Option<Position> {
+        let last = self.waiting.back().map(|frame| frame.position);
+        last.or(self.given)
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Connection {
+    /// Which log the feed is of.
+    pub(crate) async fn epoch(&self) -> Result<String, StoreError> {
+        let welcome = async {
+            let mut messages = self.open(None).await?;
+            loop {
+                match messages.next().await {
+                    Some(Ok(Message::Welcome(epoch))) => return Ok(epoch),
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return Err(error),
+                    None => return Err(self.away("it ended the connection")),
+                }
+            }
+        };
+        let answer = tokio::time::timeout(WELCOME, welcome).await;
+        answer.unwrap_or_else(|_| Err(self.away("no answer")))
+    }
+
+    fn away(&self, reason: impl std::fmt::Display) -> StoreError {
+        StoreError::unavailable(format!("the feed {:?}: {reason}", self.name))
+    }
+
+    async fn open(
+        &self,
+        since: Option<Position>,
+    ) -> Result<impl Stream<Item = Result<Message, StoreError>> + Unpin, StoreError> {
+        let mut url = self.url.clone();
+        if let Some(since) = since {
+            url.query_pairs_mut()
+                .append_pair("since", &since.to_string());
+        }
+        let request = self.client.get(url).header(ACCEPT, "text/event-stream");
+        let answer = request.send().await.map_err(|error| self.away(error))?;
+        if !answer.status().is_success() {
+            return Err(self.away(format!("it answered {}", answer.status())));
+        }
+        let this = self.clone();
+        let events = answer.bytes_stream().eventsource();
+        Ok(events.map(move |event| {
+            let event = event.map_err(|error| this.away(error))?;
+            Message::parse(&event.data).map_err(StoreError::corrupt)
+        }))
+    }
+
+    /// Goes on until it is aborted.
+    pub(crate) async fn listen(
+        self,
+        state: Arc<Mutex<State>>,
+        mut wanted: watch::Receiver<Option<Position>>,
+        news: watch::Sender<u64>,
+    ) {
+        loop {
+            if wanted.borrow_and_update().is_none() && wanted.changed().await.is_err() {
+                return;
+            }
+            let fault = tokio::select! {
+                fault = self.follow(&state, &news) => fault,
+                _ = wanted.changed() => continue,
+            };
+            tracing::debug!(feed = self.name, "waiting: {fault}");
+            {
+                let mut state = lock(&state);
+                state.is_live = false;
+                state.fault = Some(fault);
+            }
+            news.send_modify(|count| *count += 1);
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Follows until it cannot any more; why.
+    async fn follow(&self, state: &Mutex<State>, news: &watch::Sender<u64>) -> StoreError {
+        let (since, turn) = {
+            let state = lock(state);
+            (state.last(), state.turn)
+        };
+        let mut messages = match self.open(since).await {
+            Ok(messages) => messages,
+            Err(error) => return error,
+        };
+        loop {
+            while lock(state).waiting.len() >= WAITING {
+                tokio::time::sleep(LOOK).await;
+            }
+            let message = match messages.next().await {
+                Some(Ok(message)) => message,
+                Some(Err(error)) => return error,
+                None => return self.away("it ended the connection"),
+            };
+            if let Err(error) = self.take(state, turn, message) {
+                return error;
+            }
+            news.send_modify(|count| *count += 1);
+        }
+    }
+
+    fn take(&self, state: &Mutex<State>, turn: u64, message: Message) -> Result<(), StoreError> {
+        let mut state = lock(state);
+        if state.turn != turn {
+            return Err(self.away("it is begun anew"));
+        }
+        match message {
+            Message::Welcome(epoch) => {
+                state.fault = None;
+                match &state.epoch {
+                    Some(known) if *known != epoch => Err(StoreError::Corrupt(format!(
+                        "the feed {:?} is of log {epoch} now, not of {known} any more",
+                        self.name
+                    ))),
+                    _ => Ok(()),
+                }
+            }
+            Message::Live => {
+                state.is_live = true;
+                Ok(())
+            }
+            Message::Frame(frame) => {
+                state.waiting.push_back(frame);
+                Ok(())
+            }
+            Message::Farewell(why) => Err(self.away(why)),
+            Message::Ping => Ok(()),
+        }
+    }
+}

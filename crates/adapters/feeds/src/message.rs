@@ -1,0 +1,75 @@
+//! What a feed says: frames, and words about itself.
+
+use std::collections::HashMap;
+
+use bakehouse_pipeline::{Frame, Json, Position};
+use serde_json::value::RawValue;
+
+/// One event of the stream.
+pub(crate) enum Message {
+    /// The first: which log it is.
+    Welcome(String),
+    /// Everything that there was has been sent.
+    Live,
+    /// Something happened.
+    Frame(Frame),
+    /// The other side ends it, for this reason.
+    Farewell(String),
+    /// A sign of life.
+    Ping,
+}
+
+impl Message {
+    /// Of an event's data.
+    pub(crate) fn parse(data: &str) -> Result<Self, serde_json::Error> {
+        let members: HashMap<&str, &RawValue> = serde_json::from_str(data)?;
+        let text = |name: &str| -> Result<String, serde_json::Error> {
+            let value = members.get(name).map_or("null", |raw| raw.get());
+            serde_json::from_str(value)
+        };
+        let kind = text("type")?;
+        let Some((name, _)) = kind.split_once('.') else {
+            return Ok(match kind.as_str() {
+                "welcome" => Self::Welcome(text("epoch")?),
+                "live" => Self::Live,
+                "error" => Self::Farewell(text("message")?),
+                _ => Self::Ping,
+            });
+        };
+        let position = members.get("position").map_or("null", |raw| raw.get());
+        let position: Position = serde_json::from_str(position)?;
+        let body = RawValue::from_string(data.to_owned())?;
+        Ok(Self::Frame(Frame {
+            position,
+            entity_id: text(&format!("{name}_id"))?,
+            owner: None,
+            group: None,
+            body: Json::from(body),
+            kind,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_told_from_words_about_the_feed() {
+        let data = r#"{"type":"user.created","position":3,"user_id":"u","user":{"a":1}}"#;
+        let Ok(Message::Frame(frame)) = Message::parse(data) else {
+            panic!("no frame");
+        };
+        assert_eq!((frame.position, frame.entity_id.as_str()), (3, "u"));
+        assert_eq!(frame.body.get(), data);
+        assert!(matches!(
+            Message::parse(r#"{"type":"welcome","epoch":"e","head":1}"#),
+            Ok(Message::Welcome(epoch)) if epoch == "e"
+        ));
+        assert!(matches!(
+            Message::parse(r#"{"type":"ping"}"#),
+            Ok(Message::Ping)
+        ));
+        assert!(Message::parse(r#"{"type":"user.created"}"#).is_err());
+    }
+}

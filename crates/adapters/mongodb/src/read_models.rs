@@ -1,0 +1,319 @@
+//! Rows of read models (in the presentation database), and the state of process
+//! managers (in the source database): a collection for each generation, so that an
+//! old one can be dropped as a whole.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bakehouse_pipeline::Position;
+use bakehouse_pipeline::follow::{Generation, Needs};
+use bakehouse_pipeline::ports::{
+    Feed, Handling, ModelState, Registration, RowPage, RowReader, RowStore, RowWrite, StoreError,
+    StoredRow,
+};
+use futures_util::TryStreamExt;
+use mongodb::IndexModel;
+use mongodb::bson::{Bson, Document, doc};
+
+use crate::checkpoints::{CHECKPOINTS, tie};
+use crate::connection::Connection;
+use crate::convert::{Fields, from_bson, integer, to_bson};
+use crate::notifications::{NOTIFICATIONS, insertion};
+use crate::transaction::Transactor;
+
+const READ_MODELS: &str = "read_models";
+
+pub(crate) struct MongoRows {
+    connection: Connection,
+    /// One for each handler, since each writes at a pace of its own.
+    transactors: Mutex<HashMap<String, Arc<Transactor>>>,
+}
+
+impl MongoRows {
+    pub(crate) fn new(connection: Connection) -> Self {
+        Self {
+            connection,
+            transactors: Mutex::default(),
+        }
+    }
+
+    fn transactor(&self, of: &Generation) -> Arc<Transactor> {
+        let mut all = self
+            .transactors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let make = || Arc::new(Transactor::new(self.connection.clone(), &collection(of)));
+        all.entry(of.to_string()).or_insert_with(make).clone()
+    }
+
+    async fn find(
+        &self,
+        of: &Generation,
+        filter: Document,
+        limit: usize,
+    ) -> Result<Vec<StoredRow>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let query = async {
+            let rows = self.connection.collection(&collection(of));
+            let find = rows.find(filter).sort(doc! { "_id": 1 }).limit(limit);
+            find.await?.try_collect::<Vec<_>>().await
+        };
+        let found = self.connection.bounded(query).await?;
+        found.iter().map(stored).collect()
+    }
+
+    /// What is read now; should it be replaced and dropped meanwhile, what is read then.
+    async fn read(
+        &self,
+        name: &str,
+        filter: Document,
+        limit: usize,
+    ) -> Result<Vec<StoredRow>, StoreError> {
+        let mut serving = self.serving(name).await?;
+        loop {
+            let found = self.find(&serving, filter.clone(), limit).await;
+            if found.as_ref().is_ok_and(|rows| !rows.is_empty()) {
+                return found;
+            }
+            let now = self.serving(name).await?;
+            if now == serving {
+                return found;
+            }
+            serving = now;
+        }
+    }
+
+    async fn serving(&self, name: &str) -> Result<Generation, StoreError> {
+        let found = self.registration(name).await?;
+        let serving = found.and_then(|found| found.serving);
+        serving.ok_or_else(|| {
+            StoreError::unavailable(format!("the read model {name:?} is still being made"))
+        })
+    }
+
+    async fn registration(&self, name: &str) -> Result<Option<Registration>, StoreError> {
+        let models = self.connection.collection(READ_MODELS);
+        let query = models.find_one(doc! { "_id": name });
+        let row = self.connection.bounded(query).await?;
+        row.as_ref().map(registered).transpose()
+    }
+
+    async fn positions(
+        &self,
+        of: Option<&Generation>,
+    ) -> Result<BTreeMap<String, Position>, StoreError> {
+        let Some(of) = of else {
+            return Ok(BTreeMap::new());
+        };
+        let query = async {
+            let checkpoints = self.connection.collection(CHECKPOINTS);
+            let find = checkpoints.find(doc! { "of": collection(of) });
+            find.await?.try_collect::<Vec<_>>().await
+        };
+        let rows = self.connection.bounded(query).await?;
+        let positions = rows.iter().map(|row| {
+            let fields = Fields(row);
+            Ok((
+                fields.text("feed")?.to_owned(),
+                fields.position("position")?,
+            ))
+        });
+        positions.collect()
+    }
+
+    /// All but this generation's.
+    async fn drop_others(&self, of: &Generation) -> Result<(), StoreError> {
+        let (ours, prefix) = (collection(of), format!("rows.{}.", of.name));
+        let names = self.connection.database.list_collection_names();
+        for name in self.connection.bounded(names).await? {
+            if name.starts_with(&prefix) && name != ours {
+                let old = self.connection.collection(&name);
+                self.connection.bounded(old.drop()).await?;
+            }
+        }
+        let checkpoints = self.connection.collection(CHECKPOINTS);
+        let others = doc! { "model": &of.name, "of": { "$ne": ours } };
+        let deleted = checkpoints.delete_many(others);
+        self.connection.bounded(deleted).await.map(|_| ())
+    }
+}
+
+#[async_trait]
+impl RowStore for MongoRows {
+    async fn open(
+        &self,
+        generation: &Generation,
+        feed: &Feed<'_>,
+        start: Position,
+    ) -> Result<Position, StoreError> {
+        let by_link = IndexModel::builder().keys(doc! { "links": 1, "_id": 1 });
+        let rows = self.connection.collection(&collection(generation));
+        let made = rows.create_index(by_link.build());
+        self.connection.bounded(made).await?;
+        let checkpoint = checkpoint(generation, feed.name);
+        let position = tie(&self.connection, &checkpoint, feed.epoch, start).await?;
+        let whose = doc! {
+            "model": &generation.name, "of": collection(generation), "feed": feed.name,
+        };
+        let checkpoints = self.connection.collection(CHECKPOINTS);
+        let noted = checkpoints.update_one(doc! { "_id": checkpoint }, doc! { "$set": whose });
+        self.connection.bounded(noted).await?;
+        Ok(position)
+    }
+
+    async fn load(
+        &self,
+        generation: &Generation,
+        needs: &Needs,
+    ) -> Result<Vec<StoredRow>, StoreError> {
+        let keys: Vec<&str> = needs.keys.iter().map(String::as_str).collect();
+        let links: Vec<&str> = needs.links.iter().map(String::as_str).collect();
+        let either = doc! { "$or": [
+            { "_id": { "$in": keys } },
+            { "links": { "$in": links } },
+        ] };
+        self.find(generation, either, 0).await
+    }
+
+    async fn commit(&self, handling: &Handling) -> Result<(), StoreError> {
+        let of = &handling.generation;
+        let (written, removed): (Vec<&RowWrite>, Vec<&RowWrite>) =
+            handling.rows.iter().partition(|row| row.body.is_some());
+        let written = written.into_iter().map(replacement);
+        let written: Vec<Document> = written.collect::<Result<_, _>>()?;
+        let removed: Vec<&str> = removed.iter().map(|row| row.key.as_str()).collect();
+        let new = handling.notifications.iter().map(insertion);
+        let new: Vec<Document> = new.collect::<Result<_, _>>()?;
+        self.transactor(of)
+            .transact(async |transaction| {
+                let checkpoint = checkpoint(of, &handling.feed);
+                let before = doc! { "_id": checkpoint, "position": integer(handling.from) };
+                let after = doc! { "position": integer(handling.to) };
+                transaction.move_checkpoint(before, after).await?;
+                transaction.update(&collection(of), written).await?;
+                transaction.remove(&collection(of), &removed).await?;
+                transaction.update(NOTIFICATIONS, new).await.map(|_| ())
+            })
+            .await
+    }
+
+    async fn register(&self, name: &str, version: u32) -> Result<Registration, StoreError> {
+        let wanted = i64::from(version);
+        if let Some(found) = self.registration(name).await?
+            && found.wanted.version >= version
+        {
+            return Ok(found);
+        }
+        let fresh = doc! { "version": wanted, "round": 0_i64 };
+        self.connection
+            .find_or_make(READ_MODELS, name, fresh.clone())
+            .await?;
+        let models = self.connection.collection(READ_MODELS);
+        let older = doc! { "_id": name, "version": { "$lt": wanted } };
+        let raised = models.update_one(older, doc! { "$set": fresh });
+        self.connection.bounded(raised).await?;
+        let found = self.registration(name).await?;
+        found.ok_or_else(|| StoreError::corrupt(format!("the read model {name:?} is not there")))
+    }
+
+    async fn promote(&self, generation: &Generation) -> Result<(), StoreError> {
+        let served = doc! {
+            "version": i64::from(generation.version), "round": integer(generation.round),
+        };
+        let mut wanted = served.clone();
+        wanted.insert("_id", &generation.name);
+        let models = self.connection.collection(READ_MODELS);
+        let promoted = models.update_one(wanted, doc! { "$set": { "served": served } });
+        if self.connection.bounded(promoted).await?.matched_count == 0 {
+            return Ok(());
+        }
+        self.drop_others(generation).await
+    }
+}
+
+#[async_trait]
+impl RowReader for MongoRows {
+    async fn row(&self, name: &str, key: &str) -> Result<Option<StoredRow>, StoreError> {
+        Ok(self.read(name, doc! { "_id": key }, 1).await?.pop())
+    }
+
+    async fn rows(&self, name: &str, page: &RowPage<'_>) -> Result<Vec<StoredRow>, StoreError> {
+        let mut filter = doc! { "links": page.link };
+        if let Some(after) = page.after {
+            filter.insert("_id", doc! { "$gt": after });
+        }
+        self.read(name, filter, page.limit).await
+    }
+
+    async fn states(&self) -> Result<Vec<ModelState>, StoreError> {
+        let query = async {
+            let models = self.connection.collection(READ_MODELS);
+            let find = models.find(doc! {}).sort(doc! { "_id": 1 });
+            find.await?.try_collect::<Vec<_>>().await
+        };
+        let mut states = Vec::new();
+        for row in self.connection.bounded(query).await? {
+            let registration = registered(&row)?;
+            let wanted = Some(&registration.wanted);
+            let next = wanted.filter(|wanted| registration.serving.as_ref() != Some(wanted));
+            states.push(ModelState {
+                served: self.positions(registration.serving.as_ref()).await?,
+                building: self.positions(next).await?,
+                registration,
+            });
+        }
+        Ok(states)
+    }
+
+    async fn rebuild(&self, name: &str) -> Result<Option<Generation>, StoreError> {
+        let models = self.connection.collection(READ_MODELS);
+        let raised = models.update_one(doc! { "_id": name }, doc! { "$inc": { "round": 1_i64 } });
+        self.connection.bounded(raised).await?;
+        Ok(self.registration(name).await?.map(|found| found.wanted))
+    }
+}
+
+fn collection(of: &Generation) -> String {
+    format!("rows.{of}")
+}
+
+fn checkpoint(of: &Generation, feed: &str) -> String {
+    format!("{}/{feed}", collection(of))
+}
+
+fn replacement(row: &RowWrite) -> Result<Document, StoreError> {
+    let body = row.body.as_ref().map(to_bson).transpose()?;
+    Ok(doc! {
+        "q": { "_id": &row.key },
+        "u": { "_id": &row.key, "links": &row.links, "row": body },
+        "upsert": true,
+    })
+}
+
+fn stored(row: &Document) -> Result<StoredRow, StoreError> {
+    let fields = Fields(row);
+    Ok(StoredRow {
+        key: fields.text("_id")?.to_owned(),
+        body: from_bson(row.get("row").unwrap_or(&Bson::Null))?,
+    })
+}
+
+fn registered(row: &Document) -> Result<Registration, StoreError> {
+    let name = Fields(row).text("_id")?;
+    let served = row.get_document("served").ok();
+    Ok(Registration {
+        wanted: generation(name, row)?,
+        serving: served.map(|served| generation(name, served)).transpose()?,
+    })
+}
+
+fn generation(name: &str, row: &Document) -> Result<Generation, StoreError> {
+    let fields = Fields(row);
+    let version = fields.position("version")?;
+    Ok(Generation {
+        name: name.to_owned(),
+        version: u32::try_from(version).map_err(StoreError::corrupt)?,
+        round: fields.position("round")?,
+    })
+}

@@ -1,0 +1,105 @@
+//! The whole main of a domain of one's own.
+
+use std::marker::PhantomData;
+use std::process::ExitCode;
+
+use anyhow::{Result, anyhow, bail};
+use bakehouse_embedded::Embedded;
+use bakehouse_http::Menu;
+use bakehouse_pipeline::follow::{ProcessManager, ReadModel, handler};
+use bakehouse_pipeline::{Domain, Shutdown, check};
+use bakehouse_service::settings::Mode;
+use bakehouse_service::{Service, Settings, Stages};
+
+use crate::{Handlers, World, edge, serve};
+
+/// A domain, and what follows it.
+pub struct Kitchen<D> {
+    name: &'static str,
+    about: &'static str,
+    handlers: Handlers,
+    domain: PhantomData<fn() -> D>,
+}
+
+/// The main of a domain that nothing follows: see [`Kitchen`].
+pub fn main<D: Domain>(name: &'static str, about: &'static str, menu: Menu) -> ExitCode {
+    Kitchen::<D>::new(name, about).serve(menu)
+}
+
+impl<D: Domain> Kitchen<D> {
+    /// Of a program of this name, and what it is about.
+    #[must_use]
+    pub fn new(name: &'static str, about: &'static str) -> Self {
+        Self {
+            name,
+            about,
+            handlers: Handlers::default(),
+            domain: PhantomData,
+        }
+    }
+
+    /// With this read model.
+    #[must_use]
+    pub fn read_model<M: ReadModel>(mut self) -> Self {
+        self.handlers.read_models.push(handler::read_model::<M>());
+        self
+    }
+
+    /// With this process manager.
+    #[must_use]
+    pub fn process<P: ProcessManager>(mut self) -> Self {
+        self.handlers.processes.push(handler::process::<P>());
+        self
+    }
+
+    /// Command line, settings, logs, all four services, and an orderly end. On the
+    /// embedded store; or, where the settings name MongoDB and RabbitMQ
+    /// (`mongodb.source_uri`, `mongodb.presentation_uri`, `amqp.uri`), on those.
+    pub fn serve(self, menu: Menu) -> ExitCode {
+        let service = Service {
+            name: self.name,
+            about: self.about,
+            health: edge::http_address,
+            domain: Some(D::NAME),
+        };
+        bakehouse_service::main(service, async |settings, shutdown| {
+            let name = self.name;
+            check::<D>().map_err(|fault| anyhow!("the domain {name}: {fault}"))?;
+            let mut stages = Stages::new(&shutdown);
+            let world = open::<D>(&settings, &shutdown).await?;
+            let handlers = self.handlers;
+            serve::<D>(world, menu, handlers, &settings, &mut stages, &shutdown).await?;
+            stages.ended().await
+        })
+    }
+}
+
+/// The world that the settings name.
+async fn open<D: Domain>(settings: &Settings, shutdown: &Shutdown) -> Result<World> {
+    if settings.has_servers() && settings.mode != Mode::Asynchronous {
+        bail!(
+            "mode: on servers only \"asynchronous\" can be had; the others are for the \
+               embedded store"
+        );
+    }
+    #[cfg(feature = "servers")]
+    if settings.has_servers() {
+        return crate::servers::open::<D>(settings, shutdown).await;
+    }
+    let _ = shutdown;
+    Ok(World::in_process(&embedded::<D>(settings)?))
+}
+
+/// The embedded store that the settings name.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn embedded<D: Domain>(settings: &Settings) -> Result<Embedded> {
+    if settings.mode == Mode::Memory {
+        tracing::warn!("keeping everything in memory: it ends with this process");
+        return Ok(Embedded::in_memory(D::FACETS)?);
+    }
+    let store = Embedded::open(&settings.data_dir, D::FACETS)?;
+    tracing::info!("keeping everything in {}", settings.data_dir.display());
+    Ok(store)
+}

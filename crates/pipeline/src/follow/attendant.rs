@@ -1,0 +1,86 @@
+//! attendant: a process manager at work, by the lease.
+
+use async_trait::async_trait;
+
+use super::follower::{FollowDoors, Follower, Start};
+use super::projector::{Surroundings, attend};
+use super::{AnyHandler, FollowSettings, Generation};
+use crate::Shutdown;
+use crate::backoff::Backoff;
+use crate::ports::StoreError;
+use crate::stage::Stage;
+
+/// Runs until shutdown.
+pub async fn run(
+    doors: FollowDoors,
+    handler: AnyHandler,
+    surroundings: Surroundings,
+    settings: FollowSettings,
+    shutdown: Shutdown,
+) {
+    let name = format!("process/{}", handler.name());
+    let attendant = Attendant::new(doors, handler, settings.max_batch);
+    attend(name, attendant, surroundings, &settings, &shutdown).await;
+}
+
+/// Settles where a process manager begins that has never been at work: with what is
+/// executed from now on. Waits for the stores. `false`: shutdown came first.
+pub async fn prepare(doors: &FollowDoors, handler: &AnyHandler, shutdown: &Shutdown) -> bool {
+    let mut attendant = Attendant::new(doors.clone(), handler.clone(), 1);
+    let mut backoff = Backoff::default();
+    while !shutdown.is_cancelled() {
+        match attendant.begin_own().await {
+            Ok(()) => return true,
+            Err(error) => tracing::warn!(stage = Attendant::NAME, "waiting: {error}"),
+        }
+        backoff.wait(shutdown).await;
+    }
+    false
+}
+
+/// A process manager's state, and what it has done.
+pub struct Attendant(Follower);
+
+impl Attendant {
+    /// Of this process manager, in batches of this many facts at most.
+    #[must_use]
+    pub fn new(doors: FollowDoors, handler: AnyHandler, max_batch: usize) -> Self {
+        let generation = Generation {
+            name: format!("process-{}", handler.name()),
+            version: 0,
+            round: 0,
+        };
+        let start = Start::News;
+        Self(Follower::new(doors, handler, generation, start, max_batch))
+    }
+
+    /// Settles where it begins, if it has never been at work.
+    ///
+    /// # Errors
+    /// When a store does not answer.
+    pub async fn begin(&mut self) -> Result<(), StoreError> {
+        self.0.begin().await
+    }
+
+    /// The same for the domain's own feed alone; others may be away.
+    async fn begin_own(&mut self) -> Result<(), StoreError> {
+        self.0.begin_own().await
+    }
+
+    /// One batch of each feed. `false`: there is no more for now.
+    ///
+    /// # Errors
+    /// When a store does not answer, or a fact cannot be handled.
+    pub async fn step(&mut self) -> Result<bool, StoreError> {
+        Ok(self.0.look().await?.is_news)
+    }
+}
+
+#[async_trait]
+impl Stage for Attendant {
+    const NAME: &'static str = "attendant";
+
+    async fn batch(&mut self) -> Result<bool, StoreError> {
+        self.step().await
+    }
+}
