@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::str::FromStr;
 
 use actix_web::web;
 use serde::Deserialize;
@@ -18,6 +19,14 @@ pub struct PathId(String);
 impl From<Uuid> for PathId {
     fn from(id: Uuid) -> Self {
         Self(id.to_string())
+    }
+}
+
+impl FromStr for PathId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse::<Uuid>().map(Self::from)
     }
 }
 

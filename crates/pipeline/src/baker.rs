@@ -175,7 +175,7 @@ impl<D: Domain> Baker<D> {
         let span = (from, last.position);
         let kept = |id: &str| {
             let version = records.get(id).map_or(0, |record| record.version);
-            version >= D::SNAPSHOT_EVERY
+            version >= D::SNAPSHOT_EVERY || !D::SNAPSHOT_ON.is_empty()
         };
         let histories = self.histories(needed, span, kept).await?;
         match bake::<D>(from, events, &records, &histories, Trust::State) {

@@ -30,6 +30,9 @@ pub trait Domain: Send + Sync + 'static {
     /// nobody ever has to fold more events than that.
     const SNAPSHOT_EVERY: u64 = 100;
 
+    /// Changes upon which it is kept aside besides: for those who ask for it.
+    const SNAPSHOT_ON: &'static [&'static str] = &[];
+
     /// What lists can be filtered by; stores keep an index for each.
     const FACETS: &'static [Facet] = &[];
 

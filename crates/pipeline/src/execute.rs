@@ -134,7 +134,9 @@ impl<D: Domain> Workbench<D> {
             self.take(&mut place, event)?
         };
         self.tally.position = event.position;
-        if before / D::SNAPSHOT_EVERY < place.version() / D::SNAPSHOT_EVERY {
+        let is_asked_for = matches!(&verdict, Verdict::Executed { change }
+            if D::SNAPSHOT_ON.contains(&change.as_str()));
+        if is_asked_for || before / D::SNAPSHOT_EVERY < place.version() / D::SNAPSHOT_EVERY {
             self.snapshots.extend(place.record()?);
         }
         self.places.insert(id.to_owned(), place);

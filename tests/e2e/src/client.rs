@@ -124,6 +124,18 @@ impl Client {
         self.send(Method::POST, path, &json, body).await
     }
 
+    /// Posts JSON, under more headers.
+    pub async fn post_with(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Answer> {
+        let json = [(CONTENT_TYPE.as_str(), "application/json")];
+        let headers = [&json, headers].concat();
+        self.send(Method::POST, path, &headers, body).await
+    }
+
     /// Places an order under an idempotency key.
     pub async fn post_keyed(&self, key: &str, body: impl Into<Bytes>) -> Result<Answer> {
         let headers = [

@@ -103,13 +103,37 @@ impl World {
         programs: &'static [&'static str],
         feed: &'static str,
     ) -> Result<Self> {
+        let mut world = Self::prepare_domain(kind, programs, feed)?;
+        world.begin().await?;
+        Ok(world)
+    }
+
+    /// The same before it is started.
+    pub fn prepare_domain(
+        kind: Kind,
+        programs: &'static [&'static str],
+        feed: &'static str,
+    ) -> Result<Self> {
         let name = format!("d{}", uuid::Uuid::now_v7().simple());
         let servers = (kind == Kind::Servers).then(|| (name.as_str(), Servers::shared(&name)));
         let mut world = Self::prepare_programs(kind, programs, servers, &[])?;
         world.feed = feed;
-        world.start_all()?;
-        world.ready(Duration::from_secs(30)).await?;
         Ok(world)
+    }
+
+    /// Sets one of its settings, before it is started.
+    pub fn set(&mut self, variable: &str, value: &str) {
+        self.environment
+            .push((variable.to_owned(), value.to_owned()));
+        for name in self.names() {
+            self.add(name, name, &[]);
+        }
+    }
+
+    /// Starts it, or what has been killed of it, and waits until it is ready.
+    pub async fn begin(&mut self) -> Result<()> {
+        self.start_all()?;
+        self.ready(Duration::from_secs(30)).await
     }
 
     /// One that has not been started.
@@ -311,6 +335,12 @@ impl World {
     /// A subscription at its api-server.
     pub async fn feed(&self, query: &str) -> Result<Feed> {
         Feed::open_at(&self.base, &format!("{}?{query}", self.feed), None).await
+    }
+
+    /// All logs.
+    #[must_use]
+    pub fn logs_in_full(&self) -> String {
+        self.processes.values().map(Process::log).collect()
     }
 
     /// The ends of all logs, for a failure's message.

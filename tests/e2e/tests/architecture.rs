@@ -39,6 +39,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "bakehouse-kitchen",
         &[
             "bakehouse-embedded",
+            "bakehouse-feeds",
             "bakehouse-http",
             "bakehouse-intake",
             "bakehouse-memory",
@@ -77,7 +78,11 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "bakehouse-wiring",
         ],
     ),
+    ("bakehouse-feeds", &["bakehouse-pipeline"]),
     ("calculator", EXAMPLES),
+    ("warehouse", EXAMPLES),
+    ("bank-account", EXAMPLES),
+    ("blog", EXAMPLES),
     ("todo", EXAMPLES),
     ("bakehouse-e2e", &["bakehouse-testservers"]),
     (

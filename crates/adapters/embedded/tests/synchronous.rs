@@ -1,0 +1,235 @@
+//! Everything at once or nothing of it, on disk and in memory.
+
+use std::sync::Arc;
+
+use bakehouse_embedded::Embedded;
+use bakehouse_memory::InProcessNotices;
+use bakehouse_pipeline::follow::handler::{process, read_model};
+use bakehouse_pipeline::follow::{Effect, Fact, Failed, Needs, ProcessManager, ReadModel, Rows};
+use bakehouse_pipeline::notification::Request;
+use bakehouse_pipeline::ports::{ListQuery, ScheduleError, Scheduler};
+use bakehouse_pipeline::synchronous::{Synchronous, SynchronousDoors};
+use bakehouse_pipeline::{EventStatus, Shutdown, ids, to_json};
+use bakehouse_testkit::conformance::presentation::FACETS;
+use bakehouse_testkit::counter::{Command, Counter, Document};
+use bakehouse_testkit::operations::{operation, with_identity};
+use serde::{Deserialize, Serialize};
+
+/// values: what each counter counts to. It cannot bear 13.
+struct Values;
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Row {
+    value: i64,
+}
+
+impl ReadModel for Values {
+    const NAME: &'static str = "values";
+    const VERSION: u32 = 1;
+    const FEEDS: &'static [&'static str] = &["counter"];
+    type Row = Row;
+
+    fn needs(fact: &Fact) -> Needs {
+        Needs::row(&fact.entity_id)
+    }
+
+    fn apply(fact: &Fact, rows: &mut Rows<Row>) -> Result<(), Failed> {
+        let Some(Document { id, value, .. }) = fact.document()? else {
+            return Ok(());
+        };
+        assert_ne!(value, 14, "a handler may panic");
+        if value == 13 {
+            return Err(Failed("13 is more than it can bear".into()));
+        }
+        rows.put(&id, Row { value });
+        Ok(())
+    }
+}
+
+/// echo: whatever is added to `original` is added to `echo` as well, and told.
+struct Echo;
+
+impl ProcessManager for Echo {
+    const NAME: &'static str = "echo";
+    const FEEDS: &'static [&'static str] = &["counter"];
+    type State = Row;
+
+    fn needs(_: &Fact) -> Needs {
+        Needs::row("seen")
+    }
+
+    fn react(fact: &Fact, state: &mut Rows<Row>) -> Result<Vec<Effect>, Failed> {
+        if fact.entity_id != "original" || !fact.is_change() {
+            return Ok(Vec::new());
+        }
+        let value = state.get("seen").map_or(0, |row| row.value) + 1;
+        state.put("seen", Row { value });
+        let request = Request {
+            lane: "log".into(),
+            channel: "log",
+            to: "us".into(),
+            message: to_json(&value)?,
+        };
+        let command = Effect::command::<Counter>("echo", &Command::Add(1))?;
+        Ok(vec![command, Effect::Notify(request)])
+    }
+}
+
+struct World {
+    store: Embedded,
+    scheduler: Arc<dyn Scheduler>,
+    shutdown: Shutdown,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+fn start(store: Embedded) -> World {
+    let (kitchen, scheduler) = Synchronous::<Counter>::new(SynchronousDoors {
+        units: Arc::new(store.clone()),
+        leases: store.leases(),
+        notices: Arc::new(InProcessNotices::default()),
+        read_models: vec![read_model::<Values>()],
+        processes: vec![process::<Echo>()],
+    });
+    let shutdown = Shutdown::new();
+    tokio::spawn(kitchen.run(store.consumer(), shutdown.clone()));
+    World {
+        store,
+        scheduler,
+        shutdown,
+    }
+}
+
+fn in_memory() -> World {
+    start(Embedded::in_memory(FACETS).expect("memory"))
+}
+
+async fn add(world: &World, id: &str, by: i64) -> Result<(), ScheduleError> {
+    world
+        .scheduler
+        .schedule(&operation(id, &Command::Add(by)))
+        .await
+}
+
+/// What the store holds of it: events, value in the read model, notifications.
+async fn held(world: &World, id: &str) -> (u64, Option<String>, usize) {
+    let events = world.store.log().head().await.expect("a head");
+    let row = world
+        .store
+        .row_reader()
+        .row("values", id)
+        .await
+        .expect("a row");
+    let sent = world
+        .store
+        .notifications()
+        .of(id)
+        .await
+        .expect("notifications");
+    (events, row.map(|row| row.body.get().to_owned()), sent.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_comes_after_everything() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for store in [
+        Embedded::in_memory(FACETS).expect("memory"),
+        Embedded::open(folder.path(), FACETS).expect("a store"),
+    ] {
+        let world = start(store);
+        add(&world, "original", 2).await.expect("done");
+        // Its own event, and the one of the command that it led to.
+        let original = Some(r#"{"value":2}"#.to_owned());
+        assert_eq!(held(&world, "original").await, (2, original, 1));
+        assert_eq!(
+            held(&world, "echo").await.1.as_deref(),
+            Some(r#"{"value":1}"#)
+        );
+        let events = world.store.log().read(0, 10).await.expect("events");
+        assert!(
+            events
+                .iter()
+                .all(|event| event.status == EventStatus::Executed)
+        );
+        let (cause, effect) = (&events[0].operation, &events[1].operation);
+        assert_eq!(effect.causation_id, Some(cause.operation_id));
+        assert_eq!(effect.correlation_id, cause.correlation_id);
+        assert_eq!(effect.terms.actor.as_deref(), Some("process:echo"));
+        let documents = world.store.reader().list(&ListQuery::newest(10)).await;
+        assert_eq!(documents.expect("documents").len(), 2);
+    }
+}
+
+/// Its event, its document, its frame, what processes made of it: as if it had never
+/// been asked for. And those that were asked for at the same time are none the worse.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_handler_undoes_all_of_it() {
+    let world = in_memory();
+    add(&world, "original", 12).await.expect("done");
+    let before = held(&world, "original").await;
+    for fatal in [1, 2] {
+        let failed = add(&world, "original", fatal).await;
+        assert!(
+            matches!(failed, Err(ScheduleError::Undone(_))),
+            "{failed:?}"
+        );
+        assert_eq!(held(&world, "original").await, before);
+        let source = world
+            .store
+            .source()
+            .checkpoint()
+            .await
+            .expect("a checkpoint");
+        assert_eq!(source.position, 2);
+        assert_eq!(
+            world.store.reader().head().await.expect("a head").position,
+            2
+        );
+    }
+    let ids: Vec<String> = (0..40).map(|n| format!("c-{n}")).collect();
+    let all = ids
+        .iter()
+        .enumerate()
+        .map(|(n, id)| add(&world, id, if n % 4 == 0 { 13 } else { 1 }));
+    let outcomes = futures_util::future::join_all(all).await;
+    let failed = outcomes.iter().filter(|outcome| outcome.is_err()).count();
+    assert_eq!(failed, 10);
+    assert_eq!(world.store.log().head().await.expect("a head"), 32);
+    add(&world, "original", 5).await.expect("done");
+    assert_eq!(
+        held(&world, "original").await.1.as_deref(),
+        Some(r#"{"value":17}"#)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_identity_counts_once() {
+    let world = in_memory();
+    let identity = ids::fresh();
+    let same = with_identity(identity, "a", &Command::Add(1));
+    for _ in 0..3 {
+        world.scheduler.schedule(&same).await.expect("done");
+    }
+    assert_eq!(held(&world, "a").await.1.as_deref(), Some(r#"{"value":1}"#));
+}
+
+/// What had been accepted to be done later is done first.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_left_in_the_queue_is_taken_over() {
+    let store = Embedded::in_memory(FACETS).expect("memory");
+    let left = operation("a", &Command::Add(7));
+    store.scheduler().schedule(&left).await.expect("scheduled");
+    let world = start(store);
+    for _ in 0..500 {
+        if world.store.log().head().await.expect("a head") == 1 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    add(&world, "a", 1).await.expect("done");
+    assert_eq!(held(&world, "a").await.1.as_deref(), Some(r#"{"value":8}"#));
+}

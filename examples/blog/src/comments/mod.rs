@@ -1,0 +1,25 @@
+//! Comments: what others have to say about posts.
+
+mod cleanup;
+mod domain;
+mod view;
+
+use std::process::ExitCode;
+
+use bakehouse_kitchen::Kitchen;
+use bakehouse_kitchen::http::Menu;
+
+use crate::content::routes;
+use cleanup::Cleanup;
+use domain::Comments;
+use view::CommentView;
+
+/// The whole service.
+pub fn main() -> ExitCode {
+    let location = |id: &str| format!("/comments/{id}");
+    let menu = Menu::of::<Comments>("/comments-events", location, routes::<Comments>);
+    Kitchen::<Comments>::new("comments", "The comments of a blog")
+        .read_model::<CommentView>()
+        .process::<Cleanup>()
+        .serve(menu)
+}

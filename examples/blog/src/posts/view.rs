@@ -1,0 +1,178 @@
+//! What readers get of posts: with their authors' names and how many comments there
+//! are, whichever of the three comes first.
+
+use bakehouse_kitchen::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::domain::Document;
+use crate::content::ALL;
+
+/// posts: those that have not been deleted.
+pub(crate) struct PostView;
+
+/// A post, or what may belong to one.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Row {
+    Post(Post),
+    Author { author_name: String },
+    Count { comments: u64 },
+}
+
+/// What readers get.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Post {
+    id: String,
+    title: String,
+    text: String,
+    author_id: String,
+    /// `null`: nobody knows, or not yet.
+    author_name: Option<String>,
+    comments: u64,
+}
+
+/// What a user's event tells.
+#[derive(Deserialize)]
+struct User {
+    full_name: String,
+}
+
+/// What a comment's event tells.
+#[derive(Deserialize)]
+struct Comment {
+    post_id: String,
+}
+
+fn author(id: &str) -> String {
+    format!("author:{id}")
+}
+
+fn count(post: &str) -> String {
+    format!("count:{post}")
+}
+
+impl ReadModel for PostView {
+    const NAME: &'static str = "posts";
+    const VERSION: u32 = 1;
+    const FEEDS: &'static [&'static str] = &["post", "user", "comment"];
+
+    type Row = Row;
+
+    fn needs(fact: &Fact) -> Needs {
+        let id = &fact.entity_id;
+        match fact.feed.as_str() {
+            "user" => Needs::row(author(id)).and_linked(author(id)),
+            "comment" => match fact.document::<Comment>() {
+                Ok(Some(Comment { post_id })) => Needs::row(count(&post_id)).and_row(post_id),
+                _ => Needs::nothing(),
+            },
+            _ => match fact.document::<Document>() {
+                Ok(Some(post)) => {
+                    let known = Needs::row(id).and_row(count(id));
+                    known.and_row(author(&post.author_id))
+                }
+                _ => Needs::nothing(),
+            },
+        }
+    }
+
+    fn apply(fact: &Fact, rows: &mut Rows<Row>) -> Result<(), Failed> {
+        if !fact.is_change() {
+            return Ok(());
+        }
+        match fact.feed.as_str() {
+            "user" => named(fact, rows),
+            "comment" => commented(fact, rows),
+            _ => posted(fact, rows),
+        }
+    }
+
+    fn links(row: &Row) -> Vec<String> {
+        match row {
+            Row::Post(post) => vec![ALL.to_owned(), author(&post.author_id)],
+            Row::Author { .. } | Row::Count { .. } => Vec::new(),
+        }
+    }
+}
+
+fn posted(fact: &Fact, rows: &mut Rows<Row>) -> Result<(), Failed> {
+    let Some(document) = fact.document::<Document>()? else {
+        return Ok(());
+    };
+    let Document {
+        id,
+        title,
+        text,
+        author_id,
+    } = document;
+    if fact.change == "deleted" {
+        rows.remove(&id);
+        return Ok(());
+    }
+    let author_name = match rows.get(&author(&author_id)) {
+        Some(Row::Author { author_name }) => Some(author_name.clone()),
+        _ => None,
+    };
+    let comments = counted(rows, &id);
+    let key = id.clone();
+    let post = Post {
+        id,
+        title,
+        text,
+        author_id,
+        author_name,
+        comments,
+    };
+    rows.put(&key, Row::Post(post));
+    Ok(())
+}
+
+fn counted(rows: &mut Rows<Row>, post: &str) -> u64 {
+    match rows.get(&count(post)) {
+        Some(Row::Count { comments }) => *comments,
+        _ => 0,
+    }
+}
+
+/// Repairs the name wherever it stands.
+fn named(fact: &Fact, rows: &mut Rows<Row>) -> Result<(), Failed> {
+    let key = author(&fact.entity_id);
+    let user = fact
+        .document::<User>()?
+        .filter(|_| fact.change != "deleted");
+    let name = user.map(|user| user.full_name);
+    for post in rows.linked(&key) {
+        if let Some(Row::Post(known)) = rows.get(&post).cloned() {
+            let author_name = name.clone();
+            rows.put(
+                &post,
+                Row::Post(Post {
+                    author_name,
+                    ..known
+                }),
+            );
+        }
+    }
+    match name {
+        Some(author_name) => rows.put(&key, Row::Author { author_name }),
+        None => rows.remove(&key),
+    }
+    Ok(())
+}
+
+fn commented(fact: &Fact, rows: &mut Rows<Row>) -> Result<(), Failed> {
+    let Some(Comment { post_id }) = fact.document()? else {
+        return Ok(());
+    };
+    let before = counted(rows, &post_id);
+    let comments = match fact.change.as_str() {
+        "created" => before + 1,
+        "deleted" => before.saturating_sub(1),
+        _ => before,
+    };
+    rows.put(&count(&post_id), Row::Count { comments });
+    if let Some(Row::Post(known)) = rows.get(&post_id).cloned() {
+        rows.put(&post_id, Row::Post(Post { comments, ..known }));
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! What a user is: the rules, without any I/O.
+
+use bakehouse_kitchen::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::view::UserView;
+use crate::content::{Content, required};
+use crate::life::{Life, admit};
+
+/// The domain.
+pub(crate) struct Users;
+
+/// A user; the user name is theirs for good.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct User {
+    username: String,
+    full_name: String,
+}
+
+/// What one can ask for.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) enum Command {
+    Create(User),
+    Update { full_name: String },
+    Delete,
+}
+
+/// What readers get.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Document {
+    pub(crate) id: String,
+    pub(crate) username: String,
+    pub(crate) full_name: String,
+}
+
+impl Domain for Users {
+    const NAME: &'static str = "user";
+    const SCHEMA_VERSION: u32 = 1;
+    const CHANGES: &'static [&'static str] = &["created", "updated", "deleted"];
+
+    type Command = Command;
+    type Event = Command;
+    type State = Life<User>;
+    type Document = Document;
+
+    fn verb(command: &Command) -> Verb {
+        match command {
+            Command::Create(_) => Verb::Insert,
+            Command::Update { .. } => Verb::Update,
+            Command::Delete => Verb::Delete,
+        }
+    }
+
+    fn decide(
+        user: Option<&Life<User>>,
+        command: Command,
+        _: Moment,
+    ) -> Result<Command, Rejection> {
+        let taken = "this user name is taken";
+        admit(user, Self::verb(&command), taken).map(|()| command)
+    }
+
+    fn apply(user: Option<Life<User>>, event: Command, _: Moment) -> Life<User> {
+        match (event, user) {
+            (Command::Create(content), _) => Life::of(content),
+            (Command::Update { full_name }, Some(mut user)) => {
+                user.content.full_name = full_name;
+                user
+            }
+            (Command::Delete, Some(user)) => user.ended(),
+            (_, None) => unreachable!("decided for a user who is there"),
+        }
+    }
+
+    fn bake(entity: &Entity<Life<User>>) -> Document {
+        let User {
+            username,
+            full_name,
+        } = entity.state.content.clone();
+        Document {
+            id: entity.id.clone(),
+            username,
+            full_name,
+        }
+    }
+
+    fn change(event: &Command) -> &'static str {
+        match event {
+            Command::Create(_) => "created",
+            Command::Update { .. } => "updated",
+            Command::Delete => "deleted",
+        }
+    }
+}
+
+impl Content for Users {
+    type View = UserView;
+
+    fn create(body: &[u8]) -> Result<Command, Faults> {
+        read(body, &["username", "full_name"], |members, faults| {
+            let username = required(members, "username", 50, faults);
+            let full_name = required(members, "full_name", 100, faults);
+            Some(Command::Create(User {
+                username: username?,
+                full_name: full_name?,
+            }))
+        })
+    }
+
+    fn update(body: &[u8]) -> Result<Command, Faults> {
+        read(body, &["full_name"], |members, faults| {
+            let full_name = required(members, "full_name", 100, faults)?;
+            Some(Command::Update { full_name })
+        })
+    }
+
+    fn delete() -> Command {
+        Command::Delete
+    }
+
+    fn name(command: &Command) -> Option<&str> {
+        match command {
+            Command::Create(user) => Some(&user.username),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bakehouse_testkit::scenario::Scenario;
+
+    use super::*;
+
+    fn create(full_name: &str) -> Command {
+        let (username, full_name) = ("ada".to_owned(), full_name.to_owned());
+        Command::Create(User {
+            username,
+            full_name,
+        })
+    }
+
+    #[test]
+    fn a_name_is_taken_until_it_is_given_up() {
+        Scenario::<Users>::given([create("Ada")])
+            .when(create("Another"))
+            .then_refused("this user name is taken");
+        Scenario::<Users>::given([create("Ada"), Command::Delete])
+            .when(create("Another"))
+            .then_changed("created");
+        Scenario::<Users>::given([create("Ada"), Command::Delete])
+            .when(Command::Delete)
+            .then_refused("there is none of this id");
+    }
+}

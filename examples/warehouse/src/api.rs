@@ -1,0 +1,127 @@
+//! The API of the warehouse.
+//!
+//! - `GET /warehouse/products`: `[{"sku","quantity"}]`;
+//! - `POST /warehouse/products/{sku}/increase_quantity` `{"quantity":3}`;
+//! - `POST /warehouse/products/{sku}/ship_quantity` `{"quantity":3}`: 202; with
+//!   `Prefer: wait=5` the product, or 409 with the reason why not;
+//! - `GET /warehouse/products/{sku}/notifications`: who was told that few are left;
+//! - `/products-events`: the feed.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_kitchen::engine::ports::ListQuery;
+use bakehouse_kitchen::prelude::*;
+use serde_json::{Value, json};
+
+use crate::domain::{Command, MOST, Warehouse};
+
+/// What is served of the warehouse.
+pub(crate) fn menu() -> Menu {
+    let location = |sku: &str| format!("/warehouse/products/{sku}");
+    Menu::of::<Warehouse>("/products-events", location, |config| {
+        let all = web::resource("/warehouse/products").route(web::get().to(list));
+        let one = web::resource("/warehouse/products/{sku}").route(web::get().to(show));
+        let increase = web::resource("/warehouse/products/{sku}/increase_quantity")
+            .route(web::post().to(increase));
+        let ship =
+            web::resource("/warehouse/products/{sku}/ship_quantity").route(web::post().to(ship));
+        let notifications = web::resource("/warehouse/products/{sku}/notifications")
+            .route(web::get().to(notifications));
+        config
+            .service(all.default_service(Problem::other_methods("GET")))
+            .service(one.default_service(Problem::other_methods("GET")))
+            .service(increase.default_service(Problem::other_methods("POST")))
+            .service(ship.default_service(Problem::other_methods("POST")))
+            .service(notifications.default_service(Problem::other_methods("GET")));
+    })
+}
+
+async fn list(doors: web::Data<Doors>) -> Result<HttpResponse, Problem> {
+    let mut products: Vec<Value> = Vec::new();
+    let mut query = ListQuery::newest(1_000);
+    query.sort.descending = false;
+    loop {
+        let page = doors.presentation.list(&query).await?;
+        query.past = page.last().map(|product| query.sort.key(product));
+        let bodies = page.iter().map(|product| json!(product.body));
+        products.extend(bodies);
+        if page.len() < query.limit {
+            return Ok(HttpResponse::Ok().json(products));
+        }
+    }
+}
+
+async fn show(
+    request: HttpRequest,
+    sku: web::Path<String>,
+    principal: Principal,
+    doors: web::Data<Doors>,
+) -> Result<HttpResponse, Problem> {
+    reading::show(&request, &principal, &doors, known(&sku)?).await
+}
+
+async fn notifications(
+    sku: web::Path<String>,
+    doors: web::Data<Doors>,
+) -> Result<HttpResponse, Problem> {
+    let sent = doors.notifications.of(known(&sku)?).await?;
+    let lines = sent.iter().map(|one| {
+        json!({
+            "position": one.position, "to": one.to, "message": one.message,
+            "status": one.status, "requested_at": one.requested_at,
+        })
+    });
+    Ok(HttpResponse::Ok().json(lines.collect::<Vec<_>>()))
+}
+
+async fn increase(
+    request: HttpRequest,
+    sku: web::Path<String>,
+    body: JsonBody,
+    principal: Principal,
+    doors: web::Data<Doors>,
+) -> Result<HttpResponse, Problem> {
+    let command = Command::Increase(quantity(&body)?);
+    change(&request, known(&sku)?, &command, &principal, &doors).await
+}
+
+async fn ship(
+    request: HttpRequest,
+    sku: web::Path<String>,
+    body: JsonBody,
+    principal: Principal,
+    doors: web::Data<Doors>,
+) -> Result<HttpResponse, Problem> {
+    let command = Command::Ship(quantity(&body)?);
+    change(&request, known(&sku)?, &command, &principal, &doors).await
+}
+
+async fn change(
+    request: &HttpRequest,
+    sku: &str,
+    command: &Command,
+    principal: &Principal,
+    doors: &Doors,
+) -> Result<HttpResponse, Problem> {
+    let submission = Submission::of_change::<Warehouse>(request, principal, doors, sku, command)?;
+    accept_and_wait(request, principal, doors, submission).await
+}
+
+fn quantity(body: &[u8]) -> Result<u64, Faults> {
+    read(body, &["quantity"], |members, faults| {
+        let quantity = members.require("quantity", faults)?;
+        let number = whole_number(&quantity, 1..=MOST as i64, faults)?;
+        u64::try_from(number).ok()
+    })
+}
+
+/// What no product can be called is not there.
+fn known(sku: &str) -> Result<&str, Problem> {
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if sku.len() <= 64 && sku.bytes().all(is_letter) {
+        return Ok(sku);
+    }
+    let expected = "a SKU is 1 to 64 letters, digits, hyphens, underscores and dots";
+    Err(Problem::not_found(format!(
+        "there is no product {sku:?}: {expected}"
+    )))
+}

@@ -1,0 +1,51 @@
+//! low-stock: tells once each time a shipment leaves few of a product.
+
+use bakehouse_kitchen::LOG;
+use bakehouse_kitchen::engine::notification::Request;
+use bakehouse_kitchen::engine::to_json;
+use bakehouse_kitchen::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::domain::Product;
+
+/// That many, or fewer, are few.
+const FEW: u64 = 5;
+
+/// The process.
+pub(crate) struct LowStock;
+
+/// What it remembers of a product: how many there were.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Seen {
+    quantity: u64,
+}
+
+impl ProcessManager for LowStock {
+    const NAME: &'static str = "low-stock";
+    const FEEDS: &'static [&'static str] = &["product"];
+
+    type State = Seen;
+
+    fn needs(fact: &Fact) -> Needs {
+        Needs::row(&fact.entity_id)
+    }
+
+    fn react(fact: &Fact, seen: &mut Rows<Seen>) -> Result<Vec<Effect>, Failed> {
+        let Some(Product { sku, quantity }) = fact.document()? else {
+            return Ok(Vec::new());
+        };
+        let before = seen.get(&sku).map_or(0, |seen| seen.quantity);
+        seen.put(&sku, Seen { quantity });
+        if fact.change != "shipped" || before <= FEW || quantity > FEW {
+            return Ok(Vec::new());
+        }
+        let request = Request {
+            lane: LOG.to_owned(),
+            channel: "log",
+            to: "the buyers".to_owned(),
+            message: to_json(&json!({ "sku": sku, "quantity": quantity }))?,
+        };
+        Ok(vec![Effect::Notify(request)])
+    }
+}

@@ -1,0 +1,259 @@
+//! The bank account, as an example of passwords that nobody can read, expected
+//! versions, snapshots and several read models: in both worlds.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use bakehouse_e2e::world::wait;
+use bakehouse_e2e::{Answer, Client, Kind, World, in_both_worlds};
+use serde_json::{Value, json};
+
+in_both_worlds!(
+    write_balance_and_read_balance_are_one,
+    no_password_can_be_read_anywhere,
+    who_is_late_gets_a_conflict_and_who_is_wrong_the_field,
+    read_models_are_made_anew_while_they_are_read,
+);
+
+const LIMIT: Duration = Duration::from_secs(20);
+const WAIT: (&str, &str) = ("Prefer", "wait=20");
+const SECRET: &str = "correct horse battery";
+const OTHER_SECRET: &str = "staple in the stable";
+
+async fn start(kind: Kind) -> World {
+    World::start_domain(kind, &["bank-account"], "/accounts-events")
+        .await
+        .expect("it starts")
+}
+
+async fn open(client: &Client, username: &str) -> String {
+    let email = format!("{username}@example.org");
+    let body = json!({ "username": username, "email": email, "password": SECRET });
+    let headers = [("X-Correlation-ID", "opening")];
+    let answer = client
+        .post_with("/accounts", &headers, body.to_string())
+        .await;
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.status, 202, "{answer:?}");
+    answer.json()["id"].as_str().expect("an id").to_owned()
+}
+
+async fn post(client: &Client, at: &str, headers: &[(&str, &str)], body: Value) -> Answer {
+    client
+        .post_with(at, headers, body.to_string())
+        .await
+        .expect("an answer")
+}
+
+async fn read(client: &Client, path: &str) -> Value {
+    client.get(path).await.expect("an answer").json()
+}
+
+/// The scenario.
+async fn scenario(client: &Client) -> Result<String> {
+    let id = open(client, "ada").await;
+    let at = |what: &str| format!("/accounts/{id}/{what}");
+    let password = json!({ "password": OTHER_SECRET }).to_string();
+    let answer = client.put(&at("password"), &[WAIT], password).await?;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let email = json!({ "email": "lovelace@example.org" }).to_string();
+    let answer = client.put(&at("email"), &[WAIT], email).await?;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    for amount in [50, 50, 150] {
+        let answer = post(client, &at("credit"), &[WAIT], json!({ "amount": amount })).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    let answer = post(client, &at("debit"), &[WAIT], json!({ "amount": 200 })).await;
+    assert_eq!(answer.json()["balance"], 50, "{answer:?}");
+    Ok(id)
+}
+
+async fn write_balance_and_read_balance_are_one(kind: Kind) {
+    let mut world = start(kind).await;
+    let client = world.client();
+    let id = scenario(&client).await.expect("the scenario");
+    let expected = json!({
+        "id": id, "username": "ada", "email": "lovelace@example.org", "balance": 50,
+    });
+    assert_eq!(read(&client, &format!("/accounts/{id}")).await, expected);
+    let row = json!([{ "id": id, "balance": 50, "movements": 4 }]);
+    let user = json!({ "username": "ada", "email": "lovelace@example.org", "accounts": [id] });
+    let are_up_to_date = async || {
+        read(&client, "/accounts").await == row && read(&client, "/users/ada").await == user
+    };
+    wait(LIMIT, "the read models", are_up_to_date)
+        .await
+        .expect("up to date");
+    assert_eq!(read(&client, "/users").await, json!([user]));
+    // The write side: not a cent more than that, and all of it.
+    let debit = format!("/accounts/{id}/debit");
+    let too_much = post(&client, &debit, &[WAIT], json!({ "amount": 51 })).await;
+    assert_eq!(too_much.status, 409);
+    assert_eq!(too_much.json()["code"], "insufficient-funds");
+    assert_eq!(
+        too_much.json()["detail"],
+        "the balance must not become negative"
+    );
+    // On request, and in time for whoever is killed after it.
+    let snapshot = post(
+        &client,
+        &format!("/accounts/{id}/snapshot"),
+        &[WAIT],
+        json!({}),
+    )
+    .await;
+    assert_eq!(snapshot.status, 200, "{snapshot:?}");
+    world.process("bank-account").kill();
+    world.begin().await.expect("it is back");
+    let rest = post(&client, &debit, &[WAIT], json!({ "amount": 50 })).await;
+    assert_eq!(rest.json()["balance"], 0, "{rest:?}");
+    // Each once in the journal, the refusal as well, the kill notwithstanding.
+    let journal = format!("/accounts/{id}/journal");
+    wait(LIMIT, "the journal", async || {
+        let lines = read(&client, &journal).await;
+        let lines = lines.as_array().expect("an array");
+        lines.len() == 10 && lines.iter().all(|line| line["status"] == "sent")
+    })
+    .await
+    .expect("ten lines");
+    let lines = read(&client, &journal).await;
+    let kinds: Vec<&str> = lines
+        .as_array()
+        .expect("an array")
+        .iter()
+        .map(|line| line["event"]["what"].as_str().expect("a word"))
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "created",
+            "password_changed",
+            "email_changed",
+            "credited",
+            "credited",
+            "credited",
+            "debited",
+            "rejected",
+            "snapshotted",
+            "debited",
+        ]
+    );
+    let set_off = read(&client, "/correlation/opening").await;
+    assert_eq!(set_off.as_array().map(Vec::len), Some(1), "{set_off}");
+}
+
+/// Nor any hash of one.
+async fn no_password_can_be_read_anywhere(kind: Kind) {
+    let world = start(kind).await;
+    let client = world.client();
+    let id = scenario(&client).await.expect("the scenario");
+    let keyed = [("Idempotency-Key", "once"), WAIT];
+    let password = json!({ "password": SECRET }).to_string();
+    let at = format!("/accounts/{id}/password");
+    let first = client
+        .put(&at, &keyed, password.clone())
+        .await
+        .expect("an answer");
+    let again = client.put(&at, &keyed, password).await.expect("an answer");
+    assert_eq!((first.status, again.status), (first.status, first.status));
+    assert_eq!(first.status, 200, "{first:?}");
+    wait(LIMIT, "the read models", async || {
+        read(&client, "/users/ada").await["username"] == "ada"
+    })
+    .await
+    .expect("up to date");
+    let mut seen = world.logs_in_full();
+    for path in ["/accounts", "/users", "/users/ada", "/correlation/opening"] {
+        seen += &read(&client, path).await.to_string();
+    }
+    for path in [format!("/accounts/{id}"), format!("/accounts/{id}/journal")] {
+        seen += &read(&client, &path).await.to_string();
+    }
+    seen += &read(&client, first.header("operation-location"))
+        .await
+        .to_string();
+    let mut feed = world.feed("since=0").await.expect("a feed");
+    for frame in feed.events_up_to(8).await.expect("frames") {
+        seen += &frame.to_string();
+    }
+    assert!(seen.contains("lovelace@example.org"));
+    for secret in [SECRET, OTHER_SECRET, "argon2", "password_hash"] {
+        assert!(!seen.contains(secret), "{secret}");
+    }
+}
+
+async fn who_is_late_gets_a_conflict_and_who_is_wrong_the_field(kind: Kind) {
+    let world = start(kind).await;
+    let client = world.client();
+    let id = open(&client, "bob").await;
+    let credit = format!("/accounts/{id}/credit");
+    let based = |version: &'static str| [WAIT, ("If-Match", version)];
+    let first = post(&client, &credit, &based("\"1\""), json!({ "amount": 5 })).await;
+    assert_eq!(first.status, 200, "{first:?}");
+    let late = post(&client, &credit, &based("\"1\""), json!({ "amount": 5 })).await;
+    assert_eq!(late.status, 412);
+    assert_eq!(late.json()["code"], "version-conflict");
+    for amount in [json!(0), json!(-5), json!(0.5), json!("5")] {
+        let wrong = post(&client, &credit, &[WAIT], json!({ "amount": amount })).await;
+        assert_eq!(wrong.status, 400);
+        assert_eq!(wrong.json()["errors"][0]["pointer"], "/amount");
+    }
+    let body = json!({ "username": "", "email": "nowhere", "password": "short" });
+    let wrong = post(&client, "/accounts", &[], body).await;
+    let faults = wrong.json()["errors"].clone();
+    let pointers: Vec<&Value> = faults
+        .as_array()
+        .expect("faults")
+        .iter()
+        .map(|fault| &fault["pointer"])
+        .collect();
+    assert_eq!(pointers, ["/username", "/email", "/password"]);
+    assert_eq!(
+        read(&client, &format!("/accounts/{id}")).await["balance"],
+        5
+    );
+}
+
+/// Readers notice nothing but that it is up to date.
+async fn read_models_are_made_anew_while_they_are_read(kind: Kind) {
+    let world = start(kind).await;
+    let client = world.client();
+    let id = open(&client, "eve").await;
+    let credit = format!("/accounts/{id}/credit");
+    for _ in 0..30 {
+        let answer = post(&client, &credit, &[], json!({ "amount": 1 })).await;
+        assert_eq!(answer.status, 202);
+    }
+    let balance = async || read(&client, "/accounts").await[0]["balance"].as_i64();
+    wait(LIMIT, "the read model", async || {
+        balance().await == Some(30)
+    })
+    .await
+    .expect("30");
+    let rebuild = post(&client, "/read-models/accounts/rebuild", &[], json!({})).await;
+    assert_eq!(rebuild.status, 202);
+    let unknown = post(&client, "/read-models/nothing/rebuild", &[], json!({})).await;
+    assert_eq!(unknown.status, 404);
+    for expected in 31..=40 {
+        let answer = post(&client, &credit, &[WAIT], json!({ "amount": 1 })).await;
+        assert_eq!(answer.json()["balance"], expected);
+        let seen = balance().await.expect("it is read all the time");
+        assert!((30..=expected).contains(&seen), "{seen}");
+    }
+    wait(LIMIT, "being made anew", async || {
+        let models = read(&client, "/read-models").await;
+        let accounts = &models[0];
+        accounts["name"] == "accounts"
+            && accounts["serving"]["round"] == 1
+            && accounts["building"].is_null()
+            && accounts["serving"]["positions"]["account"] == 41
+    })
+    .await
+    .expect("made anew");
+    let row = json!([{ "id": id, "balance": 40, "movements": 40 }]);
+    assert_eq!(read(&client, "/accounts").await, row);
+    assert_eq!(
+        read(&client, "/read-models").await[1]["serving"]["round"],
+        0
+    );
+}
