@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use bakehouse_embedded::Embedded;
 use bakehouse_http::Menu;
 use bakehouse_pipeline::follow::{ProcessManager, ReadModel, handler};
@@ -76,12 +76,6 @@ impl<D: Domain> Kitchen<D> {
 
 /// The world that the settings name.
 async fn open<D: Domain>(settings: &Settings, shutdown: &Shutdown) -> Result<World> {
-    if settings.has_servers() && settings.mode != Mode::Asynchronous {
-        bail!(
-            "mode: on servers only \"asynchronous\" can be had; the others are for the \
-               embedded store"
-        );
-    }
     #[cfg(feature = "servers")]
     if settings.has_servers() {
         return crate::servers::open::<D>(settings, shutdown).await;

@@ -12,8 +12,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("data_dir", "where the embedded store keeps its file"),
     (
         "mode",
-        "asynchronous; or, for domains of your own on the embedded store, synchronous: an answer \
-         waits for all that a request leads to; or memory: likewise, and nothing is kept",
+        "asynchronous; or, on the embedded store, synchronous: an answer waits for all that a \
+         request leads to; or memory: likewise, and nothing is kept",
     ),
     (
         "follow.NAME",

@@ -13,6 +13,7 @@
 
 pub mod conformance;
 pub mod counter;
+pub mod facts;
 pub mod flaky;
 pub mod operations;
 pub mod scenario;

@@ -4,7 +4,8 @@
 use bakehouse_pipeline::follow::handler::read_model;
 use bakehouse_pipeline::follow::{Fact, Failed, Needs, ReadModel, Rows};
 use bakehouse_pipeline::ports::StoredRow;
-use bakehouse_pipeline::{Frame, Position, to_json};
+use bakehouse_pipeline::{Position, to_json};
+use bakehouse_testkit::facts;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -53,20 +54,7 @@ impl ReadModel for Teams {
 }
 
 fn fact(position: Position, change: &str, id: &str, team: &str) -> Fact {
-    let body = json!({
-        "type": format!("player.{change}"), "position": position, "player_id": id,
-        "operation_id": "0190f5fe-0000-7000-8000-000000000001",
-        "at": "2026-01-01T12:00:00.000Z", "player": team,
-    });
-    let frame = Frame {
-        position,
-        kind: format!("player.{change}"),
-        entity_id: id.into(),
-        owner: None,
-        group: None,
-        body: to_json(&body).expect("JSON"),
-    };
-    Fact::of(&frame).expect("a fact")
+    facts::fact(position, &format!("player.{change}"), id, &json!(team))
 }
 
 /// The rows that are there, and those that are not any more, after the facts.

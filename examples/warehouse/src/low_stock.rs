@@ -49,3 +49,37 @@ impl ProcessManager for LowStock {
         Ok(vec![Effect::Notify(request)])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bakehouse_testkit::facts::{fact, react};
+
+    use super::*;
+
+    #[test]
+    fn it_tells_of_crossings_by_shipment_alone() {
+        let steps = [
+            ("increased", 5, 0),
+            ("shipped", 4, 0),
+            ("increased", 7, 0),
+            ("shipped", 6, 0),
+            ("shipped", 5, 1),
+            ("shipped", 4, 1),
+            ("increased", 9, 1),
+            ("shipped", 0, 2),
+        ];
+        let mut facts = Vec::new();
+        for (position, (change, quantity, told)) in (1..).zip(steps) {
+            let product = json!({ "sku": "nut", "quantity": quantity });
+            facts.push(fact(
+                position,
+                &format!("product.{change}"),
+                "nut",
+                &product,
+            ));
+            let (state, effects) = react::<LowStock>(&facts);
+            assert_eq!(effects.len(), told, "{change} to {quantity}");
+            assert_eq!(state["nut"], json!({ "quantity": quantity }));
+        }
+    }
+}

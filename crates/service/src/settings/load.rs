@@ -7,7 +7,7 @@ use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Deserializer};
 
-use super::{Settings, variable};
+use super::{Mode, Settings, variable};
 use crate::SecretText;
 
 /// Variables that are not settings start so.
@@ -42,6 +42,10 @@ impl Settings {
             "http.bind: {bind} can be reached from other machines, and anybody there could place \
              orders; ask for tokens (auth.jwks), or set http.allow_open_bind \
              (BAKEHOUSE_HTTP__ALLOW_OPEN_BIND) to true if that is meant"
+        );
+        ensure!(
+            self.mode == Mode::Asynchronous || !self.has_servers(),
+            "mode: on servers only \"asynchronous\" can be had; the others are for the embedded store"
         );
         self.auth.check()?;
         self.attachments.check()?;

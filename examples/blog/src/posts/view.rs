@@ -176,3 +176,64 @@ fn commented(fact: &Fact, rows: &mut Rows<Row>) -> Result<(), Failed> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use bakehouse_testkit::facts::{fact, project};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn events() -> Vec<Fact> {
+        let post = json!({ "id": "p", "title": "Hello", "text": "World", "author_id": "u" });
+        let user = |name: &str| json!({ "full_name": name });
+        let comment = json!({ "post_id": "p" });
+        vec![
+            fact(1, "post.created", "p", &post),
+            fact(1, "user.created", "u", &user("Ada Byron")),
+            fact(2, "user.updated", "u", &user("Ada Lovelace")),
+            fact(1, "comment.created", "a", &comment),
+            fact(2, "comment.created", "b", &comment),
+            fact(3, "comment.deleted", "a", &comment),
+            fact(4, "comment.rejected", "c", &Value::Null),
+        ]
+    }
+
+    /// All orders in which the three feeds can come.
+    fn interleavings(feeds: &[Vec<Fact>], so_far: &mut Vec<Fact>, all: &mut Vec<Vec<Fact>>) {
+        if feeds.iter().all(Vec::is_empty) {
+            all.push(so_far.clone());
+        }
+        for index in 0..feeds.len() {
+            if let Some((first, rest)) = feeds[index].split_first() {
+                let mut left = feeds.to_vec();
+                left[index] = rest.to_vec();
+                so_far.push(first.clone());
+                interleavings(&left, so_far, all);
+                so_far.pop();
+            }
+        }
+    }
+
+    #[test]
+    fn it_does_not_matter_what_comes_first() {
+        let of = |feed: &str| -> Vec<Fact> {
+            events()
+                .into_iter()
+                .filter(|fact| fact.feed == feed)
+                .collect()
+        };
+        let mut all = Vec::new();
+        interleavings(
+            &["post", "user", "comment"].map(of),
+            &mut Vec::new(),
+            &mut all,
+        );
+        assert_eq!(all.len(), 105);
+        let expected = json!({ "id": "p", "title": "Hello", "text": "World", "author_id": "u",
+            "author_name": "Ada Lovelace", "comments": 1 });
+        for order in all {
+            assert_eq!(project::<PostView>(&order)["p"], expected, "{order:?}");
+        }
+    }
+}
