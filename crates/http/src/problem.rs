@@ -408,6 +408,7 @@ impl From<StoreError> for Problem {
     /// The reason goes to our log, not to whoever asked: it may name hosts.
     fn from(error: StoreError) -> Self {
         match error {
+            StoreError::NotYet(what) => Self::unavailable(what),
             StoreError::Unavailable(_) | StoreError::Fenced => {
                 tracing::warn!("answering 503: {error}");
                 Self::unavailable("the database does not answer right now")

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use bakehouse_feeds::RemoteFeed;
 use bakehouse_pipeline::follow::follower::FollowDoors;
 use bakehouse_pipeline::follow::own_feed::OwnFeed;
@@ -36,7 +36,6 @@ impl Following {
             rows: world.rows.clone(),
             scheduler: scheduler.clone(),
             log: world.log.clone(),
-            progress: world.source.clone(),
             domain: D::NAME,
         };
         let beside_models = Surroundings {
@@ -59,9 +58,9 @@ impl Following {
         })
     }
 
-    /// All feeds that can be followed.
-    pub(crate) fn feeds(&self) -> &Feeds {
-        &self.models.0.feeds
+    /// What read models stand between.
+    pub(crate) fn doors(&self) -> &FollowDoors {
+        &self.models.0
     }
 
     /// Starts them. Processes that are new begin with what is executed from now on:
@@ -121,10 +120,17 @@ fn feeds<D: Domain>(
     settings: &Settings,
     news: &watch::Sender<u64>,
 ) -> Result<Feeds> {
+    ensure!(
+        !settings.follow.contains_key(D::NAME),
+        "follow.{}: that is this service's own feed, which it has without being told",
+        D::NAME
+    );
     let (log, presentation) = (world.log.clone(), world.reader.clone());
+    let progress = world.source.clone();
     let own = move || -> Arc<dyn Facts> {
         Arc::new(OwnFeed {
             log: log.clone(),
+            progress: progress.clone(),
             presentation: presentation.clone(),
         })
     };

@@ -19,20 +19,12 @@ impl Handlers {
         self.read_models.iter().chain(&self.processes)
     }
 
-    /// Those that follow nothing but this domain's own feed, and the rest.
-    pub(crate) fn split(self, domain: &str) -> (Self, Self) {
+    /// Those that follow nothing but this domain's own feed.
+    pub(crate) fn of_own_feed(mut self, domain: &str) -> Self {
         let is_own = |handler: &AnyHandler| handler.feeds().iter().all(|feed| *feed == domain);
-        let (own_models, other_models) = self.read_models.into_iter().partition(is_own);
-        let (own_processes, other_processes) = self.processes.into_iter().partition(is_own);
-        let own = Self {
-            read_models: own_models,
-            processes: own_processes,
-        };
-        let others = Self {
-            read_models: other_models,
-            processes: other_processes,
-        };
-        (own, others)
+        self.read_models.retain(is_own);
+        self.processes.retain(is_own);
+        self
     }
 
     /// # Errors

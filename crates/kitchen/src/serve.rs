@@ -31,15 +31,16 @@ pub async fn serve<D: Domain>(
     shutdown: &Shutdown,
 ) -> Result<()> {
     let has_processes = !handlers.processes.is_empty();
-    let (mut synchronous, mut later) = (None, handlers.clone());
+    let mut following = Following::of::<D>(&world, &world.scheduler, settings)?;
+    handlers.check(&following.doors().feeds)?;
+    let mut synchronous = None;
     if settings.mode != Mode::Asynchronous {
-        let (at_once, others) = handlers.clone().split(D::NAME);
-        let (kitchen, entrance) = Synchronous::<D>::new(at_once_in(&world, at_once)?);
+        let at_once = at_once_in::<D>(&world, &handlers, &following)?;
+        let (kitchen, entrance) = Synchronous::<D>::new(at_once);
         world.scheduler = entrance;
-        (synchronous, later) = (Some(kitchen), others);
+        following = Following::of::<D>(&world, &world.scheduler, settings)?;
+        synchronous = Some(kitchen);
     }
-    let following = Following::of::<D>(&world, &world.scheduler, settings)?;
-    handlers.check(following.feeds())?;
     let feed = Feed::new(world.reader.clone(), settings.for_feed());
     let doors = Doors {
         scheduler: world.scheduler.clone(),
@@ -62,7 +63,8 @@ pub async fn serve<D: Domain>(
     if has_processes {
         following.deliver(settings, stages, shutdown);
     }
-    following.start(later, settings, stages, shutdown).await;
+    // In every mode: what is not up to date, or made anew, is followed beside the rest.
+    following.start(handlers, settings, stages, shutdown).await;
     match synchronous {
         Some(kitchen) => stages.run(kitchen.run(world.queue, shutdown.clone())),
         None => run_stages::<D>(world, settings, stages, shutdown),
@@ -71,16 +73,25 @@ pub async fn serve<D: Domain>(
 }
 
 /// What everything at once needs.
-fn at_once_in(world: &World, handlers: Handlers) -> Result<SynchronousDoors> {
+fn at_once_in<D: Domain>(
+    world: &World,
+    handlers: &Handlers,
+    following: &Following,
+) -> Result<SynchronousDoors> {
     let Some(units) = world.units.clone() else {
         bail!("mode: these stores know no transaction over all of them");
     };
+    let own = handlers.clone().of_own_feed(D::NAME);
     Ok(SynchronousDoors {
         units,
+        log: world.log.clone(),
+        source: world.source.clone(),
+        presentation: world.presentation.clone(),
+        follow: following.doors().clone(),
         leases: world.source_leases.clone(),
         notices: world.notices.clone(),
-        read_models: handlers.read_models,
-        processes: handlers.processes,
+        read_models: own.read_models,
+        processes: own.processes,
     })
 }
 

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use rand::Rng;
 use tokio::time::Instant;
 
-use crate::Shutdown;
+use crate::{Shutdown, chance};
 
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(2);
@@ -31,7 +30,7 @@ impl Backoff {
 
     /// How long to wait now: between half and all of the current step.
     pub fn step(&mut self) -> Duration {
-        let wait = self.next.mul_f64(rand::rng().random_range(0.5..=1.0));
+        let wait = self.next.mul_f64(chance::between(0.5, 1.0));
         self.next = (self.next * 2).min(LONGEST);
         wait
     }
@@ -40,8 +39,9 @@ impl Backoff {
     pub async fn wait(&mut self, shutdown: &Shutdown) {
         let step = self.step();
         tokio::select! {
-            () = tokio::time::sleep(step) => {}
+            biased;
             () = shutdown.cancelled() => {}
+            () = tokio::time::sleep(step) => {}
         }
     }
 }

@@ -114,7 +114,8 @@ impl Candidacy {
 
 async fn pause(time: Duration, shutdown: &Shutdown) {
     tokio::select! {
-        () = sleep(time) => {}
+        biased;
         () = shutdown.cancelled() => {}
+        () = sleep(time) => {}
     }
 }

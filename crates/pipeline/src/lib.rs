@@ -20,6 +20,7 @@
 pub mod backoff;
 pub mod bake;
 pub mod baker;
+pub mod chance;
 pub mod courier;
 pub mod domain;
 pub mod entity;

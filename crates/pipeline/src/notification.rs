@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Frame, Json, Position, Timestamp, ids};
+use crate::{Frame, Json, Position, Timestamp, chance, ids};
 
 /// How far a notification has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -219,7 +218,7 @@ impl Patience {
             .first_wait
             .saturating_mul(3_u32.saturating_pow(exponent));
         let wait = wait.min(self.longest_wait).max(wish.unwrap_or_default());
-        let due = now.after(wait.mul_f64(rand::rng().random_range(1.0..=1.25)));
+        let due = now.after(wait.mul_f64(chance::between(1.0, 1.25)));
         (!self.is_over(notification.occurred_at, due)).then_some(due)
     }
 }

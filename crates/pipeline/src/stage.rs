@@ -87,7 +87,9 @@ async fn follow<S: Stage>(
 fn report(stage: &str, error: &StoreError) {
     match error {
         StoreError::Fenced => tracing::info!(stage, "{error}"),
-        StoreError::Unavailable(_) => tracing::warn!(stage, "waiting: {error}"),
+        StoreError::Unavailable(_) | StoreError::NotYet(_) => {
+            tracing::warn!(stage, "waiting: {error}")
+        }
         StoreError::Hole { .. } | StoreError::Corrupt(_) => {
             tracing::error!(stage, "cannot go on: {error}");
         }
@@ -101,10 +103,11 @@ async fn sleep<S: Stage>(
     ended: &Shutdown,
 ) {
     let woken_by = tokio::select! {
-        notice = stream.next() => notice,
-        () = tokio::time::sleep(interval) => None,
-        () = changed(news) => None,
+        biased;
         () = ended.cancelled() => None,
+        notice = stream.next() => notice,
+        () = changed(news) => None,
+        () = tokio::time::sleep(interval) => None,
     };
     if let Some(notice) = woken_by {
         stage.hear(&notice);

@@ -12,16 +12,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::backoff::Backoff;
 use crate::baker::{Baker, BakerDoors};
 use crate::follow::attendant::Attendant;
-use crate::follow::follower::FollowDoors;
+use crate::follow::follower::{FollowDoors, Follower};
 use crate::follow::own_feed::OwnFeed;
 use crate::follow::projector::Projector;
 use crate::follow::{AnyHandler, Feeds};
 use crate::manager::{Manager, ManagerDoors};
 use crate::ports::{
-    EventLog, Facts, Leases, Notice, NoticeStream, Notices, ScheduleConsumer, ScheduleError,
-    Scheduler, StoreError, Topic, Unit, Units,
+    EventLog, Facts, Leases, Notice, NoticeStream, Notices, PresentationStore, ScheduleConsumer,
+    ScheduleError, Scheduler, SourceStore, StoreError, Topic, Unit, Units,
 };
 use crate::stage::Stage;
 use crate::{Domain, EventStatus, Operation, Position, Shutdown, writer};
@@ -40,13 +41,22 @@ const ROUNDS: usize = 1_000;
 pub struct SynchronousDoors {
     /// The store.
     pub units: Arc<dyn Units>,
+    /// The log, where it is left to.
+    pub log: Arc<dyn EventLog>,
+    /// The source state, likewise.
+    pub source: Arc<dyn SourceStore>,
+    /// The presentation, likewise.
+    pub presentation: Arc<dyn PresentationStore>,
+    /// What read models stand between, likewise.
+    pub follow: FollowDoors,
     /// Whose leases nobody needs here; stages have them.
     pub leases: Arc<dyn Leases>,
     /// Who is told of what has been made durable.
     pub notices: Arc<dyn Notices>,
-    /// Read models of the domain's own feed alone.
+    /// Read models of the domain's own feed alone. What of them is not up to date, or
+    /// being made anew, somebody else has to follow.
     pub read_models: Vec<AnyHandler>,
-    /// Process managers of the domain's own feed alone.
+    /// Process managers of the domain's own feed alone; likewise.
     pub processes: Vec<AnyHandler>,
 }
 
@@ -86,43 +96,72 @@ impl<D: Domain> Synchronous<D> {
         (this, Arc::new(Entrance(entrance)))
     }
 
-    /// First what another mode has left to be done, in the log and in the queue; then
+    /// First what another mode has left to be done, in the log and in this queue; then
     /// what is handed in, until shutdown.
     pub async fn run(mut self, mut left: Box<dyn ScheduleConsumer>, shutdown: Shutdown) {
-        if let Err(error) = self.carry_out(&[]).await {
-            tracing::error!("what is in the log already cannot be carried out: {error}");
+        let mut backoff = Backoff::default();
+        while let Err(error) = self.catch_up(left.as_mut()).await {
+            tracing::warn!("what was left is not done yet: {error}");
+            backoff.wait(&shutdown).await;
+            if shutdown.is_cancelled() {
+                return;
+            }
         }
         let mut group = Vec::new();
         loop {
-            tokio::select! {
+            let count = tokio::select! {
+                biased;
                 () = shutdown.cancelled() => return,
-                count = self.queue.recv_many(&mut group, GROUP) => {
-                    if count == 0 {
-                        // Nobody is left who could hand anything in.
-                        return shutdown.cancelled().await;
-                    }
-                    self.answer(std::mem::take(&mut group)).await;
-                }
-                batch = left.receive(GROUP) => {
-                    let done = match batch {
-                        Ok(batch) => self.take_over(left.as_mut(), &batch.operations).await,
-                        Err(error) => Err(error),
-                    };
-                    if let Err(error) = done {
-                        tracing::error!("what was left in the queue: {error}");
+                count = self.queue.recv_many(&mut group, GROUP) => count,
+            };
+            if count == 0 {
+                // Nobody is left who could hand anything in.
+                return shutdown.cancelled().await;
+            }
+            self.answer(std::mem::take(&mut group)).await;
+        }
+    }
+
+    /// What has been accepted already is done as it was accepted: what can be neither
+    /// executed nor refused is parked, and undoes nothing.
+    async fn catch_up(&self, left: &mut dyn ScheduleConsumer) -> Result<(), StoreError> {
+        let doors = &self.doors;
+        loop {
+            let batch = left.receive_now(GROUP).await?;
+            if batch.operations.is_empty() && batch.unreadable.is_empty() {
+                break;
+            }
+            writer::store(doors.log.as_ref(), &batch.operations).await?;
+            for message in &batch.unreadable {
+                tracing::error!("parking a message: {}", message.reason);
+                left.park(message).await?;
+            }
+            left.settle().await?;
+        }
+        let mut stages = Stages::<D>::new(
+            ManagerDoors {
+                log: doors.log.clone(),
+                source: doors.source.clone(),
+                leases: doors.leases.clone(),
+                notices: doors.notices.clone(),
+            },
+            doors.presentation.clone(),
+        );
+        while stages.work().await? {}
+        for handler in &doors.read_models {
+            let mut projector = Projector::new(doors.follow.clone(), handler.clone(), BATCH);
+            loop {
+                match projector.step().await {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => {
+                        tracing::error!("{} is not up to date: {error}", handler.name());
+                        break;
                     }
                 }
             }
         }
-    }
-
-    async fn take_over(
-        &self,
-        queue: &mut dyn ScheduleConsumer,
-        operations: &[Operation],
-    ) -> Result<(), StoreError> {
-        self.carry_out(operations).await?;
-        queue.settle().await
+        Ok(())
     }
 
     async fn answer(&self, group: Vec<Waiting>) {
@@ -147,20 +186,68 @@ impl<D: Domain> Synchronous<D> {
     async fn carry_out(&self, operations: &[Operation]) -> Result<(), StoreError> {
         let unit = self.doors.units.begin().await?;
         let told = Arc::<Told>::default();
-        let mut kitchen = Kitchen::<D>::new(&self.doors, unit.as_ref(), &told);
-        let before = unit.source().checkpoint().await?;
+        let before = unit.source().checkpoint().await?.position;
+        let mut followers = self.followers(unit.as_ref()).await?;
+        let mut stages = Stages::<D>::new(
+            ManagerDoors {
+                log: unit.log(),
+                source: unit.source(),
+                leases: self.doors.leases.clone(),
+                notices: told.clone(),
+            },
+            unit.presentation(),
+        );
         writer::store(unit.log().as_ref(), operations).await?;
-        kitchen.work().await?;
-        let after = unit.source().checkpoint().await?;
-        if after.parked > before.parked {
-            return Err(stuck(unit.log().as_ref(), before.position).await?);
+        let mut rounds = 0;
+        loop {
+            let mut is_news = stages.work().await?;
+            for follower in &mut followers {
+                is_news |= follower.look().await?.is_news;
+            }
+            rounds += 1;
+            if !is_news {
+                break;
+            }
+            if rounds == ROUNDS {
+                let text = format!("commands led to commands for {ROUNDS} rounds without an end");
+                return Err(StoreError::Corrupt(text));
+            }
         }
-        drop(kitchen);
+        refuse_parked(unit.as_ref(), before).await?;
+        drop((stages, followers));
         unit.commit().await?;
         for notice in told.take() {
             self.doors.notices.publish(notice).await;
         }
         Ok(())
+    }
+
+    /// All that are up to date before anything happens.
+    async fn followers(&self, unit: &dyn Unit) -> Result<Vec<Follower>, StoreError> {
+        let epoch = unit.log().epoch().await?;
+        let baked = unit.presentation().open(&epoch).await?;
+        let own: Arc<dyn Facts> = Arc::new(OwnFeed {
+            log: unit.log(),
+            progress: unit.source(),
+            presentation: unit.reader(),
+        });
+        let doors = FollowDoors {
+            feeds: Feeds::default().with(D::NAME, move || own.clone()),
+            rows: unit.rows(),
+            scheduler: Arc::new(IntoLog(unit.log())),
+            log: unit.log(),
+            domain: D::NAME,
+        };
+        let mut followers = Vec::new();
+        for handler in &self.doors.read_models {
+            let projector = Projector::new(doors.clone(), handler.clone(), BATCH);
+            followers.extend(projector.join(baked).await?);
+        }
+        for handler in &self.doors.processes {
+            let attendant = Attendant::new(doors.clone(), handler.clone(), BATCH);
+            followers.extend(attendant.join(baked).await?);
+        }
+        Ok(followers)
     }
 }
 
@@ -171,85 +258,53 @@ fn refusal(error: StoreError) -> ScheduleError {
     }
 }
 
+/// # Errors
 /// Why one of the events after a position could be neither executed nor refused.
-async fn stuck(log: &dyn EventLog, after: Position) -> Result<StoreError, StoreError> {
-    let events = log.read(after, BATCH).await?;
-    let parked = events
-        .into_iter()
-        .find(|event| event.status == EventStatus::Parked);
-    let reason = parked.and_then(|event| event.parked).unwrap_or_default();
-    Ok(StoreError::Corrupt(reason))
+async fn refuse_parked(unit: &dyn Unit, after: Position) -> Result<(), StoreError> {
+    let log = unit.log();
+    let mut after = after;
+    loop {
+        let events = log.read(after, BATCH).await?;
+        let Some(last) = events.last() else {
+            return Ok(());
+        };
+        after = last.position;
+        let parked = events
+            .iter()
+            .find(|event| event.status == EventStatus::Parked);
+        if let Some(event) = parked {
+            return Err(StoreError::Corrupt(
+                event.parked.clone().unwrap_or_default(),
+            ));
+        }
+    }
 }
 
-/// All stages within one transaction.
-struct Kitchen<D> {
+/// orders-manager and data-baker, without leases.
+struct Stages<D> {
     manager: Manager<D>,
     baker: Baker<D>,
-    projectors: Vec<Projector>,
-    attendants: Vec<Attendant>,
 }
 
-impl<D: Domain> Kitchen<D> {
-    fn new(doors: &SynchronousDoors, unit: &dyn Unit, told: &Arc<Told>) -> Self {
-        let manager = ManagerDoors {
-            log: unit.log(),
-            source: unit.source(),
-            leases: doors.leases.clone(),
-            notices: told.clone(),
-        };
+impl<D: Domain> Stages<D> {
+    fn new(doors: ManagerDoors, presentation: Arc<dyn PresentationStore>) -> Self {
         let baker = BakerDoors {
-            log: unit.log(),
-            source: unit.source(),
-            presentation: unit.presentation(),
+            log: doors.log.clone(),
+            source: doors.source.clone(),
+            presentation,
             leases: doors.leases.clone(),
-            notices: told.clone(),
+            notices: doors.notices.clone(),
         };
-        let own: Arc<dyn Facts> = Arc::new(OwnFeed {
-            log: unit.log(),
-            presentation: unit.reader(),
-        });
-        let follow = FollowDoors {
-            feeds: Feeds::default().with(D::NAME, move || own.clone()),
-            rows: unit.rows(),
-            scheduler: Arc::new(IntoLog(unit.log())),
-            log: unit.log(),
-            progress: unit.source(),
-            domain: D::NAME,
-        };
-        let projector =
-            |handler: &AnyHandler| Projector::new(follow.clone(), handler.clone(), BATCH);
-        let attendant =
-            |handler: &AnyHandler| Attendant::new(follow.clone(), handler.clone(), BATCH);
         Self {
-            manager: Manager::new(manager, BATCH),
+            manager: Manager::new(doors, BATCH),
             baker: Baker::new(baker, BATCH),
-            projectors: doors.read_models.iter().map(projector).collect(),
-            attendants: doors.processes.iter().map(attendant).collect(),
         }
     }
 
-    /// Until nothing leads to anything any more.
-    async fn work(&mut self) -> Result<(), StoreError> {
-        for attendant in &mut self.attendants {
-            // A new one begins with what comes after now.
-            attendant.begin().await?;
-        }
-        for _ in 0..ROUNDS {
-            let mut is_news = self.manager.batch().await?;
-            is_news |= self.baker.batch().await?;
-            for projector in &mut self.projectors {
-                is_news |= projector.step().await?;
-            }
-            for attendant in &mut self.attendants {
-                is_news |= attendant.step().await?;
-            }
-            if !is_news {
-                return Ok(());
-            }
-        }
-        Err(StoreError::Corrupt(format!(
-            "commands led to commands for {ROUNDS} rounds without an end"
-        )))
+    /// A batch of each; whether there was anything.
+    async fn work(&mut self) -> Result<bool, StoreError> {
+        let is_executed = self.manager.batch().await?;
+        Ok(self.baker.batch().await? || is_executed)
     }
 }
 

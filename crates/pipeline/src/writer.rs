@@ -58,8 +58,9 @@ async fn turn(
     shutdown: &Shutdown,
 ) -> Result<(), StoreError> {
     let batch = tokio::select! {
-        batch = doors.queue.receive(settings.max_batch) => batch?,
+        biased;
         () = shutdown.cancelled() => return Ok(()),
+        batch = doors.queue.receive(settings.max_batch) => batch?,
     };
     let began = Instant::now();
     let Some(head) = keep(doors, &batch, shutdown).await else {

@@ -1,17 +1,20 @@
 //! Stores that fail: now before doing what they were asked, now after it, so
-//! that only the answer is lost. A seed reproduces a run.
+//! that only the answer is lost; and whoever asks may be paused beyond its lease.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use bakehouse_pipeline::follow::{Generation, Needs};
 use bakehouse_pipeline::ports::{
-    Appended, Baking, Checkpoint, EventLog, Execution, PresentationStore, Progress, SourceStore,
-    StoreError,
+    Appended, Baking, Checkpoint, EventLog, Execution, Facts, Feed, Handling, Head, Leases, Loaded,
+    PresentationStore, Progress, Registration, RowStore, SourceStore, StoreError, Tenure,
 };
-use bakehouse_pipeline::{EntityRecord, Event, Operation, Position};
+use bakehouse_pipeline::{EntityRecord, Event, Frame, Operation, Position};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// Decides which calls fail.
@@ -19,6 +22,12 @@ use uuid::Uuid;
 pub struct Faults {
     random: Arc<Mutex<StdRng>>,
     rate: f64,
+    /// How long an answer takes at most.
+    latency: Duration,
+    /// How likely a pause is, and how long it lasts.
+    pauses: Option<(f64, Duration)>,
+    /// Until when everything that has these faults stands still.
+    paused_until: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Faults {
@@ -27,6 +36,59 @@ impl Faults {
         Self {
             random: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))),
             rate,
+            latency: Duration::ZERO,
+            pauses: None,
+            paused_until: Arc::default(),
+        }
+    }
+
+    /// And whoever asks is paused with this probability, before and after, for so long.
+    #[must_use]
+    pub fn with_pauses(self, rate: f64, length: Duration) -> Self {
+        Self {
+            pauses: Some((rate, length)),
+            ..self
+        }
+    }
+
+    /// And every call takes a while, before and after, in which whoever asks may be killed.
+    #[must_use]
+    pub fn with_latency(self, most: Duration) -> Self {
+        Self {
+            latency: most,
+            ..self
+        }
+    }
+
+    /// Whether something befalls that has this probability.
+    pub fn befalls(&self, probability: f64) -> bool {
+        self.random.lock().unwrap().random_bool(probability)
+    }
+
+    /// A number below `end`.
+    pub fn below(&self, end: u64) -> u64 {
+        self.random.lock().unwrap().random_range(0..end)
+    }
+
+    async fn pause(&self) {
+        if !self.latency.is_zero() {
+            let part = self.random.lock().unwrap().random_range(0.0..=1.0);
+            tokio::time::sleep(self.latency.mul_f64(part)).await;
+        }
+        if let Some((rate, length)) = self.pauses {
+            let is_struck = self.random.lock().unwrap().random_bool(rate);
+            if is_struck {
+                *self.paused_until.lock().unwrap() = Some(Instant::now() + length);
+            }
+        }
+        self.stand_still().await;
+    }
+
+    /// As a process does that gets no time: its lease is not renewed meanwhile.
+    async fn stand_still(&self) {
+        let until = *self.paused_until.lock().unwrap();
+        if let Some(until) = until {
+            tokio::time::sleep_until(until).await;
         }
     }
 
@@ -38,12 +100,18 @@ impl Faults {
         Ok(())
     }
 
-    async fn around<T>(
+    /// Does what is asked, between two pauses; or fails before, or after.
+    ///
+    /// # Errors
+    /// Its own, and those of the call.
+    pub async fn around<T>(
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         self.strike("nothing done")?;
+        self.pause().await;
         let answer = call.await?;
+        self.pause().await;
         self.strike("done, answer lost")?;
         Ok(answer)
     }
@@ -155,5 +223,78 @@ impl PresentationStore for Flaky<dyn PresentationStore> {
 
     async fn commit(&self, baking: &Baking) -> Result<(), StoreError> {
         self.faults.around(self.inner.commit(baking)).await
+    }
+}
+
+#[async_trait]
+impl RowStore for Flaky<dyn RowStore> {
+    async fn open(
+        &self,
+        generation: &Generation,
+        feed: &Feed<'_>,
+        start: Position,
+    ) -> Result<Position, StoreError> {
+        let opened = self.inner.open(generation, feed, start);
+        self.faults.around(opened).await
+    }
+
+    async fn load(&self, generation: &Generation, needs: &Needs) -> Result<Loaded, StoreError> {
+        self.faults.around(self.inner.load(generation, needs)).await
+    }
+
+    async fn commit(&self, handling: &Handling) -> Result<(), StoreError> {
+        self.faults.around(self.inner.commit(handling)).await
+    }
+
+    async fn register(&self, name: &str, version: u32) -> Result<Registration, StoreError> {
+        self.faults.around(self.inner.register(name, version)).await
+    }
+
+    async fn promote(&self, generation: &Generation) -> Result<(), StoreError> {
+        self.faults.around(self.inner.promote(generation)).await
+    }
+}
+
+#[async_trait]
+impl Facts for Flaky<dyn Facts> {
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.faults.around(self.inner.head()).await
+    }
+
+    /// In pieces of another size each time.
+    async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError> {
+        let limit = self.faults.random.lock().unwrap().random_range(1..=limit);
+        self.faults.around(self.inner.frames(after, limit)).await
+    }
+
+    fn is_live(&self) -> bool {
+        self.inner.is_live()
+    }
+}
+
+#[async_trait]
+impl Leases for Flaky<dyn Leases> {
+    async fn acquire(
+        &self,
+        name: &str,
+        holder: &str,
+        time_to_live: Duration,
+    ) -> Result<Option<Tenure>, StoreError> {
+        self.faults.stand_still().await;
+        self.inner.acquire(name, holder, time_to_live).await
+    }
+
+    async fn renew(
+        &self,
+        name: &str,
+        tenure: &Tenure,
+        time_to_live: Duration,
+    ) -> Result<bool, StoreError> {
+        self.faults.stand_still().await;
+        self.inner.renew(name, tenure, time_to_live).await
+    }
+
+    async fn release(&self, name: &str, tenure: &Tenure) -> Result<(), StoreError> {
+        self.inner.release(name, tenure).await
     }
 }

@@ -15,5 +15,6 @@ pub mod conformance;
 pub mod counter;
 pub mod facts;
 pub mod flaky;
+pub mod followers;
 pub mod operations;
 pub mod scenario;

@@ -4,13 +4,14 @@
 //! - `PUT /accounts/{id}/password` `{"password"}`, `PUT /accounts/{id}/email` `{"email"}`;
 //! - `POST /accounts/{id}/credit` and `/debit` `{"amount":50}`; `/snapshot`;
 //! - `GET /accounts/{id}`: the account; `/accounts`, `/users`, `/users/{username}`: the
-//!   read models; `GET /accounts/{id}/journal`: everything that happened to it;
+//!   read models, for operators; `GET /accounts/{id}/journal`: everything that happened to it;
 //! - `/accounts-events`: the feed.
 //!
 //! Changes take `If-Match` for the version that they are based on, and `Prefer: wait`.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_kitchen::http::accept::Identity;
+use bakehouse_kitchen::http::access::operators_only;
 use bakehouse_kitchen::prelude::*;
 use serde_json::json;
 
@@ -149,6 +150,8 @@ async fn show(asked: Asked) -> Result<HttpResponse, Problem> {
 }
 
 async fn journal(asked: Asked) -> Result<HttpResponse, Problem> {
+    let account = reading::find(&asked.doors, &asked.principal, &asked.id).await?;
+    account.ok_or_else(|| reading::no_such(&asked.doors))?;
     let lines = asked.doors.notifications.of(&asked.id).await?;
     let lines = lines.iter().map(|line| {
         json!({ "position": line.position, "type": line.kind, "at": line.occurred_at,
@@ -157,18 +160,22 @@ async fn journal(asked: Asked) -> Result<HttpResponse, Problem> {
     Ok(HttpResponse::Ok().json(lines.collect::<Vec<_>>()))
 }
 
-async fn accounts(doors: web::Data<Doors>) -> Result<HttpResponse, Problem> {
+async fn accounts(principal: Principal, doors: web::Data<Doors>) -> Result<HttpResponse, Problem> {
+    operators_only(&principal, &doors)?;
     reading::rows::<Accounts>(&doors, ALL).await
 }
 
-async fn users(doors: web::Data<Doors>) -> Result<HttpResponse, Problem> {
+async fn users(principal: Principal, doors: web::Data<Doors>) -> Result<HttpResponse, Problem> {
+    operators_only(&principal, &doors)?;
     reading::rows::<Users>(&doors, ALL).await
 }
 
 async fn user(
     username: web::Path<String>,
+    principal: Principal,
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {
+    operators_only(&principal, &doors)?;
     reading::row::<Users>(&doors, &username).await
 }
 

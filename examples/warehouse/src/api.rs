@@ -35,10 +35,11 @@ pub(crate) fn menu() -> Menu {
     })
 }
 
-async fn list(doors: web::Data<Doors>) -> Result<HttpResponse, Problem> {
+async fn list(principal: Principal, doors: web::Data<Doors>) -> Result<HttpResponse, Problem> {
     let mut products: Vec<Value> = Vec::new();
     let mut query = ListQuery::newest(1_000);
     query.sort.descending = false;
+    query.owner = principal.confined_to().map(str::to_owned);
     loop {
         let page = doors.presentation.list(&query).await?;
         query.past = page.last().map(|product| query.sort.key(product));
@@ -61,9 +62,12 @@ async fn show(
 
 async fn notifications(
     sku: web::Path<String>,
+    principal: Principal,
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {
-    let sent = doors.notifications.of(known(&sku)?).await?;
+    let product = reading::find(&doors, &principal, known(&sku)?).await?;
+    product.ok_or_else(|| reading::no_such(&doors))?;
+    let sent = doors.notifications.of(&sku).await?;
     let lines = sent.iter().map(|one| {
         json!({
             "position": one.position, "to": one.to, "message": one.message,

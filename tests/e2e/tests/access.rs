@@ -190,6 +190,16 @@ async fn every_route_asks_for_the_right_token(kind: Kind) {
             assert_eq!(answer.status, *own, "{method} {path}: the right one");
         }
     }
+    let rebuild = "/read-models/none/rebuild";
+    for (method, path, own) in [
+        (Method::GET, "/read-models", 200),
+        (Method::POST, rebuild, 404),
+    ] {
+        let answer = send(&client, &ada, &method, path, "").await;
+        assert_eq!(answer.status, 403, "{method} {path}: not an operator");
+        let answer = send(&client, &admin, &method, path, "").await;
+        assert_eq!(answer.status, own, "{method} {path}: an operator");
+    }
     for token in unbelievable
         .iter()
         .map(|(_, token)| token)

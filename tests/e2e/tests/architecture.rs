@@ -36,6 +36,14 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("bakehouse-testkit", &["bakehouse-pipeline"]),
     ("bakehouse-testservers", &[]),
     (
+        "bakehouse-simulation",
+        &[
+            "bakehouse-memory",
+            "bakehouse-pipeline",
+            "bakehouse-testkit",
+        ],
+    ),
+    (
         "bakehouse-kitchen",
         &[
             "bakehouse-embedded",

@@ -262,7 +262,7 @@ where
     (job, receiver)
 }
 
-fn in_savepoint<T>(
+pub(crate) fn in_savepoint<T>(
     connection: &Connection,
     body: impl FnOnce(&Connection) -> Outcome<T>,
 ) -> Outcome<T> {

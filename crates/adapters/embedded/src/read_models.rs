@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use bakehouse_pipeline::Position;
 use bakehouse_pipeline::follow::{Generation, Needs};
 use bakehouse_pipeline::ports::{
-    Feed, Handling, ModelState, Registration, RowPage, RowReader, RowStore, RowWrite, StoreError,
-    StoredRow,
+    Feed, Handling, Loaded, ModelState, Registration, RowPage, RowReader, RowStore, RowWrite,
+    StoreError, StoredRow,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::checkpoints::fence;
-use crate::database::{Database, Outcome};
+use crate::database::{Database, Outcome, in_savepoint};
 use crate::notifications::put_on_record;
 use crate::rows::{integer, json, known, position};
 
@@ -34,11 +34,7 @@ impl RowStore for EmbeddedRows {
             .await
     }
 
-    async fn load(
-        &self,
-        generation: &Generation,
-        needs: &Needs,
-    ) -> Result<Vec<StoredRow>, StoreError> {
+    async fn load(&self, generation: &Generation, needs: &Needs) -> Result<Loaded, StoreError> {
         let (generation, needs) = (generation.clone(), needs.clone());
         self.0
             .read(move |connection| load(connection, &generation, &needs))
@@ -88,10 +84,9 @@ impl RowReader for EmbeddedRows {
         let (name, key) = (name.to_owned(), key.to_owned());
         self.0
             .read(move |connection| {
-                let Some(generation) = served(connection, &name)? else {
-                    return Err(not_yet(&name).into());
-                };
-                one(connection, &generation, &key)
+                in_served(connection, &name, |generation| {
+                    one(connection, generation, &key)
+                })
             })
             .await
     }
@@ -101,16 +96,17 @@ impl RowReader for EmbeddedRows {
         let (after, limit) = (page.after.map(str::to_owned), page.limit);
         self.0
             .read(move |connection| {
-                let Some(generation) = served(connection, &name)? else {
-                    return Err(not_yet(&name).into());
-                };
-                linked(connection, &generation, &link, after.as_deref(), limit)
+                in_served(connection, &name, |generation| {
+                    linked(connection, generation, &link, after.as_deref(), limit)
+                })
             })
             .await
     }
 
     async fn states(&self) -> Result<Vec<ModelState>, StoreError> {
-        self.0.read(states).await
+        self.0
+            .read(|connection| in_savepoint(connection, states))
+            .await
     }
 
     async fn rebuild(&self, name: &str) -> Result<Option<Generation>, StoreError> {
@@ -125,8 +121,21 @@ impl RowReader for EmbeddedRows {
     }
 }
 
+/// Reads what is served: found out and read at one and the same moment, so that what is
+/// replaced meanwhile is read whole.
+fn in_served<T>(
+    connection: &Connection,
+    name: &str,
+    body: impl FnOnce(&Generation) -> Outcome<T>,
+) -> Outcome<T> {
+    in_savepoint(connection, |connection| {
+        let generation = served(connection, name)?;
+        body(&generation.ok_or_else(|| not_yet(name))?)
+    })
+}
+
 fn not_yet(name: &str) -> StoreError {
-    StoreError::unavailable(format!("the read model {name:?} is still being made"))
+    StoreError::NotYet(format!("the read model {name:?} is still being made"))
 }
 
 fn tie(
@@ -135,6 +144,9 @@ fn tie(
     (feed, epoch): (&str, &str),
     start: Position,
 ) -> Outcome<Position> {
+    let insert = "INSERT INTO generations VALUES (?1, ?2, ?3, 0) ON CONFLICT DO NOTHING";
+    let generation = params![of.name, of.version, integer(of.round)];
+    connection.prepare_cached(insert)?.execute(generation)?;
     let insert = "INSERT INTO followed VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
     connection.prepare_cached(insert)?.execute(params![
         of.name,
@@ -157,17 +169,27 @@ fn tie(
     position(row, 0)
 }
 
-fn load(connection: &Connection, of: &Generation, needs: &Needs) -> Outcome<Vec<StoredRow>> {
+fn load(connection: &Connection, of: &Generation, needs: &Needs) -> Outcome<Loaded> {
     let mut keys: BTreeSet<String> = needs.keys.clone();
     for link in &needs.links {
         keys.extend(keys_of(connection, of, link)?);
     }
-    let rows = keys.iter().map(|key| one(connection, of, key));
-    Ok(rows
-        .collect::<Outcome<Vec<_>>>()?
-        .into_iter()
-        .flatten()
-        .collect())
+    let mut rows = Vec::with_capacity(keys.len());
+    for key in &keys {
+        rows.extend(one(connection, of, key)?);
+    }
+    let revision = revision(connection, of)?;
+    Ok(Loaded { rows, revision })
+}
+
+fn revision(connection: &Connection, of: &Generation) -> Outcome<u64> {
+    let query = "SELECT revision FROM generations WHERE name = ?1 AND version = ?2 AND round = ?3";
+    let mut statement = connection.prepare_cached(query)?;
+    let mut rows = statement.query(params![of.name, of.version, integer(of.round)])?;
+    match rows.next()? {
+        Some(row) => position(row, 0),
+        None => Ok(0),
+    }
 }
 
 fn keys_of(connection: &Connection, of: &Generation, link: &str) -> Outcome<Vec<String>> {
@@ -224,6 +246,14 @@ fn stored(row: &Row<'_>) -> Outcome<StoredRow> {
 
 fn commit(connection: &Connection, handling: &Handling) -> Outcome<()> {
     let of = &handling.generation;
+    let raise = "UPDATE generations SET revision = revision + 1 \
+                 WHERE name = ?1 AND version = ?2 AND round = ?3 AND revision = ?4";
+    fence(connection.prepare_cached(raise)?.execute(params![
+        of.name,
+        of.version,
+        integer(of.round),
+        integer(handling.revision)
+    ])?)?;
     let update = "UPDATE followed SET position = ?5 \
                   WHERE name = ?1 AND version = ?2 AND round = ?3 AND feed = ?4 AND position = ?6";
     fence(connection.prepare_cached(update)?.execute(params![
@@ -302,7 +332,7 @@ fn promote(connection: &Connection, of: &Generation) -> Outcome<()> {
     if promoted == 0 {
         return Ok(());
     }
-    for table in ["rows", "row_links", "followed"] {
+    for table in ["rows", "row_links", "followed", "generations"] {
         let others =
             format!("DELETE FROM {table} WHERE name = ?1 AND NOT (version = ?2 AND round = ?3)");
         connection.execute(&others, params![name, version, round])?;

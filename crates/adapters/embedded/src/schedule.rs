@@ -65,17 +65,24 @@ impl EmbeddedConsumer {
 impl ScheduleConsumer for EmbeddedConsumer {
     async fn receive(&mut self, max: usize) -> Result<ScheduledBatch, StoreError> {
         loop {
-            let after = self.taken;
-            let rows = self
-                .database
-                .read(move |connection| waiting(connection, after, max))
-                .await?;
-            if let Some((last, _)) = rows.last() {
-                self.taken = *last;
-                return Ok(decode(rows));
+            let batch = self.receive_now(max).await?;
+            if !batch.operations.is_empty() || !batch.unreadable.is_empty() {
+                return Ok(batch);
             }
             self.arrivals.0.notified().await;
         }
+    }
+
+    async fn receive_now(&mut self, max: usize) -> Result<ScheduledBatch, StoreError> {
+        let after = self.taken;
+        let rows = self
+            .database
+            .read(move |connection| waiting(connection, after, max))
+            .await?;
+        if let Some((last, _)) = rows.last() {
+            self.taken = *last;
+        }
+        Ok(decode(rows))
     }
 
     async fn park(&mut self, message: &Unreadable) -> Result<(), StoreError> {

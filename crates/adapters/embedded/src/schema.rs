@@ -159,6 +159,13 @@ CREATE TABLE read_models (
     served_version INTEGER,
     served_round   INTEGER
 ) WITHOUT ROWID;
+CREATE TABLE generations (
+    name     TEXT NOT NULL,
+    version  INTEGER NOT NULL,
+    round    INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    PRIMARY KEY (name, version, round)
+) WITHOUT ROWID;
 CREATE TABLE followed (
     name     TEXT NOT NULL,
     version  INTEGER NOT NULL,

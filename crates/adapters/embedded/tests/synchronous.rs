@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use bakehouse_embedded::Embedded;
 use bakehouse_memory::InProcessNotices;
+use bakehouse_pipeline::follow::follower::FollowDoors;
 use bakehouse_pipeline::follow::handler::{process, read_model};
-use bakehouse_pipeline::follow::{Effect, Fact, Failed, Needs, ProcessManager, ReadModel, Rows};
+use bakehouse_pipeline::follow::own_feed::OwnFeed;
+use bakehouse_pipeline::follow::{
+    Effect, Fact, Failed, Feeds, Needs, ProcessManager, ReadModel, Rows,
+};
 use bakehouse_pipeline::notification::Request;
-use bakehouse_pipeline::ports::{ListQuery, ScheduleError, Scheduler};
+use bakehouse_pipeline::ports::{Facts, ListQuery, ScheduleError, Scheduler};
 use bakehouse_pipeline::synchronous::{Synchronous, SynchronousDoors};
 use bakehouse_pipeline::{EventStatus, Shutdown, ids, to_json};
 use bakehouse_testkit::conformance::presentation::FACETS;
@@ -88,15 +92,33 @@ impl Drop for World {
 }
 
 fn start(store: Embedded) -> World {
+    let (feed, queue) = (store.clone(), store.consumer());
+    let own = move || -> Arc<dyn Facts> {
+        Arc::new(OwnFeed {
+            log: feed.log(),
+            progress: feed.source(),
+            presentation: feed.reader(),
+        })
+    };
     let (kitchen, scheduler) = Synchronous::<Counter>::new(SynchronousDoors {
         units: Arc::new(store.clone()),
+        log: store.log(),
+        source: store.source(),
+        presentation: store.presentation(),
+        follow: FollowDoors {
+            feeds: Feeds::default().with("counter", own),
+            rows: store.rows(),
+            scheduler: store.scheduler(),
+            log: store.log(),
+            domain: "counter",
+        },
         leases: store.leases(),
         notices: Arc::new(InProcessNotices::default()),
         read_models: vec![read_model::<Values>()],
         processes: vec![process::<Echo>()],
     });
     let shutdown = Shutdown::new();
-    tokio::spawn(kitchen.run(store.consumer(), shutdown.clone()));
+    tokio::spawn(kitchen.run(queue, shutdown.clone()));
     World {
         store,
         scheduler,
@@ -217,19 +239,64 @@ async fn an_identity_counts_once() {
     assert_eq!(held(&world, "a").await.1.as_deref(), Some(r#"{"value":1}"#));
 }
 
-/// What had been accepted to be done later is done first.
+/// What had been accepted to be done later is done first, however much it is; what of it
+/// cannot be done is set aside, and holds up nothing else.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_left_in_the_queue_is_taken_over() {
+async fn what_was_left_is_done_first() {
     let store = Embedded::in_memory(FACETS).expect("memory");
-    let left = operation("a", &Command::Add(7));
-    store.scheduler().schedule(&left).await.expect("scheduled");
-    let world = start(store);
-    for _ in 0..500 {
-        if world.store.log().head().await.expect("a head") == 1 {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    let mut poison = operation("poisoned", &Command::Add(1));
+    poison.schema_version = 99;
+    store
+        .scheduler()
+        .schedule(&poison)
+        .await
+        .expect("scheduled");
+    for _ in 0..250 {
+        let left = operation("a", &Command::Add(20));
+        store.scheduler().schedule(&left).await.expect("scheduled");
     }
-    add(&world, "a", 1).await.expect("done");
-    assert_eq!(held(&world, "a").await.1.as_deref(), Some(r#"{"value":8}"#));
+    let world = start(store);
+    world
+        .scheduler
+        .schedule(&operation("a", &Command::Take(5_000)))
+        .await
+        .expect("done");
+    assert_eq!(
+        held(&world, "a").await,
+        (252, Some(r#"{"value":0}"#.to_owned()), 0)
+    );
+    let events = world.store.log().read(0, 1_000).await.expect("events");
+    assert_eq!(events[0].status, EventStatus::Parked);
+    let executed = events
+        .iter()
+        .filter(|event| event.status == EventStatus::Executed);
+    assert_eq!(executed.count(), 251);
+    // Handed in now, the same is undone.
+    let mut poison = operation("b", &Command::Add(1));
+    poison.schema_version = 99;
+    let failed = world.scheduler.schedule(&poison).await;
+    assert!(
+        matches!(failed, Err(ScheduleError::Undone(_))),
+        "{failed:?}"
+    );
+    assert_eq!(world.store.log().head().await.expect("a head"), 252);
+}
+
+/// What cannot be made anew does not keep anybody from anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_model_that_cannot_be_made_anew_holds_up_nothing() {
+    let store = Embedded::in_memory(FACETS).expect("memory");
+    let world = start(store);
+    add(&world, "a", 12).await.expect("done");
+    world
+        .store
+        .row_reader()
+        .rebuild("values")
+        .await
+        .expect("asked for");
+    add(&world, "a", 10).await.expect("done");
+    assert_eq!(
+        held(&world, "a").await.1.as_deref(),
+        Some(r#"{"value":22}"#)
+    );
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bakehouse_pipeline::ports::StoreError;
+use bakehouse_pipeline::ports::{Head, StoreError};
 use bakehouse_pipeline::{Frame, Position};
 use eventsource_stream::Eventsource;
 use futures_util::{Stream, StreamExt};
@@ -78,13 +78,13 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 impl Connection {
-    /// Which log the feed is of.
-    pub(crate) async fn epoch(&self) -> Result<String, StoreError> {
+    /// Which log the feed is of, and how far it is.
+    pub(crate) async fn head(&self) -> Result<Head, StoreError> {
         let welcome = async {
             let mut messages = self.open(None).await?;
             loop {
                 match messages.next().await {
-                    Some(Ok(Message::Welcome(epoch))) => return Ok(epoch),
+                    Some(Ok(Message::Welcome(head))) => return Ok(head),
                     Some(Ok(_)) => {}
                     Some(Err(error)) => return Err(error),
                     None => return Err(self.away("it ended the connection")),
@@ -179,7 +179,7 @@ impl Connection {
             return Err(self.away("it is begun anew"));
         }
         match message {
-            Message::Welcome(epoch) => {
+            Message::Welcome(Head { epoch, .. }) => {
                 state.fault = None;
                 match &state.epoch {
                     Some(known) if *known != epoch => Err(StoreError::Corrupt(format!(

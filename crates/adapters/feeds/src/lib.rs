@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bakehouse_pipeline::ports::{Facts, StoreError};
+use bakehouse_pipeline::ports::{Facts, Head, StoreError};
 use bakehouse_pipeline::{Frame, Position};
 use reqwest::Client;
 use tokio::sync::watch;
@@ -75,11 +75,11 @@ impl Drop for RemoteFeed {
 
 #[async_trait]
 impl Facts for RemoteFeed {
-    async fn epoch(&self) -> Result<String, StoreError> {
-        let epoch = self.connection.epoch().await?;
+    async fn head(&self) -> Result<Head, StoreError> {
+        let head = self.connection.head().await?;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.epoch = Some(epoch.clone());
-        Ok(epoch)
+        state.epoch = Some(head.epoch.clone());
+        Ok(head)
     }
 
     async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError> {

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
+use bakehouse_pipeline::ports::Head;
 use bakehouse_pipeline::{Frame, Json, Position};
 use serde_json::value::RawValue;
 
 /// One event of the stream.
 pub(crate) enum Message {
-    /// The first: which log it is.
-    Welcome(String),
+    /// The first: which log it is, and how far it has come.
+    Welcome(Head),
     /// Everything that there was has been sent.
     Live,
     /// Something happened.
@@ -27,17 +28,23 @@ impl Message {
             let value = members.get(name).map_or("null", |raw| raw.get());
             serde_json::from_str(value)
         };
+        let number = |name: &str| -> Result<Position, serde_json::Error> {
+            let value = members.get(name).map_or("null", |raw| raw.get());
+            serde_json::from_str(value)
+        };
         let kind = text("type")?;
         let Some((name, _)) = kind.split_once('.') else {
             return Ok(match kind.as_str() {
-                "welcome" => Self::Welcome(text("epoch")?),
+                "welcome" => Self::Welcome(Head {
+                    epoch: text("epoch")?,
+                    position: number("head")?,
+                }),
                 "live" => Self::Live,
                 "error" => Self::Farewell(text("message")?),
                 _ => Self::Ping,
             });
         };
-        let position = members.get("position").map_or("null", |raw| raw.get());
-        let position: Position = serde_json::from_str(position)?;
+        let position = number("position")?;
         let body = RawValue::from_string(data.to_owned())?;
         Ok(Self::Frame(Frame {
             position,
@@ -64,7 +71,7 @@ mod tests {
         assert_eq!(frame.body.get(), data);
         assert!(matches!(
             Message::parse(r#"{"type":"welcome","epoch":"e","head":1}"#),
-            Ok(Message::Welcome(epoch)) if epoch == "e"
+            Ok(Message::Welcome(head)) if head.epoch == "e" && head.position == 1
         ));
         assert!(matches!(
             Message::parse(r#"{"type":"ping"}"#),

@@ -5,6 +5,7 @@ mod log;
 mod notices;
 mod notifications;
 mod presentation;
+mod rows;
 mod schedule;
 mod source;
 
@@ -12,6 +13,7 @@ pub use log::MemoryLog;
 pub use notices::InProcessNotices;
 pub use notifications::MemoryNotifications;
 pub use presentation::MemoryPresentation;
+pub use rows::MemoryRows;
 pub use schedule::{MemoryConsumer, MemoryScheduler, schedule_queue};
 pub use source::{MemoryLeases, MemorySource};
 

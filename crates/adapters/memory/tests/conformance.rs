@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use bakehouse_memory::{
-    MemoryLeases, MemoryLog, MemoryNotifications, MemoryPresentation, MemorySource, schedule_queue,
+    MemoryLeases, MemoryLog, MemoryNotifications, MemoryPresentation, MemoryRows, MemorySource,
+    schedule_queue,
 };
 use bakehouse_pipeline::ports::{
-    EventLog, Leases, Notifications, PresentationReader, PresentationStore, Scheduler, SourceStore,
+    EventLog, Leases, Notifications, PresentationReader, PresentationStore, RowReader, RowStore,
+    Scheduler, SourceStore,
 };
 use bakehouse_testkit::conformance::schedule::Consumers;
 
@@ -24,6 +26,12 @@ bakehouse_testkit::presentation_suite!(presentation, async {
     let store = MemoryPresentation::default();
     let reader = Arc::new(store.clone()) as Arc<dyn PresentationReader>;
     (Arc::new(store) as Arc<dyn PresentationStore>, reader)
+});
+
+bakehouse_testkit::rows_suite!(rows, async {
+    let store = MemoryRows::default();
+    let reader = Arc::new(store.clone()) as Arc<dyn RowReader>;
+    (Arc::new(store) as Arc<dyn RowStore>, reader)
 });
 
 bakehouse_testkit::leases_suite!(leases, async {

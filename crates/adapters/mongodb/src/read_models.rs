@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bakehouse_pipeline::Position;
 use bakehouse_pipeline::follow::{Generation, Needs};
 use bakehouse_pipeline::ports::{
-    Feed, Handling, ModelState, Registration, RowPage, RowReader, RowStore, RowWrite, StoreError,
-    StoredRow,
+    Feed, Handling, Loaded, ModelState, Registration, RowPage, RowReader, RowStore, RowWrite,
+    StoreError, StoredRow,
 };
 use futures_util::TryStreamExt;
 use mongodb::IndexModel;
@@ -43,8 +43,9 @@ impl MongoRows {
             .transactors
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let make = || Arc::new(Transactor::new(self.connection.clone(), &collection(of)));
-        all.entry(of.to_string()).or_insert_with(make).clone()
+        let name = format!("rows.{}", of.name);
+        let make = || Arc::new(Transactor::new(self.connection.clone(), &name));
+        all.entry(of.name.clone()).or_insert_with(make).clone()
     }
 
     async fn find(
@@ -88,7 +89,7 @@ impl MongoRows {
         let found = self.registration(name).await?;
         let serving = found.and_then(|found| found.serving);
         serving.ok_or_else(|| {
-            StoreError::unavailable(format!("the read model {name:?} is still being made"))
+            StoreError::NotYet(format!("the read model {name:?} is still being made"))
         })
     }
 
@@ -97,6 +98,15 @@ impl MongoRows {
         let query = models.find_one(doc! { "_id": name });
         let row = self.connection.bounded(query).await?;
         row.as_ref().map(registered).transpose()
+    }
+
+    async fn revision(&self, of: &Generation) -> Result<u64, StoreError> {
+        let checkpoints = self.connection.collection(CHECKPOINTS);
+        let query = checkpoints.find_one(doc! { "_id": collection(of) });
+        match self.connection.bounded(query).await? {
+            Some(row) => Fields(&row).position("revision"),
+            None => Ok(0),
+        }
     }
 
     async fn positions(
@@ -133,7 +143,9 @@ impl MongoRows {
             }
         }
         let checkpoints = self.connection.collection(CHECKPOINTS);
-        let others = doc! { "model": &of.name, "of": { "$ne": ours } };
+        let others = doc! {
+            "model": &of.name, "of": { "$ne": &ours }, "_id": { "$ne": &ours },
+        };
         let deleted = checkpoints.delete_many(others);
         self.connection.bounded(deleted).await.map(|_| ())
     }
@@ -151,6 +163,10 @@ impl RowStore for MongoRows {
         let rows = self.connection.collection(&collection(generation));
         let made = rows.create_index(by_link.build());
         self.connection.bounded(made).await?;
+        let fresh = doc! { "model": &generation.name, "revision": 0_i64 };
+        self.connection
+            .find_or_make(CHECKPOINTS, &collection(generation), fresh)
+            .await?;
         let checkpoint = checkpoint(generation, feed.name);
         let position = tie(&self.connection, &checkpoint, feed.epoch, start).await?;
         let whose = doc! {
@@ -162,18 +178,19 @@ impl RowStore for MongoRows {
         Ok(position)
     }
 
-    async fn load(
-        &self,
-        generation: &Generation,
-        needs: &Needs,
-    ) -> Result<Vec<StoredRow>, StoreError> {
+    async fn load(&self, generation: &Generation, needs: &Needs) -> Result<Loaded, StoreError> {
         let keys: Vec<&str> = needs.keys.iter().map(String::as_str).collect();
         let links: Vec<&str> = needs.links.iter().map(String::as_str).collect();
         let either = doc! { "$or": [
             { "_id": { "$in": keys } },
             { "links": { "$in": links } },
         ] };
-        self.find(generation, either, 0).await
+        let rows = match needs.is_empty() {
+            true => Vec::new(),
+            false => self.find(generation, either, 0).await?,
+        };
+        let revision = self.revision(generation).await?;
+        Ok(Loaded { rows, revision })
     }
 
     async fn commit(&self, handling: &Handling) -> Result<(), StoreError> {
@@ -187,6 +204,10 @@ impl RowStore for MongoRows {
         let new: Vec<Document> = new.collect::<Result<_, _>>()?;
         self.transactor(of)
             .transact(async |transaction| {
+                let revision = handling.revision;
+                let before = doc! { "_id": collection(of), "revision": integer(revision) };
+                let after = doc! { "revision": integer(revision + 1) };
+                transaction.move_checkpoint(before, after).await?;
                 let checkpoint = checkpoint(of, &handling.feed);
                 let before = doc! { "_id": checkpoint, "position": integer(handling.from) };
                 let after = doc! { "position": integer(handling.to) };

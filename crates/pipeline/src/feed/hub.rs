@@ -71,9 +71,10 @@ impl Feed {
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !shutdown.is_cancelled() {
             let complete = tokio::select! {
-                notice = stream.next() => self.take(notice),
-                _ = sweep.tick() => false,
+                biased;
                 () = shutdown.cancelled() => return,
+                _ = sweep.tick() => false,
+                notice = stream.next() => self.take(notice),
             };
             if !complete && let Err(error) = self.fetch().await {
                 tracing::warn!(stage = "feed", "waiting: {error}");

@@ -5,10 +5,10 @@ use async_trait::async_trait;
 use super::follower::{FollowDoors, Follower, Start};
 use super::projector::{Surroundings, attend};
 use super::{AnyHandler, FollowSettings, Generation};
-use crate::Shutdown;
 use crate::backoff::Backoff;
 use crate::ports::StoreError;
 use crate::stage::Stage;
+use crate::{Position, Shutdown};
 
 /// Runs until shutdown.
 pub async fn run(
@@ -29,7 +29,7 @@ pub async fn prepare(doors: &FollowDoors, handler: &AnyHandler, shutdown: &Shutd
     let mut attendant = Attendant::new(doors.clone(), handler.clone(), 1);
     let mut backoff = Backoff::default();
     while !shutdown.is_cancelled() {
-        match attendant.begin_own().await {
+        match attendant.0.begin().await {
             Ok(()) => return true,
             Err(error) => tracing::warn!(stage = Attendant::NAME, "waiting: {error}"),
         }
@@ -54,17 +54,13 @@ impl Attendant {
         Self(Follower::new(doors, handler, generation, start, max_batch))
     }
 
-    /// Settles where it begins, if it has never been at work.
+    /// Within a transaction over all of a store, if it is up to date.
     ///
     /// # Errors
-    /// When a store does not answer.
-    pub async fn begin(&mut self) -> Result<(), StoreError> {
-        self.0.begin().await
-    }
-
-    /// The same for the domain's own feed alone; others may be away.
-    async fn begin_own(&mut self) -> Result<(), StoreError> {
-        self.0.begin_own().await
+    /// When the store does not answer.
+    pub(crate) async fn join(mut self, baked: Position) -> Result<Option<Follower>, StoreError> {
+        let is_up_to_date = self.0.is_up_to_date(baked).await?;
+        Ok(is_up_to_date.then_some(self.0))
     }
 
     /// One batch of each feed. `false`: there is no more for now.

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use uuid::Uuid;
+
+use super::handler::Work;
 use super::process::Order;
-use super::{AnyHandler, Effect, Fact, Feeds, Generation};
-use crate::notification::Request;
-use crate::ports::{
-    EventLog, Facts, Feed, Handling, Progress, RowStore, Scheduler, StoreError, StoredRow,
-};
+use super::{AnyHandler, Effect, Fact, Feeds, Generation, Needs};
+use crate::ports::{EventLog, Facts, Feed, Handling, Head, RowStore, Scheduler, StoreError};
 use crate::{Event, Frame, Notification, Operation, Position, Terms, Timestamp, ids};
 
 /// What handlers stand between.
@@ -22,8 +22,6 @@ pub struct FollowDoors {
     pub scheduler: Arc<dyn Scheduler>,
     /// What set off the facts of the feed of one's own.
     pub log: Arc<dyn EventLog>,
-    /// How far that log has been executed: what a process that is new begins after.
-    pub progress: Arc<dyn Progress>,
     /// Of the domain of one's own.
     pub domain: &'static str,
 }
@@ -33,8 +31,7 @@ pub struct FollowDoors {
 pub(super) enum Start {
     /// With the first fact there is.
     Beginning,
-    /// With what happens from now on; feeds of others from their beginning, since
-    /// nobody can tell what of them is new.
+    /// With what happens from now on.
     News,
 }
 
@@ -45,9 +42,18 @@ pub struct Follower {
     pub(super) generation: Generation,
     pub(super) start: Start,
     pub(super) max_batch: usize,
-    /// How far each feed was followed; none: to be read from the store.
-    followed: HashMap<&'static str, (String, Position)>,
     feeds: HashMap<&'static str, Arc<dyn Facts>>,
+    /// Where it is; `None`: to be read from the store.
+    place: Option<Place>,
+}
+
+/// Where a generation is: as this follower has left it. Should anybody else have been
+/// at work, its revision is another.
+#[derive(Default)]
+struct Place {
+    revision: u64,
+    /// How far each feed was followed, and which log it is of.
+    followed: HashMap<&'static str, (String, Position)>,
 }
 
 /// What a look at all feeds has come to.
@@ -73,47 +79,59 @@ impl Follower {
             generation,
             start,
             max_batch,
-            followed: HashMap::new(),
             feeds: HashMap::new(),
+            place: None,
         }
     }
 
-    /// One batch of each feed. After an error nothing is remembered.
-    pub(super) async fn look(&mut self) -> Result<Look, StoreError> {
+    /// One batch of each feed. A feed that is away holds up no other; of several errors
+    /// the first is told.
+    pub(crate) async fn look(&mut self) -> Result<Look, StoreError> {
         let mut look = Look {
             is_news: false,
             is_live: true,
         };
+        let mut failure = None;
         for name in self.handler.feeds() {
-            let feed = self.feed(name)?;
-            let moved = self.follow(name, feed.as_ref()).await?;
-            look.is_news |= moved;
-            look.is_live &= !moved && feed.is_live();
-        }
-        Ok(look)
-    }
-
-    /// Opens what is not open yet.
-    pub(super) async fn begin(&mut self) -> Result<(), StoreError> {
-        for name in self.handler.feeds() {
-            if !self.followed.contains_key(name) {
-                let feed = self.feed(name)?;
-                let opened = self.open(name, feed.as_ref()).await?;
-                self.followed.insert(name, opened);
+            match self.follow(name).await {
+                Ok(moved) => {
+                    look.is_news |= moved;
+                    look.is_live &= !moved && self.feed(name)?.is_live();
+                }
+                Err(error) => {
+                    failure.get_or_insert(error);
+                }
             }
         }
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(look),
+        }
+    }
+
+    /// How far each feed was followed, as far as that is known.
+    pub(super) fn positions(&self) -> HashMap<&'static str, Position> {
+        let followed = self.place.iter().flat_map(|place| &place.followed);
+        followed
+            .map(|(name, (_, position))| (*name, *position))
+            .collect()
+    }
+
+    /// Settles where it begins in the feed of one's own, if it has never been at work.
+    pub(super) async fn begin(&mut self) -> Result<(), StoreError> {
+        let own = self.doors.domain;
+        if self.handler.feeds().contains(&own) {
+            let mut place = self.place().await?;
+            self.at(own, &mut place).await?;
+            self.place = Some(place);
+        }
         Ok(())
     }
 
-    /// The same for the feed of one's own alone.
-    pub(super) async fn begin_own(&mut self) -> Result<(), StoreError> {
-        let own = self.doors.domain;
-        if self.handler.feeds().contains(&own) && !self.followed.contains_key(own) {
-            let feed = self.feed(own)?;
-            let opened = self.open(own, feed.as_ref()).await?;
-            self.followed.insert(own, opened);
-        }
-        Ok(())
+    /// Whether it is where its one feed, that of one's own, is baked up to.
+    pub(crate) async fn is_up_to_date(&mut self, baked: Position) -> Result<bool, StoreError> {
+        self.begin().await?;
+        Ok(self.positions().get(self.doors.domain) == Some(&baked))
     }
 
     fn feed(&mut self, name: &'static str) -> Result<Arc<dyn Facts>, StoreError> {
@@ -125,81 +143,129 @@ impl Follower {
         Ok(feed)
     }
 
-    /// The next batch of a feed. `false`: there is nothing for now.
-    async fn follow(&mut self, name: &'static str, feed: &dyn Facts) -> Result<bool, StoreError> {
-        let (epoch, from) = match self.followed.remove(name) {
-            Some(followed) => followed,
-            None => self.open(name, feed).await?,
-        };
-        let frames = feed.frames(from, self.max_batch).await?;
-        if frames.is_empty() {
-            self.followed.insert(name, (epoch, from));
-            return Ok(false);
+    /// Taken out: put back only by whoever knows what the store holds.
+    async fn place(&mut self) -> Result<Place, StoreError> {
+        if let Some(place) = self.place.take() {
+            return Ok(place);
         }
-        let facts = facts(&frames, from)?;
-        let (work, count) = self.handle(&facts).await?;
+        // Before any feed's position: what is committed in between shows.
+        let nothing = Needs::nothing();
+        let loaded = self.doors.rows.load(&self.generation, &nothing).await?;
+        Ok(Place {
+            revision: loaded.revision,
+            followed: HashMap::new(),
+        })
+    }
+
+    /// How far a feed was followed.
+    async fn at(
+        &mut self,
+        name: &'static str,
+        place: &mut Place,
+    ) -> Result<(String, Position), StoreError> {
+        if let Some(followed) = place.followed.get(name) {
+            return Ok(followed.clone());
+        }
+        let Head { epoch, position } = self.feed(name)?.head().await?;
+        let start = match self.start {
+            Start::News => position,
+            Start::Beginning => 0,
+        };
+        let feed = Feed {
+            name,
+            epoch: &epoch,
+        };
+        let position = self.doors.rows.open(&self.generation, &feed, start).await?;
+        place.followed.insert(name, (epoch.clone(), position));
+        Ok((epoch, position))
+    }
+
+    /// The next batch of a feed. `false`: there is nothing for now.
+    async fn follow(&mut self, name: &'static str) -> Result<bool, StoreError> {
+        let mut place = self.place().await?;
+        let from = self.at(name, &mut place).await;
+        let frames = match &from {
+            Ok((_, from)) => self.feed(name)?.frames(*from, self.max_batch).await,
+            Err(error) => Err(error.clone()),
+        };
+        let (epoch, from, frames) = match (from, frames) {
+            (Ok((epoch, from)), Ok(frames)) if !frames.is_empty() => (epoch, from, frames),
+            (_, frames) => {
+                // Nothing has been written: what is known of other feeds still holds.
+                self.place = Some(place);
+                return frames.map(|_| false);
+            }
+        };
+        let facts = facts(name, &frames, from)?;
+        let Some((work, count)) = self.handle(&facts, place.revision).await? else {
+            // Somebody else has been at work: look again, from where they are.
+            return Ok(true);
+        };
         let mut handling = Handling {
             generation: self.generation.clone(),
+            revision: place.revision,
             feed: name.to_owned(),
             from,
             to: from + count as Position,
             rows: work.writes,
             notifications: Vec::new(),
         };
-        for (number, (index, effect)) in work.effects.into_iter().enumerate() {
-            let (frame, fact) = (&frames[index], &facts[index]);
+        let mut of_fact = (usize::MAX, 0);
+        for (index, effect) in work.effects {
+            // Numbered within its fact: however the facts come in batches, what a fact
+            // leads to is the same.
+            of_fact = (index, if of_fact.0 == index { of_fact.1 + 1 } else { 0 });
+            let identity = self.identity(&epoch, &facts[index], of_fact.1);
             match effect {
-                // Before the feed counts as followed, and under an identity that the
-                // fact leads to: told again, it is dropped by the log.
-                Effect::Command(order) => self.give(&epoch, fact, number, order).await?,
+                // Before the feed counts as followed: told again, it is dropped by the log.
+                Effect::Command(order) => self.give(identity, &facts[index], order).await?,
                 Effect::Notify(request) => {
-                    let one = notification(&epoch, frame, fact, request);
-                    handling.notifications.push(one);
+                    let (at, now) = (facts[index].at, Timestamp::now());
+                    let one = Notification::requested(&epoch, &frames[index], at, request, now);
+                    handling.notifications.push(Notification {
+                        id: identity,
+                        ..one
+                    });
                 }
             }
         }
         self.doors.rows.commit(&handling).await?;
-        self.followed.insert(name, (epoch, handling.to));
+        place.revision += 1;
+        place.followed.insert(name, (epoch, handling.to));
+        self.place = Some(place);
         Ok(true)
     }
 
-    async fn open(
-        &self,
-        name: &'static str,
-        feed: &dyn Facts,
-    ) -> Result<(String, Position), StoreError> {
-        let epoch = feed.epoch().await?;
-        let is_own = name == self.doors.domain;
-        let start = match self.start {
-            Start::News if is_own => self.doors.progress.checkpoint().await?.position,
-            _ => 0,
-        };
-        let at = Feed {
-            name,
-            epoch: &epoch,
-        };
-        let position = self.doors.rows.open(&self.generation, &at, start).await?;
-        Ok((epoch, position))
+    /// Of what a fact leads to: the same for ever.
+    fn identity(&self, epoch: &str, fact: &Fact, number: usize) -> Uuid {
+        let (position, number) = (fact.position.to_string(), number.to_string());
+        let name = self.handler.name();
+        ids::derived(&["effect", name, &fact.feed, epoch, &position, &number])
     }
 
     /// What the facts make of the rows, as far as that can be said, and how many they
-    /// are.
-    async fn handle(&self, facts: &[Fact]) -> Result<(super::handler::Work, usize), StoreError> {
+    /// are. `None`: the rows are at another revision than the one expected.
+    async fn handle(
+        &self,
+        facts: &[Fact],
+        revision: u64,
+    ) -> Result<Option<(Work, usize)>, StoreError> {
         let mut count = facts.len();
         let mut failure = None;
         while count > 0 {
             let run = &facts[..count];
             let done = match self.handler.needs(run) {
-                Ok(needs) if needs.is_empty() => self.handler.handle(run, Vec::new()),
                 Ok(needs) => {
-                    let rows: Vec<StoredRow> =
-                        self.doors.rows.load(&self.generation, &needs).await?;
-                    self.handler.handle(run, rows)
+                    let loaded = self.doors.rows.load(&self.generation, &needs).await?;
+                    if loaded.revision != revision {
+                        return Ok(None);
+                    }
+                    self.handler.handle(run, loaded.rows)
                 }
                 Err(stuck) => Err(stuck),
             };
             match done {
-                Ok(work) => return Ok((work, count)),
+                Ok(work) => return Ok(Some((work, count))),
                 // What stands before it is done first, by itself.
                 Err(stuck) => {
                     count = stuck.after.min(count - 1);
@@ -213,16 +279,8 @@ impl Follower {
     }
 
     /// Has a command carried out that a fact led to.
-    async fn give(
-        &self,
-        epoch: &str,
-        fact: &Fact,
-        number: usize,
-        order: Order,
-    ) -> Result<(), StoreError> {
+    async fn give(&self, identity: Uuid, fact: &Fact, order: Order) -> Result<(), StoreError> {
         let name = self.handler.name();
-        let (position, number) = (fact.position.to_string(), number.to_string());
-        let parts = ["command", name, epoch, &position, &fact.feed, &number];
         let terms = Terms {
             actor: Some(format!("process:{name}")),
             ..Terms::default()
@@ -235,7 +293,7 @@ impl Follower {
             payload,
         } = order;
         let operation = Operation {
-            operation_id: ids::derived(&parts),
+            operation_id: identity,
             service_name: service_name.to_owned(),
             operation: verb,
             fingerprint: Operation::content_fingerprint(verb, &entity_id, &payload, &terms),
@@ -253,7 +311,7 @@ impl Follower {
     }
 
     /// What set off the fact; of another service's, all that is known is the operation.
-    async fn correlation(&self, fact: &Fact) -> Result<uuid::Uuid, StoreError> {
+    async fn correlation(&self, fact: &Fact) -> Result<Uuid, StoreError> {
         if fact.feed != self.doors.domain {
             return Ok(fact.operation_id);
         }
@@ -265,18 +323,21 @@ impl Follower {
     }
 }
 
-fn facts(frames: &[Frame], from: Position) -> Result<Vec<Fact>, StoreError> {
+fn facts(name: &str, frames: &[Frame], from: Position) -> Result<Vec<Fact>, StoreError> {
     let mut facts = Vec::with_capacity(frames.len());
     for (frame, expected) in frames.iter().zip(from + 1..) {
         let found = frame.position;
         if found != expected {
             return Err(StoreError::Hole { expected, found });
         }
-        facts.push(Fact::of(frame).map_err(StoreError::corrupt)?);
+        let fact = Fact::of(frame).map_err(StoreError::corrupt)?;
+        if fact.feed != name {
+            let other = fact.feed;
+            return Err(StoreError::Corrupt(format!(
+                "what is followed as {name:?} is the feed of {other:?}"
+            )));
+        }
+        facts.push(fact);
     }
     Ok(facts)
-}
-
-fn notification(epoch: &str, frame: &Frame, fact: &Fact, request: Request) -> Notification {
-    Notification::requested(epoch, frame, fact.at, request, Timestamp::now())
 }

@@ -1,6 +1,7 @@
 //! projector: a read model's rows, by the lease; and made anew beside those that are
 //! read, where that is wanted.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,10 +9,10 @@ use async_trait::async_trait;
 
 use super::follower::{FollowDoors, Follower, Start};
 use super::{AnyHandler, FollowSettings, Generation, News};
-use crate::Shutdown;
 use crate::leadership::Candidacy;
-use crate::ports::{Leases, Notices, Registration, StoreError, Topic};
+use crate::ports::{Leases, Notices, Registration, RowStore, StoreError, Topic};
 use crate::stage::{Stage, Wake, lead};
+use crate::{Position, Shutdown};
 
 /// How often it is looked whether something else is wanted by now.
 const REGISTER: Duration = Duration::from_secs(1);
@@ -36,8 +37,18 @@ pub async fn run(
     shutdown: Shutdown,
 ) {
     let name = format!("read-model/{}", handler.name());
-    let projector = Projector::new(doors, handler, settings.max_batch);
-    attend(name, projector, surroundings, &settings, &shutdown).await;
+    let mut projector = Projector::new(doors, handler, settings.max_batch);
+    // What a newer program makes is not held up by one of before.
+    let outdated = shutdown.child_token();
+    projector.outdated = outdated.clone();
+    attend(name.clone(), projector, surroundings, &settings, &outdated).await;
+    if !shutdown.is_cancelled() {
+        tracing::warn!(
+            read_model = name,
+            "left to the newer program that is at work"
+        );
+        shutdown.cancelled().await;
+    }
 }
 
 /// Runs a stage that follows feeds whenever the lease of this name is ours.
@@ -69,6 +80,10 @@ pub struct Projector {
     handler: AnyHandler,
     max_batch: usize,
     plan: Option<Plan>,
+    /// Whether it was seen to it that nothing is left of what is not made any more.
+    is_tidy: bool,
+    /// Cancelled once a newer program makes this read model.
+    outdated: Shutdown,
 }
 
 /// What is to be made, as it was found.
@@ -77,6 +92,58 @@ struct Plan {
     registration: Registration,
     /// Of what is read, if this program can make it; and of what is to be read next.
     followers: Vec<Follower>,
+}
+
+/// What a look has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Nothing,
+    News,
+    Promoted,
+}
+
+impl Plan {
+    /// What is read goes first, and is not held up by what cannot be made.
+    async fn look(&mut self, rows: &dyn RowStore) -> Result<Outcome, StoreError> {
+        let mut outcome = Outcome::Nothing;
+        let mut failure = None;
+        let mut read = HashMap::new();
+        for follower in &mut self.followers {
+            let is_next = self.registration.serving.as_ref() != Some(&follower.generation);
+            let look = match follower.look().await {
+                Ok(look) => look,
+                Err(error) => {
+                    failure.get_or_insert(error);
+                    continue;
+                }
+            };
+            if look.is_news {
+                outcome = Outcome::News;
+            }
+            if !is_next {
+                read = follower.positions();
+                continue;
+            }
+            // Nobody who reads it goes back in time.
+            let made = follower.positions();
+            let is_past = |(feed, position): (&&str, &Position)| made.get(*feed) >= Some(position);
+            if look.is_live && read.iter().all(is_past) {
+                rows.promote(&follower.generation).await?;
+                tracing::info!(read_model = %follower.generation, "is read from now on");
+                return Ok(Outcome::Promoted);
+            }
+        }
+        match failure {
+            Some(error) if outcome == Outcome::Nothing => Err(error),
+            _ => Ok(outcome),
+        }
+    }
+
+    fn serving(self) -> Option<Follower> {
+        let serving = self.registration.serving;
+        let mut followers = self.followers.into_iter();
+        followers.find(|follower| Some(&follower.generation) == serving.as_ref())
+    }
 }
 
 impl Projector {
@@ -88,31 +155,44 @@ impl Projector {
             handler,
             max_batch,
             plan: None,
+            is_tidy: false,
+            outdated: Shutdown::new(),
         }
     }
 
     /// One batch of each feed for all that is made. `false`: there is no more for now.
     ///
     /// # Errors
-    /// When a store does not answer, or a fact cannot be handled.
+    /// When nothing could be done, since a store does not answer or a fact cannot be
+    /// handled.
     pub async fn step(&mut self) -> Result<bool, StoreError> {
         let mut plan = self.plan().await?;
-        let mut is_news = false;
-        let mut is_promoted = false;
-        for follower in &mut plan.followers {
-            let look = follower.look().await?;
-            is_news |= look.is_news;
-            let is_next = plan.registration.serving.as_ref() != Some(&follower.generation);
-            if is_next && look.is_live {
-                self.doors.rows.promote(&follower.generation).await?;
-                tracing::info!(stage = Self::NAME, read_model = %follower.generation, "is read now");
-                is_promoted = true;
-            }
+        let wanted = &plan.registration.wanted;
+        if !self.is_tidy && plan.registration.serving.as_ref() == Some(wanted) {
+            // Whoever promoted it may not have come to remove what it replaced.
+            self.doors.rows.promote(wanted).await?;
         }
+        self.is_tidy = true;
+        let looked = plan.look(self.doors.rows.as_ref()).await;
+        let is_promoted = matches!(looked, Ok(Outcome::Promoted));
         if !is_promoted {
             self.plan = Some(plan);
         }
-        Ok(is_news || is_promoted)
+        Ok(looked? != Outcome::Nothing)
+    }
+
+    /// Within a transaction over all of a store, the rows that are read, if they are up to
+    /// date; what is not is followed elsewhere.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub(crate) async fn join(mut self, baked: Position) -> Result<Option<Follower>, StoreError> {
+        let serving = self.plan().await?.serving();
+        let Some(mut follower) = serving else {
+            return Ok(None);
+        };
+        let is_up_to_date = follower.is_up_to_date(baked).await?;
+        Ok(is_up_to_date.then_some(follower))
     }
 
     async fn plan(&mut self) -> Result<Plan, StoreError> {
@@ -122,6 +202,9 @@ impl Projector {
         };
         let (name, version) = (self.handler.name(), self.handler.version());
         let registration = self.doors.rows.register(name, version).await?;
+        if registration.wanted.version > version {
+            self.outdated.cancel();
+        }
         let as_of = Instant::now();
         if let Some(plan) = known.filter(|plan| plan.registration == registration) {
             return Ok(Plan { as_of, ..plan });

@@ -9,6 +9,9 @@ pub enum StoreError {
     /// It does not answer, or answered that it cannot right now. Try again.
     #[error("{0}")]
     Unavailable(String),
+    /// It is still being made: not there yet, and on its way.
+    #[error("{0}")]
+    NotYet(String),
     /// Somebody else has moved the checkpoint: read it again, and go on from there.
     #[error("the checkpoint has moved: another instance is at work")]
     Fenced,

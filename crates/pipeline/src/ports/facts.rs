@@ -2,17 +2,17 @@
 
 use async_trait::async_trait;
 
-use super::StoreError;
+use super::{Head, StoreError};
 use crate::{Frame, Position};
 
 /// Frames of one domain, from the first on.
 #[async_trait]
 pub trait Facts: Send + Sync {
-    /// The identity of the log behind them.
+    /// The log behind them, and the position of its last frame.
     ///
     /// # Errors
     /// When that cannot be found out now.
-    async fn epoch(&self) -> Result<String, StoreError>;
+    async fn head(&self) -> Result<Head, StoreError>;
 
     /// Frames after a position, in order, without gaps, at most `limit`. None: there
     /// are no more for now, or they are on their way.

@@ -30,7 +30,8 @@ pub use presentation::{
 };
 pub use probe::Probe;
 pub use rows::{
-    Feed, Handling, ModelState, Registration, RowPage, RowReader, RowStore, RowWrite, StoredRow,
+    Feed, Handling, Loaded, ModelState, Registration, RowPage, RowReader, RowStore, RowWrite,
+    StoredRow,
 };
 pub use schedule::{ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, Unreadable};
 pub use source::{Checkpoint, EntityWrite, Execution, Progress, Settlement, SourceStore, Verdict};

@@ -23,22 +23,21 @@ pub trait RowStore: Send + Sync {
         start: Position,
     ) -> Result<Position, StoreError>;
 
-    /// The rows that are needed, as far as they are there, each once.
+    /// The rows that are needed, as far as they are there, each once; and the revision
+    /// that the generation is at, found after them: if it is the one that was expected,
+    /// so are they.
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn load(
-        &self,
-        generation: &Generation,
-        needs: &Needs,
-    ) -> Result<Vec<StoredRow>, StoreError>;
+    async fn load(&self, generation: &Generation, needs: &Needs) -> Result<Loaded, StoreError>;
 
     /// All of it or nothing: rows, notifications, how far the feed was followed. A
     /// notification whose id is on record already stays as it is.
     ///
     /// # Errors
     /// [`StoreError::Fenced`], and nothing written, when the feed was not followed
-    /// to where it starts.
+    /// to where it starts, or anything has been committed since the rows were loaded,
+    /// of whichever feed.
     async fn commit(&self, handling: &Handling) -> Result<(), StoreError>;
 
     /// What is to be made of a read model, and what is read. A version that is higher
@@ -93,6 +92,15 @@ pub struct Feed<'a> {
     pub epoch: &'a str,
 }
 
+/// Rows as they were loaded.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The rows.
+    pub rows: Vec<StoredRow>,
+    /// How often anything was committed to their generation.
+    pub revision: u64,
+}
+
 /// A row as it is kept.
 #[derive(Clone, Debug)]
 pub struct StoredRow {
@@ -118,6 +126,8 @@ pub struct RowWrite {
 pub struct Handling {
     /// Of which handler.
     pub generation: Generation,
+    /// The revision at which its rows were loaded; it becomes the next one.
+    pub revision: u64,
     /// Of which domain the feed is.
     pub feed: String,
     /// Where it starts: how far the feed had been followed.

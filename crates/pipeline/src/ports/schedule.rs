@@ -1,9 +1,14 @@
 //! The schedule queue: accepted operations on their way to the log.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::StoreError;
 use crate::Operation;
+
+/// How long something may be on its way.
+const WHILE: Duration = Duration::from_secs(1);
 
 /// api-server's end.
 #[async_trait]
@@ -37,6 +42,16 @@ pub trait ScheduleConsumer: Send {
     /// When the queue is gone. The next call tries to reach it again, and what
     /// was not settled is delivered again.
     async fn receive(&mut self, max: usize) -> Result<ScheduledBatch, StoreError>;
+
+    /// Takes what has gathered, at most `max`, and does not wait for more: nothing, where
+    /// there is nothing. What is still on its way counts as nothing after a while.
+    ///
+    /// # Errors
+    /// Those of [`ScheduleConsumer::receive`].
+    async fn receive_now(&mut self, max: usize) -> Result<ScheduledBatch, StoreError> {
+        let received = tokio::time::timeout(WHILE, self.receive(max)).await;
+        received.unwrap_or_else(|_| Ok(ScheduledBatch::default()))
+    }
 
     /// Puts a message that nobody can read where an operator finds it, durably.
     ///

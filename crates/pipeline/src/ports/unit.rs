@@ -20,7 +20,7 @@ pub trait Units: Send + Sync {
 /// An open transaction. What its doors write can be read through them, and by nobody
 /// else. Dropped, it has changed nothing.
 #[async_trait]
-pub trait Unit: Send {
+pub trait Unit: Send + Sync {
     /// The log.
     fn log(&self) -> Arc<dyn EventLog>;
     /// The source state.

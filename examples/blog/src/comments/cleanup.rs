@@ -1,5 +1,6 @@
 //! cleanup: the comments of a post are deleted with it, those as well that come late.
 
+use bakehouse_kitchen::engine::Timestamp;
 use bakehouse_kitchen::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,7 @@ pub(crate) struct Cleanup;
 /// What it remembers: which comment belongs to which post, and which posts are gone.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) enum Known {
-    Comment { post_id: String },
+    Comment { post_id: String, at: Timestamp },
     Gone { post_id: String },
 }
 
@@ -52,7 +53,12 @@ impl ProcessManager for Cleanup {
                         post_id: id.clone(),
                     },
                 );
-                let comments = known.linked(&of_post(id));
+                // Those that came later are of a post that has taken its title since.
+                let mut comments = known.linked(&of_post(id));
+                comments.retain(|comment| {
+                    let known = known.get(comment);
+                    matches!(known, Some(Known::Comment { at, .. }) if *at <= fact.at)
+                });
                 return comments.iter().map(|comment| delete(comment)).collect();
             }
             ("comment", "deleted") => known.remove(id),
@@ -61,7 +67,13 @@ impl ProcessManager for Cleanup {
                     return Ok(Vec::new());
                 };
                 let is_late = known.get(&gone(&post_id)).is_some();
-                known.put(id, Known::Comment { post_id });
+                known.put(
+                    id,
+                    Known::Comment {
+                        post_id,
+                        at: fact.at,
+                    },
+                );
                 if is_late {
                     return Ok(vec![delete(id)?]);
                 }
@@ -73,7 +85,7 @@ impl ProcessManager for Cleanup {
 
     fn links(known: &Known) -> Vec<String> {
         match known {
-            Known::Comment { post_id } => vec![of_post(post_id)],
+            Known::Comment { post_id, .. } => vec![of_post(post_id)],
             Known::Gone { .. } => Vec::new(),
         }
     }

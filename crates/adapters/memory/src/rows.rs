@@ -1,0 +1,213 @@
+//! Handlers' rows in memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bakehouse_pipeline::Notification;
+use bakehouse_pipeline::Position;
+use bakehouse_pipeline::follow::{Generation, Needs};
+use bakehouse_pipeline::ports::{
+    Feed, Handling, Loaded, ModelState, Registration, RowPage, RowReader, RowStore, RowWrite,
+    StoreError, StoredRow,
+};
+
+use crate::lock;
+
+/// Handlers' rows in memory; clones share them.
+#[derive(Clone, Default)]
+pub struct MemoryRows(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    models: BTreeMap<String, Registration>,
+    rows: HashMap<Generation, BTreeMap<String, RowWrite>>,
+    followed: HashMap<Generation, BTreeMap<String, (String, Position)>>,
+    revisions: HashMap<Generation, u64>,
+    notifications: Vec<Notification>,
+}
+
+impl MemoryRows {
+    /// What is to be sent, each once.
+    #[must_use]
+    pub fn notifications(&self) -> Vec<Notification> {
+        lock(&self.0).notifications.clone()
+    }
+}
+
+#[async_trait]
+impl RowStore for MemoryRows {
+    async fn open(
+        &self,
+        generation: &Generation,
+        feed: &Feed<'_>,
+        start: Position,
+    ) -> Result<Position, StoreError> {
+        let mut state = lock(&self.0);
+        let feeds = state.followed.entry(generation.clone()).or_default();
+        let fresh = || (feed.epoch.to_owned(), start);
+        let (epoch, position) = feeds.entry(feed.name.to_owned()).or_insert_with(fresh);
+        if epoch != feed.epoch {
+            let text = format!(
+                "{generation} was made of log {epoch}, not of {}",
+                feed.epoch
+            );
+            return Err(StoreError::Corrupt(text));
+        }
+        Ok(*position)
+    }
+
+    async fn load(&self, generation: &Generation, needs: &Needs) -> Result<Loaded, StoreError> {
+        let state = lock(&self.0);
+        let is_needed = |row: &&RowWrite| {
+            needs.keys.contains(&row.key) || row.links.iter().any(|link| needs.links.contains(link))
+        };
+        let rows = state
+            .rows
+            .get(generation)
+            .into_iter()
+            .flat_map(BTreeMap::values);
+        Ok(Loaded {
+            rows: rows.filter(is_needed).filter_map(stored).collect(),
+            revision: state.revision(generation),
+        })
+    }
+
+    async fn commit(&self, handling: &Handling) -> Result<(), StoreError> {
+        let mut state = lock(&self.0);
+        if state.revision(&handling.generation) != handling.revision {
+            return Err(StoreError::Fenced);
+        }
+        let feeds = state
+            .followed
+            .entry(handling.generation.clone())
+            .or_default();
+        match feeds.get_mut(&handling.feed) {
+            Some((_, position)) if *position == handling.from => *position = handling.to,
+            _ => return Err(StoreError::Fenced),
+        }
+        let next = handling.revision + 1;
+        state.revisions.insert(handling.generation.clone(), next);
+        let rows = state.rows.entry(handling.generation.clone()).or_default();
+        for row in &handling.rows {
+            rows.insert(row.key.clone(), row.clone());
+        }
+        for one in &handling.notifications {
+            if !state.notifications.iter().any(|known| known.id == one.id) {
+                state.notifications.push(one.clone());
+            }
+        }
+        Ok(())
+    }
+
+    async fn register(&self, name: &str, version: u32) -> Result<Registration, StoreError> {
+        let mut state = lock(&self.0);
+        let wanted = Generation {
+            name: name.to_owned(),
+            version,
+            round: 0,
+        };
+        let fresh = || Registration {
+            wanted: wanted.clone(),
+            serving: None,
+        };
+        let known = state.models.entry(name.to_owned()).or_insert_with(fresh);
+        if known.wanted.version < version {
+            known.wanted = wanted;
+        }
+        Ok(known.clone())
+    }
+
+    async fn promote(&self, generation: &Generation) -> Result<(), StoreError> {
+        let mut state = lock(&self.0);
+        let known = state.models.get_mut(&generation.name);
+        let Some(known) = known.filter(|known| known.wanted == *generation) else {
+            return Ok(());
+        };
+        known.serving = Some(generation.clone());
+        let stays = |other: &Generation| other.name != generation.name || other == generation;
+        state.rows.retain(|other, _| stays(other));
+        state.followed.retain(|other, _| stays(other));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl RowReader for MemoryRows {
+    async fn row(&self, name: &str, key: &str) -> Result<Option<StoredRow>, StoreError> {
+        let state = lock(&self.0);
+        let rows = state.served(name)?;
+        Ok(rows.and_then(|rows| rows.get(key)).and_then(stored))
+    }
+
+    async fn rows(&self, name: &str, page: &RowPage<'_>) -> Result<Vec<StoredRow>, StoreError> {
+        let state = lock(&self.0);
+        let rows = state.served(name)?.into_iter().flat_map(BTreeMap::values);
+        let is_on = |row: &&RowWrite| {
+            row.links.iter().any(|link| link == page.link)
+                && page.after.is_none_or(|after| row.key.as_str() > after)
+        };
+        Ok(rows
+            .filter(is_on)
+            .filter_map(stored)
+            .take(page.limit)
+            .collect())
+    }
+
+    async fn states(&self) -> Result<Vec<ModelState>, StoreError> {
+        let state = lock(&self.0);
+        let positions = |of: Option<&Generation>| {
+            let feeds = of
+                .and_then(|of| state.followed.get(of))
+                .into_iter()
+                .flatten();
+            feeds
+                .map(|(feed, (_, position))| (feed.clone(), *position))
+                .collect()
+        };
+        let states = state.models.values().map(|registration| {
+            let wanted = Some(&registration.wanted);
+            let next = wanted.filter(|wanted| registration.serving.as_ref() != Some(wanted));
+            ModelState {
+                served: positions(registration.serving.as_ref()),
+                building: positions(next),
+                registration: registration.clone(),
+            }
+        });
+        Ok(states.collect())
+    }
+
+    async fn rebuild(&self, name: &str) -> Result<Option<Generation>, StoreError> {
+        let mut state = lock(&self.0);
+        let known = state.models.get_mut(name);
+        Ok(known.map(|known| {
+            known.wanted.round += 1;
+            known.wanted.clone()
+        }))
+    }
+}
+
+impl State {
+    fn revision(&self, of: &Generation) -> u64 {
+        self.revisions.get(of).copied().unwrap_or_default()
+    }
+
+    /// The rows that are read; `None`: there are none of them.
+    fn served(&self, name: &str) -> Result<Option<&BTreeMap<String, RowWrite>>, StoreError> {
+        let known = self
+            .models
+            .get(name)
+            .and_then(|known| known.serving.as_ref());
+        let serving = known.ok_or_else(|| {
+            StoreError::NotYet(format!("the read model {name:?} is still being made"))
+        })?;
+        Ok(self.rows.get(serving))
+    }
+}
+
+fn stored(row: &RowWrite) -> Option<StoredRow> {
+    row.body.clone().map(|body| StoredRow {
+        key: row.key.clone(),
+        body,
+    })
+}

@@ -1,0 +1,265 @@
+//! Stores with a planted bug, around those that have none.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bakehouse_pipeline::follow::{Generation, Needs};
+use bakehouse_pipeline::ports::{
+    Appended, Baking, Checkpoint, EventLog, Execution, Feed, Handling, Leases, Loaded,
+    PresentationStore, Progress, Registration, RowStore, SourceStore, StoreError, Tenure,
+};
+use bakehouse_pipeline::{EntityRecord, Event, Operation, Position, ids};
+use uuid::Uuid;
+
+use crate::bug::Bug;
+
+/// How long a bug leaves between two halves of what belongs together.
+const BETWEEN: Duration = Duration::from_millis(4);
+
+/// A store with a bug.
+pub(crate) struct Wrong<D: ?Sized> {
+    inner: Arc<D>,
+    bug: Bug,
+    seen: Mutex<HashSet<Uuid>>,
+}
+
+/// The store as it is, or with a bug.
+pub(crate) fn wrong<D: ?Sized>(inner: Arc<D>, bug: Option<Bug>) -> Arc<D>
+where
+    Wrong<D>: IntoDoor<D>,
+{
+    match bug {
+        None => inner,
+        Some(bug) => Wrong::<D>::door(Wrong {
+            inner,
+            bug,
+            seen: Mutex::default(),
+        }),
+    }
+}
+
+/// As a door again.
+pub(crate) trait IntoDoor<D: ?Sized> {
+    fn door(self) -> Arc<D>;
+}
+
+macro_rules! doors {
+    ($($door:ty),*) => {
+        $(impl IntoDoor<$door> for Wrong<$door> {
+            fn door(self) -> Arc<$door> {
+                Arc::new(self)
+            }
+        })*
+    };
+}
+
+doors!(
+    dyn EventLog,
+    dyn SourceStore,
+    dyn PresentationStore,
+    dyn RowStore,
+    dyn Leases
+);
+
+#[async_trait]
+impl EventLog for Wrong<dyn EventLog> {
+    async fn append(&self, operations: &[Operation]) -> Result<Vec<Appended>, StoreError> {
+        if self.bug != Bug::DedupWindow {
+            return self.inner.append(operations).await;
+        }
+        // What it has seen before it takes for new, once its window is over: now.
+        let mut fresh = operations.to_vec();
+        {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            for operation in &mut fresh {
+                if !seen.insert(operation.operation_id) {
+                    operation.operation_id = ids::fresh();
+                }
+            }
+        }
+        self.inner.append(&fresh).await
+    }
+
+    async fn read(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {
+        self.inner.read(after, limit).await
+    }
+
+    async fn history(
+        &self,
+        entity_id: &str,
+        after: Position,
+        up_to: Position,
+    ) -> Result<Vec<Event>, StoreError> {
+        self.inner.history(entity_id, after, up_to).await
+    }
+
+    async fn find(&self, operation_id: Uuid) -> Result<Option<Event>, StoreError> {
+        self.inner.find(operation_id).await
+    }
+
+    async fn held(&self, entity_ids: &[&str]) -> Result<Vec<Event>, StoreError> {
+        self.inner.held(entity_ids).await
+    }
+
+    async fn correlated(
+        &self,
+        correlation_id: Uuid,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Event>, StoreError> {
+        self.inner.correlated(correlation_id, after, limit).await
+    }
+
+    async fn parked(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {
+        self.inner.parked(after, limit).await
+    }
+
+    async fn head(&self) -> Result<Position, StoreError> {
+        self.inner.head().await
+    }
+
+    async fn epoch(&self) -> Result<String, StoreError> {
+        self.inner.epoch().await
+    }
+}
+
+#[async_trait]
+impl Progress for Wrong<dyn SourceStore> {
+    async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
+        self.inner.checkpoint().await
+    }
+}
+
+#[async_trait]
+impl SourceStore for Wrong<dyn SourceStore> {
+    async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
+        self.inner.load(ids).await
+    }
+
+    async fn snapshots(
+        &self,
+        ids: &[&str],
+        up_to: Position,
+    ) -> Result<HashMap<String, EntityRecord>, StoreError> {
+        self.inner.snapshots(ids, up_to).await
+    }
+
+    async fn commit(&self, execution: &Execution) -> Result<(), StoreError> {
+        if ![Bug::NoFence, Bug::TwoLeaders].contains(&self.bug) {
+            return self.inner.commit(execution).await;
+        }
+        let mut forged = execution.clone();
+        forged.from = self.inner.checkpoint().await?;
+        let ids: Vec<&str> = execution
+            .entities
+            .iter()
+            .map(|write| write.record.id.as_str())
+            .collect();
+        let known = self.inner.load(&ids).await?;
+        for write in &mut forged.entities {
+            write.expected = known.get(&write.record.id).map(|record| record.position);
+        }
+        self.inner.commit(&forged).await
+    }
+}
+
+#[async_trait]
+impl PresentationStore for Wrong<dyn PresentationStore> {
+    async fn open(&self, epoch: &str) -> Result<Position, StoreError> {
+        self.inner.open(epoch).await
+    }
+
+    async fn commit(&self, baking: &Baking) -> Result<(), StoreError> {
+        if self.bug != Bug::CheckpointBeforeDocuments {
+            return self.inner.commit(baking).await;
+        }
+        let (mut first, mut second) = (baking.clone(), baking.clone());
+        first.documents.clear();
+        self.inner.commit(&first).await?;
+        tokio::time::sleep(BETWEEN).await;
+        second.from = baking.to;
+        second.frames.clear();
+        self.inner.commit(&second).await
+    }
+}
+
+#[async_trait]
+impl RowStore for Wrong<dyn RowStore> {
+    async fn open(
+        &self,
+        generation: &Generation,
+        feed: &Feed<'_>,
+        start: Position,
+    ) -> Result<Position, StoreError> {
+        self.inner.open(generation, feed, start).await
+    }
+
+    async fn load(&self, generation: &Generation, needs: &Needs) -> Result<Loaded, StoreError> {
+        self.inner.load(generation, needs).await
+    }
+
+    async fn commit(&self, handling: &Handling) -> Result<(), StoreError> {
+        let mut forged = handling.clone();
+        match self.bug {
+            Bug::CheckpointBeforeRows => {
+                let rows = std::mem::take(&mut forged.rows);
+                self.inner.commit(&forged).await?;
+                tokio::time::sleep(BETWEEN).await;
+                forged.from = handling.to;
+                forged.revision += 1;
+                forged.rows = rows;
+            }
+            Bug::NoRevision => {
+                let now = self
+                    .inner
+                    .load(&handling.generation, &Needs::nothing())
+                    .await?;
+                forged.revision = now.revision;
+            }
+            _ => {}
+        }
+        self.inner.commit(&forged).await
+    }
+
+    async fn register(&self, name: &str, version: u32) -> Result<Registration, StoreError> {
+        self.inner.register(name, version).await
+    }
+
+    async fn promote(&self, generation: &Generation) -> Result<(), StoreError> {
+        self.inner.promote(generation).await
+    }
+}
+
+#[async_trait]
+impl Leases for Wrong<dyn Leases> {
+    async fn acquire(
+        &self,
+        name: &str,
+        holder: &str,
+        time_to_live: Duration,
+    ) -> Result<Option<Tenure>, StoreError> {
+        if self.bug == Bug::TwoLeaders {
+            let holder = holder.to_owned();
+            return Ok(Some(Tenure { holder, epoch: 1 }));
+        }
+        self.inner.acquire(name, holder, time_to_live).await
+    }
+
+    async fn renew(
+        &self,
+        name: &str,
+        tenure: &Tenure,
+        time_to_live: Duration,
+    ) -> Result<bool, StoreError> {
+        if self.bug == Bug::TwoLeaders {
+            return Ok(true);
+        }
+        self.inner.renew(name, tenure, time_to_live).await
+    }
+
+    async fn release(&self, name: &str, tenure: &Tenure) -> Result<(), StoreError> {
+        self.inner.release(name, tenure).await
+    }
+}
