@@ -3,6 +3,7 @@
 mod bench;
 mod on_servers;
 mod services;
+mod simulate;
 mod test;
 mod workspace;
 
@@ -27,6 +28,8 @@ enum Command {
     },
     /// Measures the whole system beside what its database could do at most.
     Bench(bench::Options),
+    /// Runs the engine in virtual time with everything going wrong, seed by seed.
+    Simulate(simulate::Options),
 }
 
 #[tokio::main]
@@ -35,5 +38,6 @@ async fn main() -> Result<()> {
         Command::Test(options) => test::run(options).await,
         Command::Services { command } => services::run(command).await,
         Command::Bench(options) => bench::run(options).await,
+        Command::Simulate(options) => simulate::run(options).await,
     }
 }

@@ -70,7 +70,7 @@ impl ProcessManager for Thirds {
             "guest" => seen.guests += 1,
             _ => seen.counters += u64::from(is_original),
         }
-        let is_third = is_original && seen.counters % 3 == 0;
+        let is_third = is_original && seen.counters.is_multiple_of(3);
         state.put("seen", seen);
         if !is_third {
             return Ok(Vec::new());
