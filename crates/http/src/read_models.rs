@@ -47,6 +47,7 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
 #[utoipa::path(
     get,
     path = "/read-models",
+    operation_id = "list_read_models",
     tag = "operations",
     responses((status = 200, description = "All that there are", body = Vec<ReadModel>))
 )]
@@ -80,6 +81,7 @@ fn shown(state: &ModelState) -> ReadModel {
 #[utoipa::path(
     post,
     path = "/read-models/{name}/rebuild",
+    operation_id = "rebuild_read_model",
     tag = "operations",
     params(("name" = String, Path, description = "Of the read model")),
     responses((status = 202, description = "It is being made"), NoSuchReadModel)

@@ -1,6 +1,6 @@
 //! What must be true of every run, found out from the stores, by rules of its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -165,13 +165,18 @@ impl Checker {
         let mut known = 0;
         for ledger in sent {
             let mut last = 0;
+            let mut unknown = HashSet::new();
             for one in ledger {
                 let id = one.operation.operation_id;
                 if one.is_conflict {
-                    let is_kept = conflicts.contains_key(&id);
+                    // Where the first one never came, this one is the first.
+                    let is_kept = conflicts.contains_key(&id) || unknown.contains(&id);
                     let is_needed = one.answer == Answer::Accepted;
                     self.expect(is_kept || !is_needed, || format!("lost: conflict {id}"));
                     continue;
+                }
+                if one.answer == Answer::Unknown {
+                    unknown.insert(id);
                 }
                 match places.get(&id) {
                     Some(place) => {

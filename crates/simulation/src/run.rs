@@ -20,6 +20,8 @@ const CLIENTS: u64 = 3;
 const REQUESTS: u64 = 12;
 const KILLS: u64 = 12;
 const SUBSCRIBERS: u64 = 2;
+/// Longer than anybody stands still.
+const AGAIN: Duration = Duration::from_secs(3);
 /// How long everything may take, in virtual time.
 const LIMIT: Duration = Duration::from_secs(300);
 
@@ -165,7 +167,7 @@ async fn subscribe(feed: Arc<Feed>, subscriber: Subscriber, bug: Option<Bug>) {
 
 /// Waits until there is nothing left to do, and gives up what is parked.
 async fn settle(world: &World) {
-    let mut rounds = 0_u64;
+    let (mut rounds, mut head) = (0_u64, None);
     loop {
         let events = world.log.read(0, usize::MAX).await.unwrap_or_default();
         let mut discarded = Vec::new();
@@ -183,10 +185,12 @@ async fn settle(world: &World) {
                 .iter()
                 .all(|event| event.status != EventStatus::Stored)
             && is_followed(world, events.len() as Position).await;
-        if is_done {
+        // Twice in a row: whoever stands still may have something in hand.
+        if is_done && head == Some(events.len()) {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        head = is_done.then_some(events.len());
+        tokio::time::sleep(AGAIN).await;
     }
 }
 
@@ -198,5 +202,7 @@ async fn is_followed(world: &World, head: Position) -> bool {
         .map_or(0, |head| head.position);
     let counted = crate::check::tally(world).await.unwrap_or_default();
     let (echoes, changes) = crate::check::echoes(world).await;
-    baked == head && counted.counters == head && counted.guests == GUESTS && echoes == changes / 3
+    let told = world.states.notifications().len();
+    let is_counted = counted.counters == head && counted.guests == GUESTS;
+    baked == head && is_counted && echoes == changes / 3 && told == 2 * echoes
 }

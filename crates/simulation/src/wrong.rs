@@ -28,7 +28,7 @@ pub(crate) struct Wrong<D: ?Sized> {
 /// The store as it is, or with a bug.
 pub(crate) fn wrong<D: ?Sized>(inner: Arc<D>, bug: Option<Bug>) -> Arc<D>
 where
-    Wrong<D>: IntoDoor<D>,
+    Wrong<D>: AsDoor<D>,
 {
     match bug {
         None => inner,
@@ -41,13 +41,13 @@ where
 }
 
 /// As a door again.
-pub(crate) trait IntoDoor<D: ?Sized> {
+pub(crate) trait AsDoor<D: ?Sized> {
     fn door(self) -> Arc<D>;
 }
 
 macro_rules! doors {
     ($($door:ty),*) => {
-        $(impl IntoDoor<$door> for Wrong<$door> {
+        $(impl AsDoor<$door> for Wrong<$door> {
             fn door(self) -> Arc<$door> {
                 Arc::new(self)
             }
