@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::follower::{FollowDoors, Follower, Start};
 use super::{AnyHandler, FollowSettings, Generation, News};
