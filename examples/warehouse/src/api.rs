@@ -8,9 +8,10 @@
 //! - `/products-events`: the feed.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_kitchen::engine::Json;
 use bakehouse_kitchen::engine::ports::ListQuery;
 use bakehouse_kitchen::prelude::*;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::domain::{Command, MOST, Warehouse};
 
@@ -36,15 +37,14 @@ pub(crate) fn menu() -> Menu {
 }
 
 async fn list(principal: Principal, doors: web::Data<Doors>) -> Result<HttpResponse, Problem> {
-    let mut products: Vec<Value> = Vec::new();
+    let mut products: Vec<Json> = Vec::new();
     let mut query = ListQuery::newest(1_000);
     query.sort.descending = false;
     query.owner = principal.confined_to().map(str::to_owned);
     loop {
         let page = doors.presentation.list(&query).await?;
         query.past = page.last().map(|product| query.sort.key(product));
-        let bodies = page.iter().map(|product| json!(product.body));
-        products.extend(bodies);
+        products.extend(page.iter().map(|product| product.body.clone()));
         if page.len() < query.limit {
             return Ok(HttpResponse::Ok().json(products));
         }

@@ -77,3 +77,27 @@ async fn database(world: &World, variable: &str) -> mongodb::Database {
     let client = client.expect("a client");
     client.default_database().expect("a name")
 }
+
+/// Who asked for the event at a position, and in whose stead.
+///
+/// # Panics
+/// When there is none.
+pub async fn who_asked(world: &World, kind: Kind, position: i64) -> (String, String) {
+    match kind {
+        Kind::Embedded => {
+            let query = "SELECT actor, on_behalf_of FROM events WHERE position = ?1";
+            let found =
+                embedded(world).query_row(query, [position], |row| Ok((row.get(0)?, row.get(1)?)));
+            found.expect("an event")
+        }
+        Kind::Servers => {
+            let events = database(world, SOURCE)
+                .await
+                .collection::<Document>("events");
+            let event = events.find_one(doc! { "_id": position }).await;
+            let event = event.expect("an answer").expect("an event");
+            let text = |name: &str| event.get_str(name).expect("text").to_owned();
+            (text("actor"), text("on_behalf_of"))
+        }
+    }
+}

@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use bakehouse_e2e::issuer::{bearer, claims};
+use bakehouse_e2e::stores::who_asked;
 use bakehouse_e2e::world::wait;
-use bakehouse_e2e::{Answer, Client, Kind, World, in_both_worlds};
+use bakehouse_e2e::{Answer, Client, Issuer, Kind, World, in_both_worlds};
 use serde_json::{Value, json};
 
 in_both_worlds!(
@@ -13,6 +15,7 @@ in_both_worlds!(
     no_password_can_be_read_anywhere,
     who_is_late_gets_a_conflict_and_who_is_wrong_the_field,
     read_models_are_made_anew_while_they_are_read,
+    commands_carry_who_asked_and_nobody_sees_what_is_others,
 );
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -256,4 +259,55 @@ async fn read_models_are_made_anew_while_they_are_read(kind: Kind) {
         read(&client, "/read-models").await[1]["serving"]["round"],
         0
     );
+}
+
+async fn commands_carry_who_asked_and_nobody_sees_what_is_others(kind: Kind) {
+    let issuer = Issuer::new().expect("an issuer");
+    let programs = &["bank-account"];
+    let mut world = World::prepare_domain(kind, programs, "/accounts-events").expect("prepared");
+    for (variable, value) in issuer.settings(&issuer.file().display().to_string()) {
+        world.set(variable, &value);
+    }
+    world.begin().await.expect("it starts");
+    let client = world.client();
+    let mut delegated = claims("ada", "account:read account:write");
+    delegated["act"] = json!({ "sub": "teller" });
+    let delegated = bearer(&issuer.sign(&delegated).expect("a token"));
+    let token = |name: &str, scope: &str| bearer(&issuer.token(name, scope).expect("a token"));
+    let ada = token("ada", "account:read account:write");
+    let bob = token("bob", "account:read account:write");
+    let operator = token("root", "account:admin");
+    let body = json!({ "username": "ada", "email": "ada@example.org", "password": SECRET });
+    let by_teller = [("Authorization", delegated.as_str())];
+    let opened = post(&client, "/accounts", &by_teller, body).await;
+    let id = opened.json()["id"].as_str().expect("an id").to_owned();
+    let at = format!("/accounts/{id}");
+    let as_ada = [("Authorization", ada.as_str()), WAIT];
+    let there = client.get_with(&at, &as_ada).await.expect("an answer");
+    assert_eq!(there.status, 200);
+    let expected = ("teller".to_owned(), "ada".to_owned());
+    assert_eq!(who_asked(&world, kind, 1).await, expected);
+    let journal = format!("{at}/journal");
+    for (path, others, own, operators) in [
+        (at.as_str(), 404, 200, 200),
+        (&journal, 404, 200, 200),
+        ("/accounts", 403, 403, 200),
+        ("/users", 403, 403, 200),
+        ("/read-models", 403, 403, 200),
+    ] {
+        for (who, expected) in [(&bob, others), (&ada, own), (&operator, operators)] {
+            let headers = [("Authorization", who.as_str())];
+            let answer = client.get_with(path, &headers).await.expect("an answer");
+            assert_eq!(answer.status, expected, "{path}");
+        }
+    }
+    let as_bob = [("Authorization", bob.as_str()), WAIT];
+    let stolen = post(
+        &client,
+        &format!("{at}/debit"),
+        &as_bob,
+        json!({ "amount": 1 }),
+    )
+    .await;
+    assert_eq!(stolen.status, 409, "{stolen:?}");
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bakehouse_pipeline::Position;
 use bakehouse_pipeline::follow::{Generation, Needs};
 use bakehouse_pipeline::ports::{
-    Feed, Handling, Loaded, ModelState, Registration, RowPage, RowReader, RowStore, RowWrite,
+    Feed, Handling, Head, Loaded, ModelState, Registration, RowPage, RowReader, RowStore, RowWrite,
     StoreError, StoredRow,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -27,11 +27,28 @@ impl RowStore for EmbeddedRows {
         feed: &Feed<'_>,
         start: Position,
     ) -> Result<Position, StoreError> {
-        let generation = generation.clone();
-        let (name, epoch) = (feed.name.to_owned(), feed.epoch.to_owned());
-        self.0
-            .write(move |connection| tie(connection, &generation, (&name, &epoch), start))
-            .await
+        let (of, name) = (generation.clone(), feed.name.to_owned());
+        let known = self
+            .0
+            .read(move |connection| followed(connection, &of, &name));
+        // A look costs no synced transaction, and mostly there is nothing to be made.
+        let known = match known.await? {
+            Some(known) => known,
+            None => {
+                let (of, name) = (generation.clone(), feed.name.to_owned());
+                let epoch = feed.epoch.to_owned();
+                self.0
+                    .write(move |connection| tie(connection, &of, (&name, &epoch), start))
+                    .await?
+            }
+        };
+        if known.epoch != feed.epoch {
+            let (name, ours, theirs) = (feed.name, known.epoch, feed.epoch);
+            return Err(StoreError::Corrupt(format!(
+                "{generation} was made of the feed {name:?} of log {ours}, not of {theirs}"
+            )));
+        }
+        Ok(known.position)
     }
 
     async fn load(&self, generation: &Generation, needs: &Needs) -> Result<Loaded, StoreError> {
@@ -143,7 +160,7 @@ fn tie(
     of: &Generation,
     (feed, epoch): (&str, &str),
     start: Position,
-) -> Outcome<Position> {
+) -> Outcome<Head> {
     let insert = "INSERT INTO generations VALUES (?1, ?2, ?3, 0) ON CONFLICT DO NOTHING";
     let generation = params![of.name, of.version, integer(of.round)];
     connection.prepare_cached(insert)?.execute(generation)?;
@@ -156,17 +173,22 @@ fn tie(
         epoch,
         integer(start)
     ])?;
+    known(followed(connection, of, feed)?, "position")
+}
+
+/// How far a feed was followed, and of which log; `None`: never.
+fn followed(connection: &Connection, of: &Generation, feed: &str) -> Outcome<Option<Head>> {
     let query = "SELECT position, epoch FROM followed \
                  WHERE name = ?1 AND version = ?2 AND round = ?3 AND feed = ?4";
     let mut statement = connection.prepare_cached(query)?;
     let mut rows = statement.query(params![of.name, of.version, integer(of.round), feed])?;
-    let row = known(rows.next()?, "position")?;
-    let tied: String = row.get(1)?;
-    if tied != epoch {
-        let text = format!("{of} was made of the feed {feed:?} of log {tied}, not of {epoch}");
-        return Err(StoreError::Corrupt(text).into());
-    }
-    position(row, 0)
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    Ok(Some(Head {
+        position: position(row, 0)?,
+        epoch: row.get(1)?,
+    }))
 }
 
 fn load(connection: &Connection, of: &Generation, needs: &Needs) -> Outcome<Loaded> {
