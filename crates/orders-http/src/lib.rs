@@ -1,6 +1,6 @@
 //! The HTTP API of orders, on the engine's own.
 //!
-//! - [`orders`]: one file a call;
+//! - `orders`: one file a call;
 //! - [`attachments`]: files that belong to orders;
 //! - `docs`: what the API says of itself;
 //! - `page`: the page at `/`, which uses nothing but all this.

@@ -2,7 +2,7 @@
 //! presentation, the schedule queue and the leases.
 //!
 //! All writes of all stages go through one thread that commits whatever has
-//! gathered in one synced transaction ([`database`]), so that stages share the
+//! gathered in one synced transaction (`database`), so that stages share the
 //! cost of the disk instead of queueing for it.
 
 mod checkpoints;

@@ -3,7 +3,7 @@
 //! Every write waits for the majority and the journal, can be repeated, and is
 //! one of two kinds: an ordered insert under a unique index (the log), or a
 //! transaction that starts by moving a checkpoint from where it must be
-//! ([`transaction`]). Reads that decide something are majority reads.
+//! (`transaction`). Reads that decide something are majority reads.
 
 mod checkpoints;
 mod connection;

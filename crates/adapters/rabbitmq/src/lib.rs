@@ -1,9 +1,9 @@
 //! The schedule queue and the notices over RabbitMQ.
 //!
-//! - [`topology`]: exchanges and queues, by their names;
-//! - [`publisher`]: the publishing connection, which comes back by itself;
-//! - [`scheduler`] and [`consumer`]: the two ends of the schedule queue;
-//! - [`notices`]: what wakes the stages.
+//! - `topology`: exchanges and queues, by their names;
+//! - `publisher`: the publishing connection, which comes back by itself;
+//! - `scheduler` and `consumer`: the two ends of the schedule queue;
+//! - `notices`: what wakes the stages.
 //!
 //! Publishing and consuming never share a connection: a broker that is short of
 //! memory or disk stops reading from those that publish, and would hold up

@@ -1,9 +1,9 @@
 //! Accepting: from a request to an operation that is durable, and its 202.
 //!
-//! - [`identity`]: what the operation is known by, for ever;
-//! - [`change`]: of something that is there already;
-//! - [`submission`]: into the schedule queue;
-//! - [`outcome`]: for those who prefer to wait, what came of it.
+//! - `identity`: what the operation is known by, for ever;
+//! - `change`: of something that is there already;
+//! - `submission`: into the schedule queue;
+//! - `outcome`: for those who prefer to wait, what came of it.
 
 mod change;
 mod identity;

@@ -1,10 +1,10 @@
 //! Who may do what: from a bearer token to a [`Principal`].
 //!
-//! - [`guard`]: stands before every route, and lets through who may pass;
-//! - [`token`]: what a token must be to be believed;
-//! - [`keys`]: the issuer's public keys, kept fresh;
-//! - [`principal`]: who is asking, and what they may see;
-//! - [`rate`]: how often they may ask.
+//! - `guard`: stands before every route, and lets through who may pass;
+//! - `token`: what a token must be to be believed;
+//! - `keys`: the issuer's public keys, kept fresh;
+//! - `principal`: who is asking, and what they may see;
+//! - `rate`: how often they may ask.
 
 pub(crate) mod guard;
 mod keys;

@@ -202,7 +202,7 @@ impl FromRequest for Visitor {
     }
 }
 
-/// What [`super::guard`] has found out. A route that the guard does not stand
+/// What `super::guard` has found out. A route that the guard does not stand
 /// before has no principal, and answers 500 rather than everything.
 impl FromRequest for Principal {
     type Error = Problem;

@@ -1,10 +1,10 @@
 //! The feed, where the menu says.
 //!
-//! - [`wishes`]: what a subscriber asks for;
-//! - [`origin`], [`places`]: who may, and how many;
-//! - [`follower`]: a subscriber's way along the feed;
-//! - [`socket`] and [`stream`]: over a websocket, and as server-sent events;
-//! - [`wire`]: what is said beside the frames.
+//! - `wishes`: what a subscriber asks for;
+//! - `origin`, `places`: who may, and how many;
+//! - `follower`: a subscriber's way along the feed;
+//! - `socket` and `stream`: over a websocket, and as server-sent events;
+//! - `wire`: what is said beside the frames.
 
 mod clock;
 mod follower;

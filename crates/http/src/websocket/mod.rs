@@ -5,7 +5,7 @@
 //! what many clients get is made once. They are the response's body, which the
 //! server asks for more only when the socket has taken what there was: a client
 //! that does not read holds up nobody, and nothing gathers for it. Past the server
-//! they go by a [`line`] of their own, without being copied.
+//! they go by a `line` of their own, without being copied.
 
 pub mod frame;
 pub mod guard;

@@ -1,9 +1,9 @@
 //! Files that belong to an order. Their bytes are kept as blobs; that there are
 //! any, and which, is told by operations in the log like everything else.
 //!
-//! - [`upload`]: multipart, streamed, checked on the way;
-//! - [`read`]: the list, and the bytes;
-//! - [`remove`]: off the order, and then off the store;
+//! - `upload`: multipart, streamed, checked on the way;
+//! - `read`: the list, and the bytes;
+//! - `remove`: off the order, and then off the store;
 //! - [`sweep`]: what was left behind all the same.
 
 mod part;
