@@ -60,8 +60,6 @@ async fn list(principal: Principal, doors: web::Data<Doors>) -> Result<HttpRespo
 
 fn shown(state: &ModelState) -> ReadModel {
     let registration = &state.registration;
-    let wanted = Some(&registration.wanted);
-    let next = wanted.filter(|wanted| registration.serving.as_ref() != Some(wanted));
     let part = |generation: Option<&_>, positions: &_| match generation {
         None => Value::Null,
         Some(generation) => {
@@ -73,7 +71,7 @@ fn shown(state: &ModelState) -> ReadModel {
     ReadModel {
         name: registration.wanted.name.clone(),
         serving: part(registration.serving.as_ref(), &state.served),
-        building: part(next, &state.building),
+        building: part(registration.building(), &state.building),
     }
 }
 

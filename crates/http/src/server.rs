@@ -9,11 +9,11 @@ use actix_web::dev::{Server as Running, ServerHandle};
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpResponse, HttpServer, web};
-use bakehouse_pipeline::Shutdown;
 use bakehouse_pipeline::feed::Feed;
 use bakehouse_pipeline::ports::{
     EventLog, Notifications, PresentationReader, Progress, RowReader, Scheduler,
 };
+use bakehouse_pipeline::{Shutdown, torture};
 
 use crate::access::guard::guard;
 use crate::access::{Access, AccessSettings};
@@ -118,7 +118,10 @@ impl Server {
         metrics::begin();
         let workers = settings.workers;
         let menu = doors.menu.clone();
-        let doors = web::Data::new(doors);
+        let doors = web::Data::new(Doors {
+            scheduler: torture::entrance(doors.scheduler.clone()),
+            ..doors
+        });
         let positions = metrics::positions(&doors);
         let probes = web::Data::new(probes);
         let access = web::Data::new(Access::new(settings.access.clone(), &doors.menu));

@@ -24,17 +24,13 @@ pub(crate) struct Following {
 }
 
 impl Following {
-    /// In this world; commands go to `scheduler`.
-    pub(crate) fn of<D: Domain>(
-        world: &World,
-        scheduler: &Arc<dyn Scheduler>,
-        settings: &Settings,
-    ) -> Result<Self> {
+    /// In this world.
+    pub(crate) fn of<D: Domain>(world: &World, settings: &Settings) -> Result<Self> {
         let (tell, news) = watch::channel(0);
         let models = FollowDoors {
             feeds: feeds::<D>(world, settings, &tell)?,
             rows: world.rows.clone(),
-            scheduler: scheduler.clone(),
+            scheduler: world.scheduler.clone(),
             log: world.log.clone(),
             domain: D::NAME,
         };
@@ -56,6 +52,13 @@ impl Following {
             processes: (processes, beside_processes),
             notifications: world.notifications.clone(),
         })
+    }
+
+    /// Commands of processes go there from now on.
+    pub(crate) fn hand_in_to(&mut self, scheduler: &Arc<dyn Scheduler>) {
+        for (doors, _) in [&mut self.models, &mut self.processes] {
+            doors.scheduler = scheduler.clone();
+        }
     }
 
     /// What read models stand between.

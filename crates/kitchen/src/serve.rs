@@ -31,14 +31,14 @@ pub async fn serve<D: Domain>(
     shutdown: &Shutdown,
 ) -> Result<()> {
     let has_processes = !handlers.processes.is_empty();
-    let mut following = Following::of::<D>(&world, &world.scheduler, settings)?;
+    let mut following = Following::of::<D>(&world, settings)?;
     handlers.check(&following.doors().feeds)?;
     let mut synchronous = None;
     if settings.mode != Mode::Asynchronous {
         let at_once = at_once_in::<D>(&world, &handlers, &following)?;
         let (kitchen, entrance) = Synchronous::<D>::new(at_once);
         world.scheduler = entrance;
-        following = Following::of::<D>(&world, &world.scheduler, settings)?;
+        following.hand_in_to(&world.scheduler);
         synchronous = Some(kitchen);
     }
     let feed = Feed::new(world.reader.clone(), settings.for_feed());

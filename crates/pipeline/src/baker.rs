@@ -22,6 +22,7 @@ use crate::ports::{
     Baking, EventLog, Leases, Notice, Notices, PresentationStore, SourceStore, StoreError, Topic,
 };
 use crate::stage::{Stage, Wake, lead, measure};
+use crate::torture::{self, point};
 use crate::{Domain, EntityRecord, Event, EventStatus, Position, Shutdown};
 
 /// What data-baker stands between.
@@ -53,6 +54,7 @@ pub struct BakerSettings {
 
 /// Runs until shutdown.
 pub async fn run<D: Domain>(doors: BakerDoors, settings: BakerSettings, shutdown: Shutdown) {
+    let doors = torture::baker(doors);
     let candidacy = Candidacy {
         leases: doors.leases.clone(),
         name: Baker::<D>::NAME.to_owned(),
@@ -109,8 +111,11 @@ impl<D: Domain> Stage for Baker<D> {
             return Ok(true);
         }
         let began = Instant::now();
+        point("data-baker.read");
         let baking = self.bake(from, &events).await?;
+        point("data-baker.baked");
         self.doors.presentation.commit(&baking).await?;
+        point("data-baker.committed");
         self.baked = Some(baking.to);
         measure(Self::NAME, events.len(), began);
         counter!("bakehouse_documents_baked_total").increment(baking.documents.len() as u64);
@@ -125,6 +130,7 @@ impl<D: Domain> Stage for Baker<D> {
             .notices
             .publish(Notice::Baked { from, frames })
             .await;
+        point("data-baker.told");
         Ok(true)
     }
 

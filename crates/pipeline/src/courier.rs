@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::backoff::Backoff;
 use crate::notification::{Attempt, Patience};
 use crate::ports::{Channel, Claim, Notifications, SendError, Settled, StoreError};
+use crate::torture::point;
 use crate::{Notification, Position, Shutdown, Timestamp};
 
 /// How long what was taken stays taken, in times of how long an attempt may
@@ -86,7 +87,9 @@ impl Courier {
         if taken.is_empty() {
             return Ok(false);
         }
+        point("courier.taken");
         let settled = join_all(taken.iter().map(|notification| self.attempt(notification))).await;
+        point("courier.sent");
         self.settle(&settled, shutdown).await;
         Ok(true)
     }

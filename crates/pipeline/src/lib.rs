@@ -41,6 +41,7 @@ pub mod stage;
 pub mod step;
 pub mod synchronous;
 pub mod timestamp;
+pub mod torture;
 pub mod writer;
 
 use std::sync::Arc;

@@ -24,6 +24,7 @@ use crate::ports::{
     Verdict,
 };
 use crate::stage::{Stage, Wake, count_outcomes, lead, measure};
+use crate::torture::{self, point};
 use crate::{Domain, Event, Rejection, Shutdown, Timestamp, frame};
 
 /// What orders-manager stands between.
@@ -53,6 +54,7 @@ pub struct ManagerSettings {
 
 /// Runs until shutdown.
 pub async fn run<D: Domain>(doors: ManagerDoors, settings: ManagerSettings, shutdown: Shutdown) {
+    let doors = torture::manager(doors);
     let candidacy = Candidacy {
         leases: doors.leases.clone(),
         name: Manager::<D>::NAME.to_owned(),
@@ -96,13 +98,17 @@ impl<D: Domain> Stage for Manager<D> {
             return Ok(false);
         }
         let began = Instant::now();
+        point("orders-manager.read");
         let execution = self.execute(from, &events).await?;
+        point("orders-manager.executed");
         self.doors.source.commit(&execution).await?;
+        point("orders-manager.committed");
         self.checkpoint = Some(execution.to);
         measure(Self::NAME, events.len(), began);
         report(&events, &execution);
         let notice = notice(D::NAME, &events, &execution);
         self.doors.notices.publish(notice).await;
+        point("orders-manager.told");
         Ok(true)
     }
 }

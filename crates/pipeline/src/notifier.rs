@@ -19,6 +19,7 @@ use crate::ports::{
     StoreError, Topic,
 };
 use crate::stage::{Stage, Wake, lead};
+use crate::torture::point;
 use crate::{Frame, Notification, Position, Shutdown, Timestamp};
 
 /// What notifier stands between.
@@ -139,6 +140,7 @@ impl Stage for Notifier {
             return Ok(false);
         };
         self.doors.notifications.record(&recording).await?;
+        point("notifier.recorded");
         let (to, count) = (recording.to, recording.notifications.len());
         self.followed = Some((epoch, to));
         if count > 0 {

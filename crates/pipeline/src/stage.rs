@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use metrics::{counter, histogram};
 
-use crate::Shutdown;
 use crate::backoff::Backoff;
 use crate::follow::News;
 use crate::leadership::Candidacy;
 use crate::ports::{Notice, NoticeStream, Notices, StoreError, Topic};
+use crate::{Shutdown, torture};
 
 /// A stage that follows the log.
 #[async_trait]
@@ -107,7 +107,7 @@ async fn sleep<S: Stage>(
         () = ended.cancelled() => None,
         notice = stream.next() => notice,
         () = changed(news) => None,
-        () = tokio::time::sleep(interval) => None,
+        () = tokio::time::sleep(torture::interval(interval)) => None,
     };
     if let Some(notice) = woken_by {
         stage.hear(&notice);

@@ -151,7 +151,7 @@ impl<D: Domain> Synchronous<D> {
         for handler in &doors.read_models {
             let mut projector = Projector::new(doors.follow.clone(), handler.clone(), BATCH);
             loop {
-                match projector.step().await {
+                match projector.batch().await {
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(error) => {

@@ -17,6 +17,7 @@ use crate::ports::{
     Appended, EventLog, Notice, Notices, ScheduleConsumer, ScheduledBatch, StoreError,
 };
 use crate::stage::{count_error, count_outcomes, measure};
+use crate::torture::{self, point};
 use crate::{Operation, Position, Shutdown};
 
 const NAME: &str = "events-writer";
@@ -39,7 +40,8 @@ pub struct WriterSettings {
 }
 
 /// Runs until shutdown.
-pub async fn run(mut doors: WriterDoors, settings: WriterSettings, shutdown: Shutdown) {
+pub async fn run(doors: WriterDoors, settings: WriterSettings, shutdown: Shutdown) {
+    let mut doors = torture::writer(doors);
     let mut backoff = Backoff::default();
     while !shutdown.is_cancelled() {
         match turn(&mut doors, &settings, &shutdown).await {
@@ -63,13 +65,16 @@ async fn turn(
         batch = doors.queue.receive(settings.max_batch) => batch?,
     };
     let began = Instant::now();
+    point("events-writer.received");
     let Some(head) = keep(doors, &batch, shutdown).await else {
         return Ok(());
     };
     doors.queue.settle().await?;
+    point("events-writer.settled");
     measure(NAME, batch.operations.len(), began);
     if let Some(head) = head {
         doors.notices.publish(Notice::Stored { head }).await;
+        point("events-writer.told");
     }
     Ok(())
 }
@@ -103,9 +108,11 @@ async fn try_keep(
     batch: &ScheduledBatch,
 ) -> Result<Option<Position>, StoreError> {
     let head = store(doors.log.as_ref(), &batch.operations).await?;
+    point("events-writer.appended");
     for message in &batch.unreadable {
         tracing::error!(stage = NAME, "parking a message: {}", message.reason);
         doors.queue.park(message).await?;
+        point("events-writer.parked");
     }
     Ok(head)
 }

@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bakehouse_pipeline::bake::as_of;
 use bakehouse_pipeline::follow::Fact;
-use bakehouse_pipeline::ports::{EventLog, PresentationReader, RowPage, RowReader};
+use bakehouse_pipeline::ports::{EventLog, PresentationReader};
 use bakehouse_pipeline::{Event, EventStatus, Frame, Operation, Position, ids};
 use bakehouse_testkit::counter::{Command, Counter, Document};
-use bakehouse_testkit::followers::Row;
+use bakehouse_testkit::followers::{Row, tally};
 use uuid::Uuid;
 
 use crate::run::has_poison;
@@ -44,47 +44,23 @@ pub(crate) struct Sent {
     pub(crate) is_conflict: bool,
 }
 
-/// What a subscriber has seen; clones share it.
-#[derive(Clone, Debug)]
-pub(crate) struct Subscriber {
-    since: Position,
-    seen: Arc<Mutex<Vec<Position>>>,
-}
-
-impl From<u64> for Subscriber {
-    fn from(number: u64) -> Self {
-        Self {
-            since: 0,
-            seen: Arc::new(Mutex::new(Vec::with_capacity(64 + number as usize))),
-        }
-    }
-}
+/// What a subscriber has seen, from the first position on; clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Subscriber(Arc<Mutex<Vec<Position>>>);
 
 impl Subscriber {
-    pub(crate) fn cursor(&self) -> Position {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.last().copied().unwrap_or(self.since)
+    fn seen(&self) -> MutexGuard<'_, Vec<Position>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn has_begun(&self) -> bool {
-        self.cursor() > self.since
+    /// The last position; 0: none yet.
+    pub(crate) fn cursor(&self) -> Position {
+        self.seen().last().copied().unwrap_or_default()
     }
 
     pub(crate) fn saw(&self, positions: impl Iterator<Item = Position>) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.extend(positions);
+        self.seen().extend(positions);
     }
-}
-
-/// The read model's one row.
-pub(crate) async fn tally(world: &World) -> Option<Row> {
-    let page = RowPage {
-        link: "rows",
-        after: None,
-        limit: 10,
-    };
-    let found = world.rows.rows("tally", &page).await.ok()?;
-    serde_json::from_str(found.first()?.body.get()).ok()
 }
 
 /// How many commands the process has given, and how many changes it should have seen.
@@ -261,12 +237,8 @@ impl Checker {
             self.expect(is_so, || format!("no frame at {expected}"));
         }
         for subscriber in seen {
-            let seen = subscriber
-                .seen
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone();
-            let whole: Vec<Position> = (subscriber.since + 1..=events as Position).collect();
+            let seen = subscriber.seen().clone();
+            let whole: Vec<Position> = (1..=events as Position).collect();
             self.expect(seen == whole, || {
                 let at = seen
                     .iter()
@@ -309,7 +281,7 @@ impl Checker {
 
     /// Rows, commands and notifications are those that the frames lead to.
     async fn followers(&mut self, world: &World) {
-        let found = tally(world).await;
+        let found = tally(&world.rows).await;
         let expected = Row {
             counters: self.frames.len() as u64,
             guests: GUESTS,

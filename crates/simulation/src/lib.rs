@@ -6,16 +6,32 @@
 //!   after; notices that are lost; subscribers that come and go;
 //! - `world`: the services; `queue`: a broker's way of keeping things;
 //! - `check`: what must be true afterwards, by rules of its own;
-//! - [`bug`]: bugs to see whether they are found; `wrong`: stores that have them.
+//! - [`BUGS`]: those that are planted to see whether they are found.
 //!
 //! Stores are those of the memory adapter, which keep to the same rules as all
 //! others.
 
-pub mod bug;
 mod check;
 mod queue;
 pub mod run;
 mod world;
-mod wrong;
 
+pub use bakehouse_pipeline::torture::bug::Bug;
 pub use check::Outcome;
+
+/// The bugs that can be planted here; all others are of real servers.
+pub const BUGS: [Bug; 13] = [
+    Bug::AckBeforeInsert,
+    Bug::SilentDrop,
+    Bug::IgnoredRefusal,
+    Bug::RequeueAtTheEnd,
+    Bug::NoFence,
+    Bug::CheckpointBeforeDocuments,
+    Bug::CheckpointBeforeRows,
+    Bug::NoRevision,
+    Bug::SinceOffByOne,
+    Bug::DedupWindow,
+    Bug::FreshIdentity,
+    Bug::LostWakeUp,
+    Bug::TwoLeaders,
+];

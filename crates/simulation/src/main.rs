@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use bakehouse_simulation::bug::Bug;
+use bakehouse_simulation::Bug;
 use bakehouse_simulation::run::run;
 use clap::Parser;
 
@@ -32,7 +32,6 @@ fn main() -> ExitCode {
     let (next, events) = (AtomicU64::new(from), AtomicU64::new(0));
     let failed: Mutex<Vec<(u64, Vec<String>)>> = Mutex::default();
     let began = Instant::now();
-    // A handler that panics on purpose says so in its fault.
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {

@@ -9,9 +9,8 @@ use bakehouse_pipeline::Operation;
 use bakehouse_pipeline::ports::{
     ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, StoreError, Unreadable,
 };
+use bakehouse_pipeline::torture::bug::Bug;
 use bakehouse_testkit::flaky::Faults;
-
-use crate::bug::Bug;
 
 /// How often a consumer looks.
 const LOOK: Duration = Duration::from_millis(5);

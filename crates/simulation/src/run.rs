@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use bakehouse_pipeline::feed::{Feed, Step};
 use bakehouse_pipeline::ports::{EventLog, PresentationReader, RowReader, Scheduler};
+use bakehouse_pipeline::torture::bug::Bug;
 use bakehouse_pipeline::{EventStatus, Operation, Position, chance, ids};
 use bakehouse_testkit::counter::Command;
 use bakehouse_testkit::flaky::Faults;
+use bakehouse_testkit::followers::tally;
 use bakehouse_testkit::operations::with_identity;
 use uuid::Uuid;
 
-use crate::bug::Bug;
 use crate::check::{Answer, Outcome, Sent, Subscriber, check};
 use crate::world::{GUESTS, PROCESSES, World};
 
@@ -41,7 +42,7 @@ pub fn run(seed: u64, bug: Option<Bug>) -> std::io::Result<Outcome> {
 async fn simulate(seed: u64, bug: Option<Bug>) -> Outcome {
     let world = World::new(seed, bug);
     world.prepare().await;
-    let subscribers: Vec<Subscriber> = (0..SUBSCRIBERS).map(Subscriber::from).collect();
+    let subscribers: Vec<Subscriber> = (0..SUBSCRIBERS).map(|_| Subscriber::default()).collect();
     for subscriber in &subscribers {
         tokio::spawn(subscribe(world.feed.clone(), subscriber.clone(), bug));
     }
@@ -150,7 +151,7 @@ async fn insist(entrance: &impl Scheduler, operation: &mut Operation, bug: Optio
 /// Follows from its position on, whatever happens, as a client does.
 async fn subscribe(feed: Arc<Feed>, subscriber: Subscriber, bug: Option<Bug>) {
     loop {
-        let skipped = u64::from(bug == Some(Bug::SinceOffByOne) && subscriber.has_begun());
+        let skipped = u64::from(bug == Some(Bug::SinceOffByOne) && subscriber.cursor() > 0);
         let since = subscriber.cursor() + skipped;
         if let Ok(mut subscription) = feed.subscribe(Some(since), None) {
             let until = tokio::time::Instant::now() + Duration::from_millis(150);
@@ -200,7 +201,7 @@ async fn is_followed(world: &World, head: Position) -> bool {
         .head()
         .await
         .map_or(0, |head| head.position);
-    let counted = crate::check::tally(world).await.unwrap_or_default();
+    let counted = tally(&world.rows).await.unwrap_or_default();
     let (echoes, changes) = crate::check::echoes(world).await;
     let told = world.states.notifications().len();
     let is_counted = counted.counters == head && counted.guests == GUESTS;

@@ -19,6 +19,8 @@ use bakehouse_pipeline::ports::{
     EventLog, Facts, Leases, Notice, NoticeStream, Notices, PresentationStore, RowStore,
     ScheduleError, Scheduler, SourceStore, Topic,
 };
+use bakehouse_pipeline::torture::bug::Bug;
+use bakehouse_pipeline::torture::wrong::wrong;
 use bakehouse_pipeline::writer::{self, WriterDoors, WriterSettings};
 use bakehouse_pipeline::{Event, Remedy, Shutdown, Verb, ids};
 use bakehouse_testkit::counter::Counter;
@@ -28,9 +30,7 @@ use bakehouse_testkit::operations::with_identity;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::bug::Bug;
 use crate::queue::{Entrance, Exit, Queue};
-use crate::wrong::wrong;
 
 /// How many the other service tells of.
 pub(crate) const GUESTS: u64 = 25;

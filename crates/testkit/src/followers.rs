@@ -6,7 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bakehouse_pipeline::follow::{Effect, Fact, Failed, Needs, ProcessManager, ReadModel, Rows};
 use bakehouse_pipeline::notification::Request;
-use bakehouse_pipeline::ports::{EventLog, Facts, Head, ScheduleError, Scheduler, StoreError};
+use bakehouse_pipeline::ports::{
+    EventLog, Facts, Head, RowPage, RowReader, ScheduleError, Scheduler, StoreError,
+};
 use bakehouse_pipeline::{Frame, Operation, Position, to_json};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -48,6 +50,17 @@ impl ReadModel for Tally {
     fn links(_: &Row) -> Vec<String> {
         vec!["rows".into()]
     }
+}
+
+/// What it has counted; `None`: nothing can be read yet.
+pub async fn tally(rows: &dyn RowReader) -> Option<Row> {
+    let page = RowPage {
+        link: "rows",
+        after: None,
+        limit: 10,
+    };
+    let found = rows.rows(Tally::NAME, &page).await.ok()?;
+    serde_json::from_str(found.first()?.body.get()).ok()
 }
 
 /// thirds: every third change of an original is echoed, and told twice; guests are counted

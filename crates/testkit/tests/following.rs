@@ -18,11 +18,11 @@ use bakehouse_pipeline::follow::projector::Surroundings;
 use bakehouse_pipeline::follow::{Feeds, FollowSettings, attendant, projector};
 use bakehouse_pipeline::manager::{self, ManagerDoors, ManagerSettings};
 use bakehouse_pipeline::ports::{
-    EventLog, Facts, Leases, Notices, PresentationStore, RowPage, RowReader, RowStore, SourceStore,
+    EventLog, Facts, Leases, Notices, PresentationStore, RowReader, RowStore, SourceStore,
 };
 use bakehouse_testkit::counter::{Command, Counter};
 use bakehouse_testkit::flaky::{Faults, Flaky};
-use bakehouse_testkit::followers::{Direct, Guests, Row, Tally, Thirds};
+use bakehouse_testkit::followers::{Direct, Guests, Row, Tally, Thirds, tally};
 use bakehouse_testkit::operations::operation;
 use tokio::sync::watch;
 
@@ -156,16 +156,6 @@ fn own_feed(
     })
 }
 
-async fn tally(world: &World) -> Option<Row> {
-    let page = RowPage {
-        link: "rows",
-        after: None,
-        limit: 10,
-    };
-    let found = world.rows.rows("tally", &page).await.ok()?;
-    serde_json::from_str(found.first()?.body.get()).ok()
-}
-
 #[tokio::test(start_paused = true)]
 async fn every_fact_counts_once() {
     for seed in 0..60 {
@@ -184,19 +174,19 @@ async fn every_fact_counts_once() {
             guests: GUESTS,
         };
         let is_done = async {
-            while tally(&world).await.as_ref() != Some(&expected) {
+            while tally(&world.rows).await.as_ref() != Some(&expected) {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
         let limit = Duration::from_secs(600);
         if tokio::time::timeout(limit, is_done).await.is_err() {
-            let found = tally(&world).await;
+            let found = tally(&world.rows).await;
             let events = world.log.head().await.expect("memory answers");
             panic!("seed {seed}: {found:?} of {events} events, expected {expected:?}");
         }
         // Long enough for whoever has been paused to come back and do harm.
         tokio::time::sleep(Duration::from_secs(20)).await;
-        assert_eq!(tally(&world).await, Some(expected), "seed {seed}");
+        assert_eq!(tally(&world.rows).await, Some(expected), "seed {seed}");
         let events = world.log.read(0, 1_000).await.expect("memory answers");
         assert_eq!(events.len() as u64, ORIGINALS + ECHOES, "seed {seed}");
         let told = world.states.notifications();

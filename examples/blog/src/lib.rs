@@ -17,6 +17,7 @@
 //!     BAKEHOUSE_FOLLOW__POST=http://127.0.0.1:8082/posts-events comments
 //! ```
 
+mod authors;
 mod content;
 mod life;
 

@@ -93,6 +93,18 @@ impl Client {
         self.send(Method::GET, path, headers, "").await
     }
 
+    async fn send_json(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Answer> {
+        let json = [(CONTENT_TYPE.as_str(), "application/json")];
+        let headers = [&json, headers].concat();
+        self.send(method, path, &headers, body).await
+    }
+
     /// Puts JSON, under more headers if need be.
     pub async fn put(
         &self,
@@ -100,9 +112,7 @@ impl Client {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Result<Answer> {
-        let json = [(CONTENT_TYPE.as_str(), "application/json")];
-        let headers = [&json, headers].concat();
-        self.send(Method::PUT, path, &headers, body).await
+        self.send_json(Method::PUT, path, headers, body).await
     }
 
     /// The operation of a 202 as soon as it is baked or rejected.
@@ -120,8 +130,7 @@ impl Client {
 
     /// Posts JSON.
     pub async fn post_to(&self, path: &str, body: impl Into<Bytes>) -> Result<Answer> {
-        let json = [(CONTENT_TYPE.as_str(), "application/json")];
-        self.send(Method::POST, path, &json, body).await
+        self.post_with(path, &[], body).await
     }
 
     /// Posts JSON, under more headers.
@@ -131,17 +140,12 @@ impl Client {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Result<Answer> {
-        let json = [(CONTENT_TYPE.as_str(), "application/json")];
-        let headers = [&json, headers].concat();
-        self.send(Method::POST, path, &headers, body).await
+        self.send_json(Method::POST, path, headers, body).await
     }
 
     /// Places an order under an idempotency key.
     pub async fn post_keyed(&self, key: &str, body: impl Into<Bytes>) -> Result<Answer> {
-        let headers = [
-            (CONTENT_TYPE.as_str(), "application/json"),
-            ("Idempotency-Key", key),
-        ];
-        self.send(Method::POST, "/order", &headers, body).await
+        self.post_with("/order", &[("Idempotency-Key", key)], body)
+            .await
     }
 }

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use bakehouse_pipeline::ports::StoreError;
+use bakehouse_pipeline::torture::point;
 use bakehouse_pipeline::{Facet, ids};
 use rusqlite::Connection;
 use tokio::sync::mpsc::error::TrySendError;
@@ -309,9 +310,11 @@ fn transact(
         return Err(failed(error));
     }
     replies.extend(group.drain(..).map(|job| job(connection)));
+    point("embedded.written");
     let committed = connection
         .prepare_cached("COMMIT")
         .and_then(|mut s| s.execute([]));
+    point("embedded.committed");
     committed.map(|_| ()).map_err(|error| {
         // A failed commit leaves the transaction open; the next must not join it.
         let _ = connection.execute_batch("ROLLBACK");

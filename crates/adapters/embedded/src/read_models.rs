@@ -367,11 +367,9 @@ fn states(connection: &Connection) -> Outcome<Vec<ModelState>> {
     let all = statement.query_map([], registered)?;
     let all: Vec<Registration> = all.collect::<Result<_, _>>()?;
     let states = all.into_iter().map(|registration| {
-        let wanted = Some(&registration.wanted);
-        let next = wanted.filter(|wanted| registration.serving.as_ref() != Some(wanted));
         Ok(ModelState {
             served: positions(connection, registration.serving.as_ref())?,
-            building: positions(connection, next)?,
+            building: positions(connection, registration.building())?,
             registration,
         })
     });

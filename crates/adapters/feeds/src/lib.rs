@@ -5,7 +5,7 @@
 mod connection;
 mod message;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use url::Url;
 
-use connection::{Connection, State};
+use connection::{Connection, State, lock};
 
 /// How long it may take to reach the other side.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -77,13 +77,13 @@ impl Drop for RemoteFeed {
 impl Facts for RemoteFeed {
     async fn head(&self) -> Result<Head, StoreError> {
         let head = self.connection.head().await?;
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         state.epoch = Some(head.epoch.clone());
         Ok(head)
     }
 
     async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         if state.given != Some(after) {
             state.begin(after);
             self.wanted.send_replace(Some(after));
@@ -97,7 +97,7 @@ impl Facts for RemoteFeed {
     }
 
     fn is_live(&self) -> bool {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = lock(&self.state);
         state.is_live && state.waiting.is_empty()
     }
 }

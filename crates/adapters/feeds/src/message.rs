@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use bakehouse_pipeline::ports::Head;
-use bakehouse_pipeline::{Frame, Json, Position};
+use bakehouse_pipeline::{Frame, Json};
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 /// One event of the stream.
@@ -23,38 +24,36 @@ pub(crate) enum Message {
 impl Message {
     /// Of an event's data.
     pub(crate) fn parse(data: &str) -> Result<Self, serde_json::Error> {
-        let members: HashMap<&str, &RawValue> = serde_json::from_str(data)?;
-        let text = |name: &str| -> Result<String, serde_json::Error> {
-            let value = members.get(name).map_or("null", |raw| raw.get());
-            serde_json::from_str(value)
-        };
-        let number = |name: &str| -> Result<Position, serde_json::Error> {
-            let value = members.get(name).map_or("null", |raw| raw.get());
-            serde_json::from_str(value)
-        };
-        let kind = text("type")?;
+        let members: Members<'_> = serde_json::from_str(data)?;
+        let kind: String = member(&members, "type")?;
         let Some((name, _)) = kind.split_once('.') else {
             return Ok(match kind.as_str() {
                 "welcome" => Self::Welcome(Head {
-                    epoch: text("epoch")?,
-                    position: number("head")?,
+                    epoch: member(&members, "epoch")?,
+                    position: member(&members, "head")?,
                 }),
                 "live" => Self::Live,
-                "error" => Self::Farewell(text("message")?),
+                "error" => Self::Farewell(member(&members, "message")?),
                 _ => Self::Ping,
             });
         };
-        let position = number("position")?;
         let body = RawValue::from_string(data.to_owned())?;
         Ok(Self::Frame(Frame {
-            position,
-            entity_id: text(&format!("{name}_id"))?,
+            position: member(&members, "position")?,
+            entity_id: member(&members, &format!("{name}_id"))?,
             owner: None,
             group: None,
             body: Json::from(body),
             kind,
         }))
     }
+}
+
+type Members<'a> = HashMap<&'a str, &'a RawValue>;
+
+/// What is missing reads as `null`.
+fn member<T: DeserializeOwned>(members: &Members<'_>, name: &str) -> serde_json::Result<T> {
+    serde_json::from_str(members.get(name).map_or("null", |raw| raw.get()))
 }
 
 #[cfg(test)]

@@ -165,14 +165,10 @@ impl RowReader for MemoryRows {
                 .map(|(feed, (_, position))| (feed.clone(), *position))
                 .collect()
         };
-        let states = state.models.values().map(|registration| {
-            let wanted = Some(&registration.wanted);
-            let next = wanted.filter(|wanted| registration.serving.as_ref() != Some(wanted));
-            ModelState {
-                served: positions(registration.serving.as_ref()),
-                building: positions(next),
-                registration: registration.clone(),
-            }
+        let states = state.models.values().map(|registration| ModelState {
+            served: positions(registration.serving.as_ref()),
+            building: positions(registration.building()),
+            registration: registration.clone(),
         });
         Ok(states.collect())
     }

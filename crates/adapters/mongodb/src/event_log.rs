@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bakehouse_pipeline::ports::{Appended, EventLog, StoreError, contiguous};
+use bakehouse_pipeline::torture::{has_clock_positions, point};
 use bakehouse_pipeline::{Event, EventStatus, Operation, Position, Timestamp, ids};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
@@ -191,13 +192,17 @@ impl MongoLog {
             Some(end) => end,
             None => self.last(ReadConcern::local()).await?,
         };
-        let (head, now) = (end.position, Timestamp::now());
+        let (mut head, now) = (end.position, Timestamp::now());
+        if has_clock_positions() {
+            head = head.max(now.millis().unsigned_abs());
+        }
         let now = end.time.map_or(now, |time| time.max(now));
         let rows: Vec<Document> = (head + 1..)
             .zip(pending)
             .map(|(position, index)| to_row(position, now, &operations[*index]))
             .collect::<Result<_, _>>()?;
         let inserted = self.insert(rows).await?;
+        point("mongodb.appended");
         for (position, index) in (head + 1..).zip(&pending[..inserted]) {
             answers[*index] = Some(Appended::Stored(position));
         }

@@ -276,11 +276,9 @@ impl RowReader for MongoRows {
         let mut states = Vec::new();
         for row in self.connection.bounded(query).await? {
             let registration = registered(&row)?;
-            let wanted = Some(&registration.wanted);
-            let next = wanted.filter(|wanted| registration.serving.as_ref() != Some(wanted));
             states.push(ModelState {
                 served: self.positions(registration.serving.as_ref()).await?,
-                building: self.positions(next).await?,
+                building: self.positions(registration.building()).await?,
                 registration,
             });
         }

@@ -1,6 +1,7 @@
 //! A transaction that is fenced by a checkpoint.
 
 use bakehouse_pipeline::ports::StoreError;
+use bakehouse_pipeline::torture::point;
 use mongodb::ClientSession;
 use mongodb::bson::{Document, doc};
 use mongodb::error::UNKNOWN_TRANSACTION_COMMIT_RESULT;
@@ -79,6 +80,7 @@ impl Transactor {
             .find_one_and_update(doc! { "_id": &self.name }, record)
             .upsert(true);
         let before = self.connection.bounded(recorded).await?;
+        point("mongodb.session-recorded");
         if let Some(old) = before.and_then(|row| row.get_document("session").ok().cloned()) {
             let kill = doc! { "killSessions": [old] };
             let admin = self.connection.client.database("admin");
@@ -110,11 +112,15 @@ impl<'a> Transaction<'a> {
             let _ = self.session.abort_transaction().await;
             return Err(error);
         }
+        point("mongodb.written");
         let mut tries = COMMITS;
         loop {
             tries -= 1;
             match self.session.commit_transaction().await {
-                Ok(()) => return Ok(self.session),
+                Ok(()) => {
+                    point("mongodb.committed");
+                    return Ok(self.session);
+                }
                 Err(error)
                     if tries > 0 && error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) => {}
                 Err(error) => return Err(self.failed(&error)),
@@ -139,7 +145,9 @@ impl<'a> Transaction<'a> {
         let update = checkpoints.update_one(from, doc! { "$set": to });
         let moved = update.session(&mut self.session).await;
         let moved = moved.map_err(|error| self.failed(&error))?;
-        fence(moved.matched_count, 1)
+        fence(moved.matched_count, 1)?;
+        point("mongodb.checkpoint-moved");
+        Ok(())
     }
 
     /// Inserts documents none of which may be there.
@@ -157,7 +165,9 @@ impl<'a> Transaction<'a> {
             .ordered(true)
             .session(&mut self.session);
         let inserted = insert.await;
-        inserted.map(|_| ()).map_err(|error| self.failed(&error))
+        inserted.map_err(|error| self.failed(&error))?;
+        point("mongodb.inserted");
+        Ok(())
     }
 
     /// Inserts what is new, and runs update statements each of which must find
@@ -203,6 +213,7 @@ impl<'a> Transaction<'a> {
                 .await;
             let answer = answer.map_err(|error| self.failed(&error))?;
             matched += update::matched(self.connection.name, &answer)?;
+            point("mongodb.updated");
         }
         Ok(matched)
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bakehouse_pipeline::ports::{ScheduleConsumer, ScheduledBatch, StoreError, Unreadable};
+use bakehouse_pipeline::torture::point;
 use futures_util::{FutureExt, StreamExt};
 use lapin::Acker;
 use lapin::message::Delivery;
@@ -159,6 +160,7 @@ impl Open {
         let Some(last) = self.last.take() else {
             return Ok(());
         };
+        point("rabbitmq.acknowledging");
         let acknowledging = last.ack(BasicAckOptions { multiple: true });
         match tokio::time::timeout(PATIENCE, acknowledging).await {
             Ok(Ok(true)) => Ok(()),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bakehouse_pipeline::backoff::{Backoff, Reminder};
+use bakehouse_pipeline::torture::point;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use tokio::sync::{Notify, watch};
@@ -134,8 +135,13 @@ async fn confirm(
     };
     let published =
         channel.basic_publish(exchange.into(), key.into(), options, &payload, properties());
-    match published.await.map_err(reason)?.await.map_err(reason)? {
-        Confirmation::Ack(None) => Ok(()),
+    let confirming = published.await.map_err(reason)?;
+    point("rabbitmq.published");
+    match confirming.await.map_err(reason)? {
+        Confirmation::Ack(None) => {
+            point("rabbitmq.confirmed");
+            Ok(())
+        }
         Confirmation::Ack(Some(_)) => Err("no queue is bound for the message".into()),
         Confirmation::Nack(_) => Err("the broker refused the message".into()),
         Confirmation::NotRequested => Err("the channel does not confirm".into()),

@@ -4,6 +4,7 @@ use actix_web::body::BoxBody;
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use actix_web::{HttpRequest, HttpResponse};
 use bakehouse_pipeline::ports::ScheduleError;
+use bakehouse_pipeline::torture::point;
 use bakehouse_pipeline::{Domain, Json, Operation, Remedy, Terms, Timestamp, Verb, to_json};
 use serde::Serialize;
 use uuid::Uuid;
@@ -170,7 +171,9 @@ pub async fn accept(doors: &Doors, submission: Submission) -> Result<HttpRespons
         .refuse_reuse(doors.log.as_ref(), &operation)
         .await?;
     let operation_id = operation.operation_id;
+    point("api-server.received");
     let scheduled = doors.scheduler.schedule(&operation).await;
+    point("api-server.scheduled");
     scheduled.map_err(|error| not_scheduled(operation_id, &error))?;
     let entity_id = &operation.entity_id;
     tracing::debug!(%operation_id, entity_id, "accepted");

@@ -9,7 +9,7 @@ use super::ring::{Ring, Shared};
 use super::{FeedError, Subscription};
 use crate::backoff::{Backoff, Reminder};
 use crate::ports::{Notice, Notices, PresentationReader, StoreError, Topic};
-use crate::{Frame, Position, Shutdown};
+use crate::{Frame, Position, Shutdown, torture};
 
 /// Frames fetched from the store at once.
 const PAGE: usize = 256;
@@ -179,6 +179,7 @@ impl Feed {
         if since > head {
             return Err(FeedError::Ahead { head });
         }
+        let since = torture::since(since);
         Ok(Subscription::new(self.clone(), seen, since))
     }
 

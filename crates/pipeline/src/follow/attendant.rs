@@ -62,14 +62,6 @@ impl Attendant {
         let is_up_to_date = self.0.is_up_to_date(baked).await?;
         Ok(is_up_to_date.then_some(self.0))
     }
-
-    /// One batch of each feed. `false`: there is no more for now.
-    ///
-    /// # Errors
-    /// When a store does not answer, or a fact cannot be handled.
-    pub async fn step(&mut self) -> Result<bool, StoreError> {
-        Ok(self.0.look().await?.is_news)
-    }
 }
 
 #[async_trait]
@@ -77,6 +69,6 @@ impl Stage for Attendant {
     const NAME: &'static str = "attendant";
 
     async fn batch(&mut self) -> Result<bool, StoreError> {
-        self.step().await
+        Ok(self.0.look().await?.is_news)
     }
 }

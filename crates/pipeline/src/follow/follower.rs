@@ -9,6 +9,7 @@ use super::handler::Work;
 use super::process::Order;
 use super::{AnyHandler, Effect, Fact, Feeds, Generation, Needs};
 use crate::ports::{EventLog, Facts, Feed, Handling, Head, RowStore, Scheduler, StoreError};
+use crate::torture::point;
 use crate::{Event, Frame, Notification, Operation, Position, Terms, Timestamp, ids};
 
 /// What handlers stand between.
@@ -37,11 +38,11 @@ pub(super) enum Start {
 
 /// Follows all feeds of a handler.
 pub struct Follower {
-    pub(super) doors: FollowDoors,
-    pub(super) handler: AnyHandler,
+    doors: FollowDoors,
+    handler: AnyHandler,
     pub(super) generation: Generation,
-    pub(super) start: Start,
-    pub(super) max_batch: usize,
+    start: Start,
+    max_batch: usize,
     feeds: HashMap<&'static str, Arc<dyn Facts>>,
     /// Where it is; `None`: to be read from the store.
     place: Option<Place>,
@@ -218,7 +219,10 @@ impl Follower {
             let identity = self.identity(&epoch, &facts[index], of_fact.1);
             match effect {
                 // Before the feed counts as followed: told again, it is dropped by the log.
-                Effect::Command(order) => self.give(identity, &facts[index], order).await?,
+                Effect::Command(order) => {
+                    self.give(identity, &facts[index], order).await?;
+                    point("follower.given");
+                }
                 Effect::Notify(request) => {
                     let (at, now) = (facts[index].at, Timestamp::now());
                     let one = Notification::requested(&epoch, &frames[index], at, request, now);
@@ -229,7 +233,9 @@ impl Follower {
                 }
             }
         }
+        point("follower.handled");
         self.doors.rows.commit(&handling).await?;
+        point("follower.committed");
         place.revision += 1;
         place.followed.insert(name, (epoch, handling.to));
         self.place = Some(place);

@@ -161,27 +161,6 @@ impl Projector {
         }
     }
 
-    /// One batch of each feed for all that is made. `false`: there is no more for now.
-    ///
-    /// # Errors
-    /// When nothing could be done, since a store does not answer or a fact cannot be
-    /// handled.
-    pub async fn step(&mut self) -> Result<bool, StoreError> {
-        let mut plan = self.plan().await?;
-        let wanted = &plan.registration.wanted;
-        if !self.is_tidy && plan.registration.serving.as_ref() == Some(wanted) {
-            // Whoever promoted it may not have come to remove what it replaced.
-            self.doors.rows.promote(wanted).await?;
-        }
-        self.is_tidy = true;
-        let looked = plan.look(self.doors.rows.as_ref()).await;
-        let is_promoted = matches!(looked, Ok(Outcome::Promoted));
-        if !is_promoted {
-            self.plan = Some(plan);
-        }
-        Ok(looked? != Outcome::Nothing)
-    }
-
     /// Within a transaction over all of a store, the rows that are read, if they are up to
     /// date; what is not is followed elsewhere.
     ///
@@ -211,9 +190,7 @@ impl Projector {
             return Ok(Plan { as_of, ..plan });
         }
         let mut generations: Vec<Generation> = registration.serving.iter().cloned().collect();
-        if registration.serving.as_ref() != Some(&registration.wanted) {
-            generations.push(registration.wanted.clone());
-        }
+        generations.extend(registration.building().cloned());
         // What another version of this program makes is for that one to make.
         generations.retain(|generation| generation.version == version);
         let followers = generations.into_iter().map(|generation| {
@@ -232,7 +209,20 @@ impl Projector {
 impl Stage for Projector {
     const NAME: &'static str = "projector";
 
+    /// One batch of each feed for all that is made.
     async fn batch(&mut self) -> Result<bool, StoreError> {
-        self.step().await
+        let mut plan = self.plan().await?;
+        let wanted = &plan.registration.wanted;
+        if !self.is_tidy && plan.registration.building().is_none() {
+            // Whoever promoted it may not have come to remove what it replaced.
+            self.doors.rows.promote(wanted).await?;
+        }
+        self.is_tidy = true;
+        let looked = plan.look(self.doors.rows.as_ref()).await;
+        let is_promoted = matches!(looked, Ok(Outcome::Promoted));
+        if !is_promoted {
+            self.plan = Some(plan);
+        }
+        Ok(looked? != Outcome::Nothing)
     }
 }

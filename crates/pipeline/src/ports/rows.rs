@@ -160,6 +160,14 @@ pub struct Registration {
     pub serving: Option<Generation>,
 }
 
+impl Registration {
+    /// What is being made to be read next, if anything is.
+    #[must_use]
+    pub fn building(&self) -> Option<&Generation> {
+        Some(&self.wanted).filter(|wanted| self.serving.as_ref() != Some(wanted))
+    }
+}
+
 /// A read model, for those who watch it.
 #[derive(Clone, Debug)]
 pub struct ModelState {

@@ -4,7 +4,8 @@ use bakehouse_kitchen::engine::Timestamp;
 use bakehouse_kitchen::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::domain::{Command, Comments, Document};
+use super::domain::{Comments, Document};
+use crate::life::Command;
 
 /// The process.
 pub(crate) struct Cleanup;

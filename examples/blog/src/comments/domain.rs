@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::view::CommentView;
 use crate::content::{Content, required, required_id};
-use crate::life::{Life, admit};
+use crate::life::{CHANGES, Command, Life};
 
 /// The domain.
 pub(crate) struct Comments;
@@ -16,14 +16,6 @@ pub(crate) struct Comment {
     post_id: String,
     author_id: String,
     text: String,
-}
-
-/// What one can ask for.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) enum Command {
-    Create(Comment),
-    Update { text: String },
-    Delete,
 }
 
 /// What readers of the feed get.
@@ -38,40 +30,27 @@ pub(crate) struct Document {
 impl Domain for Comments {
     const NAME: &'static str = "comment";
     const SCHEMA_VERSION: u32 = 1;
-    const CHANGES: &'static [&'static str] = &["created", "updated", "deleted"];
+    const CHANGES: &'static [&'static str] = CHANGES;
 
-    type Command = Command;
-    type Event = Command;
+    type Command = Command<Comment>;
+    type Event = Command<Comment>;
     type State = Life<Comment>;
     type Document = Document;
 
-    fn verb(command: &Command) -> Verb {
-        match command {
-            Command::Create(_) => Verb::Insert,
-            Command::Update { .. } => Verb::Update,
-            Command::Delete => Verb::Delete,
-        }
+    fn verb(command: &Command<Comment>) -> Verb {
+        command.verb()
     }
 
     fn decide(
         comment: Option<&Life<Comment>>,
-        command: Command,
+        command: Command<Comment>,
         _: Moment,
-    ) -> Result<Command, Rejection> {
-        let taken = "there is a comment of this id already";
-        admit(comment, Self::verb(&command), taken).map(|()| command)
+    ) -> Result<Command<Comment>, Rejection> {
+        command.decide(comment, "there is a comment of this id already")
     }
 
-    fn apply(comment: Option<Life<Comment>>, event: Command, _: Moment) -> Life<Comment> {
-        match (event, comment) {
-            (Command::Create(content), _) => Life::of(content),
-            (Command::Update { text }, Some(mut comment)) => {
-                comment.content.text = text;
-                comment
-            }
-            (Command::Delete, Some(comment)) => comment.ended(),
-            (_, None) => unreachable!("decided for a comment that is there"),
-        }
+    fn apply(comment: Option<Life<Comment>>, event: Command<Comment>, _: Moment) -> Life<Comment> {
+        event.apply(comment, |comment| &mut comment.text)
     }
 
     fn bake(entity: &Entity<Life<Comment>>) -> Document {
@@ -88,19 +67,15 @@ impl Domain for Comments {
         }
     }
 
-    fn change(event: &Command) -> &'static str {
-        match event {
-            Command::Create(_) => "created",
-            Command::Update { .. } => "updated",
-            Command::Delete => "deleted",
-        }
+    fn change(event: &Command<Comment>) -> &'static str {
+        event.change()
     }
 }
 
 impl Content for Comments {
     type View = CommentView;
 
-    fn create(body: &[u8]) -> Result<Command, Faults> {
+    fn create(body: &[u8]) -> Result<Command<Comment>, Faults> {
         read(
             body,
             &["post_id", "author_id", "text"],
@@ -118,14 +93,14 @@ impl Content for Comments {
         )
     }
 
-    fn update(body: &[u8]) -> Result<Command, Faults> {
+    fn update(body: &[u8]) -> Result<Command<Comment>, Faults> {
         read(body, &["text"], |members, faults| {
             let text = required(members, "text", 2_000, faults)?;
-            Some(Command::Update { text })
+            Some(Command::Update(text))
         })
     }
 
-    fn delete() -> Command {
+    fn delete() -> Command<Comment> {
         Command::Delete
     }
 }

@@ -4,6 +4,7 @@ use bakehouse_kitchen::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::domain::Document;
+use crate::authors::{self, author, repair};
 use crate::content::ALL;
 
 /// comments: those that have not been deleted.
@@ -28,16 +29,6 @@ pub(crate) struct Comment {
     author_full_name: Option<String>,
 }
 
-/// What a user's event tells.
-#[derive(Deserialize)]
-struct User {
-    full_name: String,
-}
-
-fn author(id: &str) -> String {
-    format!("author:{id}")
-}
-
 impl ReadModel for CommentView {
     const NAME: &'static str = "comments";
     const VERSION: u32 = 1;
@@ -48,7 +39,7 @@ impl ReadModel for CommentView {
     fn needs(fact: &Fact) -> Needs {
         let id = &fact.entity_id;
         if fact.feed == "user" {
-            return Needs::row(author(id)).and_linked(author(id));
+            return authors::needs(fact);
         }
         match fact.document::<Document>() {
             Ok(Some(comment)) => Needs::row(id).and_row(author(&comment.author_id)),
@@ -58,7 +49,7 @@ impl ReadModel for CommentView {
 
     fn apply(fact: &Fact, rows: &mut Rows<Row>) -> Result<(), Failed> {
         if fact.feed == "user" && fact.is_change() {
-            return named(fact, rows);
+            return repair(fact, rows, renamed, |full_name| Row::Author { full_name });
         }
         let Some(document) = fact.document::<Document>()? else {
             return Ok(());
@@ -97,28 +88,12 @@ impl ReadModel for CommentView {
     }
 }
 
-/// Repairs the name wherever it stands.
-fn named(fact: &Fact, rows: &mut Rows<Row>) -> Result<(), Failed> {
-    let key = author(&fact.entity_id);
-    let user = fact
-        .document::<User>()?
-        .filter(|_| fact.change != "deleted");
-    let name = user.map(|user| user.full_name);
-    for comment in rows.linked(&key) {
-        if let Some(Row::Comment(known)) = rows.get(&comment).cloned() {
-            let author_full_name = name.clone();
-            rows.put(
-                &comment,
-                Row::Comment(Comment {
-                    author_full_name,
-                    ..known
-                }),
-            );
-        }
+fn renamed(row: Row, author_full_name: Option<String>) -> Row {
+    match row {
+        Row::Comment(known) => Row::Comment(Comment {
+            author_full_name,
+            ..known
+        }),
+        other => other,
     }
-    match name {
-        Some(full_name) => rows.put(&key, Row::Author { full_name }),
-        None => rows.remove(&key),
-    }
-    Ok(())
 }

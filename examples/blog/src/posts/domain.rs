@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::view::PostView;
 use crate::content::{Content, required, required_id};
-use crate::life::{Life, admit};
+use crate::life::{CHANGES, Command, Life};
 
 /// The domain.
 pub(crate) struct Posts;
@@ -16,14 +16,6 @@ pub(crate) struct Post {
     title: String,
     text: String,
     author_id: String,
-}
-
-/// What one can ask for.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) enum Command {
-    Create(Post),
-    Update { text: String },
-    Delete,
 }
 
 /// What readers of the feed get.
@@ -38,40 +30,27 @@ pub(crate) struct Document {
 impl Domain for Posts {
     const NAME: &'static str = "post";
     const SCHEMA_VERSION: u32 = 1;
-    const CHANGES: &'static [&'static str] = &["created", "updated", "deleted"];
+    const CHANGES: &'static [&'static str] = CHANGES;
 
-    type Command = Command;
-    type Event = Command;
+    type Command = Command<Post>;
+    type Event = Command<Post>;
     type State = Life<Post>;
     type Document = Document;
 
-    fn verb(command: &Command) -> Verb {
-        match command {
-            Command::Create(_) => Verb::Insert,
-            Command::Update { .. } => Verb::Update,
-            Command::Delete => Verb::Delete,
-        }
+    fn verb(command: &Command<Post>) -> Verb {
+        command.verb()
     }
 
     fn decide(
         post: Option<&Life<Post>>,
-        command: Command,
+        command: Command<Post>,
         _: Moment,
-    ) -> Result<Command, Rejection> {
-        let taken = "there is a post of this title already";
-        admit(post, Self::verb(&command), taken).map(|()| command)
+    ) -> Result<Command<Post>, Rejection> {
+        command.decide(post, "there is a post of this title already")
     }
 
-    fn apply(post: Option<Life<Post>>, event: Command, _: Moment) -> Life<Post> {
-        match (event, post) {
-            (Command::Create(content), _) => Life::of(content),
-            (Command::Update { text }, Some(mut post)) => {
-                post.content.text = text;
-                post
-            }
-            (Command::Delete, Some(post)) => post.ended(),
-            (_, None) => unreachable!("decided for a post that is there"),
-        }
+    fn apply(post: Option<Life<Post>>, event: Command<Post>, _: Moment) -> Life<Post> {
+        event.apply(post, |post| &mut post.text)
     }
 
     fn bake(entity: &Entity<Life<Post>>) -> Document {
@@ -88,19 +67,15 @@ impl Domain for Posts {
         }
     }
 
-    fn change(event: &Command) -> &'static str {
-        match event {
-            Command::Create(_) => "created",
-            Command::Update { .. } => "updated",
-            Command::Delete => "deleted",
-        }
+    fn change(event: &Command<Post>) -> &'static str {
+        event.change()
     }
 }
 
 impl Content for Posts {
     type View = PostView;
 
-    fn create(body: &[u8]) -> Result<Command, Faults> {
+    fn create(body: &[u8]) -> Result<Command<Post>, Faults> {
         read(body, &["title", "text", "author_id"], |members, faults| {
             let title = required(members, "title", 200, faults);
             let text = required(members, "text", 10_000, faults);
@@ -114,18 +89,18 @@ impl Content for Posts {
         })
     }
 
-    fn update(body: &[u8]) -> Result<Command, Faults> {
+    fn update(body: &[u8]) -> Result<Command<Post>, Faults> {
         read(body, &["text"], |members, faults| {
             let text = required(members, "text", 10_000, faults)?;
-            Some(Command::Update { text })
+            Some(Command::Update(text))
         })
     }
 
-    fn delete() -> Command {
+    fn delete() -> Command<Post> {
         Command::Delete
     }
 
-    fn name(command: &Command) -> Option<&str> {
+    fn name(command: &Command<Post>) -> Option<&str> {
         match command {
             Command::Create(post) => Some(&post.title),
             _ => None,

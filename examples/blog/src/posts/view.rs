@@ -5,6 +5,7 @@ use bakehouse_kitchen::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::domain::Document;
+use crate::authors::{self, author, repair};
 use crate::content::ALL;
 
 /// posts: those that have not been deleted.
@@ -31,20 +32,10 @@ pub(crate) struct Post {
     comments: u64,
 }
 
-/// What a user's event tells.
-#[derive(Deserialize)]
-struct User {
-    full_name: String,
-}
-
 /// What a comment's event tells.
 #[derive(Deserialize)]
 struct Comment {
     post_id: String,
-}
-
-fn author(id: &str) -> String {
-    format!("author:{id}")
 }
 
 fn count(post: &str) -> String {
@@ -61,7 +52,7 @@ impl ReadModel for PostView {
     fn needs(fact: &Fact) -> Needs {
         let id = &fact.entity_id;
         match fact.feed.as_str() {
-            "user" => Needs::row(author(id)).and_linked(author(id)),
+            "user" => authors::needs(fact),
             "comment" => match fact.document::<Comment>() {
                 Ok(Some(Comment { post_id })) => Needs::row(count(&post_id)).and_row(post_id),
                 _ => Needs::nothing(),
@@ -81,7 +72,9 @@ impl ReadModel for PostView {
             return Ok(());
         }
         match fact.feed.as_str() {
-            "user" => named(fact, rows),
+            "user" => repair(fact, rows, renamed, |author_name| Row::Author {
+                author_name,
+            }),
             "comment" => commented(fact, rows),
             _ => posted(fact, rows),
         }
@@ -134,30 +127,14 @@ fn counted(rows: &mut Rows<Row>, post: &str) -> u64 {
     }
 }
 
-/// Repairs the name wherever it stands.
-fn named(fact: &Fact, rows: &mut Rows<Row>) -> Result<(), Failed> {
-    let key = author(&fact.entity_id);
-    let user = fact
-        .document::<User>()?
-        .filter(|_| fact.change != "deleted");
-    let name = user.map(|user| user.full_name);
-    for post in rows.linked(&key) {
-        if let Some(Row::Post(known)) = rows.get(&post).cloned() {
-            let author_name = name.clone();
-            rows.put(
-                &post,
-                Row::Post(Post {
-                    author_name,
-                    ..known
-                }),
-            );
-        }
+fn renamed(row: Row, author_name: Option<String>) -> Row {
+    match row {
+        Row::Post(known) => Row::Post(Post {
+            author_name,
+            ..known
+        }),
+        other => other,
     }
-    match name {
-        Some(author_name) => rows.put(&key, Row::Author { author_name }),
-        None => rows.remove(&key),
-    }
-    Ok(())
 }
 
 fn commented(fact: &Fact, rows: &mut Rows<Row>) -> Result<(), Failed> {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::view::UserView;
 use crate::content::{Content, required};
-use crate::life::{Life, admit};
+use crate::life::{CHANGES, Command, Life};
 
 /// The domain.
 pub(crate) struct Users;
@@ -15,14 +15,6 @@ pub(crate) struct Users;
 pub(crate) struct User {
     username: String,
     full_name: String,
-}
-
-/// What one can ask for.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) enum Command {
-    Create(User),
-    Update { full_name: String },
-    Delete,
 }
 
 /// What readers get.
@@ -36,40 +28,27 @@ pub(crate) struct Document {
 impl Domain for Users {
     const NAME: &'static str = "user";
     const SCHEMA_VERSION: u32 = 1;
-    const CHANGES: &'static [&'static str] = &["created", "updated", "deleted"];
+    const CHANGES: &'static [&'static str] = CHANGES;
 
-    type Command = Command;
-    type Event = Command;
+    type Command = Command<User>;
+    type Event = Command<User>;
     type State = Life<User>;
     type Document = Document;
 
-    fn verb(command: &Command) -> Verb {
-        match command {
-            Command::Create(_) => Verb::Insert,
-            Command::Update { .. } => Verb::Update,
-            Command::Delete => Verb::Delete,
-        }
+    fn verb(command: &Command<User>) -> Verb {
+        command.verb()
     }
 
     fn decide(
         user: Option<&Life<User>>,
-        command: Command,
+        command: Command<User>,
         _: Moment,
-    ) -> Result<Command, Rejection> {
-        let taken = "this user name is taken";
-        admit(user, Self::verb(&command), taken).map(|()| command)
+    ) -> Result<Command<User>, Rejection> {
+        command.decide(user, "this user name is taken")
     }
 
-    fn apply(user: Option<Life<User>>, event: Command, _: Moment) -> Life<User> {
-        match (event, user) {
-            (Command::Create(content), _) => Life::of(content),
-            (Command::Update { full_name }, Some(mut user)) => {
-                user.content.full_name = full_name;
-                user
-            }
-            (Command::Delete, Some(user)) => user.ended(),
-            (_, None) => unreachable!("decided for a user who is there"),
-        }
+    fn apply(user: Option<Life<User>>, event: Command<User>, _: Moment) -> Life<User> {
+        event.apply(user, |user| &mut user.full_name)
     }
 
     fn bake(entity: &Entity<Life<User>>) -> Document {
@@ -84,19 +63,15 @@ impl Domain for Users {
         }
     }
 
-    fn change(event: &Command) -> &'static str {
-        match event {
-            Command::Create(_) => "created",
-            Command::Update { .. } => "updated",
-            Command::Delete => "deleted",
-        }
+    fn change(event: &Command<User>) -> &'static str {
+        event.change()
     }
 }
 
 impl Content for Users {
     type View = UserView;
 
-    fn create(body: &[u8]) -> Result<Command, Faults> {
+    fn create(body: &[u8]) -> Result<Command<User>, Faults> {
         read(body, &["username", "full_name"], |members, faults| {
             let username = required(members, "username", 50, faults);
             let full_name = required(members, "full_name", 100, faults);
@@ -107,18 +82,18 @@ impl Content for Users {
         })
     }
 
-    fn update(body: &[u8]) -> Result<Command, Faults> {
+    fn update(body: &[u8]) -> Result<Command<User>, Faults> {
         read(body, &["full_name"], |members, faults| {
             let full_name = required(members, "full_name", 100, faults)?;
-            Some(Command::Update { full_name })
+            Some(Command::Update(full_name))
         })
     }
 
-    fn delete() -> Command {
+    fn delete() -> Command<User> {
         Command::Delete
     }
 
-    fn name(command: &Command) -> Option<&str> {
+    fn name(command: &Command<User>) -> Option<&str> {
         match command {
             Command::Create(user) => Some(&user.username),
             _ => None,
@@ -132,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    fn create(full_name: &str) -> Command {
+    fn create(full_name: &str) -> Command<User> {
         let (username, full_name) = ("ada".to_owned(), full_name.to_owned());
         Command::Create(User {
             username,

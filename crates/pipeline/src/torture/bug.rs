@@ -1,9 +1,14 @@
 //! Bugs that are planted to see whether they are found.
 
-use clap::ValueEnum;
+use std::str::FromStr;
 
-/// One of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::Error;
+
+/// One of them; its text is its name in kebab-case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Bug {
     /// The queue is settled as soon as something was taken from it.
     AckBeforeInsert,
@@ -11,6 +16,8 @@ pub enum Bug {
     SilentDrop,
     /// A refusal of the broker counts as a confirmation.
     IgnoredRefusal,
+    /// Nobody waits for confirmations.
+    Unconfirmed,
     /// What was not settled comes back at the end of the queue.
     RequeueAtTheEnd,
     /// orders-manager commits wherever the checkpoint is.
@@ -31,4 +38,14 @@ pub enum Bug {
     LostWakeUp,
     /// A lease is everybody's, and commits are not fenced.
     TwoLeaders,
+    /// Positions are made of the time, not counted.
+    ClockPositions,
+}
+
+impl FromStr for Bug {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::deserialize(name.into_deserializer())
+    }
 }

@@ -1,32 +1,34 @@
 //! Stores with a planted bug, around those that have none.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bakehouse_pipeline::follow::{Generation, Needs};
-use bakehouse_pipeline::ports::{
-    Appended, Baking, Checkpoint, EventLog, Execution, Feed, Handling, Leases, Loaded,
-    PresentationStore, Progress, Registration, RowStore, SourceStore, StoreError, Tenure,
-};
-use bakehouse_pipeline::{EntityRecord, Event, Operation, Position, ids};
 use uuid::Uuid;
 
-use crate::bug::Bug;
+use super::bug::Bug;
+use crate::follow::{Generation, Needs};
+use crate::ports::{
+    Appended, Baking, Checkpoint, EventLog, Execution, Feed, Handling, Leases, Loaded, Notice,
+    NoticeStream, Notices, PresentationStore, Progress, Registration, RowStore, ScheduleConsumer,
+    ScheduleError, ScheduledBatch, Scheduler, SourceStore, StoreError, Tenure, Topic, Unreadable,
+};
+use crate::{EntityRecord, Event, Operation, Position, ids};
 
 /// How long a bug leaves between two halves of what belongs together.
 const BETWEEN: Duration = Duration::from_millis(4);
 
 /// A store with a bug.
-pub(crate) struct Wrong<D: ?Sized> {
+pub struct Wrong<D: ?Sized> {
     inner: Arc<D>,
     bug: Bug,
     seen: Mutex<HashSet<Uuid>>,
 }
 
 /// The store as it is, or with a bug.
-pub(crate) fn wrong<D: ?Sized>(inner: Arc<D>, bug: Option<Bug>) -> Arc<D>
+pub fn wrong<D: ?Sized>(inner: Arc<D>, bug: Option<Bug>) -> Arc<D>
 where
     Wrong<D>: AsDoor<D>,
 {
@@ -41,7 +43,8 @@ where
 }
 
 /// As a door again.
-pub(crate) trait AsDoor<D: ?Sized> {
+pub trait AsDoor<D: ?Sized> {
+    /// Takes it for what it stands for.
     fn door(self) -> Arc<D>;
 }
 
@@ -261,5 +264,94 @@ impl Leases for Wrong<dyn Leases> {
 
     async fn release(&self, name: &str, tenure: &Tenure) -> Result<(), StoreError> {
         self.inner.release(name, tenure).await
+    }
+}
+
+/// Where operations are handed in, with a bug.
+pub(super) struct WrongEntrance {
+    pub(super) inner: Arc<dyn Scheduler>,
+    pub(super) bug: Bug,
+}
+
+#[async_trait]
+impl Scheduler for WrongEntrance {
+    async fn schedule(&self, operation: &Operation) -> Result<(), ScheduleError> {
+        if self.bug == Bug::Unconfirmed {
+            let (inner, operation) = (self.inner.clone(), operation.clone());
+            tokio::spawn(async move { inner.schedule(&operation).await });
+            return Ok(());
+        }
+        match self.inner.schedule(operation).await {
+            Err(_) if self.bug == Bug::IgnoredRefusal => Ok(()),
+            Err(ScheduleError::Unconfirmed(why))
+                if self.bug == Bug::SilentDrop && why.contains("no queue") =>
+            {
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+/// events-writer's end of the queue, with a bug.
+pub(super) struct WrongExit {
+    pub(super) inner: Box<dyn ScheduleConsumer>,
+    pub(super) bug: Bug,
+}
+
+#[async_trait]
+impl ScheduleConsumer for WrongExit {
+    async fn receive(&mut self, max: usize) -> Result<ScheduledBatch, StoreError> {
+        let mut batch = self.inner.receive(max).await?;
+        match self.bug {
+            Bug::AckBeforeInsert => self.inner.settle().await?,
+            Bug::RequeueAtTheEnd if batch.operations.len() > 1 => batch.operations.rotate_left(1),
+            _ => {}
+        }
+        Ok(batch)
+    }
+
+    async fn receive_now(&mut self, max: usize) -> Result<ScheduledBatch, StoreError> {
+        self.inner.receive_now(max).await
+    }
+
+    async fn park(&mut self, message: &Unreadable) -> Result<(), StoreError> {
+        self.inner.park(message).await
+    }
+
+    async fn settle(&mut self) -> Result<(), StoreError> {
+        match self.bug {
+            Bug::AckBeforeInsert => Ok(()),
+            _ => self.inner.settle().await,
+        }
+    }
+}
+
+/// Notices of which, with the bug for it, every third is lost.
+pub(super) struct WrongNotices {
+    inner: Arc<dyn Notices>,
+    published: AtomicU64,
+}
+
+impl WrongNotices {
+    pub(super) fn around(inner: Arc<dyn Notices>, bug: Bug) -> Arc<dyn Notices> {
+        if bug != Bug::LostWakeUp {
+            return inner;
+        }
+        let published = AtomicU64::default();
+        Arc::new(Self { inner, published })
+    }
+}
+
+#[async_trait]
+impl Notices for WrongNotices {
+    async fn publish(&self, notice: Notice) {
+        if self.published.fetch_add(1, Ordering::Relaxed) % 3 != 2 {
+            self.inner.publish(notice).await;
+        }
+    }
+
+    async fn subscribe(&self, topic: Topic) -> Box<dyn NoticeStream> {
+        self.inner.subscribe(topic).await
     }
 }

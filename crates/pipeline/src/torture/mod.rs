@@ -1,0 +1,32 @@
+//! What a torture run needs inside the services: places where they end at once, and
+//! bugs that are planted to see whether they are found.
+//!
+//! All of it is behind the feature `torture`, which nothing but tests asks for, and
+//! even then asleep until the environment names a place or a bug:
+//!
+//! - `TORTURE_ABORT_AT=events-writer.appended:3`: the process ends, as by SIGKILL, when
+//!   it comes past that place for the third time;
+//! - `TORTURE_BUG=ack-before-insert`: the bug is in.
+//!
+//! Without the feature every call here is to a function that does nothing, which the
+//! compiler removes.
+
+#[cfg(feature = "torture")]
+mod abort;
+#[cfg(feature = "torture")]
+pub mod bug;
+#[cfg(feature = "torture")]
+mod planted;
+#[cfg(not(feature = "torture"))]
+mod spared;
+#[cfg(feature = "torture")]
+pub mod wrong;
+
+#[cfg(feature = "torture")]
+pub use abort::point;
+#[cfg(feature = "torture")]
+pub(crate) use planted::{baker, interval, manager, since, writer};
+#[cfg(feature = "torture")]
+pub use planted::{entrance, has_clock_positions};
+#[cfg(not(feature = "torture"))]
+pub use spared::*;

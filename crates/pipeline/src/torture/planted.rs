@@ -1,0 +1,84 @@
+//! The bug of this process, if the environment names one, at each of its doors.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use super::bug::Bug;
+use super::wrong::{WrongEntrance, WrongExit, WrongNotices, wrong};
+use crate::Position;
+use crate::baker::BakerDoors;
+use crate::manager::ManagerDoors;
+use crate::ports::Scheduler;
+use crate::writer::WriterDoors;
+
+const VARIABLE: &str = "TORTURE_BUG";
+/// As good as never.
+const NEVER: Duration = Duration::from_secs(1_000_000);
+
+/// # Panics
+/// When the environment names what is no bug: it would not be found, and that would
+/// look like a checker that is blind.
+fn bug() -> Option<Bug> {
+    static BUG: OnceLock<Option<Bug>> = OnceLock::new();
+    *BUG.get_or_init(|| {
+        let name = std::env::var(VARIABLE).ok()?;
+        Some(name.parse().expect("TORTURE_BUG names a bug"))
+    })
+}
+
+/// Where operations are handed in.
+#[must_use]
+pub fn entrance(inner: Arc<dyn Scheduler>) -> Arc<dyn Scheduler> {
+    match bug() {
+        Some(bug) => Arc::new(WrongEntrance { inner, bug }),
+        None => inner,
+    }
+}
+
+/// Whether positions are made of the time.
+#[must_use]
+pub fn has_clock_positions() -> bool {
+    bug() == Some(Bug::ClockPositions)
+}
+
+pub(crate) fn writer(mut doors: WriterDoors) -> WriterDoors {
+    let Some(bug) = bug() else { return doors };
+    doors.queue = Box::new(WrongExit {
+        inner: doors.queue,
+        bug,
+    });
+    doors.log = wrong(doors.log, Some(bug));
+    doors.notices = WrongNotices::around(doors.notices, bug);
+    doors
+}
+
+pub(crate) fn manager(mut doors: ManagerDoors) -> ManagerDoors {
+    let Some(bug) = bug() else { return doors };
+    doors.source = wrong(doors.source, Some(bug));
+    doors.leases = wrong(doors.leases, Some(bug));
+    doors.notices = WrongNotices::around(doors.notices, bug);
+    doors
+}
+
+pub(crate) fn baker(mut doors: BakerDoors) -> BakerDoors {
+    let Some(bug) = bug() else { return doors };
+    doors.presentation = wrong(doors.presentation, Some(bug));
+    doors.leases = wrong(doors.leases, Some(bug));
+    doors.notices = WrongNotices::around(doors.notices, bug);
+    doors
+}
+
+pub(crate) fn interval(interval: Duration) -> Duration {
+    match bug() {
+        Some(Bug::LostWakeUp) => NEVER,
+        _ => interval,
+    }
+}
+
+/// Where a subscriber goes on who has seen everything up to a position.
+pub(crate) fn since(since: Position) -> Position {
+    match bug() {
+        Some(Bug::SinceOffByOne) if since > 0 => since + 1,
+        _ => since,
+    }
+}

@@ -1,0 +1,53 @@
+//! Nothing of it: what a release is built with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::Position;
+use crate::baker::BakerDoors;
+use crate::manager::ManagerDoors;
+use crate::ports::Scheduler;
+use crate::writer::WriterDoors;
+
+/// A place between two writes.
+#[inline(always)]
+pub fn point(_: &'static str) {}
+
+/// The scheduler as it is.
+#[inline(always)]
+#[must_use]
+pub fn entrance(scheduler: Arc<dyn Scheduler>) -> Arc<dyn Scheduler> {
+    scheduler
+}
+
+/// Whether positions are made of the time. They are not.
+#[inline(always)]
+#[must_use]
+pub fn has_clock_positions() -> bool {
+    false
+}
+
+#[inline(always)]
+pub(crate) fn writer(doors: WriterDoors) -> WriterDoors {
+    doors
+}
+
+#[inline(always)]
+pub(crate) fn manager(doors: ManagerDoors) -> ManagerDoors {
+    doors
+}
+
+#[inline(always)]
+pub(crate) fn baker(doors: BakerDoors) -> BakerDoors {
+    doors
+}
+
+#[inline(always)]
+pub(crate) fn interval(interval: Duration) -> Duration {
+    interval
+}
+
+#[inline(always)]
+pub(crate) fn since(since: Position) -> Position {
+    since
+}
