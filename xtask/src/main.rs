@@ -5,6 +5,7 @@ mod on_servers;
 mod services;
 mod simulate;
 mod test;
+mod torture;
 mod workspace;
 
 use anyhow::Result;
@@ -30,6 +31,8 @@ enum Command {
     Bench(bench::Options),
     /// Runs the engine in virtual time with everything going wrong, seed by seed.
     Simulate(simulate::Options),
+    /// Kills, pauses, cuts and fills everything under load, and checks every promise.
+    Torture(torture::Options),
 }
 
 #[tokio::main]
@@ -39,5 +42,6 @@ async fn main() -> Result<()> {
         Command::Services { command } => services::run(command).await,
         Command::Bench(options) => bench::run(options).await,
         Command::Simulate(options) => simulate::run(options).await,
+        Command::Torture(options) => torture::run(options).await,
     }
 }

@@ -68,6 +68,13 @@ impl Launched {
         }
     }
 
+    pub(crate) fn pid(&self) -> Option<u32> {
+        match &self.running {
+            Some(Running::Process(process)) => Some(process.pid()),
+            _ => None,
+        }
+    }
+
     /// As by SIGKILL.
     pub(crate) fn kill(&mut self) {
         match self.running.take() {

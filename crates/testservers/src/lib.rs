@@ -2,8 +2,8 @@
 //! started on ports and in folders of their own, killed, and cleaned up.
 //!
 //! - [`shared`]: the two servers that a whole test run shares;
-//! - [`Mongo`] and [`Rabbit`]: servers of one test's own, to be killed, stopped
-//!   and paused;
+//! - [`Mongo`], [`ReplicaSet`] and [`Rabbit`]: servers of one test's own, to be killed,
+//!   stopped and paused;
 //! - [`provision`]: where the programs come from;
 //! - [`browser`]: a real one;
 //! - [`python`], [`node`]: programs that tests run.
@@ -19,8 +19,11 @@ mod process;
 mod provision;
 pub mod python;
 mod rabbit;
+mod replica_set;
 pub mod s3;
 pub mod shared;
 
 pub use mongo::Mongo;
+pub use provision::false_clock;
 pub use rabbit::Rabbit;
+pub use replica_set::ReplicaSet;

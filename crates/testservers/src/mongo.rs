@@ -42,6 +42,14 @@ impl Mongo {
         Self::at(ports::free()?, &shared::folder(name)?)
     }
 
+    /// One whose data is in a folder of one's choice.
+    ///
+    /// # Errors
+    /// When there is no mongod.
+    pub fn bare_in(folder: &Path) -> Result<Self> {
+        Self::at(ports::free()?, folder)
+    }
+
     pub(crate) fn at(port: u16, folder: &Path) -> Result<Self> {
         let recipe = match provision::mongod()? {
             Source::Local(program) => local(program, folder.to_owned(), port)?,
@@ -102,6 +110,23 @@ impl Mongo {
             "mongodb://127.0.0.1:{}/{database}?replicaSet=rs0",
             self.port
         )
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Whether it runs: a full disk ends it.
+    pub fn is_alive(&mut self) -> bool {
+        self.server.is_alive()
+    }
+
+    /// What its process is known by, if it runs on this machine.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.server.pid()
     }
 
     /// As by SIGKILL.

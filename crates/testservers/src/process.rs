@@ -50,6 +50,10 @@ impl Process {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         // It may have ended already, which is what a signal is for.
         let _ = killpg(self.group, signal);

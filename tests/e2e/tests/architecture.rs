@@ -97,6 +97,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "bakehouse-bench",
         &["bakehouse-e2e", "bakehouse-testservers"],
     ),
+    (
+        "bakehouse-torture",
+        &["bakehouse-e2e", "bakehouse-testservers"],
+    ),
     ("xtask", &["bakehouse-testservers"]),
 ];
 

@@ -1,0 +1,332 @@
+//! Makes it go wrong, puts it right again, and says since when it should work.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use bakehouse_e2e::Kind;
+use lapin::options::QueueBindOptions;
+use lapin::types::FieldTable;
+use lapin::{Connection, ConnectionProperties};
+use nix::sys::signal::Signal;
+use rand::rngs::StdRng;
+use tokio::time::sleep;
+
+use crate::clients::{Crowd, Identify, Identity, Pace, Person};
+use crate::fault::{Fault, Which};
+use crate::ledger::{Asked, Entry};
+use crate::messages::{Eavesdropper, of_tomorrow, smuggle};
+use crate::proxy::Manner;
+use crate::report::Report;
+use crate::scene::Scene;
+
+/// How long a program may take until it comes to the place where it is to end.
+const REACH: Duration = Duration::from_secs(3);
+/// Clients of a burst.
+const CROWD: usize = 200;
+
+/// Who makes it go wrong.
+pub struct Conductor {
+    /// On what.
+    pub scene: Scene,
+    /// What it tells of.
+    pub report: Report,
+    /// Chance, by a seed.
+    pub random: StdRng,
+    /// Who places the orders that are then spoiled.
+    pub spoiler: Person,
+    /// Orders that have been spoiled.
+    pub spoiled: Vec<String>,
+    /// What clients of bursts remember.
+    pub ledgers: Vec<Vec<Entry>>,
+    /// Makes an identity of a name.
+    pub identify: Identify,
+    /// Sets back clocks; none where that cannot be had.
+    pub false_clock: Option<PathBuf>,
+    eavesdropper: Option<Eavesdropper>,
+}
+
+impl Conductor {
+    /// One for a scene.
+    #[must_use]
+    pub fn new(scene: Scene, random: StdRng, spoiler: Person, identify: Identify) -> Self {
+        Self {
+            scene,
+            report: Report::default(),
+            random,
+            spoiler,
+            spoiled: Vec::new(),
+            ledgers: Vec::new(),
+            identify,
+            false_clock: bakehouse_testservers::false_clock(),
+            eavesdropper: None,
+        }
+    }
+
+    /// Does it, and undoes it: since when everything should work again.
+    ///
+    /// # Errors
+    /// When it cannot be done, which says nothing about what is tortured.
+    pub async fn perform(&mut self, fault: &Fault) -> Result<Instant> {
+        match fault {
+            Fault::Kill(which) => self.kill(which),
+            Fault::Abort(program, place, count) => self.abort(program, place, *count).await,
+            Fault::Pause(service, time) => {
+                self.scene.world.process(service).signal(Signal::SIGSTOP);
+                sleep(*time).await;
+                self.scene.world.process(service).signal(Signal::SIGCONT);
+                Ok(Instant::now())
+            }
+            Fault::KillDatabase(which, time, with) => {
+                let member = self.member(*which).await?;
+                self.backends()?.mongo.member(member).kill();
+                self.report.killed("mongod");
+                if let Some(service) = with {
+                    self.kill_one(service);
+                }
+                sleep(*time).await;
+                let started = tokio::task::block_in_place(|| {
+                    self.backends()?.mongo.member(member).start_again()
+                });
+                started?;
+                self.scene.start_all()?;
+                Ok(Instant::now())
+            }
+            Fault::PauseDatabase(which, time) => {
+                let member = self.member(*which).await?;
+                self.backends()?.mongo.member(member).pause();
+                sleep(*time).await;
+                self.backends()?.mongo.member(member).resume();
+                Ok(Instant::now())
+            }
+            Fault::StepDown => {
+                self.backends()?.mongo.step_down().await?;
+                Ok(Instant::now())
+            }
+            Fault::KillBroker(with) => {
+                self.eavesdropper = None;
+                self.backends()?.rabbit.kill();
+                self.report.killed("RabbitMQ");
+                if let Some(service) = with {
+                    self.kill_one(service);
+                }
+                let started = tokio::task::block_in_place(|| self.backends()?.rabbit.start_again());
+                started?;
+                self.scene.start_all()?;
+                Ok(Instant::now())
+            }
+            Fault::PauseBroker(time) => {
+                self.backends()?.rabbit.pause();
+                sleep(*time).await;
+                self.backends()?.rabbit.resume();
+                Ok(Instant::now())
+            }
+            Fault::Alarm(time) => {
+                tokio::task::block_in_place(|| self.backends()?.rabbit.alarm(true))?;
+                sleep(*time).await;
+                tokio::task::block_in_place(|| self.backends()?.rabbit.alarm(false))?;
+                Ok(Instant::now())
+            }
+            Fault::DatabaseLine(which, manner, time) => {
+                let member = self.member(*which).await?;
+                let line = self.backends()?.before_mongo[member].clone();
+                line.be(*manner);
+                sleep(*time).await;
+                line.be(Manner::Open);
+                Ok(Instant::now())
+            }
+            Fault::BrokerLine(manner, time) => {
+                let line = self.backends()?.before_rabbit.clone();
+                line.be(*manner);
+                sleep(*time).await;
+                line.be(Manner::Open);
+                Ok(Instant::now())
+            }
+            Fault::Unbind(time) => self.unbind(*time).await,
+            Fault::ClockBack(program) => self.set_back(program).await,
+            Fault::Repeat => {
+                let uri = self.broker()?;
+                let mut all = match self.eavesdropper.take() {
+                    Some(all) => all,
+                    None => Eavesdropper::at(&uri, self.scene.world.prefix()).await?,
+                };
+                all.listen().await?;
+                all.repeat(&mut self.random).await?;
+                self.eavesdropper = Some(all);
+                Ok(Instant::now())
+            }
+            Fault::Babble => {
+                match self.scene.kind {
+                    Kind::Embedded => smuggle(&self.scene.database(), "{\"nonsense\"")?,
+                    Kind::Servers => {
+                        let uri = self.broker()?;
+                        let prefix = self.scene.world.prefix().to_owned();
+                        Eavesdropper::at(&uri, &prefix).await?.babble().await?;
+                    }
+                }
+                Ok(Instant::now())
+            }
+            Fault::Poison => self.poison().await,
+            Fault::Burst(time) => self.burst(*time).await,
+            Fault::FullDisk(time) => self.fill(*time).await,
+        }
+    }
+
+    fn kill(&mut self, which: &[String]) -> Result<Instant> {
+        let since = Instant::now();
+        for service in which {
+            self.kill_one(service);
+        }
+        self.scene.start_all()?;
+        Ok(since)
+    }
+
+    fn kill_one(&mut self, service: &str) {
+        self.scene.world.process(service).kill();
+        self.report.killed(program(service));
+    }
+
+    async fn abort(&mut self, name: &str, place: &'static str, count: u32) -> Result<Instant> {
+        for other in self.instances(name) {
+            self.kill_one(&other);
+        }
+        let sentence = ("TORTURE_ABORT_AT".to_owned(), format!("{place}:{count}"));
+        self.scene.start_service(name, &[sentence])?;
+        let until = Instant::now() + REACH;
+        while Instant::now() < until {
+            if self.scene.world.process(name).has_ended() {
+                self.report.killed(program(name));
+                self.report.ended_at(place);
+                let since = Instant::now();
+                self.scene.start_all()?;
+                return Ok(since);
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+        self.kill(&[name.to_owned()])
+    }
+
+    fn instances(&self, name: &str) -> Vec<String> {
+        let all = self.scene.services.iter();
+        all.filter(|one| program(one) == name).cloned().collect()
+    }
+
+    async fn set_back(&mut self, name: &str) -> Result<Instant> {
+        let library = self
+            .false_clock
+            .clone()
+            .context("no clock can be set back")?;
+        let environment = [
+            ("LD_PRELOAD".to_owned(), library.display().to_string()),
+            ("FAKETIME".to_owned(), "-1h".to_owned()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC".to_owned(), "1".to_owned()),
+            ("DONT_FAKE_MONOTONIC".to_owned(), "1".to_owned()),
+        ];
+        let instances = self.instances(name);
+        for one in &instances {
+            self.kill_one(one);
+            self.scene.start_service(one, &environment)?;
+        }
+        sleep(Duration::from_secs(2)).await;
+        self.kill(&instances)
+    }
+
+    async fn unbind(&mut self, time: Duration) -> Result<Instant> {
+        let prefix = self.scene.world.prefix().to_owned();
+        let uri = self.broker()?;
+        let connection = Connection::connect(&uri, ConnectionProperties::default());
+        let connection = connection.await?;
+        let channel = connection.create_channel().await?;
+        let queue = format!("{prefix}platform-event.schedule");
+        let exchange = format!("{prefix}platform-events-scheduler");
+        let key = "platform-event.schedule";
+        let none = FieldTable::default;
+        channel
+            .queue_unbind(
+                queue.clone().into(),
+                exchange.clone().into(),
+                key.into(),
+                none(),
+            )
+            .await?;
+        sleep(time).await;
+        let options = QueueBindOptions::default();
+        channel
+            .queue_bind(queue.into(), exchange.into(), key.into(), options, none())
+            .await?;
+        Ok(Instant::now())
+    }
+
+    /// An order whose next operation nobody here can read, and one that waits behind it.
+    async fn poison(&mut self) -> Result<Instant> {
+        let wish = self.spoiler.wish();
+        let Some(order) = self.spoiler.ask((None, Asked::Place(wish)), 200).await? else {
+            bail!("no order could be placed to be spoiled");
+        };
+        let (_, message) = of_tomorrow(&order, "spoiler");
+        match self.scene.kind {
+            Kind::Embedded => smuggle(&self.scene.database(), &message)?,
+            Kind::Servers => {
+                let prefix = self.scene.world.prefix().to_owned();
+                let broker = Eavesdropper::at(&self.broker()?, &prefix).await?;
+                broker.hand_in(&message).await?;
+            }
+        }
+        self.spoiled.push(order.clone());
+        let next = (Some(order), Asked::Status("paid".into()));
+        self.spoiler.ask(next, 200).await?;
+        Ok(Instant::now())
+    }
+
+    async fn burst(&mut self, time: Duration) -> Result<Instant> {
+        let number = self.ledgers.len();
+        let names = (0..CROWD).map(|index| format!("burst-{number}-{index}"));
+        let crowd: Vec<Identity> = names
+            .map(|name| (self.identify)(&name))
+            .collect::<Result<_>>()?;
+        let pace = Pace::default();
+        let folder = self.scene.folder().to_owned();
+        let crowd = Crowd::start(&crowd, &folder, number as u64, &pace)?;
+        sleep(time).await;
+        self.ledgers.extend(crowd.finish().await?);
+        self.report.accepted_in_bursts(&pace);
+        Ok(Instant::now())
+    }
+
+    async fn fill(&mut self, time: Duration) -> Result<Instant> {
+        let disk = self.scene.disk.as_ref().context("there is no small disk")?;
+        tokio::task::block_in_place(|| disk.fill())?;
+        sleep(time).await;
+        disk.empty()?;
+        if let Some(backends) = &mut self.scene.backends {
+            let last = backends.mongo.size() - 1;
+            let member = backends.mongo.member(last);
+            if !member.is_alive() {
+                self.report.killed("mongod");
+                tokio::task::block_in_place(|| member.start_again())?;
+            }
+        }
+        self.scene.start_all()?;
+        Ok(Instant::now())
+    }
+
+    fn backends(&mut self) -> Result<&mut crate::scene::Backends> {
+        self.scene.backends.as_mut().context("there are no servers")
+    }
+
+    fn broker(&mut self) -> Result<String> {
+        Ok(self.backends()?.rabbit.uri())
+    }
+
+    async fn member(&mut self, which: Which) -> Result<usize> {
+        match which {
+            Which::Member(number) => Ok(number),
+            Which::Primary => Ok(self.backends()?.mongo.primary().await.unwrap_or(0)),
+        }
+    }
+}
+
+/// The program of an instance: `api-server` of `api-server-2`.
+fn program(instance: &str) -> &str {
+    instance.strip_suffix("-2").unwrap_or(instance)
+}

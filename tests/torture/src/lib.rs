@@ -1,0 +1,30 @@
+//! Torture: everything is killed, paused, cut and filled while clients place orders and
+//! subscribers listen; what clients remember, outside the system, says what must be left.
+//!
+//! - [`clients`] with [`ledger`]: who asks, and what they remember;
+//! - [`watchers`]: who listens;
+//! - [`scene`] with [`proxy`] and [`disk`]: what is tortured;
+//! - [`fault`]: what goes wrong next, by a seed; [`conduct`] with [`messages`]: how;
+//! - [`run`]: all of that for a while;
+//! - [`check`] with [`log`] and [`model`]: whether every promise was kept;
+//! - [`report`]: what is told;
+//! - [`teeth`]: bugs that are planted, to see whether they are found.
+//!
+//! Nothing of it knows a line of what is tortured: it goes by the public interface, and by
+//! the stores as anybody can read them.
+
+pub mod check;
+pub mod clients;
+pub mod conduct;
+pub mod disk;
+pub mod fault;
+pub mod ledger;
+pub mod log;
+pub mod messages;
+pub mod model;
+pub mod proxy;
+pub mod report;
+pub mod run;
+pub mod scene;
+pub mod teeth;
+pub mod watchers;

@@ -1,0 +1,193 @@
+//! What is told at the end, in words and as JSON.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::check::Findings;
+use crate::clients::Pace;
+
+/// Figures of a run.
+#[derive(Default)]
+pub struct Report {
+    /// `servers` or `embedded`.
+    pub world: String,
+    /// Leads to the same faults again.
+    pub seed: u64,
+    /// How long things went wrong, in seconds.
+    pub seconds: f64,
+    /// Requests that were answered with 202.
+    pub accepted: u64,
+    /// Answers that were none, or 5xx.
+    pub unavailable: u64,
+    /// Requests that were refused for good.
+    pub refused: u64,
+    /// Requests of which nobody was told what came of them.
+    pub unknown: u64,
+    /// Events in the log.
+    pub events: u64,
+    /// Orders.
+    pub orders: u64,
+    /// Frames that subscribers were checked for.
+    pub frames: u64,
+    /// SIGKILLs and ends between two writes, of each program.
+    pub kills: BTreeMap<String, u64>,
+    /// Ends between two writes, by place.
+    pub places: BTreeMap<String, u64>,
+    /// Faults of each kind.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Faults that could not be brought about.
+    pub skipped: BTreeMap<String, u64>,
+    /// Until an order placed afterwards could be read: after something befell services…
+    pub services: Vec<Duration>,
+    /// …and after what they stand on was back.
+    pub servers: Vec<Duration>,
+    /// Resident memory at most, in KiB.
+    pub memory: BTreeMap<String, u64>,
+    /// By which codes subscribers were sent away; 0: the connection just ended.
+    pub closes: BTreeMap<u16, u64>,
+    /// What was found.
+    pub findings: Findings,
+}
+
+impl Report {
+    /// One more SIGKILL, or the like.
+    pub fn killed(&mut self, program: &str) {
+        *self.kills.entry(program.to_owned()).or_default() += 1;
+    }
+
+    /// It was at a place between two writes.
+    pub fn ended_at(&mut self, place: &str) {
+        *self.places.entry(place.to_owned()).or_default() += 1;
+    }
+
+    /// Adds up a burst.
+    pub fn accepted_in_bursts(&mut self, pace: &Pace) {
+        self.accepted += pace.accepted.load(Ordering::Relaxed);
+        self.unavailable += pace.unavailable.load(Ordering::Relaxed);
+    }
+
+    /// Takes note of memory.
+    pub fn remember(&mut self, memory: BTreeMap<String, u64>) {
+        for (name, now) in memory {
+            let most = self.memory.entry(name).or_default();
+            *most = now.max(*most);
+        }
+    }
+
+    /// How many were killed in all.
+    #[must_use]
+    pub fn all_kills(&self) -> u64 {
+        self.kills.values().sum()
+    }
+
+    /// Whether nothing was found.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.findings.counts.is_empty()
+    }
+
+    fn found(&self, kinds: &[&str]) -> u64 {
+        let counts = &self.findings.counts;
+        kinds.iter().filter_map(|kind| counts.get(kind)).sum()
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        json!({
+            "world": self.world, "seed": self.seed, "seconds": self.seconds,
+            "accepted": self.accepted, "unavailable": self.unavailable,
+            "refused": self.refused, "unknown": self.unknown,
+            "events": self.events, "orders": self.orders, "frames": self.frames,
+            "kills": { "all": self.all_kills(), "by_program": self.kills, "by_place": self.places },
+            "faults": self.faults, "skipped": self.skipped,
+            "recovery_ms": { "services": figures(&self.services), "servers": figures(&self.servers) },
+            "peak_memory_kib": self.memory, "closes": self.closes,
+            "lost": self.found(&["lost"]), "doubled": self.found(&["doubled"]),
+            "reordered": self.found(&["reordered", "time goes back"]),
+            "gaps": self.found(&["gap in the log", "gap in the feed", "gap for a subscriber"]),
+            "findings": self.findings.counts, "first_findings": self.findings.shown,
+        })
+    }
+
+    /// The same in words.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let j = self.json();
+        let mut line = |what: String| {
+            // Writing to text never fails.
+            let _ = writeln!(text, "{what}");
+        };
+        line(format!(
+            "{} world, seed {}, {:.1} min",
+            self.world,
+            self.seed,
+            self.seconds / 60.0
+        ));
+        line(format!(
+            "accepted {}, refused {}, unknown {}, answers 5xx or none {}",
+            self.accepted, self.refused, self.unknown, self.unavailable
+        ));
+        line(format!(
+            "events {}, orders {}, frames compared {}",
+            self.events, self.orders, self.frames
+        ));
+        line(format!(
+            "lost {}, doubled {}, reordered {}, gaps {}",
+            j["lost"], j["doubled"], j["reordered"], j["gaps"]
+        ));
+        line(format!("kills {}: {}", self.all_kills(), list(&self.kills)));
+        line(format!("ended between two writes: {}", list(&self.places)));
+        line(format!("faults: {}", list(&self.faults)));
+        if !self.skipped.is_empty() {
+            line(format!("not brought about: {}", list(&self.skipped)));
+        }
+        for (name, times) in [("services", &self.services), ("servers", &self.servers)] {
+            let f = figures(times);
+            line(format!(
+                "recovery after {name}: {} times, p50 {} ms, p99 {} ms, max {} ms",
+                f["count"], f["p50"], f["p99"], f["max"]
+            ));
+        }
+        let memory = self
+            .memory
+            .iter()
+            .map(|(name, kib)| (name, kib / 1024))
+            .collect();
+        line(format!("peak memory in MiB: {}", list(&memory)));
+        line(format!("closes of the feed: {}", list(&self.closes)));
+        for finding in &self.findings.shown {
+            line(format!("! {finding}"));
+        }
+        if self.is_clean() {
+            line("every promise was kept".into());
+        } else {
+            line(format!("NOT KEPT: {}", list(&self.findings.counts)));
+        }
+        text
+    }
+}
+
+fn list<K: std::fmt::Display, V: std::fmt::Display>(all: &BTreeMap<K, V>) -> String {
+    let all: Vec<String> = all
+        .iter()
+        .map(|(key, value)| format!("{key} {value}"))
+        .collect();
+    all.join(", ")
+}
+
+/// Count, median, 99th percentile and the longest, in milliseconds.
+fn figures(times: &[Duration]) -> Value {
+    let mut times: Vec<u128> = times.iter().map(Duration::as_millis).collect();
+    times.sort_unstable();
+    let at = |share: f64| {
+        let index = ((times.len() as f64 * share).ceil() as usize).clamp(1, times.len().max(1));
+        times.get(index - 1).copied().unwrap_or_default() as u64
+    };
+    json!({ "count": times.len(), "p50": at(0.5), "p99": at(0.99), "max": at(1.0) })
+}

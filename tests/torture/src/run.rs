@@ -1,0 +1,377 @@
+//! A run: everybody at work, one fault after the other, then quiet, then the truth.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use bakehouse_e2e::issuer::{Issuer, bearer, claims};
+use bakehouse_e2e::{Client, Feed, Kind};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde_json::Value;
+use tokio::time::sleep;
+
+use crate::check::{Evidence, check};
+use crate::clients::{Crowd, Identity, Pace, Person};
+use crate::conduct::Conductor;
+use crate::fault::Plan;
+use crate::ledger::{Answer, Asked, Entry};
+use crate::log::Row;
+use crate::report::Report;
+use crate::scene::Scene;
+use crate::watchers::{Audience, Filter};
+
+/// Clients who are at work all the time.
+const CLIENTS: usize = 6;
+/// Subscribers who never read.
+const RUDE: usize = 3;
+/// Longer than any run.
+const TOKENS: u64 = 48 * 3_600;
+/// After so long something does not recover any more.
+const RECOVERY: Duration = Duration::from_secs(60);
+const BOTH: &str = "orders:read orders:write";
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Where.
+    pub kind: Kind,
+    /// Leads to the same faults again.
+    pub seed: u64,
+    /// How long things go wrong.
+    pub time: Duration,
+    /// Milliseconds between the requests of one client, on average.
+    pub rest: u64,
+    /// A bug to be found.
+    pub bug: Option<String>,
+    /// Only faults whose names have this in them.
+    pub only: Option<String>,
+    /// Tells of every fault, and keeps the logs.
+    pub is_loud: bool,
+}
+
+/// Runs it to its report.
+///
+/// # Errors
+/// When the scene cannot be set; never for what is found.
+pub async fn run(order: &Order) -> Result<Report> {
+    let issuer = Issuer::new()?;
+    let keys = issuer.file().display().to_string();
+    let settings = issuer.settings(&keys);
+    let always = order
+        .bug
+        .iter()
+        .map(|bug| ("TORTURE_BUG".to_owned(), bug.clone()));
+    let scene = Scene::start(order.kind, &settings, always.collect()).await?;
+    let bases = scene.bases.clone();
+    let identify = move |subject: &str| {
+        let scope = if subject == "operator" {
+            "orders:admin"
+        } else {
+            BOTH
+        };
+        let mut claims = claims(subject, scope);
+        let now = claims["iat"].as_u64().unwrap_or_default();
+        claims["exp"] = (now + TOKENS).into();
+        anyhow::Ok(Identity {
+            subject: subject.to_owned(),
+            authorization: bearer(&issuer.sign(&claims)?),
+            bases: bases.clone(),
+        })
+    };
+    let folder = scene.folder().to_owned();
+    let operator = identify("operator")?;
+    let names: Vec<String> = (0..CLIENTS)
+        .map(|index| format!("client-{index}"))
+        .collect();
+    let clients: Vec<Identity> = names
+        .iter()
+        .map(|name| identify(name))
+        .collect::<Result<_>>()?;
+    let audience = Audience::start(watchers(&operator, &clients), RUDE, order.seed);
+    let pace = Pace::default();
+    pace.rest.store(order.rest, Ordering::Relaxed);
+    let person = |name: &str, number: u64| {
+        Person::new(identify(name)?, &folder, order.seed ^ number, pace.clone())
+    };
+    let (spoiler, mut prober) = (person("spoiler", 1_000)?, person("prober", 2_000)?);
+    let crowd = Crowd::start(&clients, &folder, order.seed, &pace)?;
+    let random = StdRng::seed_from_u64(order.seed);
+    let mut conductor = Conductor::new(scene, random, spoiler, Box::new(identify));
+    let began = Instant::now();
+    torture(&mut conductor, &mut prober, order).await;
+    let seconds = began.elapsed().as_secs_f64();
+    conductor.scene.start_all()?;
+    let mut ledgers = crowd.finish().await?;
+    let Conductor {
+        mut scene,
+        mut report,
+        spoiler,
+        spoiled,
+        ledgers: of_bursts,
+        ..
+    } = conductor;
+    report.seconds = seconds;
+    report.seed = order.seed;
+    report.world = format!("{:?}", order.kind).to_lowercase();
+    report.accepted += pace.accepted.load(Ordering::Relaxed);
+    report.unavailable += pace.unavailable.load(Ordering::Relaxed);
+    if let Err(error) = mend(&operator, &spoiled).await {
+        report.findings.note("not mended", || format!("{error:#}"));
+    }
+    // The queue keeps its order: behind this one there is nothing.
+    if let Err(error) = recovered(&mut prober, Instant::now()).await {
+        report.findings.note("not quiet", || format!("{error:#}"));
+    }
+    ledgers.extend(of_bursts);
+    ledgers.extend([spoiler.remember(), prober.remember()]);
+    count(&mut report, &ledgers);
+    let spoiled = spoiled.into_iter().collect();
+    match gather(&mut scene, &operator, ledgers, spoiled, audience).await {
+        Ok(evidence) => conclude(&mut report, &evidence),
+        Err(error) => report.findings.note("no evidence", || format!("{error:#}")),
+    }
+    if order.is_loud || !report.is_clean() {
+        let logs = scene.world.logs_in_full();
+        let kept = std::env::temp_dir().join(format!("torture-{}.log", order.seed));
+        std::fs::write(&kept, logs)?;
+        eprintln!("torture: the services' logs are in {}", kept.display());
+    }
+    Ok(report)
+}
+
+fn watchers(operator: &Identity, clients: &[Identity]) -> Vec<(Identity, Filter)> {
+    let all = |kind| {
+        let filter = Filter { owner: None, kind };
+        (operator.clone(), filter)
+    };
+    let own = clients.iter().map(|client| {
+        let filter = Filter {
+            owner: Some(client.subject.clone()),
+            kind: None,
+        };
+        (client.clone(), filter)
+    });
+    let of_all = [None, None, Some("order.status"), Some("order.rejected")];
+    of_all.into_iter().map(all).chain(own).collect()
+}
+
+async fn torture(conductor: &mut Conductor, prober: &mut Person, order: &Order) {
+    let members = conductor.scene.backends.as_ref();
+    let members = members.map_or(0, |backends| backends.mongo.size());
+    let plan = Plan::new(order.kind, &conductor.scene.services, members);
+    let until = Instant::now() + order.time;
+    while Instant::now() < until {
+        let fault = plan.next(&mut conductor.random);
+        let only = order.only.as_deref().unwrap_or_default();
+        if !fault.name().contains(only) {
+            continue;
+        }
+        let limited = tokio::time::timeout(2 * RECOVERY, conductor.perform(&fault)).await;
+        let since = match limited.context("it takes too long").and_then(|done| done) {
+            Ok(since) => {
+                *conductor.report.faults.entry(fault.name()).or_default() += 1;
+                since
+            }
+            Err(error) => {
+                let what = format!("{}: {error:#}", fault.name());
+                eprintln!("torture: {what}");
+                *conductor.report.skipped.entry(what).or_default() += 1;
+                // Whatever is half done is undone.
+                let _ = conductor.scene.start_all();
+                Instant::now()
+            }
+        };
+        let took = recovered(prober, since).await;
+        if order.is_loud {
+            eprintln!("torture: {fault}: {took:?}");
+        }
+        let memory = conductor.scene.memory();
+        let report = &mut conductor.report;
+        report.remember(memory);
+        match took {
+            Ok(took) if fault.is_of_servers() => report.servers.push(took),
+            Ok(took) => report.services.push(took),
+            Err(error) => {
+                report
+                    .findings
+                    .note("not recovered", || format!("after {fault}: {error:#}"));
+                return;
+            }
+        }
+        let breath = conductor.random.random_range(0..300);
+        sleep(Duration::from_millis(breath)).await;
+    }
+}
+
+/// How long it took until an order that was placed after `since` could be read.
+async fn recovered(prober: &mut Person, since: Instant) -> Result<Duration> {
+    let until = since + RECOVERY;
+    let mut placed = None;
+    while Instant::now() < until {
+        match &placed {
+            None => {
+                let wish = prober.wish();
+                placed = prober.ask((None, Asked::Place(wish)), 1).await?;
+            }
+            Some(order) if prober.sees(order).await => return Ok(since.elapsed()),
+            Some(_) => {}
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    bail!("an order could not be placed and read within {RECOVERY:?}: {placed:?}")
+}
+
+/// An operator gives up what was spoiled; what waits behind it goes on.
+async fn mend(operator: &Identity, spoiled: &[String]) -> Result<()> {
+    let client = Client::new(&operator.bases[0]);
+    let headers = [
+        ("authorization", operator.authorization.as_str()),
+        ("content-type", "application/json"),
+    ];
+    for _ in 0..=spoiled.len() {
+        let parked = client.get_with("/parked?limit=100", &headers).await?.json();
+        let parked = parked.as_array().context("a list of what is parked")?;
+        let first = parked.iter().find(|one| {
+            let id = one["order_id"].as_str().unwrap_or_default();
+            spoiled.iter().any(|order| order == id)
+        });
+        let Some(first) = first else { break };
+        let path = format!(
+            "/parked/{}/discard",
+            first["operation_id"].as_str().unwrap_or_default()
+        );
+        let body = r#"{"reason":"nobody can read it"}"#;
+        let method = hyper::Method::POST;
+        let answer = client.send(method, &path, &headers, body).await?;
+        ensure!(answer.status == 202, "discard: {answer:?}");
+        let receipt = [headers[0], ("prefer", "wait=20")];
+        let path = answer.header("operation-location");
+        client.get_with(path, &receipt).await?;
+    }
+    Ok(())
+}
+
+fn count(report: &mut Report, ledgers: &[Vec<Entry>]) {
+    for entry in ledgers.iter().flatten() {
+        match entry.answer {
+            Answer::Accepted { .. } => {}
+            Answer::Refused(_) => report.refused += 1,
+            Answer::Unknown => report.unknown += 1,
+        }
+    }
+}
+
+async fn gather(
+    scene: &mut Scene,
+    operator: &Identity,
+    ledgers: Vec<Vec<Entry>>,
+    spoiled: HashSet<String>,
+    audience: Audience,
+) -> Result<Evidence> {
+    let log = scene.log().await?;
+    let head = log.last().map_or(0, |row| row.position);
+    let feed = tokio::time::timeout(10 * RECOVERY, whole_feed(operator, head));
+    let feed = feed.await.context("the feed does not come to its end")??;
+    let seen = audience.finish(head).await;
+    let list = whole_list(operator).await?;
+    let others = missing(operator, &log, &list).await?;
+    Ok(Evidence {
+        ledgers,
+        log,
+        feed,
+        list,
+        others,
+        seen,
+        spoiled,
+    })
+}
+
+async fn whole_feed(operator: &Identity, head: u64) -> Result<Vec<String>> {
+    let token = operator.authorization.strip_prefix("Bearer ");
+    let mut texts: Vec<String> = Vec::new();
+    let mut cursor = 0;
+    // A subscriber who is too slow is sent away, and goes on from where they were.
+    for _ in 0..1_000 {
+        let query = format!("since={cursor}");
+        let mut feed = Feed::open_with(&operator.bases[0], &query, token).await?;
+        while cursor < head {
+            let Ok(Ok(text)) = feed.message().await else {
+                break;
+            };
+            let frame: Value = serde_json::from_str(&text)?;
+            let is_event = frame["type"]
+                .as_str()
+                .is_some_and(|kind| kind.contains('.'));
+            if is_event {
+                cursor = frame["position"].as_u64().unwrap_or(cursor);
+                texts.push(text);
+            }
+        }
+        if cursor >= head {
+            return Ok(texts);
+        }
+    }
+    bail!("the feed has {cursor} of {head} events")
+}
+
+async fn read(client: &Client, operator: &Identity, path: &str) -> Result<bakehouse_e2e::Answer> {
+    let headers = [("authorization", operator.authorization.as_str())];
+    client.get_with(path, &headers).await
+}
+
+async fn whole_list(operator: &Identity) -> Result<Vec<Value>> {
+    let client = Client::new(&operator.bases[0]);
+    let mut path = "/order?limit=100".to_owned();
+    let mut all = Vec::new();
+    loop {
+        let page = read(&client, operator, &path).await?;
+        ensure!(page.status == 200, "{page:?}");
+        let Value::Array(documents) = page.json() else {
+            bail!("no list: {page:?}");
+        };
+        all.extend(documents);
+        let link = page.header("link").strip_prefix('<');
+        match link.and_then(|link| link.split('>').next()) {
+            Some(next) => next.clone_into(&mut path),
+            None => return Ok(all),
+        }
+    }
+}
+
+/// Those that the list does not have.
+async fn missing(
+    operator: &Identity,
+    log: &[Row],
+    list: &[Value],
+) -> Result<HashMap<String, Value>> {
+    let listed: HashSet<&str> = list.iter().filter_map(|one| one["id"].as_str()).collect();
+    let all: HashSet<&str> = log.iter().map(|row| row.order.as_str()).collect();
+    let client = Client::new(&operator.bases[0]);
+    let mut found = HashMap::new();
+    for id in all.difference(&listed) {
+        let answer = read(&client, operator, &format!("/order/{id}")).await?;
+        if answer.status == 200 {
+            found.insert((*id).to_owned(), answer.json());
+        }
+    }
+    Ok(found)
+}
+
+fn conclude(report: &mut Report, evidence: &Evidence) {
+    let found = check(evidence);
+    for (kind, count) in found.counts {
+        *report.findings.counts.entry(kind).or_default() += count;
+    }
+    report.findings.shown.extend(found.shown);
+    report.events = evidence.log.len() as u64;
+    let placed = evidence.log.iter().filter(|row| row.verb == "INSERT");
+    report.orders = placed.filter(|row| row.status == "executed").count() as u64;
+    for seen in &evidence.seen {
+        report.frames += seen.frames.len() as u64;
+        for (code, count) in &seen.closes {
+            *report.closes.entry(*code).or_default() += count;
+        }
+    }
+}
