@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use bakehouse_http::Doors;
-use bakehouse_kitchen::{edge, servers};
+use bakehouse_kitchen::{edge, operate, servers};
 use bakehouse_orders::Orders;
 use bakehouse_orders_http::OrderDoors;
 use bakehouse_pipeline::Shutdown;
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         about: "Takes orders over HTTP, answers from the presentation, and feeds websockets",
         health: edge::http_address,
         domain: None,
+        operate: Some(operate::<Orders>),
     };
     bakehouse_service::main(service, run)
 }

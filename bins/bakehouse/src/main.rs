@@ -5,7 +5,7 @@ mod notifications;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bakehouse_kitchen::{Handlers, World, edge, embedded, serve};
+use bakehouse_kitchen::{Handlers, World, edge, embedded, operate, serve};
 use bakehouse_orders::Orders;
 use bakehouse_orders_http::OrderDoors;
 use bakehouse_pipeline::Shutdown;
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         about: "An order backend in one process: nothing to install, nothing lost",
         health: edge::http_address,
         domain: None,
+        operate: Some(operate::<Orders>),
     };
     bakehouse_service::main(service, run)
 }

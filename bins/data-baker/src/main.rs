@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         about: "Turns changed orders into documents that are ready to read",
         health: edge::health_address,
         domain: None,
+        operate: None,
     };
     bakehouse_service::main(service, run)
 }

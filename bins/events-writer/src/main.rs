@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         about: "Stores accepted operations in the log, each once, in one order",
         health: edge::health_address,
         domain: None,
+        operate: None,
     };
     bakehouse_service::main(service, run)
 }

@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         about: "Tells customers and other programs what became of orders",
         health: edge::health_address,
         domain: None,
+        operate: None,
     };
     bakehouse_service::main(service, run)
 }

@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         about: "Executes the log's events in creation order, each once",
         health: edge::health_address,
         domain: None,
+        operate: None,
     };
     bakehouse_service::main(service, run)
 }

@@ -11,7 +11,7 @@ use bakehouse_pipeline::{Domain, Shutdown, check};
 use bakehouse_service::settings::Mode;
 use bakehouse_service::{Service, Settings, Stages};
 
-use crate::{Handlers, World, edge, serve};
+use crate::{Handlers, World, edge, operate, serve};
 
 /// A domain, and what follows it.
 pub struct Kitchen<D> {
@@ -61,6 +61,7 @@ impl<D: Domain> Kitchen<D> {
             about: self.about,
             health: edge::http_address,
             domain: Some(D::NAME),
+            operate: Some(operate::<D>),
         };
         bakehouse_service::main(service, async |settings, shutdown| {
             let name = self.name;

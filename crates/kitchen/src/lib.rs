@@ -3,6 +3,7 @@
 //!
 //! - [`Kitchen`]: the whole main of a domain, with its read models and processes;
 //! - [`serve`]: all four services in one process, whatever the stores;
+//! - [`operate`]: what an operator asks of a program beside serving;
 //! - [`World`]: who stands behind the doors;
 //! - [`edge`]: HTTP by the settings;
 //! - [`servers`]: MongoDB and RabbitMQ by the settings.
@@ -17,6 +18,7 @@ mod following;
 mod handlers;
 mod kitchen;
 mod log_channel;
+mod operate;
 mod serve;
 #[cfg(feature = "servers")]
 pub mod servers;
@@ -30,6 +32,7 @@ pub use {bakehouse_http as http, bakehouse_intake as intake};
 pub use handlers::Handlers;
 pub use kitchen::{Kitchen, embedded, main};
 pub use log_channel::LANE as LOG;
+pub use operate::operate;
 pub use serve::serve;
 pub use world::World;
 

@@ -320,9 +320,17 @@ fn audience<D: Domain>(entity: &Entity<D::State>) -> Audience<'_> {
 /// # Errors
 /// [`StoreError::Corrupt`] when the log contradicts itself.
 pub fn as_of<D: Domain>(events: &[Event], number: u64) -> Result<Option<Json>, StoreError> {
-    let entity = fold_from::<D>(None, events, number)?;
+    let entity = entity_after::<D>(events, number)?;
     let document = entity.map(|entity| to_json(&D::bake(&entity)));
     document.transpose().map_err(StoreError::corrupt)
+}
+
+/// The entity itself, likewise.
+pub(crate) fn entity_after<D: Domain>(
+    events: &[Event],
+    number: u64,
+) -> Result<Option<Entity<D::State>>, StoreError> {
+    fold_from::<D>(None, events, number)
 }
 
 /// The entity after the last of these events.

@@ -16,7 +16,11 @@
 //! 7. [`notifier`] and [`courier`]: what changed, to those who are not subscribed;
 //! 8. [`follow`]: what read models and process managers make of it;
 //! 9. [`synchronous`]: all of that in one transaction, for those who cannot wait.
+//!
+//! Beside that way stand [`audit`]: whether all of it is true; and [`torture`]: what tests
+//! need to make it go wrong.
 
+pub mod audit;
 pub mod backoff;
 pub mod bake;
 pub mod baker;

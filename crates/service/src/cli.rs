@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use bakehouse_pipeline::Shutdown;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use futures_util::future::LocalBoxFuture;
 
 use crate::settings::Unset;
 use crate::{Settings, files, healthcheck, logging, reference, shutdown};
@@ -28,6 +29,34 @@ pub struct Service {
     /// The domain that it is all of, where that is not the one that this workspace
     /// is about: see [`Settings::of_domain`].
     pub domain: Option<&'static str>,
+    /// Does what an operator asks for beside serving, and says whether all is well; where
+    /// the program has the stores for it.
+    pub operate: Option<Operate>,
+}
+
+/// How a task is done: see [`Service::operate`].
+pub type Operate = fn(Settings, Task) -> LocalBoxFuture<'static, Result<bool>>;
+
+/// What an operator may ask for beside serving.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Task {
+    /// Looks whether all that is stored is what the log says; changes nothing, and the
+    /// services may be at work: exit code 0 if so, 1 if not
+    Doctor {
+        /// Prints what was found as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Copies the embedded store and its attachments, of one moment; it may be at work
+    Backup {
+        /// Where to
+        folder: PathBuf,
+    },
+    /// Makes an embedded store of a copy, where there is none; another log from there on
+    Restore {
+        /// Where the copy is
+        folder: PathBuf,
+    },
 }
 
 #[derive(Parser)]
@@ -48,6 +77,8 @@ enum Command {
     Serve,
     /// Asks the running service whether it is ready: exit code 0 if so, 1 if not
     Healthcheck,
+    #[command(flatten)]
+    Task(Task),
 }
 
 /// Runs a service from the command line to its exit code: 0 after an orderly
@@ -67,6 +98,7 @@ pub fn main(service: Service, run: impl AsyncFnOnce(Settings, Shutdown) -> Resul
     }
     let outcome = match arguments.command {
         None | Some(Command::Serve) => serve(service, settings, run),
+        Some(Command::Task(task)) => return operate(service, settings, task),
         Some(Command::Healthcheck) => match (service.health)(&settings) {
             Some(address) => healthcheck::ask(address),
             None => Err(anyhow::anyhow!(
@@ -76,6 +108,23 @@ pub fn main(service: Service, run: impl AsyncFnOnce(Settings, Shutdown) -> Resul
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Unset>() => complain(service, &error, MISUSED),
+        Err(error) => complain(service, &error, FAILED),
+    }
+}
+
+fn operate(service: Service, settings: Settings, task: Task) -> ExitCode {
+    let Some(operate) = service.operate else {
+        let error = anyhow::anyhow!("this program has not all stores: ask api-server");
+        return complain(service, &error, MISUSED);
+    };
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(service, &error.into(), FAILED),
+    };
+    match runtime.block_on(operate(settings, task)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(FAILED),
         Err(error) if error.is::<Unset>() => complain(service, &error, MISUSED),
         Err(error) => complain(service, &error, FAILED),
     }

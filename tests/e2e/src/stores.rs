@@ -39,6 +39,71 @@ pub async fn replace_state(world: &World, kind: Kind, order: &str, state: &str) 
     }
 }
 
+/// An order's document says another reference than the log.
+///
+/// # Panics
+/// When there is no such order.
+pub async fn forge_document(world: &World, kind: Kind, order: &str) {
+    match kind {
+        Kind::Embedded => {
+            let forge = "UPDATE documents SET body = json_set(body, '$.reference', 'forged') \
+                WHERE id = ?1";
+            let changed = embedded(world).execute(forge, [order]);
+            assert_eq!(changed.expect("written"), 1);
+        }
+        Kind::Servers => {
+            let orders = database(world, PRESENTATION)
+                .await
+                .collection::<Document>("orders");
+            let forge = doc! { "$set": { "reference": "forged" } };
+            let changed = orders.update_one(doc! { "_id": order }, forge).await;
+            assert_eq!(changed.expect("written").modified_count, 1);
+        }
+    }
+}
+
+/// The frame of a position is gone.
+///
+/// # Panics
+/// When there was none.
+pub async fn remove_frame(world: &World, kind: Kind, position: i64) {
+    match kind {
+        Kind::Embedded => {
+            let remove = "DELETE FROM frames WHERE position = ?1";
+            let removed = embedded(world).execute(remove, [position]);
+            assert_eq!(removed.expect("written"), 1);
+        }
+        Kind::Servers => {
+            let feed = database(world, PRESENTATION)
+                .await
+                .collection::<Document>("feed");
+            let removed = feed.delete_one(doc! { "_id": position }).await;
+            assert_eq!(removed.expect("written").deleted_count, 1);
+        }
+    }
+}
+
+/// The event of a position is gone.
+///
+/// # Panics
+/// When there was none.
+pub async fn remove_event(world: &World, kind: Kind, position: i64) {
+    match kind {
+        Kind::Embedded => {
+            let remove = "DELETE FROM events WHERE position = ?1";
+            let removed = embedded(world).execute(remove, [position]);
+            assert_eq!(removed.expect("written"), 1);
+        }
+        Kind::Servers => {
+            let events = database(world, SOURCE)
+                .await
+                .collection::<Document>("events");
+            let removed = events.delete_one(doc! { "_id": position }).await;
+            assert_eq!(removed.expect("written").deleted_count, 1);
+        }
+    }
+}
+
 /// Drops the source orders, and the whole presentation.
 ///
 /// # Panics

@@ -245,6 +245,13 @@ impl World {
         Ok((status.code(), process.log()))
     }
 
+    /// What a program says to a command line, with this world's settings.
+    pub fn ask(&self, program: &str, arguments: &[&str]) -> Result<std::process::Output> {
+        let mut command = crate::process::command(program);
+        command.envs(self.environment.iter().cloned());
+        Ok(command.args(arguments).output()?)
+    }
+
     /// A process by its name.
     ///
     /// # Panics

@@ -5,8 +5,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bakehouse_e2e::Kind;
-use lapin::options::QueueBindOptions;
-use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 use nix::sys::signal::Signal;
 use rand::rngs::StdRng;
@@ -15,7 +13,7 @@ use tokio::time::sleep;
 use crate::clients::{Crowd, Identify, Identity, Pace, Person};
 use crate::fault::{Fault, Which};
 use crate::ledger::{Asked, Entry};
-use crate::messages::{Eavesdropper, of_tomorrow, smuggle};
+use crate::messages::{Eavesdropper, Stranger, of_tomorrow, smuggle};
 use crate::proxy::Manner;
 use crate::report::Report;
 use crate::scene::Scene;
@@ -113,7 +111,7 @@ impl Conductor {
                 let started = tokio::task::block_in_place(|| self.backends()?.rabbit.start_again());
                 started?;
                 self.scene.start_all()?;
-                Ok(Instant::now())
+                self.broker_answers().await
             }
             Fault::PauseBroker(time) => {
                 self.backends()?.rabbit.pause();
@@ -159,9 +157,9 @@ impl Conductor {
                 match self.scene.kind {
                     Kind::Embedded => smuggle(&self.scene.database(), "{\"nonsense\"")?,
                     Kind::Servers => {
-                        let uri = self.broker()?;
-                        let prefix = self.scene.world.prefix().to_owned();
-                        Eavesdropper::at(&uri, &prefix).await?.babble().await?;
+                        let stranger = self.stranger().await?;
+                        stranger.babble().await?;
+                        stranger.leave().await?;
                     }
                 }
                 Ok(Instant::now())
@@ -232,28 +230,14 @@ impl Conductor {
     }
 
     async fn unbind(&mut self, time: Duration) -> Result<Instant> {
-        let prefix = self.scene.world.prefix().to_owned();
-        let uri = self.broker()?;
-        let connection = Connection::connect(&uri, ConnectionProperties::default());
-        let connection = connection.await?;
-        let channel = connection.create_channel().await?;
-        let queue = format!("{prefix}platform-event.schedule");
-        let exchange = format!("{prefix}platform-events-scheduler");
-        let key = "platform-event.schedule";
-        let none = FieldTable::default;
-        channel
-            .queue_unbind(
-                queue.clone().into(),
-                exchange.clone().into(),
-                key.into(),
-                none(),
-            )
-            .await?;
-        sleep(time).await;
-        let options = QueueBindOptions::default();
-        channel
-            .queue_bind(queue.into(), exchange.into(), key.into(), options, none())
-            .await?;
+        // With another queue bound the broker could still route what is published, and
+        // would say so.
+        if let Some(eavesdropper) = self.eavesdropper.take() {
+            eavesdropper.leave().await?;
+        }
+        let stranger = self.stranger().await?;
+        stranger.unbind(time).await?;
+        stranger.leave().await?;
         Ok(Instant::now())
     }
 
@@ -267,9 +251,9 @@ impl Conductor {
         match self.scene.kind {
             Kind::Embedded => smuggle(&self.scene.database(), &message)?,
             Kind::Servers => {
-                let prefix = self.scene.world.prefix().to_owned();
-                let broker = Eavesdropper::at(&self.broker()?, &prefix).await?;
-                broker.hand_in(&message).await?;
+                let stranger = self.stranger().await?;
+                stranger.hand_in(&message).await?;
+                stranger.leave().await?;
             }
         }
         self.spoiled.push(order.clone());
@@ -316,6 +300,25 @@ impl Conductor {
 
     fn broker(&mut self) -> Result<String> {
         Ok(self.backends()?.rabbit.uri())
+    }
+
+    async fn stranger(&mut self) -> Result<Stranger> {
+        let uri = self.broker()?;
+        Stranger::at(&uri, self.scene.world.prefix()).await
+    }
+
+    /// When the broker is back: a port that is open is not enough.
+    async fn broker_answers(&mut self) -> Result<Instant> {
+        let uri = self.broker()?;
+        for _ in 0..600 {
+            let connecting = Connection::connect(&uri, ConnectionProperties::default());
+            let connected = tokio::time::timeout(Duration::from_secs(2), connecting).await;
+            if matches!(connected, Ok(Ok(_))) {
+                return Ok(Instant::now());
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        bail!("RabbitMQ does not come back")
     }
 
     async fn member(&mut self, which: Which) -> Result<usize> {

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use lapin::options::{
@@ -49,17 +50,15 @@ pub fn smuggle(file: &Path, message: &str) -> Result<()> {
     Ok(())
 }
 
-/// Somebody at the broker who has a copy of everything.
-pub struct Eavesdropper {
-    _connection: Connection,
+/// Somebody at the broker who sends what nobody of ours would.
+pub struct Stranger {
+    connection: Connection,
     channel: Channel,
-    queue: String,
     prefix: String,
-    kept: VecDeque<(String, String, Vec<u8>)>,
 }
 
-impl Eavesdropper {
-    /// Listens from now on; names at the broker begin with `prefix`.
+impl Stranger {
+    /// At the broker, where names begin with `prefix`.
     ///
     /// # Errors
     /// When the broker is away.
@@ -69,67 +68,42 @@ impl Eavesdropper {
         channel
             .confirm_select(ConfirmSelectOptions::default())
             .await?;
-        let exclusive = QueueDeclareOptions {
-            exclusive: true,
-            auto_delete: true,
-            ..QueueDeclareOptions::default()
-        };
-        let queue = channel.queue_declare("".into(), exclusive, FieldTable::default());
-        let queue = queue.await?.name().to_string();
-        for exchange in EXCHANGES {
-            let options = QueueBindOptions::default();
-            let none = FieldTable::default();
-            let exchange = format!("{prefix}{exchange}");
-            channel
-                .queue_bind(
-                    queue.clone().into(),
-                    exchange.into(),
-                    "#".into(),
-                    options,
-                    none,
-                )
-                .await?;
-        }
         Ok(Self {
-            _connection: connection,
+            connection,
             channel,
-            queue,
             prefix: prefix.to_owned(),
-            kept: VecDeque::new(),
         })
     }
 
-    /// Takes note of what has passed.
+    /// Leaves nothing behind.
     ///
     /// # Errors
     /// When the broker is away.
-    pub async fn listen(&mut self) -> Result<()> {
-        for _ in 0..4 * MEMORY {
-            let options = BasicGetOptions { no_ack: true };
-            let got = self.channel.basic_get(self.queue.clone().into(), options);
-            let Some(message) = got.await? else { break };
-            let exchange = message.delivery.exchange.to_string();
-            let exchange = exchange.trim_start_matches(&self.prefix).to_owned();
-            let key = message.delivery.routing_key.to_string();
-            self.kept.push_back((exchange, key, message.delivery.data));
-            if self.kept.len() > MEMORY {
-                self.kept.pop_front();
-            }
-        }
-        Ok(())
+    pub async fn leave(self) -> Result<()> {
+        Ok(self.connection.close(200, "done".into()).await?)
     }
 
-    /// Sends all of that once more, in any order.
+    /// Takes the schedule queue away from its exchange, and gives it back after a while.
     ///
     /// # Errors
     /// When the broker is away.
-    pub async fn repeat(&mut self, random: &mut StdRng) -> Result<usize> {
-        let mut again: Vec<_> = self.kept.drain(..).collect();
-        again.shuffle(random);
-        for (exchange, key, data) in &again {
-            self.send(exchange, key, data).await?;
-        }
-        Ok(again.len())
+    pub async fn unbind(&self, time: Duration) -> Result<()> {
+        let (queue, exchange) = (self.named(SCHEDULE), self.named(SCHEDULER));
+        let none = FieldTable::default;
+        let (of, from) = (queue.clone().into(), exchange.clone().into());
+        self.channel
+            .queue_unbind(of, from, SCHEDULE.into(), none())
+            .await?;
+        tokio::time::sleep(time).await;
+        let options = QueueBindOptions::default();
+        let bound = self.channel.queue_bind(
+            queue.into(),
+            exchange.into(),
+            SCHEDULE.into(),
+            options,
+            none(),
+        );
+        Ok(bound.await?)
     }
 
     /// Sends what nobody can read, everywhere.
@@ -157,11 +131,98 @@ impl Eavesdropper {
     async fn send(&self, exchange: &str, key: &str, data: &[u8]) -> Result<()> {
         let properties = BasicProperties::default().with_delivery_mode(2);
         let options = BasicPublishOptions::default();
-        let exchange = format!("{}{exchange}", self.prefix);
-        let published =
-            self.channel
-                .basic_publish(exchange.into(), key.into(), options, data, properties);
+        let exchange = self.named(exchange).into();
+        let published = self
+            .channel
+            .basic_publish(exchange, key.into(), options, data, properties);
         published.await?.await.context("no confirmation")?;
+        Ok(())
+    }
+
+    fn named(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+}
+
+/// Somebody who has a copy of everything.
+pub struct Eavesdropper {
+    stranger: Stranger,
+    queue: String,
+    kept: VecDeque<(String, String, Vec<u8>)>,
+}
+
+impl Eavesdropper {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// When the broker is away.
+    pub async fn at(uri: &str, prefix: &str) -> Result<Self> {
+        let stranger = Stranger::at(uri, prefix).await?;
+        let exclusive = QueueDeclareOptions {
+            exclusive: true,
+            auto_delete: true,
+            ..QueueDeclareOptions::default()
+        };
+        let channel = &stranger.channel;
+        let queue = channel.queue_declare("".into(), exclusive, FieldTable::default());
+        let queue = queue.await?.name().to_string();
+        for exchange in EXCHANGES {
+            let options = QueueBindOptions::default();
+            let (of, to) = (queue.clone().into(), stranger.named(exchange).into());
+            channel
+                .queue_bind(of, to, "#".into(), options, FieldTable::default())
+                .await?;
+        }
+        Ok(Self {
+            stranger,
+            queue,
+            kept: VecDeque::new(),
+        })
+    }
+
+    /// Leaves nothing behind.
+    ///
+    /// # Errors
+    /// When the broker is away.
+    pub async fn leave(self) -> Result<()> {
+        self.stranger.leave().await
+    }
+
+    /// Takes note of what has passed.
+    ///
+    /// # Errors
+    /// When the broker is away.
+    pub async fn listen(&mut self) -> Result<()> {
+        for _ in 0..4 * MEMORY {
+            let options = BasicGetOptions { no_ack: true };
+            let channel = &self.stranger.channel;
+            let got = channel
+                .basic_get(self.queue.clone().into(), options)
+                .await?;
+            let Some(message) = got else { break };
+            let exchange = message.delivery.exchange.to_string();
+            let exchange = exchange
+                .trim_start_matches(&self.stranger.prefix)
+                .to_owned();
+            let key = message.delivery.routing_key.to_string();
+            self.kept.push_back((exchange, key, message.delivery.data));
+            if self.kept.len() > MEMORY {
+                self.kept.pop_front();
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends all of that once more, in any order.
+    ///
+    /// # Errors
+    /// When the broker is away.
+    pub async fn repeat(&mut self, random: &mut StdRng) -> Result<()> {
+        let mut again: Vec<_> = self.kept.drain(..).collect();
+        again.shuffle(random);
+        for (exchange, key, data) in &again {
+            self.stranger.send(exchange, key, data).await?;
+        }
         Ok(())
     }
 }

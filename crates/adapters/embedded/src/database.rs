@@ -15,7 +15,7 @@ use std::thread;
 use bakehouse_pipeline::ports::StoreError;
 use bakehouse_pipeline::torture::point;
 use bakehouse_pipeline::{Facet, ids};
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
@@ -75,6 +75,7 @@ pub(crate) struct Database {
 #[derive(Clone)]
 struct Readers {
     file: PathBuf,
+    prepare: fn(Connection) -> rusqlite::Result<Connection>,
     idle: Arc<Mutex<Vec<Connection>>>,
 }
 
@@ -112,9 +113,30 @@ impl Database {
     pub(crate) fn open(file: &Path, facets: &[Facet]) -> rusqlite::Result<Self> {
         let readers = Readers {
             file: file.to_owned(),
+            prepare: connect,
             idle: Arc::default(),
         };
-        Self::run(connect(Connection::open(file)?)?, facets, Some(readers))
+        let connection = connect(Connection::open(file)?)?;
+        // Whoever held them has ended, or the file would still be theirs.
+        connection.execute("UPDATE leases SET expires_at = 0", [])?;
+        Self::run(connection, facets, Some(readers))
+    }
+
+    /// To read alone: nothing is made, and nothing can be written.
+    pub(crate) fn inspect(file: &Path) -> rusqlite::Result<Self> {
+        let connection = look(Connection::open_with_flags(
+            file,
+            OpenFlags::SQLITE_OPEN_READ_WRITE,
+        )?)?;
+        Ok(Self {
+            jobs: None,
+            writer: None,
+            readers: Some(Readers {
+                file: file.to_owned(),
+                prepare: look,
+                idle: Arc::new(Mutex::new(vec![connection])),
+            }),
+        })
     }
 
     pub(crate) fn in_memory(facets: &[Facet]) -> rusqlite::Result<Self> {
@@ -178,7 +200,7 @@ impl Database {
         let task = tokio::task::spawn_blocking(move || {
             let lock = || readers.idle.lock().unwrap_or_else(PoisonError::into_inner);
             let idle = lock().pop();
-            let open = || Connection::open(&readers.file).and_then(connect);
+            let open = || Connection::open(&readers.file).and_then(readers.prepare);
             let connection = idle.map_or_else(open, Ok)?;
             let result = body(&connection);
             let mut idle = lock();
@@ -245,6 +267,11 @@ impl Drop for Database {
 
 fn connect(mut connection: Connection) -> rusqlite::Result<Connection> {
     schema::prepare(&mut connection, &ids::fresh().to_string())?;
+    Ok(connection)
+}
+
+fn look(connection: Connection) -> rusqlite::Result<Connection> {
+    schema::look(&connection)?;
     Ok(connection)
 }
 

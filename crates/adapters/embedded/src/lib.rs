@@ -5,6 +5,7 @@
 //! gathered in one synced transaction (`database`), so that stages share the
 //! cost of the disk instead of queueing for it.
 
+mod backup;
 mod checkpoints;
 mod database;
 mod event_log;
@@ -25,6 +26,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use backup::{BackupError, back_up, restore};
 use bakehouse_pipeline::Facet;
 use bakehouse_pipeline::ports::{
     EventLog, Leases, Notifications, PresentationReader, PresentationStore, Probe, RowReader,
@@ -98,6 +100,22 @@ impl Embedded {
             database: Arc::new(database),
             queue: Arc::default(),
             lock: Some(Arc::new(lock)),
+        })
+    }
+
+    /// Opens the store in `folder` to be looked at, beside whoever works on it: every
+    /// write fails.
+    ///
+    /// # Errors
+    /// [`OpenError::Database`] when there is none, or one of another version.
+    pub fn inspect(folder: &Path) -> Result<Self, OpenError> {
+        let file = folder.join(FILE_NAME);
+        let database =
+            Database::inspect(&file).map_err(|source| OpenError::Database { file, source })?;
+        Ok(Self {
+            database: Arc::new(database),
+            queue: Arc::default(),
+            lock: None,
         })
     }
 

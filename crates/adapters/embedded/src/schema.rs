@@ -233,6 +233,19 @@ pub(crate) fn prepare(connection: &mut Connection, new_epoch: &str) -> rusqlite:
     transaction.commit()
 }
 
+/// Sets up a connection that only reads what this program's version has written.
+pub(crate) fn look(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("PRAGMA busy_timeout = 5000; PRAGMA query_only = ON;")?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found == VERSION {
+        return Ok(());
+    }
+    Err(rusqlite::Error::InvalidParameterName(format!(
+        "its tables have version {found}, this program knows version {VERSION}"
+    )))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

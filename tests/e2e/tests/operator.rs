@@ -1,0 +1,213 @@
+//! What an operator can do beside serving: look whether all is as it must be, copy the
+//! embedded store while it is at work, and make one of a copy.
+
+use std::time::Duration;
+
+use bakehouse_e2e::ledger::{Load, order};
+use bakehouse_e2e::{Kind, World, in_both_worlds, stores};
+use serde_json::Value;
+use tempfile::TempDir;
+
+in_both_worlds!(
+    doctor_finds_nothing_while_everything_is_at_work,
+    doctor_says_what_is_wrong_and_where,
+);
+
+/// The program that has all stores.
+fn program(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Embedded => "bakehouse",
+        Kind::Servers => "api-server",
+    }
+}
+
+/// The exit code, and what was found.
+fn doctor(world: &World) -> (Option<i32>, Value) {
+    let output = world.ask(program(world.kind), &["doctor", "--json"]);
+    let output = output.expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let found = serde_json::from_slice(&output.stdout);
+    (
+        output.status.code(),
+        found.unwrap_or_else(|_| panic!("no JSON: {said}")),
+    )
+}
+
+async fn doctor_finds_nothing_while_everything_is_at_work(kind: Kind) {
+    let mut world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    let load = Load::start(&world.base, 2, 3_000);
+    for round in 0..4 {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let placed = client
+            .post(order(&format!("own-{round}")))
+            .await
+            .expect("202");
+        let receipt = client.settled(&placed).await.expect("a receipt");
+        let id = receipt["order_id"].as_str().expect("an id");
+        for status in ["paid", "delivered", "shipped"] {
+            let path = format!("/order/{id}/status");
+            let body = format!(r#"{{"status":"{status}"}}"#);
+            let accepted = client.put(&path, &[], body).await.expect("202");
+            client.settled(&accepted).await.expect("a receipt");
+        }
+        let (code, found) = doctor(&world);
+        assert_eq!(code, Some(0), "{found}");
+        assert!(found["frames"].as_u64() > Some(3), "{found}");
+    }
+    let ledger = load.stop().await;
+    for name in world.names() {
+        world.process(name).kill();
+    }
+    // Nobody is at work now, and what is left to do is no fault.
+    let (code, found) = doctor(&world);
+    assert_eq!(code, Some(0), "{found}");
+    world.begin().await.expect("it goes on");
+    let last = client.post(order("last")).await.expect("202");
+    client.settled(&last).await.expect("a receipt");
+    let (code, found) = doctor(&world);
+    assert_eq!(code, Some(0), "{found}");
+    let placed = ledger.accepted.len() as u64;
+    assert!(
+        found["documents"].as_u64() > Some(placed),
+        "{found} of {placed}"
+    );
+    assert_eq!(found["moving"], 0);
+}
+
+async fn doctor_says_what_is_wrong_and_where(kind: Kind) {
+    let world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    let mut ids = Vec::new();
+    for number in 1..=6 {
+        let placed = client
+            .post(order(&format!("o-{number}")))
+            .await
+            .expect("202");
+        let receipt = client.settled(&placed).await.expect("a receipt");
+        ids.push(receipt["order_id"].as_str().expect("an id").to_owned());
+    }
+    stores::forge_document(&world, kind, &ids[1]).await;
+    stores::remove_frame(&world, kind, 6).await;
+    let state = stores::replace_state(&world, kind, &ids[3], r#"{"nonsense":1}"#).await;
+    let (code, found) = doctor(&world);
+    assert_eq!(code, Some(1));
+    assert_eq!(found["faults"], 3, "{found}");
+    let findings = found["findings"].as_array().expect("findings");
+    let has = |promise: &str, what: &str, word: &str| {
+        findings.iter().any(|one| {
+            let text = one.to_string();
+            one["promise"] == promise && text.contains(what) && text.contains(word)
+        })
+    };
+    assert!(has("P4", &ids[1], "forged"), "{found}");
+    assert!(has("P5", r#""position":6"#, "no frame"), "{found}");
+    assert!(has("P3", &ids[3], "nonsense"), "{found}");
+    stores::replace_state(&world, kind, &ids[3], &state).await;
+    assert_eq!(doctor(&world).1["faults"], 2);
+
+    stores::remove_event(&world, kind, 3).await;
+    let output = world.ask(program(kind), &["doctor"]).expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("! P2 at 3: position 3 is missing"), "{text}");
+    assert!(text.contains("NOT ALL is as it must be"), "{text}");
+}
+
+#[test]
+fn who_has_not_all_stores_says_so() {
+    let mut command = bakehouse_e2e::process::command("orders-manager");
+    let output = command.arg("doctor").output().expect("it runs");
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("ask api-server"), "{said}");
+}
+
+#[test]
+fn where_there_is_no_store_there_is_nothing_to_look_at() {
+    let folder = TempDir::new().expect("a folder");
+    for task in [
+        &["doctor"][..],
+        &["backup", "elsewhere"],
+        &["restore", "nowhere"],
+    ] {
+        let mut command = bakehouse_e2e::process::command("bakehouse");
+        command.args(task).current_dir(folder.path());
+        let output = command.output().expect("it runs");
+        assert_eq!(output.status.code(), Some(1), "{task:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.starts_with("bakehouse: ") && said.contains("bakehouse.db"),
+            "{said}"
+        );
+    }
+    let left = std::fs::read_dir(folder.path()).expect("a folder").count();
+    assert_eq!(left, 0, "nothing is made");
+}
+
+/// What was accepted before the copy is in it, whole; what came after is not; and whoever
+/// has seen that is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_is_copied_while_it_is_at_work_and_made_of_the_copy() {
+    let mut world = World::start(Kind::Embedded).await.expect("it starts");
+    let client = world.client();
+    let load = Load::start(&world.base, 4, u64::MAX);
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    let before = client.post(order("before")).await.expect("202");
+    let id = before
+        .header("location")
+        .rsplit('/')
+        .next()
+        .expect("an id")
+        .to_owned();
+    let copy = TempDir::new().expect("a folder");
+    let copy_at = copy.path().join("copy").display().to_string();
+    let copied = world
+        .ask("bakehouse", &["backup", &copy_at])
+        .expect("it runs");
+    assert!(copied.status.success(), "{copied:?}");
+    let again = world
+        .ask("bakehouse", &["backup", &copy_at])
+        .expect("it runs");
+    assert_eq!(again.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("is there already"));
+    let after = client.post(order("after")).await.expect("202");
+    client.settled(&after).await.expect("a receipt");
+    let welcome = world.feed("").await.expect("a feed").frame().await;
+    let epoch = welcome.expect("a welcome")["epoch"].clone();
+    load.stop().await;
+
+    let onto = world
+        .ask("bakehouse", &["restore", &copy_at])
+        .expect("it runs");
+    assert_eq!(onto.status.code(), Some(1), "there is one already");
+    world.process("bakehouse").kill();
+    let data = world.folder().join("data");
+    std::fs::rename(&data, world.folder().join("lost")).expect("moved");
+    let restored = world
+        .ask("bakehouse", &["restore", &copy_at])
+        .expect("it runs");
+    assert!(restored.status.success(), "{restored:?}");
+    world.begin().await.expect("it starts");
+    let path = format!("/order/{id}");
+    let found = client.get_with(&path, &[("prefer", "wait=10")]);
+    assert_eq!(
+        found.await.expect("an answer").json()["reference"],
+        "before"
+    );
+    let gone = client
+        .get(after.header("location"))
+        .await
+        .expect("an answer");
+    assert_eq!(gone.status, 404);
+    let mut feed = world.feed("").await.expect("a feed");
+    let now = feed.frame().await.expect("a welcome")["epoch"].clone();
+    assert_ne!(now, epoch);
+    let placed = client.post(order("and on")).await.expect("202");
+    assert_eq!(
+        client.settled(&placed).await.expect("one")["status"],
+        "baked"
+    );
+    let (code, found) = doctor(&world);
+    assert_eq!(code, Some(0), "{found}");
+}
