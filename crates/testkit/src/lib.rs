@@ -16,5 +16,6 @@ pub mod counter;
 pub mod facts;
 pub mod flaky;
 pub mod followers;
+pub mod mangle;
 pub mod operations;
 pub mod scenario;

@@ -3,6 +3,8 @@
 //! it is gone on with.
 
 mod connection;
+#[cfg(test)]
+mod fuzz;
 mod message;
 
 use std::sync::{Arc, Mutex};

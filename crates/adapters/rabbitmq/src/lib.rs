@@ -11,6 +11,8 @@
 
 mod connection;
 mod consumer;
+#[cfg(test)]
+mod fuzz;
 mod notices;
 mod probe;
 mod publisher;

@@ -232,7 +232,7 @@ async fn pass_on(consumer: &mut Consumer, topic: Topic, sender: &mpsc::Sender<Op
 }
 
 /// `None`: somebody speaks in a way that is not known here; the stores know.
-fn read(topic: Topic, key: &str, body: &[u8]) -> Option<Notice> {
+pub(crate) fn read(topic: Topic, key: &str, body: &[u8]) -> Option<Notice> {
     let notice = match topic {
         Topic::Stored => {
             serde_json::from_slice(body).map(|Stored { head }| Notice::Stored { head })

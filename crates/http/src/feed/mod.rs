@@ -8,6 +8,8 @@
 
 mod clock;
 mod follower;
+#[cfg(test)]
+mod fuzz;
 mod origin;
 mod places;
 mod socket;

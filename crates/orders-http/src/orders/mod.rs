@@ -3,6 +3,8 @@
 mod amend;
 mod cursor;
 mod delete;
+#[cfg(test)]
+mod fuzz;
 mod history;
 mod list;
 mod notifications;

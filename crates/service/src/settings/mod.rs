@@ -6,6 +6,8 @@
 
 mod attachments;
 mod auth;
+#[cfg(test)]
+mod fuzz;
 pub(crate) mod load;
 mod notify;
 

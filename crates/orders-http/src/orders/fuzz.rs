@@ -1,0 +1,28 @@
+//! Lists that somebody almost asks for.
+
+use bakehouse_testkit::mangle::mangle;
+use proptest::prelude::*;
+
+use super::cursor::Cursor;
+
+const CURSORS: [&str; 3] = [
+    "1f-0123456789abcdef",
+    "ffffffffffffffff-0123456789abcdef",
+    "0-",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn cursors(which: u8, edits in prop::collection::vec(any::<(u16, u8, u8)>(), 0..6)) {
+        let bytes = mangle(&CURSORS, which, &edits);
+        match Cursor::parse(&String::from_utf8_lossy(&bytes)) {
+            Ok(cursor) => {
+                let again = Cursor::parse(&cursor.to_string());
+                assert_eq!(again.as_ref(), Ok(&cursor));
+            }
+            Err(why) => assert!(!why.is_empty()),
+        }
+    }
+}
