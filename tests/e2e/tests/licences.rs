@@ -1,0 +1,84 @@
+//! What is built in may be built in: `deny.toml`, held against every package of the lock
+//! file that this machine builds. `cargo deny check` says the same and knows advisories as
+//! well, which it has from a network that tests need not have.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use spdx::{Expression, ParseMode};
+
+const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// All packages, ours and others', tests included.
+fn packages() -> Vec<Value> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let version = Command::new("rustc").arg("-vV").output().expect("rustc");
+    let version = String::from_utf8_lossy(&version.stdout).into_owned();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version=1", "--locked"])
+        .args(["--filter-platform", host.expect("a host")])
+        .current_dir(root())
+        .output()
+        .expect("cargo");
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    metadata["packages"].as_array().expect("packages").clone()
+}
+
+fn allowed() -> Vec<String> {
+    let text = std::fs::read_to_string(root().join("deny.toml")).expect("deny.toml");
+    let deny: toml::Table = text.parse().expect("TOML");
+    let allowed = deny["licenses"]["allow"].as_array().expect("a list");
+    let text = |value: &toml::Value| value.as_str().expect("text").to_owned();
+    allowed.iter().map(text).collect()
+}
+
+#[test]
+fn licences_are_those_that_are_allowed() {
+    let allowed = allowed();
+    let packages = packages();
+    assert!(packages.len() > 100, "{} packages", packages.len());
+    for package in &packages {
+        let (name, version) = (&package["name"], &package["version"]);
+        let stated = package["license"].as_str();
+        let stated = stated.unwrap_or_else(|| panic!("{name} {version} states no licence"));
+        let expression = Expression::parse_mode(stated, ParseMode::LAX);
+        let expression = expression.unwrap_or_else(|error| panic!("{name} {version}: {error}"));
+        let is_allowed = expression.evaluate(|needed| allowed.contains(&needed.to_string()));
+        assert!(is_allowed, "{name} {version} is under {stated}");
+    }
+}
+
+#[test]
+fn everything_comes_from_the_registry_or_from_here() {
+    for package in packages() {
+        let source = package["source"].as_str();
+        let is_known = source.is_none_or(|source| source == REGISTRY);
+        assert!(is_known, "{} comes from {source:?}", package["name"]);
+    }
+}
+
+/// A version that may be anything is one that nobody chose.
+#[test]
+fn every_dependency_has_a_version() {
+    for package in packages()
+        .iter()
+        .filter(|package| package["source"].is_null())
+    {
+        for dependency in package["dependencies"].as_array().expect("a list") {
+            let is_ours = !dependency["path"].is_null();
+            let is_chosen = dependency["req"] != "*";
+            assert!(
+                is_ours || is_chosen,
+                "{}: {}",
+                package["name"],
+                dependency["name"]
+            );
+        }
+    }
+}
