@@ -19,6 +19,7 @@ mod handlers;
 mod kitchen;
 mod log_channel;
 mod operate;
+mod parked;
 mod serve;
 #[cfg(feature = "servers")]
 pub mod servers;

@@ -1,5 +1,5 @@
 //! What an operator asks of a program beside serving: look whether all is as it must be,
-//! copy the embedded store, and make one of a copy.
+//! copy the embedded store, make one of a copy, and settle what has been set aside.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -11,6 +11,8 @@ use bakehouse_pipeline::Domain;
 use bakehouse_pipeline::audit::{Audit, AuditDoors, audit};
 use bakehouse_service::{Settings, Task};
 use futures_util::future::LocalBoxFuture;
+
+use crate::parked::parked;
 
 /// Events that are looked at together.
 const PAGE: usize = 500;
@@ -27,6 +29,7 @@ pub fn operate<D: Domain>(settings: Settings, task: Task) -> LocalBoxFuture<'sta
             Task::Doctor { json } => doctor::<D>(&settings, json).await,
             Task::Backup { folder } => copy_out(&settings, &folder),
             Task::Restore { folder } => copy_in(&settings, &folder),
+            Task::Parked(asked) => parked(&settings, asked).await,
         }
     })
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use bakehouse_pipeline::Shutdown;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use futures_util::future::LocalBoxFuture;
 
 use crate::settings::Unset;
@@ -52,10 +52,46 @@ pub enum Task {
         /// Where to
         folder: PathBuf,
     },
+    /// What has been set aside at a server that runs: see it, try it again, give it up
+    Parked(Parked),
     /// Makes an embedded store of a copy, where there is none; another log from there on
     Restore {
         /// Where the copy is
         folder: PathBuf,
+    },
+}
+
+/// What is asked about operations that have been set aside.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Parked {
+    /// Where the server is, such as https://orders.example; by default where http.bind says
+    #[arg(long, global = true)]
+    pub url: Option<String>,
+    /// Holds an operator's token, where one is asked for
+    #[arg(long, value_name = "FILE", global = true)]
+    pub token_file: Option<PathBuf>,
+    /// What.
+    #[command(subcommand)]
+    pub what: Option<ParkedTask>,
+}
+
+/// What is done about it.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum ParkedTask {
+    /// Position, operation, order and reason of each (the default)
+    List,
+    /// Executes what is parked of the order, in order, until one gets stuck again
+    Retry {
+        /// The operation's id: the first that is parked of its order
+        operation: String,
+    },
+    /// Refuses the operation; what is parked behind it goes on
+    Discard {
+        /// The operation's id: the first that is parked of its order
+        operation: String,
+        /// Why, for the record
+        #[arg(long)]
+        reason: String,
     },
 }
 

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 in_both_worlds!(
     doctor_finds_nothing_while_everything_is_at_work,
     doctor_says_what_is_wrong_and_where,
+    what_is_set_aside_can_be_settled,
 );
 
 /// The program that has all stores.
@@ -112,6 +113,56 @@ async fn doctor_says_what_is_wrong_and_where(kind: Kind) {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("! P2 at 3: position 3 is missing"), "{text}");
     assert!(text.contains("NOT ALL is as it must be"), "{text}");
+}
+
+/// From the command line, all three.
+async fn what_is_set_aside_can_be_settled(kind: Kind) {
+    let world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    let ask = |arguments: &[&str]| {
+        let all = [&["parked"], arguments].concat();
+        let output = world.ask(program(kind), &all).expect("it runs");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        (output.status.code(), said)
+    };
+    assert_eq!(ask(&[]), (Some(0), "nothing is set aside\n".to_owned()));
+    let placed = client.post(order("spoiled")).await.expect("202");
+    let receipt = client.settled(&placed).await.expect("a receipt");
+    let id = receipt["order_id"].as_str().expect("an id");
+    stores::replace_state(&world, kind, id, r#"{"nonsense":1}"#).await;
+    let path = format!("/order/{id}/status");
+    let paid = client
+        .put(&path, &[], r#"{"status":"paid"}"#)
+        .await
+        .expect("202");
+    let stuck = client.settled(&paid).await.expect("a receipt");
+    let operation = stuck["operation_id"].as_str().expect("an id");
+    let (code, listed) = ask(&["list"]);
+    assert_eq!(code, Some(0));
+    assert!(
+        listed.starts_with(&format!("2\t{operation}\tUPDATE {id}\t")),
+        "{listed}"
+    );
+    let (code, said) = ask(&["retry", operation]);
+    assert_eq!(code, Some(1), "nothing is mended: {said}");
+    assert!(said.starts_with("refused: "), "{said}");
+    let (code, said) = ask(&["discard", operation, "--reason", "nobody knows"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.starts_with("done, at position 4"), "{said}");
+    assert_eq!(ask(&[]).1, "nothing is set aside\n");
+    let (code, said) = ask(&["discard", operation, "--reason", "again"]);
+    assert_eq!(code, Some(1));
+    assert!(
+        said.contains("404") && said.contains("nothing is parked"),
+        "{said}"
+    );
+    let (code, said) = ask(&["--url", "http://127.0.0.1:9"]);
+    assert_eq!(code, Some(1));
+    assert!(
+        said.contains("nothing answers at http://127.0.0.1:9"),
+        "{said}"
+    );
 }
 
 #[test]

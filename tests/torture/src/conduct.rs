@@ -70,9 +70,12 @@ impl Conductor {
             Fault::Kill(which) => self.kill(which),
             Fault::Abort(program, place, count) => self.abort(program, place, *count).await,
             Fault::Pause(service, time) => {
-                self.scene.world.process(service).signal(Signal::SIGSTOP);
-                sleep(*time).await;
-                self.scene.world.process(service).signal(Signal::SIGCONT);
+                // Each instance in its turn: one of them leads.
+                for one in self.instances(program(service)) {
+                    self.scene.world.process(&one).signal(Signal::SIGSTOP);
+                    sleep(*time).await;
+                    self.scene.world.process(&one).signal(Signal::SIGCONT);
+                }
                 Ok(Instant::now())
             }
             Fault::KillDatabase(which, time, with) => {

@@ -16,7 +16,7 @@ pub enum Fault {
     Kill(Vec<String>),
     /// A program ends by itself at a place between two writes, the so manieth time.
     Abort(&'static str, &'static str, u32),
-    /// SIGSTOP for a service, for longer than any lease.
+    /// SIGSTOP for a service, one instance after the other, for longer than any lease.
     Pause(String, Duration),
     /// SIGKILL for a database server, and perhaps for a service while it is away.
     KillDatabase(Which, Duration, Option<String>),
@@ -147,7 +147,7 @@ const OF_SERVERS: [(&str, u32); 18] = [
     ("alarm", 1),
     ("database line", 4),
     ("broker line", 4),
-    ("unbind", 1),
+    ("unbind", 2),
     ("clock", 1),
     ("repeat", 3),
     ("babble", 1),
