@@ -15,7 +15,17 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: Options) -> Result<()> {
-    let build = ["build", "--quiet", "--release", "--workspace", "--bins"];
+    // What is released, and nothing that only tests ask for.
+    let programs = [
+        "api-server",
+        "events-writer",
+        "orders-manager",
+        "data-baker",
+        "bakehouse",
+    ];
+    let packages = programs.map(|name| format!("--package={name}"));
+    let mut build = vec!["build", "--quiet", "--release"];
+    build.extend(packages.iter().map(String::as_str));
     let run = [
         "run",
         "--quiet",

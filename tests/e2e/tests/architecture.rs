@@ -190,6 +190,32 @@ fn the_domain_is_pure() {
     }
 }
 
+/// What only tests need to make things go wrong is in no release.
+#[test]
+fn releases_know_no_torture() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mains = MAY_KNOW.iter().filter(|(_, known)| known == &MAINS);
+    let mains = mains.map(|(package, _)| *package).chain(["bakehouse"]);
+    for package in mains {
+        let arguments = [
+            "tree",
+            "--locked",
+            "--edges=normal,features",
+            "--package",
+            package,
+        ];
+        let output = Command::new(&cargo)
+            .args(arguments)
+            .args(["--invert", "bakehouse-pipeline"])
+            .current_dir(root())
+            .output()
+            .expect("cargo");
+        let tree = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(tree.contains(&format!("{package} v")), "{tree}");
+        assert!(!tree.contains("torture"), "{package}: {tree}");
+    }
+}
+
 /// All Rust files of the workspace, as paths from its root.
 fn files() -> Vec<(String, String)> {
     fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
