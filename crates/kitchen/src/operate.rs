@@ -5,8 +5,8 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
-use bakehouse_embedded::{Embedded, back_up, restore};
+use anyhow::{Context, Result, ensure};
+use bakehouse_embedded::{Embedded, back_up, may_restore, restore};
 use bakehouse_pipeline::Domain;
 use bakehouse_pipeline::audit::{Audit, AuditDoors, audit};
 use bakehouse_service::{Settings, Task};
@@ -46,6 +46,9 @@ async fn doctor<D: Domain>(settings: &Settings, json: bool) -> Result<bool> {
         }
     };
     let found = audit::<D>(doors, PAGE, progress).await?;
+    if found.stored == 0 {
+        eprintln!("doctor: the log is empty");
+    }
     if json {
         println!("{}", serde_json::to_string_pretty(&found)?);
     } else {
@@ -125,22 +128,27 @@ fn text(audit: &Audit, took: Duration) -> String {
 
 fn copy_out(settings: &Settings, folder: &Path) -> Result<bool> {
     only_embedded(settings)?;
-    back_up(&settings.data_dir, folder)?;
-    // After the store: what it refers to was there before.
-    copy_files(
-        &settings.data_dir.join(ATTACHMENTS),
-        &folder.join(ATTACHMENTS),
-    )?;
+    let files = (
+        settings.data_dir.join(ATTACHMENTS),
+        folder.join(ATTACHMENTS),
+    );
+    // Before the store is copied for what is removed meanwhile, after it for what comes.
+    copy_files(&files.0, &files.1)?;
+    let copy = back_up(&settings.data_dir, folder)?;
+    copy_files(&files.0, &files.1)?;
+    copy.keep()?;
     println!(
         "{} is copied to {}",
         settings.data_dir.display(),
         folder.display()
     );
+    tell_of_bucket(settings);
     Ok(true)
 }
 
 fn copy_in(settings: &Settings, folder: &Path) -> Result<bool> {
     only_embedded(settings)?;
+    may_restore(&settings.data_dir)?;
     // Before the store: without it there is none.
     copy_files(
         &folder.join(ATTACHMENTS),
@@ -152,7 +160,14 @@ fn copy_in(settings: &Settings, folder: &Path) -> Result<bool> {
         settings.data_dir.display(),
         folder.display()
     );
+    tell_of_bucket(settings);
     Ok(true)
+}
+
+fn tell_of_bucket(settings: &Settings) {
+    if settings.attachments.bucket().is_some() {
+        println!("attached files are in their bucket, and stay there");
+    }
 }
 
 fn only_embedded(settings: &Settings) -> Result<()> {
@@ -164,7 +179,7 @@ fn only_embedded(settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-/// Files that are not there yet; each is on disk when this returns.
+/// Files that are not there yet; each is whole and on disk before it is called by its name.
 fn copy_files(from: &Path, to: &Path) -> Result<()> {
     if !from.exists() {
         return Ok(());
@@ -177,13 +192,19 @@ fn copy_files(from: &Path, to: &Path) -> Result<()> {
         if kind.is_dir() {
             copy_files(&entry.path(), &target)?;
         } else if kind.is_file() && !target.exists() {
-            match std::fs::copy(entry.path(), &target) {
-                Ok(_) => std::fs::File::open(&target)?.sync_all()?,
-                // Swept meanwhile, so nothing refers to it.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => bail!("{}: {error}", target.display()),
-            }
+            copy_file(&entry.path(), &target).with_context(|| target.display().to_string())?;
         }
     }
     Ok(())
+}
+
+fn copy_file(from: &Path, to: &Path) -> std::io::Result<()> {
+    let unfinished = to.with_added_extension("unfinished");
+    match std::fs::copy(from, &unfinished) {
+        // Removed meanwhile.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        copied => copied?,
+    };
+    std::fs::File::open(&unfinished)?.sync_all()?;
+    std::fs::rename(&unfinished, to)
 }

@@ -91,8 +91,8 @@ impl Counter {
                 Ok(false)
             }
             other => {
-                println!("{other}; see {}", self.at(receipt));
-                Ok(true)
+                println!("not settled yet: {other}; see {}", self.at(receipt));
+                Ok(false)
             }
         }
     }

@@ -49,6 +49,7 @@ pub(crate) fn prepare() -> Result<()> {
     mongod()?;
     rabbitmq()?;
     chromedriver();
+    false_clock();
     Ok(())
 }
 

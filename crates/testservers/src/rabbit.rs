@@ -105,6 +105,11 @@ impl Rabbit {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
     }
 
+    /// Whether it runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.server.is_alive()
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn port(&self) -> u16 {

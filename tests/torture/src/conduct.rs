@@ -173,6 +173,47 @@ impl Conductor {
         }
     }
 
+    /// Puts right whatever a fault has left behind that could not be finished.
+    ///
+    /// # Errors
+    /// When it cannot be put right.
+    pub async fn heal(&mut self) -> Result<()> {
+        for service in self.scene.services.clone() {
+            self.scene.world.process(&service).signal(Signal::SIGCONT);
+        }
+        if let Some(disk) = &self.scene.disk {
+            // Not there, unless it was filled.
+            let _ = disk.empty();
+        }
+        if let Some(backends) = &mut self.scene.backends {
+            for line in backends
+                .before_mongo
+                .iter()
+                .chain([&backends.before_rabbit])
+            {
+                line.be(Manner::Open);
+            }
+            backends.rabbit.resume();
+            for number in 0..backends.mongo.size() {
+                let member = backends.mongo.member(number);
+                member.resume();
+                if !member.is_alive() {
+                    tokio::task::block_in_place(|| member.start_again())?;
+                }
+            }
+            if !backends.rabbit.is_alive() {
+                tokio::task::block_in_place(|| backends.rabbit.start_again())?;
+            }
+            self.broker_answers().await?;
+            tokio::task::block_in_place(|| self.backends()?.rabbit.alarm(false))?;
+            // What takes nothing away gives back what was taken.
+            let stranger = self.stranger().await?;
+            stranger.unbind(Duration::ZERO).await?;
+            stranger.leave().await?;
+        }
+        self.scene.start_all()
+    }
+
     fn kill(&mut self, which: &[String]) -> Result<Instant> {
         let since = Instant::now();
         for service in which {
@@ -251,6 +292,8 @@ impl Conductor {
             bail!("no order could be placed to be spoiled");
         };
         let (_, message) = of_tomorrow(&order, "spoiler");
+        // Whether or not it is known to have arrived.
+        self.spoiled.push(order.clone());
         match self.scene.kind {
             Kind::Embedded => smuggle(&self.scene.database(), &message)?,
             Kind::Servers => {
@@ -259,7 +302,6 @@ impl Conductor {
                 stranger.leave().await?;
             }
         }
-        self.spoiled.push(order.clone());
         let next = (Some(order), Asked::Status("paid".into()));
         self.spoiler.ask(next, 200).await?;
         Ok(Instant::now())

@@ -30,6 +30,8 @@ const RUDE: usize = 3;
 const TOKENS: u64 = 48 * 3_600;
 /// After so long something does not recover any more.
 const RECOVERY: Duration = Duration::from_secs(60);
+/// Faults that are passed over until it is clear that none is meant.
+const MISSES: usize = 100_000;
 const BOTH: &str = "orders:read orders:write";
 
 /// What is asked for.
@@ -117,12 +119,22 @@ pub async fn run(order: &Order) -> Result<Report> {
     report.world = format!("{:?}", order.kind).to_lowercase();
     report.accepted += pace.accepted.load(Ordering::Relaxed);
     report.unavailable += pace.unavailable.load(Ordering::Relaxed);
-    if let Err(error) = mend(&operator, &spoiled).await {
-        report.findings.note("not mended", || format!("{error:#}"));
+    if report.faults.is_empty() {
+        report
+            .findings
+            .note("no fault", || "nothing was made to go wrong".into());
+    }
+    for base in &operator.bases {
+        if let Err(error) = ready(base).await {
+            report.findings.note("not ready", || format!("{error:#}"));
+        }
     }
     // The queue keeps its order: behind this one there is nothing.
     if let Err(error) = recovered(&mut prober, Instant::now()).await {
         report.findings.note("not quiet", || format!("{error:#}"));
+    }
+    if let Err(error) = mend(&operator, &spoiled).await {
+        report.findings.note("not mended", || format!("{error:#}"));
     }
     ledgers.extend(of_bursts);
     ledgers.extend([spoiler.remember(), prober.remember()]);
@@ -161,13 +173,23 @@ async fn torture(conductor: &mut Conductor, prober: &mut Person, order: &Order) 
     let members = conductor.scene.backends.as_ref();
     let members = members.map_or(0, |backends| backends.mongo.size());
     let plan = Plan::new(order.kind, &conductor.scene.services, members);
+    let mut misses = 0;
     let until = Instant::now() + order.time;
     while Instant::now() < until {
         let fault = plan.next(&mut conductor.random);
         let only = order.only.as_deref().unwrap_or_default();
         if !fault.name().contains(only) {
+            misses += 1;
+            if misses > MISSES {
+                let findings = &mut conductor.report.findings;
+                findings.note("no such fault", || {
+                    format!("{only:?} is in no fault's name")
+                });
+                return;
+            }
             continue;
         }
+        misses = 0;
         let limited = tokio::time::timeout(2 * RECOVERY, conductor.perform(&fault)).await;
         let since = match limited.context("it takes too long").and_then(|done| done) {
             Ok(since) => {
@@ -179,7 +201,10 @@ async fn torture(conductor: &mut Conductor, prober: &mut Person, order: &Order) 
                 eprintln!("torture: {what}");
                 *conductor.report.skipped.entry(what).or_default() += 1;
                 // Whatever is half done is undone.
-                let _ = conductor.scene.start_all();
+                let healing = tokio::time::timeout(2 * RECOVERY, conductor.heal()).await;
+                if let Ok(Err(error)) = healing {
+                    eprintln!("torture: not healed: {error:#}");
+                }
                 Instant::now()
             }
         };
@@ -203,6 +228,16 @@ async fn torture(conductor: &mut Conductor, prober: &mut Person, order: &Order) 
         let breath = conductor.random.random_range(0..300);
         sleep(Duration::from_millis(breath)).await;
     }
+}
+
+/// Waits until an api-server answers for itself.
+async fn ready(base: &str) -> Result<()> {
+    let client = Client::new(base);
+    bakehouse_e2e::world::wait(RECOVERY, base, async || {
+        let answer = client.get("/health/ready").await;
+        answer.is_ok_and(|answer| answer.status == 200)
+    })
+    .await
 }
 
 /// How long it took until an order that was placed after `since` could be read.
@@ -270,7 +305,7 @@ async fn gather(
     spoiled: HashSet<String>,
     audience: Audience,
 ) -> Result<Evidence> {
-    let log = scene.log().await?;
+    let log = settled(scene).await?;
     let head = log.last().map_or(0, |row| row.position);
     let feed = tokio::time::timeout(10 * RECOVERY, whole_feed(operator, head));
     let feed = feed.await.context("the feed does not come to its end")??;
@@ -286,6 +321,22 @@ async fn gather(
         seen,
         spoiled,
     })
+}
+
+/// The log once nothing comes any more: a request that nobody waited for may have taken
+/// its time.
+async fn settled(scene: &Scene) -> Result<Vec<Row>> {
+    let mut log = scene.log().await?;
+    for _ in 0..20 {
+        sleep(Duration::from_secs(2)).await;
+        let now = scene.log().await?;
+        let is_settled = now.len() == log.len() && now.iter().all(|row| row.status != "stored");
+        log = now;
+        if is_settled {
+            break;
+        }
+    }
+    Ok(log)
 }
 
 async fn whole_feed(operator: &Identity, head: u64) -> Result<Vec<String>> {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use bakehouse_pipeline::ids;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::{FILE_NAME, schema};
+use crate::{FILE_NAME, OpenError, lock, schema};
 
 /// Why there is no copy, or no store made of one.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,9 @@ pub enum BackupError {
     /// Something is in the way.
     #[error("{} is there already; nothing was written", .0.display())]
     InTheWay(PathBuf),
+    /// Somebody is at work where a store is to be made.
+    #[error(transparent)]
+    InUse(OpenError),
     /// What it is made of is not there, or no store of ours.
     #[error("{} cannot be read as a store", .file.display())]
     Source {
@@ -37,33 +40,33 @@ pub enum BackupError {
     },
 }
 
-/// Copies the store in the folder `data` into the folder `into`, which is made; on disk
-/// when this returns. The store may be at work meanwhile.
+/// A copy that is whole and on disk, and not yet called what a store is called.
+#[derive(Debug)]
+#[must_use = "it is no copy before it is kept"]
+pub struct Copy {
+    unfinished: PathBuf,
+    to: PathBuf,
+}
+
+impl Copy {
+    /// From now on it is a copy.
+    ///
+    /// # Errors
+    /// [`BackupError::Target`].
+    pub fn keep(self) -> Result<(), BackupError> {
+        let Self { unfinished, to } = self;
+        fs::rename(&unfinished, &to).map_err(at(&to))?;
+        sync(to.parent().unwrap_or(&to))
+    }
+}
+
+/// Copies the store in the folder `data`, as it is at one moment, into the folder `into`,
+/// which is made. The store may be at work meanwhile.
 ///
 /// # Errors
 /// [`BackupError`]; then there is no copy.
-pub fn back_up(data: &Path, into: &Path) -> Result<(), BackupError> {
-    let (from, to) = (data.join(FILE_NAME), into.join(FILE_NAME));
-    if to.exists() {
-        return Err(BackupError::InTheWay(to));
-    }
-    let at_source = |source| BackupError::Source {
-        file: from.clone(),
-        source,
-    };
-    let connection = Connection::open_with_flags(&from, OpenFlags::SQLITE_OPEN_READ_WRITE);
-    let connection = connection.map_err(at_source)?;
-    schema::look(&connection).map_err(at_source)?;
-    fs::create_dir_all(into).map_err(at(into))?;
-    // Written beside it, so that a copy that was begun and not finished is none.
-    let unfinished = into.join(format!("{FILE_NAME}.unfinished"));
-    let _ = fs::remove_file(&unfinished);
-    let copy = format!(
-        "PRAGMA query_only = OFF; VACUUM INTO '{}'",
-        unfinished.display().to_string().replace('\'', "''")
-    );
-    connection.execute_batch(&copy).map_err(at_source)?;
-    finish(&unfinished, &to)
+pub fn back_up(data: &Path, into: &Path) -> Result<Copy, BackupError> {
+    copy(data, into)
 }
 
 /// Makes a store in the folder `data` of the copy in the folder `from`.
@@ -71,23 +74,58 @@ pub fn back_up(data: &Path, into: &Path) -> Result<(), BackupError> {
 /// # Errors
 /// [`BackupError`]; then there is no store.
 pub fn restore(from: &Path, data: &Path) -> Result<(), BackupError> {
-    let (copy, to) = (from.join(FILE_NAME), data.join(FILE_NAME));
+    may_restore(data)?;
+    open(from)?;
+    fs::create_dir_all(data).map_err(at(data))?;
+    let _lock = lock(data).map_err(BackupError::InUse)?;
+    may_restore(data)?;
+    let copy = copy(from, data)?;
+    begin_anew(&copy.unfinished).map_err(at_source(&copy.unfinished))?;
+    sync(&copy.unfinished)?;
+    copy.keep()
+}
+
+/// Whether there is nothing in the folder that a store would be made of.
+///
+/// # Errors
+/// [`BackupError::InTheWay`]: the store itself, or what one has left beside it, which would
+/// be taken for a part of the new one.
+pub fn may_restore(data: &Path) -> Result<(), BackupError> {
+    for left in ["", "-wal", "-shm", "-journal"] {
+        let file = data.join(format!("{FILE_NAME}{left}"));
+        if file.exists() {
+            return Err(BackupError::InTheWay(file));
+        }
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, into: &Path) -> Result<Copy, BackupError> {
+    let to = into.join(FILE_NAME);
     if to.exists() {
         return Err(BackupError::InTheWay(to));
     }
-    let at_source = |source| BackupError::Source {
-        file: copy.clone(),
-        source,
-    };
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
-    let connection = Connection::open_with_flags(&copy, flags).map_err(at_source)?;
-    schema::look(&connection).map_err(at_source)?;
-    drop(connection);
-    fs::create_dir_all(data).map_err(at(data))?;
-    let unfinished = data.join(format!("{FILE_NAME}.unfinished"));
-    fs::copy(&copy, &unfinished).map_err(at(&unfinished))?;
-    begin_anew(&unfinished).map_err(at_source)?;
-    finish(&unfinished, &to)
+    // With what stands in its log beside it, whoever is at work.
+    let connection = open(from)?;
+    fs::create_dir_all(into).map_err(at(into))?;
+    let unfinished = into.join(format!("{FILE_NAME}.unfinished"));
+    let _ = fs::remove_file(&unfinished);
+    let quoted = unfinished.display().to_string().replace('\'', "''");
+    let copy = format!("PRAGMA busy_timeout = 5000; VACUUM INTO '{quoted}'");
+    connection
+        .execute_batch(&copy)
+        .map_err(at_source(&from.join(FILE_NAME)))?;
+    sync(&unfinished)?;
+    Ok(Copy { unfinished, to })
+}
+
+/// The store of a folder, of a version that is known.
+fn open(folder: &Path) -> Result<Connection, BackupError> {
+    let file = folder.join(FILE_NAME);
+    let opened = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_WRITE);
+    let connection = opened.map_err(at_source(&file))?;
+    schema::known(&connection).map_err(at_source(&file))?;
+    Ok(connection)
 }
 
 /// Another epoch, wherever the log's own is noted.
@@ -99,21 +137,29 @@ fn begin_anew(file: &Path) -> rusqlite::Result<()> {
     let own = "SELECT epoch FROM checkpoints WHERE name = 'orders-manager'";
     let old: String = transaction.query_row(own, [], |row| row.get(0))?;
     let new = ids::fresh().to_string();
-    for table in ["checkpoints", "followed"] {
+    let all = "SELECT name FROM sqlite_master WHERE name IN ('checkpoints', 'followed')";
+    let tables: Vec<String> = transaction
+        .prepare(all)?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for table in tables {
         let update = format!("UPDATE {table} SET epoch = ?2 WHERE epoch = ?1");
         transaction.execute(&update, [&old, &new])?;
     }
     transaction.commit()
 }
 
-/// It is what it is called once it is whole and on disk.
-fn finish(unfinished: &Path, to: &Path) -> Result<(), BackupError> {
-    let file = File::open(unfinished).map_err(at(unfinished))?;
-    file.sync_all().map_err(at(unfinished))?;
-    fs::rename(unfinished, to).map_err(at(to))?;
-    let folder = to.parent().unwrap_or(to);
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(at(folder))
+fn sync(file: &Path) -> Result<(), BackupError> {
+    let synced = File::open(file).and_then(|file| file.sync_all());
+    synced.map_err(at(file))
+}
+
+fn at_source(file: &Path) -> impl Fn(rusqlite::Error) -> BackupError {
+    let file = file.to_owned();
+    move |source| BackupError::Source {
+        file: file.clone(),
+        source,
+    }
 }
 
 fn at(file: &Path) -> impl Fn(io::Error) -> BackupError {

@@ -26,7 +26,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use backup::{BackupError, back_up, restore};
+pub use backup::{BackupError, Copy, back_up, may_restore, restore};
 use bakehouse_pipeline::Facet;
 use bakehouse_pipeline::ports::{
     EventLog, Leases, Notifications, PresentationReader, PresentationStore, Probe, RowReader,
@@ -81,18 +81,8 @@ impl Embedded {
     /// # Errors
     /// [`OpenError`]; two processes cannot have one store open.
     pub fn open(folder: &Path, facets: &[Facet]) -> Result<Self, OpenError> {
-        let at_folder = |source| OpenError::Folder {
-            folder: folder.to_owned(),
-            source,
-        };
-        std::fs::create_dir_all(folder).map_err(at_folder)?;
-        let lock = File::create(folder.join("lock")).map_err(at_folder)?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => OpenError::InUse {
-                folder: folder.to_owned(),
-            },
-            TryLockError::Error(error) => at_folder(error),
-        })?;
+        std::fs::create_dir_all(folder).map_err(at(folder))?;
+        let lock = lock(folder)?;
         let file = folder.join(FILE_NAME);
         let database =
             Database::open(&file, facets).map_err(|source| OpenError::Database { file, source })?;
@@ -205,5 +195,25 @@ impl Embedded {
     #[must_use]
     pub fn probe(&self) -> Arc<dyn Probe> {
         Arc::new(probe::EmbeddedProbe(self.database.clone()))
+    }
+}
+
+/// The folder is this process's alone, as long as what is returned is held.
+fn lock(folder: &Path) -> Result<File, OpenError> {
+    let lock = File::create(folder.join("lock")).map_err(at(folder))?;
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => OpenError::InUse {
+            folder: folder.to_owned(),
+        },
+        TryLockError::Error(error) => at(folder)(error),
+    })?;
+    Ok(lock)
+}
+
+fn at(folder: &Path) -> impl Fn(io::Error) -> OpenError {
+    let folder = folder.to_owned();
+    move |source| OpenError::Folder {
+        folder: folder.clone(),
+        source,
     }
 }

@@ -216,9 +216,7 @@ pub(crate) fn prepare(connection: &mut Connection, new_epoch: &str) -> rusqlite:
     let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let is_known = found == 0 || STEPS.iter().any(|(version, _)| *version == found);
     if !is_known {
-        return Err(rusqlite::Error::InvalidParameterName(format!(
-            "its tables have version {found}, this program knows version {VERSION}"
-        )));
+        return Err(unknown(found));
     }
     for (version, step) in STEPS.iter().filter(|(version, _)| *version > found) {
         transaction.execute_batch(step)?;
@@ -233,17 +231,30 @@ pub(crate) fn prepare(connection: &mut Connection, new_epoch: &str) -> rusqlite:
     transaction.commit()
 }
 
+/// Whether there are tables of a version that this program can bring up to date.
+pub(crate) fn known(connection: &Connection) -> rusqlite::Result<()> {
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if STEPS.iter().any(|(version, _)| *version == found) {
+        return Ok(());
+    }
+    Err(unknown(found))
+}
+
+fn unknown(found: i64) -> rusqlite::Error {
+    rusqlite::Error::InvalidParameterName(format!(
+        "its tables have version {found}, this program knows version {VERSION}"
+    ))
+}
+
 /// Sets up a connection that only reads what this program's version has written.
 pub(crate) fn look(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("PRAGMA busy_timeout = 5000; PRAGMA query_only = ON;")?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found == VERSION {
-        return Ok(());
+    match found {
+        VERSION => Ok(()),
+        other => Err(unknown(other)),
     }
-    Err(rusqlite::Error::InvalidParameterName(format!(
-        "its tables have version {found}, this program knows version {VERSION}"
-    )))
 }
 
 #[cfg(test)]
