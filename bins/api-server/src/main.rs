@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bakehouse_http::Doors;
+use bakehouse_http::{Doors, Remade};
 use bakehouse_kitchen::{edge, operate, servers};
 use bakehouse_orders::Orders;
 use bakehouse_orders_http::OrderDoors;
@@ -37,6 +37,10 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
         log: source.log(),
         progress: source.source(),
         read_models: presentation.row_reader(),
+        rebuilds: Remade {
+            source: source.source_generations(),
+            presentation: presentation.presentation_generations(),
+        },
         notifications: source.notifications(),
         feed: feed.clone(),
         menu: bakehouse_wiring::menu(&settings, own),

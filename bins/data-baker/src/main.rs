@@ -34,6 +34,7 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
             presentation: presentation.presentation(),
             leases: presentation.leases(),
             notices: broker.notices(),
+            generations: Some(presentation.presentation_generations()),
         };
         stages.run(baker::run::<Orders>(doors, settings.for_baker(), shutdown));
     }

@@ -32,6 +32,7 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
             source: source.source(),
             leases: source.leases(),
             notices: broker.notices(),
+            generations: Some(source.source_generations()),
         };
         stages.run(manager::run::<Orders>(
             doors,

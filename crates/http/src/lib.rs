@@ -9,6 +9,7 @@
 //! - [`correlation`]: everything that one request set off;
 //! - [`parked`]: what operators do about what was set aside;
 //! - [`read_models`]: what is made of them, and having one made anew;
+//! - [`rebuilds`]: having the source state or the presentation made anew;
 //! - [`feed`]: every change, over a websocket or as server-sent events;
 //! - [`websocket`]: what a websocket is, whatever it carries;
 //! - [`metrics`]: what has been counted, and how far the stages are behind;
@@ -34,8 +35,10 @@ pub mod problem;
 pub mod query;
 pub mod read_models;
 pub mod reading;
+pub mod rebuilds;
 mod server;
 pub mod websocket;
 
 pub use menu::Menu;
+pub use rebuilds::Remade;
 pub use server::{Doors, Server, Settings, serve_health};

@@ -132,6 +132,11 @@ pub struct NothingParked(#[to_schema] Problem);
 #[response(status = 404, content_type = "application/problem+json")]
 pub struct NoSuchReadModel(#[to_schema] Problem);
 
+/// There is nothing of this name that could be made anew.
+#[derive(IntoResponses)]
+#[response(status = 404, content_type = "application/problem+json")]
+pub struct NoSuchPart(#[to_schema] Problem);
+
 /// Another operation of the same entity is parked before it.
 #[derive(IntoResponses)]
 #[response(status = 409, content_type = "application/problem+json")]

@@ -22,8 +22,9 @@ use crate::feed::{PlaceLimits, Places};
 use crate::health::{self, Probes};
 use crate::menu::Menu;
 use crate::problem::Problem;
+use crate::rebuilds::Remade;
 use crate::websocket::line::{self, Line};
-use crate::{correlation, feed, metrics, operation, parked, path_id, read_models};
+use crate::{correlation, feed, metrics, operation, parked, path_id, read_models, rebuilds};
 
 /// Seconds that open requests get at shutdown. Sockets have been told by then.
 const DRAIN: u64 = 5;
@@ -42,6 +43,8 @@ pub struct Doors {
     pub progress: Arc<dyn Progress>,
     /// Where rows of read models are read.
     pub read_models: Arc<dyn RowReader>,
+    /// What can be made anew.
+    pub rebuilds: Remade,
     /// What was sent to whom.
     pub notifications: Arc<dyn Notifications>,
     /// What subscribers follow.
@@ -148,6 +151,7 @@ impl Server {
                 .configure(correlation::routes)
                 .configure(parked::routes)
                 .configure(read_models::routes)
+                .configure(rebuilds::routes)
                 .configure(health::routes)
                 .configure(metrics::routes)
                 .configure(|config| feed::routes(config, menu.feed))

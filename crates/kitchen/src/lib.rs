@@ -13,6 +13,7 @@
 //!
 //! For mains only: nothing else chooses who stands behind a door.
 
+mod counter;
 pub mod edge;
 mod following;
 mod handlers;
@@ -20,6 +21,7 @@ mod kitchen;
 mod log_channel;
 mod operate;
 mod parked;
+mod replay;
 mod serve;
 #[cfg(feature = "servers")]
 pub mod servers;

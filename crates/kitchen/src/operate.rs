@@ -1,5 +1,6 @@
 //! What an operator asks of a program beside serving: look whether all is as it must be,
-//! copy the embedded store, make one of a copy, and settle what has been set aside.
+//! copy the embedded store, make one of a copy, settle what has been set aside, and make
+//! anew what is read.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -13,6 +14,7 @@ use bakehouse_service::{Settings, Task};
 use futures_util::future::LocalBoxFuture;
 
 use crate::parked::parked;
+use crate::replay::replay;
 
 /// Events that are looked at together.
 const PAGE: usize = 500;
@@ -30,6 +32,7 @@ pub fn operate<D: Domain>(settings: Settings, task: Task) -> LocalBoxFuture<'sta
             Task::Backup { folder } => copy_out(&settings, &folder),
             Task::Restore { folder } => copy_in(&settings, &folder),
             Task::Parked(asked) => parked(&settings, asked).await,
+            Task::Replay(asked) => replay(&settings, asked).await,
         }
     })
 }

@@ -1,7 +1,7 @@
 //! All four services in one process, and what follows them.
 
 use anyhow::{Result, bail};
-use bakehouse_http::{Doors, Menu};
+use bakehouse_http::{Doors, Menu, Remade};
 use bakehouse_pipeline::backoff::Backoff;
 use bakehouse_pipeline::baker::{self, BakerDoors};
 use bakehouse_pipeline::feed::Feed;
@@ -48,6 +48,10 @@ pub async fn serve<D: Domain>(
         log: world.log.clone(),
         progress: world.source.clone(),
         read_models: world.row_reader.clone(),
+        rebuilds: Remade {
+            source: world.source_generations.clone(),
+            presentation: world.presentation_generations.clone(),
+        },
         notifications: world.notifications.clone(),
         feed: feed.clone(),
         menu,
@@ -88,6 +92,8 @@ fn at_once_in<D: Domain>(
         source: world.source.clone(),
         presentation: world.presentation.clone(),
         follow: following.doors().clone(),
+        source_generations: world.source_generations.clone(),
+        presentation_generations: world.presentation_generations.clone(),
         leases: world.source_leases.clone(),
         notices: world.notices.clone(),
         read_models: own.read_models,
@@ -111,6 +117,7 @@ fn run_stages<D: Domain>(
         source: world.source.clone(),
         leases: world.source_leases,
         notices: world.notices.clone(),
+        generations: Some(world.source_generations),
     };
     let baker = BakerDoors {
         log: world.log,
@@ -118,6 +125,7 @@ fn run_stages<D: Domain>(
         presentation: world.presentation,
         leases: world.presentation_leases,
         notices: world.notices,
+        generations: Some(world.presentation_generations),
     };
     let (s, end) = (settings, || shutdown.clone());
     stages.run(writer::run(writer, s.for_writer(), end()));

@@ -6,8 +6,8 @@ use bakehouse_embedded::Embedded;
 use bakehouse_http::health::Probes;
 use bakehouse_memory::InProcessNotices;
 use bakehouse_pipeline::ports::{
-    EventLog, Leases, Notices, Notifications, PresentationReader, PresentationStore, RowReader,
-    RowStore, ScheduleConsumer, Scheduler, SourceStore, Units,
+    EventLog, Generations, Leases, Notices, Notifications, PresentationReader, PresentationStore,
+    RowReader, RowStore, ScheduleConsumer, Scheduler, SourceStore, Units,
 };
 use futures_util::future::LocalBoxFuture;
 
@@ -21,10 +21,14 @@ pub struct World {
     pub log: Arc<dyn EventLog>,
     /// The source state.
     pub source: Arc<dyn SourceStore>,
+    /// Where it is made anew.
+    pub source_generations: Arc<dyn Generations<dyn SourceStore>>,
     /// Who leads, of those that work on the source.
     pub source_leases: Arc<dyn Leases>,
     /// Where data-baker writes.
     pub presentation: Arc<dyn PresentationStore>,
+    /// Where that is made anew.
+    pub presentation_generations: Arc<dyn Generations<dyn PresentationStore>>,
     /// Where everybody reads.
     pub reader: Arc<dyn PresentationReader>,
     /// Who leads, of those that work on the presentation.
@@ -57,8 +61,10 @@ impl World {
             queue: store.consumer(),
             log: store.log(),
             source: store.source(),
+            source_generations: store.source_generations(),
             source_leases: store.leases(),
             presentation: store.presentation(),
+            presentation_generations: store.presentation_generations(),
             reader: store.reader(),
             presentation_leases: store.leases(),
             rows: store.rows(),
@@ -86,8 +92,10 @@ impl World {
             queue: broker.consumer(),
             log: source.log(),
             source: source.source(),
+            source_generations: source.source_generations(),
             source_leases: source.leases(),
             presentation: presentation.presentation(),
+            presentation_generations: presentation.presentation_generations(),
             reader: presentation.reader(),
             presentation_leases: presentation.leases(),
             rows: presentation.rows(),

@@ -19,8 +19,10 @@ use crate::bake::{History, Trust, bake, needs_history};
 use crate::event::entity_ids;
 use crate::leadership::Candidacy;
 use crate::ports::{
-    Baking, EventLog, Leases, Notice, Notices, PresentationStore, SourceStore, StoreError, Topic,
+    Baking, EventLog, Generations, Leases, Notice, Notices, PresentationStore, SourceStore,
+    StoreError, Topic,
 };
+use crate::rebuild::{Maker, Renewing, left};
 use crate::stage::{Stage, Wake, lead, measure};
 use crate::torture::{self, point};
 use crate::{Domain, EntityRecord, Event, EventStatus, Position, Shutdown};
@@ -37,6 +39,8 @@ pub struct BakerDoors {
     pub leases: Arc<dyn Leases>,
     /// Who wakes it, and who is told.
     pub notices: Arc<dyn Notices>,
+    /// Where the presentation is made anew, if it ever is.
+    pub generations: Option<Arc<dyn Generations<dyn PresentationStore>>>,
 }
 
 /// How data-baker works.
@@ -68,7 +72,9 @@ pub async fn run<D: Domain>(doors: BakerDoors, settings: BakerSettings, shutdown
         interval: settings.sweep_interval,
         news: None,
     };
-    let mut baker = Baker::<D>::new(doors, settings.max_batch);
+    let generations = doors.generations.clone();
+    let baker = Baker::<D>::new(doors, settings.max_batch);
+    let mut baker = Renewing::new(baker, generations);
     lead(&mut baker, &wake, &candidacy, &shutdown).await;
 }
 
@@ -89,34 +95,24 @@ impl<D: Domain> Stage for Baker<D> {
     const NAME: &'static str = "data-baker";
 
     async fn batch(&mut self) -> Result<bool, StoreError> {
-        let from = match self.baked.take() {
-            Some(position) => position,
-            None => self.open().await?,
-        };
+        let from = self.baked().await?;
         let is_hint = self.executed > from;
         if !is_hint {
             self.executed = self.doors.source.checkpoint().await?.position;
         }
         if self.executed <= from {
-            // Remembered, for a quick start when the next event comes; should
-            // another instance have led meanwhile, the commit is fenced.
-            self.baked = Some(from);
+            // Where it stands is remembered, for a quick start when the next event comes;
+            // should another instance have led meanwhile, the commit is fenced.
             return Ok(false);
         }
+        let began = Instant::now();
         let events = self.executed_after(from).await?;
         if events.is_empty() && is_hint {
             // The checkpoint will tell.
             self.executed = 0;
-            self.baked = Some(from);
             return Ok(true);
         }
-        let began = Instant::now();
-        point("data-baker.read");
-        let baking = self.bake(from, &events).await?;
-        point("data-baker.baked");
-        self.doors.presentation.commit(&baking).await?;
-        point("data-baker.committed");
-        self.baked = Some(baking.to);
+        let baking = self.carry_out(from, &events).await?;
         measure(Self::NAME, events.len(), began);
         counter!("bakehouse_documents_baked_total").increment(baking.documents.len() as u64);
         tracing::info!(
@@ -141,6 +137,41 @@ impl<D: Domain> Stage for Baker<D> {
     }
 }
 
+#[async_trait]
+impl<D: Domain> Maker for Baker<D> {
+    type Store = dyn PresentationStore;
+
+    fn beside(&self, presentation: Arc<dyn PresentationStore>) -> Self {
+        let doors = BakerDoors {
+            presentation,
+            log: self.doors.log.clone(),
+            source: self.doors.source.clone(),
+            leases: self.doors.leases.clone(),
+            notices: self.doors.notices.clone(),
+            generations: None,
+        };
+        Self::new(doors, self.max_batch)
+    }
+
+    async fn make(&mut self, end: Position) -> Result<Position, StoreError> {
+        let from = self.baked().await?;
+        let left = left(from, end)?;
+        if left == 0 {
+            return Ok(from);
+        }
+        let events = self.doors.log.read(from, left.min(self.max_batch)).await?;
+        Ok(self.carry_out(from, &events).await?.to)
+    }
+
+    fn at(&self) -> Option<Position> {
+        self.baked
+    }
+
+    fn forget(&mut self) {
+        self.baked = None;
+    }
+}
+
 impl<D: Domain> Baker<D> {
     pub(crate) fn new(doors: BakerDoors, max_batch: usize) -> Self {
         Self {
@@ -152,9 +183,29 @@ impl<D: Domain> Baker<D> {
         }
     }
 
-    async fn open(&self) -> Result<Position, StoreError> {
-        let epoch = self.doors.log.epoch().await?;
-        self.doors.presentation.open(&epoch).await
+    async fn baked(&mut self) -> Result<Position, StoreError> {
+        let baked = match self.baked {
+            Some(position) => position,
+            None => {
+                let epoch = self.doors.log.epoch().await?;
+                self.doors.presentation.open(&epoch).await?
+            }
+        };
+        self.baked = Some(baked);
+        Ok(baked)
+    }
+
+    /// Bakes the events, and commits that.
+    async fn carry_out(&mut self, from: Position, events: &[Event]) -> Result<Baking, StoreError> {
+        // After an error it is to be read anew.
+        self.baked = None;
+        point("data-baker.read");
+        let baking = self.bake(from, events).await?;
+        point("data-baker.baked");
+        self.doors.presentation.commit(&baking).await?;
+        point("data-baker.committed");
+        self.baked = Some(baking.to);
+        Ok(baking)
     }
 
     /// The events that have been executed; `self.executed` says only how far it

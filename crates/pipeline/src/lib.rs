@@ -17,8 +17,8 @@
 //! 8. [`follow`]: what read models and process managers make of it;
 //! 9. [`synchronous`]: all of that in one transaction, for those who cannot wait.
 //!
-//! Beside that way stand [`audit`]: whether all of it is true; and [`torture`]: what tests
-//! need to make it go wrong.
+//! Beside that way stand [`rebuild`]: making anew what stages have made; [`audit`]: whether
+//! all of it is true; and [`torture`]: what tests need to make it go wrong.
 
 pub mod audit;
 pub mod backoff;
@@ -40,6 +40,7 @@ pub mod notification;
 pub mod notifier;
 pub mod operation;
 pub mod ports;
+pub mod rebuild;
 pub mod remedy;
 pub mod stage;
 pub mod step;

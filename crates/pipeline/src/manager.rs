@@ -20,12 +20,13 @@ use crate::event::entity_ids;
 use crate::execute::execute;
 use crate::leadership::Candidacy;
 use crate::ports::{
-    Checkpoint, EventLog, Execution, Leases, Notice, Notices, SourceStore, StoreError, Topic,
-    Verdict,
+    Checkpoint, EventLog, Execution, Generations, Leases, Notice, Notices, SourceStore, StoreError,
+    Topic, Verdict,
 };
+use crate::rebuild::{Maker, Renewing, left};
 use crate::stage::{Stage, Wake, count_outcomes, lead, measure};
 use crate::torture::{self, point};
-use crate::{Domain, Event, Rejection, Shutdown, Timestamp, frame};
+use crate::{Domain, Event, Position, Rejection, Shutdown, Timestamp, frame};
 
 /// What orders-manager stands between.
 pub struct ManagerDoors {
@@ -37,6 +38,8 @@ pub struct ManagerDoors {
     pub leases: Arc<dyn Leases>,
     /// Who wakes it, and who is told.
     pub notices: Arc<dyn Notices>,
+    /// Where the source state is made anew, if it ever is.
+    pub generations: Option<Arc<dyn Generations<dyn SourceStore>>>,
 }
 
 /// How orders-manager works.
@@ -68,7 +71,9 @@ pub async fn run<D: Domain>(doors: ManagerDoors, settings: ManagerSettings, shut
         interval: settings.poll_interval,
         news: None,
     };
-    let mut manager = Manager::<D>::new(doors, settings.max_batch);
+    let generations = doors.generations.clone();
+    let manager = Manager::<D>::new(doors, settings.max_batch);
+    let mut manager = Renewing::new(manager, generations);
     lead(&mut manager, &wake, &candidacy, &shutdown).await;
 }
 
@@ -86,30 +91,47 @@ impl<D: Domain> Stage for Manager<D> {
     const NAME: &'static str = "orders-manager";
 
     async fn batch(&mut self) -> Result<bool, StoreError> {
-        let from = match self.checkpoint.take() {
-            Some(checkpoint) => checkpoint,
-            None => self.doors.source.checkpoint().await?,
-        };
-        let events = self.doors.log.read(from.position, self.max_batch).await?;
-        if events.is_empty() {
-            // Remembered, for a quick start when the next event comes; should
-            // another instance have led meanwhile, the commit is fenced.
-            self.checkpoint = Some(from);
-            return Ok(false);
-        }
         let began = Instant::now();
-        point("orders-manager.read");
-        let execution = self.execute(from, &events).await?;
-        point("orders-manager.executed");
-        self.doors.source.commit(&execution).await?;
-        point("orders-manager.committed");
-        self.checkpoint = Some(execution.to);
+        let Some((events, execution)) = self.carry_out(self.max_batch).await? else {
+            return Ok(false);
+        };
         measure(Self::NAME, events.len(), began);
         report(&events, &execution);
         let notice = notice(D::NAME, &events, &execution);
         self.doors.notices.publish(notice).await;
         point("orders-manager.told");
         Ok(true)
+    }
+}
+
+#[async_trait]
+impl<D: Domain> Maker for Manager<D> {
+    type Store = dyn SourceStore;
+
+    fn beside(&self, source: Arc<dyn SourceStore>) -> Self {
+        let doors = ManagerDoors {
+            source,
+            log: self.doors.log.clone(),
+            leases: self.doors.leases.clone(),
+            notices: self.doors.notices.clone(),
+            generations: None,
+        };
+        Self::new(doors, self.max_batch)
+    }
+
+    async fn make(&mut self, end: Position) -> Result<Position, StoreError> {
+        let from = self.checkpoint().await?;
+        let left = left(from.position, end)?;
+        self.carry_out(left.min(self.max_batch)).await?;
+        Ok(self.at().unwrap_or(from.position))
+    }
+
+    fn at(&self) -> Option<Position> {
+        self.checkpoint.map(|checkpoint| checkpoint.position)
+    }
+
+    fn forget(&mut self) {
+        self.checkpoint = None;
     }
 }
 
@@ -121,6 +143,42 @@ impl<D: Domain> Manager<D> {
             checkpoint: None,
             domain: PhantomData,
         }
+    }
+
+    async fn checkpoint(&mut self) -> Result<Checkpoint, StoreError> {
+        let from = match self.checkpoint {
+            Some(checkpoint) => checkpoint,
+            None => self.doors.source.checkpoint().await?,
+        };
+        self.checkpoint = Some(from);
+        Ok(from)
+    }
+
+    /// Executes the next events, at most `limit`, and commits that. `None`: there are
+    /// none.
+    async fn carry_out(
+        &mut self,
+        limit: usize,
+    ) -> Result<Option<(Vec<Event>, Execution)>, StoreError> {
+        let from = self.checkpoint().await?;
+        let events = match limit {
+            0 => Vec::new(),
+            limit => self.doors.log.read(from.position, limit).await?,
+        };
+        if events.is_empty() {
+            // Where it stands is remembered, for a quick start when the next event comes;
+            // should another instance have led meanwhile, the commit is fenced.
+            return Ok(None);
+        }
+        // After an error it is to be read anew.
+        self.checkpoint = None;
+        point("orders-manager.read");
+        let execution = self.execute(from, &events).await?;
+        point("orders-manager.executed");
+        self.doors.source.commit(&execution).await?;
+        point("orders-manager.committed");
+        self.checkpoint = Some(execution.to);
+        Ok(Some((events, execution)))
     }
 
     async fn execute(&self, from: Checkpoint, events: &[Event]) -> Result<Execution, StoreError> {

@@ -8,9 +8,11 @@
 //! gets one of its own, so that nobody suffers for another's.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
 
 use crate::backoff::Backoff;
 use crate::baker::{Baker, BakerDoors};
@@ -21,9 +23,10 @@ use crate::follow::projector::Projector;
 use crate::follow::{AnyHandler, Feeds};
 use crate::manager::{Manager, ManagerDoors};
 use crate::ports::{
-    EventLog, Facts, Leases, Notice, NoticeStream, Notices, PresentationStore, ScheduleConsumer,
-    ScheduleError, Scheduler, SourceStore, StoreError, Topic, Unit, Units,
+    EventLog, Facts, Generations, Leases, Notice, NoticeStream, Notices, PresentationStore,
+    ScheduleConsumer, ScheduleError, Scheduler, SourceStore, StoreError, Topic, Unit, Units,
 };
+use crate::rebuild::{LOOK, Renewing};
 use crate::stage::Stage;
 use crate::{Domain, EventStatus, Operation, Position, Shutdown, writer};
 
@@ -49,6 +52,10 @@ pub struct SynchronousDoors {
     pub presentation: Arc<dyn PresentationStore>,
     /// What read models stand between, likewise.
     pub follow: FollowDoors,
+    /// Where the source state is made anew.
+    pub source_generations: Arc<dyn Generations<dyn SourceStore>>,
+    /// Where the presentation is.
+    pub presentation_generations: Arc<dyn Generations<dyn PresentationStore>>,
     /// Whose leases nobody needs here; stages have them.
     pub leases: Arc<dyn Leases>,
     /// Who is told of what has been made durable.
@@ -108,18 +115,46 @@ impl<D: Domain> Synchronous<D> {
             }
         }
         let mut group = Vec::new();
+        let mut renewing = self.stages(
+            Some(self.doors.source_generations.clone()),
+            Some(self.doors.presentation_generations.clone()),
+        );
+        let mut pause = LOOK;
         loop {
             let count = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
-                count = self.queue.recv_many(&mut group, GROUP) => count,
+                count = self.queue.recv_many(&mut group, GROUP) => Some(count),
+                () = sleep(pause) => None,
             };
-            if count == 0 {
+            if count == Some(0) {
                 // Nobody is left who could hand anything in.
                 return shutdown.cancelled().await;
             }
             self.answer(std::mem::take(&mut group)).await;
+            // What is being made anew gets its turn whatever is handed in.
+            if count.is_none() || pause.is_zero() {
+                let has_more = renewing.renew().await;
+                pause = if has_more { Duration::ZERO } else { LOOK };
+            }
         }
+    }
+
+    /// Outside of any transaction.
+    fn stages(
+        &self,
+        source: Option<Arc<dyn Generations<dyn SourceStore>>>,
+        presentation: Option<Arc<dyn Generations<dyn PresentationStore>>>,
+    ) -> Stages<D> {
+        let doors = &self.doors;
+        let manager = ManagerDoors {
+            log: doors.log.clone(),
+            source: doors.source.clone(),
+            leases: doors.leases.clone(),
+            notices: doors.notices.clone(),
+            generations: source,
+        };
+        Stages::new(manager, doors.presentation.clone(), presentation)
     }
 
     /// What has been accepted already is done as it was accepted: what can be neither
@@ -138,15 +173,7 @@ impl<D: Domain> Synchronous<D> {
             }
             left.settle().await?;
         }
-        let mut stages = Stages::<D>::new(
-            ManagerDoors {
-                log: doors.log.clone(),
-                source: doors.source.clone(),
-                leases: doors.leases.clone(),
-                notices: doors.notices.clone(),
-            },
-            doors.presentation.clone(),
-        );
+        let mut stages = self.stages(None, None);
         while stages.work().await? {}
         for handler in &doors.read_models {
             let mut projector = Projector::new(doors.follow.clone(), handler.clone(), BATCH);
@@ -194,8 +221,10 @@ impl<D: Domain> Synchronous<D> {
                 source: unit.source(),
                 leases: self.doors.leases.clone(),
                 notices: told.clone(),
+                generations: None,
             },
             unit.presentation(),
+            None,
         );
         writer::store(unit.log().as_ref(), operations).await?;
         let mut rounds = 0;
@@ -281,23 +310,29 @@ async fn refuse_parked(unit: &dyn Unit, after: Position) -> Result<(), StoreErro
 }
 
 /// orders-manager and data-baker, without leases.
-struct Stages<D> {
-    manager: Manager<D>,
-    baker: Baker<D>,
+struct Stages<D: Domain> {
+    manager: Renewing<Manager<D>>,
+    baker: Renewing<Baker<D>>,
 }
 
 impl<D: Domain> Stages<D> {
-    fn new(doors: ManagerDoors, presentation: Arc<dyn PresentationStore>) -> Self {
+    fn new(
+        doors: ManagerDoors,
+        presentation: Arc<dyn PresentationStore>,
+        generations: Option<Arc<dyn Generations<dyn PresentationStore>>>,
+    ) -> Self {
         let baker = BakerDoors {
             log: doors.log.clone(),
             source: doors.source.clone(),
             presentation,
             leases: doors.leases.clone(),
             notices: doors.notices.clone(),
+            generations: None,
         };
+        let source = doors.generations.clone();
         Self {
-            manager: Manager::new(doors, BATCH),
-            baker: Baker::new(baker, BATCH),
+            manager: Renewing::new(Manager::new(doors, BATCH), source),
+            baker: Renewing::new(Baker::new(baker, BATCH), generations),
         }
     }
 
@@ -305,6 +340,17 @@ impl<D: Domain> Stages<D> {
     async fn work(&mut self) -> Result<bool, StoreError> {
         let is_executed = self.manager.batch().await?;
         Ok(self.baker.batch().await? || is_executed)
+    }
+
+    /// A batch of what is made anew, between two transactions, which have gone on
+    /// without these. `true`: there is more.
+    async fn renew(&mut self) -> bool {
+        self.manager.resume();
+        self.baker.resume();
+        self.work().await.unwrap_or_else(|error| {
+            tracing::warn!("making anew, again: {error}");
+            false
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use bakehouse_pipeline::Shutdown;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use futures_util::future::LocalBoxFuture;
 
 use crate::settings::Unset;
@@ -54,6 +54,9 @@ pub enum Task {
     },
     /// What has been set aside at a server that runs: see it, try it again, give it up
     Parked(Parked),
+    /// Makes what is read anew from the log, at a server that runs, while it goes on being
+    /// read and written
+    Replay(Replay),
     /// Makes an embedded store of a copy, where there is none; another log from there on
     Restore {
         /// Where the copy is
@@ -61,15 +64,60 @@ pub enum Task {
     },
 }
 
-/// What is asked about operations that have been set aside.
+/// Where operators are served.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
-pub struct Parked {
+pub struct CounterArguments {
     /// Where the server is, such as https://orders.example; by default where http.bind says
     #[arg(long, global = true)]
     pub url: Option<String>,
     /// Holds an operator's token, where one is asked for
     #[arg(long, value_name = "FILE", global = true)]
     pub token_file: Option<PathBuf>,
+}
+
+/// What is to be made anew.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Replay {
+    /// Where it is asked.
+    #[command(flatten)]
+    pub counter: CounterArguments,
+    /// Which part; without it, tells how far the last round of each has come
+    #[arg(value_enum)]
+    pub part: Option<Part>,
+    /// Gives up the round that is under way; what is read stays as it is
+    #[arg(long, requires = "part")]
+    pub give_up: bool,
+    /// Does not wait for the end of the round
+    #[arg(long, requires = "part")]
+    pub no_wait: bool,
+}
+
+/// A part of what is stored that can be made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// What orders-manager has made: the orders themselves
+    Source,
+    /// What data-baker has made: documents, lists, and the feed's history
+    Presentation,
+}
+
+impl Part {
+    /// Its name, as servers know it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Presentation => "presentation",
+        }
+    }
+}
+
+/// What is asked about operations that have been set aside.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Parked {
+    /// Where it is asked.
+    #[command(flatten)]
+    pub counter: CounterArguments,
     /// What.
     #[command(subcommand)]
     pub what: Option<ParkedTask>,

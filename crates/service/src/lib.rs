@@ -11,7 +11,7 @@ pub mod settings;
 mod shutdown;
 mod stages;
 
-pub use cli::{Operate, Parked, ParkedTask, Service, Task, main};
+pub use cli::{CounterArguments, Operate, Parked, ParkedTask, Part, Replay, Service, Task, main};
 pub use secret::{SecretText, SecretUri};
 pub use settings::Settings;
 pub use stages::Stages;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bakehouse_pipeline::feed::{Feed, Step};
-use bakehouse_pipeline::ports::{EventLog, PresentationReader, RowReader, Scheduler};
+use bakehouse_pipeline::ports::{
+    EventLog, PresentationReader, Rebuild, RebuildState, RowReader, Scheduler,
+};
 use bakehouse_pipeline::torture::bug::Bug;
 use bakehouse_pipeline::{EventStatus, Operation, Position, chance, ids};
 use bakehouse_testkit::counter::Command;
@@ -68,6 +70,12 @@ async fn simulate(seed: u64, bug: Option<Bug>) -> Outcome {
         if life == KILLS / 2 {
             // Not there yet: then there is nothing to be made anew.
             let _ = world.rows.rebuild("tally").await;
+        }
+        if life % 4 == 1 {
+            let _ = world.source.generations().ask().await;
+        }
+        if life % 4 == 3 {
+            let _ = world.presentation.generations().ask().await;
         }
     }
     let mut sent = Vec::new();
@@ -185,7 +193,8 @@ async fn settle(world: &World) {
             && events
                 .iter()
                 .all(|event| event.status != EventStatus::Stored)
-            && is_followed(world, events.len() as Position).await;
+            && is_followed(world, events.len() as Position).await
+            && is_made_anew(world).await;
         // Twice in a row: whoever stands still may have something in hand.
         if is_done && head == Some(events.len()) {
             return;
@@ -193,6 +202,14 @@ async fn settle(world: &World) {
         head = is_done.then_some(events.len());
         tokio::time::sleep(AGAIN).await;
     }
+}
+
+async fn is_made_anew(world: &World) -> bool {
+    let source = world.source.generations().last().await;
+    let presentation = world.presentation.generations().last().await;
+    let is_done =
+        |last: Result<Rebuild, _>| last.is_ok_and(|last| last.state == RebuildState::Done);
+    is_done(source) && is_done(presentation)
 }
 
 async fn is_followed(world: &World, head: Position) -> bool {

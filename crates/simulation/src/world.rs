@@ -163,6 +163,7 @@ impl World {
                     source: doors.source,
                     leases: doors.leases,
                     notices: doors.notices,
+                    generations: Some(Flaky::new(self.source.generations(), &faults)),
                 };
                 let settings = ManagerSettings {
                     instance: name,
@@ -179,6 +180,7 @@ impl World {
                     presentation: doors.presentation,
                     leases: doors.leases,
                     notices: doors.notices,
+                    generations: Some(Flaky::new(self.presentation.generations(), &faults)),
                 };
                 let settings = BakerSettings {
                     instance: name,

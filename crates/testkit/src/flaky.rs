@@ -8,8 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bakehouse_pipeline::follow::{Generation, Needs};
 use bakehouse_pipeline::ports::{
-    Appended, Baking, Checkpoint, EventLog, Execution, Facts, Feed, Handling, Head, Leases, Loaded,
-    PresentationStore, Progress, Registration, RowStore, SourceStore, StoreError, Tenure,
+    Appended, Baking, Checkpoint, EventLog, Execution, Facts, Feed, Generations, Handling, Head,
+    Leases, Loaded, PresentationStore, Progress, Rebuild, Rebuilds, Registration, RowStore,
+    SourceStore, StoreError, Tenure,
 };
 use bakehouse_pipeline::{EntityRecord, Event, Frame, Operation, Position};
 use rand::rngs::StdRng;
@@ -296,5 +297,56 @@ impl Leases for Flaky<dyn Leases> {
 
     async fn release(&self, name: &str, tenure: &Tenure) -> Result<(), StoreError> {
         self.inner.release(name, tenure).await
+    }
+}
+
+#[async_trait]
+impl<S: ?Sized + Send + Sync + 'static> Rebuilds for Flaky<dyn Generations<S>> {
+    async fn ask(&self) -> Result<Rebuild, StoreError> {
+        self.faults.around(self.inner.ask()).await
+    }
+
+    async fn last(&self) -> Result<Rebuild, StoreError> {
+        self.faults.around(self.inner.last()).await
+    }
+
+    async fn give_up(&self, round: u64, reason: &str) -> Result<(), StoreError> {
+        self.faults.around(self.inner.give_up(round, reason)).await
+    }
+
+    async fn progress(&self, round: u64) -> Result<(Position, Position), StoreError> {
+        self.faults.around(self.inner.progress(round)).await
+    }
+}
+
+#[async_trait]
+impl Generations<dyn SourceStore> for Flaky<dyn Generations<dyn SourceStore>> {
+    async fn beside(&self, round: u64) -> Result<Arc<dyn SourceStore>, StoreError> {
+        let made = self.faults.around(self.inner.beside(round)).await?;
+        Ok(Flaky::new(made, &self.faults))
+    }
+
+    async fn replace(&self, round: u64, at: Position) -> Result<(), StoreError> {
+        self.faults.around(self.inner.replace(round, at)).await
+    }
+
+    async fn tidy(&self) -> Result<bool, StoreError> {
+        self.faults.around(self.inner.tidy()).await
+    }
+}
+
+#[async_trait]
+impl Generations<dyn PresentationStore> for Flaky<dyn Generations<dyn PresentationStore>> {
+    async fn beside(&self, round: u64) -> Result<Arc<dyn PresentationStore>, StoreError> {
+        let made = self.faults.around(self.inner.beside(round)).await?;
+        Ok(Flaky::new(made, &self.faults))
+    }
+
+    async fn replace(&self, round: u64, at: Position) -> Result<(), StoreError> {
+        self.faults.around(self.inner.replace(round, at)).await
+    }
+
+    async fn tidy(&self) -> Result<bool, StoreError> {
+        self.faults.around(self.inner.tidy()).await
     }
 }

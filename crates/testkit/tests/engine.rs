@@ -91,6 +91,7 @@ fn stages(
         source: source.clone(),
         leases: leases.clone(),
         notices: notices.clone(),
+        generations: None,
     };
     let settings = ManagerSettings {
         instance: instance.clone(),
@@ -109,6 +110,7 @@ fn stages(
         presentation,
         leases: leases.clone(),
         notices: notices.clone(),
+        generations: None,
     };
     let settings = BakerSettings {
         instance,

@@ -56,6 +56,7 @@ async fn start(seed: u64) -> World {
         source: source.clone(),
         leases: leases.clone(),
         notices: notices.clone(),
+        generations: None,
     };
     let settings = ManagerSettings {
         instance: "one".into(),
@@ -74,6 +75,7 @@ async fn start(seed: u64) -> World {
         presentation: Arc::new(presentation.clone()) as Arc<dyn PresentationStore>,
         leases: leases.clone(),
         notices: notices.clone(),
+        generations: None,
     };
     let settings = BakerSettings {
         instance: "one".into(),

@@ -11,10 +11,11 @@ use rand::rngs::StdRng;
 use tokio::time::sleep;
 
 use crate::clients::{Crowd, Identify, Identity, Pace, Person};
-use crate::fault::{Fault, Which};
+use crate::fault::{Fault, Which, is_renewal};
 use crate::ledger::{Asked, Entry};
 use crate::messages::{Eavesdropper, Stranger, of_tomorrow, smuggle};
 use crate::proxy::Manner;
+use crate::renewal;
 use crate::report::Report;
 use crate::scene::Scene;
 
@@ -168,6 +169,10 @@ impl Conductor {
                 Ok(Instant::now())
             }
             Fault::Poison => self.poison().await,
+            Fault::Renew => {
+                self.renew().await?;
+                Ok(Instant::now())
+            }
             Fault::Burst(time) => self.burst(*time).await,
             Fault::FullDisk(time) => self.fill(*time).await,
         }
@@ -229,12 +234,16 @@ impl Conductor {
     }
 
     async fn abort(&mut self, name: &str, place: &'static str, count: u32) -> Result<Instant> {
+        if is_renewal(place) {
+            self.renew().await?;
+        }
         for other in self.instances(name) {
             self.kill_one(&other);
         }
         let sentence = ("TORTURE_ABORT_AT".to_owned(), format!("{place}:{count}"));
         self.scene.start_service(name, &[sentence])?;
-        let until = Instant::now() + REACH;
+        let reach = if is_renewal(place) { 4 * REACH } else { REACH };
+        let until = Instant::now() + reach;
         while Instant::now() < until {
             if self.scene.world.process(name).has_ended() {
                 self.report.killed(program(name));
@@ -246,6 +255,10 @@ impl Conductor {
             sleep(Duration::from_millis(5)).await;
         }
         self.kill(&[name.to_owned()])
+    }
+
+    async fn renew(&self) -> Result<()> {
+        renewal::begin(&(self.identify)("operator")?).await
     }
 
     fn instances(&self, name: &str) -> Vec<String> {

@@ -46,6 +46,8 @@ pub enum Fault {
     Poison,
     /// As many clients as can be had, without a rest.
     Burst(Duration),
+    /// Everything is made anew, while all else goes on.
+    Renew,
     /// The disk is full.
     FullDisk(Duration),
 }
@@ -89,11 +91,16 @@ const PLACES: [(&str, &[&str]); 5] = [
             "orders-manager.committed",
             "orders-manager.told",
             "mongodb.session-recorded",
+            "mongodb.sessions-killed",
             "mongodb.checkpoint-moved",
             "mongodb.inserted",
             "mongodb.updated",
             "mongodb.written",
             "mongodb.committed",
+            "rebuild.made",
+            "rebuild.replaced",
+            "mongodb.replacing",
+            "mongodb.renamed",
         ],
     ),
     (
@@ -104,10 +111,15 @@ const PLACES: [(&str, &[&str]); 5] = [
             "data-baker.committed",
             "data-baker.told",
             "mongodb.session-recorded",
+            "mongodb.sessions-killed",
             "mongodb.checkpoint-moved",
             "mongodb.inserted",
             "mongodb.written",
             "mongodb.committed",
+            "rebuild.made",
+            "rebuild.replaced",
+            "mongodb.replacing",
+            "mongodb.renamed",
         ],
     ),
     (
@@ -129,12 +141,14 @@ const PLACES: [(&str, &[&str]); 5] = [
             "data-baker.told",
             "embedded.written",
             "embedded.committed",
+            "rebuild.made",
+            "rebuild.replaced",
         ],
     ),
 ];
 
 /// How likely each kind is, in each world.
-const OF_SERVERS: [(&str, u32); 18] = [
+const OF_SERVERS: [(&str, u32); 19] = [
     ("kill", 30),
     ("kill several", 22),
     ("abort", 26),
@@ -153,8 +167,9 @@ const OF_SERVERS: [(&str, u32); 18] = [
     ("babble", 1),
     ("poison", 2),
     ("burst", 1),
+    ("renew", 2),
 ];
-const OF_ONE_PROCESS: [(&str, u32); 8] = [
+const OF_ONE_PROCESS: [(&str, u32); 9] = [
     ("kill", 60),
     ("abort", 30),
     ("pause", 3),
@@ -162,6 +177,7 @@ const OF_ONE_PROCESS: [(&str, u32); 8] = [
     ("babble", 2),
     ("poison", 2),
     ("burst", 2),
+    ("renew", 2),
     ("full disk", 2),
 ];
 
@@ -237,6 +253,7 @@ impl Plan {
             "repeat" => Fault::Repeat,
             "babble" => Fault::Babble,
             "poison" => Fault::Poison,
+            "renew" => Fault::Renew,
             "burst" => Fault::Burst(millis(1_000, 2_500)),
             _ => Fault::FullDisk(millis(800, 2_500)),
         }
@@ -265,13 +282,20 @@ impl Plan {
         let (program, places) = programs[random.random_range(0..programs.len())];
         let place = places[random.random_range(0..places.len())];
         // What happens but once in a life is not waited for a second time.
-        let most = if place.ends_with("session-recorded") {
+        let most = if place.starts_with("mongodb.session") || is_renewal(place) {
             1
         } else {
             12
         };
         Fault::Abort(program, place, random.random_range(1..=most))
     }
+}
+
+/// Whether a program only comes to a place while everything is made anew.
+#[must_use]
+pub fn is_renewal(place: &str) -> bool {
+    let of_database = ["mongodb.replacing", "mongodb.renamed"];
+    place.starts_with("rebuild.") || of_database.contains(&place)
 }
 
 fn pick(all: &[(&'static str, u32)], random: &mut StdRng) -> &'static str {
@@ -328,6 +352,7 @@ impl Fault {
             Self::Babble => "unreadable messages",
             Self::Poison => "operation of an unknown version",
             Self::Burst(_) => "burst",
+            Self::Renew => "everything made anew",
             Self::FullDisk(_) => "full disk",
         }
     }
@@ -344,6 +369,7 @@ impl Fault {
                 | Self::Repeat
                 | Self::Babble
                 | Self::Poison
+                | Self::Renew
         )
     }
 }

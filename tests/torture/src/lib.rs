@@ -23,6 +23,7 @@ pub mod log;
 pub mod messages;
 pub mod model;
 pub mod proxy;
+pub mod renewal;
 pub mod report;
 pub mod run;
 pub mod scene;

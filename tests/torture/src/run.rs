@@ -18,6 +18,7 @@ use crate::conduct::Conductor;
 use crate::fault::Plan;
 use crate::ledger::{Answer, Asked, Entry};
 use crate::log::Row;
+use crate::renewal;
 use crate::report::Report;
 use crate::scene::Scene;
 use crate::watchers::{Audience, Filter};
@@ -135,6 +136,11 @@ pub async fn run(order: &Order) -> Result<Report> {
     }
     if let Err(error) = mend(&operator, &spoiled).await {
         report.findings.note("not mended", || format!("{error:#}"));
+    }
+    if let Err(error) = renewal::ended(&operator).await {
+        report
+            .findings
+            .note("not made anew", || format!("{error:#}"));
     }
     ledgers.extend(of_bursts);
     ledgers.extend([spoiler.remember(), prober.remember()]);

@@ -148,7 +148,7 @@ impl Database {
         facets: &[Facet],
         readers: Option<Readers>,
     ) -> rusqlite::Result<Self> {
-        connection.execute_batch(&list::indexes(facets))?;
+        list::make_indexes(&connection, facets)?;
         let (jobs, queue) = mpsc::channel(QUEUE);
         let writer = thread::Builder::new()
             .name("embedded-writer".into())

@@ -9,6 +9,7 @@ mod backup;
 mod checkpoints;
 mod database;
 mod event_log;
+mod generations;
 mod leases;
 mod list;
 mod notifications;
@@ -19,6 +20,7 @@ mod rows;
 mod schedule;
 mod schema;
 mod source;
+mod twin;
 mod unit;
 
 use std::fs::{File, TryLockError};
@@ -29,8 +31,8 @@ use std::sync::Arc;
 pub use backup::{BackupError, Copy, back_up, may_restore, restore};
 use bakehouse_pipeline::Facet;
 use bakehouse_pipeline::ports::{
-    EventLog, Leases, Notifications, PresentationReader, PresentationStore, Probe, RowReader,
-    RowStore, ScheduleConsumer, Scheduler, SourceStore,
+    EventLog, Generations, Leases, Notifications, PresentationReader, PresentationStore, Probe,
+    RowReader, RowStore, ScheduleConsumer, Scheduler, SourceStore,
 };
 use database::Database;
 
@@ -152,19 +154,35 @@ impl Embedded {
     /// The source state.
     #[must_use]
     pub fn source(&self) -> Arc<dyn SourceStore> {
-        Arc::new(source::EmbeddedSource(self.database.clone()))
+        Arc::new(source::EmbeddedSource::new(self.database.clone()))
     }
 
     /// The presentation, to be written.
     #[must_use]
     pub fn presentation(&self) -> Arc<dyn PresentationStore> {
-        Arc::new(presentation::EmbeddedPresentation(self.database.clone()))
+        Arc::new(presentation::EmbeddedPresentation::new(
+            self.database.clone(),
+        ))
     }
 
     /// The presentation, to be read.
     #[must_use]
     pub fn reader(&self) -> Arc<dyn PresentationReader> {
-        Arc::new(presentation::EmbeddedPresentation(self.database.clone()))
+        Arc::new(presentation::EmbeddedPresentation::new(
+            self.database.clone(),
+        ))
+    }
+
+    /// Where the source state is made anew.
+    #[must_use]
+    pub fn source_generations(&self) -> Arc<dyn Generations<dyn SourceStore>> {
+        Arc::new(generations::of_source(self.database.clone()))
+    }
+
+    /// Where the presentation is.
+    #[must_use]
+    pub fn presentation_generations(&self) -> Arc<dyn Generations<dyn PresentationStore>> {
+        Arc::new(generations::of_presentation(self.database.clone()))
     }
 
     /// The record of notifications.

@@ -8,18 +8,16 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use crate::database::Outcome;
 use crate::presentation::{DOCUMENT, documents};
 use crate::rows::integer;
+use crate::twin::ensure_index;
 
-/// The statements that make the indexes of the domain's facets.
-pub(crate) fn indexes(facets: &[Facet]) -> String {
-    let index = |facet: &Facet| {
-        format!(
-            "CREATE INDEX IF NOT EXISTS documents_by_{} ON documents ({}, number) \
-             WHERE listed = 1;",
-            facet.name,
-            member(facet)
-        )
-    };
-    facets.iter().map(index).collect()
+/// Makes the indexes of the domain's facets.
+pub(crate) fn make_indexes(connection: &Connection, facets: &[Facet]) -> rusqlite::Result<()> {
+    for facet in facets {
+        let name = format!("documents_by_{}", facet.name);
+        let on = format!("({}, number) WHERE listed = 1", member(facet));
+        ensure_index(connection, "documents", &name, &on)?;
+    }
+    Ok(())
 }
 
 /// A member of the document. Indexes and statements must name it alike.
@@ -121,9 +119,7 @@ mod tests {
     fn plan(query: &ListQuery) -> String {
         let mut connection = Connection::open_in_memory().expect("a database");
         schema::prepare(&mut connection, "e").expect("tables");
-        connection
-            .execute_batch(&indexes(&[COLOUR]))
-            .expect("indexes");
+        make_indexes(&connection, &[COLOUR]).expect("indexes");
         let (statement, values) = statement(query, (1, 9));
         let explained = format!("EXPLAIN QUERY PLAN {statement}");
         let mut explained = connection.prepare(&explained).expect("a statement");

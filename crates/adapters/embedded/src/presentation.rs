@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bakehouse_pipeline::ports::{
-    Baking, DocumentWrite, Head, ListQuery, PresentationReader, PresentationStore, StoreError,
+    Baking, Half, Head, ListQuery, PresentationReader, PresentationStore, StoreError,
     StoredDocument,
 };
 use bakehouse_pipeline::{Frame, Position};
@@ -17,21 +17,33 @@ use crate::rows::{FRAME, frame, integer, json, position};
 
 const NAME: &str = "data-baker";
 
-pub(crate) struct EmbeddedPresentation(pub(crate) Arc<Database>);
+pub(crate) struct EmbeddedPresentation {
+    pub(crate) database: Arc<Database>,
+    /// Of what is written; what is read is what is read by all.
+    pub(crate) half: Half,
+}
+
+impl EmbeddedPresentation {
+    pub(crate) fn new(database: Arc<Database>) -> Self {
+        let half = Half::Read;
+        Self { database, half }
+    }
+}
 
 #[async_trait]
 impl PresentationStore for EmbeddedPresentation {
     async fn open(&self, epoch: &str) -> Result<Position, StoreError> {
         let epoch = epoch.to_owned();
-        self.0
-            .write(move |connection| tie(connection, NAME, &epoch, 0))
+        let name = self.half.name(NAME);
+        self.database
+            .write(move |connection| tie(connection, &name, &epoch, 0))
             .await
     }
 
     async fn commit(&self, baking: &Baking) -> Result<(), StoreError> {
-        let baking = baking.clone();
-        self.0
-            .write(move |connection| commit(connection, &baking))
+        let (baking, half) = (baking.clone(), self.half);
+        self.database
+            .write(move |connection| commit(connection, half, &baking))
             .await
     }
 }
@@ -42,14 +54,14 @@ impl PresentationReader for EmbeddedPresentation {
         let id = id.to_owned();
         let query = format!("SELECT {DOCUMENT} FROM documents WHERE id = ?1");
         let found = self
-            .0
+            .database
             .read(move |connection| documents(connection, &query, [id]));
         Ok(found.await?.pop())
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Vec<StoredDocument>, StoreError> {
         let query = query.clone();
-        self.0
+        self.database
             .read(move |connection| list(connection, &query))
             .await
     }
@@ -57,7 +69,7 @@ impl PresentationReader for EmbeddedPresentation {
     async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError> {
         let query =
             format!("SELECT {FRAME} FROM frames WHERE position > ?1 ORDER BY position LIMIT ?2");
-        self.0
+        self.database
             .read(move |connection| {
                 let mut statement = connection.prepare_cached(&query)?;
                 let mut rows = statement.query(params![integer(after), limit as i64])?;
@@ -71,17 +83,36 @@ impl PresentationReader for EmbeddedPresentation {
     }
 
     async fn head(&self) -> Result<Head, StoreError> {
-        self.0.read(head).await
+        self.database.read(head).await
     }
 }
 
-fn commit(connection: &Connection, baking: &Baking) -> Outcome<()> {
-    advance(connection, NAME, baking.from, baking.to)?;
+fn commit(connection: &Connection, half: Half, baking: &Baking) -> Outcome<()> {
+    advance(connection, &half.name(NAME), baking.from, baking.to)?;
+    let documents = half.name("documents");
+    let put = format!(
+        "INSERT INTO {documents} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
+         ON CONFLICT (number) DO UPDATE SET position = excluded.position, \
+         version = excluded.version, listed = excluded.listed, body = excluded.body \
+         WHERE excluded.position > position AND excluded.id = id"
+    );
+    let mut put = connection.prepare_cached(&put)?;
     for document in &baking.documents {
-        put(connection, document)?;
+        let touched = put.execute(params![
+            integer(document.number),
+            document.id,
+            integer(document.position),
+            integer(document.version),
+            document.created_at.millis(),
+            document.owner,
+            document.listed,
+            document.body.get(),
+        ])?;
+        fence(touched)?;
     }
-    let mut insert =
-        connection.prepare_cached("INSERT INTO frames VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    let frames = half.name("frames");
+    let insert = format!("INSERT INTO {frames} VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
+    let mut insert = connection.prepare_cached(&insert)?;
     for frame in &baking.frames {
         insert.execute(params![
             integer(frame.position),
@@ -93,26 +124,6 @@ fn commit(connection: &Connection, baking: &Baking) -> Outcome<()> {
         ])?;
     }
     Ok(())
-}
-
-fn put(connection: &Connection, document: &DocumentWrite) -> Outcome<()> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO documents VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
-         ON CONFLICT (number) DO UPDATE SET position = excluded.position, \
-         version = excluded.version, listed = excluded.listed, body = excluded.body \
-         WHERE excluded.position > position AND excluded.id = id",
-    )?;
-    let touched = statement.execute(params![
-        integer(document.number),
-        document.id,
-        integer(document.position),
-        integer(document.version),
-        document.created_at.millis(),
-        document.owner,
-        document.listed,
-        document.body.get(),
-    ])?;
-    fence(touched)
 }
 
 /// The columns that [`document`] reads, in its order.

@@ -3,16 +3,17 @@
 use rusqlite::Connection;
 
 /// The version that this code writes, in SQLite's `user_version`.
-const VERSION: i64 = 6;
+const VERSION: i64 = 7;
 
 /// What leads to each version from the one before it, the first of them from
 /// nothing. Version 1 never left the house.
-const STEPS: [(i64, &str); 5] = [
+const STEPS: [(i64, &str); 6] = [
     (2, TABLES),
     (3, NOTIFICATIONS),
     (4, PARKING),
     (5, PROVENANCE),
     (6, READ_MODELS),
+    (7, REBUILDS),
 ];
 
 /// Times are milliseconds since 1970 (UTC), ids text, JSON text as it was sent.
@@ -192,6 +193,16 @@ CREATE TABLE row_links (
     PRIMARY KEY (name, version, round, link, key)
 ) WITHOUT ROWID;
 CREATE INDEX row_links_by_key ON row_links (name, version, round, key);
+";
+
+/// The last round of making anew of each part, by its checkpoint's name.
+const REBUILDS: &str = "
+CREATE TABLE rebuilds (
+    name   TEXT PRIMARY KEY,
+    round  INTEGER NOT NULL,
+    state  TEXT NOT NULL,
+    reason TEXT
+) WITHOUT ROWID;
 ";
 
 /// Readers do not wait for the writer in WAL mode; FULL syncs every commit.

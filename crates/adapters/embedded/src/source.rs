@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bakehouse_pipeline::ports::{
-    Checkpoint, EntityWrite, Execution, Progress, SourceStore, StoreError, Verdict,
+    Checkpoint, EntityWrite, Execution, Half, Progress, SourceStore, StoreError, Verdict,
 };
 use bakehouse_pipeline::{EntityRecord, EventStatus, Position, Timestamp};
 use rusqlite::{Connection, Row, params};
@@ -14,12 +14,27 @@ use crate::checkpoints::fence;
 use crate::database::{Database, Outcome};
 use crate::rows::{integer, json, position, timestamp};
 
-pub(crate) struct EmbeddedSource(pub(crate) Arc<Database>);
+const NAME: &str = "orders-manager";
+
+pub(crate) struct EmbeddedSource {
+    pub(crate) database: Arc<Database>,
+    pub(crate) half: Half,
+}
+
+impl EmbeddedSource {
+    pub(crate) fn new(database: Arc<Database>) -> Self {
+        let half = Half::Read;
+        Self { database, half }
+    }
+}
 
 #[async_trait]
 impl Progress for EmbeddedSource {
     async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
-        self.0.read(checkpoint).await
+        let name = self.half.name(NAME);
+        self.database
+            .read(move |connection| checkpoint(connection, &name))
+            .await
     }
 }
 
@@ -27,9 +42,10 @@ impl Progress for EmbeddedSource {
 impl SourceStore for EmbeddedSource {
     async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
         let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
-        let query = format!("SELECT {RECORD} FROM entities WHERE id = ?1 AND position <= ?2");
+        let entities = self.half.name("entities");
+        let query = format!("SELECT {RECORD} FROM {entities} WHERE id = ?1 AND position <= ?2");
         let read = move |connection: &Connection| records(connection, &query, &ids, Position::MAX);
-        self.0.read(read).await
+        self.database.read(read).await
     }
 
     async fn snapshots(
@@ -38,26 +54,27 @@ impl SourceStore for EmbeddedSource {
         up_to: Position,
     ) -> Result<HashMap<String, EntityRecord>, StoreError> {
         let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+        let snapshots = self.half.name("snapshots");
         let query = format!(
-            "SELECT {RECORD} FROM snapshots WHERE id = ?1 AND position <= ?2 \
+            "SELECT {RECORD} FROM {snapshots} WHERE id = ?1 AND position <= ?2 \
              ORDER BY position DESC LIMIT 1"
         );
         let read = move |connection: &Connection| records(connection, &query, &ids, up_to);
-        self.0.read(read).await
+        self.database.read(read).await
     }
 
     async fn commit(&self, execution: &Execution) -> Result<(), StoreError> {
-        let execution = execution.clone();
-        self.0
-            .write(move |connection| commit(connection, &execution))
+        let (execution, half) = (execution.clone(), self.half);
+        self.database
+            .write(move |connection| commit(connection, half, &execution))
             .await
     }
 }
 
-fn checkpoint(connection: &Connection) -> Outcome<Checkpoint> {
-    let query = "SELECT position, entities, parked FROM checkpoints WHERE name = 'orders-manager'";
+fn checkpoint(connection: &Connection, name: &str) -> Outcome<Checkpoint> {
+    let query = "SELECT position, entities, parked FROM checkpoints WHERE name = ?1";
     let mut statement = connection.prepare_cached(query)?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query([name])?;
     let row = rows
         .next()?
         .ok_or(StoreError::Corrupt("no checkpoint".into()))?;
@@ -102,74 +119,81 @@ fn record(row: &Row<'_>) -> Outcome<EntityRecord> {
     })
 }
 
-fn commit(connection: &Connection, execution: &Execution) -> Outcome<()> {
-    move_checkpoint(connection, execution)?;
-    for write in &execution.entities {
-        put(connection, write)?;
+fn commit(connection: &Connection, half: Half, execution: &Execution) -> Outcome<()> {
+    move_checkpoint(connection, half, execution)?;
+    write_entities(connection, half, &execution.entities)?;
+    keep(connection, half, &execution.snapshots)?;
+    match half {
+        Half::Read => mark(connection, execution),
+        // Every event has its verdict.
+        Half::Made(_) => Ok(()),
     }
-    for record in &execution.snapshots {
-        keep(connection, record)?;
-    }
-    mark(connection, execution)
 }
 
-fn move_checkpoint(connection: &Connection, execution: &Execution) -> Outcome<()> {
+fn move_checkpoint(connection: &Connection, half: Half, execution: &Execution) -> Outcome<()> {
     let mut statement = connection.prepare_cached(
         "UPDATE checkpoints SET position = ?1, entities = ?2, parked = ?3 \
-         WHERE name = 'orders-manager' AND position = ?4 AND entities = ?5",
+         WHERE name = ?4 AND position = ?5 AND entities = ?6",
     )?;
     let (from, to) = (execution.from, execution.to);
-    let parameters = [
-        to.position,
-        to.entities,
-        to.parked,
-        from.position,
-        from.entities,
-    ];
-    let parameters = parameters.map(integer);
-    fence(statement.execute(parameters)?)
+    fence(statement.execute(params![
+        integer(to.position),
+        integer(to.entities),
+        integer(to.parked),
+        half.name(NAME),
+        integer(from.position),
+        integer(from.entities),
+    ])?)
 }
 
-fn put(connection: &Connection, write: &EntityWrite) -> Outcome<()> {
-    let record = &write.record;
-    let values = params![
-        record.id,
-        integer(record.number),
-        integer(record.position),
-        integer(record.version),
-        record.created_at.millis(),
-        record.updated_at.millis(),
-        record.owner,
-        record.state.get(),
-        write.expected.map(integer),
-    ];
-    let statement = match write.expected {
-        None => {
-            "INSERT INTO entities SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE ?9 IS NULL \
-             ON CONFLICT DO NOTHING"
-        }
-        Some(_) => {
-            "UPDATE entities SET number = ?2, position = ?3, version = ?4, created_at = ?5, \
-             updated_at = ?6, owner = ?7, state = ?8 WHERE id = ?1 AND position = ?9"
-        }
-    };
-    fence(connection.prepare_cached(statement)?.execute(values)?)
+fn write_entities(connection: &Connection, half: Half, writes: &[EntityWrite]) -> Outcome<()> {
+    let entities = half.name("entities");
+    let insert = format!(
+        "INSERT INTO {entities} SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE ?9 IS NULL \
+         ON CONFLICT DO NOTHING"
+    );
+    let update = format!(
+        "UPDATE {entities} SET number = ?2, position = ?3, version = ?4, created_at = ?5, \
+         updated_at = ?6, owner = ?7, state = ?8 WHERE id = ?1 AND position = ?9"
+    );
+    for write in writes {
+        let record = &write.record;
+        let values = params![
+            record.id,
+            integer(record.number),
+            integer(record.position),
+            integer(record.version),
+            record.created_at.millis(),
+            record.updated_at.millis(),
+            record.owner,
+            record.state.get(),
+            write.expected.map(integer),
+        ];
+        let statement = match write.expected {
+            None => &insert,
+            Some(_) => &update,
+        };
+        fence(connection.prepare_cached(statement)?.execute(values)?)?;
+    }
+    Ok(())
 }
 
-fn keep(connection: &Connection, record: &EntityRecord) -> Outcome<()> {
-    let mut statement = connection.prepare_cached(
-        "INSERT OR REPLACE INTO snapshots VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    )?;
-    statement.execute(params![
-        record.id,
-        integer(record.number),
-        integer(record.position),
-        integer(record.version),
-        record.created_at.millis(),
-        record.updated_at.millis(),
-        record.owner,
-        record.state.get()
-    ])?;
+fn keep(connection: &Connection, half: Half, snapshots: &[EntityRecord]) -> Outcome<()> {
+    let table = half.name("snapshots");
+    let keep = format!("INSERT OR REPLACE INTO {table} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
+    let mut keep = connection.prepare_cached(&keep)?;
+    for record in snapshots {
+        keep.execute(params![
+            record.id,
+            integer(record.number),
+            integer(record.position),
+            integer(record.version),
+            record.created_at.millis(),
+            record.updated_at.millis(),
+            record.owner,
+            record.state.get()
+        ])?;
+    }
     Ok(())
 }
 

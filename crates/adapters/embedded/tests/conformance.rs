@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bakehouse_embedded::{Embedded, OpenError};
 use bakehouse_pipeline::ids;
 use bakehouse_pipeline::ports::Leases;
+use bakehouse_testkit::conformance::generations::Twofold;
 use bakehouse_testkit::conformance::presentation::FACETS;
 use bakehouse_testkit::conformance::schedule::Consumers;
 use tempfile::TempDir;
@@ -27,6 +28,23 @@ bakehouse_testkit::source_suite!(source, async {
 bakehouse_testkit::presentation_suite!(presentation, async {
     let store = fresh();
     (store.presentation(), store.reader())
+});
+
+fn twofold(store: &Embedded) -> Twofold {
+    Twofold {
+        presentation: store.presentation(),
+        reader: store.reader(),
+        presentations: store.presentation_generations(),
+        log: store.log(),
+        source: store.source(),
+        sources: store.source_generations(),
+    }
+}
+
+bakehouse_testkit::generations_suite!(generations, async { twofold(&fresh()) });
+
+bakehouse_testkit::generations_suite!(generations_in_memory, async {
+    twofold(&Embedded::in_memory(FACETS).expect("memory"))
 });
 
 bakehouse_testkit::rows_suite!(rows, async {

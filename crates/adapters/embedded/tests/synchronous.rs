@@ -105,6 +105,8 @@ fn start(store: Embedded) -> World {
         log: store.log(),
         source: store.source(),
         presentation: store.presentation(),
+        source_generations: store.source_generations(),
+        presentation_generations: store.presentation_generations(),
         follow: FollowDoors {
             feeds: Feeds::default().with("counter", own),
             rows: store.rows(),

@@ -1,6 +1,7 @@
 //! Every door in memory: for tests of the engine, and for notices between
 //! stages that live in one process. Nothing here outlives the process.
 
+mod generations;
 mod log;
 mod notices;
 mod notifications;

@@ -1,25 +1,25 @@
 //! The presentation in memory.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bakehouse_pipeline::ports::{
-    Baking, DocumentWrite, Head, ListQuery, PresentationReader, PresentationStore, StoreError,
-    StoredDocument,
+    Baking, DocumentWrite, Half, Head, ListQuery, PresentationReader, PresentationStore,
+    StoreError, StoredDocument,
 };
 use bakehouse_pipeline::{Facet, Frame, Position};
 
-use crate::lock;
+use crate::generations::{Stand, Twice};
 
 /// The presentation in memory; clones share it.
 #[derive(Clone, Default)]
 pub struct MemoryPresentation {
-    state: Arc<Mutex<State>>,
+    pub(crate) twice: Twice<State>,
+    pub(crate) half: Half,
 }
 
 #[derive(Default)]
-struct State {
+pub(crate) struct State {
     epoch: Option<String>,
     /// By number.
     documents: BTreeMap<u64, DocumentWrite>,
@@ -29,53 +29,36 @@ struct State {
 #[async_trait]
 impl PresentationStore for MemoryPresentation {
     async fn open(&self, epoch: &str) -> Result<Position, StoreError> {
-        let mut state = lock(&self.state);
-        let tied = state.epoch.get_or_insert_with(|| epoch.to_owned());
-        if tied != epoch {
-            return Err(StoreError::Corrupt(format!(
-                "the presentation belongs to log {tied}, not {epoch}"
-            )));
-        }
-        Ok(state.frames.len() as Position)
+        self.twice.with(self.half, |state| {
+            let tied = state.epoch.get_or_insert_with(|| epoch.to_owned());
+            if tied != epoch {
+                return Err(StoreError::Corrupt(format!(
+                    "the presentation belongs to log {tied}, not {epoch}"
+                )));
+            }
+            Ok(state.position())
+        })
     }
 
     async fn commit(&self, baking: &Baking) -> Result<(), StoreError> {
-        let mut state = lock(&self.state);
-        if state.frames.len() as Position != baking.from {
-            return Err(StoreError::Fenced);
-        }
-        if baking
-            .documents
-            .iter()
-            .any(|document| state.is_past(document))
-        {
-            return Err(StoreError::Fenced);
-        }
-        for document in &baking.documents {
-            state.documents.insert(document.number, document.clone());
-        }
-        state.frames.extend(baking.frames.iter().cloned());
-        Ok(())
+        self.twice.with(self.half, |state| state.commit(baking))
     }
 }
 
 #[async_trait]
 impl PresentationReader for MemoryPresentation {
     async fn document(&self, id: &str) -> Result<Option<StoredDocument>, StoreError> {
-        let state = lock(&self.state);
-        Ok(state
-            .documents
-            .values()
-            .find(|document| document.id == id)
-            .map(stored))
+        self.read(|state| {
+            let mut documents = state.documents.values();
+            Ok(documents.find(|document| document.id == id).map(stored))
+        })
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Vec<StoredDocument>, StoreError> {
-        let mut found: Vec<StoredDocument> = {
-            let state = lock(&self.state);
+        let mut found: Vec<StoredDocument> = self.read(|state| {
             let wanted = state.documents.values().filter(|one| fits(query, one));
-            wanted.map(stored).collect()
-        };
+            Ok(wanted.map(stored).collect())
+        })?;
         let sort = query.sort;
         found.sort_unstable_by_key(|document| sort.key(document));
         if sort.descending {
@@ -96,26 +79,51 @@ impl PresentationReader for MemoryPresentation {
 
     async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError> {
         let start = usize::try_from(after).unwrap_or(usize::MAX);
-        let state = lock(&self.state);
-        Ok(state
-            .frames
-            .iter()
-            .skip(start)
-            .take(limit)
-            .cloned()
-            .collect())
+        self.read(|state| {
+            let frames = state.frames.iter().skip(start).take(limit);
+            Ok(frames.cloned().collect())
+        })
     }
 
     async fn head(&self) -> Result<Head, StoreError> {
-        let state = lock(&self.state);
-        let epoch = state.epoch.clone();
-        let epoch = epoch.ok_or_else(|| StoreError::unavailable("nothing has been baked yet"))?;
-        let position = state.frames.len() as Position;
-        Ok(Head { epoch, position })
+        self.read(|state| {
+            let epoch = state.epoch.clone();
+            let epoch =
+                epoch.ok_or_else(|| StoreError::unavailable("nothing has been baked yet"))?;
+            let position = state.position();
+            Ok(Head { epoch, position })
+        })
+    }
+}
+
+impl MemoryPresentation {
+    fn read<R>(
+        &self,
+        work: impl FnOnce(&mut State) -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
+        self.twice.with(Half::Read, work)
+    }
+}
+
+impl Stand for State {
+    fn position(&self) -> Position {
+        self.frames.len() as Position
     }
 }
 
 impl State {
+    fn commit(&mut self, baking: &Baking) -> Result<(), StoreError> {
+        let is_past = |document| self.is_past(document);
+        if self.position() != baking.from || baking.documents.iter().any(is_past) {
+            return Err(StoreError::Fenced);
+        }
+        for document in &baking.documents {
+            self.documents.insert(document.number, document.clone());
+        }
+        self.frames.extend(baking.frames.iter().cloned());
+        Ok(())
+    }
+
     /// Whether the document stored is as new as this one, or newer.
     fn is_past(&self, document: &DocumentWrite) -> bool {
         let stored = self.documents.get(&document.number);

@@ -6,22 +6,24 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bakehouse_pipeline::ports::{
-    Checkpoint, EntityWrite, Execution, Leases, Progress, SourceStore, StoreError, Tenure,
+    Checkpoint, EntityWrite, Execution, Half, Leases, Progress, SourceStore, StoreError, Tenure,
 };
 use bakehouse_pipeline::{EntityRecord, Position};
 use tokio::time::Instant;
 
+use crate::generations::{Stand, Twice};
 use crate::{MemoryLog, lock};
 
 /// The source state in memory; clones share it.
 #[derive(Clone)]
 pub struct MemorySource {
-    log: MemoryLog,
-    state: Arc<Mutex<State>>,
+    pub(crate) log: MemoryLog,
+    pub(crate) twice: Twice<State>,
+    pub(crate) half: Half,
 }
 
 #[derive(Default)]
-struct State {
+pub(crate) struct State {
     checkpoint: Checkpoint,
     entities: HashMap<String, EntityRecord>,
     snapshots: BTreeMap<(String, Position), EntityRecord>,
@@ -33,7 +35,8 @@ impl MemorySource {
     pub fn new(log: MemoryLog) -> Self {
         Self {
             log,
-            state: Arc::default(),
+            twice: Twice::default(),
+            half: Half::Read,
         }
     }
 }
@@ -41,18 +44,18 @@ impl MemorySource {
 #[async_trait]
 impl Progress for MemorySource {
     async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
-        Ok(lock(&self.state).checkpoint)
+        self.twice.with(self.half, |state| Ok(state.checkpoint))
     }
 }
 
 #[async_trait]
 impl SourceStore for MemorySource {
     async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
-        let state = lock(&self.state);
-        let found = ids.iter().filter_map(|id| state.entities.get(*id));
-        Ok(found
-            .map(|record| (record.id.clone(), record.clone()))
-            .collect())
+        self.twice.with(self.half, |state| {
+            let found = ids.iter().filter_map(|id| state.entities.get(*id));
+            let found = found.map(|record| (record.id.clone(), record.clone()));
+            Ok(found.collect())
+        })
     }
 
     async fn snapshots(
@@ -60,41 +63,56 @@ impl SourceStore for MemorySource {
         ids: &[&str],
         up_to: Position,
     ) -> Result<HashMap<String, EntityRecord>, StoreError> {
-        let state = lock(&self.state);
-        let latest = |id: &&str| {
-            let span = ((*id).to_owned(), 0)..=((*id).to_owned(), up_to);
-            let (_, record) = state.snapshots.range(span).next_back()?;
-            Some((record.id.clone(), record.clone()))
-        };
-        Ok(ids.iter().filter_map(latest).collect())
+        self.twice.with(self.half, |state| {
+            let latest = |id: &&str| {
+                let span = ((*id).to_owned(), 0)..=((*id).to_owned(), up_to);
+                let (_, record) = state.snapshots.range(span).next_back()?;
+                Some((record.id.clone(), record.clone()))
+            };
+            Ok(ids.iter().filter_map(latest).collect())
+        })
     }
 
     async fn commit(&self, execution: &Execution) -> Result<(), StoreError> {
-        let mut state = lock(&self.state);
-        let is_at = |write: &EntityWrite| state.position(&write.record.id) == write.expected;
-        if state.checkpoint != execution.from || !execution.entities.iter().all(is_at) {
-            return Err(StoreError::Fenced);
-        }
-        for write in &execution.entities {
-            let record = write.record.clone();
-            state.entities.insert(record.id.clone(), record);
-        }
-        for record in &execution.snapshots {
-            let key = (record.id.clone(), record.position);
-            state.snapshots.insert(key, record.clone());
-        }
-        state.checkpoint = execution.to;
-        let from = execution.from.position;
-        self.log
-            .mark(from, &execution.verdicts, execution.executed_at);
-        self.log
-            .settle(&execution.settlements, execution.executed_at);
-        Ok(())
+        self.twice.with(self.half, |state| {
+            state.commit(execution)?;
+            if self.half == Half::Read {
+                let from = execution.from.position;
+                self.log
+                    .mark(from, &execution.verdicts, execution.executed_at);
+                self.log
+                    .settle(&execution.settlements, execution.executed_at);
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Stand for State {
+    fn position(&self) -> Position {
+        self.checkpoint.position
     }
 }
 
 impl State {
-    fn position(&self, id: &str) -> Option<Position> {
+    fn commit(&mut self, execution: &Execution) -> Result<(), StoreError> {
+        let is_at = |write: &EntityWrite| self.place(&write.record.id) == write.expected;
+        if self.checkpoint != execution.from || !execution.entities.iter().all(is_at) {
+            return Err(StoreError::Fenced);
+        }
+        for write in &execution.entities {
+            let record = write.record.clone();
+            self.entities.insert(record.id.clone(), record);
+        }
+        for record in &execution.snapshots {
+            let key = (record.id.clone(), record.position);
+            self.snapshots.insert(key, record.clone());
+        }
+        self.checkpoint = execution.to;
+        Ok(())
+    }
+
+    fn place(&self, id: &str) -> Option<Position> {
         self.entities.get(id).map(|record| record.position)
     }
 }

@@ -10,6 +10,7 @@ use bakehouse_pipeline::ports::{
     EventLog, Leases, Notifications, PresentationReader, PresentationStore, RowReader, RowStore,
     Scheduler, SourceStore,
 };
+use bakehouse_testkit::conformance::generations::Twofold;
 use bakehouse_testkit::conformance::schedule::Consumers;
 
 bakehouse_testkit::event_log_suite!(event_log, async {
@@ -47,4 +48,18 @@ bakehouse_testkit::schedule_suite!(schedule, async {
 
 bakehouse_testkit::notifications_suite!(notifications, async {
     Arc::new(MemoryNotifications::default()) as Arc<dyn Notifications>
+});
+
+bakehouse_testkit::generations_suite!(generations, async {
+    let log = MemoryLog::default();
+    let source = MemorySource::new(log.clone());
+    let presentation = MemoryPresentation::default();
+    Twofold {
+        presentations: presentation.generations(),
+        reader: Arc::new(presentation.clone()),
+        presentation: Arc::new(presentation),
+        sources: source.generations(),
+        source: Arc::new(source),
+        log: Arc::new(log),
+    }
 });

@@ -20,6 +20,11 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// operation may still happen; all of ours can be repeated.
 const OPERATION: Duration = Duration::from_secs(15);
 const ALREADY_INITIALIZED: i32 = 23;
+const NAMESPACE_EXISTS: i32 = 48;
+/// What it reads by was dropped, or has got another name.
+const QUERY_PLAN_KILLED: i32 = 175;
+/// How often a read is begun: one collection after the other may be replaced meanwhile.
+const READS: usize = 3;
 
 /// Where a database is.
 #[derive(Clone)]
@@ -86,6 +91,21 @@ impl Connection {
         result.map_err(|error| store_error(self.name, &error))
     }
 
+    /// Reads, and once more from the start if what is read was replaced meanwhile by what
+    /// had been made anew.
+    pub(crate) async fn read<T, F>(&self, query: impl Fn() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = mongodb::error::Result<T>>,
+    {
+        for _ in 1..READS {
+            match self.in_time(query()).await? {
+                Err(error) if code(&error) == Some(QUERY_PLAN_KILLED) => {}
+                answer => return answer.map_err(|error| store_error(self.name, &error)),
+            }
+        }
+        self.bounded(query()).await
+    }
+
     /// The same for whoever has to tell the driver's errors apart.
     pub(crate) async fn in_time<T>(
         &self,
@@ -112,6 +132,17 @@ impl Connection {
             .return_document(ReturnDocument::After);
         let made = self.bounded(made).await?;
         made.ok_or_else(|| StoreError::corrupt(format!("{id} cannot be made")))
+    }
+
+    /// Makes a collection, unless it is there.
+    pub(crate) async fn make(&self, collection: &str) -> Result<(), StoreError> {
+        let made = self.database.create_collection(collection);
+        match self.in_time(made).await? {
+            Err(error) if code(&error) != Some(NAMESPACE_EXISTS) => {
+                Err(store_error(self.name, &error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Tries until the server is there and `make` has made what was missing.

@@ -11,6 +11,7 @@ mod convert;
 mod error;
 mod event_log;
 mod event_rows;
+mod generations;
 mod leases;
 mod list;
 mod notifications;
@@ -24,18 +25,21 @@ mod update;
 use std::sync::Arc;
 
 use bakehouse_pipeline::ports::{
-    EventLog, Leases, Notifications, PresentationReader, PresentationStore, Probe, RowReader,
-    RowStore, SourceStore,
+    EventLog, Generations, Leases, Notifications, PresentationReader, PresentationStore, Probe,
+    RowReader, RowStore, SourceStore,
 };
 use bakehouse_pipeline::{Facet, Shutdown};
 use connection::Connection;
 pub use connection::{ConnectError, Settings};
+use generations::MongoGenerations;
+use presentation::MongoPresentation;
+use source::MongoSource;
 
 /// The source database: `events`, `orders`, `snapshots`, `notifications`,
 /// `checkpoints`, `leases`, `meta`.
 pub struct SourceDatabase {
     connection: Connection,
-    entities: String,
+    source: Arc<MongoSource>,
 }
 
 impl SourceDatabase {
@@ -45,10 +49,9 @@ impl SourceDatabase {
     /// # Errors
     /// When the URI cannot be used.
     pub async fn new(settings: &Settings, entities: &str) -> Result<Self, ConnectError> {
-        Ok(Self {
-            connection: Connection::new(settings, "source database").await?,
-            entities: entities.to_owned(),
-        })
+        let connection = Connection::new(settings, "source database").await?;
+        let source = Arc::new(MongoSource::new(connection.clone(), entities));
+        Ok(Self { connection, source })
     }
 
     /// Waits until the server is there, and makes what is missing: the replica
@@ -56,10 +59,9 @@ impl SourceDatabase {
     pub async fn prepare(&self, shutdown: &Shutdown) -> bool {
         let log = event_log::MongoLog::new(self.connection.clone());
         let record = notifications::MongoNotifications::new(self.connection.clone());
-        let source = source::MongoSource::new(self.connection.clone(), &self.entities);
         let make = async || {
             log.make_indexes().await?;
-            source.make_indexes().await?;
+            self.source.make_indexes().await?;
             record.make_indexes().await
         };
         self.connection.prepare(shutdown, make).await
@@ -74,10 +76,13 @@ impl SourceDatabase {
     /// The source state.
     #[must_use]
     pub fn source(&self) -> Arc<dyn SourceStore> {
-        Arc::new(source::MongoSource::new(
-            self.connection.clone(),
-            &self.entities,
-        ))
+        self.source.clone()
+    }
+
+    /// Where it is made anew.
+    #[must_use]
+    pub fn source_generations(&self) -> Arc<dyn Generations<dyn SourceStore>> {
+        Arc::new(MongoGenerations(self.source.clone()))
     }
 
     /// The record of notifications.
@@ -110,8 +115,7 @@ impl SourceDatabase {
 /// The presentation database: `orders`, `feed`, `checkpoints`, `leases`.
 pub struct PresentationDatabase {
     connection: Connection,
-    documents: String,
-    facets: &'static [Facet],
+    presentation: Arc<MongoPresentation>,
 }
 
 impl PresentationDatabase {
@@ -126,35 +130,37 @@ impl PresentationDatabase {
         documents: &str,
         facets: &'static [Facet],
     ) -> Result<Self, ConnectError> {
+        let connection = Connection::new(settings, "presentation database").await?;
+        let presentation = MongoPresentation::new(connection.clone(), documents, facets);
         Ok(Self {
-            connection: Connection::new(settings, "presentation database").await?,
-            documents: documents.to_owned(),
-            facets,
+            connection,
+            presentation: Arc::new(presentation),
         })
     }
 
     /// Waits until the server is there, and makes what is missing: the replica
     /// set (if the settings say so) and the indexes. `false`: shutdown came first.
     pub async fn prepare(&self, shutdown: &Shutdown) -> bool {
-        let documents = self.collections();
-        let make = async || documents.make_indexes(self.facets).await;
+        let make = async || self.presentation.make_indexes().await;
         self.connection.prepare(shutdown, make).await
-    }
-
-    fn collections(&self) -> presentation::MongoPresentation {
-        presentation::MongoPresentation::new(self.connection.clone(), &self.documents)
     }
 
     /// The presentation, to be written.
     #[must_use]
     pub fn presentation(&self) -> Arc<dyn PresentationStore> {
-        Arc::new(self.collections())
+        self.presentation.clone()
+    }
+
+    /// Where it is made anew.
+    #[must_use]
+    pub fn presentation_generations(&self) -> Arc<dyn Generations<dyn PresentationStore>> {
+        Arc::new(MongoGenerations(self.presentation.clone()))
     }
 
     /// The presentation, to be read.
     #[must_use]
     pub fn reader(&self) -> Arc<dyn PresentationReader> {
-        Arc::new(self.collections())
+        self.presentation.clone()
     }
 
     /// The rows of read models, to be written.

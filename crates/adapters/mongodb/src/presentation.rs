@@ -4,10 +4,12 @@
 //! `_meta` (number, position, version, owner, listed and so on), which are taken
 //! off on the way out.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bakehouse_pipeline::ports::{
-    Baking, DocumentWrite, Head, ListQuery, PresentationReader, PresentationStore, StoreError,
-    StoredDocument,
+    Baking, DocumentWrite, Half, Head, ListQuery, PresentationReader, PresentationStore,
+    StoreError, StoredDocument,
 };
 use bakehouse_pipeline::{Facet, Frame, Json, Position};
 use futures_util::TryStreamExt;
@@ -16,6 +18,7 @@ use mongodb::bson::{Bson, Document, doc};
 use crate::checkpoints::{self, tie};
 use crate::connection::Connection;
 use crate::convert::{Fields, date, from_bson, integer, to_document};
+use crate::generations::{Part, Twofold};
 use crate::list::{self, Edge, Page};
 use crate::transaction::{Transaction, Transactor};
 
@@ -24,35 +27,39 @@ const FEED: &str = "feed";
 
 pub(crate) struct MongoPresentation {
     connection: Connection,
-    transactions: Transactor,
+    transactions: Arc<Transactor>,
     documents: String,
+    facets: &'static [Facet],
+    /// Of what is written; what is read is what is read by all.
+    half: Half,
 }
 
 impl MongoPresentation {
-    pub(crate) fn new(connection: Connection, documents: &str) -> Self {
+    pub(crate) fn new(connection: Connection, documents: &str, facets: &'static [Facet]) -> Self {
         Self {
-            transactions: Transactor::new(connection.clone(), NAME),
+            transactions: Arc::new(Transactor::new(connection.clone(), NAME)),
             connection,
             documents: documents.to_owned(),
+            facets,
+            half: Half::Read,
         }
     }
 
-    pub(crate) async fn make_indexes(&self, facets: &[Facet]) -> Result<(), StoreError> {
-        let documents = self.connection.collection(&self.documents);
-        let made = documents.create_indexes(list::indexes(facets));
+    pub(crate) async fn make_indexes(&self) -> Result<(), StoreError> {
+        let documents = self.half.name(&self.documents);
+        let documents = self.connection.collection(&documents);
+        let made = documents.create_indexes(list::indexes(self.facets));
         self.connection.bounded(made).await.map(|_| ())
     }
 
     async fn find(&self, page: Page) -> Result<Vec<StoredDocument>, StoreError> {
-        let query = async {
-            let documents = self.connection.collection(&self.documents);
-            let find = documents
-                .find(page.filter)
-                .sort(page.sort)
-                .limit(page.limit);
-            find.await?.try_collect::<Vec<_>>().await
+        let documents = self.connection.collection(&self.documents);
+        let query = || {
+            let find = documents.find(page.filter.clone());
+            let find = find.sort(page.sort.clone()).limit(page.limit);
+            async { find.await?.try_collect::<Vec<_>>().await }
         };
-        let rows = self.connection.bounded(query).await?;
+        let rows = self.connection.read(query).await?;
         rows.into_iter().map(document).collect()
     }
 
@@ -85,27 +92,57 @@ impl MongoPresentation {
                 changed.push(doc! { "q": { "_id": &write.id, "_meta.position": older }, "u": row });
             }
         }
-        transaction.write(&self.documents, new, changed).await
+        let documents = self.half.name(&self.documents);
+        transaction.write(&documents, new, changed).await
     }
 }
 
 #[async_trait]
 impl PresentationStore for MongoPresentation {
     async fn open(&self, epoch: &str) -> Result<Position, StoreError> {
-        tie(&self.connection, NAME, epoch, 0).await
+        tie(&self.connection, &self.half.name(NAME), epoch, 0).await
     }
 
     async fn commit(&self, baking: &Baking) -> Result<(), StoreError> {
         self.transactions
             .transact(async |transaction| {
-                let before = doc! { "_id": NAME, "position": integer(baking.from) };
+                let name = self.half.name(NAME);
+                let from = integer(baking.from);
+                let before = doc! { "_id": name, "position": from, "replacing": null };
                 let after = doc! { "position": integer(baking.to) };
                 transaction.move_checkpoint(before, after).await?;
                 self.write_documents(transaction, &baking.documents).await?;
                 let frames = baking.frames.iter().map(frame_row).collect();
-                transaction.insert(FEED, frames).await
+                transaction.insert(&self.half.name(FEED), frames).await
             })
             .await
+    }
+}
+
+#[async_trait]
+impl Twofold for MongoPresentation {
+    type Door = dyn PresentationStore;
+
+    fn part(&self) -> Part {
+        Part {
+            connection: self.connection.clone(),
+            transactions: self.transactions.clone(),
+            name: NAME,
+            collections: vec![self.documents.clone(), FEED.to_owned()],
+        }
+    }
+
+    async fn twin(&self, round: u64) -> Result<Arc<dyn PresentationStore>, StoreError> {
+        let twin = Self {
+            connection: self.connection.clone(),
+            transactions: self.transactions.clone(),
+            documents: self.documents.clone(),
+            facets: self.facets,
+            half: Half::Made(round),
+        };
+        twin.make_indexes().await?;
+        self.connection.make(&twin.half.name(FEED)).await?;
+        Ok(Arc::new(twin))
     }
 }
 
@@ -127,17 +164,17 @@ impl PresentationReader for MongoPresentation {
     }
 
     async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError> {
-        let query = async {
-            let feed = self.connection.collection(FEED);
+        let feed = self.connection.collection(FEED);
+        let query = || {
             let batch = u32::try_from(limit).unwrap_or(u32::MAX);
             let find = feed.find(doc! { "_id": { "$gt": integer(after) } });
             let find = find
                 .sort(doc! { "_id": 1 })
                 .limit(i64::from(batch))
                 .batch_size(batch);
-            find.await?.try_collect::<Vec<_>>().await
+            async { find.await?.try_collect::<Vec<_>>().await }
         };
-        let rows = self.connection.bounded(query).await?;
+        let rows = self.connection.read(query).await?;
         rows.iter().map(frame).collect()
     }
 

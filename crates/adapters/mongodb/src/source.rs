@@ -1,10 +1,11 @@
 //! The source state: entities and orders-manager's checkpoint.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bakehouse_pipeline::ports::{
-    Checkpoint, EntityWrite, Execution, Progress, SourceStore, StoreError, Verdict,
+    Checkpoint, EntityWrite, Execution, Half, Progress, SourceStore, StoreError, Verdict,
 };
 use bakehouse_pipeline::{EntityRecord, EventStatus, Position};
 use futures_util::TryStreamExt;
@@ -14,6 +15,7 @@ use mongodb::bson::{Bson, DateTime, Document, doc};
 use crate::checkpoints::CHECKPOINTS;
 use crate::connection::Connection;
 use crate::convert::{Fields, date, integer, to_bson};
+use crate::generations::{Part, Twofold};
 use crate::transaction::{Transaction, Transactor};
 
 const NAME: &str = "orders-manager";
@@ -21,22 +23,24 @@ const SNAPSHOTS: &str = "snapshots";
 
 pub(crate) struct MongoSource {
     connection: Connection,
-    transactions: Transactor,
+    transactions: Arc<Transactor>,
     entities: String,
+    half: Half,
 }
 
 impl MongoSource {
     pub(crate) fn new(connection: Connection, entities: &str) -> Self {
         Self {
-            transactions: Transactor::new(connection.clone(), NAME),
+            transactions: Arc::new(Transactor::new(connection.clone(), NAME)),
             connection,
             entities: entities.to_owned(),
+            half: Half::Read,
         }
     }
 
     /// Makes the index that snapshots are found by.
     pub(crate) async fn make_indexes(&self) -> Result<(), StoreError> {
-        let snapshots = self.connection.collection(SNAPSHOTS);
+        let snapshots = self.connection.collection(&self.half.name(SNAPSHOTS));
         let latest = IndexModel::builder()
             .keys(doc! { "_id.id": 1, "_id.position": -1 })
             .build();
@@ -49,7 +53,7 @@ impl MongoSource {
 impl Progress for MongoSource {
     async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
         let checkpoints = self.connection.collection(CHECKPOINTS);
-        let query = checkpoints.find_one(doc! { "_id": NAME });
+        let query = checkpoints.find_one(doc! { "_id": self.half.name(NAME) });
         let row = match self.connection.bounded(query).await? {
             Some(row) => row,
             None => self.first_checkpoint().await?,
@@ -70,16 +74,13 @@ impl SourceStore for MongoSource {
         // One more than can come: with a full answer the server keeps its cursor,
         // and has to be asked whether that was all.
         let batch = u32::try_from(ids.len() + 1).unwrap_or(u32::MAX);
-        let query = async {
-            let entities = self.connection.collection(&self.entities);
-            entities
-                .find(filter)
-                .batch_size(batch)
-                .await?
-                .try_collect::<Vec<_>>()
-                .await
+        let entities = self.half.name(&self.entities);
+        let entities = self.connection.collection(&entities);
+        let query = || {
+            let find = entities.find(filter.clone()).batch_size(batch);
+            async { find.await?.try_collect::<Vec<_>>().await }
         };
-        let rows = self.connection.bounded(query).await?;
+        let rows = self.connection.read(query).await?;
         let records = rows.iter().map(record);
         records
             .map(|record| record.map(|record| (record.id.clone(), record)))
@@ -97,12 +98,12 @@ impl SourceStore for MongoSource {
             doc! { "$sort": { "_id.id": 1, "_id.position": -1 } },
             doc! { "$group": { "_id": "$_id.id", "record": { "$first": "$record" } } },
         ];
-        let query = async {
-            let snapshots = self.connection.collection(SNAPSHOTS);
-            let found = snapshots.aggregate(pipeline).await?;
-            found.try_collect::<Vec<_>>().await
+        let snapshots = self.connection.collection(&self.half.name(SNAPSHOTS));
+        let query = || {
+            let latest = snapshots.aggregate(pipeline.clone());
+            async { latest.await?.try_collect::<Vec<_>>().await }
         };
-        let rows = self.connection.bounded(query).await?;
+        let rows = self.connection.read(query).await?;
         let records = rows.iter().map(|row| {
             let row = row.get_document("record").map_err(StoreError::corrupt)?;
             record(row).map(|record| (record.id.clone(), record))
@@ -117,8 +118,8 @@ impl SourceStore for MongoSource {
         self.transactions
             .transact(async |transaction| {
                 let (from, to) = (execution.from, execution.to);
-                let before = doc! { "_id": NAME, "position": integer(from.position),
-                "entities": integer(from.entities) };
+                let before = doc! { "_id": self.half.name(NAME), "replacing": null,
+                "position": integer(from.position), "entities": integer(from.entities) };
                 let after = doc! { "position": integer(to.position),
                 "entities": integer(to.entities), "parked": integer(to.parked) };
                 transaction.move_checkpoint(before, after).await?;
@@ -126,7 +127,11 @@ impl SourceStore for MongoSource {
                     .await?;
                 let kept = execution.snapshots.iter().map(snapshot);
                 let kept = kept.collect::<Result<Vec<_>, _>>()?;
-                transaction.update(SNAPSHOTS, kept).await?;
+                transaction.update(&self.half.name(SNAPSHOTS), kept).await?;
+                if self.half != Half::Read {
+                    // Every event has its verdict.
+                    return Ok(());
+                }
                 transaction
                     .update("events", marks(execution))
                     .await
@@ -136,10 +141,40 @@ impl SourceStore for MongoSource {
     }
 }
 
+#[async_trait]
+impl Twofold for MongoSource {
+    type Door = dyn SourceStore;
+
+    fn part(&self) -> Part {
+        Part {
+            connection: self.connection.clone(),
+            transactions: self.transactions.clone(),
+            name: NAME,
+            collections: vec![self.entities.clone(), SNAPSHOTS.to_owned()],
+        }
+    }
+
+    async fn twin(&self, round: u64) -> Result<Arc<dyn SourceStore>, StoreError> {
+        let twin = Self {
+            connection: self.connection.clone(),
+            transactions: self.transactions.clone(),
+            entities: self.entities.clone(),
+            half: Half::Made(round),
+        };
+        twin.make_indexes().await?;
+        let entities = twin.half.name(&twin.entities);
+        self.connection.make(&entities).await?;
+        Ok(Arc::new(twin))
+    }
+}
+
 impl MongoSource {
     async fn first_checkpoint(&self) -> Result<Document, StoreError> {
         let start = doc! { "position": 0_i64, "entities": 0_i64 };
-        self.connection.find_or_make(CHECKPOINTS, NAME, start).await
+        let name = self.half.name(NAME);
+        self.connection
+            .find_or_make(CHECKPOINTS, &name, start)
+            .await
     }
 
     async fn write_entities(
@@ -158,7 +193,8 @@ impl MongoSource {
                 }),
             }
         }
-        transaction.write(&self.entities, new, changed).await
+        let entities = self.half.name(&self.entities);
+        transaction.write(&entities, new, changed).await
     }
 }
 

@@ -15,7 +15,7 @@ use crate::update;
 /// Tries to learn the outcome of a commit before it is left to the checkpoint.
 const COMMITS: usize = 3;
 
-/// Where the session of whoever writes is remembered, by its checkpoint's name.
+/// Where the sessions of whoever writes are remembered, by its checkpoint's name.
 const SESSIONS: &str = "sessions";
 
 /// Runs the transactions of one stage, one at a time.
@@ -24,7 +24,7 @@ const SESSIONS: &str = "sessions";
 /// server, with its locks, for a minute by default; its successor would meet
 /// nothing but write conflicts. Therefore all transactions of a stage use one
 /// session, whose id is on record before it is used for the first time, and
-/// whoever begins a session kills the one on record.
+/// whoever begins a session kills all others on record before it takes them off.
 pub(crate) struct Transactor {
     connection: Connection,
     name: String,
@@ -75,16 +75,22 @@ impl Transactor {
             .bounded(self.connection.client.start_session())
             .await?;
         let sessions = self.connection.collection(SESSIONS);
-        let record = doc! { "$set": { "session": session.id() } };
+        let record = doc! { "$push": { "open": session.id() } };
         let recorded = sessions
             .find_one_and_update(doc! { "_id": &self.name }, record)
             .upsert(true);
         let before = self.connection.bounded(recorded).await?;
         point("mongodb.session-recorded");
-        if let Some(old) = before.and_then(|row| row.get_document("session").ok().cloned()) {
-            let kill = doc! { "killSessions": [old] };
+        let open = before.and_then(|row| row.get_array("open").ok().cloned());
+        if let Some(old) = open.filter(|old| !old.is_empty()) {
+            let kill = doc! { "killSessions": &old };
             let admin = self.connection.client.database("admin");
             self.connection.bounded(admin.run_command(kill)).await?;
+            point("mongodb.sessions-killed");
+            // Not before: whoever is killed here leaves them to its successor.
+            let forget = doc! { "$pullAll": { "open": old } };
+            let forgotten = sessions.update_one(doc! { "_id": &self.name }, forget);
+            self.connection.bounded(forgotten).await?;
         }
         Ok(session)
     }

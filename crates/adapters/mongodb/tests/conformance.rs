@@ -3,6 +3,7 @@
 use bakehouse_mongodb::{PresentationDatabase, Settings, SourceDatabase};
 use bakehouse_pipeline::ports::Appended;
 use bakehouse_pipeline::{Shutdown, ids};
+use bakehouse_testkit::conformance::generations::Twofold;
 use bakehouse_testkit::conformance::presentation::FACETS;
 use bakehouse_testkit::operations::many;
 use bakehouse_testservers::shared::mongodb_uri;
@@ -42,6 +43,18 @@ bakehouse_testkit::source_suite!(source_store, async {
 bakehouse_testkit::presentation_suite!(presentation_store, async {
     let database = presentation().await;
     (database.presentation(), database.reader())
+});
+
+bakehouse_testkit::generations_suite!(generations, async {
+    let (source, presentation) = (source().await, presentation().await);
+    Twofold {
+        presentation: presentation.presentation(),
+        reader: presentation.reader(),
+        presentations: presentation.presentation_generations(),
+        log: source.log(),
+        source: source.source(),
+        sources: source.source_generations(),
+    }
 });
 
 bakehouse_testkit::notifications_suite!(notifications, async { source().await.notifications() });

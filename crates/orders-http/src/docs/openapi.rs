@@ -2,7 +2,7 @@
 
 use bakehouse_http::access::Scope;
 use bakehouse_http::problem::InputFault;
-use bakehouse_http::{correlation, health, metrics, operation, parked, read_models};
+use bakehouse_http::{correlation, health, metrics, operation, parked, read_models, rebuilds};
 use bakehouse_orders::money::Currency;
 use serde_json::{Map, Value, json};
 use utoipa::{OpenApi, PartialSchema};
@@ -53,6 +53,7 @@ pub(crate) fn document(variant: &Variant) -> Value {
     api.merge(correlation::Documentation::openapi());
     api.merge(parked::Documentation::openapi());
     api.merge(read_models::Documentation::openapi());
+    api.merge(rebuilds::Documentation::openapi());
     api.merge(metrics::Documentation::openapi());
     api.merge(health::Documentation::openapi());
     let mut document = serde_json::to_value(api).unwrap_or_default();

@@ -11,6 +11,7 @@ mod notices;
 mod notifications;
 mod presentation;
 mod probe;
+mod rebuilds;
 mod rows;
 mod schedule;
 mod source;
@@ -29,6 +30,7 @@ pub use presentation::{
     StoredDocument,
 };
 pub use probe::Probe;
+pub use rebuilds::{Generations, Half, Rebuild, RebuildState, Rebuilds};
 pub use rows::{
     Feed, Handling, Loaded, ModelState, Registration, RowPage, RowReader, RowStore, RowWrite,
     StoredRow,

@@ -2,6 +2,7 @@
 
 pub mod blobs;
 pub mod event_log;
+pub mod generations;
 pub mod leases;
 pub mod notifications;
 pub mod presentation;

@@ -55,7 +55,9 @@ fn executed() -> Verdict {
     }
 }
 
-fn creation(from: Checkpoint, id: &str, value: i64) -> Execution {
+/// The execution of one event, which brings an entity into being.
+#[must_use]
+pub fn creation(from: Checkpoint, id: &str, value: i64) -> Execution {
     let to = Checkpoint {
         position: from.position + 1,
         entities: from.entities + 1,

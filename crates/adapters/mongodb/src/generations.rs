@@ -1,0 +1,237 @@
+//! Making anew in MongoDB: rounds on record, and a second set of collections, which are
+//! renamed in place of the first.
+//!
+//! Renaming takes part in no transaction. Therefore a transaction says first that it is
+//! to be done (`replacing` in the checkpoint, which no commit passes), and whoever looks
+//! after the stage next does what is left of it. The names of a round are never used
+//! again, so that whoever comes too late renames nothing.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bakehouse_pipeline::Position;
+use bakehouse_pipeline::ports::{Generations, Half, Rebuild, RebuildState, Rebuilds, StoreError};
+use bakehouse_pipeline::torture::point;
+use mongodb::bson::{Document, doc};
+
+use crate::checkpoints::CHECKPOINTS;
+use crate::connection::Connection;
+use crate::convert::{Fields, integer};
+use crate::error::{code, store_error};
+use crate::transaction::Transactor;
+use crate::update::update;
+
+/// The last round of each stage, by its checkpoint's name.
+const REBUILDS: &str = "rebuilds";
+const NAMESPACE_NOT_FOUND: i32 = 26;
+
+/// What a stage writes.
+#[derive(Clone)]
+pub(crate) struct Part {
+    pub(crate) connection: Connection,
+    pub(crate) transactions: Arc<Transactor>,
+    /// Of its checkpoint.
+    pub(crate) name: &'static str,
+    pub(crate) collections: Vec<String>,
+}
+
+/// A store that can be there twice.
+#[async_trait]
+pub(crate) trait Twofold: Send + Sync + 'static {
+    type Door: ?Sized + Send + Sync;
+
+    fn part(&self) -> Part;
+
+    /// The other one, with all its indexes.
+    async fn twin(&self, round: u64) -> Result<Arc<Self::Door>, StoreError>;
+}
+
+pub(crate) struct MongoGenerations<T>(pub(crate) Arc<T>);
+
+#[async_trait]
+impl<T: Twofold> Rebuilds for MongoGenerations<T> {
+    async fn ask(&self) -> Result<Rebuild, StoreError> {
+        self.0.part().ask().await
+    }
+
+    async fn last(&self) -> Result<Rebuild, StoreError> {
+        self.0.part().last().await
+    }
+
+    async fn give_up(&self, round: u64, reason: &str) -> Result<(), StoreError> {
+        self.0.part().give_up(round, reason).await
+    }
+
+    async fn progress(&self, round: u64) -> Result<(Position, Position), StoreError> {
+        let part = self.0.part();
+        let made = part.checkpoint(Half::Made(round)).await?;
+        let read = part.checkpoint(Half::Read).await?;
+        let position = |row: Option<Document>| match row {
+            Some(row) => Fields(&row).position("position"),
+            None => Ok(0),
+        };
+        Ok((position(made)?, position(read)?))
+    }
+}
+
+#[async_trait]
+impl<T: Twofold> Generations<T::Door> for MongoGenerations<T> {
+    async fn beside(&self, round: u64) -> Result<Arc<T::Door>, StoreError> {
+        if self.0.part().last().await?.under_way() != Some(round) {
+            return Err(StoreError::Fenced);
+        }
+        self.0.twin(round).await
+    }
+
+    async fn replace(&self, round: u64, at: Position) -> Result<(), StoreError> {
+        let part = self.0.part();
+        part.resolve(round, at).await?;
+        point("mongodb.replacing");
+        part.finish(round).await
+    }
+
+    async fn tidy(&self) -> Result<bool, StoreError> {
+        let part = self.0.part();
+        let row = part.checkpoint(Half::Read).await?;
+        let half_done = row.and_then(|row| row.get_i64("replacing").ok());
+        if let Some(round) = half_done {
+            part.finish(round.unsigned_abs()).await?;
+        }
+        part.remove().await?;
+        Ok(false)
+    }
+}
+
+impl Part {
+    async fn ask(&self) -> Result<Rebuild, StoreError> {
+        let under_way = RebuildState::UnderWay.as_str();
+        // One that is under way is not matched, and cannot be made twice.
+        let begin = doc! {
+            "q": { "_id": self.name, "state": { "$ne": under_way } },
+            "u": { "$inc": { "round": 1_i64 }, "$set": { "state": under_way, "reason": null } },
+            "upsert": true,
+        };
+        match update(&self.connection, REBUILDS, vec![begin]).await {
+            Ok(()) | Err(StoreError::Fenced) => self.last().await,
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn last(&self) -> Result<Rebuild, StoreError> {
+        let rebuilds = self.connection.collection(REBUILDS);
+        let query = rebuilds.find_one(doc! { "_id": self.name });
+        let Some(row) = self.connection.bounded(query).await? else {
+            return Ok(Rebuild::default());
+        };
+        let fields = Fields(&row);
+        Ok(Rebuild {
+            round: fields.position("round")?,
+            state: RebuildState::named(fields.text("state")?)?,
+            reason: fields.optional_text("reason").map(str::to_owned),
+        })
+    }
+
+    async fn give_up(&self, round: u64, reason: &str) -> Result<(), StoreError> {
+        let end = self.ended(round, RebuildState::GivenUp, Some(reason));
+        update(&self.connection, REBUILDS, vec![end]).await?;
+        let checkpoints = self.connection.collection(CHECKPOINTS);
+        let made = doc! { "_id": Half::Made(round).name(self.name) };
+        let deleted = checkpoints.delete_one(made);
+        self.connection.bounded(deleted).await.map(|_| ())
+    }
+
+    /// The statement that ends a round, if it is under way.
+    fn ended(&self, round: u64, state: RebuildState, reason: Option<&str>) -> Document {
+        let under_way = RebuildState::UnderWay.as_str();
+        doc! {
+            "q": { "_id": self.name, "round": integer(round), "state": under_way },
+            "u": { "$set": { "state": state.as_str(), "reason": reason } },
+        }
+    }
+
+    async fn checkpoint(&self, half: Half) -> Result<Option<Document>, StoreError> {
+        let checkpoints = self.connection.collection(CHECKPOINTS);
+        let query = checkpoints.find_one(doc! { "_id": half.name(self.name) });
+        self.connection.bounded(query).await
+    }
+
+    /// From here on it is certain that what was made takes the place of what is read.
+    async fn resolve(&self, round: u64, at: Position) -> Result<(), StoreError> {
+        let made = self.checkpoint(Half::Made(round)).await?;
+        let mut after = made.ok_or(StoreError::Fenced)?;
+        after.remove("_id");
+        after.insert("replacing", integer(round));
+        let made = Half::Made(round).name(self.name);
+        let transactions = &self.transactions;
+        let resolved = transactions.transact(async |transaction| {
+            let at = integer(at);
+            let before = doc! { "_id": self.name, "position": at, "replacing": null };
+            transaction.move_checkpoint(before, after).await?;
+            let is_there = doc! { "q": { "_id": &made, "position": at },
+            "u": { "$set": { "replaces": true } } };
+            transaction
+                .write(CHECKPOINTS, Vec::new(), vec![is_there])
+                .await?;
+            transaction.remove(CHECKPOINTS, &[&made]).await?;
+            let ended = self.ended(round, RebuildState::Done, None);
+            transaction.write(REBUILDS, Vec::new(), vec![ended]).await
+        });
+        resolved.await
+    }
+
+    /// Renames what is not yet renamed, and lets commits pass again.
+    async fn finish(&self, round: u64) -> Result<(), StoreError> {
+        for collection in &self.collections {
+            let made = Half::Made(round).name(collection);
+            self.rename(&made, collection).await?;
+            point("mongodb.renamed");
+        }
+        let done = doc! {
+            "q": { "_id": self.name, "replacing": integer(round) },
+            "u": { "$unset": { "replacing": "" } },
+        };
+        update(&self.connection, CHECKPOINTS, vec![done]).await
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
+        let database = self.connection.database.name();
+        let command = doc! {
+            "renameCollection": format!("{database}.{from}"),
+            "to": format!("{database}.{to}"),
+            "dropTarget": true,
+            "writeConcern": { "w": "majority", "j": true },
+        };
+        let admin = self.connection.client.database("admin");
+        match self.connection.in_time(admin.run_command(command)).await? {
+            Ok(_) => Ok(()),
+            Err(error) if code(&error) == Some(NAMESPACE_NOT_FOUND) => Ok(()),
+            Err(error) => Err(store_error(self.connection.name, &error)),
+        }
+    }
+
+    /// Removes what is left of rounds that have ended. They never begin again, so that
+    /// whoever comes too late removes nothing that anybody makes.
+    async fn remove(&self) -> Result<(), StoreError> {
+        let rebuild = self.last().await?;
+        let ended = match rebuild.under_way() {
+            Some(round) => round - 1,
+            None => rebuild.round,
+        };
+        if ended == 0 {
+            return Ok(());
+        }
+        let database = &self.connection.database;
+        let names = self
+            .connection
+            .bounded(database.list_collection_names())
+            .await?;
+        for collection in &self.collections {
+            let is_left = |name: &&String| Half::is_made_of(name, collection, ended);
+            for name in names.iter().filter(is_left) {
+                let left = self.connection.collection(name);
+                self.connection.bounded(left.drop()).await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,155 @@
+//! Making anew, for operators: the source state or the presentation, from the log's first
+//! event on, while both go on being written and read.
+
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, web};
+use bakehouse_pipeline::Position;
+use bakehouse_pipeline::ports::{RebuildState, Rebuilds, StoreError};
+use serde::Serialize;
+use utoipa::{OpenApi, ToSchema};
+
+use crate::access::{Principal, operators_only};
+use crate::parts::NoSuchPart;
+use crate::problem::Problem;
+use crate::server::Doors;
+
+/// The documentation of these calls.
+#[derive(OpenApi)]
+#[openapi(paths(list, begin, give_up))]
+pub struct Documentation;
+
+/// What can be made anew.
+pub struct Remade {
+    /// What orders-manager has made.
+    pub source: Arc<dyn Rebuilds>,
+    /// What data-baker has.
+    pub presentation: Arc<dyn Rebuilds>,
+}
+
+impl Remade {
+    fn all(&self) -> [(&'static str, &dyn Rebuilds); 2] {
+        [
+            ("source", self.source.as_ref()),
+            ("presentation", self.presentation.as_ref()),
+        ]
+    }
+
+    fn named(&self, name: &str) -> Result<&dyn Rebuilds, Problem> {
+        let part = self.all().into_iter().find(|(known, _)| *known == name);
+        let missing = "what can be made anew is `source` and `presentation`";
+        Ok(part.ok_or_else(|| Problem::not_found(missing))?.1)
+    }
+}
+
+/// The last round of making one part anew.
+#[derive(Serialize, ToSchema)]
+struct Round {
+    /// `source` or `presentation`.
+    name: &'static str,
+    /// Which round: 1, 2, 3, …; 0: there has been none.
+    round: u64,
+    /// `under-way`; `done`, also when there has been none; or `given-up`.
+    state: &'static str,
+    /// Why it was given up.
+    #[schema(nullable)]
+    reason: Option<String>,
+    /// While it is under way, the position up to which the part has been made anew;
+    /// then the same as `of`.
+    position: Position,
+    /// The position up to which what is read has been made.
+    of: Position,
+}
+
+impl Round {
+    async fn of(name: &'static str, part: &dyn Rebuilds) -> Result<Self, StoreError> {
+        let last = part.last().await?;
+        let (made, of) = part.progress(last.round).await?;
+        let position = match last.state {
+            RebuildState::UnderWay => made,
+            RebuildState::Done | RebuildState::GivenUp => of,
+        };
+        Ok(Self {
+            name,
+            round: last.round,
+            state: last.state.as_str(),
+            reason: last.reason,
+            position,
+            of,
+        })
+    }
+}
+
+/// Adds the routes.
+pub(crate) fn routes(config: &mut web::ServiceConfig) {
+    let all = web::resource("/rebuilds")
+        .route(web::get().to(list))
+        .route(web::head().to(list))
+        .default_service(Problem::other_methods("GET, HEAD"));
+    let one = web::resource("/rebuilds/{name}")
+        .route(web::post().to(begin))
+        .route(web::delete().to(give_up))
+        .default_service(Problem::other_methods("POST, DELETE"));
+    config.service(all).service(one);
+}
+
+/// What can be made anew, and how far the last round has come
+#[utoipa::path(
+    get,
+    path = "/rebuilds",
+    operation_id = "list_rebuilds",
+    tag = "operations",
+    responses((status = 200, description = "Source and presentation", body = Vec<Round>))
+)]
+async fn list(principal: Principal, doors: web::Data<Doors>) -> Result<HttpResponse, Problem> {
+    operators_only(&principal, &doors)?;
+    let mut rounds = Vec::new();
+    for (name, part) in doors.rebuilds.all() {
+        rounds.push(Round::of(name, part).await?);
+    }
+    Ok(HttpResponse::Ok().json(rounds))
+}
+
+/// Has a part made anew from the log; it is read and written as it is until that is done.
+/// A round that is under way goes on
+#[utoipa::path(
+    post,
+    path = "/rebuilds/{name}",
+    operation_id = "begin_rebuild",
+    tag = "operations",
+    params(("name" = String, Path, description = "`source` or `presentation`")),
+    responses((status = 202, description = "It is being made"), NoSuchPart)
+)]
+async fn begin(
+    name: web::Path<String>,
+    principal: Principal,
+    doors: web::Data<Doors>,
+) -> Result<HttpResponse, Problem> {
+    operators_only(&principal, &doors)?;
+    let round = doors.rebuilds.named(&name)?.ask().await?.round;
+    tracing::info!(part = name.as_str(), round, "is to be made anew");
+    Ok(HttpResponse::Accepted().finish())
+}
+
+/// Gives up the round that is under way, if one is
+#[utoipa::path(
+    delete,
+    path = "/rebuilds/{name}",
+    operation_id = "give_up_rebuild",
+    tag = "operations",
+    params(("name" = String, Path, description = "`source` or `presentation`")),
+    responses((status = 204, description = "No round is under way"), NoSuchPart)
+)]
+async fn give_up(
+    name: web::Path<String>,
+    principal: Principal,
+    doors: web::Data<Doors>,
+) -> Result<HttpResponse, Problem> {
+    operators_only(&principal, &doors)?;
+    let part = doors.rebuilds.named(&name)?;
+    if let Some(round) = part.last().await?.under_way() {
+        part.give_up(round, "an operator gave it up").await?;
+        tracing::info!(part = name.as_str(), round, "is given up");
+    }
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,80 @@
+//! `replay`: what is read is made anew from the log, at a server that runs.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bakehouse_service::{Part, Replay, Settings};
+use serde::Deserialize;
+use tokio::time::sleep;
+
+use crate::counter::Counter;
+
+/// How often it is looked how far it has come.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Of one part, the last round.
+#[derive(Deserialize)]
+struct Round {
+    name: String,
+    round: u64,
+    state: String,
+    reason: Option<String>,
+    position: u64,
+    of: u64,
+}
+
+/// Does it; whether it was done.
+pub(crate) async fn replay(settings: &Settings, asked: Replay) -> Result<bool> {
+    let counter = Counter::new(settings, &asked.counter)?;
+    let Some(part) = asked.part else {
+        for round in rounds(&counter).await? {
+            println!("{}", text(&round));
+        }
+        return Ok(true);
+    };
+    let path = format!("/rebuilds/{}", part.name());
+    if asked.give_up {
+        counter.send(counter.delete(&path)).await?;
+        println!("{}", text(&round(&counter, part).await?));
+        return Ok(true);
+    }
+    counter.send(counter.post(&path)).await?;
+    loop {
+        let round = round(&counter, part).await?;
+        let is_under_way = round.state == "under-way";
+        if !is_under_way || asked.no_wait {
+            println!("{}", text(&round));
+            return Ok(round.state != "given-up");
+        }
+        eprintln!("replay: position {} of {}", round.position, round.of);
+        sleep(LOOK).await;
+    }
+}
+
+async fn rounds(counter: &Counter) -> Result<Vec<Round>> {
+    let rounds = counter.json(counter.get("/rebuilds")).await?;
+    serde_json::from_value(rounds).context("expected rounds")
+}
+
+async fn round(counter: &Counter, part: Part) -> Result<Round> {
+    let rounds = rounds(counter).await?.into_iter();
+    let mut ours = rounds.filter(|round| round.name == part.name());
+    ours.next().context("expected a round of this part")
+}
+
+fn text(round: &Round) -> String {
+    let Round {
+        name,
+        round,
+        state,
+        reason,
+        position,
+        of,
+    } = round;
+    if *round == 0 {
+        return format!("{name}: never made anew");
+    }
+    let why = reason.as_ref().map(|reason| format!(": {reason}"));
+    let why = why.unwrap_or_default();
+    format!("{name}: round {round}, {state}{why}; position {position} of {of}")
+}

@@ -1,0 +1,190 @@
+//! Making anew what a stage has made, while it goes on and what it makes is read.
+//!
+//! Whoever leads does it, between its own batches and by the same code: another of the
+//! stage, which writes to a second generation of its store and tells nobody. Between two
+//! batches the stage is at rest; once the second generation stands at the same position
+//! it is as good as the first, and takes its place. Nothing that happened before can
+//! happen again: verdicts stay as they were given, and nobody is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use metrics::counter;
+use tokio::time::Instant;
+
+use crate::Position;
+use crate::ports::{Generations, Notice, StoreError};
+use crate::stage::Stage;
+use crate::torture::point;
+
+/// How often it is looked whether anything is asked for.
+pub(crate) const LOOK: Duration = Duration::from_secs(1);
+
+/// A stage whose work can be made anew.
+#[async_trait]
+pub(crate) trait Maker: Stage + Sync {
+    /// Where its work goes.
+    type Store: ?Sized + Send + Sync + 'static;
+
+    /// One that makes the same there, and tells nobody.
+    fn beside(&self, store: Arc<Self::Store>) -> Self;
+
+    /// One batch of what is left up to a position; how far it has come then.
+    async fn make(&mut self, end: Position) -> Result<Position, StoreError>;
+
+    /// Where it stands, between two batches.
+    fn at(&self) -> Option<Position>;
+
+    /// Whatever it remembers is to be read anew.
+    fn forget(&mut self);
+}
+
+/// A stage, and what is made anew beside it.
+pub(crate) struct Renewing<M: Maker> {
+    stage: M,
+    /// `None`: nothing ever is.
+    generations: Option<Arc<dyn Generations<M::Store>>>,
+    looked: Option<Instant>,
+    is_tidy: bool,
+    under_way: Option<(u64, M)>,
+}
+
+impl<M: Maker> Renewing<M> {
+    pub(crate) fn new(stage: M, generations: Option<Arc<dyn Generations<M::Store>>>) -> Self {
+        Self {
+            stage,
+            generations,
+            looked: None,
+            is_tidy: false,
+            under_way: None,
+        }
+    }
+
+    /// Somebody else has been at work: nothing that is known may be relied upon.
+    pub(crate) fn forget(&mut self) {
+        self.stage.forget();
+        self.looked = None;
+        self.is_tidy = false;
+        self.under_way = None;
+    }
+
+    /// The stage has gone on without this one.
+    pub(crate) fn resume(&mut self) {
+        self.stage.forget();
+    }
+
+    /// Looks, now and then, whether anything is asked for; before a batch of the stage,
+    /// which could not be written while a replacement is half done.
+    async fn look(&mut self, generations: &dyn Generations<M::Store>) -> Result<(), StoreError> {
+        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
+            return Ok(());
+        }
+        self.looked = Some(Instant::now());
+        if !self.is_tidy {
+            self.is_tidy = !generations.tidy().await?;
+        }
+        let wanted = generations.last().await?.under_way();
+        let known = self.under_way.as_ref().map(|(round, _)| *round);
+        if wanted == known {
+            return Ok(());
+        }
+        // What somebody has ended is to be removed.
+        self.is_tidy &= self.under_way.take().is_none();
+        if let Some(round) = wanted {
+            let store = generations.beside(round).await?;
+            tracing::info!(stage = M::NAME, round, "making everything anew");
+            self.under_way = Some((round, self.stage.beside(store)));
+        }
+        Ok(())
+    }
+
+    /// A batch of what is made anew, or a piece of what is to be removed. `true`: there
+    /// is more.
+    async fn step(&mut self, generations: &dyn Generations<M::Store>) -> Result<bool, StoreError> {
+        let (Some((round, maker)), Some(at)) = (&mut self.under_way, self.stage.at()) else {
+            let has_more = !self.is_tidy && generations.tidy().await?;
+            self.is_tidy = !has_more;
+            return Ok(has_more);
+        };
+        let round = *round;
+        let began = maker.at();
+        let made = maker.make(at).await?;
+        let count = began.map_or(0, |began| made.saturating_sub(began));
+        counter!("bakehouse_events_remade_total", "stage" => M::NAME).increment(count);
+        point("rebuild.made");
+        if made == at {
+            generations.replace(round, at).await?;
+            point("rebuild.replaced");
+            let stage = M::NAME;
+            tracing::info!(stage, round, position = at, "what was made anew is read");
+            self.forget();
+        }
+        Ok(true)
+    }
+
+    /// What will never be otherwise ends the round; all else is tried again after a
+    /// while, and holds up nothing meanwhile.
+    async fn failed(&mut self, generations: &dyn Generations<M::Store>, error: StoreError) {
+        let stage = M::NAME;
+        counter!("bakehouse_rebuild_errors_total", "stage" => stage).increment(1);
+        self.is_tidy = false;
+        let under_way = self.under_way.take();
+        let is_final = matches!(error, StoreError::Corrupt(_) | StoreError::Hole { .. });
+        let Some((round, _)) = under_way.filter(|_| is_final) else {
+            tracing::warn!(stage, "making anew, again: {error}");
+            return;
+        };
+        tracing::error!(
+            stage,
+            round,
+            "what was being made anew is given up: {error}"
+        );
+        // Where that fails, it is begun again, and fails again.
+        let _ = generations.give_up(round, &error.to_string()).await;
+    }
+}
+
+#[async_trait]
+impl<M: Maker> Stage for Renewing<M> {
+    const NAME: &'static str = M::NAME;
+
+    async fn batch(&mut self) -> Result<bool, StoreError> {
+        let generations = self.generations.clone();
+        if let Some(generations) = generations.as_deref()
+            && let Err(error) = self.look(generations).await
+        {
+            self.failed(generations, error).await;
+        }
+        let is_news = match self.stage.batch().await {
+            Ok(is_news) => is_news,
+            Err(error) => {
+                self.forget();
+                return Err(error);
+            }
+        };
+        let Some(generations) = generations.as_deref() else {
+            return Ok(is_news);
+        };
+        match self.step(generations).await {
+            Ok(has_more) => Ok(has_more || is_news),
+            Err(error) => {
+                self.failed(generations, error).await;
+                Ok(is_news)
+            }
+        }
+    }
+
+    fn hear(&mut self, notice: &Notice) {
+        self.stage.hear(notice);
+    }
+}
+
+/// How many positions a generation lacks.
+///
+/// # Errors
+/// [`StoreError::Fenced`] when it is ahead of what is read: somebody else leads.
+pub(crate) fn left(made: Position, end: Position) -> Result<usize, StoreError> {
+    let left = end.checked_sub(made).ok_or(StoreError::Fenced)?;
+    Ok(usize::try_from(left).unwrap_or(usize::MAX))
+}

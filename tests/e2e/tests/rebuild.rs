@@ -1,0 +1,355 @@
+//! Everything is made anew from the log while it is read and written: no byte changes, and
+//! nobody notices.
+//!
+//! With `REBUILD_ORDERS=100000` the first of these is the long run of `docs/torture.md`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bakehouse_e2e::ledger::{Load, order};
+use bakehouse_e2e::{Client, Feed, Kind, World, in_both_worlds, stores};
+use bytes::Bytes;
+use hyper::Method;
+use serde_json::Value;
+use tokio::time::sleep;
+
+in_both_worlds!(
+    nobody_notices_that_everything_is_made_anew,
+    what_was_damaged_is_whole_again,
+    what_cannot_be_made_anew_is_given_up,
+    whoever_makes_it_anew_may_be_killed,
+);
+
+const PARTS: [&str; 2] = ["source", "presentation"];
+/// Of orders that are there before.
+const ORDERS: u64 = 1_200;
+/// One of so many is changed once more.
+const CHANGED: u64 = 20;
+/// How long a round may take.
+const ROUND: Duration = Duration::from_secs(900);
+
+fn orders() -> u64 {
+    let wanted = std::env::var("REBUILD_ORDERS").ok();
+    wanted.map_or(ORDERS, |wanted| wanted.parse().expect("a number of orders"))
+}
+
+/// The program that has all stores.
+fn program(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Embedded => "bakehouse",
+        Kind::Servers => "api-server",
+    }
+}
+
+async fn last(client: &Client, part: &str) -> Value {
+    let rounds = client.get("/rebuilds").await.expect("an answer").json();
+    let mut all = rounds.as_array().expect("rounds").iter();
+    let found = all.find(|round| round["name"] == part);
+    found.expect("a round of that part").clone()
+}
+
+async fn ask(client: &Client, part: &str) {
+    let asked = client.post_to(&format!("/rebuilds/{part}"), "").await;
+    assert_eq!(asked.expect("an answer").status, 202);
+}
+
+/// The round, once it has ended.
+async fn ended(client: &Client, part: &str) -> Value {
+    let until = Instant::now() + ROUND;
+    loop {
+        let round = last(client, part).await;
+        if round["state"] != "under-way" {
+            return round;
+        }
+        assert!(Instant::now() < until, "still under way: {round}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Every frame up to a position, byte for byte.
+async fn frames(world: &World, end: u64) -> Vec<String> {
+    let mut feed = world.feed("since=0").await.expect("a feed");
+    let mut frames = Vec::new();
+    while (frames.len() as u64) < end {
+        let text = feed.text().await.expect("a frame");
+        let frame: Value = serde_json::from_str(&text).expect("JSON");
+        if frame["position"] == frames.len() as u64 + 1 && frame["operation_id"].is_string() {
+            frames.push(text);
+        }
+    }
+    frames
+}
+
+/// The first so many documents, oldest first, byte for byte.
+async fn documents(client: &Client, count: u64) -> Vec<String> {
+    let mut path = "/order?limit=100&sort=created_at".to_owned();
+    let mut documents = Vec::new();
+    loop {
+        let page = client.get(&path).await.expect("a page");
+        let all: Vec<Box<serde_json::value::RawValue>> =
+            serde_json::from_slice(&page.body).expect("documents");
+        documents.extend(all.iter().map(|document| document.get().to_owned()));
+        if documents.len() as u64 >= count {
+            documents.truncate(usize::try_from(count).expect("few enough"));
+            return documents;
+        }
+        let link = page.header("link").strip_prefix('<');
+        let next = link.and_then(|link| link.split('>').next());
+        next.expect("another page").clone_into(&mut path);
+    }
+}
+
+/// Orders, some of which have been changed since; where the log ends.
+async fn fill(world: &World, count: u64) -> u64 {
+    let load = Load::start(&world.base, 8, count);
+    let placed = load.finish().await.accepted.len() as u64;
+    assert_eq!(placed, count);
+    let client = world.client();
+    let page = client.get("/order?limit=100").await.expect("a page").json();
+    let mut ids = page.as_array().expect("orders").iter();
+    let changed = count / CHANGED;
+    for number in 0..changed {
+        let id = ids.next().map(|one| one["id"].clone());
+        let Some(id) = id else { return count + number };
+        let id = id.as_str().expect("an id");
+        let path = format!("/order/{id}/status");
+        let paid = client.put(&path, &[], r#"{"status":"paid"}"#).await;
+        let receipt = client.settled(&paid.expect("202")).await;
+        assert_eq!(receipt.expect("a receipt")["status"], "baked");
+    }
+    count + changed
+}
+
+/// What a reader met: how often it read, how long it waited at most, and what it did not
+/// expect.
+#[derive(Debug, Default)]
+struct Reading {
+    count: u64,
+    longest: Duration,
+    wrong: Vec<String>,
+}
+
+/// Reads the same documents and the list again and again.
+async fn read(client: Client, documents: Vec<String>, stop: Arc<AtomicBool>) -> Reading {
+    let mut reading = Reading::default();
+    let with_ids: Vec<(String, &String)> = documents
+        .iter()
+        .map(|text| {
+            let document: Value = serde_json::from_str(text).expect("a document");
+            (document["id"].as_str().expect("an id").to_owned(), text)
+        })
+        .collect();
+    let mut turn = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let (id, expected) = &with_ids[turn % with_ids.len()];
+        turn += 37;
+        for (path, body) in [
+            (format!("/order/{id}"), Some(expected.as_bytes())),
+            ("/order?limit=100&sort=created_at".to_owned(), None),
+            ("/order?limit=100".to_owned(), None),
+        ] {
+            let began = Instant::now();
+            let answer = client.get(&path).await;
+            reading.longest = reading.longest.max(began.elapsed());
+            reading.count += 1;
+            match answer {
+                Ok(answer) if answer.status == 200 => {
+                    let is_same =
+                        body.is_none_or(|body| answer.body == Bytes::copy_from_slice(body));
+                    let is_full = body.is_some()
+                        || answer.json().as_array().map(Vec::len) == Some(100.min(documents.len()));
+                    if !(is_same && is_full) {
+                        reading.wrong.push(format!("{path}: {answer:?}"));
+                    }
+                }
+                other => reading.wrong.push(format!("{path}: {other:?}")),
+            }
+        }
+    }
+    reading
+}
+
+/// Every position after `since` comes, once and in order, until it is told to stop.
+async fn follow(mut feed: Feed, since: u64, stop: Arc<AtomicBool>) -> Result<u64, String> {
+    let mut position = since;
+    while !stop.load(Ordering::Relaxed) {
+        let Ok(event) = tokio::time::timeout(Duration::from_millis(300), feed.event()).await else {
+            continue;
+        };
+        let event = event.map_err(|error| format!("after {position}: {error:#}"))?;
+        position += 1;
+        if event["position"] != position {
+            return Err(format!("expected {position}: {event}"));
+        }
+    }
+    Ok(position)
+}
+
+async fn nobody_notices_that_everything_is_made_anew(kind: Kind) {
+    let world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    let count = orders();
+    let end = fill(&world, count).await;
+    let (old_frames, old_documents) = (frames(&world, end).await, documents(&client, count).await);
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let feed = world.feed(&format!("since={end}")).await.expect("a feed");
+    let following = tokio::spawn(follow(feed, end, stop.clone()));
+    let reading = tokio::spawn(read(world.client(), old_documents.clone(), stop.clone()));
+    let load = Load::start(&world.base, 2, u64::MAX);
+    for part in PARTS {
+        let began = Instant::now();
+        ask(&client, part).await;
+        let round = ended(&client, part).await;
+        assert_eq!(
+            (&round["state"], &round["round"]),
+            (&"done".into(), &1.into())
+        );
+        println!("{part} of {end} events made anew in {:?}", began.elapsed());
+    }
+    let more = load.stop().await;
+    assert!(more.unknown.is_empty(), "not accepted: {:?}", more.unknown);
+    assert!(more.accepted.len() > 20, "too little load to say anything");
+    stop.store(true, Ordering::Relaxed);
+    let reading = reading.await.expect("a reader");
+    println!(
+        "read {} times, waited {:?} at most",
+        reading.count, reading.longest
+    );
+    let wrong = &reading.wrong;
+    assert!(wrong.is_empty(), "{} times: {}", wrong.len(), wrong[0]);
+    let followed = following.await.expect("a subscriber").expect("no gap");
+    assert!(followed > end, "nothing came");
+
+    assert!(frames(&world, end).await == old_frames, "frames differ");
+    assert!(
+        documents(&client, count).await == old_documents,
+        "documents differ"
+    );
+    let doctor = world
+        .ask(program(kind), &["doctor", "--json"])
+        .expect("it runs");
+    let found: Value = serde_json::from_slice(&doctor.stdout).expect("JSON");
+    assert_eq!(found["faults"], 0, "{found}");
+}
+
+/// By the command line as well.
+async fn what_was_damaged_is_whole_again(kind: Kind) {
+    let world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    let mut ids = Vec::new();
+    for number in 0..8 {
+        let placed = client
+            .post(order(&format!("o-{number}")))
+            .await
+            .expect("202");
+        let receipt = client.settled(&placed).await.expect("a receipt");
+        ids.push(receipt["order_id"].as_str().expect("an id").to_owned());
+    }
+    let whole = documents(&client, 8).await;
+    stores::forge_document(&world, kind, &ids[1]).await;
+    stores::remove_frame(&world, kind, 5).await;
+    let state = stores::replace_state(&world, kind, &ids[3], r#"{"nonsense":1}"#).await;
+    let replay = |arguments: &[&str]| {
+        let all = [&["replay"], arguments].concat();
+        let output = world.ask(program(kind), &all).expect("it runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), said)
+    };
+    let never = "source: never made anew\npresentation: never made anew\n";
+    assert_eq!(replay(&[]), (Some(0), never.to_owned()));
+    for part in PARTS {
+        let done = format!("{part}: round 1, done; position 8 of 8\n");
+        assert_eq!(replay(&[part]), (Some(0), done));
+    }
+    assert!(documents(&client, 8).await == whole);
+    assert_eq!(frames(&world, 8).await.len(), 8);
+    let repaired = stores::replace_state(&world, kind, &ids[3], &state).await;
+    let repaired: Value = serde_json::from_str(&repaired).expect("JSON");
+    assert_eq!(
+        repaired,
+        serde_json::from_str::<Value>(&state).expect("JSON")
+    );
+    // What was made goes on, by whoever reads it next.
+    for id in &ids[1..4] {
+        let path = format!("/order/{id}/status");
+        let paid = client
+            .put(&path, &[], r#"{"status":"paid"}"#)
+            .await
+            .expect("202");
+        let receipt = client.settled(&paid).await.expect("a receipt");
+        assert_eq!(receipt["status"], "baked", "{receipt}");
+    }
+
+    let unknown = client
+        .post_to("/rebuilds/nonsense", "")
+        .await
+        .expect("an answer");
+    assert_eq!(unknown.status, 404);
+    assert!(
+        unknown.json()["detail"]
+            .as_str()
+            .is_some_and(|it| it.contains("`presentation`"))
+    );
+    let (code, _) = replay(&["nonsense"]);
+    assert_eq!(code, Some(2));
+}
+
+async fn what_cannot_be_made_anew_is_given_up(kind: Kind) {
+    let world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    fill(&world, 40).await;
+    let before = documents(&client, 40).await;
+    stores::remove_event(&world, kind, 7).await;
+    for part in PARTS {
+        ask(&client, part).await;
+        let round = ended(&client, part).await;
+        assert_eq!(round["state"], "given-up", "{round}");
+        let reason = round["reason"].as_str().expect("a reason");
+        assert!(reason.contains("expected position 7"), "{reason}");
+    }
+    let output = world
+        .ask(program(kind), &["replay", "source"])
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    let nothing = client
+        .send(Method::DELETE, "/rebuilds/source", &[], "")
+        .await;
+    assert_eq!(nothing.expect("an answer").status, 204);
+    // And everything goes on as it was.
+    assert!(documents(&client, 40).await == before);
+    let placed = client.post(order("after")).await.expect("202");
+    let receipt = client.settled(&placed).await.expect("a receipt");
+    assert_eq!(receipt["status"], "baked", "{receipt}");
+}
+
+async fn whoever_makes_it_anew_may_be_killed(kind: Kind) {
+    let mut world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    let count = orders();
+    let end = fill(&world, count).await;
+    let (old_frames, old_documents) = (frames(&world, end).await, documents(&client, count).await);
+    for part in PARTS {
+        ask(&client, part).await;
+    }
+    for pause in [1_000, 1_100, 1_300, 1_600] {
+        sleep(Duration::from_millis(pause)).await;
+        for name in world.names() {
+            world.process(name).kill();
+        }
+        world.begin().await.expect("it starts again");
+    }
+    for part in PARTS {
+        let round = ended(&client, part).await;
+        assert_eq!(
+            (&round["state"], &round["round"]),
+            (&"done".into(), &1.into())
+        );
+    }
+    assert!(frames(&world, end).await == old_frames, "frames differ");
+    assert!(
+        documents(&client, count).await == old_documents,
+        "documents differ"
+    );
+}
