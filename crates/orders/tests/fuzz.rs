@@ -2,7 +2,7 @@
 
 use bakehouse_orders::Command;
 use bakehouse_orders::intake::{Defaults, Faults, amend, place, set_status};
-use bakehouse_testkit::mangle::mangle;
+use bakehouse_testkit::mangle::{edits, mangle};
 use proptest::prelude::*;
 
 const ORDERS: [&str; 4] = [
@@ -35,7 +35,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn bodies_that_are_almost_orders(which: u8, edits in prop::collection::vec(any::<(u16, u8, u8)>(), 0..6)) {
+    fn bodies_that_are_almost_orders(which: u8, edits in edits()) {
         let bytes = mangle(&ORDERS, which, &edits);
         let defaults = Defaults::default();
         holds(&bytes, place(&bytes, &defaults));

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use crate::event::by_entity;
 use crate::execute::read_state;
 use crate::frame::{Audience, Outcome, Settled, render};
 use crate::ports::{Baking, DocumentWrite, StoreError};
@@ -90,14 +91,6 @@ pub fn bake<D: Domain>(
         documents,
         frames,
     })
-}
-
-fn by_entity(events: &[Event]) -> HashMap<&str, Vec<&Event>> {
-    let mut runs: HashMap<&str, Vec<&Event>> = HashMap::new();
-    for event in events {
-        runs.entry(event.entity_id()).or_default().push(event);
-    }
-    runs
 }
 
 fn is_executed(event: &Event) -> bool {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use metrics::counter;
 
 use crate::bake::{History, Trust, bake, needs_history};
@@ -26,6 +27,9 @@ use crate::rebuild::{Maker, Renewing, left};
 use crate::stage::{Stage, Wake, lead, measure};
 use crate::torture::{self, point};
 use crate::{Domain, EntityRecord, Event, EventStatus, Position, Shutdown};
+
+/// Pasts that are read at once.
+const AT_ONCE: usize = 8;
 
 /// What data-baker stands between.
 pub struct BakerDoors {
@@ -269,19 +273,31 @@ impl<D: Domain> Baker<D> {
         } else {
             self.doors.source.snapshots(&kept, from).await?
         };
-        let mut histories = HashMap::new();
-        for id in ids {
+        let pasts = ids.into_iter().map(|id| {
             let base = bases.remove(&id);
-            let after = base.as_ref().map_or(0, |base| base.position);
-            let mut events = Vec::new();
-            if after > 0 {
-                // A remedy in the run may settle what is older than the snapshot.
-                events = self.doors.log.held(&[&id]).await?;
-                events.retain(|event| event.position <= after);
-            }
-            events.extend(self.doors.log.history(&id, after, up_to).await?);
-            histories.insert(id, History { base, events });
+            self.past(id, base, up_to)
+        });
+        stream::iter(pasts)
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    /// One's past, after its snapshot if there is one.
+    async fn past(
+        &self,
+        id: String,
+        base: Option<EntityRecord>,
+        up_to: Position,
+    ) -> Result<(String, History), StoreError> {
+        let after = base.as_ref().map_or(0, |base| base.position);
+        let mut events = Vec::new();
+        if after > 0 {
+            // A remedy in the run may settle what is older than the snapshot.
+            events = self.doors.log.held(&[&id]).await?;
+            events.retain(|event| event.position <= after);
         }
-        Ok(histories)
+        events.extend(self.doors.log.history(&id, after, up_to).await?);
+        Ok((id, History { base, events }))
     }
 }

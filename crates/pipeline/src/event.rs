@@ -1,5 +1,7 @@
 //! What the log holds: an accepted operation with its place, times and outcome.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Moment, Operation, Position, Rejection, Timestamp, frame};
@@ -133,6 +135,15 @@ impl Event {
             at: self.creation_time,
         }
     }
+}
+
+/// The events of each entity, in order.
+pub(crate) fn by_entity(events: &[Event]) -> HashMap<&str, Vec<&Event>> {
+    let mut runs: HashMap<&str, Vec<&Event>> = HashMap::new();
+    for event in events {
+        runs.entry(event.entity_id()).or_default().push(event);
+    }
+    runs
 }
 
 /// Whom the events concern, each once.

@@ -1,8 +1,15 @@
 //! Bytes that are almost what a parser expects: an example with a few things done to it.
 
+use proptest::prelude::*;
+
 /// One thing done to an example: where, what, and with which byte. Any three numbers will
 /// do.
 pub type Edit = (u16, u8, u8);
+
+/// Up to five of them, for a property test.
+pub fn edits() -> impl Strategy<Value = Vec<Edit>> {
+    prop::collection::vec(any::<Edit>(), 0..6)
+}
 
 /// What parsers stumble over.
 const AWKWARD: [&str; 14] = [

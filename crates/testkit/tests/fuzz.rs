@@ -1,7 +1,7 @@
 //! Messages that are almost operations: what stands in the schedule queue.
 
 use bakehouse_pipeline::Operation;
-use bakehouse_testkit::mangle::mangle;
+use bakehouse_testkit::mangle::{edits, mangle};
 use proptest::prelude::*;
 
 const OPERATIONS: [&str; 2] = [
@@ -14,7 +14,7 @@ proptest! {
 
     /// What is understood is understood again, and says the same.
     #[test]
-    fn operations(which: u8, edits in prop::collection::vec(any::<(u16, u8, u8)>(), 0..6)) {
+    fn operations(which: u8, edits in edits()) {
         let bytes = mangle(&OPERATIONS, which, &edits);
         let Ok(operation) = serde_json::from_slice::<Operation>(&bytes) else {
             return Ok(());

@@ -93,14 +93,7 @@ impl Mongo {
                 return Err(error).context("the replica set cannot be initiated");
             }
         }
-        let mut options = ClientOptions::parse(self.uri("admin")).await?;
-        options.server_selection_timeout = Some(PATIENCE);
-        let database = Client::with_options(options)?.database("admin");
-        database
-            .run_command(doc! { "ping": 1 })
-            .await
-            .context("no primary")?;
-        Ok(())
+        has_primary(&self.uri("admin")).await
     }
 
     /// Where a database of it is.
@@ -172,4 +165,13 @@ fn local(program: PathBuf, folder: PathBuf, port: u16) -> Result<Recipe> {
         command.args(options(port)).arg("--dbpath").arg(&data);
         command
     })))
+}
+
+/// Waits until the replica set at this address has somebody who leads.
+pub(crate) async fn has_primary(uri: &str) -> Result<()> {
+    let mut options = ClientOptions::parse(uri).await?;
+    options.server_selection_timeout = Some(PATIENCE);
+    let admin = Client::with_options(options)?.database("admin");
+    let ping = admin.run_command(doc! { "ping": 1 });
+    ping.await.context("no primary").map(|_| ())
 }

@@ -9,8 +9,8 @@ use mongodb::bson::{Document, doc};
 use mongodb::options::ClientOptions;
 
 use crate::Mongo;
+use crate::mongo::has_primary;
 
-const PATIENCE: Duration = Duration::from_secs(60);
 /// What elections wait for; the default of ten seconds is for networks that are slow.
 const ELECTION: Duration = Duration::from_millis(1_500);
 
@@ -59,14 +59,7 @@ impl ReplicaSet {
         let initiate = doc! { "replSetInitiate": configuration };
         let initiated = first.database("admin").run_command(initiate).await;
         initiated.context("the replica set cannot be initiated")?;
-        let mut options = ClientOptions::parse(self.uri("admin")).await?;
-        options.server_selection_timeout = Some(PATIENCE);
-        let admin = Client::with_options(options)?.database("admin");
-        admin
-            .run_command(doc! { "ping": 1 })
-            .await
-            .context("no primary")?;
-        Ok(())
+        has_primary(&self.uri("admin")).await
     }
 
     /// Where a database of it is.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bakehouse_e2e::ledger::{Load, order};
+use bakehouse_e2e::world::wait;
 use bakehouse_e2e::{Client, Feed, Kind, World, in_both_worlds, stores};
 use bytes::Bytes;
 use hyper::Method;
@@ -106,6 +107,12 @@ async fn fill(world: &World, count: u64) -> u64 {
     let placed = load.finish().await.accepted.len() as u64;
     assert_eq!(placed, count);
     let client = world.client();
+    let is_baked = async || {
+        let newest = client.get("/order?limit=1").await.expect("a page").json();
+        newest[0]["number"] == count
+    };
+    let baked = wait(ROUND, "all are baked", is_baked).await;
+    baked.expect("they are");
     let page = client.get("/order?limit=100").await.expect("a page").json();
     let mut ids = page.as_array().expect("orders").iter();
     let changed = count / CHANGED;

@@ -66,7 +66,22 @@ impl Copy {
 /// # Errors
 /// [`BackupError`]; then there is no copy.
 pub fn back_up(data: &Path, into: &Path) -> Result<Copy, BackupError> {
-    copy(data, into)
+    let to = into.join(FILE_NAME);
+    if to.exists() {
+        return Err(BackupError::InTheWay(to));
+    }
+    // With what stands in its log beside it, whoever is at work.
+    let connection = open(data)?;
+    fs::create_dir_all(into).map_err(at(into))?;
+    let unfinished = into.join(format!("{FILE_NAME}.unfinished"));
+    let _ = fs::remove_file(&unfinished);
+    let quoted = unfinished.display().to_string().replace('\'', "''");
+    let copy = format!("PRAGMA busy_timeout = 5000; VACUUM INTO '{quoted}'");
+    connection
+        .execute_batch(&copy)
+        .map_err(at_source(&data.join(FILE_NAME)))?;
+    sync(&unfinished)?;
+    Ok(Copy { unfinished, to })
 }
 
 /// Makes a store in the folder `data` of the copy in the folder `from`.
@@ -79,7 +94,7 @@ pub fn restore(from: &Path, data: &Path) -> Result<(), BackupError> {
     fs::create_dir_all(data).map_err(at(data))?;
     let _lock = lock(data).map_err(BackupError::InUse)?;
     may_restore(data)?;
-    let copy = copy(from, data)?;
+    let copy = back_up(from, data)?;
     begin_anew(&copy.unfinished).map_err(at_source(&copy.unfinished))?;
     sync(&copy.unfinished)?;
     copy.keep()
@@ -98,25 +113,6 @@ pub fn may_restore(data: &Path) -> Result<(), BackupError> {
         }
     }
     Ok(())
-}
-
-fn copy(from: &Path, into: &Path) -> Result<Copy, BackupError> {
-    let to = into.join(FILE_NAME);
-    if to.exists() {
-        return Err(BackupError::InTheWay(to));
-    }
-    // With what stands in its log beside it, whoever is at work.
-    let connection = open(from)?;
-    fs::create_dir_all(into).map_err(at(into))?;
-    let unfinished = into.join(format!("{FILE_NAME}.unfinished"));
-    let _ = fs::remove_file(&unfinished);
-    let quoted = unfinished.display().to_string().replace('\'', "''");
-    let copy = format!("PRAGMA busy_timeout = 5000; VACUUM INTO '{quoted}'");
-    connection
-        .execute_batch(&copy)
-        .map_err(at_source(&from.join(FILE_NAME)))?;
-    sync(&unfinished)?;
-    Ok(Copy { unfinished, to })
 }
 
 /// The store of a folder, of a version that is known.

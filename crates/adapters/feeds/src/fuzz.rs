@@ -1,6 +1,6 @@
 //! Feeds of other services, almost.
 
-use bakehouse_testkit::mangle::mangle;
+use bakehouse_testkit::mangle::{edits, mangle};
 use proptest::prelude::*;
 
 use crate::message::Message;
@@ -17,7 +17,7 @@ proptest! {
 
     /// A frame that is understood is passed on as it came.
     #[test]
-    fn messages(which: u8, edits in prop::collection::vec(any::<(u16, u8, u8)>(), 0..6)) {
+    fn messages(which: u8, edits in edits()) {
         let bytes = mangle(&MESSAGES, which, &edits);
         let text = String::from_utf8_lossy(&bytes);
         if let Ok(Message::Frame(frame)) = Message::parse(&text) {

@@ -33,9 +33,7 @@ pub(crate) async fn tie(
 
 /// How far a stage has come; `None` before its first start.
 pub(crate) async fn find(connection: &Connection, name: &str) -> Result<Option<Head>, StoreError> {
-    let checkpoints = connection.collection(CHECKPOINTS);
-    let query = checkpoints.find_one(doc! { "_id": name });
-    let row = connection.bounded(query).await?;
+    let row = connection.find_by_id(CHECKPOINTS, name).await?;
     row.as_ref().map(head).transpose()
 }
 

@@ -10,6 +10,7 @@ use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, ReturnDocumen
 use mongodb::{Client, Collection, Database};
 
 use crate::error::{code, store_error};
+use crate::reading::Horizon;
 
 /// The driver's own default of 30 s would have a request wait that long.
 const SELECTION: Duration = Duration::from_secs(3);
@@ -21,10 +22,6 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const OPERATION: Duration = Duration::from_secs(15);
 const ALREADY_INITIALIZED: i32 = 23;
 const NAMESPACE_EXISTS: i32 = 48;
-/// What it reads by was dropped, or has got another name.
-const QUERY_PLAN_KILLED: i32 = 175;
-/// How often a read is begun: one collection after the other may be replaced meanwhile.
-const READS: usize = 3;
 
 /// Where a database is.
 #[derive(Clone)]
@@ -49,6 +46,7 @@ pub(crate) struct Connection {
     pub(crate) name: &'static str,
     pub(crate) client: Client,
     pub(crate) database: Database,
+    pub(crate) horizon: Horizon,
     options: ClientOptions,
     initiate_replica_set: bool,
 }
@@ -72,6 +70,7 @@ impl Connection {
         Ok(Self {
             name,
             database: client.database(&database),
+            horizon: Horizon::default(),
             client,
             options,
             initiate_replica_set: settings.initiate_replica_set,
@@ -89,21 +88,6 @@ impl Connection {
     ) -> Result<T, StoreError> {
         let result = self.in_time(operation).await?;
         result.map_err(|error| store_error(self.name, &error))
-    }
-
-    /// Reads, and once more from the start if what is read was replaced meanwhile by what
-    /// had been made anew.
-    pub(crate) async fn read<T, F>(&self, query: impl Fn() -> F) -> Result<T, StoreError>
-    where
-        F: Future<Output = mongodb::error::Result<T>>,
-    {
-        for _ in 1..READS {
-            match self.in_time(query()).await? {
-                Err(error) if code(&error) == Some(QUERY_PLAN_KILLED) => {}
-                answer => return answer.map_err(|error| store_error(self.name, &error)),
-            }
-        }
-        self.bounded(query()).await
     }
 
     /// The same for whoever has to tell the driver's errors apart.

@@ -15,7 +15,7 @@ use bakehouse_pipeline::torture::{has_clock_positions, point};
 use bakehouse_pipeline::{Event, EventStatus, Operation, Position, Timestamp, ids};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
-use mongodb::options::{IndexOptions, ReadConcern};
+use mongodb::options::{FindOptions, IndexOptions, ReadConcern};
 use mongodb::{Collection, IndexModel};
 use uuid::Uuid;
 
@@ -309,17 +309,14 @@ impl MongoLog {
 
     /// In the order of positions; a limit of 0 is none.
     async fn find_all(&self, filter: Document, limit: usize) -> Result<Vec<Event>, StoreError> {
-        let query = async {
-            let events = self.events();
-            let mut find = events.find(filter).sort(doc! { "_id": 1 });
-            if limit > 0 {
-                // One answer instead of a first one of 101 and more after it.
-                let batch = u32::try_from(limit).unwrap_or(u32::MAX);
-                find = find.limit(i64::from(batch)).batch_size(batch);
-            }
-            find.await?.try_collect::<Vec<_>>().await
-        };
-        let rows = self.connection.bounded(query).await?;
+        // One answer instead of a first one of 101 and more after it.
+        let batch = u32::try_from(limit).ok().filter(|limit| *limit > 0);
+        let options = FindOptions::builder()
+            .sort(doc! { "_id": 1 })
+            .limit(batch.map(i64::from))
+            .batch_size(batch)
+            .build();
+        let rows = self.connection.find(EVENTS, filter, options).await?;
         rows.iter().map(from_row).collect()
     }
 }

@@ -118,9 +118,8 @@ impl Part {
     }
 
     async fn last(&self) -> Result<Rebuild, StoreError> {
-        let rebuilds = self.connection.collection(REBUILDS);
-        let query = rebuilds.find_one(doc! { "_id": self.name });
-        let Some(row) = self.connection.bounded(query).await? else {
+        let found = self.connection.find_by_id(REBUILDS, self.name);
+        let Some(row) = found.await? else {
             return Ok(Rebuild::default());
         };
         let fields = Fields(&row);
@@ -150,9 +149,8 @@ impl Part {
     }
 
     async fn checkpoint(&self, half: Half) -> Result<Option<Document>, StoreError> {
-        let checkpoints = self.connection.collection(CHECKPOINTS);
-        let query = checkpoints.find_one(doc! { "_id": half.name(self.name) });
-        self.connection.bounded(query).await
+        let name = half.name(self.name);
+        self.connection.find_by_id(CHECKPOINTS, &name).await
     }
 
     /// From here on it is certain that what was made takes the place of what is read.

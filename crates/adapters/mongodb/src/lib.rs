@@ -3,7 +3,8 @@
 //! Every write waits for the majority and the journal, can be repeated, and is
 //! one of two kinds: an ordered insert under a unique index (the log), or a
 //! transaction that starts by moving a checkpoint from where it must be
-//! (`transaction`). Reads that decide something are majority reads.
+//! (`transaction`). Reads that decide something are majority reads that miss nothing that was
+//! seen before (`reading`).
 
 mod checkpoints;
 mod connection;
@@ -18,6 +19,7 @@ mod notifications;
 mod presentation;
 mod probe;
 mod read_models;
+mod reading;
 mod source;
 mod transaction;
 mod update;

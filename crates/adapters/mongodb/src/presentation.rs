@@ -12,8 +12,8 @@ use bakehouse_pipeline::ports::{
     StoreError, StoredDocument,
 };
 use bakehouse_pipeline::{Facet, Frame, Json, Position};
-use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc};
+use mongodb::options::FindOptions;
 
 use crate::checkpoints::{self, tie};
 use crate::connection::Connection;
@@ -53,24 +53,24 @@ impl MongoPresentation {
     }
 
     async fn find(&self, page: Page) -> Result<Vec<StoredDocument>, StoreError> {
-        let documents = self.connection.collection(&self.documents);
-        let query = || {
-            let find = documents.find(page.filter.clone());
-            let find = find.sort(page.sort.clone()).limit(page.limit);
-            async { find.await?.try_collect::<Vec<_>>().await }
-        };
-        let rows = self.connection.read(query).await?;
+        let options = FindOptions::builder()
+            .sort(page.sort)
+            .limit(page.limit)
+            .build();
+        let found = self.connection.find(&self.documents, page.filter, options);
+        let rows = found.await?;
         rows.into_iter().map(document).collect()
     }
 
     /// The number at one end of a span of time.
     async fn number(&self, edge: Edge) -> Result<Option<Position>, StoreError> {
-        let documents = self.connection.collection(&self.documents);
-        let query = documents
-            .find_one(edge.filter)
+        let options = FindOptions::builder()
             .sort(edge.sort)
-            .projection(doc! { "_meta.number": 1 });
-        let Some(row) = self.connection.bounded(query).await? else {
+            .projection(doc! { "_meta.number": 1 })
+            .limit(1)
+            .build();
+        let found = self.connection.find(&self.documents, edge.filter, options);
+        let Some(row) = found.await?.pop() else {
             return Ok(None);
         };
         Fields(meta(&row)?).position("number").map(Some)
@@ -164,17 +164,14 @@ impl PresentationReader for MongoPresentation {
     }
 
     async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError> {
-        let feed = self.connection.collection(FEED);
-        let query = || {
-            let batch = u32::try_from(limit).unwrap_or(u32::MAX);
-            let find = feed.find(doc! { "_id": { "$gt": integer(after) } });
-            let find = find
-                .sort(doc! { "_id": 1 })
-                .limit(i64::from(batch))
-                .batch_size(batch);
-            async { find.await?.try_collect::<Vec<_>>().await }
-        };
-        let rows = self.connection.read(query).await?;
+        let batch = u32::try_from(limit).unwrap_or(u32::MAX);
+        let options = FindOptions::builder()
+            .sort(doc! { "_id": 1 })
+            .limit(i64::from(batch))
+            .batch_size(batch)
+            .build();
+        let filter = doc! { "_id": { "$gt": integer(after) } };
+        let rows = self.connection.find(FEED, filter, options).await?;
         rows.iter().map(frame).collect()
     }
 

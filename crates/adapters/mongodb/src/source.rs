@@ -8,9 +8,9 @@ use bakehouse_pipeline::ports::{
     Checkpoint, EntityWrite, Execution, Half, Progress, SourceStore, StoreError, Verdict,
 };
 use bakehouse_pipeline::{EntityRecord, EventStatus, Position};
-use futures_util::TryStreamExt;
 use mongodb::IndexModel;
 use mongodb::bson::{Bson, DateTime, Document, doc};
+use mongodb::options::FindOptions;
 
 use crate::checkpoints::CHECKPOINTS;
 use crate::connection::Connection;
@@ -52,9 +52,8 @@ impl MongoSource {
 #[async_trait]
 impl Progress for MongoSource {
     async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
-        let checkpoints = self.connection.collection(CHECKPOINTS);
-        let query = checkpoints.find_one(doc! { "_id": self.half.name(NAME) });
-        let row = match self.connection.bounded(query).await? {
+        let name = self.half.name(NAME);
+        let row = match self.connection.find_by_id(CHECKPOINTS, &name).await? {
             Some(row) => row,
             None => self.first_checkpoint().await?,
         };
@@ -74,13 +73,9 @@ impl SourceStore for MongoSource {
         // One more than can come: with a full answer the server keeps its cursor,
         // and has to be asked whether that was all.
         let batch = u32::try_from(ids.len() + 1).unwrap_or(u32::MAX);
+        let options = FindOptions::builder().batch_size(batch).build();
         let entities = self.half.name(&self.entities);
-        let entities = self.connection.collection(&entities);
-        let query = || {
-            let find = entities.find(filter.clone()).batch_size(batch);
-            async { find.await?.try_collect::<Vec<_>>().await }
-        };
-        let rows = self.connection.read(query).await?;
+        let rows = self.connection.find(&entities, filter, options).await?;
         let records = rows.iter().map(record);
         records
             .map(|record| record.map(|record| (record.id.clone(), record)))
@@ -93,17 +88,13 @@ impl SourceStore for MongoSource {
         up_to: Position,
     ) -> Result<HashMap<String, EntityRecord>, StoreError> {
         // The index has the latest first: one key of it is read for each entity.
-        let pipeline = [
+        let pipeline = vec![
             doc! { "$match": { "_id.id": { "$in": ids }, "_id.position": { "$lte": integer(up_to) } } },
             doc! { "$sort": { "_id.id": 1, "_id.position": -1 } },
             doc! { "$group": { "_id": "$_id.id", "record": { "$first": "$record" } } },
         ];
-        let snapshots = self.connection.collection(&self.half.name(SNAPSHOTS));
-        let query = || {
-            let latest = snapshots.aggregate(pipeline.clone());
-            async { latest.await?.try_collect::<Vec<_>>().await }
-        };
-        let rows = self.connection.read(query).await?;
+        let snapshots = self.half.name(SNAPSHOTS);
+        let rows = self.connection.aggregate(&snapshots, pipeline).await?;
         let records = rows.iter().map(|row| {
             let row = row.get_document("record").map_err(StoreError::corrupt)?;
             record(row).map(|record| (record.id.clone(), record))

@@ -18,13 +18,18 @@ const COMMITS: usize = 3;
 /// Where the sessions of whoever writes are remembered, by its checkpoint's name.
 const SESSIONS: &str = "sessions";
 
+/// How many of them are. After any error a session is begun anew, so that as many failures
+/// kill each of them again.
+const REMEMBERED: i32 = 16;
+
 /// Runs the transactions of one stage, one at a time.
 ///
 /// A process that is killed in the middle of a transaction leaves it open on the
 /// server, with its locks, for a minute by default; its successor would meet
 /// nothing but write conflicts. Therefore all transactions of a stage use one
-/// session, whose id is on record before it is used for the first time, and
-/// whoever begins a session kills all others on record before it takes them off.
+/// session, whose id is on record before it is used for the first time, and whoever
+/// begins a session kills all others on record. They stay there for a while: what one
+/// that is dead had sent may arrive later than that, and open its transaction again.
 pub(crate) struct Transactor {
     connection: Connection,
     name: String,
@@ -75,22 +80,21 @@ impl Transactor {
             .bounded(self.connection.client.start_session())
             .await?;
         let sessions = self.connection.collection(SESSIONS);
-        let record = doc! { "$push": { "open": session.id() } };
+        let latest = doc! { "$each": [session.id()], "$slice": -REMEMBERED };
         let recorded = sessions
-            .find_one_and_update(doc! { "_id": &self.name }, record)
+            .find_one_and_update(
+                doc! { "_id": &self.name },
+                doc! { "$push": { "latest": latest } },
+            )
             .upsert(true);
         let before = self.connection.bounded(recorded).await?;
         point("mongodb.session-recorded");
-        let open = before.and_then(|row| row.get_array("open").ok().cloned());
-        if let Some(old) = open.filter(|old| !old.is_empty()) {
-            let kill = doc! { "killSessions": &old };
+        let others = before.and_then(|row| row.get_array("latest").ok().cloned());
+        if let Some(others) = others {
+            let kill = doc! { "killSessions": others };
             let admin = self.connection.client.database("admin");
             self.connection.bounded(admin.run_command(kill)).await?;
             point("mongodb.sessions-killed");
-            // Not before: whoever is killed here leaves them to its successor.
-            let forget = doc! { "$pullAll": { "open": old } };
-            let forgotten = sessions.update_one(doc! { "_id": &self.name }, forget);
-            self.connection.bounded(forgotten).await?;
         }
         Ok(session)
     }
@@ -124,6 +128,7 @@ impl<'a> Transaction<'a> {
             tries -= 1;
             match self.session.commit_transaction().await {
                 Ok(()) => {
+                    self.connection.horizon.reach(&self.session);
                     point("mongodb.committed");
                     return Ok(self.session);
                 }

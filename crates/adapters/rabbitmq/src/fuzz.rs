@@ -1,7 +1,7 @@
 //! Notices, almost: they come from whoever may publish.
 
 use bakehouse_pipeline::ports::Topic;
-use bakehouse_testkit::mangle::mangle;
+use bakehouse_testkit::mangle::{edits, mangle};
 use proptest::prelude::*;
 
 use crate::notices::read;
@@ -17,7 +17,7 @@ proptest! {
 
     /// Understood or passed over, never more.
     #[test]
-    fn notices(which: u8, edits in prop::collection::vec(any::<(u16, u8, u8)>(), 0..6)) {
+    fn notices(which: u8, edits in edits()) {
         let bytes = mangle(&NOTICES, which, &edits);
         for topic in [Topic::Stored, Topic::Executed, Topic::Baked] {
             let _ = read(topic, "order.created", &bytes);

@@ -1,6 +1,6 @@
 //! What subscribers say, almost.
 
-use bakehouse_testkit::mangle::mangle;
+use bakehouse_testkit::mangle::{edits, mangle};
 use proptest::prelude::*;
 
 use super::wire::{ClientFrame, Farewell};
@@ -18,10 +18,6 @@ const QUERIES: [&str; 3] = [
     "since=18446744073709551615",
     "type=&epoch=%E2%82%AC+x",
 ];
-
-fn edits() -> impl Strategy<Value = Vec<(u16, u8, u8)>> {
-    prop::collection::vec(any::<(u16, u8, u8)>(), 0..6)
-}
 
 /// Whoever is turned away is told why, in a frame that can be read.
 fn is_explained(farewell: &Farewell) {

@@ -1,6 +1,6 @@
 //! Lists that somebody almost asks for.
 
-use bakehouse_testkit::mangle::mangle;
+use bakehouse_testkit::mangle::{edits, mangle};
 use proptest::prelude::*;
 
 use super::cursor::Cursor;
@@ -15,7 +15,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn cursors(which: u8, edits in prop::collection::vec(any::<(u16, u8, u8)>(), 0..6)) {
+    fn cursors(which: u8, edits in edits()) {
         let bytes = mangle(&CURSORS, which, &edits);
         match Cursor::parse(&String::from_utf8_lossy(&bytes)) {
             Ok(cursor) => {

@@ -9,7 +9,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::numbers::Numbers;
 use super::{Audit, AuditDoors, Finding};
 use crate::bake::{History, Trust, bake};
-use crate::event::entity_ids;
+use crate::event::{by_entity, entity_ids};
 use crate::ports::{Baking, Checkpoint, Head, StoreError};
 use crate::{Domain, EntityRecord, Event, Position, Timestamp};
 
@@ -253,7 +253,7 @@ impl<D: Domain> Auditor<D> {
             };
             Ok((id.to_owned(), History { base: None, events }))
         };
-        let reading = stream::iter(runs(events)).map(read);
+        let reading = stream::iter(by_entity(events)).map(read);
         let all: Vec<_> = reading.buffer_unordered(AT_ONCE).try_collect().await?;
         Ok(all.into_iter().collect())
     }
@@ -278,7 +278,7 @@ impl<D: Domain> Auditor<D> {
             documents: Vec::new(),
             frames: Vec::new(),
         };
-        for (id, run) in runs(events) {
+        for (id, run) in by_entity(events) {
             let run: Vec<Event> = run.into_iter().cloned().collect();
             match oven(&run) {
                 Ok(one) => {
@@ -321,15 +321,6 @@ impl<D: Domain> Auditor<D> {
         }
         Ok(())
     }
-}
-
-/// The events of each entity.
-fn runs(events: &[Event]) -> HashMap<&str, Vec<&Event>> {
-    let mut runs: HashMap<&str, Vec<&Event>> = HashMap::new();
-    for event in events {
-        runs.entry(event.entity_id()).or_default().push(event);
-    }
-    runs
 }
 
 /// Nothing has happened to it but what is in the run, as far as the source says: should

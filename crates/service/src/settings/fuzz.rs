@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use bakehouse_testkit::mangle::mangle;
+use bakehouse_testkit::mangle::{edits, mangle};
 use proptest::prelude::*;
 
 use super::Settings;
@@ -18,7 +18,7 @@ proptest! {
 
     /// Taken, or refused with a sentence.
     #[test]
-    fn files(which: u8, edits in prop::collection::vec(any::<(u16, u8, u8)>(), 0..6)) {
+    fn files(which: u8, edits in edits()) {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         file.write_all(&mangle(&FILES, which, &edits)).expect("written");
         if let Err(error) = Settings::load(Some(file.path())) {

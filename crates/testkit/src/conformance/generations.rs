@@ -95,14 +95,14 @@ pub async fn what_is_made_is_read_once_it_replaces_what_was(store: Twofold) {
         }
         made.commit(&all).await.unwrap();
         let before = store.reader.document("d-1").await.unwrap().unwrap();
-        assert!(!before.body.get().contains(&format!("\"round\":{round},")));
+        assert!(!before.body.get().contains(&format!("\"round\":{round}}}")));
         assert_eq!(store.presentations.progress(round).await, Ok((at, at)));
         store.presentations.replace(round, at).await.unwrap();
         tidy(store.presentations.as_ref()).await;
         let last = store.presentations.last().await.unwrap();
         assert_eq!((last.round, last.state), (round, RebuildState::Done));
         let after = store.reader.document("d-1").await.unwrap().unwrap();
-        assert!(after.body.get().contains(&format!("\"round\":{round},")));
+        assert!(after.body.get().contains(&format!("\"round\":{round}}}")));
         assert_eq!(store.reader.head().await.unwrap().position, at);
         let mut query = ListQuery::newest(99);
         query.facets.push((FACETS[0], "red".into()));
