@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
 use bakehouse_pipeline::Position;
-use bakehouse_pipeline::ports::{RebuildState, Rebuilds, StoreError};
+use bakehouse_pipeline::ports::{Rebuild, RebuildState, Rebuilds, StoreError};
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 
@@ -35,10 +35,10 @@ impl Remade {
         ]
     }
 
-    fn named(&self, name: &str) -> Result<&dyn Rebuilds, Problem> {
+    fn named(&self, name: &str) -> Result<(&'static str, &dyn Rebuilds), Problem> {
         let part = self.all().into_iter().find(|(known, _)| *known == name);
         let missing = "what can be made anew is `source` and `presentation`";
-        Ok(part.ok_or_else(|| Problem::not_found(missing))?.1)
+        part.ok_or_else(|| Problem::not_found(missing))
     }
 }
 
@@ -62,8 +62,11 @@ struct Round {
 }
 
 impl Round {
-    async fn of(name: &'static str, part: &dyn Rebuilds) -> Result<Self, StoreError> {
-        let last = part.last().await?;
+    async fn of(
+        name: &'static str,
+        part: &dyn Rebuilds,
+        last: Rebuild,
+    ) -> Result<Self, StoreError> {
         let (made, of) = part.progress(last.round).await?;
         let position = match last.state {
             RebuildState::UnderWay => made,
@@ -105,7 +108,8 @@ async fn list(principal: Principal, doors: web::Data<Doors>) -> Result<HttpRespo
     operators_only(&principal, &doors)?;
     let mut rounds = Vec::new();
     for (name, part) in doors.rebuilds.all() {
-        rounds.push(Round::of(name, part).await?);
+        let last = part.last().await?;
+        rounds.push(Round::of(name, part, last).await?);
     }
     Ok(HttpResponse::Ok().json(rounds))
 }
@@ -118,7 +122,7 @@ async fn list(principal: Principal, doors: web::Data<Doors>) -> Result<HttpRespo
     operation_id = "begin_rebuild",
     tag = "operations",
     params(("name" = String, Path, description = "`source` or `presentation`")),
-    responses((status = 202, description = "It is being made"), NoSuchPart)
+    responses((status = 202, description = "It is being made", body = Round), NoSuchPart)
 )]
 async fn begin(
     name: web::Path<String>,
@@ -126,9 +130,11 @@ async fn begin(
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {
     operators_only(&principal, &doors)?;
-    let round = doors.rebuilds.named(&name)?.ask().await?.round;
-    tracing::info!(part = name.as_str(), round, "is to be made anew");
-    Ok(HttpResponse::Accepted().finish())
+    let (name, part) = doors.rebuilds.named(&name)?;
+    let last = part.ask().await?;
+    tracing::info!(part = name, round = last.round, "is to be made anew");
+    let round = Round::of(name, part, last).await?;
+    Ok(HttpResponse::Accepted().json(round))
 }
 
 /// Gives up the round that is under way, if one is
@@ -146,10 +152,10 @@ async fn give_up(
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {
     operators_only(&principal, &doors)?;
-    let part = doors.rebuilds.named(&name)?;
+    let (name, part) = doors.rebuilds.named(&name)?;
     if let Some(round) = part.last().await?.under_way() {
         part.give_up(round, "an operator gave it up").await?;
-        tracing::info!(part = name.as_str(), round, "is given up");
+        tracing::info!(part = name, round, "is given up");
     }
     Ok(HttpResponse::NoContent().finish())
 }

@@ -12,6 +12,9 @@ use crate::counter::Counter;
 /// How often it is looked how far it has come.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// How often in a row nobody may answer: the round goes on by itself.
+const PATIENCE: u32 = 120;
+
 /// Of one part, the last round.
 #[derive(Deserialize)]
 struct Round {
@@ -38,10 +41,22 @@ pub(crate) async fn replay(settings: &Settings, asked: Replay) -> Result<bool> {
         println!("{}", text(&round(&counter, part).await?));
         return Ok(true);
     }
-    counter.send(counter.post(&path)).await?;
+    let asked_for: Round = serde_json::from_value(counter.json(counter.post(&path)).await?)?;
+    let mut silence = 0;
     loop {
-        let round = round(&counter, part).await?;
-        let is_under_way = round.state == "under-way";
+        let round = match round(&counter, part).await {
+            Ok(round) => round,
+            Err(error) if silence < PATIENCE => {
+                eprintln!("replay: {error:#}");
+                silence += 1;
+                sleep(LOOK).await;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        silence = 0;
+        // Whoever answers may not know of it yet.
+        let is_under_way = round.state == "under-way" || round.round < asked_for.round;
         if !is_under_way || asked.no_wait {
             println!("{}", text(&round));
             return Ok(round.state != "given-up");

@@ -163,7 +163,12 @@ impl<D: Domain> Maker for Baker<D> {
         if left == 0 {
             return Ok(from);
         }
-        let events = self.doors.log.read(from, left.min(self.max_batch)).await?;
+        let mut events = self.doors.log.read(from, left.min(self.max_batch)).await?;
+        truncate(&mut events);
+        if events.is_empty() {
+            // They are there, and have verdicts: what was read is old.
+            return Err(StoreError::unavailable("the log is behind what was baked"));
+        }
         Ok(self.carry_out(from, &events).await?.to)
     }
 
@@ -217,10 +222,7 @@ impl<D: Domain> Baker<D> {
     async fn executed_after(&self, from: Position) -> Result<Vec<Event>, StoreError> {
         let ready = usize::try_from(self.executed - from).unwrap_or(usize::MAX);
         let mut events = self.doors.log.read(from, ready.min(self.max_batch)).await?;
-        let pending = events
-            .iter()
-            .position(|event| event.status == EventStatus::Stored);
-        events.truncate(pending.unwrap_or(events.len()));
+        truncate(&mut events);
         Ok(events)
     }
 
@@ -300,4 +302,11 @@ impl<D: Domain> Baker<D> {
         events.extend(self.doors.log.history(&id, after, up_to).await?);
         Ok((id, History { base, events }))
     }
+}
+
+/// Nothing from the first on that has no verdict yet.
+fn truncate(events: &mut Vec<Event>) {
+    let mut all = events.iter();
+    let pending = all.position(|event| event.status == EventStatus::Stored);
+    events.truncate(pending.unwrap_or(events.len()));
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use crate::backoff::Backoff;
 use crate::baker::{Baker, BakerDoors};
@@ -119,13 +119,13 @@ impl<D: Domain> Synchronous<D> {
             Some(self.doors.source_generations.clone()),
             Some(self.doors.presentation_generations.clone()),
         );
-        let mut pause = LOOK;
+        let mut due = Instant::now() + LOOK;
         loop {
             let count = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
                 count = self.queue.recv_many(&mut group, GROUP) => Some(count),
-                () = sleep(pause) => None,
+                () = sleep_until(due) => None,
             };
             if count == Some(0) {
                 // Nobody is left who could hand anything in.
@@ -133,9 +133,9 @@ impl<D: Domain> Synchronous<D> {
             }
             self.answer(std::mem::take(&mut group)).await;
             // What is being made anew gets its turn whatever is handed in.
-            if count.is_none() || pause.is_zero() {
+            if Instant::now() >= due {
                 let has_more = renewing.renew().await;
-                pause = if has_more { Duration::ZERO } else { LOOK };
+                due = Instant::now() + if has_more { Duration::ZERO } else { LOOK };
             }
         }
     }

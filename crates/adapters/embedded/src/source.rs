@@ -82,6 +82,8 @@ fn checkpoint(connection: &Connection, name: &str) -> Outcome<Checkpoint> {
         position: position(row, 0)?,
         entities: position(row, 1)?,
         parked: position(row, 2)?,
+        // Who writes here is one process, and knows.
+        generation: 0,
     })
 }
 

@@ -44,8 +44,9 @@ pub(crate) fn remove(connection: &Connection, table: &str, last: u64) -> Outcome
     let Some(dead) = dead(connection, table, last)? else {
         return Ok(false);
     };
-    for (index, _) in indexes(connection, &dead)? {
+    if let Some((index, _)) = indexes(connection, &dead)?.pop() {
         connection.execute_batch(&format!("DROP INDEX {index}"))?;
+        return Ok(true);
     }
     let key = "SELECT group_concat(name) FROM (SELECT name FROM pragma_table_info(?1) \
                WHERE pk > 0 ORDER BY pk)";

@@ -10,6 +10,13 @@ use crate::convert::{Fields, integer};
 /// Where each stage's progress is, by the stage's name.
 pub(crate) const CHECKPOINTS: &str = "checkpoints";
 
+/// Where what a stage makes stands.
+pub(crate) struct Tied {
+    pub(crate) position: Position,
+    /// The round in which it was made anew; 0: it never was.
+    pub(crate) generation: u64,
+}
+
 /// Ties what a stage makes to the log of this epoch, where it is tied to none
 /// yet, and lets it begin after `start`; says how far it has come.
 pub(crate) async fn tie(
@@ -17,7 +24,7 @@ pub(crate) async fn tie(
     name: &str,
     epoch: &str,
     start: Position,
-) -> Result<Position, StoreError> {
+) -> Result<Tied, StoreError> {
     let fresh = doc! { "position": integer(start), "epoch": epoch };
     let made = connection.find_or_make(CHECKPOINTS, name, fresh).await?;
     let tied = head(&made)?;
@@ -28,7 +35,11 @@ pub(crate) async fn tie(
         );
         return Err(StoreError::Corrupt(text));
     }
-    Ok(tied.position)
+    let generation = Fields(&made).optional_position("generation")?;
+    Ok(Tied {
+        position: tied.position,
+        generation: generation.unwrap_or_default(),
+    })
 }
 
 /// How far a stage has come; `None` before its first start.

@@ -3,8 +3,8 @@
 //!
 //! Renaming takes part in no transaction. Therefore a transaction says first that it is
 //! to be done (`replacing` in the checkpoint, which no commit passes), and whoever looks
-//! after the stage next does what is left of it. The names of a round are never used
-//! again, so that whoever comes too late renames nothing.
+//! after the stage next does what is left of it. What is renamed is known by its own
+//! identity: what somebody makes too late by the same name is left alone, and removed.
 
 use std::sync::Arc;
 
@@ -12,7 +12,9 @@ use async_trait::async_trait;
 use bakehouse_pipeline::Position;
 use bakehouse_pipeline::ports::{Generations, Half, Rebuild, RebuildState, Rebuilds, StoreError};
 use bakehouse_pipeline::torture::point;
-use mongodb::bson::{Document, doc};
+use futures_util::TryStreamExt;
+use mongodb::bson::{Binary, Bson, Document, doc};
+use mongodb::options::FindOptions;
 
 use crate::checkpoints::CHECKPOINTS;
 use crate::connection::Connection;
@@ -87,18 +89,21 @@ impl<T: Twofold> Generations<T::Door> for MongoGenerations<T> {
         let part = self.0.part();
         part.resolve(round, at).await?;
         point("mongodb.replacing");
-        part.finish(round).await
+        part.tidy().await
     }
 
     async fn tidy(&self) -> Result<bool, StoreError> {
-        let part = self.0.part();
-        let row = part.checkpoint(Half::Read).await?;
-        let half_done = row.and_then(|row| row.get_i64("replacing").ok());
-        if let Some(round) = half_done {
-            part.finish(round.unsigned_abs()).await?;
-        }
-        part.remove().await?;
+        self.0.part().tidy().await?;
         Ok(false)
+    }
+}
+
+/// The generation of a checkpoint, as it is looked for: those from before there were any
+/// have none.
+pub(crate) fn generation(round: u64) -> Bson {
+    match round {
+        0 => Bson::Null,
+        round => integer(round).into(),
     }
 }
 
@@ -132,11 +137,7 @@ impl Part {
 
     async fn give_up(&self, round: u64, reason: &str) -> Result<(), StoreError> {
         let end = self.ended(round, RebuildState::GivenUp, Some(reason));
-        update(&self.connection, REBUILDS, vec![end]).await?;
-        let checkpoints = self.connection.collection(CHECKPOINTS);
-        let made = doc! { "_id": Half::Made(round).name(self.name) };
-        let deleted = checkpoints.delete_one(made);
-        self.connection.bounded(deleted).await.map(|_| ())
+        update(&self.connection, REBUILDS, vec![end]).await
     }
 
     /// The statement that ends a round, if it is under way.
@@ -157,8 +158,10 @@ impl Part {
     async fn resolve(&self, round: u64, at: Position) -> Result<(), StoreError> {
         let made = self.checkpoint(Half::Made(round)).await?;
         let mut after = made.ok_or(StoreError::Fenced)?;
+        let by = self.made(round).await?;
         after.remove("_id");
-        after.insert("replacing", integer(round));
+        after.insert("generation", integer(round));
+        after.insert("replacing", doc! { "round": integer(round), "by": by });
         let made = Half::Made(round).name(self.name);
         let transactions = &self.transactions;
         let resolved = transactions.transact(async |transaction| {
@@ -177,15 +180,62 @@ impl Part {
         resolved.await
     }
 
-    /// Renames what is not yet renamed, and lets commits pass again.
-    async fn finish(&self, round: u64) -> Result<(), StoreError> {
+    /// What a round has made: each collection's own identity, by its name. One that
+    /// somebody makes later by the same name is another.
+    async fn made(&self, round: u64) -> Result<Document, StoreError> {
+        let mut made = Document::new();
         for collection in &self.collections {
+            let name = Half::Made(round).name(collection);
+            let identity = self.identity(&name).await?.ok_or(StoreError::Fenced)?;
+            made.insert(collection, identity);
+        }
+        Ok(made)
+    }
+
+    async fn identity(&self, collection: &str) -> Result<Option<Binary>, StoreError> {
+        let database = &self.connection.database;
+        let query = async {
+            let all = database.list_collections();
+            let named = all.filter(doc! { "name": collection });
+            named.await?.try_collect::<Vec<_>>().await
+        };
+        let found = self.connection.bounded(query).await?.pop();
+        Ok(found.and_then(|found| found.info.uuid))
+    }
+
+    /// Ends what has been resolved, and removes what nobody will ever read.
+    async fn tidy(&self) -> Result<(), StoreError> {
+        // In this order: what is resolved later is not taken for what was left.
+        let rebuild = self.last().await?;
+        let row = self.checkpoint(Half::Read).await?.unwrap_or_default();
+        if let Ok(replacing) = row.get_document("replacing") {
+            self.finish(replacing).await?;
+        }
+        let ended = match rebuild.under_way() {
+            Some(round) => round - 1,
+            None => rebuild.round,
+        };
+        match ended {
+            0 => Ok(()),
+            ended => self.remove(ended).await,
+        }
+    }
+
+    /// Renames what is not yet renamed, and lets commits pass again.
+    async fn finish(&self, replacing: &Document) -> Result<(), StoreError> {
+        let round = Fields(replacing).position("round")?;
+        let by = replacing.get_document("by").map_err(StoreError::corrupt)?;
+        for (collection, identity) in by {
             let made = Half::Made(round).name(collection);
-            self.rename(&made, collection).await?;
-            point("mongodb.renamed");
+            let found = self.identity(&made).await?.map(Bson::Binary);
+            // Else it has been renamed, and what is there now was made too late.
+            if found.as_ref() == Some(identity) {
+                self.rename(&made, collection).await?;
+                point("mongodb.renamed");
+            }
         }
         let done = doc! {
-            "q": { "_id": self.name, "replacing": integer(round) },
+            "q": { "_id": self.name, "replacing.round": integer(round) },
             "u": { "$unset": { "replacing": "" } },
         };
         update(&self.connection, CHECKPOINTS, vec![done]).await
@@ -201,23 +251,19 @@ impl Part {
         };
         let admin = self.connection.client.database("admin");
         match self.connection.in_time(admin.run_command(command)).await? {
+            // Done, but not on the majority: it may be undone yet, and is looked at again.
+            Ok(answer) if answer.contains_key("writeConcernError") => Err(StoreError::unavailable(
+                format!("renaming {from}: {answer}"),
+            )),
             Ok(_) => Ok(()),
             Err(error) if code(&error) == Some(NAMESPACE_NOT_FOUND) => Ok(()),
             Err(error) => Err(store_error(self.connection.name, &error)),
         }
     }
 
-    /// Removes what is left of rounds that have ended. They never begin again, so that
+    /// Removes what is left of rounds up to `ended`. They never begin again, so that
     /// whoever comes too late removes nothing that anybody makes.
-    async fn remove(&self) -> Result<(), StoreError> {
-        let rebuild = self.last().await?;
-        let ended = match rebuild.under_way() {
-            Some(round) => round - 1,
-            None => rebuild.round,
-        };
-        if ended == 0 {
-            return Ok(());
-        }
+    async fn remove(&self, ended: u64) -> Result<(), StoreError> {
         let database = &self.connection.database;
         let names = self
             .connection
@@ -230,6 +276,17 @@ impl Part {
                 self.connection.bounded(left.drop()).await?;
             }
         }
-        Ok(())
+        let like = doc! { "_id": { "$regex": format!("^{}_r", self.name) } };
+        let found = self
+            .connection
+            .find(CHECKPOINTS, like, FindOptions::default());
+        let ids = found.await?.into_iter();
+        let ids = ids.filter_map(|row| row.get_str("_id").ok().map(str::to_owned));
+        let left: Vec<String> = ids
+            .filter(|id| Half::is_made_of(id, self.name, ended))
+            .collect();
+        let checkpoints = self.connection.collection(CHECKPOINTS);
+        let deleted = checkpoints.delete_many(doc! { "_id": { "$in": left } });
+        self.connection.bounded(deleted).await.map(|_| ())
     }
 }

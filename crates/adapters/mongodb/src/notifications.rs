@@ -64,7 +64,8 @@ impl MongoNotifications {
 #[async_trait]
 impl Notifications for MongoNotifications {
     async fn open(&self, epoch: &str, start: Position) -> Result<Position, StoreError> {
-        tie(&self.connection, NAME, epoch, start).await
+        let tied = tie(&self.connection, NAME, epoch, start).await?;
+        Ok(tied.position)
     }
 
     async fn record(&self, recording: &Recording) -> Result<(), StoreError> {

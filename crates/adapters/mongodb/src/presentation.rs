@@ -5,6 +5,7 @@
 //! off on the way out.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bakehouse_pipeline::ports::{
@@ -18,7 +19,7 @@ use mongodb::options::FindOptions;
 use crate::checkpoints::{self, tie};
 use crate::connection::Connection;
 use crate::convert::{Fields, date, from_bson, integer, to_document};
-use crate::generations::{Part, Twofold};
+use crate::generations::{Part, Twofold, generation};
 use crate::list::{self, Edge, Page};
 use crate::transaction::{Transaction, Transactor};
 
@@ -32,6 +33,8 @@ pub(crate) struct MongoPresentation {
     facets: &'static [Facet],
     /// Of what is written; what is read is what is read by all.
     half: Half,
+    /// Of which generation it was when it was opened.
+    generation: AtomicU64,
 }
 
 impl MongoPresentation {
@@ -42,6 +45,7 @@ impl MongoPresentation {
             documents: documents.to_owned(),
             facets,
             half: Half::Read,
+            generation: AtomicU64::default(),
         }
     }
 
@@ -100,7 +104,9 @@ impl MongoPresentation {
 #[async_trait]
 impl PresentationStore for MongoPresentation {
     async fn open(&self, epoch: &str) -> Result<Position, StoreError> {
-        tie(&self.connection, &self.half.name(NAME), epoch, 0).await
+        let tied = tie(&self.connection, &self.half.name(NAME), epoch, 0).await?;
+        self.generation.store(tied.generation, Ordering::Release);
+        Ok(tied.position)
     }
 
     async fn commit(&self, baking: &Baking) -> Result<(), StoreError> {
@@ -108,7 +114,9 @@ impl PresentationStore for MongoPresentation {
             .transact(async |transaction| {
                 let name = self.half.name(NAME);
                 let from = integer(baking.from);
-                let before = doc! { "_id": name, "position": from, "replacing": null };
+                let generation = generation(self.generation.load(Ordering::Acquire));
+                let before = doc! { "_id": name, "position": from, "replacing": null,
+                "generation": generation };
                 let after = doc! { "position": integer(baking.to) };
                 transaction.move_checkpoint(before, after).await?;
                 self.write_documents(transaction, &baking.documents).await?;
@@ -139,6 +147,7 @@ impl Twofold for MongoPresentation {
             documents: self.documents.clone(),
             facets: self.facets,
             half: Half::Made(round),
+            generation: AtomicU64::default(),
         };
         twin.make_indexes().await?;
         self.connection.make(&twin.half.name(FEED)).await?;

@@ -15,6 +15,7 @@ use bakehouse_pipeline::ports::{
 use futures_util::TryStreamExt;
 use mongodb::IndexModel;
 use mongodb::bson::{Bson, Document, doc};
+use mongodb::options::FindOptions;
 
 use crate::checkpoints::{CHECKPOINTS, tie};
 use crate::connection::Connection;
@@ -55,12 +56,12 @@ impl MongoRows {
         limit: usize,
     ) -> Result<Vec<StoredRow>, StoreError> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let query = async {
-            let rows = self.connection.collection(&collection(of));
-            let find = rows.find(filter).sort(doc! { "_id": 1 }).limit(limit);
-            find.await?.try_collect::<Vec<_>>().await
-        };
-        let found = self.connection.bounded(query).await?;
+        let options = FindOptions::builder()
+            .sort(doc! { "_id": 1 })
+            .limit(limit)
+            .build();
+        let rows = collection(of);
+        let found = self.connection.find(&rows, filter, options).await?;
         found.iter().map(stored).collect()
     }
 
@@ -94,16 +95,13 @@ impl MongoRows {
     }
 
     async fn registration(&self, name: &str) -> Result<Option<Registration>, StoreError> {
-        let models = self.connection.collection(READ_MODELS);
-        let query = models.find_one(doc! { "_id": name });
-        let row = self.connection.bounded(query).await?;
+        let row = self.connection.find_by_id(READ_MODELS, name).await?;
         row.as_ref().map(registered).transpose()
     }
 
     async fn revision(&self, of: &Generation) -> Result<u64, StoreError> {
-        let checkpoints = self.connection.collection(CHECKPOINTS);
-        let query = checkpoints.find_one(doc! { "_id": collection(of) });
-        match self.connection.bounded(query).await? {
+        let name = collection(of);
+        match self.connection.find_by_id(CHECKPOINTS, &name).await? {
             Some(row) => Fields(&row).position("revision"),
             None => Ok(0),
         }
@@ -116,12 +114,11 @@ impl MongoRows {
         let Some(of) = of else {
             return Ok(BTreeMap::new());
         };
-        let query = async {
-            let checkpoints = self.connection.collection(CHECKPOINTS);
-            let find = checkpoints.find(doc! { "of": collection(of) });
-            find.await?.try_collect::<Vec<_>>().await
-        };
-        let rows = self.connection.bounded(query).await?;
+        let all = doc! { "of": collection(of) };
+        let found = self
+            .connection
+            .find(CHECKPOINTS, all, FindOptions::default());
+        let rows = found.await?;
         let positions = rows.iter().map(|row| {
             let fields = Fields(row);
             Ok((
@@ -168,14 +165,14 @@ impl RowStore for MongoRows {
             .find_or_make(CHECKPOINTS, &collection(generation), fresh)
             .await?;
         let checkpoint = checkpoint(generation, feed.name);
-        let position = tie(&self.connection, &checkpoint, feed.epoch, start).await?;
+        let tied = tie(&self.connection, &checkpoint, feed.epoch, start).await?;
         let whose = doc! {
             "model": &generation.name, "of": collection(generation), "feed": feed.name,
         };
         let checkpoints = self.connection.collection(CHECKPOINTS);
         let noted = checkpoints.update_one(doc! { "_id": checkpoint }, doc! { "$set": whose });
         self.connection.bounded(noted).await?;
-        Ok(position)
+        Ok(tied.position)
     }
 
     async fn load(&self, generation: &Generation, needs: &Needs) -> Result<Loaded, StoreError> {
@@ -185,11 +182,12 @@ impl RowStore for MongoRows {
             { "_id": { "$in": keys } },
             { "links": { "$in": links } },
         ] };
+        // Before the rows: they may be newer than it, but never older.
+        let revision = self.revision(generation).await?;
         let rows = match needs.is_empty() {
             true => Vec::new(),
             false => self.find(generation, either, 0).await?,
         };
-        let revision = self.revision(generation).await?;
         Ok(Loaded { rows, revision })
     }
 

@@ -15,7 +15,7 @@ use mongodb::options::FindOptions;
 use crate::checkpoints::CHECKPOINTS;
 use crate::connection::Connection;
 use crate::convert::{Fields, date, integer, to_bson};
-use crate::generations::{Part, Twofold};
+use crate::generations::{Part, Twofold, generation};
 use crate::transaction::{Transaction, Transactor};
 
 const NAME: &str = "orders-manager";
@@ -62,6 +62,7 @@ impl Progress for MongoSource {
             position: fields.position("position")?,
             entities: fields.position("entities")?,
             parked: fields.optional_position("parked")?.unwrap_or_default(),
+            generation: fields.optional_position("generation")?.unwrap_or_default(),
         })
     }
 }
@@ -110,6 +111,7 @@ impl SourceStore for MongoSource {
             .transact(async |transaction| {
                 let (from, to) = (execution.from, execution.to);
                 let before = doc! { "_id": self.half.name(NAME), "replacing": null,
+                "generation": generation(from.generation),
                 "position": integer(from.position), "entities": integer(from.entities) };
                 let after = doc! { "position": integer(to.position),
                 "entities": integer(to.entities), "parked": integer(to.parked) };

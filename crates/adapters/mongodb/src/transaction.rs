@@ -1,5 +1,7 @@
 //! A transaction that is fenced by a checkpoint.
 
+use std::collections::VecDeque;
+
 use bakehouse_pipeline::ports::StoreError;
 use bakehouse_pipeline::torture::point;
 use mongodb::ClientSession;
@@ -20,7 +22,7 @@ const SESSIONS: &str = "sessions";
 
 /// How many of them are. After any error a session is begun anew, so that as many failures
 /// kill each of them again.
-const REMEMBERED: i32 = 16;
+const REMEMBERED: usize = 16;
 
 /// Runs the transactions of one stage, one at a time.
 ///
@@ -33,7 +35,23 @@ const REMEMBERED: i32 = 16;
 pub(crate) struct Transactor {
     connection: Connection,
     name: String,
-    session: Mutex<Option<ClientSession>>,
+    sessions: Mutex<Sessions>,
+}
+
+#[derive(Default)]
+struct Sessions {
+    current: Option<ClientSession>,
+    /// Kept from being used by anybody else as long as they may be killed once more.
+    retired: VecDeque<ClientSession>,
+}
+
+impl Sessions {
+    fn retire(&mut self, session: ClientSession) {
+        self.retired.push_back(session);
+        if self.retired.len() > REMEMBERED {
+            self.retired.pop_front();
+        }
+    }
 }
 
 /// An open transaction.
@@ -47,7 +65,7 @@ impl Transactor {
         Self {
             connection,
             name: name.to_owned(),
-            session: Mutex::new(None),
+            sessions: Mutex::default(),
         }
     }
 
@@ -60,16 +78,20 @@ impl Transactor {
         body: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let work = async {
-            let mut kept = self.session.lock().await;
+            let mut sessions = self.sessions.lock().await;
             // Put back after a commit only: one that went wrong is not used again.
-            let session = match kept.take() {
+            let session = match sessions.current.take() {
                 Some(session) => session,
                 None => self.begin_session().await?,
             };
             let mut transaction = Transaction::begin(&self.connection, session).await?;
             let done = body(&mut transaction).await;
-            *kept = Some(transaction.end(done).await?);
-            Ok(())
+            let done = transaction.end(done).await;
+            match &done {
+                Ok(()) => sessions.current = Some(transaction.session),
+                Err(_) => sessions.retire(transaction.session),
+            }
+            done
         };
         self.connection.in_time(work).await?
     }
@@ -80,7 +102,7 @@ impl Transactor {
             .bounded(self.connection.client.start_session())
             .await?;
         let sessions = self.connection.collection(SESSIONS);
-        let latest = doc! { "$each": [session.id()], "$slice": -REMEMBERED };
+        let latest = doc! { "$each": [session.id()], "$slice": -(REMEMBERED as i32) };
         let recorded = sessions
             .find_one_and_update(
                 doc! { "_id": &self.name },
@@ -90,7 +112,8 @@ impl Transactor {
         let before = self.connection.bounded(recorded).await?;
         point("mongodb.session-recorded");
         let others = before.and_then(|row| row.get_array("latest").ok().cloned());
-        if let Some(others) = others {
+        if let Some(mut others) = others {
+            others.retain(|other| other.as_document() != Some(session.id()));
             let kill = doc! { "killSessions": others };
             let admin = self.connection.client.database("admin");
             self.connection.bounded(admin.run_command(kill)).await?;
@@ -115,8 +138,8 @@ impl<'a> Transaction<'a> {
         })
     }
 
-    /// Commits, or aborts if something went wrong; returns the session after a commit.
-    async fn end(mut self, done: Result<(), StoreError>) -> Result<ClientSession, StoreError> {
+    /// Commits, or aborts if something went wrong.
+    async fn end(&mut self, done: Result<(), StoreError>) -> Result<(), StoreError> {
         if let Err(error) = done {
             // An error here changes nothing: the next session kills this one.
             let _ = self.session.abort_transaction().await;
@@ -130,7 +153,7 @@ impl<'a> Transaction<'a> {
                 Ok(()) => {
                     self.connection.horizon.reach(&self.session);
                     point("mongodb.committed");
-                    return Ok(self.session);
+                    return Ok(());
                 }
                 Err(error)
                     if tries > 0 && error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) => {}

@@ -308,6 +308,7 @@ impl<D: Domain> Auditor<D> {
             position,
             entities,
             parked,
+            ..
         } = self.checkpoint;
         if !self.numbers.may_be(entities) {
             let what = format!("{entities} numbers are given, which the log does not say");

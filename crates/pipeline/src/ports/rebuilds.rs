@@ -46,7 +46,8 @@ pub trait Generations<S: ?Sized + Send + Sync>: Rebuilds {
     async fn beside(&self, round: u64) -> Result<Arc<S>, StoreError>;
 
     /// What was made is read from now on, and what was read is gone: all of that or
-    /// nothing, and without anybody who reads being turned away meanwhile.
+    /// nothing, and without anybody who reads being turned away meanwhile. Whoever writes
+    /// has to see again where it stands: what was read of what is gone may be fenced.
     ///
     /// # Errors
     /// [`StoreError::Fenced`], and nothing done, unless both stand exactly at this position

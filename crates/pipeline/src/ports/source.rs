@@ -56,6 +56,9 @@ pub struct Checkpoint {
     pub entities: u64,
     /// How many events are parked.
     pub parked: u64,
+    /// The round in which what is read was made anew; 0: it never was. What was read of
+    /// one generation is not committed to another.
+    pub generation: u64,
 }
 
 /// The effect of executing a run of events.

@@ -229,6 +229,7 @@ pub async fn who_comes_too_late_does_no_harm(store: Twofold) {
     assert!(late.commit(&baking(2, 1)).await.is_err());
     assert_eq!(rounds.replace(1, 2).await, Err(StoreError::Fenced));
     assert_eq!(store.reader.head().await.unwrap().position, 2);
+    assert_eq!(store.presentation.open("e").await, Ok(2));
     store.presentation.commit(&baking(2, 1)).await.unwrap();
     assert_eq!(store.reader.frames(0, 9).await.unwrap().len(), 3);
 }

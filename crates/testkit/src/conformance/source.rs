@@ -61,7 +61,7 @@ pub fn creation(from: Checkpoint, id: &str, value: i64) -> Execution {
     let to = Checkpoint {
         position: from.position + 1,
         entities: from.entities + 1,
-        parked: from.parked,
+        ..from
     };
     Execution {
         from,
@@ -134,8 +134,8 @@ pub async fn what_is_parked_is_found_until_it_is_settled((log, source): Source) 
         from: Checkpoint::default(),
         to: Checkpoint {
             position: 3,
-            entities: 0,
             parked: 3,
+            ..Checkpoint::default()
         },
         executed_at: Timestamp::now(),
         entities: Vec::new(),
