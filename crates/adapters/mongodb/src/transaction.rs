@@ -112,8 +112,10 @@ impl Transactor {
         let before = self.connection.bounded(recorded).await?;
         point("mongodb.session-recorded");
         let others = before.and_then(|row| row.get_array("latest").ok().cloned());
-        if let Some(mut others) = others {
-            others.retain(|other| other.as_document() != Some(session.id()));
+        let mut others = others.unwrap_or_default();
+        others.retain(|other| other.as_document() != Some(session.id()));
+        // None would be taken for all there are.
+        if !others.is_empty() {
             let kill = doc! { "killSessions": others };
             let admin = self.connection.client.database("admin");
             self.connection.bounded(admin.run_command(kill)).await?;
