@@ -34,12 +34,6 @@ impl Remade {
             ("presentation", self.presentation.as_ref()),
         ]
     }
-
-    fn named(&self, name: &str) -> Result<(&'static str, &dyn Rebuilds), Problem> {
-        let part = self.all().into_iter().find(|(known, _)| *known == name);
-        let missing = "what can be made anew is `source` and `presentation`";
-        part.ok_or_else(|| Problem::not_found(missing))
-    }
 }
 
 /// The last round of making one part anew.
@@ -114,6 +108,19 @@ async fn list(principal: Principal, doors: web::Data<Doors>) -> Result<HttpRespo
     Ok(HttpResponse::Ok().json(rounds))
 }
 
+/// The part of that name, for operators.
+fn part<'a>(
+    name: &str,
+    principal: &Principal,
+    doors: &'a Doors,
+) -> Result<(&'static str, &'a dyn Rebuilds), Problem> {
+    operators_only(principal, doors)?;
+    let mut all = doors.rebuilds.all().into_iter();
+    let part = all.find(|(known, _)| *known == name);
+    let missing = "what can be made anew is `source` and `presentation`";
+    part.ok_or_else(|| Problem::not_found(missing))
+}
+
 /// Has a part made anew from the log; it is read and written as it is until that is done.
 /// A round that is under way goes on
 #[utoipa::path(
@@ -129,8 +136,7 @@ async fn begin(
     principal: Principal,
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {
-    operators_only(&principal, &doors)?;
-    let (name, part) = doors.rebuilds.named(&name)?;
+    let (name, part) = part(&name, &principal, &doors)?;
     let last = part.ask().await?;
     tracing::info!(part = name, round = last.round, "is to be made anew");
     let round = Round::of(name, part, last).await?;
@@ -151,8 +157,7 @@ async fn give_up(
     principal: Principal,
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {
-    operators_only(&principal, &doors)?;
-    let (name, part) = doors.rebuilds.named(&name)?;
+    let (name, part) = part(&name, &principal, &doors)?;
     if let Some(round) = part.last().await?.under_way() {
         part.give_up(round, "an operator gave it up").await?;
         tracing::info!(part = name, round, "is given up");

@@ -32,6 +32,7 @@ use crate::{Domain, EntityRecord, Event, EventStatus, Position, Shutdown};
 const AT_ONCE: usize = 8;
 
 /// What data-baker stands between.
+#[derive(Clone)]
 pub struct BakerDoors {
     /// What happened.
     pub log: Arc<dyn EventLog>,
@@ -148,11 +149,8 @@ impl<D: Domain> Maker for Baker<D> {
     fn beside(&self, presentation: Arc<dyn PresentationStore>) -> Self {
         let doors = BakerDoors {
             presentation,
-            log: self.doors.log.clone(),
-            source: self.doors.source.clone(),
-            leases: self.doors.leases.clone(),
-            notices: self.doors.notices.clone(),
             generations: None,
+            ..self.doors.clone()
         };
         Self::new(doors, self.max_batch)
     }

@@ -29,6 +29,7 @@ use crate::torture::{self, point};
 use crate::{Domain, Event, Position, Rejection, Shutdown, Timestamp, frame};
 
 /// What orders-manager stands between.
+#[derive(Clone)]
 pub struct ManagerDoors {
     /// Where events come from.
     pub log: Arc<dyn EventLog>,
@@ -111,10 +112,8 @@ impl<D: Domain> Maker for Manager<D> {
     fn beside(&self, source: Arc<dyn SourceStore>) -> Self {
         let doors = ManagerDoors {
             source,
-            log: self.doors.log.clone(),
-            leases: self.doors.leases.clone(),
-            notices: self.doors.notices.clone(),
             generations: None,
+            ..self.doors.clone()
         };
         Self::new(doors, self.max_batch)
     }

@@ -320,10 +320,10 @@ impl<S: ?Sized + Send + Sync + 'static> Rebuilds for Flaky<dyn Generations<S>> {
 }
 
 #[async_trait]
-impl Generations<dyn SourceStore> for Flaky<dyn Generations<dyn SourceStore>> {
-    async fn beside(&self, round: u64) -> Result<Arc<dyn SourceStore>, StoreError> {
+impl<S: ?Sized + Fallible> Generations<S> for Flaky<dyn Generations<S>> {
+    async fn beside(&self, round: u64) -> Result<Arc<S>, StoreError> {
         let made = self.faults.around(self.inner.beside(round)).await?;
-        Ok(Flaky::new(made, &self.faults))
+        Ok(S::flaky(made, &self.faults))
     }
 
     async fn replace(&self, round: u64, at: Position) -> Result<(), StoreError> {
@@ -335,18 +335,19 @@ impl Generations<dyn SourceStore> for Flaky<dyn Generations<dyn SourceStore>> {
     }
 }
 
-#[async_trait]
-impl Generations<dyn PresentationStore> for Flaky<dyn Generations<dyn PresentationStore>> {
-    async fn beside(&self, round: u64) -> Result<Arc<dyn PresentationStore>, StoreError> {
-        let made = self.faults.around(self.inner.beside(round)).await?;
-        Ok(Flaky::new(made, &self.faults))
-    }
+/// A door of which there is one with faults.
+trait Fallible: Send + Sync + 'static {
+    fn flaky(inner: Arc<Self>, faults: &Faults) -> Arc<Self>;
+}
 
-    async fn replace(&self, round: u64, at: Position) -> Result<(), StoreError> {
-        self.faults.around(self.inner.replace(round, at)).await
+impl Fallible for dyn SourceStore {
+    fn flaky(inner: Arc<Self>, faults: &Faults) -> Arc<Self> {
+        Flaky::new(inner, faults)
     }
+}
 
-    async fn tidy(&self) -> Result<bool, StoreError> {
-        self.faults.around(self.inner.tidy()).await
+impl Fallible for dyn PresentationStore {
+    fn flaky(inner: Arc<Self>, faults: &Faults) -> Arc<Self> {
+        Flaky::new(inner, faults)
     }
 }

@@ -42,6 +42,13 @@ impl Answer {
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default()
     }
+
+    /// Where the next page of a list is; none after the last.
+    #[must_use]
+    pub fn next_page(&self) -> Option<String> {
+        let link = self.header("link").strip_prefix('<')?;
+        link.strip_suffix(">; rel=\"next\"").map(str::to_owned)
+    }
 }
 
 impl Client {

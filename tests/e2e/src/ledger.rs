@@ -186,9 +186,9 @@ fn check_events(events: &[Value], ledger: &Ledger) -> Result<BTreeMap<u64, Value
 /// The list, newest first, page by page, is what the feed said.
 async fn check_list(world: &World, orders: &BTreeMap<u64, Value>) -> Result<()> {
     let client = world.client();
-    let mut path = "/order?limit=100".to_owned();
+    let mut next = Some("/order?limit=100".to_owned());
     let mut expected = orders.values().rev();
-    loop {
+    while let Some(path) = next {
         let page = client.get(&path).await?;
         for document in page.json().as_array().context("a list")? {
             let order = expected
@@ -199,14 +199,7 @@ async fn check_list(world: &World, orders: &BTreeMap<u64, Value>) -> Result<()> 
                 "the list has {document}, the feed had {order}"
             );
         }
-        let link = page.header("link");
-        let Some(next) = link
-            .strip_prefix('<')
-            .and_then(|link| link.split('>').next())
-        else {
-            break;
-        };
-        next.clone_into(&mut path);
+        next = page.next_page();
     }
     ensure!(
         expected.next().is_none(),

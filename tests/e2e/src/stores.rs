@@ -1,6 +1,7 @@
 //! The stores from outside, with drivers of their own: to break what nothing
 //! but an accident would break, and to take away what can be made anew.
 
+use mongodb::Collection;
 use mongodb::bson::{Document, doc, serialize_to_bson};
 
 use crate::{Kind, World};
@@ -25,9 +26,7 @@ pub async fn replace_state(world: &World, kind: Kind, order: &str, state: &str) 
         Kind::Servers => {
             let state: serde_json::Value = serde_json::from_str(state).expect("JSON");
             let state = serialize_to_bson(&state).expect("BSON");
-            let orders = database(world, SOURCE)
-                .await
-                .collection::<Document>("orders");
+            let orders = collection(world, SOURCE, "orders").await;
             let before = orders
                 .find_one_and_update(doc! { "_id": order }, doc! { "$set": { "state": state } })
                 .await
@@ -52,9 +51,7 @@ pub async fn forge_document(world: &World, kind: Kind, order: &str) {
             assert_eq!(changed.expect("written"), 1);
         }
         Kind::Servers => {
-            let orders = database(world, PRESENTATION)
-                .await
-                .collection::<Document>("orders");
+            let orders = collection(world, PRESENTATION, "orders").await;
             let forge = doc! { "$set": { "reference": "forged" } };
             let changed = orders.update_one(doc! { "_id": order }, forge).await;
             assert_eq!(changed.expect("written").modified_count, 1);
@@ -67,20 +64,7 @@ pub async fn forge_document(world: &World, kind: Kind, order: &str) {
 /// # Panics
 /// When there was none.
 pub async fn remove_frame(world: &World, kind: Kind, position: i64) {
-    match kind {
-        Kind::Embedded => {
-            let remove = "DELETE FROM frames WHERE position = ?1";
-            let removed = embedded(world).execute(remove, [position]);
-            assert_eq!(removed.expect("written"), 1);
-        }
-        Kind::Servers => {
-            let feed = database(world, PRESENTATION)
-                .await
-                .collection::<Document>("feed");
-            let removed = feed.delete_one(doc! { "_id": position }).await;
-            assert_eq!(removed.expect("written").deleted_count, 1);
-        }
-    }
+    remove(world, kind, "frames", (PRESENTATION, "feed"), position).await;
 }
 
 /// The event of a position is gone.
@@ -88,20 +72,24 @@ pub async fn remove_frame(world: &World, kind: Kind, position: i64) {
 /// # Panics
 /// When there was none.
 pub async fn remove_event(world: &World, kind: Kind, position: i64) {
-    match kind {
+    remove(world, kind, "events", (SOURCE, "events"), position).await;
+}
+
+/// What there is at a position: of a table, or of the collection of a database.
+async fn remove(world: &World, kind: Kind, table: &str, of: (&str, &str), position: i64) {
+    let removed = match kind {
         Kind::Embedded => {
-            let remove = "DELETE FROM events WHERE position = ?1";
-            let removed = embedded(world).execute(remove, [position]);
-            assert_eq!(removed.expect("written"), 1);
+            let remove = format!("DELETE FROM {table} WHERE position = ?1");
+            let removed = embedded(world).execute(&remove, [position]);
+            removed.expect("written") as u64
         }
         Kind::Servers => {
-            let events = database(world, SOURCE)
-                .await
-                .collection::<Document>("events");
-            let removed = events.delete_one(doc! { "_id": position }).await;
-            assert_eq!(removed.expect("written").deleted_count, 1);
+            let collection = collection(world, of.0, of.1).await;
+            let removed = collection.delete_one(doc! { "_id": position }).await;
+            removed.expect("written").deleted_count
         }
-    }
+    };
+    assert_eq!(removed, 1);
 }
 
 /// Drops the source orders, and the whole presentation.
@@ -143,6 +131,10 @@ async fn database(world: &World, variable: &str) -> mongodb::Database {
     client.default_database().expect("a name")
 }
 
+async fn collection(world: &World, variable: &str, name: &str) -> Collection<Document> {
+    database(world, variable).await.collection(name)
+}
+
 /// Who asked for the event at a position, and in whose stead.
 ///
 /// # Panics
@@ -156,9 +148,7 @@ pub async fn who_asked(world: &World, kind: Kind, position: i64) -> (String, Str
             found.expect("an event")
         }
         Kind::Servers => {
-            let events = database(world, SOURCE)
-                .await
-                .collection::<Document>("events");
+            let events = collection(world, SOURCE, "events").await;
             let event = events.find_one(doc! { "_id": position }).await;
             let event = event.expect("an answer").expect("an event");
             let text = |name: &str| event.get_str(name).expect("text").to_owned();

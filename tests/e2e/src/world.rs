@@ -1,10 +1,12 @@
 //! A whole system of processes, in one of the two worlds.
 
 use std::collections::BTreeMap;
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bakehouse_testservers::{ports, shared};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::process::Process;
@@ -245,11 +247,24 @@ impl World {
         Ok((status.code(), process.log()))
     }
 
-    /// What a program says to a command line, with this world's settings.
-    pub fn ask(&self, program: &str, arguments: &[&str]) -> Result<std::process::Output> {
+    /// What an operator is told on a command line: by the program that has all stores,
+    /// with this world's settings.
+    pub fn operate(&self, arguments: &[&str]) -> Result<Output> {
+        let program = match self.kind {
+            Kind::Embedded => ALL_IN_ONE,
+            Kind::Servers => SERVICES[0],
+        };
         let mut command = crate::process::command(program);
         command.envs(self.environment.iter().cloned());
         Ok(command.args(arguments).output()?)
+    }
+
+    /// What its stores are found to be: the exit code, and the figures.
+    pub fn doctor(&self) -> Result<(Option<i32>, Value)> {
+        let output = self.operate(&["doctor", "--json"])?;
+        let found = serde_json::from_slice(&output.stdout);
+        let said = || String::from_utf8_lossy(&output.stderr).into_owned();
+        Ok((output.status.code(), found.with_context(said)?))
     }
 
     /// A process by its name.

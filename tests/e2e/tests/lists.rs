@@ -1,6 +1,6 @@
 //! Lists: pages, filters, sorts, and what a client need not fetch again.
 
-use bakehouse_e2e::{Answer, Client, Kind, World, in_both_worlds};
+use bakehouse_e2e::{Client, Kind, World, in_both_worlds};
 use serde_json::{Value, json};
 
 in_both_worlds!(
@@ -40,13 +40,6 @@ async fn fill(client: &Client, count: usize) -> Vec<Value> {
     all.as_array().expect("an array").clone()
 }
 
-/// Where the next page is.
-fn next(answer: &Answer) -> Option<String> {
-    let link = answer.header("link");
-    let path = link.strip_prefix('<')?.strip_suffix(">; rel=\"next\"")?;
-    Some(path.to_owned())
-}
-
 /// All pages from here on.
 async fn pages(client: &Client, path: &str) -> Vec<Value> {
     let mut path = Some(path.to_owned());
@@ -55,7 +48,7 @@ async fn pages(client: &Client, path: &str) -> Vec<Value> {
         let answer = client.get(&this).await.expect("an answer");
         assert_eq!(answer.status, 200, "{this}");
         all.extend(answer.json().as_array().expect("an array").clone());
-        path = next(&answer);
+        path = answer.next_page();
         assert!(all.len() <= 100, "it ends");
     }
     all
@@ -74,7 +67,7 @@ async fn every_page_follows_the_last_one(kind: Kind) {
     let first = client.get("/order").await.expect("an answer");
     assert_eq!(first.json().as_array().map(Vec::len), Some(20));
     // What is placed between two pages moves nothing.
-    let path = next(&first).expect("a next page");
+    let path = first.next_page().expect("a next page");
     fill(&client, 3).await;
     assert_eq!(pages(&client, &path).await, all[20..]);
 }
@@ -130,7 +123,7 @@ async fn a_cursor_is_good_for_its_own_list_alone(kind: Kind) {
         .get("/order?limit=2&status=placed")
         .await
         .expect("an answer");
-    let path = next(&answer).expect("a next page");
+    let path = answer.next_page().expect("a next page");
     let (_, cursor) = path.split_once("cursor=").expect("a cursor");
     for (query, pointer) in [
         (format!("cursor={cursor}"), "/query/cursor"),

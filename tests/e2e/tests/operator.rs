@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bakehouse_e2e::ledger::{Load, order};
 use bakehouse_e2e::{Kind, World, in_both_worlds, stores};
-use serde_json::Value;
 use tempfile::TempDir;
 
 in_both_worlds!(
@@ -13,26 +12,6 @@ in_both_worlds!(
     doctor_says_what_is_wrong_and_where,
     what_is_set_aside_can_be_settled,
 );
-
-/// The program that has all stores.
-fn program(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Embedded => "bakehouse",
-        Kind::Servers => "api-server",
-    }
-}
-
-/// The exit code, and what was found.
-fn doctor(world: &World) -> (Option<i32>, Value) {
-    let output = world.ask(program(world.kind), &["doctor", "--json"]);
-    let output = output.expect("it runs");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let found = serde_json::from_slice(&output.stdout);
-    (
-        output.status.code(),
-        found.unwrap_or_else(|_| panic!("no JSON: {said}")),
-    )
-}
 
 async fn doctor_finds_nothing_while_everything_is_at_work(kind: Kind) {
     let mut world = World::start(kind).await.expect("it starts");
@@ -52,7 +31,7 @@ async fn doctor_finds_nothing_while_everything_is_at_work(kind: Kind) {
             let accepted = client.put(&path, &[], body).await.expect("202");
             client.settled(&accepted).await.expect("a receipt");
         }
-        let (code, found) = doctor(&world);
+        let (code, found) = world.doctor().expect("it runs");
         assert_eq!(code, Some(0), "{found}");
         assert!(found["frames"].as_u64() > Some(3), "{found}");
     }
@@ -61,12 +40,12 @@ async fn doctor_finds_nothing_while_everything_is_at_work(kind: Kind) {
         world.process(name).kill();
     }
     // Nobody is at work now, and what is left to do is no fault.
-    let (code, found) = doctor(&world);
+    let (code, found) = world.doctor().expect("it runs");
     assert_eq!(code, Some(0), "{found}");
     world.begin().await.expect("it goes on");
     let last = client.post(order("last")).await.expect("202");
     client.settled(&last).await.expect("a receipt");
-    let (code, found) = doctor(&world);
+    let (code, found) = world.doctor().expect("it runs");
     assert_eq!(code, Some(0), "{found}");
     let placed = ledger.accepted.len() as u64;
     assert!(
@@ -91,7 +70,7 @@ async fn doctor_says_what_is_wrong_and_where(kind: Kind) {
     stores::forge_document(&world, kind, &ids[1]).await;
     stores::remove_frame(&world, kind, 5).await;
     let state = stores::replace_state(&world, kind, &ids[3], r#"{"nonsense":1}"#).await;
-    let (code, found) = doctor(&world);
+    let (code, found) = world.doctor().expect("it runs");
     assert_eq!(code, Some(1));
     assert_eq!(found["faults"], 3, "{found}");
     let findings = found["findings"].as_array().expect("findings");
@@ -105,10 +84,10 @@ async fn doctor_says_what_is_wrong_and_where(kind: Kind) {
     assert!(has("P5", r#""position":5"#, "no frame"), "{found}");
     assert!(has("P3", &ids[3], "nonsense"), "{found}");
     stores::replace_state(&world, kind, &ids[3], &state).await;
-    assert_eq!(doctor(&world).1["faults"], 2);
+    assert_eq!(world.doctor().expect("it runs").1["faults"], 2);
 
     stores::remove_event(&world, kind, 3).await;
-    let output = world.ask(program(kind), &["doctor"]).expect("it runs");
+    let output = world.operate(&["doctor"]).expect("it runs");
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("! P2 at 3: position 3 is missing"), "{text}");
@@ -121,7 +100,7 @@ async fn what_is_set_aside_can_be_settled(kind: Kind) {
     let client = world.client();
     let ask = |arguments: &[&str]| {
         let all = [&["parked"], arguments].concat();
-        let output = world.ask(program(kind), &all).expect("it runs");
+        let output = world.operate(&all).expect("it runs");
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said).into_owned();
         (output.status.code(), said)
@@ -213,13 +192,9 @@ async fn a_store_is_copied_while_it_is_at_work_and_made_of_the_copy() {
         .to_owned();
     let copy = TempDir::new().expect("a folder");
     let copy_at = copy.path().join("copy").display().to_string();
-    let copied = world
-        .ask("bakehouse", &["backup", &copy_at])
-        .expect("it runs");
+    let copied = world.operate(&["backup", &copy_at]).expect("it runs");
     assert!(copied.status.success(), "{copied:?}");
-    let again = world
-        .ask("bakehouse", &["backup", &copy_at])
-        .expect("it runs");
+    let again = world.operate(&["backup", &copy_at]).expect("it runs");
     assert_eq!(again.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&again.stderr).contains("is there already"));
     let after = client.post(order("after")).await.expect("202");
@@ -228,9 +203,7 @@ async fn a_store_is_copied_while_it_is_at_work_and_made_of_the_copy() {
     let epoch = welcome.expect("a welcome")["epoch"].clone();
     load.stop().await;
 
-    let onto = world
-        .ask("bakehouse", &["restore", &copy_at])
-        .expect("it runs");
+    let onto = world.operate(&["restore", &copy_at]).expect("it runs");
     assert_eq!(onto.status.code(), Some(1), "there is one already");
     world.process("bakehouse").kill();
     let data = world.folder().join("data");
@@ -238,17 +211,13 @@ async fn a_store_is_copied_while_it_is_at_work_and_made_of_the_copy() {
     let store = data.join("bakehouse.db");
     let aside = world.folder().join("aside.db");
     std::fs::rename(&store, &aside).expect("moved");
-    let beside = world
-        .ask("bakehouse", &["restore", &copy_at])
-        .expect("it runs");
+    let beside = world.operate(&["restore", &copy_at]).expect("it runs");
     assert_eq!(beside.status.code(), Some(1));
     let said = String::from_utf8_lossy(&beside.stderr).into_owned();
     assert!(said.contains("bakehouse.db-wal is there already"), "{said}");
     std::fs::rename(&aside, &store).expect("moved back");
     std::fs::rename(&data, world.folder().join("lost")).expect("moved");
-    let restored = world
-        .ask("bakehouse", &["restore", &copy_at])
-        .expect("it runs");
+    let restored = world.operate(&["restore", &copy_at]).expect("it runs");
     assert!(restored.status.success(), "{restored:?}");
     world.begin().await.expect("it starts");
     let path = format!("/order/{id}");
@@ -270,6 +239,6 @@ async fn a_store_is_copied_while_it_is_at_work_and_made_of_the_copy() {
         client.settled(&placed).await.expect("one")["status"],
         "baked"
     );
-    let (code, found) = doctor(&world);
+    let (code, found) = world.doctor().expect("it runs");
     assert_eq!(code, Some(0), "{found}");
 }

@@ -35,14 +35,6 @@ fn orders() -> u64 {
     wanted.map_or(ORDERS, |wanted| wanted.parse().expect("a number of orders"))
 }
 
-/// The program that has all stores.
-fn program(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Embedded => "bakehouse",
-        Kind::Servers => "api-server",
-    }
-}
-
 async fn last(client: &Client, part: &str) -> Value {
     let rounds = client.get("/rebuilds").await.expect("an answer").json();
     let mut all = rounds.as_array().expect("rounds").iter();
@@ -95,9 +87,7 @@ async fn documents(client: &Client, count: u64) -> Vec<String> {
             documents.truncate(usize::try_from(count).expect("few enough"));
             return documents;
         }
-        let link = page.header("link").strip_prefix('<');
-        let next = link.and_then(|link| link.split('>').next());
-        next.expect("another page").clone_into(&mut path);
+        path = page.next_page().expect("another page");
     }
 }
 
@@ -234,10 +224,7 @@ async fn nobody_notices_that_everything_is_made_anew(kind: Kind) {
         documents(&client, count).await == old_documents,
         "documents differ"
     );
-    let doctor = world
-        .ask(program(kind), &["doctor", "--json"])
-        .expect("it runs");
-    let found: Value = serde_json::from_slice(&doctor.stdout).expect("JSON");
+    let (_, found) = world.doctor().expect("it runs");
     assert_eq!(found["faults"], 0, "{found}");
 }
 
@@ -260,7 +247,7 @@ async fn what_was_damaged_is_whole_again(kind: Kind) {
     let state = stores::replace_state(&world, kind, &ids[3], r#"{"nonsense":1}"#).await;
     let replay = |arguments: &[&str]| {
         let all = [&["replay"], arguments].concat();
-        let output = world.ask(program(kind), &all).expect("it runs");
+        let output = world.operate(&all).expect("it runs");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         (output.status.code(), said)
     };
@@ -316,9 +303,7 @@ async fn what_cannot_be_made_anew_is_given_up(kind: Kind) {
         let reason = round["reason"].as_str().expect("a reason");
         assert!(reason.contains("expected position 7"), "{reason}");
     }
-    let output = world
-        .ask(program(kind), &["replay", "source"])
-        .expect("it runs");
+    let output = world.operate(&["replay", "source"]).expect("it runs");
     assert_eq!(output.status.code(), Some(1));
     let nothing = client
         .send(Method::DELETE, "/rebuilds/source", &[], "")

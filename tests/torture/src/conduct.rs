@@ -14,7 +14,7 @@ use crate::clients::{Crowd, Identify, Identity, Pace, Person};
 use crate::fault::{Fault, Which, is_renewal};
 use crate::ledger::{Asked, Entry};
 use crate::messages::{Eavesdropper, Stranger, of_tomorrow, smuggle};
-use crate::proxy::Manner;
+use crate::proxy::{Manner, Proxy};
 use crate::renewal;
 use crate::report::Report;
 use crate::scene::Scene;
@@ -132,17 +132,11 @@ impl Conductor {
             Fault::DatabaseLine(which, manner, time) => {
                 let member = self.member(*which).await?;
                 let line = self.backends()?.before_mongo[member].clone();
-                line.be(*manner);
-                sleep(*time).await;
-                line.be(Manner::Open);
-                Ok(Instant::now())
+                Ok(disturb(&line, *manner, *time).await)
             }
             Fault::BrokerLine(manner, time) => {
                 let line = self.backends()?.before_rabbit.clone();
-                line.be(*manner);
-                sleep(*time).await;
-                line.be(Manner::Open);
-                Ok(Instant::now())
+                Ok(disturb(&line, *manner, *time).await)
             }
             Fault::Unbind(time) => self.unbind(*time).await,
             Fault::ClockBack(program) => self.set_back(program).await,
@@ -385,6 +379,13 @@ impl Conductor {
             Which::Primary => Ok(self.backends()?.mongo.primary().await.unwrap_or(0)),
         }
     }
+}
+
+async fn disturb(line: &Proxy, manner: Manner, time: Duration) -> Instant {
+    line.be(manner);
+    sleep(time).await;
+    line.be(Manner::Open);
+    Instant::now()
 }
 
 /// The program of an instance: `api-server` of `api-server-2`.

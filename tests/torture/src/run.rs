@@ -380,21 +380,18 @@ async fn read(client: &Client, operator: &Identity, path: &str) -> Result<bakeho
 
 async fn whole_list(operator: &Identity) -> Result<Vec<Value>> {
     let client = Client::new(&operator.bases[0]);
-    let mut path = "/order?limit=100".to_owned();
+    let mut next = Some("/order?limit=100".to_owned());
     let mut all = Vec::new();
-    loop {
+    while let Some(path) = next {
         let page = read(&client, operator, &path).await?;
         ensure!(page.status == 200, "{page:?}");
         let Value::Array(documents) = page.json() else {
             bail!("no list: {page:?}");
         };
         all.extend(documents);
-        let link = page.header("link").strip_prefix('<');
-        match link.and_then(|link| link.split('>').next()) {
-            Some(next) => next.clone_into(&mut path),
-            None => return Ok(all),
-        }
+        next = page.next_page();
     }
+    Ok(all)
 }
 
 /// Those that the list does not have.

@@ -207,14 +207,9 @@ fn replace(connection: &Connection, part: Part, round: u64, at: Position) -> Out
 
 fn tidy(connection: &Connection, part: Part) -> Outcome<bool> {
     let rebuild = last(connection, part)?;
-    // Rounds only ever rise, and what has ended never begins again.
-    let ended = match rebuild.under_way() {
-        Some(round) => round - 1,
-        None => rebuild.round,
-    };
     let mut has_more = false;
     for table in part.tables {
-        has_more |= twin::remove(connection, table, ended)?;
+        has_more |= twin::remove(connection, table, rebuild.ended())?;
     }
     if rebuild.under_way().is_none() {
         let left = format!("{}_r*", part.name);

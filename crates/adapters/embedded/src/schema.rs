@@ -224,10 +224,9 @@ pub(crate) fn prepare(connection: &mut Connection, new_epoch: &str) -> rusqlite:
     connection.execute_batch(SETTINGS)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     let transaction = connection.transaction()?;
-    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let is_known = found == 0 || STEPS.iter().any(|(version, _)| *version == found);
-    if !is_known {
-        return Err(unknown(found));
+    let found = version(&transaction)?;
+    if found != 0 {
+        known(&transaction)?;
     }
     for (version, step) in STEPS.iter().filter(|(version, _)| *version > found) {
         transaction.execute_batch(step)?;
@@ -244,11 +243,16 @@ pub(crate) fn prepare(connection: &mut Connection, new_epoch: &str) -> rusqlite:
 
 /// Whether there are tables of a version that this program can bring up to date.
 pub(crate) fn known(connection: &Connection) -> rusqlite::Result<()> {
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let found = version(connection)?;
     if STEPS.iter().any(|(version, _)| *version == found) {
         return Ok(());
     }
     Err(unknown(found))
+}
+
+/// 0: there are no tables.
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
 fn unknown(found: i64) -> rusqlite::Error {
@@ -261,8 +265,7 @@ fn unknown(found: i64) -> rusqlite::Error {
 pub(crate) fn look(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("PRAGMA busy_timeout = 5000; PRAGMA query_only = ON;")?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match found {
+    match version(connection)? {
         VERSION => Ok(()),
         other => Err(unknown(other)),
     }
@@ -271,12 +274,6 @@ pub(crate) fn look(connection: &Connection) -> rusqlite::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn version(connection: &Connection) -> i64 {
-        connection
-            .pragma_query_value(None, "user_version", |row| row.get(0))
-            .expect("a version")
-    }
 
     #[test]
     fn tables_of_an_earlier_version_are_brought_up_to_date() {
@@ -287,14 +284,14 @@ mod tests {
                        PRAGMA user_version = 2;";
         connection.execute_batch(of_then).expect("a position");
         prepare(&mut connection, "another").expect("it is prepared");
-        assert_eq!(version(&connection), VERSION);
+        assert_eq!(version(&connection), Ok(VERSION));
         let kept = "SELECT position FROM checkpoints WHERE name = 'data-baker' AND epoch = 'e'";
         let position: i64 = connection
             .query_row(kept, [], |row| row.get(0))
             .expect("kept");
         assert_eq!(position, 7);
         prepare(&mut connection, "another").expect("and once more");
-        assert_eq!(version(&connection), VERSION);
+        assert_eq!(version(&connection), Ok(VERSION));
     }
 
     #[test]

@@ -8,7 +8,8 @@ use bakehouse_pipeline::ports::{
     Checkpoint, EntityWrite, Execution, Half, Progress, SourceStore, StoreError, Verdict,
 };
 use bakehouse_pipeline::{EntityRecord, EventStatus, Position, Timestamp};
-use rusqlite::{Connection, Row, params};
+use rusqlite::types::ToSqlOutput;
+use rusqlite::{Connection, Row, ToSql, params, params_from_iter};
 
 use crate::checkpoints::fence;
 use crate::database::{Database, Outcome};
@@ -87,7 +88,7 @@ fn checkpoint(connection: &Connection, name: &str) -> Outcome<Checkpoint> {
     })
 }
 
-/// The columns that [`record`] reads, in its order.
+/// The columns that [`record`] reads and [`columns`] writes, in their order.
 const RECORD: &str = "id, number, position, version, created_at, updated_at, owner, state";
 
 /// What a query finds for each of these ids, by id and position.
@@ -119,6 +120,19 @@ fn record(row: &Row<'_>) -> Outcome<EntityRecord> {
         owner: row.get(6)?,
         state: json(row.get(7)?)?,
     })
+}
+
+fn columns(record: &EntityRecord) -> rusqlite::Result<[ToSqlOutput<'_>; 8]> {
+    Ok([
+        record.id.to_sql()?,
+        integer(record.number).into(),
+        integer(record.position).into(),
+        integer(record.version).into(),
+        record.created_at.millis().into(),
+        record.updated_at.millis().into(),
+        record.owner.to_sql()?,
+        record.state.get().into(),
+    ])
 }
 
 fn commit(connection: &Connection, half: Half, execution: &Execution) -> Outcome<()> {
@@ -159,23 +173,14 @@ fn write_entities(connection: &Connection, half: Half, writes: &[EntityWrite]) -
          updated_at = ?6, owner = ?7, state = ?8 WHERE id = ?1 AND position = ?9"
     );
     for write in writes {
-        let record = &write.record;
-        let values = params![
-            record.id,
-            integer(record.number),
-            integer(record.position),
-            integer(record.version),
-            record.created_at.millis(),
-            record.updated_at.millis(),
-            record.owner,
-            record.state.get(),
-            write.expected.map(integer),
-        ];
+        let expected = ToSqlOutput::Owned(write.expected.map(integer).into());
+        let values = columns(&write.record)?.into_iter().chain([expected]);
         let statement = match write.expected {
             None => &insert,
             Some(_) => &update,
         };
-        fence(connection.prepare_cached(statement)?.execute(values)?)?;
+        let mut statement = connection.prepare_cached(statement)?;
+        fence(statement.execute(params_from_iter(values))?)?;
     }
     Ok(())
 }
@@ -185,16 +190,7 @@ fn keep(connection: &Connection, half: Half, snapshots: &[EntityRecord]) -> Outc
     let keep = format!("INSERT OR REPLACE INTO {table} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
     let mut keep = connection.prepare_cached(&keep)?;
     for record in snapshots {
-        keep.execute(params![
-            record.id,
-            integer(record.number),
-            integer(record.position),
-            integer(record.version),
-            record.created_at.millis(),
-            record.updated_at.millis(),
-            record.owner,
-            record.state.get()
-        ])?;
+        keep.execute(params_from_iter(columns(record)?))?;
     }
     Ok(())
 }

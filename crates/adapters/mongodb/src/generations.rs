@@ -211,11 +211,7 @@ impl Part {
         if let Ok(replacing) = row.get_document("replacing") {
             self.finish(replacing).await?;
         }
-        let ended = match rebuild.under_way() {
-            Some(round) => round - 1,
-            None => rebuild.round,
-        };
-        match ended {
+        match rebuild.ended() {
             0 => Ok(()),
             ended => self.remove(ended).await,
         }
@@ -261,8 +257,8 @@ impl Part {
         }
     }
 
-    /// Removes what is left of rounds up to `ended`. They never begin again, so that
-    /// whoever comes too late removes nothing that anybody makes.
+    /// Removes what is left of rounds up to `ended`; whoever comes too late with that
+    /// removes nothing that anybody makes.
     async fn remove(&self, ended: u64) -> Result<(), StoreError> {
         let database = &self.connection.database;
         let names = self

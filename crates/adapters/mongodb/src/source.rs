@@ -21,6 +21,7 @@ use crate::transaction::{Transaction, Transactor};
 const NAME: &str = "orders-manager";
 const SNAPSHOTS: &str = "snapshots";
 
+#[derive(Clone)]
 pub(crate) struct MongoSource {
     connection: Connection,
     transactions: Arc<Transactor>,
@@ -149,10 +150,8 @@ impl Twofold for MongoSource {
 
     async fn twin(&self, round: u64) -> Result<Arc<dyn SourceStore>, StoreError> {
         let twin = Self {
-            connection: self.connection.clone(),
-            transactions: self.transactions.clone(),
-            entities: self.entities.clone(),
             half: Half::Made(round),
+            ..self.clone()
         };
         twin.make_indexes().await?;
         let entities = twin.half.name(&twin.entities);

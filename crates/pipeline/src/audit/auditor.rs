@@ -153,10 +153,10 @@ impl<D: Domain> Auditor<D> {
         most: usize,
         end: Position,
     ) -> Result<Position, StoreError> {
-        let events = self.events(from, most, end).await?;
-        let Some(to) = events.last().map(|event| event.position) else {
-            return Ok(end);
-        };
+        let (events, to) = self.events(from, most, end).await?;
+        if events.is_empty() {
+            return Ok(to);
+        }
         for event in &events {
             self.compare_verdict(event);
         }
@@ -184,17 +184,16 @@ impl<D: Domain> Auditor<D> {
         most: usize,
         end: Position,
     ) -> Result<Position, StoreError> {
-        let events = self.events(from, most, end).await?;
-        Ok(events.last().map_or(end, |event| event.position))
+        Ok(self.events(from, most, end).await?.1)
     }
 
-    /// Events in their places.
+    /// Events in their places, and up to where: all that were expected if there are none.
     async fn events(
         &mut self,
         from: Position,
         most: usize,
         end: Position,
-    ) -> Result<Vec<Event>, StoreError> {
+    ) -> Result<(Vec<Event>, Position), StoreError> {
         let left = usize::try_from(end - from).unwrap_or(most);
         let events = self.doors.log.read(from, most.min(left)).await?;
         if events.is_empty() {
@@ -215,7 +214,8 @@ impl<D: Domain> Auditor<D> {
                 self.find("P6", position, "its operation is in the log twice");
             }
         }
-        Ok(events)
+        let to = events.last().map_or(end, |event| event.position);
+        Ok((events, to))
     }
 
     /// The source's; one that cannot be read is as good as none, and told.

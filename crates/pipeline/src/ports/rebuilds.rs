@@ -115,6 +115,12 @@ impl Rebuild {
     pub fn under_way(&self) -> Option<u64> {
         (self.state == RebuildState::UnderWay).then_some(self.round)
     }
+
+    /// The last round that has ended; 0: none. It and those before it never begin again.
+    #[must_use]
+    pub fn ended(&self) -> u64 {
+        self.under_way().map_or(self.round, |round| round - 1)
+    }
 }
 
 /// Which of the two generations of a store.
