@@ -22,7 +22,6 @@ impl Leases for MongoLeases {
         holder: &str,
         time_to_live: Duration,
     ) -> Result<Option<Tenure>, StoreError> {
-        self.make(name).await?;
         let has_run_out = doc! { "$expr": { "$lte": ["$expires_at", "$$NOW"] } };
         let filter = doc! { "_id": name, "$or": [{ "holder": holder }, has_run_out] };
         let is_ours = doc! { "$eq": ["$holder", { "$literal": holder }] };
@@ -32,11 +31,11 @@ impl Leases for MongoLeases {
             "holder": { "$literal": holder },
             "expires_at": from_now(time_to_live),
         } };
-        let leases = self.0.collection(LEASES);
-        let taken = leases
-            .find_one_and_update(filter, vec![take])
-            .return_document(ReturnDocument::After);
-        let taken = self.0.bounded(taken).await?;
+        let take = vec![take];
+        let mut taken = self.take(&filter, &take).await?;
+        if taken.is_none() && self.make(name).await? {
+            taken = self.take(&filter, &take).await?;
+        }
         taken.as_ref().map(tenure).transpose()
     }
 
@@ -55,15 +54,28 @@ impl Leases for MongoLeases {
 }
 
 impl MongoLeases {
+    async fn take(
+        &self,
+        filter: &Document,
+        take: &[Document],
+    ) -> Result<Option<Document>, StoreError> {
+        let leases = self.0.collection(LEASES);
+        let taken = leases
+            .find_one_and_update(filter.clone(), take.to_vec())
+            .return_document(ReturnDocument::After);
+        self.0.bounded(taken).await
+    }
+
     /// Makes the lease, held by nobody, where there is none: an upsert cannot
-    /// ask for the server's time in its filter.
-    async fn make(&self, name: &str) -> Result<(), StoreError> {
+    /// ask for the server's time in its filter. `true`: there was none.
+    async fn make(&self, name: &str) -> Result<bool, StoreError> {
         let free = doc! { "epoch": 0_i64, "holder": "", "expires_at": DateTime::from_millis(0) };
         let leases = self.0.collection(LEASES);
         let make = leases
             .update_one(doc! { "_id": name }, doc! { "$setOnInsert": free })
             .upsert(true);
-        self.0.bounded(make).await.map(|_| ())
+        let made = self.0.bounded(make).await?;
+        Ok(made.upserted_id.is_some())
     }
 
     /// Lets a lease that is still ours run out at a time from now.

@@ -215,7 +215,7 @@ mod tests {
             let settings = Settings::load(Some(Path::new("a.toml"))).expect("valid");
             assert_eq!(settings.manager.max_batch, 9);
             assert_eq!(settings.manager.poll_interval, Duration::from_secs(1));
-            assert_eq!(settings.manager.lease_ttl, Duration::from_millis(1_500));
+            assert_eq!(settings.manager.lease_ttl, Duration::from_secs(1));
             assert_eq!(settings.data_dir, Path::new("/somewhere"));
             assert_eq!(settings.instance, "0");
             Ok(())

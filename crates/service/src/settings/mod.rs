@@ -314,7 +314,7 @@ impl Default for Manager {
         Self {
             poll_interval: Duration::from_millis(200),
             max_batch: 500,
-            lease_ttl: Duration::from_millis(1_500),
+            lease_ttl: Duration::from_secs(1),
         }
     }
 }
@@ -324,7 +324,7 @@ impl Default for Baker {
         Self {
             sweep_interval: Duration::from_millis(500),
             max_batch: 500,
-            lease_ttl: Duration::from_millis(1_500),
+            lease_ttl: Duration::from_secs(1),
         }
     }
 }
