@@ -155,13 +155,14 @@ impl<D: Domain> Maker for Baker<D> {
         Self::new(doors, self.max_batch)
     }
 
-    async fn make(&mut self, end: Position) -> Result<Position, StoreError> {
+    async fn make(&mut self, end: Position, most: usize) -> Result<Position, StoreError> {
         let from = self.baked().await?;
         let left = left(from, end)?;
         if left == 0 {
             return Ok(from);
         }
-        let mut events = self.doors.log.read(from, left.min(self.max_batch)).await?;
+        let count = left.min(most).min(self.max_batch);
+        let mut events = self.doors.log.read(from, count).await?;
         truncate(&mut events);
         if events.is_empty() {
             // They are there, and have verdicts: what was read is old.

@@ -118,10 +118,10 @@ impl<D: Domain> Maker for Manager<D> {
         Self::new(doors, self.max_batch)
     }
 
-    async fn make(&mut self, end: Position) -> Result<Position, StoreError> {
+    async fn make(&mut self, end: Position, most: usize) -> Result<Position, StoreError> {
         let from = self.checkpoint().await?;
         let left = left(from.position, end)?;
-        self.carry_out(left.min(self.max_batch)).await?;
+        self.carry_out(left.min(most).min(self.max_batch)).await?;
         Ok(self.at().unwrap_or(from.position))
     }
 

@@ -6,6 +6,7 @@
 //! it is as good as the first, and takes its place. Nothing that happened before can
 //! happen again: verdicts stay as they were given, and nobody is told.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,12 @@ use crate::Position;
 use crate::ports::{Generations, Notice, StoreError};
 use crate::stage::Stage;
 use crate::torture::point;
+
+/// How long the stage is to wait for a piece of what is made anew: nobody who waits for an
+/// order of their own should notice.
+const PIECE: Duration = Duration::from_millis(80);
+/// How many events a piece has, at least and at most.
+const SIZES: RangeInclusive<usize> = 16..=1_024;
 
 /// How often it is looked whether anything is asked for.
 pub(crate) const LOOK: Duration = Duration::from_secs(1);
@@ -30,8 +37,8 @@ pub(crate) trait Maker: Stage + Sync {
     /// One that makes the same there, and tells nobody.
     fn beside(&self, store: Arc<Self::Store>) -> Self;
 
-    /// One batch of what is left up to a position; how far it has come then.
-    async fn make(&mut self, end: Position) -> Result<Position, StoreError>;
+    /// So many events at most of what is left up to a position; how far it has come then.
+    async fn make(&mut self, end: Position, most: usize) -> Result<Position, StoreError>;
 
     /// Where it stands, between two batches.
     fn at(&self) -> Option<Position>;
@@ -48,6 +55,8 @@ pub(crate) struct Renewing<M: Maker> {
     looked: Option<Instant>,
     is_tidy: bool,
     under_way: Option<(u64, M)>,
+    /// Events of the next piece.
+    size: usize,
 }
 
 impl<M: Maker> Renewing<M> {
@@ -58,6 +67,7 @@ impl<M: Maker> Renewing<M> {
             looked: None,
             is_tidy: false,
             under_way: None,
+            size: *SIZES.start(),
         }
     }
 
@@ -108,9 +118,11 @@ impl<M: Maker> Renewing<M> {
             return Ok(has_more);
         };
         let round = *round;
-        let began = maker.at();
-        let made = maker.make(at).await?;
-        let count = began.map_or(0, |began| made.saturating_sub(began));
+        let from = maker.at();
+        let began = Instant::now();
+        let made = maker.make(at, self.size).await?;
+        self.size = resized(self.size, began.elapsed());
+        let count = from.map_or(0, |from| made.saturating_sub(from));
         counter!("bakehouse_events_remade_total", "stage" => M::NAME).increment(count);
         point("rebuild.made");
         if made == at {
@@ -180,6 +192,16 @@ impl<M: Maker> Stage for Renewing<M> {
     }
 }
 
+/// The size of the next piece, after one of this size that took so long.
+fn resized(size: usize, took: Duration) -> usize {
+    let next = match took {
+        took if took > PIECE => size / 2,
+        took if took < PIECE / 2 => size * 2,
+        _ => size,
+    };
+    next.clamp(*SIZES.start(), *SIZES.end())
+}
+
 /// How many positions a generation lacks.
 ///
 /// # Errors
@@ -187,4 +209,18 @@ impl<M: Maker> Stage for Renewing<M> {
 pub(crate) fn left(made: Position, end: Position) -> Result<usize, StoreError> {
     let left = end.checked_sub(made).ok_or(StoreError::Fenced)?;
     Ok(usize::try_from(left).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_grow_while_they_are_quick_and_shrink_when_they_are_not() {
+        assert_eq!(resized(100, PIECE / 4), 200);
+        assert_eq!(resized(100, PIECE), 100);
+        assert_eq!(resized(100, 2 * PIECE), 50);
+        assert_eq!(resized(*SIZES.end(), Duration::ZERO), *SIZES.end());
+        assert_eq!(resized(*SIZES.start(), 9 * PIECE), *SIZES.start());
+    }
 }
