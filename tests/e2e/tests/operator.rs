@@ -7,6 +7,8 @@ use bakehouse_e2e::ledger::{Load, order};
 use bakehouse_e2e::{Kind, World, in_both_worlds, stores};
 use tempfile::TempDir;
 
+const PRESENTATION: &str = "BAKEHOUSE_MONGODB__PRESENTATION_URI";
+
 in_both_worlds!(
     doctor_finds_nothing_while_everything_is_at_work,
     doctor_says_what_is_wrong_and_where,
@@ -92,6 +94,31 @@ async fn doctor_says_what_is_wrong_and_where(kind: Kind) {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("! P2 at 3: position 3 is missing"), "{text}");
     assert!(text.contains("NOT ALL is as it must be"), "{text}");
+}
+
+/// A presentation that was never made, or is somebody else's, is no presentation of this
+/// log; one that is away says nothing about it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doctor_misses_a_presentation() {
+    let mut world = World::start(Kind::Servers).await.expect("it starts");
+    let client = world.client();
+    let placed = client.post(order("one")).await.expect("202");
+    client.settled(&placed).await.expect("a receipt");
+    let at = world.setting(PRESENTATION).to_owned();
+    let other = at.replacen("-presentation", "-nothing", 1);
+    world.set(PRESENTATION, &other);
+    let (code, found) = world.doctor().expect("it runs");
+    assert_eq!((code, &found["faults"]), (Some(1), &1.into()), "{found}");
+    let said = found["findings"][0]["what"].as_str().expect("words");
+    assert!(said.contains("there is no presentation at all"), "{said}");
+    world.set(
+        PRESENTATION,
+        "mongodb://127.0.0.1:9/presentation?serverSelectionTimeoutMS=500",
+    );
+    let output = world.operate(&["doctor"]).expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(!said.contains("all is as it must be"), "{said}");
 }
 
 /// From the command line, all three.

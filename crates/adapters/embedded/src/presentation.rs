@@ -156,7 +156,7 @@ fn document(row: &Row<'_>) -> Outcome<StoredDocument> {
 fn head(connection: &Connection) -> Outcome<Head> {
     let epoch = epoch_of(connection, NAME)?;
     if epoch.is_empty() {
-        return Err(StoreError::unavailable("nothing has been baked yet").into());
+        return Err(StoreError::NotYet("nothing has been baked yet".into()).into());
     }
     let position = position_of(connection, NAME)?;
     Ok(Head { epoch, position })

@@ -89,7 +89,7 @@ impl PresentationReader for MemoryPresentation {
         self.read(|state| {
             let epoch = state.epoch.clone();
             let epoch =
-                epoch.ok_or_else(|| StoreError::unavailable("nothing has been baked yet"))?;
+                epoch.ok_or_else(|| StoreError::NotYet("nothing has been baked yet".into()))?;
             let position = state.position();
             Ok(Head { epoch, position })
         })

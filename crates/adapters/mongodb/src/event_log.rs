@@ -121,12 +121,24 @@ impl EventLog for MongoLog {
     }
 
     async fn head(&self) -> Result<Position, StoreError> {
-        Ok(self.last(ReadConcern::majority()).await?.position)
+        let options = FindOptions::builder()
+            .sort(doc! { "_id": -1 })
+            .projection(doc! { "_id": 1 })
+            .limit(1)
+            .build();
+        let last = self.connection.find(EVENTS, doc! {}, options).await?.pop();
+        last.map_or(Ok(0), |row| Fields(&row).position("_id"))
     }
 
     async fn epoch(&self) -> Result<String, StoreError> {
-        let drawn = doc! { "epoch": ids::fresh().to_string() };
-        let found = self.connection.find_or_make(META, "log", drawn).await?;
+        // Looked for first: whoever may only read can do that.
+        let found = match self.connection.find_by_id(META, "log").await? {
+            Some(found) => found,
+            None => {
+                let drawn = doc! { "epoch": ids::fresh().to_string() };
+                self.connection.find_or_make(META, "log", drawn).await?
+            }
+        };
         Ok(Fields(&found).text("epoch")?.to_owned())
     }
 }
@@ -190,7 +202,7 @@ impl MongoLog {
         let known = self.known_end().take().filter(is_fresh);
         let end = match known {
             Some(end) => end,
-            None => self.last(ReadConcern::local()).await?,
+            None => self.last().await?,
         };
         let (mut head, now) = (end.position, Timestamp::now());
         if has_clock_positions() {
@@ -289,13 +301,13 @@ impl MongoLog {
     }
 
     /// The last position there is, with its time.
-    async fn last(&self, concern: ReadConcern) -> Result<End, StoreError> {
+    async fn last(&self) -> Result<End, StoreError> {
         let events = self.events();
         let query = events
             .find_one(doc! {})
             .sort(doc! { "_id": -1 })
             .projection(doc! { "creation_time": 1 })
-            .read_concern(concern);
+            .read_concern(ReadConcern::local());
         let Some(row) = self.connection.bounded(query).await? else {
             return Ok(End::default());
         };

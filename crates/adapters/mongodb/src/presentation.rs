@@ -186,7 +186,7 @@ impl PresentationReader for MongoPresentation {
 
     async fn head(&self) -> Result<Head, StoreError> {
         let head = checkpoints::find(&self.connection, NAME).await?;
-        head.ok_or_else(|| StoreError::unavailable("nothing has been baked yet"))
+        head.ok_or_else(|| StoreError::NotYet("nothing has been baked yet".into()))
     }
 }
 

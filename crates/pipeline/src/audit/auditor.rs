@@ -47,8 +47,7 @@ impl Heads {
     async fn look(doors: &AuditDoors) -> Result<Self, StoreError> {
         let baked = match doors.presentation.head().await {
             Ok(head) => Some(head),
-            // Not there yet, or away: the other stores will tell.
-            Err(StoreError::Unavailable(_)) => None,
+            Err(StoreError::NotYet(_)) => None,
             Err(error) => return Err(error),
         };
         let checkpoint = doors.source.checkpoint().await?;
@@ -64,8 +63,15 @@ impl Heads {
         self.baked.as_ref().map_or(0, |head| head.position)
     }
 
+    /// There must be a presentation as soon as there is anything that it could show.
+    fn is_missing(&self) -> bool {
+        self.baked.is_none() && self.checkpoint.position > 0
+    }
+
     fn is_in_order(&self) -> bool {
-        self.baked() <= self.checkpoint.position && self.checkpoint.position <= self.stored
+        !self.is_missing()
+            && self.baked() <= self.checkpoint.position
+            && self.checkpoint.position <= self.stored
     }
 }
 
@@ -109,6 +115,10 @@ impl<D: Domain> Auditor<D> {
         if baked > executed {
             let what = format!("baked up to {baked}, but executed only up to {executed}");
             auditor.find("P4", Some(executed), &what);
+        }
+        if heads.is_missing() {
+            let what = format!("executed up to {executed}, but there is no presentation at all");
+            auditor.find("P4", None, &what);
         }
         if heads.baked.is_some_and(|head| head.epoch != epoch) {
             auditor.find("P5", None, "the presentation belongs to another log");

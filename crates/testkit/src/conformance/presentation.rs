@@ -107,10 +107,7 @@ pub fn baking(from: Position, count: u64) -> Baking {
 
 /// Not even where it stands: there is no log yet that it could stand in.
 pub async fn nothing_can_be_read_before_it_is_opened((store, reader): Presentation) {
-    assert!(matches!(
-        reader.head().await,
-        Err(StoreError::Unavailable(_))
-    ));
+    assert!(matches!(reader.head().await, Err(StoreError::NotYet(_))));
     assert_eq!(store.open("epoch-1").await, Ok(0));
     let head = reader.head().await.unwrap();
     assert_eq!((head.epoch.as_str(), head.position), ("epoch-1", 0));
