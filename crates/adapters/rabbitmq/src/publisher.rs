@@ -7,7 +7,7 @@ use bakehouse_pipeline::backoff::{Backoff, Reminder};
 use bakehouse_pipeline::torture::point;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::connection::{Target, reason};
@@ -20,6 +20,11 @@ const COURTESY: Duration = Duration::from_millis(500);
 const IMPATIENCE: Duration = Duration::from_millis(50);
 const PERSISTENT: u8 = 2;
 const BLOCKED: &str = "the broker takes no messages: it is short of memory or disk";
+
+/// What may wait for its confirmation at once, in KiB: each message takes as many as it
+/// has, and one more. Beyond that it is better to be told so than to wait.
+const ROOM: usize = 64 * 1024;
+const FULL: &str = "too much waits for the broker's confirmation already";
 
 /// The connection as it is now, or why there is none.
 type State = Result<Live, String>;
@@ -39,6 +44,7 @@ pub(crate) struct Publisher {
     state: watch::Receiver<State>,
     suspicion: Arc<Notify>,
     confirm_timeout: Duration,
+    room: Arc<Semaphore>,
 }
 
 impl Publisher {
@@ -50,6 +56,7 @@ impl Publisher {
             state,
             suspicion,
             confirm_timeout,
+            room: Arc::new(Semaphore::new(ROOM)),
         }
     }
 
@@ -74,9 +81,17 @@ impl Publisher {
         payload: Vec<u8>,
     ) -> Result<(), String> {
         let live = self.live()?;
+        let size = u32::try_from(payload.len() / 1024 + 1).unwrap_or(u32::MAX);
+        let room = self.room.clone().try_acquire_many_owned(size);
+        let room = room.map_err(|_| FULL)?;
         // In a task of its own: whoever waits may go away, but a confirmation
         // that nobody awaits would stay in the channel's books for ever.
-        let mut confirming = tokio::spawn(confirm(live.confirmed, exchange, key, payload));
+        let channel = live.confirmed.clone();
+        let mut confirming = tokio::spawn(async move {
+            let confirmed = confirm(channel, exchange, key, payload).await;
+            drop(room);
+            confirmed
+        });
         let deadline = Instant::now() + self.confirm_timeout;
         loop {
             let look = deadline.min(Instant::now() + IMPATIENCE);

@@ -6,7 +6,7 @@ use bakehouse_pipeline::ids;
 use bakehouse_pipeline::ports::{Notice, Scheduler, Topic};
 use bakehouse_rabbitmq::{Broker, Settings};
 use bakehouse_testkit::conformance::schedule::Consumers;
-use bakehouse_testkit::operations::many;
+use bakehouse_testkit::operations::{many, operation};
 use bakehouse_testservers::Rabbit;
 use bakehouse_testservers::shared::amqp_uri;
 
@@ -273,4 +273,42 @@ async fn an_unreadable_message_is_told_apart_and_can_be_parked() {
     let message = message.expect("it is there");
     let body: serde_json::Value = serde_json::from_slice(&message.delivery.data).expect("JSON");
     assert_eq!(body["message"], "what?");
+}
+
+/// While nobody confirms, so much waits and no more: whoever comes then is told at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_a_confirmation_is_bounded() {
+    const ALL: usize = 90;
+    let server = Rabbit::start("rabbit-room").expect("a broker");
+    let broker = Broker::new(&settings(server.uri())).expect("a usable URI");
+    connected(&broker).await;
+    server.pause();
+    let large = "x".repeat(1024 * 1024);
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..ALL {
+        let (scheduler, operation) = (broker.scheduler(), operation(&number.to_string(), &large));
+        tasks.spawn(async move {
+            let began = std::time::Instant::now();
+            let refused = scheduler.schedule(&operation).await;
+            let why = refused.expect_err("nobody confirms").to_string();
+            (why.contains("too much waits"), began.elapsed())
+        });
+    }
+    let answers = tasks.join_all().await;
+    let at_once = answers.iter().filter(|(is_full, _)| *is_full);
+    assert!(
+        at_once
+            .clone()
+            .all(|(_, took)| *took < Duration::from_secs(1))
+    );
+    // 64 MiB of a little more than one each.
+    assert_eq!(at_once.count(), ALL - 63);
+    server.resume();
+    let again = async {
+        while broker.scheduler().schedule(&many("b", 1)[0]).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let again = tokio::time::timeout(Duration::from_secs(30), again).await;
+    again.expect("there is room again");
 }
