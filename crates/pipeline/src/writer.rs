@@ -112,6 +112,7 @@ async fn try_keep(
     for message in &batch.unreadable {
         tracing::error!(stage = NAME, "parking a message: {}", message.reason);
         doors.queue.park(message).await?;
+        metrics::counter!("bakehouse_unreadable_messages_total").increment(1);
         point("events-writer.parked");
     }
     Ok(head)

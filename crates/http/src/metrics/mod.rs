@@ -124,6 +124,18 @@ fn describe() {
         "How old the oldest of those is"
     );
     gauge!("bakehouse_parked_events", "Events that have been set aside");
+    counter!(
+        "bakehouse_unreadable_messages_total",
+        "Messages of the schedule queue that were no operation, and are kept aside"
+    );
+    counter!(
+        "bakehouse_events_remade_total",
+        "Events that a stage has gone through again, to make anew what it makes"
+    );
+    counter!(
+        "bakehouse_rebuild_errors_total",
+        "What went wrong while that was made anew, by stage"
+    );
 }
 
 /// What has been counted

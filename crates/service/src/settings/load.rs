@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
 use figment::Figment;
+use figment::error::Kind;
 use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Deserializer};
 
@@ -172,9 +173,31 @@ fn sentence(error: figment::Error) -> String {
         } else {
             key
         };
-        format!("{key}{place}: {}", error.kind)
+        format!("{key}{place}: {}", what(&error.kind))
     };
     error.into_iter().map(fault).collect::<Vec<_>>().join("; ")
+}
+
+/// What is wrong with one of them, without a word of how they are read.
+fn what(kind: &Kind) -> String {
+    let any = |known: &[&str]| format!("`{}`", known.join("`, `"));
+    match kind {
+        Kind::UnknownField(_, known) => {
+            format!("there is no such setting; expected one of {}", any(known))
+        }
+        Kind::UnknownVariant(found, known) => {
+            format!("found `{found}`, expected one of {}", any(known))
+        }
+        Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
+            let expected = match expected.as_str() {
+                "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number from 0 on",
+                "a boolean" => "`true` or `false`",
+                other => other,
+            };
+            format!("found {found}, expected {expected}")
+        }
+        other => other.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -259,6 +282,25 @@ mod tests {
         for (message, name) in cases {
             assert!(message.contains(name), "{name}: {message}");
         }
+    }
+
+    #[test]
+    fn what_was_expected_is_said_in_plain_words() {
+        let mode = "mode (BAKEHOUSE_MODE): found `fast`, expected one of \
+                    `asynchronous`, `synchronous`, `memory`";
+        assert_eq!(error(&[("BAKEHOUSE_MODE", "fast")], ""), mode);
+        let batch = "manager.max_batch (BAKEHOUSE_MANAGER__MAX_BATCH): found string \"many\", \
+                     expected a whole number from 0 on";
+        let many = [("BAKEHOUSE_MANAGER__MAX_BATCH", "many")];
+        assert_eq!(error(&many, ""), batch);
+        let open = "http.allow_open_bind (BAKEHOUSE_HTTP__ALLOW_OPEN_BIND): found string \
+                    \"maybe\", expected `true` or `false`";
+        let maybe = [("BAKEHOUSE_HTTP__ALLOW_OPEN_BIND", "maybe")];
+        assert_eq!(error(&maybe, ""), open);
+        let unknown = error(&[("BAKEHOUSE_MANAGER__BATCH", "1")], "");
+        let said = "manager.batch (BAKEHOUSE_MANAGER__BATCH): there is no such setting; \
+                    expected one of `poll_interval`, `max_batch`, `lease_ttl`";
+        assert_eq!(unknown, said);
     }
 
     #[test]
