@@ -41,13 +41,15 @@ pub(crate) struct Transactor {
 #[derive(Default)]
 struct Sessions {
     current: Option<ClientSession>,
+    /// Whether the current one has something begun that did not come to its end.
+    is_open: bool,
     /// Kept from being used by anybody else as long as they may be killed once more.
     retired: VecDeque<ClientSession>,
 }
 
 impl Sessions {
-    fn retire(&mut self, session: ClientSession) {
-        self.retired.push_back(session);
+    fn retire(&mut self) {
+        self.retired.extend(self.current.take());
         if self.retired.len() > REMEMBERED {
             self.retired.pop_front();
         }
@@ -57,7 +59,7 @@ impl Sessions {
 /// An open transaction.
 pub(crate) struct Transaction<'a> {
     connection: &'a Connection,
-    session: ClientSession,
+    session: &'a mut ClientSession,
 }
 
 impl Transactor {
@@ -79,28 +81,43 @@ impl Transactor {
     ) -> Result<(), StoreError> {
         let work = async {
             let mut sessions = self.sessions.lock().await;
-            // Put back after a commit only: one that went wrong is not used again.
-            let session = match sessions.current.take() {
-                Some(session) => session,
-                None => self.begin_session().await?,
-            };
+            let session = self.session(&mut sessions).await?;
             let mut transaction = Transaction::begin(&self.connection, session).await?;
             let done = body(&mut transaction).await;
             let done = transaction.end(done).await;
-            match &done {
-                Ok(()) => sessions.current = Some(transaction.session),
-                Err(_) => sessions.retire(transaction.session),
-            }
+            sessions.is_open = done.is_err();
             done
         };
         self.connection.in_time(work).await?
     }
 
-    async fn begin_session(&self) -> Result<ClientSession, StoreError> {
-        let session = self
-            .connection
-            .bounded(self.connection.client.start_session())
-            .await?;
+    /// The session to be used next. One in which something went wrong, or was left by
+    /// whoever ran out of time, is not used again.
+    async fn session<'a>(
+        &self,
+        sessions: &'a mut Sessions,
+    ) -> Result<&'a mut ClientSession, StoreError> {
+        if sessions.is_open {
+            sessions.retire();
+        }
+        let is_new = sessions.current.is_none();
+        let session = match sessions.current.take() {
+            Some(session) => session,
+            None => {
+                let begin = self.connection.client.start_session();
+                self.connection.bounded(begin).await?
+            }
+        };
+        sessions.is_open = true;
+        let session = sessions.current.insert(session);
+        if is_new {
+            self.record(session).await?;
+        }
+        Ok(session)
+    }
+
+    /// Puts a session on record, and kills those that were.
+    async fn record(&self, session: &ClientSession) -> Result<(), StoreError> {
         let sessions = self.connection.collection(SESSIONS);
         let latest = doc! { "$each": [session.id()], "$slice": -(REMEMBERED as i32) };
         let recorded = sessions
@@ -121,14 +138,14 @@ impl Transactor {
             self.connection.bounded(admin.run_command(kill)).await?;
             point("mongodb.sessions-killed");
         }
-        Ok(session)
+        Ok(())
     }
 }
 
 impl<'a> Transaction<'a> {
     async fn begin(
         connection: &'a Connection,
-        mut session: ClientSession,
+        session: &'a mut ClientSession,
     ) -> Result<Self, StoreError> {
         let start = session.start_transaction().write_concern(durable());
         start
@@ -153,7 +170,7 @@ impl<'a> Transaction<'a> {
             tries -= 1;
             match self.session.commit_transaction().await {
                 Ok(()) => {
-                    self.connection.horizon.reach(&self.session);
+                    self.connection.horizon.reach(self.session);
                     point("mongodb.committed");
                     return Ok(());
                 }
@@ -179,7 +196,7 @@ impl<'a> Transaction<'a> {
     ) -> Result<(), StoreError> {
         let checkpoints = self.connection.collection(CHECKPOINTS);
         let update = checkpoints.update_one(from, doc! { "$set": to });
-        let moved = update.session(&mut self.session).await;
+        let moved = update.session(&mut *self.session).await;
         let moved = moved.map_err(|error| self.failed(&error))?;
         fence(moved.matched_count, 1)?;
         point("mongodb.checkpoint-moved");
@@ -199,7 +216,7 @@ impl<'a> Transaction<'a> {
         let insert = collection
             .insert_many(rows)
             .ordered(true)
-            .session(&mut self.session);
+            .session(&mut *self.session);
         let inserted = insert.await;
         inserted.map_err(|error| self.failed(&error))?;
         point("mongodb.inserted");
@@ -230,7 +247,7 @@ impl<'a> Transaction<'a> {
         }
         let collection = self.connection.collection(collection);
         let delete = collection.delete_many(doc! { "_id": { "$in": ids } });
-        let deleted = delete.session(&mut self.session).await;
+        let deleted = delete.session(&mut *self.session).await;
         deleted.map(|_| ()).map_err(|error| self.failed(&error))
     }
 
@@ -245,7 +262,7 @@ impl<'a> Transaction<'a> {
         for command in update::commands(collection, statements) {
             let answer = database
                 .run_command(command)
-                .session(&mut self.session)
+                .session(&mut *self.session)
                 .await;
             let answer = answer.map_err(|error| self.failed(&error))?;
             matched += update::matched(self.connection.name, &answer)?;
