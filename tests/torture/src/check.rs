@@ -107,7 +107,9 @@ fn check_ledgers(evidence: &Evidence, findings: &mut Findings) -> HashMap<Uuid, 
             (Answer::Refused(_), Some(row)) => {
                 findings.note("refused and there", || format!("{entry:?}: {row:?}"));
             }
-            _ => {}
+            // All of them know what may be asked for, and in which words.
+            (Answer::Refused(_), None) => findings.note("refused", || format!("{entry:?}")),
+            (Answer::Unknown, _) => {}
         }
     }
     for row in &evidence.log {
@@ -185,8 +187,11 @@ fn check_log(evidence: &Evidence, findings: &mut Findings) -> (Orders, Vec<Told>
         let frame: Value = serde_json::from_str(text).unwrap_or_default();
         let is_its = frame["position"] == row.position;
         findings.expect(is_its, "gap in the feed", || format!("{frame} for {row:?}"));
+        let mut sender = None;
         if let Some(entry) = entries.get(&row.correlation) {
             let verdict = orders.execute(row, &entry.asked, &entry.subject);
+            // A refusal is theirs who asked.
+            sender = (verdict == Verdict::Rejected).then_some(entry.subject.as_str());
             if !evidence.spoiled.contains(&row.order) {
                 check_event(row, &verdict, &frame, findings);
             }
@@ -195,7 +200,10 @@ fn check_log(evidence: &Evidence, findings: &mut Findings) -> (Orders, Vec<Told>
             position: row.position,
             hash: hash(text),
             kind: frame["type"].as_str().unwrap_or_default().to_owned(),
-            owner: orders.owner(&row.order).unwrap_or_default().to_owned(),
+            owner: sender
+                .or(orders.owner(&row.order))
+                .unwrap_or_default()
+                .to_owned(),
         });
     }
     (orders, told)

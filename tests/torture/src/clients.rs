@@ -1,9 +1,10 @@
 //! Clients at work: each sends one request after the other, insists or gives up, and
 //! remembers.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -38,6 +39,55 @@ pub struct Pace {
     pub accepted: Arc<AtomicU64>,
     /// Answered that it cannot be taken for now, so far.
     pub unavailable: Arc<AtomicU64>,
+    /// What has been placed of late.
+    pub placed: Placed,
+    /// Answers by their status; 0: there was none.
+    pub answers: Arc<Mutex<BTreeMap<u16, u64>>>,
+    /// Answers that nobody should ever get.
+    pub complaints: Arc<Mutex<Vec<String>>>,
+}
+
+impl Pace {
+    /// Takes note of an answer, or of none.
+    fn note(&self, entry: &Entry, answer: Option<&Response>) {
+        let status = answer.map_or(0, |answer| answer.status.as_u16());
+        *lock(&self.answers).entry(status).or_default() += 1;
+        let Some(answer) = answer else { return };
+        let is_usual = match status {
+            // Not now, and when to come back.
+            429 | 503 => !answer.header("retry-after").is_empty(),
+            202 | 404 => true,
+            _ => false,
+        };
+        if !is_usual {
+            lock(&self.complaints).push(format!("{entry:?}: {answer:?}"));
+        }
+    }
+}
+
+/// Orders of late, of all clients.
+#[derive(Clone, Default)]
+pub struct Placed(Arc<Mutex<VecDeque<String>>>);
+
+impl Placed {
+    fn add(&self, order: &str) {
+        let mut all = lock(&self.0);
+        all.push_back(order.to_owned());
+        if all.len() > MEMORY {
+            all.pop_front();
+        }
+    }
+
+    /// One of them; another one each turn.
+    #[must_use]
+    pub fn any(&self, turn: usize) -> Option<String> {
+        let all = lock(&self.0);
+        all.get(turn % all.len().max(1)).cloned()
+    }
+}
+
+fn lock<T>(all: &Mutex<T>) -> MutexGuard<'_, T> {
+    all.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Who somebody is, and where they ask.
@@ -224,6 +274,7 @@ impl Person {
             }
             let response = self.send(&entry).await;
             let status = response.as_ref().map_or(0, |one| one.status.as_u16());
+            self.pace.note(&entry, response.as_ref());
             match (status, response) {
                 (202, Some(response)) => return self.accepted(&entry, &response),
                 // Not there yet, as far as this api-server can see: no refusal for good.
@@ -256,6 +307,7 @@ impl Person {
             .conclude(Answer::Accepted { operation }, Some(order.clone()))?;
         self.pace.accepted.fetch_add(1, Ordering::Relaxed);
         if matches!(entry.asked, Asked::Place(_)) {
+            self.pace.placed.add(&order);
             self.orders.push(order.clone());
             if self.orders.len() > MEMORY {
                 self.orders.remove(0);

@@ -8,6 +8,7 @@ use bakehouse_e2e::Kind;
 use lapin::{Connection, ConnectionProperties};
 use nix::sys::signal::Signal;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use tokio::time::sleep;
 
 use crate::clients::{Crowd, Identify, Identity, Pace, Person};
@@ -147,7 +148,9 @@ impl Conductor {
                     None => Eavesdropper::at(&uri, self.scene.world.prefix()).await?,
                 };
                 all.listen().await?;
-                all.repeat(&mut self.random).await?;
+                // Its own chance: how much it takes depends on what has passed.
+                let mut random = StdRng::seed_from_u64(self.random.random());
+                all.repeat(&mut random).await?;
                 self.eavesdropper = Some(all);
                 Ok(Instant::now())
             }
@@ -248,6 +251,7 @@ impl Conductor {
             }
             sleep(Duration::from_millis(5)).await;
         }
+        self.report.did_not_reach(place);
         self.kill(&[name.to_owned()])
     }
 
@@ -325,7 +329,7 @@ impl Conductor {
         let crowd = Crowd::start(&crowd, &folder, number as u64, &pace)?;
         sleep(time).await;
         self.ledgers.extend(crowd.finish().await?);
-        self.report.accepted_in_bursts(&pace);
+        self.report.remember_answers(&pace);
         Ok(Instant::now())
     }
 

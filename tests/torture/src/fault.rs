@@ -220,7 +220,11 @@ impl Plan {
             "abort" => self.abort(random),
             "pause" => {
                 let time = millis(1_600, 3_500);
-                Fault::Pause(self.service(random), time)
+                let long = millis(11_000, 15_000);
+                let service = self.service(random);
+                // The broker gives its queue to another after two heartbeats.
+                let is_long = service.starts_with("events-writer");
+                Fault::Pause(service, if is_long { long } else { time })
             }
             "kill database" => {
                 let time = millis(0, 1_500);

@@ -1,10 +1,12 @@
 //! An operator has everything made anew from the log, while all else goes on.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use bakehouse_e2e::Client;
 use hyper::Method;
+use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
 use crate::clients::Identity;
@@ -35,11 +37,11 @@ pub async fn begin(operator: &Identity) -> Result<()> {
     Ok(())
 }
 
-/// Waits until none is under way.
+/// Waits until none is under way: how many there have been of each part.
 ///
 /// # Errors
 /// When that takes too long, or a round was given up.
-pub async fn ended(operator: &Identity) -> Result<()> {
+pub async fn ended(operator: &Identity) -> Result<BTreeMap<String, u64>> {
     let client = Client::new(&operator.bases[0]);
     let headers = [("authorization", operator.authorization.as_str())];
     let until = tokio::time::Instant::now() + ROUND;
@@ -51,7 +53,12 @@ pub async fn ended(operator: &Identity) -> Result<()> {
         };
         ensure!(!has("given-up"), "given up: {rounds}");
         if !has("under-way") {
-            return Ok(());
+            let all = rounds.as_array().into_iter().flatten();
+            let count = |round: &Value| {
+                let name = round["name"].as_str().unwrap_or_default().to_owned();
+                (name, round["round"].as_u64().unwrap_or_default())
+            };
+            return Ok(all.map(count).collect());
         }
         if tokio::time::Instant::now() > until {
             bail!("still under way: {rounds}");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -9,6 +10,15 @@ use serde_json::{Value, json};
 
 use crate::check::Findings;
 use crate::clients::Pace;
+
+/// How long 99 of 100 recoveries may take after something befell services…
+const LIMIT_OF_SERVICES: Duration = Duration::from_secs(2);
+/// …and after what they stand on was back.
+const LIMIT_OF_SERVERS: Duration = Duration::from_secs(5);
+/// Recoveries of which a 99th percentile says something.
+const ENOUGH: usize = 100;
+/// What a service may take, in KiB: 64 MiB of it for operations that are not confirmed.
+const MEMORY: u64 = 256 * 1024;
 
 /// Figures of a run.
 #[derive(Default)]
@@ -37,6 +47,14 @@ pub struct Report {
     pub kills: BTreeMap<String, u64>,
     /// Ends between two writes, by place.
     pub places: BTreeMap<String, u64>,
+    /// Places that a program did not come to in time, so that it was killed elsewhere.
+    pub unreached: BTreeMap<String, u64>,
+    /// Rounds of making anew, by part.
+    pub rounds: BTreeMap<String, u64>,
+    /// How often somebody was turned away who wanted what is not theirs.
+    pub turned_away: u64,
+    /// Answers to writes by their status; 0: none.
+    pub answers: BTreeMap<u16, u64>,
     /// Faults of each kind.
     pub faults: BTreeMap<&'static str, u64>,
     /// Faults that could not be brought about.
@@ -45,7 +63,7 @@ pub struct Report {
     pub services: Vec<Duration>,
     /// …and after what they stand on was back.
     pub servers: Vec<Duration>,
-    /// Resident memory at most, in KiB.
+    /// Resident memory of each service at most, in KiB.
     pub memory: BTreeMap<String, u64>,
     /// By which codes subscribers were sent away; 0: the connection just ended.
     pub closes: BTreeMap<u16, u64>,
@@ -64,10 +82,48 @@ impl Report {
         *self.places.entry(place.to_owned()).or_default() += 1;
     }
 
-    /// Adds up a burst.
-    pub fn accepted_in_bursts(&mut self, pace: &Pace) {
+    /// It never came to a place between two writes.
+    pub fn did_not_reach(&mut self, place: &str) {
+        *self.unreached.entry(place.to_owned()).or_default() += 1;
+    }
+
+    /// Adds up what clients were answered.
+    pub fn remember_answers(&mut self, pace: &Pace) {
         self.accepted += pace.accepted.load(Ordering::Relaxed);
         self.unavailable += pace.unavailable.load(Ordering::Relaxed);
+        let answers = pace.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        for (status, count) in answers.iter() {
+            *self.answers.entry(*status).or_default() += count;
+        }
+        drop(answers);
+        let complaints = pace.complaints.lock();
+        for complaint in complaints.unwrap_or_else(PoisonError::into_inner).iter() {
+            let findings = &mut self.findings;
+            findings.note("unexpected answer", || complaint.clone());
+        }
+    }
+
+    /// Holds what was measured against what is promised, where it was measured often
+    /// enough to say so.
+    pub fn judge(&mut self) {
+        let limits = [
+            ("services", &self.services, LIMIT_OF_SERVICES),
+            ("servers", &self.servers, LIMIT_OF_SERVERS),
+        ];
+        for (name, times, limit) in limits {
+            let figures = figures(times);
+            let p99 = figures["p99"].as_u64().unwrap_or_default();
+            if times.len() >= ENOUGH && u128::from(p99) > limit.as_millis() {
+                let what = || format!("after {name}: p99 {p99} ms, expected {limit:?} at most");
+                self.findings.note("slow recovery", what);
+            }
+        }
+        for (name, kib) in &self.memory {
+            if *kib > MEMORY {
+                let what = || format!("{name}: {} MiB", kib / 1024);
+                self.findings.note("too much memory", what);
+            }
+        }
     }
 
     /// Takes note of memory.
@@ -104,7 +160,10 @@ impl Report {
             "refused": self.refused, "unknown": self.unknown,
             "events": self.events, "orders": self.orders, "frames": self.frames,
             "kills": { "all": self.all_kills(), "by_program": self.kills, "by_place": self.places },
-            "faults": self.faults, "skipped": self.skipped,
+            "places_not_reached": self.unreached, "answers": self.answers,
+            "faults": self.faults, "skipped": self.skipped, "made_anew": self.rounds,
+            "turned_away": self.turned_away,
+            "unauthorised": self.found(&["unauthorised", "not theirs to see"]),
             "recovery_ms": { "services": figures(&self.services), "servers": figures(&self.servers) },
             "peak_memory_kib": self.memory, "closes": self.closes,
             "lost": self.found(&["lost"]), "doubled": self.found(&["doubled"]),
@@ -143,7 +202,13 @@ impl Report {
         ));
         line(format!("kills {}: {}", self.all_kills(), list(&self.kills)));
         line(format!("ended between two writes: {}", list(&self.places)));
+        if !self.unreached.is_empty() {
+            line(format!("killed elsewhere: {}", list(&self.unreached)));
+        }
         line(format!("faults: {}", list(&self.faults)));
+        line(format!("made anew: {}", list(&self.rounds)));
+        line(format!("answers to writes: {}", list(&self.answers)));
+        line(format!("turned away {} times", self.turned_away));
         if !self.skipped.is_empty() {
             line(format!("not brought about: {}", list(&self.skipped)));
         }

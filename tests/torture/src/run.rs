@@ -16,6 +16,7 @@ use crate::check::{Evidence, check};
 use crate::clients::{Crowd, Identity, Pace, Person};
 use crate::conduct::Conductor;
 use crate::fault::Plan;
+use crate::intruder::{self, Intruder};
 use crate::ledger::{Answer, Asked, Entry};
 use crate::log::Row;
 use crate::renewal;
@@ -34,6 +35,8 @@ const RECOVERY: Duration = Duration::from_secs(60);
 /// Faults that are passed over until it is clear that none is meant.
 const MISSES: usize = 100_000;
 const BOTH: &str = "orders:read orders:write";
+/// Who may not write.
+const READER: &str = "reader";
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -69,10 +72,10 @@ pub async fn run(order: &Order) -> Result<Report> {
     let scene = Scene::start(order.kind, &settings, always.collect()).await?;
     let bases = scene.bases.clone();
     let identify = move |subject: &str| {
-        let scope = if subject == "operator" {
-            "orders:admin"
-        } else {
-            BOTH
+        let scope = match subject {
+            "operator" => "orders:admin",
+            READER => "orders:read",
+            _ => BOTH,
         };
         let mut claims = claims(subject, scope);
         let now = claims["iat"].as_u64().unwrap_or_default();
@@ -92,13 +95,22 @@ pub async fn run(order: &Order) -> Result<Report> {
         .iter()
         .map(|name| identify(name))
         .collect::<Result<_>>()?;
-    let audience = Audience::start(watchers(&operator, &clients), RUDE, order.seed);
+    let intruding = identify(intruder::NAME)?;
+    let mut watchers = watchers(&operator, &clients);
+    let own = Filter {
+        owner: Some(intruder::NAME.to_owned()),
+        kind: None,
+    };
+    watchers.push((intruding.clone(), own));
+    let audience = Audience::start(watchers, RUDE, order.seed);
     let pace = Pace::default();
     pace.rest.store(order.rest, Ordering::Relaxed);
     let person = |name: &str, number: u64| {
         Person::new(identify(name)?, &folder, order.seed ^ number, pace.clone())
     };
     let (spoiler, mut prober) = (person("spoiler", 1_000)?, person("prober", 2_000)?);
+    let intruder = person(intruder::NAME, 3_000)?;
+    let intruder = Intruder::start(intruding, identify(READER)?, intruder, pace.placed.clone());
     let crowd = Crowd::start(&clients, &folder, order.seed, &pace)?;
     let random = StdRng::seed_from_u64(order.seed);
     let mut conductor = Conductor::new(scene, random, spoiler, Box::new(identify));
@@ -107,6 +119,7 @@ pub async fn run(order: &Order) -> Result<Report> {
     let seconds = began.elapsed().as_secs_f64();
     conductor.scene.start_all()?;
     let mut ledgers = crowd.finish().await?;
+    let loot = intruder.finish().await?;
     let Conductor {
         mut scene,
         mut report,
@@ -118,8 +131,12 @@ pub async fn run(order: &Order) -> Result<Report> {
     report.seconds = seconds;
     report.seed = order.seed;
     report.world = format!("{:?}", order.kind).to_lowercase();
-    report.accepted += pace.accepted.load(Ordering::Relaxed);
-    report.unavailable += pace.unavailable.load(Ordering::Relaxed);
+    report.remember_answers(&pace);
+    report.turned_away = loot.turned_away;
+    for complaint in &loot.complaints {
+        report.findings.note("unauthorised", || complaint.clone());
+    }
+    ledgers.push(loot.ledger);
     if report.faults.is_empty() {
         report
             .findings
@@ -137,10 +154,12 @@ pub async fn run(order: &Order) -> Result<Report> {
     if let Err(error) = mend(&operator, &spoiled).await {
         report.findings.note("not mended", || format!("{error:#}"));
     }
-    if let Err(error) = renewal::ended(&operator).await {
-        report
-            .findings
-            .note("not made anew", || format!("{error:#}"));
+    match renewal::ended(&operator).await {
+        Ok(rounds) => report.rounds = rounds,
+        Err(error) => {
+            let what = || format!("{error:#}");
+            report.findings.note("not made anew", what);
+        }
     }
     ledgers.extend(of_bursts);
     ledgers.extend([spoiler.remember(), prober.remember()]);
@@ -150,6 +169,8 @@ pub async fn run(order: &Order) -> Result<Report> {
         Ok(evidence) => conclude(&mut report, &evidence),
         Err(error) => report.findings.note("no evidence", || format!("{error:#}")),
     }
+    report.remember(scene.memory());
+    report.judge();
     if order.is_loud || !report.is_clean() {
         let logs = scene.world.logs_in_full();
         let kept = std::env::temp_dir().join(format!("torture-{}.log", order.seed));
@@ -196,6 +217,9 @@ async fn torture(conductor: &mut Conductor, prober: &mut Person, order: &Order) 
             continue;
         }
         misses = 0;
+        // Of what may be gone in a moment.
+        let memory = conductor.scene.memory();
+        conductor.report.remember(memory);
         let limited = tokio::time::timeout(2 * RECOVERY, conductor.perform(&fault)).await;
         let since = match limited.context("it takes too long").and_then(|done| done) {
             Ok(since) => {

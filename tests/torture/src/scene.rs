@@ -175,7 +175,7 @@ impl Scene {
         }
     }
 
-    /// Resident memory of every service that runs, in KiB.
+    /// Resident memory of every service that runs, in KiB: the most that it ever had.
     pub fn memory(&mut self) -> BTreeMap<String, u64> {
         let mut found = BTreeMap::new();
         for name in self.services.clone() {
@@ -185,7 +185,7 @@ impl Scene {
             let resident = status.as_deref().and_then(|status| {
                 let line = status
                     .lines()
-                    .find_map(|line| line.strip_prefix("VmRSS:"))?;
+                    .find_map(|line| line.strip_prefix("VmHWM:"))?;
                 line.split_whitespace().next()?.parse().ok()
             });
             if let Some(resident) = resident {

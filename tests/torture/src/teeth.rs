@@ -68,25 +68,31 @@ pub async fn bite(kind: Kind, seed: u64) -> Result<bool> {
         Kind::Servers => &OF_SERVERS,
         Kind::Embedded => &OF_ONE_PROCESS,
     };
-    let mut all = true;
+    // What is found without any bug would be found with every one.
+    let control = run(&order(kind, seed, None, "")).await?;
+    println!("no bug: {:?} found", control.findings.counts);
+    let mut all = control.is_clean();
     for tooth in bugs {
         all &= bite_one(kind, seed, *tooth).await?;
     }
     Ok(all)
 }
 
+fn order(kind: Kind, seed: u64, bug: Option<&str>, only: &str) -> Order {
+    Order {
+        kind,
+        seed,
+        time: TIME,
+        rest: REST,
+        bug: bug.map(str::to_owned),
+        only: Some(only.to_owned()),
+        is_loud: false,
+    }
+}
+
 async fn bite_one(kind: Kind, seed: u64, (bug, only, told): Tooth) -> Result<bool> {
     for attempt in 0..RUNS {
-        let order = Order {
-            kind,
-            seed: seed + attempt,
-            time: TIME,
-            rest: REST,
-            bug: Some(bug.to_owned()),
-            only: Some(only.to_owned()),
-            is_loud: false,
-        };
-        let report = run(&order).await?;
+        let report = run(&order(kind, seed + attempt, Some(bug), only)).await?;
         let found = &report.findings.counts;
         if told.iter().any(|kind| found.contains_key(kind)) {
             let seconds = (attempt as f64).mul_add(TIME.as_secs_f64(), report.seconds);
