@@ -3,14 +3,14 @@
 use bakehouse_simulation::BUGS;
 use bakehouse_simulation::run::run;
 
-/// Enough for a few seconds; `cargo xtask simulate` takes as many as it is told.
+/// Of each of four tests: enough for some minutes; `cargo xtask simulate` takes as many as
+/// it is told.
 const SEEDS: u64 = 2_000;
 /// After so many at the latest a planted bug must have shown.
 const PATIENCE: u64 = 500;
 
-#[test]
-fn no_seed_breaks_a_promise() {
-    for seed in 0..SEEDS {
+fn no_seed_breaks_a_promise(part: u64) {
+    for seed in part * SEEDS..(part + 1) * SEEDS {
         let outcome = run(seed, None).expect("a runtime");
         assert!(
             outcome.faults.is_empty(),
@@ -23,6 +23,26 @@ fn no_seed_breaks_a_promise() {
             outcome.events
         );
     }
+}
+
+#[test]
+fn no_seed_of_the_first_quarter_breaks_a_promise() {
+    no_seed_breaks_a_promise(0);
+}
+
+#[test]
+fn no_seed_of_the_second_quarter_breaks_a_promise() {
+    no_seed_breaks_a_promise(1);
+}
+
+#[test]
+fn no_seed_of_the_third_quarter_breaks_a_promise() {
+    no_seed_breaks_a_promise(2);
+}
+
+#[test]
+fn no_seed_of_the_last_quarter_breaks_a_promise() {
+    no_seed_breaks_a_promise(3);
 }
 
 #[test]

@@ -7,6 +7,7 @@ pub mod feed;
 pub mod issuer;
 pub mod ledger;
 pub mod process;
+pub mod rebuilds;
 pub mod receiver;
 pub mod stores;
 pub mod world;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bakehouse_e2e::ledger::Load;
+use bakehouse_e2e::rebuilds::{PARTS, ask, ended};
 use bakehouse_e2e::world::wait;
 use bakehouse_e2e::{Client, Kind, Receiver, World, in_both_worlds, ledger, stores};
 use bakehouse_testservers::mail::MailServer;
@@ -361,6 +362,11 @@ async fn making_everything_anew_sends_nothing_again(kind: Kind) {
     wait(LIMIT, "the same document", is_back)
         .await
         .expect("byte for byte");
+    // And once more, while all goes on.
+    for part in PARTS {
+        ask(&client, part).await;
+        assert_eq!(ended(&client, part).await["state"], "done");
+    }
     // Something new comes after everything old.
     let second = place(&client, ledger::order("second")).await;
     all_are(&world, &second, 1, "sent").await;

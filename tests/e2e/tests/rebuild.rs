@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bakehouse_e2e::ledger::{Load, order};
+use bakehouse_e2e::rebuilds::{PARTS, ROUND, ask, ended};
 use bakehouse_e2e::world::wait;
 use bakehouse_e2e::{Client, Feed, Kind, World, in_both_worlds, stores};
 use bytes::Bytes;
@@ -22,42 +23,14 @@ in_both_worlds!(
     whoever_makes_it_anew_may_be_killed,
 );
 
-const PARTS: [&str; 2] = ["source", "presentation"];
 /// Of orders that are there before.
 const ORDERS: u64 = 1_200;
 /// One of so many is changed once more.
 const CHANGED: u64 = 20;
-/// How long a round may take.
-const ROUND: Duration = Duration::from_secs(900);
 
 fn orders() -> u64 {
     let wanted = std::env::var("REBUILD_ORDERS").ok();
     wanted.map_or(ORDERS, |wanted| wanted.parse().expect("a number of orders"))
-}
-
-async fn last(client: &Client, part: &str) -> Value {
-    let rounds = client.get("/rebuilds").await.expect("an answer").json();
-    let mut all = rounds.as_array().expect("rounds").iter();
-    let found = all.find(|round| round["name"] == part);
-    found.expect("a round of that part").clone()
-}
-
-async fn ask(client: &Client, part: &str) {
-    let asked = client.post_to(&format!("/rebuilds/{part}"), "").await;
-    assert_eq!(asked.expect("an answer").status, 202);
-}
-
-/// The round, once it has ended.
-async fn ended(client: &Client, part: &str) -> Value {
-    let until = Instant::now() + ROUND;
-    loop {
-        let round = last(client, part).await;
-        if round["state"] != "under-way" {
-            return round;
-        }
-        assert!(Instant::now() < until, "still under way: {round}");
-        sleep(Duration::from_millis(50)).await;
-    }
 }
 
 /// Every frame up to a position, byte for byte.
