@@ -29,7 +29,8 @@ struct Arguments {
     /// A bug that is planted, to see whether it is found.
     #[arg(long)]
     bug: Option<String>,
-    /// Plants every bug there is, one after the other, and says which check found it.
+    /// Plants every bug there is, one after the other, and says which check found it; or
+    /// that which `--bug` names, as often as it takes.
     #[arg(long)]
     teeth: bool,
     /// Where the figures go, as JSON.
@@ -75,7 +76,7 @@ async fn torture(arguments: Arguments) -> Result<ExitCode> {
         is_loud: arguments.loud,
     };
     if arguments.teeth {
-        let all = bite(order.kind, order.seed).await?;
+        let all = bite(order.kind, order.seed, order.bug.as_deref()).await?;
         return Ok(if all {
             ExitCode::SUCCESS
         } else {

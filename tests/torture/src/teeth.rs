@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use bakehouse_e2e::Kind;
 
 use crate::run::{Order, run};
@@ -59,20 +59,25 @@ const OF_ONE_PROCESS: [Tooth; 7] = [
     ("dedup-window", "", TWICE),
 ];
 
-/// Plants all of them; says which was found by what, and whether all were.
+/// Plants all of them, or one; says which was found by what, and whether all were.
 ///
 /// # Errors
 /// When a scene cannot be set.
-pub async fn bite(kind: Kind, seed: u64) -> Result<bool> {
+pub async fn bite(kind: Kind, seed: u64, only: Option<&str>) -> Result<bool> {
     let bugs: &[Tooth] = match kind {
         Kind::Servers => &OF_SERVERS,
         Kind::Embedded => &OF_ONE_PROCESS,
     };
+    let is_meant = |(bug, ..): &&Tooth| only.is_none_or(|only| only == *bug);
+    ensure!(
+        bugs.iter().any(|tooth| is_meant(&tooth)),
+        "no such bug can be planted here"
+    );
     // What is found without any bug would be found with every one.
     let control = run(&order(kind, seed, None, "")).await?;
     println!("no bug: {:?} found", control.findings.counts);
     let mut all = control.is_clean();
-    for tooth in bugs {
+    for tooth in bugs.iter().filter(is_meant) {
         all &= bite_one(kind, seed, *tooth).await?;
     }
     Ok(all)

@@ -155,6 +155,11 @@ impl SourceStore for Wrong<dyn SourceStore> {
         }
         let mut forged = execution.clone();
         forged.from = self.inner.checkpoint().await?;
+        if forged.from != execution.from {
+            // Others have given them, and a verdict is given but once: that guards as well.
+            forged.verdicts.clear();
+            forged.settlements.clear();
+        }
         let ids: Vec<&str> = execution
             .entities
             .iter()
