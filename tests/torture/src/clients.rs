@@ -35,10 +35,6 @@ pub struct Pace {
     pub stop: Arc<AtomicBool>,
     /// Milliseconds between one's requests.
     pub rest: Arc<AtomicU64>,
-    /// Accepted so far.
-    pub accepted: Arc<AtomicU64>,
-    /// Answered that it cannot be taken for now, so far.
-    pub unavailable: Arc<AtomicU64>,
     /// What has been placed of late.
     pub placed: Placed,
     /// Answers by their status; 0: there was none.
@@ -86,7 +82,8 @@ impl Placed {
     }
 }
 
-fn lock<T>(all: &Mutex<T>) -> MutexGuard<'_, T> {
+/// What it holds is whole at any time.
+pub(crate) fn lock<T>(all: &Mutex<T>) -> MutexGuard<'_, T> {
     all.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -285,10 +282,7 @@ impl Person {
                     return Ok(None);
                 }
                 (404 | 429, _) => {}
-                _ => {
-                    may_be_there = true;
-                    self.pace.unavailable.fetch_add(1, Ordering::Relaxed);
-                }
+                _ => may_be_there = true,
             }
             if self.pace.stop.load(Ordering::Relaxed) && attempt > 3 {
                 break;
@@ -305,7 +299,6 @@ impl Person {
         let (operation, order) = (last("operation-location"), last("location"));
         self.ledger
             .conclude(Answer::Accepted { operation }, Some(order.clone()))?;
-        self.pace.accepted.fetch_add(1, Ordering::Relaxed);
         if matches!(entry.asked, Asked::Place(_)) {
             self.pace.placed.add(&order);
             self.orders.push(order.clone());

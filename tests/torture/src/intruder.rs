@@ -80,7 +80,7 @@ async fn intrude(
         turn += 1;
         let client = &clients[turn % clients.len()];
         for trespass in trespasses(&identity, &reader, &order) {
-            trespass.attempt(client, &mut loot).await;
+            attempt(client, trespass, &mut loot).await;
         }
         let change = (Some(order), Asked::Status("cancelled".into()));
         person.ask(change, 1).await?;
@@ -89,67 +89,42 @@ async fn intrude(
     Ok(loot)
 }
 
-/// Something that is not to be had.
-struct Trespass<'a> {
-    method: Method,
-    path: String,
-    body: &'static str,
-    authorization: Option<&'a str>,
-    /// The status that says so. With 200, an empty list does.
-    status: u16,
-}
+/// Something that is not to be had: how it is asked for, with which body and token, and the
+/// status that turns away. With 200, an empty list does.
+type Trespass<'a> = (Method, String, &'static str, Option<&'a str>, u16);
 
 fn trespasses<'a>(identity: &'a Identity, reader: &'a Identity, order: &str) -> Vec<Trespass<'a>> {
     let own = Some(identity.authorization.as_str());
     let may_read = Some(reader.authorization.as_str());
+    let at = format!("/order/{order}");
+    let (history, status) = (format!("{at}/history"), format!("{at}/status"));
     let paid = r#"{"status":"paid"}"#;
-    let all = [
-        (Method::GET, format!("/order/{order}"), "", None, 401),
-        (
-            Method::PUT,
-            format!("/order/{order}/status"),
-            paid,
-            None,
-            401,
-        ),
-        (Method::GET, format!("/order/{order}"), "", own, 404),
-        (Method::GET, format!("/order/{order}/history"), "", own, 404),
+    vec![
+        (Method::GET, at.clone(), "", None, 401),
+        (Method::PUT, status.clone(), paid, None, 401),
+        (Method::GET, at, "", own, 404),
+        (Method::GET, history, "", own, 404),
         (Method::GET, "/order?limit=5".to_owned(), "", own, 200),
-        (
-            Method::PUT,
-            format!("/order/{order}/status"),
-            paid,
-            may_read,
-            403,
-        ),
+        (Method::PUT, status, paid, may_read, 403),
         (Method::GET, "/parked".to_owned(), "", own, 403),
         (Method::POST, "/rebuilds/source".to_owned(), "", own, 403),
-    ];
-    let trespass = |(method, path, body, authorization, status)| Trespass {
-        method,
-        path,
-        body,
-        authorization,
-        status,
-    };
-    all.into_iter().map(trespass).collect()
+    ]
 }
 
-impl Trespass<'_> {
-    async fn attempt(self, client: &Client, loot: &mut Loot) {
-        let mut headers = vec![("content-type", "application/json")];
-        headers.extend(self.authorization.map(|token| ("authorization", token)));
-        let told = format!("{} {}", self.method, self.path);
-        let asking = client.send(self.method, &self.path, &headers, self.body);
-        let Ok(Ok(answer)) = timeout(PATIENCE, asking).await else {
-            return;
-        };
-        let is_away = answer.status.is_server_error() || answer.status == 429;
-        let is_empty = self.status != 200 || answer.body.as_ref() == b"[]";
-        if answer.status == self.status && is_empty {
-            loot.turned_away += 1;
-        } else if !is_away {
-            loot.complaints.push(format!("{told}: {answer:?}"));
-        }
+async fn attempt(client: &Client, trespass: Trespass<'_>, loot: &mut Loot) {
+    let (method, path, body, authorization, status) = trespass;
+    let mut headers = vec![("content-type", "application/json")];
+    headers.extend(authorization.map(|token| ("authorization", token)));
+    let told = format!("{method} {path}");
+    let asking = client.send(method, &path, &headers, body);
+    let Ok(Ok(answer)) = timeout(PATIENCE, asking).await else {
+        return;
+    };
+    let is_away = answer.status.is_server_error() || answer.status == 429;
+    let is_empty = status != 200 || answer.body.as_ref() == b"[]";
+    if answer.status == status && is_empty {
+        loot.turned_away += 1;
+    } else if !is_away {
+        loot.complaints.push(format!("{told}: {answer:?}"));
     }
 }

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::check::Findings;
-use crate::clients::Pace;
+use crate::clients::{Pace, lock};
 
 /// How long 99 of 100 recoveries may take after something befell services…
 const LIMIT_OF_SERVICES: Duration = Duration::from_secs(2);
@@ -89,15 +87,15 @@ impl Report {
 
     /// Adds up what clients were answered.
     pub fn remember_answers(&mut self, pace: &Pace) {
-        self.accepted += pace.accepted.load(Ordering::Relaxed);
-        self.unavailable += pace.unavailable.load(Ordering::Relaxed);
-        let answers = pace.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        for (status, count) in answers.iter() {
+        for (status, count) in lock(&pace.answers).iter() {
             *self.answers.entry(*status).or_default() += count;
+            match status {
+                202 => self.accepted += count,
+                400..500 => {}
+                _ => self.unavailable += count,
+            }
         }
-        drop(answers);
-        let complaints = pace.complaints.lock();
-        for complaint in complaints.unwrap_or_else(PoisonError::into_inner).iter() {
+        for complaint in lock(&pace.complaints).iter() {
             let findings = &mut self.findings;
             findings.note("unexpected answer", || complaint.clone());
         }

@@ -242,9 +242,7 @@ async fn torture(conductor: &mut Conductor, prober: &mut Person, order: &Order) 
         if order.is_loud {
             eprintln!("torture: {fault}: {took:?}");
         }
-        let memory = conductor.scene.memory();
         let report = &mut conductor.report;
-        report.remember(memory);
         match took {
             Ok(took) if fault.is_of_servers() => report.servers.push(took),
             Ok(took) => report.services.push(took),
