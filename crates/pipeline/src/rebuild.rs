@@ -53,6 +53,9 @@ pub(crate) struct Renewing<M: Maker> {
     /// `None`: nothing ever is.
     generations: Option<Arc<dyn Generations<M::Store>>>,
     looked: Option<Instant>,
+    /// No replacement is half done.
+    is_whole: bool,
+    /// Nothing is left to be removed.
     is_tidy: bool,
     under_way: Option<(u64, M)>,
     /// Events of the next piece.
@@ -65,6 +68,7 @@ impl<M: Maker> Renewing<M> {
             stage,
             generations,
             looked: None,
+            is_whole: false,
             is_tidy: false,
             under_way: None,
             size: *SIZES.start(),
@@ -75,6 +79,7 @@ impl<M: Maker> Renewing<M> {
     pub(crate) fn forget(&mut self) {
         self.stage.forget();
         self.looked = None;
+        self.is_whole = false;
         self.is_tidy = false;
         self.under_way = None;
     }
@@ -91,8 +96,9 @@ impl<M: Maker> Renewing<M> {
             return Ok(());
         }
         self.looked = Some(Instant::now());
-        if !self.is_tidy {
-            self.is_tidy = !generations.tidy().await?;
+        if !self.is_whole {
+            generations.finish().await?;
+            self.is_whole = true;
         }
         let wanted = generations.last().await?.under_way();
         let known = self.under_way.as_ref().map(|(round, _)| *round);
@@ -140,6 +146,7 @@ impl<M: Maker> Renewing<M> {
     async fn failed(&mut self, generations: &dyn Generations<M::Store>, error: StoreError) {
         let stage = M::NAME;
         counter!("bakehouse_rebuild_errors_total", "stage" => stage).increment(1);
+        self.is_whole = false;
         self.is_tidy = false;
         let under_way = self.under_way.take();
         let is_final = matches!(error, StoreError::Corrupt(_) | StoreError::Hole { .. });

@@ -330,6 +330,10 @@ impl<S: ?Sized + Fallible> Generations<S> for Flaky<dyn Generations<S>> {
         self.faults.around(self.inner.replace(round, at)).await
     }
 
+    async fn finish(&self) -> Result<(), StoreError> {
+        self.faults.around(self.inner.finish()).await
+    }
+
     async fn tidy(&self) -> Result<bool, StoreError> {
         self.faults.around(self.inner.tidy()).await
     }

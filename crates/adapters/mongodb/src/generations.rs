@@ -92,6 +92,10 @@ impl<T: Twofold> Generations<T::Door> for MongoGenerations<T> {
         part.tidy().await
     }
 
+    async fn finish(&self) -> Result<(), StoreError> {
+        self.0.part().finish().await
+    }
+
     async fn tidy(&self) -> Result<bool, StoreError> {
         self.0.part().tidy().await?;
         Ok(false)
@@ -207,10 +211,7 @@ impl Part {
     async fn tidy(&self) -> Result<(), StoreError> {
         // In this order: what is resolved later is not taken for what was left.
         let rebuild = self.last().await?;
-        let row = self.checkpoint(Half::Read).await?.unwrap_or_default();
-        if let Ok(replacing) = row.get_document("replacing") {
-            self.finish(replacing).await?;
-        }
+        self.finish().await?;
         match rebuild.ended() {
             0 => Ok(()),
             ended => self.remove(ended).await,
@@ -218,7 +219,11 @@ impl Part {
     }
 
     /// Renames what is not yet renamed, and lets commits pass again.
-    async fn finish(&self, replacing: &Document) -> Result<(), StoreError> {
+    async fn finish(&self) -> Result<(), StoreError> {
+        let row = self.checkpoint(Half::Read).await?.unwrap_or_default();
+        let Ok(replacing) = row.get_document("replacing") else {
+            return Ok(());
+        };
         let round = Fields(replacing).position("round")?;
         let by = replacing.get_document("by").map_err(StoreError::corrupt)?;
         for (collection, identity) in by {

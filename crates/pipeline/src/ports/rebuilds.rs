@@ -52,11 +52,19 @@ pub trait Generations<S: ?Sized + Send + Sync>: Rebuilds {
     /// # Errors
     /// [`StoreError::Fenced`], and nothing done, unless both stand exactly at this position
     /// and the round is under way. After any other error it may be half done: nobody
-    /// can write then before [`Generations::tidy`] has done the rest.
+    /// can write then before [`Generations::finish`] has done the rest.
     async fn replace(&self, round: u64, at: Position) -> Result<(), StoreError>;
 
-    /// Does what others have left to be done: ends what they did not come to end, and
-    /// removes, piece by piece, what nobody will ever read. `true`: there is more.
+    /// Ends a replacement that somebody else has left half done. A store that replaces in
+    /// one piece has nothing to end.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn finish(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Removes, piece by piece, what nobody will ever read. `true`: there is more.
     ///
     /// # Errors
     /// When the store does not answer.
