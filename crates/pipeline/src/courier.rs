@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::backoff::Backoff;
 use crate::notification::{Attempt, Patience};
 use crate::ports::{Channel, Claim, Notifications, SendError, Settled, StoreError};
-use crate::torture::point;
+use crate::torture::{self, point};
 use crate::{Notification, Position, Shutdown, Timestamp};
 
 /// How long what was taken stays taken, in times of how long an attempt may
@@ -43,7 +43,7 @@ pub async fn run(
 ) {
     let courier = Courier {
         channel,
-        notifications,
+        notifications: torture::notifications(notifications),
         settings,
     };
     let mut backoff = Backoff::default();

@@ -1,7 +1,7 @@
 //! Somebody who is notified over HTTP: remembers what came, and answers as told.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
@@ -43,33 +43,29 @@ impl Received {
     }
 }
 
-#[derive(Default)]
-struct State {
-    received: Vec<Received>,
-    /// Statuses of the next answers; then 204.
-    answers: VecDeque<u16>,
-}
+/// The status that a request is answered with; 0: none, its connection just ends.
+type Answering = dyn Fn(Received) -> u16 + Send + Sync;
 
 /// A server that ends when it is dropped.
-pub struct Receiver {
+pub struct Listener {
     /// Where it listens.
     pub url: String,
-    state: Arc<Mutex<State>>,
     task: JoinHandle<()>,
 }
 
-impl Receiver {
-    /// One on a free port.
-    pub async fn start() -> Result<Self> {
+impl Listener {
+    /// One on a free port, which answers with a status; 0: the connection just ends.
+    pub async fn start(
+        answering: impl Fn(Received) -> u16 + Send + Sync + 'static,
+    ) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}/", listener.local_addr()?);
-        let state: Arc<Mutex<State>> = Arc::default();
-        let shared = state.clone();
+        let answering: Arc<Answering> = Arc::new(answering);
         let task = tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let shared = shared.clone();
+                let answering = answering.clone();
                 tokio::spawn(async move {
-                    let service = service_fn(move |request| take(shared.clone(), request));
+                    let service = service_fn(move |request| take(answering.clone(), request));
                     let connection = Builder::new(TokioExecutor::new());
                     let _ = connection
                         .serve_connection(TokioIo::new(socket), service)
@@ -77,7 +73,47 @@ impl Receiver {
                 });
             }
         });
-        Ok(Self { url, state, task })
+        Ok(Self { url, task })
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[derive(Default)]
+struct State {
+    received: Vec<Received>,
+    /// Statuses of the next answers; then 204.
+    answers: VecDeque<u16>,
+}
+
+/// One that remembers everything.
+pub struct Receiver {
+    /// Where it listens.
+    pub url: String,
+    state: Arc<Mutex<State>>,
+    _listener: Listener,
+}
+
+impl Receiver {
+    /// One on a free port.
+    pub async fn start() -> Result<Self> {
+        let state: Arc<Mutex<State>> = Arc::default();
+        let shared = state.clone();
+        let listener = Listener::start(move |received| {
+            let mut state = lock(&shared);
+            state.received.push(received);
+            state.answers.pop_front().unwrap_or(204)
+        });
+        let listener = listener.await?;
+        Ok(Self {
+            url: listener.url.clone(),
+            state,
+            _listener: listener,
+        })
     }
 
     /// Answers the next requests with these statuses, and 204 from then on.
@@ -92,28 +128,23 @@ impl Receiver {
     }
 }
 
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn take(
-    state: Arc<Mutex<State>>,
+    answering: Arc<Answering>,
     request: Request<Incoming>,
-) -> Result<Response<Empty<Bytes>>, Infallible> {
+) -> io::Result<Response<Empty<Bytes>>> {
     let (head, body) = request.into_parts();
-    let body = body.collect().await.map(|body| body.to_bytes());
-    let mut state = lock(&state);
-    state.received.push(Received {
+    let body = body.collect().await.map_err(io::Error::other)?;
+    let status = answering(Received {
         headers: head.headers,
-        body: body.unwrap_or_default(),
+        body: body.to_bytes(),
     });
-    let status = state.answers.pop_front().unwrap_or(204);
+    if status == 0 {
+        return Err(io::Error::other("there is no answer"));
+    }
     let mut answer = Response::new(Empty::new());
     *answer.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
     Ok(answer)

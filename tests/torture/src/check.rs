@@ -9,12 +9,15 @@ use uuid::Uuid;
 use crate::ledger::{Answer, Entry};
 use crate::log::Row;
 use crate::model::{Orders, Verdict, time};
+use crate::partner::{Heard, KINDS};
 use crate::watchers::{Seen, hash};
 
 /// How many of each kind are told in words.
 const SHOWN: usize = 3;
 /// Of these words, so many characters.
 const WORDS: usize = 700;
+/// Whoever was killed between sending and noting that sends again; hardly ever so often.
+const AGAIN: u32 = 6;
 
 /// What was found.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +60,8 @@ pub struct Evidence {
     pub others: HashMap<String, Value>,
     /// What subscribers saw.
     pub seen: Vec<Seen>,
+    /// What another program was told.
+    pub heard: Heard,
     /// Orders that were spoiled on purpose.
     pub spoiled: HashSet<String>,
 }
@@ -81,6 +86,7 @@ pub fn check(evidence: &Evidence) -> Findings {
     for seen in &evidence.seen {
         check_subscriber(seen, &told, &mut findings);
     }
+    check_partner(&evidence.heard, &told, &mut findings);
     findings
 }
 
@@ -324,4 +330,40 @@ fn check_subscriber(seen: &Seen, told: &[Told], findings: &mut Findings) {
     findings.expect(left == 0, "gap for a subscriber", || {
         format!("{:?}: {left} at the end were not seen", seen.filter)
     });
+}
+
+/// Whoever is notified hears of everything that they asked for, and of nothing else; if
+/// more than once, then in the same words.
+fn check_partner(heard: &Heard, told: &[Told], findings: &mut Findings) {
+    for complaint in &heard.complaints {
+        findings.note("complaint of a partner", || complaint.clone());
+    }
+    for one in told {
+        let (position, kind) = (one.position, &one.kind);
+        let message = heard.messages.get(&position);
+        match (message, KINDS.contains(&kind.as_str())) {
+            (Some(message), true) => {
+                let is_it = message.hash == one.hash && message.kind == *kind;
+                findings.expect(is_it, "notified of what never was", || {
+                    format!("{kind} at {position}: {message:?}")
+                });
+                findings.expect(message.taken <= AGAIN, "notified again and again", || {
+                    format!("{kind} at {position}: {message:?}")
+                });
+            }
+            (None, true) => findings.note("not notified", || format!("{kind} at {position}")),
+            (Some(message), false) => {
+                findings.note("notified unasked", || {
+                    format!("{kind} at {position}: {message:?}")
+                });
+            }
+            (None, false) => {}
+        }
+    }
+    let end = told.last().map_or(0, |one| one.position);
+    for (position, message) in heard.messages.range(end + 1..) {
+        findings.note("notified of what never was", || {
+            format!("{position}: {message:?}")
+        });
+    }
 }

@@ -62,7 +62,7 @@ pub enum Which {
 }
 
 /// Places of each program that lie between two of its writes.
-const PLACES: [(&str, &[&str]); 5] = [
+const PLACES: [(&str, &[&str]); 6] = [
     (
         "api-server",
         &[
@@ -123,6 +123,17 @@ const PLACES: [(&str, &[&str]); 5] = [
         ],
     ),
     (
+        "notifier",
+        &[
+            "notifier.recorded",
+            "courier.taken",
+            "courier.sent",
+            "mongodb.checkpoint-moved",
+            "mongodb.written",
+            "mongodb.committed",
+        ],
+    ),
+    (
         "bakehouse",
         &[
             "api-server.received",
@@ -139,6 +150,9 @@ const PLACES: [(&str, &[&str]); 5] = [
             "data-baker.baked",
             "data-baker.committed",
             "data-baker.told",
+            "notifier.recorded",
+            "courier.taken",
+            "courier.sent",
             "embedded.written",
             "embedded.committed",
             "rebuild.made",
@@ -358,6 +372,18 @@ impl Fault {
             Self::Burst(_) => "burst",
             Self::Renew => "everything made anew",
             Self::FullDisk(_) => "full disk",
+        }
+    }
+
+    /// Whether nobody who places or reads an order depends on what it befalls.
+    #[must_use]
+    pub fn is_beside(&self) -> bool {
+        let is_beside = |name: &str| name.starts_with("notifier");
+        match self {
+            Self::Kill(which) => which.iter().all(|name| is_beside(name)),
+            Self::Abort(name, ..) => is_beside(name),
+            Self::Pause(name, _) => is_beside(name),
+            _ => false,
         }
     }
 

@@ -2,7 +2,7 @@
 //! subscribers listen; what clients remember, outside the system, says what must be left.
 //!
 //! - [`clients`] with [`ledger`]: who asks, and what they remember;
-//! - [`watchers`]: who listens;
+//! - [`watchers`] and [`partner`]: who listens, and who is notified;
 //! - [`scene`] with [`proxy`] and [`disk`]: what is tortured;
 //! - [`fault`]: what goes wrong next, by a seed; [`conduct`] with [`messages`]: how;
 //! - [`run`]: all of that for a while;
@@ -23,6 +23,7 @@ pub mod ledger;
 pub mod log;
 pub mod messages;
 pub mod model;
+pub mod partner;
 pub mod proxy;
 pub mod renewal;
 pub mod report;

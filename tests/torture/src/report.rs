@@ -51,6 +51,10 @@ pub struct Report {
     pub rounds: BTreeMap<String, u64>,
     /// How often somebody was turned away who wanted what is not theirs.
     pub turned_away: u64,
+    /// Events that another program was notified of.
+    pub notified: u64,
+    /// Of these, how often it was notified of one again.
+    pub notified_again: u64,
     /// Answers to writes by their status; 0: none.
     pub answers: BTreeMap<u16, u64>,
     /// Faults of each kind.
@@ -161,6 +165,7 @@ impl Report {
             "places_not_reached": self.unreached, "answers": self.answers,
             "faults": self.faults, "skipped": self.skipped, "made_anew": self.rounds,
             "turned_away": self.turned_away,
+            "notified": self.notified, "notified_again": self.notified_again,
             "unauthorised": self.found(&["unauthorised", "not theirs to see"]),
             "recovery_ms": { "services": figures(&self.services), "servers": figures(&self.servers) },
             "peak_memory_kib": self.memory, "closes": self.closes,
@@ -207,6 +212,10 @@ impl Report {
         line(format!("made anew: {}", list(&self.rounds)));
         line(format!("answers to writes: {}", list(&self.answers)));
         line(format!("turned away {} times", self.turned_away));
+        line(format!(
+            "notified of {} events, {} times again",
+            self.notified, self.notified_again
+        ));
         if !self.skipped.is_empty() {
             line(format!("not brought about: {}", list(&self.skipped)));
         }

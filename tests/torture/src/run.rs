@@ -19,6 +19,7 @@ use crate::fault::Plan;
 use crate::intruder::{self, Intruder};
 use crate::ledger::{Answer, Asked, Entry};
 use crate::log::Row;
+use crate::partner::{KINDS, Partner};
 use crate::renewal;
 use crate::report::Report;
 use crate::scene::Scene;
@@ -64,7 +65,8 @@ pub struct Order {
 pub async fn run(order: &Order) -> Result<Report> {
     let issuer = Issuer::new()?;
     let keys = issuer.file().display().to_string();
-    let settings = issuer.settings(&keys);
+    let partner = Partner::start(order.seed).await?;
+    let settings = [issuer.settings(&keys), partner.settings()].concat();
     let always = order
         .bug
         .iter()
@@ -165,7 +167,7 @@ pub async fn run(order: &Order) -> Result<Report> {
     ledgers.extend([spoiler.remember(), prober.remember()]);
     count(&mut report, &ledgers);
     let spoiled = spoiled.into_iter().collect();
-    match gather(&mut scene, &operator, ledgers, spoiled, audience).await {
+    match gather(&mut scene, &operator, ledgers, spoiled, audience, partner).await {
         Ok(evidence) => conclude(&mut report, &evidence),
         Err(error) => report.findings.note("no evidence", || format!("{error:#}")),
     }
@@ -244,6 +246,7 @@ async fn torture(conductor: &mut Conductor, prober: &mut Person, order: &Order) 
         }
         let report = &mut conductor.report;
         match took {
+            Ok(_) if fault.is_beside() => {}
             Ok(took) if fault.is_of_servers() => report.servers.push(took),
             Ok(took) => report.services.push(took),
             Err(error) => {
@@ -332,12 +335,14 @@ async fn gather(
     ledgers: Vec<Vec<Entry>>,
     spoiled: HashSet<String>,
     audience: Audience,
+    partner: Partner,
 ) -> Result<Evidence> {
     let log = settled(scene).await?;
     let head = log.last().map_or(0, |row| row.position);
     let feed = tokio::time::timeout(10 * RECOVERY, whole_feed(operator, head));
     let feed = feed.await.context("the feed does not come to its end")??;
     let seen = audience.finish(head).await;
+    let heard = partner.finish(of_interest(&feed)).await;
     let list = whole_list(operator).await?;
     let others = missing(operator, &log, &list).await?;
     Ok(Evidence {
@@ -347,8 +352,20 @@ async fn gather(
         list,
         others,
         seen,
+        heard,
         spoiled,
     })
+}
+
+/// How many of these frames the partner wants to be told of.
+fn of_interest(feed: &[String]) -> usize {
+    let is_one = |text: &&String| {
+        let frame: Value = serde_json::from_str(text).unwrap_or_default();
+        frame["type"]
+            .as_str()
+            .is_some_and(|kind| KINDS.contains(&kind))
+    };
+    feed.iter().filter(is_one).count()
 }
 
 /// The log once nothing comes any more: a request that nobody waited for may have taken
@@ -444,6 +461,12 @@ fn conclude(report: &mut Report, evidence: &Evidence) {
     report.events = evidence.log.len() as u64;
     let placed = evidence.log.iter().filter(|row| row.verb == "INSERT");
     report.orders = placed.filter(|row| row.status == "executed").count() as u64;
+    let messages = &evidence.heard.messages;
+    report.notified = messages.len() as u64;
+    let again = messages
+        .values()
+        .map(|one| u64::from(one.taken.saturating_sub(1)));
+    report.notified_again = again.sum();
     for seen in &evidence.seen {
         report.frames += seen.frames.len() as u64;
         for (code, count) in &seen.closes {

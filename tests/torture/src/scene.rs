@@ -91,13 +91,13 @@ impl Scene {
             ),
         });
         let world = World::prepare(kind, servers.map(|servers| ("", servers)), &borrowed)?;
+        let mut programs = world.names().to_vec();
+        if !programs.contains(&world.notifier()) {
+            programs.push(world.notifier());
+        }
         let mut scene = Self {
             kind,
-            services: world
-                .names()
-                .iter()
-                .map(|name| (*name).to_owned())
-                .collect(),
+            services: programs.iter().map(|name| (*name).to_owned()).collect(),
             bases: vec![world.base.clone()],
             world,
             backends,
@@ -109,10 +109,10 @@ impl Scene {
             scene.start_service(&name, &[])?;
         }
         if kind == Kind::Servers {
-            for program in scene.world.names() {
+            for program in programs {
                 let name = format!("{program}-2");
                 let base = scene.world.prepare_another(program, 2)?;
-                if *program == "api-server" {
+                if program == "api-server" {
                     scene.bases.push(base);
                 }
                 scene.services.push(name.clone());

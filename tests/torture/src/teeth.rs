@@ -20,6 +20,7 @@ type Tooth = (&'static str, &'static str, &'static [&'static str]);
 const GAPS: &[&str] = &["gap for a subscriber"];
 const LOST: &[&str] = &["lost"];
 const TWICE: &[&str] = &["doubled", "accepted as another"];
+const FORGOTTEN: &[&str] = &["not notified"];
 const WRONG: &[&str] = &["wrong document", "list", "never placed"];
 /// A state that two leaders have made is past what anybody can go on from.
 const STUCK: &[&str] = &[
@@ -30,7 +31,7 @@ const STUCK: &[&str] = &[
 ];
 
 /// Of four services.
-const OF_SERVERS: [Tooth; 12] = [
+const OF_SERVERS: [Tooth; 13] = [
     ("ack-before-insert", "between two writes", LOST),
     ("silent-drop", "unbound", LOST),
     ("ignored-refusal", "", LOST),
@@ -47,9 +48,10 @@ const OF_SERVERS: [Tooth; 12] = [
         "",
         &["not recovered", "not quiet", "no verdict"],
     ),
+    ("settled-before-sent", "", FORGOTTEN),
 ];
 /// Of one process.
-const OF_ONE_PROCESS: [Tooth; 7] = [
+const OF_ONE_PROCESS: [Tooth; 8] = [
     ("ack-before-insert", "", LOST),
     ("ignored-refusal", "", LOST),
     ("unconfirmed", "", LOST),
@@ -57,6 +59,7 @@ const OF_ONE_PROCESS: [Tooth; 7] = [
     ("checkpoint-before-documents", "", WRONG),
     ("since-off-by-one", "", GAPS),
     ("dedup-window", "", TWICE),
+    ("settled-before-sent", "", FORGOTTEN),
 ];
 
 /// Plants all of them, or one; says which was found by what, and whether all were.

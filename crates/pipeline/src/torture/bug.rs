@@ -28,6 +28,8 @@ pub enum Bug {
     CheckpointBeforeRows,
     /// Rows are written whoever has changed them since they were read.
     NoRevision,
+    /// Couriers note that something was sent, and then send it.
+    SettledBeforeSent,
     /// Subscribers resume one position too late.
     SinceOffByOne,
     /// The log forgets identities after a while.

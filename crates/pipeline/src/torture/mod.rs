@@ -25,7 +25,7 @@ pub mod wrong;
 #[cfg(feature = "torture")]
 pub use abort::point;
 #[cfg(feature = "torture")]
-pub(crate) use planted::{baker, interval, manager, since, writer};
+pub(crate) use planted::{baker, interval, manager, notifications, since, writer};
 #[cfg(feature = "torture")]
 pub use planted::{entrance, has_clock_positions};
 #[cfg(not(feature = "torture"))]

@@ -4,11 +4,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::bug::Bug;
-use super::wrong::{WrongEntrance, WrongExit, WrongNotices, wrong};
+use super::wrong::{WrongEntrance, WrongExit, WrongNotices, WrongNotifications, wrong};
 use crate::Position;
 use crate::baker::BakerDoors;
 use crate::manager::ManagerDoors;
-use crate::ports::Scheduler;
+use crate::ports::{Notifications, Scheduler};
 use crate::writer::WriterDoors;
 
 const VARIABLE: &str = "TORTURE_BUG";
@@ -66,6 +66,13 @@ pub(crate) fn baker(mut doors: BakerDoors) -> BakerDoors {
     doors.leases = wrong(doors.leases, Some(bug));
     doors.notices = WrongNotices::around(doors.notices, bug);
     doors
+}
+
+pub(crate) fn notifications(inner: Arc<dyn Notifications>) -> Arc<dyn Notifications> {
+    match bug() {
+        Some(Bug::SettledBeforeSent) => Arc::new(WrongNotifications { inner }),
+        _ => inner,
+    }
 }
 
 pub(crate) fn interval(interval: Duration) -> Duration {

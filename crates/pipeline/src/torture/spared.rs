@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::Position;
 use crate::baker::BakerDoors;
 use crate::manager::ManagerDoors;
-use crate::ports::Scheduler;
+use crate::ports::{Notifications, Scheduler};
 use crate::writer::WriterDoors;
 
 /// A place between two writes.
@@ -40,6 +40,11 @@ pub(crate) fn manager(doors: ManagerDoors) -> ManagerDoors {
 #[inline(always)]
 pub(crate) fn baker(doors: BakerDoors) -> BakerDoors {
     doors
+}
+
+#[inline(always)]
+pub(crate) fn notifications(inner: Arc<dyn Notifications>) -> Arc<dyn Notifications> {
+    inner
 }
 
 #[inline(always)]

@@ -10,12 +10,14 @@ use uuid::Uuid;
 
 use super::bug::Bug;
 use crate::follow::{Generation, Needs};
+use crate::notification::Attempt;
 use crate::ports::{
-    Appended, Baking, Checkpoint, EventLog, Execution, Feed, Handling, Leases, Loaded, Notice,
-    NoticeStream, Notices, PresentationStore, Progress, Registration, RowStore, ScheduleConsumer,
-    ScheduleError, ScheduledBatch, Scheduler, SourceStore, StoreError, Tenure, Topic, Unreadable,
+    Appended, Baking, Checkpoint, Claim, EventLog, Execution, Feed, Handling, Leases, Loaded,
+    Notice, NoticeStream, Notices, Notifications, PresentationStore, Progress, Recording,
+    Registration, RowStore, ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, Settled,
+    SourceStore, StoreError, Tenure, Topic, Unreadable,
 };
-use crate::{EntityRecord, Event, Operation, Position, ids};
+use crate::{EntityRecord, Event, Notification, Operation, Position, ids};
 
 /// How long a bug leaves between two halves of what belongs together.
 const BETWEEN: Duration = Duration::from_millis(4);
@@ -329,6 +331,42 @@ impl ScheduleConsumer for WrongExit {
             Bug::AckBeforeInsert => Ok(()),
             _ => self.inner.settle().await,
         }
+    }
+}
+
+/// Notifications that are sent as soon as somebody has taken them.
+pub(super) struct WrongNotifications {
+    pub(super) inner: Arc<dyn Notifications>,
+}
+
+#[async_trait]
+impl Notifications for WrongNotifications {
+    async fn open(&self, epoch: &str, start: Position) -> Result<Position, StoreError> {
+        self.inner.open(epoch, start).await
+    }
+
+    async fn record(&self, recording: &Recording) -> Result<(), StoreError> {
+        self.inner.record(recording).await
+    }
+
+    async fn take(&self, lane: &str, claim: Claim) -> Result<Vec<Notification>, StoreError> {
+        let taken = self.inner.take(lane, claim).await?;
+        let sent = |notification: &Notification| Settled {
+            id: notification.id,
+            attempt: notification.attempts,
+            outcome: Attempt::Sent { at: claim.now },
+        };
+        let sent: Vec<Settled> = taken.iter().map(sent).collect();
+        self.inner.settle(&sent).await?;
+        Ok(taken)
+    }
+
+    async fn settle(&self, _: &[Settled]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn of(&self, entity_id: &str) -> Result<Vec<Notification>, StoreError> {
+        self.inner.of(entity_id).await
     }
 }
 
