@@ -13,9 +13,8 @@ use async_trait::async_trait;
 use bakehouse_pipeline::ports::{Appended, EventLog, StoreError, contiguous};
 use bakehouse_pipeline::torture::{has_clock_positions, point};
 use bakehouse_pipeline::{Event, EventStatus, Operation, Position, Timestamp, ids};
-use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
-use mongodb::options::{FindOptions, IndexOptions, ReadConcern};
+use mongodb::options::{FindOptions, IndexOptions};
 use mongodb::{Collection, IndexModel};
 use uuid::Uuid;
 
@@ -121,12 +120,7 @@ impl EventLog for MongoLog {
     }
 
     async fn head(&self) -> Result<Position, StoreError> {
-        let options = FindOptions::builder()
-            .sort(doc! { "_id": -1 })
-            .projection(doc! { "_id": 1 })
-            .limit(1)
-            .build();
-        let last = self.connection.find(EVENTS, doc! {}, options).await?.pop();
+        let last = self.end(doc! { "_id": 1 }).await?;
         last.map_or(Ok(0), |row| Fields(&row).position("_id"))
     }
 
@@ -278,21 +272,15 @@ impl MongoLog {
             .iter()
             .map(|index| operations[*index].operation_id.to_string());
         let filter = doc! { "operation_id": { "$in": ids.collect::<Vec<_>>() } };
-        let query = async {
-            let events = self.events();
-            let found = events
-                .find(filter)
-                .projection(doc! { "operation_id": 1, "fingerprint": 1 });
-            // The latest there is, not the latest on the majority: a duplicate
-            // key was reported against that.
-            found
-                .read_concern(ReadConcern::local())
-                .await?
-                .try_collect::<Vec<_>>()
-                .await
-        };
+        let options = FindOptions::builder()
+            .projection(doc! { "operation_id": 1, "fingerprint": 1 })
+            .build();
+        // Of the majority: what it has not, may go, and whoever sent it would be told that
+        // it is there. The duplicate key was reported once the majority had it, so that
+        // it is found; unless another primary does not know that yet, and is asked again.
+        let found = self.connection.find(EVENTS, filter, options).await?;
         let mut known = HashMap::new();
-        for row in self.connection.bounded(query).await? {
+        for row in found {
             let fields = Fields(&row);
             let id = fields.text("operation_id")?.to_owned();
             known.insert(id, fields.text("fingerprint")?.to_owned());
@@ -300,15 +288,11 @@ impl MongoLog {
         Ok(known)
     }
 
-    /// The last position there is, with its time.
+    /// The last position that the majority has, with its time. Behind one that only this
+    /// primary has, another one would leave a hole: the driver repeats the insertion
+    /// there. What is too old a position meets a duplicate key.
     async fn last(&self) -> Result<End, StoreError> {
-        let events = self.events();
-        let query = events
-            .find_one(doc! {})
-            .sort(doc! { "_id": -1 })
-            .projection(doc! { "creation_time": 1 })
-            .read_concern(ReadConcern::local());
-        let Some(row) = self.connection.bounded(query).await? else {
+        let Some(row) = self.end(doc! { "creation_time": 1 }).await? else {
             return Ok(End::default());
         };
         let fields = Fields(&row);
@@ -317,6 +301,16 @@ impl MongoLog {
             time: Some(fields.time("creation_time")?),
             since: None,
         })
+    }
+
+    /// So much of the last event.
+    async fn end(&self, projection: Document) -> Result<Option<Document>, StoreError> {
+        let options = FindOptions::builder()
+            .sort(doc! { "_id": -1 })
+            .projection(projection)
+            .limit(1)
+            .build();
+        Ok(self.connection.find(EVENTS, doc! {}, options).await?.pop())
     }
 
     /// In the order of positions; a limit of 0 is none.

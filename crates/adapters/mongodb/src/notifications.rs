@@ -4,10 +4,9 @@ use async_trait::async_trait;
 use bakehouse_pipeline::notification::{Attempt, NotificationStatus};
 use bakehouse_pipeline::ports::{Claim, Notifications, Recording, Settled, StoreError};
 use bakehouse_pipeline::{Notification, Position, ids};
-use futures_util::TryStreamExt;
 use mongodb::IndexModel;
 use mongodb::bson::{Bson, Document, doc};
-use mongodb::options::IndexOptions;
+use mongodb::options::{FindOptions, IndexOptions};
 use uuid::Uuid;
 
 use crate::checkpoints::tie;
@@ -52,12 +51,8 @@ impl MongoNotifications {
         sort: Document,
         limit: i64,
     ) -> Result<Vec<Document>, StoreError> {
-        let query = async {
-            let notifications = self.connection.collection(NOTIFICATIONS);
-            let find = notifications.find(filter).sort(sort).limit(limit);
-            find.await?.try_collect::<Vec<_>>().await
-        };
-        self.connection.bounded(query).await
+        let options = FindOptions::builder().sort(sort).limit(limit).build();
+        self.connection.find(NOTIFICATIONS, filter, options).await
     }
 }
 

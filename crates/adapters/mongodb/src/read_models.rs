@@ -129,21 +129,32 @@ impl MongoRows {
         positions.collect()
     }
 
-    /// All but this generation's.
-    async fn drop_others(&self, of: &Generation) -> Result<(), StoreError> {
-        let (ours, prefix) = (collection(of), format!("rows.{}.", of.name));
+    /// All generations before this one. Newer ones are left alone: whoever comes late with
+    /// this may not lead any more, and somebody else be making the next.
+    async fn drop_older(&self, than: &Generation) -> Result<(), StoreError> {
+        let is_older = |name: &str| {
+            made(name, &than.name).is_some_and(|made| made < (than.version, than.round))
+        };
         let names = self.connection.database.list_collection_names();
         for name in self.connection.bounded(names).await? {
-            if name.starts_with(&prefix) && name != ours {
+            if is_older(&name) {
                 let old = self.connection.collection(&name);
                 self.connection.bounded(old.drop()).await?;
             }
         }
-        let checkpoints = self.connection.collection(CHECKPOINTS);
-        let others = doc! {
-            "model": &of.name, "of": { "$ne": &ours }, "_id": { "$ne": &ours },
+        let model = doc! { "model": &than.name };
+        let found = self
+            .connection
+            .find(CHECKPOINTS, model, FindOptions::default());
+        let rows = found.await?;
+        let is_old = |row: &&Document| {
+            let of = row.get_str("of").or(row.get_str("_id"));
+            of.is_ok_and(is_older)
         };
-        let deleted = checkpoints.delete_many(others);
+        let old = rows.iter().filter(is_old).filter_map(|row| row.get("_id"));
+        let old = doc! { "_id": { "$in": old.cloned().collect::<Vec<_>>() } };
+        let checkpoints = self.connection.collection(CHECKPOINTS);
+        let deleted = checkpoints.delete_many(old);
         self.connection.bounded(deleted).await.map(|_| ())
     }
 }
@@ -247,7 +258,7 @@ impl RowStore for MongoRows {
         if self.connection.bounded(promoted).await?.matched_count == 0 {
             return Ok(());
         }
-        self.drop_others(generation).await
+        self.drop_older(generation).await
     }
 }
 
@@ -293,6 +304,13 @@ impl RowReader for MongoRows {
 
 fn collection(of: &Generation) -> String {
     format!("rows.{of}")
+}
+
+/// Version and round of a model's collection, by its name.
+fn made(collection: &str, model: &str) -> Option<(u32, u64)> {
+    let rest = collection.strip_prefix("rows.")?.strip_prefix(model)?;
+    let (version, round) = rest.strip_prefix('.')?.split_once('.')?;
+    Some((version.parse().ok()?, round.parse().ok()?))
 }
 
 fn checkpoint(of: &Generation, feed: &str) -> String {

@@ -259,7 +259,7 @@ impl<'a> Transaction<'a> {
     ) -> Result<u64, StoreError> {
         let database = self.connection.database.clone();
         let mut matched = 0;
-        for command in update::commands(collection, statements) {
+        for command in update::commands(collection, statements)? {
             let answer = database
                 .run_command(command)
                 .session(&mut *self.session)

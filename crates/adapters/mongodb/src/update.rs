@@ -7,20 +7,34 @@ use mongodb::bson::{Bson, Document, doc};
 use crate::connection::Connection;
 use crate::error::DUPLICATE_KEY;
 
-/// Statements in one command at most; with documents of 64 KiB that stays
-/// below the 48 MB of a message.
+/// Statements in one command at most.
 const STATEMENTS: usize = 500;
+/// Their bytes, about: a command that is sent as it is may have 16 MiB, like a document.
+const BYTES: usize = 12 * 1024 * 1024;
 
 /// The commands, as many as it takes.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] for what is no document.
 pub(crate) fn commands(
     collection: &str,
     statements: Vec<Document>,
-) -> impl Iterator<Item = Document> {
-    let chunks = statements.chunks(STATEMENTS).map(<[_]>::to_vec);
-    let chunks: Vec<_> = chunks.collect();
-    chunks
-        .into_iter()
-        .map(move |chunk| doc! { "update": collection, "updates": chunk })
+) -> Result<Vec<Document>, StoreError> {
+    let mut chunks: Vec<Vec<Document>> = Vec::new();
+    let mut bytes = 0;
+    for statement in statements {
+        let size = statement.to_vec().map_err(StoreError::corrupt)?.len();
+        bytes += size;
+        match chunks.last_mut() {
+            Some(chunk) if chunk.len() < STATEMENTS && bytes <= BYTES => chunk.push(statement),
+            _ => {
+                bytes = size;
+                chunks.push(vec![statement]);
+            }
+        }
+    }
+    let command = |chunk| doc! { "update": collection, "updates": chunk };
+    Ok(chunks.into_iter().map(command).collect())
 }
 
 /// How many documents a command's statements matched, or made.
@@ -48,7 +62,7 @@ pub(crate) async fn update(
     collection: &str,
     statements: Vec<Document>,
 ) -> Result<(), StoreError> {
-    for mut command in commands(collection, statements) {
+    for mut command in commands(collection, statements)? {
         // Commands that are sent as they are do not get the client's own.
         command.insert("writeConcern", doc! { "w": "majority", "j": true });
         let run = connection.database.run_command(command);
@@ -62,4 +76,29 @@ pub(crate) async fn update(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizes(statements: Vec<Document>) -> Vec<usize> {
+        let commands = commands("c", statements).expect("documents");
+        let count = |command: &Document| command.get_array("updates").map(Vec::len);
+        commands
+            .iter()
+            .map(|one| count(one).expect("statements"))
+            .collect()
+    }
+
+    #[test]
+    fn commands_are_neither_too_many_statements_nor_too_large() {
+        let small = doc! { "q": { "_id": 1 } };
+        assert_eq!(sizes(Vec::new()), Vec::<usize>::new());
+        assert_eq!(sizes(vec![small; STATEMENTS + 1]), [STATEMENTS, 1]);
+        let large = doc! { "u": "x".repeat(BYTES / 4) };
+        assert_eq!(sizes(vec![large; 7]), [3, 3, 1]);
+        let larger = doc! { "u": "x".repeat(BYTES) };
+        assert_eq!(sizes(vec![larger; 2]), [1, 1]);
+    }
 }
