@@ -107,7 +107,7 @@ impl<D: Domain> Synchronous<D> {
     /// what is handed in, until shutdown.
     pub async fn run(mut self, mut left: Box<dyn ScheduleConsumer>, shutdown: Shutdown) {
         let mut backoff = Backoff::default();
-        while let Err(error) = self.catch_up(left.as_mut()).await {
+        while let Err(error) = self.catch_up(left.as_mut(), &shutdown).await {
             tracing::warn!("what was left is not done yet: {error}");
             backoff.wait(&shutdown).await;
             if shutdown.is_cancelled() {
@@ -159,17 +159,20 @@ impl<D: Domain> Synchronous<D> {
 
     /// What has been accepted already is done as it was accepted: what can be neither
     /// executed nor refused is parked, and undoes nothing.
-    async fn catch_up(&self, left: &mut dyn ScheduleConsumer) -> Result<(), StoreError> {
+    async fn catch_up(
+        &self,
+        left: &mut dyn ScheduleConsumer,
+        shutdown: &Shutdown,
+    ) -> Result<(), StoreError> {
         let doors = &self.doors;
         loop {
             let batch = left.receive_now(GROUP).await?;
             if batch.operations.is_empty() && batch.unreadable.is_empty() {
                 break;
             }
-            writer::store(doors.log.as_ref(), &batch.operations).await?;
-            for message in &batch.unreadable {
-                tracing::error!("parking a message: {}", message.reason);
-                left.park(message).await?;
+            let log = doors.log.as_ref();
+            if writer::keep(log, left, &batch, shutdown).await.is_none() {
+                return Ok(());
             }
             left.settle().await?;
         }

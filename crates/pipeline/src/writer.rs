@@ -66,7 +66,8 @@ async fn turn(
     };
     let began = Instant::now();
     point("events-writer.received");
-    let Some(head) = keep(doors, &batch, shutdown).await else {
+    let kept = keep(doors.log.as_ref(), doors.queue.as_mut(), &batch, shutdown);
+    let Some(head) = kept.await else {
         return Ok(());
     };
     doors.queue.settle().await?;
@@ -82,14 +83,15 @@ async fn turn(
 /// Stores and parks the batch, however long that takes: there is nothing better
 /// to do with it, and the queue keeps it until it is settled. Says up to which
 /// position the log has grown, if it has; `None` at shutdown.
-async fn keep(
-    doors: &mut WriterDoors,
+pub(crate) async fn keep(
+    log: &dyn EventLog,
+    queue: &mut dyn ScheduleConsumer,
     batch: &ScheduledBatch,
     shutdown: &Shutdown,
 ) -> Option<Option<Position>> {
     let mut backoff = Backoff::default();
     loop {
-        match try_keep(doors, batch).await {
+        match try_keep(log, queue, batch).await {
             Ok(head) => return Some(head),
             Err(error) => {
                 count_error(NAME);
@@ -104,14 +106,15 @@ async fn keep(
 }
 
 async fn try_keep(
-    doors: &mut WriterDoors,
+    log: &dyn EventLog,
+    queue: &mut dyn ScheduleConsumer,
     batch: &ScheduledBatch,
 ) -> Result<Option<Position>, StoreError> {
-    let head = store(doors.log.as_ref(), &batch.operations).await?;
+    let head = store(log, &batch.operations).await?;
     point("events-writer.appended");
     for message in &batch.unreadable {
         tracing::error!(stage = NAME, "parking a message: {}", message.reason);
-        doors.queue.park(message).await?;
+        queue.park(message).await?;
         metrics::counter!("bakehouse_unreadable_messages_total").increment(1);
         point("events-writer.parked");
     }

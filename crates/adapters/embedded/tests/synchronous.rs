@@ -1,6 +1,7 @@
 //! Everything at once or nothing of it, on disk and in memory.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bakehouse_embedded::Embedded;
 use bakehouse_memory::InProcessNotices;
@@ -11,11 +12,12 @@ use bakehouse_pipeline::follow::{
     Effect, Fact, Failed, Feeds, Needs, ProcessManager, ReadModel, Rows,
 };
 use bakehouse_pipeline::notification::Request;
-use bakehouse_pipeline::ports::{Facts, ListQuery, ScheduleError, Scheduler};
+use bakehouse_pipeline::ports::{EventLog, Facts, ListQuery, ScheduleError, Scheduler};
 use bakehouse_pipeline::synchronous::{Synchronous, SynchronousDoors};
 use bakehouse_pipeline::{EventStatus, Shutdown, ids, to_json};
 use bakehouse_testkit::conformance::presentation::FACETS;
 use bakehouse_testkit::counter::{Command, Counter, Document};
+use bakehouse_testkit::flaky::{Faults, Flaky};
 use bakehouse_testkit::operations::{operation, with_identity};
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +94,12 @@ impl Drop for World {
 }
 
 fn start(store: Embedded) -> World {
+    let log = store.log();
+    start_on(store, log)
+}
+
+/// With this log for what is not in a transaction.
+fn start_on(store: Embedded, log: Arc<dyn EventLog>) -> World {
     let (feed, queue) = (store.clone(), store.consumer());
     let own = move || -> Arc<dyn Facts> {
         Arc::new(OwnFeed {
@@ -102,7 +110,7 @@ fn start(store: Embedded) -> World {
     };
     let (kitchen, scheduler) = Synchronous::<Counter>::new(SynchronousDoors {
         units: Arc::new(store.clone()),
-        log: store.log(),
+        log,
         source: store.source(),
         presentation: store.presentation(),
         source_generations: store.source_generations(),
@@ -155,6 +163,34 @@ async fn held(world: &World, id: &str) -> (u64, Option<String>, usize) {
         .await
         .expect("notifications");
     (events, row.map(|row| row.body.get().to_owned()), sent.len())
+}
+
+/// What another mode has accepted is stored whatever fails meanwhile: each once, in its
+/// order.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_left_outlasts_failures() {
+    for seed in 0..4 {
+        let store = Embedded::in_memory(FACETS).expect("memory");
+        let mut left = Vec::new();
+        for number in 0..150 {
+            let operation = operation(&number.to_string(), &Command::Add(1));
+            left.push(operation.operation_id);
+            let accepted = store.scheduler().schedule(&operation).await;
+            accepted.expect("accepted");
+        }
+        let log = Flaky::new(store.log(), &Faults::new(seed, 0.2));
+        let world = start_on(store, log);
+        let log = world.store.log();
+        for _ in 0..600 {
+            if log.head().await.expect("a head") == 150 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let events = log.read(0, 999).await.expect("events");
+        let stored = events.iter().map(|event| event.operation.operation_id);
+        assert_eq!(stored.collect::<Vec<_>>(), left, "seed {seed}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
