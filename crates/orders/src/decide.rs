@@ -6,6 +6,9 @@ use crate::{Command, Draft, Event, File, Order, Status};
 
 /// The most files that an order may have.
 pub const MOST_ATTACHMENTS: usize = 50;
+/// How often the content of an order may change. Every document and frame has all that
+/// happened to its order: without an end to that, one order could hold up all others.
+pub const MOST_CHANGES: usize = 1_000;
 
 /// Decides a command in the light of the order so far.
 ///
@@ -17,6 +20,13 @@ pub fn decide(order: Option<&Order>, command: Command) -> Result<Event, Rejectio
         (Some(_), Command::Place(_)) => Err(Rejection::new("the order exists already")),
         (None, _) => Err(Rejection::new("there is no such order")),
         (Some(order), _) if order.is_deleted => Err(Rejection::new("the order has been deleted")),
+        (Some(order), Command::Amend(_) | Command::Attach(_) | Command::Detach { .. })
+            if order.timeline.len() > MOST_CHANGES =>
+        {
+            Err(Rejection::new(format!(
+                "the order has been changed {MOST_CHANGES} times, and can only be moved along, cancelled or deleted"
+            )))
+        }
         (Some(order), Command::Amend(draft)) => amend(order, draft),
         (Some(order), Command::SetStatus { status }) => set_status(order, status),
         (Some(_), Command::Delete) => Ok(Event::Deleted),

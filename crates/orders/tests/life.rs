@@ -1,5 +1,6 @@
 //! The life of an order: given, when, then.
 
+use bakehouse_orders::decide::MOST_CHANGES;
 use bakehouse_orders::intake::{self, Defaults};
 use bakehouse_orders::{Command, Orders, Status};
 use bakehouse_testkit::scenario::{ENTITY, Scenario};
@@ -230,4 +231,14 @@ fn an_order_has_only_so_many_files() {
     Scenario::<Orders>::given([tea()].into_iter().chain(files))
         .when(Command::Attach(file("one more")))
         .then_refused("the order has 50 attachments, and can have no more");
+}
+
+#[test]
+fn an_order_cannot_be_amended_without_an_end() {
+    let changes = std::iter::repeat_with(|| amend(tea())).take(MOST_CHANGES);
+    let life = || Scenario::<Orders>::given(std::iter::once(tea()).chain(changes.clone()));
+    life().when(amend(tea())).then_refused(
+        "the order has been changed 1000 times, and can only be moved along, cancelled or deleted",
+    );
+    life().when(become_(Status::Paid)).then_changed("status");
 }
