@@ -16,7 +16,7 @@ use crate::leadership::Candidacy;
 use crate::notification::{Announcer, Patience};
 use crate::ports::{
     EventLog, Leases, Notices, Notifications, PresentationReader, Recording, SourceStore,
-    StoreError, Topic,
+    StoreError, Topic, contiguous,
 };
 use crate::stage::{Stage, Wake, lead};
 use crate::torture::point;
@@ -135,6 +135,7 @@ impl Stage for Notifier {
         };
         let most = self.settings.max_batch;
         let frames = self.doors.presentation.frames(from, most).await?;
+        let frames = contiguous(from, frames)?;
         let Some(recording) = self.recording(&epoch, from, &frames)? else {
             self.followed = Some((epoch, from));
             return Ok(false);
@@ -170,11 +171,6 @@ impl Notifier {
             notifications: Vec::new(),
         };
         for frame in frames {
-            let expected = recording.to + 1;
-            if frame.position != expected {
-                let found = frame.position;
-                return Err(StoreError::Hole { expected, found });
-            }
             recording.to = frame.position;
             recording
                 .notifications

@@ -48,8 +48,9 @@ pub(crate) async fn lead<S: Stage>(
     candidacy: &Candidacy,
     shutdown: &Shutdown,
 ) {
-    let mut stream = wake.notices.subscribe(wake.topic).await;
     while let Some(term) = candidacy.win(shutdown).await {
+        // Only now: what came before is in the stores, and would be kept for nobody.
+        let mut stream = wake.notices.subscribe(wake.topic).await;
         let ended = term.ended();
         tokio::join!(
             candidacy.hold(&term, shutdown),

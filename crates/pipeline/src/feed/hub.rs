@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, watch};
 use super::ring::{Ring, Shared};
 use super::{FeedError, Subscription};
 use crate::backoff::{Backoff, Reminder};
-use crate::ports::{Notice, Notices, PresentationReader, StoreError, Topic};
+use crate::ports::{Notice, Notices, PresentationReader, StoreError, Topic, contiguous};
 use crate::{Frame, Position, Shutdown, torture};
 
 /// Frames fetched from the store at once.
@@ -117,7 +117,7 @@ impl Feed {
 
     async fn fetch(&self) -> Result<(), StoreError> {
         loop {
-            let frames = self.reader.frames(self.head_position(), PAGE).await?;
+            let frames = self.page(self.head_position()).await?;
             let is_last = frames.len() < PAGE;
             self.extend(frames);
             if is_last {
@@ -207,9 +207,13 @@ impl Feed {
         ring.after(after, limit)
     }
 
+    async fn page(&self, after: Position) -> Result<Vec<Frame>, StoreError> {
+        contiguous(after, self.reader.frames(after, PAGE).await?)
+    }
+
     pub(super) async fn stored(&self, after: Position) -> Result<Vec<Frame>, StoreError> {
         // Never closed; and without a permit one would only be in the others' way.
         let _permit = self.catching_up.acquire().await;
-        self.reader.frames(after, PAGE).await
+        self.page(after).await
     }
 }

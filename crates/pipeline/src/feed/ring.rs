@@ -8,6 +8,10 @@ use bytes::Bytes;
 
 use crate::{Frame, Position};
 
+/// Bytes of documents that are kept at most, but for the latest one: they may be of 64 KiB
+/// and more, and edges keep what they make of them as well.
+const BYTES: usize = 64 * 1024 * 1024;
+
 /// A frame on its way to many subscribers, with the bytes that the edge makes of
 /// it: made once, by whoever is first, and the same for all.
 #[derive(Debug)]
@@ -44,6 +48,8 @@ pub(super) struct Ring {
     frames: VecDeque<Arc<Shared>>,
     head: Position,
     capacity: usize,
+    /// Of all bodies.
+    bytes: usize,
 }
 
 impl Ring {
@@ -53,6 +59,7 @@ impl Ring {
             frames: VecDeque::new(),
             head,
             capacity: capacity.max(1),
+            bytes: 0,
         }
     }
 
@@ -76,8 +83,12 @@ impl Ring {
     }
 
     fn push(&mut self, frame: Frame) {
-        if self.frames.len() == self.capacity {
-            self.frames.pop_front();
+        self.bytes += size(&frame);
+        while self.frames.len() >= self.capacity || self.bytes > BYTES {
+            let Some(oldest) = self.frames.pop_front() else {
+                break;
+            };
+            self.bytes -= size(&oldest);
         }
         self.head = frame.position;
         self.frames.push_back(Shared::new(frame));
@@ -91,6 +102,10 @@ impl Ring {
         let run = self.frames.iter().skip(skip).take(limit);
         Some(run.cloned().collect())
     }
+}
+
+fn size(frame: &Frame) -> usize {
+    frame.body.get().len()
 }
 
 #[cfg(test)]
@@ -121,6 +136,20 @@ mod tests {
         assert_eq!(positions(ring.after(12, 2)), Some(vec![13, 14]));
         assert_eq!(positions(ring.after(11, 9)), None, "11 → 12 has fallen out");
         assert_eq!(positions(ring.after(16, 9)), None, "ahead of the head");
+    }
+
+    #[test]
+    fn large_frames_are_fewer() {
+        let large = |position| Frame {
+            body: crate::to_json(&"x".repeat(BYTES / 3)).expect("text"),
+            ..frame(position)
+        };
+        let mut ring = Ring::new(0, 9);
+        assert!(ring.extend((1..=4).map(large)));
+        assert_eq!(positions(ring.after(2, 9)), Some(vec![3, 4]));
+        assert_eq!(positions(ring.after(1, 9)), None);
+        assert!(ring.extend((5..=12).map(frame)));
+        assert_eq!(positions(ring.after(3, 9)), Some((4..=12).collect()));
     }
 
     #[test]

@@ -92,19 +92,3 @@ pub enum Appended {
     /// Its identity was there already, with other content.
     Conflict,
 }
-
-/// Passes on events that follow `after` without a gap.
-///
-/// # Errors
-/// [`StoreError::Hole`] at the first gap.
-pub fn contiguous(after: Position, events: Vec<Event>) -> Result<Vec<Event>, StoreError> {
-    for (expected, event) in (after + 1..).zip(&events) {
-        if event.position != expected {
-            return Err(StoreError::Hole {
-                expected,
-                found: event.position,
-            });
-        }
-    }
-    Ok(events)
-}

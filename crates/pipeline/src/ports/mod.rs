@@ -3,6 +3,7 @@
 
 mod blobs;
 mod channel;
+mod contiguous;
 mod error;
 mod event_log;
 mod facts;
@@ -19,8 +20,9 @@ mod unit;
 
 pub use blobs::{Blob, BlobEntry, BlobWriter, Blobs};
 pub use channel::{Channel, Mail, SendError, ShortText};
+pub use contiguous::{Positioned, contiguous};
 pub use error::StoreError;
-pub use event_log::{Appended, EventLog, contiguous};
+pub use event_log::{Appended, EventLog};
 pub use facts::Facts;
 pub use lease::{Leases, Tenure};
 pub use notices::{Notice, NoticeStream, Notices, Topic};

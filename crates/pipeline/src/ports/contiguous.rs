@@ -1,0 +1,35 @@
+//! Runs of positions without a gap: whoever reads one says so, or that there is a hole.
+
+use super::StoreError;
+use crate::{Event, Frame, Position};
+
+/// What stands at a position.
+pub trait Positioned {
+    /// Which.
+    fn position(&self) -> Position;
+}
+
+impl Positioned for Event {
+    fn position(&self) -> Position {
+        self.position
+    }
+}
+
+impl Positioned for Frame {
+    fn position(&self) -> Position {
+        self.position
+    }
+}
+
+/// Passes on what follows `after` without a gap.
+///
+/// # Errors
+/// [`StoreError::Hole`] at the first gap.
+pub fn contiguous<T: Positioned>(after: Position, run: Vec<T>) -> Result<Vec<T>, StoreError> {
+    for (expected, found) in (after + 1..).zip(run.iter().map(Positioned::position)) {
+        if found != expected {
+            return Err(StoreError::Hole { expected, found });
+        }
+    }
+    Ok(run)
+}
