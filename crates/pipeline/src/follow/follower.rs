@@ -8,7 +8,9 @@ use uuid::Uuid;
 use super::handler::Work;
 use super::process::Order;
 use super::{AnyHandler, Effect, Fact, Feeds, Generation, Needs};
-use crate::ports::{EventLog, Facts, Feed, Handling, Head, RowStore, Scheduler, StoreError};
+use crate::ports::{
+    EventLog, Facts, Feed, Handling, Head, RowStore, Scheduler, StoreError, contiguous,
+};
 use crate::torture::point;
 use crate::{Event, Frame, Notification, Operation, Position, Terms, Timestamp, ids};
 
@@ -46,6 +48,8 @@ pub struct Follower {
     feeds: HashMap<&'static str, Arc<dyn Facts>>,
     /// Where it is; `None`: to be read from the store.
     place: Option<Place>,
+    /// The feed of which a batch has given commands, and was not finished.
+    unfinished: Option<&'static str>,
 }
 
 /// Where a generation is: as this follower has left it. Should anybody else have been
@@ -82,29 +86,46 @@ impl Follower {
             max_batch,
             feeds: HashMap::new(),
             place: None,
+            unfinished: None,
         }
     }
 
-    /// One batch of each feed. A feed that is away holds up no other; of several errors
-    /// the first is told.
+    /// One batch of each feed. A feed that is away holds up no other; the first error is
+    /// told if there was nothing else. What could not be finished comes first the next
+    /// time, and holds up what comes after it: it has given commands by the rows as they
+    /// were, and nobody may change those before.
     pub(crate) async fn look(&mut self) -> Result<Look, StoreError> {
         let mut look = Look {
             is_news: false,
             is_live: true,
         };
         let mut failure = None;
-        for name in self.handler.feeds() {
+        let mut names = self.handler.feeds().to_vec();
+        names.sort_by_key(|name| Some(*name) != self.unfinished);
+        for name in names {
             match self.follow(name).await {
                 Ok(moved) => {
+                    self.unfinished.take_if(|unfinished| *unfinished == name);
                     look.is_news |= moved;
                     look.is_live &= !moved && self.feed(name)?.is_live();
                 }
                 Err(error) => {
+                    look.is_live = false;
                     failure.get_or_insert(error);
+                    if self.unfinished.is_some() {
+                        break;
+                    }
                 }
             }
         }
         match failure {
+            Some(error) if look.is_news => {
+                tracing::warn!(
+                    handler = self.handler.name(),
+                    "going on with other feeds: {error}"
+                );
+                Ok(look)
+            }
             Some(error) => Err(error),
             None => Ok(look),
         }
@@ -197,7 +218,8 @@ impl Follower {
                 return frames.map(|_| false);
             }
         };
-        let facts = facts(name, &frames, from)?;
+        let frames = contiguous(from, frames)?;
+        let facts = facts(name, &frames)?;
         let Some((work, count)) = self.handle(&facts, place.revision).await? else {
             // Somebody else has been at work: look again, from where they are.
             return Ok(true);
@@ -220,6 +242,7 @@ impl Follower {
             match effect {
                 // Before the feed counts as followed: told again, it is dropped by the log.
                 Effect::Command(order) => {
+                    self.unfinished = Some(name);
                     self.give(identity, &facts[index], order).await?;
                     point("follower.given");
                 }
@@ -329,13 +352,9 @@ impl Follower {
     }
 }
 
-fn facts(name: &str, frames: &[Frame], from: Position) -> Result<Vec<Fact>, StoreError> {
+fn facts(name: &str, frames: &[Frame]) -> Result<Vec<Fact>, StoreError> {
     let mut facts = Vec::with_capacity(frames.len());
-    for (frame, expected) in frames.iter().zip(from + 1..) {
-        let found = frame.position;
-        if found != expected {
-            return Err(StoreError::Hole { expected, found });
-        }
+    for frame in frames {
         let fact = Fact::of(frame).map_err(StoreError::corrupt)?;
         if fact.feed != name {
             let other = fact.feed;
