@@ -218,7 +218,13 @@ impl<'a, D: Domain> Oven<'a, D> {
             },
             audience::<D>,
         );
-        let settled: Vec<_> = settled_by(event, history).map(Settled::of).collect();
+        // What somebody else asked for who could not know whose it is, is not told the owner.
+        let is_theirs = |settled: &&Event| {
+            let sender = settled.operation.terms.owner.as_deref();
+            sender.is_none() || audience.owner.is_none() || sender == audience.owner
+        };
+        let settled = settled_by(event, history).filter(is_theirs);
+        let settled: Vec<_> = settled.map(Settled::of).collect();
         let outcome = Outcome::Settled {
             change: event.change.as_deref().unwrap_or("changed"),
             document: body.as_ref(),

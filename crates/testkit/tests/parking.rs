@@ -274,8 +274,8 @@ proptest! {
     }
 }
 
-#[test]
-fn what_a_remedy_led_to_is_in_its_frame() {
+/// A counter that is cursed, and mended by the last of two remedies.
+fn mended() -> Vec<Event> {
     hush();
     let retry = Ask::Remedy {
         verb: Verb::Retry,
@@ -289,13 +289,31 @@ fn what_a_remedy_led_to_is_in_its_frame() {
         (1, retry),
         (1, retry),
     ];
-    let (events, _) = scene(&asks, 6);
+    scene(&asks, 6).0
+}
+
+fn frames(events: Vec<Event>) -> Vec<serde_json::Value> {
     let paper = Paper::<Cursed>::new(events).executed(&[4]);
     let (frames, _) = paper.baked(&[3]);
-    let frames: Vec<serde_json::Value> = frames
-        .iter()
-        .map(|frame| serde_json::from_str(frame.body.get()).expect("JSON"))
-        .collect();
+    let value = |text| serde_json::from_str(text).expect("JSON");
+    frames.iter().map(|frame| value(frame.body.get())).collect()
+}
+
+#[test]
+fn what_strangers_asked_for_is_not_told_the_owner() {
+    let mut events = mended();
+    for (event, owner) in events.iter_mut().zip(["ada", "ada", "ada", "bob"]) {
+        event.operation.terms.owner = Some(owner.to_owned());
+    }
+    let last = frames(events).pop().expect("a frame");
+    let settled = last["settled"].as_array().expect("a list");
+    let told: Vec<_> = settled.iter().map(|one| one["position"].as_u64()).collect();
+    assert_eq!(told, [Some(1), Some(2)]);
+}
+
+#[test]
+fn what_a_remedy_led_to_is_in_its_frame() {
+    let frames = frames(mended());
     let kinds: Vec<_> = frames.iter().map(|frame| &frame["type"]).collect();
     let (parked, changed) = ("counter.parked", "counter.changed");
     assert_eq!(
