@@ -36,13 +36,14 @@ struct Live {
     confirmed: Channel,
     /// None is.
     plain: Channel,
+    /// Told by whoever waits for it in vain.
+    suspicion: Arc<Notify>,
 }
 
 /// A handle to the publishing connection, which lives as long as any handle.
 #[derive(Clone)]
 pub(crate) struct Publisher {
     state: watch::Receiver<State>,
-    suspicion: Arc<Notify>,
     confirm_timeout: Duration,
     room: Arc<Semaphore>,
 }
@@ -50,11 +51,9 @@ pub(crate) struct Publisher {
 impl Publisher {
     pub(crate) fn start(target: Target, confirm_timeout: Duration) -> Self {
         let (sender, state) = watch::channel(Err("not connected to the broker yet".to_owned()));
-        let suspicion = Arc::new(Notify::new());
-        tokio::spawn(keep_connected(target, sender, suspicion.clone()));
+        tokio::spawn(keep_connected(target, sender));
         Self {
             state,
-            suspicion,
             confirm_timeout,
             room: Arc::new(Semaphore::new(ROOM)),
         }
@@ -106,7 +105,7 @@ impl Publisher {
                 return Err(BLOCKED.into());
             }
             if Instant::now() >= deadline {
-                self.suspicion.notify_one();
+                live.suspicion.notify_one();
                 let seconds = self.confirm_timeout.as_secs_f64();
                 return Err(format!("the broker has not confirmed within {seconds} s"));
             }
@@ -165,7 +164,7 @@ async fn confirm(
 
 /// Connects, waits until the connection is of no use any more, and starts over;
 /// until nobody wants it.
-async fn keep_connected(target: Target, state: watch::Sender<State>, suspicion: Arc<Notify>) {
+async fn keep_connected(target: Target, state: watch::Sender<State>) {
     let mut backoff = Backoff::default();
     let mut reminder = Reminder::default();
     while !state.is_closed() {
@@ -175,7 +174,7 @@ async fn keep_connected(target: Target, state: watch::Sender<State>, suspicion: 
                 backoff.reset();
                 reminder = Reminder::default();
                 let _ = state.send_replace(Ok(live.clone()));
-                broken(&live, &state, &suspicion).await;
+                broken(&live, &state).await;
                 let _ = state.send_replace(Err("the connection to the broker is lost".into()));
             }
             Err(error) => {
@@ -204,10 +203,11 @@ async fn open(target: &Target) -> State {
         connection: Arc::new(connection),
         confirmed,
         plain,
+        suspicion: Arc::default(),
     })
 }
 
-async fn broken(live: &Live, state: &watch::Sender<State>, suspicion: &Notify) {
+async fn broken(live: &Live, state: &watch::Sender<State>) {
     while live.connection.status().connected()
         && live.confirmed.status().connected()
         && live.plain.status().connected()
@@ -215,7 +215,7 @@ async fn broken(live: &Live, state: &watch::Sender<State>, suspicion: &Notify) {
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             () = state.closed() => return,
-            () = suspicion.notified() => return,
+            () = live.suspicion.notified() => return,
         }
     }
 }
