@@ -59,6 +59,34 @@ pub async fn forge_document(world: &World, kind: Kind, order: &str) {
     }
 }
 
+/// Keeps the orders of the embedded store and their documents as they are, for [`put_back`].
+///
+/// # Panics
+/// When they cannot be kept.
+pub fn keep(world: &World) {
+    let database = embedded(world);
+    for table in KEPT {
+        let keep = format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}");
+        database.execute(&keep, []).expect("kept");
+    }
+}
+
+/// An order and its document are again what they were.
+///
+/// # Panics
+/// When nothing was kept.
+pub fn put_back(world: &World, order: &str) {
+    let database = embedded(world);
+    for table in KEPT {
+        let remove = format!("DELETE FROM {table} WHERE id = ?1");
+        assert_eq!(database.execute(&remove, [order]).expect("removed"), 1);
+        let put = format!("INSERT INTO {table} SELECT * FROM kept_{table} WHERE id = ?1");
+        assert_eq!(database.execute(&put, [order]).expect("put back"), 1);
+    }
+}
+
+const KEPT: [&str; 2] = ["entities", "documents"];
+
 /// The frame of a position is gone.
 ///
 /// # Panics

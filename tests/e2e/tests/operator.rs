@@ -7,6 +7,7 @@ use bakehouse_e2e::ledger::{Load, order};
 use bakehouse_e2e::{Kind, World, in_both_worlds, stores};
 use tempfile::TempDir;
 
+const SOURCE: &str = "BAKEHOUSE_MONGODB__SOURCE_URI";
 const PRESENTATION: &str = "BAKEHOUSE_MONGODB__PRESENTATION_URI";
 
 in_both_worlds!(
@@ -97,9 +98,9 @@ async fn doctor_says_what_is_wrong_and_where(kind: Kind) {
 }
 
 /// A presentation that was never made, or is somebody else's, is no presentation of this
-/// log; one that is away says nothing about it.
+/// log; one that is away says nothing about it; and one of a log that is gone is no proof of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn doctor_misses_a_presentation() {
+async fn doctor_misses_a_store() {
     let mut world = World::start(Kind::Servers).await.expect("it starts");
     let client = world.client();
     let placed = client.post(order("one")).await.expect("202");
@@ -111,6 +112,14 @@ async fn doctor_misses_a_presentation() {
     assert_eq!((code, &found["faults"]), (Some(1), &1.into()), "{found}");
     let said = found["findings"][0]["what"].as_str().expect("words");
     assert!(said.contains("there is no presentation at all"), "{said}");
+    world.set(PRESENTATION, &at);
+    let log = world.setting(SOURCE).to_owned();
+    world.set(SOURCE, &log.replacen("-source", "-nothing", 1));
+    let (code, found) = world.doctor().expect("it runs");
+    assert_eq!((code, &found["faults"]), (Some(1), &1.into()), "{found}");
+    let said = found["findings"][0]["what"].as_str().expect("words");
+    assert!(said.contains("the log is empty"), "{said}");
+    world.set(SOURCE, &log);
     world.set(
         PRESENTATION,
         "mongodb://127.0.0.1:9/presentation?serverSelectionTimeoutMS=500",
@@ -119,6 +128,34 @@ async fn doctor_misses_a_presentation() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(!said.contains("all is as it must be"), "{said}");
+}
+
+/// What stands in both databases as it was long ago agrees with itself, not with the log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doctor_misses_a_change() {
+    let world = World::start(Kind::Embedded).await.expect("it starts");
+    let client = world.client();
+    let placed = client.post(order("old")).await.expect("202");
+    let receipt = client.settled(&placed).await.expect("a receipt");
+    let id = receipt["order_id"].as_str().expect("an id");
+    stores::keep(&world);
+    // More than doctor looks at in one go.
+    Load::start(&world.base, 4, 600).finish().await;
+    for status in ["paid", "shipped"] {
+        let body = format!(r#"{{"status":"{status}"}}"#);
+        let changed = client.put(&format!("/order/{id}/status"), &[], body).await;
+        let receipt = client.settled(&changed.expect("202")).await;
+        assert_eq!(receipt.expect("a receipt")["status"], "baked");
+    }
+    assert_eq!(world.doctor().expect("it runs").0, Some(0));
+    stores::put_back(&world, id);
+    let (code, found) = world.doctor().expect("it runs");
+    assert_eq!((code, &found["faults"]), (Some(1), &2.into()), "{found}");
+    let findings = found["findings"].as_array().expect("findings");
+    for finding in findings {
+        let said = finding.to_string();
+        assert!(said.contains(id) && said.contains("P3"), "{said}");
+    }
 }
 
 /// From the command line, all three.

@@ -183,6 +183,7 @@ impl<D: Domain> Auditor<D> {
                 settled.extend(self.compare_entity(id, record, &histories[id].events)?);
             }
         }
+        self.compare_ages(from, &events, &records, &histories);
         self.compare_documents(settled).await?;
         Ok(to)
     }

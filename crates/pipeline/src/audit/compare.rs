@@ -52,6 +52,26 @@ impl<D: Domain> Auditor<D> {
         }
     }
 
+    /// What is older than the page was not changed by what is in it.
+    pub(super) fn compare_ages(
+        &mut self,
+        from: Position,
+        events: &[Event],
+        records: &HashMap<String, EntityRecord>,
+        histories: &HashMap<String, History>,
+    ) {
+        for event in events {
+            let id = event.entity_id();
+            let Some(at) = records.get(id).map(|record| record.position) else {
+                continue;
+            };
+            if at <= from && is_change(event, &histories[id].events) {
+                let what = format!("it changed here, but stands where it was at {at}");
+                self.find_of("P3", Some(event.position), Some(id), &what);
+            }
+        }
+    }
+
     /// Those that are baked: byte for byte.
     pub(super) async fn compare_frames(&mut self, baking: &Baking) -> Result<(), StoreError> {
         let baked = self.audit.baked;
