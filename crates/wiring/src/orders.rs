@@ -11,6 +11,7 @@ use bakehouse_orders_http::attachments::sweep::{self, SweepSettings};
 use bakehouse_orders_http::{OrderDoors, OrderSettings};
 use bakehouse_pipeline::Shutdown;
 use bakehouse_pipeline::ports::{Blobs, EventLog};
+use bakehouse_service::settings::Mode;
 use bakehouse_service::{Settings, Stages};
 
 /// The API of orders.
@@ -35,6 +36,9 @@ pub fn menu(settings: &Settings, doors: OrderDoors) -> Menu {
 /// # Errors
 /// When the folder cannot be made, or the settings contradict each other.
 pub fn blobs(settings: &Settings) -> Result<Arc<dyn Blobs>> {
+    if settings.mode == Mode::Memory {
+        return Ok(bakehouse_objects::memory());
+    }
     let at = &settings.attachments;
     let Some((bucket, prefix)) = at.bucket() else {
         let folder = settings.data_dir.join("attachments");

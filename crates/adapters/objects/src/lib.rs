@@ -11,6 +11,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use object_store::aws::AmazonS3Builder;
 use object_store::buffered::BufWriter;
 use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{Error, ObjectStore, ObjectStoreExt};
@@ -54,6 +55,12 @@ pub fn local(folder: &FilePath) -> Result<Arc<dyn Blobs>, OpenError> {
     let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| failed(&error))?;
     let store = store.with_fsync(true).with_automatic_cleanup(true);
     Ok(Arc::new(ObjectBlobs(Arc::new(store))))
+}
+
+/// Blobs that end with this process.
+#[must_use]
+pub fn memory() -> Arc<dyn Blobs> {
+    Arc::new(ObjectBlobs(Arc::new(InMemory::new())))
 }
 
 /// Blobs on S3-compatible storage. Nothing is sent yet.

@@ -6,6 +6,7 @@ use actix_multipart::{Field, Multipart};
 use bakehouse_http::problem::{InputFault, Problem};
 use bytes::Bytes;
 use futures_util::StreamExt;
+use tokio::time::Instant;
 
 use super::AttachmentSettings;
 
@@ -23,8 +24,11 @@ pub(super) struct Part<'a> {
     settings: &'a AttachmentSettings,
     /// How long the next bytes may take.
     patience: Duration,
+    /// Until when all of it has to be there.
+    deadline: Instant,
     size: u64,
-    is_checked: bool,
+    /// Its first bytes, until they have been checked.
+    start: Option<Vec<u8>>,
 }
 
 fn fault(detail: impl Into<String>) -> Problem {
@@ -76,15 +80,21 @@ impl<'a> Part<'a> {
             media_type,
             settings,
             patience,
+            deadline: Instant::now() + whole(settings.largest, patience),
             size: 0,
-            is_checked: false,
+            start: Some(Vec::new()),
         })
     }
 
     /// The next bytes; `None`: that was all.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
-        let next = tokio::time::timeout(self.patience, self.field.next()).await;
+        let until = self.deadline.min(Instant::now() + self.patience);
+        let next = tokio::time::timeout_at(until, self.field.next()).await;
         let Some(bytes) = next.map_err(|_| Problem::too_slow())? else {
+            // It may be shorter than what shows most files for what they are.
+            if let Some(start) = self.start.take() {
+                self.check_magic(&start)?;
+            }
             return Ok(None);
         };
         let bytes = bytes.map_err(|error| Problem::malformed_multipart(error.to_string()))?;
@@ -92,16 +102,21 @@ impl<'a> Part<'a> {
         if self.size > self.settings.largest {
             return Err(Problem::attachment_too_large(self.settings.largest));
         }
-        if !self.is_checked {
-            self.is_checked = true;
-            self.check_magic(&bytes)?;
+        if let Some(mut start) = self.start.take() {
+            // Networks cut where they like.
+            start.extend_from_slice(&bytes[..bytes.len().min(MAGIC - start.len())]);
+            if start.len() == MAGIC {
+                self.check_magic(&start)?;
+            } else {
+                self.start = Some(start);
+            }
         }
         Ok(Some(bytes))
     }
 
     /// A file that shows what it is must not be declared to be something else.
     fn check_magic(&self, start: &[u8]) -> Result<(), Problem> {
-        let shown = infer::get(&start[..start.len().min(MAGIC)]);
+        let shown = infer::get(start);
         let shown = shown.map(|kind| kind.mime_type());
         let declared = self.media_type.as_str();
         let must_show = declared.starts_with("image/") && declared != "image/svg+xml"
@@ -120,6 +135,13 @@ impl<'a> Part<'a> {
     pub(super) fn size(&self) -> u64 {
         self.size
     }
+}
+
+/// How long a file may take: as long for each quarter of a MiB as for its next bytes, of the
+/// largest there may be.
+fn whole(largest: u64, patience: Duration) -> Duration {
+    let quarters = u32::try_from(largest / (256 * 1024)).unwrap_or(u32::MAX);
+    patience.saturating_mul(quarters.saturating_add(1))
 }
 
 /// Nothing may come after the file.

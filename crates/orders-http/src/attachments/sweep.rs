@@ -73,6 +73,10 @@ async fn is_left_over(log: &dyn EventLog, name: &str) -> Result<bool, StoreError
         return Ok(false);
     };
     let events = log.history(order_id, 0, Position::MAX).await?;
+    if events.is_empty() {
+        // Of another log: an order is there before its files.
+        return Ok(false);
+    }
     Ok(!is_needed(&events, attachment_id))
 }
 
