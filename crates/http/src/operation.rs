@@ -161,7 +161,7 @@ async fn look(doors: &Doors, principal: &Principal, id: Uuid) -> Result<Receipt,
         Some(event) if principal.sees(event.operation.terms.owner.as_deref()) => {
             Ok(Receipt::of(event, doors.feed.head_position(), &doors.menu))
         }
-        None if ids::is_issued(id, principal.holder()) => Ok(Receipt::accepted(id)),
+        None if ids::is_issued(id, &principal.holder()) => Ok(Receipt::accepted(id)),
         _ => Err(not_found()),
     }
 }

@@ -40,15 +40,18 @@ impl Issuer {
         Ok(issuer)
     }
 
-    /// Takes a new key, and publishes it in place of the one before.
+    /// Takes a new key, and publishes it in place of the one before. Keys need not say which
+    /// algorithm they are for: the first one does, the others do not.
     pub fn rotate(&mut self) -> Result<()> {
         let id = uuid::Uuid::now_v7();
         // Random enough for tests: two version 4 identifiers.
         let seed = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()].map(uuid::Uuid::into_bytes);
         self.key = EncodingKey::from_ed_der(&[PREFIX, &seed.concat()].concat());
+        let is_first = self.id.is_empty();
         self.id = id.to_string();
         let mut key = Jwk::from_encoding_key(&self.key, Algorithm::EdDSA)?;
         key.common.key_id = Some(self.id.clone());
+        key.common.key_algorithm = key.common.key_algorithm.filter(|_| is_first);
         let keys = serde_json::to_string(&JwkSet { keys: vec![key] })?;
         std::fs::write(self.file(), &keys)?;
         *self.published.lock().expect("no test has panicked") = keys;

@@ -40,10 +40,10 @@ impl Identity {
         let holder = principal.holder();
         let key = key(request)?;
         let (operation_id, new_id) = match &key {
-            None => (ids::issued(holder), ids::fresh()),
+            None => (ids::issued(&holder), ids::fresh()),
             Some(key) => (
-                ids::issued_for_key(holder, key),
-                ids::derived(&["new", holder, key]),
+                ids::issued_for_key(&holder, key),
+                ids::derived(&["new", &holder, key]),
             ),
         };
         Ok(Self {

@@ -132,7 +132,13 @@ impl Shared {
             KeySource::Url(url) => fetch(url).await,
         };
         let keys: JwkSet = serde_json::from_slice(&text?).map_err(|error| error.to_string())?;
-        Ok(keys.keys.iter().filter_map(usable).collect())
+        let usable: Vec<Key> = keys.keys.iter().filter_map(usable).collect();
+        if usable.is_empty() {
+            tracing::warn!(
+                "the token issuer has no key that can be used: no token will be believed"
+            );
+        }
+        Ok(usable)
     }
 }
 
@@ -147,7 +153,10 @@ fn usable(key: &Jwk) -> Option<Key> {
     let common = &key.common;
     let is_for_signing = !matches!(common.public_key_use, Some(PublicKeyUse::Encryption));
     let id = common.key_id.clone();
-    let is_usable = key.is_supported() && is_for_signing;
+    // A key need not say which algorithm it is for (RFC 7517, 4.4); the token does, and is
+    // held against what is allowed.
+    let is_known = common.key_algorithm.is_none() || key.is_supported();
+    let is_usable = is_known && is_for_signing;
     is_usable
         .then(|| DecodingKey::from_jwk(key).ok())?
         .map(|key| Key { id, key })

@@ -1,5 +1,6 @@
 //! Who is asking.
 
+use std::borrow::Cow;
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
@@ -110,10 +111,15 @@ impl Principal {
         self.scopes.admin || granted
     }
 
-    /// What its idempotency keys and operations are held under.
+    /// What its idempotency keys and operations are held under: the name, and the owner
+    /// where that is somebody else (a tenant), since the same key is another's there.
     #[must_use]
-    pub fn holder(&self) -> &str {
-        self.name.as_deref().unwrap_or_default()
+    pub fn holder(&self) -> Cow<'_, str> {
+        let name = self.name.as_deref().unwrap_or_default();
+        match self.owner.as_deref() {
+            Some(owner) if owner != name => Cow::Owned(format!("{name}\n{owner}")),
+            _ => Cow::Borrowed(name),
+        }
     }
 
     /// Whose things alone it may see and change; `None`: everybody's.
@@ -211,5 +217,24 @@ impl FromRequest for Principal {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let principal = request.extensions().get::<Self>().cloned();
         ready(principal.ok_or_else(Problem::internal))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_held_under_the_name_and_the_tenant() {
+        let of = |owner: Option<&str>| {
+            let owner = owner.map(str::to_owned);
+            let principal =
+                Principal::named("ada".into(), owner, Scopes::default(), Timestamp::now());
+            principal.holder().into_owned()
+        };
+        assert_eq!(of(None), "ada");
+        assert_eq!(of(Some("ada")), "ada");
+        assert_ne!(of(Some("acme")), of(Some("other")));
+        assert_ne!(of(Some("acme")), of(None));
     }
 }

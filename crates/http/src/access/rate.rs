@@ -36,7 +36,7 @@ impl Caller {
         let name = principal.map(Principal::holder).unwrap_or_default();
         match address {
             Some(address) if name.is_empty() => Self::Address(address.ip()),
-            _ => Self::Principal(name.to_owned()),
+            _ => Self::Principal(name.into_owned()),
         }
     }
 }

@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use actix_web::body::{BodyStream, BoxBody};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use bakehouse_pipeline::{Frame, Shutdown};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -20,6 +21,7 @@ use super::wire::{ClientFrame, Farewell, Subscribe};
 use super::wishes::Wishes;
 use crate::access::{Access, Principal, Scope};
 use crate::metrics;
+use crate::problem::Problem;
 use crate::server::{Doors, Settings};
 use crate::websocket::guard::{Limits, Violation};
 use crate::websocket::line::Line;
@@ -273,8 +275,12 @@ impl Socket {
     /// Believes a token, or not. On a connection that somebody has begun nobody
     /// else can go on.
     async fn introduce(&mut self, token: &str) -> Result<(), Farewell> {
-        let invalid = || Farewell::Unauthenticated("token: it is not to be believed".into());
-        let principal = self.access.verify(token).await.map_err(|_| invalid())?;
+        // The issuer may be away for now; that is no reason to go for good.
+        let refused = |problem: Problem| match problem.status_code() {
+            StatusCode::SERVICE_UNAVAILABLE => Farewell::GoingAway,
+            _ => Farewell::Unauthenticated("token: it is not to be believed".into()),
+        };
+        let principal = self.access.verify(token).await.map_err(refused)?;
         if !principal.may(Scope::Read) {
             let why = format!(
                 "token: it lacks the scope {}",
