@@ -38,6 +38,8 @@ class Follower {
   #silence = FIRST_SILENCE;
   #failures = 0;
   #farewell;
+  /** What is missing and not told yet: only once it is known where it goes on. */
+  #lost;
 
   constructor(url, options) {
     const base = globalThis.location?.href;
@@ -88,7 +90,9 @@ class Follower {
     try {
       bearer = typeof token === "function" ? await token() : token;
     } catch (error) {
-      this.#retry(`no token: ${error?.message ?? error}`);
+      if (this.#state.name !== "closed") {
+        this.#retry(`no token: ${error?.message ?? error}`);
+      }
       return;
     }
     if (this.#state.name === "closed") {
@@ -171,6 +175,11 @@ class Follower {
     }
     this.#epoch = epoch;
     this.#position ??= head;
+    if (this.#lost) {
+      // Whoever reads everything anew now misses nothing: what comes next is on its way.
+      this.#gap({ ...this.#lost, next: head + 1 });
+      this.#lost = undefined;
+    }
     if (heartbeat_s > 0) {
       this.#silence = heartbeat_s * 1_000 * SILENT_BEATS;
       this.#watch();
@@ -213,7 +222,7 @@ class Follower {
     }
     if (code === NOT_AVAILABLE) {
       // Coming back with the same position would lead here again.
-      this.#gap({ after: this.#position ?? 0, reason: why });
+      this.#lost ??= { after: this.#position ?? 0, reason: why };
       this.#position = undefined;
       this.#epoch = undefined;
     }
