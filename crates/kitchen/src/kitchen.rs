@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 use bakehouse_embedded::Embedded;
 use bakehouse_http::Menu;
 use bakehouse_pipeline::follow::{ProcessManager, ReadModel, handler};
@@ -90,6 +90,11 @@ async fn open<D: Domain>(settings: &Settings, shutdown: &Shutdown) -> Result<Wor
 /// # Errors
 /// When it cannot be opened.
 pub fn embedded<D: Domain>(settings: &Settings) -> Result<Embedded> {
+    ensure!(
+        !settings.has_servers(),
+        "this program keeps everything itself: unset mongodb.source_uri, mongodb.presentation_uri and \
+         amqp.uri, or run the services that use them"
+    );
     if settings.mode == Mode::Memory {
         tracing::warn!("keeping everything in memory: it ends with this process");
         return Ok(Embedded::in_memory(D::FACETS)?);
