@@ -203,7 +203,7 @@ pub(crate) fn text() -> String {
             Some((_, value)) if *key != "instance" => format!(" [{value}]"),
             _ => String::new(),
         };
-        format!("  {key:<30}{variable}\n      {meaning}{default}\n")
+        format!("  {key:<33} {variable}\n      {meaning}{default}\n")
     };
     let lines: String = SETTINGS.iter().map(line).collect();
     format!("Settings, as a key of the TOML file and as a variable that goes over it:\n{lines}")

@@ -260,6 +260,40 @@ fn every_file_says_what_it_is_and_can_be_read() {
     }
 }
 
+/// What stands between quotation marks after any of these words, in one file.
+fn quoted(file: &str, pattern: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join(file)).expect("a file of ours");
+    let parts = text.split('"').skip(1).step_by(2);
+    let is_one = |part: &&str| {
+        let letters = part.strip_prefix(pattern).unwrap_or_default();
+        let is_word = |letter: char| letter.is_ascii_lowercase() || "-_".contains(letter);
+        !letters.is_empty() && letters.chars().all(is_word)
+    };
+    parts.filter(is_one).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_metric_and_problem_is_documented() {
+    for (file, pattern, document) in [
+        (
+            "crates/http/src/metrics/mod.rs",
+            "bakehouse_",
+            "docs/operating.md",
+        ),
+        ("crates/http/src/problem.rs", "", "docs/problems.md"),
+    ] {
+        let words = quoted(file, pattern);
+        assert!(words.len() > 10, "{file}: {words:?}");
+        let told = std::fs::read_to_string(root().join(document)).expect("a document");
+        for word in words {
+            assert!(
+                told.contains(&format!("`{word}`")),
+                "{word} is not in {document}"
+            );
+        }
+    }
+}
+
 #[test]
 fn engine_and_domain_name_no_adapter() {
     for (name, text) in files() {

@@ -142,7 +142,7 @@ fn complete(path: &str, method: &str, call: &mut Value, variant: &Variant) {
         ));
         common.push(("500", "An error of ours, which has been logged"));
         if variant.has_tokens {
-            let is_operators = ["/parked", "/read-models"]
+            let is_operators = ["/parked", "/read-models", "/rebuilds"]
                 .iter()
                 .any(|of| path.starts_with(of));
             let of_method = Scope::of_method(&method.to_uppercase());
