@@ -331,14 +331,12 @@ async fn what_no_order_refers_to_is_removed_in_time(kind: Kind) {
     let id = order.rsplit('/').next().expect("an id");
     let left = [
         folder.join(format!("orders/{id}/{}-00", uuid::Uuid::now_v7())),
-        folder.join(format!(
-            "orders/{}/{}-00",
-            uuid::Uuid::now_v7(),
-            uuid::Uuid::now_v7()
-        )),
         folder.join(format!("uploads/{}", uuid::Uuid::now_v7())),
     ];
-    for file in &left {
+    // An order that the log does not know is another log's.
+    let [unknown, file] = [uuid::Uuid::now_v7(), uuid::Uuid::now_v7()];
+    let of_others = folder.join(format!("orders/{unknown}/{file}-00"));
+    for file in left.iter().chain([&of_others]) {
         std::fs::create_dir_all(file.parent().expect("a folder")).expect("made");
         std::fs::write(file, "left").expect("written");
     }
@@ -348,10 +346,12 @@ async fn what_no_order_refers_to_is_removed_in_time(kind: Kind) {
     let limit = std::time::Duration::from_secs(20);
     let are_gone = async || left.iter().all(|file| !file.exists());
     wait(limit, "sweep", are_gone).await.expect("they stay");
+    // Some more sweeps.
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     let file = client
         .get(accepted.header("location"))
         .await
         .expect("an answer");
     assert_eq!(&file.body[..], b"kept");
-    assert!(foreign.exists());
+    assert!(foreign.exists() && of_others.exists());
 }
