@@ -73,6 +73,7 @@ async fn torture(arguments: Arguments) -> Result<ExitCode> {
         rest: arguments.rest,
         bug: arguments.bug.clone(),
         only: arguments.only,
+        enough: &[],
         is_loud: arguments.loud,
     };
     if arguments.teeth {

@@ -77,7 +77,7 @@ pub async fn bite(kind: Kind, seed: u64, only: Option<&str>) -> Result<bool> {
         "no such bug can be planted here"
     );
     // What is found without any bug would be found with every one.
-    let control = run(&order(kind, seed, None, "")).await?;
+    let control = run(&order(kind, seed, None, "", &[])).await?;
     println!("no bug: {:?} found", control.findings.counts);
     let mut all = control.is_clean();
     for tooth in bugs.iter().filter(is_meant) {
@@ -86,7 +86,13 @@ pub async fn bite(kind: Kind, seed: u64, only: Option<&str>) -> Result<bool> {
     Ok(all)
 }
 
-fn order(kind: Kind, seed: u64, bug: Option<&str>, only: &str) -> Order {
+fn order(
+    kind: Kind,
+    seed: u64,
+    bug: Option<&str>,
+    only: &str,
+    enough: &'static [&'static str],
+) -> Order {
     Order {
         kind,
         seed,
@@ -94,13 +100,14 @@ fn order(kind: Kind, seed: u64, bug: Option<&str>, only: &str) -> Order {
         rest: REST,
         bug: bug.map(str::to_owned),
         only: Some(only.to_owned()),
+        enough,
         is_loud: false,
     }
 }
 
 async fn bite_one(kind: Kind, seed: u64, (bug, only, told): Tooth) -> Result<bool> {
     for attempt in 0..RUNS {
-        let report = run(&order(kind, seed + attempt, Some(bug), only)).await?;
+        let report = run(&order(kind, seed + attempt, Some(bug), only, told)).await?;
         let found = &report.findings.counts;
         if told.iter().any(|kind| found.contains_key(kind)) {
             let seconds = (attempt as f64).mul_add(TIME.as_secs_f64(), report.seconds);

@@ -14,6 +14,7 @@ async fn torture(kind: Kind, seconds: u64, bug: Option<&str>) -> Report {
         rest: 20,
         bug: bug.map(str::to_owned),
         only: None,
+        enough: &[],
         is_loud: false,
     };
     run(&order).await.expect("a scene")
