@@ -14,10 +14,9 @@ use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Connection, Consumer};
-use serde_json::json;
 
 use crate::connection::{Target, reason};
-use crate::publisher::Publisher;
+use crate::publisher::{Message, Publisher};
 
 /// How long handing over an acknowledgement may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -81,12 +80,8 @@ impl ScheduleConsumer for RabbitConsumer {
 
     async fn park(&mut self, message: &Unreadable) -> Result<(), StoreError> {
         let Unreadable { bytes, reason } = message;
-        let parked = json!({ "reason": reason, "message": String::from_utf8_lossy(bytes) });
-        // The default exchange leads to the queue of the key's name.
-        let (exchange, key) = (String::new(), self.target.parked_queue());
-        let published = self
-            .publisher
-            .publish_durably(exchange, key, parked.to_string().into());
+        let parked = Message::as_it_came(self.target.parked_queue(), bytes.clone(), reason);
+        let published = self.publisher.publish_durably(parked);
         published.await.map_err(StoreError::Unavailable)
     }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::connection::{Target, reason};
-use crate::publisher::Publisher;
+use crate::publisher::{Message, Publisher};
 
 /// Notices that a stage may be behind before it is told to look for itself.
 const CAPACITY: usize = 256;
@@ -50,20 +50,14 @@ struct Baked {
     frames: Vec<Frame>,
 }
 
-/// A message: exchange, key, body.
-type Message = (String, String, Vec<u8>);
-
 impl RabbitNotices {
     fn messages(&self, notice: Notice) -> serde_json::Result<Vec<Message>> {
         match notice {
             Notice::Stored { head } => {
                 let target = &self.target;
                 let body = serde_json::to_vec(&Stored { head })?;
-                Ok(vec![(
-                    target.scheduler_exchange(),
-                    target.stored_key(),
-                    body,
-                )])
+                let (exchange, key) = (target.scheduler_exchange(), target.stored_key());
+                Ok(vec![Message::json(exchange, key, body)])
             }
             Notice::Executed { from, to, changes } => self.executed(from, to, changes),
             Notice::Baked { from, frames } => self.baked(from, frames),
@@ -83,7 +77,7 @@ impl RabbitNotices {
         }
         let message = |(key, ids)| {
             let body = serde_json::to_vec(&Executed { from, to, ids })?;
-            Ok((self.target.source_exchange(), key, body))
+            Ok(Message::json(self.target.source_exchange(), key, body))
         };
         kinds.into_iter().map(message).collect()
     }
@@ -118,7 +112,11 @@ impl RabbitNotices {
     fn baked_message(&self, part: &Baked) -> serde_json::Result<Message> {
         let target = &self.target;
         let body = serde_json::to_vec(part)?;
-        Ok((target.socket_exchange(), target.baked_key(), body))
+        Ok(Message::json(
+            target.socket_exchange(),
+            target.baked_key(),
+            body,
+        ))
     }
 }
 
@@ -127,10 +125,8 @@ impl Notices for RabbitNotices {
     async fn publish(&self, notice: Notice) {
         match self.messages(notice) {
             Ok(messages) => {
-                for (exchange, key, body) in messages {
-                    self.publisher
-                        .publish_if_possible(exchange, key, body)
-                        .await;
+                for message in messages {
+                    self.publisher.publish_if_possible(message).await;
                 }
             }
             Err(error) => tracing::error!("a notice cannot be written as JSON: {error}"),

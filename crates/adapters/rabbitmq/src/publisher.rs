@@ -6,7 +6,8 @@ use std::time::Duration;
 use bakehouse_pipeline::backoff::{Backoff, Reminder};
 use bakehouse_pipeline::torture::point;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use lapin::types::{AMQPValue, FieldTable, LongString};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 
@@ -23,8 +24,54 @@ const BLOCKED: &str = "the broker takes no messages: it is short of memory or di
 
 /// What may wait for its confirmation at once, in KiB: each message takes as many as it
 /// has, and one more. Beyond that it is better to be told so than to wait.
-const ROOM: usize = 64 * 1024;
+const ROOM: u32 = 64 * 1024;
 const FULL: &str = "too much waits for the broker's confirmation already";
+
+/// Bytes of a reason: a message's header has to fit into one frame of the connection, and
+/// what a parser complains of may be as long as what it was given.
+const REASON: usize = 1_000;
+
+/// What is published, and where.
+pub(crate) struct Message {
+    exchange: String,
+    key: String,
+    payload: Vec<u8>,
+    properties: BasicProperties,
+}
+
+impl Message {
+    /// JSON for whoever listens.
+    pub(crate) fn json(exchange: String, key: String, payload: Vec<u8>) -> Self {
+        let properties = BasicProperties::default()
+            .with_delivery_mode(PERSISTENT)
+            .with_content_type("application/json".into());
+        Self {
+            exchange,
+            key,
+            payload,
+            properties,
+        }
+    }
+
+    /// Bytes of whatever kind for one queue, as they came; why stands in the header
+    /// `x-reason`.
+    pub(crate) fn as_it_came(queue: String, payload: Vec<u8>, reason: &str) -> Self {
+        let reason = &reason[..reason.floor_char_boundary(REASON)];
+        let reason = AMQPValue::LongString(LongString::from(reason));
+        let mut headers = FieldTable::default();
+        headers.insert("x-reason".into(), reason);
+        let properties = BasicProperties::default()
+            .with_delivery_mode(PERSISTENT)
+            .with_headers(headers);
+        Self {
+            // The default exchange leads to the queue of the key's name.
+            exchange: String::new(),
+            key: queue,
+            payload,
+            properties,
+        }
+    }
+}
 
 /// The connection as it is now, or why there is none.
 type State = Result<Live, String>;
@@ -55,7 +102,7 @@ impl Publisher {
         Self {
             state,
             confirm_timeout,
-            room: Arc::new(Semaphore::new(ROOM)),
+            room: Arc::new(Semaphore::new(ROOM as usize)),
         }
     }
 
@@ -73,21 +120,17 @@ impl Publisher {
     }
 
     /// Publishes a message and waits until the broker has it on disk, in a queue.
-    pub(crate) async fn publish_durably(
-        &self,
-        exchange: String,
-        key: String,
-        payload: Vec<u8>,
-    ) -> Result<(), String> {
+    pub(crate) async fn publish_durably(&self, message: Message) -> Result<(), String> {
         let live = self.live()?;
-        let size = u32::try_from(payload.len() / 1024 + 1).unwrap_or(u32::MAX);
-        let room = self.room.clone().try_acquire_many_owned(size);
+        // What is larger than all of it goes alone.
+        let size = u32::try_from(message.payload.len() / 1024 + 1).unwrap_or(ROOM);
+        let room = self.room.clone().try_acquire_many_owned(size.min(ROOM));
         let room = room.map_err(|_| FULL)?;
         // In a task of its own: whoever waits may go away, but a confirmation
         // that nobody awaits would stay in the channel's books for ever.
         let channel = live.confirmed.clone();
         let mut confirming = tokio::spawn(async move {
-            let confirmed = confirm(channel, exchange, key, payload).await;
+            let confirmed = confirm(channel, message).await;
             drop(room);
             confirmed
         });
@@ -113,43 +156,32 @@ impl Publisher {
     }
 
     /// Publishes a message if that can be done now.
-    pub(crate) async fn publish_if_possible(
-        &self,
-        exchange: String,
-        key: String,
-        payload: Vec<u8>,
-    ) {
+    pub(crate) async fn publish_if_possible(&self, message: Message) {
         let Ok(live) = self.live() else { return };
-        let options = BasicPublishOptions::default();
-        let properties = properties();
-        let publishing =
-            live.plain
-                .basic_publish(exchange.into(), key.into(), options, &payload, properties);
+        let publishing = publish(&live.plain, message, false);
         let _ = tokio::time::timeout(COURTESY, publishing).await;
     }
 }
 
-fn properties() -> BasicProperties {
-    BasicProperties::default()
-        .with_delivery_mode(PERSISTENT)
-        .with_content_type("application/json".into())
+async fn publish(
+    channel: &Channel,
+    message: Message,
+    mandatory: bool,
+) -> lapin::Result<PublisherConfirm> {
+    let options = BasicPublishOptions {
+        mandatory,
+        ..BasicPublishOptions::default()
+    };
+    let (exchange, key) = (message.exchange.into(), message.key.into());
+    channel
+        .basic_publish(exchange, key, options, &message.payload, message.properties)
+        .await
 }
 
 /// Only an empty acknowledgement says that the message is in a queue: one with
 /// the message in it says that no queue wanted it.
-async fn confirm(
-    channel: Channel,
-    exchange: String,
-    key: String,
-    payload: Vec<u8>,
-) -> Result<(), String> {
-    let options = BasicPublishOptions {
-        mandatory: true,
-        ..BasicPublishOptions::default()
-    };
-    let published =
-        channel.basic_publish(exchange.into(), key.into(), options, &payload, properties());
-    let confirming = published.await.map_err(reason)?;
+async fn confirm(channel: Channel, message: Message) -> Result<(), String> {
+    let confirming = publish(&channel, message, true).await.map_err(reason)?;
     point("rabbitmq.published");
     match confirming.await.map_err(reason)? {
         Confirmation::Ack(None) => {

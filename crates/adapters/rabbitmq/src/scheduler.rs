@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bakehouse_pipeline::Operation;
 use bakehouse_pipeline::ports::{ScheduleError, Scheduler};
 
-use crate::publisher::Publisher;
+use crate::publisher::{Message, Publisher};
 use crate::topology::SCHEDULE;
 
 pub(crate) struct RabbitScheduler {
@@ -17,8 +17,8 @@ impl Scheduler for RabbitScheduler {
     async fn schedule(&self, operation: &Operation) -> Result<(), ScheduleError> {
         let payload = serde_json::to_vec(operation)
             .map_err(|error| ScheduleError::Unconfirmed(error.to_string()))?;
-        let (exchange, key) = (self.exchange.clone(), SCHEDULE.to_owned());
-        let published = self.publisher.publish_durably(exchange, key, payload);
+        let message = Message::json(self.exchange.clone(), SCHEDULE.to_owned(), payload);
+        let published = self.publisher.publish_durably(message);
         published.await.map_err(ScheduleError::Unconfirmed)
     }
 }

@@ -253,15 +253,18 @@ async fn an_unreadable_message_is_told_apart_and_can_be_parked() {
     let queue = format!("{}platform-event.schedule", settings.prefix);
     let options = lapin::options::BasicPublishOptions::default();
     let properties = lapin::BasicProperties::default();
+    // Not even text, and a reason as long as the message.
+    let mut what = format!(r#"{{"operation":"{}",""#, "Z".repeat(200_000)).into_bytes();
+    what.push(0xff);
     let published = channel
-        .basic_publish("".into(), queue.into(), options, b"what?", properties)
+        .basic_publish("".into(), queue.into(), options, &what, properties)
         .await;
     published.expect("published");
     let mut consumer = broker.consumer();
     let batch = consumer.receive(10).await.expect("received");
     assert!(batch.operations.is_empty());
     let unreadable = &batch.unreadable[0];
-    assert_eq!(unreadable.bytes, b"what?");
+    assert_eq!(unreadable.bytes, what);
     consumer.park(unreadable).await.expect("parked");
     consumer.settle().await.expect("settled");
     let parked = format!("{}platform-event.parked", settings.prefix);
@@ -271,8 +274,13 @@ async fn an_unreadable_message_is_told_apart_and_can_be_parked() {
         .await
         .expect("answers");
     let message = message.expect("it is there");
-    let body: serde_json::Value = serde_json::from_slice(&message.delivery.data).expect("JSON");
-    assert_eq!(body["message"], "what?");
+    assert_eq!(message.delivery.data, what, "as it came");
+    let headers = message.delivery.properties.headers().as_ref();
+    let reason = headers.and_then(|headers| headers.inner().get("x-reason"));
+    let reason = reason.and_then(|reason| reason.as_long_string());
+    let reason = reason.expect("a reason").to_string();
+    assert!(reason.contains("unknown variant"), "{reason}");
+    assert!(reason.len() <= 1_000, "it would fit into no frame");
 }
 
 /// While nobody confirms, so much waits and no more: whoever comes then is told at once.
