@@ -117,17 +117,18 @@ pub struct Notification {
 }
 
 impl Notification {
-    /// A fresh one, due at once.
+    /// A fresh one, due at once. Its identity is that of the `operation` that led to the frame,
+    /// the lane and the recipient: the same even if a store was restored and follows once more.
     #[must_use]
     pub fn requested(
-        epoch: &str,
+        operation: Uuid,
         frame: &Frame,
         occurred_at: Timestamp,
         request: Request,
         now: Timestamp,
     ) -> Self {
-        let position = frame.position.to_string();
-        let parts = ["notification", epoch, &position, &request.lane, &request.to];
+        let operation = operation.to_string();
+        let parts = ["notification", &operation, &request.lane, &request.to];
         Self {
             id: ids::derived(&parts),
             position: frame.position,
@@ -238,9 +239,9 @@ mod tests {
         Timestamp::from_millis(1_700_000_000_000 + seconds * 1_000).expect("in range")
     }
 
-    fn notification(epoch: &str, position: Position, lane: &str, to: &str) -> Notification {
+    fn notification(operation: u128, lane: &str, to: &str) -> Notification {
         let frame = Frame {
-            position,
+            position: 1,
             kind: "order.created".into(),
             entity_id: "e".into(),
             owner: None,
@@ -253,18 +254,23 @@ mod tests {
             to: to.into(),
             message: to_json(&()).expect("JSON"),
         };
-        Notification::requested(epoch, &frame, time(0), request, time(1))
+        Notification::requested(
+            Uuid::from_u128(operation),
+            &frame,
+            time(0),
+            request,
+            time(1),
+        )
     }
 
     #[test]
     fn an_id_is_stable_and_one_for_each_event_lane_and_recipient() {
-        let id = notification("e", 1, "email", "ada").id;
-        assert_eq!(id, notification("e", 1, "email", "ada").id);
+        let id = notification(1, "email", "ada").id;
+        assert_eq!(id, notification(1, "email", "ada").id);
         for other in [
-            notification("f", 1, "email", "ada"),
-            notification("e", 2, "email", "ada"),
-            notification("e", 1, "sms", "ada"),
-            notification("e", 1, "email", "bob"),
+            notification(2, "email", "ada"),
+            notification(1, "sms", "ada"),
+            notification(1, "email", "bob"),
         ] {
             assert_ne!(id, other.id);
         }
@@ -275,7 +281,7 @@ mod tests {
         let wait = |attempts, wish, now| {
             let notification = Notification {
                 attempts,
-                ..notification("e", 1, "email", "ada")
+                ..notification(1, "email", "ada")
             };
             let next = PATIENCE.next(&notification, wish, time(now))?;
             Some((next.millis() - time(now).millis()) as f64 / 1_000.0)

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::backoff::Backoff;
+use crate::follow::Fact;
 use crate::leadership::Candidacy;
 use crate::notification::{Announcer, Patience};
 use crate::ports::{
@@ -61,7 +62,7 @@ pub async fn prepare(doors: &NotifierDoors, shutdown: &Shutdown) -> bool {
     let mut backoff = Backoff::default();
     while !shutdown.is_cancelled() {
         match open(doors).await {
-            Ok((_, position)) => {
+            Ok(position) => {
                 tracing::info!(
                     stage = "notifier",
                     position,
@@ -76,12 +77,11 @@ pub async fn prepare(doors: &NotifierDoors, shutdown: &Shutdown) -> bool {
     false
 }
 
-/// The log's epoch, and the position to go on from.
-async fn open(doors: &NotifierDoors) -> Result<(String, Position), StoreError> {
+/// The position to go on from.
+async fn open(doors: &NotifierDoors) -> Result<Position, StoreError> {
     let epoch = doors.log.epoch().await?;
     let start = doors.source.checkpoint().await?.position;
-    let position = doors.notifications.open(&epoch, start).await?;
-    Ok((epoch, position))
+    doors.notifications.open(&epoch, start).await
 }
 
 /// Runs until shutdown. Tells `recorded` whenever there is something to send.
@@ -120,8 +120,8 @@ struct Notifier {
     announcer: Arc<dyn Announcer>,
     settings: NotifierSettings,
     recorded: watch::Sender<Position>,
-    /// The log's epoch and how far it was followed; `None`: to be read from the store.
-    followed: Option<(String, Position)>,
+    /// How far the log was followed; `None`: to be read from the store.
+    followed: Option<Position>,
 }
 
 #[async_trait]
@@ -129,21 +129,21 @@ impl Stage for Notifier {
     const NAME: &'static str = "notifier";
 
     async fn batch(&mut self) -> Result<bool, StoreError> {
-        let (epoch, from) = match self.followed.take() {
+        let from = match self.followed.take() {
             Some(followed) => followed,
             None => open(&self.doors).await?,
         };
         let most = self.settings.max_batch;
         let frames = self.doors.presentation.frames(from, most).await?;
         let frames = contiguous(from, frames)?;
-        let Some(recording) = self.recording(&epoch, from, &frames)? else {
-            self.followed = Some((epoch, from));
+        let Some(recording) = self.recording(from, &frames)? else {
+            self.followed = Some(from);
             return Ok(false);
         };
         self.doors.notifications.record(&recording).await?;
         point("notifier.recorded");
         let (to, count) = (recording.to, recording.notifications.len());
-        self.followed = Some((epoch, to));
+        self.followed = Some(to);
         if count > 0 {
             tracing::info!(
                 stage = Self::NAME,
@@ -159,12 +159,7 @@ impl Stage for Notifier {
 
 impl Notifier {
     /// What the frames lead to; `None` where there are none.
-    fn recording(
-        &self,
-        epoch: &str,
-        from: Position,
-        frames: &[Frame],
-    ) -> Result<Option<Recording>, StoreError> {
+    fn recording(&self, from: Position, frames: &[Frame]) -> Result<Option<Recording>, StoreError> {
         let mut recording = Recording {
             from,
             to: from,
@@ -172,20 +167,22 @@ impl Notifier {
         };
         for frame in frames {
             recording.to = frame.position;
-            recording
-                .notifications
-                .extend(self.notifications(epoch, frame)?);
+            recording.notifications.extend(self.notifications(frame)?);
         }
         Ok((recording.to > from).then_some(recording))
     }
 
-    fn notifications(&self, epoch: &str, frame: &Frame) -> Result<Vec<Notification>, StoreError> {
+    fn notifications(&self, frame: &Frame) -> Result<Vec<Notification>, StoreError> {
         let announcement = self.announcer.announce(frame);
         let announcement = announcement.map_err(StoreError::corrupt)?;
+        if announcement.requests.is_empty() {
+            return Ok(Vec::new());
+        }
+        let fact = Fact::of(frame).map_err(StoreError::corrupt)?;
         let (at, now) = (announcement.at, Timestamp::now());
         let patience = &self.settings.patience;
         let requests = announcement.requests.into_iter().map(|request| {
-            let notification = Notification::requested(epoch, frame, at, request, now);
+            let notification = Notification::requested(fact.operation_id, frame, at, request, now);
             if patience.is_over(at, now) {
                 // An outage, or a pause of the operator's, outlasted its worth.
                 return notification.abandoned("too late when it could be sent".into(), now);

@@ -238,7 +238,7 @@ impl Follower {
             // Numbered within its fact: however the facts come in batches, what a fact
             // leads to is the same.
             of_fact = (index, if of_fact.0 == index { of_fact.1 + 1 } else { 0 });
-            let identity = self.identity(&epoch, &facts[index], of_fact.1);
+            let identity = self.identity(&facts[index], of_fact.1);
             match effect {
                 // Before the feed counts as followed: told again, it is dropped by the log.
                 Effect::Command(order) => {
@@ -248,7 +248,8 @@ impl Follower {
                 }
                 Effect::Notify(request) => {
                     let (at, now) = (facts[index].at, Timestamp::now());
-                    let one = Notification::requested(&epoch, &frames[index], at, request, now);
+                    let operation = facts[index].operation_id;
+                    let one = Notification::requested(operation, &frames[index], at, request, now);
                     handling.notifications.push(Notification {
                         id: identity,
                         ..one
@@ -265,11 +266,12 @@ impl Follower {
         Ok(true)
     }
 
-    /// Of what a fact leads to: the same for ever.
-    fn identity(&self, epoch: &str, fact: &Fact, number: usize) -> Uuid {
-        let (position, number) = (fact.position.to_string(), number.to_string());
+    /// Of what a fact leads to: the same for ever, also where a store was restored and its
+    /// log has begun another epoch.
+    fn identity(&self, fact: &Fact, number: usize) -> Uuid {
+        let (operation, number) = (fact.operation_id.to_string(), number.to_string());
         let name = self.handler.name();
-        ids::derived(&["effect", name, &fact.feed, epoch, &position, &number])
+        ids::derived(&["effect", name, &fact.feed, &operation, &number])
     }
 
     /// What the facts make of the rows, as far as that can be said, and how many they

@@ -6,6 +6,7 @@ use bakehouse_pipeline::notification::{Attempt, NotificationStatus, Request};
 use bakehouse_pipeline::ports::{Claim, Notifications, Recording, Settled, StoreError};
 use bakehouse_pipeline::{Frame, Notification, Position, Timestamp, to_json};
 use serde_json::json;
+use uuid::Uuid;
 
 /// The store under test.
 pub type Store = Arc<dyn Notifications>;
@@ -53,7 +54,8 @@ fn notification(position: Position, lane: &str, to: &str) -> Notification {
         to: to.into(),
         message: to_json(&message).unwrap(),
     };
-    Notification::requested("log", &frame, time(-1), request, time(0))
+    let operation = Uuid::from_u128(position.into());
+    Notification::requested(operation, &frame, time(-1), request, time(0))
 }
 
 fn recording(from: Position, notifications: Vec<Notification>) -> Recording {

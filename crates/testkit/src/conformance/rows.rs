@@ -9,6 +9,7 @@ use bakehouse_pipeline::ports::{
 };
 use bakehouse_pipeline::{Frame, Notification, Position, Timestamp, to_json};
 use serde_json::json;
+use uuid::Uuid;
 
 /// The store under test, and how it is read.
 pub type Store = (Arc<dyn RowStore>, Arc<dyn RowReader>);
@@ -394,7 +395,7 @@ pub async fn notifications_stand_with_the_rows_or_not_at_all((store, record): St
             message: to_json(&json!({ "n": 1 })).unwrap(),
         };
         let now = Timestamp::from_millis(1_700_000_000_000).unwrap();
-        Notification::requested("log", &frame, now, request, now)
+        Notification::requested(Uuid::from_u128(1), &frame, now, request, now)
     };
     let with = |from| Handling {
         notifications: vec![notification()],
