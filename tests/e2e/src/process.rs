@@ -105,6 +105,17 @@ impl Process {
         has_ended
     }
 
+    /// Whether it stands still, as after SIGSTOP.
+    pub fn is_stopped(&mut self) -> bool {
+        let Some(pid) = self.pid() else { return false };
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // The name, in brackets, may have anything in it.
+        let state = stat
+            .rsplit_once(") ")
+            .map(|(_, after)| after.chars().next());
+        state == Some(Some('T'))
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

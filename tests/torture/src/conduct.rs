@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bakehouse_e2e::Kind;
+use bakehouse_e2e::process::Process;
 use lapin::{Connection, ConnectionProperties};
 use nix::sys::signal::Signal;
 use rand::rngs::StdRng;
@@ -20,7 +21,7 @@ use crate::renewal;
 use crate::report::Report;
 use crate::scene::Scene;
 
-/// How long a program may take until it comes to the place where it is to end.
+/// How long a program may take until it comes to a place.
 const REACH: Duration = Duration::from_secs(3);
 /// Clients of a burst.
 const CROWD: usize = 200;
@@ -71,6 +72,9 @@ impl Conductor {
         match fault {
             Fault::Kill(which) => self.kill(which),
             Fault::Abort(program, place, count) => self.abort(program, place, *count).await,
+            Fault::Stop(program, place, count, time) => {
+                self.stop(program, place, *count, *time).await
+            }
             Fault::Pause(service, time) => {
                 // Each instance in its turn: one of them leads.
                 for one in self.instances(program(service)) {
@@ -231,28 +235,67 @@ impl Conductor {
     }
 
     async fn abort(&mut self, name: &str, place: &'static str, count: u32) -> Result<Instant> {
+        let sentence = ("TORTURE_ABORT_AT", format!("{place}:{count}"));
+        if !self
+            .bring(name, place, sentence, Process::has_ended)
+            .await?
+        {
+            return self.kill(&[name.to_owned()]);
+        }
+        self.report.killed(program(name));
+        let since = Instant::now();
+        self.scene.start_all()?;
+        Ok(since)
+    }
+
+    /// Whoever led wakes up in the middle of what others have done meanwhile.
+    async fn stop(
+        &mut self,
+        name: &str,
+        place: &'static str,
+        count: u32,
+        time: Duration,
+    ) -> Result<Instant> {
+        let sentence = ("TORTURE_STOP_AT", format!("{place}:{count}"));
+        if !self
+            .bring(name, place, sentence, Process::is_stopped)
+            .await?
+        {
+            return self.kill(&[name.to_owned()]);
+        }
+        self.scene.start_all()?;
+        sleep(time).await;
+        self.scene.world.process(name).signal(Signal::SIGCONT);
+        Ok(Instant::now())
+    }
+
+    /// Starts a program that comes to a place, alone; whether it did.
+    async fn bring(
+        &mut self,
+        name: &str,
+        place: &'static str,
+        (variable, sentence): (&str, String),
+        is_there: fn(&mut Process) -> bool,
+    ) -> Result<bool> {
         if is_renewal(place) {
             self.renew().await?;
         }
         for other in self.instances(name) {
             self.kill_one(&other);
         }
-        let sentence = ("TORTURE_ABORT_AT".to_owned(), format!("{place}:{count}"));
+        let sentence = (variable.to_owned(), sentence);
         self.scene.start_service(name, &[sentence])?;
         let reach = if is_renewal(place) { 4 * REACH } else { REACH };
         let until = Instant::now() + reach;
         while Instant::now() < until {
-            if self.scene.world.process(name).has_ended() {
-                self.report.killed(program(name));
-                self.report.ended_at(place);
-                let since = Instant::now();
-                self.scene.start_all()?;
-                return Ok(since);
+            if is_there(self.scene.world.process(name)) {
+                self.report.was_at(place);
+                return Ok(true);
             }
             sleep(Duration::from_millis(5)).await;
         }
         self.report.did_not_reach(place);
-        self.kill(&[name.to_owned()])
+        Ok(false)
     }
 
     async fn renew(&self) -> Result<()> {

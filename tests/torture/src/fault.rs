@@ -16,6 +16,8 @@ pub enum Fault {
     Kill(Vec<String>),
     /// A program ends by itself at a place between two writes, the so manieth time.
     Abort(&'static str, &'static str, u32),
+    /// A program stops at such a place, for longer than any lease, while others take over.
+    Stop(&'static str, &'static str, u32, Duration),
     /// SIGSTOP for a service, one instance after the other, for longer than any lease.
     Pause(String, Duration),
     /// SIGKILL for a database server, and perhaps for a service while it is away.
@@ -162,10 +164,11 @@ const PLACES: [(&str, &[&str]); 6] = [
 ];
 
 /// How likely each kind is, in each world.
-const OF_SERVERS: [(&str, u32); 19] = [
+const OF_SERVERS: [(&str, u32); 20] = [
     ("kill", 30),
     ("kill several", 22),
     ("abort", 26),
+    ("stop", 4),
     ("pause", 5),
     ("kill database", 3),
     ("pause database", 1),
@@ -183,9 +186,10 @@ const OF_SERVERS: [(&str, u32); 19] = [
     ("burst", 1),
     ("renew", 2),
 ];
-const OF_ONE_PROCESS: [(&str, u32); 9] = [
+const OF_ONE_PROCESS: [(&str, u32); 10] = [
     ("kill", 60),
     ("abort", 30),
+    ("stop", 2),
     ("pause", 3),
     ("clock", 2),
     ("babble", 2),
@@ -231,14 +235,18 @@ impl Plan {
                 which.dedup();
                 Fault::Kill(which)
             }
-            "abort" => self.abort(random),
+            "abort" => {
+                let (program, place, count) = self.place(random);
+                Fault::Abort(program, place, count)
+            }
+            "stop" => {
+                let (program, place, count) = self.place(random);
+                Fault::Stop(program, place, count, pause(program, random))
+            }
             "pause" => {
-                let time = millis(1_600, 3_500);
-                let long = millis(11_000, 15_000);
                 let service = self.service(random);
-                // The broker gives its queue to another after two heartbeats.
-                let is_long = service.starts_with("events-writer");
-                Fault::Pause(service, if is_long { long } else { time })
+                let time = pause(&service, random);
+                Fault::Pause(service, time)
             }
             "kill database" => {
                 let time = millis(0, 1_500);
@@ -292,7 +300,8 @@ impl Plan {
         }
     }
 
-    fn abort(&self, random: &mut StdRng) -> Fault {
+    /// A program, a place in it between two writes, and how often it comes past.
+    fn place(&self, random: &mut StdRng) -> (&'static str, &'static str, u32) {
         let programs: Vec<_> = PLACES
             .iter()
             .filter(|(program, _)| self.services.iter().any(|name| name == program))
@@ -305,7 +314,7 @@ impl Plan {
         } else {
             12
         };
-        Fault::Abort(program, place, random.random_range(1..=most))
+        (program, place, random.random_range(1..=most))
     }
 }
 
@@ -314,6 +323,16 @@ impl Plan {
 pub fn is_renewal(place: &str) -> bool {
     let of_database = ["mongodb.replacing", "mongodb.renamed"];
     place.starts_with("rebuild.") || of_database.contains(&place)
+}
+
+/// Beyond what others wait for until they take over.
+fn pause(service: &str, random: &mut StdRng) -> Duration {
+    // The broker gives its queue to another after two heartbeats.
+    let millis = match service.starts_with("events-writer") {
+        true => 11_000..15_000,
+        false => 1_600..3_500,
+    };
+    Duration::from_millis(random.random_range(millis))
 }
 
 fn pick(all: &[(&'static str, u32)], random: &mut StdRng) -> &'static str {
@@ -345,6 +364,7 @@ impl Fault {
             Self::Kill(which) if which.len() > 1 => "several services killed",
             Self::Kill(_) => "service killed",
             Self::Abort(..) => "service ended between two writes",
+            Self::Stop(..) => "service stopped between two writes",
             Self::Pause(..) => "service paused beyond its lease",
             Self::KillDatabase(..) => "mongod killed",
             Self::PauseDatabase(..) => "mongod paused",
@@ -381,7 +401,7 @@ impl Fault {
         let is_beside = |name: &str| name.starts_with("notifier");
         match self {
             Self::Kill(which) => which.iter().all(|name| is_beside(name)),
-            Self::Abort(name, ..) => is_beside(name),
+            Self::Abort(name, ..) | Self::Stop(name, ..) => is_beside(name),
             Self::Pause(name, _) => is_beside(name),
             _ => false,
         }
@@ -394,6 +414,7 @@ impl Fault {
             self,
             Self::Kill(_)
                 | Self::Abort(..)
+                | Self::Stop(..)
                 | Self::Pause(..)
                 | Self::ClockBack(_)
                 | Self::Repeat

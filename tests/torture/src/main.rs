@@ -36,7 +36,8 @@ struct Arguments {
     /// Where the figures go, as JSON.
     #[arg(long)]
     report: Option<PathBuf>,
-    /// Only faults whose names have this in them, such as "mongod killed".
+    /// Only faults whose names or details have this in them, such as "mongod killed" or
+    /// "orders-manager.executed".
     #[arg(long)]
     only: Option<String>,
     /// Tells of every fault, and keeps the logs.

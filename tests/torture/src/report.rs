@@ -43,7 +43,7 @@ pub struct Report {
     pub frames: u64,
     /// SIGKILLs and ends between two writes, of each program.
     pub kills: BTreeMap<String, u64>,
-    /// Ends between two writes, by place.
+    /// Ends and stops between two writes, by place.
     pub places: BTreeMap<String, u64>,
     /// Places that a program did not come to in time, so that it was killed elsewhere.
     pub unreached: BTreeMap<String, u64>,
@@ -80,7 +80,7 @@ impl Report {
     }
 
     /// It was at a place between two writes.
-    pub fn ended_at(&mut self, place: &str) {
+    pub fn was_at(&mut self, place: &str) {
         *self.places.entry(place.to_owned()).or_default() += 1;
     }
 

@@ -52,13 +52,20 @@ pub struct Order {
     pub rest: u64,
     /// A bug to be found.
     pub bug: Option<String>,
-    /// Only faults whose names have this in them.
+    /// Only faults whose names have this in them, or what they befall.
     pub only: Option<String>,
     /// What is enough to end it early: nothing recovers any more from some bugs, and every
     /// later look would only wait for its own end.
     pub enough: &'static [&'static str],
     /// Tells of every fault, and keeps the logs.
     pub is_loud: bool,
+}
+
+impl Order {
+    fn has_enough(&self, report: &Report) -> bool {
+        let counts = &report.findings.counts;
+        self.enough.iter().any(|kind| counts.contains_key(kind))
+    }
 }
 
 /// Runs it to its report.
@@ -142,11 +149,7 @@ pub async fn run(order: &Order) -> Result<Report> {
         report.findings.note("unauthorised", || complaint.clone());
     }
     ledgers.push(loot.ledger);
-    if order
-        .enough
-        .iter()
-        .any(|kind| report.findings.counts.contains_key(kind))
-    {
+    if order.has_enough(&report) {
         return Ok(report);
     }
     if report.faults.is_empty() {
@@ -162,6 +165,9 @@ pub async fn run(order: &Order) -> Result<Report> {
     // The queue keeps its order: behind this one there is nothing.
     if let Err(error) = recovered(&mut prober, Instant::now()).await {
         report.findings.note("not quiet", || format!("{error:#}"));
+    }
+    if order.has_enough(&report) {
+        return Ok(report);
     }
     if let Err(error) = mend(&operator, &spoiled).await {
         report.findings.note("not mended", || format!("{error:#}"));
@@ -217,7 +223,7 @@ async fn torture(conductor: &mut Conductor, prober: &mut Person, order: &Order) 
     while Instant::now() < until {
         let fault = plan.next(&mut conductor.random);
         let only = order.only.as_deref().unwrap_or_default();
-        if !fault.name().contains(only) {
+        if !fault.name().contains(only) && !fault.to_string().contains(only) {
             misses += 1;
             if misses > MISSES {
                 let findings = &mut conductor.report.findings;

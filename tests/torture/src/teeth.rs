@@ -37,7 +37,11 @@ const OF_SERVERS: [Tooth; 13] = [
     ("ignored-refusal", "", LOST),
     ("unconfirmed", "", LOST),
     ("requeue-at-the-end", "", &["reordered"]),
-    ("no-fence", "paused beyond", STUCK),
+    (
+        "no-fence",
+        r#"Stop("orders-manager", "orders-manager.executed""#,
+        STUCK,
+    ),
     ("two-leaders", "", STUCK),
     ("checkpoint-before-documents", "", WRONG),
     ("since-off-by-one", "", GAPS),

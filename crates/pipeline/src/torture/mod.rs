@@ -1,4 +1,4 @@
-//! What a torture run needs inside the services: places where they end at once, and
+//! What a torture run needs inside the services: places where they end or stand still, and
 //! bugs that are planted to see whether they are found.
 //!
 //! All of it is behind the feature `torture`, which nothing but tests asks for, and
@@ -6,15 +6,16 @@
 //!
 //! - `TORTURE_ABORT_AT=events-writer.appended:3`: the process ends, as by SIGKILL, when
 //!   it comes past that place for the third time;
+//! - `TORTURE_STOP_AT=orders-manager.executed:3`: it stands still there, as by SIGSTOP;
 //! - `TORTURE_BUG=ack-before-insert`: the bug is in.
 //!
 //! Without the feature every call here is to a function that does nothing, which the
 //! compiler removes.
 
 #[cfg(feature = "torture")]
-mod abort;
-#[cfg(feature = "torture")]
 pub mod bug;
+#[cfg(feature = "torture")]
+mod place;
 #[cfg(feature = "torture")]
 mod planted;
 #[cfg(not(feature = "torture"))]
@@ -23,7 +24,7 @@ mod spared;
 pub mod wrong;
 
 #[cfg(feature = "torture")]
-pub use abort::point;
+pub use place::point;
 #[cfg(feature = "torture")]
 pub(crate) use planted::{baker, interval, manager, notifications, since, writer};
 #[cfg(feature = "torture")]
