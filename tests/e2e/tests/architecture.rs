@@ -130,6 +130,8 @@ const IMPURE: &[&str] = &[
 const LONGEST_FILE: usize = 500;
 /// Of an example, without its tests.
 const LONGEST_DOMAIN: usize = 200;
+/// How the tests of a file begin.
+const TESTS: &[&str] = &["#[test]", "#[tokio::test]", "#[cfg(test)]", "proptest! {"];
 const LONGEST_MAIN: usize = 100;
 
 fn root() -> PathBuf {
@@ -139,8 +141,8 @@ fn root() -> PathBuf {
         .expect("the workspace")
 }
 
-/// Each of our crates with what it depends on, tests aside.
-fn dependencies() -> BTreeMap<String, Vec<String>> {
+/// What cargo says of each of our crates.
+fn packages() -> Vec<Value> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let arguments = ["metadata", "--format-version=1", "--no-deps", "--offline"];
     let output = Command::new(cargo)
@@ -148,14 +150,57 @@ fn dependencies() -> BTreeMap<String, Vec<String>> {
         .current_dir(root())
         .output();
     let metadata: Value = serde_json::from_slice(&output.expect("cargo").stdout).expect("JSON");
-    let packages = metadata["packages"].as_array().expect("packages");
+    let packages = metadata["packages"].as_array();
+    packages.expect("packages").clone()
+}
+
+/// Each of our crates with what it depends on, tests aside.
+fn dependencies() -> BTreeMap<String, Vec<String>> {
     let name = |value: &Value| value["name"].as_str().expect("a name").to_owned();
     let of = |package: &Value| {
         let all = package["dependencies"].as_array().expect("dependencies");
         let all = all.iter().filter(|dependency| dependency["kind"] != "dev");
         (name(package), all.map(name).collect())
     };
-    packages.iter().map(of).collect()
+    packages().iter().map(of).collect()
+}
+
+/// A program or library without tests in its sources says so in its manifest, since each is
+/// linked once more for them. Then nobody may write one there that never runs.
+#[test]
+fn no_test_is_left_out() {
+    let files = files();
+    for package in packages() {
+        for target in package["targets"].as_array().expect("targets") {
+            let path = target["src_path"].as_str().expect("a path");
+            let folder = Path::new(path).parent().expect("a folder");
+            let folder = folder.strip_prefix(root()).expect("within");
+            let is_there = |name: &str| Path::new(name).starts_with(folder);
+            if target["test"] == false {
+                for (name, text) in files.iter().filter(|(name, _)| is_there(name)) {
+                    let is_test = |line: &str| TESTS.contains(&line.trim());
+                    assert!(!text.lines().any(is_test), "{name}: its tests never run");
+                }
+            }
+        }
+    }
+    // One program of many files.
+    let folder = "tests/e2e/tests/";
+    let main = files
+        .iter()
+        .find(|(name, _)| name == "tests/e2e/tests/main.rs");
+    let (_, main) = main.expect("the program of all tests from outside");
+    for (name, _) in &files {
+        let module = name
+            .strip_prefix(folder)
+            .and_then(|name| name.strip_suffix(".rs"));
+        if let Some(module) = module.filter(|module| *module != "main") {
+            assert!(
+                main.contains(&format!("mod {module};")),
+                "{name} never runs"
+            );
+        }
+    }
 }
 
 #[test]

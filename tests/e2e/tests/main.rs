@@ -1,0 +1,31 @@
+//! Every test from outside, in one program: what each of them is linked from is the whole of
+//! the drivers, and thirty programs take minutes to link what one takes seconds for.
+
+mod access;
+mod architecture;
+mod attachments;
+mod bank_account;
+mod blog;
+mod browser;
+mod calculator;
+mod command_line;
+mod contract;
+mod description;
+mod feed;
+mod flood;
+mod journey;
+mod js_client;
+mod kill;
+mod licences;
+mod life;
+mod lists;
+mod notifications;
+mod operator;
+mod parking;
+mod provenance;
+mod rebuild;
+mod receipts;
+mod scale_out;
+mod servers_away;
+mod tutorial;
+mod warehouse;
