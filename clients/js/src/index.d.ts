@@ -7,7 +7,7 @@ export interface Order {
   version: number;
   created_at: string;
   updated_at: string;
-  customer: { id: string; name: string | null; email: string | null; phone?: string } | null;
+  customer: { id: string | null; name: string | null; email: string | null; phone?: string } | null;
   currency: string;
   products: { sku: string | null; name: string; quantity: number; price: string; total: string }[];
   items_count: number;

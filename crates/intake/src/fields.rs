@@ -82,8 +82,12 @@ fn whole(text: &str) -> Option<i64> {
     if let Ok(number) = text.parse() {
         return Some(number);
     }
-    let decimal = Decimal::from_scientific(text)
-        .or_else(|_| Decimal::from_str_exact(text))
-        .ok()?;
+    // What has an exponent is rounded where its mantissa is too long, unless that is looked at.
+    let mantissa = text.split(['e', 'E']).next()?;
+    let exact = Decimal::from_str_exact(mantissa).ok()?;
+    let decimal = match mantissa.len() == text.len() {
+        true => exact,
+        false => Decimal::from_scientific(text).ok()?,
+    };
     decimal.is_integer().then(|| decimal.try_into().ok())?
 }

@@ -98,6 +98,13 @@ impl<'a> Members<'a> {
         (!place.is_null()).then_some(place)
     }
 
+    /// Whether it is there still, and not `null`.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        let mut pairs = self.pairs.iter();
+        pairs.any(|(key, value)| key == name && value.get() != "null")
+    }
+
     /// Like [`Self::take`]; its absence is a fault.
     pub fn require(&mut self, name: &str, faults: &mut Collector) -> Option<Place<'a>> {
         let place = self.take(name);

@@ -101,7 +101,8 @@ pub struct Product {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Customer {
     /// The sender's name for them; feeds can be filtered by it.
-    pub id: String,
+    #[schema(required)]
+    pub id: Option<String>,
     /// What they are called.
     #[schema(required)]
     pub name: Option<String>,

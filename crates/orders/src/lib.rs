@@ -78,6 +78,6 @@ impl Domain for Orders {
     }
 
     fn group(order: &Order) -> Option<&str> {
-        order.customer.as_ref().map(|customer| customer.id.as_str())
+        order.customer.as_ref()?.id.as_deref()
     }
 }

@@ -165,10 +165,12 @@ fn parse_decimal(text: &str, currency: Currency) -> Result<Decimal, MoneyError> 
         None => (text, ""),
     };
     check_notation(mantissa, exponent, text)?;
-    let decimal = if exponent.is_empty() {
-        Decimal::from_str_exact(text)
-    } else {
-        Decimal::from_scientific(text)
+    let exact = Decimal::from_str_exact(mantissa);
+    let is_exact = exact.is_ok();
+    let decimal = match exact {
+        // Which would round a mantissa that is too long for it.
+        Ok(_) if !exponent.is_empty() => Decimal::from_scientific(text),
+        exact => exact,
     };
     // The notation is right, so what is wrong is the size, at one end or the other.
     decimal.map_err(|_| {
@@ -177,7 +179,7 @@ fn parse_decimal(text: &str, currency: Currency) -> Result<Decimal, MoneyError> 
             .split('.')
             .next()
             .unwrap_or_default();
-        if exponent.starts_with('-') || (exponent.is_empty() && whole.len() <= 12) {
+        if exponent.starts_with('-') || (!is_exact && whole.len() <= 12) {
             let digits = currency.digits();
             return MoneyError::TooManyDigits { currency, digits };
         }
@@ -255,7 +257,14 @@ mod tests {
             amount("1.001", "EUR"),
             Err(MoneyError::TooManyDigits { currency, digits })
         );
+        // One digit more than can be held, with an exponent or without.
+        let nines = format!("3.4{}", "9".repeat(32));
+        for text in [format!("{nines}e0"), format!("{nines}e-0"), nines] {
+            let expected = Err(MoneyError::TooManyDigits { currency, digits });
+            assert_eq!(amount(&text, "EUR"), expected, "{text}");
+        }
         assert_eq!(amount("1e12", "EUR"), Err(MoneyError::TooLarge));
+        assert_eq!(amount("1e40", "EUR"), Err(MoneyError::TooLarge));
         for text in [
             "", ".", "1.", ".5", "+1", "1_000", "1,5", "NaN", "0x1", " 1", "1e", "1e1.5",
         ] {

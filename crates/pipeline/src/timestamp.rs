@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, SubsecRound, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// UTC with millisecond precision, written as `2026-01-31T12:00:00.000Z`.
@@ -43,9 +43,14 @@ impl Timestamp {
     /// Reads RFC 3339 text of any offset.
     ///
     /// # Errors
-    /// When the text is not RFC 3339.
+    /// When the text is not RFC 3339, or would not be in UTC: at the ends of the calendar an
+    /// offset leads to the year -1 or 10000, which nobody could read back.
     pub fn parse(text: &str) -> Result<Self, chrono::ParseError> {
-        DateTime::parse_from_rfc3339(text).map(|time| time.with_timezone(&Utc).into())
+        let time = Self::from(DateTime::parse_from_rfc3339(text)?.with_timezone(&Utc));
+        match time.0.year() {
+            0..=9999 => Ok(time),
+            _ => DateTime::parse_from_rfc3339(&time.to_string()).map(|_| time),
+        }
     }
 }
 

@@ -102,8 +102,11 @@ fn product_of(
 
 fn customer_of(at: &Place<'_>, faults: &mut Collector) -> Option<Customer> {
     let mut members = at.members(faults)?;
-    let id = members.require("id", faults);
-    let id = id.and_then(|at| text(&at, 100, faults));
+    if CUSTOMER.iter().all(|name| !members.has(name)) {
+        let expected = format!("expected one of {} at least", CUSTOMER.join(", "));
+        faults.add(&at.pointer, expected);
+    }
+    let id = optional_text(&mut members, "id", 100, faults);
     let name = optional_text(&mut members, "name", 200, faults);
     let email = members
         .take("email")
@@ -113,7 +116,7 @@ fn customer_of(at: &Place<'_>, faults: &mut Collector) -> Option<Customer> {
         .and_then(|at| fields::phone(&at, faults));
     members.finish(&CUSTOMER, faults);
     Some(Customer {
-        id: id?,
+        id,
         name,
         email,
         phone,
