@@ -27,6 +27,7 @@ pub mod health;
 pub mod menu;
 pub mod metrics;
 pub mod operation;
+mod origin;
 pub mod parked;
 pub mod parts;
 pub mod path_id;

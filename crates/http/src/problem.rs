@@ -49,12 +49,15 @@ impl Problem {
     /// 400: the body is not what its type says.
     #[must_use]
     pub fn syntax(detail: String) -> Self {
+        // Of the whole body, since no part of it can be told from another.
+        let errors = json!([{ "pointer": "", "detail": detail }]);
         Self::new(
             StatusCode::BAD_REQUEST,
             "malformed-body",
             "The body is not JSON",
             detail,
         )
+        .with("errors", errors)
     }
 
     /// 400 with a fault for each thing that is wrong.
@@ -269,8 +272,9 @@ impl Problem {
     /// 400: the body is not the multipart that it is said to be.
     #[must_use]
     pub fn malformed_multipart(detail: String) -> Self {
+        let errors = json!([{ "pointer": "", "detail": detail }]);
         let title = "The body is not multipart/form-data";
-        Self::new(StatusCode::BAD_REQUEST, "malformed-body", title, detail)
+        Self::new(StatusCode::BAD_REQUEST, "malformed-body", title, detail).with("errors", errors)
     }
 
     /// 413 for a file.

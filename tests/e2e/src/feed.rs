@@ -113,6 +113,20 @@ impl Feed {
         }
     }
 
+    /// Its end, which must come: the code, and the last frame, which says the same.
+    pub async fn end(&mut self) -> (u16, Value) {
+        let mut last = Value::Null;
+        loop {
+            match self.receive().await.expect("a frame") {
+                Received::Frame(frame) => last = frame,
+                Received::Closed(code) => {
+                    assert_eq!(last["code"], code, "{last}");
+                    return (code, last);
+                }
+            }
+        }
+    }
+
     /// Sends text.
     pub async fn say(&mut self, text: &str) -> Result<()> {
         Ok(self.socket.send(Message::text(text)).await?)

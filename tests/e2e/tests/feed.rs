@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use bakehouse_e2e::feed::Received;
 use bakehouse_e2e::{Client, Feed, Issuer, Kind, World, in_both_worlds, ledger};
 use hyper::Method;
 use serde_json::{Value, json};
@@ -196,19 +195,6 @@ async fn whole_log(world: &World) -> Vec<(u64, String, String)> {
 
 // ---- who it is, and what it wants ----
 
-async fn end(feed: &mut Feed) -> (u16, Value) {
-    let mut last = Value::Null;
-    loop {
-        match feed.receive().await.expect("a frame") {
-            Received::Frame(frame) => last = frame,
-            Received::Closed(code) => {
-                assert_eq!(last["code"], code, "{last}");
-                return (code, last);
-            }
-        }
-    }
-}
-
 async fn a_page_says_who_it_is_in_its_first_frame(kind: Kind) {
     let issuer = Issuer::new().expect("an issuer");
     let settings = issuer.settings(&issuer.file().display().to_string());
@@ -240,7 +226,7 @@ async fn a_page_says_who_it_is_in_its_first_frame(kind: Kind) {
     feed.say(&again.to_string()).await.expect("sent");
     let bob = json!({ "type": "subscribe", "token": token("bob", "orders:read") });
     feed.say(&bob.to_string()).await.expect("sent");
-    assert_eq!(end(&mut feed).await.0, 4403);
+    assert_eq!(feed.end().await.0, 4403);
     for (frame, code) in [
         (say("nonsense"), 4401),
         (json!({ "type": "subscribe", "since": 0 }).to_string(), 4401),
@@ -248,12 +234,12 @@ async fn a_page_says_who_it_is_in_its_first_frame(kind: Kind) {
     ] {
         let mut feed = world.feed("").await.expect("a socket");
         feed.say(&frame).await.expect("sent");
-        assert_eq!(end(&mut feed).await.0, code, "{frame}");
+        assert_eq!(feed.end().await.0, code, "{frame}");
     }
     // Who says nothing is not waited for, and is told why.
     let mut silent = world.feed("").await.expect("a socket");
     let started = Instant::now();
-    assert_eq!(end(&mut silent).await.0, 4401);
+    assert_eq!(silent.end().await.0, 4401);
     assert!(started.elapsed() < Duration::from_secs(10));
     // Without a websocket there is no later.
     assert_eq!(
@@ -291,6 +277,23 @@ async fn a_subscription_can_be_changed_but_goes_back_nowhere(kind: Kind) {
         .await
         .expect("an answer");
     assert_eq!(feed.event().await.expect("an event")["position"], 3);
+    // What was before a connection began, or what its filter kept from it, it has not had.
+    for query in ["", "since=0&type=order.deleted"] {
+        let mut feed = world.feed(query).await.expect("a subscription");
+        assert_eq!(feed.frame().await.expect("a frame")["type"], "welcome");
+        assert_eq!(feed.frame().await.expect("a frame")["type"], "live");
+        let from_the_beginning = r#"{"type":"subscribe","since":0}"#;
+        feed.say(from_the_beginning).await.expect("sent");
+        for position in 1..=3 {
+            let event = feed.event().await.expect("an event");
+            assert_eq!(event["position"], position, "{query}");
+        }
+        // But nothing twice, by whatever way.
+        let narrower = r#"{"type":"subscribe","types":["order.deleted"]}"#;
+        feed.say(narrower).await.expect("sent");
+        feed.say(from_the_beginning).await.expect("sent");
+        assert_eq!(feed.end().await.0, 4400, "{query}");
+    }
     for (frame, says) in [
         (r#"{"type":"subscribe","since":1}"#, "since"),
         (r#"{"type":"subscribe","types":["order.paid"]}"#, "types"),
@@ -303,7 +306,7 @@ async fn a_subscription_can_be_changed_but_goes_back_nowhere(kind: Kind) {
         let mut feed = world.feed("since=0").await.expect("a subscription");
         feed.events_up_to(3).await.expect("events");
         feed.say(frame).await.expect("sent");
-        let (code, last) = end(&mut feed).await;
+        let (code, last) = feed.end().await;
         let message = last["message"].as_str().expect("a message");
         assert!(message.contains(says), "{frame}: {message}");
         assert_eq!(last.get("retry_after_ms").is_some(), code < 4400, "{last}");
@@ -382,6 +385,7 @@ async fn the_same_comes_as_server_sent_events(kind: Kind) {
         ("/order-events?since=x", None, 400),
         ("/order-events?since=99", None, 410),
         ("/order-events", Some(("Last-Event-ID", "x")), 400),
+        ("/order-events", Some(("Upgrade", "websocket")), 400),
     ] {
         let headers: Vec<_> = accept.into_iter().chain(header).collect();
         let answer = client.get_with(path, &headers).await.expect("an answer");

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bakehouse_e2e::feed::Received;
 use bakehouse_e2e::{Kind, World, in_both_worlds, ledger};
 use serde_json::{Value, json};
 
@@ -153,26 +152,11 @@ async fn the_feed_can_be_resumed_filtered_and_told_off(kind: Kind) {
     }
     let mut feed = world.feed("").await.expect("a subscription");
     feed.say("what?").await.expect("sent");
-    assert_eq!(end(&mut feed).await, 4400);
+    assert_eq!(feed.end().await.0, 4400);
 }
 
 async fn refusal(world: &World, query: &str) -> u16 {
-    end(&mut world.feed(query).await.expect("a socket")).await
-}
-
-/// The close code, which an error frame of the same code must precede.
-async fn end(feed: &mut bakehouse_e2e::Feed) -> u16 {
-    let mut told = Value::Null;
-    loop {
-        match feed.receive().await.expect("a frame") {
-            Received::Frame(frame) if frame["type"] == "error" => told = frame["code"].clone(),
-            Received::Frame(_) => {}
-            Received::Closed(code) => {
-                assert_eq!(told, code);
-                return code;
-            }
-        }
-    }
+    world.feed(query).await.expect("a socket").end().await.0
 }
 
 async fn a_key_means_one_operation(kind: Kind) {
@@ -228,6 +212,13 @@ async fn bad_input_is_answered_and_leaves_nothing_behind(kind: Kind) {
         ("{\"products\":[".to_owned(), 400, "malformed-body", ""),
         (String::new(), 400, "malformed-body", ""),
         (
+            r#"{"products":[{"name":"Tea","price":1}],"date":"9999-12-31T23:59:59-00:01"}"#
+                .to_owned(),
+            400,
+            "invalid-request",
+            "/date",
+        ),
+        (
             with(json!({ "name": "Tea", "price": 1, "color": 1 })),
             400,
             "invalid-request",
@@ -274,7 +265,7 @@ async fn bad_input_is_answered_and_leaves_nothing_behind(kind: Kind) {
             problem["title"].is_string() && problem["detail"].is_string(),
             "{start}"
         );
-        if !pointer.is_empty() {
+        if status == 400 {
             assert_eq!(problem["errors"][0]["pointer"], pointer, "{start}");
             assert!(problem["errors"][0]["detail"].is_string(), "{start}");
         }
@@ -336,7 +327,7 @@ async fn services_end_in_time_and_start_again(kind: Kind) {
         );
         assert!(time < Duration::from_secs(4), "{name} took {time:?}");
     }
-    assert_eq!(end(&mut feed).await, 4001);
+    assert_eq!(feed.end().await.0, 4001);
     world.start_all().expect("they start again");
     world.ready(Duration::from_secs(30)).await.expect("ready");
     let mut feed = world.feed("since=0").await.expect("a subscription");

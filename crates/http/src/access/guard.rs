@@ -12,7 +12,9 @@ use super::rate::Caller;
 use super::{Access, Principal, Scope, Visitor};
 use crate::feed;
 use crate::menu::Menu;
+use crate::origin;
 use crate::problem::Problem;
+use crate::server::Settings;
 
 /// What anybody may have, of any domain: it shows nothing of anybody's.
 const OPEN: [&str; 2] = ["/health", "/metrics"];
@@ -54,6 +56,13 @@ async fn admit(request: &ServiceRequest) -> Result<Visitor, Problem> {
     }
     let principal = identified?;
     let scope = Scope::of_method(request.method().as_str());
+    // A token no page can have a browser add; where none is asked for, any page on this
+    // machine could write.
+    if access.verifier.is_none() && scope == Scope::Write {
+        let settings = request.app_data::<web::Data<Settings>>();
+        let allowed = settings.map_or(&[][..], |settings| &settings.cors_origins);
+        origin::check(request.request(), allowed, "write")?;
+    }
     if principal.may(scope) {
         return Ok(Visitor::Known(principal));
     }

@@ -28,6 +28,8 @@ pub(super) struct Follower {
     done: Position,
     /// The last position that the subscriber has been told of.
     told: Position,
+    /// That of the last frame of the log that has been sent on this connection; 0: none.
+    sent: Position,
 }
 
 impl Follower {
@@ -51,6 +53,7 @@ impl Follower {
             subscription,
             done: cursor,
             told: cursor,
+            sent: 0,
         };
         Ok((follower, Piece::Own(welcome, None)))
     }
@@ -58,6 +61,17 @@ impl Follower {
     /// Everything up to here has been sent, or is not wanted.
     pub(super) fn done(&self) -> Position {
         self.done
+    }
+
+    /// The last frame of the log that this connection has had is of this position; 0: it
+    /// has had none.
+    pub(super) fn sent(&self) -> Position {
+        self.sent
+    }
+
+    /// The same connection goes on, with other wishes.
+    pub(super) fn after(self, sent: Position) -> Self {
+        Self { sent, ..self }
     }
 
     /// Waits for what comes next; it may be nothing that this subscriber wants.
@@ -76,6 +90,7 @@ impl Follower {
                 let pieces: Vec<Piece> = wanted.map(Piece::Frame).collect();
                 if let Some(Piece::Frame(last)) = pieces.last() {
                     self.told = last.position;
+                    self.sent = last.position;
                 }
                 Ok(pieces)
             }

@@ -1,7 +1,7 @@
 //! The feed, where the menu says.
 //!
 //! - `wishes`: what a subscriber asks for;
-//! - `origin`, `places`: who may, and how many;
+//! - `places`: how many may; [`crate::origin`]: who;
 //! - `follower`: a subscriber's way along the feed;
 //! - `socket` and `stream`: over a websocket, and as server-sent events;
 //! - `wire`: what is said beside the frames.
@@ -10,7 +10,6 @@ mod clock;
 mod follower;
 #[cfg(test)]
 mod fuzz;
-mod origin;
 mod places;
 mod socket;
 mod stream;
@@ -25,6 +24,7 @@ pub use places::PlaceLimits;
 pub(crate) use places::Places;
 
 use crate::access::{Access, Caller, Visitor};
+use crate::origin;
 use crate::problem::Problem;
 use crate::server::{Doors, Settings};
 
@@ -51,7 +51,7 @@ async fn subscribe(
     shutdown: web::Data<Shutdown>,
     (doors, settings, access): (web::Data<Doors>, web::Data<Settings>, web::Data<Access>),
 ) -> actix_web::Result<HttpResponse> {
-    origin::check(&request, &settings.cors_origins)?;
+    origin::check(&request, &settings.cors_origins, "follow the feed")?;
     if doors.feed.epoch().is_none() {
         return Err(Problem::unavailable("the feed is not available yet").into());
     }

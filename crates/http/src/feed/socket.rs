@@ -21,7 +21,7 @@ use super::wire::{ClientFrame, Farewell, Subscribe};
 use super::wishes::Wishes;
 use crate::access::{Access, Principal, Scope};
 use crate::metrics;
-use crate::problem::Problem;
+use crate::problem::{InputFault, Problem};
 use crate::server::{Doors, Settings};
 use crate::websocket::guard::{Limits, Violation};
 use crate::websocket::line::Line;
@@ -39,6 +39,14 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// the store.
 const SUBSCRIPTIONS: u32 = 100;
 
+/// 400: what is missing or wrong stands in the error.
+fn no_handshake(error: actix_web::Error) -> Problem {
+    Problem::invalid(vec![InputFault {
+        pointer: "/header/upgrade".into(),
+        detail: format!("expected a websocket handshake (RFC 6455): {error}"),
+    }])
+}
+
 /// Answers the handshake, and follows. A principal of `None` has yet to say who
 /// it is.
 pub(super) async fn subscribe(
@@ -50,7 +58,8 @@ pub(super) async fn subscribe(
     (doors, settings, access): (web::Data<Doors>, web::Data<Settings>, web::Data<Access>),
 ) -> actix_web::Result<HttpResponse> {
     let wishes = Wishes::parse(request.query_string(), &doors.menu).map_err(Farewell::from);
-    let (response, messages) = upgrade(request, payload, LIMITS).await?;
+    let upgraded = upgrade(request, payload, LIMITS).await;
+    let (response, messages) = upgraded.map_err(no_handshake)?;
     let now = Instant::now();
     let heartbeat = settings.heartbeat;
     let expires_at = principal.as_ref().map_or(now + INTRODUCTION, expiry);
@@ -261,13 +270,14 @@ impl Socket {
         }
         let mut wishes = subscribe.wishes(&self.doors.menu)?;
         if let Stage::Following(follower) = &self.stage {
-            // A connection gets no position twice.
-            let done = follower.done();
-            if wishes.since.is_some_and(|since| since < done) {
-                let why = format!("since: this connection is past {done} already; open another");
+            // A connection gets no position twice. What its filter has kept from it, or what
+            // was before it began, it has not had.
+            let sent = follower.sent();
+            if wishes.since.is_some_and(|since| since < sent) {
+                let why = format!("since: this connection has had {sent} already; open another");
                 return Err(Farewell::BadRequest(why).into());
             }
-            wishes.since.get_or_insert(done);
+            wishes.since.get_or_insert(follower.done());
         }
         self.begin(wishes).await
     }
@@ -304,6 +314,11 @@ impl Socket {
         };
         let begun = Follower::begin(&self.doors.feed, principal, wishes, self.heartbeat);
         let (follower, welcome) = begun.await?;
+        let sent = match &self.stage {
+            Stage::Following(former) => former.sent(),
+            _ => 0,
+        };
+        let follower = follower.after(sent);
         self.stage = Stage::Following(Box::new(follower));
         Ok(vec![bytes(&welcome)])
     }

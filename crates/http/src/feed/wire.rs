@@ -7,7 +7,7 @@ use bakehouse_pipeline::feed::FeedError;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::wishes::{Filter, Wishes, kinds};
+use super::wishes::{Filter, Wishes, canonical, kinds};
 use crate::menu::Menu;
 use crate::problem::InputFault;
 
@@ -166,7 +166,7 @@ impl Subscribe {
     pub(super) fn wishes(mut self, menu: &Menu) -> Result<Wishes, Farewell> {
         let kinds = kinds(self.types.iter().map(String::as_str), menu);
         let kinds = kinds.map_err(|fault| Farewell::BadRequest(format!("types: {fault}")))?;
-        let entity = self.take(menu.entity)?;
+        let entity = self.take(menu.entity)?.map(canonical);
         let group = match menu.group {
             Some(name) => self.take(name)?,
             None => None,

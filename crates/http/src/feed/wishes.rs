@@ -3,6 +3,7 @@
 use bakehouse_pipeline::{Frame, Position};
 
 use crate::menu::Menu;
+use crate::path_id::PathId;
 use crate::problem::InputFault;
 use crate::query::{Parameters, text};
 
@@ -37,7 +38,7 @@ impl Wishes {
         let mut parameters = Parameters::of(query);
         let since = parameters.take("since", position);
         let epoch = parameters.take("epoch", text);
-        let entity = parameters.take(menu.entity, text);
+        let entity = parameters.take(menu.entity, text).map(canonical);
         let group = menu.group.and_then(|name| parameters.take(name, text));
         let kinds = parameters.take("type", |value| kinds(value.split(','), menu));
         parameters.faults()?;
@@ -63,6 +64,11 @@ impl Filter {
             && is(&self.group, frame.group.as_deref())
             && (self.kinds.is_empty() || self.kinds.contains(&frame.kind))
     }
+}
+
+/// An entity's id as the log has it: a UUID may be written in several ways.
+pub(super) fn canonical(id: String) -> String {
+    id.parse().map_or(id, |uuid: PathId| uuid.to_string())
 }
 
 /// A position; 0 stands before the first.
@@ -113,6 +119,11 @@ mod tests {
             "order=o-1&customer=c-1&type=order.created&since=3"
         ));
         assert!(includes("type=order.rejected,order.created"));
+        let filter = |query| Wishes::parse(query, &menu()).expect("valid").filter.entity;
+        assert_eq!(
+            filter("order=0199ABCD-0000-7000-8000-00000000000A").as_deref(),
+            Some("0199abcd-0000-7000-8000-00000000000a")
+        );
         assert!(!includes("order=o-2&customer=c-1"));
         assert!(!includes("type=order.deleted"));
         assert!(!includes("customer=c-2"));

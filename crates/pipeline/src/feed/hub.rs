@@ -14,6 +14,10 @@ use crate::{Frame, Position, Shutdown, torture};
 /// Frames fetched from the store at once.
 const PAGE: usize = 256;
 
+/// Bytes of them that one subscriber is given at once, about: it holds them until its socket
+/// has taken them, and there may be thousands.
+const PAGE_SIZE: usize = 512 * 1024;
+
 /// Subscriptions that read from the store at the same time: thousands that come
 /// back together must not take it away from everybody else.
 const CATCHING_UP: usize = 16;
@@ -186,7 +190,8 @@ impl Feed {
     /// The same for a position that another process may have handed out.
     ///
     /// # Errors
-    /// As [`Feed::subscribe`]; [`FeedError::Ahead`] only after a while.
+    /// As [`Feed::subscribe`]; [`FeedError::Ahead`] only after a while, and only if the store
+    /// has no such position either: this process may be behind for longer.
     pub async fn join(
         self: &Arc<Self>,
         since: Option<Position>,
@@ -195,7 +200,12 @@ impl Feed {
         match (self.subscribe(since, epoch), since) {
             (Err(FeedError::Ahead { .. }), Some(since)) => {
                 let _ = tokio::time::timeout(AHEAD, self.reached(since)).await;
-                self.subscribe(Some(since), epoch)
+                match self.subscribe(Some(since), epoch) {
+                    Err(FeedError::Ahead { .. }) if self.reader.head().await?.position >= since => {
+                        Err(FeedError::Unavailable)
+                    }
+                    joined => joined,
+                }
             }
             (joined, _) => joined,
         }
@@ -214,6 +224,15 @@ impl Feed {
     pub(super) async fn stored(&self, after: Position) -> Result<Vec<Frame>, StoreError> {
         // Never closed; and without a permit one would only be in the others' way.
         let _permit = self.catching_up.acquire().await;
-        self.page(after).await
+        let mut frames = self.page(after).await?;
+        let mut size = 0;
+        let fits = |frame: &&Frame| {
+            let is_first = size == 0;
+            size += frame.body.get().len();
+            is_first || size <= PAGE_SIZE
+        };
+        let count = frames.iter().take_while(fits).count();
+        frames.truncate(count);
+        Ok(frames)
     }
 }

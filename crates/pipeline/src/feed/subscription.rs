@@ -97,7 +97,13 @@ impl Subscription {
                     let frames = self.feed.stored(self.cursor).await?;
                     let frames: Vec<_> = frames.into_iter().map(Shared::new).collect();
                     if frames.is_empty() {
-                        return Err(FeedError::Unavailable);
+                        // The store may have been read further than this process has come.
+                        let is_ahead = *self.head.borrow() < self.cursor;
+                        if !is_ahead {
+                            return Err(FeedError::Unavailable);
+                        }
+                        self.changed().await?;
+                        continue;
                     }
                     return Ok(self.advance(frames));
                 }

@@ -1,5 +1,5 @@
-//! Which pages may open a websocket. Browsers send no preflight for one, and
-//! would show it any page; the server has to look for itself.
+//! Which pages may do what browsers let any page do: they ask nobody before they open a
+//! websocket, or send a body that says of no type. The server has to look for itself.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{HOST, ORIGIN};
@@ -11,7 +11,7 @@ use crate::problem::Problem;
 ///
 /// # Errors
 /// 403 for pages from elsewhere.
-pub(super) fn check(request: &HttpRequest, allowed: &[String]) -> Result<(), Problem> {
+pub(crate) fn check(request: &HttpRequest, allowed: &[String], what: &str) -> Result<(), Problem> {
     let Some(origin) = request.headers().get(ORIGIN) else {
         return Ok(());
     };
@@ -22,7 +22,7 @@ pub(super) fn check(request: &HttpRequest, allowed: &[String]) -> Result<(), Pro
         return Ok(());
     }
     Err(Problem::forbidden(format!(
-        "pages of {origin:?} may not follow the feed; http.cors_origins names those that may"
+        "pages of {origin:?} may not {what}; http.cors_origins names those that may"
     )))
 }
 
@@ -55,7 +55,7 @@ mod tests {
                 request = request.insert_header((ORIGIN, origin));
             }
             let allowed: Vec<String> = allowed.iter().map(|one| (*one).to_owned()).collect();
-            check(&request.to_http_request(), &allowed).is_ok()
+            check(&request.to_http_request(), &allowed, "write").is_ok()
         };
         assert!(is_let_in(None, &[]));
         assert!(is_let_in(Some("http://shop.example:8080"), &[]));
