@@ -165,6 +165,37 @@ async fn a_change_can_be_sent_at_once(kind: Kind) {
     }
 }
 
+/// However far behind the documents are: what was accepted can be changed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_does_not_depend_on_documents_being_in_time() {
+    let mut world = World::start(Kind::Servers).await.expect("it starts");
+    let client = world.client();
+    world.process("data-baker").kill();
+    let placed = client.post(ledger::order("late")).await;
+    let order = placed.expect("an answer").header("location").to_owned();
+    let paid = r#"{"status":"paid"}"#;
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    // It may be in the queue still at first.
+    let accepted = loop {
+        let answer = client.put(&format!("{order}/status"), &[], paid).await;
+        let answer = answer.expect("an answer");
+        if answer.status == 202 || std::time::Instant::now() > deadline {
+            break answer;
+        }
+    };
+    assert_eq!(accepted.status, 202);
+    let nowhere = "/order/01890a5d-ac96-774b-bcce-b302099a8057/status";
+    let nothing = client.put(nowhere, &[], paid).await.expect("an answer");
+    assert_eq!(nothing.status, 404);
+    world
+        .process("data-baker")
+        .start()
+        .expect("it starts again");
+    client.settled(&accepted).await.expect("a receipt");
+    let document = client.get(&order).await.expect("an answer").json();
+    assert_eq!(document["status"], "paid");
+}
+
 async fn changes_are_checked_before_they_are_accepted(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();

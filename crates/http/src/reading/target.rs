@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bakehouse_pipeline::Timestamp;
 use bakehouse_pipeline::ports::StoredDocument;
+use bakehouse_pipeline::{EventStatus, Position, Timestamp, Verb};
 use uuid::Uuid;
 
 use super::document;
@@ -38,12 +38,14 @@ pub async fn find(
 }
 
 /// The document of an entity that is to be changed. One that has only just been
-/// made is waited for. `None`: nobody can say right now whether there is one; its
-/// owner and version are checked at execution in any case.
+/// made is waited for. `None`: it is in the log, but its document takes its time; or nobody
+/// can say right now whether there is one. Its owner and version are checked at execution in
+/// any case.
 ///
 /// # Errors
 /// 404 for an entity that does not exist, or is another owner's, which is told
-/// apart by nothing, not even by the time it takes.
+/// apart by nothing, not even by the time it takes; 503 when there is no document, and whether
+/// it is on its way cannot be found out now.
 pub async fn to_change(
     doors: &Doors,
     principal: &Principal,
@@ -58,12 +60,26 @@ pub async fn to_change(
     };
     match found {
         Ok(Some(document)) => Ok(Some(document)),
+        Ok(None) if is_on_its_way(doors, principal, id).await? => Ok(None),
         Ok(None) => Err(no_such(doors)),
         Err(problem) => {
             tracing::warn!("a change is accepted without a look at its entity: {problem}");
             Ok(None)
         }
     }
+}
+
+/// Whether the log has it, further on than documents go: a change of what was accepted is not
+/// to be refused for their being late.
+async fn is_on_its_way(doors: &Doors, principal: &Principal, id: &str) -> Result<bool, Problem> {
+    let baked = doors.feed.head_position();
+    let later = doors.log.history(id, baked, Position::MAX).await?;
+    Ok(later.iter().any(|event| {
+        let operation = &event.operation;
+        operation.operation == Verb::Insert
+            && event.status != EventStatus::Rejected
+            && principal.sees(operation.terms.owner.as_deref())
+    }))
 }
 
 /// Whether what has this id may have been accepted although it cannot be seen

@@ -48,8 +48,15 @@ pub(super) async fn amend(
         id: &id,
     };
     let command = async |document: Option<&StoredDocument>, _: &Identity| {
-        let currency = document.and_then(currency);
-        read(&body, currency.unwrap_or(rules.defaults.currency))
+        let known = document.and_then(|document| currency(document.body.get()));
+        let command = read(&body, known.unwrap_or(rules.defaults.currency))?;
+        if known.is_none() && currency(&String::from_utf8_lossy(&body)).is_none() {
+            return Err(Problem::unavailable(
+                "the order, whose currency its prices are in, cannot be read yet; name the \
+                 currency, or send it again",
+            ));
+        }
+        Ok(command)
     };
     change.accept::<Orders>(&doors, command).await
 }
@@ -69,12 +76,13 @@ fn read(body: &[u8], currency: Currency) -> Result<Command, Problem> {
     Err(faults.into())
 }
 
-/// An order keeps its currency: it is what prices are in that name none.
-fn currency(document: &StoredDocument) -> Option<Currency> {
+/// An order keeps its currency: it is what prices are in that name none. Of its document, or
+/// of a body.
+fn currency(of: &str) -> Option<Currency> {
     #[derive(Deserialize)]
     struct Part {
         currency: Currency,
     }
-    let part: Part = serde_json::from_str(document.body.get()).ok()?;
+    let part: Part = serde_json::from_str(of).ok()?;
     Some(part.currency)
 }
