@@ -37,6 +37,7 @@ class Follower {
   #watchdog;
   #silence = FIRST_SILENCE;
   #failures = 0;
+  #attempt = 0;
   #farewell;
   /** What is missing and not told yet: only once it is known where it goes on. */
   #lost;
@@ -68,6 +69,11 @@ class Follower {
     this.#become({ name: "closed" });
   }
 
+  /** Whoever is told of something may close it there and then. */
+  #isClosed() {
+    return this.#state.name === "closed";
+  }
+
   #become(state) {
     this.#state = state;
     this.#options.onState?.(state);
@@ -77,6 +83,7 @@ class Follower {
   #end() {
     clearTimeout(this.#timer);
     clearTimeout(this.#watchdog);
+    this.#attempt += 1;
     const socket = this.#socket;
     this.#socket = undefined;
     socket?.close();
@@ -84,19 +91,26 @@ class Follower {
 
   async #connect() {
     this.#become({ name: "connecting" });
+    if (this.#isClosed()) {
+      return;
+    }
     this.#farewell = undefined;
+    const attempt = this.#attempt;
+    // A token may never come.
+    this.#watch();
     const { token } = this.#options;
     let bearer;
     try {
       bearer = typeof token === "function" ? await token() : token;
     } catch (error) {
-      if (this.#state.name !== "closed") {
+      if (attempt === this.#attempt) {
+        this.#end();
         this.#retry(`no token: ${error?.message ?? error}`);
       }
       return;
     }
-    if (this.#state.name === "closed") {
-      return;
+    if (attempt !== this.#attempt) {
+      return; // It was closed, or given up, meanwhile.
     }
     const Socket = this.#options.WebSocket ?? globalThis.WebSocket;
     const socket = new Socket(this.#address(bearer === undefined));
@@ -175,10 +189,16 @@ class Follower {
     }
     this.#epoch = epoch;
     this.#position ??= head;
+    if (this.#isClosed()) {
+      return;
+    }
     if (this.#lost) {
       // Whoever reads everything anew now misses nothing: what comes next is on its way.
       this.#gap({ ...this.#lost, next: head + 1 });
       this.#lost = undefined;
+      if (this.#isClosed()) {
+        return;
+      }
     }
     if (heartbeat_s > 0) {
       this.#silence = heartbeat_s * 1_000 * SILENT_BEATS;
@@ -200,6 +220,9 @@ class Follower {
     const isFiltered = order ?? customer ?? types?.length;
     if (!isFiltered && !this.#options.token && event.position !== before + 1) {
       this.#gap({ after: before, next: event.position, reason: "positions are missing" });
+      if (this.#isClosed()) {
+        return;
+      }
     }
     this.#position = event.position;
     this.#options.onEvent?.(event);
@@ -234,6 +257,9 @@ class Follower {
     const wait = hint ?? step * (0.5 + Math.random() / 2);
     this.#failures += 1;
     this.#become({ name: "waiting", retryAt: Date.now() + wait, reason });
+    if (this.#isClosed()) {
+      return;
+    }
     this.#timer = setTimeout(() => this.#connect(), wait);
   }
 }

@@ -1,13 +1,19 @@
 // Follows the feed at the address given and prints what it is told, a JSON line
-// each: for tests that start, kill and restart the server behind it. Ends when
-// its input does.
+// each: for tests that start, kill and restart the server behind it. Closes it when it
+// is told of what `closeAt` names: a state, or "gap". Ends when its input does.
 
 import { follow } from "../src/index.js";
 
 const [url, options] = process.argv.slice(2);
-const print = (kind) => (value) => console.log(JSON.stringify({ kind, value }));
+const { closeAt, ...rest } = JSON.parse(options ?? "{}");
+const print = (kind) => (value) => {
+  console.log(JSON.stringify({ kind, value }));
+  if (closeAt !== undefined && (kind === closeAt || value.name === closeAt)) {
+    feed.close();
+  }
+};
 const feed = follow(url, {
-  ...JSON.parse(options ?? "{}"),
+  ...rest,
   onEvent: print("event"),
   onState: (state) => print("state")({ ...state, error: state.error?.code }),
   onGap: print("gap"),

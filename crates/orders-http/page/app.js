@@ -86,6 +86,18 @@ function faults(problem, form) {
   return lines.length ? lines : [element("p", { class: "fault" }, problem.message)];
 }
 
+// What has been sent and not been answered for good: sent again, it is the same order.
+let sending;
+
+function keyOf(order) {
+  const body = JSON.stringify(order);
+  if (sending?.body !== body) {
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    sending = { body, key: Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("") };
+  }
+  return sending.key;
+}
+
 async function submit(event) {
   event.preventDefault();
   const form = event.target;
@@ -101,14 +113,18 @@ async function submit(event) {
   const result = $("place-result");
   const sent = Date.now();
   try {
-    const answer = await place(order, crypto.randomUUID());
+    const answer = await place(order, keyOf(order));
     const answered = Date.now();
+    sending = undefined;
     faults({ faults: [] }, form);
     result.replaceChildren(element("p", { class: "good" }, "202: accepted, and on disk"));
     await journey.follow(answer.headers.get("operation-location"), sent, answered);
   } catch (problem) {
     if (!("faults" in problem)) {
       throw problem;
+    }
+    if (problem.status >= 400 && problem.status < 500) {
+      sending = undefined;
     }
     result.replaceChildren(...faults(problem, form));
   }

@@ -82,6 +82,21 @@ fn positions(lines: &[Value]) -> Vec<u64> {
         .collect()
 }
 
+/// Also from within what it is told there and then.
+#[test]
+fn closed_is_closed() {
+    let nobody = "http://127.0.0.1:9";
+    let Some(script) = Script::start(nobody, &json!({ "closeAt": "waiting" })) else {
+        return;
+    };
+    let seen = script.until_state("closed");
+    let names: Vec<&Value> = seen.iter().map(|line| &line["value"]["name"]).collect();
+    // The first state is told before anybody could close it.
+    assert_eq!(names, ["connecting", "waiting", "closed"]);
+    let more = script.lines.recv_timeout(Duration::from_secs(3));
+    assert!(more.is_err(), "it came back: {more:?}");
+}
+
 async fn it_resumes_after_the_server_was_killed(kind: Kind) {
     let mut world = World::start(kind).await.expect("it starts");
     let client = world.client();
