@@ -149,7 +149,7 @@ struct Arguments {
     #[arg(long, value_name = "FILE", env = "BAKEHOUSE_CONFIG", global = true)]
     config: Option<PathBuf>,
     /// Prints the settings that hold, secrets hidden, and ends
-    #[arg(long)]
+    #[arg(long, global = true)]
     print_config: bool,
     #[command(subcommand)]
     command: Option<Command>,
