@@ -1,47 +1,43 @@
-//! `cargo xtask`: what people and the build server run, by the same commands.
+//! `cargo xtask`: builds the tasks and becomes them.
+//!
+//! It depends on nothing. Built by itself, what the tasks are made of would have fewer
+//! features than as part of the workspace, and all of it, the drivers above all, would be
+//! built twice on the way to the first test.
 
-mod bench;
-mod on_servers;
-mod services;
-mod simulate;
-mod test;
-mod torture;
-mod workspace;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, ExitCode};
 
-use anyhow::Result;
-use clap::{Parser, Subcommand};
+const TASKS: &str = "bakehouse-tasks";
 
-/// Tests, servers and benchmarks of this workspace.
-#[derive(Parser)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Runs all tests, on real servers that it gets and starts by itself.
-    Test(test::Options),
-    /// The same servers for development.
-    Services {
-        #[command(subcommand)]
-        command: services::Command,
-    },
-    /// Measures the whole system beside what its database could do at most.
-    Bench(bench::Options),
-    /// Runs the engine in virtual time with everything going wrong, seed by seed.
-    Simulate(simulate::Options),
-    /// Kills, pauses, cuts and fills everything under load, and checks every promise.
-    Torture(torture::Options),
-}
-
-#[tokio::main]
-async fn main() -> Result<()> {
-    match Arguments::parse().command {
-        Command::Test(options) => test::run(options).await,
-        Command::Services { command } => services::run(command).await,
-        Command::Bench(options) => bench::run(options).await,
-        Command::Simulate(options) => simulate::run(options).await,
-        Command::Torture(options) => torture::run(options).await,
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let is_test = arguments.first().is_some_and(|task| task == "test");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let what: &[&str] = match is_test {
+        true => &["--all-targets"],
+        false => &["--quiet", "--bin", TASKS],
+    };
+    let built = Command::new(cargo)
+        .args(["build", "--workspace"])
+        .args(what)
+        .current_dir(manifest.parent().unwrap_or(manifest))
+        .status();
+    match built {
+        Ok(status) if status.success() => {}
+        Ok(_) => return ExitCode::FAILURE,
+        Err(error) => return complain("cargo", &error),
     }
+    // Both are in one folder, wherever that is.
+    let tasks = std::env::current_exe().map(|own| own.with_file_name(TASKS));
+    match tasks {
+        Ok(tasks) => complain(TASKS, &Command::new(tasks).args(arguments).exec()),
+        Err(error) => complain(TASKS, &error),
+    }
+}
+
+fn complain(program: &str, error: &std::io::Error) -> ExitCode {
+    eprintln!("xtask: {program} cannot be run: {error}");
+    ExitCode::FAILURE
 }

@@ -101,7 +101,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "bakehouse-torture",
         &["bakehouse-e2e", "bakehouse-testservers"],
     ),
-    ("xtask", &["bakehouse-testservers"]),
+    ("xtask", &[]),
+    ("bakehouse-tasks", &["bakehouse-testservers"]),
 ];
 
 /// Nothing but what the engine offers.

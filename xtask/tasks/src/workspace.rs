@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// The workspace's root.
 pub(crate) fn root() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest).to_owned()
+    manifest.ancestors().nth(2).unwrap_or(manifest).to_owned()
 }
 
 /// A folder under the target folder.
