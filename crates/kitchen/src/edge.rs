@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use bakehouse_http::access::{self, AccessSettings, KeySource, RateSettings, TokenSettings};
@@ -11,7 +10,7 @@ use bakehouse_http::health::Probes;
 use bakehouse_http::{Doors, Server};
 use bakehouse_pipeline::Shutdown;
 use bakehouse_service::settings::Auth;
-use bakehouse_service::{Settings, Stages};
+use bakehouse_service::{Settings, Stages, UrlOrFile};
 
 /// A server that listens as the settings say.
 ///
@@ -72,17 +71,16 @@ fn tokens(auth: &Auth) -> Result<Option<TokenSettings>> {
     }))
 }
 
-/// A URL, or else a file, which must be there.
-fn key_source(jwks: &str) -> Result<KeySource> {
-    if jwks.starts_with("http://") || jwks.starts_with("https://") {
-        let url = jwks
-            .parse()
-            .context("auth.jwks: expected a URL or a file")?;
-        return Ok(KeySource::Url(url));
+/// A file must be there.
+fn key_source(jwks: &UrlOrFile) -> Result<KeySource> {
+    match jwks {
+        UrlOrFile::Url(url) => Ok(KeySource::Url(url.expose().clone())),
+        UrlOrFile::File(file) => {
+            let name = file.display();
+            ensure!(file.is_file(), "auth.jwks: {name}: there is no such file");
+            Ok(KeySource::File(file.clone()))
+        }
     }
-    let file = PathBuf::from(jwks);
-    ensure!(file.is_file(), "auth.jwks: {jwks}: there is no such file");
-    Ok(KeySource::File(file))
 }
 
 /// Answers health checks, if the settings say where.

@@ -143,7 +143,11 @@ fn feeds<D: Domain>(
     }
     let client = bakehouse_feeds::client()?;
     for (name, url) in &settings.follow {
-        let (at, client, news) = ((name.clone(), url.clone()), client.clone(), news.clone());
+        let (at, client, news) = (
+            (name.clone(), url.expose().clone()),
+            client.clone(),
+            news.clone(),
+        );
         let open = move || -> Arc<dyn Facts> {
             let client = client.clone();
             Arc::new(RemoteFeed::new(&at.0, at.1.clone(), client, news.clone()))

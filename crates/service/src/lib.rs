@@ -12,6 +12,6 @@ mod shutdown;
 mod stages;
 
 pub use cli::{CounterArguments, Operate, Parked, ParkedTask, Part, Replay, Service, Task, main};
-pub use secret::{SecretText, SecretUri};
+pub use secret::{SecretText, SecretUri, SecretUrl, UrlOrFile};
 pub use settings::Settings;
 pub use stages::Stages;

@@ -253,7 +253,7 @@ mod tests {
             ..Settings::default()
         };
         full.amqp.uri = uri();
-        full.auth.jwks = Some("keys.json".into());
+        full.auth.jwks = Some("keys.json".to_owned().try_into().expect("a file"));
         full.auth.issuer = Some("https://issuer".into());
         full.auth.audience = Some("orders".into());
         full.attachments.store = Some("s3://bucket".into());
@@ -265,8 +265,8 @@ mod tests {
         full.sms.url = uri();
         full.sms.token = Some("secret".to_owned().into());
         full.webhook.secret = Some("secret".to_owned().into());
-        let feed = "http://host/feed".parse().expect("a URL");
-        full.follow.insert("NAME".into(), feed);
+        let feed: url::Url = "http://host/feed".parse().expect("a URL");
+        full.follow.insert("NAME".into(), feed.into());
         let mut flat = Vec::new();
         for (key, value) in toml::Table::try_from(full).expect("TOML") {
             flatten(key, &value, &mut flat);

@@ -1,6 +1,7 @@
 //! Secrets, and connection strings, which hold some.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
@@ -58,16 +59,7 @@ impl From<&str> for SecretUri {
 impl fmt::Display for SecretUri {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match Url::parse(&self.0) {
-            Ok(mut url) => {
-                if url.password().is_some() {
-                    let _ = url.set_password(Some("***"));
-                }
-                // Options may hold secrets as well, and nobody knows them all.
-                if url.query().is_some() {
-                    url.set_query(Some("***"));
-                }
-                out.write_str(url.as_str())
-            }
+            Ok(url) => out.write_str(hidden(url).as_str()),
             // Several hosts are no URL in the sense of the standard.
             Err(_) => match (self.0.split_once("://"), self.0.rsplit_once('@')) {
                 (Some((scheme, _)), Some((_, place))) => {
@@ -95,6 +87,72 @@ impl Serialize for SecretUri {
     }
 }
 
+/// A URL that shows itself without its password and options.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct SecretUrl(Url);
+
+impl SecretUrl {
+    /// The URL itself, for whoever connects.
+    #[must_use]
+    pub fn expose(&self) -> &Url {
+        &self.0
+    }
+}
+
+impl From<Url> for SecretUrl {
+    fn from(url: Url) -> Self {
+        Self(url)
+    }
+}
+
+impl fmt::Debug for SecretUrl {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(hidden(self.0.clone()).as_str())
+    }
+}
+
+impl Serialize for SecretUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(hidden(self.0.clone()).as_str())
+    }
+}
+
+fn hidden(mut url: Url) -> Url {
+    if url.password().is_some() {
+        // What has a password can have another.
+        let _ = url.set_password(Some("***"));
+    }
+    // Options may hold secrets as well, and nobody knows them all.
+    if url.query().is_some() {
+        url.set_query(Some("***"));
+    }
+    url
+}
+
+/// Where something is: at a URL, or in a file.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", untagged)]
+pub enum UrlOrFile {
+    /// What begins with `http://` or `https://`.
+    Url(SecretUrl),
+    /// All else.
+    File(PathBuf),
+}
+
+impl TryFrom<String> for UrlOrFile {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.starts_with("http://") || text.starts_with("https://") {
+            // Not in the words of the text, which may hold a password.
+            let url = Url::parse(&text).map_err(|error| format!("expected a URL: {error}"))?;
+            return Ok(Self::Url(url.into()));
+        }
+        Ok(Self::File(text.into()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +172,20 @@ mod tests {
                 assert!(!shown.contains("hunter2"), "{shown}");
             }
         }
+    }
+
+    #[test]
+    fn neither_does_one_of_a_url() {
+        let text = "https://user:hunter2@host/keys?token=hunter2".to_owned();
+        let url = UrlOrFile::try_from(text).expect("a URL");
+        let json = serde_json::to_string(&url).expect("JSON");
+        assert_eq!(json, r#""https://user:***@host/keys?***""#);
+        assert!(!format!("{url:?}").contains("hunter2"));
+        let refused = UrlOrFile::try_from("https://user:hunter2@:x/".to_owned());
+        assert!(!refused.expect_err("no URL").contains("hunter2"));
+        let file = UrlOrFile::try_from("/etc/keys.json".to_owned()).expect("a file");
+        let json = serde_json::to_string(&file).expect("JSON");
+        assert_eq!(json, r#""/etc/keys.json""#);
     }
 
     #[test]

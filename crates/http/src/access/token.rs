@@ -114,7 +114,13 @@ impl Verifier {
             let detail = format!("the token has no claim {claim:?} that says whose it is");
             return Err(Problem::forbidden(detail));
         }
-        let millis = claims.exp.saturating_mul(1_000);
+        let mut millis = claims.exp.saturating_mul(1_000);
+        // One that is believed only because clocks differ: a feed that it opens is not to
+        // be closed at once.
+        if millis <= Timestamp::now().millis() {
+            let leeway = self.settings.leeway.as_millis().try_into();
+            millis = millis.saturating_add(leeway.unwrap_or(i64::MAX));
+        }
         let expires_at = Timestamp::from_millis(millis).ok_or_else(Problem::invalid_token)?;
         Ok(Principal::named(claims.sub, owner, scopes, expires_at).through(actor))
     }

@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::load;
+use crate::UrlOrFile;
 
 /// Bearer tokens. Without `jwks` nobody is asked for one.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -13,7 +14,7 @@ use super::load;
 pub struct Auth {
     /// Where the issuer's public keys are: a URL, or a file.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub jwks: Option<String>,
+    pub jwks: Option<UrlOrFile>,
     /// The tokens' issuer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,

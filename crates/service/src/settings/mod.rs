@@ -26,9 +26,8 @@ use bakehouse_pipeline::manager::ManagerSettings;
 use bakehouse_pipeline::writer::WriterSettings;
 pub use notify::{Email, Notify, Sms, Webhook};
 use serde::{Deserialize, Serialize};
-use url::Url;
 
-use crate::SecretUri;
+use crate::{SecretUri, SecretUrl};
 
 /// All settings.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -43,7 +42,7 @@ pub struct Settings {
     pub mode: Mode,
     /// Feeds of other services, by the names of their domains: where they are.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub follow: BTreeMap<String, Url>,
+    pub follow: BTreeMap<String, SecretUrl>,
     /// api-server's HTTP.
     pub http: Http,
     /// Whom it believes.
