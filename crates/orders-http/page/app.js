@@ -15,6 +15,10 @@ import * as stages from "./stages.js";
 const PAST = 500;
 
 let isLive = false;
+/** The feed that is followed. */
+let feed;
+let later;
+let starts = 0;
 
 function take(event) {
   $("position").value = event.position;
@@ -46,22 +50,34 @@ function show(state) {
 
 /** Where to begin, so that the log shows what has just happened as well. */
 async function start() {
+  clearTimeout(later);
+  starts += 1;
+  const mine = starts;
   let newest;
   try {
     const page = await load("/order?limit=1&sort=-updated_at");
     newest = page.orders[0]?.position ?? 0;
   } catch (problem) {
+    if (mine !== starts) {
+      return;
+    }
     if (problem.status === 401 || problem.status === 403) {
       $("token-section").hidden = false;
       $("feed-state").textContent = problem.message;
       return;
     }
     $("feed-state").textContent = `waiting: ${problem.message}`;
-    setTimeout(start, 1_000);
+    later = setTimeout(start, 1_000);
+    return;
+  }
+  // Somebody gave another token meanwhile.
+  if (mine !== starts) {
     return;
   }
   $("token-section").hidden = true;
-  follow("/order-events", {
+  feed?.close();
+  events.forget();
+  feed = follow("/order-events", {
     since: Math.max(0, newest - PAST),
     token: bearer(),
     onEvent: take,

@@ -13,6 +13,12 @@ export function start() {
   $("rejected-only").addEventListener("change", draw);
 }
 
+/** Everything, before a feed is followed from its beginning. */
+export function forget() {
+  log.length = 0;
+  draw();
+}
+
 export function take(event) {
   const customer = event.order?.customer?.id ?? "";
   const text = [event.type, event.order_id, event.order?.number, event.order?.status, customer, event.reason, ...(event.settled ?? []).map((one) => one.reason)];

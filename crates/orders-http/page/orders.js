@@ -5,6 +5,8 @@ import { $, arrange, drawing, element, time } from "./dom.js";
 
 /** Rows that are drawn at first, and how many more each time older ones are asked for. */
 const PAGE = 100;
+/** After which time a list that could not be had is asked for again. */
+const AGAIN_MS = 1_000;
 const NEXT = { placed: ["paid", "cancelled"], paid: ["shipped", "cancelled"], shipped: ["delivered"] };
 
 /** Orders by their ids, each with the row that shows it, if one does. */
@@ -12,6 +14,10 @@ const known = new Map();
 /** How many are shown; as many again may be known already, by the feed. */
 let shown = PAGE;
 let older;
+/** What the feed told of as deleted: a page of the list may be from before that. */
+const deleted = new Set();
+/** Which list is wanted: answers that belong to an earlier one come too late. */
+let wanted = 0;
 let choose = () => {};
 
 export function start(onChoose) {
@@ -22,16 +28,28 @@ export function start(onChoose) {
 
 /** Everything anew: another filter, or events that were missed. */
 export async function reload() {
+  wanted += 1;
+  const mine = wanted;
   known.clear();
+  deleted.clear();
+  older = undefined;
   shown = PAGE;
-  await fetchPage(first());
+  while (mine === wanted) {
+    if (await fetchPage(first())) {
+      return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+  }
 }
 
 /** More rows: out of what is known, then from the server. */
 async function showOlder() {
   shown += PAGE;
-  while (older && listed().length < shown) {
-    await fetchPage(older);
+  const mine = wanted;
+  while (mine === wanted && older && listed().length < shown) {
+    if (!(await fetchPage(older))) {
+      return;
+    }
   }
   draw();
 }
@@ -41,15 +59,31 @@ function first() {
   return `/order?limit=${PAGE}${status && `&status=${status}`}`;
 }
 
+/** Whether there was an answer. */
 async function fetchPage(path) {
-  const page = await load(path);
-  page.orders.forEach(keep);
-  older = page.next;
-  draw();
+  const mine = wanted;
+  let page;
+  try {
+    page = await load(path);
+  } catch (problem) {
+    if (mine === wanted) {
+      $("orders-count").textContent = problem.message;
+    }
+    return false;
+  }
+  if (mine === wanted) {
+    page.orders.forEach((order) => keep(order));
+    older = page.next;
+    draw();
+  }
+  return true;
 }
 
 /** Whichever is newer stays: the list and the feed may cross. */
 function keep(order, isNew = false) {
+  if (deleted.has(order.id)) {
+    return;
+  }
   if ((known.get(order.id)?.order.position ?? 0) < order.position) {
     known.set(order.id, { order, isNew, row: undefined });
   }
@@ -62,6 +96,7 @@ export function take(event) {
   }
   if (event.type === "order.deleted") {
     known.delete(event.order_id);
+    deleted.add(event.order_id);
   } else {
     keep(event.order, true);
   }

@@ -413,6 +413,57 @@ async fn it_is_accessible_in_light_and_dark() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_list_is_what_was_asked_for_last() {
+    let world = World::start(Kind::Embedded).await.expect("it starts");
+    let client = world.client();
+    place(&client, 2).await;
+    let Some(page) = Page::open(&world.base).await else {
+        return;
+    };
+    // The next answer comes late, and the one after it not at all.
+    let script = "const whole = window.fetch; let calls = 0; \
+        window.fetch = async (path, options) => { \
+            if (!String(path).startsWith('/order?')) { return whole(path, options); } \
+            calls += 1; \
+            if (calls === 1) { await new Promise((resolve) => setTimeout(resolve, 700)); } \
+            if (calls === 2) { throw new TypeError('cut'); } \
+            return whole(path, options); \
+        }; \
+        const filter = document.querySelector('#status-filter'); \
+        for (const status of ['cancelled', 'placed']) { \
+            filter.value = status; \
+            filter.dispatchEvent(new Event('change')); \
+        }";
+    page.run(script, Vec::new()).await;
+    page.shows("#orders-count", |text| text.contains("cannot be reached"))
+        .await;
+    page.shows("#orders-count", |text| text.starts_with("2 shown"))
+        .await;
+    // What is deleted while the list is on its way stays so.
+    let placed = client.get("/order?limit=1").await.expect("a list").json();
+    let id = placed[0]["id"].as_str().expect("an id").to_owned();
+    let script = "const whole = window.fetch; \
+        window.fetch = async (path, options) => { \
+            const answer = await whole(path, options); \
+            if (String(path).startsWith('/order?')) { \
+                await new Promise((resolve) => (window.letPass = resolve)); \
+            } \
+            return answer; \
+        }; \
+        document.querySelector('#status-filter').dispatchEvent(new Event('change'));";
+    page.run(script, Vec::new()).await;
+    let path = format!("/order/{id}");
+    let gone = client.send(Method::DELETE, &path, &[], "").await;
+    let gone = gone.expect("an answer");
+    client.settled(&gone).await.expect("a receipt");
+    page.lists_all_up_to(3).await;
+    page.run("window.letPass()", Vec::new()).await;
+    page.shows("#orders-count", |text| text.starts_with("1 shown of 1"))
+        .await;
+    page.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_works_with_ten_thousand_orders() {
     let world = World::start(Kind::Embedded).await.expect("it starts");
     let client = world.client();
