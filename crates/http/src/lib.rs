@@ -38,6 +38,7 @@ pub mod read_models;
 pub mod reading;
 pub mod rebuilds;
 mod server;
+mod uniform;
 pub mod websocket;
 
 pub use menu::Menu;

@@ -242,6 +242,14 @@ impl Problem {
         web::route().to(move || ready(Err::<HttpResponse, _>(Self::method_not_allowed(allow))))
     }
 
+    /// Another 4xx, of HTTP itself or of the rules for pages of other origins.
+    #[must_use]
+    pub fn protocol(status: StatusCode, detail: Option<String>) -> Self {
+        let title = status.canonical_reason().unwrap_or("Not allowed");
+        let detail = detail.unwrap_or_else(|| title.to_owned());
+        Self::new(status, "protocol", title, detail)
+    }
+
     /// 408: the body did not come.
     #[must_use]
     pub fn too_slow() -> Self {

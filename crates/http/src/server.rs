@@ -23,6 +23,7 @@ use crate::health::{self, Probes};
 use crate::menu::Menu;
 use crate::problem::Problem;
 use crate::rebuilds::Remade;
+use crate::uniform::uniform;
 use crate::websocket::line::{self, Line};
 use crate::{correlation, feed, metrics, operation, parked, path_id, read_models, rebuilds};
 
@@ -145,6 +146,8 @@ impl Server {
                 .wrap(from_fn(guard))
                 // Outside of the guard: a refusal must reach the page as well.
                 .wrap(cors(&settings.cors_origins))
+                // Outside of that: it refuses in words of its own.
+                .wrap(from_fn(uniform))
                 .wrap(from_fn(metrics::measure))
                 .configure(|config| (menu.routes)(config))
                 .configure(operation::routes)

@@ -259,6 +259,31 @@ async fn changes_are_checked_before_they_are_accepted(kind: Kind) {
         );
         assert_eq!(answer.header("content-type"), "application/problem+json");
     }
+    // Answered before any of our calls is reached.
+    let preflight = [
+        ("Origin", "https://elsewhere.example"),
+        ("Access-Control-Request-Method", "PATCH"),
+    ];
+    for (method, path, headers, status, kind) in [
+        (Method::GET, "/docs/nothing", &[][..], 404, "not-found"),
+        (Method::OPTIONS, "/order", &preflight[..], 400, "protocol"),
+    ] {
+        let answer = client.send(method, path, headers, "").await;
+        let answer = answer.expect("an answer");
+        let problem = answer.json();
+        assert_eq!(
+            (answer.status.as_u16(), &problem["status"]),
+            (status, &json!(status))
+        );
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        assert_eq!(problem["type"], format!("urn:bakehouse:problem:{kind}"));
+    }
+    for path in ["/openapi.json", "/asyncapi.json"] {
+        let head = client.send(Method::HEAD, path, &[], "").await;
+        let head = head.expect("an answer");
+        assert_eq!((head.status.as_u16(), head.body.len()), (200, 0));
+        assert_eq!(head.header("content-type"), "application/json");
+    }
 }
 
 async fn a_change_can_insist_on_a_version(kind: Kind) {

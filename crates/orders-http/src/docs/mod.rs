@@ -8,24 +8,25 @@ mod openapi;
 pub(crate) mod parts;
 
 use actix_web::http::header::LOCATION;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpResponse, Resource, web};
 use bytes::Bytes;
 pub(crate) use openapi::Variant;
-use serde_json::Value;
-use utoipa_swagger_ui::SwaggerUi;
+use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use bakehouse_http::problem::Problem;
 
+const OPENAPI: &str = "/openapi.json";
+
 /// Both documents, made once for all threads that answer.
 pub(crate) struct Documents {
-    openapi: Value,
+    openapi: Bytes,
     asyncapi: Bytes,
 }
 
 impl Documents {
     pub(crate) fn new(variant: &Variant) -> Self {
         Self {
-            openapi: openapi::document(variant),
+            openapi: openapi::document(variant).to_string().into(),
             asyncapi: asyncapi::document().to_string().into(),
         }
     }
@@ -33,12 +34,7 @@ impl Documents {
 
 /// Adds the routes.
 pub(crate) fn routes(config: &mut web::ServiceConfig, documents: &Documents) {
-    let openapi = documents.openapi.clone();
-    let page = SwaggerUi::new("/docs/{_:.*}").external_url_unchecked("/openapi.json", openapi);
-    let asyncapi = documents.asyncapi.clone();
-    let asyncapi = web::resource("/asyncapi.json")
-        .route(web::get().to(move || answer(asyncapi.clone())))
-        .default_service(Problem::other_methods("GET"));
+    let page = SwaggerUi::new("/docs/{_:.*}").config(Config::from(OPENAPI));
     let door = web::resource("/docs")
         .route(web::get().to(async || {
             HttpResponse::MovedPermanently()
@@ -46,7 +42,20 @@ pub(crate) fn routes(config: &mut web::ServiceConfig, documents: &Documents) {
                 .finish()
         }))
         .default_service(Problem::other_methods("GET"));
-    config.service(asyncapi).service(door).service(page);
+    config
+        .service(document(OPENAPI, &documents.openapi))
+        .service(document("/asyncapi.json", &documents.asyncapi))
+        .service(door)
+        .service(page);
+}
+
+fn document(path: &str, content: &Bytes) -> Resource {
+    let again = content.clone();
+    let get = move || answer(again.clone());
+    web::resource(path)
+        .route(web::get().to(get.clone()))
+        .route(web::head().to(get))
+        .default_service(Problem::other_methods("GET, HEAD"))
 }
 
 async fn answer(document: Bytes) -> HttpResponse {
