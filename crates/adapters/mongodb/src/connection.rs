@@ -1,5 +1,6 @@
 //! A client with time limits, and waiting for a server that is not there yet.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bakehouse_pipeline::Shutdown;
@@ -8,6 +9,7 @@ use bakehouse_pipeline::ports::StoreError;
 use mongodb::bson::{Document, doc};
 use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, ReturnDocument, WriteConcern};
 use mongodb::{Client, Collection, Database};
+use tokio::sync::Semaphore;
 
 use crate::error::{code, store_error};
 use crate::reading::Horizon;
@@ -20,6 +22,9 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Longer than any operation of ours takes, unless the server is stuck. The
 /// operation may still happen; all of ours can be repeated.
 const OPERATION: Duration = Duration::from_secs(15);
+/// Connections that the driver opens at most, where the URI does not say (`maxPoolSize`);
+/// its own default.
+const POOL: u32 = 10;
 const ALREADY_INITIALIZED: i32 = 23;
 const NAMESPACE_EXISTS: i32 = 48;
 
@@ -47,6 +52,8 @@ pub(crate) struct Connection {
     pub(crate) client: Client,
     pub(crate) database: Database,
     pub(crate) horizon: Horizon,
+    /// For reads: as many as there are connections.
+    pub(crate) turns: Arc<Semaphore>,
     options: ClientOptions,
     initiate_replica_set: bool,
 }
@@ -59,6 +66,11 @@ impl Connection {
         options.server_selection_timeout.get_or_insert(SELECTION);
         options.connect_timeout.get_or_insert(CONNECT);
         options.heartbeat_freq.get_or_insert(HEARTBEAT);
+        // 0: any number, as far as the driver is concerned.
+        let pool = match *options.max_pool_size.get_or_insert(POOL) {
+            0 => Semaphore::MAX_PERMITS,
+            size => size as usize,
+        };
         options.read_concern = Some(ReadConcern::majority());
         options.write_concern = Some(durable());
         let missing = || {
@@ -71,6 +83,7 @@ impl Connection {
             name,
             database: client.database(&database),
             horizon: Horizon::default(),
+            turns: Arc::new(Semaphore::new(pool)),
             client,
             options,
             initiate_replica_set: settings.initiate_replica_set,

@@ -4,6 +4,12 @@
 //! acknowledged, but does not know of all of them that the majority has them, and answers
 //! without them until it does. Therefore every read says what it must not be older than
 //! (causal consistency): the latest commit of this process, and the latest read.
+//!
+//! And reads that nobody waits for any more hold up nobody. The driver's queue for its
+//! connections (3.9) keeps the places of those who have given up, and passes over one of
+//! them whenever somebody else comes; so whoever comes stands behind all of these for good,
+//! and after a crowd that did not want to wait nobody is answered any more. Therefore reads
+//! take turns before they get there, and go on to their end from there.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -43,6 +49,7 @@ impl Horizon {
     }
 }
 
+#[derive(Clone)]
 enum Query {
     Find(Document, Box<FindOptions>),
     Aggregate(Vec<Document>),
@@ -85,12 +92,31 @@ impl Connection {
     async fn read(&self, collection: &str, query: &Query) -> Result<Vec<Document>, StoreError> {
         let mut reads = 1;
         loop {
-            match self.in_time(self.read_once(collection, query)).await? {
+            match self.in_time(self.read_in_turn(collection, query)).await?? {
                 Err(error) if reads < READS && code(&error) == Some(QUERY_PLAN_KILLED) => {}
                 answer => return answer.map_err(|error| store_error(self.name, &error)),
             }
             reads += 1;
         }
+    }
+
+    /// Whoever waits for it may give up at any time.
+    async fn read_in_turn(
+        &self,
+        collection: &str,
+        query: &Query,
+    ) -> Result<mongodb::error::Result<Vec<Document>>, StoreError> {
+        // Nobody closes it.
+        let turn = self.turns.clone().acquire_owned().await;
+        let (connection, collection, query) = (self.clone(), collection.to_owned(), query.clone());
+        let reading = tokio::spawn(async move {
+            let _turn = turn;
+            connection
+                .in_time(connection.read_once(&collection, &query))
+                .await
+        });
+        let ended = reading.await;
+        ended.unwrap_or_else(|error| Err(StoreError::unavailable(error.to_string())))
     }
 
     async fn read_once(

@@ -1,5 +1,7 @@
 //! MongoDB keeps to the rules of every door, on a real replica set.
 
+use std::time::Duration;
+
 use bakehouse_mongodb::{PresentationDatabase, Settings, SourceDatabase};
 use bakehouse_pipeline::ports::Appended;
 use bakehouse_pipeline::{Shutdown, ids};
@@ -7,6 +9,8 @@ use bakehouse_testkit::conformance::generations::Twofold;
 use bakehouse_testkit::conformance::presentation::FACETS;
 use bakehouse_testkit::operations::many;
 use bakehouse_testservers::shared::mongodb_uri;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// Of a database that nobody else uses.
 fn settings() -> Settings {
@@ -88,6 +92,27 @@ async fn writers_that_take_turns_leave_no_gap() {
         assert_eq!(repeated.expect("answered"), [Appended::Duplicate]);
     }
     assert_eq!(writers[0].head().await.expect("a head"), 12);
+}
+
+/// A crowd that does not want to wait, and somebody who does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_behind_those_who_have_given_up() {
+    let log = source().await.log();
+    let id = ids::fresh();
+    let mut crowd = JoinSet::new();
+    for _ in 0..3_000 {
+        let log = log.clone();
+        crowd.spawn(async move {
+            timeout(Duration::from_millis(20), log.find(id))
+                .await
+                .is_err()
+        });
+    }
+    let given_up = crowd.join_all().await;
+    assert!(given_up.iter().filter(|gave_up| **gave_up).count() > 1_000);
+    let found = timeout(Duration::from_secs(5), log.find(id)).await;
+    let found = found.expect("in time");
+    assert!(matches!(found, Ok(None)), "{found:?}");
 }
 
 #[tokio::test]
