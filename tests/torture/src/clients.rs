@@ -19,6 +19,8 @@ use uuid::Uuid;
 
 use crate::ledger::{Answer, Asked, Entry, Ledger, Wish, now};
 
+mod flood;
+
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(12);
 /// How long a client waits before it asks again.
@@ -251,18 +253,7 @@ impl Person {
         (order, asked): (Option<String>, Asked),
         tries: usize,
     ) -> Result<Option<String>> {
-        let key = format!("{}-{}", self.identity.subject, self.count);
-        self.count += 1;
-        let entry = Entry {
-            key,
-            subject: self.identity.subject.clone(),
-            correlation: Uuid::new_v4(),
-            order,
-            asked,
-            sent_at: now(),
-            answered_at: None,
-            answer: Answer::Unknown,
-        };
+        let entry = self.entry(order, asked);
         self.ledger.intend(entry.clone())?;
         let mut may_be_there = false;
         for attempt in 0..tries {
@@ -291,14 +282,24 @@ impl Person {
         Ok(None)
     }
 
+    fn entry(&mut self, order: Option<String>, asked: Asked) -> Entry {
+        let key = format!("{}-{}", self.identity.subject, self.count);
+        self.count += 1;
+        Entry {
+            key,
+            subject: self.identity.subject.clone(),
+            correlation: Uuid::new_v4(),
+            order,
+            asked,
+            sent_at: now(),
+            answered_at: None,
+            answer: Answer::Unknown,
+        }
+    }
+
     fn accepted(&mut self, entry: &Entry, response: &Response) -> Result<Option<String>> {
-        let last = |name: &str| {
-            let path = response.header(name);
-            path.rsplit('/').next().unwrap_or_default().to_owned()
-        };
-        let (operation, order) = (last("operation-location"), last("location"));
-        self.ledger
-            .conclude(Answer::Accepted { operation }, Some(order.clone()))?;
+        let (answer, order) = acceptance(response);
+        self.ledger.conclude(answer, Some(order.clone()))?;
         if matches!(entry.asked, Asked::Place(_)) {
             self.pace.placed.add(&order);
             self.orders.push(order.clone());
@@ -309,35 +310,13 @@ impl Person {
         Ok(Some(order))
     }
 
-    /// `None`: no answer.
     async fn send(&mut self, entry: &Entry) -> Option<Response> {
+        send(&self.any_client(), &self.identity.authorization, entry).await
+    }
+
+    fn any_client(&mut self) -> Client {
         let index = self.random.random_range(0..self.clients.len());
-        let client = &self.clients[index];
-        let order = entry.order.as_deref().unwrap_or_default();
-        let (method, path, body) = match &entry.asked {
-            Asked::Place(wish) => (Method::POST, "/order".to_owned(), wish.body().to_string()),
-            Asked::Amend(wish) => (
-                Method::PUT,
-                format!("/order/{order}"),
-                wish.body().to_string(),
-            ),
-            Asked::Status(status) => {
-                let body = json!({ "status": status }).to_string();
-                (Method::PUT, format!("/order/{order}/status"), body)
-            }
-            Asked::Delete => (Method::DELETE, format!("/order/{order}"), String::new()),
-        };
-        let correlation = entry.correlation.to_string();
-        let mut headers = vec![
-            ("authorization", self.identity.authorization.as_str()),
-            ("idempotency-key", entry.key.as_str()),
-            ("x-correlation-id", correlation.as_str()),
-        ];
-        if !body.is_empty() {
-            headers.push(("content-type", "application/json"));
-        }
-        let sending = client.send(method, &path, &headers, body);
-        tokio::time::timeout(PATIENCE, sending).await.ok()?.ok()
+        self.clients[index].clone()
     }
 
     /// Whether an order can be read.
@@ -353,4 +332,43 @@ impl Person {
         }
         false
     }
+}
+
+/// What a 202 says: of which operation, and of which order.
+fn acceptance(response: &Response) -> (Answer, String) {
+    let last = |name: &str| {
+        let path = response.header(name);
+        path.rsplit('/').next().unwrap_or_default().to_owned()
+    };
+    let operation = last("operation-location");
+    (Answer::Accepted { operation }, last("location"))
+}
+
+/// `None`: no answer.
+async fn send(client: &Client, authorization: &str, entry: &Entry) -> Option<Response> {
+    let order = entry.order.as_deref().unwrap_or_default();
+    let (method, path, body) = match &entry.asked {
+        Asked::Place(wish) => (Method::POST, "/order".to_owned(), wish.body().to_string()),
+        Asked::Amend(wish) => (
+            Method::PUT,
+            format!("/order/{order}"),
+            wish.body().to_string(),
+        ),
+        Asked::Status(status) => {
+            let body = json!({ "status": status }).to_string();
+            (Method::PUT, format!("/order/{order}/status"), body)
+        }
+        Asked::Delete => (Method::DELETE, format!("/order/{order}"), String::new()),
+    };
+    let correlation = entry.correlation.to_string();
+    let mut headers = vec![
+        ("authorization", authorization),
+        ("idempotency-key", entry.key.as_str()),
+        ("x-correlation-id", correlation.as_str()),
+    ];
+    if !body.is_empty() {
+        headers.push(("content-type", "application/json"));
+    }
+    let sending = client.send(method, &path, &headers, body);
+    tokio::time::timeout(PATIENCE, sending).await.ok()?.ok()
 }

@@ -18,7 +18,7 @@ use crate::ledger::{Asked, Entry};
 use crate::messages::{Eavesdropper, Stranger, of_tomorrow, smuggle};
 use crate::proxy::{Manner, Proxy};
 use crate::renewal;
-use crate::report::Report;
+use crate::report::{Flood, Report};
 use crate::scene::Scene;
 
 /// How long a program may take until it comes to a place.
@@ -174,7 +174,11 @@ impl Conductor {
                 self.renew().await?;
                 Ok(Instant::now())
             }
-            Fault::Burst(time) => self.burst(*time).await,
+            Fault::Burst(time) => {
+                self.burst(*time).await?;
+                Ok(Instant::now())
+            }
+            Fault::Flood(time) => self.flood(*time).await,
             Fault::FullDisk(time) => self.fill(*time).await,
         }
     }
@@ -361,7 +365,8 @@ impl Conductor {
         Ok(Instant::now())
     }
 
-    async fn burst(&mut self, time: Duration) -> Result<Instant> {
+    /// How many requests were accepted in a second.
+    async fn burst(&mut self, time: Duration) -> Result<f64> {
         let number = self.ledgers.len();
         let names = (0..CROWD).map(|index| format!("burst-{number}-{index}"));
         let crowd: Vec<Identity> = names
@@ -369,10 +374,34 @@ impl Conductor {
             .collect::<Result<_>>()?;
         let pace = Pace::default();
         let folder = self.scene.folder().to_owned();
+        let began = Instant::now();
         let crowd = Crowd::start(&crowd, &folder, number as u64, &pace)?;
         sleep(time).await;
         self.ledgers.extend(crowd.finish().await?);
+        let accepted = self.report.remember_answers(&pace);
+        Ok(accepted as f64 / began.elapsed().as_secs_f64())
+    }
+
+    async fn flood(&mut self, time: Duration) -> Result<Instant> {
+        let capacity = self.burst(time).await?;
+        let identity = (self.identify)(&format!("flood-{}", self.ledgers.len()))?;
+        let pace = Pace::default();
+        let seed = self.ledgers.len() as u64;
+        let person = Person::new(identity, self.scene.folder(), seed, pace.clone())?;
+        let began = Instant::now();
+        let wave = person.flood(10.0 * capacity).await?;
         self.report.remember_answers(&pace);
+        self.report.floods.push(Flood {
+            capacity,
+            offered: wave.entries.len() as f64 / wave.sent_within.as_secs_f64(),
+            orders: wave.entries.len() as u64,
+            accepted: wave.accepted(),
+            answered_within: began.elapsed(),
+            recovered_within: None,
+        });
+        // Sent side by side: no order among them is promised.
+        self.ledgers
+            .extend(wave.entries.into_iter().map(|one| vec![one]));
         Ok(Instant::now())
     }
 

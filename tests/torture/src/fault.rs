@@ -48,6 +48,8 @@ pub enum Fault {
     Poison,
     /// As many clients as can be had, without a rest.
     Burst(Duration),
+    /// The same, which shows how much there is capacity for; then ten times as much.
+    Flood(Duration),
     /// Everything is made anew, while all else goes on.
     Renew,
     /// The disk is full.
@@ -199,11 +201,15 @@ const OF_ONE_PROCESS: [(&str, u32); 10] = [
     ("full disk", 2),
 ];
 
+/// Of so many bursts the last one becomes a flood.
+const FLOODS: usize = 4;
+
 /// What goes wrong, one after the other.
 pub struct Plan {
     kind: Kind,
     services: Vec<String>,
     members: usize,
+    bursts: usize,
 }
 
 impl Plan {
@@ -215,11 +221,12 @@ impl Plan {
             kind,
             services,
             members,
+            bursts: 0,
         }
     }
 
     /// The next one.
-    pub fn next(&self, random: &mut StdRng) -> Fault {
+    pub fn next(&mut self, random: &mut StdRng) -> Fault {
         let name = match self.kind {
             Kind::Servers if random.random_bool(0.01) => "full disk",
             Kind::Servers => pick(&OF_SERVERS, random),
@@ -280,7 +287,15 @@ impl Plan {
             "babble" => Fault::Babble,
             "poison" => Fault::Poison,
             "renew" => Fault::Renew,
-            "burst" => Fault::Burst(millis(1_000, 2_500)),
+            "burst" => {
+                let time = millis(1_000, 2_500);
+                self.bursts += 1;
+                if self.bursts.is_multiple_of(FLOODS) {
+                    Fault::Flood(time)
+                } else {
+                    Fault::Burst(time)
+                }
+            }
             _ => Fault::FullDisk(millis(800, 2_500)),
         }
     }
@@ -390,6 +405,7 @@ impl Fault {
             Self::Babble => "unreadable messages",
             Self::Poison => "operation of an unknown version",
             Self::Burst(_) => "burst",
+            Self::Flood(_) => "flood",
             Self::Renew => "everything made anew",
             Self::FullDisk(_) => "full disk",
         }

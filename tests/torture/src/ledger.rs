@@ -90,6 +90,15 @@ pub struct Entry {
     pub answer: Answer,
 }
 
+impl Entry {
+    /// What came of it, as of now.
+    pub fn conclude(&mut self, answer: Answer, order: Option<String>) {
+        self.answer = answer;
+        self.answered_at = Some(now());
+        self.order = order.or(self.order.take());
+    }
+}
+
 /// What one client remembers, in the order in which it asked.
 pub struct Ledger {
     file: File,
@@ -115,8 +124,16 @@ impl Ledger {
     /// # Errors
     /// When it cannot be written.
     pub fn intend(&mut self, entry: Entry) -> Result<()> {
-        self.write(&entry)?;
-        self.entries.push(entry);
+        self.intend_all(vec![entry])
+    }
+
+    /// Notes down what is about to be sent side by side; on disk when this returns.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn intend_all(&mut self, entries: Vec<Entry>) -> Result<()> {
+        self.write(&entries)?;
+        self.entries.extend(entries);
         Ok(())
     }
 
@@ -126,16 +143,28 @@ impl Ledger {
     /// When it cannot be written.
     pub fn conclude(&mut self, answer: Answer, order: Option<String>) -> Result<()> {
         let last = self.entries.last_mut().context("nothing was sent")?;
-        last.answer = answer;
-        last.answered_at = Some(now());
-        last.order = order.or(last.order.take());
+        last.conclude(answer, order);
         let line = last.clone();
-        self.write(&line)
+        self.write(&[line])
     }
 
-    fn write(&mut self, entry: &Entry) -> Result<()> {
-        let line = serde_json::to_string(entry)?;
-        writeln!(self.file, "{line}")?;
+    /// Notes down what came of all that was sent, each with its answer in it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn conclude_all(&mut self, entries: Vec<Entry>) -> Result<()> {
+        self.write(&entries)?;
+        self.entries = entries;
+        Ok(())
+    }
+
+    fn write(&mut self, entries: &[Entry]) -> Result<()> {
+        let mut lines = String::new();
+        for entry in entries {
+            lines.push_str(&serde_json::to_string(entry)?);
+            lines.push('\n');
+        }
+        self.file.write_all(lines.as_bytes())?;
         Ok(self.file.sync_data()?)
     }
 

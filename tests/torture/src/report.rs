@@ -65,12 +65,56 @@ pub struct Report {
     pub services: Vec<Duration>,
     /// …and after what they stand on was back.
     pub servers: Vec<Duration>,
+    /// More orders than there was capacity for.
+    pub floods: Vec<Flood>,
     /// Resident memory of each service at most, in KiB.
     pub memory: BTreeMap<String, u64>,
     /// By which codes subscribers were sent away; 0: the connection just ended.
     pub closes: BTreeMap<u16, u64>,
     /// What was found.
     pub findings: Findings,
+}
+
+/// More orders than there was capacity for, and what came of them.
+pub struct Flood {
+    /// Requests a second that were accepted just before, by as many clients as there may
+    /// be, each of whom waits for its answer.
+    pub capacity: f64,
+    /// Orders a second that were sent, whether or not there were answers.
+    pub offered: f64,
+    /// How many in all.
+    pub orders: u64,
+    /// How many of them were accepted; the others were told 429 or 503, or nothing.
+    pub accepted: u64,
+    /// When there was an answer to the last of them, or its sender gave up.
+    pub answered_within: Duration,
+    /// From then on, until an order placed afterwards could be read.
+    pub recovered_within: Option<Duration>,
+}
+
+impl Flood {
+    fn json(&self) -> Value {
+        let millis = |time: Duration| time.as_millis() as u64;
+        json!({
+            "capacity_per_s": self.capacity.round(), "offered_per_s": self.offered.round(),
+            "orders": self.orders, "accepted": self.accepted,
+            "answered_ms": millis(self.answered_within),
+            "recovered_ms": self.recovered_within.map(millis),
+        })
+    }
+
+    fn text(&self) -> String {
+        format!(
+            "flood: {:.0} orders a second where {:.0} are what there is capacity for; of {} \
+             were {} accepted within {:.1?}; recovered within {:.1?}",
+            self.offered,
+            self.capacity,
+            self.orders,
+            self.accepted,
+            self.answered_within,
+            self.recovered_within.unwrap_or_default()
+        )
+    }
 }
 
 impl Report {
@@ -89,8 +133,9 @@ impl Report {
         *self.unreached.entry(place.to_owned()).or_default() += 1;
     }
 
-    /// Adds up what clients were answered.
-    pub fn remember_answers(&mut self, pace: &Pace) {
+    /// Adds up what clients were answered: how many requests were accepted.
+    pub fn remember_answers(&mut self, pace: &Pace) -> u64 {
+        let before = self.accepted;
         for (status, count) in lock(&pace.answers).iter() {
             *self.answers.entry(*status).or_default() += count;
             match status {
@@ -103,6 +148,7 @@ impl Report {
             let findings = &mut self.findings;
             findings.note("unexpected answer", || complaint.clone());
         }
+        self.accepted - before
     }
 
     /// Holds what was measured against what is promised, where it was measured often
@@ -168,6 +214,7 @@ impl Report {
             "notified": self.notified, "notified_again": self.notified_again,
             "unauthorised": self.found(&["unauthorised", "not theirs to see"]),
             "recovery_ms": { "services": figures(&self.services), "servers": figures(&self.servers) },
+            "floods": self.floods.iter().map(Flood::json).collect::<Vec<_>>(),
             "peak_memory_kib": self.memory, "closes": self.closes,
             "lost": self.found(&["lost"]), "doubled": self.found(&["doubled"]),
             "reordered": self.found(&["reordered", "time goes back"]),
@@ -225,6 +272,9 @@ impl Report {
                 "recovery after {name}: {} times, p50 {} ms, p99 {} ms, max {} ms",
                 f["count"], f["p50"], f["p99"], f["max"]
             ));
+        }
+        for flood in &self.floods {
+            line(flood.text());
         }
         let memory = self
             .memory

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use crate::check::{Evidence, check};
 use crate::clients::{Crowd, Identity, Pace, Person};
 use crate::conduct::Conductor;
-use crate::fault::Plan;
+use crate::fault::{Fault, Plan};
 use crate::intruder::{self, Intruder};
 use crate::ledger::{Answer, Asked, Entry};
 use crate::log::Row;
@@ -217,7 +217,7 @@ fn watchers(operator: &Identity, clients: &[Identity]) -> Vec<(Identity, Filter)
 async fn torture(conductor: &mut Conductor, prober: &mut Person, order: &Order) {
     let members = conductor.scene.backends.as_ref();
     let members = members.map_or(0, |backends| backends.mongo.size());
-    let plan = Plan::new(order.kind, &conductor.scene.services, members);
+    let mut plan = Plan::new(order.kind, &conductor.scene.services, members);
     let mut misses = 0;
     let until = Instant::now() + order.time;
     while Instant::now() < until {
@@ -263,6 +263,12 @@ async fn torture(conductor: &mut Conductor, prober: &mut Person, order: &Order) 
         let report = &mut conductor.report;
         match took {
             Ok(_) if fault.is_beside() => {}
+            // First it works off what it has accepted.
+            Ok(took) if matches!(fault, Fault::Flood(_)) => {
+                if let Some(flood) = report.floods.last_mut() {
+                    flood.recovered_within = Some(took);
+                }
+            }
             Ok(took) if fault.is_of_servers() => report.servers.push(took),
             Ok(took) => report.services.push(took),
             Err(error) => {
