@@ -15,8 +15,9 @@ const LIMIT_OF_SERVICES: Duration = Duration::from_secs(2);
 const LIMIT_OF_SERVERS: Duration = Duration::from_secs(5);
 /// Recoveries of which a 99th percentile says something.
 const ENOUGH: usize = 100;
-/// What a service may take, in KiB: 64 MiB of it for operations that are not confirmed.
-const MEMORY: u64 = 256 * 1024;
+/// What a service may take, in KiB: 64 MiB of it for operations that are not confirmed, and
+/// 50 KiB for each of the thousands who wait for an answer at once in a flood.
+const MEMORY: u64 = 384 * 1024;
 
 /// Figures of a run.
 #[derive(Default)]
