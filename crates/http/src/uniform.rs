@@ -4,7 +4,7 @@ use actix_web::Error;
 use actix_web::body::{BoxBody, MessageBody, to_bytes_limited};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
-use actix_web::http::header::CONTENT_TYPE;
+use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::middleware::Next;
 use actix_web::{HttpResponse, ResponseError};
 
@@ -13,8 +13,8 @@ use crate::problem::Problem;
 /// Bytes of a library's own words that are worth telling.
 const WORDS: usize = 512;
 
-/// Leaves everything as it is but errors that are no problem documents; these keep their
-/// headers.
+/// Leaves everything as it is but errors without a body, or with one of plain text: what
+/// has another form was given it by somebody. Their headers stay.
 pub(crate) async fn uniform<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
@@ -22,23 +22,23 @@ pub(crate) async fn uniform<B: MessageBody + 'static>(
     let answer = next.call(request).await?.map_into_boxed_body();
     let status = answer.status();
     let is_error = status.is_client_error() || status.is_server_error();
-    if !is_error || is_problem(answer.response()) {
+    if !is_error || !is_plain(answer.response()) {
         return Ok(answer);
     }
     let (request, answer) = answer.into_parts();
     let (head, body) = answer.into_parts();
     let mut new = document(status, request.path(), words(body).await).error_response();
     for (name, value) in head.headers() {
-        if name != CONTENT_TYPE {
+        if name != CONTENT_TYPE && name != CONTENT_LENGTH {
             new.headers_mut().append(name.clone(), value.clone());
         }
     }
     Ok(ServiceResponse::new(request, new))
 }
 
-fn is_problem(answer: &HttpResponse) -> bool {
+fn is_plain(answer: &HttpResponse) -> bool {
     let kind = answer.headers().get(CONTENT_TYPE);
-    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"))
+    kind.is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"))
 }
 
 /// What it says, if that is a short text.
