@@ -51,6 +51,8 @@ async fn words(body: BoxBody) -> Option<String> {
 
 fn document(status: StatusCode, path: &str, words: Option<String>) -> Problem {
     if status.is_server_error() {
+        let words = words.unwrap_or_default();
+        tracing::error!("answering {status} at {path}: {words}");
         return Problem::internal();
     }
     if status == StatusCode::NOT_FOUND {

@@ -35,7 +35,9 @@ export async function reload() {
   older = undefined;
   shown = PAGE;
   while (mine === wanted) {
-    if (await fetchPage(first())) {
+    const status = await fetchPage(first());
+    // What is refused now is refused again.
+    if (status === 200 || (status >= 400 && status < 500 && status !== 429)) {
       return;
     }
     await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
@@ -47,7 +49,8 @@ async function showOlder() {
   shown += PAGE;
   const mine = wanted;
   while (mine === wanted && older && listed().length < shown) {
-    if (!(await fetchPage(older))) {
+    if ((await fetchPage(older)) !== 200) {
+      shown -= PAGE;
       return;
     }
   }
@@ -59,7 +62,7 @@ function first() {
   return `/order?limit=${PAGE}${status && `&status=${status}`}`;
 }
 
-/** Whether there was an answer. */
+/** The answer's status; 0: there was none. */
 async function fetchPage(path) {
   const mine = wanted;
   let page;
@@ -69,14 +72,14 @@ async function fetchPage(path) {
     if (mine === wanted) {
       $("orders-count").textContent = problem.message;
     }
-    return false;
+    return problem.status ?? 0;
   }
   if (mine === wanted) {
     page.orders.forEach((order) => keep(order));
     older = page.next;
     draw();
   }
-  return true;
+  return 200;
 }
 
 /** Whichever is newer stays: the list and the feed may cross. */

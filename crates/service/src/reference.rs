@@ -265,8 +265,8 @@ mod tests {
         full.sms.url = uri();
         full.sms.token = Some("secret".to_owned().into());
         full.webhook.secret = Some("secret".to_owned().into());
-        let feed: url::Url = "http://host/feed".parse().expect("a URL");
-        full.follow.insert("NAME".into(), feed.into());
+        let feed = "http://host/feed".to_owned().try_into().expect("a URL");
+        full.follow.insert("NAME".into(), feed);
         let mut flat = Vec::new();
         for (key, value) in toml::Table::try_from(full).expect("TOML") {
             flatten(key, &value, &mut flat);

@@ -87,9 +87,9 @@ impl Serialize for SecretUri {
     }
 }
 
-/// A URL that shows itself without its password and options.
+/// A URL of HTTP that shows itself without its password and options.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String")]
 pub struct SecretUrl(Url);
 
 impl SecretUrl {
@@ -100,9 +100,16 @@ impl SecretUrl {
     }
 }
 
-impl From<Url> for SecretUrl {
-    fn from(url: Url) -> Self {
-        Self(url)
+impl TryFrom<String> for SecretUrl {
+    type Error = String;
+
+    /// What is wrong is not told in the words of the text, which may hold a password.
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let url = Url::parse(&text).map_err(|error| format!("expected a URL: {error}"))?;
+        match url.scheme() {
+            "http" | "https" => Ok(Self(url)),
+            _ => Err("expected a URL with http:// or https://".to_owned()),
+        }
     }
 }
 
@@ -134,7 +141,7 @@ fn hidden(mut url: Url) -> Url {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", untagged)]
 pub enum UrlOrFile {
-    /// What begins with `http://` or `https://`.
+    /// What has `://` in it.
     Url(SecretUrl),
     /// All else.
     File(PathBuf),
@@ -144,10 +151,8 @@ impl TryFrom<String> for UrlOrFile {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        if text.starts_with("http://") || text.starts_with("https://") {
-            // Not in the words of the text, which may hold a password.
-            let url = Url::parse(&text).map_err(|error| format!("expected a URL: {error}"))?;
-            return Ok(Self::Url(url.into()));
+        if text.contains("://") {
+            return SecretUrl::try_from(text).map(Self::Url);
         }
         Ok(Self::File(text.into()))
     }
@@ -181,8 +186,14 @@ mod tests {
         let json = serde_json::to_string(&url).expect("JSON");
         assert_eq!(json, r#""https://user:***@host/keys?***""#);
         assert!(!format!("{url:?}").contains("hunter2"));
-        let refused = UrlOrFile::try_from("https://user:hunter2@:x/".to_owned());
-        assert!(!refused.expect_err("no URL").contains("hunter2"));
+        for text in ["https://user:hunter2@:x/", "htps://user:hunter2@host/"] {
+            let refused = UrlOrFile::try_from(text.to_owned());
+            assert!(!refused.expect_err("no URL").contains("hunter2"));
+            let quoted = serde_json::to_string(text).expect("JSON");
+            let refused = serde_json::from_str::<SecretUrl>(&quoted);
+            let refused = refused.expect_err("no URL").to_string();
+            assert!(!refused.contains("hunter2"), "{refused}");
+        }
         let file = UrlOrFile::try_from("/etc/keys.json".to_owned()).expect("a file");
         let json = serde_json::to_string(&file).expect("JSON");
         assert_eq!(json, r#""/etc/keys.json""#);

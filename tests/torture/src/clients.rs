@@ -46,6 +46,12 @@ pub struct Pace {
 }
 
 impl Pace {
+    /// How many requests have been accepted.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        lock(&self.answers).get(&202).copied().unwrap_or_default()
+    }
+
     /// Takes note of an answer, or of none.
     fn note(&self, entry: &Entry, answer: Option<&Response>) {
         let status = answer.map_or(0, |answer| answer.status.as_u16());

@@ -377,9 +377,10 @@ impl Conductor {
         let began = Instant::now();
         let crowd = Crowd::start(&crowd, &folder, number as u64, &pace)?;
         sleep(time).await;
+        let accepted = pace.accepted() as f64 / began.elapsed().as_secs_f64();
         self.ledgers.extend(crowd.finish().await?);
-        let accepted = self.report.remember_answers(&pace);
-        Ok(accepted as f64 / began.elapsed().as_secs_f64())
+        self.report.remember_answers(&pace);
+        Ok(accepted)
     }
 
     async fn flood(&mut self, time: Duration) -> Result<Instant> {

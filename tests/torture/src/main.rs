@@ -9,6 +9,7 @@ use bakehouse_e2e::Kind;
 use bakehouse_torture::run::{Order, run};
 use bakehouse_torture::teeth::bite;
 use clap::{Parser, ValueEnum};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Everything goes wrong for a while; then every promise is checked.
@@ -63,6 +64,9 @@ async fn main() -> Result<ExitCode> {
 }
 
 async fn torture(arguments: Arguments) -> Result<ExitCode> {
+    // A flood takes a connection for each of its requests.
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
     let by_clock = || bakehouse_torture::ledger::now().unsigned_abs() % 1_000_000;
     let order = Order {
         kind: match arguments.world {

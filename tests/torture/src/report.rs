@@ -13,6 +13,8 @@ use crate::clients::{Pace, lock};
 const LIMIT_OF_SERVICES: Duration = Duration::from_secs(2);
 /// …and after what they stand on was back.
 const LIMIT_OF_SERVERS: Duration = Duration::from_secs(5);
+/// …and each after a flood, which leaves behind what was accepted.
+const LIMIT_OF_FLOODS: Duration = Duration::from_secs(10);
 /// Recoveries of which a 99th percentile says something.
 const ENOUGH: usize = 100;
 /// What a service may take, in KiB: 64 MiB of it for operations that are not confirmed, and
@@ -106,7 +108,7 @@ impl Flood {
 
     fn text(&self) -> String {
         format!(
-            "flood: {:.0} orders a second where {:.0} are what there is capacity for; of {} \
+            "flood: {:.0} orders a second where {:.0} requests are what there is capacity for; of {} \
              were {} accepted within {:.1?}; recovered within {:.1?}",
             self.offered,
             self.capacity,
@@ -134,9 +136,8 @@ impl Report {
         *self.unreached.entry(place.to_owned()).or_default() += 1;
     }
 
-    /// Adds up what clients were answered: how many requests were accepted.
-    pub fn remember_answers(&mut self, pace: &Pace) -> u64 {
-        let before = self.accepted;
+    /// Adds up what clients were answered.
+    pub fn remember_answers(&mut self, pace: &Pace) {
         for (status, count) in lock(&pace.answers).iter() {
             *self.answers.entry(*status).or_default() += count;
             match status {
@@ -149,7 +150,6 @@ impl Report {
             let findings = &mut self.findings;
             findings.note("unexpected answer", || complaint.clone());
         }
-        self.accepted - before
     }
 
     /// Holds what was measured against what is promised, where it was measured often
@@ -165,6 +165,14 @@ impl Report {
             if times.len() >= ENOUGH && u128::from(p99) > limit.as_millis() {
                 let what = || format!("after {name}: p99 {p99} ms, expected {limit:?} at most");
                 self.findings.note("slow recovery", what);
+            }
+        }
+        for flood in &self.floods {
+            let is_over = flood
+                .recovered_within
+                .is_some_and(|time| time <= LIMIT_OF_FLOODS);
+            if !is_over || flood.accepted == 0 {
+                self.findings.note("slow recovery", || flood.text());
             }
         }
         for (name, kib) in &self.memory {

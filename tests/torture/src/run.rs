@@ -266,7 +266,7 @@ async fn torture(conductor: &mut Conductor, prober: &mut Person, order: &Order) 
             // First it works off what it has accepted.
             Ok(took) if matches!(fault, Fault::Flood(_)) => {
                 if let Some(flood) = report.floods.last_mut() {
-                    flood.recovered_within = Some(took);
+                    flood.recovered_within.get_or_insert(took);
                 }
             }
             Ok(took) if fault.is_of_servers() => report.servers.push(took),

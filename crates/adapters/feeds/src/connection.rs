@@ -109,7 +109,9 @@ impl Connection {
                 .append_pair("since", &since.to_string());
         }
         let request = self.client.get(url).header(ACCEPT, "text/event-stream");
-        let answer = request.send().await.map_err(|error| self.away(error))?;
+        let answer = request.send().await;
+        // It may hold a secret.
+        let answer = answer.map_err(|error| self.away(error.without_url()))?;
         if !answer.status().is_success() {
             return Err(self.away(format!("it answered {}", answer.status())));
         }

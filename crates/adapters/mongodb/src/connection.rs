@@ -66,11 +66,7 @@ impl Connection {
         options.server_selection_timeout.get_or_insert(SELECTION);
         options.connect_timeout.get_or_insert(CONNECT);
         options.heartbeat_freq.get_or_insert(HEARTBEAT);
-        // 0: any number, as far as the driver is concerned.
-        let pool = match *options.max_pool_size.get_or_insert(POOL) {
-            0 => Semaphore::MAX_PERMITS,
-            size => size as usize,
-        };
+        let pool = *options.max_pool_size.get_or_insert(POOL) as usize;
         options.read_concern = Some(ReadConcern::majority());
         options.write_concern = Some(durable());
         let missing = || {

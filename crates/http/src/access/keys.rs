@@ -176,9 +176,11 @@ async fn fetch(url: &Url) -> Result<Vec<u8>, String> {
     let client = client().map_err(|error| error.to_string())?;
     let answer = client.get(url.clone()).send().await;
     let answer = answer.and_then(reqwest::Response::error_for_status);
-    let mut answer = answer.map_err(|error| error.to_string())?;
+    // It may hold a secret.
+    let told = |error: reqwest::Error| error.without_url().to_string();
+    let mut answer = answer.map_err(told)?;
     let mut text = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|error| error.to_string())? {
+    while let Some(chunk) = answer.chunk().await.map_err(told)? {
         text.extend_from_slice(&chunk);
         if text.len() > LARGEST {
             return Err(format!("more than {LARGEST} bytes"));
