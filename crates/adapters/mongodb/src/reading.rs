@@ -100,7 +100,8 @@ impl Connection {
         }
     }
 
-    /// Whoever waits for it may give up at any time.
+    /// Whoever waits for it may give up at any time; it has a limit of its own, for when
+    /// nobody does.
     async fn read_in_turn(
         &self,
         collection: &str,
@@ -112,7 +113,7 @@ impl Connection {
         let reading = tokio::spawn(async move {
             let _turn = turn;
             connection
-                .in_time(connection.read_once(&collection, &query))
+                .in_time(connection.read_once(&collection, query))
                 .await
         });
         let ended = reading.await;
@@ -122,19 +123,18 @@ impl Connection {
     async fn read_once(
         &self,
         collection: &str,
-        query: &Query,
+        query: Query,
     ) -> mongodb::error::Result<Vec<Document>> {
         let collection = self.collection(collection);
         let mut session = self.client.start_session().await?;
         self.horizon.hand_on(&mut session);
         let mut cursor = match query {
             Query::Find(filter, options) => {
-                let find = collection.find(filter.clone());
-                let find = find.with_options(FindOptions::clone(options));
+                let find = collection.find(filter).with_options(*options);
                 find.session(&mut session).await?
             }
             Query::Aggregate(pipeline) => {
-                let aggregate = collection.aggregate(pipeline.clone());
+                let aggregate = collection.aggregate(pipeline);
                 aggregate.session(&mut session).await?
             }
         };
