@@ -396,7 +396,7 @@ impl Conductor {
             capacity,
             offered: wave.entries.len() as f64 / wave.sent_within.as_secs_f64(),
             orders: wave.entries.len() as u64,
-            accepted: wave.accepted(),
+            accepted: pace.accepted(),
             answered_within: began.elapsed(),
             recovered_within: None,
         });

@@ -22,15 +22,6 @@ pub struct Wave {
     pub sent_within: Duration,
 }
 
-impl Wave {
-    /// How many were accepted.
-    #[must_use]
-    pub fn accepted(&self) -> u64 {
-        let is_accepted = |entry: &&Entry| matches!(entry.answer, Answer::Accepted { .. });
-        self.entries.iter().filter(is_accepted).count() as u64
-    }
-}
-
 impl Person {
     /// Places so many orders a second, each at its time and once: those who wait for an
     /// answer would only ask for what can be given.
