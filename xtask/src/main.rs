@@ -6,7 +6,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 const TASKS: &str = "bakehouse-tasks";
@@ -15,8 +15,7 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let is_test = arguments.first().is_some_and(|task| task == "test");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let manifest = std::env::var_os("CARGO_MANIFEST_DIR");
-    let manifest = PathBuf::from(manifest.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into()));
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     let what: &[&str] = match is_test {
         true => &["--all-targets"],
         false => &["--quiet", "--bin", TASKS],
@@ -24,7 +23,7 @@ fn main() -> ExitCode {
     let built = command(&cargo)
         .args(["build", "--workspace"])
         .args(what)
-        .current_dir(manifest.parent().unwrap_or(&manifest))
+        .current_dir(manifest.parent().unwrap_or(manifest))
         .status();
     match built {
         Ok(status) if status.success() => {}
