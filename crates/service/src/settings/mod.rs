@@ -6,8 +6,10 @@
 
 mod attachments;
 mod auth;
+mod feed;
 #[cfg(test)]
 mod fuzz;
+mod http;
 pub(crate) mod load;
 mod notify;
 
@@ -24,6 +26,8 @@ use bakehouse_pipeline::feed::FeedSettings;
 use bakehouse_pipeline::follow::FollowSettings;
 use bakehouse_pipeline::manager::ManagerSettings;
 use bakehouse_pipeline::writer::WriterSettings;
+pub use feed::Feed;
+pub use http::Http;
 pub use notify::{Email, Notify, Sms, Webhook};
 use serde::{Deserialize, Serialize};
 
@@ -89,33 +93,6 @@ pub enum Mode {
     Synchronous,
     /// The same in memory: nothing is kept beyond the process.
     Memory,
-}
-
-/// api-server's HTTP.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Http {
-    /// Address to listen at.
-    pub bind: SocketAddr,
-    /// Whether that may be another than the loopback interface.
-    pub allow_open_bind: bool,
-    /// Bytes that a body may have.
-    pub body_limit: usize,
-    /// Threads that answer; 0: one a core.
-    pub workers: usize,
-    /// How long a client may take to send a request's head.
-    #[serde(with = "humantime_serde")]
-    pub head_timeout: Duration,
-    /// How long it may take to send its body.
-    #[serde(with = "humantime_serde")]
-    pub body_timeout: Duration,
-    /// Origins of pages that may use the API from a browser; `*`: any.
-    #[serde(deserialize_with = "load::list")]
-    pub cors_origins: Vec<String>,
-    /// Requests a second that one principal, or address, may make; 0: any.
-    pub rate_limit: u32,
-    /// How many of them at once.
-    pub rate_burst: u32,
 }
 
 /// Health checks of the services without HTTP of their own.
@@ -194,24 +171,6 @@ pub struct Baker {
     pub lease_ttl: Duration,
 }
 
-/// The feed.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Feed {
-    /// How many of the latest frames are kept in memory.
-    pub ring: usize,
-    /// How often the store is looked at although nobody told it to.
-    #[serde(with = "humantime_serde")]
-    pub sweep_interval: Duration,
-    /// How often a client is pinged.
-    #[serde(with = "humantime_serde")]
-    pub heartbeat: Duration,
-    /// How many may follow at the same time.
-    pub places: usize,
-    /// How many of one principal, or address; 0: any.
-    pub places_each: usize,
-}
-
 /// Orders.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -275,22 +234,6 @@ fn host() -> String {
     name.map_or_else(|| "local".into(), |name| name.trim().to_owned())
 }
 
-impl Default for Http {
-    fn default() -> Self {
-        Self {
-            bind: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            allow_open_bind: false,
-            body_limit: 64 * 1024,
-            workers: 0,
-            head_timeout: Duration::from_secs(5),
-            body_timeout: Duration::from_secs(10),
-            cors_origins: Vec::new(),
-            rate_limit: 0,
-            rate_burst: 100,
-        }
-    }
-}
-
 impl Default for Amqp {
     fn default() -> Self {
         Self {
@@ -324,18 +267,6 @@ impl Default for Baker {
             sweep_interval: Duration::from_millis(500),
             max_batch: 500,
             lease_ttl: Duration::from_secs(1),
-        }
-    }
-}
-
-impl Default for Feed {
-    fn default() -> Self {
-        Self {
-            ring: 16_384,
-            sweep_interval: Duration::from_secs(1),
-            heartbeat: Duration::from_secs(25),
-            places: 20_000,
-            places_each: 0,
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Problem documents (RFC 9457): the one form of every error.
 
+mod access;
+mod limits;
+
 use std::fmt;
 use std::future::ready;
 
@@ -70,64 +73,6 @@ impl Problem {
         let title = "The request is not valid";
         Self::new(StatusCode::BAD_REQUEST, "invalid-request", title, detail)
             .with("errors", json!(faults))
-    }
-
-    /// 401: no token.
-    #[must_use]
-    pub fn unauthenticated() -> Self {
-        Self::challenge("unauthenticated", "a bearer token is needed", "Bearer")
-    }
-
-    /// 401: a token that is not to be believed: expired, say, or somebody else's.
-    #[must_use]
-    pub fn invalid_token() -> Self {
-        let challenge = "Bearer error=\"invalid_token\"";
-        Self::challenge("invalid-token", "the bearer token is not valid", challenge)
-    }
-
-    fn challenge(kind: &'static str, detail: &str, challenge: &'static str) -> Self {
-        let title = "Not authenticated";
-        let mut problem = Self::new(StatusCode::UNAUTHORIZED, kind, title, detail.to_owned());
-        problem
-            .headers
-            .push((header::WWW_AUTHENTICATE, challenge.to_owned()));
-        problem
-    }
-
-    /// 403: known, but this is not for them.
-    #[must_use]
-    pub fn forbidden(detail: String) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail)
-    }
-
-    /// 403: a token without the scope that this takes.
-    #[must_use]
-    pub fn insufficient_scope(scope: &str) -> Self {
-        let mut problem = Self::forbidden(format!("the token lacks the scope {scope}"));
-        let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
-        problem.headers.push((header::WWW_AUTHENTICATE, challenge));
-        problem
-    }
-
-    /// 429 with `Retry-After`, in seconds.
-    #[must_use]
-    pub fn too_many_requests(seconds: u32) -> Self {
-        let detail = format!("too many requests; the next one is welcome in {seconds} s");
-        let title = "Too many requests";
-        let status = StatusCode::TOO_MANY_REQUESTS;
-        let mut problem = Self::new(status, "too-many-requests", title, detail);
-        problem
-            .headers
-            .push((header::RETRY_AFTER, seconds.to_string()));
-        problem
-    }
-
-    /// 429: one principal, or address, follows the feed often enough.
-    #[must_use]
-    pub fn too_many_subscriptions(most: usize) -> Self {
-        let mut problem = Self::too_many_requests(1);
-        problem.detail = format!("you follow the feed {most} times already, which is the most");
-        problem
     }
 
     /// 426: the feed is a websocket, or a stream of events.
@@ -250,27 +195,6 @@ impl Problem {
         Self::new(status, "protocol", title, detail)
     }
 
-    /// 408: the body did not come.
-    #[must_use]
-    pub fn too_slow() -> Self {
-        let detail = "the body did not arrive in time".to_owned();
-        Self::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "timeout",
-            "Request timeout",
-            detail,
-        )
-    }
-
-    /// 413 with the limit.
-    #[must_use]
-    pub fn too_large(limit: usize) -> Self {
-        let detail = format!("the body may have at most {limit} bytes");
-        let title = "The body is too large";
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", title, detail)
-            .with("limit", json!(limit))
-    }
-
     /// 415: not JSON by its own account.
     #[must_use]
     pub fn unsupported_media_type() -> Self {
@@ -283,15 +207,6 @@ impl Problem {
         let errors = json!([{ "pointer": "", "detail": detail }]);
         let title = "The body is not multipart/form-data";
         Self::new(StatusCode::BAD_REQUEST, "malformed-body", title, detail).with("errors", errors)
-    }
-
-    /// 413 for a file.
-    #[must_use]
-    pub fn attachment_too_large(limit: u64) -> Self {
-        let detail = format!("the file may have at most {limit} bytes");
-        let title = "The file is too large";
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", title, detail)
-            .with("limit", json!(limit))
     }
 
     /// 415: not multipart by its own account.

@@ -1,0 +1,59 @@
+//! Problems of limits: how often, how much, how slowly.
+
+use actix_web::http::{StatusCode, header};
+use serde_json::json;
+
+use super::Problem;
+
+impl Problem {
+    /// 429 with `Retry-After`, in seconds.
+    #[must_use]
+    pub fn too_many_requests(seconds: u32) -> Self {
+        let detail = format!("too many requests; the next one is welcome in {seconds} s");
+        let title = "Too many requests";
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let mut problem = Self::new(status, "too-many-requests", title, detail);
+        problem
+            .headers
+            .push((header::RETRY_AFTER, seconds.to_string()));
+        problem
+    }
+
+    /// 429: one principal, or address, follows the feed often enough.
+    #[must_use]
+    pub fn too_many_subscriptions(most: usize) -> Self {
+        let mut problem = Self::too_many_requests(1);
+        problem.detail = format!("you follow the feed {most} times already, which is the most");
+        problem
+    }
+
+    /// 408: the body did not come.
+    #[must_use]
+    pub fn too_slow() -> Self {
+        let detail = "the body did not arrive in time".to_owned();
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "timeout",
+            "Request timeout",
+            detail,
+        )
+    }
+
+    /// 413 with the limit.
+    #[must_use]
+    pub fn too_large(limit: usize) -> Self {
+        let detail = format!("the body may have at most {limit} bytes");
+        let title = "The body is too large";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", title, detail)
+            .with("limit", json!(limit))
+    }
+
+    /// 413 for a file.
+    #[must_use]
+    pub fn attachment_too_large(limit: u64) -> Self {
+        let detail = format!("the file may have at most {limit} bytes");
+        let title = "The file is too large";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", title, detail)
+            .with("limit", json!(limit))
+    }
+}

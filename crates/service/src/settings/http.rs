@@ -1,0 +1,51 @@
+//! Settings of the HTTP server of `api-server`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::load;
+
+/// api-server's HTTP.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Address to listen at.
+    pub bind: SocketAddr,
+    /// Whether that may be another than the loopback interface.
+    pub allow_open_bind: bool,
+    /// Bytes that a body may have.
+    pub body_limit: usize,
+    /// Threads that answer; 0: one a core.
+    pub workers: usize,
+    /// How long a client may take to send a request's head.
+    #[serde(with = "humantime_serde")]
+    pub head_timeout: Duration,
+    /// How long it may take to send its body.
+    #[serde(with = "humantime_serde")]
+    pub body_timeout: Duration,
+    /// Origins of pages that may use the API from a browser; `*`: any.
+    #[serde(deserialize_with = "load::list")]
+    pub cors_origins: Vec<String>,
+    /// Requests a second that one principal, or address, may make; 0: any.
+    pub rate_limit: u32,
+    /// How many of them at once.
+    pub rate_burst: u32,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            bind: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            allow_open_bind: false,
+            body_limit: 64 * 1024,
+            workers: 0,
+            head_timeout: Duration::from_secs(5),
+            body_timeout: Duration::from_secs(10),
+            cors_origins: Vec::new(),
+            rate_limit: 0,
+            rate_burst: 100,
+        }
+    }
+}
