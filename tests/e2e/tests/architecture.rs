@@ -97,6 +97,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "bakehouse-bench",
         &["bakehouse-e2e", "bakehouse-testservers"],
     ),
+    ("bakehouse-limits", &["bakehouse-e2e"]),
     (
         "bakehouse-torture",
         &["bakehouse-e2e", "bakehouse-testservers"],

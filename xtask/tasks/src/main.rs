@@ -1,6 +1,7 @@
 //! `cargo xtask`: what people and the build server run, by the same commands.
 
 mod bench;
+mod limits;
 mod on_servers;
 mod services;
 mod simulate;
@@ -30,6 +31,8 @@ enum Command {
     },
     /// Measures the whole system beside what its database could do at most.
     Bench(bench::Options),
+    /// Measures what hostile clients can cost the released programs; fails above a bound.
+    Limits(limits::Options),
     /// Runs the engine in virtual time with everything going wrong, seed by seed.
     Simulate(simulate::Options),
     /// Kills, pauses, cuts and fills everything under load, and checks every promise.
@@ -42,6 +45,7 @@ async fn main() -> Result<()> {
         Command::Test(options) => test::run(options).await,
         Command::Services { command } => services::run(command).await,
         Command::Bench(options) => bench::run(options).await,
+        Command::Limits(options) => limits::run(options).await,
         Command::Simulate(options) => simulate::run(options).await,
         Command::Torture(options) => torture::run(options).await,
     }

@@ -1,0 +1,50 @@
+//! Bodies that are announced and never sent.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use futures_util::FutureExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use crate::attack::{Attack, Bounds, nothing};
+use crate::target::Target;
+
+/// Connections that each send half a body.
+const CONNECTIONS: usize = 500;
+/// Bytes that each sends of its body.
+const SENT: usize = 32 * 1024;
+/// Time that the halves are left standing.
+const PAUSE: Duration = Duration::from_secs(3);
+
+pub(super) fn attacks() -> Vec<Attack> {
+    vec![Attack {
+        name: "500 orders of which half a body comes",
+        settings: &[],
+        prepare: nothing,
+        run: |target| half_bodies(target).boxed(),
+        bounds: Bounds {
+            memory: Some(CONNECTIONS as u64 * 128 * 1024),
+            others_wait: Some(Duration::from_secs(1)),
+            ..Bounds::default()
+        },
+    }]
+}
+
+async fn half_bodies(target: Target) -> Result<()> {
+    let mut connections = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut connection = TcpStream::connect(&target.address).await?;
+        let head = format!(
+            "POST /order HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n",
+            target.address,
+            SENT * 2
+        );
+        connection.write_all(head.as_bytes()).await?;
+        connection.write_all(&vec![b' '; SENT]).await?;
+        connections.push(connection);
+    }
+    tokio::time::sleep(PAUSE).await;
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! The attacks, a file for each kind.
+
+mod bodies;
+
+use crate::attack::Attack;
+
+/// All of them.
+pub(crate) fn all() -> Vec<Attack> {
+    let kinds = [bodies::attacks()];
+    kinds.into_iter().flatten().collect()
+}

@@ -1,0 +1,133 @@
+//! Figures of a process and its folder, taken from the kernel while an attack runs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::target::Target;
+
+/// Interval between two looks at descriptors and disk; memory's peak is the kernel's own.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
+
+/// What an attack has cost, above what the server took before it.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Costs {
+    /// Bytes of resident memory at the peak (`VmHWM`).
+    pub(crate) memory: u64,
+    /// Open descriptors at the peak.
+    pub(crate) descriptors: u64,
+    /// Bytes in the data folder at the peak.
+    pub(crate) disk: u64,
+    /// Bytes in the data folder some seconds after the end.
+    pub(crate) disk_left: u64,
+    /// Longest time that a request of another client took.
+    #[serde(serialize_with = "as_seconds")]
+    pub(crate) others_wait: Duration,
+}
+
+fn as_seconds<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_secs_f64())
+}
+
+/// Measures from its start to its stop.
+pub(crate) struct Meter {
+    pid: u32,
+    folder: PathBuf,
+    memory_before: u64,
+    descriptors_before: u64,
+    disk_before: u64,
+    descriptors: Arc<AtomicU64>,
+    disk: Arc<AtomicU64>,
+    is_over: Arc<AtomicBool>,
+    sampler: Option<JoinHandle<()>>,
+}
+
+impl Meter {
+    /// Takes the figures before, resets the kernel's peak, and starts to sample.
+    pub(crate) fn start(target: &Target) -> Result<Self> {
+        let (pid, folder) = (target.pid, target.data_dir.clone());
+        // 5: resets the peak of the resident set (proc(5), clear_refs).
+        std::fs::write(format!("/proc/{pid}/clear_refs"), "5").context("clear_refs")?;
+        let mut meter = Self {
+            pid,
+            memory_before: memory(pid, "VmRSS:")?,
+            descriptors_before: descriptors(pid),
+            disk_before: disk(&folder),
+            folder,
+            descriptors: Arc::default(),
+            disk: Arc::default(),
+            is_over: Arc::default(),
+            sampler: None,
+        };
+        meter.sampler = Some(meter.sample());
+        Ok(meter)
+    }
+
+    fn sample(&self) -> JoinHandle<()> {
+        let (pid, folder, is_over) = (self.pid, self.folder.clone(), self.is_over.clone());
+        let (peak_descriptors, peak_disk) = (self.descriptors.clone(), self.disk.clone());
+        std::thread::spawn(move || {
+            while !is_over.load(Ordering::Relaxed) {
+                peak_descriptors.fetch_max(descriptors(pid), Ordering::Relaxed);
+                peak_disk.fetch_max(disk(&folder), Ordering::Relaxed);
+                std::thread::sleep(SAMPLE_INTERVAL);
+            }
+        })
+    }
+
+    /// Ends the sampling: what it has cost.
+    pub(crate) fn stop(&self) -> Result<Costs> {
+        self.is_over.store(true, Ordering::Relaxed);
+        let descriptors = self.descriptors.load(Ordering::Relaxed);
+        let disk = self.disk.load(Ordering::Relaxed);
+        Ok(Costs {
+            memory: memory(self.pid, "VmHWM:")?.saturating_sub(self.memory_before),
+            descriptors: descriptors.saturating_sub(self.descriptors_before),
+            disk: disk.saturating_sub(self.disk_before),
+            ..Costs::default()
+        })
+    }
+
+    /// Bytes in the data folder now, above those before.
+    pub(crate) fn disk_growth(&self) -> u64 {
+        disk(&self.folder).saturating_sub(self.disk_before)
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        if let Some(sampler) = self.sampler.take() {
+            let _ = sampler.join();
+        }
+    }
+}
+
+/// A line of `/proc/PID/status` that is in kB, as bytes.
+fn memory(pid: u32, name: &str) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("it has ended")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    Ok(kib.with_context(|| format!("no {name}"))? * 1024)
+}
+
+fn descriptors(pid: u32) -> u64 {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |entries| entries.count() as u64)
+}
+
+fn disk(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return 0;
+    };
+    let size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => disk(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    };
+    entries.flatten().map(size).sum()
+}
