@@ -16,7 +16,7 @@ use bakehouse_pipeline::ports::{
 use bakehouse_pipeline::{Shutdown, torture};
 
 use crate::access::guard::guard;
-use crate::access::{Access, AccessSettings};
+use crate::access::{Access, AccessSettings, TrustedProxies};
 use crate::cors::cors;
 use crate::feed::{PlaceLimits, Places};
 use crate::health::{self, Probes};
@@ -67,6 +67,8 @@ pub struct Settings {
     pub access: AccessSettings,
     /// Origins of pages that may use the API from a browser; `*`: any.
     pub cors_origins: Vec<String>,
+    /// Proxies whose word about the client's address is believed.
+    pub trusted_proxies: TrustedProxies,
     /// How long a client may take to send a request's head.
     pub head_timeout: Duration,
     /// How long it may take to send its body.

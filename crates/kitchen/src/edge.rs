@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
 use anyhow::{Context, Result, ensure};
-use bakehouse_http::access::{self, AccessSettings, KeySource, RateSettings, TokenSettings};
+use bakehouse_http::access::{
+    self, AccessSettings, KeySource, Network, RateSettings, TokenSettings, TrustedProxies,
+};
 use bakehouse_http::feed::PlaceLimits;
 use bakehouse_http::health::Probes;
 use bakehouse_http::{Doors, Server};
@@ -29,6 +31,7 @@ pub fn http(
         heartbeat: settings.feed.heartbeat,
         access: access(settings)?,
         cors_origins: settings.http.cors_origins.clone(),
+        trusted_proxies: trusted_proxies(settings),
         head_timeout: settings.http.head_timeout,
         body_timeout: settings.http.body_timeout,
         places: PlaceLimits {
@@ -40,6 +43,12 @@ pub fn http(
         .with_context(|| format!("http.bind: cannot listen at {bind}"))?;
     tracing::info!("listening at http://{}", server.address());
     Ok(server)
+}
+
+fn trusted_proxies(settings: &Settings) -> TrustedProxies {
+    let networks = settings.http.trusted_proxies.iter();
+    let networks = networks.map(|network| Network::new(network.address(), network.prefix()));
+    TrustedProxies::new(networks.collect())
 }
 
 fn access(settings: &Settings) -> Result<AccessSettings> {

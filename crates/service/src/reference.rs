@@ -36,6 +36,10 @@ const SETTINGS: &[(&str, &str)] = &[
         "origins of pages that may use the API from a browser; *: any",
     ),
     (
+        "http.trusted_proxies",
+        "proxies whose X-Forwarded-For is believed: addresses, or networks such as 10.0.0.0/8",
+    ),
+    (
         "http.rate_limit",
         "requests a second of one principal, or address; 0: any",
     ),

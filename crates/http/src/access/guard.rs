@@ -113,6 +113,6 @@ fn count(
     let Some(limiter) = &access.limiter else {
         return Ok(());
     };
-    let caller = Caller::of(principal, request.peer_addr());
+    let caller = Caller::of_request(principal, request.request());
     limiter.count(&caller).map_err(Problem::too_many_requests)
 }

@@ -4,14 +4,17 @@
 //! - `token`: what a token must be to be believed;
 //! - `keys`: the issuer's public keys, kept fresh;
 //! - `principal`: who is asking, and what they may see;
-//! - `rate`: how often they may ask.
+//! - `rate`: how often they may ask;
+//! - `client_address`: the address they ask from, behind trusted proxies as well.
 
+mod client_address;
 pub(crate) mod guard;
 mod keys;
 mod principal;
 mod rate;
 mod token;
 
+pub use client_address::{Network, TrustedProxies};
 pub use keys::KeySource;
 pub(crate) use principal::Visitor;
 pub use principal::{Principal, Scope};

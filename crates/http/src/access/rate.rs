@@ -1,13 +1,15 @@
 //! How often each principal, or each address, may ask.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use actix_web::HttpRequest;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use super::Principal;
+use super::client_address::{client_address, counted_as};
 
 /// Requests after which whoever has not asked for a while is forgotten.
 const SWEEP: u32 = 10_000;
@@ -31,13 +33,15 @@ pub(crate) enum Caller {
 }
 
 impl Caller {
-    /// Whoever has sent a request from this address.
-    pub(crate) fn of(principal: Option<&Principal>, address: Option<SocketAddr>) -> Self {
+    /// The sender of a request: the principal, or else the client's address, which is found
+    /// behind trusted proxies as well (IPv6 by its /64).
+    pub(crate) fn of_request(principal: Option<&Principal>, request: &HttpRequest) -> Self {
         let name = principal.map(Principal::holder).unwrap_or_default();
-        match address {
-            Some(address) if name.is_empty() => Self::Address(address.ip()),
-            _ => Self::Principal(name.into_owned()),
+        if !name.is_empty() {
+            return Self::Principal(name.into_owned());
         }
+        let address = client_address(request).map(counted_as);
+        address.map_or_else(|| Self::Principal(String::new()), Self::Address)
     }
 }
 

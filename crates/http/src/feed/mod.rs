@@ -57,7 +57,7 @@ async fn subscribe(
     }
     let shutdown = shutdown.as_ref().clone();
     let principal = visitor.principal();
-    let caller = Caller::of(principal.as_ref(), request.peer_addr());
+    let caller = Caller::of_request(principal.as_ref(), &request);
     if is_handshake(request.headers()) {
         let place = places.into_inner().take(caller)?;
         let shared = (doors, settings, access);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::exposure::Network;
 use super::load;
 
 /// api-server's HTTP.
@@ -28,6 +29,9 @@ pub struct Http {
     /// Origins of pages that may use the API from a browser; `*`: any.
     #[serde(deserialize_with = "load::list")]
     pub cors_origins: Vec<String>,
+    /// Proxies whose word about the client's address is believed: addresses, or networks.
+    #[serde(deserialize_with = "load::list_of")]
+    pub trusted_proxies: Vec<Network>,
     /// Requests a second that one principal, or address, may make; 0: any.
     pub rate_limit: u32,
     /// How many of them at once.
@@ -44,6 +48,7 @@ impl Default for Http {
             head_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(10),
             cors_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
             rate_limit: 0,
             rate_burst: 100,
         }

@@ -1,11 +1,14 @@
 //! Reading the settings, and saying what is wrong with them.
 
+use std::fmt::Display;
 use std::path::Path;
+use std::str::FromStr;
 
 use anyhow::{Result, bail, ensure};
 use figment::Figment;
 use figment::error::Kind;
 use figment::providers::{Env, Format, Toml};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use super::{Mode, Settings, variable};
@@ -141,6 +144,19 @@ pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Str
         }
         Value::Many(texts) => texts,
     })
+}
+
+/// Several values of a kind, written as [`list`] reads them.
+pub(super) fn list_of<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: Display>,
+{
+    let texts = list(deserializer)?;
+    let values = texts
+        .iter()
+        .map(|text| text.parse().map_err(D::Error::custom));
+    values.collect()
 }
 
 /// Several secrets, likewise.

@@ -6,6 +6,7 @@
 
 mod attachments;
 mod auth;
+mod exposure;
 mod feed;
 #[cfg(test)]
 mod fuzz;
