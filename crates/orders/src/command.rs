@@ -21,8 +21,11 @@ pub enum Command {
         /// Where to.
         status: Status,
     },
-    /// Cancels the order and takes it off the lists.
+    /// Takes the order off the lists, and cancels it where nothing has been shipped.
     Delete,
+    /// The meaning that `delete` had in schema version 1: the order is cancelled, whatever its
+    /// status. Never written; read from operations of that version, whose outcome stays as it was.
+    DeleteAndCancel,
     /// Adds a file, whose bytes are kept elsewhere.
     Attach(File),
     /// Takes a file away.
@@ -41,7 +44,7 @@ impl Command {
             Self::Amend(_) | Self::SetStatus { .. } | Self::Attach(_) | Self::Detach { .. } => {
                 Verb::Update
             }
-            Self::Delete => Verb::Delete,
+            Self::Delete | Self::DeleteAndCancel => Verb::Delete,
         }
     }
 }

@@ -29,7 +29,10 @@ pub fn decide(order: Option<&Order>, command: Command) -> Result<Event, Rejectio
         }
         (Some(order), Command::Amend(draft)) => amend(order, draft),
         (Some(order), Command::SetStatus { status }) => set_status(order, status),
-        (Some(_), Command::Delete) => Ok(Event::Deleted),
+        (Some(order), Command::Delete) => Ok(Event::Deleted {
+            is_cancelled: order.status.may_become(Status::Cancelled),
+        }),
+        (Some(_), Command::DeleteAndCancel) => Ok(Event::Deleted { is_cancelled: true }),
         (Some(order), Command::Attach(file)) => attach(order, file),
         (Some(order), Command::Detach { id }) => detach(order, id),
     }

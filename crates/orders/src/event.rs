@@ -14,8 +14,11 @@ pub enum Event {
     Updated(Draft),
     /// It moved along.
     StatusChanged(Status),
-    /// It was cancelled and taken off the lists.
-    Deleted,
+    /// It was taken off the lists.
+    Deleted {
+        /// Whether it was cancelled by that.
+        is_cancelled: bool,
+    },
     /// A file was added.
     Attached(File),
     /// The file of this id was taken away.
@@ -30,7 +33,7 @@ impl Event {
             Self::Created(_) => "created",
             Self::Updated(_) | Self::Attached(_) | Self::Detached(_) => "updated",
             Self::StatusChanged(_) => "status",
-            Self::Deleted => "deleted",
+            Self::Deleted { .. } => "deleted",
         }
     }
 }

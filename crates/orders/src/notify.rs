@@ -182,7 +182,8 @@ impl Told {
 fn headline(kind: &str, order: &Told) -> String {
     let what = match (kind, order.status) {
         ("order.created", _) => "has been received",
-        ("order.deleted", _) | ("order.status", Status::Cancelled) => "has been cancelled",
+        ("order.deleted" | "order.status", Status::Cancelled) => "has been cancelled",
+        ("order.deleted", _) => "has been removed from the list of orders",
         ("order.status", Status::Paid) => "has been paid",
         ("order.status", Status::Shipped) => "is on its way",
         ("order.status", Status::Delivered) => "has been delivered",
@@ -286,6 +287,27 @@ mod tests {
                 requests(&frame("order.created", "placed", &customer)).len(),
                 1
             );
+        }
+    }
+
+    #[test]
+    fn a_deleted_order_that_has_arrived_is_not_called_cancelled() {
+        let rules = Rules {
+            mail: events(&["order.deleted"]),
+            ..Rules::default()
+        };
+        let ada = json!({ "id": "c", "name": null, "email": "ada@example.org" });
+        for (status, expected) in [
+            ("cancelled", "Your order 3 has been cancelled"),
+            (
+                "delivered",
+                "Your order 3 has been removed from the list of orders",
+            ),
+        ] {
+            let told = rules.announce(&frame("order.deleted", status, &ada));
+            let message = &told.expect("a frame of ours").requests[0].message;
+            let mail: Value = serde_json::from_str(message.get()).expect("JSON");
+            assert_eq!(mail["subject"], expected);
         }
     }
 

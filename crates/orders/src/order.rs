@@ -56,8 +56,11 @@ pub fn apply(order: Option<Order>, event: Event, moment: Moment) -> Order {
         (_, Event::Created(draft)) => created(draft, moment),
         (Some(order), Event::Updated(draft)) => updated(order, draft),
         (Some(order), Event::StatusChanged(status)) => Order { status, ..order },
-        (Some(order), Event::Deleted) => Order {
-            status: Status::Cancelled,
+        (Some(order), Event::Deleted { is_cancelled }) => Order {
+            status: match is_cancelled {
+                true => Status::Cancelled,
+                false => order.status,
+            },
             is_deleted: true,
             ..order
         },

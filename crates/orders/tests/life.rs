@@ -3,6 +3,7 @@
 use bakehouse_orders::decide::MOST_CHANGES;
 use bakehouse_orders::intake::{self, Defaults};
 use bakehouse_orders::{Command, Orders, Status};
+use bakehouse_pipeline::Domain;
 use bakehouse_testkit::scenario::{ENTITY, Scenario};
 use serde_json::json;
 
@@ -134,6 +135,44 @@ fn a_deleted_order_is_cancelled_unlisted_and_final() {
             .when(command)
             .then_refused("the order has been deleted");
     }
+}
+
+#[test]
+fn deleting_cancels_only_what_has_not_been_shipped() {
+    for status in Status::ALL {
+        let expected = match status {
+            Status::Placed | Status::Paid => Status::Cancelled,
+            other => other,
+        };
+        Scenario::<Orders>::given(way_to(status))
+            .when(Command::Delete)
+            .then_changed("deleted")
+            .then_state(|order| {
+                assert_eq!((order.status, order.is_deleted), (expected, true));
+                let last = order.timeline.last().expect("a timeline");
+                assert_eq!(last.kind, "order.deleted");
+            });
+    }
+}
+
+/// What was executed by programs of schema version 1 stays what it was: their deletions
+/// cancelled orders in any status, and a rebuild must give the same documents.
+#[test]
+fn deletions_of_schema_version_1_cancel_as_they_did() {
+    let old = Orders::upcast(1, r#"{"command":"delete"}"#).expect("a command");
+    assert_eq!(old, Command::DeleteAndCancel);
+    for status in Status::ALL {
+        Scenario::<Orders>::given(way_to(status))
+            .when(old.clone())
+            .then_changed("deleted")
+            .then_state(|order| assert_eq!(order.status, Status::Cancelled));
+    }
+    let place = serde_json::to_string(&tea()).expect("JSON");
+    assert_eq!(Orders::upcast(1, &place).expect("a command"), tea());
+    // Only the command that means something else now waits for programs that know it.
+    assert_eq!(Orders::version_of(&Command::Delete), 2);
+    assert_eq!(Orders::version_of(&tea()), 1);
+    assert_eq!(Orders::version_of(&become_(Status::Paid)), 1);
 }
 
 /// The way there, for each status.

@@ -48,6 +48,12 @@ pub trait Domain: Send + Sync + 'static {
     /// What a command does to its entity, coarsely.
     fn verb(command: &Self::Command) -> Verb;
 
+    /// The lowest schema version whose programs read this command as it is meant. A program of
+    /// a lower version sets the operation aside, and only such operations.
+    fn version_of(_command: &Self::Command) -> u32 {
+        Self::SCHEMA_VERSION
+    }
+
     /// Reads a command in the form of an earlier version, which is lower than
     /// [`Domain::SCHEMA_VERSION`]: what the log holds is never rewritten. Unless
     /// told otherwise the form has only grown members that may be absent.

@@ -96,7 +96,7 @@ impl<D: Domain> Scenario<D> {
 fn operation<D: Domain>(command: &D::Command) -> Operation {
     Operation {
         service_name: D::NAME.to_owned(),
-        schema_version: D::SCHEMA_VERSION,
+        schema_version: D::version_of(command),
         ..operations::operation(ENTITY, command)
     }
 }

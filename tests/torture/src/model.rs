@@ -69,7 +69,9 @@ impl Orders {
                 ("order.status", format!("order.{next}"), order)
             }
             (Some(order), Asked::Delete) => {
-                order.status = "cancelled".into();
+                if may_become(&order.status, "cancelled") {
+                    order.status = "cancelled".into();
+                }
                 order.is_deleted = true;
                 ("order.deleted", "order.deleted".to_owned(), order)
             }

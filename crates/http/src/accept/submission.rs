@@ -49,7 +49,7 @@ impl Submission {
             location,
             verb: D::verb(command),
             payload: payload(command)?,
-            schema_version: D::SCHEMA_VERSION,
+            schema_version: D::version_of(command),
             terms,
         })
     }

@@ -1,4 +1,5 @@
-//! `DELETE /order/{id}`: cancels the order and takes it off the lists.
+//! `DELETE /order/{id}`: takes the order off the lists, and cancels it where nothing has been
+//! shipped.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_http::Doors;
@@ -12,9 +13,10 @@ use crate::docs::parts::{
     Accepted, Changed, IfMatch, KeyReused, NoSuchOrder, OrderId, SubmissionHeaders,
 };
 
-/// Cancel an order and take it off the lists
+/// Take an order off the lists
 ///
-/// It can still be read by its id, and its history stays.
+/// An order that is `placed` or `paid` is cancelled by that; one that has been shipped or
+/// delivered keeps its status. It can still be read by its id, and its history stays.
 #[utoipa::path(
     delete,
     path = "/order/{id}",

@@ -66,7 +66,7 @@ impl Effect {
     pub fn command<D: Domain>(entity_id: &str, command: &D::Command) -> Result<Self, Failed> {
         Ok(Self::Command(Order {
             service_name: D::NAME,
-            schema_version: D::SCHEMA_VERSION,
+            schema_version: D::version_of(command),
             entity_id: entity_id.to_owned(),
             verb: D::verb(command),
             payload: to_json(command)?,
