@@ -3,11 +3,11 @@
 use std::ops::RangeInclusive;
 
 use bakehouse_pipeline::Timestamp;
-use rust_decimal::Decimal;
 
-use crate::{Collector, Place};
+use crate::{Collector, ExactDecimal, Place, is_blank, unfit_character};
 
-/// Text of 1 to `most` characters, not blank, without control characters.
+/// Text of 1 to `most` characters, not blank, without control characters and characters that
+/// are not seen.
 pub fn text(place: &Place<'_>, most: usize, faults: &mut Collector) -> Option<String> {
     let Some(text) = place.string() else {
         faults.add(&place.pointer, "expected text");
@@ -20,8 +20,12 @@ pub fn text(place: &Place<'_>, most: usize, faults: &mut Collector) -> Option<St
         );
         return None;
     }
-    if text.chars().any(char::is_control) {
-        faults.add(&place.pointer, "must not contain control characters");
+    if let Some(fault) = unfit_character(&text) {
+        faults.add(&place.pointer, fault);
+        return None;
+    }
+    if is_blank(&text) {
+        faults.add(&place.pointer, "must have something that can be seen");
         return None;
     }
     Some(text)
@@ -79,15 +83,5 @@ pub fn whole_number(
 }
 
 fn whole(text: &str) -> Option<i64> {
-    if let Ok(number) = text.parse() {
-        return Some(number);
-    }
-    // What has an exponent is rounded where its mantissa is too long, unless that is looked at.
-    let mantissa = text.split(['e', 'E']).next()?;
-    let exact = Decimal::from_str_exact(mantissa).ok()?;
-    let decimal = match mantissa.len() == text.len() {
-        true => exact,
-        false => Decimal::from_scientific(text).ok()?,
-    };
-    decimal.is_integer().then(|| decimal.try_into().ok())?
+    ExactDecimal::parse(text)?.as_integer()
 }

@@ -14,10 +14,14 @@
 //! assert!(name(r#"{"name":"Tea","nmae":"Tee"}"#).is_err());
 //! ```
 
+mod characters;
+mod decimal;
 mod fault;
 mod fields;
 mod json;
 
+pub use characters::{is_blank, unfit_character};
+pub use decimal::ExactDecimal;
 pub use fault::{Collector, Fault, Faults};
 pub use fields::{one_of, text, time, whole_number};
 pub use json::{Members, Place};

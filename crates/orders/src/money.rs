@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use bakehouse_intake::ExactDecimal;
 use iso_currency::IntoEnumIterator;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -100,6 +101,8 @@ pub enum MoneyError {
 /// before the point (quantity at most a million, products at most a thousand)
 /// and 4 after it, which the decimal's 28 hold exactly.
 pub const LIMIT: u64 = 1_000_000_000_000;
+/// Digits before the decimal point that an amount below [`LIMIT`] may have.
+const WHOLE_DIGITS: u64 = 12;
 
 /// An amount ≥ 0; written as a decimal string with the currency's digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -107,37 +110,28 @@ pub const LIMIT: u64 = 1_000_000_000_000;
 pub struct Amount(Decimal);
 
 impl Amount {
-    /// Reads a price exactly: plain decimal notation, or JSON's with an exponent.
+    /// Reads a price exactly: plain decimal notation, or JSON's with an exponent. Zeros at the
+    /// end mean nothing, however many there are.
     ///
     /// # Errors
     /// [`MoneyError`], never a rounded amount.
     pub fn parse(text: &str, currency: Currency) -> Result<Self, MoneyError> {
-        Self::exact(parse_decimal(text, currency)?, currency)
-    }
-
-    /// The same for a JSON number, to which zeros at the end mean nothing: some
-    /// writers of JSON put one there, as in `5.0`.
-    ///
-    /// # Errors
-    /// [`MoneyError`], never a rounded amount.
-    pub fn parse_number(text: &str, currency: Currency) -> Result<Self, MoneyError> {
-        Self::exact(parse_decimal(text, currency)?.normalize(), currency)
-    }
-
-    fn exact(decimal: Decimal, currency: Currency) -> Result<Self, MoneyError> {
-        if decimal.is_sign_negative() && !decimal.is_zero() {
+        let decimal = ExactDecimal::parse(text).ok_or(MoneyError::NotADecimal)?;
+        if decimal.is_negative {
             return Err(MoneyError::Negative);
         }
         let digits = currency.digits();
-        if decimal.scale() > u32::from(digits) {
+        if decimal.fraction_digits() > u64::from(digits) {
             return Err(MoneyError::TooManyDigits { currency, digits });
         }
-        if decimal >= Decimal::from(LIMIT) {
+        if decimal.whole_digits() > WHOLE_DIGITS {
             return Err(MoneyError::TooLarge);
         }
-        let mut exact = decimal.abs();
-        exact.rescale(u32::from(digits));
-        Ok(Self(exact))
+        let scale = u32::from(digits);
+        let magnitude = decimal.magnitude_at(scale);
+        let magnitude = magnitude.and_then(|magnitude| i128::try_from(magnitude).ok());
+        let amount = magnitude.and_then(|m| Decimal::try_from_i128_with_scale(m, scale).ok());
+        amount.map(Self).ok_or(MoneyError::TooLarge)
     }
 
     /// Nothing, in the currency's digits.
@@ -157,48 +151,6 @@ impl Amount {
     pub fn plus(self, other: Self) -> Self {
         Self(self.0 + other.0)
     }
-}
-
-fn parse_decimal(text: &str, currency: Currency) -> Result<Decimal, MoneyError> {
-    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent),
-        None => (text, ""),
-    };
-    check_notation(mantissa, exponent, text)?;
-    let exact = Decimal::from_str_exact(mantissa);
-    let is_exact = exact.is_ok();
-    let decimal = match exact {
-        // Which would round a mantissa that is too long for it.
-        Ok(_) if !exponent.is_empty() => Decimal::from_scientific(text),
-        exact => exact,
-    };
-    // The notation is right, so what is wrong is the size, at one end or the other.
-    decimal.map_err(|_| {
-        let whole = mantissa
-            .trim_start_matches('-')
-            .split('.')
-            .next()
-            .unwrap_or_default();
-        if exponent.starts_with('-') || (!is_exact && whole.len() <= 12) {
-            let digits = currency.digits();
-            return MoneyError::TooManyDigits { currency, digits };
-        }
-        MoneyError::TooLarge
-    })
-}
-
-/// Digits, with a sign before, a point in between and an exponent after them at
-/// most. The library would also take `1_000`, `.5` and `+1`.
-fn check_notation(mantissa: &str, exponent: &str, text: &str) -> Result<(), MoneyError> {
-    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let unsigned = mantissa.strip_prefix('-').unwrap_or(mantissa);
-    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
-    let has_exponent = mantissa.len() < text.len();
-    let power = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
-    if is_digits(whole) && is_digits(fraction) && (!has_exponent || is_digits(power)) {
-        return Ok(());
-    }
-    Err(MoneyError::NotADecimal)
 }
 
 impl fmt::Display for Amount {
@@ -242,6 +194,19 @@ mod tests {
         assert_eq!(amount("1.234", "KWD").as_deref(), Ok("1.234"));
         assert_eq!(amount("35e-1", "EUR").as_deref(), Ok("3.50"));
         assert_eq!(amount("1e2", "EUR").as_deref(), Ok("100.00"));
+        let zeros = "0".repeat(400);
+        for (text, expected) in [
+            (format!("3.5{zeros}"), "3.50"),
+            (format!("{zeros}3.5"), "3.50"),
+            (format!("35{zeros}e-401"), "3.50"),
+            (format!("0.{zeros}35e401"), "3.50"),
+            (format!("3{zeros}.{zeros}e-400"), "3.00"),
+            (format!("0.{zeros}e99999999999999999999"), "0.00"),
+            ("-0e-99999999999999999999".into(), "0.00"),
+        ] {
+            assert_eq!(amount(&text, "EUR").as_deref(), Ok(expected), "{text}");
+        }
+        assert_eq!(amount("3.000", "JPY").as_deref(), Ok("3"));
         assert_eq!(
             amount("999999999999.99", "EUR").as_deref(),
             Ok("999999999999.99")

@@ -90,6 +90,109 @@ fn a_quantity_is_not_rounded() {
     }
 }
 
+/// Zeros that say nothing never make a number too long, and whole numbers may be written with
+/// a fraction of zeros or an exponent.
+#[test]
+fn zeros_that_say_nothing_are_taken() {
+    let zeros = "0".repeat(60);
+    for price in [
+        format!("\"3.5{zeros}\""),
+        format!("3.5{zeros}"),
+        format!("35{zeros}e-61"),
+        format!("0.{zeros}35e61"),
+    ] {
+        let product = format!(r#"{{"name":"Tea","price":{price}}}"#);
+        let draft = accept(&with_product(&product));
+        assert_eq!(draft.products[0].price.to_string(), "3.50", "{price}");
+    }
+    for quantity in [
+        "2.0".to_owned(),
+        "2e0".into(),
+        "20e-1".into(),
+        "0.2E+1".into(),
+        format!("2.{zeros}"),
+        format!("2{zeros}e-60"),
+        format!("0.{zeros}2e61"),
+    ] {
+        let product = format!(r#"{{"name":"Tea","price":1,"quantity":{quantity}}}"#);
+        assert_eq!(
+            accept(&with_product(&product)).products[0].quantity,
+            2,
+            "{quantity}"
+        );
+    }
+    for quantity in [
+        "2.5",
+        "2e-1",
+        "1e99999999999999999999",
+        "1e-99999999999999999999",
+        "-2.0",
+    ] {
+        let product = format!(r#"{{"name":"Tea","price":1,"quantity":{quantity}}}"#);
+        assert_eq!(
+            fault(&with_product(&product)).0,
+            "/products/0/quantity",
+            "{quantity}"
+        );
+    }
+}
+
+/// With them one name can look like another, or like nothing.
+#[test]
+fn characters_that_are_not_seen_are_refused_wherever_text_is_taken() {
+    let hidden = [
+        0x202A, 0x202B, 0x202C, 0x202D, 0x202E, 0x2066, 0x2067, 0x2068, 0x2069, 0x200E, 0x200F,
+        0x061C, 0x200B, 0x2060, 0xFEFF, 0x00AD, 0x2028, 0x2029, 0x180E, 0x3164, 0xFFF9, 0xE0041,
+        0x7F, 0x85, 0xFFFE,
+    ];
+    for code in hidden {
+        let c = char::from_u32(code).expect("a character");
+        let text = format!("invoice{c}fdp.exe");
+        let body = json!({
+            "products": [{ "name": text, "sku": text, "price": 1 }],
+            "customer": { "id": text, "name": text, "email": format!("a{c}b@example.org") },
+            "reference": text,
+        });
+        let pointers: Vec<String> = faults(&body.to_string()).into_iter().map(|f| f.0).collect();
+        let expected = [
+            "/products/0/name",
+            "/products/0/sku",
+            "/customer/id",
+            "/customer/name",
+            "/customer/email",
+            "/reference",
+        ];
+        assert_eq!(pointers, expected, "U+{code:04X}");
+    }
+    let bidi = with_product(r#"{"name":"a\u202eb","price":1}"#);
+    assert!(
+        fault(&bidi).1.ends_with("found U+202E"),
+        "{:?}",
+        fault(&bidi)
+    );
+    for blank in ["\u{200D}", "\u{FE0F}\u{200C}", "\u{A0}"] {
+        let body = json!({ "products": [{ "name": blank, "price": 1 }] });
+        assert_eq!(fault(&body.to_string()).0, "/products/0/name", "{blank:?}");
+    }
+}
+
+/// Joiners belong to scripts and emoji.
+#[test]
+fn names_of_all_scripts_are_taken() {
+    for name in [
+        "👩\u{200D}🍳 Brötchen",
+        "نامه\u{200C}ای",
+        "क्\u{200D}ष",
+        "❤\u{FE0F} Tee",
+        "שלום",
+        "茶",
+        "a\u{301}",
+    ] {
+        let body = json!({ "products": [{ "name": name, "price": 1 }] });
+        assert_eq!(accept(&body.to_string()).products[0].name, name);
+    }
+}
+
 #[test]
 fn null_is_the_same_as_absent() {
     let with = accept(
@@ -267,6 +370,37 @@ proptest! {
         text in r#"\{("(products|customer|date|currency)":(\[|\{|"|1|-|null|,|\]|\}|e|\.|\\)*,?)*\}?"#
     ) {
         let _ = place(text.as_bytes(), &Defaults::default());
+    }
+
+    /// The same amount, however it is written.
+    #[test]
+    fn spellings_of_an_amount_are_one_amount(
+        cents in 0_u64..1_000_000_000,
+        leading in 0_usize..80,
+        trailing in 0_usize..80,
+        shift in -60_i64..60,
+    ) {
+        let exponent = -2 - shift - i64::try_from(trailing).expect("small");
+        let (digits, zeros) = match shift {
+            0.. => (cents.to_string() + &"0".repeat(usize::try_from(shift).expect("small")), 0),
+            _ => (cents.to_string(), usize::try_from(-shift).expect("small")),
+        };
+        let lead = "0".repeat(leading);
+        let trail = "0".repeat(trailing);
+        let text = match zeros {
+            0 => format!("\"{lead}{digits}{trail}e{exponent}\""),
+            // A fraction that the exponent takes back.
+            _ => {
+                let width = zeros.max(digits.len());
+                let padded = format!("{digits:0>width$}");
+                let power = i64::try_from(width).expect("small") - 2;
+                format!("\"{lead}0.{padded}{trail}e{power}\"")
+            }
+        };
+        let product = format!(r#"{{"name":"Tea","price":{text}}}"#);
+        let draft = accept(&with_product(&product));
+        let expected = format!("{}.{:02}", cents / 100, cents % 100);
+        prop_assert_eq!(draft.products[0].price.to_string(), expected);
     }
 
     /// A stored command reads back equal to the one that was accepted.

@@ -51,7 +51,7 @@ pub(super) fn price(
     faults: &mut Collector,
 ) -> Option<Amount> {
     let amount = if place.is_number() {
-        Amount::parse_number(place.raw(), currency)
+        Amount::parse(place.raw(), currency)
     } else {
         Amount::parse(&place.string().unwrap_or_default(), currency)
     };
