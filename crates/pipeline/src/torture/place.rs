@@ -1,7 +1,9 @@
 //! Places to end at, or to be stopped at.
 
+use std::io::Write;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -9,6 +11,9 @@ use nix::unistd::Pid;
 /// What happens at a place, by the variable that names it, and how often it is passed
 /// before: `NAME:COUNT`.
 const SENTENCES: [(&str, fn()); 2] = [("TORTURE_ABORT_AT", end), ("TORTURE_STOP_AT", stop)];
+
+/// Maximum time that a message on standard error may take.
+const TELL_TIMEOUT: Duration = Duration::from_millis(200);
 
 struct Sentence {
     place: String,
@@ -25,8 +30,21 @@ pub fn point(place: &'static str) {
         return;
     };
     if sentence.left.fetch_sub(1, Ordering::Relaxed) == 1 {
-        eprintln!("at {place}");
+        tell(place);
         (sentence.carry_out)();
+    }
+}
+
+/// Says so on standard error, directly, since the process ends before its log is written;
+/// but does not wait where nobody reads it.
+fn tell(place: &'static str) {
+    let (told, is_told) = std::sync::mpsc::channel();
+    let telling = move || {
+        let _ = writeln!(std::io::stderr(), "at {place}");
+        let _ = told.send(());
+    };
+    if std::thread::Builder::new().spawn(telling).is_ok() {
+        let _ = is_told.recv_timeout(TELL_TIMEOUT);
     }
 }
 
