@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use bakehouse_embedded::{Embedded, back_up, may_restore, restore};
 use bakehouse_pipeline::Domain;
 use bakehouse_pipeline::audit::{Audit, AuditDoors, audit};
+use bakehouse_service::output::{stderr, stdout};
 use bakehouse_service::{Settings, Task};
 use futures_util::future::LocalBoxFuture;
 
@@ -45,17 +46,17 @@ async fn doctor<D: Domain>(settings: &Settings, json: bool) -> Result<bool> {
     let progress = |position, end| {
         if shows && told.elapsed() >= TELL {
             told = Instant::now();
-            eprintln!("doctor: position {position} of {end}");
+            stderr::line(&format!("doctor: position {position} of {end}"));
         }
     };
     let found = audit::<D>(doors, PAGE, progress).await?;
     if found.stored == 0 {
-        eprintln!("doctor: the log is empty");
+        stderr::line("doctor: the log is empty");
     }
     if json {
-        println!("{}", serde_json::to_string_pretty(&found)?);
+        stdout::line(&serde_json::to_string_pretty(&found)?)?;
     } else {
-        print!("{}", text(&found, began.elapsed()));
+        stdout::print(&text(&found, began.elapsed()))?;
     }
     Ok(found.faults == 0)
 }
@@ -140,12 +141,12 @@ fn copy_out(settings: &Settings, folder: &Path) -> Result<bool> {
     let copy = back_up(&settings.data_dir, folder)?;
     copy_files(&files.0, &files.1)?;
     copy.keep()?;
-    println!(
+    stdout::line(&format!(
         "{} is copied to {}",
         settings.data_dir.display(),
         folder.display()
-    );
-    tell_of_bucket(settings);
+    ))?;
+    tell_of_bucket(settings)?;
     Ok(true)
 }
 
@@ -158,19 +159,20 @@ fn copy_in(settings: &Settings, folder: &Path) -> Result<bool> {
         &settings.data_dir.join(ATTACHMENTS),
     )?;
     restore(folder, &settings.data_dir)?;
-    println!(
+    stdout::line(&format!(
         "{} is made of {}; it is another log from here on",
         settings.data_dir.display(),
         folder.display()
-    );
-    tell_of_bucket(settings);
+    ))?;
+    tell_of_bucket(settings)?;
     Ok(true)
 }
 
-fn tell_of_bucket(settings: &Settings) {
+fn tell_of_bucket(settings: &Settings) -> Result<()> {
     if settings.attachments.bucket().is_some() {
-        println!("attached files are in their bucket, and stay there");
+        stdout::line("attached files are in their bucket, and stay there")?;
     }
+    Ok(())
 }
 
 fn only_embedded(settings: &Settings) -> Result<()> {

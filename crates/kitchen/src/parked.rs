@@ -2,6 +2,7 @@
 //! up. By the same calls as anybody else's, so that what an operator did is on record.
 
 use anyhow::{Context, Result};
+use bakehouse_service::output::stdout;
 use bakehouse_service::{Parked, ParkedTask, Settings};
 use serde_json::{Value, json};
 
@@ -32,21 +33,22 @@ impl Desk {
     async fn list(&self) -> Result<bool> {
         let mut after = 0;
         let mut count = 0;
+        let mut is_read = true;
         loop {
             let path = format!("/parked?limit={PAGE}&after={after}");
             let page = self.0.json(self.0.get(&path)).await?;
             let lines = page.as_array().context("expected a list")?;
             for line in lines {
-                println!("{}", text(line));
+                is_read = stdout::line(&text(line))?;
                 after = line["position"].as_u64().unwrap_or(after);
             }
             count += lines.len();
-            if lines.len() < PAGE {
+            if lines.len() < PAGE || !is_read {
                 break;
             }
         }
         if count == 0 {
-            println!("nothing is set aside");
+            stdout::line("nothing is set aside")?;
         }
         Ok(true)
     }
@@ -66,15 +68,16 @@ impl Desk {
         let word = |name: &str| outcome[name].as_str().unwrap_or_default().to_owned();
         match word("status").as_str() {
             "baked" | "executed" => {
-                println!("done, at position {}", outcome["position"]);
+                stdout::line(&format!("done, at position {}", outcome["position"]))?;
                 Ok(true)
             }
             "rejected" => {
-                println!("refused: {}", word("reason"));
+                stdout::line(&format!("refused: {}", word("reason")))?;
                 Ok(false)
             }
             other => {
-                println!("not settled yet: {other}; see {}", self.0.at(receipt));
+                let place = self.0.at(receipt);
+                stdout::line(&format!("not settled yet: {other}; see {place}"))?;
                 Ok(false)
             }
         }

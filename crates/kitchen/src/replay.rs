@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use bakehouse_service::output::{stderr, stdout};
 use bakehouse_service::{Part, Replay, Settings};
 use serde::Deserialize;
 use tokio::time::sleep;
@@ -31,14 +32,14 @@ pub(crate) async fn replay(settings: &Settings, asked: Replay) -> Result<bool> {
     let counter = Counter::new(settings, &asked.counter)?;
     let Some(part) = asked.part else {
         for round in rounds(&counter).await? {
-            println!("{}", text(&round));
+            stdout::line(&text(&round))?;
         }
         return Ok(true);
     };
     let path = format!("/rebuilds/{}", part.name());
     if asked.give_up {
         counter.send(counter.delete(&path)).await?;
-        println!("{}", text(&round(&counter, part).await?));
+        stdout::line(&text(&round(&counter, part).await?))?;
         return Ok(true);
     }
     let asked_for: Round = serde_json::from_value(counter.json(counter.post(&path)).await?)?;
@@ -47,7 +48,7 @@ pub(crate) async fn replay(settings: &Settings, asked: Replay) -> Result<bool> {
         let round = match round(&counter, part).await {
             Ok(round) => round,
             Err(error) if silence < PATIENCE => {
-                eprintln!("replay: {error:#}");
+                stderr::line(&format!("replay: {error:#}"));
                 silence += 1;
                 sleep(LOOK).await;
                 continue;
@@ -58,10 +59,11 @@ pub(crate) async fn replay(settings: &Settings, asked: Replay) -> Result<bool> {
         // Whoever answers may not know of it yet.
         let is_under_way = round.state == "under-way" || round.round < asked_for.round;
         if !is_under_way || asked.no_wait {
-            println!("{}", text(&round));
+            stdout::line(&text(&round))?;
             return Ok(round.state != "given-up");
         }
-        eprintln!("replay: position {} of {}", round.position, round.of);
+        let Round { position, of, .. } = round;
+        stderr::line(&format!("replay: position {position} of {of}"));
         sleep(LOOK).await;
     }
 }

@@ -1,16 +1,19 @@
 //! The command line and the frame around every service's run.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use bakehouse_pipeline::Shutdown;
+use clap::builder::StyledStr;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use futures_util::future::LocalBoxFuture;
 
+use crate::output::{stderr, stdout};
 use crate::settings::Unset;
-use crate::{Settings, files, healthcheck, logging, reference, shutdown};
+use crate::{Settings, files, healthcheck, logging, panics, reference, shutdown};
 
 /// Something went wrong while running.
 const FAILED: u8 = 1;
@@ -168,7 +171,20 @@ enum Command {
 /// Runs a service from the command line to its exit code: 0 after an orderly
 /// end, 1 after a failure, 2 for wrong arguments or settings.
 pub fn main(service: Service, run: impl AsyncFnOnce(Settings, Shutdown) -> Result<()>) -> ExitCode {
-    let arguments = parse(service);
+    panics::report();
+    let code = match parse(service) {
+        Ok(arguments) => dispatch(service, arguments, run),
+        Err(error) => explain(service, &error),
+    };
+    stderr::flush(stderr::FLUSH_TIMEOUT);
+    code
+}
+
+fn dispatch(
+    service: Service,
+    arguments: Arguments,
+    run: impl AsyncFnOnce(Settings, Shutdown) -> Result<()>,
+) -> ExitCode {
     let settings = match Settings::load(arguments.config.as_deref()) {
         Ok(settings) => settings,
         Err(error) => return complain(service, &error, MISUSED),
@@ -178,7 +194,7 @@ pub fn main(service: Service, run: impl AsyncFnOnce(Settings, Shutdown) -> Resul
         None => settings,
     };
     if arguments.print_config {
-        return print(service, &settings);
+        return print_config(service, &settings);
     }
     let outcome = match arguments.command {
         None | Some(Command::Serve) => serve(service, settings, run),
@@ -214,27 +230,52 @@ fn operate(service: Service, settings: Settings, task: Task) -> ExitCode {
     }
 }
 
-fn parse(service: Service) -> Arguments {
+fn parse(service: Service) -> Result<Arguments, clap::Error> {
     let command = Arguments::command()
         .name(service.name)
         .about(service.about)
         .version(env!("CARGO_PKG_VERSION"))
         .after_help(reference::text());
-    let matches = command.get_matches();
-    Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    Arguments::from_arg_matches(&command.try_get_matches()?)
+}
+
+/// Prints what was asked for instead of a run, `--help` or `--version`; or what is wrong with
+/// the command line.
+fn explain(service: Service, error: &clap::Error) -> ExitCode {
+    let text = error.render();
+    if error.use_stderr() {
+        stderr::line(styled(&text, std::io::stderr().is_terminal()).trim_end());
+        return ExitCode::from(MISUSED);
+    }
+    print(service, &styled(&text, std::io::stdout().is_terminal()))
+}
+
+/// With colours on a terminal, unless `NO_COLOR` is set.
+fn styled(text: &StyledStr, is_terminal: bool) -> String {
+    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if is_terminal && !is_plain {
+        text.ansi().to_string()
+    } else {
+        text.to_string()
+    }
 }
 
 fn complain(service: Service, error: &anyhow::Error, code: u8) -> ExitCode {
-    eprintln!("{}: {error:#}", service.name);
+    stderr::line(&format!("{}: {error:#}", service.name));
     ExitCode::from(code)
 }
 
-fn print(service: Service, settings: &Settings) -> ExitCode {
+/// Prints the whole output of a command. A reader that has closed it is no failure.
+fn print(service: Service, text: &str) -> ExitCode {
+    match stdout::print(text) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => complain(service, &error, FAILED),
+    }
+}
+
+fn print_config(service: Service, settings: &Settings) -> ExitCode {
     match toml::to_string(settings) {
-        Ok(text) => {
-            print!("{text}");
-            ExitCode::SUCCESS
-        }
+        Ok(text) => print(service, &text),
         Err(error) => complain(service, &error.into(), FAILED),
     }
 }
@@ -247,6 +288,7 @@ fn serve(
     logging::start(&settings.log)?;
     files::allow_many();
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    runtime.spawn(stderr::publish_losses());
     let outcome = runtime.block_on(async {
         let shutdown = shutdown::on_signal()?;
         let (service, instance) = (service.name, &settings.instance);

@@ -5,6 +5,8 @@ mod cli;
 mod files;
 mod healthcheck;
 mod logging;
+pub mod output;
+mod panics;
 mod reference;
 mod secret;
 pub mod settings;

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, stderr};
 use anyhow::{Context, Result};
 use tracing_subscriber::EnvFilter;
 
+use crate::output::stderr::LogWriter;
 use crate::settings::{Log, LogFormat};
 
 /// What libraries say about connections that come and go is said by the
@@ -20,7 +21,9 @@ pub(crate) fn start(settings: &Log) -> Result<()> {
         .with_context(|| format!("log.filter: {:?} is no filter", settings.filter))?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(stderr);
+        // The writer never fails; formatting that does must not panic on a closed stderr.
+        .log_internal_errors(false)
+        .with_writer(|| LogWriter);
     let human = match settings.format {
         LogFormat::Auto => stderr().is_terminal(),
         LogFormat::Human => true,

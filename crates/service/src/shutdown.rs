@@ -5,6 +5,8 @@ use std::time::Duration;
 use bakehouse_pipeline::Shutdown;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::output::stderr;
+
 /// How long finishing may take after a signal. What is not finished by then is
 /// done again after the next start, as after any crash.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -32,6 +34,7 @@ pub(crate) fn on_signal() -> std::io::Result<Shutdown> {
             () = tokio::time::sleep(PATIENCE) => {}
         }
         tracing::warn!("not finished in time, ending at once");
+        stderr::flush(stderr::FLUSH_TIMEOUT);
         std::process::exit(1);
     });
     Ok(shutdown)

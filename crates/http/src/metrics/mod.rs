@@ -136,6 +136,10 @@ fn describe() {
         "bakehouse_rebuild_errors_total",
         "What went wrong while that was made anew, by stage"
     );
+    counter!(
+        "bakehouse_log_lines_lost_total",
+        "Log lines that were not written: nobody read them in time, or writing failed"
+    );
 }
 
 /// What has been counted
