@@ -1,11 +1,13 @@
 //! Processes of the real programs.
 
 use std::fs::File;
+use std::io::PipeReader;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -53,11 +55,33 @@ pub fn command(name: &str) -> Command {
     command
 }
 
+/// Smallest size of a pipe, in bytes: one page.
+const PIPE_SIZE: i32 = 4_096;
+
+/// What a process's standard error is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stderr {
+    /// A file, which [`Process::log`] reads.
+    #[default]
+    File,
+    /// A pipe without a reader.
+    Closed,
+    /// A device that is always full.
+    Full,
+    /// A small pipe that nobody reads.
+    Unread,
+    /// The same in non-blocking mode.
+    UnreadNonBlocking,
+}
+
 /// A service, running or not.
 pub struct Process {
     name: String,
     environment: Vec<(String, String)>,
     log: PathBuf,
+    stderr: Stderr,
+    /// The reader's end of its standard error, where that is a pipe.
+    reader: Option<PipeReader>,
     child: Option<Child>,
 }
 
@@ -69,8 +93,48 @@ impl Process {
             name: name.to_owned(),
             environment: environment.to_vec(),
             log: folder.join(format!("{tag}.log")),
+            stderr: Stderr::default(),
+            reader: None,
             child: None,
         }
+    }
+
+    /// Gives it another standard error from its next start on.
+    pub fn log_to(&mut self, stderr: Stderr) {
+        self.stderr = stderr;
+    }
+
+    /// Whether its standard error can be read by [`Process::log`].
+    #[must_use]
+    pub fn has_log(&self) -> bool {
+        self.stderr == Stderr::File
+    }
+
+    /// Closes the reader's end of its standard error, where that is a pipe.
+    pub fn close_stderr(&mut self) {
+        self.reader = None;
+    }
+
+    /// Standard error of the next start.
+    fn stderr(&mut self) -> Result<Stdio> {
+        self.reader = None;
+        Ok(match self.stderr {
+            Stderr::File => {
+                let log = File::options().create(true).append(true).open(&self.log)?;
+                log.into()
+            }
+            Stderr::Full => File::options().write(true).open("/dev/full")?.into(),
+            Stderr::Closed => std::io::pipe()?.1.into(),
+            Stderr::Unread | Stderr::UnreadNonBlocking => {
+                let (reader, writer) = std::io::pipe()?;
+                fcntl(&writer, FcntlArg::F_SETPIPE_SZ(PIPE_SIZE))?;
+                if self.stderr == Stderr::UnreadNonBlocking {
+                    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+                }
+                self.reader = Some(reader);
+                writer.into()
+            }
+        })
     }
 
     /// Starts it.
@@ -80,11 +144,11 @@ impl Process {
 
     /// Starts it with more in its environment, this time.
     pub fn start_with(&mut self, more: &[(String, String)]) -> Result<()> {
-        let log = File::options().create(true).append(true).open(&self.log)?;
+        let stderr = self.stderr()?;
         let mut command = command(&self.name);
         command.envs(self.environment.iter().chain(more).cloned());
         let command = command.stdin(Stdio::null()).stdout(Stdio::null());
-        let child = command.stderr(log).spawn();
+        let child = command.stderr(stderr).spawn();
         self.child = Some(child.with_context(|| format!("cannot start {}", self.name))?);
         Ok(())
     }

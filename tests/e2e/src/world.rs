@@ -1,7 +1,7 @@
 //! A whole system of processes, in one of the two worlds.
 
 use std::collections::BTreeMap;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -9,7 +9,7 @@ use bakehouse_testservers::{ports, shared};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::process::Process;
+use crate::process::{Process, Stderr};
 use crate::{Client, Feed};
 
 /// Which world.
@@ -73,6 +73,7 @@ pub struct World {
     /// By name; a second instance is called `NAME-2`.
     processes: BTreeMap<String, Process>,
     environment: Vec<(String, String)>,
+    stderr: Stderr,
     folder: TempDir,
 }
 
@@ -132,6 +133,20 @@ impl World {
         }
     }
 
+    /// Sets a setting of one of its processes alone, before it is started.
+    pub fn set_for(&mut self, name: &'static str, variable: &str, value: &str) {
+        let more = [(variable.to_owned(), value.to_owned())];
+        self.add(name, name, &more);
+    }
+
+    /// Gives all its processes another standard error from their next start on.
+    pub fn log_to(&mut self, stderr: Stderr) {
+        self.stderr = stderr;
+        for process in self.processes.values_mut() {
+            process.log_to(stderr);
+        }
+    }
+
     /// Starts it, or what has been killed of it, and waits until it is ready.
     pub async fn begin(&mut self) -> Result<()> {
         self.start_all()?;
@@ -188,6 +203,7 @@ impl World {
             feed: "/order-events",
             processes: BTreeMap::new(),
             environment,
+            stderr: Stderr::default(),
             folder,
         };
         for name in world.names() {
@@ -208,7 +224,8 @@ impl World {
 
     fn add(&mut self, program: &str, name: &str, more: &[(String, String)]) {
         let environment = [self.environment.as_slice(), more].concat();
-        let process = Process::new(program, &environment, self.folder.path(), name);
+        let mut process = Process::new(program, &environment, self.folder.path(), name);
+        process.log_to(self.stderr);
         self.processes.insert(name.to_owned(), process);
     }
 
@@ -250,13 +267,20 @@ impl World {
     /// What an operator is told on a command line: by the program that has all stores,
     /// with this world's settings.
     pub fn operate(&self, arguments: &[&str]) -> Result<Output> {
+        Ok(self.operator(arguments).output()?)
+    }
+
+    /// The same before it is run.
+    #[must_use]
+    pub fn operator(&self, arguments: &[&str]) -> Command {
         let program = match self.kind {
             Kind::Embedded => ALL_IN_ONE,
             Kind::Servers => SERVICES[0],
         };
         let mut command = crate::process::command(program);
         command.envs(self.environment.iter().cloned());
-        Ok(command.args(arguments).output()?)
+        command.args(arguments);
+        command
     }
 
     /// What its stores are found to be: the exit code, and the figures.
@@ -314,7 +338,7 @@ impl World {
     /// Whether notifier, if there is one, has settled where it begins.
     fn notifies(&self) -> bool {
         let notifier = self.processes.get(NOTIFIER);
-        notifier.is_none_or(|process| process.log().contains(NOTIFIES))
+        notifier.is_none_or(|process| !process.has_log() || process.log().contains(NOTIFIES))
     }
 
     /// What precedes the names of its exchanges and queues.

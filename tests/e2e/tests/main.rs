@@ -19,6 +19,7 @@ mod kill;
 mod licences;
 mod life;
 mod lists;
+mod logging;
 mod notifications;
 mod operator;
 mod parking;

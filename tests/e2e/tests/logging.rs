@@ -1,0 +1,324 @@
+//! Logs and output never stop or slow the work, whatever standard error and standard output
+//! are: closed, full, non-blocking, or read by nobody.
+
+use std::fs::File;
+use std::io::{PipeReader, Read, pipe};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use bakehouse_e2e::ledger::{Load, audit, order};
+use bakehouse_e2e::process::{Stderr, command};
+use bakehouse_e2e::world::{SERVICES, Servers, wait};
+use bakehouse_e2e::{Client, Kind, Receiver, World, in_both_worlds};
+use bakehouse_testservers::ports;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use tempfile::TempDir;
+
+in_both_worlds!(
+    a_reader_that_closes_stderr_stops_nothing,
+    a_full_stderr_stops_nothing,
+    a_stderr_that_nobody_reads_stops_nothing,
+    a_non_blocking_stderr_stops_nothing,
+);
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// Maximum time from SIGTERM to the end of a process whose log nobody reads.
+const END_LIMIT: Duration = Duration::from_secs(6);
+const LOST: &str = "bakehouse_log_lines_lost_total";
+/// The filter that logs most: libraries that are quiet by default as well.
+const EVERYTHING: &str = "trace,lapin=trace,mongodb=trace,actix_server=trace";
+
+/// A world that has not been started, and where each process shows its metrics.
+fn prepare(kind: Kind, stderr: Stderr, filter: &str) -> (World, Vec<(&'static str, Client)>) {
+    let settings = [("BAKEHOUSE_LOG__FILTER", filter)];
+    let name = format!("l{}", uuid::Uuid::now_v7().simple());
+    let servers = (kind == Kind::Servers).then(|| (name.as_str(), Servers::shared(&name)));
+    let mut world = World::prepare(kind, servers, &settings).expect("a world");
+    world.log_to(stderr);
+    let mut metrics = vec![(world.names()[0], world.client())];
+    for name in world.names().iter().skip(1) {
+        let bind = format!("127.0.0.1:{}", ports::free().expect("a port"));
+        world.set_for(name, "BAKEHOUSE_HEALTH__BIND", &bind);
+        metrics.push((name, Client::new(&format!("http://{bind}"))));
+    }
+    (world, metrics)
+}
+
+/// Lines that a process has lost; `None` where its metrics do not say.
+async fn lost(client: &Client) -> Option<u64> {
+    let text = client.get("/metrics").await.ok()?.body;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let line = text.lines().find_map(|line| line.strip_prefix(LOST));
+    line?.trim().parse().ok()
+}
+
+async fn wait_for_losses(metrics: &[(&'static str, Client)]) {
+    for (name, client) in metrics {
+        let what = format!("lost lines of {name}");
+        wait(LIMIT, &what, async || lost(client).await > Some(0))
+            .await
+            .expect("they are counted");
+    }
+}
+
+/// SIGTERM ends every process in order and in time.
+fn end(world: &mut World) {
+    for name in world.names() {
+        let (status, took) = world.process(name).terminate(LIMIT).expect("it ends");
+        assert!(status.success(), "{name}: {status}");
+        assert!(took < END_LIMIT, "{name}: {took:?}");
+    }
+}
+
+/// Orders are accepted, executed and baked, each once.
+async fn work(world: &World, orders: u64) {
+    let ledger = Load::start(&world.base, 4, orders).finish().await;
+    assert!(
+        ledger.unknown.is_empty(),
+        "{} not accepted",
+        ledger.unknown.len()
+    );
+    let found = audit(world, &ledger, LIMIT).await.expect("all are there");
+    assert_eq!(found, orders);
+}
+
+async fn a_reader_that_closes_stderr_stops_nothing(kind: Kind) {
+    let (mut world, metrics) = prepare(kind, Stderr::Unread, "debug");
+    world.begin().await.expect("it starts");
+    for name in world.names() {
+        world.process(name).close_stderr();
+    }
+    work(&world, 50).await;
+    for name in world.names() {
+        assert!(!world.process(name).has_ended(), "{name} has ended");
+    }
+    end(&mut world);
+    // From the start on.
+    world.log_to(Stderr::Closed);
+    world.begin().await.expect("it starts");
+    wait_for_losses(&metrics).await;
+    let client = world.client();
+    let placed = client.post(order("once more")).await.expect("202");
+    let receipt = client.settled(&placed).await.expect("a receipt");
+    assert_eq!(receipt["status"], "baked");
+    end(&mut world);
+}
+
+async fn a_full_stderr_stops_nothing(kind: Kind) {
+    let (mut world, metrics) = prepare(kind, Stderr::Full, "info");
+    world.begin().await.expect("it starts");
+    work(&world, 50).await;
+    wait_for_losses(&metrics).await;
+    end(&mut world);
+}
+
+async fn a_stderr_that_nobody_reads_stops_nothing(kind: Kind) {
+    let (mut world, metrics) = prepare(kind, Stderr::Unread, EVERYTHING);
+    fill(&mut world, &metrics).await;
+}
+
+async fn a_non_blocking_stderr_stops_nothing(kind: Kind) {
+    let (mut world, metrics) = prepare(kind, Stderr::UnreadNonBlocking, EVERYTHING);
+    fill(&mut world, &metrics).await;
+}
+
+/// Fills pipe and buffer of every process, then works on.
+async fn fill(world: &mut World, metrics: &[(&'static str, Client)]) {
+    world.begin().await.expect("it starts");
+    let load = Load::start(&world.base, 4, u64::MAX);
+    wait_for_losses(metrics).await;
+    let ledger = load.stop().await;
+    assert!(
+        ledger.unknown.is_empty(),
+        "{} not accepted",
+        ledger.unknown.len()
+    );
+    let client = world.client();
+    let placed = client.post(order("after all")).await.expect("202");
+    let receipt = client.settled(&placed).await.expect("a receipt");
+    assert_eq!(receipt["status"], "baked");
+    end(world);
+}
+
+/// The fifth service: its webhooks go out although nobody reads its log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn notifier_goes_on_without_a_reader() {
+    let receiver = Receiver::start().await.expect("a receiver");
+    let name = format!("l{}", uuid::Uuid::now_v7().simple());
+    let settings = [
+        ("BAKEHOUSE_WEBHOOK__URLS", receiver.url.as_str()),
+        (
+            "BAKEHOUSE_WEBHOOK__SECRET",
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        ),
+        ("BAKEHOUSE_WEBHOOK__ALLOW_PRIVATE", "true"),
+        ("BAKEHOUSE_LOG__FILTER", EVERYTHING),
+    ];
+    let servers = Some((name.as_str(), Servers::shared(&name)));
+    let mut world = World::prepare(Kind::Servers, servers, &settings).expect("a world");
+    let bind = format!("127.0.0.1:{}", ports::free().expect("a port"));
+    world.set_for("notifier", "BAKEHOUSE_HEALTH__BIND", &bind);
+    world.process("notifier").log_to(Stderr::Unread);
+    world.begin().await.expect("it starts");
+    let notifier = [("notifier", Client::new(&format!("http://{bind}")))];
+    let load = Load::start(&world.base, 1, u64::MAX);
+    wait_for_losses(&notifier).await;
+    load.stop().await;
+    let before = receiver.received().len();
+    let client = world.client();
+    client.post(order("after all")).await.expect("202");
+    wait(LIMIT, "webhook", async || {
+        receiver.received().len() > before
+    })
+    .await
+    .expect("it is sent");
+    let (status, took) = world.process("notifier").terminate(LIMIT).expect("it ends");
+    assert!(status.success() && took < END_LIMIT, "{status}, {took:?}");
+}
+
+/// A pipe whose reader is gone.
+fn closed() -> Stdio {
+    pipe().expect("a pipe").1.into()
+}
+
+fn full() -> Stdio {
+    let full = File::options().write(true).open("/dev/full");
+    full.expect("/dev/full").into()
+}
+
+/// A non-blocking pipe, and its reader.
+fn non_blocking() -> (PipeReader, Stdio) {
+    let (reader, writer) = pipe().expect("a pipe");
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("set");
+    (reader, writer.into())
+}
+
+fn run(command: &mut Command) -> Output {
+    let child = command.stdin(Stdio::null()).spawn().expect("it starts");
+    child.wait_with_output().expect("it ends")
+}
+
+const PROGRAMS: [&str; 6] = [
+    SERVICES[0],
+    SERVICES[1],
+    SERVICES[2],
+    SERVICES[3],
+    "bakehouse",
+    "notifier",
+];
+
+#[test]
+fn a_reader_that_is_gone_ends_a_command_quietly() {
+    let folder = TempDir::new().expect("a folder");
+    for program in PROGRAMS {
+        for argument in ["--help", "--version", "--print-config"] {
+            let mut command = command(program);
+            let command = command.arg(argument).current_dir(folder.path());
+            let output = run(command.stdout(closed()).stderr(Stdio::piped()));
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(
+                output.status.code(),
+                Some(0),
+                "{program} {argument}: {said}"
+            );
+            assert_eq!(said, "", "{program} {argument}");
+        }
+    }
+}
+
+#[test]
+fn a_full_output_is_an_error() {
+    let folder = TempDir::new().expect("a folder");
+    for program in PROGRAMS {
+        for argument in ["--help", "--version", "--print-config"] {
+            let mut command = command(program);
+            let command = command.arg(argument).current_dir(folder.path());
+            let output = run(command.stdout(full()).stderr(Stdio::piped()));
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(
+                output.status.code(),
+                Some(1),
+                "{program} {argument}: {said}"
+            );
+            let reason = format!("{program}: standard output: cannot be written: No space left");
+            assert!(said.starts_with(&reason), "{program} {argument}: {said}");
+        }
+    }
+}
+
+/// Also where the message about it has nowhere to go.
+#[test]
+fn an_exit_code_needs_no_stderr() {
+    let folder = TempDir::new().expect("a folder");
+    for stderr in [closed, full] {
+        for (argument, code) in [("--nonsense", 2), ("healthcheck", 1), ("doctor", 1)] {
+            let mut command = command("bakehouse");
+            command.env("BAKEHOUSE_HTTP__BIND", "127.0.0.1:9");
+            let command = command.arg(argument).current_dir(folder.path());
+            let output = run(command.stdout(closed()).stderr(stderr()));
+            assert_eq!(output.status.code(), Some(code), "{argument}");
+        }
+    }
+    let (_reader, writer) = pipe().expect("a pipe");
+    fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4_096)).expect("set");
+    while nix::unistd::write(&writer, &[b'x'; 4_096]).is_ok() {
+        fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("set");
+    }
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty())).expect("set");
+    let mut command = command("bakehouse");
+    let command = command.arg("doctor").current_dir(folder.path());
+    let output = run(command.stdout(Stdio::null()).stderr(writer));
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_slow_reader_gets_all_of_it() {
+    let folder = TempDir::new().expect("a folder");
+    let (mut reader, writer) = non_blocking();
+    let mut command = command("bakehouse");
+    let command = command.arg("--help").current_dir(folder.path());
+    let mut child = command.stdout(writer).spawn().expect("it starts");
+    // The command's own end goes with it.
+    *command = Command::new("true");
+    std::thread::sleep(Duration::from_millis(300));
+    let mut text = String::new();
+    reader.read_to_string(&mut text).expect("text");
+    assert!(text.contains("BAKEHOUSE_LOG__FILTER"), "{text}");
+    assert!(child.wait().expect("it ends").success());
+}
+
+/// The exit code is still what the command has found.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doctor_and_parked_need_no_reader() {
+    let world = World::start(Kind::Embedded).await.expect("it starts");
+    let client = world.client();
+    let placed = client.post(order("one")).await.expect("202");
+    let receipt = client.settled(&placed).await.expect("a receipt");
+    let id = receipt["order_id"].as_str().expect("an id").to_owned();
+    let ask = |arguments: &[&str], stdout: Stdio| {
+        let mut command = world.operator(arguments);
+        let output = run(command.stdout(stdout).stderr(Stdio::piped()));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!said.contains("panicked"), "{arguments:?}: {said}");
+        (output.status.code(), said)
+    };
+    for task in [
+        &["doctor"][..],
+        &["doctor", "--json"],
+        &["parked"],
+        &["replay"],
+    ] {
+        assert_eq!(ask(task, closed()), (Some(0), String::new()), "{task:?}");
+        let (code, said) = ask(task, full());
+        assert_eq!(code, Some(1), "{task:?}");
+        assert!(
+            said.contains("standard output: cannot be written"),
+            "{said}"
+        );
+    }
+    let copy = world.folder().join("copy").display().to_string();
+    assert_eq!(ask(&["backup", &copy], closed()).0, Some(0));
+    bakehouse_e2e::stores::forge_document(&world, Kind::Embedded, &id).await;
+    assert_eq!(ask(&["doctor"], closed()).0, Some(1));
+    assert_eq!(ask(&["doctor", "--json"], closed()).0, Some(1));
+}
