@@ -2,6 +2,8 @@
 //! holding up an order, and never again for what has been told.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bakehouse_e2e::ledger::Load;
@@ -11,11 +13,15 @@ use bakehouse_e2e::{Client, Kind, Receiver, World, in_both_worlds, ledger, store
 use bakehouse_testservers::mail::MailServer;
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 in_both_worlds!(
     customers_and_programs_are_told,
     what_fails_is_tried_again_or_given_up,
     a_mail_server_that_is_away_holds_up_nothing,
+    international_addresses_are_sent_to_or_given_up_at_once,
+    one_slow_delivery_does_not_hold_up_the_others,
     a_killed_notifier_forgets_nobody,
     making_everything_anew_sends_nothing_again,
 );
@@ -282,6 +288,80 @@ async fn a_mail_server_that_is_away_holds_up_nothing(kind: Kind) {
     let found = all_are(&world, &order, 2, "sent").await;
     assert!(found.iter().any(|one| one["attempts"].as_u64() > Some(1)));
     assert_eq!(mail.mails().len(), 1);
+}
+
+/// The domain goes as A-labels; what stands before the `@` cannot be written otherwise, and a
+/// server that does not take it will not take it later.
+async fn international_addresses_are_sent_to_or_given_up_at_once(kind: Kind) {
+    let mut mail = MailServer::prepare().expect("a port");
+    mail.start().expect("a mail server");
+    let settings = [by_mail(&mail), impatient()].concat();
+    let world = World::start_with(kind, &settings).await.expect("it starts");
+    let client = world.client();
+    let order = place(&client, order_of("ada@b\u{fc}cher.example")).await;
+    let found = all_are(&world, &order, 1, "sent").await;
+    assert_eq!(found[0]["attempts"], 1);
+    let mails = mail.mails();
+    assert_eq!(mails.len(), 1);
+    assert!(
+        mails[0].contains("To: ada@xn--bcher-kva.example"),
+        "{mails:?}"
+    );
+    for (address, reason) in [
+        ("d\u{f6}rte@example.org", "SMTPUTF8"),
+        ("ada@-\u{fc}-.example", "cannot be used"),
+        ("unknown@b\u{fc}cher.example", "no such mailbox"),
+    ] {
+        let order = place(&client, order_of(address)).await;
+        let found = all_are(&world, &order, 1, "failed").await;
+        assert_eq!(found[0]["attempts"], 1, "{found:?}");
+        let told = found[0]["reason"].as_str().unwrap_or_default();
+        assert!(told.contains(reason), "{found:?}");
+    }
+}
+
+async fn one_slow_delivery_does_not_hold_up_the_others(kind: Kind) {
+    const ORDERS: usize = 60;
+    let told = Arc::new(AtomicUsize::new(0));
+    let count = told.clone();
+    // The first request is never answered, and takes its whole time.
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/", silent.local_addr().expect("an address"));
+    let listening = tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((mut socket, _)) = silent.accept().await {
+            if kept.is_empty() {
+                kept.push(socket);
+                continue;
+            }
+            let count = count.clone();
+            tokio::spawn(async move {
+                let mut seen = vec![0; 64 * 1024];
+                while socket.read(&mut seen).await.is_ok_and(|read| read > 0) {
+                    if !seen.starts_with(b"POST") {
+                        continue;
+                    }
+                    count.fetch_add(1, Ordering::Relaxed);
+                    let answer = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+                    let _ = socket.write_all(answer).await;
+                    let _ = socket.shutdown().await;
+                }
+            });
+        }
+    });
+    let patient = vec![("BAKEHOUSE_NOTIFY__TIMEOUT", "60s".to_owned())];
+    let settings = [by_webhook(&url), patient].concat();
+    let world = World::start_with(kind, &settings).await.expect("it starts");
+    let client = world.client();
+    for number in 0..ORDERS {
+        let order = ledger::order(&number.to_string());
+        client.post(order).await.expect("an answer");
+    }
+    let are_told = async || told.load(Ordering::Relaxed) >= ORDERS - 1;
+    let outcome = wait(LIMIT, "word of all but one", are_told).await;
+    listening.abort();
+    let told = told.load(Ordering::Relaxed);
+    assert!(outcome.is_ok(), "{told} of {ORDERS}\n{}", world.logs());
 }
 
 /// Killed again and again while orders come in: what was sent but not noted may

@@ -1,5 +1,6 @@
 //! Mail by SMTP.
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use bakehouse_pipeline::ports::{Channel, Mail, SendError};
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message};
 use lettre::transport::smtp::{Error, PoolConfig};
-use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 
 use crate::SetupError;
 
@@ -44,8 +45,8 @@ struct Email {
 /// # Errors
 /// When the URI or the sender cannot be used.
 pub fn channel(settings: Settings) -> Result<Arc<dyn Channel>, SetupError> {
-    let from = settings.from.parse();
-    let from = from.map_err(|_| SetupError::new("its sender is not like NAME <ADDRESS>"))?;
+    let from = settings.from.parse().ok().and_then(with_ascii_domain);
+    let from = from.ok_or_else(|| SetupError::new("its sender is not like NAME <ADDRESS>"))?;
     let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(&settings.uri)
         .map_err(|_| SetupError::new("its URI is not like smtp://USER:PASSWORD@HOST:PORT"))?
         .timeout(Some(settings.timeout))
@@ -68,6 +69,11 @@ impl Channel for Email {
         let message = self.message(notification)?;
         match self.transport.send(message).await {
             Ok(_) => Ok(()),
+            Err(error) if lacks_smtputf8(&error) => Err(SendError::Refused(
+                "the mail server takes no address with letters beyond ASCII before its @ \
+                 (SMTPUTF8)"
+                    .into(),
+            )),
             Err(error) => Err(failure(&error)),
         }
     }
@@ -78,10 +84,8 @@ impl Email {
         let refused = |reason: &str| SendError::Refused(reason.to_owned());
         let mail: Mail = serde_json::from_str(notification.message.get())
             .map_err(|_| refused("what is on record is no mail"))?;
-        let to: Mailbox = notification
-            .to
-            .parse()
-            .map_err(|_| refused("the address cannot be used"))?;
+        let to = notification.to.parse().ok().and_then(with_ascii_domain);
+        let to = to.ok_or_else(|| refused("the address cannot be used"))?;
         // The same for every attempt, so that a mailbox that gets it twice can tell.
         let id = format!("<{}@{}>", notification.id, self.from.email.domain());
         // So that no holiday notice answers (RFC 3834).
@@ -101,6 +105,25 @@ impl Email {
     }
 }
 
+/// The mailbox with the domain as mail servers take it: the A-labels of an international one
+/// (RFC 5890). `None`: it is no domain.
+fn with_ascii_domain(mailbox: Mailbox) -> Option<Mailbox> {
+    let domain = mailbox.email.domain();
+    if domain.is_ascii() {
+        return Some(mailbox);
+    }
+    let domain = idna::domain_to_ascii_strict(domain).ok()?;
+    let email = Address::new(mailbox.email.user(), domain).ok()?;
+    Some(Mailbox::new(mailbox.name, email))
+}
+
+/// Whether the library did not even try, since the server does not offer what an address with
+/// letters beyond ASCII before its `@` takes. It has no kind of its own for that.
+fn lacks_smtputf8(error: &Error) -> bool {
+    let cause = error.source().map(ToString::to_string);
+    error.is_client() && cause.is_some_and(|cause| cause.contains("SMTPUTF8"))
+}
+
 fn failure(error: &Error) -> SendError {
     let code = error.status().map(u16::from);
     let is_ours = code.is_some_and(|code| OURS.iter().any(|range| range.contains(&code)));
@@ -108,4 +131,24 @@ fn failure(error: &Error) -> SendError {
         return SendError::Refused(format!("the mail server refused it: {error}"));
     }
     SendError::unavailable(format!("the mail server: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn international_domains_become_a_labels() {
+        for (written, sent) in [
+            ("ada@bücher.example", "ada@xn--bcher-kva.example"),
+            ("ada@BÜCHER.example", "ada@xn--bcher-kva.example"),
+            ("Ada <ada@例え.テスト>", "Ada <ada@xn--r8jz45g.xn--zckzah>"),
+            ("dörte@bücher.example", "dörte@xn--bcher-kva.example"),
+            ("ada@example.org", "ada@example.org"),
+        ] {
+            let mailbox = written.parse().expect("a mailbox");
+            let mailbox = with_ascii_domain(mailbox).expect("a domain");
+            assert_eq!(mailbox.to_string(), sent);
+        }
+    }
 }
