@@ -96,4 +96,8 @@ impl Domain for Orders {
     fn group(order: &Order) -> Option<&str> {
         order.customer.as_ref()?.id.as_deref()
     }
+
+    fn may_change_group(change: &str) -> bool {
+        change == "updated"
+    }
 }

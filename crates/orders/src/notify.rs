@@ -232,6 +232,7 @@ mod tests {
             entity_id: "o".into(),
             owner: None,
             group: None,
+            left_group: None,
             body: to_json(body).expect("JSON"),
         }
     }

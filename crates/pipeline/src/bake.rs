@@ -16,15 +16,20 @@ use crate::{Domain, Entity, EntityRecord, Event, EventStatus, Frame, Json, Posit
 /// Which entities' histories [`bake`] needs: those whose state at some position
 /// of the run can be had neither from the source nor from the run itself.
 #[must_use]
-pub fn needs_history(events: &[Event], records: &HashMap<String, EntityRecord>) -> Vec<String> {
+pub fn needs_history<D: Domain>(
+    events: &[Event],
+    records: &HashMap<String, EntityRecord>,
+) -> Vec<String> {
     let mut ids: Vec<String> = by_entity(events)
         .into_iter()
         .filter(|(id, run)| {
             let record = records.get(*id);
             let is_settled = run.iter().any(|event| is_settlement(event));
+            let moves = run.iter().any(|event| may_change_group::<D>(event));
             is_settled
-                || record
-                    .is_some_and(|record| !is_enough(record, run) && !is_whole_life(record, run))
+                || record.is_some_and(|record| {
+                    !is_whole_life(record, run) && (moves || !is_enough(record, run))
+                })
         })
         .map(|(id, _)| id.to_owned())
         .collect();
@@ -97,6 +102,11 @@ fn is_executed(event: &Event) -> bool {
     event.is_executed_in_place()
 }
 
+fn may_change_group<D: Domain>(event: &Event) -> bool {
+    let change = event.change.as_deref();
+    is_executed(event) && change.is_some_and(D::may_change_group)
+}
+
 /// A remedy that took effect: it settled others, which are in the history.
 fn is_settlement(event: &Event) -> bool {
     event.operation.operation.is_remedy() && is_executed(event)
@@ -150,16 +160,41 @@ impl<'a, D: Domain> Oven<'a, D> {
     }
 
     fn changed(&mut self, event: &'a Event) -> Result<Frame, StoreError> {
+        let former = self.former_group(event)?;
         let entity = self.advance(event)?;
         let body = to_json(&D::bake(&entity)).map_err(StoreError::corrupt)?;
         let outcome = Outcome::Changed {
             change: event.change.as_deref().unwrap_or("changed"),
             document: &body,
         };
-        let frame = render(D::NAME, event, audience::<D>(&entity), &outcome);
+        let audience = audience::<D>(&entity).after(former.as_deref());
+        let frame = render(D::NAME, event, audience, &outcome);
         let is_new = entity.version == 1;
         self.serve(event, entity, body, is_new);
         frame.map_err(StoreError::corrupt)
+    }
+
+    /// The entity's group before an event that may change it.
+    fn former_group(&mut self, event: &'a Event) -> Result<Option<String>, StoreError> {
+        let id = event.entity_id();
+        let Some(record) = self.records.get(id) else {
+            return Ok(None);
+        };
+        if !may_change_group::<D>(event) {
+            return Ok(None);
+        }
+        // The source state, which would be enough otherwise, is the one after the event.
+        if !self.entities.contains_key(id) {
+            let run = &self.runs[id];
+            let before = match is_whole_life(record, run) {
+                true => None,
+                false => self.before_the_run(record)?,
+            };
+            self.entities.insert(id, before);
+        }
+        let before = self.entities.get(id).and_then(Option::as_ref);
+        let group = before.and_then(|before| D::group(&before.state));
+        Ok(group.map(str::to_owned))
     }
 
     /// The document as it is now.
@@ -191,7 +226,7 @@ impl<'a, D: Domain> Oven<'a, D> {
         let record = self.records.get(event.entity_id());
         let audience = Audience {
             owner: sender.or(record.and_then(|record| record.owner.as_deref())),
-            group: None,
+            ..Audience::default()
         };
         render(D::NAME, event, audience, &Outcome::Parked(reason)).map_err(StoreError::corrupt)
     }
@@ -204,6 +239,8 @@ impl<'a, D: Domain> Oven<'a, D> {
         let number = self.records.get(id).map_or(0, |record| record.number);
         let mut entity = self.before(id)?;
         let before = entity.as_ref().map(|entity| entity.version);
+        let former = entity.as_ref().and_then(|entity| D::group(&entity.state));
+        let former = former.map(str::to_owned);
         fold::<D>(&mut entity, event, history, number)?;
         let changed = entity
             .as_ref()
@@ -214,9 +251,9 @@ impl<'a, D: Domain> Oven<'a, D> {
         let audience = changed.map_or_else(
             || Audience {
                 owner: senders.find_map(|terms| terms.owner.as_deref()),
-                group: None,
+                ..Audience::default()
             },
-            audience::<D>,
+            |entity| audience::<D>(entity).after(former.as_deref()),
         );
         // What somebody else asked for who could not know whose it is, is not told the owner.
         let is_theirs = |settled: &&Event| {
@@ -252,6 +289,7 @@ impl<'a, D: Domain> Oven<'a, D> {
         let audience = Audience {
             owner: sender.or(entity.as_ref().and_then(|entity| entity.owner.as_deref())),
             group: entity.as_ref().and_then(|entity| D::group(&entity.state)),
+            left_group: None,
         };
         let frame = render(
             D::NAME,
@@ -310,6 +348,15 @@ fn audience<D: Domain>(entity: &Entity<D::State>) -> Audience<'_> {
     Audience {
         owner: entity.owner.as_deref(),
         group: D::group(&entity.state),
+        left_group: None,
+    }
+}
+
+impl<'a> Audience<'a> {
+    /// The same where the entity was of this group before.
+    fn after(self, former: Option<&'a str>) -> Self {
+        let left_group = former.filter(|former| self.group != Some(former));
+        Self { left_group, ..self }
     }
 }
 

@@ -233,7 +233,7 @@ impl<D: Domain> Baker<D> {
             });
         };
         let records = self.concerned(events).await?;
-        let needed = needs_history(events, &records);
+        let needed = needs_history::<D>(events, &records);
         let span = (from, last.position);
         let kept = |id: &str| {
             let version = records.get(id).map_or(0, |record| record.version);

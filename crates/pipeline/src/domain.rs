@@ -95,6 +95,12 @@ pub trait Domain: Send + Sync + 'static {
     fn group(_state: &Self::State) -> Option<&str> {
         None
     }
+
+    /// Whether a change of this name may move the entity to another group. Subscribers of the
+    /// former group are told then, for which its past is read.
+    fn may_change_group(_change: &str) -> bool {
+        false
+    }
 }
 
 /// Words that stores, frames and queries have another use for.

@@ -43,6 +43,9 @@ pub struct Frame {
     /// The domain's group of the entity (an order's customer), if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// The group that the entity has left with this change, if it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_group: Option<String>,
     /// The whole frame as subscribers get it.
     pub body: Json,
 }
@@ -114,6 +117,8 @@ pub struct Audience<'a> {
     pub owner: Option<&'a str>,
     /// The domain's group of the entity.
     pub group: Option<&'a str>,
+    /// The group that it was of before, if that was another.
+    pub left_group: Option<&'a str>,
 }
 
 /// Renders the frame of an event of the domain `name`.
@@ -139,6 +144,7 @@ pub fn render(
         entity_id: event.entity_id().to_owned(),
         owner: audience.owner.map(str::to_owned),
         group: audience.group.map(str::to_owned),
+        left_group: audience.left_group.map(str::to_owned),
         body,
     })
 }

@@ -246,6 +246,7 @@ mod tests {
             entity_id: "e".into(),
             owner: None,
             group: None,
+            left_group: None,
             body: to_json(&()).expect("JSON"),
         };
         let request = Request {

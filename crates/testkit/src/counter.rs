@@ -74,6 +74,10 @@ impl Domain for Counter {
         Some(if value % 2 == 0 { "even" } else { "odd" })
     }
 
+    fn may_change_group(change: &str) -> bool {
+        change == "lowered"
+    }
+
     fn change(event: &i64) -> &'static str {
         if *event < 0 { "lowered" } else { "raised" }
     }

@@ -36,6 +36,7 @@ pub fn fact(position: Position, kind: &str, id: &str, document: &Value) -> Fact 
         entity_id: id.into(),
         owner: None,
         group: None,
+        left_group: None,
         body: to_json(&body).expect("JSON"),
     };
     Fact::of(&frame).expect("a fact")

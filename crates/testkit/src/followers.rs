@@ -127,6 +127,7 @@ impl Facts for Guests {
                 entity_id: "g".into(),
                 owner: None,
                 group: None,
+                left_group: None,
                 body: to_json(&body).expect("JSON"),
             }
         };

@@ -77,9 +77,9 @@ proptest! {
         let paper = Paper::<Counter>::new(log(&commands)).executed(&cuts);
         let (frames, documents) = paper.baked(&baked);
         let mut values: HashMap<&str, i64> = HashMap::new();
-        for (event, frame) in paper.events.iter().zip(&frames) {
-            let group = frame.group.as_deref();
-            let frame: serde_json::Value = serde_json::from_str(frame.body.get()).expect("JSON");
+        for (event, told) in paper.events.iter().zip(&frames) {
+            let group = told.group.as_deref();
+            let frame: serde_json::Value = serde_json::from_str(told.body.get()).expect("JSON");
             prop_assert_eq!(&frame["position"], &serde_json::json!(event.position));
             if event.status == EventStatus::Rejected {
                 prop_assert_eq!(&frame["type"], "counter.rejected");
@@ -87,9 +87,15 @@ proptest! {
                 prop_assert_eq!(group, value.and_then(Counter::group));
                 continue;
             }
+            let is_new = !values.contains_key(event.entity_id());
             let value = values.entry(event.entity_id()).or_default();
+            let before = Counter::group(value).filter(|_| !is_new).map(str::to_owned);
             let command = serde_json::from_str(event.operation.payload.get()).expect("a command");
             *value += match command { Command::Add(by) => by, Command::Take(by) => -by };
+            // Only where it can change is it looked at.
+            let may_change = told.kind == "counter.lowered";
+            let left = before.filter(|group| may_change && Counter::group(value) != Some(group));
+            prop_assert_eq!(&told.left_group, &left);
             let document: Document =
                 serde_json::from_value(frame["counter"].clone()).expect("a document");
             prop_assert_eq!(document.position, event.position);

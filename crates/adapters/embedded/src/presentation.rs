@@ -111,7 +111,7 @@ fn commit(connection: &Connection, half: Half, baking: &Baking) -> Outcome<()> {
         fence(touched)?;
     }
     let frames = half.name("frames");
-    let insert = format!("INSERT INTO {frames} VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
+    let insert = format!("INSERT INTO {frames} ({FRAME}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
     let mut insert = connection.prepare_cached(&insert)?;
     for frame in &baking.frames {
         insert.execute(params![
@@ -120,6 +120,7 @@ fn commit(connection: &Connection, half: Half, baking: &Baking) -> Outcome<()> {
             frame.entity_id,
             frame.owner,
             frame.group,
+            frame.left_group,
             frame.body.get()
         ])?;
     }

@@ -49,7 +49,7 @@ pub(crate) fn event(row: &Row<'_>) -> Outcome<Event> {
 }
 
 /// The columns that [`frame`] reads, in its order.
-pub(crate) const FRAME: &str = "position, type, entity_id, owner, grouping, body";
+pub(crate) const FRAME: &str = "position, type, entity_id, owner, grouping, left_grouping, body";
 
 pub(crate) fn frame(row: &Row<'_>) -> Outcome<Frame> {
     Ok(Frame {
@@ -58,7 +58,8 @@ pub(crate) fn frame(row: &Row<'_>) -> Outcome<Frame> {
         entity_id: row.get(2)?,
         owner: row.get(3)?,
         group: row.get(4)?,
-        body: json(row.get(5)?)?,
+        left_group: row.get(5)?,
+        body: json(row.get(6)?)?,
     })
 }
 

@@ -3,17 +3,18 @@
 use rusqlite::Connection;
 
 /// The version that this code writes, in SQLite's `user_version`.
-const VERSION: i64 = 7;
+const VERSION: i64 = 8;
 
 /// What leads to each version from the one before it, the first of them from
 /// nothing. Version 1 never left the house.
-const STEPS: [(i64, &str); 6] = [
+const STEPS: [(i64, &str); 7] = [
     (2, TABLES),
     (3, NOTIFICATIONS),
     (4, PARKING),
     (5, PROVENANCE),
     (6, READ_MODELS),
     (7, REBUILDS),
+    (8, DEPARTURES),
 ];
 
 /// Times are milliseconds since 1970 (UTC), ids text, JSON text as it was sent.
@@ -204,6 +205,9 @@ CREATE TABLE rebuilds (
     reason TEXT
 ) WITHOUT ROWID;
 ";
+
+/// The group that an entity has left with a frame's change.
+const DEPARTURES: &str = "ALTER TABLE frames ADD COLUMN left_grouping TEXT;";
 
 /// Readers do not wait for the writer in WAL mode; FULL syncs every commit.
 const SETTINGS: &str = "

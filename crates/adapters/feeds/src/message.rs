@@ -43,6 +43,7 @@ impl Message {
             entity_id: member(&members, &format!("{name}_id"))?,
             owner: None,
             group: None,
+            left_group: None,
             body: Json::from(body),
             kind,
         }))

@@ -227,7 +227,7 @@ fn document(mut row: Document) -> Result<StoredDocument, StoreError> {
 }
 
 fn frame_row(frame: &Frame) -> Document {
-    doc! {
+    let mut row = doc! {
         "_id": integer(frame.position),
         "type": &frame.kind,
         "entity_id": &frame.entity_id,
@@ -235,7 +235,11 @@ fn frame_row(frame: &Frame) -> Document {
         "group": frame.group.as_deref(),
         // As text: it is only ever passed on, byte for byte.
         "frame": frame.body.get(),
+    };
+    if let Some(left) = &frame.left_group {
+        row.insert("left_group", left);
     }
+    row
 }
 
 fn frame(row: &Document) -> Result<Frame, StoreError> {
@@ -248,6 +252,7 @@ fn frame(row: &Document) -> Result<Frame, StoreError> {
         entity_id: fields.text("entity_id")?.to_owned(),
         owner: fields.optional_text("owner").map(str::to_owned),
         group: fields.optional_text("group").map(str::to_owned),
+        left_group: fields.optional_text("left_group").map(str::to_owned),
         body: Json::from(body),
     })
 }

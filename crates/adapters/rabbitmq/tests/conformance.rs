@@ -87,6 +87,7 @@ async fn notices_reach_every_subscriber_of_their_topic() {
         entity_id: "a".into(),
         owner: Some("ada".into()),
         group: None,
+        left_group: None,
         body: body.clone(),
     };
     notices

@@ -235,7 +235,13 @@ fn is_same_frame(one: &Frame, other: &Frame) -> bool {
         && one.entity_id == other.entity_id
         && one.owner == other.owner
         && one.group == other.group
+        && is_same_departure(one, other)
         && one.body.get() == other.body.get()
+}
+
+/// Frames of earlier versions do not say which group an entity has left.
+fn is_same_departure(one: &Frame, other: &Frame) -> bool {
+    one.left_group.is_none() || other.left_group.is_none() || one.left_group == other.left_group
 }
 
 fn is_same_record(one: &EntityRecord, other: &EntityRecord) -> bool {

@@ -119,6 +119,7 @@ mod tests {
             entity_id: position.to_string(),
             owner: None,
             group: None,
+            left_group: None,
             body: crate::to_json(&position).expect("a number"),
         }
     }

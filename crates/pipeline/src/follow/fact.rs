@@ -94,6 +94,7 @@ mod tests {
             entity_id: "e".into(),
             owner: None,
             group: None,
+            left_group: None,
             body: to_json(&body).expect("JSON"),
         }
     }

@@ -45,6 +45,7 @@ fn notification(position: Position, lane: &str, to: &str) -> Notification {
         entity_id: format!("e-{}", position % 2),
         owner: None,
         group: None,
+        left_group: None,
         body: to_json(&()).unwrap(),
     };
     let message = json!({ "text": "ä \"quoted\"", "lines": [1, null, { "deep": true }] });

@@ -89,6 +89,7 @@ fn frame(position: Position) -> Frame {
         entity_id: format!("d-{position}"),
         owner: owner(position),
         group,
+        left_group: (position == 2).then(|| "odd".to_owned()),
         body: to_json(&body).unwrap(),
     }
 }
@@ -136,6 +137,7 @@ pub async fn documents_come_back_byte_for_byte((store, reader): Presentation) {
     let frame = reader.frames(1, 1).await.unwrap().remove(0);
     assert_eq!(frame.body.get(), sent.frames[1].body.get());
     assert_eq!(frame.group.as_deref(), Some("even"));
+    assert_eq!(frame.left_group.as_deref(), Some("odd"));
     assert_eq!((&frame.owner, got.owner, got.version), (&None, None, 4));
     let owned = reader.document("d-3").await.unwrap().unwrap();
     let told = reader.frames(2, 1).await.unwrap().remove(0);

@@ -386,6 +386,7 @@ pub async fn notifications_stand_with_the_rows_or_not_at_all((store, record): St
             entity_id: "e".into(),
             owner: None,
             group: None,
+            left_group: None,
             body: to_json(&()).unwrap(),
         };
         let request = Request {

@@ -162,7 +162,7 @@ impl<D: Domain> Paper<D> {
     fn histories(&self, from: Position, batch: &[Event], trust: Trust) -> HashMap<String, History> {
         let last = batch.last().map_or(0, |event| event.position);
         let wanted = match trust {
-            Trust::State => needs_history(batch, &self.records),
+            Trust::State => needs_history::<D>(batch, &self.records),
             Trust::Log => batch.iter().map(|e| e.entity_id().to_owned()).collect(),
         };
         wanted
