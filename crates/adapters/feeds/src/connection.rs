@@ -8,8 +8,8 @@ use bakehouse_pipeline::ports::{Head, StoreError};
 use bakehouse_pipeline::{Frame, Position};
 use eventsource_stream::Eventsource;
 use futures_util::{Stream, StreamExt};
-use reqwest::Client;
 use reqwest::header::ACCEPT;
+use reqwest::{Client, StatusCode};
 use tokio::sync::watch;
 use url::Url;
 
@@ -81,7 +81,7 @@ impl Connection {
     /// Which log the feed is of, and how far it is.
     pub(crate) async fn head(&self) -> Result<Head, StoreError> {
         let welcome = async {
-            let mut messages = self.open(None).await?;
+            let mut messages = self.open(None, None).await?;
             loop {
                 match messages.next().await {
                     Some(Ok(Message::Welcome(head))) => return Ok(head),
@@ -102,16 +102,28 @@ impl Connection {
     async fn open(
         &self,
         since: Option<Position>,
+        epoch: Option<&str>,
     ) -> Result<impl Stream<Item = Result<Message, StoreError>> + Unpin, StoreError> {
         let mut url = self.url.clone();
         if let Some(since) = since {
             url.query_pairs_mut()
                 .append_pair("since", &since.to_string());
         }
+        if let Some(epoch) = epoch {
+            url.query_pairs_mut().append_pair("epoch", epoch);
+        }
         let request = self.client.get(url).header(ACCEPT, "text/event-stream");
         let answer = request.send().await;
         // It may hold a secret.
         let answer = answer.map_err(|error| self.away(error.without_url()))?;
+        if answer.status() == StatusCode::GONE {
+            // Frames of another log must not be taken for those that follow.
+            return Err(StoreError::Corrupt(format!(
+                "the feed {:?} has no such position of log {}: it is of another log now",
+                self.name,
+                epoch.unwrap_or("unknown")
+            )));
+        }
         if !answer.status().is_success() {
             return Err(self.away(format!("it answered {}", answer.status())));
         }
@@ -151,11 +163,11 @@ impl Connection {
 
     /// Follows until it cannot any more; why.
     async fn follow(&self, state: &Mutex<State>, news: &watch::Sender<u64>) -> StoreError {
-        let (since, turn) = {
+        let (since, epoch, turn) = {
             let state = lock(state);
-            (state.last(), state.turn)
+            (state.last(), state.epoch.clone(), state.turn)
         };
-        let mut messages = match self.open(since).await {
+        let mut messages = match self.open(since, epoch.as_deref()).await {
             Ok(messages) => messages,
             Err(error) => return error,
         };
