@@ -10,6 +10,7 @@
 //! - [`parked`]: what operators do about what was set aside;
 //! - [`read_models`]: what is made of them, and having one made anew;
 //! - [`rebuilds`]: having the source state or the presentation made anew;
+//! - `connections`: how many connections there may be, and what each may hold;
 //! - [`feed`]: every change, over a websocket or as server-sent events;
 //! - [`websocket`]: what a websocket is, whatever it carries;
 //! - [`metrics`]: what has been counted, and how far the stages are behind;
@@ -20,6 +21,7 @@ pub mod accept;
 pub mod access;
 pub mod body;
 pub mod conditions;
+mod connections;
 pub mod correlation;
 mod cors;
 pub mod feed;
@@ -41,6 +43,7 @@ mod server;
 mod uniform;
 pub mod websocket;
 
+pub use connections::ConnectionSettings;
 pub use menu::Menu;
 pub use rebuilds::Remade;
 pub use server::{Doors, Server, Settings, serve_health};

@@ -1,14 +1,17 @@
 //! The HTTP server: routes, limits, and an orderly end.
 
-use std::any::Any;
+use std::future::ready;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{Server as Running, ServerHandle};
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol};
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, map_config};
+use actix_web::dev::{AppConfig, Extensions, Server as Running, ServerHandle, fn_service};
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, Error, HttpResponse, HttpServer, web};
 use bakehouse_pipeline::feed::Feed;
 use bakehouse_pipeline::ports::{
     EventLog, Notifications, PresentationReader, Progress, RowReader, Scheduler,
@@ -17,6 +20,10 @@ use bakehouse_pipeline::{Shutdown, torture};
 
 use crate::access::guard::guard;
 use crate::access::{Access, AccessSettings, TrustedProxies};
+use crate::connections::{
+    BUFFER_BYTES, ConnectionLimits, ConnectionSettings, Socket, ignore_other_upgrades,
+    open_files_limit, track,
+};
 use crate::cors::cors;
 use crate::feed::{PlaceLimits, Places};
 use crate::health::{self, Probes};
@@ -24,7 +31,6 @@ use crate::menu::Menu;
 use crate::problem::Problem;
 use crate::rebuilds::Remade;
 use crate::uniform::uniform;
-use crate::websocket::line::{self, Line};
 use crate::{correlation, feed, metrics, operation, parked, path_id, read_models, rebuilds};
 
 /// Seconds that open requests get at shutdown. Sockets have been told by then.
@@ -75,32 +81,16 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// How many may follow the feed.
     pub places: PlaceLimits,
+    /// How many connections may be open.
+    pub connections: ConnectionSettings,
 }
 
 /// How long a client that has been sent away gets to close its side. Browsers
 /// give us a second; and below the 500 ms in which the server's clock ticks, the
 /// time may be over before it is looked at, which is then forgotten.
 const GOODBYE: Duration = Duration::from_millis(600);
-/// How long bytes may wait for a client that does not take them. The kernel
-/// ends the connection then, whatever it is for, and everything that is kept for it.
-#[cfg(target_os = "linux")]
-const STALL: Duration = Duration::from_secs(15);
-
-/// Bytes that the kernel takes off our hands before it has sent those it has.
-#[cfg(target_os = "linux")]
-const UNSENT: u32 = 32 * 1024;
-
-/// A client that stops reading is not waited for, nor does much gather for it
-/// (`TCP_USER_TIMEOUT` and `TCP_NOTSENT_LOWAT`, where the system has them).
-fn limit_stalls(connection: &dyn Any) {
-    #[cfg(target_os = "linux")]
-    if let Some(stream) = connection.downcast_ref::<TcpStream>() {
-        let socket = socket2::SockRef::from(stream);
-        // Without them a stalled connection just lasts longer, and costs more.
-        let _ = socket.set_tcp_user_timeout(Some(STALL));
-        let _ = socket.set_tcp_notsent_lowat(UNSENT);
-    }
-}
+/// More connections than a worker can have: the process has a bound of its own.
+const UNBOUNDED: usize = usize::MAX / 2;
 
 /// A server that listens.
 pub struct Server {
@@ -133,9 +123,15 @@ impl Server {
         let access = web::Data::new(Access::new(settings.access.clone(), &doors.menu));
         let head_timeout = settings.head_timeout;
         let places = web::Data::from(Places::new(settings.places));
+        let limits = ConnectionLimits::new(
+            settings.connections,
+            open_files_limit(),
+            settings.trusted_proxies.clone(),
+        );
         let settings = web::Data::new(settings);
         let sockets = web::Data::new(shutdown.clone());
-        let server = HttpServer::new(move || {
+        let feed = menu.feed;
+        let app = move || {
             App::new()
                 .app_data(doors.clone())
                 .app_data(probes.clone())
@@ -151,6 +147,8 @@ impl Server {
                 // Outside of that: it refuses in words of its own.
                 .wrap(from_fn(uniform))
                 .wrap(from_fn(metrics::measure))
+                .wrap(from_fn(ignore_other_upgrades))
+                .wrap(from_fn(track))
                 .configure(|config| (menu.routes)(config))
                 .configure(operation::routes)
                 .configure(correlation::routes)
@@ -161,30 +159,47 @@ impl Server {
                 .configure(metrics::routes)
                 .configure(|config| feed::routes(config, menu.feed))
                 .default_service(web::to(unknown))
-        });
-        let server = match workers {
-            0 => server,
-            count => server.workers(count),
         };
         let listener = TcpListener::bind(bind)?;
         let address = listener.local_addr()?;
-        let running = server
-            .keep_alive(KEEP_ALIVE)
-            .client_request_timeout(head_timeout)
-            // What closes last is to be told by the other side.
-            .client_disconnect_timeout(GOODBYE)
-            .h1_write_buffer_size(line::BUFFER)
-            .on_connect(|connection, data| {
-                limit_stalls(connection);
-                if let Some(line) = Line::of(connection) {
-                    data.insert(line);
-                }
-            })
-            // Feed frames are small, and each is late enough by itself.
-            .tcp_nodelay(true)
+        let builder = Running::build()
+            .max_concurrent_connections(UNBOUNDED)
             .shutdown_timeout(DRAIN)
-            .disable_signals()
-            .listen(listener)?
+            .disable_signals();
+        let builder = match workers {
+            0 => builder,
+            count => builder.workers(count),
+        };
+        let draining = builder.graceful_shutdown_signal();
+        let running = builder
+            .listen("http", listener, move || {
+                let draining = draining.clone();
+                let limits = limits.clone();
+                let accept = move |stream: TcpStream| {
+                    let peer = stream.peer_addr().ok();
+                    let accepted = Socket::accept(stream, peer, &limits, feed);
+                    let accepted = accepted.map(|socket| (socket, Protocol::Http1, peer));
+                    ready(accepted.map_err(|_| DispatchError::DisconnectTimeout))
+                };
+                let http = HttpService::<Socket, _, _>::build()
+                    .graceful_shutdown_signal(move || {
+                        let draining = draining.clone();
+                        async move { draining.notified().await }
+                    })
+                    .keep_alive(KEEP_ALIVE)
+                    .client_request_timeout(head_timeout)
+                    // What closes last is to be told by the other side.
+                    .client_disconnect_timeout(GOODBYE)
+                    .h1_write_buffer_size(BUFFER_BYTES)
+                    .local_addr(address)
+                    .on_connect_ext(|socket: &Socket, data: &mut Extensions| {
+                        data.insert(socket.connection());
+                    });
+                let app = app().into_factory();
+                let app = app.map_err(|error: Error| error.error_response());
+                let http = http.finish(map_config(app, |()| AppConfig::default()));
+                fn_service(accept).and_then(http)
+            })?
             .run();
         let handle = running.handle();
         Ok(Self {

@@ -10,20 +10,28 @@ use std::time::{Duration, Instant};
 
 use actix_web::body::{BodyStream, BoxBody};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
-use bakehouse_http::websocket::guard::{Limits, Violation};
-use bakehouse_http::websocket::{Incoming, Messages, frame, upgrade};
+use bakehouse_http::websocket::{Incoming, Limits, Messages, Rate, frame, upgrade};
 use bakehouse_testservers::python;
 use bytes::Bytes;
 use futures_util::stream;
 use serde_json::{Value, json};
 
+/// More than the suite sends.
+const UNLIMITED: Rate = Rate {
+    burst: u32::MAX,
+    per_second: u32::MAX,
+};
 /// As long as the suite's longest.
 const LIMITS: Limits = Limits {
-    longest_message: 32 * 1024 * 1024,
+    max_message_bytes: 32 * 1024 * 1024,
+    max_fragments: u32::MAX,
+    control_frames: UNLIMITED,
+    messages: UNLIMITED,
 };
 
 async fn echo(request: HttpRequest, payload: web::Payload) -> actix_web::Result<HttpResponse> {
-    let (response, messages) = upgrade(&request, payload, LIMITS).await?;
+    let (response, messages) =
+        upgrade(&request, payload, LIMITS).map_err(actix_web::error::ErrorBadRequest)?;
     let answers = stream::unfold(Some(messages), answer);
     let body = BodyStream::new(answers);
     Ok(response.set_body(BoxBody::new(body)))
@@ -41,9 +49,10 @@ async fn answer(messages: Option<Messages>) -> Option<(Answer, Option<Messages>)
             Incoming::Pong => continue,
             Incoming::Close(Some(code)) => (frame::close(code, ""), true),
             Incoming::Close(None) => (frame::close_plainly(), true),
-            Incoming::Violation(Violation::Protocol(what)) => (frame::close(1002, what), true),
-            Incoming::Violation(Violation::NotUtf8) => (frame::close(1007, ""), true),
-            Incoming::Violation(Violation::TooLong) => (frame::close(1009, ""), true),
+            Incoming::Violation(violation) => {
+                let (code, why) = violation.close();
+                (frame::close(code, why), true)
+            }
             Incoming::Gone => return None,
         };
         return Some((Ok(bytes), (!is_last).then_some(messages)));

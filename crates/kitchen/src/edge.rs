@@ -9,7 +9,7 @@ use bakehouse_http::access::{
 };
 use bakehouse_http::feed::PlaceLimits;
 use bakehouse_http::health::Probes;
-use bakehouse_http::{Doors, Server};
+use bakehouse_http::{ConnectionSettings, Doors, Server};
 use bakehouse_pipeline::Shutdown;
 use bakehouse_service::settings::Auth;
 use bakehouse_service::{Settings, Stages, UrlOrFile};
@@ -37,6 +37,12 @@ pub fn http(
         places: PlaceLimits {
             all: settings.feed.places,
             each: settings.feed.places_each,
+            unauthenticated: settings.feed.max_unauthenticated,
+            unauthenticated_each: settings.feed.max_unauthenticated_per_client,
+        },
+        connections: ConnectionSettings {
+            max: settings.http.max_connections,
+            max_per_client: settings.http.max_connections_per_client,
         },
     };
     let server = Server::bind(bind, doors, probes, http, shutdown)

@@ -40,6 +40,14 @@ const SETTINGS: &[(&str, &str)] = &[
         "proxies whose X-Forwarded-For is believed: addresses, or networks such as 10.0.0.0/8",
     ),
     (
+        "http.max_connections",
+        "open connections at most; 0: as many as open files allow, at most 25,000",
+    ),
+    (
+        "http.max_connections_per_client",
+        "those of one client address; 0: half of all",
+    ),
+    (
         "http.rate_limit",
         "requests a second of one principal, or address; 0: any",
     ),
@@ -188,6 +196,14 @@ const SETTINGS: &[(&str, &str)] = &[
     (
         "feed.places_each",
         "how many of one principal, or address; 0: any",
+    ),
+    (
+        "feed.max_unauthenticated",
+        "websockets that have yet to show a token, at most",
+    ),
+    (
+        "feed.max_unauthenticated_per_client",
+        "those of one client address; 0: any",
     ),
     ("orders.currency", "of orders that name none"),
     ("log.format", "auto, human or json"),

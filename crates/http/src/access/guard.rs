@@ -10,7 +10,7 @@ use actix_web::{Error, HttpMessage, ResponseError, web};
 
 use super::rate::Caller;
 use super::{Access, Principal, Scope, Visitor};
-use crate::feed;
+use crate::connections::is_handshake;
 use crate::menu::Menu;
 use crate::origin;
 use crate::problem::Problem;
@@ -74,7 +74,7 @@ fn may_say_so_later(access: &Access, request: &ServiceRequest) -> bool {
     let headers = request.headers();
     access.verifier.is_some()
         && request.path() == access.menu.feed
-        && feed::is_handshake(headers)
+        && is_handshake(request.head())
         && !headers.contains_key(AUTHORIZATION)
 }
 

@@ -14,6 +14,7 @@ mod principal;
 mod rate;
 mod token;
 
+pub(crate) use client_address::counted_as;
 pub use client_address::{Network, TrustedProxies};
 pub use keys::KeySource;
 pub(crate) use principal::Visitor;

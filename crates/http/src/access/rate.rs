@@ -36,12 +36,21 @@ impl Caller {
     /// The sender of a request: the principal, or else the client's address, which is found
     /// behind trusted proxies as well (IPv6 by its /64).
     pub(crate) fn of_request(principal: Option<&Principal>, request: &HttpRequest) -> Self {
-        let name = principal.map(Principal::holder).unwrap_or_default();
-        if !name.is_empty() {
-            return Self::Principal(name.into_owned());
-        }
         let address = client_address(request).map(counted_as);
-        address.map_or_else(|| Self::Principal(String::new()), Self::Address)
+        let anonymous = address.map_or_else(|| Self::Principal(String::new()), Self::Address);
+        match principal {
+            Some(principal) => anonymous.named(principal),
+            None => anonymous,
+        }
+    }
+
+    /// The same sender once it is known who it is.
+    pub(crate) fn named(self, principal: &Principal) -> Self {
+        let name = principal.holder();
+        if name.is_empty() {
+            return self;
+        }
+        Self::Principal(name.into_owned())
     }
 }
 

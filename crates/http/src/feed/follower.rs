@@ -8,7 +8,7 @@ use bakehouse_pipeline::Position;
 use bakehouse_pipeline::feed::{Feed, Shared, Step, Subscription};
 
 use super::wire::{self, Farewell};
-use super::wishes::{Filter, Wishes};
+use super::wishes::{Filter, Included, Wishes};
 use crate::access::Principal;
 
 /// What is to be sent.
@@ -84,13 +84,19 @@ impl Follower {
             Step::Live(position) => Ok(vec![Piece::Own(wire::live(position), Some(position))]),
             Step::Frames(frames) => {
                 self.done = frames.last().map_or(self.done, |frame| frame.position);
-                let wanted = frames.into_iter().filter(|frame| {
-                    self.principal.sees(frame.owner.as_deref()) && self.filter.includes(frame)
-                });
-                let pieces: Vec<Piece> = wanted.map(Piece::Frame).collect();
-                if let Some(Piece::Frame(last)) = pieces.last() {
-                    self.told = last.position;
-                    self.sent = last.position;
+                let mut pieces = Vec::new();
+                for frame in frames {
+                    if !self.principal.sees(frame.owner.as_deref()) {
+                        continue;
+                    }
+                    let position = frame.position;
+                    pieces.push(match self.filter.includes(&frame) {
+                        Included::No => continue,
+                        Included::Yes => Piece::Frame(frame),
+                        Included::Left => Piece::Own(wire::left(frame.body.get()), Some(position)),
+                    });
+                    self.told = position;
+                    self.sent = position;
                 }
                 Ok(pieces)
             }

@@ -4,19 +4,21 @@
 //! - `places`: how many may; [`crate::origin`]: who;
 //! - `follower`: a subscriber's way along the feed;
 //! - `socket` and `stream`: over a websocket, and as server-sent events;
+//! - `outgoing`: bytes on their way to a subscriber;
 //! - `wire`: what is said beside the frames.
 
 mod clock;
 mod follower;
 #[cfg(test)]
 mod fuzz;
+mod outgoing;
 mod places;
 mod socket;
 mod stream;
 mod wire;
 mod wishes;
 
-use actix_web::http::header::{ACCEPT, UPGRADE};
+use actix_web::http::header::ACCEPT;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_pipeline::Shutdown;
 
@@ -24,6 +26,7 @@ pub use places::PlaceLimits;
 pub(crate) use places::Places;
 
 use crate::access::{Access, Caller, Visitor};
+use crate::connections::is_handshake;
 use crate::origin;
 use crate::problem::Problem;
 use crate::server::{Doors, Settings};
@@ -34,12 +37,6 @@ pub(crate) fn routes(config: &mut web::ServiceConfig, path: &str) {
         .route(web::get().to(subscribe))
         .default_service(Problem::other_methods("GET"));
     config.service(feed);
-}
-
-/// Whether the request asks for a websocket.
-pub(crate) fn is_handshake(headers: &actix_web::http::header::HeaderMap) -> bool {
-    let upgrade = headers.get(UPGRADE).and_then(|value| value.to_str().ok());
-    upgrade.is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
 }
 
 /// `GET` on the feed's path.
@@ -58,8 +55,13 @@ async fn subscribe(
     let shutdown = shutdown.as_ref().clone();
     let principal = visitor.principal();
     let caller = Caller::of_request(principal.as_ref(), &request);
-    if is_handshake(request.headers()) {
-        let place = places.into_inner().take(caller)?;
+    let places = places.into_inner();
+    if is_handshake(request.head()) {
+        let place = match principal {
+            Some(_) => places.take(caller),
+            None => places.take_unauthenticated(caller),
+        };
+        let place = place.map_err(Problem::from)?;
         let shared = (doors, settings, access);
         return socket::subscribe(&request, payload, place, principal, shutdown, shared).await;
     }
@@ -71,7 +73,7 @@ async fn subscribe(
         return Err(Problem::upgrade_required().into());
     }
     let principal = principal.ok_or_else(Problem::unauthenticated)?;
-    let place = places.into_inner().take(caller)?;
+    let place = places.take(caller).map_err(Problem::from)?;
     let stream = stream::subscribe(&request, place, principal, &doors, &settings, shutdown);
     Ok(stream.await?)
 }

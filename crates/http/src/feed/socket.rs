@@ -1,6 +1,5 @@
 //! The feed over a websocket.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::time::Duration;
@@ -16,31 +15,59 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::clock::expiry;
 use super::follower::{Follower, Piece};
-use super::places::Place;
+use super::outgoing::Outgoing;
+use super::places::{Crowded, Place};
 use super::wire::{ClientFrame, Farewell, Subscribe};
 use super::wishes::Wishes;
-use crate::access::{Access, Principal, Scope};
+use crate::access::{Access, Caller, Principal, Scope};
+use crate::connections::Connection;
 use crate::metrics;
 use crate::problem::{InputFault, Problem};
 use crate::server::{Doors, Settings};
-use crate::websocket::guard::{Limits, Violation};
-use crate::websocket::line::Line;
-use crate::websocket::{Incoming, Messages, frame, upgrade};
+use crate::websocket::{
+    HandshakeError, Incoming, Limits, Messages, Rate, TokenBucket, Violation, frame, upgrade,
+};
 
-/// The longest message that a client has reason to send: a token and wishes.
-const LIMITS: Limits = Limits {
-    longest_message: 16 * 1024,
+/// Bytes of the longest message that a client has reason to send: a token and filters.
+const MAX_MESSAGE_BYTES: usize = 16 * 1024;
+/// Frames that it may come in.
+const MAX_FRAGMENTS: u32 = 64;
+/// How often a client may send messages, and control frames beside the answers to our pings.
+const FRAME_RATE: Rate = Rate {
+    burst: 60,
+    per_second: 10,
+};
+/// How often a client may subscribe on one connection: each time may read from the store.
+const SUBSCRIBE_RATE: Rate = Rate {
+    burst: 20,
+    per_second: 1,
 };
 /// How long a client may take to say who it is.
 const INTRODUCTION: Duration = Duration::from_secs(5);
 /// How long the other side gets to answer our close.
 const GOODBYE: Duration = Duration::from_secs(1);
-/// How often a client may subscribe on one connection: each time may read from
-/// the store.
-const SUBSCRIPTIONS: u32 = 100;
+/// Bounds on what a client may send that is pinged this often: it answers twice, with a pong of
+/// the protocol and one of ours.
+fn limits(heartbeat: Duration) -> Limits {
+    let beats = Duration::from_secs(1).as_millis() / heartbeat.as_millis().max(1);
+    let beats = u32::try_from(beats).unwrap_or(u32::MAX);
+    let rate = Rate {
+        burst: FRAME_RATE.burst.saturating_add(beats),
+        per_second: FRAME_RATE.per_second.saturating_add(beats),
+    };
+    Limits {
+        max_message_bytes: MAX_MESSAGE_BYTES,
+        max_fragments: MAX_FRAGMENTS,
+        control_frames: rate,
+        messages: rate,
+    }
+}
 
-/// 400: what is missing or wrong stands in the error.
-fn no_handshake(error: actix_web::Error) -> Problem {
+/// 400 with what is missing or wrong; 426 for another version of the protocol.
+fn no_handshake(error: HandshakeError) -> Problem {
+    if error == HandshakeError::Version {
+        return Problem::websocket_version();
+    }
     Problem::invalid(vec![InputFault {
         pointer: "/header/upgrade".into(),
         detail: format!("expected a websocket handshake (RFC 6455): {error}"),
@@ -58,10 +85,10 @@ pub(super) async fn subscribe(
     (doors, settings, access): (web::Data<Doors>, web::Data<Settings>, web::Data<Access>),
 ) -> actix_web::Result<HttpResponse> {
     let wishes = Wishes::parse(request.query_string(), &doors.menu).map_err(Farewell::from);
-    let upgraded = upgrade(request, payload, LIMITS).await;
+    let heartbeat = settings.heartbeat;
+    let upgraded = upgrade(request, payload, limits(heartbeat));
     let (response, messages) = upgraded.map_err(no_handshake)?;
     let now = Instant::now();
-    let heartbeat = settings.heartbeat;
     let expires_at = principal.as_ref().map_or(now + INTRODUCTION, expiry);
     let beats_at = now + heartbeat;
     let socket = Socket {
@@ -76,11 +103,12 @@ pub(super) async fn subscribe(
         beats_at,
         alarm: Box::pin(sleep_until(beats_at.min(expires_at))),
         heard: now,
-        subscriptions: 0,
-        line: request.conn_data::<Line>().cloned(),
-        unsent: VecDeque::new(),
+        subscribes: TokenBucket::new(SUBSCRIBE_RATE, now.into_std()),
+        outgoing: Outgoing::new(request),
+        connection: request.conn_data::<Connection>().cloned(),
+        address: Caller::of_request(None, request),
         feed_first: false,
-        _place: place,
+        place,
     };
     let frames = stream::unfold(Box::new(socket), turn);
     let body = BodyStream::new(frames.map(Ok::<_, Infallible>));
@@ -99,18 +127,19 @@ struct Socket {
     /// For the next beat or the expiry, whichever is first.
     alarm: Pin<Box<Sleep>>,
     stage: Stage,
-    /// Of the token, or of our patience with a client that has shown none.
+    /// Token expiry, or the authentication deadline if no token was received.
     expires_at: Instant,
     principal: Option<Principal>,
     beats_at: Instant,
     /// When the client was last heard of.
     heard: Instant,
-    subscriptions: u32,
-    /// Past the server's own buffer; none where it cannot be had.
-    line: Option<Line>,
-    unsent: VecDeque<Bytes>,
+    subscribes: TokenBucket,
+    outgoing: Outgoing,
+    connection: Option<Connection>,
+    /// The client without its name.
+    address: Caller,
     feed_first: bool,
-    _place: Place,
+    place: Place,
 }
 
 enum Stage {
@@ -127,10 +156,7 @@ enum Stage {
 /// What is to be sent next and has not been taken by the kernel already.
 async fn turn(mut socket: Box<Socket>) -> Option<(Bytes, Box<Socket>)> {
     loop {
-        if let Some(line) = &socket.line {
-            line.send(&mut socket.unsent);
-        }
-        if let Some(next) = socket.unsent.pop_front() {
+        if let Some(next) = socket.outgoing.next() {
             return Some((next, socket));
         }
         if matches!(socket.stage, Stage::Closed) {
@@ -140,7 +166,7 @@ async fn turn(mut socket: Box<Socket>) -> Option<(Bytes, Box<Socket>)> {
             Ok(sent) => sent,
             Err(end) => socket.end(end),
         };
-        socket.unsent = sent.into();
+        socket.outgoing.extend(sent);
     }
 }
 
@@ -256,6 +282,8 @@ impl Socket {
 
     /// A frame that says who the client is, or what it wants from now on.
     async fn subscribe(&mut self, mut subscribe: Subscribe) -> Result<Vec<Bytes>, End> {
+        // What it sends meanwhile can wait in the kernel's buffer.
+        let _paused = self.connection.as_ref().map(Connection::pause);
         if let Some(token) = subscribe.token.take() {
             self.introduce(&token).await?;
         }
@@ -263,10 +291,9 @@ impl Socket {
             let why = "token: expected a bearer token";
             return Err(Farewell::Unauthenticated(why.into()).into());
         }
-        self.subscriptions += 1;
-        if self.subscriptions > SUBSCRIPTIONS {
-            let why = format!("more than {SUBSCRIPTIONS} subscriptions on one connection");
-            return Err(Farewell::BadRequest(why).into());
+        if !self.subscribes.take(std::time::Instant::now()) {
+            let why = "too many subscribe frames; at most one a second on the average";
+            return Err(Farewell::BadRequest(why.into()).into());
         }
         let mut wishes = subscribe.wishes(&self.doors.menu)?;
         if let Stage::Following(follower) = &self.stage {
@@ -288,7 +315,7 @@ impl Socket {
         // The issuer may be away for now; that is no reason to go for good.
         let refused = |problem: Problem| match problem.status_code() {
             StatusCode::SERVICE_UNAVAILABLE => Farewell::GoingAway,
-            _ => Farewell::Unauthenticated("token: it is not to be believed".into()),
+            _ => Farewell::Unauthenticated("token: invalid".into()),
         };
         let principal = self.access.verify(token).await.map_err(refused)?;
         if !principal.may(Scope::Read) {
@@ -302,6 +329,9 @@ impl Socket {
         if self.principal.as_ref().is_some_and(is_another) {
             return Err(Farewell::Forbidden("token: it is somebody else's".into()));
         }
+        let caller = self.address.clone().named(&principal);
+        let crowded = |crowded: Crowded| Farewell::Crowded(crowded.to_string());
+        self.place.taken_by(caller).map_err(crowded)?;
         self.expires_at = expiry(&principal);
         self.set_alarm();
         self.principal = Some(principal);
@@ -372,7 +402,8 @@ impl Socket {
                 (Stage::Closing(Instant::now() + GOODBYE), vec![words, close])
             }
             End::Violation(violation) => {
-                let (code, why) = explain(violation);
+                let (code, why) = violation.close();
+                metrics::sent_away(code);
                 (Stage::Closed, vec![frame::close(code, why)])
             }
             End::Close(Some(code)) => (Stage::Closed, vec![frame::close(code, "")]),
@@ -381,15 +412,6 @@ impl Socket {
         };
         self.stage = stage;
         sent
-    }
-}
-
-/// Codes of RFC 6455, section 7.4.1.
-pub(crate) fn explain(violation: Violation) -> (u16, &'static str) {
-    match violation {
-        Violation::Protocol(what) => (1002, what),
-        Violation::NotUtf8 => (1007, "text that is not UTF-8"),
-        Violation::TooLong => (1009, "the message is too long"),
     }
 }
 

@@ -1,9 +1,15 @@
 //! The feed as server-sent events (the HTML standard, section 9.2): the same
-//! frames, each with its position as the event's id, so that a browser's
-//! `EventSource` resumes by itself.
+//! frames, each with log and position as the event's id, so that a browser's
+//! `EventSource` resumes by itself, and notices where it meets another log.
+//!
+//! The body ends with the connection instead of being sent in chunks: its bytes are the same for
+//! all subscribers then, and go to the kernel without being copied, as those of websockets do.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
+use actix_http::ConnectionType;
+use actix_web::body::{BodyStream, BoxBody};
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
 use bakehouse_pipeline::{Position, Shutdown};
@@ -13,18 +19,24 @@ use tokio::time::{Instant, Interval, sleep_until};
 
 use super::clock::expiry;
 use super::follower::{Follower, Piece};
+use super::outgoing::Outgoing;
 use super::places::Place;
 use super::wire::Farewell;
-use super::wishes::{Wishes, position};
+use super::wishes::{Since, Wishes};
 use crate::access::Principal;
 use crate::menu::Menu;
 use crate::metrics;
 use crate::problem::{InputFault, Problem};
 use crate::server::{Doors, Settings};
+use crate::websocket::frame;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Keeps proxies from gathering events before they pass them on.
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+/// Keeps proxies from compressing events, which holds them back.
+const CACHING: &str = "no-store, no-transform";
+/// End of an event.
+const END: &[u8] = b"\n\n";
 
 /// Answers with a stream of events.
 pub(super) async fn subscribe(
@@ -40,21 +52,30 @@ pub(super) async fn subscribe(
     let expires_at = expiry(&principal);
     let begun = Follower::begin(&doors.feed, principal, wishes, heartbeat).await;
     let (follower, welcome) = begun.map_err(problem)?;
-    let events = Events {
+    let epoch: Arc<str> = doors.feed.epoch().unwrap_or_default().into();
+    let mut events = Events {
         follower,
         beat: tokio::time::interval_at(Instant::now() + heartbeat, heartbeat),
         expires_at,
         shutdown,
+        epoch,
+        outgoing: Outgoing::new(request),
+        is_closed: false,
         _place: place,
     };
-    let first = stream::iter([Ok(retry()), Ok(event(&welcome))]);
-    let rest = stream::unfold(Some(events), turn).flat_map(stream::iter);
-    let all = first.chain(rest.map(Ok::<_, Infallible>));
-    Ok(HttpResponse::Ok()
+    events.outgoing.extend([retry()]);
+    events.send(&[welcome]);
+    let body = stream::unfold(Box::new(events), turn);
+    let body = BodyStream::new(body.map(Ok::<_, Infallible>));
+    let mut answer = HttpResponse::Ok()
         .content_type("text/event-stream")
-        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((CACHE_CONTROL, CACHING))
         .insert_header((BUFFERING, HeaderValue::from_static("no")))
-        .streaming(all))
+        .finish();
+    let head = answer.head_mut();
+    head.no_chunking(true);
+    head.set_connection_type(ConnectionType::Close);
+    Ok(answer.set_body(BoxBody::new(body)))
 }
 
 /// The query's, and from the last event on that the client has seen.
@@ -62,11 +83,18 @@ fn wishes(request: &HttpRequest, menu: &Menu) -> Result<Wishes, Vec<InputFault>>
     let mut wishes = Wishes::parse(request.query_string(), menu)?;
     if let Some(seen) = request.headers().get(LAST_EVENT_ID) {
         let seen = seen.to_str().map_err(|error| error.to_string());
-        let since = seen.and_then(position);
-        wishes.since = Some(since.map_err(|detail| {
+        let since = seen.and_then(|seen| match seen.trim() {
+            // What an EventSource sends that has seen no event with an id.
+            "" => Ok(None),
+            seen => Since::parse(seen).map(Some),
+        });
+        let since = since.map_err(|detail| {
             let pointer = "/header/last-event-id".to_owned();
             vec![InputFault { pointer, detail }]
-        })?);
+        })?;
+        if let Some(since) = since {
+            wishes.resume(since);
+        }
     }
     Ok(wishes)
 }
@@ -84,33 +112,57 @@ struct Events {
     beat: Interval,
     expires_at: Instant,
     shutdown: Shutdown,
+    /// The log that positions are of.
+    epoch: Arc<str>,
+    outgoing: Outgoing,
+    is_closed: bool,
     _place: Place,
 }
 
-/// The next events; after the last of them there is nobody to go on with.
-async fn turn(events: Option<Events>) -> Option<(Vec<Bytes>, Option<Events>)> {
-    let mut events = events?;
-    let next = tokio::select! {
-        next = events.follower.next() => next,
-        _ = events.beat.tick() => Ok(events.follower.beat()),
-        () = sleep_until(events.expires_at) => Err(Farewell::Expired),
-        () = events.shutdown.cancelled() => Err(Farewell::GoingAway),
-    };
-    match next {
-        Ok(pieces) => Some((together(&pieces), Some(events))),
-        Err(farewell) => {
-            metrics::sent_away(farewell.code());
-            Some((vec![line(None, &farewell.frame())], None))
+/// What is to be sent next and has not been taken by the kernel already.
+async fn turn(mut events: Box<Events>) -> Option<(Bytes, Box<Events>)> {
+    loop {
+        if let Some(next) = events.outgoing.next() {
+            return Some((next, events));
         }
+        if events.is_closed {
+            return None;
+        }
+        events.step().await;
     }
 }
 
-/// One piece of a body instead of many: each is written by itself.
-fn together(pieces: &[Piece]) -> Vec<Bytes> {
-    let all: Vec<Bytes> = pieces.iter().map(event).collect();
-    match all.as_slice() {
-        [] | [_] => all,
-        several => vec![several.concat().into()],
+impl Events {
+    async fn step(&mut self) {
+        let next = tokio::select! {
+            next = self.follower.next() => next,
+            _ = self.beat.tick() => Ok(self.follower.beat()),
+            () = sleep_until(self.expires_at) => Err(Farewell::Expired),
+            () = self.shutdown.cancelled() => Err(Farewell::GoingAway),
+        };
+        match next {
+            Ok(pieces) => self.send(&pieces),
+            Err(farewell) => {
+                metrics::sent_away(farewell.code());
+                self.send(&[Piece::Own(farewell.frame(), None)]);
+                self.is_closed = true;
+            }
+        }
+    }
+
+    fn send(&mut self, pieces: &[Piece]) {
+        for piece in pieces {
+            let (position, data) = match piece {
+                // What a websocket is sent, without its header: these bytes are there already.
+                Piece::Frame(shared) => {
+                    let rendered = shared.rendered(|frame| frame::text(frame.body.get()));
+                    (Some(shared.position), frame::payload(&rendered))
+                }
+                Piece::Own(text, position) => (*position, Bytes::from(text.clone())),
+            };
+            let begin = beginning(&self.epoch, position);
+            self.outgoing.extend([begin, data, Bytes::from_static(END)]);
+        }
     }
 }
 
@@ -120,15 +172,10 @@ fn retry() -> Bytes {
     format!("retry: {wait}\n\n").into()
 }
 
-fn event(piece: &Piece) -> Bytes {
-    match piece {
-        Piece::Frame(frame) => line(Some(frame.position), frame.body.get()),
-        Piece::Own(text, position) => line(*position, text),
+/// An event up to its data, which is JSON and has no line breaks of its own.
+fn beginning(epoch: &str, position: Option<Position>) -> Bytes {
+    match position {
+        Some(position) => format!("id: {epoch}:{position}\ndata: ").into(),
+        None => Bytes::from_static(b"data: "),
     }
-}
-
-/// JSON has no line breaks of its own.
-fn line(position: Option<Position>, json: &str) -> Bytes {
-    let id = position.map_or_else(String::new, |position| format!("id: {position}\n"));
-    format!("{id}data: {json}\n\n").into()
 }

@@ -7,7 +7,7 @@ use bakehouse_pipeline::feed::FeedError;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::wishes::{Filter, Wishes, canonical, kinds};
+use super::wishes::{Filter, Since, Wishes, canonical, kinds};
 use crate::menu::Menu;
 use crate::problem::InputFault;
 
@@ -31,6 +31,12 @@ pub(super) fn position(position: Position) -> String {
     json!({ "type": "position", "position": position }).to_string()
 }
 
+/// A frame of the log for a subscriber whose filter its entity has left: the frame is an object.
+pub(super) fn left(frame: &str) -> String {
+    let members = frame.trim_end().strip_suffix('}').unwrap_or(frame);
+    format!("{members},\"left\":true}}")
+}
+
 /// Every heartbeat.
 pub(super) fn ping() -> String {
     json!({ "type": "ping" }).to_string()
@@ -41,6 +47,8 @@ pub(super) fn ping() -> String {
 pub(super) enum Farewell {
     /// The client may come back with the position it has.
     GoingAway,
+    /// There are as many subscribers as there may be; the client may come back.
+    Crowded(String),
     /// The client's token has ended; it may come back with a new one.
     Expired,
     /// The client did not read, or did not answer; it may come back.
@@ -59,7 +67,7 @@ impl Farewell {
     /// Of the close frame: below 4400, it is worth coming back.
     pub(super) fn code(&self) -> u16 {
         match self {
-            Self::GoingAway => 4001,
+            Self::GoingAway | Self::Crowded(_) => 4001,
             Self::Expired => 4005,
             Self::TooSlow(_) => 4008,
             Self::NotAvailable(_) => 4010,
@@ -74,7 +82,8 @@ impl Farewell {
             Self::GoingAway => "the server is going away; reconnect with your position".into(),
             Self::Expired => "the token has expired; reconnect with a new one".into(),
             Self::TooSlow(position) => format!("too slow; reconnect with since={position}"),
-            Self::NotAvailable(why)
+            Self::Crowded(why)
+            | Self::NotAvailable(why)
             | Self::BadRequest(why)
             | Self::Unauthenticated(why)
             | Self::Forbidden(why) => why.clone(),
@@ -138,7 +147,7 @@ pub(super) enum ClientFrame {
 pub(super) struct Subscribe {
     /// A bearer token, for clients that cannot send headers.
     pub(super) token: Option<String>,
-    since: Option<Position>,
+    since: Option<Since>,
     epoch: Option<String>,
     /// Types of frames. Called so since `type` is the type of this one.
     types: Vec<String>,
@@ -179,15 +188,19 @@ impl Subscribe {
             );
             return Err(Farewell::BadRequest(why));
         }
-        Ok(Wishes {
-            since: self.since,
+        let mut wishes = Wishes {
+            since: None,
             epoch: self.epoch,
             filter: Filter {
                 entity,
                 group,
                 kinds,
             },
-        })
+        };
+        if let Some(since) = self.since {
+            wishes.resume(since);
+        }
+        Ok(wishes)
     }
 
     fn take(&mut self, name: &str) -> Result<Option<String>, Farewell> {
@@ -222,7 +235,7 @@ mod tests {
             (r#"{"type":"shout"}"#, "shout"),
             (r#"{"type":"subscribe","sinse":1}"#, "sinse"),
             (r#"{"type":"subscribe","order":7}"#, "order: expected text"),
-            (r#"{"type":"subscribe","since":-1}"#, "-1"),
+            (r#"{"type":"subscribe","since":-1}"#, "expected a position"),
             (
                 r#"{"type":"subscribe","types":["order.paid"]}"#,
                 "types: expected order.created",

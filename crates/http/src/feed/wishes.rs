@@ -1,6 +1,8 @@
 //! What a subscriber asks for: in the query string, or in a frame.
 
 use bakehouse_pipeline::{Frame, Position};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
 use crate::menu::Menu;
 use crate::path_id::PathId;
@@ -29,6 +31,15 @@ pub(super) struct Filter {
     pub(super) kinds: Vec<String>,
 }
 
+/// Whether a filter lets a frame through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Included {
+    No,
+    Yes,
+    /// Once more, since the entity belongs to another group from now on.
+    Left,
+}
+
 impl Wishes {
     /// Reads a query string.
     ///
@@ -36,45 +47,99 @@ impl Wishes {
     /// Everything that is wrong with it.
     pub(super) fn parse(query: &str, menu: &Menu) -> Result<Self, Vec<InputFault>> {
         let mut parameters = Parameters::of(query);
-        let since = parameters.take("since", position);
+        let since = parameters.take("since", Since::parse);
         let epoch = parameters.take("epoch", text);
         let entity = parameters.take(menu.entity, text).map(canonical);
         let group = menu.group.and_then(|name| parameters.take(name, text));
         let kinds = parameters.take("type", |value| kinds(value.split(','), menu));
         parameters.faults()?;
-        Ok(Self {
-            since,
+        let mut wishes = Self {
+            since: None,
             epoch,
             filter: Filter {
                 entity,
                 group,
                 kinds: kinds.unwrap_or_default(),
             },
-        })
+        };
+        if let Some(since) = since {
+            wishes.resume(since);
+        }
+        Ok(wishes)
+    }
+
+    /// Everything after this place, in its log if it names one.
+    pub(super) fn resume(&mut self, since: Since) {
+        self.since = Some(since.position);
+        if since.epoch.is_some() {
+            self.epoch = since.epoch;
+        }
+    }
+}
+
+/// A place in a log: a position, or log and position as in the `id` of a server-sent event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Since {
+    epoch: Option<String>,
+    position: Position,
+}
+
+impl Since {
+    /// Reads `124` or `EPOCH:124`.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let (epoch, number) = match text.rsplit_once(':') {
+            Some((epoch, number)) if !epoch.is_empty() => (Some(epoch.to_owned()), number),
+            _ => (None, text),
+        };
+        let position = number.parse().map_err(|_| {
+            format!("expected a position (0, 1, 2, …), or EPOCH:POSITION, found {text:?}")
+        })?;
+        Ok(Self { epoch, position })
+    }
+}
+
+impl<'de> Deserialize<'de> for Since {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected a position, or EPOCH:POSITION as text")]
+        enum Value {
+            Position(Position),
+            Text(String),
+        }
+        match Value::deserialize(deserializer)? {
+            Value::Position(position) => Ok(Self {
+                epoch: None,
+                position,
+            }),
+            Value::Text(text) => Self::parse(&text).map_err(D::Error::custom),
+        }
     }
 }
 
 impl Filter {
     /// Whether the subscriber wants this frame, should they be one to see it.
-    pub(super) fn includes(&self, frame: &Frame) -> bool {
+    pub(super) fn includes(&self, frame: &Frame) -> Included {
         let is = |wish: &Option<String>, value: Option<&str>| {
             wish.as_deref().is_none_or(|wish| Some(wish) == value)
         };
-        is(&self.entity, Some(&frame.entity_id))
-            && is(&self.group, frame.group.as_deref())
-            && (self.kinds.is_empty() || self.kinds.contains(&frame.kind))
+        let is_wanted = is(&self.entity, Some(&frame.entity_id))
+            && (self.kinds.is_empty() || self.kinds.contains(&frame.kind));
+        if is_wanted && is(&self.group, frame.group.as_deref()) {
+            Included::Yes
+        } else if is_wanted && is(&self.group, frame.left_group.as_deref()) {
+            Included::Left
+        } else {
+            Included::No
+        }
     }
 }
 
 /// An entity's id as the log has it: a UUID may be written in several ways.
 pub(super) fn canonical(id: String) -> String {
     id.parse().map_or(id, |uuid: PathId| uuid.to_string())
-}
-
-/// A position; 0 stands before the first.
-pub(super) fn position(text: &str) -> Result<Position, String> {
-    text.parse()
-        .map_err(|_| format!("expected a position (0, 1, 2, …), found {text:?}"))
 }
 
 /// Types of frames that there are.
@@ -102,6 +167,7 @@ mod tests {
             entity_id: "o-1".into(),
             owner: None,
             group: Some("c-1".into()),
+            left_group: Some("c-0".into()),
             body: bakehouse_pipeline::to_json(&7).expect("a number"),
         }
     }
@@ -113,6 +179,7 @@ mod tests {
                 .expect("valid")
                 .filter
                 .includes(&frame())
+                == Included::Yes
         };
         assert!(includes(""));
         assert!(includes(
@@ -127,6 +194,33 @@ mod tests {
         assert!(!includes("order=o-2&customer=c-1"));
         assert!(!includes("type=order.deleted"));
         assert!(!includes("customer=c-2"));
+        let left = |query: &str| {
+            let wishes = Wishes::parse(query, &menu()).expect("valid");
+            wishes.filter.includes(&frame()) == Included::Left
+        };
+        assert!(left("customer=c-0"));
+        assert!(!left("customer=c-1") && !left(""));
+        assert!(!left("customer=c-0&type=order.deleted"));
+    }
+
+    #[test]
+    fn a_place_may_name_its_log() {
+        let parse = |query: &str| {
+            let wishes = Wishes::parse(query, &menu()).expect("valid");
+            (wishes.epoch, wishes.since)
+        };
+        let log = |name: &str| Some(name.to_owned());
+        assert_eq!(parse("since=7"), (None, Some(7)));
+        assert_eq!(parse("since=7&epoch=a"), (log("a"), Some(7)));
+        assert_eq!(parse("since=a:b:7"), (log("a:b"), Some(7)));
+        for text in ["", ":7", "a:", "a", "-1", "a:-1", "7:a"] {
+            assert!(Since::parse(text).is_err(), "{text}");
+        }
+        let read = |json: &str| serde_json::from_str::<Since>(json);
+        assert_eq!(read("7").expect("valid").epoch, None);
+        assert_eq!(read("\"a:7\"").expect("valid").epoch, log("a"));
+        assert!(read("-1").is_err());
+        assert!(read("[]").is_err());
     }
 
     #[test]

@@ -114,6 +114,11 @@ fn describe() {
         "Subscribers that were sent away, by close code"
     );
     gauge!("bakehouse_feed_clients", "Subscribers of this process");
+    gauge!("bakehouse_http_connections", "Open connections");
+    counter!(
+        "bakehouse_http_connections_refused_total",
+        "Connections refused or ended since a bound was reached, by bound"
+    );
     gauge!("bakehouse_position", "How far each stage has come");
     gauge!(
         "bakehouse_stage_lag_events",
@@ -172,6 +177,17 @@ pub(crate) fn begin() {
 pub(crate) fn clients(count: usize) {
     #[expect(clippy::cast_precision_loss, reason = "nobody has that many")]
     metrics::gauge!("bakehouse_feed_clients").set(count as f64);
+}
+
+/// Records how many connections are open.
+pub(crate) fn connections(count: usize) {
+    #[expect(clippy::cast_precision_loss, reason = "nobody has that many")]
+    metrics::gauge!("bakehouse_http_connections").set(count as f64);
+}
+
+/// Counts a connection that was refused or ended since it exceeded a bound.
+pub(crate) fn connection_refused(bound: &'static str) {
+    metrics::counter!("bakehouse_http_connections_refused_total", "bound" => bound).increment(1);
 }
 
 /// Counts a subscriber that was sent away.

@@ -27,6 +27,16 @@ impl Problem {
         problem
     }
 
+    /// 429: a client has as many connections as it may.
+    #[must_use]
+    pub fn too_many_connections(seconds: u32) -> Self {
+        let mut problem = Self::too_many_requests(seconds);
+        problem.detail = "there are too many connections from this address \
+                          (http.max_connections_per_client); close some"
+            .to_owned();
+        problem
+    }
+
     /// 408: the body did not come.
     #[must_use]
     pub fn too_slow() -> Self {

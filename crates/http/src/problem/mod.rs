@@ -90,6 +90,16 @@ impl Problem {
         problem
     }
 
+    /// 426: another version of the websocket protocol.
+    #[must_use]
+    pub fn websocket_version() -> Self {
+        let mut problem = Self::upgrade_required();
+        problem.detail = "Sec-WebSocket-Version: expected 13 (RFC 6455)".to_owned();
+        let version = (header::SEC_WEBSOCKET_VERSION, "13".to_owned());
+        problem.headers.push(version);
+        problem
+    }
+
     /// 410: a position that the feed does not have.
     #[must_use]
     pub fn gone(detail: String) -> Self {
@@ -297,6 +307,22 @@ impl Problem {
             members.extend(self.more.clone());
         }
         document
+    }
+
+    /// The whole answer as bytes of HTTP, for a connection that is closed after it.
+    pub(crate) fn raw(&self) -> String {
+        let status = self.status;
+        let body = self.document().to_string();
+        let headers: String = self
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\n{headers}\
+             content-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        )
     }
 
     fn head(&self) -> HttpResponseBuilder {

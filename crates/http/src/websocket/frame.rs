@@ -21,6 +21,17 @@ pub fn binary(bytes: &[u8]) -> Bytes {
     message(OpCode::Binary, bytes)
 }
 
+/// The payload of one of these frames, without its header.
+#[must_use]
+pub fn payload(frame: &Bytes) -> Bytes {
+    let header = match frame.get(1) {
+        Some(126) => 4,
+        Some(127) => 10,
+        _ => 2,
+    };
+    frame.slice(header.min(frame.len())..)
+}
+
 /// Asks for a pong.
 #[must_use]
 pub fn ping() -> Bytes {
@@ -71,6 +82,9 @@ mod tests {
         assert_eq!(text(&"x".repeat(126))[..4], [0x81, 126, 0, 126]);
         assert_eq!(text(&"x".repeat(65_536))[..4], [0x81, 127, 0, 0]);
         assert_eq!(&pong(b"a")[..], b"\x8a\x01a");
+        for length in [0, 1, 125, 126, 65_535, 65_536] {
+            assert_eq!(payload(&text(&"x".repeat(length))).len(), length);
+        }
     }
 
     #[test]

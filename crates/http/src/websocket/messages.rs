@@ -1,11 +1,12 @@
 //! What a client sends, message by message.
 
-use actix_web::body::BoxBody;
-use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseReason, ProtocolError};
+use std::time::Instant;
+
+use actix_web::dev::Payload;
 use bytes::Bytes;
 use futures_util::StreamExt;
 
-use super::guard::{Verdict, Violation};
+use super::decoder::{Decoder, Limits, Violation};
 
 /// What came.
 #[derive(Debug)]
@@ -28,52 +29,42 @@ pub enum Incoming {
 
 /// A client's messages.
 pub struct Messages {
-    stream: AggregatedMessageStream,
-    verdict: Verdict,
-    /// The stream ends when this does.
-    _body: BoxBody,
+    payload: Payload,
+    decoder: Decoder,
+    /// What has come and not been decoded.
+    bytes: Bytes,
+    violation: Option<Violation>,
 }
 
 impl Messages {
-    pub(super) fn new(stream: AggregatedMessageStream, verdict: Verdict, body: BoxBody) -> Self {
+    pub(super) fn new(payload: Payload, limits: Limits) -> Self {
         Self {
-            stream,
-            verdict,
-            _body: body,
+            payload,
+            decoder: Decoder::new(limits, Instant::now()),
+            bytes: Bytes::new(),
+            violation: None,
         }
     }
 
     /// Waits for the next one. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Incoming {
-        match self.stream.next().await {
-            Some(Ok(AggregatedMessage::Text(text))) => Incoming::Text(text.to_string()),
-            Some(Ok(AggregatedMessage::Binary(bytes))) => Incoming::Binary(bytes),
-            Some(Ok(AggregatedMessage::Ping(bytes))) => Incoming::Ping(bytes),
-            Some(Ok(AggregatedMessage::Pong(_))) => Incoming::Pong,
-            Some(Ok(AggregatedMessage::Close(reason))) => Incoming::Close(code(reason)),
-            Some(Err(error)) => self.failed(&error),
-            None => self
-                .verdict
-                .get()
-                .map_or(Incoming::Gone, Incoming::Violation),
-        }
-    }
-
-    /// The guard has let it pass: only what text must be is left to be broken,
-    /// or else the connection.
-    fn failed(&self, error: &ProtocolError) -> Incoming {
-        if let Some(violation) = self.verdict.get() {
-            return Incoming::Violation(violation);
-        }
-        match error {
-            ProtocolError::Io(error) if error.kind() != std::io::ErrorKind::InvalidData => {
-                Incoming::Gone
+        loop {
+            if let Some(violation) = self.violation {
+                return Incoming::Violation(violation);
             }
-            _ => Incoming::Violation(Violation::NotUtf8),
+            match self.decoder.decode(&mut self.bytes) {
+                Ok(Some(incoming)) => return incoming,
+                Ok(None) => {}
+                Err(violation) => {
+                    self.violation = Some(violation);
+                    self.bytes = Bytes::new();
+                    continue;
+                }
+            }
+            match self.payload.next().await {
+                Some(Ok(bytes)) => self.bytes = bytes,
+                Some(Err(_)) | None => return Incoming::Gone,
+            }
         }
     }
-}
-
-fn code(reason: Option<CloseReason>) -> Option<u16> {
-    reason.map(|reason| reason.code.into())
 }

@@ -1,41 +1,109 @@
 //! A websocket as far as it is not about orders: messages in, bytes out.
 //!
-//! Incoming messages are actix-ws's, behind a [`guard`] that looks at every frame's
-//! header before anything is kept of it. Outgoing [`frame`]s are bytes of our own:
-//! what many clients get is made once. They are the response's body, which the
-//! server asks for more only when the socket has taken what there was: a client
-//! that does not read holds up nobody, and nothing gathers for it. Past the server
-//! they go by a `line` of their own, without being copied.
+//! What comes in goes through a [`decoder`] that keeps no more of it than one message.
+//! Outgoing [`frame`]s are bytes of our own: what many clients get is made once. They are the
+//! response's body, which the server asks for more only when the socket has taken what there
+//! was: a client that does not read holds up nobody, and nothing gathers for it.
 
+pub mod decoder;
 pub mod frame;
-pub mod guard;
-pub mod line;
 mod messages;
+mod rate;
 
-use actix_web::body::BoxBody;
-use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
+use actix_web::http::header::{HeaderMap, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION};
+use actix_web::{HttpRequest, HttpResponse, web};
 
+use crate::connections::is_handshake;
+
+pub use decoder::{Limits, Violation};
 pub use messages::{Incoming, Messages};
+pub use rate::Rate;
+pub(crate) use rate::TokenBucket;
+
+/// The one version of the protocol that there is (RFC 6455, section 4.1).
+const VERSION: &[u8] = b"13";
+/// Characters of a key: 16 bytes in base64.
+const KEY_LENGTH: usize = 24;
+
+/// Why a handshake is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HandshakeError {
+    /// It asks for another version of the protocol.
+    #[error("Sec-WebSocket-Version: expected 13")]
+    Version,
+    /// It is no handshake, or not complete.
+    #[error("{0}")]
+    Malformed(&'static str),
+}
 
 /// Answers the handshake. The response has no body yet: it is to be a stream of
 /// frames, and must keep the [`Messages`].
 ///
 /// # Errors
 /// When the request is no handshake.
-pub async fn upgrade(
+pub fn upgrade(
     request: &HttpRequest,
     payload: web::Payload,
-    limits: guard::Limits,
-) -> actix_web::Result<(HttpResponse<()>, Messages)> {
-    let (mut guarded, verdict) = guard::guard(payload.into_inner(), limits);
-    let payload = web::Payload::from_request(request, &mut guarded).await?;
-    let (response, _, messages) = actix_ws::handle(request, payload)?;
-    let (response, body): (_, BoxBody) = response.into_parts();
-    // The guard's limits are the tighter ones.
-    let most = usize::try_from(limits.longest_message).unwrap_or(usize::MAX);
-    let messages = messages
-        .max_frame_size(most)
-        .aggregate_continuations()
-        .max_continuation_size(most);
-    Ok((response, Messages::new(messages, verdict, body)))
+    limits: Limits,
+) -> Result<(HttpResponse<()>, Messages), HandshakeError> {
+    let head = request.head();
+    if !is_handshake(head) {
+        return Err(HandshakeError::Malformed(
+            "expected GET with Connection: Upgrade and Upgrade: websocket",
+        ));
+    }
+    verify(head.headers())?;
+    let response = actix_http::ws::handshake_response(head).finish();
+    let response = HttpResponse::from(response).drop_body();
+    Ok((response, Messages::new(payload.into_inner(), limits)))
+}
+
+fn verify(headers: &HeaderMap) -> Result<(), HandshakeError> {
+    let version = headers.get(SEC_WEBSOCKET_VERSION);
+    if version.is_none_or(|version| version.as_bytes().trim_ascii() != VERSION) {
+        return Err(HandshakeError::Version);
+    }
+    let key = headers.get(SEC_WEBSOCKET_KEY).map(|key| key.as_bytes());
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
+    let is_key = |key: &[u8]| key.len() == KEY_LENGTH && key.iter().all(is_base64);
+    if key.is_none_or(|key| !is_key(key)) {
+        return Err(HandshakeError::Malformed(
+            "Sec-WebSocket-Key: expected 16 bytes in base64",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn handshakes_are_verified() {
+        let verified = |version: Option<&str>, key: &str| {
+            let mut request = TestRequest::get().insert_header((SEC_WEBSOCKET_KEY, key));
+            if let Some(version) = version {
+                request = request.insert_header((SEC_WEBSOCKET_VERSION, version));
+            }
+            verify(request.to_http_request().headers())
+        };
+        let key = "x3JJHMbDL1EzLkh9GBhXDw==";
+        assert_eq!(verified(Some("13"), key), Ok(()));
+        for version in [None, Some("8"), Some("14"), Some("13, 8"), Some("")] {
+            assert_eq!(verified(version, key), Err(HandshakeError::Version));
+        }
+        for key in [
+            "",
+            "x",
+            "x3JJHMbDL1EzLkh9GBhXD ==",
+            "x3JJHMbDL1EzLkh9GBhXDw===",
+        ] {
+            assert!(matches!(
+                verified(Some("13"), key),
+                Err(HandshakeError::Malformed(_))
+            ));
+        }
+    }
 }

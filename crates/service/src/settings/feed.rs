@@ -20,6 +20,10 @@ pub struct Feed {
     pub places: usize,
     /// How many of one principal, or address; 0: any.
     pub places_each: usize,
+    /// Websockets that have yet to show a token, apart from those.
+    pub max_unauthenticated: usize,
+    /// Those of one client address; 0: any.
+    pub max_unauthenticated_per_client: usize,
 }
 
 impl Default for Feed {
@@ -30,6 +34,8 @@ impl Default for Feed {
             heartbeat: Duration::from_secs(25),
             places: 20_000,
             places_each: 0,
+            max_unauthenticated: 1_000,
+            max_unauthenticated_per_client: 100,
         }
     }
 }

@@ -32,6 +32,11 @@ pub struct Http {
     /// Proxies whose word about the client's address is believed: addresses, or networks.
     #[serde(deserialize_with = "load::list_of")]
     pub trusted_proxies: Vec<Network>,
+    /// Connections that may be open at the same time; 0: as many as the limit on open files
+    /// allows, at most 25,000.
+    pub max_connections: usize,
+    /// Those of one client address; 0: half of all.
+    pub max_connections_per_client: usize,
     /// Requests a second that one principal, or address, may make; 0: any.
     pub rate_limit: u32,
     /// How many of them at once.
@@ -49,6 +54,8 @@ impl Default for Http {
             body_timeout: Duration::from_secs(10),
             cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),
+            max_connections: 0,
+            max_connections_per_client: 0,
             rate_limit: 0,
             rate_burst: 100,
         }

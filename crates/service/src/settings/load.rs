@@ -66,6 +66,7 @@ impl Settings {
             ("notify.at_once", usize::from(self.notify.at_once)),
             ("feed.ring", self.feed.ring),
             ("feed.places", self.feed.places),
+            ("feed.max_unauthenticated", self.feed.max_unauthenticated),
             ("http.body_limit", self.http.body_limit),
             ("amqp.prefetch", usize::from(self.amqp.prefetch)),
         ] {
