@@ -50,6 +50,7 @@ fn notification(number: u64, to: &str) -> Notification {
         entity_id: "e".into(),
         owner: None,
         group: None,
+        left_group: None,
         body: to_json(&()).expect("JSON"),
     };
     let request = Request {
