@@ -33,6 +33,11 @@ pub trait Domain: Send + Sync + 'static {
     /// Changes upon which it is kept aside besides: for those who ask for it.
     const SNAPSHOT_ON: &'static [&'static str] = &[];
 
+    /// Members of the state and of the document whose values say nothing about a person: an
+    /// audit shows them, and of all others only how long they are. Names with dots in
+    /// between, without the places in lists: `products.price`.
+    const PLAIN: &'static [&'static str] = &[];
+
     /// What lists can be filtered by; stores keep an index for each.
     const FACETS: &'static [Facet] = &[];
 
@@ -88,6 +93,11 @@ pub trait Domain: Send + Sync + 'static {
     /// Whether lists show the entity; it can be fetched by id either way.
     fn listed(_state: &Self::State) -> bool {
         true
+    }
+
+    /// Blobs that the state refers to.
+    fn blobs(_id: &str, _state: &Self::State) -> Vec<BlobRef> {
+        Vec::new()
     }
 
     /// What else than the entity itself subscribers may filter by: for an
@@ -170,6 +180,17 @@ pub struct Facet {
     /// Where the document has it: names with dots in between, such as
     /// `customer.id`. No quotes, since stores make statements of it.
     pub member: &'static str,
+}
+
+/// A blob that a state refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlobRef {
+    /// Name in the store of blobs.
+    pub name: String,
+    /// Bytes that it has.
+    pub size: u64,
+    /// SHA-256 of them, in hex.
+    pub sha256: String,
 }
 
 /// Where and when in the log a command stands.

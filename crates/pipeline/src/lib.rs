@@ -40,6 +40,7 @@ pub mod notification;
 pub mod notifier;
 pub mod operation;
 pub mod ports;
+pub mod probe;
 pub mod rebuild;
 pub mod remedy;
 pub mod stage;
@@ -51,7 +52,7 @@ pub mod writer;
 
 use std::sync::Arc;
 
-pub use domain::{Domain, Facet, Moment, Rejection, check};
+pub use domain::{BlobRef, Domain, Facet, Moment, Rejection, check};
 pub use entity::{Entity, EntityRecord};
 pub use event::{Event, EventStatus};
 pub use frame::Frame;

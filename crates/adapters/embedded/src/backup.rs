@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use bakehouse_pipeline::ids;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::salvage::{self, is_damage};
 use crate::{FILE_NAME, OpenError, lock, schema};
 
 /// Why there is no copy, or no store made of one.
@@ -77,9 +78,14 @@ pub fn back_up(data: &Path, into: &Path) -> Result<Copy, BackupError> {
     let _ = fs::remove_file(&unfinished);
     let quoted = unfinished.display().to_string().replace('\'', "''");
     let copy = format!("PRAGMA busy_timeout = 5000; VACUUM INTO '{quoted}'");
-    connection
-        .execute_batch(&copy)
-        .map_err(at_source(&data.join(FILE_NAME)))?;
+    let file = data.join(FILE_NAME);
+    match connection.execute_batch(&copy) {
+        Err(error) if is_damage(&error) => {
+            let _ = fs::remove_file(&unfinished);
+            salvage::copy(&file, &unfinished).map_err(at_source(&file))?;
+        }
+        copied => copied.map_err(at_source(&file))?,
+    }
     sync(&unfinished)?;
     Ok(Copy { unfinished, to })
 }

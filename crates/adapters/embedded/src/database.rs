@@ -9,7 +9,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use bakehouse_pipeline::ports::StoreError;
@@ -19,6 +19,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::salvage::is_damage;
 use crate::{list, schema};
 
 /// Jobs that may wait for the thread; beyond that, callers wait or are refused.
@@ -69,6 +70,8 @@ pub(crate) struct Database {
     jobs: Option<mpsc::Sender<Job>>,
     writer: Option<thread::JoinHandle<()>>,
     readers: Option<Readers>,
+    /// First damage that anybody has met.
+    damage: Arc<OnceLock<String>>,
 }
 
 /// Connections to read by, beside the thread's.
@@ -136,6 +139,7 @@ impl Database {
                 prepare: look,
                 idle: Arc::new(Mutex::new(vec![connection])),
             }),
+            damage: Arc::default(),
         })
     }
 
@@ -158,6 +162,7 @@ impl Database {
             jobs: Some(jobs),
             writer: Some(writer),
             readers,
+            damage: Arc::default(),
         })
     }
 
@@ -167,7 +172,7 @@ impl Database {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Outcome<T> + Send + 'static,
     {
-        let (job, answer) = job(body);
+        let (job, answer) = job(self.damage.clone(), body);
         let jobs = self.jobs.as_ref().ok_or_else(Self::closed)?;
         jobs.send(job).await.map_err(|_| Self::closed())?;
         answer.await.map_err(|_| Self::closed())?
@@ -179,7 +184,7 @@ impl Database {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Outcome<T> + Send + 'static,
     {
-        let (job, answer) = job(body);
+        let (job, answer) = job(self.damage.clone(), body);
         let jobs = self.jobs.as_ref().ok_or_else(Self::closed)?;
         jobs.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => StoreError::unavailable("embedded store: too much to write"),
@@ -209,10 +214,56 @@ impl Database {
             }
             result
         });
-        task.await
-            .map_err(|_| Self::closed())?
-            .map_err(StoreError::from)
+        let read = task.await.map_err(|_| Self::closed())?;
+        noted(&self.damage, read).map_err(StoreError::from)
     }
+
+    /// Runs `body` on a connection of its own, so that what others have in their caches
+    /// does not count.
+    pub(crate) async fn read_afresh<T, F>(&self, body: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Outcome<T> + Send + 'static,
+    {
+        let Some(file) = self.file().map(Path::to_owned) else {
+            return self.write(body).await;
+        };
+        let task = tokio::task::spawn_blocking(move || {
+            let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            connection.execute_batch("PRAGMA busy_timeout = 5000; PRAGMA query_only = ON;")?;
+            body(&connection)
+        });
+        let read = task.await.map_err(|_| Self::closed())?;
+        noted(&self.damage, read).map_err(StoreError::from)
+    }
+
+    /// File of the database, if it has one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.readers.as_ref().map(|readers| readers.file.as_path())
+    }
+
+    /// First damage that anybody has met since the database was opened.
+    pub(crate) fn damage(&self) -> Option<&str> {
+        self.damage.get().map(String::as_str)
+    }
+
+    /// Remembers a damage.
+    pub(crate) fn note_damage(&self, what: &str) {
+        if self.damage.set(what.to_owned()).is_ok() {
+            tracing::error!("embedded store: damaged: {what}");
+        }
+    }
+}
+
+/// Remembers a damage that a statement has met.
+fn noted<T>(damage: &OnceLock<String>, result: Outcome<T>) -> Outcome<T> {
+    if let Err(Failure::Sqlite(error)) = &result
+        && is_damage(error)
+        && damage.set(error.to_string()).is_ok()
+    {
+        tracing::error!("embedded store: damaged: {error}");
+    }
+    result
 }
 
 impl Database {
@@ -227,7 +278,7 @@ impl Database {
             ending: ending.clone(),
             jobs: inner.clone(),
         };
-        let (unit, outcome) = job(move |connection| {
+        let (unit, outcome) = job(self.damage.clone(), move |connection| {
             while ending.load(Ordering::Acquire) == OPEN {
                 let Some(job) = queue.blocking_recv() else {
                     break;
@@ -245,6 +296,7 @@ impl Database {
             jobs: Some(inner),
             writer: None,
             readers: None,
+            damage: self.damage.clone(),
         };
         Ok((database, end, outcome))
     }
@@ -275,14 +327,18 @@ fn look(connection: Connection) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn job<T, F>(body: F) -> (Job, oneshot::Receiver<Result<T, StoreError>>)
+fn job<T, F>(
+    damage: Arc<OnceLock<String>>,
+    body: F,
+) -> (Job, oneshot::Receiver<Result<T, StoreError>>)
 where
     T: Send + 'static,
     F: FnOnce(&Connection) -> Outcome<T> + Send + 'static,
 {
     let (answer, receiver) = oneshot::channel();
     let job: Job = Box::new(move |connection| {
-        let result = in_savepoint(connection, body).map_err(StoreError::from);
+        let result = in_savepoint(connection, body);
+        let result = noted(&damage, result).map_err(StoreError::from);
         Box::new(move |committed| {
             let _ = answer.send(committed.and(result));
         })

@@ -10,6 +10,7 @@ mod checkpoints;
 mod database;
 mod event_log;
 mod generations;
+mod inspect;
 mod leases;
 mod list;
 mod notifications;
@@ -17,6 +18,7 @@ mod presentation;
 mod probe;
 mod read_models;
 mod rows;
+mod salvage;
 mod schedule;
 mod schema;
 mod source;
@@ -27,13 +29,16 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use backup::{BackupError, Copy, back_up, may_restore, restore};
-use bakehouse_pipeline::Facet;
 use bakehouse_pipeline::ports::{
-    EventLog, Generations, Leases, Notifications, PresentationReader, PresentationStore, Probe,
-    RowReader, RowStore, ScheduleConsumer, Scheduler, SourceStore,
+    Backlog, EventLog, Generations, Integrity, Leases, Notifications, PresentationInspector,
+    PresentationReader, PresentationStore, Probe, RowInspector, RowReader, RowStore,
+    ScheduleConsumer, Scheduler, SourceInspector, SourceStore,
 };
+use bakehouse_pipeline::probe::SingleFlight;
+use bakehouse_pipeline::{Facet, Shutdown};
 use database::Database;
 
 /// Name of the database file within the data folder.
@@ -209,10 +214,52 @@ impl Embedded {
         Arc::new(leases::EmbeddedLeases(self.database.clone()))
     }
 
-    /// Whether the store answers.
+    /// Source state of an audit.
+    #[must_use]
+    pub fn source_inspector(&self) -> Arc<dyn SourceInspector> {
+        Arc::new(inspect::EmbeddedInspector(self.database.clone()))
+    }
+
+    /// Presentation of an audit.
+    #[must_use]
+    pub fn presentation_inspector(&self) -> Arc<dyn PresentationInspector> {
+        Arc::new(inspect::EmbeddedInspector(self.database.clone()))
+    }
+
+    /// Rows of an audit.
+    #[must_use]
+    pub fn row_inspector(&self) -> Arc<dyn RowInspector> {
+        Arc::new(inspect::EmbeddedInspector(self.database.clone()))
+    }
+
+    /// Accepted operations that are not in the log yet.
+    #[must_use]
+    pub fn backlog(&self) -> Arc<dyn Backlog> {
+        Arc::new(inspect::EmbeddedInspector(self.database.clone()))
+    }
+
+    /// Integrity of the store's file.
+    #[must_use]
+    pub fn integrity(&self) -> Arc<dyn Integrity> {
+        Arc::new(inspect::EmbeddedInspector(self.database.clone()))
+    }
+
+    /// Looks for damaged pages of the file from now on, at most once an `interval`, so that
+    /// the probe knows of them; until shutdown.
+    pub fn watch(
+        &self,
+        interval: Duration,
+        shutdown: Shutdown,
+    ) -> impl Future<Output = ()> + use<> {
+        probe::watch(self.database.clone(), interval, shutdown)
+    }
+
+    /// Readiness of the store: its file is there, sound, and can be written.
     #[must_use]
     pub fn probe(&self) -> Arc<dyn Probe> {
-        Arc::new(probe::EmbeddedProbe(self.database.clone()))
+        Arc::new(SingleFlight::new(probe::EmbeddedProbe::new(
+            self.database.clone(),
+        )))
     }
 }
 

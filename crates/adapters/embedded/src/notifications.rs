@@ -15,7 +15,7 @@ use crate::rows::{integer, json, known, position, text, timestamp, uuid};
 const NAME: &str = "notifier";
 
 /// The columns of `notifications`, in their order.
-const COLUMNS: &str = "id, position, type, entity_id, lane, channel, recipient, message, status, \
+pub(crate) const COLUMNS: &str = "id, position, type, entity_id, lane, channel, recipient, message, status, \
     attempts, occurred_at, requested_at, accepted_at, ended_at, due_at, reason";
 
 pub(crate) struct EmbeddedNotifications(pub(crate) Arc<Database>);
@@ -174,7 +174,7 @@ fn rows(
     Ok(found)
 }
 
-fn notification(row: &Row<'_>) -> Outcome<Notification> {
+pub(crate) fn notification(row: &Row<'_>) -> Outcome<Notification> {
     let time = |column| -> Outcome<Option<Timestamp>> {
         let millis: Option<i64> = row.get(column)?;
         millis.map(timestamp).transpose()

@@ -3,14 +3,42 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bakehouse_pipeline::Operation;
 use bakehouse_pipeline::ports::{
     ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, StoreError, Unreadable,
 };
+use bakehouse_pipeline::{Operation, Position};
 use rusqlite::{Connection, params};
 use tokio::sync::Notify;
 
 use crate::database::{Database, Outcome};
+use crate::rows::{integer, position};
+
+/// Name of the consumer's checkpoint.
+const NAME: &str = "events-writer";
+
+/// How far the queue has been settled.
+#[derive(Clone, Copy)]
+pub(crate) struct Settled {
+    /// Number of the last operation that was settled.
+    pub(crate) position: Position,
+    /// Operations that were not there any more when their turn came.
+    pub(crate) lost: u64,
+}
+
+/// The consumer's checkpoint; `None` where nothing is known of it: in a store of an earlier
+/// program, or one whose checkpoints were reset.
+pub(crate) fn settled(connection: &Connection) -> Outcome<Option<Settled>> {
+    let query = "SELECT position, entities FROM checkpoints WHERE name = ?1 AND position > 0";
+    let mut statement = connection.prepare_cached(query)?;
+    let mut rows = statement.query([NAME])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    Ok(Some(Settled {
+        position: position(row, 0)?,
+        lost: position(row, 1)?,
+    }))
+}
 
 /// Tells the consumer that something was scheduled.
 #[derive(Default)]
@@ -47,8 +75,10 @@ impl Scheduler for EmbeddedScheduler {
 pub(crate) struct EmbeddedConsumer {
     database: Arc<Database>,
     arrivals: Arc<Arrivals>,
-    /// The last row handed out.
-    taken: i64,
+    /// The last row handed out; `None`: to be read from the store.
+    taken: Option<i64>,
+    /// Rows that were not there any more when their turn came, not on record yet.
+    lost: i64,
 }
 
 impl EmbeddedConsumer {
@@ -56,7 +86,8 @@ impl EmbeddedConsumer {
         Self {
             database,
             arrivals,
-            taken: 0,
+            taken: None,
+            lost: 0,
         }
     }
 }
@@ -75,12 +106,24 @@ impl ScheduleConsumer for EmbeddedConsumer {
 
     async fn receive_now(&mut self, max: usize) -> Result<ScheduledBatch, StoreError> {
         let after = self.taken;
-        let rows = self
-            .database
-            .read(move |connection| waiting(connection, after, max))
-            .await?;
-        if let Some((last, _)) = rows.last() {
-            self.taken = *last;
+        let read = move |connection: &Connection| {
+            let known = match after {
+                Some(taken) => Some(taken),
+                None => settled(connection)?.map(|settled| integer(settled.position)),
+            };
+            Ok((known, waiting(connection, known.unwrap_or_default(), max)?))
+        };
+        let (known, rows) = self.database.read(read).await?;
+        if let (Some((first, _)), Some((last, _))) = (rows.first(), rows.last()) {
+            // Numbers are given without gaps: what is missing between them was accepted.
+            let before = known.unwrap_or(first - 1);
+            let there = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+            let lost = (last - before).saturating_sub(there).max(0);
+            if lost > 0 {
+                tracing::error!("embedded store: {lost} accepted operations have vanished");
+            }
+            self.lost += lost;
+            self.taken = Some(*last);
         }
         Ok(decode(rows))
     }
@@ -99,14 +142,24 @@ impl ScheduleConsumer for EmbeddedConsumer {
     }
 
     async fn settle(&mut self) -> Result<(), StoreError> {
-        let taken = self.taken;
+        let Some(taken) = self.taken else {
+            return Ok(());
+        };
+        let lost = self.lost;
         self.database
             .write(move |connection| {
                 let statement = "DELETE FROM schedule WHERE seq <= ?1";
                 connection.prepare_cached(statement)?.execute([taken])?;
+                let statement = "INSERT INTO checkpoints (name, position, entities, epoch) \
+                                 VALUES (?1, ?2, ?3, '') ON CONFLICT (name) DO UPDATE \
+                                 SET position = ?2, entities = entities + ?3";
+                let mut statement = connection.prepare_cached(statement)?;
+                statement.execute(params![NAME, taken, lost])?;
                 Ok(())
             })
-            .await
+            .await?;
+        self.lost = 0;
+        Ok(())
     }
 }
 

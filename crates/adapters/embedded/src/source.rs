@@ -89,7 +89,8 @@ fn checkpoint(connection: &Connection, name: &str) -> Outcome<Checkpoint> {
 }
 
 /// The columns that [`record`] reads and [`columns`] writes, in their order.
-const RECORD: &str = "id, number, position, version, created_at, updated_at, owner, state";
+pub(crate) const RECORD: &str =
+    "id, number, position, version, created_at, updated_at, owner, state";
 
 /// What a query finds for each of these ids, by id and position.
 fn records(
@@ -109,7 +110,7 @@ fn records(
     Ok(found)
 }
 
-fn record(row: &Row<'_>) -> Outcome<EntityRecord> {
+pub(crate) fn record(row: &Row<'_>) -> Outcome<EntityRecord> {
     Ok(EntityRecord {
         id: row.get(0)?,
         number: position(row, 1)?,

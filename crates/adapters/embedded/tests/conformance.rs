@@ -7,8 +7,10 @@ use bakehouse_embedded::{Embedded, OpenError};
 use bakehouse_pipeline::ids;
 use bakehouse_pipeline::ports::Leases;
 use bakehouse_testkit::conformance::generations::Twofold;
+use bakehouse_testkit::conformance::inspect::Inspected;
 use bakehouse_testkit::conformance::presentation::FACETS;
 use bakehouse_testkit::conformance::schedule::Consumers;
+use bakehouse_testkit::operations::many;
 use tempfile::TempDir;
 
 /// A store in a folder of its own, within the build's folder for test data: the
@@ -72,6 +74,60 @@ bakehouse_testkit::schedule_suite!(schedule, async {
     let consumers: Consumers = Box::new(move || store.consumer());
     (scheduler, consumers)
 });
+
+bakehouse_testkit::inspect_suite!(inspect, async {
+    let store = fresh();
+    Inspected {
+        log: store.log(),
+        source: store.source(),
+        notifications: store.notifications(),
+        presentation: store.presentation(),
+        reader: store.reader(),
+        source_inspector: store.source_inspector(),
+        presentation_inspector: store.presentation_inspector(),
+    }
+});
+
+bakehouse_testkit::backlog_suite!(backlog, async {
+    let store = fresh();
+    let (scheduler, backlog) = (store.scheduler(), store.backlog());
+    let consumers: Consumers = Box::new(move || store.consumer());
+    ((scheduler, consumers), backlog)
+});
+
+/// Deleted before anybody took it, and between two that were taken.
+#[tokio::test]
+async fn an_operation_that_vanishes_from_the_queue_is_missed() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let store = Embedded::open(folder.path(), FACETS).expect("opens");
+    let (scheduler, backlog) = (store.scheduler(), store.backlog());
+    let mut consumer = store.consumer();
+    let send = async |count| {
+        for operation in many("a", count) {
+            scheduler.schedule(&operation).await.expect("scheduled");
+        }
+    };
+    send(1).await;
+    assert_eq!(consumer.receive(9).await.expect("one").operations.len(), 1);
+    consumer.settle().await.expect("settled");
+    send(3).await;
+    let delete = |which: &str| {
+        let file = folder.path().join(bakehouse_embedded::FILE_NAME);
+        let database = rusqlite::Connection::open(file).expect("it opens");
+        let deleted = database.execute(&format!("DELETE FROM schedule WHERE seq = {which}"), []);
+        assert_eq!(deleted.expect("deleted"), 1);
+    };
+    delete("3");
+    let found = backlog.waiting().await.expect("counted");
+    assert_eq!((found.operations, found.lost), (2, 1));
+    assert_eq!(consumer.receive(9).await.expect("two").operations.len(), 2);
+    consumer.settle().await.expect("settled");
+    let found = backlog.waiting().await.expect("counted");
+    assert_eq!((found.operations, found.lost), (0, 1), "it stays on record");
+    send(1).await;
+    delete("5");
+    assert_eq!(backlog.waiting().await.expect("counted").lost, 2);
+}
 
 #[test]
 fn a_folder_is_used_by_one_process_at_a_time() {

@@ -2,6 +2,7 @@
 //! stages that live in one process. Nothing here outlives the process.
 
 mod generations;
+mod inspect;
 mod log;
 mod notices;
 mod notifications;
@@ -10,6 +11,7 @@ mod rows;
 mod schedule;
 mod source;
 
+pub use inspect::MemorySourceInspector;
 pub use log::MemoryLog;
 pub use notices::InProcessNotices;
 pub use notifications::MemoryNotifications;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bakehouse_pipeline::notification::{Attempt, NotificationStatus};
-use bakehouse_pipeline::ports::{Claim, Notifications, Recording, Settled, StoreError};
+use bakehouse_pipeline::ports::{Claim, Head, Notifications, Recording, Settled, StoreError};
 use bakehouse_pipeline::{Notification, Position};
 
 use crate::lock;
@@ -19,6 +19,22 @@ pub struct MemoryNotifications {
 struct State {
     followed: Option<(String, Position)>,
     notifications: Vec<Notification>,
+}
+
+impl MemoryNotifications {
+    /// All of them, each with its id as text.
+    pub(crate) fn all(&self) -> Vec<(String, Notification)> {
+        let state = lock(&self.state);
+        let all = state.notifications.iter();
+        all.map(|one| (one.id.to_string(), one.clone())).collect()
+    }
+
+    /// How far the log has been followed.
+    pub(crate) fn followed(&self) -> Option<Head> {
+        let state = lock(&self.state);
+        let followed = state.followed.clone();
+        followed.map(|(epoch, position)| Head { epoch, position })
+    }
 }
 
 #[async_trait]

@@ -22,7 +22,7 @@ pub struct MemoryPresentation {
 pub(crate) struct State {
     epoch: Option<String>,
     /// By number.
-    documents: BTreeMap<u64, DocumentWrite>,
+    pub(crate) documents: BTreeMap<u64, DocumentWrite>,
     frames: Vec<Frame>,
 }
 
@@ -97,7 +97,7 @@ impl PresentationReader for MemoryPresentation {
 }
 
 impl MemoryPresentation {
-    fn read<R>(
+    pub(crate) fn read<R>(
         &self,
         work: impl FnOnce(&mut State) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bakehouse_pipeline::Operation;
 use bakehouse_pipeline::ports::{
-    ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, StoreError, Unreadable,
+    Backlog, ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, StoreError, Unreadable,
+    Waiting,
 };
 use tokio::sync::Notify;
 
@@ -49,6 +50,19 @@ impl MemoryScheduler {
             queue: self.0.clone(),
             taken: 0,
         }
+    }
+}
+
+#[async_trait]
+impl Backlog for MemoryScheduler {
+    async fn waiting(&self) -> Result<Waiting, StoreError> {
+        let waiting = lock(&self.0.waiting);
+        Ok(Waiting {
+            operations: waiting.len() as u64,
+            oldest: waiting.front().map(|operation| operation.accepted_at),
+            unreadable: lock(&self.0.parked).len() as u64,
+            ..Waiting::default()
+        })
     }
 }
 

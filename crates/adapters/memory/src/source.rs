@@ -25,8 +25,8 @@ pub struct MemorySource {
 #[derive(Default)]
 pub(crate) struct State {
     checkpoint: Checkpoint,
-    entities: HashMap<String, EntityRecord>,
-    snapshots: BTreeMap<(String, Position), EntityRecord>,
+    pub(crate) entities: HashMap<String, EntityRecord>,
+    pub(crate) snapshots: BTreeMap<(String, Position), EntityRecord>,
 }
 
 impl MemorySource {
@@ -38,6 +38,13 @@ impl MemorySource {
             twice: Twice::default(),
             half: Half::Read,
         }
+    }
+
+    pub(crate) fn read<R>(
+        &self,
+        work: impl FnOnce(&mut State) -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
+        self.twice.with(Half::Read, work)
     }
 }
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use bakehouse_memory::{
     MemoryLeases, MemoryLog, MemoryNotifications, MemoryPresentation, MemoryRows, MemorySource,
-    schedule_queue,
+    MemorySourceInspector, schedule_queue,
 };
 use bakehouse_pipeline::ports::{
-    EventLog, Leases, Notifications, PresentationReader, PresentationStore, RowReader, RowStore,
-    Scheduler, SourceStore,
+    Backlog, EventLog, Leases, Notifications, PresentationReader, PresentationStore, RowReader,
+    RowStore, Scheduler, SourceStore,
 };
 use bakehouse_testkit::conformance::generations::Twofold;
+use bakehouse_testkit::conformance::inspect::Inspected;
 use bakehouse_testkit::conformance::schedule::Consumers;
 
 bakehouse_testkit::event_log_suite!(event_log, async {
@@ -48,6 +49,33 @@ bakehouse_testkit::schedule_suite!(schedule, async {
 
 bakehouse_testkit::notifications_suite!(notifications, async {
     Arc::new(MemoryNotifications::default()) as Arc<dyn Notifications>
+});
+
+bakehouse_testkit::inspect_suite!(inspect, async {
+    let log = MemoryLog::default();
+    let source = MemorySource::new(log.clone());
+    let notifications = MemoryNotifications::default();
+    let presentation = MemoryPresentation::default();
+    Inspected {
+        source_inspector: Arc::new(MemorySourceInspector {
+            source: source.clone(),
+            notifications: notifications.clone(),
+        }),
+        presentation_inspector: Arc::new(presentation.clone()),
+        reader: Arc::new(presentation.clone()),
+        presentation: Arc::new(presentation),
+        notifications: Arc::new(notifications),
+        source: Arc::new(source),
+        log: Arc::new(log),
+    }
+});
+
+bakehouse_testkit::backlog_suite!(backlog, async {
+    let (scheduler, _) = schedule_queue();
+    let (consumers, counted) = (scheduler.clone(), scheduler.clone());
+    let consumers: Consumers = Box::new(move || Box::new(consumers.consumer()));
+    let queue = (Arc::new(scheduler) as Arc<dyn Scheduler>, consumers);
+    (queue, Arc::new(counted) as Arc<dyn Backlog>)
 });
 
 bakehouse_testkit::generations_suite!(generations, async {

@@ -13,6 +13,7 @@ mod error;
 mod event_log;
 mod event_rows;
 mod generations;
+mod inspect;
 mod leases;
 mod list;
 mod notifications;
@@ -27,13 +28,16 @@ mod update;
 use std::sync::Arc;
 
 use bakehouse_pipeline::ports::{
-    EventLog, Generations, Leases, Notifications, PresentationReader, PresentationStore, Probe,
-    RowReader, RowStore, SourceStore,
+    EventLog, Generations, Integrity, Leases, Notifications, PresentationInspector,
+    PresentationReader, PresentationStore, Probe, RowInspector, RowReader, RowStore,
+    SourceInspector, SourceStore,
 };
+use bakehouse_pipeline::probe::SingleFlight;
 use bakehouse_pipeline::{Facet, Shutdown};
 use connection::Connection;
 pub use connection::{ConnectError, Settings};
 use generations::MongoGenerations;
+use inspect::MongoInspector;
 use presentation::MongoPresentation;
 use source::MongoSource;
 
@@ -107,10 +111,37 @@ impl SourceDatabase {
         Arc::new(leases::MongoLeases(self.connection.clone()))
     }
 
-    /// Whether it answers.
+    /// Readiness: whether it takes writes.
     #[must_use]
     pub fn probe(&self) -> Arc<dyn Probe> {
-        Arc::new(probe::MongoProbe(self.connection.clone()))
+        Arc::new(SingleFlight::new(probe::MongoProbe(
+            self.connection.clone(),
+        )))
+    }
+
+    fn inspector_of(&self) -> Arc<MongoInspector> {
+        Arc::new(MongoInspector {
+            connection: self.connection.clone(),
+            entities: self.source.entities().to_owned(),
+        })
+    }
+
+    /// Source state of an audit.
+    #[must_use]
+    pub fn inspector(&self) -> Arc<dyn SourceInspector> {
+        self.inspector_of()
+    }
+
+    /// State of process managers of an audit.
+    #[must_use]
+    pub fn row_inspector(&self) -> Arc<dyn RowInspector> {
+        self.inspector_of()
+    }
+
+    /// Indexes that the log relies upon.
+    #[must_use]
+    pub fn integrity(&self) -> Arc<dyn Integrity> {
+        self.inspector_of()
     }
 }
 
@@ -183,9 +214,30 @@ impl PresentationDatabase {
         Arc::new(leases::MongoLeases(self.connection.clone()))
     }
 
-    /// Whether it answers.
+    /// Readiness: whether it takes writes.
     #[must_use]
     pub fn probe(&self) -> Arc<dyn Probe> {
-        Arc::new(probe::MongoProbe(self.connection.clone()))
+        Arc::new(SingleFlight::new(probe::MongoProbe(
+            self.connection.clone(),
+        )))
+    }
+
+    fn inspector_of(&self) -> Arc<MongoInspector> {
+        Arc::new(MongoInspector {
+            connection: self.connection.clone(),
+            entities: self.presentation.documents().to_owned(),
+        })
+    }
+
+    /// Documents of an audit.
+    #[must_use]
+    pub fn inspector(&self) -> Arc<dyn PresentationInspector> {
+        self.inspector_of()
+    }
+
+    /// Rows of read models of an audit.
+    #[must_use]
+    pub fn row_inspector(&self) -> Arc<dyn RowInspector> {
+        self.inspector_of()
     }
 }

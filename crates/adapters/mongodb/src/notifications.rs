@@ -15,7 +15,7 @@ use crate::convert::{Fields, date, from_bson, integer, to_bson};
 use crate::transaction::Transactor;
 use crate::update::update;
 
-const NAME: &str = "notifier";
+pub(crate) const NAME: &str = "notifier";
 pub(crate) const NOTIFICATIONS: &str = "notifications";
 
 pub(crate) struct MongoNotifications {
@@ -175,7 +175,7 @@ fn settlement(settled: &Settled) -> Document {
     doc! { "q": this_attempt, "u": { "$set": set } }
 }
 
-fn notification(row: &Document) -> Result<Notification, StoreError> {
+pub(crate) fn notification(row: &Document) -> Result<Notification, StoreError> {
     let fields = Fields(row);
     let attempts = fields.position("attempts")?;
     Ok(Notification {

@@ -49,6 +49,11 @@ impl MongoPresentation {
         }
     }
 
+    /// Collection of the documents.
+    pub(crate) fn documents(&self) -> &str {
+        &self.documents
+    }
+
     pub(crate) async fn make_indexes(&self) -> Result<(), StoreError> {
         let documents = self.half.name(&self.documents);
         let documents = self.connection.collection(&documents);
@@ -205,11 +210,11 @@ fn row(write: &DocumentWrite) -> Result<Document, StoreError> {
     Ok(row)
 }
 
-fn meta(row: &Document) -> Result<&Document, StoreError> {
+pub(crate) fn meta(row: &Document) -> Result<&Document, StoreError> {
     row.get_document("_meta").map_err(StoreError::corrupt)
 }
 
-fn document(mut row: Document) -> Result<StoredDocument, StoreError> {
+pub(crate) fn document(mut row: Document) -> Result<StoredDocument, StoreError> {
     let fields = Fields(meta(&row)?);
     let number = fields.position("number")?;
     let position = fields.position("position")?;

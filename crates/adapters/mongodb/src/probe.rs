@@ -1,10 +1,13 @@
-//! Whether a database answers.
+//! Readiness of a database: whether the majority takes a write onto its disks.
 
 use async_trait::async_trait;
 use bakehouse_pipeline::ports::Probe;
 use mongodb::bson::doc;
 
 use crate::connection::Connection;
+
+/// Collection of the one document that is written.
+const COLLECTION: &str = "readiness";
 
 pub(crate) struct MongoProbe(pub(crate) Connection);
 
@@ -15,9 +18,12 @@ impl Probe for MongoProbe {
     }
 
     async fn check(&self) -> Result<(), String> {
-        // The default selection is the primary: one that cannot write does not answer.
-        let ping = self.0.database.run_command(doc! { "ping": 1 });
-        let answer = self.0.bounded(ping).await;
+        let collection = self.0.collection(COLLECTION);
+        let which = doc! { "_id": COLLECTION };
+        let write = collection
+            .update_one(which, doc! { "$inc": { "checks": 1_i64 } })
+            .upsert(true);
+        let answer = self.0.bounded(write).await;
         answer.map(|_| ()).map_err(|error| error.to_string())
     }
 }

@@ -302,7 +302,7 @@ impl RowReader for MongoRows {
     }
 }
 
-fn collection(of: &Generation) -> String {
+pub(crate) fn collection(of: &Generation) -> String {
     format!("rows.{of}")
 }
 
@@ -326,7 +326,7 @@ fn replacement(row: &RowWrite) -> Result<Document, StoreError> {
     })
 }
 
-fn stored(row: &Document) -> Result<StoredRow, StoreError> {
+pub(crate) fn stored(row: &Document) -> Result<StoredRow, StoreError> {
     let fields = Fields(row);
     Ok(StoredRow {
         key: fields.text("_id")?.to_owned(),

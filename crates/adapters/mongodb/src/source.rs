@@ -19,7 +19,7 @@ use crate::generations::{Part, Twofold, generation};
 use crate::transaction::{Transaction, Transactor};
 
 const NAME: &str = "orders-manager";
-const SNAPSHOTS: &str = "snapshots";
+pub(crate) const SNAPSHOTS: &str = "snapshots";
 
 #[derive(Clone)]
 pub(crate) struct MongoSource {
@@ -37,6 +37,11 @@ impl MongoSource {
             entities: entities.to_owned(),
             half: Half::Read,
         }
+    }
+
+    /// Collection of the entities.
+    pub(crate) fn entities(&self) -> &str {
+        &self.entities
     }
 
     /// Makes the index that snapshots are found by.
@@ -211,7 +216,7 @@ fn row(record: &EntityRecord) -> Result<Document, StoreError> {
     })
 }
 
-fn record(row: &Document) -> Result<EntityRecord, StoreError> {
+pub(crate) fn record(row: &Document) -> Result<EntityRecord, StoreError> {
     let fields = Fields(row);
     Ok(EntityRecord {
         id: fields.text("_id")?.to_owned(),

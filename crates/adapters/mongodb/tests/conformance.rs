@@ -6,6 +6,7 @@ use bakehouse_mongodb::{PresentationDatabase, Settings, SourceDatabase};
 use bakehouse_pipeline::ports::Appended;
 use bakehouse_pipeline::{Shutdown, ids};
 use bakehouse_testkit::conformance::generations::Twofold;
+use bakehouse_testkit::conformance::inspect::Inspected;
 use bakehouse_testkit::conformance::presentation::FACETS;
 use bakehouse_testkit::operations::many;
 use bakehouse_testservers::shared::mongodb_uri;
@@ -58,6 +59,19 @@ bakehouse_testkit::generations_suite!(generations, async {
         log: source.log(),
         source: source.source(),
         sources: source.source_generations(),
+    }
+});
+
+bakehouse_testkit::inspect_suite!(inspect, async {
+    let (source, presentation) = (source().await, presentation().await);
+    Inspected {
+        log: source.log(),
+        source: source.source(),
+        notifications: source.notifications(),
+        presentation: presentation.presentation(),
+        reader: presentation.reader(),
+        source_inspector: source.inspector(),
+        presentation_inspector: presentation.inspector(),
     }
 });
 

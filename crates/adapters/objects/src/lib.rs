@@ -1,5 +1,7 @@
 //! Blobs in a local folder or on S3-compatible storage, through one library.
 
+mod probe;
+
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
@@ -16,6 +18,8 @@ use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{Error, ObjectStore, ObjectStoreExt};
 use tokio::io::AsyncWriteExt;
+
+pub use probe::probe;
 
 /// Bytes of one part of an upload; what is smaller goes in one request. S3's
 /// smallest part is 5 MiB.

@@ -64,15 +64,20 @@ impl Target {
     /// Connects for a purpose, which the broker's lists show, and declares
     /// everything that is durable.
     pub(crate) async fn connect(&self, purpose: &str) -> Result<Connection, String> {
+        let connection = self.open(purpose).await?;
+        self.declare(&connection).await?;
+        Ok(connection)
+    }
+
+    /// Connects for a purpose, and declares nothing.
+    pub(crate) async fn open(&self, purpose: &str) -> Result<Connection, String> {
         let name = format!("{} ({purpose})", self.name);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let connecting = Connection::connect_uri(self.uri.clone(), properties);
         let connected = tokio::time::timeout(CONNECT, connecting).await;
-        let connection = connected
+        connected
             .map_err(|_| format!("the broker does not answer within {} s", CONNECT.as_secs()))?
-            .map_err(reason)?;
-        self.declare(&connection).await?;
-        Ok(connection)
+            .map_err(reason)
     }
 }
 

@@ -9,6 +9,7 @@
 //! memory or disk stops reading from those that publish, and would hold up
 //! acknowledgements with it.
 
+mod backlog;
 mod connection;
 mod consumer;
 #[cfg(test)]
@@ -21,11 +22,20 @@ mod topology;
 
 use std::sync::Arc;
 
-use bakehouse_pipeline::ports::{Notices, Probe, ScheduleConsumer, Scheduler};
+use bakehouse_pipeline::ports::{Backlog, Notices, Probe, ScheduleConsumer, Scheduler};
 
 use connection::Target;
 pub use connection::{ConnectError, Settings};
 use publisher::Publisher;
+
+/// Depth of the schedule queue of a broker that nothing else is asked of.
+///
+/// # Errors
+/// When the URI cannot be used.
+pub fn backlog(settings: &Settings) -> Result<Arc<dyn Backlog>, ConnectError> {
+    let target = Target::new(settings)?;
+    Ok(Arc::new(backlog::RabbitBacklog::new(target)))
+}
 
 /// A broker, and one publishing connection to it.
 pub struct Broker {
@@ -73,6 +83,12 @@ impl Broker {
             target: self.target.clone(),
             publisher: self.publisher.clone(),
         })
+    }
+
+    /// Depth of the schedule queue; it has a connection of its own, once it is asked.
+    #[must_use]
+    pub fn backlog(&self) -> Arc<dyn Backlog> {
+        Arc::new(backlog::RabbitBacklog::new(self.target.clone()))
     }
 
     /// Whether it answers.

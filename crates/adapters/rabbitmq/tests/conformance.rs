@@ -47,6 +47,13 @@ bakehouse_testkit::schedule_suite!(schedule, async {
     (scheduler, consumers)
 });
 
+bakehouse_testkit::backlog_suite!(backlog, async {
+    let broker = broker().await;
+    let (scheduler, backlog) = (broker.scheduler(), broker.backlog());
+    let consumers: Consumers = Box::new(move || broker.consumer());
+    ((scheduler, consumers), backlog)
+});
+
 /// The next notice that is one; `None` only says that some may have been missed.
 async fn next(stream: &mut dyn bakehouse_pipeline::ports::NoticeStream) -> Notice {
     let found = async {

@@ -7,6 +7,7 @@ mod contiguous;
 mod error;
 mod event_log;
 mod facts;
+mod inspect;
 mod lease;
 mod notices;
 mod notifications;
@@ -24,6 +25,10 @@ pub use contiguous::{Positioned, contiguous};
 pub use error::StoreError;
 pub use event_log::{Appended, EventLog};
 pub use facts::Facts;
+pub use inspect::{
+    Backlog, Damage, DocumentRecord, Integrity, Page, PresentationInspector, RowInspector,
+    RowRecord, SourceInspector, Waiting,
+};
 pub use lease::{Leases, Tenure};
 pub use notices::{Notice, NoticeStream, Notices, Topic};
 pub use notifications::{Claim, Notifications, Recording, Settled};

@@ -1,8 +1,10 @@
 //! One suite per door.
 
+pub mod backlog;
 pub mod blobs;
 pub mod event_log;
 pub mod generations;
+pub mod inspect;
 pub mod leases;
 pub mod notifications;
 pub mod presentation;

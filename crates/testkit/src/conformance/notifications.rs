@@ -76,7 +76,7 @@ fn claim(now: i64, until: i64, limit: usize) -> Claim {
 }
 
 /// A store with `count` of them, due at once.
-async fn filled(store: &Store, count: u64) {
+pub(super) async fn filled(store: &Store, count: u64) {
     store.open("log", 0).await.unwrap();
     let all = (1..=count).map(|n| notification(n, "mail", "ada"));
     store.record(&recording(0, all.collect())).await.unwrap();

@@ -1,0 +1,102 @@
+//! Probes of readiness that are the same whatever is probed.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use tokio::task::AbortHandle;
+
+use crate::ports::Probe;
+
+/// A check under way: whether it has ended, and its answer.
+type Running = (AbortHandle, Shared<BoxFuture<'static, Result<(), String>>>);
+
+/// A probe of which one check is under way at a time: whoever asks meanwhile gets its answer,
+/// and a check that nobody waits for any more goes on to its end. A dependency that hangs is
+/// asked once, however often readiness is.
+pub struct SingleFlight {
+    inner: Arc<dyn Probe>,
+    running: Mutex<Option<Running>>,
+}
+
+impl SingleFlight {
+    /// The probe, checked once at a time.
+    #[must_use]
+    pub fn new(inner: impl Probe + 'static) -> Self {
+        Self {
+            inner: Arc::new(inner),
+            running: Mutex::default(),
+        }
+    }
+
+    fn running(&self) -> Shared<BoxFuture<'static, Result<(), String>>> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((task, check)) = running.as_ref()
+            && !task.is_finished()
+        {
+            return check.clone();
+        }
+        let inner = self.inner.clone();
+        let task = tokio::spawn(async move { inner.check().await });
+        let handle = task.abort_handle();
+        let check = task.map(|ended| ended.unwrap_or_else(|error| Err(error.to_string())));
+        let check = check.boxed().shared();
+        *running = Some((handle, check.clone()));
+        check
+    }
+}
+
+#[async_trait]
+impl Probe for SingleFlight {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        self.running().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Hangs for as long as its permits last.
+    struct Hanging(Arc<AtomicUsize>, Arc<tokio::sync::Semaphore>);
+
+    #[async_trait]
+    impl Probe for Hanging {
+        fn name(&self) -> &str {
+            "hanging"
+        }
+
+        async fn check(&self) -> Result<(), String> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            let _permit = self.1.acquire().await;
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dependency_that_hangs_is_asked_once() {
+        let (asked, permits) = (Arc::default(), Arc::new(tokio::sync::Semaphore::new(0)));
+        let probe = SingleFlight::new(Hanging(Arc::clone(&asked), permits.clone()));
+        for _ in 0..3 {
+            let waited = tokio::time::timeout(Duration::from_millis(20), probe.check());
+            assert!(waited.await.is_err());
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        permits.add_permits(1);
+        assert_eq!(probe.check().await, Ok(()));
+        assert_eq!(probe.check().await, Ok(()));
+        assert_eq!(
+            asked.load(Ordering::SeqCst),
+            2,
+            "and afresh once it has ended"
+        );
+    }
+}
