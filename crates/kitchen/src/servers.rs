@@ -1,7 +1,10 @@
 //! MongoDB and RabbitMQ by the settings.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use bakehouse_mongodb::{PresentationDatabase, SourceDatabase};
+use bakehouse_pipeline::ports::Backlog;
 use bakehouse_pipeline::{Domain, Shutdown};
 use bakehouse_rabbitmq::Broker;
 use bakehouse_service::{SecretUri, Settings};
@@ -51,17 +54,29 @@ fn mongodb(settings: &Settings, uri: &SecretUri) -> bakehouse_mongodb::Settings 
     }
 }
 
+/// Depth of the broker's schedule queue, where nothing else is asked of it.
+///
+/// # Errors
+/// When its URI is not set or cannot be used.
+pub fn backlog<D: Domain>(settings: &Settings) -> Result<Arc<dyn Backlog>> {
+    Ok(bakehouse_rabbitmq::backlog(&rabbitmq::<D>(settings)?)?)
+}
+
 /// The broker.
 ///
 /// # Errors
 /// When its URI is not set or cannot be used.
 pub fn broker<D: Domain>(settings: &Settings) -> Result<Broker> {
-    Ok(Broker::new(&bakehouse_rabbitmq::Settings {
+    Ok(Broker::new(&rabbitmq::<D>(settings)?)?)
+}
+
+fn rabbitmq<D: Domain>(settings: &Settings) -> Result<bakehouse_rabbitmq::Settings> {
+    Ok(bakehouse_rabbitmq::Settings {
         uri: settings.amqp_uri()?.expose().to_owned(),
         connection_name: settings.instance.clone(),
         domain: D::NAME,
         prefix: settings.amqp.prefix.clone(),
         confirm_timeout: settings.amqp.confirm_timeout,
         prefetch: settings.amqp.prefetch,
-    })?)
+    })
 }

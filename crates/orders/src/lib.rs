@@ -17,7 +17,7 @@ pub mod notify;
 pub mod order;
 pub mod status;
 
-use bakehouse_pipeline::{Domain, Entity, Facet, Moment, Rejection, Verb};
+use bakehouse_pipeline::{BlobRef, Domain, Entity, Facet, Moment, Rejection, Verb};
 
 pub use command::{Command, Customer, Draft, File, Product};
 pub use document::Document;
@@ -42,11 +42,41 @@ pub const CUSTOMER: Facet = Facet {
 #[derive(Clone, Copy, Debug)]
 pub struct Orders;
 
+/// Members of orders and their documents that say nothing about a person.
+const PLAIN: &[&str] = &[
+    "status",
+    "is_deleted",
+    "currency",
+    "items_count",
+    "total",
+    "products.price",
+    "products.quantity",
+    "products.total",
+    "timeline.position",
+    "timeline.type",
+    "timeline.at",
+    "attachments.size",
+    "attachments.sha256",
+    "attachments.media_type",
+];
+
+/// Folder of the blobs that orders refer to.
+pub const BLOBS: &str = "orders";
+
+/// Name of an attached file's blob. The checksum is part of it: whatever is uploaded under an
+/// idempotency key a second time, it never takes the place of what the order refers to.
+#[must_use]
+pub fn blob_name(order_id: &str, attachment_id: &str, sha256: &str) -> String {
+    format!("{BLOBS}/{order_id}/{attachment_id}-{sha256}")
+}
+
 impl Domain for Orders {
     const NAME: &'static str = "order";
     const SCHEMA_VERSION: u32 = 2;
     const CHANGES: &'static [&'static str] = event::CHANGES;
     const FACETS: &'static [Facet] = &[STATUS, CUSTOMER];
+
+    const PLAIN: &'static [&'static str] = PLAIN;
 
     type Command = Command;
     type Event = Event;
@@ -91,6 +121,16 @@ impl Domain for Orders {
 
     fn listed(order: &Order) -> bool {
         !order.is_deleted
+    }
+
+    fn blobs(id: &str, order: &Order) -> Vec<BlobRef> {
+        let files = order.attachments.iter();
+        let blob = files.map(|file| BlobRef {
+            name: blob_name(id, &file.id, &file.sha256),
+            size: file.size,
+            sha256: file.sha256.clone(),
+        });
+        blob.collect()
     }
 
     fn group(order: &Order) -> Option<&str> {

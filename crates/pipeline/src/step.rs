@@ -79,8 +79,13 @@ pub(crate) fn replay<D: Domain>(
     if is_fresh {
         return Ok(outcome);
     }
+    let why = match outcome {
+        Outcome::Executed(change) => change.to_owned(),
+        Outcome::Rejected(rejection) => rejection.reason,
+        Outcome::Stuck(reason) => reason,
+    };
     Err(StoreError::Corrupt(format!(
-        "position {} was executed once and cannot be now: {outcome:?}",
+        "position {} was executed once and cannot be now: {why}",
         event.position
     )))
 }

@@ -43,12 +43,16 @@ pub type Operate = fn(Settings, Task) -> LocalBoxFuture<'static, Result<bool>>;
 /// What an operator may ask for beside serving.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Task {
-    /// Looks whether all that is stored is what the log says; changes nothing, and the
-    /// services may be at work: exit code 0 if so, 1 if not
+    /// Compares all that is stored with what the log says; changes nothing, and the services
+    /// may be at work: exit code 0 if no inconsistency is found, else 1 (docs/doctor.md)
     Doctor {
         /// Prints what was found as JSON
         #[arg(long)]
         json: bool,
+        /// Leaves out what takes long: the store's check of its own file, and the bytes of
+        /// attached files
+        #[arg(long)]
+        quick: bool,
     },
     /// Copies the embedded store and its attachments, of one moment; it may be at work
     Backup {

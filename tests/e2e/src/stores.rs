@@ -129,7 +129,7 @@ pub async fn forget(world: &World, kind: Kind) {
         Kind::Embedded => {
             let forget = "DELETE FROM entities; DELETE FROM documents; DELETE FROM frames; \
                 UPDATE checkpoints SET position = 0, entities = 0, parked = 0 \
-                WHERE name <> 'notifier';";
+                WHERE name IN ('orders-manager', 'data-baker');";
             embedded(world).execute_batch(forget).expect("forgotten");
         }
         Kind::Servers => {
@@ -145,10 +145,68 @@ pub async fn forget(world: &World, kind: Kind) {
     }
 }
 
-const SOURCE: &str = "BAKEHOUSE_MONGODB__SOURCE_URI";
-const PRESENTATION: &str = "BAKEHOUSE_MONGODB__PRESENTATION_URI";
+/// Setting that says where the source database is.
+pub const SOURCE: &str = "BAKEHOUSE_MONGODB__SOURCE_URI";
+/// Setting that says where the presentation database is.
+pub const PRESENTATION: &str = "BAKEHOUSE_MONGODB__PRESENTATION_URI";
 
-fn embedded(world: &World) -> rusqlite::Connection {
+/// A write to the stores from outside, in both worlds.
+pub struct Write {
+    /// Statement for the embedded store.
+    pub sql: String,
+    /// Database (by its setting) and collection in MongoDB.
+    pub of: (&'static str, &'static str),
+    /// What is done there.
+    pub what: What,
+}
+
+/// A write to a collection.
+pub enum What {
+    /// Changes the document that fits.
+    Change(Document, Document),
+    /// Adds a document.
+    Insert(Document),
+    /// Removes the document that fits.
+    Remove(Document),
+}
+
+/// Writes; something must have changed.
+///
+/// # Panics
+/// When it has not.
+pub async fn write(world: &World, kind: Kind, write: Write) {
+    let written = match kind {
+        Kind::Embedded => {
+            let written = embedded(world).execute(&write.sql, []);
+            written.expect("written") as u64
+        }
+        Kind::Servers => {
+            let collection = collection(world, write.of.0, write.of.1).await;
+            match write.what {
+                What::Change(which, set) => {
+                    let written = collection.update_one(which, doc! { "$set": set }).await;
+                    written.expect("written").modified_count
+                }
+                What::Insert(row) => {
+                    collection.insert_one(row).await.expect("written");
+                    1
+                }
+                What::Remove(which) => {
+                    let removed = collection.delete_one(which).await;
+                    removed.expect("written").deleted_count
+                }
+            }
+        }
+    };
+    assert_eq!(written, 1, "{}", write.sql);
+}
+
+/// The database of the embedded store, beside the server.
+///
+/// # Panics
+/// When it cannot be opened.
+#[must_use]
+pub fn embedded(world: &World) -> rusqlite::Connection {
     let file = world.folder().join("data/bakehouse.db");
     rusqlite::Connection::open(file).expect("it opens")
 }

@@ -14,6 +14,7 @@ mod upload;
 
 use actix_web::web;
 use bakehouse_http::problem::Problem;
+use bakehouse_orders::{BLOBS, blob_name};
 use utoipa::OpenApi;
 
 /// What may be attached.
@@ -45,19 +46,9 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config.service(all).service(one);
 }
 
-/// The blob of a file. The checksum is part of the name: whatever is uploaded
-/// under an idempotency key a second time, it never takes the place of what the
-/// order refers to.
-fn blob_name(order_id: &str, attachment_id: &str, sha256: &str) -> String {
-    format!("{ORDERS}/{order_id}/{attachment_id}-{sha256}")
-}
-
 /// The order and the attachment that a blob is of; `None`: it is no attachment.
 fn parts_of(blob_name: &str) -> Option<(&str, &str)> {
-    let mut parts = blob_name
-        .strip_prefix(ORDERS)?
-        .strip_prefix('/')?
-        .split('/');
+    let mut parts = blob_name.strip_prefix(BLOBS)?.strip_prefix('/')?.split('/');
     let (order_id, file) = (parts.next()?, parts.next()?);
     let (attachment_id, _) = file.rsplit_once('-')?;
     parts.next().is_none().then_some((order_id, attachment_id))
@@ -65,5 +56,3 @@ fn parts_of(blob_name: &str) -> Option<(&str, &str)> {
 
 /// Where blobs are until everything about them is known.
 const UPLOADS: &str = "uploads";
-/// Where they are from then on.
-const ORDERS: &str = "orders";

@@ -1,89 +1,60 @@
 //! Page by page through the log.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::marker::PhantomData;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use super::diff::Difference;
+use super::heads::Heads;
 use super::numbers::Numbers;
-use super::{Audit, AuditDoors, Finding};
+use super::report::Place;
+use super::seen::Seen;
+use super::{Audit, AuditDoors, AuditSettings, Code};
 use crate::bake::{History, Trust, bake};
 use crate::event::{by_entity, entity_ids};
-use crate::ports::{Baking, Checkpoint, Head, StoreError};
+use crate::ports::{Baking, Checkpoint, StoreError};
 use crate::{Domain, EntityRecord, Event, Position, Timestamp};
 
 /// Reads that are under way together.
 pub(super) const AT_ONCE: usize = 16;
-/// Findings that are told in words; all are counted.
-const TOLD: usize = 100;
 /// A store that has just changed its leader may answer from a moment ago.
 const LOOKS: usize = 4;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 pub(super) struct Auditor<D> {
     pub(super) doors: AuditDoors,
+    pub(super) settings: AuditSettings,
     pub(super) audit: Audit,
+    /// Identity of the log.
+    pub(super) epoch: String,
+    /// Findings of each kind that have been told.
+    pub(super) told: BTreeMap<Code, usize>,
     pub(super) numbers: Numbers,
     checkpoint: Checkpoint,
     /// When the last event was stored.
     last: Option<Timestamp>,
-    identities: HashSet<u128>,
+    identities: Seen,
     /// What changed meanwhile, and up to where.
     moving: HashSet<String>,
     latest: Position,
     domain: PhantomData<fn() -> D>,
 }
 
-/// How far each stage is.
-struct Heads {
-    stored: Position,
-    checkpoint: Checkpoint,
-    baked: Option<Head>,
-}
-
-impl Heads {
-    /// From the last stage to the first: none can be ahead of the one before it.
-    async fn look(doors: &AuditDoors) -> Result<Self, StoreError> {
-        let baked = match doors.presentation.head().await {
-            Ok(head) => Some(head),
-            Err(StoreError::NotYet(_)) => None,
-            Err(error) => return Err(error),
-        };
-        let checkpoint = doors.source.checkpoint().await?;
-        let stored = doors.log.head().await?;
-        Ok(Self {
-            stored,
-            checkpoint,
-            baked,
-        })
-    }
-
-    fn baked(&self) -> Position {
-        self.baked.as_ref().map_or(0, |head| head.position)
-    }
-
-    /// There must be a presentation as soon as there is anything that it could show.
-    fn is_missing(&self) -> bool {
-        self.baked.is_none() && self.checkpoint.position > 0
-    }
-
-    fn is_in_order(&self) -> bool {
-        !self.is_missing()
-            && self.baked() <= self.checkpoint.position
-            && self.checkpoint.position <= self.stored
-    }
-}
-
 impl<D: Domain> Auditor<D> {
-    pub(super) async fn begin(doors: AuditDoors) -> Result<Self, StoreError> {
-        let mut heads = Heads::look(&doors).await?;
+    pub(super) async fn begin(
+        doors: AuditDoors,
+        settings: AuditSettings,
+        audit: Audit,
+    ) -> Result<Self, StoreError> {
+        let mut heads = Heads::read(&doors).await?;
         for _ in 1..LOOKS {
             if heads.is_in_order() {
                 break;
             }
             tokio::time::sleep(BETWEEN_LOOKS).await;
-            heads = Heads::look(&doors).await?;
+            heads = Heads::read(&doors).await?;
         }
         let epoch = doors.log.epoch().await?;
         let mut auditor = Self {
@@ -91,61 +62,22 @@ impl<D: Domain> Auditor<D> {
                 stored: heads.stored,
                 executed: heads.checkpoint.position,
                 baked: heads.baked(),
-                ..Audit::default()
+                ..audit
             },
             doors,
+            settings,
+            epoch,
+            told: BTreeMap::new(),
             numbers: Numbers::default(),
             checkpoint: heads.checkpoint,
             last: None,
-            identities: HashSet::new(),
+            identities: Seen::for_about(heads.stored),
             moving: HashSet::new(),
             latest: 0,
             domain: PhantomData,
         };
-        let Audit {
-            stored,
-            executed,
-            baked,
-            ..
-        } = auditor.audit;
-        if executed > stored {
-            let what = format!("executed up to {executed}, but the log ends at {stored}");
-            auditor.find("P2", Some(stored), &what);
-        }
-        if baked > executed {
-            let what = format!("baked up to {baked}, but executed only up to {executed}");
-            auditor.find("P4", Some(executed), &what);
-        }
-        if heads.is_missing() {
-            let what = format!("executed up to {executed}, but there is no presentation at all");
-            auditor.find("P4", None, &what);
-        }
-        if heads.baked.is_some_and(|head| head.epoch != epoch) {
-            auditor.find("P5", None, "the presentation belongs to another log");
-        }
+        auditor.check_heads(&heads);
         Ok(auditor)
-    }
-
-    pub(super) fn find(&mut self, promise: &'static str, position: Option<Position>, what: &str) {
-        self.find_of(promise, position, None, what);
-    }
-
-    pub(super) fn find_of(
-        &mut self,
-        promise: &'static str,
-        position: Option<Position>,
-        entity: Option<&str>,
-        what: &str,
-    ) {
-        self.audit.faults += 1;
-        if self.audit.findings.len() < TOLD {
-            self.audit.findings.push(Finding {
-                promise,
-                position,
-                entity: entity.map(str::to_owned),
-                what: what.to_owned(),
-            });
-        }
     }
 
     /// Not to be judged: it is at a position that was not there at the beginning.
@@ -170,6 +102,10 @@ impl<D: Domain> Auditor<D> {
         for event in &events {
             self.compare_verdict(event);
         }
+        for (at, field) in self.doors.source_inspector.redundant(from, to).await? {
+            let what = format!("field {field} does not agree with the fields that it repeats");
+            self.find(Code::WrongEvent, Place::at(at), &what);
+        }
         let records = self.records(&events).await?;
         let histories = self.histories(&events, &records, to).await?;
         let baking = self.bake(from, &events, &records, &histories)?;
@@ -184,6 +120,7 @@ impl<D: Domain> Auditor<D> {
             }
         }
         self.compare_ages(from, &events, &records, &histories);
+        self.compare_blobs(&settled).await?;
         self.compare_documents(settled).await?;
         Ok(to)
     }
@@ -209,20 +146,28 @@ impl<D: Domain> Auditor<D> {
         let events = self.doors.log.read(from, most.min(left)).await?;
         if events.is_empty() {
             let what = format!("the log ends here, but should reach {end}");
-            self.find("P2", Some(from), &what);
+            self.find(Code::LogGap, Place::at(from), &what);
         }
         for event in &events {
             self.audit.events += 1;
-            let position = Some(event.position);
-            if self.last.is_some_and(|last| event.creation_time < last) {
-                self.find("P2", position, "it was stored before the event before it");
+            let place = Place::of(event);
+            if let Some(last) = self.last.filter(|last| event.creation_time < *last) {
+                let differs = Difference {
+                    field: "creation_time".into(),
+                    expected: format!("at least {last}").into(),
+                    found: event.creation_time.to_string().into(),
+                };
+                self.find_in(Code::WrongEvent, place, differs, None);
             }
             self.last = Some(event.creation_time);
-            if !self
-                .identities
-                .insert(event.operation.operation_id.as_u128())
-            {
-                self.find("P6", position, "its operation is in the log twice");
+            let operation = event.operation.operation_id;
+            if self.identities.add(operation) {
+                let other = self.doors.log.find(operation).await?;
+                let other = other.filter(|other| other.position != event.position);
+                if let Some(other) = other {
+                    let what = format!("its operation is also at {}", other.position);
+                    self.find(Code::DuplicateOperation, place, &what);
+                }
             }
         }
         let to = events.last().map_or(end, |event| event.position);
@@ -243,7 +188,9 @@ impl<D: Domain> Auditor<D> {
         for id in ids {
             match self.doors.source.load(&[id]).await {
                 Ok(found) => records.extend(found),
-                Err(StoreError::Corrupt(what)) => self.find_of("P3", None, Some(id), &what),
+                Err(StoreError::Corrupt(what)) => {
+                    self.find(Code::WrongState, Place::of_entity(id), &what);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -297,7 +244,11 @@ impl<D: Domain> Auditor<D> {
                     all.frames.extend(one.frames);
                 }
                 Err(StoreError::Corrupt(what)) => {
-                    self.find_of("P3", Some(run[0].position), Some(id), &what);
+                    let code = match records.contains_key(id) {
+                        true => Code::WrongVerdict,
+                        false => Code::MissingState,
+                    };
+                    self.find(code, Place::of(&run[0]), &what);
                     self.numbers.skip();
                 }
                 Err(error) => return Err(error),
@@ -313,7 +264,7 @@ impl<D: Domain> Auditor<D> {
         let (latest, executed) = (self.latest, now.position);
         if latest > executed {
             let what = format!("something is at {latest}, but executed only up to {executed}");
-            self.find("P3", Some(latest), &what);
+            self.find(Code::WrongCheckpoint, Place::at(latest), &what);
         }
         let Checkpoint {
             position,
@@ -322,16 +273,23 @@ impl<D: Domain> Auditor<D> {
             ..
         } = self.checkpoint;
         if !self.numbers.may_be(entities) {
-            let what = format!("{entities} numbers are given, which the log does not say");
-            self.find("P3", None, &what);
+            self.wrong_count("entities", self.numbers.counted(), entities);
         }
         // A remedy settles meanwhile what was parked at the beginning.
         let seen = self.audit.parked;
         if parked < seen || (parked > seen && executed == position) {
-            let what = format!("{seen} are parked, the checkpoint says {parked}");
-            self.find("P9", None, &what);
+            self.wrong_count("parked", seen, parked);
         }
         Ok(())
+    }
+
+    fn wrong_count(&mut self, name: &str, expected: u64, found: u64) {
+        let differs = Difference {
+            field: format!("checkpoints.orders-manager.{name}"),
+            expected: expected.into(),
+            found: found.into(),
+        };
+        self.find_in(Code::WrongCheckpoint, Place::default(), differs, None);
     }
 }
 

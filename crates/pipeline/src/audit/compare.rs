@@ -2,27 +2,37 @@
 
 use std::collections::HashMap;
 
-use futures_util::{StreamExt, stream};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::auditor::{AT_ONCE, Auditor};
-use crate::bake::{History, entity_after};
-use crate::ports::{Baking, DocumentWrite, StoreError, StoredDocument};
-use crate::{Domain, EntityRecord, Event, EventStatus, Frame, Json, Position, to_json};
+use super::Code;
+use super::auditor::Auditor;
+use super::diff::{Difference, kind_of_text};
+use super::fold::{Folded, fold_all};
+use super::report::Place;
+use crate::bake::History;
+use crate::ports::{Baking, DocumentRecord, DocumentWrite, StoreError};
+use crate::{
+    BlobRef, Domain, EntityRecord, Event, EventStatus, Frame, Json, Position, Timestamp, to_json,
+};
+
+/// What an entity must have led to, as of its latest change.
+pub(super) struct Expected {
+    pub(super) record: EntityRecord,
+    pub(super) listed: bool,
+    pub(super) body: Json,
+    pub(super) blobs: Vec<BlobRef>,
+    pub(super) is_baked: bool,
+}
 
 impl<D: Domain> Auditor<D> {
+    /// Whether the fields of a verdict agree with each other, and with the event's place.
     pub(super) fn compare_verdict(&mut self, event: &Event) {
-        let position = Some(event.position);
-        match event.status {
-            EventStatus::Stored => {
-                let what = "it has no verdict, but lies before the checkpoint";
-                self.find("P3", position, what);
-            }
-            EventStatus::Parked => self.audit.parked += 1,
-            EventStatus::Rejected if event.reason.is_none() => {
-                self.find("P8", position, "it was refused without a reason");
-            }
-            EventStatus::Rejected | EventStatus::Executed => {}
+        let place = Place::of(event);
+        if event.status == EventStatus::Parked {
+            self.audit.parked += 1;
+        }
+        for differs in verdict_faults(event) {
+            self.find_in(Code::WrongVerdict, place, differs, None);
         }
     }
 
@@ -46,8 +56,8 @@ impl<D: Domain> Auditor<D> {
                 continue;
             };
             if let Some(expected) = self.numbers.next(document.number) {
-                let what = format!("it is number {}, not {expected}", document.number);
-                self.find_of("P3", Some(event.position), Some(id), &what);
+                let differs = differs("number", expected, document.number);
+                self.find_in(Code::WrongNumber, Place::of(event), differs, None);
             }
         }
     }
@@ -66,8 +76,8 @@ impl<D: Domain> Auditor<D> {
                 continue;
             };
             if at <= from && is_change(event, &histories[id].events) {
-                let what = format!("it changed here, but stands where it was at {at}");
-                self.find_of("P3", Some(event.position), Some(id), &what);
+                let differs = differs("position", format!("at least {}", event.position), at);
+                self.find_in(Code::StaleState, Place::of(event), differs, None);
             }
         }
     }
@@ -83,19 +93,44 @@ impl<D: Domain> Auditor<D> {
         let from = first.position - 1;
         let found = self.frames(from, last.position).await?;
         for frame in expected {
-            let place = Some(frame.position);
+            let place = Place::entity_at(&frame.entity_id, frame.position);
             let Some(found) = found.get(&frame.position) else {
-                self.find("P5", place, "the feed has no frame for it");
+                self.find(Code::MissingFrame, place, "the feed has no frame for it");
                 continue;
             };
             self.audit.frames += 1;
-            if !is_same_frame(found, frame) {
-                let (ours, theirs) = (found.body.get(), frame.body.get());
-                let what = format!("its frame says {ours}, the log says {theirs}");
-                self.find_of("P5", place, Some(&frame.entity_id), &what);
-            }
+            let all = Self::frame_differences(frame, found);
+            self.find_all(Code::WrongFrame, place, all);
         }
         Ok(())
+    }
+
+    fn frame_differences(expected: &Frame, found: &Frame) -> Vec<Difference> {
+        let mut all = Vec::new();
+        all.extend(differing("type", &expected.kind, &found.kind));
+        let field = format!("{}_id", D::NAME);
+        all.extend(differing(&field, &expected.entity_id, &found.entity_id));
+        all.extend(differing_text("owner", &expected.owner, &found.owner));
+        all.extend(differing_text("group", &expected.group, &found.group));
+        // Frames of earlier versions do not say which group an entity has left.
+        if expected.left_group.is_some() && found.left_group.is_some() {
+            let (one, other) = (&expected.left_group, &found.left_group);
+            all.extend(differing_text("left_group", one, other));
+        }
+        if expected.body.get() == found.body.get() {
+            return all;
+        }
+        let (one, other) = (value(&expected.body), value(&found.body));
+        let within = Self::shown().differences(&one, &other);
+        if within.is_empty() {
+            all.push(differs(
+                "body",
+                "the same text",
+                "another form of the same values",
+            ));
+        }
+        all.extend(within);
+        all
     }
 
     /// Those after a position, up to another, as far as they are there.
@@ -121,8 +156,16 @@ impl<D: Domain> Auditor<D> {
                     from = expected;
                 }
                 Err(StoreError::Hole { .. }) => from += 1,
-                Err(StoreError::Corrupt(what)) => {
-                    self.find("P5", Some(from + 1), &format!("from here on: {what}"));
+                Err(StoreError::Corrupt(what)) if limit == 1 => {
+                    self.find(Code::WrongFrame, Place::at(to), &what);
+                    return Ok(all);
+                }
+                // One of them cannot be read: each by itself.
+                Err(StoreError::Corrupt(_)) => {
+                    for position in from + 1..=to {
+                        let one = Box::pin(self.frames(position - 1, position)).await?;
+                        all.extend(one);
+                    }
                     return Ok(all);
                 }
                 Err(error) => return Err(error),
@@ -131,91 +174,208 @@ impl<D: Domain> Auditor<D> {
         Ok(all)
     }
 
-    /// What its document must be, if that is baked.
+    /// What the log leads to for an entity, which the source state must be, too.
     pub(super) fn compare_entity(
         &mut self,
         id: &str,
         record: &EntityRecord,
         history: &[Event],
-    ) -> Result<Option<(EntityRecord, Json)>, StoreError> {
-        let place = Some(record.position);
-        let entity = match entity_after::<D>(history, record.number) {
-            Ok(Some(entity)) => entity,
-            Ok(None) => {
-                let what = "the log has not brought it into being";
-                self.find_of("P3", place, Some(id), what);
-                return Ok(None);
-            }
+    ) -> Result<Option<Expected>, StoreError> {
+        let place = Place::entity_at(id, record.position);
+        let Folded { entity, changes } = match fold_all::<D>(history, record.number) {
+            Ok(folded) => folded,
             Err(StoreError::Corrupt(what)) => {
-                self.find_of("P3", place, Some(id), &what);
+                self.find(Code::WrongVerdict, place, &what);
                 return Ok(None);
             }
             Err(error) => return Err(error),
         };
+        for event in history {
+            let expected = changes.get(&event.position);
+            if let Some(expected) = expected.filter(|word| event.change.as_deref() != Some(word)) {
+                let found = event.change.as_deref();
+                let differs = differs("change", *expected, found);
+                self.find_in(Code::WrongVerdict, Place::of(event), differs, None);
+            }
+        }
+        let Some(entity) = entity else {
+            let what = "the log has not brought it into being";
+            self.find(Code::UnknownState, place, what);
+            return Ok(None);
+        };
         self.audit.entities += 1;
         let body = to_json(&D::bake(&entity)).map_err(StoreError::corrupt)?;
         let expected = entity.record().map_err(StoreError::corrupt)?;
-        if !is_same_record(&expected, record) {
-            let what = format!("its state is {record:?}, the log says {expected:?}");
-            self.find_of("P3", place, Some(id), &what);
-        }
-        Ok((record.position <= self.audit.baked).then_some((expected, body)))
+        let all = Self::record_differences(&expected, record);
+        self.find_all(Code::WrongState, place, all);
+        Ok(Some(Expected {
+            listed: D::listed(&entity.state),
+            blobs: D::blobs(id, &entity.state),
+            is_baked: record.position <= self.audit.baked,
+            record: expected,
+            body,
+        }))
     }
 
-    pub(super) async fn compare_documents(
-        &mut self,
-        expected: Vec<(EntityRecord, Json)>,
-    ) -> Result<(), StoreError> {
-        let presentation = self.doors.presentation.clone();
-        let read = async |(record, body): (EntityRecord, Json)| {
-            let document = presentation.document(&record.id).await;
-            (record, body, document)
-        };
-        let reading = stream::iter(expected).map(read).buffer_unordered(AT_ONCE);
-        let all: Vec<_> = reading.collect().await;
-        for (record, body, document) in all {
-            match document {
-                Ok(document) => self.compare_document(&record, &body, document),
-                Err(StoreError::Corrupt(what)) => {
-                    self.find_of("P4", Some(record.position), Some(&record.id), &what);
-                }
-                Err(error) => return Err(error),
-            }
+    /// Fields in which two records differ.
+    pub(super) fn record_differences(
+        expected: &EntityRecord,
+        found: &EntityRecord,
+    ) -> Vec<Difference> {
+        let mut all = Vec::new();
+        all.extend(differing("id", &expected.id, &found.id));
+        all.extend(differing_text("owner", &expected.owner, &found.owner));
+        all.extend(differing("number", &expected.number, &found.number));
+        all.extend(differing("position", &expected.position, &found.position));
+        all.extend(differing("version", &expected.version, &found.version));
+        all.extend(differing_time(
+            "created_at",
+            expected.created_at,
+            found.created_at,
+        ));
+        all.extend(differing_time(
+            "updated_at",
+            expected.updated_at,
+            found.updated_at,
+        ));
+        let shown = Self::shown();
+        let (one, other) = (value(&expected.state), value(&found.state));
+        all.extend(
+            shown
+                .differences(&one, &other)
+                .into_iter()
+                .map(|one| Difference {
+                    field: format!("state.{}", one.field),
+                    ..one
+                }),
+        );
+        all
+    }
+
+    pub(super) async fn compare_documents(&mut self, all: Vec<Expected>) -> Result<(), StoreError> {
+        let all: Vec<Expected> = all.into_iter().filter(|one| one.is_baked).collect();
+        let ids: Vec<&str> = all.iter().map(|one| one.record.id.as_str()).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let inspector = self.doors.presentation_inspector.clone();
+        let mut found = inspector.documents(&ids).await?;
+        for expected in &all {
+            let document = found.remove(&expected.record.id);
+            self.compare_document(expected, document);
         }
         Ok(())
     }
 
     fn compare_document(
         &mut self,
-        expected: &EntityRecord,
-        body: &Json,
-        document: Option<StoredDocument>,
+        expected: &Expected,
+        document: Option<Result<DocumentRecord, String>>,
     ) {
-        let (id, place) = (expected.id.as_str(), Some(expected.position));
-        let Some(document) = document else {
-            self.find_of("P4", place, Some(id), "there is no document of it");
-            return;
+        let record = &expected.record;
+        let place = Place::entity_at(&record.id, record.position);
+        let found = match document {
+            None => {
+                self.find(Code::MissingDocument, place, "there is no document of it");
+                return;
+            }
+            Some(Err(what)) => {
+                self.find(Code::WrongDocument, place, &what);
+                return;
+            }
+            Some(Ok(found)) => found,
         };
-        if document.position > self.audit.baked {
-            self.moves(id, document.position);
+        if found.position > self.audit.baked {
+            self.moves(&record.id, found.position);
             return;
         }
         self.audit.documents += 1;
-        let is_it = document.position == expected.position
-            && document.version == expected.version
-            && document.number == expected.number
-            && document.owner == expected.owner
-            && value(&document.body) == value(body);
-        if !is_it {
-            let found = document.body.get();
-            let what = format!(
-                "its document at {} is {found}, the log says {}",
-                document.position,
-                body.get()
-            );
-            self.find_of("P4", place, Some(id), &what);
-        }
+        let mut all = Vec::new();
+        all.extend(differing("number", &record.number, &found.number));
+        all.extend(differing("position", &record.position, &found.position));
+        all.extend(differing("version", &record.version, &found.version));
+        all.extend(differing_time(
+            "created_at",
+            record.created_at,
+            found.created_at,
+        ));
+        all.extend(differing_text("owner", &record.owner, &found.owner));
+        all.extend(differing("listed", &expected.listed, &found.listed));
+        let (one, other) = (value(&expected.body), value(&found.body));
+        all.extend(
+            Self::shown()
+                .differences(&one, &other)
+                .into_iter()
+                .map(|one| Difference {
+                    field: format!("body.{}", one.field),
+                    ..one
+                }),
+        );
+        let code = match found.position < record.position {
+            true => Code::StaleDocument,
+            false => Code::WrongDocument,
+        };
+        self.find_all(code, place, all);
     }
+}
+
+/// Fields of a verdict that cannot be as they are.
+fn verdict_faults(event: &Event) -> Vec<Difference> {
+    let mut all = Vec::new();
+    let (is_executed, is_rejected) = (
+        event.status == EventStatus::Executed,
+        event.status == EventStatus::Rejected,
+    );
+    let is_parked = event.status == EventStatus::Parked;
+    if event.status == EventStatus::Stored {
+        all.push(differs(
+            "status",
+            "executed, rejected or parked",
+            event.status.as_str(),
+        ));
+        return all;
+    }
+    let mut check = |field: &str, must_be: bool, text: Option<&str>| {
+        if must_be != text.is_some() {
+            let expected = if must_be { "present" } else { "absent" };
+            let found = text.map_or_else(|| "absent".into(), kind_of_text);
+            all.push(differs(field, expected, found));
+        }
+    };
+    check("change", is_executed, event.change.as_deref());
+    check("reason", is_rejected, event.reason.as_deref());
+    if !is_rejected {
+        check("code", false, event.code.as_deref());
+    }
+    let is_settled = event.settled_by.is_some();
+    check("parked", is_parked || is_settled, event.parked.as_deref());
+    let settled_by = event.settled_by;
+    if is_parked && is_settled {
+        all.push(differs("settled_by", "absent", settled_by));
+    } else if let Some(by) = settled_by.filter(|by| *by <= event.position) {
+        all.push(differs(
+            "settled_by",
+            format!("above {}", event.position),
+            by,
+        ));
+    }
+    let time = event.execution_time.map(|time| time.to_string());
+    let earliest = event.creation_time;
+    match event.execution_time {
+        None if is_executed || is_rejected => {
+            all.push(differs("execution_time", "present", "absent"));
+        }
+        Some(_) if is_parked => all.push(differs("execution_time", "absent", time)),
+        Some(at) if at < earliest => {
+            all.push(differs(
+                "execution_time",
+                format!("at least {earliest}"),
+                time,
+            ));
+        }
+        _ => {}
+    }
+    all
 }
 
 /// Whether the event changed its entity: by itself, or by settling one that does.
@@ -229,30 +389,54 @@ fn is_change(event: &Event, history: &[Event]) -> bool {
     settled.any(|one| one.status == EventStatus::Executed)
 }
 
-fn is_same_frame(one: &Frame, other: &Frame) -> bool {
-    one.position == other.position
-        && one.kind == other.kind
-        && one.entity_id == other.entity_id
-        && one.owner == other.owner
-        && one.group == other.group
-        && is_same_departure(one, other)
-        && one.body.get() == other.body.get()
+/// A field with values that say nothing about a person.
+pub(super) fn differs(
+    field: &str,
+    expected: impl Into<Value>,
+    found: impl Into<Value>,
+) -> Difference {
+    Difference {
+        field: field.to_owned(),
+        expected: expected.into(),
+        found: found.into(),
+    }
 }
 
-/// Frames of earlier versions do not say which group an entity has left.
-fn is_same_departure(one: &Frame, other: &Frame) -> bool {
-    one.left_group.is_none() || other.left_group.is_none() || one.left_group == other.left_group
+/// Such a field, if its values differ.
+pub(super) fn differing<T: PartialEq + Clone + Into<Value>>(
+    field: &str,
+    expected: &T,
+    found: &T,
+) -> Option<Difference> {
+    (expected != found).then(|| differs(field, expected.clone(), found.clone()))
 }
 
-fn is_same_record(one: &EntityRecord, other: &EntityRecord) -> bool {
-    one.id == other.id
-        && one.owner == other.owner
-        && (one.number, one.position, one.version) == (other.number, other.position, other.version)
-        && (one.created_at, one.updated_at) == (other.created_at, other.updated_at)
-        && value(&one.state) == value(&other.state)
+pub(super) fn differing_time(
+    field: &str,
+    expected: Timestamp,
+    found: Timestamp,
+) -> Option<Difference> {
+    (expected != found).then(|| differs(field, expected.to_string(), found.to_string()))
+}
+
+/// A field whose text may say something about a person.
+fn differing_text(
+    field: &str,
+    expected: &Option<String>,
+    found: &Option<String>,
+) -> Option<Difference> {
+    if expected == found {
+        return None;
+    }
+    let show = |text: &Option<String>| text.as_deref().map(kind_of_text);
+    let (one, mut other) = (show(expected), show(found));
+    if one == other {
+        other = other.map(|text| format!("another {text}"));
+    }
+    Some(differs(field, json!(one), json!(other)))
 }
 
 /// What it says, however it is written: stores may order members as they like.
-fn value(text: &Json) -> Option<Value> {
-    serde_json::from_str(text.get()).ok()
+fn value(text: &Json) -> Value {
+    serde_json::from_str(text.get()).unwrap_or_default()
 }

@@ -1,45 +1,89 @@
-//! Auditing: whether what the stores hold is what the log says, while everything goes on.
+//! Audit: compares what the stores hold with what the log says, while services are at work.
 //!
 //! The log is read once, page by page. What each page must have led to is worked out from
-//! the log alone ([`crate::bake`] with [`Trust::Log`](crate::bake::Trust::Log)), and held
-//! against what there is: verdicts, numbers and states in the source; documents and frames
-//! in the presentation. An entity is looked at with the page of its latest change; one that
-//! changes meanwhile is counted, not judged. What is wrong with one entity says nothing
-//! about the others.
+//! the log alone ([`crate::bake`] with [`Trust::Log`](crate::bake::Trust::Log)), and compared
+//! with what there is: verdicts, numbers and states in the source; documents and frames in
+//! the presentation; attached files. An entity is compared with the page of its latest
+//! change; one that changes meanwhile is counted, not judged. What is wrong with one entity
+//! says nothing about the others. Snapshots, notifications, rows of read models, and what no
+//! event speaks of, are gone through after that.
 //!
 //! - `auditor`: page by page through the log;
-//! - `compare`: each thing with what it must be;
-//! - `numbers`: those that entities are given in the order in which they come into being.
+//! - `heads`: where the stages stand;
+//! - `compare`: each thing with what it must be; `fold`: what that is;
+//! - `blobs`, `rest`: what is not led to event by event;
+//! - `numbers`: those that entities are given in the order in which they come into being;
+//! - `seen`: identities that are there twice;
+//! - `code`, `diff`, `report`: how findings are told.
 //!
-//! It takes memory for one page and the histories of its entities, and 16 bytes for each
-//! event, to find identities that are there twice. It goes by the program that runs it:
-//! what an earlier one wrote differently is told, too. Entities and documents that no event
-//! speaks of are not found.
+//! It takes memory for one page and the histories of its entities, and at most 32 MiB for
+//! the identities of operations. It goes by the program that runs it: what an earlier one
+//! wrote differently is told, too.
 
 mod auditor;
+mod blobs;
+mod code;
 mod compare;
+mod diff;
+mod fold;
+mod heads;
 mod numbers;
+mod report;
+mod rest;
+mod seen;
 
 use std::sync::Arc;
 
 use auditor::Auditor;
+pub use code::Code;
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::ports::{EventLog, PresentationReader, SourceStore, StoreError};
+use crate::ports::{
+    Backlog, Blobs, Damage, EventLog, Integrity, PresentationInspector, PresentationReader,
+    RowInspector, RowReader, SourceInspector, SourceStore, StoreError, Waiting,
+};
 use crate::{Domain, Position};
 
-/// What is audited.
+/// Dependencies of an audit.
 #[derive(Clone)]
 pub struct AuditDoors {
     /// The log.
     pub log: Arc<dyn EventLog>,
-    /// What it led to.
+    /// Source state.
     pub source: Arc<dyn SourceStore>,
-    /// What is read.
+    /// Source database, as audits read it.
+    pub source_inspector: Arc<dyn SourceInspector>,
+    /// Presentation.
     pub presentation: Arc<dyn PresentationReader>,
+    /// Presentation database, as audits read it.
+    pub presentation_inspector: Arc<dyn PresentationInspector>,
+    /// Read models.
+    pub models: Arc<dyn RowReader>,
+    /// Their rows.
+    pub rows: Arc<dyn RowInspector>,
+    /// Accepted operations that are not in the log yet, where they can be counted.
+    pub backlog: Option<Arc<dyn Backlog>>,
+    /// The stores' own checks.
+    pub integrity: Vec<Arc<dyn Integrity>>,
+    /// Attached files, where the domain has any.
+    pub blobs: Option<Arc<dyn Blobs>>,
 }
 
-/// What was found.
+/// Settings of an audit.
+#[derive(Clone, Debug)]
+pub struct AuditSettings {
+    /// Name of the program, for the commands that mend what is found.
+    pub program: String,
+    /// Events that are compared together.
+    pub page: usize,
+    /// Whether to leave out what takes long: the stores' own checks, and the bytes of files.
+    pub is_quick: bool,
+    /// Whether process managers make notifications, whose ids lead back to no recipient.
+    pub has_processes: bool,
+}
+
+/// Result of an audit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Audit {
     /// Last position of the log.
@@ -48,7 +92,7 @@ pub struct Audit {
     pub executed: Position,
     /// How far it is baked.
     pub baked: Position,
-    /// Events that were looked at.
+    /// Events that were compared.
     pub events: u64,
     /// Entities whose state was compared.
     pub entities: u64,
@@ -56,59 +100,203 @@ pub struct Audit {
     pub documents: u64,
     /// Frames that were compared.
     pub frames: u64,
-    /// Operations that are set aside.
+    /// Snapshots that were compared.
+    pub snapshots: u64,
+    /// Notifications that were compared.
+    pub notifications: u64,
+    /// Rows of read models that were read.
+    pub rows: u64,
+    /// Attached files that were compared.
+    pub attachments: u64,
+    /// Operations that are parked.
     pub parked: u64,
+    /// Accepted operations that are not in the log yet; `None`: not known.
+    pub waiting: Option<u64>,
+    /// Acceptance time of the oldest of them, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_since: Option<String>,
+    /// Messages that were no operation, and are kept aside; `None`: not known.
+    pub unreadable: Option<u64>,
     /// Entities that changed meanwhile, and were not compared.
     pub moving: u64,
-    /// How much is not as it must be.
+    /// Number of inconsistencies.
     pub faults: u64,
-    /// The first of that, in words.
+    /// Inconsistencies, the first of each kind.
     pub findings: Vec<Finding>,
+    /// What was not looked at, in words.
+    pub not_checked: Vec<String>,
 }
 
-/// Something that is not as it must be.
+/// An inconsistency.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Which promise is broken: `P2` and so on.
-    pub promise: &'static str,
-    /// Where in the log.
+    /// Kind, as `docs/doctor.md` lists them.
+    pub code: Code,
+    /// Position in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,
-    /// Of what.
+    /// Entity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entity: Option<String>,
+    /// Field that is not what it must be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// Value that it must have; of what may be personal, only its kind and length.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Value>,
+    /// Value that it has, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<Value>,
     /// A sentence.
     pub what: String,
-}
-
-impl Audit {
-    /// Where there is no event, there must be nothing that was made of one.
-    fn of_no_log(baked: Position) -> Self {
-        let what = format!("the log is empty, but the presentation is baked up to {baked}");
-        let gone = Finding {
-            promise: "P2",
-            position: None,
-            entity: None,
-            what,
-        };
-        let findings: Vec<Finding> = (baked > 0).then_some(gone).into_iter().collect();
-        Self {
-            baked,
-            faults: findings.len() as u64,
-            findings,
-            ..Self::default()
-        }
-    }
+    /// What mends it.
+    pub fix: String,
 }
 
 /// Audits everything that there is now; tells `progress` how far it has come, and how far
-/// it will go.
+/// it will go. `not_checked` is what the caller knows it cannot look at.
 ///
 /// # Errors
 /// When a store does not answer. What is wrong with what it answers is a finding.
 pub async fn audit<D: Domain>(
     doors: AuditDoors,
-    page: usize,
+    settings: AuditSettings,
+    not_checked: Vec<String>,
+    progress: impl FnMut(Position, Position),
+) -> Result<Audit, StoreError> {
+    let mut audit = Audit {
+        not_checked,
+        ..Audit::default()
+    };
+    let before = before_the_log(&doors, &settings, &mut audit).await?;
+    if settings.is_quick {
+        let left_out = [
+            "the store's own check of its file",
+            "bytes of attached files",
+        ];
+        let left_out = left_out.map(|what| format!("{what} (run without --quick)"));
+        audit.not_checked.extend(left_out);
+    } else if doors.blobs.is_none() {
+        let what = "attached files: this program has none, or does not know where they are";
+        audit.not_checked.push(what.into());
+    }
+    let is_damaged = audit.faults > 0;
+    let so_far = audit.clone();
+    match through_the_log::<D>(doors, settings, audit, progress).await {
+        Err(error) if is_damaged => {
+            let mut audit = so_far;
+            let what = format!("all else, since the damage keeps it from being read: {error}");
+            audit.not_checked.push(what);
+            Ok(audit)
+        }
+        Ok(mut audit) => {
+            before.note(&mut audit);
+            Ok(audit)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Damages of the files, and what waits before the log.
+async fn before_the_log(
+    doors: &AuditDoors,
+    settings: &AuditSettings,
+    audit: &mut Audit,
+) -> Result<Queue, StoreError> {
+    let mut damages: Vec<Damage> = Vec::new();
+    for integrity in &doors.integrity {
+        if !settings.is_quick {
+            damages.extend(integrity.damages().await?);
+        }
+    }
+    for damage in damages {
+        let code = match damage.is_index {
+            true => Code::DamagedIndex,
+            false => Code::DamagedData,
+        };
+        add(audit, settings, code, damage.part, damage.what);
+    }
+    let waiting = match &doors.backlog {
+        Some(backlog) => match backlog.waiting().await {
+            Ok(waiting) => Some(waiting),
+            Err(error) => {
+                let what = format!("operations that wait before the log: {error}");
+                audit.not_checked.push(what);
+                None
+            }
+        },
+        None => None,
+    };
+    Ok(Queue {
+        waiting,
+        program: settings.program.clone(),
+    })
+}
+
+/// The schedule queue as it was found.
+struct Queue {
+    waiting: Option<Waiting>,
+    program: String,
+}
+
+impl Queue {
+    fn note(self, audit: &mut Audit) {
+        let Some(waiting) = self.waiting else { return };
+        audit.waiting = Some(waiting.operations);
+        audit.waiting_since = waiting.oldest.map(|time| time.to_string());
+        audit.unreadable = Some(waiting.unreadable);
+        if waiting.lost > 0 {
+            audit.faults += waiting.lost;
+            let code = Code::LostOperation;
+            let lost = waiting.lost;
+            audit.findings.push(Finding {
+                code,
+                position: None,
+                entity: None,
+                field: Some("schedule".into()),
+                expected: Some((waiting.operations + lost).into()),
+                found: Some(waiting.operations.into()),
+                what: format!("{lost} accepted operations have vanished before the log"),
+                fix: code.fix(&self.program),
+            });
+        }
+    }
+}
+
+fn add(
+    audit: &mut Audit,
+    settings: &AuditSettings,
+    code: Code,
+    field: Option<String>,
+    what: String,
+) {
+    audit.faults += 1;
+    audit.findings.push(Finding {
+        code,
+        position: None,
+        entity: None,
+        field,
+        expected: None,
+        found: None,
+        what,
+        fix: code.fix(&settings.program),
+    });
+}
+
+/// Where there is no event, there must be nothing that was made of one.
+fn without_a_log(mut audit: Audit, settings: &AuditSettings, baked: Position) -> Audit {
+    audit.baked = baked;
+    if baked > 0 {
+        let what = format!("the log is empty, but the presentation is baked up to {baked}");
+        add(&mut audit, settings, Code::LogGap, None, what);
+    }
+    audit
+}
+
+async fn through_the_log<D: Domain>(
+    doors: AuditDoors,
+    settings: AuditSettings,
+    audit: Audit,
     mut progress: impl FnMut(Position, Position),
 ) -> Result<Audit, StoreError> {
     // From the last stage to the first. Asked for anything else, an empty store would make it.
@@ -118,9 +306,10 @@ pub async fn audit<D: Domain>(
         Err(error) => return Err(error),
     };
     if doors.log.head().await? == 0 {
-        return Ok(Audit::of_no_log(baked));
+        return Ok(without_a_log(audit, &settings, baked));
     }
-    let mut auditor = Auditor::<D>::begin(doors).await?;
+    let page = settings.page;
+    let mut auditor = Auditor::<D>::begin(doors, settings, audit).await?;
     let (executed, stored) = (auditor.audit.executed, auditor.audit.stored);
     let mut from = 0;
     while from < stored {
@@ -134,17 +323,17 @@ pub async fn audit<D: Domain>(
             Ok(to) => from = to,
             Err(StoreError::Hole { expected, found }) => {
                 let what = format!("position {expected} is missing; the next is {found}");
-                auditor.find("P2", Some(expected), &what);
-                return Ok(auditor.audit);
+                return Ok(auditor.give_up(Code::LogGap, expected, &what));
             }
             Err(StoreError::Corrupt(what)) => {
-                auditor.find("P2", Some(from + 1), &format!("cannot be read on: {what}"));
-                return Ok(auditor.audit);
+                let what = format!("cannot be read on: {what}");
+                return Ok(auditor.give_up(Code::UnreadableEvent, from + 1, &what));
             }
             Err(error) => return Err(error),
         }
         progress(from, stored);
     }
+    auditor.rest().await?;
     auditor.end().await?;
     Ok(auditor.audit)
 }

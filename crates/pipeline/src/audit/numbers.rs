@@ -42,6 +42,11 @@ impl Numbers {
         self.unknown += 1;
     }
 
+    /// How many have been given.
+    pub(super) fn counted(&self) -> u64 {
+        self.counted
+    }
+
     /// Whether so many can have been given.
     pub(super) fn may_be(&self, given: u64) -> bool {
         let least = i128::from(self.counted) + self.shift;

@@ -1,0 +1,495 @@
+//! What doctor finds: each damage is really done to the stores, found under its name and
+//! field, without anybody's personal data; and what is said to mend it does.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bakehouse_e2e::stores::{self, PRESENTATION, SOURCE, What, Write, write};
+use bakehouse_e2e::world::wait;
+use bakehouse_e2e::{Client, Kind, World, in_both_worlds};
+use hyper::Method;
+use mongodb::bson::{DateTime, doc};
+use serde_json::{Value, json};
+
+in_both_worlds!(
+    every_field_of_the_presentation_is_compared,
+    every_field_of_the_source_is_compared,
+    verdicts_are_compared,
+    notifications_are_compared,
+    attached_files_are_compared_by_size_and_checksum,
+    what_waits_before_the_log_is_counted,
+);
+
+/// Places an order of a customer whose data nobody else is to see.
+async fn place(client: &Client, name: &str) -> String {
+    let body = json!({
+        "products": [{ "name": "Tea", "price": "3.50", "quantity": 2 }],
+        "customer": { "id": format!("secret-{name}"), "name": format!("Ada {name}"),
+                      "email": format!("{name}@secret.example") },
+        "reference": format!("ref-{name}"),
+    });
+    let placed = client.post(body.to_string()).await.expect("an answer");
+    assert_eq!(
+        placed.status,
+        202,
+        "{}",
+        String::from_utf8_lossy(&placed.body)
+    );
+    let receipt = client.settled(&placed).await.expect("a receipt");
+    receipt["order_id"].as_str().expect("an id").to_owned()
+}
+
+async fn world_of(kind: Kind, count: usize) -> (World, Vec<String>) {
+    let world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    let mut ids = Vec::new();
+    for number in 1..=count {
+        ids.push(place(&client, &format!("o{number}")).await);
+    }
+    (world, ids)
+}
+
+/// What is found, which shows no personal data.
+fn findings(world: &World) -> Vec<Value> {
+    let (_, found) = world.doctor().expect("it runs");
+    let text = found.to_string();
+    for secret in ["Ada", "secret", "@", "Some(", "Some {"] {
+        assert!(!text.contains(secret), "{secret} is in {text}");
+    }
+    let listed = found["not_checked"].as_array().expect("a list");
+    assert!(listed.len() >= 4, "{listed:?}");
+    found["findings"].as_array().expect("findings").clone()
+}
+
+/// The finding of this kind, of this entity (if it is of one) and field (if it has one).
+#[track_caller]
+fn find<'a>(all: &'a [Value], code: &str, entity: &str, field: &str) -> &'a Value {
+    let is_it = |one: &&Value| {
+        one["code"] == code
+            && (entity.is_empty() || one["entity"] == entity)
+            && (field.is_empty() || one["field"] == field)
+    };
+    let found = all.iter().find(is_it);
+    found.unwrap_or_else(|| panic!("no {code} of {entity} in {field}: {all:#?}"))
+}
+
+#[track_caller]
+fn assert_values(finding: &Value, expected: Value, found: Value) {
+    assert_eq!(
+        (&finding["expected"], &finding["found"]),
+        (&expected, &found)
+    );
+}
+
+/// Does what the finding says, where that is a command of this program.
+fn mend(world: &World, finding: &Value) {
+    let fix = finding["fix"].as_str().expect("a fix");
+    let arguments: Vec<&str> = fix.split(' ').skip(1).collect();
+    let mended = world.operate(&arguments).expect("it runs");
+    assert!(mended.status.success(), "{fix}: {mended:?}");
+    let output = world.operate(&["doctor"]).expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.ends_with("ok: no inconsistencies found\n"), "{text}");
+}
+
+/// Another value of a document's own field.
+fn document(id: &str, column: &str, sql: &str, value: mongodb::bson::Bson) -> Write {
+    Write {
+        sql: format!("UPDATE documents SET {column} = {sql} WHERE id = '{id}'"),
+        of: (PRESENTATION, "orders"),
+        what: What::Change(
+            doc! { "_id": id },
+            doc! { format!("_meta.{column}"): value },
+        ),
+    }
+}
+
+async fn every_field_of_the_presentation_is_compared(kind: Kind) {
+    let (world, ids) = world_of(kind, 7).await;
+    assert_eq!(findings(&world), [Value::Null; 0]);
+    let do_ = async |what| write(&world, kind, what).await;
+    do_(document(&ids[0], "listed", "0", false.into())).await;
+    let then = DateTime::from_millis(1_000);
+    do_(document(&ids[1], "created_at", "1000", then.into())).await;
+    do_(document(&ids[2], "owner", "'Ada'", "Ada".into())).await;
+    do_(document(&ids[3], "version", "7", 7_i64.into())).await;
+    let id = &ids[4];
+    do_(Write {
+        sql: format!(
+            "UPDATE documents SET body = json_set(body, '$.customer.name', 'Ada x', \
+             '$.total', '1.00') WHERE id = '{id}'"
+        ),
+        of: (PRESENTATION, "orders"),
+        what: What::Change(
+            doc! { "_id": id },
+            doc! { "customer.name": "Ada x", "total": "1.00" },
+        ),
+    })
+    .await;
+    let id = &ids[5];
+    do_(Write {
+        sql: format!("DELETE FROM documents WHERE id = '{id}'"),
+        of: (PRESENTATION, "orders"),
+        what: What::Remove(doc! { "_id": id }),
+    })
+    .await;
+    let meta = doc! { "number": 900_i64, "position": 7_i64, "version": 1_i64, "listed": false,
+    "created_at": then, "owner": null };
+    do_(Write {
+        sql: "INSERT INTO documents VALUES (900, 'stranger', 7, 1, 1000, NULL, 0, '{}')".into(),
+        of: (PRESENTATION, "orders"),
+        what: What::Insert(doc! { "_id": "stranger", "_meta": meta }),
+    })
+    .await;
+    do_(Write {
+        sql: "UPDATE frames SET owner = 'Ada' WHERE position = 7".into(),
+        of: (PRESENTATION, "feed"),
+        what: What::Change(doc! { "_id": 7_i64 }, doc! { "owner": "Ada" }),
+    })
+    .await;
+    stores::remove_frame(&world, kind, 6).await;
+
+    let all = findings(&world);
+    assert_values(
+        find(&all, "wrong-document", &ids[0], "listed"),
+        json!(true),
+        json!(false),
+    );
+    let time = find(&all, "wrong-document", &ids[1], "created_at");
+    assert_eq!(time["found"], "1970-01-01T00:00:01.000Z");
+    let owner = find(&all, "wrong-document", &ids[2], "owner");
+    assert_values(owner, Value::Null, json!("text of 3 characters"));
+    assert_values(
+        find(&all, "wrong-document", &ids[3], "version"),
+        json!(1),
+        json!(7),
+    );
+    let total = find(&all, "wrong-document", &ids[4], "body.total");
+    assert_values(total, json!("7.00"), json!("1.00"));
+    let name = find(&all, "wrong-document", &ids[4], "body.customer.name");
+    assert_eq!(name["expected"], "text of 6 characters");
+    find(&all, "missing-document", &ids[5], "");
+    find(&all, "unknown-document", "stranger", "");
+    find(&all, "wrong-frame", &ids[6], "owner");
+    let gone = find(&all, "missing-frame", &ids[5], "");
+    assert_eq!(gone["position"], 6);
+    assert_eq!(all.len(), 10, "and nothing else: {all:#?}");
+    mend(&world, name);
+}
+
+async fn every_field_of_the_source_is_compared(kind: Kind) {
+    let (world, ids) = world_of(kind, 5).await;
+    let do_ = async |what| write(&world, kind, what).await;
+    let state = |id: &str, column: &str, sql: &str, value: mongodb::bson::Bson| Write {
+        sql: format!("UPDATE entities SET {column} = {sql} WHERE id = '{id}'"),
+        of: (SOURCE, "orders"),
+        what: What::Change(doc! { "_id": id }, doc! { column: value }),
+    };
+    let then = DateTime::from_millis(1_000);
+    do_(state(&ids[0], "created_at", "1000", then.into())).await;
+    do_(state(&ids[1], "version", "9", 9_i64.into())).await;
+    let id = &ids[2];
+    do_(Write {
+        sql: format!(
+            "UPDATE entities SET state = json_set(state, '$.status', 'paid') WHERE id = '{id}'"
+        ),
+        of: (SOURCE, "orders"),
+        what: What::Change(doc! { "_id": id }, doc! { "state.status": "paid" }),
+    })
+    .await;
+    let row = doc! { "_id": "stranger", "number": 9_i64, "position": 2_i64, "version": 1_i64,
+    "created_at": then, "updated_at": then, "owner": null, "state": {} };
+    do_(Write {
+        sql: "INSERT INTO entities VALUES ('stranger', 9, 2, 1, 1000, 1000, NULL, '{}')".into(),
+        of: (SOURCE, "orders"),
+        what: What::Insert(row.clone()),
+    })
+    .await;
+    let id = &ids[3];
+    let mut kept = row;
+    kept.insert("_id", id);
+    kept.insert("position", 4_i64);
+    do_(Write {
+        sql: format!("INSERT INTO snapshots VALUES ('{id}', 4, 4, 1, 1000, 1000, NULL, '{{}}')"),
+        of: (SOURCE, "snapshots"),
+        what: What::Insert(doc! { "_id": { "id": id, "position": 4_i64 }, "record": kept }),
+    })
+    .await;
+    let id = &ids[4];
+    do_(Write {
+        sql: format!("DELETE FROM entities WHERE id = '{id}'"),
+        of: (SOURCE, "orders"),
+        what: What::Remove(doc! { "_id": id }),
+    })
+    .await;
+    let all = findings(&world);
+    find(&all, "wrong-state", &ids[0], "created_at");
+    assert_values(
+        find(&all, "wrong-state", &ids[1], "version"),
+        json!(1),
+        json!(9),
+    );
+    let status = find(&all, "wrong-state", &ids[2], "state.status");
+    assert_values(status, json!("placed"), json!("paid"));
+    find(&all, "unknown-state", "stranger", "");
+    find(&all, "wrong-snapshot", &ids[3], "created_at");
+    let gone = find(&all, "missing-state", &ids[4], "");
+    assert_eq!(gone["position"], 5);
+    mend(&world, gone);
+}
+
+async fn verdicts_are_compared(kind: Kind) {
+    let (world, ids) = world_of(kind, 3).await;
+    let client = world.client();
+    let path = format!("/order/{}/status", ids[2]);
+    let refused = client.put(&path, &[], r#"{"status":"delivered"}"#).await;
+    let receipt = client.settled(&refused.expect("202")).await;
+    assert_eq!(receipt.expect("a receipt")["status"], "rejected");
+    let verdict = |position: i64, sql: &str, set| Write {
+        sql: format!("UPDATE events SET {sql} WHERE position = {position}"),
+        of: (SOURCE, "events"),
+        what: What::Change(doc! { "_id": position }, set),
+    };
+    let change = verdict(1, "change = 'deleted'", doc! { "change": "deleted" });
+    write(&world, kind, change).await;
+    let never = verdict(2, "execution_time = NULL", doc! { "execution_time": null });
+    write(&world, kind, never).await;
+    let reason = verdict(
+        4,
+        "reason = 'Ada said so'",
+        doc! { "reason": "Ada said so" },
+    );
+    write(&world, kind, reason).await;
+    let all = findings(&world);
+    let change = find(&all, "wrong-verdict", &ids[0], "change");
+    assert_values(change, json!("created"), json!("deleted"));
+    let never = find(&all, "wrong-verdict", &ids[1], "execution_time");
+    assert_values(never, json!("present"), json!("absent"));
+    // The log is what frames are held against: what differs is told, without either text.
+    let reason = find(&all, "wrong-frame", &ids[2], "reason");
+    assert_eq!(reason["position"], 4);
+    assert!(change["fix"].as_str().expect("words").contains("backup"));
+}
+
+async fn notifications_are_compared(kind: Kind) {
+    let (world, ids) = world_of(kind, 2).await;
+    let (id, entity) = (uuid::Uuid::now_v7().to_string(), &ids[0]);
+    let then = DateTime::from_millis(1_000);
+    write(
+        &world,
+        kind,
+        Write {
+            sql: format!(
+                "INSERT INTO notifications VALUES ('{id}', 2, 'order.created', '{entity}', \
+                 'mail', 'email', 'ada@secret.example', '{{}}', 'sent', 0, 1000, 1000, NULL, \
+                 NULL, 1000, NULL)"
+            ),
+            of: (SOURCE, "notifications"),
+            what: What::Insert(doc! {
+                "_id": &id, "position": 2_i64, "type": "order.created", "entity_id": entity,
+                "lane": "mail", "channel": "email", "to": "ada@secret.example", "message": {},
+                "status": "sent", "attempts": 0_i64, "occurred_at": then, "requested_at": then,
+                "accepted_at": null, "ended_at": null, "due_at": then, "reason": null,
+            }),
+        },
+    )
+    .await;
+    let all = findings(&world);
+    for field in [
+        "entity_id",
+        "occurred_at",
+        "id",
+        "due_at",
+        "ended_at",
+        "attempts",
+    ] {
+        find(&all, "wrong-notification", entity, field);
+    }
+}
+
+/// All files of the folder of attachments that orders refer to.
+fn files(world: &World) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![world.folder().join("data/attachments/orders")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => found.push(path),
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+async fn attached_files_are_compared_by_size_and_checksum(kind: Kind) {
+    let (world, ids) = world_of(kind, 3).await;
+    let client = world.client();
+    for id in &ids {
+        let body = "--limit\r\nContent-Disposition: form-data; name=\"file\"; \
+                    filename=\"Ada.txt\"\r\nContent-Type: text/plain\r\n\r\nhello\r\n--limit--\r\n";
+        let form = [("Content-Type", "multipart/form-data; boundary=limit")];
+        let path = format!("/order/{id}/attachments");
+        let sent = client.send(Method::POST, &path, &form, body.as_bytes().to_vec());
+        let receipt = client.settled(&sent.await.expect("an answer")).await;
+        assert_eq!(receipt.expect("a receipt")["status"], "baked");
+    }
+    let (code, found) = world.doctor().expect("it runs");
+    assert_eq!(
+        (code, &found["attachments"]),
+        (Some(0), &json!(3)),
+        "{found}"
+    );
+    let all = files(&world);
+    assert_eq!(all.len(), 3);
+    fs::remove_file(&all[0]).expect("removed");
+    fs::write(&all[1], "jello").expect("written");
+    fs::write(&all[2], "hell").expect("written");
+    let found = findings(&world);
+    find(&found, "missing-attachment", "", "");
+    let sum = find(&found, "wrong-attachment", "", "attachment.sha256");
+    assert_eq!(sum["expected"].as_str().map(str::len), Some(64));
+    let size = find(&found, "wrong-attachment", "", "attachment.size");
+    assert_values(size, json!(5), json!(4));
+    assert_eq!(found.len(), 3, "{found:#?}");
+    let quick = world
+        .operate(&["doctor", "--json", "--quick"])
+        .expect("it runs");
+    let quick: Value = serde_json::from_slice(&quick.stdout).expect("JSON");
+    assert_eq!(quick["faults"], 2, "checksums are left out: {quick}");
+    assert!(
+        quick["not_checked"]
+            .to_string()
+            .contains("bytes of attached files")
+    );
+    for file in &all {
+        fs::write(file, "hello").expect("put back");
+    }
+    assert_eq!(findings(&world), [Value::Null; 0]);
+}
+
+async fn what_waits_before_the_log_is_counted(kind: Kind) {
+    let (mut world, _) = world_of(kind, 1).await;
+    match kind {
+        Kind::Embedded => {
+            world
+                .process("bakehouse")
+                .terminate(Duration::from_secs(20))
+                .expect("it ends");
+            let database = stores::embedded(&world);
+            let waits = "INSERT INTO schedule (operation) VALUES ('no operation')";
+            database.execute(waits, []).expect("written");
+            let (code, found) = world.doctor().expect("it runs");
+            assert_eq!((code, &found["waiting"]), (Some(0), &json!(1)), "{found}");
+            database
+                .execute("DELETE FROM schedule", [])
+                .expect("deleted");
+            let all = findings(&world);
+            let lost = find(&all, "lost-operation", "", "schedule");
+            assert!(lost["fix"].as_str().expect("words").contains("send again"));
+        }
+        Kind::Servers => {
+            world.process("events-writer").kill();
+            let client = world.client();
+            for _ in 0..2 {
+                let accepted = client.post(bakehouse_e2e::ledger::order("waits")).await;
+                assert_eq!(accepted.expect("an answer").status, 202);
+            }
+            let counted = wait(Duration::from_secs(30), "two that wait", async || {
+                let (code, found) = world.doctor().expect("it runs");
+                code == Some(0) && found["waiting"] == 2
+            });
+            counted.await.expect("they are counted");
+            world.start_all().expect("it starts");
+            let taken = wait(Duration::from_secs(30), "an empty queue", async || {
+                let (_, found) = world.doctor().expect("it runs");
+                found["waiting"] == 0 && found["stored"] == 3
+            });
+            taken.await.expect("they are taken");
+        }
+    }
+}
+
+/// Pages of an index are nothing but zeros: readiness and doctor say so, and a copy is sound.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_index_is_found_and_made_again() {
+    let (mut world, ids) = world_of(Kind::Embedded, 3).await;
+    let limit = Duration::from_secs(20);
+    world
+        .process("bakehouse")
+        .terminate(limit)
+        .expect("it ends");
+    let data = world.folder().join("data");
+    let page: i64 = {
+        let database = stores::embedded(&world);
+        let settled = database.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+        settled.expect("all in one file");
+        let root = "SELECT rootpage FROM sqlite_master WHERE name = 'events_by_entity'";
+        database
+            .query_row(root, [], |row| row.get(0))
+            .expect("a page")
+    };
+    let file = fs::File::options()
+        .write(true)
+        .open(data.join("bakehouse.db"));
+    let place = (page.unsigned_abs() - 1) * 4_096;
+    file.expect("a file")
+        .write_all_at(&[0; 4_096], place)
+        .expect("zeros");
+
+    let all = findings(&world);
+    let damage = find(&all, "damaged-index", "", "events_by_entity");
+    let fix = damage["fix"].as_str().expect("words").to_owned();
+    assert!(fix.contains("backup") && fix.contains("restore"), "{fix}");
+    world.start_all().expect("it starts");
+    let client = world.client();
+    let told = wait(
+        Duration::from_secs(20),
+        "a store that is not ready",
+        async || {
+            let answer = client.get("/health/ready").await;
+            answer.is_ok_and(|answer| {
+                answer.status == 503
+                    && answer.json()["detail"]
+                        .to_string()
+                        .contains("embedded store")
+            })
+        },
+    );
+    told.await.expect("readiness tells");
+    let copy = world.folder().join("copy").display().to_string();
+    let copied = world.operate(&["backup", &copy]).expect("it runs");
+    assert!(copied.status.success(), "{copied:?}");
+    world.process("bakehouse").kill();
+    fs::rename(&data, world.folder().join("damaged")).expect("moved");
+    let restored = world.operate(&["restore", &copy]).expect("it runs");
+    assert!(restored.status.success(), "{restored:?}");
+    world.begin().await.expect("it is ready");
+    let order = world.client().get(&format!("/order/{}", ids[0])).await;
+    assert_eq!(order.expect("an answer").status, 200);
+    assert_eq!(findings(&world), [Value::Null; 0]);
+}
+
+/// The text is for people: what, where, both values, and what to do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn findings_are_told_in_words() {
+    let (world, ids) = world_of(Kind::Embedded, 2).await;
+    let damage = document(&ids[1], "listed", "0", false.into());
+    write(&world, Kind::Embedded, damage).await;
+    let output = world.operate(&["doctor"]).expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = format!(
+        "! wrong-document at 2 of {}: field listed: expected true, found false\n  \
+         fix: bakehouse replay presentation\n",
+        ids[1]
+    );
+    assert!(text.contains(&line), "{text}");
+    assert!(text.contains("\nnot checked: "), "{text}");
+    assert!(text.ends_with("FAILED: 1 inconsistency\n"), "{text}");
+}
