@@ -4,12 +4,14 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use bakehouse_http::{Doors, Remade};
-use bakehouse_kitchen::{edge, operate, servers};
+use bakehouse_kitchen::readiness::{Watched, readiness};
+use bakehouse_kitchen::{Own, edge, operate_with, servers};
 use bakehouse_orders::Orders;
 use bakehouse_orders_http::OrderDoors;
-use bakehouse_pipeline::Shutdown;
 use bakehouse_pipeline::feed::Feed;
-use bakehouse_service::{Service, Settings, Stages};
+use bakehouse_pipeline::{Domain, Shutdown};
+use bakehouse_service::{Service, Settings, Stages, Task};
+use futures_util::future::LocalBoxFuture;
 
 fn main() -> ExitCode {
     let service = Service {
@@ -17,16 +19,24 @@ fn main() -> ExitCode {
         about: "Takes orders over HTTP, answers from the presentation, and feeds websockets",
         health: edge::http_address,
         domain: None,
-        operate: Some(operate::<Orders>),
+        operate: Some(operate),
     };
     bakehouse_service::main(service, run)
+}
+
+fn operate(settings: Settings, task: Task) -> LocalBoxFuture<'static, Result<bool>> {
+    let own = Own {
+        blobs: bakehouse_wiring::blobs_to_read,
+        has_processes: false,
+    };
+    operate_with::<Orders>(settings, task, own)
 }
 
 async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
     let source = servers::source::<Orders>(&settings).await?;
     let presentation = servers::presentation::<Orders>(&settings).await?;
     let broker = servers::broker::<Orders>(&settings)?;
-    let feed = Feed::new(presentation.reader(), settings.for_feed());
+    let feed = Feed::new(presentation.reader(), source.log(), settings.for_feed());
     let blobs = bakehouse_wiring::blobs(&settings)?;
     let own = OrderDoors {
         blobs: blobs.clone(),
@@ -45,9 +55,23 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
         feed: feed.clone(),
         menu: bakehouse_wiring::menu(&settings, own),
     };
-    let probes = vec![broker.probe(), presentation.probe()];
-    let server = edge::http(&settings, doors, probes, &shutdown)?;
+    let stores = vec![
+        broker.probe(),
+        source.probe(),
+        presentation.probe(),
+        bakehouse_wiring::blob_probe(&settings, blobs.clone()),
+    ];
+    let watched = Watched {
+        domain: Orders::NAME,
+        backlog: broker.backlog(),
+        notifier: settings.notifies().then(|| source.inspector()),
+        read_models: Vec::new(),
+        stall_timeout: settings.health.stall_timeout,
+    };
     let mut stages = Stages::new(&shutdown);
+    let (probes, watch) = readiness(&doors, stores, watched, shutdown.clone());
+    stages.run(watch);
+    let server = edge::http(&settings, doors, probes, &shutdown)?;
     bakehouse_wiring::sweep(&settings, blobs, source.log(), &mut stages, &shutdown);
     stages.run(feed.run(broker.notices(), shutdown.clone()));
     stages.try_run(server.run(shutdown));

@@ -12,8 +12,8 @@ use utoipa::{OpenApi, ToSchema};
 
 use crate::problem::Problem;
 
-/// How long a probe may take before what it asks counts as missing.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Time after which what a probe asks counts as missing.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Everything that a service needs.
 pub type Probes = Vec<Arc<dyn Probe>>;
@@ -78,10 +78,10 @@ async fn ready(probes: web::Data<Probes>) -> Result<HttpResponse, Problem> {
 }
 
 async fn check(probe: &dyn Probe) -> Option<Value> {
-    let reason = match tokio::time::timeout(PATIENCE, probe.check()).await {
+    let reason = match tokio::time::timeout(PROBE_TIMEOUT, probe.check()).await {
         Ok(Ok(())) => return None,
         Ok(Err(reason)) => reason,
-        Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+        Err(_) => format!("no answer within {} s", PROBE_TIMEOUT.as_secs()),
     };
     Some(json!({ "name": probe.name(), "reason": reason }))
 }

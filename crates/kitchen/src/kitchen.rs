@@ -67,7 +67,7 @@ impl<D: Domain> Kitchen<D> {
             let name = self.name;
             check::<D>().map_err(|fault| anyhow!("the domain {name}: {fault}"))?;
             let mut stages = Stages::new(&shutdown);
-            let world = open::<D>(&settings, &shutdown).await?;
+            let world = open::<D>(&settings, &mut stages, &shutdown).await?;
             let handlers = self.handlers;
             serve::<D>(world, menu, handlers, &settings, &mut stages, &shutdown).await?;
             stages.ended().await
@@ -76,13 +76,27 @@ impl<D: Domain> Kitchen<D> {
 }
 
 /// The world that the settings name.
-async fn open<D: Domain>(settings: &Settings, shutdown: &Shutdown) -> Result<World> {
+async fn open<D: Domain>(
+    settings: &Settings,
+    stages: &mut Stages,
+    shutdown: &Shutdown,
+) -> Result<World> {
     #[cfg(feature = "servers")]
     if settings.has_servers() {
         return crate::servers::open::<D>(settings, shutdown).await;
     }
-    let _ = shutdown;
-    Ok(World::in_process(&embedded::<D>(settings)?))
+    let store = embedded::<D>(settings)?;
+    watch(&store, settings, stages, shutdown);
+    Ok(World::in_process(&store))
+}
+
+/// Looks for damaged pages of the embedded store's file as often as the settings say, so that
+/// readiness tells of them.
+pub fn watch(store: &Embedded, settings: &Settings, stages: &mut Stages, shutdown: &Shutdown) {
+    let interval = settings.health.integrity_interval;
+    if !interval.is_zero() {
+        stages.run(store.watch(interval, shutdown.clone()));
+    }
 }
 
 /// The embedded store that the settings name.

@@ -4,6 +4,7 @@
 //! - [`Kitchen`]: the whole main of a domain, with its read models and processes;
 //! - [`serve`]: all four services in one process, whatever the stores;
 //! - [`operate`]: what an operator asks of a program beside serving;
+//! - [`readiness`]: whether a server can do all that it offers;
 //! - [`World`]: who stands behind the doors;
 //! - [`edge`]: HTTP by the settings;
 //! - [`servers`]: MongoDB and RabbitMQ by the settings.
@@ -14,6 +15,7 @@
 //! For mains only: nothing else chooses who stands behind a door.
 
 mod counter;
+mod doctor;
 pub mod edge;
 mod following;
 mod handlers;
@@ -21,6 +23,7 @@ mod kitchen;
 mod log_channel;
 mod operate;
 mod parked;
+pub mod readiness;
 mod replay;
 mod serve;
 #[cfg(feature = "servers")]
@@ -32,10 +35,11 @@ pub use bakehouse_pipeline as engine;
 pub use bakehouse_service::{Service, Settings, Stages};
 pub use {bakehouse_http as http, bakehouse_intake as intake};
 
+pub use doctor::Own;
 pub use handlers::Handlers;
-pub use kitchen::{Kitchen, embedded, main};
+pub use kitchen::{Kitchen, embedded, main, watch};
 pub use log_channel::LANE as LOG;
-pub use operate::operate;
+pub use operate::{operate, operate_with};
 pub use serve::serve;
 pub use world::World;
 

@@ -14,6 +14,7 @@ use bakehouse_service::settings::Mode;
 use bakehouse_service::{Settings, Stages};
 
 use crate::following::Following;
+use crate::readiness::{Watched, readiness};
 use crate::{Handlers, World, edge};
 
 /// Starts all four services: the API at once, the stages behind it as soon as their
@@ -41,7 +42,7 @@ pub async fn serve<D: Domain>(
         following.hand_in_to(&world.scheduler);
         synchronous = Some(kitchen);
     }
-    let feed = Feed::new(world.reader.clone(), settings.for_feed());
+    let feed = Feed::new(world.reader.clone(), world.log.clone(), settings.for_feed());
     let doors = Doors {
         scheduler: world.scheduler.clone(),
         presentation: world.reader.clone(),
@@ -56,7 +57,18 @@ pub async fn serve<D: Domain>(
         feed: feed.clone(),
         menu,
     };
-    let server = edge::http(settings, doors, world.probes.clone(), shutdown)?;
+    let of_own_feed = handlers.clone().of_own_feed(D::NAME);
+    let read_models = of_own_feed.read_models.iter();
+    let watched = Watched {
+        domain: D::NAME,
+        backlog: world.backlog.clone(),
+        notifier: settings.notifies().then(|| world.source_inspector.clone()),
+        read_models: read_models.map(|model| model.name()).collect(),
+        stall_timeout: settings.health.stall_timeout,
+    };
+    let (probes, watch) = readiness(&doors, world.probes.clone(), watched, shutdown.clone());
+    stages.run(watch);
+    let server = edge::http(settings, doors, probes, shutdown)?;
     // Accepting and reading need not wait for all that the stages need.
     stages.run(feed.run(world.notices.clone(), shutdown.clone()));
     stages.try_run(server.run(shutdown.clone()));

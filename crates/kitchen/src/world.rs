@@ -6,8 +6,9 @@ use bakehouse_embedded::Embedded;
 use bakehouse_http::health::Probes;
 use bakehouse_memory::InProcessNotices;
 use bakehouse_pipeline::ports::{
-    EventLog, Generations, Leases, Notices, Notifications, PresentationReader, PresentationStore,
-    RowReader, RowStore, ScheduleConsumer, Scheduler, SourceStore, Units,
+    Backlog, EventLog, Generations, Leases, Notices, Notifications, PresentationReader,
+    PresentationStore, RowReader, RowStore, ScheduleConsumer, Scheduler, SourceInspector,
+    SourceStore, Units,
 };
 use futures_util::future::LocalBoxFuture;
 
@@ -45,8 +46,12 @@ pub struct World {
     pub units: Option<Arc<dyn Units>>,
     /// Who wakes whom.
     pub notices: Arc<dyn Notices>,
-    /// Whether all that is there.
+    /// Probes of the stores and the broker.
     pub probes: Probes,
+    /// Accepted operations that are not in the log yet.
+    pub backlog: Arc<dyn Backlog>,
+    /// Source database, for the notifier's checkpoint.
+    pub source_inspector: Arc<dyn SourceInspector>,
     /// Waits until all that is there, and makes what is missing. `false`: there was a
     /// shutdown first.
     pub prepared: LocalBoxFuture<'static, bool>,
@@ -74,6 +79,8 @@ impl World {
             units: Some(Arc::new(store.clone())),
             notices: Arc::new(InProcessNotices::default()),
             probes: vec![store.probe()],
+            backlog: store.backlog(),
+            source_inspector: store.source_inspector(),
             prepared: Box::pin(std::future::ready(true)),
         }
     }
@@ -105,6 +112,8 @@ impl World {
             units: None,
             notices: broker.notices(),
             probes: vec![broker.probe(), source.probe(), presentation.probe()],
+            backlog: broker.backlog(),
+            source_inspector: source.inspector(),
             prepared: Box::pin(async move {
                 source.prepare(&shutdown).await && presentation.prepare(&shutdown).await
             }),

@@ -1,6 +1,8 @@
 //! How a stage that follows the log works: batch after batch while there is
 //! something to do, then asleep until a notice or the timer.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -70,13 +72,18 @@ async fn follow<S: Stage>(
     while !ended.is_cancelled() {
         hear_all(stage, stream);
         match stage.batch().await {
-            Ok(true) => backoff.reset(),
+            Ok(true) => {
+                backoff.reset();
+                note_success(S::NAME);
+            }
             Ok(false) => {
                 backoff.reset();
+                note_success(S::NAME);
                 sleep(stage, stream, (wake.interval, &mut news), ended).await;
             }
             Err(error) => {
                 count_error(S::NAME);
+                note_error(S::NAME, &error);
                 report(S::NAME, &error);
                 backoff.wait(ended).await;
             }
@@ -132,6 +139,28 @@ fn hear_all<S: Stage>(stage: &mut S, stream: &mut dyn NoticeStream) {
             stage.hear(&notice);
         }
     }
+}
+
+/// Latest error of each stage of this process that has not done a batch since.
+static ERRORS: Mutex<BTreeMap<&'static str, String>> = Mutex::new(BTreeMap::new());
+
+/// Remembers why a stage does not get on, for readiness.
+pub(crate) fn note_error(stage: &'static str, error: &StoreError) {
+    let mut errors = ERRORS.lock().unwrap_or_else(PoisonError::into_inner);
+    errors.insert(stage, error.to_string());
+}
+
+/// Forgets it.
+pub(crate) fn note_success(stage: &'static str) {
+    let mut errors = ERRORS.lock().unwrap_or_else(PoisonError::into_inner);
+    errors.remove(stage);
+}
+
+/// Why a stage of this process does not get on, if it does not.
+#[must_use]
+pub fn last_error(stage: &str) -> Option<String> {
+    let errors = ERRORS.lock().unwrap_or_else(PoisonError::into_inner);
+    errors.get(stage).cloned()
 }
 
 /// Counts a batch that has been done.

@@ -16,7 +16,7 @@ use crate::backoff::Backoff;
 use crate::ports::{
     Appended, EventLog, Notice, Notices, ScheduleConsumer, ScheduledBatch, StoreError,
 };
-use crate::stage::{count_error, count_outcomes, measure};
+use crate::stage::{count_error, count_outcomes, measure, note_error, note_success};
 use crate::torture::{self, point};
 use crate::{Operation, Position, Shutdown};
 
@@ -92,9 +92,13 @@ pub(crate) async fn keep(
     let mut backoff = Backoff::default();
     loop {
         match try_keep(log, queue, batch).await {
-            Ok(head) => return Some(head),
+            Ok(head) => {
+                note_success(NAME);
+                return Some(head);
+            }
             Err(error) => {
                 count_error(NAME);
+                note_error(NAME, &error);
                 tracing::warn!(stage = NAME, "cannot store yet, keeping the batch: {error}");
                 backoff.wait(shutdown).await;
             }

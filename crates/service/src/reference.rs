@@ -94,6 +94,14 @@ const SETTINGS: &[(&str, &str)] = &[
         "address for health checks of the services without HTTP",
     ),
     (
+        "health.stall_timeout",
+        "time after which a stage that has work and does not move makes the server not ready",
+    ),
+    (
+        "health.integrity_interval",
+        "interval at which the embedded store's file is checked for damaged pages; 0s: never",
+    ),
+    (
         "mongodb.source_uri",
         "the source database, with its name in the path",
     ),
@@ -264,6 +272,7 @@ mod tests {
         let mut full = Settings {
             health: Health {
                 bind: Some(([127, 0, 0, 1], 1).into()),
+                ..Health::default()
             },
             mongodb: MongoDb {
                 source_uri: uri(),

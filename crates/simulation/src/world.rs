@@ -109,7 +109,11 @@ impl World {
             all: InProcessNotices::default(),
             faults: Mutex::new(Faults::new(seed ^ 0x5eed, 0.0)),
         });
-        let feed = Feed::new(Arc::new(presentation.clone()), settings);
+        let feed = Feed::new(
+            Arc::new(presentation.clone()),
+            Arc::new(log.clone()),
+            settings,
+        );
         tokio::spawn(feed.clone().run(notices.clone(), shutdown.clone()));
         Self {
             seed,

@@ -42,7 +42,11 @@ fn start(seed: u64, rate: f64, instances: usize) -> World {
         sweep_interval: Duration::from_millis(50),
     };
     let world = World {
-        feed: Feed::new(Arc::new(presentation.clone()), feed_settings),
+        feed: Feed::new(
+            Arc::new(presentation.clone()),
+            Arc::new(log.clone()),
+            feed_settings,
+        ),
         scheduler,
         log,
         presentation,

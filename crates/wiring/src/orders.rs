@@ -1,6 +1,7 @@
 //! What is served of orders, by the settings.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use bakehouse_http::Menu;
@@ -10,7 +11,7 @@ use bakehouse_orders_http::attachments::AttachmentSettings;
 use bakehouse_orders_http::attachments::sweep::{self, SweepSettings};
 use bakehouse_orders_http::{OrderDoors, OrderSettings};
 use bakehouse_pipeline::Shutdown;
-use bakehouse_pipeline::ports::{Blobs, EventLog};
+use bakehouse_pipeline::ports::{Blobs, EventLog, Probe};
 use bakehouse_service::settings::Mode;
 use bakehouse_service::{Settings, Stages};
 
@@ -56,6 +57,33 @@ pub fn blobs(settings: &Settings) -> Result<Arc<dyn Blobs>> {
             .unwrap_or_default(),
     })?)
 }
+
+/// Where attached files are, to be read alone: nothing is made.
+///
+/// # Errors
+/// When the settings contradict each other.
+pub fn blobs_to_read(settings: &Settings) -> Result<Option<Arc<dyn Blobs>>> {
+    let is_folder = settings.attachments.bucket().is_none();
+    if is_folder && !settings.data_dir.join("attachments").exists() {
+        // Whatever is referred to is missing.
+        return Ok(Some(bakehouse_objects::memory()));
+    }
+    blobs(settings).map(Some)
+}
+
+/// Readiness of the store of attached files: whether it takes files.
+#[must_use]
+pub fn blob_probe(settings: &Settings, blobs: Arc<dyn Blobs>) -> Arc<dyn Probe> {
+    let is_bucket = settings.attachments.bucket().is_some();
+    let interval = match is_bucket {
+        true => BUCKET_WRITE_INTERVAL,
+        false => Duration::ZERO,
+    };
+    bakehouse_objects::probe(blobs, &settings.instance, interval)
+}
+
+/// Interval at which a bucket is written to for readiness, which costs a request each time.
+const BUCKET_WRITE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Removes what uploads have left behind.
 pub fn sweep(

@@ -64,12 +64,13 @@ async fn are_waited_for_and_survived() {
     let settings = [("BAKEHOUSE_MONGODB__INITIATE_REPLICA_SET", "true")];
     let mut world = World::prepare(Kind::Servers, Some(("", servers)), &settings).expect("a world");
     world.start_all().expect("they start");
-    wait_for_missing(&world, &["broker", "presentation database"]).await;
+    let databases = ["source database", "presentation database"];
+    wait_for_missing(&world, &["broker", databases[0], databases[1]]).await;
     let client = world.client();
     assert_unavailable(client.post(order("too early"))).await;
     assert_unavailable(client.get("/order")).await;
     rabbit.start_again().expect("it starts");
-    wait_for_missing(&world, &["presentation database"]).await;
+    wait_for_missing(&world, &databases).await;
     mongo.start_again().expect("it starts");
     world.ready(Duration::from_secs(30)).await.expect("ready");
 

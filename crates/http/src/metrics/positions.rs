@@ -52,7 +52,11 @@ impl Positions {
     async fn find(&self) -> Result<Found, StoreError> {
         // From the last stage to the first: the other way round a busy stage
         // would seem to be ahead of the one before it.
-        let baked = self.0.presentation.head().await?.position;
+        let baked = match self.0.presentation.head().await {
+            Ok(head) => head.position,
+            Err(StoreError::NotYet(_)) => 0,
+            Err(error) => return Err(error),
+        };
         let executed = self.0.progress.checkpoint().await?;
         let stored = self.0.log.head().await?;
         Ok(Found {

@@ -8,7 +8,9 @@ use tokio::sync::{Semaphore, watch};
 use super::ring::{Ring, Shared};
 use super::{FeedError, Subscription};
 use crate::backoff::{Backoff, Reminder};
-use crate::ports::{Notice, Notices, PresentationReader, StoreError, Topic, contiguous};
+use crate::ports::{
+    EventLog, Head, Notice, Notices, PresentationReader, StoreError, Topic, contiguous,
+};
 use crate::{Frame, Position, Shutdown, torture};
 
 /// Frames fetched from the store at once.
@@ -41,6 +43,7 @@ pub struct FeedSettings {
 /// The feed of one process.
 pub struct Feed {
     reader: Arc<dyn PresentationReader>,
+    log: Arc<dyn EventLog>,
     settings: FeedSettings,
     /// Set once it is known where the feed stands.
     opened: OnceLock<Opened>,
@@ -56,9 +59,14 @@ struct Opened {
 impl Feed {
     /// A feed that knows nothing yet; [`Feed::run`] fills it.
     #[must_use]
-    pub fn new(reader: Arc<dyn PresentationReader>, settings: FeedSettings) -> Arc<Self> {
+    pub fn new(
+        reader: Arc<dyn PresentationReader>,
+        log: Arc<dyn EventLog>,
+        settings: FeedSettings,
+    ) -> Arc<Self> {
         Arc::new(Self {
             reader,
+            log,
             settings,
             opened: OnceLock::new(),
             head: watch::Sender::new(0),
@@ -90,7 +98,7 @@ impl Feed {
         let mut backoff = Backoff::default();
         let mut reminder = Reminder::after(QUIET);
         while !shutdown.is_cancelled() {
-            match self.reader.head().await {
+            match self.stand().await {
                 Ok(head) => {
                     let ring = RwLock::new(Ring::new(head.position, self.settings.ring));
                     let epoch = head.epoch;
@@ -104,6 +112,18 @@ impl Feed {
                 Err(_) => {}
             }
             backoff.wait(shutdown).await;
+        }
+    }
+
+    /// Where the feed stands. Before anything has been baked that is the beginning of the
+    /// log, whose identity the first baking takes over.
+    async fn stand(&self) -> Result<Head, StoreError> {
+        match self.reader.head().await {
+            Err(StoreError::NotYet(_)) => Ok(Head {
+                epoch: self.log.epoch().await?,
+                position: 0,
+            }),
+            head => head,
         }
     }
 

@@ -53,6 +53,7 @@ impl Settings {
         );
         self.auth.check()?;
         self.attachments.check()?;
+        self.health.check()?;
         self.check_ways()?;
         ensure!(
             self.http.rate_burst > 0,

@@ -10,12 +10,12 @@ mod exposure;
 mod feed;
 #[cfg(test)]
 mod fuzz;
+mod health;
 mod http;
 pub(crate) mod load;
 mod notify;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ use bakehouse_pipeline::follow::FollowSettings;
 use bakehouse_pipeline::manager::ManagerSettings;
 use bakehouse_pipeline::writer::WriterSettings;
 pub use feed::Feed;
+pub use health::Health;
 pub use http::Http;
 pub use notify::{Email, Notify, Sms, Webhook};
 use serde::{Deserialize, Serialize};
@@ -54,7 +55,7 @@ pub struct Settings {
     pub auth: Auth,
     /// Attached files.
     pub attachments: Attachments,
-    /// The other services' health checks.
+    /// Health checks.
     pub health: Health,
     /// The databases.
     pub mongodb: MongoDb,
@@ -94,15 +95,6 @@ pub enum Mode {
     Synchronous,
     /// The same in memory: nothing is kept beyond the process.
     Memory,
-}
-
-/// Health checks of the services without HTTP of their own.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Health {
-    /// Address to listen at; none if there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bind: Option<SocketAddr>,
 }
 
 /// The databases.

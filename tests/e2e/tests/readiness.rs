@@ -1,0 +1,246 @@
+//! Ready means ready: whatever a server offers can be had, or readiness names what cannot.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use bakehouse_e2e::ledger::order;
+use bakehouse_e2e::world::{Servers, wait};
+use bakehouse_e2e::{Kind, World};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// What readiness says is missing: name and reason of each.
+async fn missing(world: &World) -> Option<Vec<(String, String)>> {
+    let answer = world.client().get("/health/ready").await.ok()?;
+    let problem = answer.json();
+    let all = problem["missing"].as_array().cloned().unwrap_or_default();
+    let text = |one: &Value, member: &str| one[member].as_str().unwrap_or_default().to_owned();
+    Some(
+        all.iter()
+            .map(|one| (text(one, "name"), text(one, "reason")))
+            .collect(),
+    )
+}
+
+/// Waits until readiness misses this, for a reason with these words in it.
+#[track_caller]
+fn until_missing<'a>(
+    world: &'a World,
+    name: &'a str,
+    words: &'a [&'a str],
+) -> impl Future<Output = ()> + 'a {
+    let is_it = move |one: &(String, String)| {
+        one.0 == name && words.iter().all(|word| one.1.contains(word))
+    };
+    async move {
+        let waited = wait(SOON, "such readiness", async || {
+            missing(world)
+                .await
+                .is_some_and(|all| all.iter().any(is_it))
+        });
+        if waited.await.is_err() {
+            panic!(
+                "{name}: {words:?}: {:?}\n{}",
+                missing(world).await,
+                world.logs()
+            );
+        }
+    }
+}
+
+async fn until_ready(world: &World) {
+    let waited = wait(SOON, "readiness", async || {
+        let answer = world.client().get("/health/ready").await;
+        answer.is_ok_and(|answer| answer.status == 200)
+    });
+    if waited.await.is_err() {
+        panic!("{:?}\n{}", missing(world).await, world.logs());
+    }
+}
+
+/// The first answer that says ready is true: the feed is open on a store that nothing was
+/// ever stored in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_store_is_ready_once_its_feed_is_open() {
+    let mut world = World::prepare(Kind::Embedded, None, &[]).expect("a world");
+    world.start_all().expect("it starts");
+    until_ready(&world).await;
+    let mut feed = world.feed("").await.expect("the feed is open");
+    let welcome = feed.frame().await.expect("a welcome");
+    assert_eq!(
+        (&welcome["type"], &welcome["head"]),
+        (&"welcome".into(), &0.into())
+    );
+}
+
+/// No data-baker has ever run; what it bakes then comes on the same feed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_feed_is_open_before_anything_was_baked() {
+    let name = format!("e{}", uuid::Uuid::now_v7().simple());
+    let servers = Servers::shared(&name);
+    let mut world = World::prepare(Kind::Servers, Some((&name, servers)), &[]).expect("a world");
+    for service in ["api-server", "events-writer", "orders-manager"] {
+        world.process(service).start().expect("it starts");
+    }
+    until_ready(&world).await;
+    let mut feed = world.feed("").await.expect("the feed is open");
+    let welcome = feed.frame().await.expect("a welcome");
+    assert_eq!(
+        (&welcome["type"], &welcome["head"]),
+        (&"welcome".into(), &0.into())
+    );
+    let placed = world
+        .client()
+        .post(order("first"))
+        .await
+        .expect("an answer");
+    assert_eq!(placed.status, 202);
+    world.start_all().expect("data-baker starts");
+    let event = feed.event().await.expect("an event");
+    assert_eq!(event["order"]["reference"], "first");
+    let again = world.feed("").await.expect("the feed is open");
+    drop(again);
+    let epoch = welcome["epoch"].as_str().expect("an epoch");
+    let since = world.feed(&format!("since=0&epoch={epoch}")).await;
+    let mut since = since.expect("the same log");
+    assert_eq!(since.event().await.expect("an event")["position"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stage_that_stands_still_is_named() {
+    let settings = [("BAKEHOUSE_HEALTH__STALL_TIMEOUT", "2s".to_owned())];
+    let mut world = World::start_with(Kind::Servers, &settings)
+        .await
+        .expect("it starts");
+    let client = world.client();
+    let placed = client.post(order("one")).await.expect("202");
+    client.settled(&placed).await.expect("a receipt");
+    world.process("data-baker").signal(Signal::SIGSTOP);
+    let placed = client.post(order("two")).await.expect("202");
+    assert_eq!(placed.status, 202);
+    until_missing(&world, "stages", &["data-baker", "position 1", "1 waiting"]).await;
+    world.process("data-baker").signal(Signal::SIGCONT);
+    until_ready(&world).await;
+
+    world.process("orders-manager").kill();
+    assert_eq!(client.post(order("three")).await.expect("202").status, 202);
+    until_missing(&world, "stages", &["orders-manager", "position 2"]).await;
+    world.start_all().expect("it starts again");
+    until_ready(&world).await;
+
+    world.process("events-writer").kill();
+    assert_eq!(client.post(order("four")).await.expect("202").status, 202);
+    until_missing(
+        &world,
+        "stages",
+        &["events-writer", "position 3", "1 waiting"],
+    )
+    .await;
+    world.start_all().expect("it starts again");
+    until_ready(&world).await;
+}
+
+/// A file system of its own, unmounted when dropped.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(folder: &Path) -> Self {
+        fs::create_dir_all(folder).expect("a folder");
+        run(
+            "mount",
+            &[
+                "-t",
+                "tmpfs",
+                "-o",
+                "size=24m",
+                "tmpfs",
+                &folder.display().to_string(),
+            ],
+        );
+        Self(folder.to_owned())
+    }
+
+    fn remount(&self, how: &str) {
+        let how = format!("remount,{how}");
+        run("mount", &["-o", &how, &self.0.display().to_string()]);
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        run("umount", &["-l", &self.0.display().to_string()]);
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let ended = Command::new(program)
+        .args(arguments)
+        .status()
+        .expect("it runs");
+    assert!(
+        ended.success(),
+        "{program} {arguments:?} takes the right to mount"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_or_read_only_disk_is_not_ready() {
+    let mut world = World::prepare(Kind::Embedded, None, &[]).expect("a world");
+    let folder = world.folder().join("data");
+    let disk = Disk::mount(&folder);
+    world.begin().await.expect("it is ready");
+    let filler = folder.join("filler");
+    let mut block = vec![1_u8; 1 << 20];
+    let mut file = fs::File::create(&filler).expect("a file");
+    while block.len() >= 4_096 {
+        if std::io::Write::write_all(&mut file, &block).is_err() {
+            let half = block.len() / 2;
+            block.truncate(half);
+        }
+    }
+    until_missing(&world, "embedded store", &[]).await;
+    fs::remove_file(&filler).expect("room again");
+    drop(file);
+    until_ready(&world).await;
+
+    world.process("bakehouse").terminate(SOON).expect("it ends");
+    world.begin().await.expect("it is ready");
+    // Files that are open for writing keep it from being remounted otherwise.
+    let bound = folder.display().to_string();
+    let is_read_only = Command::new("mount")
+        .args(["-o", "remount,ro", &bound])
+        .status();
+    if is_read_only.is_ok_and(|status| status.success()) {
+        until_missing(&world, "embedded store", &[]).await;
+        disk.remount("rw");
+        until_ready(&world).await;
+    }
+    world.process("bakehouse").kill();
+    drop(disk);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_are_gone_are_missed() {
+    let world = World::start(Kind::Embedded).await.expect("it starts");
+    let data = world.folder().join("data");
+    let attachments = data.join("attachments");
+    fs::rename(&attachments, world.folder().join("aside")).expect("moved");
+    fs::write(&attachments, "in the way").expect("written");
+    until_missing(&world, "attachments", &[]).await;
+    fs::remove_file(&attachments).expect("removed");
+    fs::rename(world.folder().join("aside"), &attachments).expect("moved back");
+    until_ready(&world).await;
+
+    let store = data.join("bakehouse.db");
+    let aside = world.folder().join("bakehouse.db");
+    fs::rename(&store, &aside).expect("moved");
+    until_missing(&world, "embedded store", &["removed or replaced"]).await;
+    fs::copy(&aside, &store).expect("another file");
+    until_missing(&world, "embedded store", &["removed or replaced"]).await;
+    fs::rename(&aside, &store).expect("moved back");
+    until_ready(&world).await;
+}
