@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use bakehouse_service::{CounterArguments, Settings};
+use bakehouse_service::{CounterArguments, SecretUri, Settings};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 
 /// A server, and who asks.
 pub(crate) struct Counter {
     url: String,
+    /// The same without secrets.
+    shown: SecretUri,
     token: Option<String>,
     client: Client,
 }
@@ -17,11 +19,13 @@ pub(crate) struct Counter {
 impl Counter {
     /// Where the arguments say, or else the settings.
     pub(crate) fn new(settings: &Settings, arguments: &CounterArguments) -> Result<Self> {
+        let url = match &arguments.url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => format!("http://{}", settings.http.bind),
+        };
         Ok(Self {
-            url: match &arguments.url {
-                Some(url) => url.trim_end_matches('/').to_owned(),
-                None => format!("http://{}", settings.http.bind),
-            },
+            shown: SecretUri::from(url.as_str()),
+            url,
             token: arguments.token_file.as_deref().map(token).transpose()?,
             client: bakehouse_feeds::client()?,
         })
@@ -39,9 +43,13 @@ impl Counter {
         self.client.delete(self.at(path))
     }
 
-    /// Where a path is found.
-    pub(crate) fn at(&self, path: &str) -> String {
+    fn at(&self, path: &str) -> String {
         format!("{}{path}", self.url)
+    }
+
+    /// Where a path is found, without secrets.
+    pub(crate) fn shown_at(&self, path: &str) -> String {
+        format!("{}{path}", self.shown)
     }
 
     pub(crate) async fn json(&self, request: RequestBuilder) -> Result<Value> {
@@ -56,7 +64,9 @@ impl Counter {
             None => request,
         };
         let sent = request.send().await;
-        let answer = sent.with_context(|| format!("nothing answers at {}", self.url))?;
+        // The URL may hold a secret.
+        let sent = sent.map_err(reqwest::Error::without_url);
+        let answer = sent.with_context(|| format!("nothing answers at {}", self.shown))?;
         let status = answer.status();
         if status.is_success() {
             return Ok(answer);

@@ -76,7 +76,7 @@ impl Desk {
                 Ok(false)
             }
             other => {
-                let place = self.0.at(receipt);
+                let place = self.0.shown_at(receipt);
                 stdout::line(&format!("not settled yet: {other}; see {place}"))?;
                 Ok(false)
             }

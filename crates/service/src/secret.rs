@@ -37,7 +37,7 @@ impl Serialize for SecretText {
     }
 }
 
-/// A connection string that shows itself without its password.
+/// A connection string that shows its scheme and hosts alone.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct SecretUri(String);
@@ -56,22 +56,15 @@ impl From<&str> for SecretUri {
     }
 }
 
+impl From<String> for SecretUri {
+    fn from(uri: String) -> Self {
+        Self(uri)
+    }
+}
+
 impl fmt::Display for SecretUri {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match Url::parse(&self.0) {
-            Ok(url) => out.write_str(hidden(url).as_str()),
-            // Several hosts are no URL in the sense of the standard.
-            Err(_) => match (self.0.split_once("://"), self.0.rsplit_once('@')) {
-                (Some((scheme, _)), Some((_, place))) => {
-                    write!(
-                        out,
-                        "{scheme}://***@{}",
-                        place.split('?').next().unwrap_or_default()
-                    )
-                }
-                _ => out.write_str("***"),
-            },
-        }
+        out.write_str(&shown(&self.0))
     }
 }
 
@@ -87,7 +80,7 @@ impl Serialize for SecretUri {
     }
 }
 
-/// A URL of HTTP that shows itself without its password and options.
+/// A URL of HTTP that shows its scheme and host alone.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct SecretUrl(Url);
@@ -115,33 +108,75 @@ impl TryFrom<String> for SecretUrl {
 
 impl fmt::Debug for SecretUrl {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(hidden(self.0.clone()).as_str())
+        out.write_str(&shown(self.0.as_str()))
     }
 }
 
 impl Serialize for SecretUrl {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(hidden(self.0.clone()).as_str())
+        serializer.serialize_str(&shown(self.0.as_str()))
     }
 }
 
-fn hidden(mut url: Url) -> Url {
-    if url.password().is_some() {
-        // What has a password can have another.
-        let _ = url.set_password(Some("***"));
+/// Text that stands for what is not shown.
+const HIDDEN: &str = "***";
+
+/// Scheme and hosts of a URI; nothing else of it, since a secret can be in every other part.
+/// Where it is not certain which part is the host, as with a password that should have been
+/// percent-encoded, the host is not shown either.
+fn shown(uri: &str) -> String {
+    let Some((scheme, rest)) = uri.split_once("://") else {
+        return HIDDEN.to_owned();
+    };
+    let mut letters = scheme.chars();
+    let is_scheme = letters
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic())
+        && letters.all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter));
+    if !is_scheme {
+        return HIDDEN.to_owned();
     }
-    // Options may hold secrets as well, and nobody knows them all.
-    if url.query().is_some() {
-        url.set_query(Some("***"));
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, after) = rest.split_at(end);
+    let hosts = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, hosts)| hosts);
+    if after.contains('@') || !hosts.split(',').all(is_host) {
+        return format!("{scheme}://{HIDDEN}");
     }
-    url
+    format!("{scheme}://{hosts}")
+}
+
+/// Whether a text is a host, with or without a port.
+fn is_host(text: &str) -> bool {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(address) => match address.split_once(']') {
+            Some((address, rest)) => {
+                let is_address = address.parse::<std::net::Ipv6Addr>().is_ok();
+                return is_address && (rest.is_empty() || is_port(rest.strip_prefix(':')));
+            }
+            None => return false,
+        },
+        None => match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    let is_name = |letter: char| letter.is_alphanumeric() || "-._".contains(letter);
+    !host.is_empty() && host.chars().all(is_name) && (port.is_none() || is_port(port))
+}
+
+fn is_port(text: Option<&str>) -> bool {
+    text.is_some_and(|text| {
+        !text.is_empty() && text.chars().all(|digit| digit.is_ascii_digit()) && text.len() <= 5
+    })
 }
 
 /// Where something is: at a URL, or in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", untagged)]
 pub enum UrlOrFile {
-    /// What has `://` in it.
+    /// What has `://` in it, or begins as a URL of HTTP does.
     Url(SecretUrl),
     /// All else.
     File(PathBuf),
@@ -151,7 +186,8 @@ impl TryFrom<String> for UrlOrFile {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        if text.contains("://") {
+        let start = text.get(..6).unwrap_or(&text).to_ascii_lowercase();
+        if text.contains("://") || start.starts_with("http:") || start == "https:" {
             return SecretUrl::try_from(text).map(Self::Url);
         }
         Ok(Self::File(text.into()))
@@ -160,50 +196,132 @@ impl TryFrom<String> for UrlOrFile {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
+    const SECRET: &str = "hunter2";
+
+    fn shown_everywhere(secret: &(impl fmt::Debug + Serialize)) -> String {
+        let json = serde_json::to_string(secret).expect("JSON");
+        format!("{secret:?} {json}")
+    }
+
     #[test]
-    fn no_way_of_showing_it_shows_the_password() {
-        for uri in [
-            "mongodb://user:hunter2@host:27017/source?replicaSet=rs0",
-            "mongodb://user:hunter2@a:1,b:2,c:3/source?replicaSet=rs0&password=hunter2",
-            "amqp://user:hunter2@host/%2f",
-            "mongodb://host/db?tlsCertificateKeyFilePassword=hunter2",
-            "hunter2",
+    fn scheme_and_hosts_are_shown() {
+        for (uri, expected) in [
+            ("amqp://user:hunter2@host:5672/%2f", "amqp://host:5672"),
+            ("amqps://user:p%40hunter2@host/%2f", "amqps://host"),
+            (
+                "mongodb://u:hunter2@a:1,b:2,[::1]:3/source?replicaSet=rs0&password=hunter2",
+                "mongodb://a:1,b:2,[::1]:3",
+            ),
+            (
+                "mongodb+srv://u:hunter2@cluster.example/db?authMechanismProperties=A:hunter2",
+                "mongodb+srv://cluster.example",
+            ),
+            (
+                "mongodb://host/?tlsCertificateKeyFilePassword=hunter2",
+                "mongodb://host",
+            ),
+            (
+                "smtp://user:hunter2@mail:587?tls=required",
+                "smtp://mail:587",
+            ),
+            ("s3://bucket/hunter2", "s3://bucket"),
+            // Not encoded: more than one part could be the host.
+            ("amqp://user:12/hunter2@host/%2f", "amqp://***"),
+            ("amqp://user:12?hunter2@host/%2f", "amqp://***"),
+            ("amqp://user:x@hunter2/y@host/%2f", "amqp://***"),
+            ("amqp://user:hunter2", "amqp://***"),
+            ("amqp://user:hunter2%40host", "amqp://***"),
+            ("amqp://user:hunter2@", "amqp://***"),
+            ("user:hunter2@host", "***"),
+            ("hunter2", "***"),
+            ("", "***"),
         ] {
             let secret = SecretUri::from(uri);
-            let json = serde_json::to_string(&secret).expect("JSON");
-            for shown in [secret.to_string(), format!("{secret:?}"), json] {
-                assert!(!shown.contains("hunter2"), "{shown}");
-            }
+            assert_eq!(secret.to_string(), expected, "{uri}");
+            assert!(!shown_everywhere(&secret).contains(SECRET), "{uri}");
         }
     }
 
     #[test]
-    fn neither_does_one_of_a_url() {
-        let text = "https://user:hunter2@host/keys?token=hunter2".to_owned();
+    fn neither_is_more_of_a_url() {
+        let text = "https://user:hunter2@host:8443/hunter2?token=hunter2#hunter2".to_owned();
         let url = UrlOrFile::try_from(text).expect("a URL");
         let json = serde_json::to_string(&url).expect("JSON");
-        assert_eq!(json, r#""https://user:***@host/keys?***""#);
-        assert!(!format!("{url:?}").contains("hunter2"));
+        assert_eq!(json, r#""https://host:8443""#);
+        assert!(!shown_everywhere(&url).contains(SECRET));
+        for text in ["https:/user:hunter2@host/", "HTTPS:user:hunter2@host/"] {
+            let url = UrlOrFile::try_from(text.to_owned()).expect("a URL");
+            assert!(!shown_everywhere(&url).contains(SECRET), "{url:?}");
+        }
         for text in ["https://user:hunter2@:x/", "htps://user:hunter2@host/"] {
             let refused = UrlOrFile::try_from(text.to_owned());
-            assert!(!refused.expect_err("no URL").contains("hunter2"));
+            assert!(!refused.expect_err("no URL").contains(SECRET));
             let quoted = serde_json::to_string(text).expect("JSON");
             let refused = serde_json::from_str::<SecretUrl>(&quoted);
             let refused = refused.expect_err("no URL").to_string();
-            assert!(!refused.contains("hunter2"), "{refused}");
+            assert!(!refused.contains(SECRET), "{refused}");
         }
         let file = UrlOrFile::try_from("/etc/keys.json".to_owned()).expect("a file");
         let json = serde_json::to_string(&file).expect("JSON");
         assert_eq!(json, r#""/etc/keys.json""#);
     }
 
-    #[test]
-    fn where_it_leads_to_is_shown() {
-        let shown = SecretUri::from("amqp://user:x@host:5672/%2f").to_string();
-        assert_eq!(shown, "amqp://user:***@host:5672/%2f");
-        let shown = SecretUri::from("mongodb://u:x@a:1,b:2/source?replicaSet=rs0").to_string();
-        assert_eq!(shown, "mongodb://***@a:1,b:2/source");
+    /// Text around a secret, of all that has a meaning in a URI.
+    fn around() -> &'static str {
+        "[a-z0-9:/?#@,%&=+;!'\"\\\\ \\[\\]$.-]{0,6}"
+    }
+
+    fn schemes() -> impl Strategy<Value = &'static str> {
+        let all = vec![
+            "mongodb",
+            "mongodb+srv",
+            "amqp",
+            "amqps",
+            "smtp",
+            "smtps",
+            "http",
+            "https",
+            "s3",
+        ];
+        prop::sample::select(all)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+
+        /// Wherever it is, encoded or not.
+        #[test]
+        fn a_secret_is_shown_nowhere(
+            scheme in schemes(), user in around(), before in around(), after in around(),
+            path in around(), place in 0_u8..4,
+        ) {
+            let secret = format!("{before}{SECRET}{after}");
+            let uri = match place {
+                0 => format!("{scheme}://{user}:{secret}@host:1,other:2/{path}?a=b"),
+                1 => format!("{scheme}://{secret}:{user}@host/{path}"),
+                2 => format!("{scheme}://{user}:x@host/{path}?option={secret}"),
+                _ => format!("{scheme}://host/{path}/{secret}"),
+            };
+            let text = shown_everywhere(&SecretUri::from(uri.as_str()));
+            prop_assert!(!text.contains(SECRET), "{uri}: {text}");
+            if let Ok(url) = UrlOrFile::try_from(uri.clone()) {
+                let text = shown_everywhere(&url);
+                prop_assert!(!text.contains(SECRET), "{uri}: {text}");
+            }
+        }
+
+        /// As the standards have it: everything but letters and digits is encoded.
+        #[test]
+        fn hosts_are_shown_of_uris_that_are_spelled_right(
+            scheme in schemes(), password in "\\PC{0,12}", path in "[a-z]{0,8}",
+        ) {
+            let encoded: String = password.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            let uri = format!("{scheme}://user:{encoded}@a.example:1/{path}?option={encoded}");
+            prop_assert_eq!(SecretUri::from(uri).to_string(), format!("{scheme}://a.example:1"));
+        }
     }
 }

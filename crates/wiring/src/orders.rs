@@ -50,7 +50,7 @@ pub fn blobs(settings: &Settings) -> Result<Arc<dyn Blobs>> {
         bucket: bucket.to_owned(),
         prefix: prefix.to_owned(),
         region: at.s3_region.clone(),
-        endpoint: at.s3_endpoint.clone(),
+        endpoint: at.s3_endpoint.as_ref().map(|uri| uri.expose().to_owned()),
         access_key_id: at.s3_access_key_id.clone().unwrap_or_default(),
         secret_access_key: secret
             .map(|secret| secret.expose().to_owned())

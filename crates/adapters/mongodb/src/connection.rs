@@ -45,6 +45,19 @@ pub struct Settings {
 #[error("{0}")]
 pub struct ConnectError(String);
 
+/// The driver's reason, unless it repeats a part of the URI that may be a secret.
+fn reason(error: &mongodb::error::Error, uri: &str) -> String {
+    let text = error.to_string();
+    let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
+    let mut parts = rest.split(|letter: char| !letter.is_alphanumeric());
+    if parts.any(|part| !part.is_empty() && text.contains(part)) {
+        return "expected mongodb://USER:PASSWORD@HOST:PORT/DATABASE?replicaSet=NAME, with special \
+                characters in USER and PASSWORD percent-encoded"
+            .to_owned();
+    }
+    text
+}
+
 /// A database of a client.
 #[derive(Clone)]
 pub(crate) struct Connection {
@@ -60,7 +73,10 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) async fn new(settings: &Settings, name: &'static str) -> Result<Self, ConnectError> {
-        let invalid = |error| ConnectError(format!("{name}: its URI cannot be used: {error}"));
+        let invalid = |error| {
+            let error = reason(&error, &settings.uri);
+            ConnectError(format!("{name}: its URI cannot be used: {error}"))
+        };
         let mut options = ClientOptions::parse(&settings.uri).await.map_err(invalid)?;
         options.app_name.get_or_insert(settings.app_name.clone());
         options.server_selection_timeout.get_or_insert(SELECTION);
@@ -204,4 +220,40 @@ pub(crate) fn durable() -> WriteConcern {
         .w(Acknowledgment::Majority)
         .journal(true)
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_wrong_with_a_uri_is_told_without_secrets() {
+        for uri in [
+            "mongodb://user:hunter2/x@host/db",
+            "mongodb://user:hunter2@ho st/db",
+            "mongodb://user:hunter2@host:port/db",
+            "mongodb://user:hunter2",
+            "mongodb://host:hunter2/db",
+            "mongodb://user:hun%ter2@host/db",
+            "mongodb://user:hunter2@host/db?authMechanism=hunter2",
+            "mongodb://user:hunter2@host/db?readPreference=hunter2",
+            "mongodb://host/db?authMechanism=MONGODB-X509&authMechanismProperties=hunter2",
+            "mongo://user:hunter2@host/db",
+            "hunter2",
+            "mongodb://user:hunter2@host",
+        ] {
+            let settings = Settings {
+                uri: uri.to_owned(),
+                app_name: "test".into(),
+                initiate_replica_set: false,
+            };
+            if let Err(error) = Connection::new(&settings, "source").await {
+                assert!(!error.to_string().contains("hunter2"), "{uri}: {error}");
+                assert!(
+                    !format!("{error:?}").contains("hunter2"),
+                    "{uri}: {error:?}"
+                );
+            }
+        }
+    }
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use super::load;
-use crate::SecretText;
+use crate::{SecretText, SecretUri};
 
 /// Attached files.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -14,10 +15,10 @@ use crate::SecretText;
 pub struct Attachments {
     /// An S3 bucket, as in `s3://BUCKET/PREFIX`; unset: a folder in `data_dir`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub store: Option<String>,
+    pub store: Option<SecretUri>,
     /// The S3 server, if it is not Amazon's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub s3_endpoint: Option<String>,
+    pub s3_endpoint: Option<SecretUri>,
     /// The bucket's region.
     pub s3_region: String,
     /// Whose key.
@@ -67,7 +68,7 @@ impl Attachments {
     /// Bucket and prefix, where files are kept on S3.
     #[must_use]
     pub fn bucket(&self) -> Option<(&str, &str)> {
-        let place = self.store.as_deref()?.strip_prefix("s3://")?;
+        let place = self.store.as_ref()?.expose().strip_prefix("s3://")?;
         Some(place.split_once('/').unwrap_or((place, "")))
     }
 
@@ -76,10 +77,26 @@ impl Attachments {
             self.largest > 0,
             "attachments.largest: expected a number above 0"
         );
+        if let Some(endpoint) = &self.s3_endpoint {
+            let url = Url::parse(endpoint.expose()).ok();
+            let url = url.filter(|url| ["http", "https"].contains(&url.scheme()));
+            let is_plain = url.is_some_and(|url| {
+                url.username().is_empty() && url.password().is_none() && url.query().is_none()
+            });
+            ensure!(
+                is_plain,
+                "attachments.s3_endpoint: expected http://HOST:PORT or https://HOST:PORT; keys go to \
+                 attachments.s3_access_key_id and attachments.s3_secret_access_key"
+            );
+        }
         if self.store.is_some() {
             let is_named = self.bucket().is_some_and(|(bucket, _)| !bucket.is_empty());
+            // Not a user's name and password.
+            let is_plain = self
+                .bucket()
+                .is_some_and(|(bucket, _)| !bucket.contains(['@', ':']));
             ensure!(
-                is_named,
+                is_named && is_plain,
                 "attachments.store: expected s3://BUCKET or s3://BUCKET/PREFIX"
             );
             ensure!(

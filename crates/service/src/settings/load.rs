@@ -4,15 +4,15 @@ use std::fmt::Display;
 use std::path::Path;
 use std::str::FromStr;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use figment::Figment;
-use figment::error::Kind;
+use figment::error::{Actual, Kind};
 use figment::providers::{Env, Format, Toml};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use super::{Mode, Settings, variable};
-use crate::SecretText;
+use crate::SecretUri;
 
 /// Variables that are not settings start so.
 const TEST_PREFIX: &str = "TEST_";
@@ -26,6 +26,7 @@ impl Settings {
         let mut figment = Figment::new();
         if let Some(file) = file {
             ensure!(file.is_file(), "{}: there is no such file", file.display());
+            check_syntax(file)?;
             figment = figment.merge(Toml::file_exact(file));
         }
         let variables = Env::prefixed("BAKEHOUSE_")
@@ -105,6 +106,28 @@ impl Settings {
     }
 }
 
+/// Whether a file is TOML. What is wrong is told by its place, not by its text as the library
+/// does, which may hold a secret.
+///
+/// # Errors
+/// A sentence with line and column.
+fn check_syntax(file: &Path) -> Result<()> {
+    let name = file.display();
+    let text = std::fs::read_to_string(file).with_context(|| name.to_string())?;
+    let Err(error) = text.parse::<toml::Table>() else {
+        return Ok(());
+    };
+    let before = &text[..error.span().map_or(0, |span| span.start.min(text.len()))];
+    let line = before.matches('\n').count() + 1;
+    let column = before
+        .chars()
+        .rev()
+        .take_while(|letter| *letter != '\n')
+        .count()
+        + 1;
+    bail!("{name}: line {line}, column {column}: not valid TOML");
+}
+
 /// Text that looks like a number in a variable is text all the same: an instance
 /// may be called `0`.
 pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
@@ -161,12 +184,10 @@ where
     values.collect()
 }
 
-/// Several secrets, likewise.
-pub(super) fn secrets<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<SecretText>, D::Error> {
+/// Several URIs, likewise.
+pub(super) fn uris<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SecretUri>, D::Error> {
     let texts = list(deserializer)?;
-    Ok(texts.into_iter().map(SecretText::from).collect())
+    Ok(texts.into_iter().map(SecretUri::from).collect())
 }
 
 /// All faults of the settings, each with the key and where it is set.
@@ -203,8 +224,20 @@ fn what(kind: &Kind) -> String {
         Kind::UnknownField(_, known) => {
             format!("there is no such setting; expected one of {}", any(known))
         }
-        Kind::UnknownVariant(found, known) => {
+        Kind::UnknownVariant(found, known) if is_harmless(found) => {
             format!("found `{found}`, expected one of {}", any(known))
+        }
+        Kind::UnknownVariant(_, known) => format!("expected one of {}", any(known)),
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected)
+            if expected.starts_with("struct ") =>
+        {
+            "expected a section of settings".to_owned()
+        }
+        Kind::InvalidType(Actual::Str(found), expected)
+        | Kind::InvalidValue(Actual::Str(found), expected)
+            if !is_harmless(found) =>
+        {
+            format!("found a text, expected {expected}")
         }
         Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
             let expected = match expected.as_str() {
@@ -216,6 +249,11 @@ fn what(kind: &Kind) -> String {
         }
         other => other.to_string(),
     }
+}
+
+/// Whether a text may be told: what looks like a URI may hold a secret.
+fn is_harmless(text: &str) -> bool {
+    !text.contains("://") && !text.contains('@')
 }
 
 #[cfg(test)]
@@ -319,6 +357,35 @@ mod tests {
         let said = "manager.batch (BAKEHOUSE_MANAGER__BATCH): there is no such setting; \
                     expected one of `poll_interval`, `max_batch`, `lease_ttl`";
         assert_eq!(unknown, said);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_secrets() {
+        for (variables, file) in [
+            (&[][..], "[amqp]\nuri = \"amqp://user:hunter2@host\n"),
+            (&[], "[amqp]\nuri = amqp://user:hunter2@host\n"),
+            (&[], "[auth]\njwks = \"ftp://user:hunter2@host/\"\n"),
+            (&[], "[follow]\nusers = \"ftp://user:hunter2@host/\"\n"),
+            (
+                &[],
+                "[attachments]\ns3_endpoint = \"http://user:hunter2@host/\"\n",
+            ),
+            (
+                &[],
+                "[attachments]\nstore = \"s3://user:hunter2@bucket/\"\n",
+            ),
+            (&[("BAKEHOUSE_AMQP", "amqp://user:hunter2@host")], ""),
+            (&[("BAKEHOUSE_MODE", "amqp://user:hunter2@host")], ""),
+            (
+                &[("BAKEHOUSE_AMQP__PREFETCH", "amqp://user:hunter2@host")],
+                "",
+            ),
+            (&[("BAKEHOUSE_AMQP__URL", "amqp://user:hunter2@host")], ""),
+        ] {
+            let text = error(variables, file);
+            assert!(!text.contains("hunter2"), "{text}");
+            assert!(!text.is_empty());
+        }
     }
 
     #[test]

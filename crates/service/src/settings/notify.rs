@@ -77,9 +77,9 @@ pub struct Sms {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Webhook {
-    /// The endpoints. Kept as secrets: they may hold tokens.
-    #[serde(deserialize_with = "load::secrets")]
-    pub urls: Vec<SecretText>,
+    /// The endpoints. Their paths may hold tokens.
+    #[serde(deserialize_with = "load::uris")]
+    pub urls: Vec<SecretUri>,
     /// What requests are signed with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretText>,
