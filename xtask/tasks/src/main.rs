@@ -1,6 +1,7 @@
 //! `cargo xtask`: what people and the build server run, by the same commands.
 
 mod bench;
+mod deny;
 mod limits;
 mod on_servers;
 mod services;
@@ -33,6 +34,8 @@ enum Command {
     Bench(bench::Options),
     /// Measures what hostile clients can cost the released programs; fails above a bound.
     Limits(limits::Options),
+    /// Checks licences, sources and known vulnerabilities of what is built in.
+    Deny,
     /// Runs the engine in virtual time with everything going wrong, seed by seed.
     Simulate(simulate::Options),
     /// Kills, pauses, cuts and fills everything under load, and checks every promise.
@@ -46,6 +49,7 @@ async fn main() -> Result<()> {
         Command::Services { command } => services::run(command).await,
         Command::Bench(options) => bench::run(options).await,
         Command::Limits(options) => limits::run(options).await,
+        Command::Deny => deny::run().await,
         Command::Simulate(options) => simulate::run(options).await,
         Command::Torture(options) => torture::run(options).await,
     }
