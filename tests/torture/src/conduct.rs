@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bakehouse_e2e::Kind;
-use bakehouse_e2e::process::Process;
+use bakehouse_e2e::process::{Process, Stderr};
 use lapin::{Connection, ConnectionProperties};
 use nix::sys::signal::Signal;
 use rand::rngs::StdRng;
@@ -180,6 +180,7 @@ impl Conductor {
             }
             Fault::Flood(time) => self.flood(*time).await,
             Fault::FullDisk(time) => self.fill(*time).await,
+            Fault::UnreadLog(service, stderr) => self.log_to(service, *stderr),
         }
     }
 
@@ -236,6 +237,17 @@ impl Conductor {
     fn kill_one(&mut self, service: &str) {
         self.scene.world.process(service).kill();
         self.report.killed(program(service));
+    }
+
+    /// Until its next start.
+    fn log_to(&mut self, service: &str, stderr: Stderr) -> Result<Instant> {
+        let since = Instant::now();
+        self.kill_one(service);
+        self.scene.world.process(service).log_to(stderr);
+        let filter = ("BAKEHOUSE_LOG__FILTER".to_owned(), "trace".to_owned());
+        self.scene.start_service(service, &[filter])?;
+        self.scene.world.process(service).log_to(Stderr::File);
+        Ok(since)
     }
 
     async fn abort(&mut self, name: &str, place: &'static str, count: u32) -> Result<Instant> {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bakehouse_e2e::Kind;
+use bakehouse_e2e::process::Stderr;
 use rand::Rng;
 use rand::rngs::StdRng;
 
@@ -54,6 +55,8 @@ pub enum Fault {
     Renew,
     /// The disk is full.
     FullDisk(Duration),
+    /// A service is started again with a standard error that nobody reads, and logs a lot.
+    UnreadLog(String, Stderr),
 }
 
 /// Which member of a replica set.
@@ -166,7 +169,7 @@ const PLACES: [(&str, &[&str]); 6] = [
 ];
 
 /// How likely each kind is, in each world.
-const OF_SERVERS: [(&str, u32); 20] = [
+const OF_SERVERS: [(&str, u32); 21] = [
     ("kill", 30),
     ("kill several", 22),
     ("abort", 26),
@@ -187,8 +190,9 @@ const OF_SERVERS: [(&str, u32); 20] = [
     ("poison", 2),
     ("burst", 1),
     ("renew", 2),
+    ("unread log", 4),
 ];
-const OF_ONE_PROCESS: [(&str, u32); 10] = [
+const OF_ONE_PROCESS: [(&str, u32); 11] = [
     ("kill", 60),
     ("abort", 30),
     ("stop", 2),
@@ -199,6 +203,15 @@ const OF_ONE_PROCESS: [(&str, u32); 10] = [
     ("burst", 2),
     ("renew", 2),
     ("full disk", 2),
+    ("unread log", 6),
+];
+
+/// Kinds of standard error that nobody reads.
+const UNREAD: [Stderr; 4] = [
+    Stderr::Closed,
+    Stderr::Full,
+    Stderr::Unread,
+    Stderr::UnreadNonBlocking,
 ];
 
 /// Of so many bursts the last one becomes a flood.
@@ -287,6 +300,10 @@ impl Plan {
             "babble" => Fault::Babble,
             "poison" => Fault::Poison,
             "renew" => Fault::Renew,
+            "unread log" => {
+                let service = self.service(random);
+                Fault::UnreadLog(service, UNREAD[random.random_range(0..UNREAD.len())])
+            }
             "burst" => {
                 let time = millis(1_000, 2_500);
                 self.bursts += 1;
@@ -408,6 +425,7 @@ impl Fault {
             Self::Flood(_) => "flood",
             Self::Renew => "everything made anew",
             Self::FullDisk(_) => "full disk",
+            Self::UnreadLog(..) => "nobody reads the logs",
         }
     }
 
@@ -418,7 +436,7 @@ impl Fault {
         match self {
             Self::Kill(which) => which.iter().all(|name| is_beside(name)),
             Self::Abort(name, ..) | Self::Stop(name, ..) => is_beside(name),
-            Self::Pause(name, _) => is_beside(name),
+            Self::Pause(name, _) | Self::UnreadLog(name, _) => is_beside(name),
             _ => false,
         }
     }
@@ -437,6 +455,7 @@ impl Fault {
                 | Self::Babble
                 | Self::Poison
                 | Self::Renew
+                | Self::UnreadLog(..)
         )
     }
 }
