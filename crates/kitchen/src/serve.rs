@@ -6,7 +6,7 @@ use bakehouse_pipeline::backoff::Backoff;
 use bakehouse_pipeline::baker::{self, BakerDoors};
 use bakehouse_pipeline::feed::Feed;
 use bakehouse_pipeline::manager::{self, ManagerDoors};
-use bakehouse_pipeline::ports::EventLog;
+use bakehouse_pipeline::ports::{EventLog, StoreError};
 use bakehouse_pipeline::synchronous::{Synchronous, SynchronousDoors};
 use bakehouse_pipeline::writer::{self, WriterDoors};
 use bakehouse_pipeline::{Domain, Shutdown};
@@ -69,6 +69,7 @@ pub async fn serve<D: Domain>(
     let (probes, watch) = readiness(&doors, world.probes.clone(), watched, shutdown.clone());
     stages.run(watch);
     let server = edge::http(settings, doors, probes, shutdown)?;
+    stages.try_run(store_failure(&mut world, shutdown.clone()));
     // Accepting and reading need not wait for all that the stages need.
     stages.run(feed.run(world.notices.clone(), shutdown.clone()));
     stages.try_run(server.run(shutdown.clone()));
@@ -86,6 +87,20 @@ pub async fn serve<D: Domain>(
         None => run_stages::<D>(world, settings, stages, shutdown),
     }
     Ok(())
+}
+
+/// Ends with an error when the stores cannot go on in this process.
+fn store_failure(
+    world: &mut World,
+    shutdown: Shutdown,
+) -> impl Future<Output = Result<(), StoreError>> + Send + use<> {
+    let failure = std::mem::replace(&mut world.failure, Box::pin(std::future::pending()));
+    async move {
+        tokio::select! {
+            error = failure => Err(error),
+            () = shutdown.cancelled() => Ok(()),
+        }
+    }
 }
 
 /// What everything at once needs.

@@ -8,9 +8,9 @@ use bakehouse_memory::InProcessNotices;
 use bakehouse_pipeline::ports::{
     Backlog, EventLog, Generations, Leases, Notices, Notifications, PresentationReader,
     PresentationStore, RowReader, RowStore, ScheduleConsumer, Scheduler, SourceInspector,
-    SourceStore, Units,
+    SourceStore, StoreError, Units,
 };
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{BoxFuture, LocalBoxFuture};
 
 /// All doors that the four services need.
 pub struct World {
@@ -52,6 +52,8 @@ pub struct World {
     pub backlog: Arc<dyn Backlog>,
     /// Source database, for the notifier's checkpoint.
     pub source_inspector: Arc<dyn SourceInspector>,
+    /// Waits until the stores cannot go on in this process.
+    pub failure: BoxFuture<'static, StoreError>,
     /// Waits until all that is there, and makes what is missing. `false`: there was a
     /// shutdown first.
     pub prepared: LocalBoxFuture<'static, bool>,
@@ -81,6 +83,7 @@ impl World {
             probes: vec![store.probe()],
             backlog: store.backlog(),
             source_inspector: store.source_inspector(),
+            failure: Box::pin(store.failure()),
             prepared: Box::pin(std::future::ready(true)),
         }
     }
@@ -114,6 +117,7 @@ impl World {
             probes: vec![broker.probe(), source.probe(), presentation.probe()],
             backlog: broker.backlog(),
             source_inspector: source.inspector(),
+            failure: Box::pin(std::future::pending()),
             prepared: Box::pin(async move {
                 source.prepare(&shutdown).await && presentation.prepare(&shutdown).await
             }),

@@ -1,8 +1,13 @@
 //! What runs side by side in a process.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use bakehouse_pipeline::Shutdown;
 use tokio::task::JoinSet;
+
+/// Maximum time that each of the others may take to end after one has failed.
+const FAILURE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Tasks that all run until shutdown. None of them may end before: when one
 /// fails, or panics, the others are shut down as well, and whoever restarts
@@ -44,7 +49,7 @@ impl Stages {
     /// The first failure.
     pub async fn ended(mut self) -> Result<()> {
         let mut outcome = Ok(());
-        while let Some(ended) = self.tasks.join_next().await {
+        while let Some(ended) = self.next(&outcome).await {
             let ended = ended.context("a stage panicked").and_then(|ended| ended);
             if !self.shutdown.is_cancelled() && ended.is_ok() {
                 tracing::error!("a stage has ended by itself");
@@ -53,5 +58,20 @@ impl Stages {
             outcome = outcome.and(ended);
         }
         outcome
+    }
+
+    /// The next one that ends; none where the rest does not end in time after a failure.
+    async fn next(
+        &mut self,
+        outcome: &Result<()>,
+    ) -> Option<Result<Result<()>, tokio::task::JoinError>> {
+        if outcome.is_ok() {
+            return self.tasks.join_next().await;
+        }
+        let next = tokio::time::timeout(FAILURE_TIMEOUT, self.tasks.join_next()).await;
+        next.unwrap_or_else(|_| {
+            tracing::warn!("not finished in time, ending at once");
+            None
+        })
     }
 }

@@ -7,6 +7,7 @@
 //! A store in memory has one connection, the thread's: reads are jobs as well. So are
 //! they within a [`Database::begin`], which sees what it has written itself.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -17,7 +18,7 @@ use bakehouse_pipeline::torture::point;
 use bakehouse_pipeline::{Facet, ids};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::salvage::is_damage;
 use crate::{list, schema};
@@ -72,6 +73,8 @@ pub(crate) struct Database {
     readers: Option<Readers>,
     /// First damage that anybody has met.
     damage: Arc<OnceLock<String>>,
+    /// Whether the writing thread has panicked.
+    has_panicked: watch::Receiver<bool>,
 }
 
 /// Connections to read by, beside the thread's.
@@ -140,6 +143,7 @@ impl Database {
                 idle: Arc::new(Mutex::new(vec![connection])),
             }),
             damage: Arc::default(),
+            has_panicked: watch::channel(false).1,
         })
     }
 
@@ -154,15 +158,23 @@ impl Database {
     ) -> rusqlite::Result<Self> {
         list::make_indexes(&connection, facets)?;
         let (jobs, queue) = mpsc::channel(QUEUE);
+        let (panicked, has_panicked) = watch::channel(false);
+        let work = move || {
+            let written = catch_unwind(AssertUnwindSafe(move || write(&connection, queue)));
+            if written.is_err() {
+                panicked.send_replace(true);
+            }
+        };
         let writer = thread::Builder::new()
             .name("embedded-writer".into())
-            .spawn(move || write(&connection, queue))
+            .spawn(work)
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
         Ok(Self {
             jobs: Some(jobs),
             writer: Some(writer),
             readers,
             damage: Arc::default(),
+            has_panicked,
         })
     }
 
@@ -297,8 +309,21 @@ impl Database {
             writer: None,
             readers: None,
             damage: self.damage.clone(),
+            has_panicked: self.has_panicked.clone(),
         };
         Ok((database, end, outcome))
+    }
+
+    /// Waits until the writing thread has panicked.
+    pub(crate) fn failure(&self) -> impl Future<Output = StoreError> + Send + use<> {
+        let mut has_panicked = self.has_panicked.clone();
+        async move {
+            if has_panicked.wait_for(|it| *it).await.is_err() {
+                // Closed in order.
+                std::future::pending::<()>().await;
+            }
+            StoreError::unavailable("embedded store: its writing thread has panicked")
+        }
     }
 
     pub(crate) fn closed() -> StoreError {
@@ -403,4 +428,33 @@ fn transact(
         let _ = connection.execute_batch("ROLLBACK");
         failed(error)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_of_the_writer_is_told_to_everybody() {
+        let database = Database::in_memory(&[]).expect("memory");
+        let failure = database.failure();
+        let answer = database.write(|_| -> Outcome<()> { panic!("a bug") }).await;
+        assert!(answer.is_err());
+        let failure = tokio::time::timeout(Duration::from_secs(10), failure).await;
+        let text = failure.expect("it is told").to_string();
+        assert!(text.contains("panicked"), "{text}");
+        let later = database.write(|_| Ok(())).await.expect_err("closed");
+        assert!(later.to_string().contains("closed"), "{later}");
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_closed_has_not_failed() {
+        let database = Database::in_memory(&[]).expect("memory");
+        let failure = database.failure();
+        drop(database);
+        let waited = tokio::time::timeout(Duration::from_secs(1), failure).await;
+        assert!(waited.is_err());
+    }
 }

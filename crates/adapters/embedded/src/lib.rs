@@ -35,7 +35,7 @@ pub use backup::{BackupError, Copy, back_up, may_restore, restore};
 use bakehouse_pipeline::ports::{
     Backlog, EventLog, Generations, Integrity, Leases, Notifications, PresentationInspector,
     PresentationReader, PresentationStore, Probe, RowInspector, RowReader, RowStore,
-    ScheduleConsumer, Scheduler, SourceInspector, SourceStore,
+    ScheduleConsumer, Scheduler, SourceInspector, SourceStore, StoreError,
 };
 use bakehouse_pipeline::probe::SingleFlight;
 use bakehouse_pipeline::{Facet, Shutdown};
@@ -252,6 +252,12 @@ impl Embedded {
         shutdown: Shutdown,
     ) -> impl Future<Output = ()> + use<> {
         probe::watch(self.database.clone(), interval, shutdown)
+    }
+
+    /// Waits until nothing can be written any more, because the writing thread has panicked;
+    /// otherwise for ever.
+    pub fn failure(&self) -> impl Future<Output = StoreError> + Send + use<> {
+        self.database.failure()
     }
 
     /// Readiness of the store: its file is there, sound, and can be written.

@@ -7,6 +7,7 @@
 //! - `TORTURE_ABORT_AT=events-writer.appended:3`: the process ends, as by SIGKILL, when
 //!   it comes past that place for the third time;
 //! - `TORTURE_STOP_AT=orders-manager.executed:3`: it stands still there, as by SIGSTOP;
+//! - `TORTURE_PANIC_AT=embedded.written:3`: the thread that is there panics;
 //! - `TORTURE_BUG=ack-before-insert`: the bug is in.
 //!
 //! Without the feature every call here is to a function that does nothing, which the

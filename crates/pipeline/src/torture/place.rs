@@ -10,7 +10,11 @@ use nix::unistd::Pid;
 
 /// What happens at a place, by the variable that names it, and how often it is passed
 /// before: `NAME:COUNT`.
-const SENTENCES: [(&str, fn()); 2] = [("TORTURE_ABORT_AT", end), ("TORTURE_STOP_AT", stop)];
+const SENTENCES: [(&str, fn()); 3] = [
+    ("TORTURE_ABORT_AT", end),
+    ("TORTURE_STOP_AT", stop),
+    ("TORTURE_PANIC_AT", fail),
+];
 
 /// Maximum time that a message on standard error may take.
 const TELL_TIMEOUT: Duration = Duration::from_millis(200);
@@ -55,6 +59,11 @@ fn end() {
 fn stop() {
     // All of its threads, as if it had been sent from outside.
     let _ = kill(Pid::this(), Signal::SIGSTOP);
+}
+
+/// Panics in the thread that is there.
+fn fail() {
+    panic!("asked for by TORTURE_PANIC_AT");
 }
 
 fn parse((variable, carry_out): (&str, fn())) -> Option<Sentence> {
