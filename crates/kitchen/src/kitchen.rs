@@ -1,16 +1,18 @@
 //! The whole main of a domain of one's own.
 
 use std::marker::PhantomData;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, anyhow, ensure};
-use bakehouse_embedded::Embedded;
+use bakehouse_embedded::{Embedded, FILE_NAME};
 use bakehouse_http::Menu;
 use bakehouse_pipeline::follow::{ProcessManager, ReadModel, handler};
-use bakehouse_pipeline::{Domain, Shutdown, check};
+use bakehouse_pipeline::{Domain, Shutdown, check, private_files};
 use bakehouse_service::settings::Mode;
 use bakehouse_service::{Service, Settings, Stages};
 
+use crate::operate::ATTACHMENTS;
 use crate::{Handlers, World, edge, operate, serve};
 
 /// A domain, and what follows it.
@@ -99,6 +101,35 @@ pub fn watch(store: &Embedded, settings: &Settings, stages: &mut Stages, shutdow
     }
 }
 
+/// Takes what others may do with files of earlier versions away. The folder itself stays as it
+/// is where it has files that are not ours.
+fn tighten(folder: &Path) {
+    if let Err(error) = tighten_files(folder) {
+        let folder = folder.display();
+        tracing::warn!("files in {folder} stay as they are, and others may read them: {error}");
+    }
+}
+
+fn tighten_files(folder: &Path) -> std::io::Result<()> {
+    let mut is_ours = true;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name == ATTACHMENTS {
+            private_files::tighten_all(&entry.path())?;
+        } else if name == "lock" || name.starts_with(FILE_NAME) {
+            private_files::tighten(&entry.path())?;
+        } else {
+            is_ours = false;
+        }
+    }
+    if is_ours {
+        private_files::tighten(folder)?;
+    }
+    Ok(())
+}
+
 /// The embedded store that the settings name.
 ///
 /// # Errors
@@ -114,6 +145,7 @@ pub fn embedded<D: Domain>(settings: &Settings) -> Result<Embedded> {
         return Ok(Embedded::in_memory(D::FACETS)?);
     }
     let store = Embedded::open(&settings.data_dir, D::FACETS)?;
+    tighten(&settings.data_dir);
     tracing::info!("keeping everything in {}", settings.data_dir.display());
     Ok(store)
 }

@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use bakehouse_embedded::{back_up, may_restore, restore};
-use bakehouse_pipeline::Domain;
+use bakehouse_embedded::{Pending, back_up, may_restore, restore};
+use bakehouse_pipeline::{Domain, private_files};
 use bakehouse_service::output::stdout;
 use bakehouse_service::{Settings, Task};
 use futures_util::future::LocalBoxFuture;
@@ -16,7 +16,7 @@ use crate::parked::parked;
 use crate::replay::replay;
 
 /// Attached files, beside the store.
-const ATTACHMENTS: &str = "attachments";
+pub(crate) const ATTACHMENTS: &str = "attachments";
 
 /// Does a task: whether all is well.
 #[must_use]
@@ -39,7 +39,10 @@ pub fn operate_with<D: Domain>(
         match task {
             Task::Doctor { json, quick } => doctor::<D>(&settings, own, json, quick).await,
             Task::Backup { folder } => copy_out(&settings, &folder),
-            Task::Restore { folder } => copy_in(&settings, &folder),
+            Task::Restore {
+                folder,
+                resume_notifications,
+            } => copy_in(&settings, &folder, resume_notifications),
             Task::Parked(asked) => parked(&settings, asked).await,
             Task::Replay(asked) => replay(&settings, asked).await,
         }
@@ -66,15 +69,20 @@ fn copy_out(settings: &Settings, folder: &Path) -> Result<bool> {
     Ok(true)
 }
 
-fn copy_in(settings: &Settings, folder: &Path) -> Result<bool> {
+fn copy_in(settings: &Settings, folder: &Path, resumes: bool) -> Result<bool> {
     only_embedded(settings)?;
+    let pending = if resumes {
+        Pending::Resume
+    } else {
+        Pending::Withhold
+    };
     may_restore(&settings.data_dir)?;
     // Before the store: without it there is none.
     copy_files(
         &folder.join(ATTACHMENTS),
         &settings.data_dir.join(ATTACHMENTS),
     )?;
-    restore(folder, &settings.data_dir)?;
+    restore(folder, &settings.data_dir, pending)?;
     stdout::line(&format!(
         "{} is made of {}; it is another log from here on",
         settings.data_dir.display(),
@@ -105,7 +113,7 @@ fn copy_files(from: &Path, to: &Path) -> Result<()> {
     if !from.exists() {
         return Ok(());
     }
-    std::fs::create_dir_all(to).with_context(|| to.display().to_string())?;
+    private_files::make_folder(to).with_context(|| to.display().to_string())?;
     for entry in std::fs::read_dir(from).with_context(|| from.display().to_string())? {
         let entry = entry?;
         let target = to.join(entry.file_name());
@@ -116,7 +124,7 @@ fn copy_files(from: &Path, to: &Path) -> Result<()> {
             copy_file(&entry.path(), &target).with_context(|| target.display().to_string())?;
         }
     }
-    Ok(())
+    private_files::sync_folder(to).with_context(|| to.display().to_string())
 }
 
 fn copy_file(from: &Path, to: &Path) -> std::io::Result<()> {
@@ -126,6 +134,7 @@ fn copy_file(from: &Path, to: &Path) -> std::io::Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         copied => copied?,
     };
+    private_files::tighten(&unfinished)?;
     std::fs::File::open(&unfinished)?.sync_all()?;
     std::fs::rename(&unfinished, to)
 }

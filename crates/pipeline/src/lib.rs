@@ -18,7 +18,8 @@
 //! 9. [`synchronous`]: all of that in one transaction, for those who cannot wait.
 //!
 //! Beside that way stand [`rebuild`]: making anew what stages have made; [`audit`]: whether
-//! all of it is true; and [`torture`]: what tests need to make it go wrong.
+//! all of it is true; [`private_files`]: what keeps files on this machine; and [`torture`]: what
+//! tests need to make it go wrong.
 
 pub mod audit;
 pub mod backoff;
@@ -40,6 +41,7 @@ pub mod notification;
 pub mod notifier;
 pub mod operation;
 pub mod ports;
+pub mod private_files;
 pub mod probe;
 pub mod rebuild;
 pub mod remedy;

@@ -20,10 +20,13 @@ pub enum NotificationStatus {
     Sent,
     /// Given up, for the reason beside it.
     Failed,
+    /// Never sent from here: it was pending in the copy that the store was restored from.
+    #[serde(rename = "not-sent")]
+    NotSent,
 }
 
 impl NotificationStatus {
-    /// As stored: `requested`, `accepted`, `sent`, `failed`.
+    /// As stored: `requested`, `accepted`, `sent`, `failed`, `not-sent`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -31,15 +34,21 @@ impl NotificationStatus {
             Self::Accepted => "accepted",
             Self::Sent => "sent",
             Self::Failed => "failed",
+            Self::NotSent => "not-sent",
         }
     }
 
     /// The status of its stored form; `None` for any other text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Requested, Self::Accepted, Self::Sent, Self::Failed]
-            .into_iter()
-            .find(|status| status.as_str() == text)
+        let all = [
+            Self::Requested,
+            Self::Accepted,
+            Self::Sent,
+            Self::Failed,
+            Self::NotSent,
+        ];
+        all.into_iter().find(|status| status.as_str() == text)
     }
 }
 
@@ -146,6 +155,15 @@ impl Notification {
             ended_at: None,
             due_at: Some(now),
             reason: None,
+        }
+    }
+
+    /// The same, not to be sent from here.
+    #[must_use]
+    pub fn withheld(self, reason: String, now: Timestamp) -> Self {
+        Self {
+            status: NotificationStatus::NotSent,
+            ..self.abandoned(reason, now)
         }
     }
 

@@ -68,6 +68,10 @@ pub enum Task {
     Restore {
         /// Where the copy is
         folder: PathBuf,
+        /// Sends notifications that were pending in the copy; without it they are marked as
+        /// not sent, since the store that the copy is of may have sent them
+        #[arg(long)]
+        resume_notifications: bool,
     },
 }
 
@@ -176,6 +180,7 @@ enum Command {
 /// end, 1 after a failure, 2 for wrong arguments or settings.
 pub fn main(service: Service, run: impl AsyncFnOnce(Settings, Shutdown) -> Result<()>) -> ExitCode {
     panics::report();
+    files::keep_private();
     let code = match parse(service) {
         Ok(arguments) => dispatch(service, arguments, run),
         Err(error) => explain(service, &error),

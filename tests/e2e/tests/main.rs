@@ -26,6 +26,7 @@ mod logging;
 mod notifications;
 mod operator;
 mod parking;
+mod private_files;
 mod provenance;
 mod readiness;
 mod rebuild;

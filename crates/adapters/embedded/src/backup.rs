@@ -8,9 +8,11 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bakehouse_pipeline::ids;
-use rusqlite::{Connection, OpenFlags};
+use bakehouse_pipeline::notification::NotificationStatus;
+use bakehouse_pipeline::{Timestamp, ids, private_files};
+use rusqlite::{Connection, OpenFlags, params};
 
+use crate::notifications::{RESTORED_AT, WITHHELD};
 use crate::salvage::{self, is_damage};
 use crate::{FILE_NAME, OpenError, lock, schema};
 
@@ -73,9 +75,11 @@ pub fn back_up(data: &Path, into: &Path) -> Result<Copy, BackupError> {
     }
     // With what stands in its log beside it, whoever is at work.
     let connection = open(data)?;
-    fs::create_dir_all(into).map_err(at(into))?;
+    private_files::make_folder(into).map_err(at(into))?;
     let unfinished = into.join(format!("{FILE_NAME}.unfinished"));
     let _ = fs::remove_file(&unfinished);
+    // An empty file is taken, with its permissions.
+    private_files::open(&unfinished).map_err(at(&unfinished))?;
     let quoted = unfinished.display().to_string().replace('\'', "''");
     let copy = format!("PRAGMA busy_timeout = 5000; VACUUM INTO '{quoted}'");
     let file = data.join(FILE_NAME);
@@ -90,18 +94,27 @@ pub fn back_up(data: &Path, into: &Path) -> Result<Copy, BackupError> {
     Ok(Copy { unfinished, to })
 }
 
+/// What becomes of notifications that are pending in a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pending {
+    /// They are not sent: the store that the copy is of may have sent them since.
+    Withhold,
+    /// They are sent.
+    Resume,
+}
+
 /// Makes a store in the folder `data` of the copy in the folder `from`.
 ///
 /// # Errors
 /// [`BackupError`]; then there is no store.
-pub fn restore(from: &Path, data: &Path) -> Result<(), BackupError> {
+pub fn restore(from: &Path, data: &Path, pending: Pending) -> Result<(), BackupError> {
     may_restore(data)?;
     open(from)?;
-    fs::create_dir_all(data).map_err(at(data))?;
+    private_files::make_folder(data).map_err(at(data))?;
     let _lock = lock(data).map_err(BackupError::InUse)?;
     may_restore(data)?;
     let copy = back_up(from, data)?;
-    begin_anew(&copy.unfinished).map_err(at_source(&copy.unfinished))?;
+    begin_anew(&copy.unfinished, pending).map_err(at_source(&copy.unfinished))?;
     sync(&copy.unfinished)?;
     copy.keep()
 }
@@ -130,8 +143,8 @@ fn open(folder: &Path) -> Result<Connection, BackupError> {
     Ok(connection)
 }
 
-/// Another epoch, wherever the log's own is noted.
-fn begin_anew(file: &Path) -> rusqlite::Result<()> {
+/// Another epoch, wherever the log's own is noted; and what becomes of pending notifications.
+fn begin_anew(file: &Path, pending: Pending) -> rusqlite::Result<()> {
     let mut connection = Connection::open(file)?;
     // One file, and nothing beside it.
     connection.pragma_update(None, "journal_mode", "DELETE")?;
@@ -148,7 +161,28 @@ fn begin_anew(file: &Path) -> rusqlite::Result<()> {
         let update = format!("UPDATE {table} SET epoch = ?2 WHERE epoch = ?1");
         transaction.execute(&update, [&old, &new])?;
     }
+    let forget = "DELETE FROM checkpoints WHERE name = ?1";
+    transaction.execute(forget, [RESTORED_AT])?;
+    if pending == Pending::Withhold {
+        withhold(&transaction)?;
+    }
     transaction.commit()
+}
+
+/// Nothing that was accepted before now is notified of.
+fn withhold(connection: &Connection) -> rusqlite::Result<()> {
+    let now = Timestamp::now().millis();
+    let note = "INSERT INTO checkpoints (name, position, entities, epoch) VALUES (?1, ?2, 0, '')";
+    connection.execute(note, params![RESTORED_AT, now])?;
+    let all = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'notifications')";
+    if !connection.query_row(all, [], |row| row.get(0))? {
+        return Ok(());
+    }
+    let update = "UPDATE notifications SET status = ?1, ended_at = ?2, due_at = NULL, reason = ?3 \
+                  WHERE due_at IS NOT NULL";
+    let status = NotificationStatus::NotSent.as_str();
+    connection.execute(update, params![status, now, WITHHELD])?;
+    Ok(())
 }
 
 fn sync(file: &Path) -> Result<(), BackupError> {

@@ -31,14 +31,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use backup::{BackupError, Copy, back_up, may_restore, restore};
+pub use backup::{BackupError, Copy, Pending, back_up, may_restore, restore};
 use bakehouse_pipeline::ports::{
     Backlog, EventLog, Generations, Integrity, Leases, Notifications, PresentationInspector,
     PresentationReader, PresentationStore, Probe, RowInspector, RowReader, RowStore,
     ScheduleConsumer, Scheduler, SourceInspector, SourceStore, StoreError,
 };
 use bakehouse_pipeline::probe::SingleFlight;
-use bakehouse_pipeline::{Facet, Shutdown};
+use bakehouse_pipeline::{Facet, Shutdown, private_files};
 use database::Database;
 
 /// Name of the database file within the data folder.
@@ -88,9 +88,11 @@ impl Embedded {
     /// # Errors
     /// [`OpenError`]; two processes cannot have one store open.
     pub fn open(folder: &Path, facets: &[Facet]) -> Result<Self, OpenError> {
-        std::fs::create_dir_all(folder).map_err(at(folder))?;
+        private_files::make_folder(folder).map_err(at(folder))?;
         let lock = lock(folder)?;
         let file = folder.join(FILE_NAME);
+        // SQLite gives the files beside it the same permissions.
+        private_files::open(&file).map_err(at(folder))?;
         let database =
             Database::open(&file, facets).map_err(|source| OpenError::Database { file, source })?;
         Ok(Self {
@@ -271,7 +273,7 @@ impl Embedded {
 
 /// The folder is this process's alone, as long as what is returned is held.
 fn lock(folder: &Path) -> Result<File, OpenError> {
-    let lock = File::create(folder.join("lock")).map_err(at(folder))?;
+    let lock = private_files::open(&folder.join("lock")).map_err(at(folder))?;
     lock.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => OpenError::InUse {
             folder: folder.to_owned(),

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bakehouse_pipeline::notification::{Attempt, NotificationStatus};
 use bakehouse_pipeline::ports::{Claim, Notifications, Recording, Settled, StoreError};
 use bakehouse_pipeline::{Notification, Position, Timestamp};
-use rusqlite::{Connection, Params, Row, params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use crate::checkpoints::{advance, tie};
 use crate::database::{Database, Outcome};
@@ -77,6 +77,31 @@ fn record(connection: &Connection, recording: &Recording) -> Outcome<()> {
     put_on_record(connection, &recording.notifications)
 }
 
+/// Name of the row of `checkpoints` that a restored store has: its `position` is the time of
+/// the restore in milliseconds, unless pending notifications were to be sent.
+pub(crate) const RESTORED_AT: &str = "restored-at";
+/// Reason of notifications that a restored store does not send.
+pub(crate) const WITHHELD: &str = "pending when the store was restored from a copy; it may have \
+    been sent by the store that the copy is of";
+
+/// The same, unless it belongs to what was accepted before the store was restored: then it may
+/// have been sent already.
+fn withheld(connection: &Connection, one: &Notification) -> Outcome<Option<Notification>> {
+    let query = "SELECT position FROM checkpoints WHERE name = ?1";
+    let mut statement = connection.prepare_cached(query)?;
+    let restored_at = statement.query_row([RESTORED_AT], |row| row.get(0));
+    let Some(restored_at): Option<i64> = restored_at.optional()? else {
+        return Ok(None);
+    };
+    let query = "SELECT accepted_at FROM events WHERE position = ?1 AND entity_id = ?2";
+    let mut statement = connection.prepare_cached(query)?;
+    let event = params![integer(one.position), one.entity_id];
+    let accepted_at = statement.query_row(event, |row| row.get(0)).optional()?;
+    let happened_at = accepted_at.unwrap_or_else(|| one.occurred_at.millis());
+    let is_withheld = one.due_at.is_some() && happened_at < restored_at;
+    Ok(is_withheld.then(|| one.clone().withheld(WITHHELD.into(), Timestamp::now())))
+}
+
 /// Those that are not there yet.
 pub(crate) fn put_on_record(connection: &Connection, all: &[Notification]) -> Outcome<()> {
     let mut insert = connection.prepare_cached(
@@ -85,6 +110,8 @@ pub(crate) fn put_on_record(connection: &Connection, all: &[Notification]) -> Ou
          ON CONFLICT (id) DO NOTHING",
     )?;
     for one in all {
+        let withheld = withheld(connection, one)?;
+        let one = withheld.as_ref().unwrap_or(one);
         insert.execute(params![
             one.id.to_string(),
             integer(one.position),

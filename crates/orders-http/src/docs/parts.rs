@@ -15,6 +15,8 @@ pub(crate) enum NotificationStatuses {
     Accepted,
     Sent,
     Failed,
+    #[schema(rename = "not-sent")]
+    NotSent,
 }
 
 /// By which way.
