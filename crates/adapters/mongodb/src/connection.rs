@@ -7,7 +7,10 @@ use bakehouse_pipeline::Shutdown;
 use bakehouse_pipeline::backoff::{Backoff, Reminder};
 use bakehouse_pipeline::ports::StoreError;
 use mongodb::bson::{Document, doc};
-use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, ReturnDocument, WriteConcern};
+use mongodb::options::{
+    Acknowledgment, ClientOptions, ReadConcern, ReadPreference, ReturnDocument, SelectionCriteria,
+    WriteConcern,
+};
 use mongodb::{Client, Collection, Database};
 use tokio::sync::Semaphore;
 
@@ -83,8 +86,11 @@ impl Connection {
         options.connect_timeout.get_or_insert(CONNECT);
         options.heartbeat_freq.get_or_insert(HEARTBEAT);
         let pool = *options.max_pool_size.get_or_insert(POOL) as usize;
+        // Whatever the URI says: promises rest on these three.
         options.read_concern = Some(ReadConcern::majority());
         options.write_concern = Some(durable());
+        options.selection_criteria =
+            Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
         let missing = || {
             let text = "its URI names no database (mongodb://host:27017/NAME?replicaSet=rs0)";
             ConnectError(format!("{name}: {text}"))
@@ -183,9 +189,30 @@ impl Connection {
         if self.initiate_replica_set {
             self.initiate().await?;
         }
-        self.bounded(self.database.run_command(doc! { "ping": 1 }))
-            .await?;
+        self.ask_primary().await?;
         make().await
+    }
+
+    /// Asks the primary whether it answers.
+    ///
+    /// With `directConnection=true` the driver reads from whatever server the URI names, also
+    /// from a secondary; stages would read old data there.
+    pub(crate) async fn ask_primary(&self) -> Result<(), StoreError> {
+        let hello = self.hello().await?;
+        if hello.get_bool("isWritablePrimary").unwrap_or(false) {
+            return Ok(());
+        }
+        Err(StoreError::unavailable(format!(
+            "{}: the server of its URI is not the primary; name all members and replicaSet=NAME, \
+             without directConnection",
+            self.name
+        )))
+    }
+
+    /// State of the server in its replica set, as the server reports it.
+    pub(crate) async fn hello(&self) -> Result<Document, StoreError> {
+        self.bounded(self.database.run_command(doc! { "hello": 1 }))
+            .await
     }
 
     /// Initiates the replica set, unless that has been done.

@@ -49,6 +49,13 @@ impl Horizon {
     }
 }
 
+/// Time of the newest entry that the server has written.
+fn newest_entry(hello: &Document) -> Option<Timestamp> {
+    let last_write = hello.get_document("lastWrite").ok()?;
+    let entry = last_write.get_document("opTime").ok()?;
+    entry.get_timestamp("ts").ok()
+}
+
 #[derive(Clone)]
 enum Query {
     Find(Document, Box<FindOptions>),
@@ -92,12 +99,54 @@ impl Connection {
     async fn read(&self, collection: &str, query: &Query) -> Result<Vec<Document>, StoreError> {
         let mut reads = 1;
         loop {
-            match self.in_time(self.read_in_turn(collection, query)).await?? {
+            let answer = self.in_time(self.read_in_turn(collection, query)).await;
+            let answer = match answer.and_then(|answer| answer) {
+                Ok(answer) => answer,
+                Err(_) if reads < READS && self.forget_lost_history().await => {
+                    reads += 1;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            match answer {
                 Err(error) if reads < READS && code(&error) == Some(QUERY_PLAN_KILLED) => {}
+                Err(_) if reads < READS && self.forget_lost_history().await => {}
                 answer => return answer.map_err(|error| store_error(self.name, &error)),
             }
             reads += 1;
         }
+    }
+
+    /// Forgets the horizon if the primary has no entry as new as that, which happens only
+    /// after the replica set was restored to an earlier time. Says whether it did.
+    ///
+    /// Without this every read would wait for a time that belongs to the lost history, until
+    /// the process is restarted. The check is safe: what the horizon is taken from was on the
+    /// majority, and a primary elected by a majority has all of that.
+    async fn forget_lost_history(&self) -> bool {
+        let Some(horizon) = *self.horizon.latest() else {
+            return false;
+        };
+        let Ok(hello) = self.hello().await else {
+            return false;
+        };
+        let is_primary = hello.get_bool("isWritablePrimary").unwrap_or(false);
+        let Some(newest) = newest_entry(&hello).filter(|newest| is_primary && *newest < horizon)
+        else {
+            return false;
+        };
+        tracing::warn!(
+            "{}: its newest entry ({}) is older than what was read before ({}): it was restored to \
+             an earlier time; reading what is there now",
+            self.name,
+            newest.time,
+            horizon.time
+        );
+        let mut latest = self.horizon.latest();
+        if *latest == Some(horizon) {
+            *latest = None;
+        }
+        true
     }
 
     /// Whoever waits for it may give up at any time; it has a limit of its own, for when
@@ -141,5 +190,76 @@ impl Connection {
         let rows = cursor.stream(&mut session).try_collect().await?;
         self.horizon.reach(&session);
         Ok(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bakehouse_testservers::shared::mongodb_uri;
+
+    use mongodb::options::{ReadPreference, SelectionCriteria};
+
+    use super::*;
+    use crate::connection::Settings;
+
+    async fn connection(options: &str) -> Connection {
+        let uri = mongodb_uri(&format!("t-{}", bakehouse_pipeline::ids::fresh()));
+        let separator = if options.is_empty() { "" } else { "&" };
+        let settings = Settings {
+            uri: format!("{uri}{separator}{options}"),
+            app_name: "reading".into(),
+            initiate_replica_set: false,
+        };
+        let connected = Connection::new(&settings, "source database").await;
+        connected.expect("a usable URI")
+    }
+
+    #[tokio::test]
+    async fn a_uri_cannot_weaken_reads_and_writes() {
+        let weak = "readPreference=secondary&maxStalenessSeconds=120&w=1&journal=false\
+                    &readConcernLevel=local";
+        let connection = connection(weak).await;
+        let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
+        assert_eq!(connection.client.selection_criteria(), Some(&primary));
+        let concern = connection.client.write_concern();
+        assert_eq!(concern, Some(&crate::connection::durable()));
+        let concern = connection.client.read_concern();
+        assert_eq!(concern, Some(&mongodb::options::ReadConcern::majority()));
+        // The set of one has no secondary: a read that may only go there finds no server.
+        let found = connection.find("c", Document::new(), FindOptions::default());
+        assert_eq!(found.await, Ok(Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn a_time_of_a_lost_history_does_not_block_reads() {
+        let connection = connection("").await;
+        connection.make("c").await.expect("made");
+        let hello = connection.hello().await.expect("an answer");
+        let newest = newest_entry(&hello).expect("a time");
+        let future = Timestamp {
+            time: newest.time + 3_600,
+            increment: 1,
+        };
+        *connection.horizon.latest() = Some(future);
+        let found = connection.find("c", Document::new(), FindOptions::default());
+        let found = tokio::time::timeout(Duration::from_secs(50), found).await;
+        assert_eq!(found.expect("in time"), Ok(Vec::new()));
+        let now = *connection.horizon.latest();
+        assert!(now < Some(future), "{now:?}");
+    }
+
+    #[tokio::test]
+    async fn the_primary_is_asked_and_its_horizon_kept() {
+        let connection = connection("").await;
+        connection.make("c").await.expect("made");
+        let read = connection.find("c", Document::new(), FindOptions::default());
+        read.await.expect("read");
+        let before = *connection.horizon.latest();
+        assert!(before.is_some());
+        assert!(!connection.forget_lost_history().await);
+        assert_eq!(*connection.horizon.latest(), before);
+        assert_eq!(connection.ask_primary().await, Ok(()));
     }
 }
