@@ -1,5 +1,6 @@
 //! A RabbitMQ node of its own, with its own ports, data, and port mapper.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -15,6 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// A RabbitMQ node. Killed when dropped.
 pub struct Rabbit {
     port: u16,
+    folder: PathBuf,
     /// `rabbitmqctl` as it must be called for this node.
     control: Box<dyn Fn() -> Command + Send + Sync>,
     server: Launched,
@@ -73,6 +75,7 @@ impl Rabbit {
         let home = folder.to_owned();
         Ok(Self {
             port,
+            folder: folder.to_owned(),
             control: Box::new(move || {
                 let mut command = Command::new(&control);
                 command
@@ -137,10 +140,46 @@ impl Rabbit {
     /// # Errors
     /// When the node cannot be told.
     pub fn alarm(&self, is_on: bool) -> Result<()> {
-        let node = format!("bakehouse{}@localhost", self.port);
         let mark = if is_on { "0" } else { "0.6" };
-        let arguments = ["-n", &node, "set_vm_memory_high_watermark", mark];
+        self.tell(&["set_vm_memory_high_watermark", mark])
+    }
+
+    /// Sets a policy on the queues whose names match a pattern.
+    ///
+    /// # Errors
+    /// When the node cannot be told.
+    pub fn set_policy(&self, name: &str, pattern: &str, definition: &str) -> Result<()> {
+        self.tell(&["set_policy", name, pattern, definition])
+    }
+
+    /// Removes a policy, if there is one of the name.
+    pub fn clear_policy(&self, name: &str) {
+        let _ = self.tell(&["clear_policy", name]);
+    }
+
+    /// Runs a command of `rabbitmqctl`.
+    fn tell(&self, command: &[&str]) -> Result<()> {
+        let node = format!("bakehouse{}@localhost", self.port);
+        let arguments = [&["-n", &node], command].concat();
         self.server.run_beside((self.control)(), &arguments)
+    }
+
+    /// Enables the management API of a node that has not been started; the result is its URI.
+    ///
+    /// # Errors
+    /// When the configuration cannot be written.
+    pub fn enable_management(&self) -> Result<String> {
+        let port = ports::free()?;
+        let plugins = self.folder.join("enabled_plugins");
+        std::fs::write(plugins, "[rabbitmq_management].\n")?;
+        let mut configuration = std::fs::OpenOptions::new()
+            .append(true)
+            .open(self.folder.join("rabbitmq.conf"))?;
+        writeln!(
+            configuration,
+            "management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}"
+        )?;
+        Ok(format!("http://guest:guest@127.0.0.1:{port}"))
     }
 
     pub(crate) fn leave(self) {
