@@ -6,6 +6,7 @@ mod architecture;
 mod attachments;
 mod bank_account;
 mod blog;
+mod broker;
 mod browser;
 mod calculator;
 mod command_line;

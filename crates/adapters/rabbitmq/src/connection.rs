@@ -5,6 +5,8 @@ use std::time::Duration;
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
 
+use crate::topology::Form;
+
 /// A broker that does not answer may accept the connection all the same.
 const CONNECT: Duration = Duration::from_secs(5);
 /// Seconds. A peer that is gone without a word is noticed after twice that.
@@ -61,12 +63,12 @@ impl Target {
         })
     }
 
-    /// Connects for a purpose, which the broker's lists show, and declares
-    /// everything that is durable.
-    pub(crate) async fn connect(&self, purpose: &str) -> Result<Connection, String> {
+    /// Connects for a purpose, which the broker's lists show, and declares everything that is
+    /// durable. Says in which form the schedule queue is there.
+    pub(crate) async fn connect(&self, purpose: &str) -> Result<(Connection, Form), String> {
         let connection = self.open(purpose).await?;
-        self.declare(&connection).await?;
-        Ok(connection)
+        let form = self.declare(&connection).await?;
+        Ok((connection, form))
     }
 
     /// Connects for a purpose, and declares nothing.

@@ -1,8 +1,11 @@
 //! The schedule queue and the notices over RabbitMQ.
 //!
-//! - `topology`: exchanges and queues, by their names;
+//! - `topology`: exchanges and queues, by their names and arguments;
+//! - `upkeep`: what others delete is declared again;
 //! - `publisher`: the publishing connection, which comes back by itself;
 //! - `scheduler` and `consumer`: the two ends of the schedule queue;
+//! - `dead_letters`: what the broker removed from it, taken back;
+//! - `migration`: the replacement of a schedule queue in an earlier form;
 //! - `notices`: what wakes the stages.
 //!
 //! Publishing and consuming never share a connection: a broker that is short of
@@ -12,13 +15,16 @@
 mod backlog;
 mod connection;
 mod consumer;
+mod dead_letters;
 #[cfg(test)]
 mod fuzz;
+mod migration;
 mod notices;
 mod probe;
 mod publisher;
 mod scheduler;
 mod topology;
+mod upkeep;
 
 use std::sync::Arc;
 
@@ -59,10 +65,8 @@ impl Broker {
     /// api-server's end of the schedule queue.
     #[must_use]
     pub fn scheduler(&self) -> Arc<dyn Scheduler> {
-        let exchange = self.target.scheduler_exchange();
         Arc::new(scheduler::RabbitScheduler {
             publisher: self.publisher.clone(),
-            exchange,
         })
     }
 

@@ -175,7 +175,7 @@ async fn listen(target: Target, topic: Topic, sender: mpsc::Sender<Option<Notice
 }
 
 async fn open(target: &Target, topic: Topic) -> Result<(Connection, Consumer), String> {
-    let connection = target.connect("listening").await?;
+    let (connection, _) = target.connect("listening").await?;
     let consumer = consume(target, &connection, topic).await.map_err(reason)?;
     Ok((connection, consumer))
 }

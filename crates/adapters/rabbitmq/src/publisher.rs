@@ -12,6 +12,13 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::connection::{Target, reason};
+use crate::upkeep::Upkeep;
+
+/// Type of the messages by which events-writer finds out that it has reached the end of a queue.
+pub(crate) const MARKER: &str = "bakehouse.marker";
+/// Body of such a message, for the earlier versions that cannot read it.
+const MARKER_BODY: &[u8] =
+    b"\"marker of a later events-writer that replaces this queue; harmless\"";
 
 /// How often the connection is looked at although it said nothing.
 const LOOK: Duration = Duration::from_millis(250);
@@ -31,10 +38,17 @@ const FULL: &str = "too much waits for the broker's confirmation already";
 /// what a parser complains of may be as long as what it was given.
 const REASON: usize = 1_000;
 
-/// What is published, and where.
+/// Destination of a message.
+enum Destination {
+    /// An exchange, and a routing key.
+    Exchange(String, String),
+    /// The schedule queue, by the way that its form needs.
+    Schedule,
+}
+
+/// Message, and its destination.
 pub(crate) struct Message {
-    exchange: String,
-    key: String,
+    destination: Destination,
     payload: Vec<u8>,
     properties: BasicProperties,
 }
@@ -42,13 +56,30 @@ pub(crate) struct Message {
 impl Message {
     /// JSON for whoever listens.
     pub(crate) fn json(exchange: String, key: String, payload: Vec<u8>) -> Self {
-        let properties = BasicProperties::default()
-            .with_delivery_mode(PERSISTENT)
-            .with_content_type("application/json".into());
         Self {
-            exchange,
-            key,
+            destination: Destination::Exchange(exchange, key),
             payload,
+            properties: json_properties(),
+        }
+    }
+
+    /// An accepted operation.
+    pub(crate) fn operation(payload: Vec<u8>) -> Self {
+        Self {
+            destination: Destination::Schedule,
+            payload,
+            properties: json_properties(),
+        }
+    }
+
+    /// A message that is recognised when it comes out of the queue.
+    pub(crate) fn marker(queue: String, id: &str) -> Self {
+        let properties = json_properties()
+            .with_type(MARKER.into())
+            .with_message_id(id.into());
+        Self {
+            destination: Destination::Exchange(String::new(), queue),
+            payload: MARKER_BODY.to_vec(),
             properties,
         }
     }
@@ -65,12 +96,17 @@ impl Message {
             .with_headers(headers);
         Self {
             // The default exchange leads to the queue of the key's name.
-            exchange: String::new(),
-            key: queue,
+            destination: Destination::Exchange(String::new(), queue),
             payload,
             properties,
         }
     }
+}
+
+fn json_properties() -> BasicProperties {
+    BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_content_type("application/json".into())
 }
 
 /// The connection as it is now, or why there is none.
@@ -85,6 +121,7 @@ struct Live {
     plain: Channel,
     /// Told by whoever waits for it in vain.
     suspicion: Arc<Notify>,
+    upkeep: Arc<Upkeep>,
 }
 
 /// A handle to the publishing connection, which lives as long as any handle.
@@ -108,7 +145,7 @@ impl Publisher {
 
     /// Whether a message could be published now, and if not, why.
     pub(crate) fn check(&self) -> Result<(), String> {
-        self.live().map(|_| ())
+        self.live()?.upkeep.check()
     }
 
     fn live(&self) -> Result<Live, String> {
@@ -128,9 +165,9 @@ impl Publisher {
         let room = room.map_err(|_| FULL)?;
         // In a task of its own: whoever waits may go away, but a confirmation
         // that nobody awaits would stay in the channel's books for ever.
-        let channel = live.confirmed.clone();
+        let delivering = live.clone();
         let mut confirming = tokio::spawn(async move {
-            let confirmed = confirm(channel, message).await;
+            let confirmed = delivering.deliver(&message).await;
             drop(room);
             confirmed
         });
@@ -158,39 +195,83 @@ impl Publisher {
     /// Publishes a message if that can be done now.
     pub(crate) async fn publish_if_possible(&self, message: Message) {
         let Ok(live) = self.live() else { return };
-        let publishing = publish(&live.plain, message, false);
+        let publishing = live.publish(&live.plain, &message, false);
         let _ = tokio::time::timeout(COURTESY, publishing).await;
     }
 }
 
-async fn publish(
-    channel: &Channel,
-    message: Message,
-    mandatory: bool,
-) -> lapin::Result<PublisherConfirm> {
-    let options = BasicPublishOptions {
-        mandatory,
-        ..BasicPublishOptions::default()
-    };
-    let (exchange, key) = (message.exchange.into(), message.key.into());
-    channel
-        .basic_publish(exchange, key, options, &message.payload, message.properties)
-        .await
+/// Answer of the broker to a message.
+enum Outcome {
+    /// It is in the queue, on disk.
+    Stored,
+    /// There is no queue for it.
+    Unroutable,
+    /// The queue takes no more.
+    Refused,
 }
 
-/// Only an empty acknowledgement says that the message is in a queue: one with
-/// the message in it says that no queue wanted it.
-async fn confirm(channel: Channel, message: Message) -> Result<(), String> {
-    let confirming = publish(&channel, message, true).await.map_err(reason)?;
-    point("rabbitmq.published");
-    match confirming.await.map_err(reason)? {
-        Confirmation::Ack(None) => {
-            point("rabbitmq.confirmed");
-            Ok(())
+impl Live {
+    async fn publish(
+        &self,
+        channel: &Channel,
+        message: &Message,
+        mandatory: bool,
+    ) -> lapin::Result<PublisherConfirm> {
+        let options = BasicPublishOptions {
+            mandatory,
+            ..BasicPublishOptions::default()
+        };
+        let (exchange, key) = match &message.destination {
+            Destination::Exchange(exchange, key) => (exchange.clone(), key.clone()),
+            Destination::Schedule => self.upkeep.route(),
+        };
+        let (exchange, key) = (exchange.into(), key.into());
+        let properties = message.properties.clone();
+        channel
+            .basic_publish(exchange, key, options, &message.payload, properties)
+            .await
+    }
+
+    /// Only an empty acknowledgement says that the message is in a queue: one with
+    /// the message in it says that no queue wanted it.
+    async fn confirm(&self, message: &Message) -> Result<Outcome, String> {
+        let confirming = self.publish(&self.confirmed, message, true);
+        let confirming = confirming.await.map_err(reason)?;
+        point("rabbitmq.published");
+        match confirming.await.map_err(reason)? {
+            Confirmation::Ack(None) => {
+                point("rabbitmq.confirmed");
+                Ok(Outcome::Stored)
+            }
+            Confirmation::Ack(Some(_)) => Ok(Outcome::Unroutable),
+            Confirmation::Nack(_) => Ok(Outcome::Refused),
+            Confirmation::NotRequested => Err("the channel does not confirm".into()),
         }
-        Confirmation::Ack(Some(_)) => Err("no queue is bound for the message".into()),
-        Confirmation::Nack(_) => Err("the broker refused the message".into()),
-        Confirmation::NotRequested => Err("the channel does not confirm".into()),
+    }
+
+    /// Publishes a message until it is in a queue; where there is none, the exchanges and
+    /// queues are declared again first, once.
+    async fn deliver(&self, message: &Message) -> Result<(), String> {
+        let began = Instant::now();
+        let mut outcome = self.confirm(message).await?;
+        if matches!(outcome, Outcome::Unroutable) {
+            tracing::warn!("the broker returned a message: no queue is there for it");
+            self.upkeep.declare(&self.connection, began).await?;
+            outcome = self.confirm(message).await?;
+        }
+        match outcome {
+            Outcome::Stored => {
+                if matches!(message.destination, Destination::Schedule) {
+                    self.upkeep.note_taken();
+                }
+                Ok(())
+            }
+            Outcome::Unroutable => Err("the broker has no queue for the message".into()),
+            Outcome::Refused => match message.destination {
+                Destination::Schedule => Err(self.upkeep.note_refused()),
+                Destination::Exchange(..) => Err("the broker refused the message".into()),
+            },
+        }
     }
 }
 
@@ -224,7 +305,7 @@ async fn keep_connected(target: Target, state: watch::Sender<State>) {
 }
 
 async fn open(target: &Target) -> State {
-    let connection = target.connect("publishing").await?;
+    let (connection, form) = target.connect("publishing").await?;
     let confirmed = connection.create_channel().await.map_err(reason)?;
     confirmed
         .confirm_select(ConfirmSelectOptions::default())
@@ -236,10 +317,13 @@ async fn open(target: &Target) -> State {
         confirmed,
         plain,
         suspicion: Arc::default(),
+        upkeep: Arc::new(Upkeep::new(target.clone(), form)),
     })
 }
 
+/// Looks after the connection until it is of no use any more.
 async fn broken(live: &Live, state: &watch::Sender<State>) {
+    let mut next_check = Instant::now() + live.upkeep.interval();
     while live.connection.status().connected()
         && live.confirmed.status().connected()
         && live.plain.status().connected()
@@ -248,6 +332,14 @@ async fn broken(live: &Live, state: &watch::Sender<State>) {
             () = tokio::time::sleep(LOOK) => {}
             () = state.closed() => return,
             () = live.suspicion.notified() => return,
+        }
+        // A blocked broker answers nothing here, declarations least of all.
+        let is_due = Instant::now() >= next_check && !live.connection.status().blocked();
+        if is_due {
+            if let Err(error) = live.upkeep.declare(&live.connection, Instant::now()).await {
+                tracing::warn!("the broker's exchanges and queues are not as needed: {error}");
+            }
+            next_check = Instant::now() + live.upkeep.interval();
         }
     }
 }

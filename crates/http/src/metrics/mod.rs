@@ -134,6 +134,14 @@ fn describe() {
         "Messages of the schedule queue that were no operation, and are kept aside"
     );
     counter!(
+        "bakehouse_dead_letters_total",
+        "Accepted operations that the broker removed from the schedule queue, and that were taken back"
+    );
+    counter!(
+        "bakehouse_schedule_queue_lost_total",
+        "Times that the schedule queue was found deleted and was declared again"
+    );
+    counter!(
         "bakehouse_events_remade_total",
         "Events that a stage has gone through again, to make anew what it makes"
     );

@@ -1,0 +1,156 @@
+//! What was accepted survives what others do at the broker: policies, queues and bindings.
+
+mod support;
+
+use std::time::Duration;
+
+use bakehouse_rabbitmq::{Broker, Settings};
+use bakehouse_testkit::operations::many;
+use bakehouse_testservers::Rabbit;
+use bakehouse_testservers::shared::amqp_uri;
+use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
+use support::{
+    Other, SCHEDULE, SCHEDULER, connected, ids_of, insist, reached, receive_all, settings,
+};
+use tokio::time::sleep;
+
+/// Policy on everything that there is, while nobody consumes; then somebody does. The number of
+/// operations that were accepted.
+async fn under_policy(server: &Rabbit, policy: &str, count: usize, wait: Duration) -> usize {
+    let settings = settings(server.uri());
+    let broker = reached(&settings).await;
+    server.set_policy("p", ".*", policy).expect("a policy");
+    sleep(Duration::from_millis(500)).await;
+    let operations = many("a", count);
+    let mut accepted = Vec::new();
+    for operation in &operations {
+        match broker.scheduler().schedule(operation).await {
+            Ok(()) => accepted.push(operation.clone()),
+            Err(error) => assert!(
+                error.to_string().contains("it is full"),
+                "{policy}: {error}"
+            ),
+        }
+    }
+    let is_ready = broker.probe().check().await;
+    let is_full = accepted.len() < count;
+    assert_eq!(is_ready.is_err(), is_full, "{policy}: {is_ready:?}");
+    sleep(wait).await;
+    let mut consumer = broker.consumer();
+    let ids = ids_of(&accepted);
+    let came = receive_all(consumer.as_mut(), &ids).await;
+    if !policy.contains("drop-head") {
+        assert_eq!(came, ids, "{policy}: in order");
+    }
+    // Where there is room again it is ready again.
+    insist(broker.scheduler().as_ref(), &many("b", 1)[0]).await;
+    connected(&broker).await;
+    server.clear_policy("p");
+    accepted.len()
+}
+
+/// One broker for all: starting it takes longer than what is tried on it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn policies_take_nothing_away_that_was_accepted() {
+    let server = Rabbit::start("rabbit-policies").expect("a broker");
+    let (none, long) = (Duration::ZERO, Duration::from_secs(3));
+    let ttl = r#"{"message-ttl":500}"#;
+    assert_eq!(under_policy(&server, ttl, 10, long).await, 10);
+    let elsewhere = r#"{"message-ttl":500,"dead-letter-exchange":"amq.fanout",
+        "dead-letter-routing-key":"x","dead-letter-strategy":"at-most-once"}"#;
+    assert_eq!(under_policy(&server, elsewhere, 10, long).await, 10);
+    let short = r#"{"max-length":5}"#;
+    assert!(under_policy(&server, short, 20, none).await < 20);
+    let small = r#"{"max-length-bytes":2000}"#;
+    assert!(under_policy(&server, small, 20, none).await < 20);
+    // The argument does not win over this one; what is dropped is taken back all the same.
+    let dropping = r#"{"max-length":5,"overflow":"drop-head"}"#;
+    assert_eq!(under_policy(&server, dropping, 9, long).await, 9);
+    delivery_limit(&server).await;
+}
+
+/// A writer that is killed again and again.
+async fn delivery_limit(server: &Rabbit) {
+    let settings = settings(server.uri());
+    let broker = reached(&settings).await;
+    let policy = r#"{"delivery-limit":1}"#;
+    server.set_policy("p", ".*", policy).expect("a policy");
+    sleep(Duration::from_millis(500)).await;
+    let operations = many("a", 5);
+    for operation in &operations {
+        insist(broker.scheduler().as_ref(), operation).await;
+    }
+    for _ in 0..4 {
+        let mut consumer = broker.consumer();
+        let received = tokio::time::timeout(Duration::from_secs(2), consumer.receive(100)).await;
+        if let Ok(received) = received {
+            received.expect("received");
+        }
+        drop(consumer);
+        sleep(Duration::from_millis(300)).await;
+    }
+    let mut consumer = broker.consumer();
+    receive_all(consumer.as_mut(), &ids_of(&operations)).await;
+    server.clear_policy("p");
+}
+
+async fn shared() -> (Settings, Broker, Other) {
+    let settings = settings(amqp_uri());
+    let broker = reached(&settings).await;
+    let other = Other::at(&settings).await;
+    (settings, broker, other)
+}
+
+/// `mandatory` would be content with any queue at the exchange.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_schedule_queue_alone_counts() {
+    let (_, broker, other) = shared().await;
+    other.listen().await;
+    other.unbind(&other.named(SCHEDULE)).await;
+    let operations = many("a", 5);
+    for operation in &operations {
+        let scheduled = broker.scheduler().schedule(operation).await;
+        scheduled.expect("confirmed");
+    }
+    let mut consumer = broker.consumer();
+    let ids = ids_of(&operations);
+    assert_eq!(receive_all(consumer.as_mut(), &ids).await, ids);
+    // Connecting has bound the queue again, for those who publish to the exchange.
+    let others = many("b", 3);
+    other.publish(&others).await;
+    let ids = ids_of(&others);
+    assert_eq!(receive_all(consumer.as_mut(), &ids).await, ids);
+}
+
+/// The next message finds no queue: it is declared again, and the message accepted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_deleted_is_declared_again() {
+    let (_, broker, other) = shared().await;
+    let operations = many("a", 2);
+    let channel = other.channel().await;
+    let queue = other.named(SCHEDULE);
+    let options = QueueDeleteOptions::default();
+    let deleted = channel.queue_delete(queue.as_str().into(), options);
+    deleted.await.expect("deleted");
+    let scheduled = broker.scheduler().schedule(&operations[0]).await;
+    scheduled.expect("confirmed");
+    let mut consumer = broker.consumer();
+    let ids = ids_of(&operations);
+    receive_all(consumer.as_mut(), &ids[..1]).await;
+    // While it is consumed: the consumer comes back by itself.
+    let options = QueueDeleteOptions::default();
+    let deleted = channel.queue_delete(queue.as_str().into(), options);
+    deleted.await.expect("deleted");
+    insist(broker.scheduler().as_ref(), &operations[1]).await;
+    receive_all(consumer.as_mut(), &ids[1..]).await;
+    // Nothing is returned for these: they are looked at every few seconds.
+    let exchange = other.named(SCHEDULER);
+    let options = ExchangeDeleteOptions::default();
+    let deleted = channel.exchange_delete(exchange.into(), options);
+    deleted.await.expect("deleted");
+    sleep(Duration::from_secs(7)).await;
+    let others = many("b", 3);
+    other.publish(&others).await;
+    let ids = ids_of(&others);
+    assert_eq!(receive_all(consumer.as_mut(), &ids).await, ids);
+}

@@ -1,0 +1,162 @@
+//! What others do at the broker takes nothing away that was answered with 202.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bakehouse_e2e::ledger::{Load, audit, order};
+use bakehouse_e2e::world::{Servers, wait};
+use bakehouse_e2e::{Kind, World};
+use bakehouse_testservers::{Rabbit, shared};
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
+use tokio::time::sleep;
+
+const SCHEDULER: &str = "platform-events-scheduler";
+const SCHEDULE: &str = "platform-event.schedule";
+
+fn fresh() -> String {
+    format!("e{}", uuid::Uuid::now_v7().simple())
+}
+
+async fn channel(uri: &str) -> Result<Channel> {
+    let connection = Connection::connect(uri, ConnectionProperties::default()).await?;
+    Ok(connection.create_channel().await?)
+}
+
+/// Policies on all queues, while no events-writer runs: what is accepted is executed afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn policies_lose_nothing() {
+    let rabbit = Rabbit::start("e2e-policies").expect("a RabbitMQ");
+    let name = fresh();
+    let servers = Servers {
+        amqp: rabbit.uri(),
+        ..Servers::shared(&name)
+    };
+    let mut world = World::prepare(Kind::Servers, Some((&name, servers)), &[]).expect("a world");
+    world.begin().await.expect("it starts");
+    for (label, policy) in [
+        ("ttl", r#"{"message-ttl":500}"#),
+        ("length", r#"{"max-length":5}"#),
+    ] {
+        world.process("events-writer").kill();
+        rabbit.set_policy("p", ".*", policy).expect("a policy");
+        sleep(Duration::from_millis(500)).await;
+        let client = world.client();
+        let mut accepted = Vec::new();
+        for number in 0..12 {
+            let reference = format!("{label}-{number}");
+            let answer = client.post(order(&reference)).await.expect("an answer");
+            match answer.status {
+                202 => accepted.push(reference),
+                503 => assert!(policy.contains("max-length"), "{answer:?}"),
+                _ => panic!("{answer:?}"),
+            }
+        }
+        let ready = client.get("/health/ready").await.expect("an answer");
+        let is_full = accepted.len() < 12;
+        assert_eq!(ready.status, if is_full { 503 } else { 200 }, "{policy}");
+        sleep(Duration::from_secs(3)).await;
+        world.start_all().expect("it starts again");
+        let limit = Duration::from_secs(60);
+        for reference in &accepted {
+            let path = format!("/order?reference={reference}");
+            let there = wait(limit, "the order", async || {
+                let found = client.get(&path).await;
+                found.is_ok_and(|found| found.json().as_array().is_some_and(|l| l.len() == 1))
+            });
+            there
+                .await
+                .unwrap_or_else(|_| panic!("{reference}\n{}", world.logs()));
+        }
+        rabbit.clear_policy("p");
+    }
+}
+
+/// Somebody else's queue at the exchange, and ours unbound: the broker would confirm that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_of_somebody_else_is_not_ours() {
+    let world = World::start(Kind::Servers).await.expect("a world");
+    let channel = channel(&shared::amqp_uri()).await.expect("a channel");
+    let named = |name: &str| format!("{}{name}", world.prefix());
+    let options = QueueDeclareOptions::exclusive();
+    let theirs = channel.queue_declare("".into(), options, FieldTable::default());
+    let theirs = theirs.await.expect("a queue").name().clone();
+    bind(&channel, theirs.as_str(), &named(SCHEDULER))
+        .await
+        .expect("bound");
+    let (queue, exchange) = (named(SCHEDULE), named(SCHEDULER));
+    let none = FieldTable::default();
+    let unbound = channel.queue_unbind(queue.into(), exchange.into(), SCHEDULE.into(), none);
+    unbound.await.expect("unbound");
+    let load = Load::start(&world.base, 4, 40);
+    sleep(Duration::from_secs(2)).await;
+    let ledger = load.stop().await;
+    assert!(!ledger.accepted.is_empty());
+    audit(&world, &ledger, Duration::from_secs(60))
+        .await
+        .expect("all is well");
+}
+
+async fn bind(channel: &Channel, queue: &str, exchange: &str) -> Result<()> {
+    let (options, none) = (QueueBindOptions::default(), FieldTable::default());
+    channel
+        .queue_bind(
+            queue.into(),
+            exchange.into(),
+            SCHEDULE.into(),
+            options,
+            none,
+        )
+        .await
+        .context("bound")
+}
+
+/// The queue of an earlier version, with operations in it, and services that are started on it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_of_an_earlier_version_is_replaced() {
+    let name = fresh();
+    let servers = Servers::shared(&name);
+    let channel = channel(&servers.amqp).await.expect("a channel");
+    let mut world = World::prepare(Kind::Servers, Some((&name, servers)), &[]).expect("a world");
+    let named = |name: &str| format!("{}{name}", world.prefix());
+    let (queue, exchange) = (named(SCHEDULE), named(SCHEDULER));
+    let durable = ExchangeDeclareOptions {
+        durable: true,
+        ..ExchangeDeclareOptions::default()
+    };
+    let none = FieldTable::default();
+    let declared =
+        channel.exchange_declare(exchange.as_str().into(), ExchangeKind::Topic, durable, none);
+    declared.await.expect("an exchange");
+    let mut arguments = FieldTable::default();
+    arguments.insert(
+        "x-queue-type".into(),
+        AMQPValue::LongString("quorum".into()),
+    );
+    arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(i32::MAX));
+    arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+    let options = QueueDeclareOptions::durable();
+    let declared = channel.queue_declare(queue.as_str().into(), options, arguments);
+    declared.await.expect("a queue");
+    bind(&channel, &queue, &exchange).await.expect("bound");
+    world.begin().await.expect("it starts");
+    let load = Load::start(&world.base, 4, u64::MAX);
+    for _ in 0..3 {
+        sleep(Duration::from_secs(1)).await;
+        world.process("events-writer").kill();
+        world.start_all().expect("it starts again");
+    }
+    sleep(Duration::from_secs(5)).await;
+    let ledger = load.stop().await;
+    assert!(!ledger.accepted.is_empty());
+    audit(&world, &ledger, Duration::from_secs(60))
+        .await
+        .expect("all is well");
+    // Replaced: publishing to the queue of this version is all that is left.
+    let limit = Duration::from_secs(30);
+    let gone = wait(limit, "the replacement", async || {
+        world.logs_in_full().contains("is empty and deleted")
+    });
+    gone.await.expect("replaced");
+}
