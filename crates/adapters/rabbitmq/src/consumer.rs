@@ -67,6 +67,8 @@ struct Open {
     /// Time of the last delivery.
     delivered_at: Instant,
     is_stale: bool,
+    /// Number of dead letters in the batch, and why the broker removed the last of them.
+    taken_back: (u64, String),
 }
 
 /// Source of deliveries, on a channel of its own.
@@ -207,6 +209,7 @@ async fn open(target: &Target, offset: Option<i64>) -> Result<Open, String> {
         active_at: Instant::now(),
         delivered_at: Instant::now(),
         is_stale: false,
+        taken_back: Default::default(),
     })
 }
 
@@ -320,6 +323,10 @@ impl Open {
             };
             self.take(source, next, &mut batch)?;
         }
+        let (count, reason) = std::mem::take(&mut self.taken_back);
+        if count > 0 {
+            dead_letters::report(count, &reason);
+        }
         Ok(batch)
     }
 
@@ -416,7 +423,9 @@ impl Open {
             Ok(operation) => {
                 batch.operations.push(operation);
                 if source != Source::Schedule {
-                    dead_letters::note(&delivery.properties);
+                    let (count, reason) = &mut self.taken_back;
+                    *count += 1;
+                    *reason = dead_letters::reason(&delivery.properties);
                 }
             }
             // Nothing takes it out of the stream: it is kept there already.

@@ -40,15 +40,20 @@ pub(crate) fn is_marker(properties: &BasicProperties) -> bool {
     kind.is_some_and(|kind| kind.as_str() == MARKER)
 }
 
-/// Counts and reports an operation that is taken back.
-pub(crate) fn note(properties: &BasicProperties) {
-    metrics::counter!("bakehouse_dead_letters_total").increment(1);
+/// Reason for which the broker removed a message, as it says.
+pub(crate) fn reason(properties: &BasicProperties) -> String {
     let why = header(properties, REASON).and_then(AMQPValue::as_long_string);
-    let why = why.map_or_else(|| "unknown".to_owned(), ToString::to_string);
+    why.map_or_else(|| "unknown".to_owned(), ToString::to_string)
+}
+
+/// Counts and reports operations that are taken back.
+pub(crate) fn report(count: u64, reason: &str) {
+    metrics::counter!("bakehouse_dead_letters_total").increment(count);
     tracing::warn!(
-        reason = why,
-        "the broker had removed an accepted operation from the schedule queue; taking it back \
-         (it is stored once, however often it comes); look for a policy on the queue"
+        count,
+        reason,
+        "the broker had removed accepted operations from the schedule queue; taking them back \
+         (each is stored once, however often it comes); look for a policy on the queue"
     );
 }
 
