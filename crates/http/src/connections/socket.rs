@@ -31,6 +31,9 @@ const MAX_UNSENT_BYTES: u32 = 32 * 1024;
 /// would go on as long as there are any, and keeps them all.
 const MAX_READ_RUN: usize = 32 * 1024;
 
+/// Bytes that the HTTP library keeps of a request's head at most.
+const MAX_UNPARSED: usize = 128 * 1024;
+
 /// Time that a client which is refused a connection is told to wait.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -150,7 +153,8 @@ impl Shared {
         if self.answering.get() > 0 {
             return Ok(());
         }
-        let unparsed = self.unparsed.get() + bytes;
+        // Of a body that nobody wants the rest is read as well, but not kept.
+        let unparsed = (self.unparsed.get() + bytes).min(MAX_UNPARSED);
         self.unparsed.set(unparsed);
         self.hold(unparsed)
     }
