@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
-use super::ring::{Ring, Shared};
+use super::ring::{RUN_BYTES, Ring, Shared};
 use super::{FeedError, Subscription};
 use crate::backoff::{Backoff, Reminder};
 use crate::ports::{
@@ -16,9 +16,9 @@ use crate::{Frame, Position, Shutdown, torture};
 /// Frames fetched from the store at once.
 const PAGE: usize = 256;
 
-/// Bytes of them that one subscriber is given at once, about: it holds them until its socket
-/// has taken them, and there may be thousands.
-const PAGE_SIZE: usize = 512 * 1024;
+/// Frames that a subscriber is given of the store at once, as far as they have no more than
+/// [`RUN_BYTES`].
+const CATCH_UP_PAGE: usize = 64;
 
 /// Subscriptions that read from the store at the same time: thousands that come
 /// back together must not take it away from everybody else.
@@ -244,12 +244,13 @@ impl Feed {
     pub(super) async fn stored(&self, after: Position) -> Result<Vec<Frame>, StoreError> {
         // Never closed; and without a permit one would only be in the others' way.
         let _permit = self.catching_up.acquire().await;
-        let mut frames = self.page(after).await?;
+        let frames = self.reader.frames(after, CATCH_UP_PAGE).await?;
+        let mut frames = contiguous(after, frames)?;
         let mut size = 0;
         let fits = |frame: &&Frame| {
             let is_first = size == 0;
             size += frame.body.get().len();
-            is_first || size <= PAGE_SIZE
+            is_first || size <= RUN_BYTES
         };
         let count = frames.iter().take_while(fits).count();
         frames.truncate(count);

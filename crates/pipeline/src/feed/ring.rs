@@ -12,6 +12,10 @@ use crate::{Frame, Position};
 /// and more, and edges keep what they make of them as well.
 const BYTES: usize = 64 * 1024 * 1024;
 
+/// Bytes of documents that a subscriber is handed at once: it keeps them from being freed until
+/// its socket has taken them, and there may be thousands.
+pub(super) const RUN_BYTES: usize = 64 * 1024;
+
 /// A frame on its way to many subscribers, with the bytes that the edge makes of
 /// it: made once, by whoever is first, and the same for all.
 #[derive(Debug)]
@@ -94,12 +98,19 @@ impl Ring {
         self.frames.push_back(Shared::new(frame));
     }
 
-    /// The frames after a position, at most `limit`; `None` when the ring does
+    /// The frames after a position, at most `limit`, and beyond the first no more than
+    /// [`RUN_BYTES`]; `None` when the ring does
     /// not reach back that far.
     pub(super) fn after(&self, position: Position, limit: usize) -> Option<Vec<Arc<Shared>>> {
         let behind = usize::try_from(self.head.checked_sub(position)?).ok()?;
         let skip = self.frames.len().checked_sub(behind)?;
-        let run = self.frames.iter().skip(skip).take(limit);
+        let mut bytes = 0;
+        let fits = |frame: &&Arc<Shared>| {
+            let is_first = bytes == 0;
+            bytes += size(frame);
+            is_first || bytes <= RUN_BYTES
+        };
+        let run = self.frames.iter().skip(skip).take(limit).take_while(fits);
         Some(run.cloned().collect())
     }
 }
@@ -147,7 +158,8 @@ mod tests {
         };
         let mut ring = Ring::new(0, 9);
         assert!(ring.extend((1..=4).map(large)));
-        assert_eq!(positions(ring.after(2, 9)), Some(vec![3, 4]));
+        assert_eq!(positions(ring.after(2, 9)), Some(vec![3]), "one at a time");
+        assert_eq!(positions(ring.after(3, 9)), Some(vec![4]));
         assert_eq!(positions(ring.after(1, 9)), None);
         assert!(ring.extend((5..=12).map(frame)));
         assert_eq!(positions(ring.after(3, 9)), Some((4..=12).collect()));
