@@ -1,5 +1,9 @@
 //! Lists: pages, filters, sorts, and what a client need not fetch again.
 
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Duration;
+
 use bakehouse_e2e::{Client, Kind, World, in_both_worlds};
 use serde_json::{Value, json};
 
@@ -8,6 +12,7 @@ in_both_worlds!(
     filters_and_sorts_hold_on_every_page,
     a_cursor_is_good_for_its_own_list_alone,
     what_is_known_is_not_sent_again,
+    long_pages_are_whole_and_cost_little_unread,
 );
 
 /// Places orders of two customers in turn; every third is paid.
@@ -172,4 +177,75 @@ async fn what_is_known_is_not_sent_again(kind: Kind) {
     let news = client.get_with("/order", &known).await.expect("an answer");
     assert_eq!(news.status, 200);
     assert_ne!(news.header("etag"), list.header("etag"));
+}
+
+/// An order whose document has more than a hundred kilobytes.
+fn long(reference: usize) -> String {
+    let name = "x".repeat(190);
+    let products: Vec<Value> = (0..250)
+        .map(|_| json!({ "name": name, "price": "1" }))
+        .collect();
+    json!({ "products": products, "reference": format!("r-{reference}") }).to_string()
+}
+
+async fn long_pages_are_whole_and_cost_little_unread(kind: Kind) {
+    const ORDERS: usize = 40;
+    const UNREAD: usize = 60;
+    let mut world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    let mut last = None;
+    for number in 0..ORDERS {
+        last = Some(client.post(long(number)).await.expect("an answer"));
+    }
+    let last = last.expect("some");
+    client.settled(&last).await.expect("a receipt");
+    let page = client.get("/order?limit=25").await.expect("an answer");
+    assert_eq!(page.status, 200);
+    let references = |answer: &Value| -> Vec<String> {
+        let orders = answer.as_array().expect("an array").iter();
+        orders.map(|order| order["reference"].to_string()).collect()
+    };
+    let expected: Vec<String> = (0..ORDERS).rev().map(|n| format!("\"r-{n}\"")).collect();
+    assert_eq!(references(&page.json()), expected[..25]);
+    let next = page.next_page().expect("there is more");
+    let rest = client.get(&next).await.expect("an answer");
+    assert_eq!(references(&rest.json()), expected[25..]);
+    assert_eq!(rest.next_page(), None);
+    let known = [("If-None-Match", page.header("etag"))];
+    let again = client.get_with("/order?limit=25", &known).await;
+    assert_eq!(again.expect("an answer").status, 304);
+    // One by one they are the same.
+    let first = page.json()[0].clone();
+    let path = format!("/order/{}", first["id"].as_str().expect("an id"));
+    assert_eq!(client.get(&path).await.expect("an answer").json(), first);
+
+    let program = world.names()[0];
+    let pid = world.process(program).pid().expect("it runs");
+    let before = resident(pid);
+    let address = world.base.trim_start_matches("http://").to_owned();
+    let request = format!("GET /order?limit=100 HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    let mut unread = Vec::new();
+    for _ in 0..UNREAD {
+        let mut stream = TcpStream::connect(&address).expect("a connection");
+        stream.write_all(request.as_bytes()).expect("sent");
+        unread.push(stream);
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let grown = resident(pid).saturating_sub(before);
+    // All of them would be four megabytes each.
+    let most = 64 * 1024 * 1024;
+    assert!(grown < most, "{grown} bytes for {UNREAD} unread pages");
+    assert_eq!(
+        client.get("/order?limit=1").await.expect("served").status,
+        200
+    );
+}
+
+/// Bytes of a process's resident memory.
+fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().nth(1));
+    let kilobytes: u64 = kilobytes.expect("a figure").parse().expect("a number");
+    kilobytes * 1024
 }

@@ -1,13 +1,13 @@
 //! Lists: the statement that a query becomes, and the indexes that serve it.
 
 use bakehouse_pipeline::Facet;
-use bakehouse_pipeline::ports::{ListQuery, SortKey, StoredDocument};
+use bakehouse_pipeline::ports::{DocumentKey, ListQuery, SortKey, StoredDocument};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use crate::database::Outcome;
 use crate::presentation::{DOCUMENT, documents};
-use crate::rows::integer;
+use crate::rows::{integer, position};
 use crate::twin::ensure_index;
 
 /// Makes the indexes of the domain's facets.
@@ -29,8 +29,25 @@ pub(crate) fn list(connection: &Connection, query: &ListQuery) -> Outcome<Vec<St
     let Some(numbers) = numbers(connection, query)? else {
         return Ok(Vec::new());
     };
-    let (statement, values) = statement(query, numbers);
+    let (statement, values) = statement(DOCUMENT, query, numbers);
     documents(connection, &statement, params_from_iter(values))
+}
+
+pub(crate) fn list_keys(connection: &Connection, query: &ListQuery) -> Outcome<Vec<DocumentKey>> {
+    let Some(numbers) = numbers(connection, query)? else {
+        return Ok(Vec::new());
+    };
+    let (statement, values) = statement("number, position", query, numbers);
+    let mut statement = connection.prepare_cached(&statement)?;
+    let mut rows = statement.query(params_from_iter(values))?;
+    let mut keys = Vec::new();
+    while let Some(row) = rows.next()? {
+        keys.push(DocumentKey {
+            number: position(row, 0)?,
+            position: position(row, 1)?,
+        });
+    }
+    Ok(keys)
 }
 
 /// The lowest and highest number of the time asked for; `None`: there are none.
@@ -63,7 +80,7 @@ fn number(connection: &Connection, query: &str, time: i64) -> Outcome<Option<i64
     Ok(statement.query_row([time], |row| row.get(0)).optional()?)
 }
 
-fn statement(query: &ListQuery, numbers: (i64, i64)) -> (String, Vec<Value>) {
+fn statement(columns: &str, query: &ListQuery, numbers: (i64, i64)) -> (String, Vec<Value>) {
     let mut conditions = vec!["listed = 1".to_owned()];
     let mut values: Vec<Value> = Vec::new();
     let mut condition = |text: &str, value: Value| {
@@ -97,7 +114,7 @@ fn statement(query: &ListQuery, numbers: (i64, i64)) -> (String, Vec<Value>) {
     let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
     let conditions = conditions.join(" AND ");
     let statement = format!(
-        "SELECT {DOCUMENT} FROM documents WHERE {conditions} \
+        "SELECT {columns} FROM documents WHERE {conditions} \
          ORDER BY {key} {direction} LIMIT {limit}"
     );
     (statement, values)
@@ -120,7 +137,7 @@ mod tests {
         let mut connection = Connection::open_in_memory().expect("a database");
         schema::prepare(&mut connection, "e").expect("tables");
         make_indexes(&connection, &[COLOUR]).expect("indexes");
-        let (statement, values) = statement(query, (1, 9));
+        let (statement, values) = statement(DOCUMENT, query, (1, 9));
         let explained = format!("EXPLAIN QUERY PLAN {statement}");
         let mut explained = connection.prepare(&explained).expect("a statement");
         let lines = explained.query_map(params_from_iter(values), |row| row.get(3));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bakehouse_pipeline::ports::{
-    Baking, Half, Head, ListQuery, PresentationReader, PresentationStore, StoreError,
+    Baking, DocumentKey, Half, Head, ListQuery, PresentationReader, PresentationStore, StoreError,
     StoredDocument,
 };
 use bakehouse_pipeline::{Frame, Position};
@@ -12,7 +12,7 @@ use rusqlite::{Connection, Row, params};
 
 use crate::checkpoints::{advance, epoch_of, fence, position_of, tie};
 use crate::database::{Database, Outcome};
-use crate::list::list;
+use crate::list::{list, list_keys};
 use crate::rows::{FRAME, frame, integer, json, position};
 
 const NAME: &str = "data-baker";
@@ -63,6 +63,27 @@ impl PresentationReader for EmbeddedPresentation {
         let query = query.clone();
         self.database
             .read(move |connection| list(connection, &query))
+            .await
+    }
+
+    async fn list_keys(&self, query: &ListQuery) -> Result<Vec<DocumentKey>, StoreError> {
+        let query = query.clone();
+        self.database
+            .read(move |connection| list_keys(connection, &query))
+            .await
+    }
+
+    async fn documents(&self, numbers: &[u64]) -> Result<Vec<StoredDocument>, StoreError> {
+        let numbers = numbers.to_vec();
+        let query = format!("SELECT {DOCUMENT} FROM documents WHERE number = ?1 AND listed = 1");
+        self.database
+            .read(move |connection| {
+                let mut found = Vec::new();
+                for number in numbers {
+                    found.extend(documents(connection, &query, [integer(number)])?);
+                }
+                Ok(found)
+            })
             .await
     }
 

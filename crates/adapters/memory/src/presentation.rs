@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use bakehouse_pipeline::ports::{
-    Baking, DocumentWrite, Half, Head, ListQuery, PresentationReader, PresentationStore,
-    StoreError, StoredDocument,
+    Baking, DocumentKey, DocumentWrite, Half, Head, ListQuery, PresentationReader,
+    PresentationStore, StoreError, StoredDocument,
 };
 use bakehouse_pipeline::{Facet, Frame, Position};
 
@@ -75,6 +75,18 @@ impl PresentationReader for MemoryPresentation {
             .filter(is_past)
             .take(query.limit)
             .collect())
+    }
+
+    async fn list_keys(&self, query: &ListQuery) -> Result<Vec<DocumentKey>, StoreError> {
+        let found = self.list(query).await?;
+        Ok(found.iter().map(DocumentKey::from).collect())
+    }
+
+    async fn documents(&self, numbers: &[u64]) -> Result<Vec<StoredDocument>, StoreError> {
+        self.read(|state| {
+            let found = numbers.iter().filter_map(|one| state.documents.get(one));
+            Ok(found.filter(|one| one.listed).map(stored).collect())
+        })
     }
 
     async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError> {

@@ -56,6 +56,16 @@ impl Page {
         }
     }
 
+    /// The page of the listed ones among the documents of these numbers.
+    pub(crate) fn of_numbers(numbers: &[Position]) -> Self {
+        let numbers: Vec<i64> = numbers.iter().copied().map(integer).collect();
+        Self {
+            filter: doc! { LISTED: true, NUMBER: { "$in": numbers } },
+            sort: doc! {},
+            limit: 0,
+        }
+    }
+
     /// Without the span of time, which [`edges`] turns into one of numbers.
     pub(crate) fn of(query: &ListQuery) -> Self {
         let mut filter = doc! { LISTED: true };

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bakehouse_pipeline::ports::{
-    Baking, DocumentWrite, Half, Head, ListQuery, PresentationReader, PresentationStore,
-    StoreError, StoredDocument,
+    Baking, DocumentKey, DocumentWrite, Half, Head, ListQuery, PresentationReader,
+    PresentationStore, StoreError, StoredDocument,
 };
 use bakehouse_pipeline::{Facet, Frame, Json, Position};
 use mongodb::bson::{Bson, Document, doc};
@@ -69,6 +69,18 @@ impl MongoPresentation {
         let found = self.connection.find(&self.documents, page.filter, options);
         let rows = found.await?;
         rows.into_iter().map(document).collect()
+    }
+
+    /// The page of a list; `None`: there is nothing in its span of time.
+    async fn page(&self, query: &ListQuery) -> Result<Option<Page>, StoreError> {
+        let mut page = Page::of(query);
+        for edge in list::edges(query) {
+            let Some(number) = self.number(edge.clone()).await? else {
+                return Ok(None);
+            };
+            page.limit_to(edge.side, number);
+        }
+        Ok(Some(page))
     }
 
     /// The number at one end of a span of time.
@@ -167,14 +179,28 @@ impl PresentationReader for MongoPresentation {
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Vec<StoredDocument>, StoreError> {
-        let mut page = Page::of(query);
-        for edge in list::edges(query) {
-            let Some(number) = self.number(edge.clone()).await? else {
-                return Ok(Vec::new());
-            };
-            page.limit_to(edge.side, number);
+        match self.page(query).await? {
+            Some(page) => self.find(page).await,
+            None => Ok(Vec::new()),
         }
-        self.find(page).await
+    }
+
+    async fn list_keys(&self, query: &ListQuery) -> Result<Vec<DocumentKey>, StoreError> {
+        let Some(page) = self.page(query).await? else {
+            return Ok(Vec::new());
+        };
+        let options = FindOptions::builder()
+            .sort(page.sort)
+            .limit(page.limit)
+            .projection(doc! { "_meta.number": 1, "_meta.position": 1 })
+            .build();
+        let found = self.connection.find(&self.documents, page.filter, options);
+        let rows = found.await?;
+        rows.iter().map(key).collect()
+    }
+
+    async fn documents(&self, numbers: &[u64]) -> Result<Vec<StoredDocument>, StoreError> {
+        self.find(Page::of_numbers(numbers)).await
     }
 
     async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError> {
@@ -228,6 +254,14 @@ pub(crate) fn document(mut row: Document) -> Result<StoredDocument, StoreError> 
         version,
         owner,
         body: from_bson(&Bson::Document(row))?,
+    })
+}
+
+fn key(row: &Document) -> Result<DocumentKey, StoreError> {
+    let fields = Fields(meta(row)?);
+    Ok(DocumentKey {
+        number: fields.position("number")?,
+        position: fields.position("position")?,
     })
 }
 

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use bakehouse_pipeline::ids;
-use bakehouse_pipeline::ports::{ListQuery, StoredDocument};
+use bakehouse_pipeline::ports::{DocumentKey, ListQuery};
 
 /// A place in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,9 +16,9 @@ pub(super) struct Cursor {
 
 impl Cursor {
     /// Just after a document of the list.
-    pub(super) fn after(query: &ListQuery, document: &StoredDocument) -> Self {
+    pub(super) fn after(query: &ListQuery, last: DocumentKey) -> Self {
         Self {
-            past: query.sort.key(document),
+            past: query.sort.value(last),
             list: list(query),
         }
     }

@@ -7,9 +7,10 @@ use bakehouse_http::access::Principal;
 use bakehouse_http::conditions::{etag, is_known};
 use bakehouse_http::problem::{InputFault, Problem};
 use bakehouse_http::query::{DEFAULT_LIMIT, Parameters, limit, text};
+use bakehouse_http::reading::Listing;
 use bakehouse_orders::{CUSTOMER, Document, STATUS, Status};
-use bakehouse_pipeline::ports::{ListQuery, Sort, SortKey, StoredDocument};
-use bakehouse_pipeline::{Timestamp, ids};
+use bakehouse_pipeline::Timestamp;
+use bakehouse_pipeline::ports::{DocumentKey, ListQuery, Sort, SortKey};
 
 use super::cursor::Cursor;
 use crate::docs::parts::{IfNoneMatch, ListParameters, NotModified};
@@ -37,23 +38,11 @@ pub(super) async fn list(
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {
     let query = parse(request.query_string(), &principal)?;
-    // One more than asked for tells whether there is a next page.
-    let wanted = ListQuery {
-        limit: query.limit + 1,
-        ..query.clone()
-    };
-    let mut page = doors.presentation.list(&wanted).await?;
-    let has_next = page.len() > query.limit;
-    page.truncate(query.limit);
-    let body = array(&page);
-    let link = page
-        .last()
-        .filter(|_| has_next)
+    let listing = Listing::read(doors.presentation.clone(), &query).await?;
+    let link = listing
+        .next()
         .map(|last| next_link(request.query_string(), &query, last));
-    let tag = format!(
-        "\"{}\"",
-        ids::fingerprint(&[&body, link.as_deref().unwrap_or_default()])
-    );
+    let tag = listing.tag(link.as_deref().unwrap_or_default());
     if is_known(&request, &tag) {
         return Ok(HttpResponse::NotModified()
             .insert_header(etag(&tag))
@@ -64,11 +53,11 @@ pub(super) async fn list(
     if let Some(link) = link {
         answer.insert_header((LINK, link));
     }
-    Ok(answer.content_type("application/json").body(body))
+    Ok(answer.content_type("application/json").body(listing.body()))
 }
 
 /// The same request with the cursor of the last document of this page.
-fn next_link(query_string: &str, query: &ListQuery, last: &StoredDocument) -> String {
+fn next_link(query_string: &str, query: &ListQuery, last: DocumentKey) -> String {
     let cursor = Cursor::after(query, last).to_string();
     let others = url::form_urlencoded::parse(query_string.as_bytes());
     let others = others.filter(|(name, _)| name != "cursor");
@@ -77,12 +66,6 @@ fn next_link(query_string: &str, query: &ListQuery, last: &StoredDocument) -> St
         .append_pair("cursor", &cursor)
         .finish();
     format!("</order?{next}>; rel=\"next\"")
-}
-
-/// The documents' own bytes between brackets.
-fn array(page: &[StoredDocument]) -> String {
-    let bodies: Vec<&str> = page.iter().map(|document| document.body.get()).collect();
-    format!("[{}]", bodies.join(","))
 }
 
 fn parse(query: &str, principal: &Principal) -> Result<ListQuery, Problem> {

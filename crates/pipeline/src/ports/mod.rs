@@ -33,8 +33,8 @@ pub use lease::{Leases, Tenure};
 pub use notices::{Notice, NoticeStream, Notices, Topic};
 pub use notifications::{Claim, Notifications, Recording, Settled};
 pub use presentation::{
-    Baking, DocumentWrite, Head, ListQuery, PresentationReader, PresentationStore, Sort, SortKey,
-    StoredDocument,
+    Baking, DocumentKey, DocumentWrite, Head, ListQuery, PresentationReader, PresentationStore,
+    Sort, SortKey, StoredDocument,
 };
 pub use probe::Probe;
 pub use rebuilds::{Generations, Half, Rebuild, RebuildState, Rebuilds};

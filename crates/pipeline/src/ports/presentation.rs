@@ -38,6 +38,18 @@ pub trait PresentationReader: Send + Sync {
     /// When the store does not answer.
     async fn list(&self, query: &ListQuery) -> Result<Vec<StoredDocument>, StoreError>;
 
+    /// The keys of a page of the listed documents, in the order of [`PresentationReader::list`].
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn list_keys(&self, query: &ListQuery) -> Result<Vec<DocumentKey>, StoreError>;
+
+    /// The listed ones among the documents of these numbers, in any order.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn documents(&self, numbers: &[u64]) -> Result<Vec<StoredDocument>, StoreError>;
+
     /// The frames after a position, in order, without gaps, at most `limit`.
     ///
     /// # Errors
@@ -111,6 +123,24 @@ pub struct StoredDocument {
     pub body: Json,
 }
 
+/// What a list is sorted by, and whether a document is still the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DocumentKey {
+    /// The entity's number.
+    pub number: u64,
+    /// The position that the document includes.
+    pub position: Position,
+}
+
+impl From<&StoredDocument> for DocumentKey {
+    fn from(document: &StoredDocument) -> Self {
+        Self {
+            number: document.number,
+            position: document.position,
+        }
+    }
+}
+
 /// Which page of which list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListQuery {
@@ -176,9 +206,15 @@ impl Sort {
     /// Where the document stands in this order.
     #[must_use]
     pub fn key(self, document: &StoredDocument) -> u64 {
+        self.value(DocumentKey::from(document))
+    }
+
+    /// The same of a document's key.
+    #[must_use]
+    pub fn value(self, key: DocumentKey) -> u64 {
         match self.by {
-            SortKey::Created => document.number,
-            SortKey::Updated => document.position,
+            SortKey::Created => key.number,
+            SortKey::Updated => key.position,
         }
     }
 }

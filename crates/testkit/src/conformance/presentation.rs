@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use bakehouse_pipeline::ports::{
-    Baking, DocumentWrite, ListQuery, PresentationReader, PresentationStore, Sort, SortKey,
-    StoreError,
+    Baking, DocumentKey, DocumentWrite, ListQuery, PresentationReader, PresentationStore, Sort,
+    SortKey, StoreError,
 };
 use bakehouse_pipeline::{Facet, Frame, Position, Timestamp, to_json};
 use serde_json::json;
@@ -39,6 +39,7 @@ macro_rules! presentation_suite {
                 documents_come_back_byte_for_byte,
                 lists_are_newest_first_and_paged,
                 lists_can_be_sorted,
+                lists_can_be_read_by_their_keys,
                 lists_can_be_filtered,
                 what_is_not_listed_can_still_be_fetched,
                 frames_come_back_in_order_from_any_position,
@@ -146,6 +147,31 @@ pub async fn documents_come_back_byte_for_byte((store, reader): Presentation) {
         (frame.kind.as_str(), frame.entity_id.as_str()),
         ("counter.raised", "d-2")
     );
+}
+
+/// Keys are those of the documents, which can be had by number, as far as lists show them.
+pub async fn lists_can_be_read_by_their_keys((store, reader): Presentation) {
+    filled(store.as_ref()).await;
+    for by in [SortKey::Created, SortKey::Updated] {
+        let sort = Sort {
+            by,
+            descending: true,
+        };
+        let mut query = ListQuery {
+            sort,
+            ..ListQuery::newest(7)
+        };
+        query.past = Some(20);
+        let page = reader.list(&query).await.unwrap();
+        let keys: Vec<_> = page.iter().map(DocumentKey::from).collect();
+        assert_eq!(reader.list_keys(&query).await.unwrap(), keys);
+    }
+    let mut found = reader.documents(&[3, 99, 7, 5]).await.unwrap();
+    found.sort_by_key(|document| document.number);
+    let numbers: Vec<u64> = found.iter().map(|document| document.number).collect();
+    assert_eq!(numbers, [3, 5, 7]);
+    assert_eq!(found[1].position, 26);
+    assert!(reader.documents(&[]).await.unwrap().is_empty());
 }
 
 /// All pages of a list, one after the other: the documents' numbers.
