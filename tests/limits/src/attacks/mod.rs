@@ -1,11 +1,12 @@
 //! The attacks, a file for each kind.
 
 mod bodies;
+mod connections;
 
 use crate::attack::Attack;
 
 /// All of them.
 pub(crate) fn all() -> Vec<Attack> {
-    let kinds = [bodies::attacks()];
+    let kinds = [bodies::attacks(), connections::attacks()];
     kinds.into_iter().flatten().collect()
 }
