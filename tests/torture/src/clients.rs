@@ -160,6 +160,11 @@ impl Crowd {
 }
 
 impl Person {
+    /// A number by its seed.
+    pub fn draw(&mut self) -> u64 {
+        self.random.random()
+    }
+
     /// Somebody with an empty ledger.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::clients::{Identity, Person, Placed};
+use crate::hostile::Hostile;
 use crate::ledger::{Asked, Entry};
 
 /// As tokens name them.
@@ -36,16 +37,23 @@ pub struct Loot {
 pub struct Intruder {
     stop: Arc<AtomicBool>,
     task: JoinHandle<Result<Loot>>,
+    hostile: Hostile,
 }
 
 impl Intruder {
     /// Starts one, who asks for what others have placed; `reader` may read, and no more.
+    /// Hostile clients, who cost what they can, work beside.
     #[must_use]
-    pub fn start(identity: Identity, reader: Identity, person: Person, placed: Placed) -> Self {
+    pub fn start(identity: Identity, reader: Identity, mut person: Person, placed: Placed) -> Self {
+        let hostile = Hostile::start(identity.clone(), person.draw());
         let stop = Arc::new(AtomicBool::new(false));
         let ended = stop.clone();
         let task = tokio::spawn(intrude(identity, reader, person, placed, ended));
-        Self { stop, task }
+        Self {
+            stop,
+            task,
+            hostile,
+        }
     }
 
     /// Ends it.
@@ -54,7 +62,12 @@ impl Intruder {
     /// When its ledger could not be kept.
     pub async fn finish(self) -> Result<Loot> {
         self.stop.store(true, Ordering::Relaxed);
-        self.task.await?
+        let mut loot = self.task.await??;
+        if self.hostile.finish().await? == 0 {
+            let never = "hostile clients never came as far as to do harm";
+            loot.complaints.push(never.to_owned());
+        }
+        Ok(loot)
     }
 }
 

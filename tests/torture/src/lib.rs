@@ -18,6 +18,7 @@ pub mod clients;
 pub mod conduct;
 pub mod disk;
 pub mod fault;
+pub mod hostile;
 pub mod intruder;
 pub mod ledger;
 pub mod log;
