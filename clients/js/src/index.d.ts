@@ -30,6 +30,8 @@ interface Common {
 export interface Change extends Common {
   type: "order.created" | "order.updated" | "order.status" | "order.deleted";
   order: Order;
+  /** The filter no longer matches the order: this is the last that is heard of it. */
+  left?: true;
   /** What had been parked before, if that was what changed it. */
   settled?: Settled[];
 }

@@ -62,7 +62,10 @@ fn feed() -> Value {
     json!({
         "address": "/order-events",
         "description": "A websocket; the same as server-sent events with Accept: text/event-stream, \
-            which resume by Last-Event-ID. Without since it starts now; with since=0 at the beginning.",
+            which resume by Last-Event-ID. Without since it starts now; with since=0 at the beginning. \
+            An order that leaves the filter (another customer) is told once more, with left: true. \
+            A message may have 16 KiB; more than 10 messages or control frames, or one subscribe, a \
+            second in the long run end the connection.",
         "bindings": { "ws": { "method": "GET", "query": feed_query() } },
         "messages": {
             "welcome": message("First of all", &json!({
@@ -95,12 +98,20 @@ fn feed() -> Value {
                 "type": kind("subscribe"),
                 "token": { "type": "string",
                     "description": "A bearer token, from clients that cannot send headers" },
-                "since": position, "epoch": { "type": "string" },
+                "since": since(), "epoch": { "type": "string" },
                 "order": { "type": "string" }, "customer": { "type": "string" },
                 "types": { "type": "array", "items": { "enum": types() } },
             }), &["token", "since", "epoch", "order", "customer", "types"]),
         },
     })
+}
+
+/// A position, or log and position as in the id of a server-sent event.
+fn since() -> Value {
+    json!({ "oneOf": [
+        { "type": "integer", "minimum": 0 },
+        { "type": "string", "pattern": "^.+:[0-9]+$", "description": "EPOCH:POSITION" },
+    ] })
 }
 
 fn types() -> Vec<String> {
@@ -112,7 +123,7 @@ fn feed_query() -> Value {
         "type": "object",
         "additionalProperties": false,
         "properties": {
-            "since": { "type": "integer", "minimum": 0 },
+            "since": since(),
             "epoch": { "type": "string" },
             "order": { "type": "string" },
             "customer": { "type": "string" },

@@ -29,6 +29,10 @@ pub(super) fn change() -> Value {
     let order = json!({ "$ref": "#/components/schemas/Order" });
     let mut change = frame(&one_of(Orders::CHANGES), "order", &order);
     change["properties"]["settled"] = settled();
+    change["properties"]["left"] = json!({
+        "const": true,
+        "description": "The subscriber's filter no longer matches the order: this is the last it hears of it",
+    });
     change
 }
 
