@@ -162,7 +162,8 @@ mod tests {
         assert_eq!(positions(ring.after(3, 9)), Some(vec![4]));
         assert_eq!(positions(ring.after(1, 9)), None);
         assert!(ring.extend((5..=12).map(frame)));
-        assert_eq!(positions(ring.after(3, 9)), Some((4..=12).collect()));
+        assert_eq!(positions(ring.after(3, 9)), Some(vec![4]));
+        assert_eq!(positions(ring.after(4, 9)), Some((5..=12).collect()));
     }
 
     #[test]
