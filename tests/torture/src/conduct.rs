@@ -23,6 +23,8 @@ use crate::scene::Scene;
 
 /// How long a program may take until it comes to a place.
 const REACH: Duration = Duration::from_secs(3);
+/// Name of the policy that is set on the broker.
+const POLICY: &str = "torture";
 /// Clients of a burst.
 const CROWD: usize = 200;
 
@@ -144,6 +146,14 @@ impl Conductor {
                 Ok(disturb(&line, *manner, *time).await)
             }
             Fault::Unbind(time) => self.unbind(*time).await,
+            Fault::Policy(policy, time) => {
+                let rabbit = &self.backends()?.rabbit;
+                tokio::task::block_in_place(|| rabbit.set_policy(POLICY, ".*", policy))?;
+                sleep(*time).await;
+                let rabbit = &self.backends()?.rabbit;
+                tokio::task::block_in_place(|| rabbit.clear_policy(POLICY));
+                Ok(Instant::now())
+            }
             Fault::ClockBack(program) => self.set_back(program).await,
             Fault::Repeat => {
                 let uri = self.broker()?;
@@ -217,6 +227,10 @@ impl Conductor {
             }
             self.broker_answers().await?;
             tokio::task::block_in_place(|| self.backends()?.rabbit.alarm(false))?;
+            tokio::task::block_in_place(|| {
+                self.backends()?.rabbit.clear_policy(POLICY);
+                anyhow::Ok(())
+            })?;
             // What takes nothing away gives back what was taken.
             let stranger = self.stranger().await?;
             stranger.unbind(Duration::ZERO).await?;
@@ -344,10 +358,12 @@ impl Conductor {
     }
 
     async fn unbind(&mut self, time: Duration) -> Result<Instant> {
-        // With another queue bound the broker could still route what is published, and
-        // would say so.
-        if let Some(eavesdropper) = self.eavesdropper.take() {
-            eavesdropper.leave().await?;
+        // Another queue is bound meanwhile: the broker could still route what is published
+        // to the exchange, and would say so.
+        let uri = self.broker()?;
+        if self.eavesdropper.is_none() {
+            let prefix = self.scene.world.prefix();
+            self.eavesdropper = Some(Eavesdropper::at(&uri, prefix).await?);
         }
         let stranger = self.stranger().await?;
         stranger.unbind(time).await?;

@@ -39,6 +39,8 @@ pub enum Fault {
     BrokerLine(Manner, Duration),
     /// The queue gets nothing for a while, as if somebody had unbound it.
     Unbind(Duration),
+    /// A policy of the broker on all queues, for a while.
+    Policy(&'static str, Duration),
     /// A program's clock goes back by an hour.
     ClockBack(&'static str),
     /// Old messages once more, in any order.
@@ -169,7 +171,7 @@ const PLACES: [(&str, &[&str]); 6] = [
 ];
 
 /// How likely each kind is, in each world.
-const OF_SERVERS: [(&str, u32); 21] = [
+const OF_SERVERS: [(&str, u32); 22] = [
     ("kill", 30),
     ("kill several", 22),
     ("abort", 26),
@@ -184,6 +186,7 @@ const OF_SERVERS: [(&str, u32); 21] = [
     ("database line", 4),
     ("broker line", 4),
     ("unbind", 2),
+    ("policy", 3),
     ("clock", 1),
     ("repeat", 3),
     ("babble", 1),
@@ -212,6 +215,13 @@ const UNREAD: [Stderr; 4] = [
     Stderr::Full,
     Stderr::Unread,
     Stderr::UnreadNonBlocking,
+];
+
+/// Policies that would drop or expire operations.
+const POLICIES: [&str; 3] = [
+    r#"{"max-length":20}"#,
+    r#"{"max-length-bytes":20000}"#,
+    r#"{"message-ttl":1000}"#,
 ];
 
 /// Of so many bursts the last one becomes a flood.
@@ -289,6 +299,10 @@ impl Plan {
                 Fault::BrokerLine(manner(random), time)
             }
             "unbind" => Fault::Unbind(millis(100, 1_000)),
+            "policy" => {
+                let policy = POLICIES[random.random_range(0..POLICIES.len())];
+                Fault::Policy(policy, Duration::from_secs(random.random_range(1..4)))
+            }
             "clock" => {
                 let all = ["events-writer", "orders-manager", "data-baker"];
                 Fault::ClockBack(match self.kind {
@@ -417,6 +431,7 @@ impl Fault {
                 _ => "answers of RabbitMQ lost",
             },
             Self::Unbind(_) => "schedule queue unbound",
+            Self::Policy(..) => "policy on all queues",
             Self::ClockBack(_) => "clock set back",
             Self::Repeat => "old messages repeated and shuffled",
             Self::Babble => "unreadable messages",
