@@ -77,6 +77,19 @@ impl Terms {
     }
 }
 
+/// Separator between the two hashes of a fingerprint: of the content, and of the request.
+const REQUEST_SEPARATOR: char = '+';
+
+fn content_part(fingerprint: &str) -> &str {
+    let parts = fingerprint.split_once(REQUEST_SEPARATOR);
+    parts.map_or(fingerprint, |(content, _)| content)
+}
+
+fn request_part(fingerprint: &str) -> Option<&str> {
+    let parts = fingerprint.split_once(REQUEST_SEPARATOR);
+    parts.map(|(_, request)| request)
+}
+
 /// An accepted operation. Unknown fields of the message are ignored, so that a
 /// newer api-server can talk to an older writer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -105,7 +118,8 @@ pub struct Operation {
     /// that was taken. Such an operation is kept and refused, never executed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflicts_with: Option<Uuid>,
-    /// Hash of what it says; see [`Operation::content_fingerprint`].
+    /// Hash of what it says; see [`Operation::content_fingerprint`] and
+    /// [`Operation::fingerprint_with_request`]. Compared by [`Operation::is_same`].
     pub fingerprint: String,
     /// api-server's clock when it was accepted; for information only.
     pub accepted_at: Timestamp,
@@ -130,6 +144,31 @@ impl Operation {
         }
     }
 
+    /// Fingerprint that holds the hash of the request beside that of the content, for
+    /// requests whose content depends on settings.
+    #[must_use]
+    pub fn fingerprint_with_request(content: &str, request: &str) -> String {
+        format!("{content}{REQUEST_SEPARATOR}{request}")
+    }
+
+    /// Whether two fingerprints are of the same operation: of equal content, or of equal
+    /// requests where both of them say what was requested. Earlier versions stored the
+    /// content's hash alone, so what they stored is compared by that.
+    #[must_use]
+    pub fn is_same(one: &str, other: &str) -> bool {
+        let (content, other_content) = (content_part(one), content_part(other));
+        content == other_content || Self::is_same_request(one, other)
+    }
+
+    /// Whether both fingerprints say what was requested, and that is equal.
+    #[must_use]
+    pub fn is_same_request(one: &str, other: &str) -> bool {
+        match (request_part(one), request_part(other)) {
+            (Some(one), Some(other)) => one == other,
+            _ => false,
+        }
+    }
+
     /// The same content under an identity of its own, marked as conflicting.
     ///
     /// The new identity depends on the content alone, so that a redelivery of
@@ -137,10 +176,39 @@ impl Operation {
     #[must_use]
     pub fn into_conflict(self) -> Self {
         let taken = self.operation_id;
+        let content = content_part(&self.fingerprint);
         Self {
-            operation_id: ids::derived(&["conflict", &taken.to_string(), &self.fingerprint]),
+            operation_id: ids::derived(&["conflict", &taken.to_string(), content]),
             conflicts_with: Some(taken),
             ..self
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_request(content: &str, request: &str) -> String {
+        Operation::fingerprint_with_request(content, request)
+    }
+
+    #[test]
+    fn equal_requests_are_the_same_operation_whatever_was_filled_in() {
+        let (euro, yen) = (with_request("eur", "r"), with_request("jpy", "r"));
+        assert!(Operation::is_same(&euro, &yen));
+        assert!(Operation::is_same_request(&euro, &yen));
+        assert!(!Operation::is_same(&euro, &with_request("jpy", "s")));
+    }
+
+    #[test]
+    fn what_earlier_versions_stored_is_compared_by_its_content() {
+        let new = with_request("c", "r");
+        assert!(Operation::is_same("c", &new) && Operation::is_same(&new, "c"));
+        assert!(Operation::is_same("c", "c") && !Operation::is_same("c", "d"));
+        assert!(!Operation::is_same_request("c", "c"));
+        assert!(!Operation::is_same("d", &new));
+        // Another way of writing the same content.
+        assert!(Operation::is_same(&with_request("c", "s"), &new));
     }
 }

@@ -204,7 +204,7 @@ fn known(connection: &Connection, operation: &Operation) -> Outcome<Appended> {
     let mut statement = connection.prepare_cached(query)?;
     let stored: String =
         statement.query_row([operation.operation_id.to_string()], |row| row.get(0))?;
-    Ok(if stored == operation.fingerprint {
+    Ok(if Operation::is_same(&stored, &operation.fingerprint) {
         Appended::Duplicate
     } else {
         Appended::Conflict

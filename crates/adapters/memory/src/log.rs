@@ -140,7 +140,9 @@ fn append(events: &mut Vec<Event>, operation: &Operation) -> Appended {
         .iter()
         .find(|event| event.operation.operation_id == operation.operation_id);
     match known {
-        Some(event) if event.operation.fingerprint == operation.fingerprint => Appended::Duplicate,
+        Some(event) if Operation::is_same(&event.operation.fingerprint, &operation.fingerprint) => {
+            Appended::Duplicate
+        }
         Some(_) => Appended::Conflict,
         None => {
             let previous = events.last().map(|event| event.creation_time);

@@ -251,7 +251,7 @@ impl MongoLog {
         for index in rest {
             let operation = &operations[*index];
             if let Some(fingerprint) = known.get(&operation.operation_id.to_string()) {
-                let is_same = *fingerprint == operation.fingerprint;
+                let is_same = Operation::is_same(fingerprint, &operation.fingerprint);
                 let answer = if is_same {
                     Appended::Duplicate
                 } else {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bakehouse_pipeline::ports::{Appended, EventLog};
-use bakehouse_pipeline::{Event, EventStatus, ids};
+use bakehouse_pipeline::{Event, EventStatus, Operation, ids};
 
 use crate::counter::Command;
 use crate::operations::{identities, many, operation, with_identity};
@@ -25,6 +25,7 @@ macro_rules! event_log_suite {
                 a_repeated_operation_is_stored_once,
                 a_repeat_amid_new_ones_leaves_no_gap,
                 an_identity_with_other_content_is_a_conflict,
+                an_equal_request_is_a_repeat_whatever_was_filled_in,
                 two_writers_at_once_leave_no_gap_and_keep_their_orders,
                 creation_time_never_decreases,
                 reading_is_limited_and_starts_after_a_position,
@@ -119,6 +120,37 @@ pub async fn an_identity_with_other_content_is_a_conflict(log: Log) {
     assert_eq!(answers, expected);
     let event = log.find(identity).await.unwrap().unwrap();
     assert_eq!(event.operation.payload.get(), r#"{"Add":1}"#);
+}
+
+/// One request led to two contents, since a setting was changed in between: one operation.
+/// What an earlier version stored has the content's hash alone.
+pub async fn an_equal_request_is_a_repeat_whatever_was_filled_in(log: Log) {
+    let first = operation("a", &Command::Add(1));
+    let content = first.fingerprint.clone();
+    let with = |content: &str, request: &str| Operation {
+        fingerprint: Operation::fingerprint_with_request(content, request),
+        ..first.clone()
+    };
+    let answers = log.append(&[with(&content, "r")]).await.unwrap();
+    assert_eq!(answers, [Appended::Stored(1)]);
+    let again = [
+        with("other", "r"),
+        first.clone(),
+        with(&content, "s"),
+        with("other", "s"),
+    ];
+    let answers = log.append(&again).await.unwrap();
+    let (repeat, conflict) = (Appended::Duplicate, Appended::Conflict);
+    assert_eq!(answers, [repeat, repeat, repeat, conflict]);
+    let earlier = operation("b", &Command::Add(1));
+    let answers = log.append(std::slice::from_ref(&earlier)).await.unwrap();
+    assert_eq!(answers, [Appended::Stored(2)]);
+    let fingerprint = Operation::fingerprint_with_request(&earlier.fingerprint, "r");
+    let later = Operation {
+        fingerprint,
+        ..earlier
+    };
+    assert_eq!(log.append(&[later]).await.unwrap(), [repeat]);
 }
 
 /// The unique index is the fence: no lock, no lease, and still one order.
