@@ -10,7 +10,11 @@ use crate::{Collector, ExactDecimal, Place, is_blank, unfit_character};
 /// are not seen.
 pub fn text(place: &Place<'_>, most: usize, faults: &mut Collector) -> Option<String> {
     let Some(text) = place.string() else {
-        faults.add(&place.pointer, "expected text");
+        let detail = match place.is_string() {
+            true => "expected text; it has half a surrogate pair (\\ud800 to \\udfff)",
+            false => "expected text",
+        };
+        faults.add(&place.pointer, detail);
         return None;
     };
     if text.trim().is_empty() || text.chars().count() > most {

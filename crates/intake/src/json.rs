@@ -8,6 +8,9 @@ use serde_json::value::RawValue;
 
 use crate::fault::Collector;
 
+/// Levels that arrays and objects of a body may be nested in each other.
+pub const MAX_DEPTH: usize = 32;
+
 /// A value and where it stands.
 #[derive(Clone, Debug)]
 pub struct Place<'a> {
@@ -20,9 +23,18 @@ impl<'a> Place<'a> {
     /// The whole body.
     ///
     /// # Errors
-    /// Where it stops being JSON.
+    /// Where it stops being JSON in UTF-8 (RFC 8259), or is nested too deeply.
     pub fn root(body: &'a [u8]) -> Result<Self, String> {
-        let value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        let text = std::str::from_utf8(body)
+            .map_err(|error| format!("expected UTF-8; byte {} is not", error.valid_up_to()))?;
+        if text.starts_with('\u{feff}') {
+            return Err("expected JSON without a byte order mark before it".into());
+        }
+        if text.trim_ascii().is_empty() {
+            return Err("expected JSON, found an empty body".into());
+        }
+        check_depth(text)?;
+        let value = serde_json::from_str(text).map_err(|error| error.to_string())?;
         Ok(Self {
             pointer: String::new(),
             value,
@@ -46,6 +58,12 @@ impl<'a> Place<'a> {
     pub fn is_number(&self) -> bool {
         self.raw()
             .starts_with(|c: char| c == '-' || c.is_ascii_digit())
+    }
+
+    /// Whether it is a string, whatever is in it.
+    #[must_use]
+    pub fn is_string(&self) -> bool {
+        self.raw().starts_with('"')
     }
 
     /// `None`: it is no string, or one with half a surrogate pair.
@@ -73,11 +91,82 @@ impl<'a> Place<'a> {
                 pairs,
             }),
             Err(_) => {
-                faults.add(&self.pointer, "expected an object");
+                let detail = match self.raw().starts_with('{') {
+                    true => "a member's name has half a surrogate pair (\\ud800 to \\udfff)",
+                    false => "expected an object",
+                };
+                faults.add(&self.pointer, detail);
                 None
             }
         }
     }
+
+    /// Appends it in a form that does not depend on how it was written: without blanks, members
+    /// sorted by name, strings with as few escapes as there can be. Numbers stay as they are.
+    fn write_canonical(&self, into: &mut String) {
+        if let Ok(Pairs(mut pairs)) = serde_json::from_str::<Pairs<'a>>(self.raw()) {
+            pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
+            into.push('{');
+            for (name, value) in pairs {
+                into.push_str(&serde_json::Value::from(name).to_string());
+                into.push(':');
+                self.at(value).write_canonical(into);
+                into.push(',');
+            }
+            into.push('}');
+        } else if let Ok(items) = serde_json::from_str::<Vec<&'a RawValue>>(self.raw()) {
+            into.push('[');
+            for value in items {
+                self.at(value).write_canonical(into);
+                into.push(',');
+            }
+            into.push(']');
+        } else if let Some(text) = self.string() {
+            into.push_str(&serde_json::Value::from(text).to_string());
+        } else {
+            into.push_str(self.raw());
+        }
+    }
+
+    /// A value within it, without a pointer to it.
+    fn at(&self, value: &'a RawValue) -> Self {
+        Self {
+            pointer: String::new(),
+            value,
+        }
+    }
+}
+
+/// A form of a body that is equal for equal requests, however they are written: the order of
+/// members, blanks and escapes do not count. `None`: the body is not JSON.
+#[must_use]
+pub fn canonical(body: &[u8]) -> Option<String> {
+    let root = Place::root(body).ok()?;
+    let mut text = String::with_capacity(body.len());
+    root.write_canonical(&mut text);
+    Some(text)
+}
+
+/// The parser of raw values goes through any depth; those who walk them do not.
+fn check_depth(text: &str) -> Result<(), String> {
+    let (mut depth, mut is_string, mut is_escaped) = (0_usize, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_string => is_escaped = true,
+            b'"' => is_string = !is_string,
+            _ if is_string => {}
+            b'[' | b'{' => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return Err(format!("nested in more than {MAX_DEPTH} levels"));
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// The members of an object that nobody has asked for yet.

@@ -24,7 +24,7 @@ pub use characters::{is_blank, unfit_character};
 pub use decimal::ExactDecimal;
 pub use fault::{Collector, Fault, Faults};
 pub use fields::{one_of, text, time, whole_number};
-pub use json::{Members, Place};
+pub use json::{MAX_DEPTH, Members, Place, canonical};
 
 /// Reads a body that is an object with members of these names at most.
 ///
