@@ -9,7 +9,8 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, ResponseError, web};
 
 use super::rate::Caller;
-use super::{Access, Principal, Scope, Visitor};
+use super::refusal::{self, TokenRefusal};
+use super::{Access, Principal, Scope, Visitor, lacks};
 use crate::connections::is_handshake;
 use crate::menu::Menu;
 use crate::origin;
@@ -66,7 +67,7 @@ async fn admit(request: &ServiceRequest) -> Result<Visitor, Problem> {
     if principal.may(scope) {
         return Ok(Visitor::Known(principal));
     }
-    Err(Problem::insufficient_scope(&access.menu.scope(scope)))
+    Err(lacks(&access.menu, scope))
 }
 
 /// A page's websocket cannot send a header: it shows its token in its first frame.
@@ -96,11 +97,21 @@ async fn identify(access: &Access, request: &ServiceRequest) -> Result<Principal
         return Ok(Principal::anybody());
     };
     let mut headers = request.headers().get_all(AUTHORIZATION);
-    let header = headers.next().ok_or_else(Problem::unauthenticated)?;
-    let header = header.to_str().map_err(|_| Problem::invalid_token())?;
+    let missing = || {
+        refusal::count(refusal::MISSING);
+        Problem::unauthenticated()
+    };
+    let header = headers.next().ok_or_else(missing)?;
+    // What is no text is no token of any scheme.
+    let header = header.to_str().unwrap_or_default();
     let (scheme, token) = header.split_once(' ').unwrap_or((header, ""));
-    if !scheme.eq_ignore_ascii_case("bearer") || headers.next().is_some() {
-        return Err(Problem::unauthenticated());
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(missing());
+    }
+    if headers.next().is_some() {
+        let refusal = TokenRefusal::Malformed("there are several Authorization headers");
+        refusal.record();
+        return Err(Problem::invalid_token(refusal));
     }
     verifier.verify(token.trim()).await
 }

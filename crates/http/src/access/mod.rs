@@ -2,16 +2,22 @@
 //!
 //! - `guard`: stands before every route, and lets through who may pass;
 //! - `token`: what a token must be to be believed;
-//! - `keys`: the issuer's public keys, kept fresh;
+//! - `jws`, `claims`: its header and signature, and what it says;
+//! - `keys`, `key_set`: the issuer's public keys, kept fresh;
+//! - `refusal`: why one is refused;
 //! - `principal`: who is asking, and what they may see;
 //! - `rate`: how often they may ask;
 //! - `client_address`: the address they ask from, behind trusted proxies as well.
 
+mod claims;
 mod client_address;
 pub(crate) mod guard;
+mod jws;
+mod key_set;
 mod keys;
 mod principal;
 mod rate;
+pub(crate) mod refusal;
 mod token;
 
 pub(crate) use client_address::counted_as;
@@ -76,6 +82,15 @@ pub fn operators_only(principal: &Principal, doors: &Doors) -> Result<(), Proble
     if principal.confined_to().is_none() {
         return Ok(());
     }
-    let scope = doors.menu.scope(Scope::Admin);
-    Err(Problem::insufficient_scope(&scope))
+    Err(lacks(&doors.menu, Scope::Admin))
+}
+
+/// The refusal of a token without this scope, counted.
+pub(crate) fn lacks(menu: &Menu, scope: Scope) -> Problem {
+    let scope = menu.scope(scope);
+    refusal::record(
+        refusal::SCOPE,
+        &format!("the token lacks the scope {scope}"),
+    );
+    Problem::insufficient_scope(&scope)
 }

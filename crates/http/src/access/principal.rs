@@ -9,6 +9,9 @@ use bakehouse_pipeline::{Terms, Timestamp};
 
 use crate::problem::Problem;
 
+/// Separator of a principal's name and owner in what they hold things under.
+const SEPARATOR: char = '\n';
+
 /// What a call takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -113,12 +116,20 @@ impl Principal {
 
     /// What its idempotency keys and operations are held under: the name, and the owner
     /// where that is somebody else (a tenant), since the same key is another's there.
+    ///
+    /// The two cannot be confused: where the separator is in one of them, the name's length
+    /// precedes it. No other holder begins with a line's end, since a name is never empty.
     #[must_use]
     pub fn holder(&self) -> Cow<'_, str> {
         let name = self.name.as_deref().unwrap_or_default();
-        match self.owner.as_deref() {
-            Some(owner) if owner != name => Cow::Owned(format!("{name}\n{owner}")),
-            _ => Cow::Borrowed(name),
+        let owner = self.owner.as_deref().filter(|owner| *owner != name);
+        let has_separator = |text: &str| text.contains(SEPARATOR);
+        let is_ambiguous = has_separator(name) || owner.is_some_and(has_separator);
+        match owner {
+            None if !is_ambiguous => Cow::Borrowed(name),
+            None => Cow::Owned(format!("\n{}\n{name}", name.len())),
+            Some(owner) if is_ambiguous => Cow::Owned(format!("\n{}\n{name}\n{owner}", name.len())),
+            Some(owner) => Cow::Owned(format!("{name}{SEPARATOR}{owner}")),
         }
     }
 
@@ -222,6 +233,8 @@ impl FromRequest for Principal {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -236,5 +249,30 @@ mod tests {
         assert_eq!(of(Some("ada")), "ada");
         assert_ne!(of(Some("acme")), of(Some("other")));
         assert_ne!(of(Some("acme")), of(None));
+        // What earlier versions have stored is found under the same.
+        assert_eq!(of(Some("acme")), "ada\nacme");
+    }
+
+    fn holder(name: &str, owner: Option<&str>) -> String {
+        let owner = owner.map(str::to_owned);
+        let principal = Principal::named(name.into(), owner, Scopes::default(), Timestamp::now());
+        principal.holder().into_owned()
+    }
+
+    proptest! {
+        /// Names and owners that are made of nothing but what separates them.
+        #[test]
+        fn no_two_are_held_under_the_same(
+            one in ("[\n0-9a]{1,4}", proptest::option::of("[\n0-9a]{1,4}")),
+            other in ("[\n0-9a]{1,4}", proptest::option::of("[\n0-9a]{1,4}")),
+        ) {
+            // Who is their own tenant is the same with a tenant and without.
+            let of = |(name, owner): &(String, Option<String>)| {
+                (name.clone(), owner.clone().filter(|owner| owner != name))
+            };
+            let is_same = of(&one) == of(&other);
+            let holders = [&one, &other].map(|(name, owner)| holder(name, owner.as_deref()));
+            prop_assert_eq!(holders[0] == holders[1], is_same);
+        }
     }
 }

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use bakehouse_pipeline::Timestamp;
-use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use jsonwebtoken::Algorithm;
 
+use super::Principal;
+use super::claims::Claims;
+use super::jws::Jws;
+use super::key_set::KeySet;
 use super::keys::{KeySource, Keys};
-use super::principal::Scopes;
-use super::{Principal, Scope};
+use super::refusal::{self, TokenRefusal};
 use crate::menu::Menu;
 use crate::problem::Problem;
 
@@ -40,6 +41,8 @@ pub struct UnknownAlgorithm(String);
 const NAMES: [&str; 9] = [
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
 ];
+/// Name that RFC 9864 gives to EdDSA with the one curve that is known here.
+const ED25519: &str = "Ed25519";
 
 /// The algorithm of a name. Those with a shared secret are not known: whoever
 /// could check such a token could also make one.
@@ -47,8 +50,15 @@ const NAMES: [&str; 9] = [
 /// # Errors
 /// [`UnknownAlgorithm`].
 pub fn algorithm(name: &str) -> Result<Algorithm, UnknownAlgorithm> {
-    let known = NAMES.contains(&name).then(|| name.parse().ok()).flatten();
-    known.ok_or_else(|| UnknownAlgorithm(name.to_owned()))
+    known_algorithm(name).ok_or_else(|| UnknownAlgorithm(name.to_owned()))
+}
+
+/// The algorithm of a name, if it is one of public keys.
+pub(super) fn known_algorithm(name: &str) -> Option<Algorithm> {
+    if name == ED25519 {
+        return Some(Algorithm::EdDSA);
+    }
+    NAMES.contains(&name).then(|| name.parse().ok()).flatten()
 }
 
 /// Believes tokens, or not.
@@ -71,93 +81,79 @@ impl Verifier {
     /// Who the bearer of this token is.
     ///
     /// # Errors
-    /// 401 for a token that is not to be believed, without saying more than an
-    /// honest client needs; 503 when the issuer's keys cannot be had.
+    /// 401 for a token that is not to be believed, with the check that it fails; 403 for one
+    /// that does not name its owner; 503 when the issuer's keys cannot be had.
     pub(super) async fn verify(&self, token: &str) -> Result<Principal, Problem> {
-        let invalid = |error: jsonwebtoken::errors::Error| {
-            tracing::debug!("a token is refused: {error}");
-            Problem::invalid_token()
+        let refused = |refusal: TokenRefusal| {
+            refusal.record();
+            Problem::invalid_token(refusal)
         };
-        let head = decode_header(token).map_err(invalid)?;
-        if !self.settings.algorithms.contains(&head.alg) {
-            return Err(Problem::invalid_token());
+        let token = Jws::parse(token).map_err(refused)?;
+        if !self.settings.algorithms.contains(&token.algorithm) {
+            return Err(refused(TokenRefusal::Algorithm));
         }
-        let key = self.keys.find(head.kid.as_deref()).await?;
-        let key = key.ok_or_else(Problem::invalid_token)?;
-        let decoded = decode::<Claims>(token, &key, &self.validation(head.alg)).map_err(invalid)?;
-        self.principal(decoded.claims)
+        self.check_signature(&token).await?.map_err(refused)?;
+        let payload = token.payload().map_err(refused)?;
+        let claims = Claims::check(&payload, &self.settings, Timestamp::now()).map_err(refused)?;
+        self.principal(&claims)
     }
 
-    fn validation(&self, algorithm: Algorithm) -> Validation {
-        // The one that the header names, which is one of those allowed.
-        let mut validation = Validation::new(algorithm);
-        validation.leeway = self.settings.leeway.as_secs();
-        validation.validate_nbf = true;
-        validation.set_issuer(&[&self.settings.issuer]);
-        validation.set_audience(&[&self.settings.audience]);
-        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        validation
+    /// Looks for a key that has signed it; once more among newer keys, where the issuer may
+    /// have changed them.
+    async fn check_signature(&self, token: &Jws<'_>) -> Result<Result<(), TokenRefusal>, Problem> {
+        let known = self.keys.current().await?;
+        let checked = check_signature(token, &known);
+        if !checked.is_worth_newer_keys {
+            return Ok(checked.outcome);
+        }
+        let newer = self.keys.newer_than(&known).await;
+        let checked = newer.map_or(checked, |newer| check_signature(token, &newer));
+        Ok(checked.outcome)
     }
 
-    fn principal(&self, claims: Claims) -> Result<Principal, Problem> {
+    fn principal(&self, claims: &Claims<'_>) -> Result<Principal, Problem> {
         let scopes = claims.scopes(&self.menu);
-        let actor = claims.actor();
-        let owner = if self.settings.owner_claim == "sub" {
-            Some(claims.sub.clone())
-        } else {
-            let claim = claims.others.get(&self.settings.owner_claim);
-            claim.and_then(Value::as_str).map(str::to_owned)
+        let owner = match self.settings.owner_claim.as_str() {
+            "sub" => Some(claims.subject.clone()),
+            claim => claims.text(claim),
         };
         let owner = owner.filter(|owner| !owner.is_empty());
         if owner.is_none() && !scopes.admin {
             let claim = &self.settings.owner_claim;
             let detail = format!("the token has no claim {claim:?} that says whose it is");
+            refusal::record(refusal::OWNER, &detail);
             return Err(Problem::forbidden(detail));
         }
-        let mut millis = claims.exp.saturating_mul(1_000);
         // One that is believed only because clocks differ: a feed that it opens is not to
         // be closed at once.
-        if millis <= Timestamp::now().millis() {
-            let leeway = self.settings.leeway.as_millis().try_into();
-            millis = millis.saturating_add(leeway.unwrap_or(i64::MAX));
-        }
-        let expires_at = Timestamp::from_millis(millis).ok_or_else(Problem::invalid_token)?;
-        Ok(Principal::named(claims.sub, owner, scopes, expires_at).through(actor))
+        let is_over = claims.expires_at <= Timestamp::now();
+        let expires_at = match is_over {
+            true => claims.expires_at.after(self.settings.leeway),
+            false => claims.expires_at,
+        };
+        let subject = claims.subject.clone();
+        Ok(Principal::named(subject, owner, scopes, expires_at).through(claims.actor()))
     }
 }
 
-#[derive(Deserialize)]
-struct Claims {
-    sub: String,
-    exp: i64,
-    #[serde(flatten)]
-    others: Map<String, Value>,
+/// Outcome of a look for the key that has signed a token.
+struct Checked {
+    outcome: Result<(), TokenRefusal>,
+    /// Whether a newer key set may have the key.
+    is_worth_newer_keys: bool,
 }
 
-impl Claims {
-    /// Who acts in the subject's stead (RFC 8693, section 4.1), where that is said by
-    /// a subject's name.
-    fn actor(&self) -> Option<String> {
-        let actor = self.others.get("act")?.get("sub")?;
-        actor.as_str().map(str::to_owned)
-    }
-
-    /// From `scope` (RFC 8693: names with blanks in between) or, as some issuers
-    /// write it, `scp`; either may be an array.
-    fn scopes(&self, menu: &Menu) -> Scopes {
-        let claims = ["scope", "scp"].map(|name| self.others.get(name));
-        let mut scopes = Scopes::default();
-        for claim in claims.into_iter().flatten() {
-            let names: Vec<&str> = match claim {
-                Value::String(names) => names.split(' ').collect(),
-                Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
-                _ => Vec::new(),
-            };
-            let has = |scope| names.contains(&menu.scope(scope).as_str());
-            scopes.read |= has(Scope::Read);
-            scopes.write |= has(Scope::Write);
-            scopes.admin |= has(Scope::Admin);
-        }
-        scopes
+fn check_signature(token: &Jws<'_>, keys: &KeySet) -> Checked {
+    let found = keys.candidates(token.key_id.as_deref(), token.algorithm);
+    let is_signed = found.keys.iter().any(|key| token.is_signed_with(key));
+    let outcome = match () {
+        () if is_signed => Ok(()),
+        () if !found.keys.is_empty() => Err(TokenRefusal::Signature),
+        () if found.has_others_of_the_id => Err(TokenRefusal::Algorithm),
+        () => Err(TokenRefusal::UnknownKey),
+    };
+    Checked {
+        is_worth_newer_keys: outcome.is_err() && !found.is_by_id,
+        outcome,
     }
 }

@@ -315,7 +315,8 @@ impl Socket {
         // The issuer may be away for now; that is no reason to go for good.
         let refused = |problem: Problem| match problem.status_code() {
             StatusCode::SERVICE_UNAVAILABLE => Farewell::GoingAway,
-            _ => Farewell::Unauthenticated("token: invalid".into()),
+            StatusCode::FORBIDDEN => Farewell::Forbidden(problem.detail().to_owned()),
+            _ => Farewell::Unauthenticated(problem.detail().to_owned()),
         };
         let principal = self.access.verify(token).await.map_err(refused)?;
         if !principal.may(Scope::Read) {

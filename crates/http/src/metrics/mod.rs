@@ -142,6 +142,14 @@ fn describe() {
         "Times that the schedule queue was found deleted and was declared again"
     );
     counter!(
+        "bakehouse_token_refusals_total",
+        "Requests refused for their token, by reason"
+    );
+    counter!(
+        "bakehouse_token_key_loads_total",
+        "Loads of the token issuer's keys, by outcome"
+    );
+    counter!(
         "bakehouse_events_remade_total",
         "Events that a stage has gone through again, to make anew what it makes"
     );

@@ -2,28 +2,32 @@
 
 use actix_web::http::{StatusCode, header};
 
+use serde_json::json;
+
 use super::Problem;
+use crate::access::refusal::TokenRefusal;
 
 impl Problem {
     /// 401: no token.
     #[must_use]
     pub fn unauthenticated() -> Self {
-        Self::challenge("unauthenticated", "a bearer token is needed", "Bearer")
+        let detail = "a bearer token is needed";
+        Self::challenge("unauthenticated", detail, "Bearer".to_owned())
     }
 
-    /// 401: a token that is not to be believed: expired, say, or somebody else's.
+    /// 401: a token that is not to be believed, with the check that it failed (RFC 6750,
+    /// section 3).
     #[must_use]
-    pub fn invalid_token() -> Self {
-        let challenge = "Bearer error=\"invalid_token\"";
-        Self::challenge("invalid-token", "the bearer token is not valid", challenge)
+    pub(crate) fn invalid_token(refusal: TokenRefusal) -> Self {
+        let detail = refusal.description();
+        let challenge = format!("Bearer error=\"invalid_token\", error_description=\"{detail}\"");
+        Self::challenge("invalid-token", &detail, challenge).with("reason", json!(refusal.reason()))
     }
 
-    fn challenge(kind: &'static str, detail: &str, challenge: &'static str) -> Self {
+    fn challenge(kind: &'static str, detail: &str, challenge: String) -> Self {
         let title = "Not authenticated";
         let mut problem = Self::new(StatusCode::UNAUTHORIZED, kind, title, detail.to_owned());
-        problem
-            .headers
-            .push((header::WWW_AUTHENTICATE, challenge.to_owned()));
+        problem.headers.push((header::WWW_AUTHENTICATE, challenge));
         problem
     }
 
@@ -36,8 +40,12 @@ impl Problem {
     /// 403: a token without the scope that this takes.
     #[must_use]
     pub fn insufficient_scope(scope: &str) -> Self {
-        let mut problem = Self::forbidden(format!("the token lacks the scope {scope}"));
-        let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
+        let detail = format!("the token lacks the scope {scope}");
+        let challenge = format!(
+            "Bearer error=\"insufficient_scope\", error_description=\"{detail}\", \
+             scope=\"{scope}\""
+        );
+        let mut problem = Self::forbidden(detail);
         problem.headers.push((header::WWW_AUTHENTICATE, challenge));
         problem
     }

@@ -147,13 +147,12 @@ impl Problem {
         }
     }
 
-    /// 412: the condition names nothing that could be there.
+    /// 412: a condition that names no version of this, or that it does not exist.
     #[must_use]
-    pub fn unmatched() -> Self {
-        let detail = "If-Match names no version that this could have".to_owned();
+    pub fn unmatched(detail: &str) -> Self {
         let title = "Precondition failed";
         let status = StatusCode::PRECONDITION_FAILED;
-        Self::new(status, "precondition-failed", title, detail)
+        Self::new(status, "precondition-failed", title, detail.to_owned())
     }
 
     /// 412: it has been changed since.
@@ -252,6 +251,19 @@ impl Problem {
         )
     }
 
+    /// 409 with `Retry-After`: another request under the same idempotency key is under way, and
+    /// takes longer than this one waits.
+    #[must_use]
+    pub fn key_in_use() -> Self {
+        let detail = "another request with this Idempotency-Key is being accepted; repeat this \
+                      one to get its answer";
+        let title = "Idempotency key in use";
+        let kind = "idempotency-key-in-use";
+        let mut problem = Self::new(StatusCode::CONFLICT, kind, title, detail.to_owned());
+        problem.headers.push((header::RETRY_AFTER, "1".to_owned()));
+        problem
+    }
+
     /// 503 with `Retry-After`: nothing has been accepted, as far as is known.
     #[must_use]
     pub fn unavailable(detail: impl Into<String>) -> Self {
@@ -294,6 +306,11 @@ impl Problem {
     pub fn with(mut self, key: &str, value: Value) -> Self {
         self.more.insert(key.to_owned(), value);
         self
+    }
+
+    /// What is wrong, for people.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
     }
 
     fn document(&self) -> Value {
