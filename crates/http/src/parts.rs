@@ -75,9 +75,27 @@ pub struct SubmissionHeaders {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct IfMatch {
-    /// The version that the change is based on, as in `ETag`.
-    #[param(required = false, pattern = r#"^(\*|"[0-9]{1,18}")$"#)]
+    /// The versions that the change may be based on, as in `ETag`: a list, or `*`. Compared as
+    /// texts; a weak tag never matches.
+    #[param(
+        required = false,
+        pattern = r#"^(\*|(W/)?"[!#-~]{0,20}"( ?, ?(W/)?"[!#-~]{0,20}"){0,5})$"#
+    )]
     #[param(rename = "If-Match")]
+    tag: Option<String>,
+}
+
+/// The header `If-None-Match` of a change.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub struct IfNoneMatchWrite {
+    /// Versions at which the change must not be carried out, as in `ETag`: a list; or `*`, at
+    /// none at all.
+    #[param(
+        required = false,
+        pattern = r#"^(\*|(W/)?"[!#-~]{0,20}"( ?, ?(W/)?"[!#-~]{0,20}"){0,5})$"#
+    )]
+    #[param(rename = "If-None-Match")]
     tag: Option<String>,
 }
 
@@ -137,12 +155,19 @@ pub struct NoSuchReadModel(#[to_schema] Problem);
 #[response(status = 404, content_type = "application/problem+json")]
 pub struct NoSuchPart(#[to_schema] Problem);
 
-/// Another operation of the same entity is parked before it.
+/// Another request with the same idempotency key is being accepted; `Retry-After` says when to
+/// repeat this one.
+#[derive(IntoResponses)]
+#[response(status = 409, content_type = "application/problem+json")]
+pub struct KeyInUse(#[to_schema] Problem);
+
+/// Another operation of the same entity is parked before it; or another request with the same
+/// idempotency key is being accepted, and `Retry-After` says when to repeat this one.
 #[derive(IntoResponses)]
 #[response(status = 409, content_type = "application/problem+json")]
 pub struct NotFirst(#[to_schema] Problem);
 
-/// It has been changed since.
+/// It is not, or not any more, as `If-Match` or `If-None-Match` want it.
 #[derive(IntoResponses)]
 #[response(status = 412, content_type = "application/problem+json")]
 pub struct Changed(#[to_schema] Problem);

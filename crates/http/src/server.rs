@@ -18,6 +18,7 @@ use bakehouse_pipeline::ports::{
 };
 use bakehouse_pipeline::{Shutdown, torture};
 
+use crate::accept::InFlight;
 use crate::access::guard::guard;
 use crate::access::{Access, AccessSettings, TrustedProxies};
 use crate::connections::{
@@ -130,6 +131,7 @@ impl Server {
         );
         let settings = web::Data::new(settings);
         let sockets = web::Data::new(shutdown.clone());
+        let in_flight = web::Data::new(InFlight::default());
         let feed = menu.feed;
         let app = move || {
             App::new()
@@ -141,6 +143,7 @@ impl Server {
                 .app_data(path_id::config())
                 .app_data(sockets.clone())
                 .app_data(places.clone())
+                .app_data(in_flight.clone())
                 .wrap(from_fn(guard))
                 // Outside of the guard: a refusal must reach the page as well.
                 .wrap(cors(&settings.cors_origins))

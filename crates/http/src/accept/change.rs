@@ -4,9 +4,9 @@ use actix_web::{HttpRequest, HttpResponse};
 use bakehouse_pipeline::Domain;
 use bakehouse_pipeline::ports::StoredDocument;
 
-use super::{Identity, Submission, accept};
+use super::{Identity, Submission, accept, repeated};
 use crate::access::Principal;
-use crate::conditions::expected_version;
+use crate::conditions::{Conditions, Current};
 use crate::problem::Problem;
 use crate::reading::to_change;
 use crate::server::Doors;
@@ -26,25 +26,36 @@ impl Change<'_> {
     /// of what the operation is known by.
     ///
     /// # Errors
-    /// 404 when there is no such entity, 412 when it is past the version that the
-    /// change is based on, what `command` refuses, and those of [`accept`].
+    /// 404 when there is no such entity, 412 when it is not as the conditions of the request
+    /// want it, what `command` refuses, and those of [`accept`].
     pub async fn accept<D: Domain>(
         &self,
         doors: &Doors,
         command: impl AsyncFnOnce(Option<&StoredDocument>, &Identity) -> Result<D::Command, Problem>,
     ) -> Result<HttpResponse, Problem> {
         let identity = Identity::of(self.request, self.principal)?;
-        let expected = expected_version(self.request)?;
+        self.accept_as::<D>(doors, identity, command).await
+    }
+
+    /// The same for an operation whose identity the caller has.
+    ///
+    /// # Errors
+    /// Those of [`Change::accept`].
+    pub async fn accept_as<D: Domain>(
+        &self,
+        doors: &Doors,
+        mut identity: Identity,
+        command: impl AsyncFnOnce(Option<&StoredDocument>, &Identity) -> Result<D::Command, Problem>,
+    ) -> Result<HttpResponse, Problem> {
+        let conditions = Conditions::of(self.request)?;
+        if let Some(answer) = repeated(&mut identity, doors).await? {
+            return Ok(answer);
+        }
         let document = to_change(doors, self.principal, self.id).await?;
         let command = command(document.as_ref(), &identity).await?;
-        // Versions only rise: what is wrong now is wrong at execution. With an
-        // idempotency key the first answer counts, whatever has happened since.
         let version = document.map(|document| document.version);
-        if let (Some(version), Some(expected), false) = (version, expected, identity.is_keyed())
-            && version > expected
-        {
-            return Err(Problem::precondition_failed(version));
-        }
+        let current = version.map_or(Current::Unknown, Current::Version);
+        let expected = expected(&conditions, current, &identity, doors).await?;
         let submission = Submission::of_command::<D>(
             identity,
             self.id,
@@ -53,5 +64,29 @@ impl Change<'_> {
             self.principal.terms_of_change(expected),
         )?;
         accept(doors, submission).await
+    }
+}
+
+/// The version that a change has to be carried out on. With an idempotency key the first answer
+/// counts, whatever has happened since: what the log knows is held to the conditions no more.
+pub(super) async fn expected(
+    conditions: &Conditions,
+    current: Current,
+    identity: &Identity,
+    doors: &Doors,
+) -> Result<Option<u64>, Problem> {
+    let resolved = conditions.resolve(current);
+    if !identity.is_keyed() || *conditions == Conditions::default() {
+        return resolved;
+    }
+    // After the look at the entity: what has changed it may have been this very operation.
+    let Some(known) = identity.find(doors.log.as_ref()).await else {
+        return resolved;
+    };
+    let before = known.operation.terms.expected_version;
+    match conditions.admit(before) {
+        true => Ok(before),
+        // Of another request, so that it makes no difference.
+        false => Ok(resolved.unwrap_or_default()),
     }
 }

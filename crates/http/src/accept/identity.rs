@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use actix_web::HttpRequest;
-use actix_web::http::header::HeaderName;
+use actix_web::http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
+use actix_web::{HttpRequest, web};
 use bakehouse_pipeline::ports::EventLog;
 use bakehouse_pipeline::{Event, Operation, ids};
 use uuid::Uuid;
 
+use super::in_flight::{InFlight, Turn};
 use crate::access::Principal;
 use crate::conditions::header;
 use crate::problem::{InputFault, Problem};
@@ -28,6 +29,11 @@ pub struct Identity {
     /// What it shares with everything else that one outside request sets off.
     pub correlation_id: Uuid,
     is_keyed: bool,
+    /// Hash of the request itself, where that counts beside its content.
+    request: Option<String>,
+    in_flight: Option<web::Data<InFlight>>,
+    /// Held from the first look at what the key is known for until it has been answered.
+    turn: Option<Turn>,
 }
 
 impl Identity {
@@ -51,22 +57,96 @@ impl Identity {
             new_id,
             correlation_id: given_correlation_id(request).unwrap_or(operation_id),
             is_keyed: key.is_some(),
+            request: None,
+            in_flight: request.app_data::<web::Data<InFlight>>().cloned(),
+            turn: None,
         })
     }
 
-    /// A key that the log knows with other content is refused here. One whose
-    /// first use is still on its way to the log is not seen; that operation is
+    /// The same for a request whose content depends on settings, such as a default currency: a
+    /// repeat is known by the request, whatever the settings have become. Of no use for bodies
+    /// that hold secrets: a hash of them is kept with the operation.
+    #[must_use]
+    pub fn by_request(mut self, request: &HttpRequest, body: &[u8]) -> Self {
+        if self.is_keyed {
+            let part = |name: &HeaderName| header(request, name).unwrap_or_default();
+            self.request = bakehouse_intake::canonical(body).map(|body| {
+                ids::fingerprint(&[
+                    request.method().as_str(),
+                    request.path(),
+                    &body,
+                    &part(&IF_MATCH),
+                    &part(&IF_NONE_MATCH),
+                ])
+            });
+        }
+        self
+    }
+
+    /// Fingerprint of an operation of this content.
+    pub(super) fn fingerprint(&self, content: String) -> String {
+        match &self.request {
+            Some(request) => Operation::fingerprint_with_request(&content, request),
+            None => content,
+        }
+    }
+
+    /// Waits until no other request under the same key is being accepted by this process.
+    ///
+    /// # Errors
+    /// 409 when that takes too long.
+    pub(super) async fn begin(&mut self) -> Result<(), Problem> {
+        if let (true, None, Some(in_flight)) = (self.is_keyed, &self.turn, &self.in_flight) {
+            self.turn = Some(in_flight.turn(self.operation_id).await?);
+        }
+        Ok(())
+    }
+
+    /// The operation that the log has under the key, if it is of this very request.
+    ///
+    /// # Errors
+    /// 409 when another request under the key takes too long.
+    pub(super) async fn repeated(&mut self, log: &dyn EventLog) -> Result<Option<Event>, Problem> {
+        self.begin().await?;
+        let Some(request) = &self.request else {
+            return Ok(None);
+        };
+        let fingerprint = Operation::fingerprint_with_request("", request);
+        let known = self.find(log).await;
+        Ok(known
+            .filter(|event| Operation::is_same_request(&event.operation.fingerprint, &fingerprint)))
+    }
+
+    /// Whether the log has the operation already. A key that it knows with other content is
+    /// refused here, and so is one that this process has accepted with other content. One whose
+    /// first use is on its way to the log from another process is not seen; that operation is
     /// then kept as rejected, so nothing is executed twice either way.
-    pub(crate) async fn refuse_reuse(
+    ///
+    /// # Errors
+    /// 422 for other content.
+    pub(super) async fn refuse_reuse(
         &self,
         log: &dyn EventLog,
         operation: &Operation,
-    ) -> Result<(), Problem> {
-        match self.find(log).await {
-            Some(known) if known.operation.fingerprint != operation.fingerprint => {
-                Err(Problem::key_reused())
-            }
-            _ => Ok(()),
+    ) -> Result<bool, Problem> {
+        let same = |known: &str| match Operation::is_same(known, &operation.fingerprint) {
+            true => Ok(()),
+            false => Err(Problem::key_reused()),
+        };
+        if let Some(known) = self.find(log).await {
+            same(&known.operation.fingerprint)?;
+            return Ok(true);
+        }
+        if let Some(known) = self.turn.as_ref().and_then(Turn::known) {
+            same(known)?;
+        }
+        Ok(false)
+    }
+
+    /// Remembers what was made durable under the key until the log has it.
+    pub(super) fn accepted(&mut self, operation: &Operation) {
+        if let Some(turn) = &mut self.turn {
+            turn.accept(operation.fingerprint.clone());
         }
     }
 
@@ -75,7 +155,8 @@ impl Identity {
         self.find(log).await.is_some()
     }
 
-    async fn find(&self, log: &dyn EventLog) -> Option<Event> {
+    /// The operation that the log has under the key.
+    pub(super) async fn find(&self, log: &dyn EventLog) -> Option<Event> {
         if !self.is_keyed {
             return None;
         }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use actix_web::{HttpRequest, HttpResponse};
-use bakehouse_pipeline::{Event, EventStatus, Json};
+use bakehouse_pipeline::{Event, EventStatus, Json, Operation};
 use serde_json::value::RawValue;
 
 use super::{Submission, accept};
@@ -50,7 +50,7 @@ pub async fn accept_and_wait(
     let Ok(Some(event)) = doors.log.find(operation_id).await else {
         return Ok(accepted);
     };
-    if event.operation.fingerprint != fingerprint {
+    if !Operation::is_same(&event.operation.fingerprint, &fingerprint) {
         // Another came first under the same key, while this one was on its way.
         return Err(Problem::key_reused());
     }

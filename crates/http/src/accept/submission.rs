@@ -10,8 +10,9 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::Identity;
+use super::change::expected;
 use crate::access::Principal;
-use crate::conditions::expected_version;
+use crate::conditions::{Conditions, Current};
 use crate::menu::Menu;
 use crate::problem::Problem;
 use crate::server::Doors;
@@ -27,6 +28,8 @@ pub struct Submission {
     payload: Json,
     schema_version: u32,
     terms: Terms,
+    /// Conditions that have yet to be held against what is there.
+    conditions: Conditions,
 }
 
 impl Submission {
@@ -51,6 +54,7 @@ impl Submission {
             payload: payload(command)?,
             schema_version: D::version_of(command),
             terms,
+            conditions: Conditions::default(),
         })
     }
 
@@ -58,7 +62,8 @@ impl Submission {
     /// principal's.
     ///
     /// # Errors
-    /// 400 for an idempotency key that is none.
+    /// 400 for an idempotency key or a condition that is none; 412 for a condition that what
+    /// does not exist yet cannot meet.
     pub fn of_new<D: Domain>(
         request: &HttpRequest,
         principal: &Principal,
@@ -66,6 +71,21 @@ impl Submission {
         command: &D::Command,
     ) -> Result<Self, Problem> {
         let identity = Identity::of(request, principal)?;
+        Self::of_new_as::<D>(request, identity, principal, doors, command)
+    }
+
+    /// The same for an operation whose identity the caller has.
+    ///
+    /// # Errors
+    /// Those of [`Submission::of_new`].
+    pub fn of_new_as<D: Domain>(
+        request: &HttpRequest,
+        identity: Identity,
+        principal: &Principal,
+        doors: &Doors,
+        command: &D::Command,
+    ) -> Result<Self, Problem> {
+        Conditions::of(request)?.resolve(Current::Absent)?;
         let id = identity.new_id.to_string();
         let location = (doors.menu.location)(&id);
         let terms = principal.terms_of_creation();
@@ -76,7 +96,7 @@ impl Submission {
     /// the domain refuses it. [`super::Change`] looks first.
     ///
     /// # Errors
-    /// 400 for an idempotency key or an `If-Match` that is none.
+    /// 400 for an idempotency key or a condition that is none.
     pub fn of_change<D: Domain>(
         request: &HttpRequest,
         principal: &Principal,
@@ -85,8 +105,40 @@ impl Submission {
         command: &D::Command,
     ) -> Result<Self, Problem> {
         let identity = Identity::of(request, principal)?;
-        let terms = principal.terms_of_change(expected_version(request)?);
-        Self::of_command::<D>(identity, id, (doors.menu.location)(id), command, terms)
+        let conditions = Conditions::of(request)?;
+        let terms = principal.terms_of_change(None);
+        let location = (doors.menu.location)(id);
+        let submission = Self::of_command::<D>(identity, id, location, command, terms)?;
+        Ok(Self {
+            conditions,
+            ..submission
+        })
+    }
+
+    /// Settles which version the change has to be carried out on. Looks at what is there only
+    /// where the conditions take that.
+    async fn settle_conditions(&mut self, doors: &Doors) -> Result<(), Problem> {
+        let conditions = std::mem::take(&mut self.conditions);
+        if conditions == Conditions::default() {
+            return Ok(());
+        }
+        let mut current = Current::Unknown;
+        if conditions.need_a_look() {
+            let document = doors.presentation.document(&self.entity_id).await?;
+            let owner = self.terms.owner.as_deref();
+            // Of what is another owner's not even the version is told: it is refused at
+            // execution like what does not exist.
+            let is_seen = |known: Option<&str>| owner.is_none() || owner == known;
+            match document {
+                Some(document) if is_seen(document.owner.as_deref()) => {
+                    current = Current::Version(document.version);
+                }
+                _ => return Ok(()),
+            }
+        }
+        let expected = expected(&conditions, current, &self.identity, doors).await?;
+        self.terms.expected_version = expected;
+        Ok(())
     }
 
     /// What the log will hold it under.
@@ -96,7 +148,9 @@ impl Submission {
 
     /// Of what it says.
     pub(super) fn fingerprint(&self) -> String {
-        Operation::content_fingerprint(self.verb, &self.entity_id, &self.payload, &self.terms)
+        let (payload, terms) = (&self.payload, &self.terms);
+        let content = Operation::content_fingerprint(self.verb, &self.entity_id, payload, terms);
+        self.identity.fingerprint(content)
     }
 
     /// Whom it concerns.
@@ -122,6 +176,7 @@ impl Submission {
             payload: payload(remedy)?,
             schema_version: Remedy::SCHEMA_VERSION,
             terms,
+            conditions: Conditions::default(),
         })
     }
 
@@ -156,34 +211,65 @@ fn payload(of: &impl Serialize) -> Result<Json, Problem> {
     })
 }
 
+/// The answer to a request that the log has under its idempotency key, before anything else of
+/// it is looked at. `None`: it has none, or of another request; or the request was not given
+/// ([`Identity::by_request`]).
+///
+/// # Errors
+/// 409 when another request under the same key takes too long.
+pub async fn repeated(
+    identity: &mut Identity,
+    doors: &Doors,
+) -> Result<Option<HttpResponse>, Problem> {
+    let Some(event) = identity.repeated(doors.log.as_ref()).await? else {
+        return Ok(None);
+    };
+    let location = (doors.menu.location)(event.entity_id());
+    let location = HeaderValue::from_str(&location).map_err(|_| Problem::internal())?;
+    Ok(Some(accepted(location, identity.operation_id)))
+}
+
 /// Makes the operation durable, then answers 202 with an empty body.
 ///
 /// # Errors
-/// 422 when its idempotency key was used before with other content; 503 when it
+/// 409 when another request under the same idempotency key takes too long; 412 when a condition
+/// does not hold; 422 when its key was used before with other content; 503 when it
 /// is not confirmed as durable; 500 when all that it leads to was to be done at once,
 /// and failed.
 pub async fn accept(doors: &Doors, submission: Submission) -> Result<HttpResponse, Problem> {
-    let Submission { identity, .. } = &submission;
+    let mut submission = submission;
+    submission.identity.begin().await?;
+    submission.settle_conditions(doors).await?;
     // Before anything is durable: what could not be answered is not accepted.
     let location = HeaderValue::from_str(&submission.location).map_err(|_| no_id(&submission))?;
     let operation = submission.operation();
-    identity
-        .refuse_reuse(doors.log.as_ref(), &operation)
-        .await?;
+    let identity = &mut submission.identity;
     let operation_id = operation.operation_id;
+    if identity
+        .refuse_reuse(doors.log.as_ref(), &operation)
+        .await?
+    {
+        // It is durable where it counts.
+        return Ok(accepted(location, operation_id));
+    }
     point("api-server.received");
     let scheduled = doors.scheduler.schedule(&operation).await;
     point("api-server.scheduled");
     scheduled.map_err(|error| not_scheduled(operation_id, &error))?;
+    identity.accepted(&operation);
     let entity_id = &operation.entity_id;
     tracing::debug!(%operation_id, entity_id, "accepted");
-    Ok(HttpResponse::Accepted()
+    Ok(accepted(location, operation_id))
+}
+
+fn accepted(location: HeaderValue, operation_id: Uuid) -> HttpResponse {
+    HttpResponse::Accepted()
         .insert_header((LOCATION, location))
         .insert_header((
             HeaderName::from_static("operation-location"),
             format!("/operation/{operation_id}"),
         ))
-        .finish())
+        .finish()
 }
 
 fn not_scheduled(operation_id: Uuid, error: &ScheduleError) -> Problem {

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use crate::accept::{Identity, Submission, accept};
 use crate::access::{Principal, operators_only};
 use crate::body::read_json;
-use crate::parts::{Accepted, KeyReused, NotFirst, NothingParked, SubmissionHeaders};
+use crate::conditions::{Conditions, Current};
+use crate::parts::{Accepted, Changed, KeyReused, NotFirst, NothingParked, SubmissionHeaders};
 use crate::problem::Problem;
 use crate::server::{Doors, Settings};
 
@@ -26,7 +27,7 @@ pub const LONGEST_REASON: usize = 500;
     tag = "operators",
     params(("operation_id" = String, Path, format = "uuid",
         description = "The first that is parked of its entity"), SubmissionHeaders),
-    responses(Accepted, NothingParked, NotFirst, KeyReused)
+    responses(Accepted, NothingParked, NotFirst, Changed, KeyReused)
 )]
 pub(super) async fn retry(
     request: HttpRequest,
@@ -48,7 +49,7 @@ pub(super) async fn retry(
     params(("operation_id" = String, Path, format = "uuid",
         description = "The first that is parked of its entity"), SubmissionHeaders),
     request_body = ref("#/components/schemas/DiscardBody"),
-    responses(Accepted, NothingParked, NotFirst, KeyReused)
+    responses(Accepted, NothingParked, NotFirst, Changed, KeyReused)
 )]
 pub(super) async fn discard(
     request: HttpRequest,
@@ -80,11 +81,13 @@ async fn submit(
     reason: Option<String>,
 ) -> Result<HttpResponse, Problem> {
     operators_only(principal, doors)?;
+    let conditions = Conditions::of(request)?;
     let identity = Identity::of(request, principal)?;
     let event = doors.log.find(parked).await?.ok_or_else(nothing)?;
     // Under a key that is known the first answer counts, whatever it led to.
     if !identity.is_known(doors.log.as_ref()).await {
         must_be_first(doors, &event).await?;
+        conditions.resolve(Current::Untagged)?;
     }
     let remedy = Remedy {
         operation_id: parked,

@@ -19,8 +19,8 @@ use super::blob_name;
 use super::read::{files, no_such_attachment};
 use crate::OrderDoors;
 use crate::docs::parts::{
-    Accepted, AttachmentId, Changed, IfMatch, KeyReused, NoSuchAttachment, OrderId,
-    SubmissionHeaders,
+    Accepted, AttachmentId, Changed, IfMatch, IfNoneMatchWrite, KeyInUse, KeyReused,
+    NoSuchAttachment, OrderId, SubmissionHeaders,
 };
 
 /// How long the bytes wait for the operation that takes the file off.
@@ -33,8 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
     delete,
     path = "/order/{id}/attachments/{attachment_id}",
     tag = "attachments",
-    params(OrderId, AttachmentId, SubmissionHeaders, IfMatch),
-    responses(Accepted, NoSuchAttachment, Changed, KeyReused,)
+    params(OrderId, AttachmentId, SubmissionHeaders, IfMatch, IfNoneMatchWrite),
+    responses(Accepted, NoSuchAttachment, KeyInUse, Changed, KeyReused,)
 )]
 pub(super) async fn remove(
     request: HttpRequest,

@@ -114,7 +114,8 @@ pub(crate) struct NoSuchOrder(#[to_schema] Problem);
 #[response(status = 404, content_type = "application/problem+json")]
 pub(crate) struct NoSuchAttachment(#[to_schema] Problem);
 
-/// The prices have more digits than the order's currency.
+/// The prices have more digits than the order's currency; or another request with the same
+/// idempotency key is being accepted, and `Retry-After` says when to repeat this one.
 #[derive(IntoResponses)]
 #[response(status = 409, content_type = "application/problem+json")]
 pub(crate) struct OtherCurrency(#[to_schema] Problem);

@@ -17,7 +17,8 @@ use serde::Deserialize;
 
 use crate::OrderSettings;
 use crate::docs::parts::{
-    Accepted, Changed, IfMatch, KeyReused, NoSuchOrder, OrderId, OtherCurrency, SubmissionHeaders,
+    Accepted, Changed, IfMatch, IfNoneMatchWrite, KeyReused, NoSuchOrder, OrderId, OtherCurrency,
+    SubmissionHeaders,
 };
 
 /// Replace an order's products, customer and reference
@@ -28,7 +29,7 @@ use crate::docs::parts::{
     put,
     path = "/order/{id}",
     tag = "orders",
-    params(OrderId, SubmissionHeaders, IfMatch),
+    params(OrderId, SubmissionHeaders, IfMatch, IfNoneMatchWrite),
     request_body = ref("#/components/schemas/AmendmentBody"),
     responses(Accepted, NoSuchOrder, OtherCurrency, Changed, KeyReused)
 )]
@@ -58,7 +59,8 @@ pub(super) async fn amend(
         }
         Ok(command)
     };
-    change.accept::<Orders>(&doors, command).await
+    let identity = Identity::of(&request, &principal)?.by_request(&request, &body);
+    change.accept_as::<Orders>(&doors, identity, command).await
 }
 
 /// Prices that would be right in another currency are no fault of the body, but

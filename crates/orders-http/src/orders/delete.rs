@@ -10,7 +10,8 @@ use bakehouse_http::problem::Problem;
 use bakehouse_orders::{Command, Orders};
 
 use crate::docs::parts::{
-    Accepted, Changed, IfMatch, KeyReused, NoSuchOrder, OrderId, SubmissionHeaders,
+    Accepted, Changed, IfMatch, IfNoneMatchWrite, KeyInUse, KeyReused, NoSuchOrder, OrderId,
+    SubmissionHeaders,
 };
 
 /// Take an order off the lists
@@ -21,8 +22,8 @@ use crate::docs::parts::{
     delete,
     path = "/order/{id}",
     tag = "orders",
-    params(OrderId, SubmissionHeaders, IfMatch),
-    responses(Accepted, NoSuchOrder, Changed, KeyReused)
+    params(OrderId, SubmissionHeaders, IfMatch, IfNoneMatchWrite),
+    responses(Accepted, NoSuchOrder, KeyInUse, Changed, KeyReused)
 )]
 pub(super) async fn delete(
     request: HttpRequest,

@@ -1,7 +1,7 @@
 //! `POST /order`: 202 once the order is durable.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use bakehouse_http::accept::{Submission, accept};
+use bakehouse_http::accept::{Identity, Submission, accept, repeated};
 use bakehouse_http::access::Principal;
 use bakehouse_http::body::read_json;
 use bakehouse_http::problem::Problem;
@@ -9,7 +9,7 @@ use bakehouse_http::{Doors, Settings};
 use bakehouse_orders::{Orders, intake};
 
 use crate::OrderSettings;
-use crate::docs::parts::{Accepted, KeyReused, SubmissionHeaders};
+use crate::docs::parts::{Accepted, Changed, KeyInUse, KeyReused, SubmissionHeaders};
 
 /// Place an order
 ///
@@ -21,7 +21,7 @@ use crate::docs::parts::{Accepted, KeyReused, SubmissionHeaders};
     tag = "orders",
     params(SubmissionHeaders),
     request_body = ref("#/components/schemas/OrderBody"),
-    responses(Accepted, KeyReused)
+    responses(Accepted, KeyInUse, Changed, KeyReused)
 )]
 pub(super) async fn place(
     request: HttpRequest,
@@ -32,10 +32,12 @@ pub(super) async fn place(
     rules: web::Data<OrderSettings>,
 ) -> Result<HttpResponse, Problem> {
     let body = read_json(&request, payload, &settings).await?;
+    let mut identity = Identity::of(&request, &principal)?.by_request(&request, &body);
+    if let Some(answer) = repeated(&mut identity, &doors).await? {
+        return Ok(answer);
+    }
     let command = intake::place(&body, &rules.defaults)?;
-    accept(
-        &doors,
-        Submission::of_new::<Orders>(&request, &principal, &doors, &command)?,
-    )
-    .await
+    let submission =
+        Submission::of_new_as::<Orders>(&request, identity, &principal, &doors, &command)?;
+    accept(&doors, submission).await
 }

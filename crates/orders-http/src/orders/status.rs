@@ -10,7 +10,8 @@ use bakehouse_http::{Doors, Settings};
 use bakehouse_orders::{Orders, intake};
 
 use crate::docs::parts::{
-    Accepted, Changed, IfMatch, KeyReused, NoSuchOrder, OrderId, SubmissionHeaders,
+    Accepted, Changed, IfMatch, IfNoneMatchWrite, KeyInUse, KeyReused, NoSuchOrder, OrderId,
+    SubmissionHeaders,
 };
 
 /// Move an order along
@@ -21,9 +22,9 @@ use crate::docs::parts::{
     put,
     path = "/order/{id}/status",
     tag = "orders",
-    params(OrderId, SubmissionHeaders, IfMatch),
+    params(OrderId, SubmissionHeaders, IfMatch, IfNoneMatchWrite),
     request_body = ref("#/components/schemas/StatusBody"),
-    responses(Accepted, NoSuchOrder, Changed, KeyReused)
+    responses(Accepted, NoSuchOrder, KeyInUse, Changed, KeyReused)
 )]
 pub(super) async fn set_status(
     request: HttpRequest,
