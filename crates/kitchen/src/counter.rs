@@ -77,6 +77,9 @@ impl Counter {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => " (see --token-file)",
             _ => "",
         };
+        if status.is_redirection() {
+            bail!("{status}: redirects are not followed; give the address it leads to with --url");
+        }
         bail!("{status}: {}{hint}", detail.unwrap_or("no reason given"))
     }
 }

@@ -142,15 +142,12 @@ fn feeds<D: Domain>(
         return Ok(feeds);
     }
     let client = bakehouse_feeds::client()?;
-    for (name, url) in &settings.follow {
-        let (at, client, news) = (
-            (name.clone(), url.expose().clone()),
-            client.clone(),
-            news.clone(),
-        );
+    for (name, feed) in &settings.follow {
+        let at = (feed.url.expose().clone(), feed.token_file.clone());
+        let (domain, client, news) = (name.clone(), client.clone(), news.clone());
         let open = move || -> Arc<dyn Facts> {
             let client = client.clone();
-            Arc::new(RemoteFeed::new(&at.0, at.1.clone(), client, news.clone()))
+            Arc::new(RemoteFeed::new(&domain, at.clone(), client, news.clone()))
         };
         feeds = feeds.with(name, open);
     }

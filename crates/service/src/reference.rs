@@ -19,6 +19,11 @@ const SETTINGS: &[(&str, &str)] = &[
         "follow.NAME",
         "where the feed of the service of the domain NAME is: http://host/NAME-events",
     ),
+    ("follow.NAME.url", "the same, where there is more to say"),
+    (
+        "follow.NAME.token_file",
+        "file of a bearer token for it, read again for each connection; over https only",
+    ),
     ("http.bind", "address that api-server listens at"),
     (
         "http.allow_open_bind",
@@ -54,7 +59,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("http.rate_burst", "how many of them at once"),
     (
         "auth.jwks",
-        "the token issuer's public keys, a URL or a file; unset: no tokens",
+        "the token issuer's public keys, an https URL or a file; unset: no tokens",
     ),
     ("auth.issuer", "the tokens' iss"),
     ("auth.audience", "what must be among the tokens' aud"),
@@ -263,7 +268,7 @@ fn flatten(path: String, value: &toml::Value, into: &mut Vec<(String, String)>) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{Health, MongoDb};
+    use crate::settings::{FollowedFeed, Health, MongoDb};
     use crate::{SecretUri, Settings};
 
     #[test]
@@ -295,8 +300,13 @@ mod tests {
         full.sms.token = Some("secret".to_owned().into());
         full.webhook.secret = Some("secret".to_owned().into());
         let feed = "http://host/feed".to_owned().try_into().expect("a URL");
+        let feed = FollowedFeed {
+            url: feed,
+            token_file: Some("token".into()),
+        };
         full.follow.insert("NAME".into(), feed);
-        let mut flat = Vec::new();
+        // The short form.
+        let mut flat = vec![("follow.NAME".to_owned(), String::new())];
         for (key, value) in toml::Table::try_from(full).expect("TOML") {
             flatten(key, &value, &mut flat);
         }

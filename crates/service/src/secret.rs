@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize, Serializer};
-use url::Url;
+use url::{Host, Url};
 
 /// A secret that shows itself as `***`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -90,6 +90,24 @@ impl SecretUrl {
     #[must_use]
     pub fn expose(&self) -> &Url {
         &self.0
+    }
+}
+
+impl SecretUrl {
+    /// Whether nobody on the way can read or change what is exchanged: by TLS, or since it stays
+    /// on this machine.
+    #[must_use]
+    pub fn is_protected(&self) -> bool {
+        let is_here = match self.0.host() {
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+            Some(Host::Domain(name)) => {
+                let name = name.trim_end_matches('.');
+                name == "localhost" || name.ends_with(".localhost")
+            }
+            None => false,
+        };
+        self.0.scheme() == "https" || is_here
     }
 }
 
@@ -268,6 +286,38 @@ mod tests {
         let file = UrlOrFile::try_from("/etc/keys.json".to_owned()).expect("a file");
         let json = serde_json::to_string(&file).expect("JSON");
         assert_eq!(json, r#""/etc/keys.json""#);
+    }
+
+    #[test]
+    fn what_is_protected_is_told_from_the_url() {
+        let is_protected = |url: &str| {
+            let url = SecretUrl::try_from(url.to_owned()).expect("a URL");
+            url.is_protected()
+        };
+        for url in [
+            "https://issuer.example/keys",
+            "http://localhost:8080/keys",
+            "http://LOCALHOST./keys",
+            "http://a.localhost/keys",
+            "http://127.0.0.1/keys",
+            "http://127.8.9.10:1/keys",
+            "http://127.1/keys",
+            "http://[::1]/keys",
+            "http://[::ffff:127.0.0.1]/keys",
+        ] {
+            assert!(is_protected(url), "{url}");
+        }
+        for url in [
+            "http://issuer.example/keys",
+            "http://localhost.example/keys",
+            "http://notlocalhost/keys",
+            "http://10.0.0.1/keys",
+            "http://0.0.0.0/keys",
+            "http://[::]/keys",
+            "http://localhost@issuer.example/keys",
+        ] {
+            assert!(!is_protected(url), "{url}");
+        }
     }
 
     /// Text around a secret, of all that has a meaning in a URI.

@@ -1,6 +1,7 @@
 //! The connection to a feed, made again whenever it ends.
 
 use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use bakehouse_pipeline::ports::{Head, StoreError};
 use bakehouse_pipeline::{Frame, Position};
 use eventsource_stream::Eventsource;
 use futures_util::{Stream, StreamExt};
-use reqwest::header::ACCEPT;
-use reqwest::{Client, StatusCode};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use reqwest::{Client, Response, StatusCode};
 use tokio::sync::watch;
 use url::Url;
 
@@ -30,6 +31,8 @@ pub(crate) struct Connection {
     pub(crate) name: String,
     pub(crate) client: Client,
     pub(crate) url: Url,
+    /// File of the token that is presented.
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 /// What has come of it.
@@ -112,7 +115,10 @@ impl Connection {
         if let Some(epoch) = epoch {
             url.query_pairs_mut().append_pair("epoch", epoch);
         }
-        let request = self.client.get(url).header(ACCEPT, "text/event-stream");
+        let mut request = self.client.get(url).header(ACCEPT, "text/event-stream");
+        if let Some(file) = &self.token_file {
+            request = request.header(AUTHORIZATION, self.authorization(file).await?);
+        }
         let answer = request.send().await;
         // It may hold a secret.
         let answer = answer.map_err(|error| self.away(error.without_url()))?;
@@ -125,7 +131,7 @@ impl Connection {
             )));
         }
         if !answer.status().is_success() {
-            return Err(self.away(format!("it answered {}", answer.status())));
+            return Err(self.away(self.refusal(&answer)));
         }
         let this = self.clone();
         let events = answer.bytes_stream().eventsource();
@@ -133,6 +139,40 @@ impl Connection {
             let event = event.map_err(|error| this.away(error))?;
             Message::parse(&event.data).map_err(StoreError::corrupt)
         }))
+    }
+
+    /// The token that is in the file now. What is wrong with it is told without a word of it.
+    async fn authorization(&self, file: &Path) -> Result<HeaderValue, StoreError> {
+        let unusable = |why: String| {
+            let (name, file) = (&self.name, file.display());
+            self.away(format!("follow.{name}.token_file: {file}: {why}"))
+        };
+        let text = tokio::fs::read_to_string(file).await;
+        let text = text.map_err(|error| unusable(error.kind().to_string()))?;
+        let token = text.trim();
+        if token.is_empty() {
+            return Err(unusable("it is empty".into()));
+        }
+        let value = HeaderValue::try_from(format!("Bearer {token}"));
+        let mut value = value.map_err(|_| unusable("expected one token".into()))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+
+    /// What an answer says that is no feed, with the way out.
+    fn refusal(&self, answer: &Response) -> String {
+        let (status, name) = (answer.status(), &self.name);
+        match status {
+            _ if status.is_redirection() => {
+                format!(
+                    "it answered {status}; redirects are not followed: set follow.{name} to where it leads"
+                )
+            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                format!("it answered {status}; see follow.{name}.token_file")
+            }
+            _ => format!("it answered {status}"),
+        }
     }
 
     /// Goes on until it is aborted.

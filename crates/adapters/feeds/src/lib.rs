@@ -7,6 +7,7 @@ mod connection;
 mod fuzz;
 mod message;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,7 +26,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Longer than any feed is silent: it pings its followers.
 const SILENCE: Duration = Duration::from_secs(90);
 
-/// A client for any number of feeds.
+/// A client for any number of feeds. It does not follow redirects: what it presents is meant for
+/// those whose URLs it was given.
 ///
 /// # Errors
 /// When there can be none.
@@ -36,6 +38,7 @@ pub fn client() -> reqwest::Result<Client> {
         .user_agent(concat!("bakehouse/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT)
         .read_timeout(SILENCE)
+        .redirect(reqwest::redirect::Policy::none())
         .build()
 }
 
@@ -49,13 +52,20 @@ pub struct RemoteFeed {
 
 impl RemoteFeed {
     /// The feed of the domain `name` at `url`. Whoever has `news` is told whenever
-    /// something has come. Connects once it is asked for frames.
+    /// something has come. Connects once it is asked for frames, and presents the token that is
+    /// in the file by then, if there is to be one.
     #[must_use]
-    pub fn new(name: &str, url: Url, client: Client, news: watch::Sender<u64>) -> Self {
+    pub fn new(
+        name: &str,
+        (url, token_file): (Url, Option<PathBuf>),
+        client: Client,
+        news: watch::Sender<u64>,
+    ) -> Self {
         let connection = Connection {
             name: name.to_owned(),
             client,
             url,
+            token_file,
         };
         let state = Arc::<Mutex<State>>::default();
         let (wanted, position) = watch::channel(None);

@@ -57,6 +57,13 @@ impl Auth {
 
     pub(super) fn check(&self) -> Result<()> {
         let (has_issuer, has_audience) = (self.issuer.is_some(), self.audience.is_some());
+        if let Some(UrlOrFile::Url(url)) = &self.jwks {
+            ensure!(
+                url.is_protected(),
+                "auth.jwks: expected https://, or a server on this machine: over http:// anybody \
+                 on the way could put keys of their own there; use https://, or a file"
+            );
+        }
         if self.is_on() {
             ensure!(has_issuer, "auth.issuer: required where auth.jwks is set");
             ensure!(

@@ -11,7 +11,7 @@ use figment::providers::{Env, Format, Toml};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::{Mode, Settings, variable};
+use super::{Mode, Settings, follow, variable};
 use crate::SecretUri;
 
 /// Variables that are not settings start so.
@@ -53,6 +53,7 @@ impl Settings {
             "mode: on servers only \"asynchronous\" can be had; the others are for the embedded store"
         );
         self.auth.check()?;
+        follow::check(&self.follow)?;
         self.attachments.check()?;
         self.health.check()?;
         self.check_ways()?;
@@ -328,6 +329,18 @@ mod tests {
             (
                 error(&[("BAKEHOUSE_WEBHOOK__URLS", "https://a,https://b")], ""),
                 "webhook.secret",
+            ),
+            (
+                error(&[("BAKEHOUSE_FOLLOW__USERS__TOKEN_FILE", "t")], ""),
+                "follow.users",
+            ),
+            (
+                error(&[("BAKEHOUSE_FOLLOW__USERS", "users")], ""),
+                "follow.users",
+            ),
+            (
+                error(&[("BAKEHOUSE_AUTH__JWKS", "http://issuer/keys")], ""),
+                "auth.jwks",
             ),
             (error(&[], "[feed]\nheartbeat = \"0s\""), "feed.heartbeat"),
             (

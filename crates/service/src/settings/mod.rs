@@ -8,6 +8,7 @@ mod attachments;
 mod auth;
 mod exposure;
 mod feed;
+mod follow;
 #[cfg(test)]
 mod fuzz;
 mod health;
@@ -28,12 +29,13 @@ use bakehouse_pipeline::follow::FollowSettings;
 use bakehouse_pipeline::manager::ManagerSettings;
 use bakehouse_pipeline::writer::WriterSettings;
 pub use feed::Feed;
+pub use follow::FollowedFeed;
 pub use health::Health;
 pub use http::Http;
 pub use notify::{Email, Notify, Sms, Webhook};
 use serde::{Deserialize, Serialize};
 
-use crate::{SecretUri, SecretUrl};
+use crate::SecretUri;
 
 /// All settings.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -48,7 +50,7 @@ pub struct Settings {
     pub mode: Mode,
     /// Feeds of other services, by the names of their domains: where they are.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub follow: BTreeMap<String, SecretUrl>,
+    pub follow: BTreeMap<String, FollowedFeed>,
     /// api-server's HTTP.
     pub http: Http,
     /// Whom it believes.
