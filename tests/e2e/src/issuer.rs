@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{Jwk, JwkSet};
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, crypto, encode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -102,6 +104,32 @@ impl Issuer {
         let mut header = Header::new(Algorithm::EdDSA);
         header.kid = Some(self.id.clone());
         Ok(encode(&header, claims, &self.key)?)
+    }
+
+    /// A token of any header and claims, as they stand in the text; `{kid}` in the header is the
+    /// id of the key that signs it.
+    pub fn sign_text(&self, header: &str, claims: &str) -> Result<String> {
+        let header = header.replace("{kid}", &self.id);
+        let signed = format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(header),
+            URL_SAFE_NO_PAD.encode(claims)
+        );
+        let signature = crypto::sign(signed.as_bytes(), &self.key, Algorithm::EdDSA)?;
+        Ok(format!("{signed}.{signature}"))
+    }
+
+    /// The keys that are published, as text.
+    #[must_use]
+    pub fn published(&self) -> String {
+        self.published.lock().expect("no test has panicked").clone()
+    }
+
+    /// Publishes this text in place of the keys.
+    pub fn publish(&self, text: &str) -> Result<()> {
+        std::fs::write(self.file(), text)?;
+        *self.published.lock().expect("no test has panicked") = text.to_owned();
+        Ok(())
     }
 
     /// A token signed with the *public* key as a shared secret, which a careless

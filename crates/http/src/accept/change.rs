@@ -67,6 +67,22 @@ impl Change<'_> {
     }
 }
 
+/// The version that a change of this entity has to be carried out on for the conditions of its
+/// request to hold; `None`: any. For those who do not go by [`Change::accept`].
+///
+/// # Errors
+/// 400 for conditions that are none, 412 when they do not hold, 503 when that cannot be told.
+pub async fn expected_version(
+    request: &HttpRequest,
+    document: Option<&StoredDocument>,
+    identity: &Identity,
+    doors: &Doors,
+) -> Result<Option<u64>, Problem> {
+    let version = document.map(|document| document.version);
+    let current = version.map_or(Current::Unknown, Current::Version);
+    expected(&Conditions::of(request)?, current, identity, doors).await
+}
+
 /// The version that a change has to be carried out on. With an idempotency key the first answer
 /// counts, whatever has happened since: what the log knows is held to the conditions no more.
 pub(super) async fn expected(

@@ -12,7 +12,7 @@ mod in_flight;
 mod outcome;
 mod submission;
 
-pub use change::Change;
+pub use change::{Change, expected_version};
 pub use identity::Identity;
 pub(crate) use identity::correlation_id;
 pub(crate) use in_flight::InFlight;

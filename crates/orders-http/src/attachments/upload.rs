@@ -4,7 +4,7 @@
 use actix_multipart::Multipart;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use bakehouse_http::accept::Identity;
-use bakehouse_http::accept::{Submission, accept};
+use bakehouse_http::accept::{Submission, accept, expected_version};
 use bakehouse_http::access::Principal;
 use bakehouse_http::path_id::PathId;
 use bakehouse_http::problem::Problem;
@@ -17,7 +17,10 @@ use sha2::{Digest, Sha256};
 
 use super::part::{Part, expect_end};
 use super::{UPLOADS, blob_name};
-use crate::docs::parts::{Accepted, KeyReused, NoSuchOrder, OrderId, SubmissionHeaders};
+use crate::docs::parts::{
+    Accepted, Changed, IfMatch, IfNoneMatchWrite, KeyInUse, KeyReused, NoSuchOrder, OrderId,
+    SubmissionHeaders,
+};
 use crate::{OrderDoors, OrderSettings};
 
 /// Attach a file to an order
@@ -28,11 +31,13 @@ use crate::{OrderDoors, OrderSettings};
     post,
     path = "/order/{id}/attachments",
     tag = "attachments",
-    params(OrderId, SubmissionHeaders),
+    params(OrderId, SubmissionHeaders, IfMatch, IfNoneMatchWrite),
     request_body = ref("#/components/schemas/Upload"),
     responses(
         Accepted,
         NoSuchOrder,
+        KeyInUse,
+        Changed,
         KeyReused,
     )
 )]
@@ -52,7 +57,8 @@ pub(super) async fn upload(
     {
         return Err(Problem::not_multipart());
     }
-    reading::to_change(&doors, &principal, &id).await?;
+    let document = reading::to_change(&doors, &principal, &id).await?;
+    let expected = expected_version(&request, document.as_ref(), &identity, &doors).await?;
     let patience = settings.body_timeout;
     let mut body = Multipart::new(request.headers(), payload);
     let part = Part::first(&mut body, &rules.attachments, patience).await?;
@@ -68,7 +74,7 @@ pub(super) async fn upload(
     own.blobs.rename(&temporary, &name).await?;
     let location = format!("/order/{id}/attachments/{}", file.id);
     let command = Command::Attach(file);
-    let terms = principal.terms_of_change(None);
+    let terms = principal.terms_of_change(expected);
     let submission = Submission::of_command::<Orders>(identity, &id, location, &command, terms)?;
     accept(&doors, submission).await
 }
