@@ -1,5 +1,6 @@
-//! Blobs in a local folder or on S3-compatible storage, through one library.
+//! Blobs in a local folder, or on S3-compatible storage.
 
+mod folder;
 mod probe;
 
 use std::path::Path as FilePath;
@@ -12,18 +13,20 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::aws::AmazonS3Builder;
 use object_store::buffered::BufWriter;
-use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{Error, ObjectStore, ObjectStoreExt};
+use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt};
 use tokio::io::AsyncWriteExt;
 
 pub use probe::probe;
 
-/// Bytes of one part of an upload; what is smaller goes in one request. S3's
+/// Bytes of one part of an upload to S3; what is smaller goes in one request. S3's
 /// smallest part is 5 MiB.
 const PART: usize = 5 * 1024 * 1024;
+/// Parts of one upload that are on their way to S3 at the same time. Beside them one part is
+/// being filled: an upload holds at most `PART * (PARTS_UNDER_WAY + 1)` bytes.
+const PARTS_UNDER_WAY: usize = 1;
 
 /// An S3 bucket, or part of one.
 #[derive(Clone)]
@@ -47,18 +50,16 @@ pub struct S3 {
 #[error("attachments cannot be kept there: {0}")]
 pub struct OpenError(String);
 
-/// Blobs in a folder, which is made if it is not there. What has been finished
-/// is synced to the disk, names included.
+/// Blobs in a folder, which is made if it is not there, for its owner alone to read. What has
+/// been finished is synced to the disk, names included. An upload holds no more of its bytes in
+/// memory than it is given at once.
 ///
 /// # Errors
 /// When the folder cannot be made.
 pub fn local(folder: &FilePath) -> Result<Arc<dyn Blobs>, OpenError> {
-    let failed =
-        |error: &dyn std::fmt::Display| OpenError(format!("{}: {error}", folder.display()));
-    std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;
-    let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| failed(&error))?;
-    let store = store.with_fsync(true).with_automatic_cleanup(true);
-    Ok(Arc::new(ObjectBlobs(Arc::new(store))))
+    let blobs = folder::FolderBlobs::open(folder);
+    let blobs = blobs.map_err(|error| OpenError(format!("{}: {error}", folder.display())))?;
+    Ok(Arc::new(blobs))
 }
 
 /// Blobs that end with this process.
@@ -97,7 +98,9 @@ struct ObjectBlobs(Arc<dyn ObjectStore>);
 impl Blobs for ObjectBlobs {
     async fn begin(&self, name: &str) -> Result<Box<dyn BlobWriter>, StoreError> {
         let writer = BufWriter::with_capacity(self.0.clone(), Path::from(name), PART);
-        Ok(Box::new(Writer(writer)))
+        Ok(Box::new(Writer(
+            writer.with_max_concurrency(PARTS_UNDER_WAY),
+        )))
     }
 
     async fn read(&self, name: &str) -> Result<Option<Blob>, StoreError> {
@@ -124,16 +127,26 @@ impl Blobs for ObjectBlobs {
     }
 
     fn list(&self) -> BoxStream<'static, Result<BlobEntry, StoreError>> {
-        let found = self.0.list(None);
-        let entries = found.map(|found| {
-            let found = found.map_err(|error| failed(&error))?;
-            Ok(BlobEntry {
-                name: found.location.into(),
-                since: found.last_modified.into(),
-            })
-        });
-        entries.boxed()
+        entries(self.0.list(None))
     }
+
+    fn list_below(&self, folder: &str) -> BoxStream<'static, Result<BlobEntry, StoreError>> {
+        entries(self.0.list(Some(&Path::from(folder))))
+    }
+}
+
+fn entries(
+    found: BoxStream<'static, object_store::Result<ObjectMeta>>,
+) -> BoxStream<'static, Result<BlobEntry, StoreError>> {
+    let entries = found.map(|found| {
+        let found = found.map_err(|error| failed(&error))?;
+        Ok(BlobEntry {
+            name: found.location.into(),
+            since: found.last_modified.into(),
+            size: found.size,
+        })
+    });
+    entries.boxed()
 }
 
 struct Writer(BufWriter);
@@ -154,6 +167,6 @@ impl BlobWriter for Writer {
     }
 }
 
-fn failed(error: &dyn std::fmt::Display) -> StoreError {
+pub(crate) fn failed(error: &dyn std::fmt::Display) -> StoreError {
     StoreError::unavailable(format!("attachment store: {error}"))
 }

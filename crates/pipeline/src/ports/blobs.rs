@@ -35,9 +35,22 @@ pub trait Blobs: Send + Sync {
     /// When the store does not answer.
     async fn remove(&self, name: &str) -> Result<(), StoreError>;
 
-    /// Names everything that is finished, in no order. What comes or goes
+    /// Names everything that is finished, what is in one folder in a row. What comes or goes
     /// meanwhile may be named or not.
     fn list(&self) -> BoxStream<'static, Result<BlobEntry, StoreError>>;
+
+    /// Names what is finished below a folder, which need not be there.
+    fn list_below(&self, folder: &str) -> BoxStream<'static, Result<BlobEntry, StoreError>>;
+
+    /// Removes what writers have left unfinished and not touched since `before`, and says how
+    /// many there were. A store that sees to that by itself, or by a rule of its owner, does
+    /// nothing.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn remove_unfinished(&self, _before: Timestamp) -> Result<usize, StoreError> {
+        Ok(0)
+    }
 }
 
 /// A blob's entry in the list.
@@ -47,6 +60,8 @@ pub struct BlobEntry {
     pub name: String,
     /// When it got it, by the store's clock.
     pub since: Timestamp,
+    /// Number of its bytes.
+    pub size: u64,
 }
 
 /// A blob on its way into the store. Dropped before it is finished it leaves
