@@ -7,7 +7,6 @@ use bakehouse_http::{Doors, Remade};
 use bakehouse_kitchen::readiness::{Watched, readiness};
 use bakehouse_kitchen::{Own, edge, operate_with, servers};
 use bakehouse_orders::Orders;
-use bakehouse_orders_http::OrderDoors;
 use bakehouse_pipeline::feed::Feed;
 use bakehouse_pipeline::{Domain, Shutdown};
 use bakehouse_service::{Service, Settings, Stages, Task};
@@ -37,10 +36,10 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
     let presentation = servers::presentation::<Orders>(&settings).await?;
     let broker = servers::broker::<Orders>(&settings)?;
     let feed = Feed::new(presentation.reader(), source.log(), settings.for_feed());
-    let blobs = bakehouse_wiring::blobs(&settings)?;
-    let own = OrderDoors {
-        blobs: blobs.clone(),
-    };
+    let mut stages = Stages::new(&shutdown);
+    let api = bakehouse_wiring::api(&settings, source.log())?;
+    let blob_probe = api.probe.clone();
+    let menu = api.clean_up(feed.clone(), presentation.reader(), &mut stages, &shutdown);
     let doors = Doors {
         scheduler: broker.scheduler(),
         presentation: presentation.reader(),
@@ -53,13 +52,13 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
         },
         notifications: source.notifications(),
         feed: feed.clone(),
-        menu: bakehouse_wiring::menu(&settings, own),
+        menu,
     };
     let stores = vec![
         broker.probe(),
         source.probe(),
         presentation.probe(),
-        bakehouse_wiring::blob_probe(&settings, blobs.clone()),
+        blob_probe,
     ];
     let watched = Watched {
         domain: Orders::NAME,
@@ -68,11 +67,9 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
         read_models: Vec::new(),
         stall_timeout: settings.health.stall_timeout,
     };
-    let mut stages = Stages::new(&shutdown);
     let (probes, watch) = readiness(&doors, stores, watched, shutdown.clone());
     stages.run(watch);
     let server = edge::http(&settings, doors, probes, &shutdown)?;
-    bakehouse_wiring::sweep(&settings, blobs, source.log(), &mut stages, &shutdown);
     stages.run(feed.run(broker.notices(), shutdown.clone()));
     stages.try_run(server.run(shutdown));
     stages.ended().await

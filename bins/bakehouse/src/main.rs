@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use bakehouse_kitchen::{Handlers, Own, World, edge, embedded, operate_with, serve, watch};
 use bakehouse_orders::Orders;
-use bakehouse_orders_http::OrderDoors;
 use bakehouse_pipeline::Shutdown;
+use bakehouse_pipeline::feed::Feed;
 use bakehouse_service::{Service, Settings, Stages, Task};
 use futures_util::future::LocalBoxFuture;
 
@@ -39,14 +39,11 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
     if settings.notifies() {
         notifications::run(&store, &world, &settings, &mut stages, &shutdown).await?;
     }
-    let blobs = bakehouse_wiring::blobs(&settings)?;
-    let probe = bakehouse_wiring::blob_probe(&settings, blobs.clone());
-    world.probes.push(probe);
-    let own = OrderDoors {
-        blobs: blobs.clone(),
-    };
-    bakehouse_wiring::sweep(&settings, blobs, store.log(), &mut stages, &shutdown);
-    let menu = bakehouse_wiring::menu(&settings, own);
+    let api = bakehouse_wiring::api(&settings, store.log())?;
+    world.probes.push(api.probe.clone());
+    let feed = Feed::new(world.reader.clone(), store.log(), settings.for_feed());
+    world.feed = Some(feed.clone());
+    let menu = api.clean_up(feed, world.reader.clone(), &mut stages, &shutdown);
     let none = Handlers::default();
     serve::<Orders>(world, menu, none, &settings, &mut stages, &shutdown).await?;
     stages.ended().await

@@ -42,7 +42,9 @@ pub async fn serve<D: Domain>(
         following.hand_in_to(&world.scheduler);
         synchronous = Some(kitchen);
     }
-    let feed = Feed::new(world.reader.clone(), world.log.clone(), settings.for_feed());
+    let feed = world.feed.take();
+    let new = || Feed::new(world.reader.clone(), world.log.clone(), settings.for_feed());
+    let feed = feed.unwrap_or_else(new);
     let doors = Doors {
         scheduler: world.scheduler.clone(),
         presentation: world.reader.clone(),

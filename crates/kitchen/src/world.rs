@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bakehouse_embedded::Embedded;
 use bakehouse_http::health::Probes;
 use bakehouse_memory::InProcessNotices;
+use bakehouse_pipeline::feed::Feed;
 use bakehouse_pipeline::ports::{
     Backlog, EventLog, Generations, Leases, Notices, Notifications, PresentationReader,
     PresentationStore, RowReader, RowStore, ScheduleConsumer, Scheduler, SourceInspector,
@@ -46,6 +47,9 @@ pub struct World {
     pub units: Option<Arc<dyn Units>>,
     /// Who wakes whom.
     pub notices: Arc<dyn Notices>,
+    /// What subscribers follow, where something else than the API does as well; it runs with
+    /// the API.
+    pub feed: Option<Arc<Feed>>,
     /// Probes of the stores and the broker.
     pub probes: Probes,
     /// Accepted operations that are not in the log yet.
@@ -80,6 +84,7 @@ impl World {
             notifications: store.notifications(),
             units: Some(Arc::new(store.clone())),
             notices: Arc::new(InProcessNotices::default()),
+            feed: None,
             probes: vec![store.probe()],
             backlog: store.backlog(),
             source_inspector: store.source_inspector(),
@@ -114,6 +119,7 @@ impl World {
             notifications: source.notifications(),
             units: None,
             notices: broker.notices(),
+            feed: None,
             probes: vec![broker.probe(), source.probe(), presentation.probe()],
             backlog: broker.backlog(),
             source_inspector: source.inspector(),

@@ -16,9 +16,14 @@ use actix_web::web;
 use bakehouse_http::Menu;
 use bakehouse_orders::Orders;
 use bakehouse_orders::intake::Defaults;
-use bakehouse_pipeline::ports::Blobs;
+use bakehouse_pipeline::Shutdown;
+use bakehouse_pipeline::feed::Feed;
+use bakehouse_pipeline::ports::{Blobs, EventLog, PresentationReader};
 
 use attachments::AttachmentSettings;
+use attachments::pending::Pending;
+use attachments::sweep::{self, SweepSettings};
+use attachments::uploads::Uploads;
 use docs::{Documents, Variant};
 
 /// How the API of orders works.
@@ -35,9 +40,39 @@ pub struct OrderSettings {
 }
 
 /// What it stands between, beside what every domain does.
+#[derive(Clone)]
 pub struct OrderDoors {
     /// Where attached files are.
-    pub blobs: Arc<dyn Blobs>,
+    blobs: Arc<dyn Blobs>,
+    uploads: Arc<Uploads>,
+    pending: Arc<Pending>,
+}
+
+impl OrderDoors {
+    /// Over these stores.
+    #[must_use]
+    pub fn new(blobs: Arc<dyn Blobs>, log: Arc<dyn EventLog>, settings: &OrderSettings) -> Self {
+        let uploads = Uploads::new(settings.attachments.limits);
+        Self {
+            pending: Pending::new(blobs.clone(), log, uploads.clone()),
+            blobs,
+            uploads,
+        }
+    }
+
+    /// Removes bytes that no order refers to, until shutdown: those of refused operations as
+    /// soon as the feed tells of them, all others at the sweeps.
+    pub async fn clean_up(
+        self,
+        feed: Arc<Feed>,
+        presentation: Arc<dyn PresentationReader>,
+        settings: SweepSettings,
+        shutdown: Shutdown,
+    ) {
+        let following = self.pending.clone().run(feed, shutdown.clone());
+        let sweeping = sweep::run(self.pending, presentation, settings, shutdown);
+        futures_util::future::join(following, sweeping).await;
+    }
 }
 
 /// What scopes begin with.

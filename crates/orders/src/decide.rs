@@ -19,13 +19,11 @@ pub fn decide(order: Option<&Order>, command: Command) -> Result<Event, Rejectio
         (None, Command::Place(draft)) => Ok(Event::Created(draft)),
         (Some(_), Command::Place(_)) => Err(Rejection::new("the order exists already")),
         (None, _) => Err(Rejection::new("there is no such order")),
-        (Some(order), _) if order.is_deleted => Err(Rejection::new("the order has been deleted")),
+        (Some(order), _) if order.is_deleted => Err(deleted()),
         (Some(order), Command::Amend(_) | Command::Attach(_) | Command::Detach { .. })
             if order.timeline.len() > MOST_CHANGES =>
         {
-            Err(Rejection::new(format!(
-                "the order has been changed {MOST_CHANGES} times, and can only be moved along, cancelled or deleted"
-            )))
+            Err(changed_too_often())
         }
         (Some(order), Command::Amend(draft)) => amend(order, draft),
         (Some(order), Command::SetStatus { status }) => set_status(order, status),
@@ -36,6 +34,36 @@ pub fn decide(order: Option<&Order>, command: Command) -> Result<Event, Rejectio
         (Some(order), Command::Attach(file)) => attach(order, file),
         (Some(order), Command::Detach { id }) => detach(order, id),
     }
+}
+
+fn deleted() -> Rejection {
+    Rejection::new("the order has been deleted")
+}
+
+fn changed_too_often() -> Rejection {
+    Rejection::new(format!(
+        "the order has been changed {MOST_CHANGES} times, and can only be moved along, cancelled or deleted"
+    ))
+}
+
+/// The refusal of any file for an order in this state, whose timeline has so many entries:
+/// what [`decide`] would answer, known before there is a file.
+#[must_use]
+pub fn no_more_files(is_deleted: bool, timeline: usize) -> Option<Rejection> {
+    if is_deleted {
+        return Some(deleted());
+    }
+    (timeline > MOST_CHANGES).then(changed_too_often)
+}
+
+/// The refusal of one more file for an order that has so many, if it cannot have it.
+#[must_use]
+pub fn too_many_files(count: usize) -> Option<Rejection> {
+    (count >= MOST_ATTACHMENTS).then(|| {
+        Rejection::new(format!(
+            "the order has {MOST_ATTACHMENTS} attachments, and can have no more"
+        ))
+    })
 }
 
 fn amend(order: &Order, draft: Draft) -> Result<Event, Rejection> {
@@ -55,10 +83,8 @@ fn amend(order: &Order, draft: Draft) -> Result<Event, Rejection> {
 }
 
 fn attach(order: &Order, file: File) -> Result<Event, Rejection> {
-    if order.attachments.len() >= MOST_ATTACHMENTS {
-        return Err(Rejection::new(format!(
-            "the order has {MOST_ATTACHMENTS} attachments, and can have no more"
-        )));
+    if let Some(refusal) = too_many_files(order.attachments.len()) {
+        return Err(refusal);
     }
     if order.attachments.iter().any(|other| other.id == file.id) {
         return Err(Rejection::new("the order has this attachment already"));

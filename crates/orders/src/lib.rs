@@ -20,6 +20,7 @@ pub mod status;
 use bakehouse_pipeline::{BlobRef, Domain, Entity, Facet, Moment, Rejection, Verb};
 
 pub use command::{Command, Customer, Draft, File, Product};
+pub use decide::{MOST_ATTACHMENTS, no_more_files, too_many_files};
 pub use document::Document;
 pub use event::Event;
 pub use intake::{MOST_OF_ONE, MOST_PRODUCTS};

@@ -87,12 +87,30 @@ const SETTINGS: &[(&str, &str)] = &[
     ("attachments.largest", "bytes that a file may have"),
     ("attachments.media_types", "of which types; */*: any"),
     (
+        "attachments.min_upload_rate",
+        "bytes a second that an upload must come at on the average, once http.body_timeout is over",
+    ),
+    ("attachments.max_uploads", "uploads at the same time"),
+    (
+        "attachments.max_uploads_per_client",
+        "uploads of one principal, or one address, at the same time",
+    ),
+    (
+        "attachments.max_bytes_per_order",
+        "bytes of all files of an order",
+    ),
+    (
+        "attachments.max_bytes_per_client",
+        "bytes of all files of an owner's orders; of an address, where orders have no owner",
+    ),
+    ("attachments.max_total_bytes", "bytes of all files"),
+    (
         "attachments.sweep_interval",
         "how often files are looked for that no order refers to",
     ),
     (
         "attachments.sweep_grace",
-        "after which time those are removed",
+        "how long those stay that the log says nothing of, counted by the orders that come after them",
     ),
     (
         "health.bind",

@@ -6,4 +6,4 @@ mod notify;
 mod orders;
 
 pub use notify::{Ways, notify, ways};
-pub use orders::{blob_probe, blobs, blobs_to_read, menu, sweep};
+pub use orders::{Api, api, blobs_to_read};

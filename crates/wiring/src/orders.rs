@@ -8,35 +8,87 @@ use bakehouse_http::Menu;
 use bakehouse_objects::S3;
 use bakehouse_orders::intake::Defaults;
 use bakehouse_orders_http::attachments::AttachmentSettings;
-use bakehouse_orders_http::attachments::sweep::{self, SweepSettings};
+use bakehouse_orders_http::attachments::sweep::SweepSettings;
+use bakehouse_orders_http::attachments::uploads::UploadLimits;
 use bakehouse_orders_http::{OrderDoors, OrderSettings};
 use bakehouse_pipeline::Shutdown;
-use bakehouse_pipeline::ports::{Blobs, EventLog, Probe};
+use bakehouse_pipeline::feed::Feed;
+use bakehouse_pipeline::ports::{Blobs, EventLog, PresentationReader, Probe};
 use bakehouse_service::settings::Mode;
 use bakehouse_service::{Settings, Stages};
 
-/// The API of orders.
-#[must_use]
-pub fn menu(settings: &Settings, doors: OrderDoors) -> Menu {
+/// The API of orders, and what runs beside it: see [`Api::clean_up`].
+pub struct Api {
+    menu: Menu,
+    doors: OrderDoors,
+    sweep: SweepSettings,
+    /// Readiness of the store of attached files.
+    pub probe: Arc<dyn Probe>,
+}
+
+/// The API of orders, by the settings.
+///
+/// # Errors
+/// When the folder of attached files cannot be made, or the settings contradict each other.
+pub fn api(settings: &Settings, log: Arc<dyn EventLog>) -> Result<Api> {
+    let at = &settings.attachments;
     let own = OrderSettings {
         defaults: Defaults {
             currency: settings.orders.currency,
         },
         attachments: AttachmentSettings {
-            largest: settings.attachments.largest,
-            media_types: settings.attachments.media_types.clone(),
+            largest: at.largest,
+            media_types: at.media_types.clone(),
+            min_upload_rate: at.min_upload_rate,
+            limits: UploadLimits {
+                max_uploads: at.max_uploads,
+                max_uploads_per_client: at.max_uploads_per_client,
+                max_bytes_per_order: at.max_bytes_per_order,
+                max_bytes_per_client: at.max_bytes_per_client,
+                max_total_bytes: at.max_total_bytes,
+            },
         },
         has_tokens: settings.auth.jwks.is_some(),
         has_rate: settings.http.rate_limit > 0 && settings.http.rate_burst > 0,
     };
-    bakehouse_orders_http::menu(own, doors)
+    let blobs = blobs(settings)?;
+    let probe = blob_probe(settings, blobs.clone());
+    let doors = OrderDoors::new(blobs, log, &own);
+    Ok(Api {
+        probe,
+        menu: bakehouse_orders_http::menu(own, doors.clone()),
+        doors,
+        sweep: SweepSettings {
+            interval: at.sweep_interval,
+            grace: at.sweep_grace,
+            // Whoever has the embedded store has the folder beside it, too.
+            is_alone: !settings.has_servers() && at.store.is_none(),
+        },
+    })
+}
+
+impl Api {
+    /// Removes what uploads have left behind, until shutdown. Says what is served.
+    pub fn clean_up(
+        self,
+        feed: Arc<Feed>,
+        presentation: Arc<dyn PresentationReader>,
+        stages: &mut Stages,
+        shutdown: &Shutdown,
+    ) -> Menu {
+        let cleaning = self
+            .doors
+            .clean_up(feed, presentation, self.sweep, shutdown.clone());
+        stages.run(cleaning);
+        self.menu
+    }
 }
 
 /// Where attached files are.
 ///
 /// # Errors
 /// When the folder cannot be made, or the settings contradict each other.
-pub fn blobs(settings: &Settings) -> Result<Arc<dyn Blobs>> {
+fn blobs(settings: &Settings) -> Result<Arc<dyn Blobs>> {
     if settings.mode == Mode::Memory {
         return Ok(bakehouse_objects::memory());
     }
@@ -72,8 +124,7 @@ pub fn blobs_to_read(settings: &Settings) -> Result<Option<Arc<dyn Blobs>>> {
 }
 
 /// Readiness of the store of attached files: whether it takes files.
-#[must_use]
-pub fn blob_probe(settings: &Settings, blobs: Arc<dyn Blobs>) -> Arc<dyn Probe> {
+fn blob_probe(settings: &Settings, blobs: Arc<dyn Blobs>) -> Arc<dyn Probe> {
     let is_bucket = settings.attachments.bucket().is_some();
     let interval = match is_bucket {
         true => BUCKET_WRITE_INTERVAL,
@@ -84,18 +135,3 @@ pub fn blob_probe(settings: &Settings, blobs: Arc<dyn Blobs>) -> Arc<dyn Probe> 
 
 /// Interval at which a bucket is written to for readiness, which costs a request each time.
 const BUCKET_WRITE_INTERVAL: Duration = Duration::from_secs(30);
-
-/// Removes what uploads have left behind.
-pub fn sweep(
-    settings: &Settings,
-    blobs: Arc<dyn Blobs>,
-    log: Arc<dyn EventLog>,
-    stages: &mut Stages,
-    shutdown: &Shutdown,
-) {
-    let how = SweepSettings {
-        interval: settings.attachments.sweep_interval,
-        grace: settings.attachments.sweep_grace,
-    };
-    stages.run(sweep::run(blobs, log, how, shutdown.clone()));
-}

@@ -25,7 +25,7 @@ pub use client_address::{Network, TrustedProxies};
 pub use keys::KeySource;
 pub(crate) use principal::Visitor;
 pub use principal::{Principal, Scope};
-pub(crate) use rate::Caller;
+pub use rate::Caller;
 pub use rate::RateSettings;
 pub use token::{TokenSettings, UnknownAlgorithm, algorithm};
 

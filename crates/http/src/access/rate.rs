@@ -25,7 +25,7 @@ pub struct RateSettings {
 
 /// Who is counted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Caller {
+pub enum Caller {
     /// By name.
     Principal(String),
     /// By address, where there is no name.
@@ -35,7 +35,8 @@ pub(crate) enum Caller {
 impl Caller {
     /// The sender of a request: the principal, or else the client's address, which is found
     /// behind trusted proxies as well (IPv6 by its /64).
-    pub(crate) fn of_request(principal: Option<&Principal>, request: &HttpRequest) -> Self {
+    #[must_use]
+    pub fn of_request(principal: Option<&Principal>, request: &HttpRequest) -> Self {
         let address = client_address(request).map(counted_as);
         let anonymous = address.map_or_else(|| Self::Principal(String::new()), Self::Address);
         match principal {

@@ -157,6 +157,15 @@ fn describe() {
         "bakehouse_rebuild_errors_total",
         "What went wrong while that was made anew, by stage"
     );
+    gauge!("bakehouse_uploads", "Uploads under way in this process");
+    gauge!(
+        "bakehouse_attachment_bytes",
+        "Bytes of attached files, as of the last sweep and since"
+    );
+    counter!(
+        "bakehouse_attachments_removed_total",
+        "Files removed because no order refers to them"
+    );
     counter!(
         "bakehouse_log_lines_lost_total",
         "Log lines that were not written: nobody read them in time, or writing failed"

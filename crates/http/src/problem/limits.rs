@@ -66,4 +66,51 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", title, detail)
             .with("limit", json!(limit))
     }
+
+    /// 429: a client has as many uploads under way as one may.
+    #[must_use]
+    pub fn too_many_uploads(limit: usize) -> Self {
+        let mut problem = Self::too_many_requests(1);
+        problem.detail = format!(
+            "you have {limit} uploads under way, and may have no more at the same time \
+             (attachments.max_uploads_per_client)"
+        );
+        problem.with("limit", json!(limit))
+    }
+
+    /// 503: all places for uploads are taken.
+    #[must_use]
+    pub fn no_upload_place(limit: usize) -> Self {
+        let detail = format!(
+            "{limit} uploads are under way, and there may be no more at the same time \
+             (attachments.max_uploads)"
+        );
+        Self::unavailable(detail).with("limit", json!(limit))
+    }
+
+    /// 409: the files of an order, or of a client, would have more bytes than they may.
+    #[must_use]
+    pub fn quota_exceeded(setting: &'static str, limit: u64, used: u64) -> Self {
+        let detail = format!(
+            "its files would have more bytes than the {limit} that {setting} allows; remove some"
+        );
+        let title = "The quota is exceeded";
+        Self::new(StatusCode::CONFLICT, "quota-exceeded", title, detail)
+            .with("setting", json!(setting))
+            .with("limit", json!(limit))
+            .with("used", json!(used))
+    }
+
+    /// 507: all files together would have more bytes than they may.
+    #[must_use]
+    pub fn insufficient_storage(setting: &'static str, limit: u64) -> Self {
+        let detail = format!(
+            "all files together would have more bytes than the {limit} that {setting} allows"
+        );
+        let title = "No room for more files";
+        let status = StatusCode::INSUFFICIENT_STORAGE;
+        Self::new(status, "insufficient-storage", title, detail)
+            .with("setting", json!(setting))
+            .with("limit", json!(limit))
+    }
 }

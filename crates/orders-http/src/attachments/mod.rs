@@ -1,21 +1,30 @@
 //! Files that belong to an order. Their bytes are kept as blobs; that there are
 //! any, and which, is told by operations in the log like everything else.
 //!
-//! - `upload`: multipart, streamed, checked on the way;
+//! - `upload`: multipart, checked before it is read, streamed, checked on the way;
+//! - [`uploads`]: how many at the same time, and how many bytes;
+//! - `pending`: those whose operation is not decided yet, and `verdict`: what the log says of it;
 //! - `read`: the list, and the bytes;
 //! - `remove`: off the order, and then off the store;
 //! - [`sweep`]: what was left behind all the same.
 
+mod body;
 mod part;
+pub(crate) mod pending;
 mod read;
 mod remove;
 pub mod sweep;
 mod upload;
+pub mod uploads;
+mod verdict;
 
 use actix_web::web;
 use bakehouse_http::problem::Problem;
 use bakehouse_orders::{BLOBS, blob_name};
 use utoipa::OpenApi;
+
+use uploads::UploadLimits;
+use verdict::Bytes;
 
 /// What may be attached.
 #[derive(Clone, Debug)]
@@ -24,6 +33,10 @@ pub struct AttachmentSettings {
     pub largest: u64,
     /// Of which types; `*/*`: any.
     pub media_types: Vec<String>,
+    /// Bytes a second that an upload must come at, on the average.
+    pub min_upload_rate: u64,
+    /// How many uploads, and how many bytes.
+    pub limits: UploadLimits,
 }
 
 /// The documentation of these calls.
@@ -46,13 +59,25 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config.service(all).service(one);
 }
 
-/// The order and the attachment that a blob is of; `None`: it is no attachment.
-fn parts_of(blob_name: &str) -> Option<(&str, &str)> {
+/// Where the blobs of an order are.
+fn order_folder(order_id: &str) -> String {
+    format!("{BLOBS}/{order_id}")
+}
+
+/// The order and the bytes that a blob is of; `None`: it is no attachment.
+fn parts_of(blob_name: &str) -> Option<(&str, Bytes<'_>)> {
     let mut parts = blob_name.strip_prefix(BLOBS)?.strip_prefix('/')?.split('/');
     let (order_id, file) = (parts.next()?, parts.next()?);
-    let (attachment_id, _) = file.rsplit_once('-')?;
-    parts.next().is_none().then_some((order_id, attachment_id))
+    let (attachment_id, sha256) = file.rsplit_once('-')?;
+    let bytes = Bytes {
+        attachment_id,
+        sha256,
+    };
+    parts.next().is_none().then_some((order_id, bytes))
 }
+
+/// Bytes that may stand around a file in the body: boundaries and headers of its part.
+const MULTIPART: u64 = 64 * 1024;
 
 /// Where blobs are until everything about them is known.
 const UPLOADS: &str = "uploads";

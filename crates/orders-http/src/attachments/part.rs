@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix_multipart::{Field, Multipart};
 use bakehouse_http::problem::{InputFault, Problem};
+use bakehouse_orders::intake::{is_blank, unfit_character};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::Instant;
@@ -16,16 +17,33 @@ const LONGEST_FILE_NAME: usize = 200;
 /// Bytes at the start of a file that show what it is.
 const MAGIC: usize = 512;
 
+/// How slowly a body may come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// Time that the next bytes may take, and that the whole may take beyond what its bytes may.
+    pub(super) grace: Duration,
+    /// Bytes a second, on the average from the beginning.
+    pub(super) min_rate: u64,
+}
+
+impl Pace {
+    /// The time by which more than `size` bytes must have come of what began at `began`.
+    fn deadline(self, began: Instant, size: u64) -> Instant {
+        let owed = Duration::from_millis(size.saturating_mul(1_000) / self.min_rate.max(1));
+        let next = Instant::now() + self.grace;
+        let average = began.checked_add(self.grace.saturating_add(owed));
+        average.map_or(next, |average| average.min(next))
+    }
+}
+
 /// A file on its way in.
 pub(super) struct Part<'a> {
     field: Field,
     pub(super) file_name: String,
     pub(super) media_type: String,
     settings: &'a AttachmentSettings,
-    /// How long the next bytes may take.
-    patience: Duration,
-    /// Until when all of it has to be there.
-    deadline: Instant,
+    pace: Pace,
+    began: Instant,
     size: u64,
     /// Its first bytes, until they have been checked.
     start: Option<Vec<u8>>,
@@ -43,9 +61,10 @@ impl<'a> Part<'a> {
     pub(super) async fn first(
         body: &mut Multipart,
         settings: &'a AttachmentSettings,
-        patience: Duration,
+        pace: Pace,
     ) -> Result<Self, Problem> {
-        let field = next(body, patience).await?;
+        let began = Instant::now();
+        let field = next(body, pace.grace).await?;
         let field = field.ok_or_else(|| fault("required: a part of a multipart/form-data body"))?;
         if field.name() != Some(NAME) {
             return Err(fault(format!(
@@ -55,11 +74,7 @@ impl<'a> Part<'a> {
         }
         let disposition = field.content_disposition();
         let file_name = disposition.and_then(|disposition| disposition.get_filename());
-        let file_name = file_name.and_then(usable_name).ok_or_else(|| {
-            fault(format!(
-                "expected a filename of 1 to {LONGEST_FILE_NAME} characters"
-            ))
-        })?;
+        let file_name = usable_name(file_name.unwrap_or_default()).map_err(fault)?;
         let media_type = field
             .content_type()
             .map(|mime| mime.essence_str().to_owned());
@@ -79,8 +94,8 @@ impl<'a> Part<'a> {
             file_name,
             media_type,
             settings,
-            patience,
-            deadline: Instant::now() + whole(settings.largest, patience),
+            pace,
+            began,
             size: 0,
             start: Some(Vec::new()),
         })
@@ -88,7 +103,7 @@ impl<'a> Part<'a> {
 
     /// The next bytes; `None`: that was all.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
-        let until = self.deadline.min(Instant::now() + self.patience);
+        let until = self.pace.deadline(self.began, self.size);
         let next = tokio::time::timeout_at(until, self.field.next()).await;
         let Some(bytes) = next.map_err(|_| Problem::too_slow())? else {
             // It may be shorter than what shows most files for what they are.
@@ -137,16 +152,9 @@ impl<'a> Part<'a> {
     }
 }
 
-/// How long a file may take: as long for each quarter of a MiB as for its next bytes, of the
-/// largest there may be.
-fn whole(largest: u64, patience: Duration) -> Duration {
-    let quarters = u32::try_from(largest / (256 * 1024)).unwrap_or(u32::MAX);
-    patience.saturating_mul(quarters.saturating_add(1))
-}
-
 /// Nothing may come after the file.
-pub(super) async fn expect_end(body: &mut Multipart, patience: Duration) -> Result<(), Problem> {
-    match next(body, patience).await? {
+pub(super) async fn expect_end(body: &mut Multipart, pace: Pace) -> Result<(), Problem> {
+    match next(body, pace.grace).await? {
         None => Ok(()),
         Some(_) => Err(fault(
             "expected as the first and only part; found another one after it",
@@ -162,30 +170,68 @@ async fn next(body: &mut Multipart, patience: Duration) -> Result<Option<Field>,
 }
 
 /// The last part of a path, as some senders put one there.
-fn usable_name(name: &str) -> Option<String> {
-    let name = name.rsplit(['/', '\\']).next()?.trim();
+fn usable_name(name: &str) -> Result<String, String> {
+    let name = name.rsplit(['/', '\\']).next().unwrap_or_default().trim();
     let length = name.chars().count();
-    let is_usable = (1..=LONGEST_FILE_NAME).contains(&length)
-        && !name.chars().any(char::is_control)
-        && name != "."
-        && name != "..";
-    is_usable.then(|| name.to_owned())
+    if !(1..=LONGEST_FILE_NAME).contains(&length) || matches!(name, "." | "..") || is_blank(name) {
+        return Err(format!(
+            "expected a filename of 1 to {LONGEST_FILE_NAME} characters"
+        ));
+    }
+    match unfit_character(name) {
+        Some(fault) => Err(format!("filename: {fault}")),
+        None => Ok(name.to_owned()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::usable_name;
+    use super::*;
 
     #[test]
     fn names_lose_their_path_and_nothing_else() {
-        assert_eq!(usable_name("C:\\temp\\a b.pdf").as_deref(), Some("a b.pdf"));
-        assert_eq!(usable_name("../../etc/passwd").as_deref(), Some("passwd"));
-        assert_eq!(
-            usable_name("Quittung für März.pdf").as_deref(),
-            Some("Quittung für März.pdf")
-        );
-        for unusable in ["", "..", "a/", "a\0b", &"x".repeat(201)] {
-            assert_eq!(usable_name(unusable), None, "{unusable:?}");
+        for (sent, kept) in [
+            ("C:\\temp\\a b.pdf", "a b.pdf"),
+            ("../../etc/passwd", "passwd"),
+            ("Quittung für März.pdf", "Quittung für März.pdf"),
+            ("👩\u{200D}🍳.png", "👩\u{200D}🍳.png"),
+        ] {
+            assert_eq!(usable_name(sent).as_deref(), Ok(kept));
         }
+        for unusable in [
+            "",
+            "..",
+            "a/",
+            "a\0b",
+            "a\r\nSet-Cookie: b",
+            "invoice\u{202E}fdp.exe",
+            "\u{200D}",
+            "a\u{200B}.txt",
+            &"x".repeat(201),
+        ] {
+            assert!(usable_name(unusable).is_err(), "{unusable:?}");
+        }
+        let fault = usable_name("a\u{202E}b").expect_err("unfit");
+        assert!(
+            fault.starts_with("filename: ") && fault.ends_with("U+202E"),
+            "{fault}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_must_come_at_its_rate_once_the_grace_is_over() {
+        let pace = Pace {
+            grace: Duration::from_secs(10),
+            min_rate: 1_000,
+        };
+        let began = Instant::now();
+        let seconds = |size: u64| pace.deadline(began, size).duration_since(began).as_secs();
+        assert_eq!(seconds(0), 10);
+        assert_eq!(seconds(5_000), 10);
+        tokio::time::advance(Duration::from_secs(12)).await;
+        // 5,000 bytes are enough for 5 s beyond the grace.
+        assert_eq!(seconds(5_000), 15);
+        // However much has come, the next bytes must not take longer than the grace.
+        assert_eq!(seconds(1_000_000), 22);
     }
 }

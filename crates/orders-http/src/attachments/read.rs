@@ -1,10 +1,8 @@
 //! `GET /order/{id}/attachments`: what there is; and one of them, whole.
 
 use actix_web::http::header::{
-    CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, ContentDisposition, DispositionParam,
-    DispositionType, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
-use actix_web::http::header::{Charset, ExtendedValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_http::Doors;
 use bakehouse_http::access::Principal;
@@ -16,6 +14,7 @@ use bakehouse_http::query::Parameters;
 use bakehouse_http::reading;
 use bakehouse_http::reading::{may_be_on_its_way, no_such};
 use bakehouse_orders::File;
+use bakehouse_orders::intake::unfit_character;
 use bakehouse_pipeline::ports::StoredDocument;
 use futures_util::TryStreamExt;
 use serde::Deserialize;
@@ -111,29 +110,71 @@ pub(super) fn no_such_attachment() -> Problem {
     Problem::not_found("the order has no attachment with this id, or not yet")
 }
 
-/// To be saved under its name, whatever letters that has (RFC 6266).
-fn as_download(name: &str) -> ContentDisposition {
-    ContentDisposition {
-        disposition: DispositionType::Attachment,
-        parameters: vec![DispositionParam::FilenameExt(ExtendedValue {
-            charset: Charset::Ext("UTF-8".to_owned()),
-            language_tag: None,
-            value: name.as_bytes().to_vec(),
-        })],
+/// To be saved under its name, whatever letters that has (RFC 6266, RFC 8187). Names that were
+/// taken by earlier versions may have characters that are not seen, which are replaced.
+fn as_download(name: &str) -> String {
+    let is_fit = |c: char| unfit_character(c.encode_utf8(&mut [0; 4])).is_none();
+    let mut disposition = "attachment; filename*=UTF-8''".to_owned();
+    for c in name.chars().map(|c| if is_fit(c) { c } else { '_' }) {
+        if c.is_ascii_alphanumeric() || "!#$&+-.^_`|~".contains(c) {
+            disposition.push(c);
+            continue;
+        }
+        for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+            disposition.push_str(&format!("%{byte:02X}"));
+        }
     }
+    disposition
+}
+
+/// What a document says of files, and of what they depend on.
+#[derive(Default, Deserialize)]
+pub(super) struct DocumentPart {
+    #[serde(default)]
+    pub(super) attachments: Vec<File>,
+    #[serde(default)]
+    pub(super) timeline: Vec<TimelineEntry>,
+}
+
+/// A line of the timeline.
+#[derive(Deserialize)]
+pub(super) struct TimelineEntry {
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+}
+
+pub(super) fn part_of(document: &StoredDocument) -> DocumentPart {
+    serde_json::from_str(document.body.get()).unwrap_or_default()
 }
 
 /// The files in the order's document.
 pub(super) fn files(document: &StoredDocument) -> Vec<File> {
-    #[derive(Deserialize)]
-    struct Part {
-        #[serde(default)]
-        attachments: Vec<File>,
-    }
-    let part = serde_json::from_str::<Part>(document.body.get());
-    part.map(|part| part.attachments).unwrap_or_default()
+    part_of(document).attachments
 }
 
 fn file(document: &StoredDocument, id: &str) -> Option<File> {
     files(document).into_iter().find(|file| file.id == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::as_download;
+
+    #[test]
+    fn names_are_written_so_that_nothing_in_them_ends_the_header() {
+        for (name, value) in [
+            ("a.txt", "attachment; filename*=UTF-8''a.txt"),
+            (
+                "\"; filename=b.exe; x=\"",
+                "attachment; filename*=UTF-8''%22%3B%20filename%3Db.exe%3B%20x%3D%22",
+            ),
+            (
+                "a\u{202E}fdp.exe\r\nb",
+                "attachment; filename*=UTF-8''a_fdp.exe__b",
+            ),
+            ("M\u{e4}rz", "attachment; filename*=UTF-8''M%C3%A4rz"),
+        ] {
+            assert_eq!(as_download(name), value, "{name:?}");
+        }
+    }
 }

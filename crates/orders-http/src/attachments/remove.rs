@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_http::Doors;
 use bakehouse_http::accept::Change;
 use bakehouse_http::accept::Identity;
-use bakehouse_http::access::Principal;
+use bakehouse_http::access::{Caller, Principal};
 use bakehouse_http::path_id::PathId;
 use bakehouse_http::prefer::Wait;
 use bakehouse_http::problem::Problem;
@@ -17,6 +17,7 @@ use bakehouse_pipeline::ports::StoredDocument;
 
 use super::blob_name;
 use super::read::{files, no_such_attachment};
+use super::uploads::Account;
 use crate::OrderDoors;
 use crate::docs::parts::{
     Accepted, AttachmentId, Changed, IfMatch, IfNoneMatchWrite, KeyInUse, KeyReused,
@@ -66,7 +67,9 @@ pub(super) async fn remove(
     };
     let answer = change.accept::<Orders>(&doors, command).await?;
     if let Some(file) = found {
-        actix_web::rt::spawn(clean_up(doors, own, principal, order_id, file));
+        let caller = Caller::of_request(Some(&principal), &request);
+        let who = (principal, caller);
+        actix_web::rt::spawn(clean_up(doors, own, who, order_id, file));
     }
     Ok(answer)
 }
@@ -76,17 +79,22 @@ pub(super) async fn remove(
 async fn clean_up(
     doors: web::Data<Doors>,
     own: web::Data<OrderDoors>,
-    principal: Principal,
+    (principal, caller): (Principal, Caller),
     order_id: PathId,
     file: File,
 ) {
     let is_off = |document: &StoredDocument| !files(document).contains(&file);
     let wait = Wait::lasting(PATIENCE);
     let document = reading::document(&doors, &principal, &order_id, Some(&wait), is_off).await;
-    if document.is_ok_and(|document| document.as_ref().is_some_and(is_off)) {
+    if matches!(&document, Ok(Some(document)) if is_off(document)) {
         let name = blob_name(&order_id, &file.id, &file.sha256);
         if let Err(error) = own.blobs.remove(&name).await {
             tracing::warn!(%order_id, "an attachment's bytes stay behind: {error}");
+            return;
         }
+        let owner = document.ok().flatten().and_then(|document| document.owner);
+        // Where orders have no owner, most files are removed by whoever uploaded them.
+        let account = owner.map_or(Account::Caller(caller), Account::Owner);
+        own.uploads.removed(&account, file.size);
     }
 }

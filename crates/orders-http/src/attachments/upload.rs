@@ -1,22 +1,33 @@
 //! `POST /order/{id}/attachments`: the bytes go straight into the store; once
 //! they are durable there, the operation that adds the file is accepted.
+//!
+//! Everything that can be known without the body is checked before it is read: the order, its
+//! state and its number of files, quotas, and whether there is a place among the uploads.
+
+use std::collections::HashMap;
 
 use actix_multipart::Multipart;
+use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use bakehouse_http::accept::Identity;
 use bakehouse_http::accept::{Submission, accept, expected_version};
-use bakehouse_http::access::Principal;
+use bakehouse_http::access::{Caller, Principal};
 use bakehouse_http::path_id::PathId;
 use bakehouse_http::problem::Problem;
 use bakehouse_http::reading;
 use bakehouse_http::{Doors, Settings};
 use bakehouse_orders::{Command, File, Orders};
 use bakehouse_pipeline::ids;
-use bakehouse_pipeline::ports::{BlobWriter, Blobs};
+use bakehouse_pipeline::ports::{BlobWriter, Blobs, StoreError, StoredDocument};
+use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
 
-use super::part::{Part, expect_end};
-use super::{UPLOADS, blob_name};
+use super::body::Body;
+use super::part::{Pace, Part, expect_end};
+use super::pending::Upload;
+use super::read::{DocumentPart, part_of};
+use super::uploads::{Account, Place, Reservation};
+use super::{MULTIPART, UPLOADS, blob_name, order_folder, parts_of};
 use crate::docs::parts::{
     Accepted, Changed, IfMatch, IfNoneMatchWrite, KeyInUse, KeyReused, NoSuchOrder, OrderId,
     SubmissionHeaders,
@@ -26,7 +37,8 @@ use crate::{OrderDoors, OrderSettings};
 /// Attach a file to an order
 ///
 /// One part called `file`, with a file name and a type. 202 once the bytes and
-/// the operation that adds the file are durable.
+/// the operation that adds the file are durable. What can be refused without
+/// the bytes is refused before they are read.
 #[utoipa::path(
     post,
     path = "/order/{id}/attachments",
@@ -50,39 +62,190 @@ pub(super) async fn upload(
     settings: web::Data<Settings>,
     (own, rules): (web::Data<OrderDoors>, web::Data<OrderSettings>),
 ) -> Result<HttpResponse, Problem> {
-    let identity = Identity::of(&request, &principal)?;
-    if !request
-        .content_type()
-        .eq_ignore_ascii_case("multipart/form-data")
-    {
-        return Err(Problem::not_multipart());
+    let body = Body::new(payload);
+    let pace = Pace {
+        grace: settings.body_timeout,
+        min_rate: rules.attachments.min_upload_rate,
+    };
+    let handler = Handler {
+        request: &request,
+        id: &id,
+        principal: &principal,
+        doors: &doors,
+        own: &own,
+        rules: &rules,
+    };
+    match handler.handle(body.clone(), pace).await {
+        Ok(answer) => Ok(answer),
+        Err(problem) => {
+            let limit = rules.attachments.largest.saturating_add(MULTIPART);
+            Err(body.refuse(problem, limit).await)
+        }
     }
-    let document = reading::to_change(&doors, &principal, &id).await?;
-    let expected = expected_version(&request, document.as_ref(), &identity, &doors).await?;
-    let patience = settings.body_timeout;
-    let mut body = Multipart::new(request.headers(), payload);
-    let part = Part::first(&mut body, &rules.attachments, patience).await?;
-    // Until everything about it is known it goes by a name that nobody refers to.
-    let temporary = format!("{UPLOADS}/{}", ids::fresh());
-    let mut file = store(own.blobs.as_ref(), &temporary, part).await?;
-    if let Err(problem) = expect_end(&mut body, patience).await {
-        own.blobs.remove(&temporary).await?;
-        return Err(problem);
+}
+
+struct Handler<'a> {
+    request: &'a HttpRequest,
+    id: &'a str,
+    principal: &'a Principal,
+    doors: &'a Doors,
+    own: &'a OrderDoors,
+    rules: &'a OrderSettings,
+}
+
+/// An upload that may begin.
+struct Admitted {
+    identity: Identity,
+    /// Version that the order must have.
+    expected: Option<u64>,
+    /// Held until the body has been read.
+    place: Place,
+    reservation: Reservation,
+}
+
+impl Handler<'_> {
+    async fn handle(&self, body: Body, pace: Pace) -> Result<HttpResponse, Problem> {
+        let Admitted {
+            identity,
+            expected,
+            place,
+            mut reservation,
+        } = self.admit().await?;
+        let blobs = self.own.blobs.as_ref();
+        let mut multipart = Multipart::new(self.request.headers(), body);
+        let part = Part::first(&mut multipart, &self.rules.attachments, pace).await?;
+        // Until everything about it is known it goes by a name that nobody refers to.
+        let temporary = format!("{UPLOADS}/{}", ids::fresh());
+        let mut file = store(blobs, &temporary, part, &mut reservation).await?;
+        if let Err(problem) = expect_end(&mut multipart, pace).await {
+            blobs.remove(&temporary).await?;
+            return Err(problem);
+        }
+        drop(place);
+        file.id = identity.new_id.to_string();
+        let name = blob_name(self.id, &file.id, &file.sha256);
+        blobs.rename(&temporary, &name).await?;
+        self.accept(identity, expected, file, reservation).await
     }
-    file.id = identity.new_id.to_string();
-    let name = blob_name(&id, &file.id, &file.sha256);
-    own.blobs.rename(&temporary, &name).await?;
-    let location = format!("/order/{id}/attachments/{}", file.id);
-    let command = Command::Attach(file);
-    let terms = principal.terms_of_change(expected);
-    let submission = Submission::of_command::<Orders>(identity, &id, location, &command, terms)?;
-    accept(&doors, submission).await
+
+    /// Everything that can be checked before the body is read.
+    async fn admit(&self) -> Result<Admitted, Problem> {
+        let identity = Identity::of(self.request, self.principal)?;
+        if !self
+            .request
+            .content_type()
+            .eq_ignore_ascii_case("multipart/form-data")
+        {
+            return Err(Problem::not_multipart());
+        }
+        let largest = self.rules.attachments.largest;
+        let announced = announced(self.request);
+        if announced > largest.saturating_add(MULTIPART) {
+            return Err(Problem::attachment_too_large(largest));
+        }
+        let document = reading::to_change(self.doors, self.principal, self.id).await?;
+        let version = expected_version(self.request, document.as_ref(), &identity, self.doors);
+        let expected = version.await?;
+        let caller = Caller::of_request(Some(self.principal), self.request);
+        let place = self.own.uploads.enter(&caller)?;
+        // With an idempotency key the first answer counts, whatever has happened since.
+        let is_repeated = identity.is_known(self.doors.log.as_ref()).await;
+        let account = self.account(document.as_ref(), caller);
+        let file_id = identity.new_id.to_string();
+        let uploads = &self.own.uploads;
+        let mut reservation = uploads.announce(self.id, &file_id, account);
+        if !is_repeated {
+            let DocumentPart {
+                attachments,
+                timeline,
+            } = document.as_ref().map(part_of).unwrap_or_default();
+            let is_deleted = timeline.iter().any(|entry| entry.kind == "order.deleted");
+            if let Some(refusal) = bakehouse_orders::no_more_files(is_deleted, timeline.len()) {
+                return Err(Problem::refused(&refusal));
+            }
+            let stored = stored_files(self.own.blobs.as_ref(), self.id).await?;
+            // What stands around the file in the body is not kept.
+            let bytes = announced.saturating_sub(MULTIPART).min(largest);
+            reservation.judge(stored, attachments.len(), bytes)?;
+        }
+        Ok(Admitted {
+            identity,
+            expected,
+            place,
+            reservation,
+        })
+    }
+
+    fn account(&self, document: Option<&StoredDocument>, caller: Caller) -> Account {
+        let owner = match document {
+            Some(document) => document.owner.clone(),
+            None => self.principal.confined_to().map(str::to_owned),
+        };
+        owner.map_or(Account::Caller(caller), Account::Owner)
+    }
+
+    async fn accept(
+        &self,
+        identity: Identity,
+        expected: Option<u64>,
+        file: File,
+        reservation: Reservation,
+    ) -> Result<HttpResponse, Problem> {
+        let location = format!("/order/{}/attachments/{}", self.id, file.id);
+        let upload = Upload {
+            attachment_id: file.id.clone(),
+            sha256: file.sha256.clone(),
+            size: file.size,
+            // From here on the bytes stay until the operation is known to be refused: even one
+            // that could not be confirmed may be durable.
+            account: reservation.keep(file.size),
+            operation_id: Some(identity.operation_id),
+        };
+        let command = Command::Attach(file);
+        let terms = self.principal.terms_of_change(expected);
+        let submission =
+            Submission::of_command::<Orders>(identity, self.id, location, &command, terms)?;
+        let accepted = accept(self.doors, submission).await;
+        self.own.pending.add(self.id, upload.clone());
+        // Repeated, or refused for its key: that is decided already, and no frame will tell.
+        let (pending, order_id) = (self.own.pending.clone(), self.id.to_owned());
+        actix_web::rt::spawn(async move { pending.settle(&order_id, &upload).await });
+        accepted
+    }
+}
+
+/// Bytes of the body, by its own account; 0 where it does not say.
+fn announced(request: &HttpRequest) -> u64 {
+    let length = request.headers().get(CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    length.unwrap_or(0)
+}
+
+/// What the store has of an order, attached or not yet: by the file's id, with its bytes.
+async fn stored_files(
+    blobs: &dyn Blobs,
+    order_id: &str,
+) -> Result<HashMap<String, u64>, StoreError> {
+    let mut files: HashMap<String, u64> = HashMap::new();
+    let mut entries = blobs.list_below(&order_folder(order_id));
+    while let Some(entry) = entries.try_next().await? {
+        let parts = parts_of(&entry.name);
+        let id = parts.map_or(entry.name.as_str(), |(_, bytes)| bytes.attachment_id);
+        let size = files.entry(id.to_owned()).or_default();
+        *size = size.saturating_add(entry.size);
+    }
+    Ok(files)
 }
 
 /// Streams the part into the store, and says what came.
-async fn store(blobs: &dyn Blobs, name: &str, mut part: Part<'_>) -> Result<File, Problem> {
+async fn store(
+    blobs: &dyn Blobs,
+    name: &str,
+    mut part: Part<'_>,
+    reservation: &mut Reservation,
+) -> Result<File, Problem> {
     let mut writer = blobs.begin(name).await?;
-    match copy(&mut part, writer.as_mut()).await {
+    match copy(&mut part, writer.as_mut(), reservation).await {
         Ok(sha256) => {
             writer.finish().await?;
             Ok(File {
@@ -100,9 +263,14 @@ async fn store(blobs: &dyn Blobs, name: &str, mut part: Part<'_>) -> Result<File
     }
 }
 
-async fn copy(part: &mut Part<'_>, writer: &mut dyn BlobWriter) -> Result<String, Problem> {
+async fn copy(
+    part: &mut Part<'_>,
+    writer: &mut dyn BlobWriter,
+    reservation: &mut Reservation,
+) -> Result<String, Problem> {
     let mut hash = Sha256::new();
     while let Some(bytes) = part.next().await? {
+        reservation.grow_to(part.size())?;
         hash.update(&bytes);
         writer.write(bytes).await?;
     }

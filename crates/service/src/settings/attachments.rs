@@ -9,6 +9,9 @@ use url::Url;
 use super::load;
 use crate::{SecretText, SecretUri};
 
+/// Bytes of a mebibyte.
+const MIB: u64 = 1024 * 1024;
+
 /// Attached files.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -32,6 +35,19 @@ pub struct Attachments {
     /// Of which types; `*/*`: any.
     #[serde(deserialize_with = "load::list")]
     pub media_types: Vec<String>,
+    /// Bytes a second that an upload must come at on the average, once `http.body_timeout` is
+    /// over.
+    pub min_upload_rate: u64,
+    /// Uploads at the same time.
+    pub max_uploads: usize,
+    /// Uploads of one principal, or one address, at the same time.
+    pub max_uploads_per_client: usize,
+    /// Bytes of all files of an order.
+    pub max_bytes_per_order: u64,
+    /// Bytes of all files of an owner's orders; of an address, where orders have no owner.
+    pub max_bytes_per_client: u64,
+    /// Bytes of all files.
+    pub max_total_bytes: u64,
     /// How often bytes are looked for that no order refers to.
     #[serde(with = "humantime_serde")]
     pub sweep_interval: Duration,
@@ -56,8 +72,14 @@ impl Default for Attachments {
             s3_region: "us-east-1".into(),
             s3_access_key_id: None,
             s3_secret_access_key: None,
-            largest: 10 * 1024 * 1024,
+            largest: 10 * MIB,
             media_types: media_types.map(str::to_owned).into(),
+            min_upload_rate: 16 * 1024,
+            max_uploads: 64,
+            max_uploads_per_client: 16,
+            max_bytes_per_order: 100 * MIB,
+            max_bytes_per_client: 2 * 1024 * MIB,
+            max_total_bytes: 20 * 1024 * MIB,
             sweep_interval: Duration::from_secs(6 * 60 * 60),
             sweep_grace: Duration::from_secs(7 * 24 * 60 * 60),
         }
@@ -87,6 +109,31 @@ impl Attachments {
                 is_plain,
                 "attachments.s3_endpoint: expected http://HOST:PORT or https://HOST:PORT; keys go to \
                  attachments.s3_access_key_id and attachments.s3_secret_access_key"
+            );
+        }
+        ensure!(
+            self.min_upload_rate > 0,
+            "attachments.min_upload_rate: expected a number above 0, in bytes a second"
+        );
+        for (setting, places) in [
+            ("max_uploads", self.max_uploads),
+            ("max_uploads_per_client", self.max_uploads_per_client),
+        ] {
+            ensure!(
+                places > 0,
+                "attachments.{setting}: expected a number above 0"
+            );
+        }
+        for (setting, bytes) in [
+            ("max_bytes_per_order", self.max_bytes_per_order),
+            ("max_bytes_per_client", self.max_bytes_per_client),
+            ("max_total_bytes", self.max_total_bytes),
+        ] {
+            ensure!(
+                bytes >= self.largest,
+                "attachments.{setting}: expected at least as many bytes as one file may have \
+                 (attachments.largest, {})",
+                self.largest
             );
         }
         if self.store.is_some() {
