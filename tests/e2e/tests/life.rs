@@ -378,6 +378,7 @@ async fn a_deleted_order_leaves_the_lists_and_keeps_its_history(kind: Kind) {
     );
     let detail = client.get(&order).await.expect("an answer").json();
     assert_eq!(detail["status"], "cancelled");
+    what_was_shipped_stays_so_when_it_is_deleted(&client).await;
     let history = client
         .get(&format!("{order}/history"))
         .await
@@ -386,6 +387,24 @@ async fn a_deleted_order_leaves_the_lists_and_keeps_its_history(kind: Kind) {
     assert_eq!(history[1]["type"], "order.deleted");
     let late = set_status(&client, &order, "paid").await;
     assert_eq!(late["reason"], "the order has been deleted");
+}
+
+/// A deletion takes an order off the lists; what has become of it stays.
+async fn what_was_shipped_stays_so_when_it_is_deleted(client: &Client) {
+    let order = place(client, "shipped").await;
+    for status in ["paid", "shipped", "delivered"] {
+        assert_eq!(set_status(client, &order, status).await["status"], "baked");
+    }
+    let deleted = client.send(Method::DELETE, &order, &[], "").await;
+    let receipt = client.settled(&deleted.expect("an answer")).await;
+    assert_eq!(receipt.expect("a receipt")["type"], "order.deleted");
+    let detail = client.get(&order).await.expect("an answer").json();
+    assert_eq!(detail["status"], "delivered");
+    let told = detail["timeline"].as_array().expect("a timeline");
+    assert_eq!(told.last().expect("an entry")["type"], "order.deleted");
+    let listed = client.get("/order").await.expect("an answer").json();
+    let mut listed = listed.as_array().expect("a list").iter();
+    assert!(listed.all(|other| other["id"] != detail["id"]));
 }
 
 async fn an_order_can_be_seen_as_it_was(kind: Kind) {

@@ -37,4 +37,5 @@ mod scale_out;
 mod servers_away;
 mod tokens;
 mod tutorial;
+mod uploads;
 mod warehouse;

@@ -1,0 +1,474 @@
+//! What uploads may cost: bounded in number, time, bytes and files; and what becomes of bytes
+//! that no order gets to refer to.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use bakehouse_e2e::world::wait;
+use bakehouse_e2e::{Answer, Client, Kind, World, in_both_worlds, ledger};
+use hyper::Method;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+in_both_worlds!(
+    what_an_order_cannot_have_is_refused_before_it_is_read,
+    quotas_are_named_and_files_that_go_make_room,
+    fifty_files_at_once_are_the_most,
+    bytes_of_refused_uploads_go_at_once,
+    bytes_of_a_refusal_that_nobody_heard_go_at_the_start,
+    uploads_that_stand_still_give_their_places_back,
+    a_client_that_goes_away_leaves_nothing,
+    names_with_unseen_characters_are_refused,
+);
+
+const LIMIT: Duration = Duration::from_secs(30);
+const MIB: usize = 1024 * 1024;
+
+fn form(file_name: &str, media_type: &str, bytes: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "--limit\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{file_name}\"\r\n\
+         Content-Type: {media_type}\r\n\r\n"
+    );
+    [head.as_bytes(), bytes, b"\r\n--limit--\r\n"].concat()
+}
+
+fn text(bytes: &[u8]) -> Vec<u8> {
+    form("a.txt", "text/plain", bytes)
+}
+
+async fn upload(client: &Client, order: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+    let form = [("Content-Type", "multipart/form-data; boundary=limit")];
+    let headers = [&form, headers].concat();
+    let path = format!("{order}/attachments");
+    let answer = client.send(Method::POST, &path, &headers, body).await;
+    answer.expect("an answer")
+}
+
+async fn place(client: &Client) -> String {
+    let accepted = client.post(ledger::order("one")).await.expect("an answer");
+    client.settled(&accepted).await.expect("a receipt");
+    accepted.header("location").to_owned()
+}
+
+async fn delete(client: &Client, path: &str) -> Answer {
+    let answer = client.send(Method::DELETE, path, &[], "").await;
+    answer.expect("an answer")
+}
+
+async fn files(client: &Client, order: &str) -> Value {
+    let list = client.get(&format!("{order}/attachments")).await;
+    list.expect("an answer").json()
+}
+
+/// All files of a world's attachments.
+fn kept(world: &World) -> Vec<PathBuf> {
+    fn walk(folder: &Path) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let below = |path: PathBuf| {
+            if path.is_dir() {
+                walk(&path)
+            } else {
+                vec![path]
+            }
+        };
+        entries.flat_map(|entry| below(entry.path())).collect()
+    }
+    walk(&world.folder().join("data/attachments"))
+}
+
+async fn keeps(world: &World, count: usize) {
+    let is_so = async || kept(world).len() == count;
+    let outcome = wait(LIMIT, &format!("{count} files"), is_so).await;
+    assert!(outcome.is_ok(), "{:?}\n{}", kept(world), world.logs());
+}
+
+/// A request of which the head is sent, and so much of the body.
+async fn begin(world: &World, order: &str, length: usize, sent: &[u8]) -> TcpStream {
+    let address = world.base.strip_prefix("http://").expect("an address");
+    let mut stream = TcpStream::connect(address).await.expect("it connects");
+    let head = format!(
+        "POST {order}/attachments HTTP/1.1\r\nHost: {address}\r\nContent-Length: {length}\r\n\
+         Content-Type: multipart/form-data; boundary=limit\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.expect("it is sent");
+    stream.write_all(sent).await.expect("it is sent");
+    stream
+}
+
+/// The answer's head and body, whatever there is within a time.
+async fn answer(stream: &mut TcpStream, limit: Duration) -> String {
+    let mut read = Vec::new();
+    let reading = async {
+        let mut chunk = [0; 4096];
+        while let Ok(count @ 1..) = stream.read(&mut chunk).await {
+            read.extend_from_slice(&chunk[..count]);
+            if read.windows(4).any(|end| end == b"\r\n\r\n") {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(limit, reading).await;
+    String::from_utf8_lossy(&read).into_owned()
+}
+
+async fn what_an_order_cannot_have_is_refused_before_it_is_read(kind: Kind) {
+    let world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    let order = place(&client).await;
+    let key = [("Idempotency-Key", "before")];
+    let first = upload(&client, &order, &key, text(b"kept")).await;
+    client.settled(&first).await.expect("a receipt");
+    let deleted = delete(&client, &order).await;
+    client.settled(&deleted).await.expect("a receipt");
+    // All of it sent before the answer is read, as most clients do.
+    let large = text(&vec![b'a'; 9 * MIB]);
+    let refused = upload(&client, &order, &[], large).await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+    assert_eq!(refused.json()["detail"], "the order has been deleted");
+    assert_eq!(refused.json()["type"], "urn:bakehouse:problem:refused");
+    // Under a key that is known the first answer counts.
+    let again = upload(&client, &order, &key, text(b"kept")).await;
+    assert_eq!(again.status, 202);
+    assert_eq!(again.header("location"), first.header("location"));
+    let nobody = "/order/0190f5fe-0000-7000-8000-000000000001";
+    let missing = upload(&client, nobody, &[], text(&vec![b'a'; 9 * MIB])).await;
+    assert_eq!(missing.status, 404);
+    // Not a byte of the body has come, and none is waited for.
+    for (order, length, expected) in [(order.as_str(), 1000, "409"), (nobody, 1000, "404")] {
+        let mut stream = begin(&world, order, length, b"").await;
+        let head = answer(&mut stream, Duration::from_secs(4)).await;
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {expected}")),
+            "{head:?}"
+        );
+        assert!(
+            head.to_ascii_lowercase().contains("connection: close"),
+            "{head}"
+        );
+    }
+    let mut stream = begin(&world, &order, 11 * MIB, b"").await;
+    let head = answer(&mut stream, Duration::from_secs(4)).await;
+    assert!(head.starts_with("HTTP/1.1 413"), "{head:?}");
+    keeps(&world, 1).await;
+}
+
+async fn quotas_are_named_and_files_that_go_make_room(kind: Kind) {
+    let settings = [
+        ("BAKEHOUSE_ATTACHMENTS__LARGEST", MIB.to_string()),
+        (
+            "BAKEHOUSE_ATTACHMENTS__MAX_BYTES_PER_ORDER",
+            (3 * MIB).to_string(),
+        ),
+        (
+            "BAKEHOUSE_ATTACHMENTS__MAX_BYTES_PER_CLIENT",
+            (5 * MIB).to_string(),
+        ),
+        (
+            "BAKEHOUSE_ATTACHMENTS__MAX_TOTAL_BYTES",
+            (6 * MIB).to_string(),
+        ),
+    ];
+    let world = World::start_with(kind, &settings).await.expect("it starts");
+    let client = world.client();
+    let (one, two) = (place(&client).await, place(&client).await);
+    let mut accepted = Vec::new();
+    let mut of_order = None;
+    for number in 0..70 {
+        let answer = upload(&client, &one, &[], text(&vec![b'a'; MIB])).await;
+        match answer.status.as_u16() {
+            202 => accepted.push(answer),
+            409 => of_order = Some(answer),
+            other => panic!("{number}: {other} {:?}", answer.body),
+        }
+    }
+    assert_eq!(accepted.len(), 3);
+    let of_order = of_order.expect("a refusal").json();
+    assert_eq!(of_order["type"], "urn:bakehouse:problem:quota-exceeded");
+    assert_eq!(of_order["setting"], "attachments.max_bytes_per_order");
+    assert_eq!(of_order["limit"], 3 * MIB);
+    for _ in 0..2 {
+        let answer = upload(&client, &two, &[], text(&vec![b'a'; MIB])).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+    }
+    let of_client = upload(&client, &two, &[], text(&vec![b'a'; MIB])).await;
+    assert_eq!(of_client.status, 409);
+    assert_eq!(
+        of_client.json()["setting"],
+        "attachments.max_bytes_per_client"
+    );
+    keeps(&world, 5).await;
+    // A file that is taken off makes room.
+    client.settled(&accepted[0]).await.expect("a receipt");
+    let removed = delete(&client, accepted[0].header("location")).await;
+    client.settled(&removed).await.expect("a receipt");
+    keeps(&world, 4).await;
+    let answer = upload(&client, &one, &[], text(&vec![b'a'; MIB / 2])).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+}
+
+/// Whichever of them are under way, accepted, or executed.
+async fn fifty_files_at_once_are_the_most(kind: Kind) {
+    let settings = [
+        ("BAKEHOUSE_ATTACHMENTS__MAX_UPLOADS", "100".to_owned()),
+        (
+            "BAKEHOUSE_ATTACHMENTS__MAX_UPLOADS_PER_CLIENT",
+            "100".to_owned(),
+        ),
+    ];
+    let world = World::start_with(kind, &settings).await.expect("it starts");
+    let client = world.client();
+    let order = place(&client).await;
+    let all = (0..70).map(|_| upload(&client, &order, &[], text(b"one")));
+    let answers = futures_util::future::join_all(all).await;
+    let with = |status: u16| answers.iter().filter(move |answer| answer.status == status);
+    let codes: Vec<_> = answers
+        .iter()
+        .map(|answer| answer.status.as_u16())
+        .collect();
+    assert_eq!(with(202).count() + with(409).count(), 70, "{codes:?}");
+    let accepted = with(202).count();
+    assert!((40..=50).contains(&accepted), "{codes:?}");
+    let detail = with(409).next().expect("a refusal").json()["detail"].clone();
+    assert_eq!(detail, "the order has 50 attachments, and can have no more");
+    for answer in with(202) {
+        let receipt = client.settled(answer).await.expect("a receipt");
+        assert_eq!(receipt["status"], "baked");
+    }
+    assert_eq!(
+        files(&client, &order).await.as_array().map(Vec::len),
+        Some(accepted)
+    );
+    keeps(&world, accepted).await;
+}
+
+/// The order is deleted while an upload to it is under way: it was accepted, and is refused.
+async fn bytes_of_refused_uploads_go_at_once(kind: Kind) {
+    let world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    let order = place(&client).await;
+    let body = text(&vec![b'a'; MIB]);
+    let (first, rest) = body.split_at(MIB / 2);
+    let mut stream = begin(&world, &order, body.len(), first).await;
+    let deleted = delete(&client, &order).await;
+    client.settled(&deleted).await.expect("a receipt");
+    stream.write_all(rest).await.expect("it is sent");
+    let head = answer(&mut stream, LIMIT).await;
+    assert!(head.starts_with("HTTP/1.1 202"), "{head:?}");
+    keeps(&world, 0).await;
+    // And what a key was used for with other bytes.
+    let order = place(&client).await;
+    let key = [("Idempotency-Key", "k")];
+    let kept = upload(&client, &order, &key, text(b"one")).await;
+    client.settled(&kept).await.expect("a receipt");
+    assert_eq!(
+        upload(&client, &order, &key, text(b"two")).await.status,
+        422
+    );
+    // The same bytes by another name are another request, but not other bytes.
+    let renamed = form("b.txt", "text/plain", b"one");
+    assert_eq!(upload(&client, &order, &key, renamed).await.status, 422);
+    keeps(&world, 1).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let file = client
+        .get(kept.header("location"))
+        .await
+        .expect("an answer");
+    assert_eq!(&file.body[..], b"one");
+}
+
+async fn bytes_of_a_refusal_that_nobody_heard_go_at_the_start(kind: Kind) {
+    let mut world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    let order = place(&client).await;
+    let accepted = upload(&client, &order, &[], text(b"one")).await;
+    client.settled(&accepted).await.expect("a receipt");
+    let removed = delete(&client, accepted.header("location")).await;
+    client.settled(&removed).await.expect("a receipt");
+    keeps(&world, 0).await;
+    world.stop_all().expect("an orderly end");
+    // As they would be there had the process ended before it heard.
+    let id = order.rsplit('/').next().expect("an id");
+    let attachment = accepted
+        .header("location")
+        .rsplit('/')
+        .next()
+        .expect("an id");
+    let sha256 = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed";
+    let folder = world.folder().join("data/attachments");
+    for left in [
+        format!("orders/{id}/{attachment}-{sha256}"),
+        "uploads/0190f5fe-0000-7000-8000-000000000001#1".into(),
+        "uploads/0190f5fe-0000-7000-8000-000000000002".into(),
+    ] {
+        let file = folder.join(left);
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("made");
+        std::fs::write(file, "one").expect("written");
+    }
+    // Longer than the clock of a file system may be behind.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    world.start_all().expect("it starts again");
+    world.ready(LIMIT).await.expect("ready again");
+    // Other api-servers may be about to finish what is in `uploads`.
+    let stay = match kind {
+        Kind::Embedded => 0,
+        Kind::Servers => 2,
+    };
+    keeps(&world, stay).await;
+}
+
+async fn uploads_that_stand_still_give_their_places_back(kind: Kind) {
+    let settings = [
+        (
+            "BAKEHOUSE_ATTACHMENTS__MAX_UPLOADS_PER_CLIENT",
+            "3".to_owned(),
+        ),
+        (
+            "BAKEHOUSE_ATTACHMENTS__MIN_UPLOAD_RATE",
+            "100000".to_owned(),
+        ),
+        ("BAKEHOUSE_HTTP__BODY_TIMEOUT", "3s".to_owned()),
+    ];
+    let world = World::start_with(kind, &settings).await.expect("it starts");
+    let client = world.client();
+    let order = place(&client).await;
+    let body = text(&vec![b'a'; MIB]);
+    let mut stalled = Vec::new();
+    for _ in 0..3 {
+        stalled.push(begin(&world, &order, body.len(), &body[..1000]).await);
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let began = Instant::now();
+    let refused = upload(&client, &order, &[], text(b"one")).await;
+    assert_eq!(refused.status, 429, "{refused:?}");
+    assert_eq!(refused.header("retry-after"), "1");
+    assert!(
+        refused.json()["detail"]
+            .to_string()
+            .contains("max_uploads_per_client")
+    );
+    assert!(began.elapsed() < Duration::from_secs(2));
+    // One byte a while is as good as none.
+    let mut trickling = stalled.pop().expect("a stream");
+    let trickle = tokio::spawn(async move {
+        for _ in 0..40 {
+            if trickling.write_all(b"a").await.is_err() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        answer(&mut trickling, Duration::from_secs(5)).await
+    });
+    for mut stream in stalled {
+        let head = answer(&mut stream, LIMIT).await;
+        assert!(head.starts_with("HTTP/1.1 408"), "{head:?}");
+    }
+    let head = trickle.await.expect("it ends");
+    assert!(
+        head.is_empty() || head.starts_with("HTTP/1.1 408"),
+        "{head:?}"
+    );
+    let is_free = async || upload(&client, &order, &[], text(b"one")).await.status == 202;
+    wait(LIMIT, "a place", is_free)
+        .await
+        .expect("they are given back");
+    keeps(&world, 1).await;
+}
+
+async fn a_client_that_goes_away_leaves_nothing(kind: Kind) {
+    let one = [("BAKEHOUSE_ATTACHMENTS__MAX_UPLOADS", "1".to_owned())];
+    let world = World::start_with(kind, &one).await.expect("it starts");
+    let client = world.client();
+    let order = place(&client).await;
+    let body = text(&vec![b'a'; 2 * MIB]);
+    for _ in 0..3 {
+        let stream = begin(&world, &order, body.len(), &body[..MIB]).await;
+        let is_there = async || kept(&world).len() == 1;
+        wait(LIMIT, "bytes", is_there).await.expect("they come");
+        let refused = upload(&client, &order, &[], text(b"one")).await;
+        assert_eq!(refused.status, 503, "{refused:?}");
+        assert_eq!(refused.header("retry-after"), "1");
+        drop(stream);
+        let began = Instant::now();
+        keeps(&world, 0).await;
+        assert!(began.elapsed() < Duration::from_secs(5));
+    }
+    let is_free = async || upload(&client, &order, &[], text(b"one")).await.status == 202;
+    wait(LIMIT, "a place", is_free).await.expect("it is free");
+}
+
+async fn names_with_unseen_characters_are_refused(kind: Kind) {
+    let world = World::start(kind).await.expect("it starts");
+    let client = world.client();
+    let order = place(&client).await;
+    for name in [
+        "invoice\u{202E}fdp.exe",
+        "a\u{200B}.txt",
+        "a\u{2066}b.txt",
+        "\u{200F}",
+    ] {
+        let refused = upload(&client, &order, &[], form(name, "text/plain", b"a")).await;
+        assert_eq!(refused.status, 400, "{name:?}");
+        assert_eq!(refused.json()["errors"][0]["pointer"], "/file", "{name:?}");
+    }
+    let cook = "👩\u{200D}🍳 \"x\"; filename=.txt";
+    let named = form(&cook.replace('"', "%22"), "text/plain", b"a");
+    let accepted = upload(&client, &order, &[], named).await;
+    assert_eq!(accepted.status, 202, "{accepted:?}");
+    client.settled(&accepted).await.expect("a receipt");
+    let file = client
+        .get(accepted.header("location"))
+        .await
+        .expect("an answer");
+    let disposition = file.header("content-disposition");
+    assert!(
+        disposition.starts_with("attachment; filename*=UTF-8''"),
+        "{disposition}"
+    );
+    assert!(
+        disposition.is_ascii() && disposition.matches(';').count() == 1,
+        "{disposition}"
+    );
+    assert_eq!(file.header("x-content-type-options"), "nosniff");
+    assert!(file.header("content-security-policy").contains("sandbox"));
+    let body = json!({ "products": [{ "name": "a\u{202E}b", "price": 1 }] });
+    let refused = client.post(body.to_string()).await.expect("an answer");
+    assert_eq!(refused.status, 400);
+    assert_eq!(refused.json()["errors"][0]["pointer"], "/products/0/name");
+}
+
+/// The queue does not move, for longer than left-over bytes are kept: what it holds will need
+/// its bytes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bytes_wait_for_operations_that_are_in_the_queue() {
+    let settings = [
+        ("BAKEHOUSE_ATTACHMENTS__SWEEP_INTERVAL", "100ms".to_owned()),
+        ("BAKEHOUSE_ATTACHMENTS__SWEEP_GRACE", "1s".to_owned()),
+    ];
+    let mut world = World::start_with(Kind::Servers, &settings)
+        .await
+        .expect("it starts");
+    let client = world.client();
+    let order = place(&client).await;
+    world.process("events-writer").kill();
+    let accepted = upload(&client, &order, &[], text(b"waited")).await;
+    assert_eq!(accepted.status, 202);
+    for number in 0..20 {
+        let order = ledger::order(&number.to_string());
+        assert_eq!(client.post(order).await.expect("an answer").status, 202);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    keeps(&world, 1).await;
+    world.process("events-writer").start().expect("it starts");
+    let receipt = client.settled(&accepted).await.expect("a receipt");
+    assert_eq!(receipt["status"], "baked");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let file = client
+        .get(accepted.header("location"))
+        .await
+        .expect("an answer");
+    assert_eq!(
+        (file.status.as_u16(), &file.body[..]),
+        (200, &b"waited"[..])
+    );
+}
