@@ -2,11 +2,16 @@
 
 mod bodies;
 mod connections;
+mod uploads;
 
 use crate::attack::Attack;
 
 /// All of them.
 pub(crate) fn all() -> Vec<Attack> {
-    let kinds = [bodies::attacks(), connections::attacks()];
+    let kinds = [
+        bodies::attacks(),
+        connections::attacks(),
+        uploads::attacks(),
+    ];
     kinds.into_iter().flatten().collect()
 }
