@@ -6,8 +6,12 @@ use bakehouse_orders::money::{Currency, LIMIT};
 use bakehouse_orders::{MOST_OF_ONE, MOST_PRODUCTS, Status};
 use serde_json::{Value, json};
 
-/// What control characters are, in a pattern.
-const CONTROL: &str = r"\x00-\x1f\x7f-\x9f";
+/// Characters that no text may have, in a pattern: control characters, and those that are not
+/// seen. Beyond the basic multilingual plane patterns have no notation that all who read them
+/// know; there are a few there as well.
+const UNFIT: &str = r"\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff";
+/// Characters that are no text by themselves, in a pattern.
+const JOINERS: &str = r"\u180b-\u180d\u200c\u200d\ufe00-\ufe0f";
 
 /// Digits after the point of the currencies that have most.
 pub(super) const MOST_DIGITS: u8 = 4;
@@ -52,11 +56,12 @@ fn order_in(digits: u8, default: u8) -> Value {
 
 fn product(digits: u8) -> Value {
     let step = 10_f64.powi(-i32::from(digits));
+    // Zeros at either end mean nothing, however many there are.
     let fraction = match digits {
-        0 => String::new(),
-        digits => format!(r"(\.[0-9]{{1,{digits}}})?"),
+        0 => r"(\.0+)?".to_owned(),
+        digits => format!(r"(\.[0-9]{{1,{digits}}}0*)?"),
     };
-    let pattern = format!("^[0-9]{{1,12}}{fraction}$");
+    let pattern = format!("^0*[0-9]{{1,12}}{fraction}$");
     json!({
         "type": "object",
         "additionalProperties": false,
@@ -89,21 +94,21 @@ fn customer() -> Value {
             "email": {
                 "type": ["string", "null"],
                 "maxLength": 254,
-                "pattern": format!("^[^ {CONTROL}]+@[^ @{CONTROL}]+$"),
+                "pattern": format!("^[^ {UNFIT}]+@[^ @{UNFIT}]+$"),
             },
             "phone": { "type": ["string", "null"], "pattern": r"^\+[1-9][0-9]{6,14}$" },
         },
     })
 }
 
-/// Text that is not blank, without control characters.
+/// Text that is not blank, without control characters and others that are not seen.
 fn text(most: usize, is_optional: bool) -> Value {
     let kind = if is_optional {
         json!(["string", "null"])
     } else {
         json!("string")
     };
-    let pattern = format!(r"^[^{CONTROL}]*[^\s{CONTROL}][^{CONTROL}]*$");
+    let pattern = format!(r"^[^{UNFIT}]*[^\s{UNFIT}{JOINERS}][^{UNFIT}]*$");
     json!({ "type": kind, "minLength": 1, "maxLength": most, "pattern": pattern })
 }
 

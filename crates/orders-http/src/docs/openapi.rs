@@ -167,6 +167,12 @@ fn complete(path: &str, method: &str, call: &mut Value, variant: &Variant) {
         call["requestBody"]["required"] = json!(true);
         if path.ends_with("/attachments") {
             call["requestBody"]["content"] = upload(&variant.media_types);
+            common.push((
+                "409",
+                "The order cannot have the file, or a quota would be exceeded",
+            ));
+            common.push(("429", "Too many uploads; Retry-After says when to go on"));
+            common.push(("507", "There is no room for more files"));
         }
         common.push(("408", "The body did not arrive in time"));
         common.push(("413", "The body is too large"));
