@@ -31,7 +31,7 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
     let broker = servers::broker::<Orders>(&settings)?;
     let mut stages = Stages::new(&shutdown);
     let probes = vec![broker.probe(), source.probe(), presentation.probe()];
-    edge::health(&settings, probes, &mut stages, &shutdown);
+    edge::health(&settings, probes, &mut stages, &shutdown)?;
     let doors = NotifierDoors {
         log: source.log(),
         source: source.source(),

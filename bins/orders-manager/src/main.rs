@@ -25,7 +25,7 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
     let broker = servers::broker::<Orders>(&settings)?;
     let mut stages = Stages::new(&shutdown);
     let probes = vec![broker.probe(), source.probe()];
-    edge::health(&settings, probes, &mut stages, &shutdown);
+    edge::health(&settings, probes, &mut stages, &shutdown)?;
     if source.prepare(&shutdown).await {
         let doors = ManagerDoors {
             log: source.log(),

@@ -2,7 +2,8 @@
 //! documents and frames become bytes.
 //!
 //! - [`menu`]: what a domain adds to what is here for all of them;
-//! - [`access`]: who may do what, before anything else;
+//! - [`exposure`]: which hosts and pages are answered, before anything else;
+//! - [`access`]: who may do what;
 //! - [`accept`]: from a request to an operation that is durable, and its 202;
 //! - [`reading`]: what was baked, as soon as it is there;
 //! - [`operation`]: the receipt of what was accepted;
@@ -23,13 +24,12 @@ pub mod body;
 pub mod conditions;
 mod connections;
 pub mod correlation;
-mod cors;
+pub mod exposure;
 pub mod feed;
 pub mod health;
 pub mod menu;
 pub mod metrics;
 pub mod operation;
-mod origin;
 pub mod parked;
 pub mod parts;
 pub mod path_id;

@@ -20,12 +20,12 @@ use bakehouse_pipeline::{Shutdown, torture};
 
 use crate::accept::InFlight;
 use crate::access::guard::guard;
-use crate::access::{Access, AccessSettings, TrustedProxies};
+use crate::access::{Access, AccessSettings};
 use crate::connections::{
     BUFFER_BYTES, ConnectionLimits, ConnectionSettings, Socket, ignore_other_upgrades,
     open_files_limit, track,
 };
-use crate::cors::cors;
+use crate::exposure::{self, Exposure, ExposureSettings, exposure};
 use crate::feed::{PlaceLimits, Places};
 use crate::health::{self, Probes};
 use crate::menu::Menu;
@@ -72,10 +72,8 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// Who may do what.
     pub access: AccessSettings,
-    /// Origins of pages that may use the API from a browser; `*`: any.
-    pub cors_origins: Vec<String>,
-    /// Proxies whose word about the client's address is believed.
-    pub trusted_proxies: TrustedProxies,
+    /// Which hosts and pages are answered.
+    pub exposure: ExposureSettings,
     /// How long a client may take to send a request's head.
     pub head_timeout: Duration,
     /// How long it may take to send its body.
@@ -122,12 +120,13 @@ impl Server {
         let positions = metrics::positions(&doors);
         let probes = web::Data::new(probes);
         let access = web::Data::new(Access::new(settings.access.clone(), &doors.menu));
+        let exposed = web::Data::new(Exposure::new(settings.exposure.clone(), bind.ip()));
         let head_timeout = settings.head_timeout;
         let places = web::Data::from(Places::new(settings.places));
         let limits = ConnectionLimits::new(
             settings.connections,
             open_files_limit(),
-            settings.trusted_proxies.clone(),
+            settings.exposure.trusted_proxies.clone(),
         );
         let settings = web::Data::new(settings);
         let sockets = web::Data::new(shutdown.clone());
@@ -140,15 +139,16 @@ impl Server {
                 .app_data(positions.clone())
                 .app_data(settings.clone())
                 .app_data(access.clone())
+                .app_data(exposed.clone())
                 .app_data(path_id::config())
                 .app_data(sockets.clone())
                 .app_data(places.clone())
                 .app_data(in_flight.clone())
                 .wrap(from_fn(guard))
-                // Outside of the guard: a refusal must reach the page as well.
-                .wrap(cors(&settings.cors_origins))
-                // Outside of that: it refuses in words of its own.
+                // Outside of what refuses in words of its own.
                 .wrap(from_fn(uniform))
+                // Outside of the guard: a refusal must reach the page as well.
+                .wrap(from_fn(exposure))
                 .wrap(from_fn(metrics::measure))
                 .wrap(from_fn(ignore_other_upgrades))
                 .wrap(from_fn(track))
@@ -197,6 +197,7 @@ impl Server {
                     .local_addr(address)
                     .on_connect_ext(|socket: &Socket, data: &mut Extensions| {
                         data.insert(socket.connection());
+                        exposure::remember_local(socket.local_address(), data);
                     });
                 let app = app().into_factory();
                 let app = app.map_err(|error: Error| error.error_response());
@@ -260,19 +261,25 @@ async fn unknown(request: actix_web::HttpRequest) -> Result<HttpResponse, Proble
 pub async fn serve_health(
     bind: SocketAddr,
     probes: Probes,
+    settings: ExposureSettings,
     shutdown: Shutdown,
 ) -> std::io::Result<()> {
     metrics::begin();
     let probes = web::Data::new(probes);
+    let exposed = web::Data::new(Exposure::new(settings, bind.ip()));
     let server = HttpServer::new(move || {
         App::new()
             .app_data(probes.clone())
+            .app_data(exposed.clone())
+            .wrap(from_fn(uniform))
+            .wrap(from_fn(exposure))
             .configure(health::routes)
             .configure(metrics::routes)
             .default_service(web::to(unknown))
     });
     let running = server
         .workers(1)
+        .on_connect(exposure::on_connect)
         .shutdown_timeout(1)
         .disable_signals()
         .bind(bind)?

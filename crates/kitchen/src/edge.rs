@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use bakehouse_http::access::{
     self, AccessSettings, KeySource, Network, RateSettings, TokenSettings, TrustedProxies,
 };
+use bakehouse_http::exposure::{ExposureSettings, PublicUrl};
 use bakehouse_http::feed::PlaceLimits;
 use bakehouse_http::health::Probes;
 use bakehouse_http::{ConnectionSettings, Doors, Server};
@@ -30,8 +31,7 @@ pub fn http(
         workers: settings.http.workers,
         heartbeat: settings.feed.heartbeat,
         access: access(settings)?,
-        cors_origins: settings.http.cors_origins.clone(),
-        trusted_proxies: trusted_proxies(settings),
+        exposure: exposure(settings)?,
         head_timeout: settings.http.head_timeout,
         body_timeout: settings.http.body_timeout,
         places: PlaceLimits {
@@ -49,6 +49,21 @@ pub fn http(
         .with_context(|| format!("http.bind: cannot listen at {bind}"))?;
     tracing::info!("listening at http://{}", server.address());
     Ok(server)
+}
+
+fn exposure(settings: &Settings) -> Result<ExposureSettings> {
+    let http = &settings.http;
+    let public_url = http.public_url.as_ref().map(|url| {
+        let parsed = PublicUrl::parse(&url.to_string());
+        parsed.with_context(|| format!("http.public_url: {url} has no host that can be served"))
+    });
+    Ok(ExposureSettings {
+        requires_token: settings.auth.is_on(),
+        allowed_hosts: http.allowed_hosts.iter().map(ToString::to_string).collect(),
+        cors_origins: http.cors_origins.iter().map(ToString::to_string).collect(),
+        trusted_proxies: trusted_proxies(settings),
+        public_url: public_url.transpose()?,
+    })
 }
 
 fn trusted_proxies(settings: &Settings) -> TrustedProxies {
@@ -99,10 +114,23 @@ fn key_source(jwks: &UrlOrFile) -> Result<KeySource> {
 }
 
 /// Answers health checks, if the settings say where.
-pub fn health(settings: &Settings, probes: Probes, stages: &mut Stages, shutdown: &Shutdown) {
+///
+/// # Errors
+/// When a setting makes no sense.
+pub fn health(
+    settings: &Settings,
+    probes: Probes,
+    stages: &mut Stages,
+    shutdown: &Shutdown,
+) -> Result<()> {
     if let Some(bind) = settings.health.bind {
-        stages.try_run(bakehouse_http::serve_health(bind, probes, shutdown.clone()));
+        let exposure = exposure(settings)?;
+        let shutdown = shutdown.clone();
+        stages.try_run(bakehouse_http::serve_health(
+            bind, probes, exposure, shutdown,
+        ));
     }
+    Ok(())
 }
 
 /// Where a service without HTTP of its own answers health checks.

@@ -62,8 +62,10 @@ impl Desk {
         let accepted = self.0.send(request).await?;
         let receipt = accepted.headers().get("operation-location");
         let receipt = receipt.and_then(|path| path.to_str().ok());
-        let receipt = receipt.context("202 without a receipt")?;
-        let request = self.0.get(receipt).header("prefer", WAIT);
+        // Here, and not where the public URL says.
+        let id = receipt.and_then(|link| link.rsplit('/').next());
+        let receipt = format!("/operation/{}", id.context("202 without a receipt")?);
+        let request = self.0.get(&receipt).header("prefer", WAIT);
         let outcome = self.0.json(request).await?;
         let word = |name: &str| outcome[name].as_str().unwrap_or_default().to_owned();
         match word("status").as_str() {
@@ -76,7 +78,7 @@ impl Desk {
                 Ok(false)
             }
             other => {
-                let place = self.0.shown_at(receipt);
+                let place = self.0.shown_at(&receipt);
                 stdout::line(&format!("not settled yet: {other}; see {place}"))?;
                 Ok(false)
             }

@@ -41,6 +41,19 @@ const SETTINGS: &[(&str, &str)] = &[
         "origins of pages that may use the API from a browser; *: any",
     ),
     (
+        "http.allow_any_origin",
+        "whether * is meant while no token is required",
+    ),
+    (
+        "http.allowed_hosts",
+        "hosts served while no token is required, beside localhost, loopback and http.bind: \
+         shop.example or *.shop.example",
+    ),
+    (
+        "http.public_url",
+        "where clients find the API behind a proxy, prefix included: https://shop.example/orders",
+    ),
+    (
         "http.trusted_proxies",
         "proxies whose X-Forwarded-For is believed: addresses, or networks such as 10.0.0.0/8",
     ),
@@ -305,6 +318,7 @@ mod tests {
             ..Settings::default()
         };
         full.amqp.uri = uri();
+        full.http.public_url = Some("https://shop.example".parse().expect("a URL"));
         full.auth.jwks = Some("keys.json".to_owned().try_into().expect("a file"));
         full.auth.issuer = Some("https://issuer".into());
         full.auth.audience = Some("orders".into());

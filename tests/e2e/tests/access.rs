@@ -488,12 +488,12 @@ async fn clients_that_dawdle_are_let_go() {
         read.expect("let go in time").expect("read");
         String::from_utf8_lossy(&answer).into_owned()
     };
-    let head = dawdle("GET /order HTTP/1.1\r\nhost: a\r\nx-slow: ").await;
+    let head = dawdle("GET /order HTTP/1.1\r\nhost: localhost\r\nx-slow: ").await;
     assert!(
         head.is_empty() || head.starts_with("HTTP/1.1 408"),
         "{head}"
     );
-    let start = "POST /order HTTP/1.1\r\nhost: a\r\nconnection: close\r\n";
+    let start = "POST /order HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n";
     let body = dawdle(&format!("{start}content-length: 100\r\n\r\n{{")).await;
     assert!(body.starts_with("HTTP/1.1 408"), "{body}");
     assert!(body.contains("urn:bakehouse:problem:timeout"), "{body}");

@@ -266,7 +266,7 @@ async fn changes_are_checked_before_they_are_accepted(kind: Kind) {
     ];
     for (method, path, headers, status, kind) in [
         (Method::GET, "/docs/nothing", &[][..], 404, "not-found"),
-        (Method::OPTIONS, "/order", &preflight[..], 400, "protocol"),
+        (Method::OPTIONS, "/order", &preflight[..], 403, "forbidden"),
     ] {
         let answer = client.send(method, path, headers, "").await;
         let answer = answer.expect("an answer");

@@ -6,7 +6,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use actix_web::web;
 
-use crate::server::Settings;
+use crate::exposure::Exposure;
 
 /// Bits of an IPv6 address that name a network of one customer; the rest is theirs to choose.
 const IPV6_NETWORK_BITS: u8 = 64;
@@ -101,9 +101,11 @@ impl TrustedProxies {
 /// the connection has none.
 pub(crate) fn client_address(request: &HttpRequest) -> Option<IpAddr> {
     let peer = request.peer_addr()?.ip();
-    let settings = request.app_data::<web::Data<Settings>>();
-    Some(match settings {
-        Some(settings) => settings.trusted_proxies.client_of(peer, request.headers()),
+    let exposure = request.app_data::<web::Data<Exposure>>();
+    Some(match exposure {
+        Some(exposure) => exposure
+            .trusted_proxies()
+            .client_of(peer, request.headers()),
         None => peer.to_canonical(),
     })
 }

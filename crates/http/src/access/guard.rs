@@ -12,10 +12,9 @@ use super::rate::Caller;
 use super::refusal::{self, TokenRefusal};
 use super::{Access, Principal, Scope, Visitor, lacks};
 use crate::connections::is_handshake;
+use crate::exposure::Exposure;
 use crate::menu::Menu;
-use crate::origin;
 use crate::problem::Problem;
-use crate::server::Settings;
 
 /// What anybody may have, of any domain: it shows nothing of anybody's.
 const OPEN: [&str; 2] = ["/health", "/metrics"];
@@ -60,9 +59,9 @@ async fn admit(request: &ServiceRequest) -> Result<Visitor, Problem> {
     // A token no page can have a browser add; where none is asked for, any page on this
     // machine could write.
     if access.verifier.is_none() && scope == Scope::Write {
-        let settings = request.app_data::<web::Data<Settings>>();
-        let allowed = settings.map_or(&[][..], |settings| &settings.cors_origins);
-        origin::check(request.request(), allowed, "write")?;
+        let exposure = request.app_data::<web::Data<Exposure>>();
+        let exposure = exposure.ok_or_else(Problem::internal)?;
+        exposure.check_origin(request.request(), "write")?;
     }
     if principal.may(scope) {
         return Ok(Visitor::Known(principal));

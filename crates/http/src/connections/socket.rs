@@ -104,6 +104,12 @@ impl Socket {
     pub(crate) fn connection(&self) -> Connection {
         Connection(Rc::downgrade(&self.0))
     }
+
+    /// Address at which it came in.
+    pub(crate) fn local_address(&self) -> Option<IpAddr> {
+        let address = self.0.stream.local_addr().ok()?;
+        Some(address.ip())
+    }
 }
 
 /// A client that stops reading is not waited for, nor does much gather for it

@@ -1,7 +1,7 @@
 //! The feed, where the menu says.
 //!
 //! - `wishes`: what a subscriber asks for;
-//! - `places`: how many may; [`crate::origin`]: who;
+//! - `places`: how many may; [`crate::exposure`]: pages of which origins;
 //! - `follower`: a subscriber's way along the feed;
 //! - `socket` and `stream`: over a websocket, and as server-sent events;
 //! - `outgoing`: bytes on their way to a subscriber;
@@ -27,7 +27,7 @@ pub(crate) use places::Places;
 
 use crate::access::{Access, Caller, Visitor};
 use crate::connections::is_handshake;
-use crate::origin;
+use crate::exposure::Exposure;
 use crate::problem::Problem;
 use crate::server::{Doors, Settings};
 
@@ -45,10 +45,10 @@ async fn subscribe(
     payload: web::Payload,
     visitor: Visitor,
     places: web::Data<Places>,
-    shutdown: web::Data<Shutdown>,
+    (shutdown, exposure): (web::Data<Shutdown>, web::Data<Exposure>),
     (doors, settings, access): (web::Data<Doors>, web::Data<Settings>, web::Data<Access>),
 ) -> actix_web::Result<HttpResponse> {
-    origin::check(&request, &settings.cors_origins, "follow the feed")?;
+    exposure.check_origin(&request, "follow the feed")?;
     if doors.feed.epoch().is_none() {
         return Err(Problem::unavailable("the feed is not available yet").into());
     }

@@ -110,6 +110,10 @@ fn describe() {
         "How long answers took, by method and route"
     );
     counter!(
+        "bakehouse_http_refused_total",
+        "Requests for a host, or of a page of an origin, that is not served, by reason"
+    );
+    counter!(
         "bakehouse_feed_closed_total",
         "Subscribers that were sent away, by close code"
     );

@@ -37,6 +37,30 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail)
     }
 
+    /// 403: a page of another origin.
+    #[must_use]
+    pub fn origin_refused(origin: &str, what: &str) -> Self {
+        const MAX_LENGTH: usize = 200;
+        let origin: String = origin.chars().take(MAX_LENGTH).collect();
+        Self::forbidden(format!(
+            "pages of {origin:?} may not {what}; http.cors_origins names those that may, and \
+             http.public_url the server's own address behind a proxy"
+        ))
+    }
+
+    /// 421: a host that is not served.
+    #[must_use]
+    pub fn misdirected(host: &str) -> Self {
+        const MAX_LENGTH: usize = 200;
+        let host: String = host.chars().take(MAX_LENGTH).collect();
+        Self::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "misdirected-request",
+            "Misdirected request",
+            format!("the host {host:?} is not served; http.allowed_hosts names those that are"),
+        )
+    }
+
     /// 403: a token without the scope that this takes.
     #[must_use]
     pub fn insufficient_scope(scope: &str) -> Self {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::exposure::Network;
+use super::exposure::{AllowedHost, AllowedOrigin, Network, PublicUrl};
 use super::load;
 
 /// api-server's HTTP.
@@ -27,8 +27,17 @@ pub struct Http {
     #[serde(with = "humantime_serde")]
     pub body_timeout: Duration,
     /// Origins of pages that may use the API from a browser; `*`: any.
-    #[serde(deserialize_with = "load::list")]
-    pub cors_origins: Vec<String>,
+    #[serde(deserialize_with = "load::list_of")]
+    pub cors_origins: Vec<AllowedOrigin>,
+    /// Whether that may be any while no token is required.
+    pub allow_any_origin: bool,
+    /// Hosts that are served while no token is required, beside `localhost`, loopback
+    /// addresses and the address that is listened at.
+    #[serde(deserialize_with = "load::list_of")]
+    pub allowed_hosts: Vec<AllowedHost>,
+    /// URL under which clients find the API, where that is not `bind`'s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<PublicUrl>,
     /// Proxies whose word about the client's address is believed: addresses, or networks.
     #[serde(deserialize_with = "load::list_of")]
     pub trusted_proxies: Vec<Network>,
@@ -53,6 +62,9 @@ impl Default for Http {
             head_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(10),
             cors_origins: Vec::new(),
+            allow_any_origin: false,
+            allowed_hosts: Vec::new(),
+            public_url: None,
             trusted_proxies: Vec::new(),
             max_connections: 0,
             max_connections_per_client: 0,

@@ -11,7 +11,7 @@ use figment::providers::{Env, Format, Toml};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::{Mode, Settings, follow, variable};
+use super::{AllowedOrigin, Mode, Settings, follow, variable};
 use crate::SecretUri;
 
 /// Variables that are not settings start so.
@@ -47,6 +47,14 @@ impl Settings {
             "http.bind: {bind} can be reached from other machines, and anybody there could place \
              orders; ask for tokens (auth.jwks), or set http.allow_open_bind \
              (BAKEHOUSE_HTTP__ALLOW_OPEN_BIND) to true if that is meant"
+        );
+        let lets_in_any = self.http.cors_origins.iter().any(AllowedOrigin::is_any);
+        ensure!(
+            !lets_in_any || self.http.allow_any_origin || self.auth.is_on(),
+            "http.cors_origins: \"*\" lets the pages of any site read and place orders while no \
+             token is required; name the origins, such as https://shop.example, ask for tokens \
+             (auth.jwks), or set http.allow_any_origin (BAKEHOUSE_HTTP__ALLOW_ANY_ORIGIN) to true \
+             if that is meant"
         );
         ensure!(
             self.mode == Mode::Asynchronous || !self.has_servers(),
@@ -316,6 +324,30 @@ mod tests {
             (
                 error(&[], "[http]\nbind = \"0.0.0.0:80\""),
                 "allow_open_bind",
+            ),
+            (
+                error(&[("BAKEHOUSE_HTTP__CORS_ORIGINS", "shop.example")], ""),
+                "http.cors_origins (BAKEHOUSE_HTTP__CORS_ORIGINS): \"shop.example\" has no scheme",
+            ),
+            (
+                error(&[], "[http]\ncors_origins = [\"https://a.example/b\"]"),
+                "http.cors_origins",
+            ),
+            (
+                error(&[("BAKEHOUSE_HTTP__CORS_ORIGINS", "*")], ""),
+                "http.allow_any_origin",
+            ),
+            (
+                error(&[("BAKEHOUSE_HTTP__ALLOWED_HOSTS", "*")], ""),
+                "http.allowed_hosts",
+            ),
+            (
+                error(&[("BAKEHOUSE_HTTP__TRUSTED_PROXIES", "nginx")], ""),
+                "http.trusted_proxies",
+            ),
+            (
+                error(&[("BAKEHOUSE_HTTP__PUBLIC_URL", "shop.example")], ""),
+                "http.public_url",
             ),
             (error(&[], "[writer]\nmax_batch = 0"), "writer.max_batch"),
             (

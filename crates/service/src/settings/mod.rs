@@ -28,6 +28,7 @@ use bakehouse_pipeline::feed::FeedSettings;
 use bakehouse_pipeline::follow::FollowSettings;
 use bakehouse_pipeline::manager::ManagerSettings;
 use bakehouse_pipeline::writer::WriterSettings;
+pub use exposure::{AllowedHost, AllowedOrigin, Network, PublicUrl};
 pub use feed::Feed;
 pub use follow::FollowedFeed;
 pub use health::Health;

@@ -1,4 +1,4 @@
-//! Values of the settings that say whom the HTTP server answers.
+//! Networks of trusted proxies.
 
 use std::fmt;
 use std::net::IpAddr;

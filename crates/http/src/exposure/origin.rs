@@ -1,0 +1,262 @@
+//! Which pages may do what browsers let any page do: they ask nobody before they open a
+//! websocket, or send a body that says of no type. The server has to look for itself.
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{
+    HOST, HeaderName, HeaderValue, ORIGIN, X_FORWARDED_HOST, X_FORWARDED_PROTO,
+};
+
+use super::Exposure;
+use super::authority::Authority;
+use super::public_url::PublicUrl;
+
+/// What a browser says about where a request comes from.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// An origin in a form that can be compared: its port is said, if its scheme has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    scheme: String,
+    authority: Authority,
+}
+
+impl Origin {
+    /// The origin that the text is; `None` for `null` and anything else.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (scheme, authority) = text.split_once("://")?;
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+        let is_scheme = !scheme.is_empty() && scheme.bytes().all(is_plain);
+        is_scheme.then(|| Some(Self::new(scheme, Authority::parse(authority)?)))?
+    }
+
+    pub(super) fn new(scheme: &str, mut authority: Authority) -> Self {
+        let scheme = scheme.to_ascii_lowercase();
+        let default = match scheme.as_str() {
+            "http" => Some(80),
+            "https" => Some(443),
+            _ => None,
+        };
+        authority.port = authority.port.or(default);
+        Self { scheme, authority }
+    }
+}
+
+/// Origins of pages that may use the API.
+#[derive(Debug)]
+pub(super) struct Origins {
+    any: bool,
+    listed: Vec<Origin>,
+    public: Option<Origin>,
+}
+
+impl Origins {
+    pub(super) fn new(listed: &[String], public: Option<&PublicUrl>) -> Self {
+        Self {
+            any: listed.iter().any(|origin| origin == "*"),
+            listed: listed
+                .iter()
+                .filter_map(|text| Origin::parse(text))
+                .collect(),
+            public: public.map(|url| url.origin().clone()),
+        }
+    }
+
+    /// Whether pages of any origin may.
+    pub(super) fn are_any(&self) -> bool {
+        self.any
+    }
+
+    /// Whether some pages of other origins may.
+    pub(super) fn are_some(&self) -> bool {
+        self.any || !self.listed.is_empty()
+    }
+
+    /// Whether pages of the origin are named.
+    pub(super) fn contain(&self, origin: &str) -> bool {
+        self.any || Origin::parse(origin).is_some_and(|origin| self.listed.contains(&origin))
+    }
+}
+
+/// Lets in who is no page, pages of this very server, and those of the list.
+///
+/// # Errors
+/// The origin that is refused.
+pub(super) fn check(exposure: &Exposure, request: &HttpRequest) -> Result<(), String> {
+    let mut origins = request.headers().get_all(ORIGIN);
+    let Some(origin) = origins.next() else {
+        return check_site(exposure, request);
+    };
+    let text = origin.to_str().ok().filter(|_| origins.next().is_none());
+    let is_let_in = text.is_some_and(|text| {
+        let is_own = |origin| own(exposure, request).contains(&origin);
+        exposure.origins.contain(text) || Origin::parse(text).is_some_and(is_own)
+    });
+    if is_let_in {
+        return Ok(());
+    }
+    Err(String::from_utf8_lossy(origin.as_bytes()).into_owned())
+}
+
+/// What a browser sends without an origin says at least whether another page is behind it.
+fn check_site(exposure: &Exposure, request: &HttpRequest) -> Result<(), String> {
+    let mut sites = request
+        .headers()
+        .get_all(SEC_FETCH_SITE)
+        .map(HeaderValue::as_bytes);
+    let is_own = |site: &[u8]| matches!(site, b"same-origin" | b"none");
+    if exposure.origins.are_any() || sites.all(is_own) {
+        return Ok(());
+    }
+    Err("another site".to_owned())
+}
+
+/// The server's own origins: the one that the request was sent to, and the public one.
+fn own(exposure: &Exposure, request: &HttpRequest) -> Vec<Origin> {
+    let headers = request.headers();
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let forwarded = |name| exposure.forwarded(headers, peer, &name).first().copied();
+    let scheme = match forwarded(X_FORWARDED_PROTO) {
+        Some(scheme) if scheme.eq_ignore_ascii_case("https") => "https",
+        _ => "http",
+    };
+    let header = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let target = request.uri().authority().map(|target| target.as_str());
+    let host = forwarded(X_FORWARDED_HOST).or(header).or(target);
+    let own = host.and_then(Authority::parse);
+    let own = own.map(|authority| Origin::new(scheme, authority));
+    own.into_iter()
+        .chain(exposure.origins.public.clone())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+    use actix_web::test::TestRequest;
+
+    use super::super::ExposureSettings;
+    use super::*;
+    use crate::access::{Network, TrustedProxies};
+
+    const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn exposure(cors_origins: &[&str], public: Option<&str>) -> Exposure {
+        let settings = ExposureSettings {
+            cors_origins: cors_origins.iter().map(|one| (*one).to_owned()).collect(),
+            trusted_proxies: TrustedProxies::new(vec![Network::new(LOCAL, 32)]),
+            public_url: public.map(|url| PublicUrl::parse(url).expect("a URL")),
+            ..ExposureSettings::default()
+        };
+        Exposure::new(settings, LOCAL)
+    }
+
+    fn is_let_in(exposure: &Exposure, peer: [u8; 4], headers: &[(&str, &str)]) -> bool {
+        let mut request = TestRequest::get().peer_addr(SocketAddr::from((peer, 1)));
+        for (name, value) in headers {
+            request = request.append_header((*name, *value));
+        }
+        check(exposure, &request.to_http_request()).is_ok()
+    }
+
+    #[test]
+    fn pages_from_elsewhere_are_refused_unless_they_are_on_the_list() {
+        let shop = ("host", "shop.example:8080");
+        let listed = exposure(&["https://other.example"], None);
+        let is_in = |exposure: &Exposure, origin| {
+            is_let_in(exposure, [192, 0, 2, 1], &[shop, ("origin", origin)])
+        };
+        for origin in [
+            "http://shop.example:8080",
+            "HTTP://Shop.Example:8080",
+            "http://shop.example.:8080",
+            "https://other.example",
+            "https://other.example:443",
+            "https://OTHER.example",
+        ] {
+            assert!(is_in(&listed, origin), "{origin}");
+        }
+        for origin in [
+            "http://shop.example",
+            "https://shop.example:8080",
+            "https://evil.example",
+            "null",
+            "",
+            "shop.example:8080",
+            "//shop.example:8080",
+            "http://user@shop.example:8080",
+            "http://shop.example:8080/",
+            "https://other.example.evil.example",
+            "http://other.example",
+            "https://other.example:80",
+            "https://other.example, x",
+        ] {
+            assert!(!is_in(&listed, origin), "{origin}");
+        }
+        assert!(is_in(&exposure(&["*"], None), "https://evil.example"));
+        let twice = [
+            shop,
+            ("origin", "http://shop.example:8080"),
+            ("origin", "null"),
+        ];
+        assert!(!is_let_in(&listed, [192, 0, 2, 1], &twice));
+    }
+
+    #[test]
+    fn a_default_port_may_be_said_or_not() {
+        let own = exposure(&[], None);
+        for (host, origin) in [
+            ("localhost", "http://localhost:80"),
+            ("localhost:80", "http://localhost"),
+            ("[::1]:80", "http://[0::1]"),
+        ] {
+            assert!(is_let_in(
+                &own,
+                [192, 0, 2, 1],
+                &[("host", host), ("origin", origin)]
+            ));
+        }
+        let tls = [("host", "localhost:443"), ("origin", "https://localhost")];
+        assert!(
+            !is_let_in(&own, [192, 0, 2, 1], &tls),
+            "there is no TLS here"
+        );
+    }
+
+    #[test]
+    fn behind_a_proxy_the_origin_is_the_public_one() {
+        let public = exposure(&[], Some("https://shop.example/orders"));
+        let inside = ("host", "127.0.0.1:8080");
+        let page = ("origin", "https://shop.example");
+        assert!(is_let_in(&public, [192, 0, 2, 1], &[inside, page]));
+        let own = exposure(&[], None);
+        assert!(!is_let_in(&own, [127, 0, 0, 1], &[inside, page]));
+        let forwarded = [
+            inside,
+            page,
+            ("x-forwarded-host", "shop.example"),
+            ("x-forwarded-proto", "https"),
+        ];
+        assert!(is_let_in(&own, [127, 0, 0, 1], &forwarded));
+        assert!(
+            !is_let_in(&own, [192, 0, 2, 1], &forwarded),
+            "a stranger says so"
+        );
+    }
+
+    #[test]
+    fn without_an_origin_the_site_is_looked_at() {
+        let own = exposure(&["https://other.example"], None);
+        let is_in = |exposure: &Exposure, site| {
+            is_let_in(
+                exposure,
+                [127, 0, 0, 1],
+                &[("host", "localhost"), ("sec-fetch-site", site)],
+            )
+        };
+        assert!(is_let_in(&own, [127, 0, 0, 1], &[("host", "localhost")]));
+        assert!(is_in(&own, "same-origin") && is_in(&own, "none"));
+        assert!(!is_in(&own, "cross-site") && !is_in(&own, "same-site") && !is_in(&own, "x"));
+        assert!(is_in(&exposure(&["*"], None), "cross-site"));
+    }
+}
