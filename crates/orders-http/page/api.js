@@ -1,5 +1,8 @@
 // Calls of the public API. The token, if one is needed, is kept by this page alone.
 
+/** The path of this page, which may be behind a prefix that the server does not know. */
+const root = new URL(".", document.baseURI).pathname;
+
 let token;
 
 export const bearer = () => token;
@@ -24,7 +27,7 @@ async function call(method, path, body, headers = {}) {
   }
   let answer;
   try {
-    answer = await fetch(path, { method, headers: all, body: body && JSON.stringify(body) });
+    answer = await fetch(root + path, { method, headers: all, body: body && JSON.stringify(body) });
   } catch {
     throw new Problem(0, { detail: "the server cannot be reached" });
   }
@@ -38,31 +41,32 @@ async function call(method, path, body, headers = {}) {
 export async function orders(path) {
   const answer = await call("GET", path);
   const next = /<([^>]*)>;\s*rel="next"/.exec(answer.headers.get("link") ?? "");
-  return { orders: await answer.json(), next: next?.[1] };
+  // Whatever stands before it: the same list.
+  return { orders: await answer.json(), next: next && `order${/\?.*$/.exec(next[1])?.[0] ?? ""}` };
 }
 
 /** Places an order; sending it again under the same key is sending it once. */
-export const place = (order, key) => call("POST", "/order", order, { "idempotency-key": key });
+export const place = (order, key) => call("POST", "order", order, { "idempotency-key": key });
 
-export const setStatus = (id, status) => call("PUT", `/order/${id}/status`, { status });
+export const setStatus = (id, status) => call("PUT", `order/${id}/status`, { status });
 
 /** What became of an operation, as soon as that is known. */
-export async function receipt(path) {
-  const answer = await call("GET", path, undefined, { prefer: "wait=10" });
+export async function receipt(id) {
+  const answer = await call("GET", `operation/${id}`, undefined, { prefer: "wait=10" });
   return answer.json();
 }
 
 /** The latest figures of /metrics by their names, labels included. */
 export async function metrics() {
-  const answer = await call("GET", "/metrics", undefined, { accept: "text/plain" });
+  const answer = await call("GET", "metrics", undefined, { accept: "text/plain" });
   const lines = (await answer.text()).matchAll(/^(bakehouse_[^ ]+) (\S+)$/gm);
   return new Map(Array.from(lines, ([, name, value]) => [name, Number(value)]));
 }
 
-export const parked = async () => (await call("GET", "/parked?limit=100")).json();
+export const parked = async () => (await call("GET", "parked?limit=100")).json();
 
-export const retry = (id) => call("POST", `/parked/${id}/retry`);
+export const retry = (id) => call("POST", `parked/${id}/retry`);
 
-export const discard = (id, reason) => call("POST", `/parked/${id}/discard`, { reason });
+export const discard = (id, reason) => call("POST", `parked/${id}/discard`, { reason });
 
-export const history = async (id) => (await call("GET", `/order/${id}/history`)).json();
+export const history = async (id) => (await call("GET", `order/${id}/history`)).json();

@@ -55,7 +55,7 @@ async function start() {
   const mine = starts;
   let newest;
   try {
-    const page = await load("/order?limit=1&sort=-updated_at");
+    const page = await load("order?limit=1&sort=-updated_at");
     newest = page.orders[0]?.position ?? 0;
   } catch (problem) {
     if (mine !== starts) {
@@ -77,7 +77,7 @@ async function start() {
   $("token-section").hidden = true;
   feed?.close();
   events.forget();
-  feed = follow("/order-events", {
+  feed = follow("order-events", {
     since: Math.max(0, newest - PAST),
     token: bearer(),
     onEvent: take,

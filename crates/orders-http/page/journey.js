@@ -23,7 +23,7 @@ export async function follow(path, sent, answered) {
     setTimeout(resolve, 5_000);
   });
   show("its operation is on its way", []);
-  const found = await receipt(path);
+  const found = await receipt(id);
   await arrived;
   const stages = [["api-server: 202", answered - sent], ...between(found)];
   if (seen.has(id)) {

@@ -59,7 +59,7 @@ async function showOlder() {
 
 function first() {
   const status = $("status-filter").value;
-  return `/order?limit=${PAGE}${status && `&status=${status}`}`;
+  return `order?limit=${PAGE}${status && `&status=${status}`}`;
 }
 
 /** The answer's status; 0: there was none. */

@@ -19,6 +19,7 @@ use bakehouse_orders::intake::Defaults;
 use bakehouse_pipeline::Shutdown;
 use bakehouse_pipeline::feed::Feed;
 use bakehouse_pipeline::ports::{Blobs, EventLog, PresentationReader};
+use url::Url;
 
 use attachments::AttachmentSettings;
 use attachments::pending::Pending;
@@ -37,6 +38,8 @@ pub struct OrderSettings {
     pub has_tokens: bool,
     /// Whether there is a limit to how often one may ask.
     pub has_rate: bool,
+    /// URL under which clients find the API, where that is not the server's own.
+    pub public_url: Option<Url>,
 }
 
 /// What it stands between, beside what every domain does.
@@ -89,6 +92,7 @@ pub fn menu(settings: OrderSettings, doors: OrderDoors) -> Menu {
         has_tokens: settings.has_tokens,
         has_rate: settings.has_rate,
         media_types: settings.attachments.media_types.clone(),
+        public_url: settings.public_url.clone(),
     });
     let settings = web::Data::new(settings);
     let doors = web::Data::new(doors);

@@ -7,6 +7,7 @@ pub mod feed;
 pub mod issuer;
 pub mod ledger;
 pub mod process;
+pub mod proxy;
 pub mod rebuilds;
 pub mod receiver;
 pub mod stores;
@@ -15,6 +16,7 @@ pub mod world;
 pub use client::{Answer, Client};
 pub use feed::Feed;
 pub use issuer::Issuer;
+pub use proxy::Proxy;
 pub use receiver::Receiver;
 pub use world::{Kind, World};
 

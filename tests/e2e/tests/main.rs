@@ -16,6 +16,8 @@ mod contract;
 mod departures;
 mod description;
 mod doctor;
+mod exposure;
+mod exposure_browser;
 mod feed;
 mod flood;
 mod journey;

@@ -102,7 +102,10 @@ pub(super) async fn download(
         .insert_header((CONTENT_DISPOSITION, as_download(&file.name)))
         // It is somebody's file: never run, never taken for anything else.
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"))
+        .insert_header((
+            CONTENT_SECURITY_POLICY,
+            "sandbox; default-src 'none'; frame-ancestors 'none'",
+        ))
         .body(actix_web::body::SizedStream::new(blob.size, bytes)))
 }
 

@@ -4,14 +4,55 @@
 use bakehouse_orders::{Document, Orders, Status};
 use bakehouse_pipeline::frame::kinds;
 use serde_json::{Value, json};
+use url::Url;
 use utoipa::openapi::{ComponentsBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::frames;
 use super::openapi::close;
 
-/// The document.
-pub(super) fn document() -> Value {
+/// The document; with servers where the API's public URL is known.
+pub(super) fn document(public_url: Option<&Url>) -> Value {
+    let mut document = described();
+    if let Some(url) = public_url {
+        document["servers"] = servers(url);
+        for (channel, server) in [
+            ("feed", "api"),
+            ("schedule", "broker"),
+            ("stored", "broker"),
+            ("executed", "broker"),
+            ("baked", "broker"),
+        ] {
+            let server = json!({ "$ref": format!("#/servers/{server}") });
+            document["channels"][channel]["servers"] = json!([server]);
+        }
+    }
+    document
+}
+
+/// The API under its public URL, and a broker that is the operator's to name.
+fn servers(url: &Url) -> Value {
+    let host = url.host_str().unwrap_or_default();
+    let port = url
+        .port()
+        .map_or_else(String::new, |port| format!(":{port}"));
+    let protocol = if url.scheme() == "https" { "wss" } else { "ws" };
+    json!({
+        "api": {
+            "host": format!("{host}{port}"),
+            "pathname": url.path().trim_end_matches('/'),
+            "protocol": protocol,
+        },
+        "broker": {
+            "host": "{host}",
+            "protocol": "amqp",
+            "description": "The broker between the services (amqp.uri)",
+            "variables": { "host": { "default": "localhost:5672" } },
+        },
+    })
+}
+
+fn described() -> Value {
     json!({
         "asyncapi": "3.0.0",
         "info": {

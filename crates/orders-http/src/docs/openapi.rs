@@ -5,6 +5,7 @@ use bakehouse_http::problem::InputFault;
 use bakehouse_http::{correlation, health, metrics, operation, parked, read_models, rebuilds};
 use bakehouse_orders::money::Currency;
 use serde_json::{Map, Value, json};
+use url::Url;
 use utoipa::{OpenApi, PartialSchema};
 
 use super::{bodies, frames, parts};
@@ -42,6 +43,8 @@ pub(crate) struct Variant {
     pub(crate) has_rate: bool,
     /// Types of files that may be attached.
     pub(crate) media_types: Vec<String>,
+    /// URL under which clients find the API, where that is not this server's own.
+    pub(crate) public_url: Option<Url>,
 }
 
 /// The document.
@@ -75,6 +78,9 @@ pub(crate) fn document(variant: &Variant) -> Value {
     schemas["Problem"] = json!(parts::Problem::schema());
     schemas["Fault"] = json!(InputFault::schema());
     document["webhooks"] = webhooks();
+    if let Some(url) = &variant.public_url {
+        document["servers"] = json!([{ "url": url.as_str().trim_end_matches('/') }]);
+    }
     if variant.has_tokens {
         document["components"]["securitySchemes"]["token"] =
             json!({ "type": "http", "scheme": "bearer", "bearerFormat": "JWT" });

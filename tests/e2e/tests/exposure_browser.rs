@@ -1,0 +1,268 @@
+//! What pages of other sites can do from a real browser, and what our own pages can do behind
+//! a proxy and under their own policies.
+
+use std::time::{Duration, Instant};
+
+use bakehouse_e2e::{Client, Kind, Proxy, World, ledger};
+use bakehouse_testservers::browser::WebDriver;
+use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
+use fantoccini::{ClientBuilder, Locator};
+use hyper::Method;
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A browser.
+struct Browser {
+    client: fantoccini::Client,
+    /// Dropped last: it ends the browser.
+    _driver: WebDriver,
+}
+
+/// Fetches what the browser has logged since the last call.
+#[derive(Debug)]
+struct ReadLog;
+
+impl WebDriverCompatibleCommand for ReadLog {
+    fn endpoint(
+        &self,
+        base: &url::Url,
+        session: Option<&str>,
+    ) -> Result<url::Url, url::ParseError> {
+        let session = session.unwrap_or_default();
+        base.join(&format!("session/{session}/se/log"))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (Method, Option<String>) {
+        (Method::POST, Some(json!({ "type": "browser" }).to_string()))
+    }
+}
+
+impl Browser {
+    /// One that finds every `….example` on this machine; `None` where there is no browser.
+    async fn start() -> Option<Self> {
+        let Some(driver) = WebDriver::start().expect("a WebDriver") else {
+            eprintln!("skipped: there is no chromium with its driver on this machine");
+            return None;
+        };
+        let mut flags = driver.flags();
+        flags.push("--host-resolver-rules=MAP *.example 127.0.0.1".to_owned());
+        let mut capabilities = Capabilities::new();
+        capabilities.insert("goog:chromeOptions".into(), json!({ "args": flags }));
+        capabilities.insert("goog:loggingPrefs".into(), json!({ "browser": "ALL" }));
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(capabilities)
+            .connect(&driver.url())
+            .await
+            .expect("a browser");
+        Some(Self {
+            client,
+            _driver: driver,
+        })
+    }
+
+    async fn open(&self, url: &str) {
+        self.client.goto(url).await.expect("a page");
+    }
+
+    /// Waits until the element's text is so.
+    async fn shows(&self, selector: &str, is_so: impl Fn(&str) -> bool) -> String {
+        let until = Instant::now() + LIMIT;
+        loop {
+            let script = "return document.querySelector(arguments[0])?.innerText ?? ''";
+            let text = self.client.execute(script, vec![json!(selector)]).await;
+            let text = text.expect("the script runs");
+            let text = text.as_str().unwrap_or_default().trim().to_owned();
+            if is_so(&text) {
+                return text;
+            }
+            assert!(Instant::now() < until, "{selector} shows {text:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// What a script of the page calls back with.
+    async fn run(&self, script: &str, arguments: Vec<Value>) -> Value {
+        let script = format!(
+            "const done = arguments[arguments.length - 1]; \
+             (async () => {{ {script} }})().then(done, (error) => done(`failed: ${{error}}`));"
+        );
+        let found = self.client.execute_async(&script, arguments).await;
+        found.expect("the script runs")
+    }
+
+    /// Log lines that speak of a policy.
+    async fn violations(&self) -> Vec<String> {
+        let log = self.client.issue_cmd(ReadLog).await.expect("a log");
+        let lines = log.as_array().into_iter().flatten();
+        let lines = lines.map(ToString::to_string);
+        lines
+            .filter(|line| line.contains("Content Security Policy"))
+            .collect()
+    }
+
+    async fn close(self) {
+        self.client.close().await.expect("closed");
+    }
+}
+
+/// An empty page of somebody else's, at every path of a server: its port.
+async fn foreign_page() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut head = [0; 8192];
+                let _ = socket.read(&mut head).await;
+                let page = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 9\r\n\
+                    Connection: close\r\n\r\n<p>hi</p>";
+                let _ = socket.write_all(page.as_bytes()).await;
+            });
+        }
+    });
+    port
+}
+
+/// By the name that it has pointed at this machine, and from its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_another_site_reads_and_writes_nothing() {
+    let world = World::start(Kind::Embedded).await.expect("it starts");
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let port = world.base.rsplit(':').next().expect("a port");
+    let rebound = format!("http://evil.example:{port}/");
+    browser.open(&rebound).await;
+    browser
+        .shows("body", |text| text.contains("misdirected-request"))
+        .await;
+
+    let foreign = foreign_page().await;
+    browser
+        .open(&format!("http://evil.example:{foreign}/"))
+        .await;
+    let blind = "const answer = await fetch(arguments[0], { method: 'POST', mode: 'no-cors', \
+        body: arguments[1] }); return answer.type;";
+    let read = "const answer = await fetch(arguments[0]); return answer.status;";
+    let follow = "return await new Promise((resolve) => { \
+        const socket = new WebSocket(arguments[0].replace('order', 'order-events')); \
+        socket.onopen = () => resolve('open'); socket.onerror = () => resolve('refused'); });";
+    for base in [rebound.clone(), format!("{}/", world.base)] {
+        let target = json!(format!("{base}order"));
+        let order = json!(ledger::order("blind"));
+        let sent = browser.run(blind, vec![target.clone(), order]).await;
+        assert_ne!(sent, "cors", "it cannot be read");
+        let found = browser.run(read, vec![target.clone()]).await;
+        assert!(found.to_string().contains("failed"), "{found}");
+        assert_eq!(browser.run(follow, vec![target]).await, "refused");
+    }
+    let orders = world
+        .client()
+        .get("/order")
+        .await
+        .expect("an answer")
+        .json();
+    assert_eq!(orders, json!([]), "nothing was written");
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_a_named_origin_uses_the_api() {
+    let foreign = foreign_page().await;
+    let origin = format!("http://shop.example:{foreign}");
+    let settings = [("BAKEHOUSE_HTTP__CORS_ORIGINS", format!("{origin}/"))];
+    let world = World::start_with(Kind::Embedded, &settings).await;
+    let world = world.expect("it starts");
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    browser.open(&origin).await;
+    let place = "const answer = await fetch(arguments[0], { method: 'POST', body: arguments[1], \
+        headers: { 'content-type': 'application/json', 'idempotency-key': 'k-1', \
+        prefer: 'respond-async', 'x-correlation-id': '0190f1de-0000-7000-8000-000000000001', \
+        traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', \
+        'cache-control': 'no-cache', 'last-event-id': '1' } }); \
+        return [answer.status, answer.headers.get('operation-location')];";
+    let target = json!(format!("{}/order", world.base));
+    let order = json!(ledger::order("shop"));
+    let found = browser.run(place, vec![target, order]).await;
+    assert_eq!(found[0], 202, "{found}");
+    assert!(
+        found[1]
+            .as_str()
+            .is_some_and(|link| link.contains("/operation/"))
+    );
+    browser.close().await;
+}
+
+/// The page and the description, by addresses that the server does not know: the proxy strips
+/// the prefix, and no setting says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_pages_work_behind_a_prefix_and_under_their_policies() {
+    let world = World::start(Kind::Embedded).await.expect("it starts");
+    let proxy = Proxy::start(&world.base, "/shop", &[])
+        .await
+        .expect("a proxy");
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    browser.open(&format!("{}/", proxy.base())).await;
+    browser.shows("#feed-state", |text| text == "live").await;
+    let button = browser.client.find(Locator::Css("#place-form button"));
+    button
+        .await
+        .expect("a button")
+        .click()
+        .await
+        .expect("a click");
+    browser
+        .shows("#journey-hint", |text| {
+            text == "order.created, at position 1"
+        })
+        .await;
+    browser
+        .shows("#orders tr", |text| text.contains("7.00 EUR"))
+        .await;
+    let button = browser.client.find(Locator::Css("#orders button.small"));
+    button
+        .await
+        .expect("a button")
+        .click()
+        .await
+        .expect("a click");
+    browser
+        .shows("#orders tr td:nth-child(2)", |text| text == "paid")
+        .await;
+    browser
+        .shows("#stages figcaption", |text| text.ends_with("0 events"))
+        .await;
+    let paid = Client::new(&proxy.base()).get("/order?status=paid").await;
+    let paid = paid.expect("an answer").json();
+    assert_eq!(paid.as_array().map(Vec::len), Some(1));
+
+    browser.open(&format!("{}/docs/", proxy.base())).await;
+    browser
+        .shows("#swagger-ui .info .title", |text| {
+            text.starts_with("Bakehouse")
+        })
+        .await;
+    let open = browser.client.wait().at_most(LIMIT);
+    let open = open.for_element(Locator::Css(".opblock-summary-control"));
+    open.await.expect("a call").click().await.expect("a click");
+    browser
+        .shows(".opblock.is-open .opblock-body", |text| {
+            text.contains("Responses")
+        })
+        .await;
+    let looks = "const box = document.querySelector('.opblock-summary-method'); \
+        return getComputedStyle(box).backgroundColor;";
+    let colour = browser.run(looks, Vec::new()).await;
+    assert_ne!(colour, "rgba(0, 0, 0, 0)", "its style sheet is there");
+    let violations = browser.violations().await;
+    assert!(violations.is_empty(), "{violations:#?}");
+    browser.close().await;
+}
