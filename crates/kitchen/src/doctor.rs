@@ -17,11 +17,14 @@ const PAGE: usize = 500;
 /// Interval at which progress is told.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Opens the store of blobs that the settings name, to be read; `None` where there is none.
+pub(crate) type OpenBlobs = fn(&Settings) -> Result<Option<Arc<dyn Blobs>>>;
+
 /// What a program knows of its own domain's stores.
 #[derive(Clone, Copy)]
 pub struct Own {
     /// Opens the store of blobs to be read, where the domain has one.
-    pub blobs: fn(&Settings) -> Result<Option<Arc<dyn Blobs>>>,
+    pub blobs: OpenBlobs,
     /// Whether the domain has process managers.
     pub has_processes: bool,
 }

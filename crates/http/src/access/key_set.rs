@@ -317,7 +317,7 @@ mod tests {
             // What is beside the key is not looked at.
             ed25519(json!({ "alg": "Ed25519", "x5t": 7, "x5c": "x", "d": "secret", "ext": true })),
         ] {
-            assert!(parse(&[usable.clone()]).is_ok(), "{usable}");
+            assert!(parse(std::slice::from_ref(&usable)).is_ok(), "{usable}");
         }
     }
 
