@@ -2,6 +2,7 @@
 
 mod bodies;
 mod connections;
+mod reads;
 mod uploads;
 
 use crate::attack::Attack;
@@ -11,6 +12,7 @@ pub(crate) fn all() -> Vec<Attack> {
     let kinds = [
         bodies::attacks(),
         connections::attacks(),
+        reads::attacks(),
         uploads::attacks(),
     ];
     kinds.into_iter().flatten().collect()
