@@ -52,6 +52,7 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
         },
         notifications: source.notifications(),
         feed: feed.clone(),
+        limits: edge::limits(&settings),
         menu,
     };
     let stores = vec![

@@ -1,9 +1,8 @@
 //! `GET /correlation/{id}`: everything that one outside request set off.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use bakehouse_pipeline::{Event, Position};
+use bakehouse_pipeline::ports::{Selection, Senders};
 use utoipa::OpenApi;
-use uuid::Uuid;
 
 use crate::accept::correlation_id;
 use crate::access::Principal;
@@ -12,9 +11,6 @@ use crate::parts::PageParameters;
 use crate::problem::Problem;
 use crate::query::Page;
 use crate::server::Doors;
-
-/// How many events are read at once.
-const STEP: usize = 100;
 
 /// The documentation of this call.
 #[derive(OpenApi)]
@@ -53,7 +49,11 @@ async fn list(
 ) -> Result<HttpResponse, Problem> {
     let page = Page::of(request.query_string())?;
     let id = correlation_id(&id);
-    let mut events = visible(&doors, &principal, id, page.after, page.wanted()).await?;
+    let _turn = doors.limits.read(&request, &principal).await?;
+    // Others' are not even read, so that nothing tells of them, not even the time it takes.
+    let senders = principal.confined_to().map_or(Senders::Any, Senders::Owner);
+    let query = page.of_log(Selection::Correlation(id), senders);
+    let mut events = doors.log.summaries(&query).await?;
     let mut answer = HttpResponse::Ok();
     if let Some(next) = page.cut(&mut events, &format!("/correlation/{id}")) {
         answer.insert_header(next);
@@ -65,27 +65,4 @@ async fn list(
         .map(|event| Receipt::of(event, baked, &doors.menu))
         .collect();
     Ok(answer.json(receipts))
-}
-
-/// The first of them that the principal may see. Others are passed over before there
-/// is a page, so that not even their number shows.
-async fn visible(
-    doors: &Doors,
-    principal: &Principal,
-    id: Uuid,
-    mut after: Position,
-    count: usize,
-) -> Result<Vec<Event>, Problem> {
-    let mut found = Vec::new();
-    loop {
-        let events = doors.log.correlated(id, after, STEP).await?;
-        let is_last = events.len() < STEP;
-        after = events.last().map_or(after, |event| event.position);
-        let mine = |event: &Event| principal.sees(event.operation.terms.owner.as_deref());
-        found.extend(events.into_iter().filter(mine));
-        if is_last || found.len() >= count {
-            found.truncate(count);
-            return Ok(found);
-        }
-    }
 }

@@ -10,13 +10,42 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::{OpenApi, ToSchema};
 
+use crate::cached::Cached;
 use crate::problem::Problem;
 
 /// Time after which what a probe asks counts as missing.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Time for which the answer of the probes is kept: however many ask, the stores are asked
+/// once.
+const LIFETIME: Duration = Duration::from_secs(1);
+
 /// Everything that a service needs.
 pub type Probes = Vec<Arc<dyn Probe>>;
+
+/// Whether everything is there that a service needs, as of a moment ago.
+pub(crate) struct Readiness {
+    probes: Probes,
+    missing: Cached<Vec<Value>>,
+}
+
+impl Readiness {
+    pub(crate) fn new(probes: Probes) -> Self {
+        Self {
+            probes,
+            missing: Cached::new(LIFETIME),
+        }
+    }
+
+    /// What is missing, and why.
+    async fn missing(&self) -> Vec<Value> {
+        let look = async {
+            let checks = self.probes.iter().map(|probe| check(probe.as_ref()));
+            join_all(checks).await.into_iter().flatten().collect()
+        };
+        self.missing.get(look).await
+    }
+}
 
 /// What a healthy service says.
 #[derive(Serialize, ToSchema)]
@@ -56,16 +85,16 @@ async fn live() -> HttpResponse {
 
 /// Is everything there that it needs?
 ///
-/// If not, 503 with `missing`: the name of each thing that is not there, and why.
+/// If not, 503 with `missing`: the name of each thing that is not there, and why. Looked up
+/// at most once a second.
 #[utoipa::path(
     get,
     path = "/health/ready",
     tag = "health",
     responses((status = 200, description = "It is", body = Health))
 )]
-async fn ready(probes: web::Data<Probes>) -> Result<HttpResponse, Problem> {
-    let answers = join_all(probes.iter().map(|probe| check(probe.as_ref()))).await;
-    let missing: Vec<Value> = answers.into_iter().flatten().collect();
+async fn ready(readiness: web::Data<Readiness>) -> Result<HttpResponse, Problem> {
+    let missing = readiness.missing().await;
     if missing.is_empty() {
         return Ok(HttpResponse::Ok().json(Health { status: "ready" }));
     }

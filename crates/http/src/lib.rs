@@ -16,17 +16,23 @@
 //! - [`websocket`]: what a websocket is, whatever it carries;
 //! - [`metrics`]: what has been counted, and how far the stages are behind;
 //! - [`health`]: liveness and readiness, for every service;
+//! - [`limits`]: what one client may keep the server busy with;
 //! - [`problem`]: every error as a problem document (RFC 9457).
 
 pub mod accept;
 pub mod access;
 pub mod body;
+mod cached;
 pub mod conditions;
 mod connections;
+mod content_coding;
 pub mod correlation;
 pub mod exposure;
 pub mod feed;
+mod hangup;
+mod head;
 pub mod health;
+pub mod limits;
 pub mod menu;
 pub mod metrics;
 pub mod operation;
@@ -44,6 +50,7 @@ mod uniform;
 pub mod websocket;
 
 pub use connections::ConnectionSettings;
+pub use limits::{LimitSettings, Limits};
 pub use menu::Menu;
 pub use rebuilds::Remade;
 pub use server::{Doors, Server, Settings, serve_health};

@@ -1,26 +1,22 @@
 //! `GET /operation/{id}`: the receipt, from accepted to baked, or rejected with
 //! its reason.
 
-use std::time::Duration;
-
 use actix_web::http::header::RETRY_AFTER;
 use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_pipeline::ports::StoreError;
 use bakehouse_pipeline::{Event, EventStatus, Position, Timestamp, Verb, ids};
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 use uuid::Uuid;
 
 use crate::access::Principal;
+use crate::limits::is_at_rest;
 use crate::menu::{Menu, NamedId};
 use crate::parts::{NoSuchOperation, Prefer, Verbs};
 use crate::prefer::Wait;
 use crate::problem::Problem;
 use crate::query::Parameters;
 use crate::server::Doors;
-
-/// Between the first two looks into the log; the pauses grow from there.
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// How far an operation has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -115,10 +111,15 @@ async fn show(
 ) -> Result<HttpResponse, Problem> {
     Parameters::of(request.query_string()).finish()?;
     let id = id.into_inner();
-    let wait = Wait::of(&request);
-    let receipt = match &wait {
-        Some(wait) => settled(&doors, &principal, id, wait).await?,
-        None => look(&doors, &principal, id).await?,
+    let wait = Wait::of(&request, &principal, &doors)?;
+    let mut event = visible(doors.log.summary(id).await?, &principal, id)?;
+    if let Some(wait) = &wait {
+        event = visible(at_rest(&doors, id, event, wait).await?, &principal, id)?;
+    }
+    let receipt = match event {
+        // After the look at the log: what is in it is not said to be further than it is.
+        Some(event) => Receipt::of(event, doors.feed.head_position(), &doors.menu),
+        None => Receipt::accepted(id),
     };
     let mut answer = HttpResponse::Ok();
     if !receipt.is_final() {
@@ -134,34 +135,42 @@ fn not_found() -> Problem {
     Problem::not_found("there is no operation with this id")
 }
 
-/// The receipt as soon as it is final; or, when time is up, as it then is.
-pub(crate) async fn settled(
+/// The event of an operation as soon as nothing more becomes of it by itself; or, when time
+/// is up, as it then is. `known`: as it was a moment ago.
+///
+/// # Errors
+/// When the log does not answer.
+pub(crate) async fn at_rest(
     doors: &Doors,
-    principal: &Principal,
     id: Uuid,
+    known: Option<Event>,
     wait: &Wait,
-) -> Result<Receipt, Problem> {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let receipt = look(doors, principal, id).await?;
-        let is_at_rest = receipt.status == Progress::Parked;
-        if receipt.is_final() || is_at_rest || wait.is_over() {
-            return Ok(receipt);
-        }
-        match receipt.settled_by.or(receipt.position) {
-            Some(position) => wait.wait_for(doors.feed.reached(position)).await,
-            None => wait.wait_for(tokio::time::sleep(pause)).await,
-        };
-        pause = (pause * 2).min(LONGEST_PAUSE);
+) -> Result<Option<Event>, StoreError> {
+    let head = doors.feed.head_position();
+    let is_done = known.as_ref().is_some_and(|event| is_at_rest(event, head));
+    if is_done || wait.is_over() {
+        return Ok(known);
+    }
+    let mut outcome = doors.limits.awaited.outcome_of(id);
+    let mut found = None;
+    let settled = async { found = outcome.at_rest().await };
+    wait.wait_for(settled).await;
+    match found {
+        Some(event) => Ok(Some(event.as_ref().clone())),
+        None => doors.log.summary(id).await,
     }
 }
 
-async fn look(doors: &Doors, principal: &Principal, id: Uuid) -> Result<Receipt, Problem> {
-    match doors.log.find(id).await? {
-        Some(event) if principal.sees(event.operation.terms.owner.as_deref()) => {
-            Ok(Receipt::of(event, doors.feed.head_position(), &doors.menu))
-        }
-        None if ids::is_issued(id, &principal.holder()) => Ok(Receipt::accepted(id)),
+/// The event, if the principal may see it; `None`, and no problem, for an operation of its
+/// own that the log does not have yet.
+fn visible(
+    event: Option<Event>,
+    principal: &Principal,
+    id: Uuid,
+) -> Result<Option<Event>, Problem> {
+    match event {
+        Some(event) if principal.sees(event.operation.terms.owner.as_deref()) => Ok(Some(event)),
+        None if ids::is_issued(id, &principal.holder()) => Ok(None),
         _ => Err(not_found()),
     }
 }

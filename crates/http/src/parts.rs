@@ -113,7 +113,8 @@ pub struct IfNoneMatch {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct Prefer {
-    /// `wait=SECONDS`: how long the answer may wait, at most 60.
+    /// `wait=SECONDS`: how long the answer may wait, at most 60. Where as many answers wait as
+    /// may, a read is refused (429, 503), and a write is answered without waiting.
     #[param(required = false)]
     #[param(rename = "Prefer")]
     wait: Option<String>,

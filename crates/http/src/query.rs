@@ -2,6 +2,7 @@
 //! all that is wrong with them at once.
 
 use actix_web::http::header::{HeaderName, LINK};
+use bakehouse_pipeline::ports::{Selection, Senders, SummaryQuery};
 use bakehouse_pipeline::{Event, Position};
 
 use crate::problem::{InputFault, Problem};
@@ -100,31 +101,45 @@ fn position(text: &str) -> Result<Position, String> {
 }
 
 /// A page of what stands in the log.
-pub(crate) struct Page {
+pub struct Page {
     limit: usize,
     /// Only what stands after this position.
-    pub(crate) after: Position,
+    pub after: Position,
 }
 
 impl Page {
     /// What a query string asks for.
     pub(crate) fn of(query: &str) -> Result<Self, Problem> {
+        Self::with_default(query, DEFAULT_LIMIT)
+    }
+
+    /// The same for a list whose pages have another size unless the query says so.
+    ///
+    /// # Errors
+    /// 400 with everything that is wrong with the query string.
+    pub fn with_default(query: &str, default: usize) -> Result<Self, Problem> {
         let mut parameters = Parameters::of(query);
-        let limit = parameters.take("limit", limit).unwrap_or(DEFAULT_LIMIT);
+        let limit = parameters.take("limit", limit).unwrap_or(default);
         let after = parameters.take("after", position).unwrap_or_default();
         parameters.finish()?;
         Ok(Self { limit, after })
     }
 
-    /// How many events to look for: one more than asked for tells whether there is a
-    /// next page.
-    pub(crate) fn wanted(&self) -> usize {
-        self.limit + 1
+    /// The page of a selection of the log; one event more than asked for tells whether there
+    /// is a next page.
+    #[must_use]
+    pub fn of_log<'a>(&self, of: Selection<'a>, senders: Senders<'a>) -> SummaryQuery<'a> {
+        SummaryQuery {
+            of,
+            senders,
+            after: self.after,
+            limit: self.limit + 1,
+        }
     }
 
     /// Cuts the events that were found down to the page; the next one's `Link`, if
     /// there is one.
-    pub(crate) fn cut(&self, events: &mut Vec<Event>, path: &str) -> Option<(HeaderName, String)> {
+    pub fn cut(&self, events: &mut Vec<Event>, path: &str) -> Option<(HeaderName, String)> {
         if events.len() <= self.limit {
             return None;
         }

@@ -25,9 +25,12 @@ use crate::connections::{
     BUFFER_BYTES, ConnectionLimits, ConnectionSettings, Socket, ignore_other_upgrades,
     open_files_limit, track,
 };
+use crate::content_coding::refuse_encoded;
 use crate::exposure::{self, Exposure, ExposureSettings, exposure};
 use crate::feed::{PlaceLimits, Places};
-use crate::health::{self, Probes};
+use crate::head::head;
+use crate::health::{self, Probes, Readiness};
+use crate::limits::Limits;
 use crate::menu::Menu;
 use crate::problem::Problem;
 use crate::rebuilds::Remade;
@@ -57,6 +60,8 @@ pub struct Doors {
     pub notifications: Arc<dyn Notifications>,
     /// What subscribers follow.
     pub feed: Arc<Feed>,
+    /// What one client may keep the server busy with.
+    pub limits: Limits,
     /// What is served of the domain.
     pub menu: Menu,
 }
@@ -96,6 +101,7 @@ pub struct Server {
     address: SocketAddr,
     running: Running,
     handle: ServerHandle,
+    doors: web::Data<Doors>,
 }
 
 impl Server {
@@ -117,8 +123,9 @@ impl Server {
             scheduler: torture::entrance(doors.scheduler.clone()),
             ..doors
         });
+        let served = doors.clone();
         let positions = metrics::positions(&doors);
-        let probes = web::Data::new(probes);
+        let readiness = web::Data::new(Readiness::new(probes));
         let access = web::Data::new(Access::new(settings.access.clone(), &doors.menu));
         let exposed = web::Data::new(Exposure::new(settings.exposure.clone(), bind.ip()));
         let head_timeout = settings.head_timeout;
@@ -135,7 +142,7 @@ impl Server {
         let app = move || {
             App::new()
                 .app_data(doors.clone())
-                .app_data(probes.clone())
+                .app_data(readiness.clone())
                 .app_data(positions.clone())
                 .app_data(settings.clone())
                 .app_data(access.clone())
@@ -144,6 +151,8 @@ impl Server {
                 .app_data(sockets.clone())
                 .app_data(places.clone())
                 .app_data(in_flight.clone())
+                .wrap(from_fn(head))
+                .wrap(from_fn(refuse_encoded))
                 .wrap(from_fn(guard))
                 // Outside of what refuses in words of its own.
                 .wrap(from_fn(uniform))
@@ -210,6 +219,7 @@ impl Server {
             address,
             running,
             handle,
+            doors: served,
         })
     }
 
@@ -224,7 +234,9 @@ impl Server {
     /// # Errors
     /// When the server fails by itself.
     pub async fn run(self, shutdown: Shutdown) -> std::io::Result<()> {
-        run(self.running, self.handle, shutdown).await
+        let limits = self.doors.limits.run(&self.doors, &shutdown);
+        let (ended, ()) = tokio::join!(run(self.running, self.handle, shutdown.clone()), limits);
+        ended
     }
 }
 
@@ -265,12 +277,13 @@ pub async fn serve_health(
     shutdown: Shutdown,
 ) -> std::io::Result<()> {
     metrics::begin();
-    let probes = web::Data::new(probes);
+    let readiness = web::Data::new(Readiness::new(probes));
     let exposed = web::Data::new(Exposure::new(settings, bind.ip()));
     let server = HttpServer::new(move || {
         App::new()
-            .app_data(probes.clone())
+            .app_data(readiness.clone())
             .app_data(exposed.clone())
+            .wrap(from_fn(head))
             .wrap(from_fn(uniform))
             .wrap(from_fn(exposure))
             .configure(health::routes)

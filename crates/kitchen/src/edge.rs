@@ -10,7 +10,7 @@ use bakehouse_http::access::{
 use bakehouse_http::exposure::{ExposureSettings, PublicUrl};
 use bakehouse_http::feed::PlaceLimits;
 use bakehouse_http::health::Probes;
-use bakehouse_http::{ConnectionSettings, Doors, Server};
+use bakehouse_http::{ConnectionSettings, Doors, LimitSettings, Limits, Server};
 use bakehouse_pipeline::Shutdown;
 use bakehouse_service::settings::Auth;
 use bakehouse_service::{Settings, Stages, UrlOrFile};
@@ -63,6 +63,18 @@ fn exposure(settings: &Settings) -> Result<ExposureSettings> {
         cors_origins: http.cors_origins.iter().map(ToString::to_string).collect(),
         trusted_proxies: trusted_proxies(settings),
         public_url: public_url.transpose()?,
+    })
+}
+
+/// What one client may keep the server busy with, as the settings say.
+#[must_use]
+pub fn limits(settings: &Settings) -> Limits {
+    let http = &settings.http;
+    Limits::new(&LimitSettings {
+        max_waits: http.max_waits,
+        max_waits_per_client: http.max_waits_per_client,
+        max_log_reads: http.max_log_reads,
+        max_refused_changes: http.max_refused_changes,
     })
 }
 

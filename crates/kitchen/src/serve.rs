@@ -57,6 +57,7 @@ pub async fn serve<D: Domain>(
         },
         notifications: world.notifications.clone(),
         feed: feed.clone(),
+        limits: edge::limits(settings),
         menu,
     };
     let of_own_feed = handlers.clone().of_own_feed(D::NAME);

@@ -36,8 +36,6 @@ pub struct OrderSettings {
     pub attachments: AttachmentSettings,
     /// Whether tokens are asked for.
     pub has_tokens: bool,
-    /// Whether there is a limit to how often one may ask.
-    pub has_rate: bool,
     /// URL under which clients find the API, where that is not the server's own.
     pub public_url: Option<Url>,
 }
@@ -90,7 +88,6 @@ pub fn menu(settings: OrderSettings, doors: OrderDoors) -> Menu {
     let documents = Documents::new(&Variant {
         currency: settings.defaults.currency,
         has_tokens: settings.has_tokens,
-        has_rate: settings.has_rate,
         media_types: settings.attachments.media_types.clone(),
         public_url: settings.public_url.clone(),
     });

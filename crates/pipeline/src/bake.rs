@@ -371,6 +371,67 @@ pub fn as_of<D: Domain>(events: &[Event], number: u64) -> Result<Option<Json>, S
     document.transpose().map_err(StoreError::corrupt)
 }
 
+/// An entity folded page by page from its executed events, in bounded memory.
+pub struct Fold<D: Domain> {
+    entity: Option<Entity<D::State>>,
+    number: u64,
+    position: Position,
+}
+
+impl<D: Domain> Fold<D> {
+    /// Begins with a snapshot, or before the entity's first event.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when the snapshot cannot be read.
+    pub fn new(base: Option<EntityRecord>, number: u64) -> Result<Self, StoreError> {
+        let position = base.as_ref().map_or(0, |base| base.position);
+        let entity = base.map(read_state::<D>).transpose()?;
+        Ok(Self {
+            entity,
+            number,
+            position,
+        })
+    }
+
+    /// The position up to which the entity's events are in.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Whether a page settles what had been parked, so that [`Fold::extend`] needs that.
+    #[must_use]
+    pub fn needs_parked(page: &[Event]) -> bool {
+        page.iter().any(is_settlement)
+    }
+
+    /// Adds the entity's next executed events. `parked`: those of its events that have ever
+    /// been parked, if [`Fold::needs_parked`] says so.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when the log contradicts itself.
+    pub fn extend(&mut self, page: &[Event], parked: &[Event]) -> Result<(), StoreError> {
+        for event in page.iter().filter(|event| event.position > self.position) {
+            if is_executed(event) {
+                fold::<D>(&mut self.entity, event, parked, self.number)?;
+            }
+        }
+        self.position = page
+            .last()
+            .map_or(self.position, |last| last.position.max(self.position));
+        Ok(())
+    }
+
+    /// The document of the entity as folded; `None`: it has not come into being.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when the document has no JSON form.
+    pub fn document(&self) -> Result<Option<Json>, StoreError> {
+        let document = self.entity.as_ref().map(|entity| to_json(&D::bake(entity)));
+        document.transpose().map_err(StoreError::corrupt)
+    }
+}
+
 /// The entity itself, likewise.
 pub(crate) fn entity_after<D: Domain>(
     events: &[Event],

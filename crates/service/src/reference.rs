@@ -71,6 +71,23 @@ const SETTINGS: &[(&str, &str)] = &[
     ),
     ("http.rate_burst", "how many of them at once"),
     (
+        "http.max_waits",
+        "maximum number of answers that wait at the same time (Prefer: wait)",
+    ),
+    (
+        "http.max_waits_per_client",
+        "maximum number of those for one principal, or address",
+    ),
+    (
+        "http.max_log_reads",
+        "maximum number of reads of the log (histories, as_of) at the same time",
+    ),
+    (
+        "http.max_refused_changes",
+        "maximum number of changes of one entity by one principal that may be refused within a \
+         minute; 0: any number",
+    ),
+    (
         "auth.jwks",
         "the token issuer's public keys, an https URL or a file; unset: no tokens",
     ),

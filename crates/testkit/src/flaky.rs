@@ -10,7 +10,7 @@ use bakehouse_pipeline::follow::{Generation, Needs};
 use bakehouse_pipeline::ports::{
     Appended, Baking, Checkpoint, EventLog, Execution, Facts, Feed, Generations, Handling, Head,
     Leases, Loaded, PresentationStore, Progress, Rebuild, Rebuilds, Registration, RowStore,
-    SourceStore, StoreError, Tenure,
+    SourceStore, StoreError, SummaryQuery, Tenure,
 };
 use bakehouse_pipeline::{EntityRecord, Event, Frame, Operation, Position};
 use rand::rngs::StdRng;
@@ -167,13 +167,18 @@ impl EventLog for Flaky<dyn EventLog> {
         self.faults.around(self.inner.held(entity_ids)).await
     }
 
-    async fn correlated(
+    async fn summaries(&self, query: &SummaryQuery<'_>) -> Result<Vec<Event>, StoreError> {
+        self.faults.around(self.inner.summaries(query)).await
+    }
+
+    async fn executed(
         &self,
-        correlation_id: Uuid,
+        entity_id: &str,
         after: Position,
+        up_to: Position,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
-        let inner = self.inner.correlated(correlation_id, after, limit);
+        let inner = self.inner.executed(entity_id, after, up_to, limit);
         self.faults.around(inner).await
     }
 
@@ -195,13 +200,6 @@ impl Progress for Flaky<dyn SourceStore> {
     async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
         self.faults.around(self.inner.checkpoint()).await
     }
-}
-
-#[async_trait]
-impl SourceStore for Flaky<dyn SourceStore> {
-    async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
-        self.faults.around(self.inner.load(ids)).await
-    }
 
     async fn snapshots(
         &self,
@@ -209,6 +207,13 @@ impl SourceStore for Flaky<dyn SourceStore> {
         up_to: Position,
     ) -> Result<HashMap<String, EntityRecord>, StoreError> {
         self.faults.around(self.inner.snapshots(ids, up_to)).await
+    }
+}
+
+#[async_trait]
+impl SourceStore for Flaky<dyn SourceStore> {
+    async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
+        self.faults.around(self.inner.load(ids)).await
     }
 
     async fn commit(&self, execution: &Execution) -> Result<(), StoreError> {

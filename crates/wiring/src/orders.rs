@@ -49,7 +49,6 @@ pub fn api(settings: &Settings, log: Arc<dyn EventLog>) -> Result<Api> {
             },
         },
         has_tokens: settings.auth.jwks.is_some(),
-        has_rate: settings.http.rate_limit > 0 && settings.http.rate_burst > 0,
         public_url: settings
             .http
             .public_url

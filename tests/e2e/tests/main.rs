@@ -6,6 +6,7 @@ mod architecture;
 mod attachments;
 mod bank_account;
 mod blog;
+mod bounded_reads;
 mod broker;
 mod browser;
 mod calculator;

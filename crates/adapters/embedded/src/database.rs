@@ -18,7 +18,7 @@ use bakehouse_pipeline::torture::point;
 use bakehouse_pipeline::{Facet, ids};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::salvage::is_damage;
 use crate::{list, schema};
@@ -29,6 +29,8 @@ const QUEUE: usize = 8_192;
 const GROUP: usize = 2_048;
 /// Idle reading connections kept open.
 const READERS: usize = 4;
+/// Reads at the same time; each has a connection with a cache of its own, and a thread.
+const MAX_READS: usize = 16;
 
 /// Runs inside the transaction; what it returns runs once the outcome is certain.
 type Job = Box<dyn FnOnce(&Connection) -> Reply + Send>;
@@ -83,6 +85,22 @@ struct Readers {
     file: PathBuf,
     prepare: fn(Connection) -> rusqlite::Result<Connection>,
     idle: Arc<Mutex<Vec<Connection>>>,
+    turns: Arc<Semaphore>,
+}
+
+impl Readers {
+    fn new(
+        file: &Path,
+        prepare: fn(Connection) -> rusqlite::Result<Connection>,
+        idle: Vec<Connection>,
+    ) -> Self {
+        Self {
+            file: file.to_owned(),
+            prepare,
+            idle: Arc::new(Mutex::new(idle)),
+            turns: Arc::new(Semaphore::new(MAX_READS)),
+        }
+    }
 }
 
 /// Ends an open transaction: kept, or else undone.
@@ -117,11 +135,7 @@ impl Drop for End {
 
 impl Database {
     pub(crate) fn open(file: &Path, facets: &[Facet]) -> rusqlite::Result<Self> {
-        let readers = Readers {
-            file: file.to_owned(),
-            prepare: connect,
-            idle: Arc::default(),
-        };
+        let readers = Readers::new(file, connect_reader, Vec::new());
         let connection = connect(Connection::open(file)?)?;
         // Whoever held them has ended, or the file would still be theirs.
         connection.execute("UPDATE leases SET expires_at = 0", [])?;
@@ -137,11 +151,7 @@ impl Database {
         Ok(Self {
             jobs: None,
             writer: None,
-            readers: Some(Readers {
-                file: file.to_owned(),
-                prepare: look,
-                idle: Arc::new(Mutex::new(vec![connection])),
-            }),
+            readers: Some(Readers::new(file, look, vec![connection])),
             damage: Arc::default(),
             has_panicked: watch::channel(false).1,
         })
@@ -214,7 +224,10 @@ impl Database {
         let Some(readers) = self.readers.clone() else {
             return self.write(body).await;
         };
+        // Never closed; and whoever gives up leaves the line.
+        let turn = readers.turns.clone().acquire_owned().await;
         let task = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let lock = || readers.idle.lock().unwrap_or_else(PoisonError::into_inner);
             let idle = lock().pop();
             let open = || Connection::open(&readers.file).and_then(readers.prepare);
@@ -344,6 +357,12 @@ impl Drop for Database {
 
 fn connect(mut connection: Connection) -> rusqlite::Result<Connection> {
     schema::prepare(&mut connection, &ids::fresh().to_string())?;
+    Ok(connection)
+}
+
+fn connect_reader(connection: Connection) -> rusqlite::Result<Connection> {
+    let connection = connect(connection)?;
+    schema::shrink_cache(&connection)?;
     Ok(connection)
 }
 

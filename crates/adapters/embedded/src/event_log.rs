@@ -1,15 +1,16 @@
-//! The log in the embedded store.
+//! The log in the embedded store. What is read without payloads: `summaries`.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bakehouse_pipeline::ports::{Appended, EventLog, StoreError, contiguous};
+use bakehouse_pipeline::ports::{Appended, EventLog, StoreError, SummaryQuery, contiguous};
 use bakehouse_pipeline::{Event, EventStatus, Operation, Position, Timestamp};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use uuid::Uuid;
 
 use crate::database::{Database, Outcome};
 use crate::rows::{EVENT, event, integer};
+use crate::summaries::statements;
 
 pub(crate) struct EmbeddedLog(pub(crate) Arc<Database>);
 
@@ -61,23 +62,38 @@ impl EventLog for EmbeddedLog {
         Ok(self.0.read(read).await?.pop())
     }
 
-    async fn correlated(
+    async fn summaries(&self, query: &SummaryQuery<'_>) -> Result<Vec<Event>, StoreError> {
+        let (statements, limit) = (statements(query), query.limit);
+        let read = move |connection: &Connection| {
+            let mut found = Vec::new();
+            for (statement, values) in &statements {
+                found.extend(events(connection, statement, params_from_iter(values))?);
+            }
+            found.sort_unstable_by_key(|event| event.position);
+            found.truncate(limit);
+            Ok(found)
+        };
+        self.0.read(read).await
+    }
+
+    async fn executed(
         &self,
-        correlation_id: Uuid,
+        entity_id: &str,
         after: Position,
+        up_to: Position,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
-        let query = correlated();
-        let id = correlation_id.to_string();
-        self.0
-            .read(move |connection| {
-                events(
-                    connection,
-                    &query,
-                    params![id, integer(after), limit as i64],
-                )
-            })
-            .await
+        let id = entity_id.to_owned();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let query = format!(
+            "SELECT {EVENT} FROM events WHERE entity_id = ?1 AND position > ?2 AND position <= ?3 \
+             AND status = 'executed' AND parked IS NULL ORDER BY position LIMIT ?4"
+        );
+        let read = move |connection: &Connection| {
+            let values = params![id, integer(after), integer(up_to), limit];
+            events(connection, &query, values)
+        };
+        self.0.read(read).await
     }
 
     async fn held(&self, entity_ids: &[&str]) -> Result<Vec<Event>, StoreError> {
@@ -209,34 +225,4 @@ fn known(connection: &Connection, operation: &Operation) -> Outcome<Appended> {
     } else {
         Appended::Conflict
     })
-}
-
-/// The operation that began it, and those that followed: an index for each.
-fn correlated() -> String {
-    format!(
-        "SELECT {EVENT} FROM events WHERE operation_id = ?1 AND correlation_id = ?1 \
-         AND position > ?2 \
-         UNION ALL SELECT {EVENT} FROM events WHERE correlation_id = ?1 \
-         AND correlation_id <> operation_id AND position > ?2 \
-         ORDER BY position LIMIT ?3"
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::schema;
-
-    #[test]
-    fn what_one_request_set_off_is_looked_up() {
-        let mut connection = Connection::open_in_memory().expect("a database");
-        schema::prepare(&mut connection, "e").expect("tables");
-        let explained = format!("EXPLAIN QUERY PLAN {}", correlated());
-        let mut explained = connection.prepare(&explained).expect("a statement");
-        let lines = explained.query_map(params!["id", 0, 1], |row| row.get(3));
-        let lines = lines.expect("a plan").collect::<Result<Vec<String>, _>>();
-        let plan = lines.expect("lines").join("; ");
-        assert!(!plan.contains("SCAN"), "{plan}");
-        assert!(plan.contains("events_by_correlation"), "{plan}");
-    }
 }

@@ -22,6 +22,7 @@ mod salvage;
 mod schedule;
 mod schema;
 mod source;
+mod summaries;
 mod twin;
 mod unit;
 

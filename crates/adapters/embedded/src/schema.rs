@@ -3,11 +3,11 @@
 use rusqlite::Connection;
 
 /// The version that this code writes, in SQLite's `user_version`.
-const VERSION: i64 = 8;
+const VERSION: i64 = 9;
 
 /// What leads to each version from the one before it, the first of them from
 /// nothing. Version 1 never left the house.
-const STEPS: [(i64, &str); 7] = [
+const STEPS: [(i64, &str); 8] = [
     (2, TABLES),
     (3, NOTIFICATIONS),
     (4, PARKING),
@@ -15,6 +15,7 @@ const STEPS: [(i64, &str); 7] = [
     (6, READ_MODELS),
     (7, REBUILDS),
     (8, DEPARTURES),
+    (9, CORRELATION_BY_OWNER),
 ];
 
 /// Times are milliseconds since 1970 (UTC), ids text, JSON text as it was sent.
@@ -209,6 +210,12 @@ CREATE TABLE rebuilds (
 /// The group that an entity has left with a frame's change.
 const DEPARTURES: &str = "ALTER TABLE frames ADD COLUMN left_grouping TEXT;";
 
+/// The index of what one request set off of one owner's operations.
+const CORRELATION_BY_OWNER: &str = "
+CREATE INDEX events_by_correlation_and_owner ON events (correlation_id, owner, position)
+    WHERE correlation_id <> operation_id;
+";
+
 /// Readers do not wait for the writer in WAL mode; FULL syncs every commit.
 const SETTINGS: &str = "
 PRAGMA journal_mode = WAL;
@@ -218,6 +225,15 @@ PRAGMA cache_size = -32768;
 PRAGMA temp_store = MEMORY;
 PRAGMA wal_autocheckpoint = 4000;
 ";
+
+/// Bytes of pages that a reading connection keeps, in SQLite's own notation of KiB; the
+/// system's cache holds the rest.
+const READER_CACHE: &str = "PRAGMA cache_size = -4096";
+
+/// Makes a connection that only reads keep fewer pages than the writer's.
+pub(crate) fn shrink_cache(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(READER_CACHE)
+}
 
 /// Statements that a connection keeps prepared; more than there are.
 const STATEMENTS: usize = 64;

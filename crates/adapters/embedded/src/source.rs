@@ -37,17 +37,6 @@ impl Progress for EmbeddedSource {
             .read(move |connection| checkpoint(connection, &name))
             .await
     }
-}
-
-#[async_trait]
-impl SourceStore for EmbeddedSource {
-    async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
-        let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
-        let entities = self.half.name("entities");
-        let query = format!("SELECT {RECORD} FROM {entities} WHERE id = ?1 AND position <= ?2");
-        let read = move |connection: &Connection| records(connection, &query, &ids, Position::MAX);
-        self.database.read(read).await
-    }
 
     async fn snapshots(
         &self,
@@ -61,6 +50,17 @@ impl SourceStore for EmbeddedSource {
              ORDER BY position DESC LIMIT 1"
         );
         let read = move |connection: &Connection| records(connection, &query, &ids, up_to);
+        self.database.read(read).await
+    }
+}
+
+#[async_trait]
+impl SourceStore for EmbeddedSource {
+    async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
+        let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+        let entities = self.half.name("entities");
+        let query = format!("SELECT {RECORD} FROM {entities} WHERE id = ?1 AND position <= ?2");
+        let read = move |connection: &Connection| records(connection, &query, &ids, Position::MAX);
         self.database.read(read).await
     }
 

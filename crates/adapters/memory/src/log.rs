@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use bakehouse_pipeline::ports::{Appended, EventLog, Settlement, StoreError, Verdict, contiguous};
+use bakehouse_pipeline::ports::{
+    Appended, EventLog, Settlement, StoreError, SummaryQuery, Verdict, contiguous, no_payload,
+};
 use bakehouse_pipeline::{Event, EventStatus, Operation, Position, Timestamp, ids};
 use uuid::Uuid;
 
@@ -97,17 +99,31 @@ impl EventLog for MemoryLog {
         Ok(found.cloned())
     }
 
-    async fn correlated(
+    async fn summaries(&self, query: &SummaryQuery<'_>) -> Result<Vec<Event>, StoreError> {
+        let events = lock(&self.events);
+        let found = events.iter().filter(|event| query.matches(event));
+        let found = found.take(query.limit).cloned().map(|mut event| {
+            event.operation.payload = no_payload();
+            event
+        });
+        Ok(found.collect())
+    }
+
+    async fn executed(
         &self,
-        correlation_id: Uuid,
+        entity_id: &str,
         after: Position,
+        up_to: Position,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
         let events = lock(&self.events);
-        let correlated = events.iter().filter(|event| {
-            event.operation.correlation_id == correlation_id && event.position > after
+        let span = after + 1..=up_to;
+        let executed = events.iter().filter(|event| {
+            event.entity_id() == entity_id
+                && span.contains(&event.position)
+                && event.is_executed_in_place()
         });
-        Ok(correlated.take(limit).cloned().collect())
+        Ok(executed.take(limit).cloned().collect())
     }
 
     async fn held(&self, entity_ids: &[&str]) -> Result<Vec<Event>, StoreError> {

@@ -53,17 +53,6 @@ impl Progress for MemorySource {
     async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
         self.twice.with(self.half, |state| Ok(state.checkpoint))
     }
-}
-
-#[async_trait]
-impl SourceStore for MemorySource {
-    async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
-        self.twice.with(self.half, |state| {
-            let found = ids.iter().filter_map(|id| state.entities.get(*id));
-            let found = found.map(|record| (record.id.clone(), record.clone()));
-            Ok(found.collect())
-        })
-    }
 
     async fn snapshots(
         &self,
@@ -77,6 +66,17 @@ impl SourceStore for MemorySource {
                 Some((record.id.clone(), record.clone()))
             };
             Ok(ids.iter().filter_map(latest).collect())
+        })
+    }
+}
+
+#[async_trait]
+impl SourceStore for MemorySource {
+    async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
+        self.twice.with(self.half, |state| {
+            let found = ids.iter().filter_map(|id| state.entities.get(*id));
+            let found = found.map(|record| (record.id.clone(), record.clone()));
+            Ok(found.collect())
         })
     }
 

@@ -10,10 +10,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bakehouse_pipeline::ports::{Appended, EventLog, StoreError, contiguous};
+use bakehouse_pipeline::ports::{
+    Appended, EventLog, Selection, Senders, StoreError, SummaryQuery, contiguous,
+};
 use bakehouse_pipeline::torture::{has_clock_positions, point};
-use bakehouse_pipeline::{Event, EventStatus, Operation, Position, Timestamp, ids};
-use mongodb::bson::{Document, doc};
+use bakehouse_pipeline::{Event, EventStatus, Operation, Position, Timestamp, Verb, ids};
+use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{FindOptions, IndexOptions};
 use mongodb::{Collection, IndexModel};
 use uuid::Uuid;
@@ -21,7 +23,7 @@ use uuid::Uuid;
 use crate::connection::Connection;
 use crate::convert::{Fields, integer};
 use crate::error::{duplicate, store_error};
-use crate::event_rows::{from_row, to_row};
+use crate::event_rows::{from_row, summary, to_row, without_payload};
 
 const EVENTS: &str = "events";
 const META: &str = "meta";
@@ -89,17 +91,32 @@ impl EventLog for MongoLog {
         Ok(self.find_all(filter, 1).await?.pop())
     }
 
-    async fn correlated(
+    async fn summaries(&self, query: &SummaryQuery<'_>) -> Result<Vec<Event>, StoreError> {
+        let mut events = Vec::new();
+        for filter in summary_filters(query) {
+            let options = in_order(query.limit, Some(without_payload()));
+            let rows = self.connection.find(EVENTS, filter, options).await?;
+            for row in &rows {
+                events.push(summary(row)?);
+            }
+        }
+        events.sort_unstable_by_key(|event| event.position);
+        events.truncate(query.limit);
+        Ok(events)
+    }
+
+    async fn executed(
         &self,
-        correlation_id: Uuid,
+        entity_id: &str,
         after: Position,
+        up_to: Position,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
-        let id = correlation_id.to_string();
         let filter = doc! {
-            "_id": { "$gt": integer(after) },
-            "correlation_id": &id,
-            "$or": [{ "operation_id": &id }, { "correlation_id": &id, "is_correlated": true }],
+            "entity_id": entity_id,
+            "_id": { "$gt": integer(after), "$lte": integer(up_to) },
+            "status": EventStatus::Executed.as_str(),
+            "parked": { "$exists": false },
         };
         self.find_all(filter, limit).await
     }
@@ -172,8 +189,13 @@ impl MongoLog {
         let correlated = IndexModel::builder()
             .keys(doc! { "correlation_id": 1, "_id": 1 })
             .options(only(doc! { "is_correlated": true }));
+        // Of one owner's, so that the others' need not be read to be left out.
+        let correlated_of_owner = IndexModel::builder()
+            .keys(doc! { "correlation_id": 1, "owner": 1, "_id": 1 })
+            .options(only(doc! { "is_correlated": true }));
         let indexes = [
             correlated.build(),
+            correlated_of_owner.build(),
             identity.build(),
             entity.build(),
             held.build(),
@@ -315,16 +337,71 @@ impl MongoLog {
 
     /// In the order of positions; a limit of 0 is none.
     async fn find_all(&self, filter: Document, limit: usize) -> Result<Vec<Event>, StoreError> {
-        // One answer instead of a first one of 101 and more after it.
-        let batch = u32::try_from(limit).ok().filter(|limit| *limit > 0);
-        let options = FindOptions::builder()
-            .sort(doc! { "_id": 1 })
-            .limit(batch.map(i64::from))
-            .batch_size(batch)
-            .build();
+        let options = in_order(limit, None);
         let rows = self.connection.find(EVENTS, filter, options).await?;
         rows.iter().map(from_row).collect()
     }
+}
+
+/// The options of a read in the order of positions; a limit of 0 is none.
+fn in_order(limit: usize, projection: Option<Document>) -> FindOptions {
+    // One answer instead of a first one of 101 and more after it.
+    let batch = u32::try_from(limit).ok().filter(|limit| *limit > 0);
+    FindOptions::builder()
+        .sort(doc! { "_id": 1 })
+        .limit(batch.map(i64::from))
+        .batch_size(batch)
+        .projection(projection)
+        .build()
+}
+
+/// The filters whose results together are the page; each is served by one index, in order.
+fn summary_filters(query: &SummaryQuery<'_>) -> Vec<Document> {
+    let mut page = doc! { "_id": { "$gt": integer(query.after) } };
+    match query.senders {
+        Senders::Any => {}
+        Senders::Owner(owner) => {
+            page.insert("owner", owner);
+        }
+        Senders::OwnerOrNone(owner) => {
+            page.insert("owner", doc! { "$in": [Bson::Null, owner] });
+        }
+    }
+    let of = match query.of {
+        Selection::Log => vec![doc! {}],
+        Selection::Operations(ids) => {
+            let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+            vec![doc! { "operation_id": { "$in": ids } }]
+        }
+        Selection::Entity(id) => vec![doc! { "entity_id": id }],
+        Selection::Creation(id) => vec![doc! {
+            "entity_id": id,
+            "operation": Verb::Insert.as_str(),
+            "status": { "$ne": EventStatus::Rejected.as_str() },
+        }],
+        Selection::Parked(id) => {
+            // `parked` as in the index's own filter, or it is not used.
+            let status = EventStatus::Parked.as_str();
+            let mut parked = doc! { "parked": { "$exists": true }, "status": status };
+            if let Some(id) = id {
+                parked.insert("entity_id", id);
+            }
+            vec![parked]
+        }
+        Selection::Correlation(id) => {
+            let id = id.to_string();
+            vec![
+                doc! { "operation_id": &id, "correlation_id": &id },
+                doc! { "correlation_id": &id, "is_correlated": true },
+            ]
+        }
+    };
+    of.into_iter()
+        .map(|mut filter| {
+            filter.extend(page.clone());
+            filter
+        })
+        .collect()
 }
 
 /// An index of those documents only.

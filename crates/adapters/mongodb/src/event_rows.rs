@@ -1,7 +1,7 @@
 //! An event as a document of the `events` collection.
 
-use bakehouse_pipeline::ports::StoreError;
-use bakehouse_pipeline::{Event, EventStatus, Operation, Position, Terms, Timestamp, Verb};
+use bakehouse_pipeline::ports::{StoreError, no_payload};
+use bakehouse_pipeline::{Event, EventStatus, Json, Operation, Position, Terms, Timestamp, Verb};
 use mongodb::bson::{Bson, Document, doc};
 use uuid::Uuid;
 
@@ -48,6 +48,20 @@ pub(crate) fn to_row(
 }
 
 pub(crate) fn from_row(row: &Document) -> Result<Event, StoreError> {
+    event(row, Fields(row).json("payload")?)
+}
+
+/// Without the payload, which [`without_payload`] leaves out.
+pub(crate) fn summary(row: &Document) -> Result<Event, StoreError> {
+    event(row, no_payload())
+}
+
+/// The projection of rows for [`summary`].
+pub(crate) fn without_payload() -> Document {
+    doc! { "payload": 0 }
+}
+
+fn event(row: &Document, payload: Json) -> Result<Event, StoreError> {
     let fields = Fields(row);
     Ok(Event {
         position: fields.position("_id")?,
@@ -59,11 +73,11 @@ pub(crate) fn from_row(row: &Document) -> Result<Event, StoreError> {
         code: fields.optional_text("code").map(str::to_owned),
         parked: fields.optional_text("parked").map(str::to_owned),
         settled_by: fields.optional_position("settled_by")?,
-        operation: operation(&fields)?,
+        operation: operation(&fields, payload)?,
     })
 }
 
-fn operation(fields: &Fields<'_>) -> Result<Operation, StoreError> {
+fn operation(fields: &Fields<'_>, payload: Json) -> Result<Operation, StoreError> {
     let uuid = |text: &str| Uuid::parse_str(text).ok();
     let version = fields.position("schema_version")?;
     Ok(Operation {
@@ -71,7 +85,7 @@ fn operation(fields: &Fields<'_>) -> Result<Operation, StoreError> {
         service_name: fields.text("service_name")?.to_owned(),
         operation: fields.parsed("operation", Verb::parse)?,
         entity_id: fields.text("entity_id")?.to_owned(),
-        payload: fields.json("payload")?,
+        payload,
         schema_version: u32::try_from(version).map_err(StoreError::corrupt)?,
         correlation_id: fields.parsed("correlation_id", uuid)?,
         terms: Terms {

@@ -71,23 +71,6 @@ impl Progress for MongoSource {
             generation: fields.optional_position("generation")?.unwrap_or_default(),
         })
     }
-}
-
-#[async_trait]
-impl SourceStore for MongoSource {
-    async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
-        let filter = doc! { "_id": { "$in": ids } };
-        // One more than can come: with a full answer the server keeps its cursor,
-        // and has to be asked whether that was all.
-        let batch = u32::try_from(ids.len() + 1).unwrap_or(u32::MAX);
-        let options = FindOptions::builder().batch_size(batch).build();
-        let entities = self.half.name(&self.entities);
-        let rows = self.connection.find(&entities, filter, options).await?;
-        let records = rows.iter().map(record);
-        records
-            .map(|record| record.map(|record| (record.id.clone(), record)))
-            .collect()
-    }
 
     async fn snapshots(
         &self,
@@ -107,6 +90,23 @@ impl SourceStore for MongoSource {
             record(row).map(|record| (record.id.clone(), record))
         });
         records.collect()
+    }
+}
+
+#[async_trait]
+impl SourceStore for MongoSource {
+    async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
+        let filter = doc! { "_id": { "$in": ids } };
+        // One more than can come: with a full answer the server keeps its cursor,
+        // and has to be asked whether that was all.
+        let batch = u32::try_from(ids.len() + 1).unwrap_or(u32::MAX);
+        let options = FindOptions::builder().batch_size(batch).build();
+        let entities = self.half.name(&self.entities);
+        let rows = self.connection.find(&entities, filter, options).await?;
+        let records = rows.iter().map(record);
+        records
+            .map(|record| record.map(|record| (record.id.clone(), record)))
+            .collect()
     }
 
     async fn commit(&self, execution: &Execution) -> Result<(), StoreError> {

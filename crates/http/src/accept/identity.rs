@@ -160,7 +160,7 @@ impl Identity {
         if !self.is_keyed {
             return None;
         }
-        let question = log.find(self.operation_id);
+        let question = log.summary(self.operation_id);
         let answer = tokio::time::timeout(PATIENCE, question).await;
         // No answer is no reason to refuse what can be made durable.
         answer.ok()?.ok()?

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{Submission, accept};
 use crate::access::Principal;
-use crate::operation::settled;
+use crate::operation::at_rest;
 use crate::prefer::Wait;
 use crate::problem::Problem;
 use crate::reading::json;
@@ -31,7 +31,7 @@ pub async fn accept_and_wait(
     doors: &Doors,
     submission: Submission,
 ) -> Result<HttpResponse, Problem> {
-    let Some(wait) = Wait::of(request) else {
+    let Some(wait) = Wait::of_write(request, principal, doors) else {
         return accept(doors, submission).await;
     };
     let operation_id = submission.operation_id();
@@ -41,13 +41,8 @@ pub async fn accept_and_wait(
     if let Ok(value) = value.parse() {
         accepted.headers_mut().insert(name, value);
     }
-    if settled(doors, principal, operation_id, &wait)
-        .await
-        .is_err()
-    {
-        return Ok(accepted);
-    }
-    let Ok(Some(event)) = doors.log.find(operation_id).await else {
+    let known = doors.log.summary(operation_id).await.unwrap_or_default();
+    let Ok(Some(event)) = at_rest(doors, operation_id, known, &wait).await else {
         return Ok(accepted);
     };
     if !Operation::is_same(&event.operation.fingerprint, &fingerprint) {

@@ -233,7 +233,8 @@ pub async fn repeated(
 ///
 /// # Errors
 /// 409 when another request under the same idempotency key takes too long; 412 when a condition
-/// does not hold; 422 when its key was used before with other content; 503 when it
+/// does not hold; 422 when its key was used before with other content; 429 when too many
+/// changes of the entity by the same principal have been refused; 503 when it
 /// is not confirmed as durable; 500 when all that it leads to was to be done at once,
 /// and failed.
 pub async fn accept(doors: &Doors, submission: Submission) -> Result<HttpResponse, Problem> {
@@ -253,11 +254,19 @@ pub async fn accept(doors: &Doors, submission: Submission) -> Result<HttpRespons
         return Ok(accepted(location, operation_id));
     }
     point("api-server.received");
+    let entity_id = &operation.entity_id;
+    let is_change = operation.operation != Verb::Insert;
+    if is_change {
+        doors.limits.refusals.check(&operation.terms, entity_id)?;
+    }
     let scheduled = doors.scheduler.schedule(&operation).await;
     point("api-server.scheduled");
     scheduled.map_err(|error| not_scheduled(operation_id, &error))?;
     identity.accepted(&operation);
-    let entity_id = &operation.entity_id;
+    if is_change {
+        let refusals = &doors.limits.refusals;
+        refusals.accepted(operation_id, &operation.terms, entity_id);
+    }
     tracing::debug!(%operation_id, entity_id, "accepted");
     Ok(accepted(location, operation_id))
 }

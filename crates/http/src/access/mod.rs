@@ -29,9 +29,12 @@ pub use rate::Caller;
 pub use rate::RateSettings;
 pub use token::{TokenSettings, UnknownAlgorithm, algorithm};
 
+use std::time::Duration;
+
 use rate::Limiter;
 use token::Verifier;
 
+use crate::limits::Leaky;
 use crate::menu::Menu;
 use crate::problem::Problem;
 use crate::server::Doors;
@@ -45,11 +48,19 @@ pub struct AccessSettings {
     pub rate: Option<RateSettings>,
 }
 
+/// Invalid tokens of one address that are looked at within [`FAILURES_PERIOD`]: enough for
+/// clients behind one address that renew theirs late, and too few to cost anything.
+const MAX_FAILURES: u32 = 100;
+/// Time after which that many invalid tokens of an address are forgotten.
+const FAILURES_PERIOD: Duration = Duration::from_secs(10);
+
 /// Decides on access, for all threads that answer.
 pub(crate) struct Access {
     menu: Menu,
     verifier: Option<Verifier>,
     limiter: Option<Limiter>,
+    /// Invalid tokens, by the address that they came from.
+    failures: Leaky<Caller>,
 }
 
 impl Access {
@@ -59,18 +70,29 @@ impl Access {
             menu: menu.clone(),
             verifier: settings.tokens.map(verifier),
             limiter: settings.rate.map(|rate| Limiter::new(&rate)),
+            failures: Leaky::new(MAX_FAILURES, FAILURES_PERIOD),
         }
     }
 
     /// Who the bearer of this token is; anybody, where nobody is asked.
     ///
     /// # Errors
-    /// When it is not to be believed, or that cannot be found out now.
-    pub(crate) async fn verify(&self, token: &str) -> Result<Principal, Problem> {
-        match &self.verifier {
-            Some(verifier) => verifier.verify(token).await,
-            None => Ok(Principal::anybody()),
+    /// When it is not to be believed, or that cannot be found out now; 429, before it is
+    /// looked at, when too many from the same address were not.
+    pub(crate) async fn verify(&self, token: &str, address: &Caller) -> Result<Principal, Problem> {
+        let Some(verifier) = &self.verifier else {
+            return Ok(Principal::anybody());
+        };
+        if let Some(seconds) = self.failures.wait_of(address) {
+            return Err(Problem::too_many_failures(seconds));
         }
+        let verified = verifier.verify(token).await;
+        if let Err(problem) = &verified
+            && problem.is_unauthenticated()
+        {
+            self.failures.add(address.clone());
+        }
+        verified
     }
 }
 

@@ -305,6 +305,13 @@ impl Connection {
         Paused(self.0.clone())
     }
 
+    /// The number of its descriptor, which is its own as long as a request on it is answered.
+    #[cfg(unix)]
+    pub(crate) fn descriptor(&self) -> Option<std::os::fd::RawFd> {
+        let shared = self.0.upgrade()?;
+        Some(std::os::fd::AsRawFd::as_raw_fd(&shared.stream))
+    }
+
     /// Counts a request that has begun, until the guard is dropped.
     pub(super) fn begin(&self) -> Answering {
         if let Some(shared) = self.0.upgrade() {

@@ -314,11 +314,12 @@ impl Socket {
     async fn introduce(&mut self, token: &str) -> Result<(), Farewell> {
         // The issuer may be away for now; that is no reason to go for good.
         let refused = |problem: Problem| match problem.status_code() {
-            StatusCode::SERVICE_UNAVAILABLE => Farewell::GoingAway,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => Farewell::GoingAway,
             StatusCode::FORBIDDEN => Farewell::Forbidden(problem.detail().to_owned()),
             _ => Farewell::Unauthenticated(problem.detail().to_owned()),
         };
-        let principal = self.access.verify(token).await.map_err(refused)?;
+        let verified = self.access.verify(token, &self.address).await;
+        let principal = verified.map_err(refused)?;
         if !principal.may(Scope::Read) {
             let why = format!(
                 "token: it lacks the scope {}",

@@ -8,13 +8,20 @@ use bakehouse_pipeline::ports::StoreError;
 use bakehouse_pipeline::{Position, Timestamp};
 use metrics::gauge;
 
+use crate::cached::Cached;
 use crate::server::Doors;
 
 /// How long the stores may take; what is not known then is `NaN`.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Time for which the positions are kept: however many ask, the stores are asked once.
+const LIFETIME: Duration = Duration::from_secs(1);
+
 /// Looks the positions up.
-pub(crate) struct Positions(web::Data<Doors>);
+pub(crate) struct Positions {
+    doors: web::Data<Doors>,
+    looked: Cached<()>,
+}
 
 /// Where the stages stand; not known is `NaN`.
 struct Found {
@@ -36,12 +43,19 @@ struct Lag {
 
 impl Positions {
     pub(super) fn new(doors: web::Data<Doors>) -> Self {
-        Self(doors)
+        Self {
+            doors,
+            looked: Cached::new(LIFETIME),
+        }
     }
 
-    /// Sets the gauges.
+    /// Sets the gauges, unless that has just been done.
     pub(super) async fn look(&self) {
-        let fed = self.0.feed.head_position();
+        self.looked.get(self.set()).await;
+    }
+
+    async fn set(&self) {
+        let fed = self.doors.feed.head_position();
         gauge!("bakehouse_position", "stage" => "fed").set(number(fed));
         let found = tokio::time::timeout(PATIENCE, self.find()).await;
         // A figure from before would be taken for one of now.
@@ -52,13 +66,13 @@ impl Positions {
     async fn find(&self) -> Result<Found, StoreError> {
         // From the last stage to the first: the other way round a busy stage
         // would seem to be ahead of the one before it.
-        let baked = match self.0.presentation.head().await {
+        let baked = match self.doors.presentation.head().await {
             Ok(head) => head.position,
             Err(StoreError::NotYet(_)) => 0,
             Err(error) => return Err(error),
         };
-        let executed = self.0.progress.checkpoint().await?;
-        let stored = self.0.log.head().await?;
+        let executed = self.doors.progress.checkpoint().await?;
+        let stored = self.doors.log.head().await?;
         Ok(Found {
             stored: number(stored),
             executed: number(executed.position),
@@ -76,7 +90,7 @@ impl Positions {
             seconds: 0.0,
         };
         if done < head {
-            let next = self.0.log.read(done, 1).await?.pop();
+            let next = self.doors.log.read(done, 1).await?.pop();
             let stored_at = next.map_or_else(Timestamp::now, |event| event.creation_time);
             let age = Timestamp::now().millis() - stored_at.millis();
             lag.seconds = number(age.max(0).unsigned_abs()) / 1_000.0;

@@ -1,6 +1,7 @@
 //! `GET /parked`: what has been set aside, and why.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_pipeline::ports::{Selection, Senders};
 use bakehouse_pipeline::{Event, Position, Timestamp, Verb};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -62,7 +63,9 @@ pub(super) async fn list(
 ) -> Result<HttpResponse, Problem> {
     operators_only(&principal, &doors)?;
     let page = Page::of(request.query_string())?;
-    let mut events = doors.log.parked(page.after, page.wanted()).await?;
+    let _turn = doors.limits.read(&request, &principal).await?;
+    let query = page.of_log(Selection::Parked(None), Senders::Any);
+    let mut events = doors.log.summaries(&query).await?;
     let mut answer = HttpResponse::Ok();
     if let Some(next) = page.cut(&mut events, "/parked") {
         answer.insert_header(next);

@@ -3,6 +3,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_intake::{Faults, read, text};
+use bakehouse_pipeline::ports::{Selection, SummaryQuery};
 use bakehouse_pipeline::{Event, EventStatus, Remedy, Verb};
 use uuid::Uuid;
 
@@ -83,7 +84,7 @@ async fn submit(
     operators_only(principal, doors)?;
     let conditions = Conditions::of(request)?;
     let identity = Identity::of(request, principal)?;
-    let event = doors.log.find(parked).await?.ok_or_else(nothing)?;
+    let event = doors.log.summary(parked).await?.ok_or_else(nothing)?;
     // Under a key that is known the first answer counts, whatever it led to.
     if !identity.is_known(doors.log.as_ref()).await {
         must_be_first(doors, &event).await?;
@@ -111,9 +112,8 @@ async fn must_be_first(doors: &Doors, event: &Event) -> Result<(), Problem> {
     if event.status != EventStatus::Parked {
         return Err(nothing());
     }
-    let held = doors.log.held(&[event.entity_id()]).await?;
-    let mut parked = held.iter().filter(|one| one.status == EventStatus::Parked);
-    match parked.next() {
+    let parked = SummaryQuery::first(Selection::Parked(Some(event.entity_id())), 1);
+    match doors.log.summaries(&parked).await?.first() {
         Some(first) if first.position < event.position => Err(Problem::not_first(
             &first.operation.operation_id.to_string(),
         )),

@@ -31,6 +31,11 @@ impl Problem {
         problem
     }
 
+    /// Whether it says that the caller is not who they say they are.
+    pub(crate) fn is_unauthenticated(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
+    }
+
     /// 403: known, but this is not for them.
     #[must_use]
     pub fn forbidden(detail: String) -> Self {

@@ -37,6 +37,57 @@ impl Problem {
         problem
     }
 
+    /// 429: as many answers to one principal, or address, wait as may.
+    #[must_use]
+    pub fn too_many_waits(most: usize) -> Self {
+        let mut problem = Self::too_many_requests(1);
+        problem.detail = format!(
+            "{most} answers to you wait already (Prefer: wait), which is the most; ask again \
+             without waiting, or when one of them has come"
+        );
+        problem
+    }
+
+    /// 429: as many reads of one principal, or address, are in line as may be.
+    #[must_use]
+    pub fn too_many_reads(most: usize) -> Self {
+        let mut problem = Self::too_many_requests(1);
+        problem.detail = format!("{most} of your reads of the log are in line, which is the most");
+        problem
+    }
+
+    /// 429: too many changes of one entity by one principal have been refused.
+    #[must_use]
+    pub fn too_many_refusals(seconds: u32) -> Self {
+        let mut problem = Self::too_many_requests(seconds);
+        problem.detail = format!(
+            "too many of your changes of this have been refused; see its history for the \
+             reasons; the next one is welcome in {seconds} s"
+        );
+        problem
+    }
+
+    /// 429: too many tokens from one address were invalid.
+    #[must_use]
+    pub fn too_many_failures(seconds: u32) -> Self {
+        let mut problem = Self::too_many_requests(seconds);
+        problem.detail = format!(
+            "too many invalid tokens came from your address; the next one is looked at in \
+             {seconds} s"
+        );
+        problem
+    }
+
+    /// 415: the body is encoded; encodings are not read.
+    #[must_use]
+    pub fn unsupported_encoding(encoding: &str) -> Self {
+        let detail = format!("Content-Encoding {encoding:?} is not read; send the body as it is");
+        let mut problem = Self::unsupported(detail);
+        let identity = (header::ACCEPT_ENCODING, "identity".to_owned());
+        problem.headers.push(identity);
+        problem
+    }
+
     /// 408: the body did not come.
     #[must_use]
     pub fn too_slow() -> Self {

@@ -232,7 +232,7 @@ impl Problem {
         Self::unsupported(detail).with("media_types", json!(known))
     }
 
-    fn unsupported(detail: String) -> Self {
+    pub(super) fn unsupported(detail: String) -> Self {
         let title = "Unsupported media type";
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         Self::new(status, "unsupported-media-type", title, detail)

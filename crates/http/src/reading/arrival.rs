@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bakehouse_pipeline::feed::{FeedError, Step, Subscription};
 use bakehouse_pipeline::ports::StoredDocument;
 
 use super::target::{find, may_be_on_its_way};
@@ -30,39 +29,20 @@ pub async fn document(
     let Some(wait) = wait else {
         return find(doors, principal, id).await;
     };
+    // Registered before the look: what comes after the look wakes us.
+    let mut change = doors.feed.change_of(id);
     loop {
-        // Subscribed before the look: what comes after the look wakes us.
-        let subscription = doors.feed.subscribe(None, None).ok();
         let found = find(doors, principal, id).await?;
         let is_futile = found.is_none() && !may_be_on_its_way(id);
         if found.as_ref().is_some_and(&is_wanted) || is_futile || wait.is_over() {
             return Ok(found);
         }
         let changed = async {
-            match subscription {
-                Some(subscription) => change_of(id, subscription).await,
-                None => tokio::time::sleep(PAUSE).await,
+            tokio::select! {
+                () = change.happened() => {}
+                () = tokio::time::sleep(PAUSE), if doors.feed.epoch().is_none() => {}
             }
         };
         wait.wait_for(changed).await;
-    }
-}
-
-/// Returns when something happened to the entity, or may have.
-async fn change_of(id: &str, mut subscription: Subscription) {
-    loop {
-        match subscription.next().await {
-            Ok(Step::Frames(frames)) => {
-                if frames.iter().any(|frame| frame.entity_id == id) {
-                    return;
-                }
-            }
-            Ok(Step::Live(_)) => {}
-            Err(FeedError::TooSlow { .. }) => return,
-            Err(_) => {
-                tokio::time::sleep(PAUSE).await;
-                return;
-            }
-        }
     }
 }

@@ -23,7 +23,7 @@ pub async fn show(
     doors: &Doors,
     id: &str,
 ) -> Result<HttpResponse, Problem> {
-    let wait = Wait::of(request);
+    let wait = Wait::of(request, principal, doors)?;
     let is_news = |document: &StoredDocument| !is_known(request, &tag(document.version));
     let found = document(doors, principal, id, wait.as_ref(), is_news).await?;
     let document = found.ok_or_else(|| no_such(doors))?;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bakehouse_pipeline::ports::StoredDocument;
-use bakehouse_pipeline::{EventStatus, Position, Timestamp, Verb};
+use bakehouse_pipeline::Timestamp;
+use bakehouse_pipeline::ports::{Selection, Senders, StoredDocument, SummaryQuery};
 use uuid::Uuid;
 
 use super::document;
@@ -72,14 +72,12 @@ pub async fn to_change(
 /// Whether the log has it, further on than documents go: a change of what was accepted is not
 /// to be refused for their being late.
 async fn is_on_its_way(doors: &Doors, principal: &Principal, id: &str) -> Result<bool, Problem> {
-    let baked = doors.feed.head_position();
-    let later = doors.log.history(id, baked, Position::MAX).await?;
-    Ok(later.iter().any(|event| {
-        let operation = &event.operation;
-        operation.operation == Verb::Insert
-            && event.status != EventStatus::Rejected
-            && principal.sees(operation.terms.owner.as_deref())
-    }))
+    let query = SummaryQuery {
+        senders: principal.confined_to().map_or(Senders::Any, Senders::Owner),
+        after: doors.feed.head_position(),
+        ..SummaryQuery::first(Selection::Creation(id), 1)
+    };
+    Ok(!doors.log.summaries(&query).await?.is_empty())
 }
 
 /// Whether what has this id may have been accepted although it cannot be seen

@@ -43,7 +43,7 @@ pub(super) async fn list(
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {
     Parameters::of(request.query_string()).finish()?;
-    let wait = Wait::of(&request);
+    let wait = Wait::of(&request, &principal, &doors)?;
     let found = reading::document(&doors, &principal, &id, wait.as_ref(), |_| true).await?;
     let document = found.ok_or_else(|| no_such(&doors))?;
     Ok(HttpResponse::Ok().json(files(&document)))
@@ -73,7 +73,10 @@ pub(super) async fn download(
     Parameters::of(request.query_string()).finish()?;
     let (order_id, attachment_id) = ids.into_inner();
     let has_it = |document: &StoredDocument| file(document, &attachment_id).is_some();
-    let wait = Wait::of(&request).filter(|_| may_be_on_its_way(&attachment_id));
+    let wait = match may_be_on_its_way(&attachment_id) {
+        true => Wait::of(&request, &principal, &doors)?,
+        false => None,
+    };
     let document = reading::document(&doors, &principal, &order_id, wait.as_ref(), has_it).await?;
     let file = document.and_then(|document| file(&document, &attachment_id));
     let file = file.ok_or_else(no_such_attachment)?;

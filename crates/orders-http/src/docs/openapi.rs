@@ -39,8 +39,6 @@ pub(crate) struct Variant {
     pub(crate) currency: Currency,
     /// Whether tokens are asked for.
     pub(crate) has_tokens: bool,
-    /// Whether there is a limit to how often one may ask.
-    pub(crate) has_rate: bool,
     /// Types of files that may be attached.
     pub(crate) media_types: Vec<String>,
     /// URL under which clients find the API, where that is not this server's own.
@@ -165,9 +163,10 @@ fn complete(path: &str, method: &str, call: &mut Value, variant: &Variant) {
                 "The token lacks the scope or the owner that this takes",
             ));
         }
-        if variant.has_rate {
-            common.push(("429", "Too many requests; Retry-After says when to go on"));
-        }
+        common.push((
+            "429",
+            "Too many requests, or too much at once; Retry-After says when to go on",
+        ));
     }
     if has_body {
         call["requestBody"]["required"] = json!(true);

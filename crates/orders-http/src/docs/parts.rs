@@ -91,6 +91,18 @@ pub(crate) struct ListParameters {
     sort: Option<Sorts>,
 }
 
+/// Which page of an order's history.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct HistoryParameters {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 100, default = 100)]
+    limit: Option<u32>,
+    /// Only what stands after this position, as in `Link`.
+    #[param(minimum = 0)]
+    after: Option<u64>,
+}
+
 #[derive(ToSchema)]
 enum Sorts {
     #[schema(rename = "-created_at")]

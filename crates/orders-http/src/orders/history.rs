@@ -7,17 +7,17 @@ use bakehouse_http::access::Principal;
 use bakehouse_http::path_id::PathId;
 use bakehouse_http::prefer::Wait;
 use bakehouse_http::problem::Problem;
-use bakehouse_http::query::Parameters;
+use bakehouse_http::query::Page;
 use bakehouse_http::reading;
-use bakehouse_http::reading::{find, no_such};
+use bakehouse_http::reading::{find, no_such, position_at};
 use bakehouse_orders::Orders;
-use bakehouse_pipeline::bake::as_of as bake_as_of;
+use bakehouse_pipeline::ports::{Selection, Senders, SummaryQuery};
 use bakehouse_pipeline::{Event, EventStatus, Json, Position, Timestamp, Verb};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::docs::parts::{NoSuchOrder, OrderId, Prefer, Statuses, Verbs};
+use crate::docs::parts::{HistoryParameters, NoSuchOrder, OrderId, Prefer, Statuses, Verbs};
 
 /// A line of the history.
 #[derive(Serialize, ToSchema)]
@@ -59,16 +59,23 @@ struct Line<'a> {
     executed_at: Option<Timestamp>,
 }
 
-/// Everything that happened to an order
+/// Lines of a page that does not say otherwise.
+const DEFAULT_LIMIT: usize = 100;
+
+/// What happened to an order
 ///
-/// Every operation in order, what came of it, and why it was rejected if it was.
-/// With `Prefer: wait`, as soon as the order is there.
+/// Every operation in order, what came of it, and why it was rejected if it was; a page at a
+/// time. With `Prefer: wait`, as soon as the order is there.
 #[utoipa::path(
     get,
     path = "/order/{id}/history",
     tag = "orders",
-    params(OrderId, Prefer),
-    responses((status = 200, description = "From the oldest on", body = [Line]), NoSuchOrder)
+    params(OrderId, HistoryParameters, Prefer),
+    responses(
+        (status = 200, description = "From the oldest on", body = [Line],
+            headers(("Link" = Option<String>, description = "The next page, if there is one"))),
+        NoSuchOrder,
+    )
 )]
 pub(super) async fn history(
     request: HttpRequest,
@@ -76,39 +83,41 @@ pub(super) async fn history(
     principal: Principal,
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {
-    Parameters::of(request.query_string()).finish()?;
-    if let Some(wait) = Wait::of(&request) {
+    let page = Page::with_default(request.query_string(), DEFAULT_LIMIT)?;
+    if let Some(wait) = Wait::of(&request, &principal, &doors)? {
         reading::document(&doors, &principal, &id, Some(&wait), |_| true).await?;
     }
-    let events = events(&doors, &principal, &id).await?;
-    let lines: Vec<Line<'_>> = events.iter().map(line).collect();
-    Ok(HttpResponse::Ok().json(lines))
-}
-
-/// All events of an order that the principal may see: those of others, who
-/// tried in vain to change it, are not among them.
-async fn events(doors: &Doors, principal: &Principal, id: &str) -> Result<Vec<Event>, Problem> {
-    let mut events = doors.log.history(id, 0, Position::MAX).await?;
-    if let Some(mine) = principal.confined_to() {
-        let creation = events.iter().find(|event| is_creation(event));
-        let owner = creation.and_then(|event| event.operation.terms.owner.as_deref());
-        if owner != Some(mine) {
-            return Err(no_such(doors));
+    let _turn = doors.limits.read(&request, &principal).await?;
+    // Those of others, who tried in vain to change it, are not among them.
+    let senders = match principal.confined_to() {
+        None => Senders::Any,
+        Some(mine) => {
+            refuse_strangers(&doors, mine, &id).await?;
+            Senders::OwnerOrNone(mine)
         }
-        events.retain(|event| {
-            let sender = event.operation.terms.owner.as_deref();
-            sender.is_none_or(|sender| sender == mine)
-        });
+    };
+    let query = page.of_log(Selection::Entity(&id), senders);
+    let mut events = doors.log.summaries(&query).await?;
+    if events.is_empty() && page.after == 0 {
+        return Err(no_such(&doors));
     }
-    if events.is_empty() {
-        return Err(no_such(doors));
+    let mut answer = HttpResponse::Ok();
+    if let Some(next) = page.cut(&mut events, &format!("/order/{id}/history")) {
+        answer.insert_header(next);
     }
-    Ok(events)
+    let lines: Vec<Line<'_>> = events.iter().map(line).collect();
+    Ok(answer.json(lines))
 }
 
-/// Brings the order into being; or will, if it has not been executed yet.
-fn is_creation(event: &Event) -> bool {
-    event.operation.operation == Verb::Insert && event.status != EventStatus::Rejected
+/// Lets only the owner of an order pass, by the operation that brings it into being.
+async fn refuse_strangers(doors: &Doors, mine: &str, id: &str) -> Result<(), Problem> {
+    let query = SummaryQuery::first(Selection::Creation(id), 1);
+    let creation = doors.log.summaries(&query).await?.pop();
+    let owner = creation.and_then(|event| event.operation.terms.owner);
+    if owner.as_deref() == Some(mine) {
+        return Ok(());
+    }
+    Err(no_such(doors))
 }
 
 fn line(event: &Event) -> Line<'_> {
@@ -148,13 +157,6 @@ impl AsOf {
                 .to_owned()
         })
     }
-
-    fn includes(self, event: &Event) -> bool {
-        match self {
-            Self::Position(position) => event.position <= position,
-            Self::Time(time) => event.creation_time <= time,
-        }
-    }
 }
 
 /// The order's document as it was then.
@@ -178,8 +180,10 @@ pub(super) async fn as_of(
     let document = find(doors, principal, id)
         .await?
         .ok_or_else(|| no_such(doors))?;
-    let mut events = events(doors, principal, id).await?;
-    events.retain(|event| then.includes(event));
-    let baked = bake_as_of::<Orders>(&events, document.number)?;
+    let position = match then {
+        AsOf::Position(position) => position,
+        AsOf::Time(time) => position_at(doors, time, head).await?,
+    };
+    let baked = reading::as_of::<Orders>(doors, id, document.number, position).await?;
     baked.ok_or_else(|| Problem::not_found("there was no order with this id then"))
 }

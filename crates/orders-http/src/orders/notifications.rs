@@ -73,7 +73,7 @@ pub(super) async fn notifications(
     doors: web::Data<Doors>,
 ) -> Result<HttpResponse, Problem> {
     Parameters::of(request.query_string()).finish()?;
-    let wait = Wait::of(&request);
+    let wait = Wait::of(&request, &principal, &doors)?;
     let order = reading::document(&doors, &principal, &id, wait.as_ref(), |_| true).await?;
     order.ok_or_else(|| no_such(&doors))?;
     let found = doors.notifications.of(&id).await?;

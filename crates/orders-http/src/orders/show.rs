@@ -44,6 +44,7 @@ pub(super) async fn show(
     let then = parameters.take("as_of", AsOf::parse);
     parameters.finish()?;
     if let Some(then) = then {
+        let _turn = doors.limits.read(&request, &principal).await?;
         let document = as_of(&doors, &principal, &id, then).await?;
         return Ok(reading::json(&mut HttpResponse::Ok(), &document));
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
+use super::interest::{Change, Interests};
 use super::ring::{RUN_BYTES, Ring, Shared};
 use super::{FeedError, Subscription};
 use crate::backoff::{Backoff, Reminder};
@@ -49,6 +50,7 @@ pub struct Feed {
     opened: OnceLock<Opened>,
     head: watch::Sender<Position>,
     catching_up: Semaphore,
+    interests: Interests,
 }
 
 struct Opened {
@@ -71,6 +73,7 @@ impl Feed {
             opened: OnceLock::new(),
             head: watch::Sender::new(0),
             catching_up: Semaphore::new(CATCHING_UP),
+            interests: Interests::default(),
         })
     }
 
@@ -154,12 +157,16 @@ impl Feed {
         let Some(opened) = self.opened.get() else {
             return true;
         };
+        let concerned = self.interests.concerned(&frames);
         let mut ring = opened.ring.write().unwrap_or_else(PoisonError::into_inner);
         let complete = ring.extend(frames);
         let head = ring.head();
         drop(ring);
         self.head
             .send_if_modified(|seen| std::mem::replace(seen, head) != head);
+        for interest in concerned {
+            interest.send_replace(());
+        }
         complete
     }
 
@@ -174,6 +181,13 @@ impl Feed {
         let mut head = self.head.subscribe();
         // The sender lives as long as this feed.
         let _ = head.wait_for(|head| *head >= position).await;
+    }
+
+    /// Registers an interest in one entity: whoever waits for it is woken by its frames
+    /// alone, however many others there are.
+    #[must_use]
+    pub fn change_of(&self, entity_id: &str) -> Change {
+        self.interests.register(entity_id)
     }
 
     /// The log's identity; `None` while the presentation has not been reached.

@@ -6,9 +6,11 @@
 //! the same frames by position, so the two meet without gap or repeat.
 
 mod hub;
+mod interest;
 mod ring;
 mod subscription;
 
 pub use hub::{Feed, FeedSettings};
+pub use interest::Change;
 pub use ring::Shared;
 pub use subscription::{FeedError, Step, Subscription};

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::StoreError;
+use super::{Selection, StoreError, SummaryQuery};
 use crate::{Event, Operation, Position};
 
 /// The `events` of the source database.
@@ -44,15 +44,33 @@ pub trait EventLog: Send + Sync {
     /// When the store does not answer.
     async fn find(&self, operation_id: Uuid) -> Result<Option<Event>, StoreError>;
 
-    /// The events after a position that one outside request set off, in order, at
-    /// most `limit`.
+    /// A page of events without their payloads (see [`super::no_payload`]), in order; found
+    /// by an index, so that what is not wanted costs nothing.
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn correlated(
+    async fn summaries(&self, query: &SummaryQuery<'_>) -> Result<Vec<Event>, StoreError>;
+
+    /// The event of an operation, without its payload.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn summary(&self, operation_id: Uuid) -> Result<Option<Event>, StoreError> {
+        let operations = [operation_id];
+        let query = SummaryQuery::first(Selection::Operations(&operations), 1);
+        Ok(self.summaries(&query).await?.pop())
+    }
+
+    /// The events of one entity after a position, up to and including another, that were
+    /// executed in place ([`Event::is_executed_in_place`]), in order, at most `limit`.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn executed(
         &self,
-        correlation_id: Uuid,
+        entity_id: &str,
         after: Position,
+        up_to: Position,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError>;
 

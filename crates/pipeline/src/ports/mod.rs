@@ -17,6 +17,7 @@ mod rebuilds;
 mod rows;
 mod schedule;
 mod source;
+mod summaries;
 mod unit;
 
 pub use blobs::{Blob, BlobEntry, BlobWriter, Blobs};
@@ -44,4 +45,5 @@ pub use rows::{
 };
 pub use schedule::{ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, Unreadable};
 pub use source::{Checkpoint, EntityWrite, Execution, Progress, Settlement, SourceStore, Verdict};
+pub use summaries::{Selection, Senders, SummaryQuery, no_payload};
 pub use unit::{Unit, Units};

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use super::StoreError;
 use crate::{EntityRecord, Event, EventStatus, Position, Rejection, Timestamp};
 
-/// How far orders-manager has come, for it and for those who watch it.
+/// How far orders-manager has come and how entities were on the way, for it and for those
+/// who only read.
 #[async_trait]
 pub trait Progress: Send + Sync {
     /// How far the log has been executed.
@@ -15,17 +16,6 @@ pub trait Progress: Send + Sync {
     /// # Errors
     /// When the store does not answer.
     async fn checkpoint(&self) -> Result<Checkpoint, StoreError>;
-}
-
-/// The source database's entities, and orders-manager's checkpoint.
-#[async_trait]
-pub trait SourceStore: Progress {
-    /// Those of the entities that exist, by id; at least as new as any
-    /// checkpoint read before.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError>;
 
     /// Of each of these entities the latest snapshot that is not past a position, if
     /// there is one.
@@ -37,6 +27,17 @@ pub trait SourceStore: Progress {
         ids: &[&str],
         up_to: Position,
     ) -> Result<HashMap<String, EntityRecord>, StoreError>;
+}
+
+/// The source database's entities, and orders-manager's checkpoint.
+#[async_trait]
+pub trait SourceStore: Progress {
+    /// Those of the entities that exist, by id; at least as new as any
+    /// checkpoint read before.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError>;
 
     /// All of the execution or nothing: entities, marks on the events, checkpoint.
     ///

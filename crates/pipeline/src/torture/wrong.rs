@@ -15,7 +15,7 @@ use crate::ports::{
     Appended, Baking, Checkpoint, Claim, EventLog, Execution, Feed, Handling, Leases, Loaded,
     Notice, NoticeStream, Notices, Notifications, PresentationStore, Progress, Recording,
     Registration, RowStore, ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, Settled,
-    SourceStore, StoreError, Tenure, Topic, Unreadable,
+    SourceStore, StoreError, SummaryQuery, Tenure, Topic, Unreadable,
 };
 use crate::{EntityRecord, Event, Notification, Operation, Position, ids};
 
@@ -108,13 +108,18 @@ impl EventLog for Wrong<dyn EventLog> {
         self.inner.held(entity_ids).await
     }
 
-    async fn correlated(
+    async fn summaries(&self, query: &SummaryQuery<'_>) -> Result<Vec<Event>, StoreError> {
+        self.inner.summaries(query).await
+    }
+
+    async fn executed(
         &self,
-        correlation_id: Uuid,
+        entity_id: &str,
         after: Position,
+        up_to: Position,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
-        self.inner.correlated(correlation_id, after, limit).await
+        self.inner.executed(entity_id, after, up_to, limit).await
     }
 
     async fn parked(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {
@@ -135,13 +140,6 @@ impl Progress for Wrong<dyn SourceStore> {
     async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
         self.inner.checkpoint().await
     }
-}
-
-#[async_trait]
-impl SourceStore for Wrong<dyn SourceStore> {
-    async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
-        self.inner.load(ids).await
-    }
 
     async fn snapshots(
         &self,
@@ -149,6 +147,13 @@ impl SourceStore for Wrong<dyn SourceStore> {
         up_to: Position,
     ) -> Result<HashMap<String, EntityRecord>, StoreError> {
         self.inner.snapshots(ids, up_to).await
+    }
+}
+
+#[async_trait]
+impl SourceStore for Wrong<dyn SourceStore> {
+    async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
+        self.inner.load(ids).await
     }
 
     async fn commit(&self, execution: &Execution) -> Result<(), StoreError> {

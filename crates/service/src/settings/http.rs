@@ -50,6 +50,15 @@ pub struct Http {
     pub rate_limit: u32,
     /// How many of them at once.
     pub rate_burst: u32,
+    /// Maximum number of answers that wait at the same time (`Prefer: wait`).
+    pub max_waits: usize,
+    /// Maximum number of those for one principal, or address.
+    pub max_waits_per_client: usize,
+    /// Maximum number of reads of the log (histories, `as_of`) at the same time.
+    pub max_log_reads: usize,
+    /// Maximum number of changes of one entity by one principal that may be refused within a
+    /// minute; 0: any number.
+    pub max_refused_changes: u32,
 }
 
 impl Default for Http {
@@ -70,6 +79,10 @@ impl Default for Http {
             max_connections_per_client: 0,
             rate_limit: 0,
             rate_burst: 100,
+            max_waits: 2_000,
+            max_waits_per_client: 200,
+            max_log_reads: 16,
+            max_refused_changes: 300,
         }
     }
 }

@@ -79,6 +79,9 @@ impl Settings {
             ("feed.places", self.feed.places),
             ("feed.max_unauthenticated", self.feed.max_unauthenticated),
             ("http.body_limit", self.http.body_limit),
+            ("http.max_waits", self.http.max_waits),
+            ("http.max_waits_per_client", self.http.max_waits_per_client),
+            ("http.max_log_reads", self.http.max_log_reads),
             ("amqp.prefetch", usize::from(self.amqp.prefetch)),
         ] {
             ensure!(count > 0, "{key}: expected a number above 0");

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use bakehouse_pipeline::ports::{Appended, EventLog};
-use bakehouse_pipeline::{Event, EventStatus, Operation, ids};
+use bakehouse_pipeline::ports::{Appended, EventLog, Selection, Senders, SummaryQuery};
+use bakehouse_pipeline::{Event, EventStatus, Operation, Position, Verb, ids};
 
 use crate::counter::Command;
 use crate::operations::{identities, many, operation, with_identity};
@@ -31,6 +31,7 @@ macro_rules! event_log_suite {
                 reading_is_limited_and_starts_after_a_position,
                 history_is_one_entitys_events_up_to_a_position,
                 what_one_request_set_off_is_found,
+                summaries_are_pages_without_payloads,
                 the_epoch_is_drawn_once,
             ]
         );
@@ -239,30 +240,92 @@ pub async fn what_one_request_set_off_is_found(log: Log) {
     }
     operations[5].terms.on_behalf_of = Some("somebody".into());
     log.append(&operations).await.unwrap();
-    let at = |events: &[Event]| events.iter().map(|e| e.position).collect::<Vec<_>>();
-    assert_eq!(at(&log.correlated(first, 0, 9).await.unwrap()), [2, 4, 5]);
-    assert_eq!(at(&log.correlated(first, 2, 1).await.unwrap()), [4]);
-    assert_eq!(
-        at(&log
-            .correlated(operations[0].operation_id, 0, 9)
+    let correlated = async |id, senders, after, limit| {
+        let query = SummaryQuery {
+            senders,
+            after,
+            ..SummaryQuery::first(Selection::Correlation(id), limit)
+        };
+        positions(&log.summaries(&query).await.unwrap())
+    };
+    assert_eq!(correlated(first, Senders::Any, 0, 9).await, [2, 4, 5]);
+    assert_eq!(correlated(first, Senders::Any, 2, 1).await, [4]);
+    assert_eq!(correlated(first, Senders::Any, 0, 2).await, [2, 4]);
+    let own = operations[0].operation_id;
+    assert_eq!(correlated(own, Senders::Any, 0, 9).await, [1]);
+    assert!(
+        correlated(ids::fresh(), Senders::Any, 0, 9)
             .await
-            .unwrap()),
-        [1]
+            .is_empty()
     );
-    assert!(log.correlated(ids::fresh(), 0, 9).await.unwrap().is_empty());
     // One that was given from outside, which is no operation's own.
     let outside = ids::fresh();
     let mut more = many("b", 2);
     for operation in &mut more {
         operation.correlation_id = outside;
     }
+    more[1].terms.owner = Some("ada".into());
     log.append(&more).await.unwrap();
-    let found = log.correlated(outside, 0, 9).await.unwrap();
-    assert_eq!(at(&found), [7, 8]);
+    assert_eq!(correlated(outside, Senders::Any, 0, 9).await, [7, 8]);
+    let (adas, bobs) = (Senders::Owner("ada"), Senders::Owner("bob"));
+    assert_eq!(correlated(outside, adas, 0, 9).await, [8]);
+    assert!(correlated(outside, bobs, 0, 9).await.is_empty());
     let events = log.read(3, 9).await.unwrap();
     assert_eq!(events[0].operation.causation_id, Some(first));
     assert_eq!(
         events[2].operation.terms.on_behalf_of.as_deref(),
         Some("somebody")
     );
+}
+
+/// Whatever is chosen, and whoever sent it; and never with a payload.
+pub async fn summaries_are_pages_without_payloads(log: Log) {
+    let mut operations: Vec<_> = ["a", "b", "a", "a", "b"]
+        .map(|id| operation(id, &Command::Add(1)))
+        .into();
+    operations[2].terms.owner = Some("ada".into());
+    operations[3].terms.owner = Some("bob".into());
+    operations[4].operation = Verb::Insert;
+    log.append(&operations).await.unwrap();
+    let page = async |of, senders, after, limit| {
+        let query = SummaryQuery {
+            senders,
+            after,
+            ..SummaryQuery::first(of, limit)
+        };
+        log.summaries(&query).await.unwrap()
+    };
+    let ids = [operations[4].operation_id, operations[0].operation_id];
+    let (any, ada) = (Senders::Any, Senders::Owner("ada"));
+    let ada_or_none = Senders::OwnerOrNone("ada");
+    for (of, senders, after, limit, expected) in [
+        (Selection::Log, any, 0, 9, &[1, 2, 3, 4, 5][..]),
+        (Selection::Log, any, 2, 1, &[3]),
+        (Selection::Operations(&ids), any, 0, 9, &[1, 5]),
+        (Selection::Operations(&ids), any, 0, 1, &[1]),
+        (Selection::Operations(&[]), any, 0, 9, &[]),
+        (Selection::Operations(&ids), ada, 0, 9, &[]),
+        (Selection::Entity("a"), any, 0, 9, &[1, 3, 4]),
+        (Selection::Entity("a"), ada, 0, 9, &[3]),
+        (Selection::Entity("a"), ada_or_none, 0, 9, &[1, 3]),
+        (Selection::Entity("a"), ada_or_none, 1, 9, &[3]),
+        (Selection::Entity("nobody"), any, 0, 9, &[]),
+        (Selection::Creation("b"), any, 0, 9, &[5]),
+        (Selection::Parked(None), any, 0, 9, &[]),
+        (Selection::Parked(Some("a")), any, 0, 9, &[]),
+    ] {
+        let found = page(of, senders, after, limit).await;
+        assert_eq!(positions(&found), expected, "{of:?} {senders:?} {after}");
+        let has_none = |event: &Event| event.operation.payload.get() == "null";
+        assert!(found.iter().all(has_none), "{of:?}");
+    }
+    let whole = log.find(operations[0].operation_id).await.unwrap();
+    let (of, whole) = (Selection::Entity("a"), whole.unwrap());
+    let found = page(of, any, 0, 1).await.pop().unwrap();
+    assert_eq!(found.operation.fingerprint, whole.operation.fingerprint);
+    assert_eq!(found.creation_time, whole.creation_time);
+}
+
+fn positions(events: &[Event]) -> Vec<Position> {
+    events.iter().map(|event| event.position).collect()
 }

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use bakehouse_pipeline::ports::{
-    Checkpoint, EntityWrite, EventLog, Execution, Settlement, SourceStore, StoreError, Verdict,
+    Checkpoint, EntityWrite, EventLog, Execution, Selection, Settlement, SourceStore, StoreError,
+    SummaryQuery, Verdict,
 };
-use bakehouse_pipeline::{EntityRecord, Event, EventStatus, Rejection, Timestamp, to_json};
+use bakehouse_pipeline::{EntityRecord, Event, EventStatus, Rejection, Timestamp, Verb, to_json};
 
 use crate::operations::many;
 
@@ -25,6 +26,7 @@ macro_rules! source_suite {
                 starts_at_nothing,
                 a_commit_is_seen_whole,
                 what_is_parked_is_found_until_it_is_settled,
+                what_was_executed_in_place_is_read_in_pages,
                 a_commit_from_elsewhere_is_fenced_and_changes_nothing,
                 an_entity_at_another_position_fences_the_whole_commit,
                 a_verdict_once_given_stays,
@@ -182,6 +184,55 @@ pub async fn what_is_parked_is_found_until_it_is_settled((log, source): Source) 
     assert_eq!(held[2].status, EventStatus::Executed);
     assert_eq!(held[2].change.as_deref(), Some("raised"));
     assert_eq!(log.head().await.unwrap(), 4);
+}
+
+/// What was refused or set aside is not even read; and neither is found where it is not
+/// wanted.
+pub async fn what_was_executed_in_place_is_read_in_pages((log, source): Source) {
+    let mut operations = many("a", 5);
+    for operation in &mut operations[..4] {
+        operation.entity_id = "a".to_owned();
+    }
+    operations[1].operation = Verb::Insert;
+    log.append(&operations).await.unwrap();
+    let refused = Verdict::Rejected(Rejection::new("no"));
+    let verdicts = vec![executed(), refused, parked("x"), executed(), executed()];
+    let execution = Execution {
+        from: Checkpoint::default(),
+        to: Checkpoint {
+            position: 5,
+            parked: 1,
+            ..Checkpoint::default()
+        },
+        executed_at: Timestamp::now(),
+        entities: Vec::new(),
+        verdicts,
+        settlements: Vec::new(),
+        snapshots: Vec::new(),
+    };
+    source.commit(&execution).await.unwrap();
+    let at = |events: &[Event]| events.iter().map(|e| e.position).collect::<Vec<_>>();
+    for (after, up_to, limit, expected) in [
+        (0, 9, 9, &[1, 4][..]),
+        (1, 9, 9, &[4]),
+        (0, 3, 9, &[1]),
+        (0, 9, 1, &[1]),
+        (4, 9, 9, &[]),
+    ] {
+        let found = log.executed("a", after, up_to, limit).await.unwrap();
+        assert_eq!(at(&found), expected, "{after} to {up_to}");
+        let has_payload = |event: &Event| event.operation.payload.get() != "null";
+        assert!(found.iter().all(has_payload));
+    }
+    for (of, expected) in [
+        (Selection::Creation("a"), &[][..]),
+        (Selection::Parked(None), &[3]),
+        (Selection::Parked(Some("a")), &[3]),
+        (Selection::Parked(Some("a-4")), &[]),
+    ] {
+        let found = log.summaries(&SummaryQuery::first(of, 9)).await.unwrap();
+        assert_eq!(at(&found), expected, "{of:?}");
+    }
 }
 
 /// A paused instance that goes on: its checkpoint is old.

@@ -1,0 +1,103 @@
+//! Permits for what goes on at the same time: so many of each client, and so many in all.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::access::Caller;
+
+/// A number of permits.
+pub(crate) struct Quota {
+    all: usize,
+    each: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    all: usize,
+    each: HashMap<Caller, usize>,
+}
+
+/// The limit that leaves no permit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exceeded {
+    /// All permits are taken.
+    All,
+    /// This client has as many as one may have: so many.
+    Each(usize),
+}
+
+/// A permit, free again when it is dropped.
+pub(crate) struct Permit {
+    quota: Arc<Quota>,
+    caller: Caller,
+}
+
+impl Quota {
+    pub(crate) fn new(all: usize, each: usize) -> Arc<Self> {
+        Arc::new(Self {
+            all,
+            each,
+            taken: Mutex::default(),
+        })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn take(self: &Arc<Self>, caller: Caller) -> Result<Permit, Exceeded> {
+        let mut taken = self.taken();
+        if taken.all >= self.all {
+            return Err(Exceeded::All);
+        }
+        let own = taken.each.get(&caller).copied().unwrap_or_default();
+        if own >= self.each {
+            return Err(Exceeded::Each(self.each));
+        }
+        taken.each.insert(caller.clone(), own + 1);
+        taken.all += 1;
+        drop(taken);
+        let quota = self.clone();
+        Ok(Permit { quota, caller })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut taken = self.quota.taken();
+        taken.all -= 1;
+        if let Some(own) = taken.each.get_mut(&self.caller) {
+            *own -= 1;
+            if *own == 0 {
+                taken.each.remove(&self.caller);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(name: &str) -> Caller {
+        Caller::Principal(name.to_owned())
+    }
+
+    #[test]
+    fn permits_are_limited_and_come_free_again() {
+        let quota = Quota::new(3, 2);
+        let first = quota.take(caller("ada")).ok();
+        let second = quota.take(caller("ada")).ok();
+        let refused = quota.take(caller("ada")).err();
+        assert_eq!(refused, Some(Exceeded::Each(2)), "ada has two");
+        let third = quota.take(caller("bob")).ok();
+        let refused = quota.take(caller("eve")).err();
+        assert_eq!(refused, Some(Exceeded::All), "all are taken");
+        drop(first);
+        let again = quota.take(caller("ada")).ok();
+        assert!(again.is_some());
+        drop((second, third, again));
+        assert!(quota.taken().each.is_empty(), "nobody is remembered");
+    }
+}

@@ -1,0 +1,180 @@
+//! Changes of one entity that were refused: a principal that goes on sending them is asked
+//! to wait. Counted is what the feed says, so that whoever is not refused is never counted.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bakehouse_pipeline::feed::{Feed, Step};
+use bakehouse_pipeline::{Frame, Shutdown, Terms, frame, ids};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::Leaky;
+use crate::menu::Menu;
+use crate::problem::Problem;
+
+/// Accepted changes that are remembered until they are refused, or others come.
+const MAX_PENDING: usize = 10_000;
+/// Time in which as many changes may be refused as the setting says.
+const PERIOD: Duration = Duration::from_secs(60);
+/// Interval between attempts to follow the feed while that is not available.
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The sender and the entity of a change, in a form that is short whatever they are called.
+fn key(terms: &Terms, entity_id: &str) -> Uuid {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let (actor, owner) = (text(&terms.actor), text(&terms.owner));
+    let on_behalf_of = text(&terms.on_behalf_of);
+    ids::derived(&["refused-change", &actor, &on_behalf_of, &owner, entity_id])
+}
+
+/// The changes that were accepted by this process, the oldest first.
+#[derive(Default)]
+struct Pending {
+    order: VecDeque<Uuid>,
+    keys: HashMap<Uuid, Uuid>,
+}
+
+/// The refused changes that were accepted by this process.
+pub(crate) struct Refusals {
+    /// None: they are not limited.
+    counts: Option<Leaky<Uuid>>,
+    pending: Mutex<Pending>,
+}
+
+impl Refusals {
+    pub(super) fn new(max_per_minute: u32) -> Self {
+        let counts = (max_per_minute > 0).then(|| Leaky::new(max_per_minute, PERIOD));
+        Self {
+            counts,
+            pending: Mutex::default(),
+        }
+    }
+
+    /// Lets the change pass unless too many of its kind have been refused.
+    ///
+    /// # Errors
+    /// 429.
+    pub(crate) fn check(&self, terms: &Terms, entity_id: &str) -> Result<(), Problem> {
+        let counts = self.counts.as_ref();
+        let wait = counts.and_then(|counts| counts.wait_of(&key(terms, entity_id)));
+        wait.map_or(Ok(()), |seconds| Err(Problem::too_many_refusals(seconds)))
+    }
+
+    /// Remembers a change that was accepted.
+    pub(crate) fn accepted(&self, operation_id: Uuid, terms: &Terms, entity_id: &str) {
+        if self.counts.is_none() {
+            return;
+        }
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let Pending { order, keys } = &mut *pending;
+        if keys.insert(operation_id, key(terms, entity_id)).is_none() {
+            order.push_back(operation_id);
+        }
+        while order.len() > MAX_PENDING {
+            order.pop_front().map(|oldest| keys.remove(&oldest));
+        }
+    }
+
+    fn refused(&self, frame: &Frame) {
+        #[derive(Deserialize)]
+        struct Body {
+            operation_id: Uuid,
+        }
+        let Ok(body) = serde_json::from_str::<Body>(frame.body.get()) else {
+            return;
+        };
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = pending.keys.remove(&body.operation_id);
+        drop(pending);
+        if let (Some(counts), Some(key)) = (&self.counts, key) {
+            counts.add(key);
+        }
+    }
+
+    /// Counts what the feed says was refused, until shutdown.
+    pub(super) async fn run(&self, feed: &Arc<Feed>, menu: &Menu, shutdown: &Shutdown) {
+        if self.counts.is_none() {
+            return;
+        }
+        let rejected = frame::kind(menu.entity, frame::REJECTED);
+        while !shutdown.is_cancelled() {
+            // One that falls behind begins anew: what it missed is not counted.
+            if let Ok(mut subscription) = feed.subscribe(None, None) {
+                loop {
+                    let step = tokio::select! {
+                        step = subscription.next() => step,
+                        () = shutdown.cancelled() => return,
+                    };
+                    let Ok(step) = step else { break };
+                    if let Step::Frames(frames) = step {
+                        let refused = frames.iter().filter(|frame| frame.kind == rejected);
+                        refused.for_each(|frame| self.refused(frame));
+                    }
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(RETRY_INTERVAL) => {}
+                () = shutdown.cancelled() => return,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bakehouse_pipeline::to_json;
+
+    use super::*;
+
+    fn frame(operation_id: Uuid) -> Frame {
+        Frame {
+            position: 1,
+            kind: "order.rejected".into(),
+            entity_id: "o".into(),
+            owner: None,
+            group: None,
+            left_group: None,
+            body: to_json(&serde_json::json!({ "operation_id": operation_id })).expect("JSON"),
+        }
+    }
+
+    #[test]
+    fn only_what_was_refused_counts_and_only_for_its_sender_and_entity() {
+        let refusals = Refusals::new(2);
+        let terms = |actor: &str| Terms {
+            actor: Some(actor.into()),
+            ..Terms::default()
+        };
+        let accept = |actor, entity_id| {
+            let id = ids::fresh();
+            refusals.accepted(id, &terms(actor), entity_id);
+            id
+        };
+        for _ in 0..9 {
+            accept("ada", "o");
+            assert!(refusals.check(&terms("ada"), "o").is_ok());
+        }
+        for _ in 0..2 {
+            refusals.refused(&frame(accept("ada", "o")));
+        }
+        let refused = refusals.check(&terms("ada"), "o").expect_err("enough");
+        assert!(refused.to_string().starts_with("429"), "{refused}");
+        assert!(refusals.check(&terms("ada"), "p").is_ok());
+        assert!(refusals.check(&terms("bob"), "o").is_ok());
+        // What another process accepted is counted there.
+        refusals.refused(&frame(ids::fresh()));
+    }
+
+    #[test]
+    fn no_more_is_remembered_than_the_latest() {
+        let refusals = Refusals::new(1);
+        for _ in 0..2 * MAX_PENDING {
+            refusals.accepted(ids::fresh(), &Terms::default(), "o");
+        }
+        let pending = refusals.pending.lock().expect("whole");
+        assert_eq!(pending.order.len(), MAX_PENDING);
+        assert_eq!(pending.keys.len(), MAX_PENDING);
+    }
+}
