@@ -7,6 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use bakehouse_pipeline::{Event, EventStatus, Json, Operation};
 use serde_json::value::RawValue;
 
+use super::submission::submit;
 use super::{Submission, accept};
 use crate::access::Principal;
 use crate::operation::at_rest;
@@ -34,9 +35,13 @@ pub async fn accept_and_wait(
     let Some(wait) = Wait::of_write(request, principal, doors) else {
         return accept(doors, submission).await;
     };
+    let mut submission = submission;
+    let mut accepted = submit(doors, &mut submission).await?;
     let operation_id = submission.operation_id();
+    // Of the content as it was accepted: with the version that the conditions led to.
     let fingerprint = submission.fingerprint();
-    let mut accepted = accept(doors, submission).await?;
+    // Whoever comes next under the same key need not wait as well.
+    drop(submission);
     let (name, value) = wait.applied();
     if let Ok(value) = value.parse() {
         accepted.headers_mut().insert(name, value);

@@ -237,12 +237,19 @@ pub async fn repeated(
 /// changes of the entity by the same principal have been refused; 503 when it
 /// is not confirmed as durable; 500 when all that it leads to was to be done at once,
 /// and failed.
-pub async fn accept(doors: &Doors, submission: Submission) -> Result<HttpResponse, Problem> {
-    let mut submission = submission;
+pub async fn accept(doors: &Doors, mut submission: Submission) -> Result<HttpResponse, Problem> {
+    submit(doors, &mut submission).await
+}
+
+/// Does the same, and leaves the submission with its conditions settled.
+pub(super) async fn submit(
+    doors: &Doors,
+    submission: &mut Submission,
+) -> Result<HttpResponse, Problem> {
     submission.identity.begin().await?;
     submission.settle_conditions(doors).await?;
     // Before anything is durable: what could not be answered is not accepted.
-    let location = HeaderValue::from_str(&submission.location).map_err(|_| no_id(&submission))?;
+    let location = HeaderValue::from_str(&submission.location).map_err(|_| no_id(submission))?;
     let operation = submission.operation();
     let identity = &mut submission.identity;
     let operation_id = operation.operation_id;
