@@ -12,6 +12,7 @@
 //! take turns before they get there, and go on to their end from there.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bakehouse_pipeline::ports::StoreError;
 use futures_util::TryStreamExt;
@@ -24,6 +25,8 @@ use crate::error::{code, store_error};
 
 /// What it reads by was dropped, or has got another name.
 const QUERY_PLAN_KILLED: i32 = 175;
+/// Time in which a server that has just failed a read must say what its newest entry is.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a read is begun: one collection after the other may be replaced meanwhile.
 const READS: usize = 3;
 
@@ -127,7 +130,8 @@ impl Connection {
         let Some(horizon) = *self.horizon.latest() else {
             return false;
         };
-        let Ok(hello) = self.hello().await else {
+        // Whoever reads has waited long enough if this was a server that does not answer.
+        let Ok(Ok(hello)) = tokio::time::timeout(HELLO_TIMEOUT, self.hello()).await else {
             return false;
         };
         let is_primary = hello.get_bool("isWritablePrimary").unwrap_or(false);
