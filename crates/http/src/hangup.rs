@@ -228,9 +228,11 @@ mod watcher {
             let watched = watch(server.as_raw_fd(), gone.clone()).expect("watched");
             let token = watched.token;
             drop(watched);
-            let watching = watcher().expect("a thread").connections.lock();
-            assert!(!watching.gone.contains_key(&token));
-            drop(watching);
+            let is_remembered = {
+                let watching = watcher().expect("a thread").connections.lock();
+                watching.gone.contains_key(&token)
+            };
+            assert!(!is_remembered);
             drop(client);
             tokio::time::sleep(Duration::from_millis(50)).await;
             assert!(!gone.is_cancelled());

@@ -67,13 +67,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn reads_take_turns_and_the_line_is_short() {
         let reads = Reads::new(1);
-        let first = reads.turn(ada()).await.ok().expect("a turn");
+        let Ok(first) = reads.turn(ada()).await else {
+            panic!("no turn");
+        };
         let mut second = Box::pin(reads.turn(ada()));
         assert!((&mut second).now_or_never().is_none(), "it is in line");
         let refused = reads.turn(ada()).await.err().expect("no third");
         assert!(refused.to_string().starts_with("429"), "{refused}");
         drop(first);
-        let second = second.await.ok().expect("its turn");
+        let Ok(second) = second.await else {
+            panic!("not its turn");
+        };
         let bob = Caller::Principal("bob".into());
         let refused = reads.turn(bob).await.err().expect("time is up");
         assert!(refused.to_string().starts_with("503"), "{refused}");
