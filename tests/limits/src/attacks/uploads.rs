@@ -72,7 +72,8 @@ pub(super) fn attacks() -> Vec<Attack> {
             prepare: nothing,
             run: |target| stalled_uploads(target).boxed(),
             bounds: Bounds {
-                memory: Some(32 * MIB),
+                // Those that are refused cost what a connection keeps of a body that it drains.
+                memory: Some(STALLED as u64 * MIB / 2),
                 descriptors: Some(2 * STALLED as u64 + 50),
                 // attachments.max_uploads_per_client
                 disk: Some(16 * SENT as u64 + BESIDES),
