@@ -32,8 +32,8 @@ pub fn header(request: &HttpRequest, name: &HeaderName) -> Option<String> {
     (!texts.is_empty()).then(|| texts.join(","))
 }
 
-/// Whether the client has what is tagged so: weak tags count as well. A list that cannot be read
-/// names nothing.
+/// Tells whether the client has what is tagged so: weak tags count as well. A list that cannot be
+/// read names nothing.
 #[must_use]
 pub fn is_known(request: &HttpRequest, tag: &str) -> bool {
     let known = header(request, &IF_NONE_MATCH).and_then(|text| Tags::parse(&text));
@@ -44,7 +44,7 @@ pub fn is_known(request: &HttpRequest, tag: &str) -> bool {
     }
 }
 
-/// What a change is aimed at, as far as conditions go.
+/// State of the entity that a change is aimed at, as far as conditions go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Current {
     /// It is at this version, or was a moment ago.
@@ -81,7 +81,7 @@ impl Conditions {
         })
     }
 
-    /// Whether it takes a look at what is there to tell what they come to.
+    /// Tells whether it takes a look at what is there to tell what they come to.
     #[must_use]
     pub(crate) fn need_a_look(&self) -> bool {
         self.none_matches.is_some() || self.resolve(Current::Unknown).is_err()
@@ -98,7 +98,7 @@ impl Conditions {
         Ok(wanted.or(avoided))
     }
 
-    /// Whether these conditions may have come to this version.
+    /// Tells whether these conditions may have come to this version.
     pub(crate) fn admit(&self, version: Option<u64>) -> bool {
         let listed = |tags: &Option<Tags>| match tags {
             Some(Tags::Listed(tags)) => tags.iter().filter_map(Tag::version).collect(),
@@ -128,7 +128,7 @@ impl Conditions {
         strong.filter_map(Tag::version)
     }
 
-    /// What `If-Match` comes to.
+    /// Evaluates `If-Match`.
     fn wanted(&self, current: Current) -> Result<Option<u64>, Problem> {
         match (&self.matches, current) {
             (None, _) => return Ok(None),
@@ -157,7 +157,7 @@ impl Conditions {
         }
     }
 
-    /// What `If-None-Match` comes to.
+    /// Evaluates `If-None-Match`.
     fn avoided(&self, current: Current) -> Result<Option<u64>, Problem> {
         let tags = match (&self.none_matches, current) {
             (None, _) | (_, Current::Absent) => return Ok(None),
@@ -199,7 +199,7 @@ fn not_tags(pointer: &str) -> Problem {
     }])
 }
 
-/// What a condition names.
+/// Entity tags that a condition names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Tags {
     /// `*`: whatever there is.
@@ -389,7 +389,7 @@ mod tests {
     }
 
     proptest! {
-        /// What was written as a list is read as it was.
+        /// Lists are read back as they were written.
         #[test]
         fn lists_are_read_back(tags in proptest::collection::vec((any::<bool>(), "[!#-~é]{0,5}"), 1..6)) {
             let written: Vec<String> = tags

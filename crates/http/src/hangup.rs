@@ -43,7 +43,7 @@ impl Watch {
         self.gone.cancelled().await;
     }
 
-    /// Whether the client has closed the connection.
+    /// Tells whether the client has closed the connection.
     pub(crate) fn is_closed(&self) -> bool {
         self.gone.is_cancelled()
     }

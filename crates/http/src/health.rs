@@ -23,7 +23,7 @@ const LIFETIME: Duration = Duration::from_secs(1);
 /// Everything that a service needs.
 pub type Probes = Vec<Arc<dyn Probe>>;
 
-/// Whether everything is there that a service needs, as of a moment ago.
+/// True if everything is there that a service needs, as of a moment ago.
 pub(crate) struct Readiness {
     probes: Probes,
     missing: Cached<Vec<Value>>,
@@ -37,7 +37,7 @@ impl Readiness {
         }
     }
 
-    /// What is missing, and why.
+    /// Missing things, and why.
     async fn missing(&self) -> Vec<Value> {
         let look = async {
             let checks = self.probes.iter().map(|probe| check(probe.as_ref()));

@@ -50,7 +50,7 @@ impl Wait {
             })
     }
 
-    /// The same for a write, which is accepted in any case: where no more answers may wait,
+    /// Wait for a write, which is accepted in any case: where no more answers may wait,
     /// it is answered without waiting.
     pub fn of_write(request: &HttpRequest, principal: &Principal, doors: &Doors) -> Option<Self> {
         let seconds = preferred(request)?;
@@ -83,7 +83,7 @@ impl Wait {
         }
     }
 
-    /// Whether it has lasted long enough, or there is nobody left to wait for.
+    /// Tells whether it has lasted long enough, or there is nobody left to wait for.
     #[must_use]
     pub fn is_over(&self) -> bool {
         Instant::now() >= self.until || self.client.as_ref().is_some_and(Watch::is_closed)

@@ -113,7 +113,7 @@ impl Page {
         Self::with_default(query, DEFAULT_LIMIT)
     }
 
-    /// The same for a list whose pages have another size unless the query says so.
+    /// Parses the query of a list whose pages have a size of their own unless the query says so.
     ///
     /// # Errors
     /// 400 with everything that is wrong with the query string.

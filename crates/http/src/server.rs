@@ -60,7 +60,7 @@ pub struct Doors {
     pub notifications: Arc<dyn Notifications>,
     /// What subscribers follow.
     pub feed: Arc<Feed>,
-    /// What one client may keep the server busy with.
+    /// Limits on what one client may keep the server busy with.
     pub limits: Limits,
     /// What is served of the domain.
     pub menu: Menu,

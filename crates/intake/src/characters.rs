@@ -1,7 +1,7 @@
 //! Characters that no name may have: those that are not seen, or that change how what stands
 //! beside them is seen.
 
-/// What is wrong with a text, for whoever sent it; `None`: nothing.
+/// Explains what is wrong with a text, for whoever sent it; `None`: nothing.
 #[must_use]
 pub fn unfit_character(text: &str) -> Option<String> {
     if text.chars().any(char::is_control) {
@@ -14,7 +14,7 @@ pub fn unfit_character(text: &str) -> Option<String> {
     ))
 }
 
-/// Whether nothing of a text can be seen.
+/// Tells whether nothing of a text can be seen.
 #[must_use]
 pub fn is_blank(text: &str) -> bool {
     text.chars()

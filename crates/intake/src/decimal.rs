@@ -5,7 +5,7 @@
 /// digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExactDecimal {
-    /// Whether the number is below zero; zero itself never is.
+    /// True if the number is below zero; zero itself never is.
     pub is_negative: bool,
     digits: String,
     scale: i64,

@@ -60,7 +60,7 @@ impl<'a> Place<'a> {
             .starts_with(|c: char| c == '-' || c.is_ascii_digit())
     }
 
-    /// Whether it is a string, whatever is in it.
+    /// Tells whether it is a string, whatever is in it.
     #[must_use]
     pub fn is_string(&self) -> bool {
         self.raw().starts_with('"')

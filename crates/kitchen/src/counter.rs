@@ -10,7 +10,7 @@ use serde_json::Value;
 /// A server, and who asks.
 pub(crate) struct Counter {
     url: String,
-    /// The same without secrets.
+    /// URL without secrets.
     shown: SecretUri,
     token: Option<String>,
     client: Client,
@@ -47,7 +47,7 @@ impl Counter {
         format!("{}{path}", self.url)
     }
 
-    /// Where a path is found, without secrets.
+    /// URL of a path, without secrets.
     pub(crate) fn shown_at(&self, path: &str) -> String {
         format!("{}{path}", self.shown)
     }

@@ -20,16 +20,16 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// Opens the store of blobs that the settings name, to be read; `None` where there is none.
 pub(crate) type OpenBlobs = fn(&Settings) -> Result<Option<Arc<dyn Blobs>>>;
 
-/// What a program knows of its own domain's stores.
+/// Knowledge of a program about its own domain's stores.
 #[derive(Clone, Copy)]
 pub struct Own {
     /// Opens the store of blobs to be read, where the domain has one.
     pub blobs: OpenBlobs,
-    /// Whether the domain has process managers.
+    /// True if the domain has process managers.
     pub has_processes: bool,
 }
 
-/// What is not looked at in either world.
+/// Things that are not looked at in either world.
 const NEVER_CHECKED: [&str; 4] = [
     "what the log alone says of a request: payload, sender, times",
     "reasons of refusals, beyond their frames: they are decided once, by the rules of that time",

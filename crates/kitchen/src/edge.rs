@@ -66,7 +66,7 @@ fn exposure(settings: &Settings) -> Result<ExposureSettings> {
     })
 }
 
-/// What one client may keep the server busy with, as the settings say.
+/// Limits on what one client may keep the server busy with, as the settings say.
 #[must_use]
 pub fn limits(settings: &Settings) -> Limits {
     let http = &settings.http;

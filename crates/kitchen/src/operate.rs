@@ -28,7 +28,7 @@ pub fn operate<D: Domain>(settings: Settings, task: Task) -> LocalBoxFuture<'sta
     operate_with::<D>(settings, task, own)
 }
 
-/// The same for a program that knows more of its domain.
+/// Does a task of a program that knows more of its domain.
 #[must_use]
 pub fn operate_with<D: Domain>(
     settings: Settings,

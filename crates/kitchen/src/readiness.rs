@@ -77,13 +77,13 @@ pub fn readiness(
     (probes, watch(stages, shutdown))
 }
 
-/// Whether a store is away, which its own probe tells: nothing else need be said then.
+/// Tells whether a store is away, which its own probe tells: nothing else need be said then.
 async fn is_any_away(stores: &Probes) -> bool {
     let checks = stores.iter().map(|store| store.check());
     join_all(checks).await.iter().any(Result::is_err)
 }
 
-/// Whether everything that can be asked for can be read.
+/// True if everything that can be asked for can be read.
 struct Reads {
     stores: Probes,
     log: Arc<dyn EventLog>,
@@ -140,7 +140,7 @@ impl Probe for Reads {
     }
 }
 
-/// Whether subscribers are taken.
+/// True if subscribers are taken.
 struct FeedOpen {
     stores: Probes,
     feed: Arc<Feed>,
@@ -160,7 +160,7 @@ impl Probe for FeedOpen {
     }
 }
 
-/// Whether every stage that has work moves.
+/// True if every stage that has work moves.
 struct Moving(Arc<Stages>);
 
 #[async_trait]
@@ -201,7 +201,7 @@ struct Stages {
     seen: Mutex<BTreeMap<String, Seen>>,
 }
 
-/// Where a stage stands: its position, and how much it has yet to do.
+/// Standing of each stage: its position, and how much it has yet to do.
 type Stands = Vec<(String, Position, u64)>;
 
 impl Stages {
@@ -296,7 +296,7 @@ impl Stages {
         )
     }
 
-    /// What can be told of the reason from here.
+    /// Reason of a stall, as far as it can be told from here.
     async fn why(&self, stage: &str, position: Position) -> Option<String> {
         if let Some(error) = last_error(stage) {
             return Some(error);

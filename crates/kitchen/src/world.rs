@@ -47,7 +47,7 @@ pub struct World {
     pub units: Option<Arc<dyn Units>>,
     /// Who wakes whom.
     pub notices: Arc<dyn Notices>,
-    /// What subscribers follow, where something else than the API does as well; it runs with
+    /// Feed that subscribers follow, where something else than the API does as well; it runs with
     /// the API.
     pub feed: Option<Arc<Feed>>,
     /// Probes of the stores and the broker.

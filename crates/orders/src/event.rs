@@ -16,7 +16,7 @@ pub enum Event {
     StatusChanged(Status),
     /// It was taken off the lists.
     Deleted {
-        /// Whether it was cancelled by that.
+        /// True if it was cancelled by that.
         is_cancelled: bool,
     },
     /// A file was added.

@@ -372,7 +372,7 @@ proptest! {
         let _ = place(text.as_bytes(), &Defaults::default());
     }
 
-    /// The same amount, however it is written.
+    /// An amount stays the same, however it is written.
     #[test]
     fn spellings_of_an_amount_are_one_amount(
         cents in 0_u64..1_000_000_000,

@@ -155,7 +155,7 @@ fn deleting_cancels_only_what_has_not_been_shipped() {
     }
 }
 
-/// What was executed by programs of schema version 1 stays what it was: their deletions
+/// Executions by programs of schema version 1 stay what they were: their deletions
 /// cancelled orders in any status, and a rebuild must give the same documents.
 #[test]
 fn deletions_of_schema_version_1_cancel_as_they_did() {

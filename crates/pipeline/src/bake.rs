@@ -353,7 +353,7 @@ fn audience<D: Domain>(entity: &Entity<D::State>) -> Audience<'_> {
 }
 
 impl<'a> Audience<'a> {
-    /// The same where the entity was of this group before.
+    /// Adds the group that the entity was of before.
     fn after(self, former: Option<&'a str>) -> Self {
         let left_group = former.filter(|former| self.group != Some(former));
         Self { left_group, ..self }
@@ -399,7 +399,7 @@ impl<D: Domain> Fold<D> {
         self.position
     }
 
-    /// Whether a page settles what had been parked, so that [`Fold::extend`] needs that.
+    /// Tells whether a page settles what had been parked, so that [`Fold::extend`] needs that.
     #[must_use]
     pub fn needs_parked(page: &[Event]) -> bool {
         page.iter().any(is_settlement)

@@ -92,7 +92,7 @@ struct Courier {
     shutdown: Shutdown,
 }
 
-/// What a courier has in hand.
+/// Deliveries that a courier has in hand.
 struct Round<'a> {
     courier: &'a Courier,
     /// Everything that is under way: looks into the record, attempts, notes.

@@ -106,7 +106,7 @@ pub trait Domain: Send + Sync + 'static {
         None
     }
 
-    /// Whether a change of this name may move the entity to another group. Subscribers of the
+    /// Tells whether a change of this name may move the entity to another group. Subscribers of the
     /// former group are told then, for which its past is read.
     fn may_change_group(_change: &str) -> bool {
         false

@@ -158,7 +158,7 @@ impl Notification {
         }
     }
 
-    /// The same, not to be sent from here.
+    /// Marks it as not to be sent from here.
     #[must_use]
     pub fn withheld(self, reason: String, now: Timestamp) -> Self {
         Self {

@@ -151,7 +151,7 @@ impl Operation {
         format!("{content}{REQUEST_SEPARATOR}{request}")
     }
 
-    /// Whether two fingerprints are of the same operation: of equal content, or of equal
+    /// Tells whether two fingerprints are of the same operation: of equal content, or of equal
     /// requests where both of them say what was requested. Earlier versions stored the
     /// content's hash alone, so what they stored is compared by that.
     #[must_use]
@@ -160,7 +160,7 @@ impl Operation {
         content == other_content || Self::is_same_request(one, other)
     }
 
-    /// Whether both fingerprints say what was requested, and that is equal.
+    /// Tells whether both fingerprints say what was requested, and that is equal.
     #[must_use]
     pub fn is_same_request(one: &str, other: &str) -> bool {
         match (request_part(one), request_part(other)) {

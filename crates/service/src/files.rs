@@ -1,4 +1,4 @@
-//! What the process may do with files: how many, connections among them, it may have open,
+//! Limits on files of the process: how many, connections among them, it may have open,
 //! and who else may read those that it makes.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};

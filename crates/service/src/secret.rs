@@ -94,8 +94,8 @@ impl SecretUrl {
 }
 
 impl SecretUrl {
-    /// Whether nobody on the way can read or change what is exchanged: by TLS, or since it stays
-    /// on this machine.
+    /// Tells whether nobody on the way can read or change what is exchanged: by TLS, or since it
+    /// stays on this machine.
     #[must_use]
     pub fn is_protected(&self) -> bool {
         let is_here = match self.0.host() {
@@ -165,7 +165,7 @@ fn shown(uri: &str) -> String {
     format!("{scheme}://{hosts}")
 }
 
-/// Whether a text is a host, with or without a port.
+/// Tells whether a text is a host, with or without a port.
 fn is_host(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[') {
         Some(address) => match address.split_once(']') {
@@ -194,7 +194,7 @@ fn is_port(text: Option<&str>) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", untagged)]
 pub enum UrlOrFile {
-    /// What has `://` in it, or begins as a URL of HTTP does.
+    /// Text that has `://` in it, or begins as a URL of HTTP does.
     Url(SecretUrl),
     /// All else.
     File(PathBuf),

@@ -114,7 +114,7 @@ fn blobs(settings: &Settings) -> Result<Arc<dyn Blobs>> {
     })?)
 }
 
-/// Where attached files are, to be read alone: nothing is made.
+/// Opens the store of attached files to be read alone: nothing is made.
 ///
 /// # Errors
 /// When the settings contradict each other.

@@ -58,7 +58,7 @@ pub fn command(name: &str) -> Command {
 /// Smallest size of a pipe, in bytes: one page.
 const PIPE_SIZE: i32 = 4_096;
 
-/// What a process's standard error is.
+/// Kind of standard error that a process gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stderr {
     /// A file, which [`Process::log`] reads.
@@ -70,7 +70,7 @@ pub enum Stderr {
     Full,
     /// A small pipe that nobody reads.
     Unread,
-    /// The same in non-blocking mode.
+    /// A pipe that nobody reads, in non-blocking mode.
     UnreadNonBlocking,
 }
 
@@ -104,7 +104,7 @@ impl Process {
         self.stderr = stderr;
     }
 
-    /// Whether its standard error can be read by [`Process::log`].
+    /// Tells whether its standard error can be read by [`Process::log`].
     #[must_use]
     pub fn has_log(&self) -> bool {
         self.stderr == Stderr::File

@@ -156,7 +156,7 @@ pub struct Write {
     pub sql: String,
     /// Database (by its setting) and collection in MongoDB.
     pub of: (&'static str, &'static str),
-    /// What is done there.
+    /// Kind of change that is done there.
     pub what: What,
 }
 

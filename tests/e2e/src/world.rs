@@ -270,7 +270,7 @@ impl World {
         Ok(self.operator(arguments).output()?)
     }
 
-    /// The same before it is run.
+    /// Prepares that command without running it.
     #[must_use]
     pub fn operator(&self, arguments: &[&str]) -> Command {
         let program = match self.kind {

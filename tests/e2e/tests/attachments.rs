@@ -314,7 +314,7 @@ async fn others_do_not_see_a_file(kind: Kind) {
     assert_eq!(client.get(path).await.expect("an answer").status, 401);
 }
 
-/// What a killed process may leave behind is gone some time later, as soon as something is
+/// Leftovers of a killed process are gone some time later, as soon as something is
 /// ordered; what an order refers to stays.
 async fn what_no_order_refers_to_is_removed_in_time(kind: Kind) {
     let settings = [

@@ -1,4 +1,4 @@
-//! What reading costs at most, whoever reads: waits, histories, refusals, invalid tokens.
+//! Costs of reading at most, whoever reads: waits, histories, refusals, invalid tokens.
 
 use std::time::{Duration, Instant};
 

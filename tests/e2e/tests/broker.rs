@@ -1,4 +1,4 @@
-//! What others do at the broker takes nothing away that was answered with 202.
+//! Others at the broker take nothing away that was answered with 202.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What doctor finds: each damage is really done to the stores, found under its name and
+//! Findings of doctor: each damage is really done to the stores, found under its name and
 //! field, without anybody's personal data; and what is said to mend it does.
 
 use std::fs;
@@ -51,7 +51,7 @@ async fn world_of(kind: Kind, count: usize) -> (World, Vec<String>) {
     (world, ids)
 }
 
-/// What is found, which shows no personal data.
+/// Findings, which show no personal data.
 fn findings(world: &World) -> Vec<Value> {
     let (_, found) = world.doctor().expect("it runs");
     let text = found.to_string();

@@ -1,4 +1,4 @@
-//! Who is answered: hosts, pages of other origins, and clients behind proxies.
+//! Hosts, pages of other origins, and clients behind proxies: which of them are answered.
 
 use bakehouse_e2e::issuer::bearer;
 use bakehouse_e2e::world::Servers;

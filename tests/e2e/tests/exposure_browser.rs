@@ -1,4 +1,4 @@
-//! What pages of other sites can do from a real browser, and what our own pages can do behind
+//! Limits on pages of other sites in a real browser, and what our own pages can do behind
 //! a proxy and under their own policies.
 
 use std::time::{Duration, Instant};
@@ -84,7 +84,7 @@ impl Browser {
         }
     }
 
-    /// What a script of the page calls back with.
+    /// Value that a script of the page calls back with.
     async fn run(&self, script: &str, arguments: Vec<Value>) -> Value {
         let script = format!(
             "const done = arguments[arguments.length - 1]; \

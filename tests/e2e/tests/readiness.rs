@@ -13,7 +13,7 @@ use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// What readiness says is missing: name and reason of each.
+/// Missing things as readiness tells them: name and reason of each.
 async fn missing(world: &World) -> Option<Vec<(String, String)>> {
     let answer = world.client().get("/health/ready").await.ok()?;
     let problem = answer.json();

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 /// Within which an answer must come even if what it needs hangs.
 const SOON: Duration = Duration::from_secs(8);
 
-/// What a server that is away takes with it, which readiness names as well.
+/// Capabilities that a server takes with it when it is away, which readiness names as well.
 const CONSEQUENCES: [&str; 3] = ["reads", "feed", "stages"];
 
 /// Names of what is missing, as readiness tells them.

@@ -44,7 +44,7 @@ fn with(name: &str, value: &str) -> String {
     format!("{{{name:?}:{value},{}", &good[1..])
 }
 
-/// What is counted of refusals for this reason.
+/// Count of refusals for this reason.
 async fn refusals(client: &Client, reason: &str) -> u64 {
     let metrics = client.get("/metrics").await.expect("an answer");
     let text = String::from_utf8_lossy(&metrics.body).into_owned();

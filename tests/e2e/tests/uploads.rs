@@ -1,4 +1,4 @@
-//! What uploads may cost: bounded in number, time, bytes and files; and what becomes of bytes
+//! Bounds of uploads in number, time, bytes and files; and what becomes of bytes
 //! that no order gets to refer to.
 
 use std::path::{Path, PathBuf};

@@ -42,7 +42,7 @@ pub(crate) struct Attack {
     pub(crate) prepare: Run,
     /// The attack itself, whose costs are measured.
     pub(crate) run: Run,
-    /// What it may cost.
+    /// Upper bounds of its costs.
     pub(crate) bounds: Bounds,
 }
 

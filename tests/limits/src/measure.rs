@@ -14,7 +14,7 @@ use crate::target::Target;
 /// Interval between two looks at descriptors and disk; memory's peak is the kernel's own.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What an attack has cost, above what the server took before it.
+/// Costs of an attack, above what the server took before it.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Costs {
     /// Bytes of resident memory at the peak (`VmHWM`).

@@ -10,7 +10,7 @@ use crate::measure::Costs;
 
 const KIB: u64 = 1024;
 
-/// What came of an attack.
+/// Outcome of an attack.
 pub(crate) struct Outcome {
     pub(crate) name: &'static str,
     pub(crate) bounds: Bounds,
@@ -27,7 +27,7 @@ struct Figure {
 }
 
 impl Outcome {
-    /// Whether all that is bounded is within its bound.
+    /// Tells whether all that is bounded is within its bound.
     pub(crate) fn is_within(&self) -> bool {
         let figures = self.figures();
         self.measured.is_ok() && figures.iter().all(|figure| figure.cost <= figure.bound)

@@ -23,7 +23,7 @@ const REST: Duration = Duration::from_millis(300);
 /// How long a step may take while services are away.
 const STEP_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What they do.
+/// Behaviour of a hostile client.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     /// A message in one-byte fragments with pongs between them, that never ends.

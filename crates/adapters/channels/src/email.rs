@@ -117,7 +117,7 @@ fn with_ascii_domain(mailbox: Mailbox) -> Option<Mailbox> {
     Some(Mailbox::new(mailbox.name, email))
 }
 
-/// Whether the library did not even try, since the server does not offer what an address with
+/// Tells whether the library did not even try, since the server does not offer what an address with
 /// letters beyond ASCII before its `@` takes. It has no kind of its own for that.
 fn lacks_smtputf8(error: &Error) -> bool {
     let cause = error.source().map(ToString::to_string);

@@ -94,7 +94,7 @@ pub fn back_up(data: &Path, into: &Path) -> Result<Copy, BackupError> {
     Ok(Copy { unfinished, to })
 }
 
-/// What becomes of notifications that are pending in a copy.
+/// Treatment of notifications that are pending in a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pending {
     /// They are not sent: the store that the copy is of may have sent them since.

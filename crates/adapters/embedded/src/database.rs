@@ -75,7 +75,7 @@ pub(crate) struct Database {
     readers: Option<Readers>,
     /// First damage that anybody has met.
     damage: Arc<OnceLock<String>>,
-    /// Whether the writing thread has panicked.
+    /// True if the writing thread has panicked.
     has_panicked: watch::Receiver<bool>,
 }
 

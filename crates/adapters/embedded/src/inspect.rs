@@ -263,7 +263,7 @@ impl Integrity for EmbeddedInspector {
     }
 }
 
-/// What SQLite finds; where it cannot look, that is a damage, too.
+/// Damage that SQLite finds; being unable to look counts as damage, too.
 pub(crate) fn damages(connection: &Connection) -> Vec<Damage> {
     match lines(connection, "integrity_check") {
         Ok(lines) => told(connection, &lines),
@@ -279,7 +279,7 @@ pub(crate) fn damages(connection: &Connection) -> Vec<Damage> {
     }
 }
 
-/// What the quick check finds: pages that cannot be read.
+/// Damage that the quick check finds: pages that cannot be read.
 pub(crate) fn quick_damages(connection: &Connection) -> Vec<Damage> {
     match lines(connection, "quick_check") {
         Ok(lines) => told(connection, &lines),

@@ -84,7 +84,7 @@ pub(crate) const RESTORED_AT: &str = "restored-at";
 pub(crate) const WITHHELD: &str = "pending when the store was restored from a copy; it may have \
     been sent by the store that the copy is of";
 
-/// The same, unless it belongs to what was accepted before the store was restored: then it may
+/// Withholds a notification that belongs to what was accepted before the store was restored: it may
 /// have been sent already.
 fn withheld(connection: &Connection, one: &Notification) -> Outcome<Option<Notification>> {
     let query = "SELECT position FROM checkpoints WHERE name = ?1";

@@ -35,7 +35,7 @@ impl EmbeddedProbe {
         Self { database, identity }
     }
 
-    /// Whether the files are the ones that were opened.
+    /// Tells whether the files are the ones that were opened.
     fn check_files(&self, file: &Path) -> Result<(), String> {
         let name = file.display();
         if identity(file).ok() != self.identity {

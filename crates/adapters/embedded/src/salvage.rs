@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode};
 
-/// Whether SQLite says that what it has read cannot have been written so.
+/// Tells whether SQLite says that what it has read cannot have been written so.
 pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
     let code = error.sqlite_error_code();
     matches!(

@@ -75,7 +75,7 @@ mod tests {
     use super::*;
     use crate::schema;
 
-    /// What SQLite says of how it would find a page.
+    /// SQLite's plan for finding a page.
     fn plan(of: Selection<'_>, senders: Senders<'_>) -> String {
         let mut connection = Connection::open_in_memory().expect("a database");
         schema::prepare(&mut connection, "e").expect("tables");

@@ -159,7 +159,7 @@ impl Connection {
         Ok(value)
     }
 
-    /// What an answer says that is no feed, with the way out.
+    /// Message for an answer that is no feed, with the way out.
     fn refusal(&self, answer: &Response) -> String {
         let (status, name) = (answer.status(), &self.name);
         match status {

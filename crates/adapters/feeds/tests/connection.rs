@@ -1,4 +1,4 @@
-//! What a feed is asked with: tokens from a file, and never beyond the URL that was given.
+//! Requests for a feed: tokens from a file, and never beyond the URL that was given.
 
 use std::path::PathBuf;
 use std::time::Duration;

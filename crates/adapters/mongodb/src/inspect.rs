@@ -33,7 +33,7 @@ pub(crate) struct MongoInspector {
     pub(crate) entities: String,
 }
 
-/// What stands under a key, read by itself: one that cannot be read says nothing about the
+/// Items under each key, each read by itself: one that cannot be read says nothing about the
 /// others.
 fn page<T>(
     rows: Vec<Document>,
@@ -235,7 +235,7 @@ impl RowInspector for MongoInspector {
 
 #[async_trait]
 impl Integrity for MongoInspector {
-    /// Whether the index is there that keeps an operation from being stored twice. The
+    /// Tells whether the index is there that keeps an operation from being stored twice. The
     /// server's own files are not looked at.
     async fn damages(&self) -> Result<Vec<Damage>, StoreError> {
         let events = self.connection.collection(EVENTS);

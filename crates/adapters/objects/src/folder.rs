@@ -1,6 +1,6 @@
 //! Blobs as files below a folder.
 //!
-//! What is being written has a name with a mark that no finished blob has (`NAME#1`); finishing
+//! A file being written has a name with a mark that no finished blob has (`NAME#1`); finishing
 //! syncs the file and gives it its name. A process that is killed leaves such a file behind, which
 //! [`Blobs::remove_unfinished`] removes.
 
@@ -252,7 +252,7 @@ fn remove_unfinished(root: &Path, before: Timestamp) -> io::Result<usize> {
     Ok(removed)
 }
 
-/// Whether a file is one that a writer began: `NAME#NUMBER`.
+/// Tells whether a file is one that a writer began: `NAME#NUMBER`.
 fn is_unfinished(name: &str) -> bool {
     name.rsplit_once(UNFINISHED).is_some_and(|(_, number)| {
         !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())

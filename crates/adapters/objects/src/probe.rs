@@ -13,7 +13,7 @@ const ROOM: usize = 64 * 1024;
 
 struct BlobProbe {
     blobs: Arc<dyn Blobs>,
-    /// Where uploads are until they are complete: what is left there is removed sometime.
+    /// Folder of incomplete uploads: what is left there is removed sometime.
     name: String,
     /// How long a write that succeeded counts.
     interval: Duration,

@@ -55,11 +55,11 @@ struct Open {
     connection: Option<Connection>,
     schedule: Intake,
     dead_letters: Intake,
-    /// None where the broker has no streams, or not now.
+    /// Dead letters' stream; `None` while the broker has none.
     stream: Option<Intake>,
     /// Offset of the last message received from the stream.
     offset: Option<i64>,
-    /// Whether the dead letters of before have been received.
+    /// True if the dead letters of before have been received.
     is_caught_up: bool,
     migration: Option<Migration>,
     /// Time of the last delivery or check.
@@ -259,7 +259,7 @@ impl Intake {
         })
     }
 
-    /// What has arrived already, if anything has.
+    /// Next message that has arrived already, if any has.
     fn ready(&mut self) -> Option<Next> {
         self.consumer.next().now_or_never()
     }

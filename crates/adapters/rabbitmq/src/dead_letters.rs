@@ -34,7 +34,7 @@ pub(crate) fn offset(properties: &BasicProperties) -> Option<i64> {
     }
 }
 
-/// Whether a message is a marker of a migration.
+/// Tells whether a message is a marker of a migration.
 pub(crate) fn is_marker(properties: &BasicProperties) -> bool {
     let kind = properties.kind().as_ref();
     kind.is_some_and(|kind| kind.as_str() == MARKER)

@@ -40,7 +40,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Replacement in progress, of the queue that is consumed.
 pub(crate) struct Migration {
     queue: String,
-    /// Whether that is the old queue, rather than the moving queue.
+    /// True if that is the old queue, rather than the moving queue.
     is_old: bool,
     stage: Stage,
     marker: String,
@@ -172,7 +172,7 @@ impl Migration {
         Ok(())
     }
 
-    /// Whether everything of the queue has been received.
+    /// Tells whether everything of the queue has been received.
     pub(crate) fn is_drained(&self) -> bool {
         matches!(self.stage, Stage::Drained)
     }

@@ -12,7 +12,7 @@ use crate::topology::{Form, find};
 
 /// Interval at which exchanges and queues are declared again although nothing was returned.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
-/// The same while the schedule queue is about to be replaced.
+/// Interval between checks while the schedule queue is about to be replaced.
 const MIGRATION_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Time that one round of declarations may take.
 const DECLARE_TIMEOUT: Duration = Duration::from_secs(5);

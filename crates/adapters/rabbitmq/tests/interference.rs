@@ -1,4 +1,4 @@
-//! What was accepted survives what others do at the broker: policies, queues and bindings.
+//! Accepted operations survive what others do at the broker: policies, queues and bindings.
 
 mod support;
 

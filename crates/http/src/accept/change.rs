@@ -37,7 +37,7 @@ impl Change<'_> {
         self.accept_as::<D>(doors, identity, command).await
     }
 
-    /// The same for an operation whose identity the caller has.
+    /// Accepts an operation whose identity the caller has.
     ///
     /// # Errors
     /// Those of [`Change::accept`].

@@ -63,7 +63,7 @@ impl Identity {
         })
     }
 
-    /// The same for a request whose content depends on settings, such as a default currency: a
+    /// Identifies a request whose content depends on settings, such as a default currency: a
     /// repeat is known by the request, whatever the settings have become. Of no use for bodies
     /// that hold secrets: a hash of them is kept with the operation.
     #[must_use]
@@ -117,7 +117,7 @@ impl Identity {
             .filter(|event| Operation::is_same_request(&event.operation.fingerprint, &fingerprint)))
     }
 
-    /// Whether the log has the operation already. A key that it knows with other content is
+    /// Tells whether the log has the operation already. A key that it knows with other content is
     /// refused here, and so is one that this process has accepted with other content. One whose
     /// first use is on its way to the log from another process is not seen; that operation is
     /// then kept as rejected, so nothing is executed twice either way.

@@ -74,7 +74,7 @@ impl Submission {
         Self::of_new_as::<D>(request, identity, principal, doors, command)
     }
 
-    /// The same for an operation whose identity the caller has.
+    /// Builds the submission of an operation whose identity the caller has.
     ///
     /// # Errors
     /// Those of [`Submission::of_new`].

@@ -73,7 +73,7 @@ impl<'a> Claims<'a> {
         self.members.optional_text(name, "").ok().flatten()
     }
 
-    /// Who acts in the subject's stead (RFC 8693, section 4.1), where that is said by
+    /// Party that acts in the subject's stead (RFC 8693, section 4.1), where that is said by
     /// a subject's name.
     pub(super) fn actor(&self) -> Option<String> {
         let actor = self.value("act")?;
@@ -103,7 +103,7 @@ impl<'a> Claims<'a> {
     }
 }
 
-/// Whether the audience is the claim, or one of an array of texts.
+/// Tells whether the audience is the claim, or one of an array of texts.
 fn is_for(claim: Option<&RawValue>, audience: &str) -> bool {
     let claim = claim.and_then(|claim| serde_json::from_str::<Value>(claim.get()).ok());
     match claim {
@@ -128,7 +128,7 @@ fn seconds(time: Timestamp) -> f64 {
     time.millis() as f64 / 1_000.0
 }
 
-/// What is beyond all calendars is their end.
+/// Clamps seconds beyond all calendars to their end.
 #[expect(clippy::cast_possible_truncation, reason = "within bounds")]
 fn timestamp(seconds: f64) -> Timestamp {
     let millis = (seconds * 1_000.0).floor().clamp(0.0, END_OF_TIME);

@@ -57,7 +57,7 @@ impl TrustedProxies {
         Self(networks)
     }
 
-    /// Whether the address is one of a trusted proxy.
+    /// Tells whether the address is one of a trusted proxy.
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(address))
@@ -196,7 +196,7 @@ fn node(text: &str) -> Option<IpAddr> {
     address.map(|address| address.to_canonical())
 }
 
-/// Whether the text is a port, or a word in its place (RFC 7239, 6.2).
+/// Tells whether the text is a port, or a word in its place (RFC 7239, 6.2).
 fn is_port(text: &str) -> bool {
     let is_plain = |letter: u8| letter.is_ascii_alphanumeric() || b"._-".contains(&letter);
     !text.is_empty() && text.bytes().all(is_plain)

@@ -59,7 +59,7 @@ impl<'a> Jws<'a> {
         })
     }
 
-    /// Whether this key has signed it.
+    /// Tells whether this key has signed it.
     pub(super) fn is_signed_with(&self, key: &DecodingKey) -> bool {
         let verified = crypto::verify(self.signature, self.signed.as_bytes(), key, self.algorithm);
         verified.is_ok_and(|is_valid| is_valid)

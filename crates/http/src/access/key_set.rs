@@ -71,9 +71,9 @@ impl Kind {
 /// Keys that may have signed a token.
 pub(super) struct Candidates<'a> {
     pub(super) keys: Vec<&'a DecodingKey>,
-    /// Whether they were found by the id that the token names.
+    /// True if they were found by the id that the token names.
     pub(super) is_by_id: bool,
-    /// Whether there are keys of that id, for other algorithms.
+    /// True if there are keys of that id, for other algorithms.
     pub(super) has_others_of_the_id: bool,
 }
 

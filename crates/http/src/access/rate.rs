@@ -45,7 +45,7 @@ impl Caller {
         }
     }
 
-    /// The same sender once it is known who it is.
+    /// Key of the same sender once it is known who it is.
     pub(crate) fn named(self, principal: &Principal) -> Self {
         let name = principal.holder();
         if name.is_empty() {

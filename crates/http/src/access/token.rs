@@ -139,7 +139,7 @@ impl Verifier {
 /// Outcome of a look for the key that has signed a token.
 struct Checked {
     outcome: Result<(), TokenRefusal>,
-    /// Whether a newer key set may have the key.
+    /// True if a newer key set may have the key.
     is_worth_newer_keys: bool,
 }
 

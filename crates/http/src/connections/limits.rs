@@ -12,13 +12,13 @@ use crate::metrics;
 const DEFAULT_MAX: usize = 25_000;
 /// Descriptors kept for stores, files and outgoing connections, at most.
 const MAX_RESERVE: usize = 1_024;
-/// The same at least.
+/// Reserve of descriptors at least.
 const MIN_RESERVE: usize = 64;
 
 /// Bytes that all connections together may hold beyond their ordinary buffers: request heads
 /// that are not complete, and answers that are not read.
 const MAX_HELD: usize = 128 * 1024 * 1024;
-/// The same for the connections of one client address.
+/// Bytes held for the connections of one client address.
 const MAX_HELD_PER_CLIENT: usize = 32 * 1024 * 1024;
 /// Bytes of a connection's ordinary buffers, which are not counted as held.
 const FREE_BYTES: usize = 16 * 1024;

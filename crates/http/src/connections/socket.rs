@@ -41,16 +41,16 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// does not read is not listened to.
 pub(crate) struct Socket(Rc<Shared>);
 
-/// The same connection as the handlers of its requests know it. It does not keep it open.
+/// Connection as the handlers of its requests know it. It does not keep it open.
 #[derive(Clone)]
 pub(crate) struct Connection(Weak<Shared>);
 
 struct Shared {
     stream: TcpStream,
     permit: ConnectionPermit,
-    /// Whether the last write was not taken as a whole.
+    /// True if the last write was not taken as a whole.
     is_blocked: Cell<bool>,
-    /// Whether a handler has asked for nothing more to be read.
+    /// True if a handler has asked for nothing more to be read.
     is_paused: Cell<bool>,
     /// The task to wake once there may be something to read again.
     reader: RefCell<Option<Waker>>,
@@ -139,7 +139,7 @@ fn refuse(stream: &TcpStream, exceeded: Exceeded) {
 }
 
 impl Shared {
-    /// Whether reading has to wait; the task is woken once it need not any more.
+    /// Tells whether reading has to wait; the task is woken once it need not any more.
     fn must_wait(&self, cx: &Context<'_>) -> bool {
         if !self.is_blocked.get() && !self.is_paused.get() {
             return false;

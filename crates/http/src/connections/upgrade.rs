@@ -21,7 +21,7 @@ use crate::server::Doors;
 
 const WEBSOCKET: &[u8] = b"websocket";
 
-/// Whether a request is a handshake for a websocket.
+/// Tells whether a request is a handshake for a websocket.
 pub(crate) fn is_handshake(head: &RequestHead) -> bool {
     head.method == Method::GET && head.upgrade() && names_websocket(head.headers())
 }

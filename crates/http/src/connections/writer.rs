@@ -1,6 +1,6 @@
 //! Sends frames that many clients get to the kernel as they are.
 //!
-//! What a body yields the HTTP library copies into a buffer of the connection, which stays as
+//! The HTTP library copies what a body yields into a buffer of the connection, which stays as
 //! large as it has ever been: with thousands of subscribers, a burst would cost memory for as
 //! long as they stay. Shared frames are written to the socket directly instead, all that there
 //! are at once. Only what the kernel does not take goes through the library's buffer, which

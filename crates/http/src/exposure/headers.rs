@@ -1,4 +1,4 @@
-//! What browsers must not do with an answer: guess its type, run it, frame it, embed it.
+//! Headers that forbid browsers to guess an answer's type, run it, frame it or embed it.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;

@@ -43,7 +43,7 @@ impl AllowedHosts {
         }
     }
 
-    /// Whether requests for the host are served, on a connection that came in at an address.
+    /// Tells whether requests for the host are served, on a connection that came in at an address.
     fn contains(&self, host: &Host, local: Option<IpAddr>) -> bool {
         let is_own = match host {
             Host::Address(address) => {

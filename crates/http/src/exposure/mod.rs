@@ -1,4 +1,4 @@
-//! Who is answered at all, and what browsers are told: the first thing that a request meets.
+//! Checks of hosts and origins, and headers for browsers: the first thing that a request meets.
 //!
 //! - [`host`]: which hosts are served while no token is required (DNS rebinding);
 //! - [`origin`]: which pages may write and follow the feed;
@@ -35,7 +35,7 @@ use refusals::Refusals;
 /// How the server is exposed.
 #[derive(Clone, Debug, Default)]
 pub struct ExposureSettings {
-    /// Whether a token is required; while none is, only known hosts are served.
+    /// True if a token is required; while none is, only known hosts are served.
     pub requires_token: bool,
     /// Hosts that are served beside `localhost`, loopback addresses and the server's own:
     /// names in lower case, addresses, and `*.NAME` for all names below one.
@@ -68,7 +68,7 @@ pub(crate) fn on_connect(connection: &dyn Any, data: &mut Extensions) {
     remember_local(address.map(|address| address.ip()), data);
 }
 
-/// The same, where the address is known.
+/// Remembers the local address where it is known.
 pub(crate) fn remember_local(address: Option<IpAddr>, data: &mut Extensions) {
     if let Some(address) = address {
         data.insert(LocalAddress(address.to_canonical()));

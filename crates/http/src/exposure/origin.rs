@@ -10,7 +10,7 @@ use super::Exposure;
 use super::authority::Authority;
 use super::public_url::PublicUrl;
 
-/// What a browser says about where a request comes from.
+/// Header by which a browser says where a request comes from.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// An origin in a form that can be compared: its port is said, if its scheme has one.
@@ -61,17 +61,17 @@ impl Origins {
         }
     }
 
-    /// Whether pages of any origin may.
+    /// Tells whether pages of any origin may.
     pub(super) fn are_any(&self) -> bool {
         self.any
     }
 
-    /// Whether some pages of other origins may.
+    /// Tells whether some pages of other origins may.
     pub(super) fn are_some(&self) -> bool {
         self.any || !self.listed.is_empty()
     }
 
-    /// Whether pages of the origin are named.
+    /// Tells whether pages of the origin are named.
     pub(super) fn contain(&self, origin: &str) -> bool {
         self.any || Origin::parse(origin).is_some_and(|origin| self.listed.contains(&origin))
     }
@@ -97,7 +97,7 @@ pub(super) fn check(exposure: &Exposure, request: &HttpRequest) -> Result<(), St
     Err(String::from_utf8_lossy(origin.as_bytes()).into_owned())
 }
 
-/// What a browser sends without an origin says at least whether another page is behind it.
+/// Checks a request without an origin by the header that says whether another page is behind it.
 fn check_site(exposure: &Exposure, request: &HttpRequest) -> Result<(), String> {
     let mut sites = request
         .headers()

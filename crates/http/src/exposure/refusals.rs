@@ -10,7 +10,7 @@ const MAX_LOGGED: usize = 100;
 /// Characters of each that are logged.
 const MAX_LENGTH: usize = 200;
 
-/// What has been logged.
+/// Hosts and origins whose refusal has been logged.
 #[derive(Default)]
 pub(super) struct Refusals {
     hosts: Mutex<HashSet<String>>,
@@ -43,7 +43,7 @@ impl Refusals {
     }
 }
 
-/// What is to be logged, if it has not been before.
+/// Text to be logged, if it has not been before.
 fn first(logged: &Mutex<HashSet<String>>, text: &str) -> Option<String> {
     let text: String = text.chars().take(MAX_LENGTH).collect();
     let mut logged = logged.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::connections::{Connection, SocketWriter};
 
-/// What is to be sent.
+/// Bytes that are to be sent.
 pub(super) struct Outgoing {
     /// Past the HTTP library; none where the connection is not one of ours, as in tests.
     writer: Option<SocketWriter>,

@@ -119,7 +119,7 @@ struct Events {
     _place: Place,
 }
 
-/// What is to be sent next and has not been taken by the kernel already.
+/// Next bytes to be sent that the kernel has not taken already.
 async fn turn(mut events: Box<Events>) -> Option<(Bytes, Box<Events>)> {
     loop {
         if let Some(next) = events.outgoing.next() {

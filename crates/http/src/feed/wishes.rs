@@ -31,7 +31,7 @@ pub(super) struct Filter {
     pub(super) kinds: Vec<String>,
 }
 
-/// Whether a filter lets a frame through.
+/// True if a filter lets a frame through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Included {
     No,

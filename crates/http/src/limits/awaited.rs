@@ -39,7 +39,7 @@ struct Entry {
     known: Known,
 }
 
-/// What the latest look has found.
+/// Result of the latest look.
 #[derive(Clone)]
 enum Known {
     /// The log does not have it, as far as is known.
@@ -161,7 +161,7 @@ async fn find(log: &dyn EventLog, ids: &[Uuid]) -> Result<Vec<Event>, StoreError
     found.unwrap_or_else(|_| Err(StoreError::unavailable("the log: no answer in time")))
 }
 
-/// Whether nothing more becomes of the event by itself, where the feed is at `head`.
+/// Tells whether nothing more becomes of the event by itself, where the feed is at `head`.
 pub(crate) fn is_at_rest(event: &Event, head: Position) -> bool {
     match event.status {
         EventStatus::Stored => false,

@@ -11,7 +11,7 @@ use crate::problem::Problem;
 
 /// Reads in line and under way, in all, for each that may be under way.
 const LINE_FACTOR: usize = 8;
-/// The same for one client.
+/// Reads in line for one client, as a multiple of those at the same time.
 const LINE_FACTOR_PER_CLIENT: usize = 2;
 /// Time that a read may stand in line.
 const TURN_TIMEOUT: Duration = Duration::from_secs(5);

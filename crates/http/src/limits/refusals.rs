@@ -38,7 +38,7 @@ struct Pending {
 
 /// The refused changes that were accepted by this process.
 pub(crate) struct Refusals {
-    /// None: they are not limited.
+    /// Counts of refusals; `None` where they are not limited.
     counts: Option<Leaky<Uuid>>,
     pending: Mutex<Pending>,
 }

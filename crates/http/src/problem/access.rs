@@ -31,7 +31,7 @@ impl Problem {
         problem
     }
 
-    /// Whether it says that the caller is not who they say they are.
+    /// Tells whether it says that the caller is not who they say they are.
     pub(crate) fn is_unauthenticated(&self) -> bool {
         self.status == StatusCode::UNAUTHORIZED
     }

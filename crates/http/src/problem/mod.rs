@@ -308,7 +308,7 @@ impl Problem {
         self
     }
 
-    /// What is wrong, for people.
+    /// Explanation of what is wrong, for people.
     pub(crate) fn detail(&self) -> &str {
         &self.detail
     }

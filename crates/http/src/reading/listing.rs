@@ -156,7 +156,7 @@ fn array(documents: &VecDeque<StoredDocument>) -> String {
     format!("[{}]", bodies.join(","))
 }
 
-/// What is still to be sent.
+/// Rest of a list that is still to be sent.
 struct Rest {
     presentation: Arc<dyn PresentationReader>,
     piece_documents: usize,

@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use super::messages::Incoming;
 use super::rate::{Rate, TokenBucket};
 
-/// What clients may send on one connection.
+/// Limits on what a client may send on one connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of a message, all of its fragments together.
@@ -23,7 +23,7 @@ pub struct Limits {
     pub messages: Rate,
 }
 
-/// What a client did that it must not.
+/// Violation of the protocol or of a limit by a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Violation {
     /// The protocol was broken (1002).
@@ -68,7 +68,7 @@ struct Frame {
     /// Bytes that are still to come.
     left: usize,
     mask: [u8; 4],
-    /// Where in the mask the next byte is.
+    /// Index of the next byte in the mask.
     mask_at: usize,
 }
 
@@ -81,14 +81,14 @@ struct Partial {
     checked: usize,
 }
 
-/// Where in the sequence of frames a client is.
+/// Decoder of a client's sequence of frames.
 pub(super) struct Decoder {
     limits: Limits,
     control_frames: TokenBucket,
     messages: TokenBucket,
     header: Vec<u8>,
     frame: Option<Frame>,
-    /// What the control frame at hand carries.
+    /// Payload of the control frame at hand.
     control: Vec<u8>,
     partial: Option<Partial>,
 }
@@ -176,7 +176,7 @@ impl Decoder {
         self.begin_frame(first, length, mask)
     }
 
-    /// What the first two bytes say by themselves.
+    /// Checks the first two bytes by themselves.
     fn judge(&self, first: u8, second: u8) -> Result<(), Violation> {
         let (code, is_final) = (first & 0x0f, first & 0x80 != 0);
         let broken = |what| Err(Violation::Protocol(what));

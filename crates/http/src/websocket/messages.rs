@@ -31,7 +31,7 @@ pub enum Incoming {
 pub struct Messages {
     payload: Payload,
     decoder: Decoder,
-    /// What has come and not been decoded.
+    /// Bytes that have come and not been decoded.
     bytes: Bytes,
     violation: Option<Violation>,
 }

@@ -1,6 +1,6 @@
 //! A websocket as far as it is not about orders: messages in, bytes out.
 //!
-//! What comes in goes through a [`decoder`] that keeps no more of it than one message.
+//! Incoming bytes go through a [`decoder`] that keeps no more of it than one message.
 //! Outgoing [`frame`]s are bytes of our own: what many clients get is made once. They are the
 //! response's body, which the server asks for more only when the socket has taken what there
 //! was: a client that does not read holds up nobody, and nothing gathers for it.

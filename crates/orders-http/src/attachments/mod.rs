@@ -59,7 +59,7 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config.service(all).service(one);
 }
 
-/// Where the blobs of an order are.
+/// Folder of the blobs of an order.
 fn order_folder(order_id: &str) -> String {
     format!("{BLOBS}/{order_id}")
 }

@@ -133,7 +133,7 @@ fn as_download(name: &str) -> String {
     disposition
 }
 
-/// What a document says of files, and of what they depend on.
+/// Part of a document that files depend on.
 #[derive(Default, Deserialize)]
 pub(super) struct DocumentPart {
     #[serde(default)]

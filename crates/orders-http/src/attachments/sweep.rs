@@ -40,7 +40,7 @@ pub struct SweepSettings {
     pub interval: Duration,
     /// How long bytes have been there that may be removed though the log says nothing of them.
     pub grace: Duration,
-    /// Whether no other process uploads to the same store: what was under way before this
+    /// True if no other process uploads to the same store: what was under way before this
     /// one began has ended with another.
     pub is_alone: bool,
 }
@@ -230,7 +230,7 @@ fn before(time: Timestamp, by: Duration) -> Timestamp {
     Timestamp::from_millis(millis).unwrap_or(time)
 }
 
-/// What was stored before this time, and is unknown to the log, is not waiting in the queue.
+/// Time before which unknown files that were stored are not waiting in the queue.
 fn horizon(now: Timestamp, last: Option<&Event>, grace: Duration) -> Timestamp {
     let accepted = last.map_or(0, |event| event.operation.accepted_at.millis());
     let accepted = Timestamp::from_millis(accepted).unwrap_or(now);

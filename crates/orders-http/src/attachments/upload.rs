@@ -221,7 +221,7 @@ fn announced(request: &HttpRequest) -> u64 {
     length.unwrap_or(0)
 }
 
-/// What the store has of an order, attached or not yet: by the file's id, with its bytes.
+/// Files that the store has of an order, attached or not yet: by the file's id, with its bytes.
 async fn stored_files(
     blobs: &dyn Blobs,
     order_id: &str,

@@ -171,7 +171,7 @@ impl Uploads {
         self.state().since_sweep = Usage::default();
     }
 
-    /// What the sweep has found, to which comes what was accepted meanwhile.
+    /// Takes over what the sweep has found, and adds what was accepted meanwhile.
     pub(crate) fn sweep_ended(&self, found: Usage) {
         let mut state = self.state();
         let since = std::mem::take(&mut state.since_sweep);
@@ -221,7 +221,7 @@ pub(crate) struct Reservation {
     account: Account,
     /// Other files that were being uploaded to the order when this one was announced.
     before: HashMap<String, u64>,
-    /// What the store has of the order since.
+    /// Files of the order in the store since then.
     stored: HashMap<String, u64>,
     bytes: u64,
     is_judged: bool,

@@ -1,4 +1,4 @@
-//! What becomes of the bytes of an upload, by what the log says of its operation.
+//! Fate of the bytes of an upload, by what the log says of its operation.
 
 use bakehouse_orders::{Command, Orders};
 use bakehouse_pipeline::ports::{EventLog, StoreError};
@@ -6,7 +6,7 @@ use bakehouse_pipeline::step::read_command;
 use bakehouse_pipeline::{Event, EventStatus};
 use uuid::Uuid;
 
-/// What becomes of the bytes.
+/// Fate of the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// An order refers to them, or somebody who knows better must say.

@@ -62,7 +62,7 @@ struct Line<'a> {
 /// Lines of a page that does not say otherwise.
 const DEFAULT_LIMIT: usize = 100;
 
-/// What happened to an order
+/// History of an order
 ///
 /// Every operation in order, what came of it, and why it was rejected if it was; a page at a
 /// time. With `Prefer: wait`, as soon as the order is there.

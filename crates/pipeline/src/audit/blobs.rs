@@ -14,7 +14,7 @@ use crate::{BlobRef, Domain};
 /// Files that are read at the same time.
 const AT_ONCE: usize = 4;
 
-/// What a file was found to be.
+/// Result of looking at a file.
 enum Found {
     Missing,
     Differs(Vec<Difference>),

@@ -19,11 +19,11 @@ pub enum Code {
     WrongEvent,
     /// An operation is in the log twice.
     DuplicateOperation,
-    /// What the log says of an execution cannot be, or contradicts itself.
+    /// The log's word on an execution cannot be, or contradicts itself.
     WrongVerdict,
     /// A stage's checkpoint cannot be where it is.
     WrongCheckpoint,
-    /// What a stage has made belongs to another log.
+    /// A stage's output belongs to another log.
     OtherLog,
     /// There is no state of an entity that was executed.
     MissingState,

@@ -15,7 +15,7 @@ use crate::{
     BlobRef, Domain, EntityRecord, Event, EventStatus, Frame, Json, Position, Timestamp, to_json,
 };
 
-/// What an entity must have led to, as of its latest change.
+/// Output that an entity must have led to, as of its latest change.
 pub(super) struct Expected {
     pub(super) record: EntityRecord,
     pub(super) listed: bool,
@@ -25,7 +25,7 @@ pub(super) struct Expected {
 }
 
 impl<D: Domain> Auditor<D> {
-    /// Whether the fields of a verdict agree with each other, and with the event's place.
+    /// Tells whether the fields of a verdict agree with each other, and with the event's place.
     pub(super) fn compare_verdict(&mut self, event: &Event) {
         let place = Place::of(event);
         if event.status == EventStatus::Parked {
@@ -174,7 +174,7 @@ impl<D: Domain> Auditor<D> {
         Ok(all)
     }
 
-    /// What the log leads to for an entity, which the source state must be, too.
+    /// Compares the source state of an entity with what the log leads to.
     pub(super) fn compare_entity(
         &mut self,
         id: &str,

@@ -56,7 +56,7 @@ impl Heads {
 }
 
 impl<D: Domain> Auditor<D> {
-    /// Whether the stages can stand where they do.
+    /// Tells whether the stages can stand where they do.
     pub(super) fn check_heads(&mut self, heads: &Heads) {
         let Audit {
             stored, executed, ..

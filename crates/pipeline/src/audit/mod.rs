@@ -77,9 +77,9 @@ pub struct AuditSettings {
     pub program: String,
     /// Events that are compared together.
     pub page: usize,
-    /// Whether to leave out what takes long: the stores' own checks, and the bytes of files.
+    /// True to leave out what takes long: the stores' own checks, and the bytes of files.
     pub is_quick: bool,
-    /// Whether process managers make notifications, whose ids lead back to no recipient.
+    /// True if process managers make notifications, whose ids lead back to no recipient.
     pub has_processes: bool,
 }
 
@@ -123,7 +123,7 @@ pub struct Audit {
     pub faults: u64,
     /// Inconsistencies, the first of each kind.
     pub findings: Vec<Finding>,
-    /// What was not looked at, in words.
+    /// Things that were not looked at, in words.
     pub not_checked: Vec<String>,
 }
 
@@ -149,7 +149,7 @@ pub struct Finding {
     pub found: Option<Value>,
     /// A sentence.
     pub what: String,
-    /// What mends it.
+    /// Command or step that mends it.
     pub fix: String,
 }
 
@@ -283,7 +283,7 @@ fn add(
     });
 }
 
-/// Where there is no event, there must be nothing that was made of one.
+/// Audits stores without a log, in which there must be nothing that was made of an event.
 fn without_a_log(mut audit: Audit, settings: &AuditSettings, baked: Position) -> Audit {
     audit.baked = baked;
     if baked > 0 {

@@ -85,7 +85,7 @@ impl<D: Domain> Auditor<D> {
         self.audit
     }
 
-    /// What may be shown of this domain.
+    /// Members that may be shown of this domain.
     pub(super) fn shown() -> Shown<'static> {
         Shown {
             plain: D::PLAIN,

@@ -1,5 +1,5 @@
-//! What the log does not lead through: snapshots, notifications, rows, what no event speaks
-//! of, and what waits before the log.
+//! Checks of what the log does not lead through: snapshots, notifications, rows, what no event
+//! speaks of, and what waits before the log.
 
 use std::collections::HashMap;
 
@@ -209,7 +209,7 @@ impl<D: Domain> Auditor<D> {
         Ok(())
     }
 
-    /// What has been stored meanwhile counts as well.
+    /// Latest stored position, what has been stored meanwhile included.
     async fn latest_stored(&self) -> Result<Position, StoreError> {
         self.doors.log.head().await
     }

@@ -118,7 +118,7 @@ impl Feed {
         }
     }
 
-    /// Where the feed stands. Before anything has been baked that is the beginning of the
+    /// Standing of the feed. Before anything has been baked that is the beginning of the
     /// log, whose identity the first baking takes over.
     async fn stand(&self) -> Result<Head, StoreError> {
         match self.reader.head().await {

@@ -9,7 +9,7 @@ use super::{Head, StoreError};
 use crate::follow::Generation;
 use crate::{EntityRecord, Json, Notification, Position, Timestamp};
 
-/// What was found under each key of a page, in the order of the keys; or why it cannot be
+/// Items found under each key of a page, in the order of the keys; or why it cannot be
 /// read.
 pub type Page<T> = Vec<(String, Result<T, String>)>;
 
@@ -146,7 +146,7 @@ pub struct DocumentRecord {
     pub created_at: Timestamp,
     /// Owner of the entity, if it has one.
     pub owner: Option<String>,
-    /// Whether lists show it.
+    /// True if lists show it.
     pub listed: bool,
     /// JSON object as readers get it.
     pub body: Json,
@@ -173,7 +173,7 @@ pub struct Waiting {
     /// Accepted operations that have vanished before the log, where the queue can tell;
     /// 0 otherwise.
     pub lost: u64,
-    /// Whether somebody is taking operations out of the queue, where that can be told.
+    /// True if somebody is taking operations out of the queue, where that can be told.
     pub is_consumed: Option<bool>,
 }
 
@@ -182,7 +182,7 @@ pub struct Waiting {
 pub struct Damage {
     /// Table or index that is damaged, if that is known.
     pub part: Option<String>,
-    /// Whether that is an index alone, so that no data is lost.
+    /// True if that is an index alone, so that no data is lost.
     pub is_index: bool,
     /// The store's own words.
     pub what: String,

@@ -123,7 +123,7 @@ pub struct StoredDocument {
     pub body: Json,
 }
 
-/// What a list is sorted by, and whether a document is still the same.
+/// Key that a list is sorted by, and that tells whether a document is still the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DocumentKey {
     /// The entity's number.
@@ -209,7 +209,7 @@ impl Sort {
         self.value(DocumentKey::from(document))
     }
 
-    /// The same of a document's key.
+    /// Value of a document's key by which this sorts.
     #[must_use]
     pub fn value(self, key: DocumentKey) -> u64 {
         match self.by {

@@ -60,7 +60,7 @@ impl<'a> SummaryQuery<'a> {
         }
     }
 
-    /// Whether an event belongs to the page, apart from its size. The definition that every
+    /// Tells whether an event belongs to the page, apart from its size. The definition that every
     /// store keeps to.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
@@ -86,7 +86,7 @@ impl<'a> SummaryQuery<'a> {
 }
 
 impl Senders<'_> {
-    /// Whether an operation of this owner is wanted.
+    /// Tells whether an operation of this owner is wanted.
     #[must_use]
     pub fn include(self, owner: Option<&str>) -> bool {
         match self {

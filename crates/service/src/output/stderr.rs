@@ -121,7 +121,7 @@ fn leave(length: usize) {
 
 /// The end of the buffer, in its thread.
 struct StderrWriter {
-    /// Whether the last line was written in part.
+    /// True if the last line was written in part.
     is_cut: bool,
 }
 

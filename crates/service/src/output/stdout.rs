@@ -20,7 +20,7 @@ pub fn print(text: &str) -> Result<bool> {
     }
 }
 
-/// The same, with an end of line.
+/// Writes a line.
 ///
 /// # Errors
 /// When it cannot be written.

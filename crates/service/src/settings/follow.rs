@@ -14,7 +14,7 @@ use crate::SecretUrl;
 /// Feed of another service: a URL, or a table of its URL and more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FollowedFeed {
-    /// Where it is.
+    /// URL of the feed.
     pub url: SecretUrl,
     /// File of the bearer token that is presented to it; read again for each connection.
     pub token_file: Option<PathBuf>,

@@ -14,7 +14,7 @@ use super::load;
 pub struct Http {
     /// Address to listen at.
     pub bind: SocketAddr,
-    /// Whether that may be another than the loopback interface.
+    /// True if that may be another than the loopback interface.
     pub allow_open_bind: bool,
     /// Bytes that a body may have.
     pub body_limit: usize,
@@ -29,7 +29,7 @@ pub struct Http {
     /// Origins of pages that may use the API from a browser; `*`: any.
     #[serde(deserialize_with = "load::list_of")]
     pub cors_origins: Vec<AllowedOrigin>,
-    /// Whether that may be any while no token is required.
+    /// True if that may be any while no token is required.
     pub allow_any_origin: bool,
     /// Hosts that are served while no token is required, beside `localhost`, loopback
     /// addresses and the address that is listened at.

@@ -118,7 +118,7 @@ impl Settings {
     }
 }
 
-/// Whether a file is TOML. What is wrong is told by its place, not by its text as the library
+/// Tells whether a file is TOML. What is wrong is told by its place, not by its text as the library
 /// does, which may hold a secret.
 ///
 /// # Errors
@@ -263,7 +263,7 @@ fn what(kind: &Kind) -> String {
     }
 }
 
-/// Whether a text may be told: what looks like a URI may hold a secret.
+/// Tells whether a text may be told: what looks like a URI may hold a secret.
 fn is_harmless(text: &str) -> bool {
     !text.contains("://") && !text.contains('@')
 }

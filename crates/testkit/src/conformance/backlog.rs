@@ -1,4 +1,4 @@
-//! What every count of the schedule queue must keep to. A rule takes the queue, and what
+//! Rules that every count of the schedule queue must keep to. A rule takes the queue, and what
 //! counts it.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What the reads of an audit must keep to. A rule takes empty stores, and their inspectors.
+//! Rules that the reads of an audit must keep to. A rule takes empty stores, and their inspectors.
 
 use std::sync::Arc;
 
@@ -163,7 +163,7 @@ pub async fn notifications_are_paged_by_id(stores: Inspected) {
     assert_eq!((head.epoch.as_str(), head.position), ("log", 1));
 }
 
-/// Whether another entity's event stands there, or none does.
+/// Tells whether another entity's event stands there, or none does.
 pub async fn what_has_no_event_at_its_position_is_unfounded(stores: Inspected) {
     stores.log.append(&many("a", 2)).await.unwrap();
     let inspector = stores.source_inspector;

@@ -186,7 +186,7 @@ pub async fn what_is_parked_is_found_until_it_is_settled((log, source): Source) 
     assert_eq!(log.head().await.unwrap(), 4);
 }
 
-/// What was refused or set aside is not even read; and neither is found where it is not
+/// Refused and parked operations are not even read; and neither is found where it is not
 /// wanted.
 pub async fn what_was_executed_in_place_is_read_in_pages((log, source): Source) {
     let mut operations = many("a", 5);

@@ -107,7 +107,7 @@ impl Other {
         format!("{}{name}", self.prefix)
     }
 
-    /// Whether there is a queue of this name.
+    /// Tells whether there is a queue of this name.
     pub(crate) async fn has_queue(&self, name: &str) -> bool {
         let passive = QueueDeclareOptions {
             passive: true,

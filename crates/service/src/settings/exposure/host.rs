@@ -58,7 +58,7 @@ impl FromStr for AllowedHost {
     }
 }
 
-/// Whether it has nothing but what names have.
+/// Tells whether it has nothing but what names have.
 fn is_name(name: &str) -> bool {
     let is_label = |label: &str| {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);

@@ -18,7 +18,7 @@ impl AllowedOrigin {
         &self.0
     }
 
-    /// Whether it stands for any origin.
+    /// Tells whether it stands for any origin.
     #[must_use]
     pub fn is_any(&self) -> bool {
         self.0 == "*"
