@@ -1,43 +1,19 @@
 //! RabbitMQ keeps to the rules of the schedule queue, on a real broker.
 
+mod support;
+
 use std::time::Duration;
 
-use bakehouse_pipeline::ids;
 use bakehouse_pipeline::ports::{Notice, Scheduler, Topic};
-use bakehouse_rabbitmq::{Broker, Settings};
+use bakehouse_rabbitmq::Broker;
 use bakehouse_testkit::conformance::schedule::Consumers;
 use bakehouse_testkit::operations::{many, operation};
 use bakehouse_testservers::Rabbit;
 use bakehouse_testservers::shared::amqp_uri;
-
-/// Names that nobody else uses.
-fn settings(uri: String) -> Settings {
-    Settings {
-        uri,
-        connection_name: "conformance".into(),
-        domain: "counter",
-        prefix: format!("{}.", ids::fresh()),
-        confirm_timeout: Duration::from_secs(2),
-        prefetch: 100,
-    }
-}
+use support::{connected, reached, settings};
 
 async fn broker() -> Broker {
-    let broker = Broker::new(&settings(amqp_uri())).expect("a usable URI");
-    connected(&broker).await;
-    broker
-}
-
-async fn connected(broker: &Broker) {
-    let probe = broker.probe();
-    let reached = async {
-        while probe.check().await.is_err() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), reached)
-        .await
-        .expect("the broker answers");
+    reached(&settings(amqp_uri())).await
 }
 
 bakehouse_testkit::schedule_suite!(schedule, async {
