@@ -2,6 +2,7 @@
 //! tests and for the benchmark.
 #![allow(clippy::missing_panics_doc, clippy::missing_errors_doc)]
 
+pub mod attachments;
 pub mod client;
 pub mod feed;
 pub mod issuer;

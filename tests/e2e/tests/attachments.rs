@@ -1,10 +1,11 @@
 //! Files on orders: uploaded, listed, downloaded, taken off; and what is refused.
 
+use bakehouse_e2e::attachments::{files, form, place, upload};
 use bakehouse_e2e::world::wait;
-use bakehouse_e2e::{Answer, Client, Issuer, Kind, World, in_both_worlds, issuer, ledger};
+use bakehouse_e2e::{Issuer, Kind, World, in_both_worlds, issuer, ledger};
 use bakehouse_testservers::s3::S3Server;
 use hyper::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 in_both_worlds!(
     a_file_comes_and_goes,
@@ -16,34 +17,6 @@ in_both_worlds!(
 
 /// The start of every PNG, and then some.
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR and so on";
-
-/// A multipart body with one file in it.
-fn form(part: &str, file_name: &str, media_type: &str, bytes: &[u8]) -> Vec<u8> {
-    let head = format!(
-        "--limit\r\nContent-Disposition: form-data; name=\"{part}\"; filename=\"{file_name}\"\r\n\
-         Content-Type: {media_type}\r\n\r\n"
-    );
-    [head.as_bytes(), bytes, b"\r\n--limit--\r\n"].concat()
-}
-
-async fn upload(client: &Client, order: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
-    let form = [("Content-Type", "multipart/form-data; boundary=limit")];
-    let headers = [&form, headers].concat();
-    let path = format!("{order}/attachments");
-    let answer = client.send(Method::POST, &path, &headers, body).await;
-    answer.expect("an answer")
-}
-
-async fn place(client: &Client) -> String {
-    let accepted = client.post(ledger::order("one")).await.expect("an answer");
-    client.settled(&accepted).await.expect("a receipt");
-    accepted.header("location").to_owned()
-}
-
-async fn files(client: &Client, order: &str) -> Value {
-    let list = client.get(&format!("{order}/attachments")).await;
-    list.expect("an answer").json()
-}
 
 async fn a_file_comes_and_goes(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");

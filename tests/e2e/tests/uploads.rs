@@ -4,10 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use bakehouse_e2e::attachments::{files, form, place, upload};
 use bakehouse_e2e::world::wait;
 use bakehouse_e2e::{Answer, Client, Kind, World, in_both_worlds, ledger};
 use hyper::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -25,40 +26,13 @@ in_both_worlds!(
 const LIMIT: Duration = Duration::from_secs(30);
 const MIB: usize = 1024 * 1024;
 
-fn form(file_name: &str, media_type: &str, bytes: &[u8]) -> Vec<u8> {
-    let head = format!(
-        "--limit\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{file_name}\"\r\n\
-         Content-Type: {media_type}\r\n\r\n"
-    );
-    [head.as_bytes(), bytes, b"\r\n--limit--\r\n"].concat()
-}
-
 fn text(bytes: &[u8]) -> Vec<u8> {
-    form("a.txt", "text/plain", bytes)
-}
-
-async fn upload(client: &Client, order: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
-    let form = [("Content-Type", "multipart/form-data; boundary=limit")];
-    let headers = [&form, headers].concat();
-    let path = format!("{order}/attachments");
-    let answer = client.send(Method::POST, &path, &headers, body).await;
-    answer.expect("an answer")
-}
-
-async fn place(client: &Client) -> String {
-    let accepted = client.post(ledger::order("one")).await.expect("an answer");
-    client.settled(&accepted).await.expect("a receipt");
-    accepted.header("location").to_owned()
+    form("file", "a.txt", "text/plain", bytes)
 }
 
 async fn delete(client: &Client, path: &str) -> Answer {
     let answer = client.send(Method::DELETE, path, &[], "").await;
     answer.expect("an answer")
-}
-
-async fn files(client: &Client, order: &str) -> Value {
-    let list = client.get(&format!("{order}/attachments")).await;
-    list.expect("an answer").json()
 }
 
 /// All files of a world's attachments.
@@ -266,7 +240,7 @@ async fn bytes_of_refused_uploads_go_at_once(kind: Kind) {
         422
     );
     // The same bytes by another name are another request, but not other bytes.
-    let renamed = form("b.txt", "text/plain", b"one");
+    let renamed = form("file", "b.txt", "text/plain", b"one");
     assert_eq!(upload(&client, &order, &key, renamed).await.status, 422);
     keeps(&world, 1).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -407,12 +381,12 @@ async fn names_with_unseen_characters_are_refused(kind: Kind) {
         "a\u{2066}b.txt",
         "\u{200F}",
     ] {
-        let refused = upload(&client, &order, &[], form(name, "text/plain", b"a")).await;
+        let refused = upload(&client, &order, &[], form("file", name, "text/plain", b"a")).await;
         assert_eq!(refused.status, 400, "{name:?}");
         assert_eq!(refused.json()["errors"][0]["pointer"], "/file", "{name:?}");
     }
     let cook = "👩\u{200D}🍳 \"x\"; filename=.txt";
-    let named = form(&cook.replace('"', "%22"), "text/plain", b"a");
+    let named = form("file", &cook.replace('"', "%22"), "text/plain", b"a");
     let accepted = upload(&client, &order, &[], named).await;
     assert_eq!(accepted.status, 202, "{accepted:?}");
     client.settled(&accepted).await.expect("a receipt");
