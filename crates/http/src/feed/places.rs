@@ -1,10 +1,10 @@
 //! Bounds on subscribers: in all, of one client, and apart from them those who have not said who
 //! they are.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::access::Caller;
+use crate::limits::{Exceeded, Permit, Quota};
 use crate::metrics;
 use crate::problem::Problem;
 
@@ -23,29 +23,15 @@ pub struct PlaceLimits {
 
 /// The places of one process.
 pub(crate) struct Places {
-    limits: PlaceLimits,
-    subscribers: Mutex<Taken>,
-    unauthenticated: Mutex<Taken>,
-}
-
-#[derive(Default)]
-struct Taken {
-    all: usize,
-    each: HashMap<Caller, usize>,
-}
-
-/// Which places.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pool {
-    Subscribers,
-    Unauthenticated,
+    subscribers: Arc<Quota>,
+    unauthenticated: Arc<Quota>,
 }
 
 /// A place, free again when it is dropped.
 pub(super) struct Place {
     places: Arc<Places>,
-    pool: Pool,
-    caller: Caller,
+    is_unauthenticated: bool,
+    _permit: Permit,
 }
 
 /// The bound that another subscriber would exceed.
@@ -55,6 +41,15 @@ pub(super) enum Crowded {
     All,
     /// The one on this client's, which is this.
     Client(usize),
+}
+
+impl From<Exceeded> for Crowded {
+    fn from(exceeded: Exceeded) -> Self {
+        match exceeded {
+            Exceeded::All => Self::All,
+            Exceeded::Each(most) => Self::Client(most),
+        }
+    }
 }
 
 impl From<Crowded> for Problem {
@@ -82,19 +77,11 @@ impl std::fmt::Display for Crowded {
 
 impl Places {
     pub(crate) fn new(limits: PlaceLimits) -> Arc<Self> {
+        let each = |most| if most == 0 { usize::MAX } else { most };
         Arc::new(Self {
-            limits,
-            subscribers: Mutex::default(),
-            unauthenticated: Mutex::default(),
+            subscribers: Quota::observed(limits.all, each(limits.each), metrics::clients),
+            unauthenticated: Quota::new(limits.unauthenticated, each(limits.unauthenticated_each)),
         })
-    }
-
-    fn taken(&self, pool: Pool) -> MutexGuard<'_, Taken> {
-        let taken = match pool {
-            Pool::Subscribers => &self.subscribers,
-            Pool::Unauthenticated => &self.unauthenticated,
-        };
-        taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a subscriber's place.
@@ -102,7 +89,7 @@ impl Places {
     /// # Errors
     /// The bound that is reached.
     pub(super) fn take(self: &Arc<Self>, caller: Caller) -> Result<Place, Crowded> {
-        self.take_of(Pool::Subscribers, caller)
+        self.place(&self.subscribers, caller, false)
     }
 
     /// Takes a place for somebody who has yet to say who they are.
@@ -110,35 +97,19 @@ impl Places {
     /// # Errors
     /// The bound that is reached.
     pub(super) fn take_unauthenticated(self: &Arc<Self>, caller: Caller) -> Result<Place, Crowded> {
-        self.take_of(Pool::Unauthenticated, caller)
+        self.place(&self.unauthenticated, caller, true)
     }
 
-    fn take_of(self: &Arc<Self>, pool: Pool, caller: Caller) -> Result<Place, Crowded> {
-        let (all, each) = match pool {
-            Pool::Subscribers => (self.limits.all, self.limits.each),
-            Pool::Unauthenticated => (
-                self.limits.unauthenticated,
-                self.limits.unauthenticated_each,
-            ),
-        };
-        let mut taken = self.taken(pool);
-        if taken.all >= all {
-            return Err(Crowded::All);
-        }
-        let own = taken.each.get(&caller).copied().unwrap_or_default();
-        if each > 0 && own >= each {
-            return Err(Crowded::Client(each));
-        }
-        taken.each.insert(caller.clone(), own + 1);
-        taken.all += 1;
-        if pool == Pool::Subscribers {
-            metrics::clients(taken.all);
-        }
-        drop(taken);
+    fn place(
+        self: &Arc<Self>,
+        quota: &Arc<Quota>,
+        caller: Caller,
+        is_unauthenticated: bool,
+    ) -> Result<Place, Crowded> {
         Ok(Place {
             places: self.clone(),
-            pool,
-            caller,
+            is_unauthenticated,
+            _permit: quota.take(caller)?,
         })
     }
 }
@@ -149,26 +120,10 @@ impl Place {
     /// # Errors
     /// The bound that is reached.
     pub(super) fn taken_by(&mut self, caller: Caller) -> Result<(), Crowded> {
-        if self.pool == Pool::Unauthenticated {
+        if self.is_unauthenticated {
             *self = self.places.take(caller)?;
         }
         Ok(())
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut taken = self.places.taken(self.pool);
-        taken.all -= 1;
-        if self.pool == Pool::Subscribers {
-            metrics::clients(taken.all);
-        }
-        if let Some(own) = taken.each.get_mut(&self.caller) {
-            *own -= 1;
-            if *own == 0 {
-                taken.each.remove(&self.caller);
-            }
-        }
     }
 }
 
@@ -199,8 +154,7 @@ mod tests {
         assert_eq!(places.take(caller("eve")).err(), Some(Crowded::All));
         drop(first);
         assert!(places.take(caller("ada")).is_ok());
-        let taken = places.taken(Pool::Subscribers);
-        assert!(taken.each.len() <= 2, "nobody is remembered");
+        assert!(places.subscribers.clients() <= 2, "nobody is remembered");
     }
 
     #[test]

@@ -10,6 +10,8 @@ pub(crate) struct Quota {
     all: usize,
     each: usize,
     taken: Mutex<Taken>,
+    /// Told the number of permits that are taken, whenever that changes.
+    observe: fn(usize),
 }
 
 #[derive(Default)]
@@ -35,15 +37,27 @@ pub(crate) struct Permit {
 
 impl Quota {
     pub(crate) fn new(all: usize, each: usize) -> Arc<Self> {
+        Self::observed(all, each, |_| ())
+    }
+
+    /// A quota that tells `observe` how many permits are taken, whenever that changes.
+    pub(crate) fn observed(all: usize, each: usize, observe: fn(usize)) -> Arc<Self> {
         Arc::new(Self {
             all,
             each,
             taken: Mutex::default(),
+            observe,
         })
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Number of clients that have permits.
+    #[cfg(test)]
+    pub(crate) fn clients(&self) -> usize {
+        self.taken().each.len()
     }
 
     pub(crate) fn take(self: &Arc<Self>, caller: Caller) -> Result<Permit, Exceeded> {
@@ -57,6 +71,7 @@ impl Quota {
         }
         taken.each.insert(caller.clone(), own + 1);
         taken.all += 1;
+        (self.observe)(taken.all);
         drop(taken);
         let quota = self.clone();
         Ok(Permit { quota, caller })
@@ -67,6 +82,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut taken = self.quota.taken();
         taken.all -= 1;
+        (self.quota.observe)(taken.all);
         if let Some(own) = taken.each.get_mut(&self.caller) {
             *own -= 1;
             if *own == 0 {
