@@ -34,6 +34,9 @@ pub struct Identity {
     in_flight: Option<web::Data<InFlight>>,
     /// Held from the first look at what the key is known for until it has been answered.
     turn: Option<Turn>,
+    /// Answer of the log to that look. It need not be asked twice: within this process nobody
+    /// else uses the key meanwhile, and between several of them the log decides.
+    found: Option<Option<Event>>,
 }
 
 impl Identity {
@@ -60,6 +63,7 @@ impl Identity {
             request: None,
             in_flight: request.app_data::<web::Data<InFlight>>().cloned(),
             turn: None,
+            found: None,
         })
     }
 
@@ -113,6 +117,7 @@ impl Identity {
         };
         let fingerprint = Operation::fingerprint_with_request("", request);
         let known = self.find(log).await;
+        self.found = Some(known.clone());
         Ok(known
             .filter(|event| Operation::is_same_request(&event.operation.fingerprint, &fingerprint)))
     }
@@ -133,7 +138,11 @@ impl Identity {
             true => Ok(()),
             false => Err(Problem::key_reused()),
         };
-        if let Some(known) = self.find(log).await {
+        let known = match &self.found {
+            Some(found) => found.clone(),
+            None => self.find(log).await,
+        };
+        if let Some(known) = known {
             same(&known.operation.fingerprint)?;
             return Ok(true);
         }
