@@ -9,14 +9,14 @@ use bakehouse_e2e::ledger::Load;
 use bakehouse_e2e::{Client, Kind, World, in_both_worlds, ledger, stores};
 use bakehouse_testservers::browser::WebDriver;
 use bakehouse_testservers::node;
+use fantoccini::Locator;
 use fantoccini::actions::{InputSource, KeyAction, KeyActions};
 use fantoccini::elements::Element;
 use fantoccini::key::Key;
-use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
-use fantoccini::{ClientBuilder, Locator};
 use hyper::Method;
-use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
+
+use crate::chromium::{self, ChromiumCommand};
 
 in_both_worlds!(
     an_order_is_placed_and_watched_across_the_end_of_the_server,
@@ -32,42 +32,10 @@ struct Page {
     _driver: WebDriver,
 }
 
-/// A call of Chromium's own protocol.
-#[derive(Debug)]
-struct Devtools(&'static str, Value);
-
-impl WebDriverCompatibleCommand for Devtools {
-    fn endpoint(
-        &self,
-        base: &url::Url,
-        session: Option<&str>,
-    ) -> Result<url::Url, url::ParseError> {
-        let session = session.unwrap_or_default();
-        base.join(&format!("session/{session}/goog/cdp/execute"))
-    }
-
-    fn method_and_body(&self, _: &url::Url) -> (Method, Option<String>) {
-        let body = json!({ "cmd": self.0, "params": self.1 });
-        (Method::POST, Some(body.to_string()))
-    }
-}
-
 impl Page {
     /// `None` where there is no browser.
     async fn open(base: &str) -> Option<Self> {
-        let driver = WebDriver::start().expect("a WebDriver");
-        let Some(driver) = driver else {
-            eprintln!("skipped: there is no chromium with its driver on this machine");
-            return None;
-        };
-        let options = json!({ "args": driver.flags() });
-        let mut capabilities = Capabilities::new();
-        capabilities.insert("goog:chromeOptions".into(), options);
-        let browser = ClientBuilder::new(HttpConnector::new())
-            .capabilities(capabilities)
-            .connect(&driver.url())
-            .await
-            .expect("a browser");
+        let (browser, driver) = chromium::session(&[], None).await?;
         browser.set_window_size(1280, 1600).await.expect("its size");
         browser.goto(base).await.expect("the page");
         let page = Self {
@@ -178,7 +146,8 @@ impl Page {
 
     async fn scheme(&self, name: &str) {
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": name }] });
-        let emulate = Devtools("Emulation.setEmulatedMedia", features);
+        let call = json!({ "cmd": "Emulation.setEmulatedMedia", "params": features });
+        let emulate = ChromiumCommand("goog/cdp/execute", call);
         self.browser.issue_cmd(emulate).await.expect("emulated");
     }
 

@@ -5,13 +5,12 @@ use std::time::{Duration, Instant};
 
 use bakehouse_e2e::{Client, Kind, Proxy, World, ledger};
 use bakehouse_testservers::browser::WebDriver;
-use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
-use fantoccini::{ClientBuilder, Locator};
-use hyper::Method;
-use hyper_util::client::legacy::connect::HttpConnector;
+use fantoccini::Locator;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+
+use crate::chromium::{self, ChromiumCommand};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -22,42 +21,12 @@ struct Browser {
     _driver: WebDriver,
 }
 
-/// Fetches what the browser has logged since the last call.
-#[derive(Debug)]
-struct ReadLog;
-
-impl WebDriverCompatibleCommand for ReadLog {
-    fn endpoint(
-        &self,
-        base: &url::Url,
-        session: Option<&str>,
-    ) -> Result<url::Url, url::ParseError> {
-        let session = session.unwrap_or_default();
-        base.join(&format!("session/{session}/se/log"))
-    }
-
-    fn method_and_body(&self, _: &url::Url) -> (Method, Option<String>) {
-        (Method::POST, Some(json!({ "type": "browser" }).to_string()))
-    }
-}
-
 impl Browser {
     /// One that finds every `….example` on this machine; `None` where there is no browser.
     async fn start() -> Option<Self> {
-        let Some(driver) = WebDriver::start().expect("a WebDriver") else {
-            eprintln!("skipped: there is no chromium with its driver on this machine");
-            return None;
-        };
-        let mut flags = driver.flags();
-        flags.push("--host-resolver-rules=MAP *.example 127.0.0.1".to_owned());
-        let mut capabilities = Capabilities::new();
-        capabilities.insert("goog:chromeOptions".into(), json!({ "args": flags }));
-        capabilities.insert("goog:loggingPrefs".into(), json!({ "browser": "ALL" }));
-        let client = ClientBuilder::new(HttpConnector::new())
-            .capabilities(capabilities)
-            .connect(&driver.url())
-            .await
-            .expect("a browser");
+        let flags = ["--host-resolver-rules=MAP *.example 127.0.0.1"];
+        let logs = json!({ "browser": "ALL" });
+        let (client, driver) = chromium::session(&flags, Some(logs)).await?;
         Some(Self {
             client,
             _driver: driver,
@@ -66,6 +35,12 @@ impl Browser {
 
     async fn open(&self, url: &str) {
         self.client.goto(url).await.expect("a page");
+    }
+
+    async fn click(&self, selector: &str) {
+        let button = self.client.find(Locator::Css(selector)).await;
+        let clicked = button.expect("a button").click().await;
+        clicked.expect("a click");
     }
 
     /// Waits until the element's text is so.
@@ -96,7 +71,11 @@ impl Browser {
 
     /// Log lines that speak of a policy.
     async fn violations(&self) -> Vec<String> {
-        let log = self.client.issue_cmd(ReadLog).await.expect("a log");
+        let log = self
+            .client
+            .issue_cmd(ChromiumCommand("se/log", json!({ "type": "browser" })))
+            .await
+            .expect("a log");
         let lines = log.as_array().into_iter().flatten();
         let lines = lines.map(ToString::to_string);
         lines
@@ -212,13 +191,7 @@ async fn our_pages_work_behind_a_prefix_and_under_their_policies() {
     };
     browser.open(&format!("{}/", proxy.base())).await;
     browser.shows("#feed-state", |text| text == "live").await;
-    let button = browser.client.find(Locator::Css("#place-form button"));
-    button
-        .await
-        .expect("a button")
-        .click()
-        .await
-        .expect("a click");
+    browser.click("#place-form button").await;
     browser
         .shows("#journey-hint", |text| {
             text == "order.created, at position 1"
@@ -227,13 +200,7 @@ async fn our_pages_work_behind_a_prefix_and_under_their_policies() {
     browser
         .shows("#orders tr", |text| text.contains("7.00 EUR"))
         .await;
-    let button = browser.client.find(Locator::Css("#orders button.small"));
-    button
-        .await
-        .expect("a button")
-        .click()
-        .await
-        .expect("a click");
+    browser.click("#orders button.small").await;
     browser
         .shows("#orders tr td:nth-child(2)", |text| text == "paid")
         .await;

@@ -10,6 +10,7 @@ mod bounded_reads;
 mod broker;
 mod browser;
 mod calculator;
+mod chromium;
 mod command_line;
 mod conditional_writes;
 mod connections;

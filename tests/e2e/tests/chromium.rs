@@ -1,0 +1,48 @@
+//! A session of a real browser, for the tests of pages.
+
+use bakehouse_testservers::browser::WebDriver;
+use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
+use fantoccini::{Client, ClientBuilder};
+use hyper::Method;
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+
+/// Starts Chromium with these flags beside its usual ones, and with what it is to log; `None`
+/// where there is no browser. The driver ends the browser when it is dropped.
+pub(crate) async fn session(flags: &[&str], logs: Option<Value>) -> Option<(Client, WebDriver)> {
+    let Some(driver) = WebDriver::start().expect("a WebDriver") else {
+        eprintln!("skipped: there is no chromium with its driver on this machine");
+        return None;
+    };
+    let mut all_flags = driver.flags();
+    all_flags.extend(flags.iter().map(|flag| (*flag).to_owned()));
+    let mut capabilities = Capabilities::new();
+    capabilities.insert("goog:chromeOptions".into(), json!({ "args": all_flags }));
+    if let Some(logs) = logs {
+        capabilities.insert("goog:loggingPrefs".into(), logs);
+    }
+    let client = ClientBuilder::new(HttpConnector::new())
+        .capabilities(capabilities)
+        .connect(&driver.url())
+        .await;
+    Some((client.expect("a browser"), driver))
+}
+
+/// A command of Chromium's own: its path below the session, and its arguments.
+#[derive(Debug)]
+pub(crate) struct ChromiumCommand(pub(crate) &'static str, pub(crate) Value);
+
+impl WebDriverCompatibleCommand for ChromiumCommand {
+    fn endpoint(
+        &self,
+        base: &url::Url,
+        session: Option<&str>,
+    ) -> Result<url::Url, url::ParseError> {
+        let session = session.unwrap_or_default();
+        base.join(&format!("session/{session}/{}", self.0))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (Method, Option<String>) {
+        (Method::POST, Some(self.1.to_string()))
+    }
+}
