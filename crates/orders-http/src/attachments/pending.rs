@@ -25,7 +25,8 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Upload {
     pub(super) attachment_id: String,
     pub(super) sha256: String,
-    pub(super) size: u64,
+    /// Bytes that count for the account.
+    pub(super) counted: u64,
     pub(super) account: Account,
     /// The operation's identity, where it is known.
     pub(super) operation_id: Option<Uuid>,
@@ -116,7 +117,7 @@ impl Pending {
     async fn remove(&self, order_id: &str, upload: &Upload) -> Result<(), StoreError> {
         let name = blob_name(order_id, &upload.attachment_id, &upload.sha256);
         self.blobs.remove(&name).await?;
-        self.uploads.removed(&upload.account, upload.size);
+        self.uploads.removed(name, &upload.account, upload.counted);
         metrics::counter!("bakehouse_attachments_removed_total").increment(1);
         tracing::debug!(order_id, "removed the bytes of a refused file");
         Ok(())

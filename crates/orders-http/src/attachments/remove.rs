@@ -95,6 +95,6 @@ async fn clean_up(
         let owner = document.ok().flatten().and_then(|document| document.owner);
         // Where orders have no owner, most files are removed by whoever uploaded them.
         let account = owner.map_or(Account::Caller(caller), Account::Owner);
-        own.uploads.removed(&account, file.size);
+        own.uploads.removed(name, &account, file.size);
     }
 }

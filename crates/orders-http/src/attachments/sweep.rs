@@ -210,7 +210,7 @@ impl Sweep {
         let upload = Upload {
             attachment_id: bytes.attachment_id.to_owned(),
             sha256: bytes.sha256.to_owned(),
-            size: entry.size,
+            counted: entry.size,
             account,
             operation_id: event.map(|event| event.operation.operation_id),
         };

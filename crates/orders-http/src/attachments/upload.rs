@@ -192,13 +192,14 @@ impl Handler<'_> {
         reservation: Reservation,
     ) -> Result<HttpResponse, Problem> {
         let location = format!("/order/{}/attachments/{}", self.id, file.id);
+        // From here on the bytes stay until the operation is known to be refused: even one that
+        // could not be confirmed may be durable.
+        let (account, counted) = reservation.keep(file.size);
         let upload = Upload {
             attachment_id: file.id.clone(),
             sha256: file.sha256.clone(),
-            size: file.size,
-            // From here on the bytes stay until the operation is known to be refused: even one
-            // that could not be confirmed may be durable.
-            account: reservation.keep(file.size),
+            counted,
+            account,
             operation_id: Some(identity.operation_id),
         };
         let command = Command::Attach(file);

@@ -6,7 +6,7 @@
 //! in between by what this process has accepted and removed; other api-servers' uploads count
 //! from the next sweep on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -57,6 +57,8 @@ struct State {
     kept: Usage,
     /// Kept since the sweep that is under way has begun.
     since_sweep: Usage,
+    /// Names of blobs removed since the last sweep: removed twice, one counts once.
+    removed: HashSet<String>,
 }
 
 /// Uploads to one order since the first of those that are under way: by the file's id, with the
@@ -158,9 +160,12 @@ impl Uploads {
         }
     }
 
-    /// Bytes are not kept any more.
-    pub(crate) fn removed(&self, account: &Account, bytes: u64) {
+    /// Takes the bytes of a blob that has been removed off what is kept, once.
+    pub(crate) fn removed(&self, name: String, account: &Account, bytes: u64) {
         let mut state = self.state();
+        if !state.removed.insert(name) {
+            return;
+        }
         state.kept.subtract(account, bytes);
         state.since_sweep.subtract(account, bytes);
         metrics::gauge!("bakehouse_attachment_bytes").set(state.kept.total as f64);
@@ -175,6 +180,7 @@ impl Uploads {
     pub(crate) fn sweep_ended(&self, found: Usage) {
         let mut state = self.state();
         let since = std::mem::take(&mut state.since_sweep);
+        state.removed.clear();
         state.kept = found;
         for (account, bytes) in &since.accounts {
             state.kept.add(account, *bytes);
@@ -310,19 +316,20 @@ impl Reservation {
         stored + others.map(|(_, bytes)| *bytes).sum::<u64>()
     }
 
-    /// The file stays, with so many bytes. Says whose they are.
-    pub(crate) fn keep(mut self, bytes: u64) -> Account {
+    /// Keeps the file, with so many bytes: whose they are, and how many of them count. A repeated
+    /// upload takes the place of what is there, so that none of its bytes do.
+    pub(crate) fn keep(mut self, bytes: u64) -> (Account, u64) {
         self.is_kept = true;
+        if !self.is_judged {
+            return (self.account.clone(), 0);
+        }
         let uploads = self.uploads.clone();
         let mut state = uploads.state();
-        // A repeated upload takes the place of what is there.
-        if self.is_judged {
-            state.kept.add(&self.account, bytes);
-            state.since_sweep.add(&self.account, bytes);
-            metrics::gauge!("bakehouse_attachment_bytes").set(state.kept.total as f64);
-        }
+        state.kept.add(&self.account, bytes);
+        state.since_sweep.add(&self.account, bytes);
+        metrics::gauge!("bakehouse_attachment_bytes").set(state.kept.total as f64);
         drop(state);
-        self.account.clone()
+        (self.account.clone(), bytes)
     }
 }
 
@@ -412,7 +419,8 @@ mod tests {
         assert!(refused.contains("max_bytes_per_order"), "{refused}");
         first.grow_to(100).expect("room");
         assert!(kind(first.grow_to(101)).contains("max_bytes_per_order"));
-        let account = first.keep(100);
+        let (account, counted) = first.keep(100);
+        assert_eq!(counted, 100);
         // By now the store says what the order has.
         let stored = [("1", 100)];
         assert!(kind(reserve(("a", "2"), "ada", &stored, 0)).contains("max_bytes_per_order"));
@@ -425,7 +433,7 @@ mod tests {
         );
         drop(second);
         assert_eq!(kind(reserve(("c", "1"), "bob", &[], 71)), "ok");
-        uploads.removed(&account, 100);
+        uploads.removed("a/1".to_owned(), &account, 100);
         assert_eq!(kind(reserve(("a", "1"), "ada", &[], 100)), "ok");
         assert!(uploads.state().orders.is_empty());
         assert_eq!(uploads.state().reserved.total, 0);
@@ -461,9 +469,22 @@ mod tests {
         let uploads = Uploads::new(LIMITS);
         let mut repeated = uploads.announce("a", "1", owner("ada"));
         repeated.grow_to(1_000).expect("it is only repeated");
-        repeated.keep(1_000);
+        let (_, counted) = repeated.keep(1_000);
+        assert_eq!(counted, 0, "none of it is taken off again");
         assert_eq!(uploads.state().kept.total, 0);
         assert_eq!(uploads.state().reserved.total, 0);
+    }
+
+    #[test]
+    fn what_is_removed_twice_is_taken_off_once() {
+        let uploads = Uploads::new(LIMITS);
+        for file in ["1", "2"] {
+            let kept = reserve(&uploads, ("a", file), owner("ada"), &[], 40);
+            kept.expect("room").keep(40);
+        }
+        uploads.removed("a/1".to_owned(), &owner("ada"), 40);
+        uploads.removed("a/1".to_owned(), &owner("ada"), 40);
+        assert_eq!(uploads.state().kept.total, 40);
     }
 
     #[test]
