@@ -19,7 +19,7 @@ use bakehouse_pipeline::Shutdown;
 
 pub(crate) use awaited::{Awaited, is_at_rest};
 pub(crate) use leaky::Leaky;
-pub(crate) use quota::{Exceeded, Permit, Quota};
+pub use quota::{Exceeded, Permit, Quota};
 pub use reads::ReadTurn;
 use reads::Reads;
 pub(crate) use refusals::Refusals;

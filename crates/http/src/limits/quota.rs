@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::access::Caller;
 
 /// A number of permits.
-pub(crate) struct Quota {
+pub struct Quota {
     all: usize,
     each: usize,
     taken: Mutex<Taken>,
@@ -22,7 +22,7 @@ struct Taken {
 
 /// The limit that leaves no permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exceeded {
+pub enum Exceeded {
     /// All permits are taken.
     All,
     /// This client has as many as one may have: so many.
@@ -30,18 +30,21 @@ pub(crate) enum Exceeded {
 }
 
 /// A permit, free again when it is dropped.
-pub(crate) struct Permit {
+pub struct Permit {
     quota: Arc<Quota>,
     caller: Caller,
 }
 
 impl Quota {
-    pub(crate) fn new(all: usize, each: usize) -> Arc<Self> {
+    /// A quota of so many permits in all, and so many of each client.
+    #[must_use]
+    pub fn new(all: usize, each: usize) -> Arc<Self> {
         Self::observed(all, each, |_| ())
     }
 
     /// A quota that tells `observe` how many permits are taken, whenever that changes.
-    pub(crate) fn observed(all: usize, each: usize, observe: fn(usize)) -> Arc<Self> {
+    #[must_use]
+    pub fn observed(all: usize, each: usize, observe: fn(usize)) -> Arc<Self> {
         Arc::new(Self {
             all,
             each,
@@ -60,7 +63,11 @@ impl Quota {
         self.taken().each.len()
     }
 
-    pub(crate) fn take(self: &Arc<Self>, caller: Caller) -> Result<Permit, Exceeded> {
+    /// Takes a permit.
+    ///
+    /// # Errors
+    /// The limit that leaves none.
+    pub fn take(self: &Arc<Self>, caller: Caller) -> Result<Permit, Exceeded> {
         let mut taken = self.taken();
         if taken.all >= self.all {
             return Err(Exceeded::All);

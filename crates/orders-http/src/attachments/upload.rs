@@ -12,6 +12,7 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use bakehouse_http::accept::Identity;
 use bakehouse_http::accept::{Submission, accept, expected_version};
 use bakehouse_http::access::{Caller, Principal};
+use bakehouse_http::limits::Permit;
 use bakehouse_http::path_id::PathId;
 use bakehouse_http::problem::Problem;
 use bakehouse_http::reading;
@@ -26,7 +27,7 @@ use super::body::Body;
 use super::part::{Pace, Part, expect_end};
 use super::pending::Upload;
 use super::read::{DocumentPart, part_of};
-use super::uploads::{Account, Place, Reservation};
+use super::uploads::{Account, Reservation};
 use super::{MULTIPART, UPLOADS, blob_name, order_folder, parts_of};
 use crate::docs::parts::{
     Accepted, Changed, IfMatch, IfNoneMatchWrite, KeyInUse, KeyReused, NoSuchOrder, OrderId,
@@ -99,7 +100,7 @@ struct Admitted {
     /// Version that the order must have.
     expected: Option<u64>,
     /// Held until the body has been read.
-    place: Place,
+    place: Permit,
     reservation: Reservation,
 }
 
@@ -147,7 +148,7 @@ impl Handler<'_> {
         let version = expected_version(self.request, document.as_ref(), &identity, self.doors);
         let expected = version.await?;
         let caller = Caller::of_request(Some(self.principal), self.request);
-        let place = self.own.uploads.enter(&caller)?;
+        let place = self.own.uploads.enter(caller.clone())?;
         // With an idempotency key the first answer counts, whatever has happened since.
         let is_repeated = identity.is_known(self.doors.log.as_ref()).await;
         let account = self.account(document.as_ref(), caller);

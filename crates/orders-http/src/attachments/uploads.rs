@@ -7,10 +7,10 @@
 //! from the next sweep on.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bakehouse_http::access::Caller;
+use bakehouse_http::limits::{Exceeded, Permit, Quota};
 use bakehouse_http::problem::Problem;
 
 /// Bounds of uploads.
@@ -42,13 +42,12 @@ pub(crate) enum Account {
 /// Uploads under way, and bytes that are kept.
 pub(crate) struct Uploads {
     limits: UploadLimits,
+    places: Arc<Quota>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    open: usize,
-    open_by_caller: HashMap<Caller, usize>,
     /// Uploads to each order that is being uploaded to.
     orders: HashMap<String, OrderUploads>,
     /// Reserved by uploads that are not accepted yet.
@@ -101,8 +100,10 @@ impl Usage {
 
 impl Uploads {
     pub(crate) fn new(limits: UploadLimits) -> Arc<Self> {
+        let observe = |open| metrics::gauge!("bakehouse_uploads").set(open as f64);
         Arc::new(Self {
             limits,
+            places: Quota::observed(limits.max_uploads, limits.max_uploads_per_client, observe),
             state: Mutex::default(),
         })
     }
@@ -115,22 +116,11 @@ impl Uploads {
     ///
     /// # Errors
     /// 429 where the caller has as many as one may, 503 where all places are taken.
-    pub(crate) fn enter(self: &Arc<Self>, caller: &Caller) -> Result<Place, Problem> {
-        let mut state = self.state();
-        let limits = &self.limits;
-        let own = state.open_by_caller.get(caller).copied().unwrap_or(0);
-        if own >= limits.max_uploads_per_client {
-            return Err(Problem::too_many_uploads(limits.max_uploads_per_client));
-        }
-        if state.open >= limits.max_uploads {
-            return Err(Problem::no_upload_place(limits.max_uploads));
-        }
-        state.open += 1;
-        count(&mut state.open_by_caller, caller);
-        metrics::gauge!("bakehouse_uploads").set(state.open as f64);
-        Ok(Place {
-            uploads: self.clone(),
-            caller: caller.clone(),
+    pub(crate) fn enter(&self, caller: Caller) -> Result<Permit, Problem> {
+        let taken = self.places.take(caller);
+        taken.map_err(|exceeded| match exceeded {
+            Exceeded::Each(most) => Problem::too_many_uploads(most),
+            Exceeded::All => Problem::no_upload_place(self.limits.max_uploads),
         })
     }
 
@@ -191,30 +181,6 @@ impl Uploads {
             tracing::warn!(
                 "attached files have {total} bytes of the {most} that attachments.max_total_bytes allows"
             );
-        }
-    }
-}
-
-fn count<K: Hash + Eq + Clone>(counts: &mut HashMap<K, usize>, key: &K) {
-    *counts.entry(key.clone()).or_default() += 1;
-}
-
-/// A place among the uploads under way; free again when it is dropped.
-pub(crate) struct Place {
-    uploads: Arc<Uploads>,
-    caller: Caller,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut state = self.uploads.state();
-        state.open = state.open.saturating_sub(1);
-        metrics::gauge!("bakehouse_uploads").set(state.open as f64);
-        if let Some(own) = state.open_by_caller.get_mut(&self.caller) {
-            *own -= 1;
-            if *own == 0 {
-                state.open_by_caller.remove(&self.caller);
-            }
         }
     }
 }
@@ -382,13 +348,13 @@ mod tests {
     #[test]
     fn places_are_bounded_for_each_and_in_all_and_come_back() {
         let uploads = Uploads::new(LIMITS);
-        let first = uploads.enter(&caller(1)).expect("a place");
-        let _second = uploads.enter(&caller(1)).expect("a place");
-        assert!(kind(uploads.enter(&caller(1))).starts_with("429"));
-        let _third = uploads.enter(&caller(2)).expect("a place");
-        assert!(kind(uploads.enter(&caller(3))).starts_with("503"));
+        let first = uploads.enter(caller(1)).expect("a place");
+        let _second = uploads.enter(caller(1)).expect("a place");
+        assert!(kind(uploads.enter(caller(1))).starts_with("429"));
+        let _third = uploads.enter(caller(2)).expect("a place");
+        assert!(kind(uploads.enter(caller(3))).starts_with("503"));
         drop(first);
-        assert_eq!(kind(uploads.enter(&caller(1))), "ok");
+        assert_eq!(kind(uploads.enter(caller(1))), "ok");
     }
 
     type Files<'a> = &'a [(&'a str, u64)];
