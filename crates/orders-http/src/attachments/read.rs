@@ -153,9 +153,15 @@ pub(super) fn part_of(document: &StoredDocument) -> DocumentPart {
     serde_json::from_str(document.body.get()).unwrap_or_default()
 }
 
-/// The files in the order's document.
+/// Files in the order's document, without a look at the rest of it.
 pub(super) fn files(document: &StoredDocument) -> Vec<File> {
-    part_of(document).attachments
+    #[derive(Default, Deserialize)]
+    struct Listed {
+        #[serde(default)]
+        attachments: Vec<File>,
+    }
+    let listed: Listed = serde_json::from_str(document.body.get()).unwrap_or_default();
+    listed.attachments
 }
 
 fn file(document: &StoredDocument, id: &str) -> Option<File> {

@@ -17,6 +17,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bakehouse_orders::File;
 use bakehouse_pipeline::ports::{BlobEntry, PresentationReader, StoreError, StoredDocument};
 use bakehouse_pipeline::{Event, Position, Shutdown, Timestamp};
 use futures_util::TryStreamExt;
@@ -81,7 +82,9 @@ struct Sweep {
 /// The order that the entries at hand are of: a store lists what is in one folder in a row.
 struct Order {
     id: String,
-    document: Option<StoredDocument>,
+    account: Account,
+    /// Files that its document lists.
+    files: Vec<File>,
     /// Asked for where the document does not speak for a file.
     events: Option<Vec<Event>>,
 }
@@ -111,9 +114,9 @@ impl Sweep {
                 _ => match parts_of(&entry.name) {
                     // What is not ours is not touched.
                     None => continue,
-                    Some((order_id, _)) => {
+                    Some((order_id, bytes)) => {
                         let order = self.order(&mut order, order_id).await?;
-                        self.judge(&entry, order, horizon).await?
+                        self.judge(&entry, bytes, order, horizon).await?
                     }
                 },
             };
@@ -150,11 +153,15 @@ impl Sweep {
         let is_at_hand = at_hand.as_ref().is_some_and(|order| order.id == id);
         let order = match at_hand.take() {
             Some(order) if is_at_hand => order,
-            _ => Order {
-                id: id.to_owned(),
-                document: self.presentation.document(id).await?,
-                events: None,
-            },
+            _ => {
+                let document = self.presentation.document(id).await?;
+                Order {
+                    id: id.to_owned(),
+                    account: account_of(document.as_ref()),
+                    files: document.as_ref().map(files).unwrap_or_default(),
+                    events: None,
+                }
+            }
         };
         Ok(at_hand.insert(order))
     }
@@ -163,18 +170,14 @@ impl Sweep {
     async fn judge(
         &self,
         entry: &BlobEntry,
+        bytes: Bytes<'_>,
         order: &mut Order,
         horizon: Timestamp,
     ) -> Result<Option<Account>, StoreError> {
-        let Some((_, bytes)) = parts_of(&entry.name) else {
-            return Ok(Some(Account::Nobody));
-        };
-        let account = account_of(order.document.as_ref());
-        let is_listed = order.document.as_ref().is_some_and(|document| {
-            let mut files = files(document).into_iter();
-            files.any(|file| file.id == bytes.attachment_id && file.sha256 == bytes.sha256)
-        });
-        if is_listed {
+        let account = order.account.clone();
+        let mut files = order.files.iter();
+        let is_it = |file: &File| file.id == bytes.attachment_id && file.sha256 == bytes.sha256;
+        if files.any(is_it) {
             return Ok(Some(account));
         }
         let events = match &mut order.events {
