@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 
 use super::interest::{Change, Interests};
-use super::ring::{RUN_BYTES, Ring, Shared};
+use super::ring::{Ring, Shared, fits_run};
 use super::{FeedError, Subscription};
 use crate::backoff::{Backoff, Reminder};
 use crate::ports::{
@@ -18,8 +18,8 @@ use crate::{Frame, Position, Shutdown, torture};
 const PAGE: usize = 256;
 
 /// Frames that a subscriber is given of the store at once, as far as they have no more than
-/// [`RUN_BYTES`].
-const CATCH_UP_PAGE: usize = 64;
+/// a run of the ring.
+pub(super) const CATCH_UP_PAGE: usize = 64;
 
 /// Subscriptions that read from the store at the same time: thousands that come
 /// back together must not take it away from everybody else.
@@ -255,18 +255,23 @@ impl Feed {
         contiguous(after, self.reader.frames(after, PAGE).await?)
     }
 
-    pub(super) async fn stored(&self, after: Position) -> Result<Vec<Frame>, StoreError> {
+    /// Reads at most `page` frames, and says in its place how many to read next.
+    pub(super) async fn stored(
+        &self,
+        after: Position,
+        page: &mut usize,
+    ) -> Result<Vec<Frame>, StoreError> {
         // Never closed; and without a permit one would only be in the others' way.
         let _permit = self.catching_up.acquire().await;
-        let frames = self.reader.frames(after, CATCH_UP_PAGE).await?;
+        let frames = self.reader.frames(after, *page).await?;
         let mut frames = contiguous(after, frames)?;
-        let mut size = 0;
-        let fits = |frame: &&Frame| {
-            let is_first = size == 0;
-            size += frame.body.get().len();
-            is_first || size <= RUN_BYTES
+        let mut fits = fits_run();
+        let count = frames.iter().take_while(|frame| fits(frame)).count();
+        // Of large frames so many are read as are handed out, and of small ones more again.
+        *page = match count < frames.len() {
+            true => count,
+            false => (*page * 2).min(CATCH_UP_PAGE),
         };
-        let count = frames.iter().take_while(fits).count();
         frames.truncate(count);
         Ok(frames)
     }

@@ -14,7 +14,7 @@ const BYTES: usize = 64 * 1024 * 1024;
 
 /// Bytes of documents that a subscriber is handed at once: it keeps them from being freed until
 /// its socket has taken them, and there may be thousands.
-pub(super) const RUN_BYTES: usize = 64 * 1024;
+const RUN_BYTES: usize = 64 * 1024;
 
 /// A frame on its way to many subscribers, with the bytes that the edge makes of
 /// it: made once, by whoever is first, and the same for all.
@@ -98,20 +98,24 @@ impl Ring {
         self.frames.push_back(Shared::new(frame));
     }
 
-    /// The frames after a position, at most `limit`, and beyond the first no more than
-    /// [`RUN_BYTES`]; `None` when the ring does
-    /// not reach back that far.
+    /// Frames after a position, at most `limit`, and beyond the first no more than
+    /// [`RUN_BYTES`]; `None` when the ring does not reach back that far.
     pub(super) fn after(&self, position: Position, limit: usize) -> Option<Vec<Arc<Shared>>> {
         let behind = usize::try_from(self.head.checked_sub(position)?).ok()?;
         let skip = self.frames.len().checked_sub(behind)?;
-        let mut bytes = 0;
-        let fits = |frame: &&Arc<Shared>| {
-            let is_first = bytes == 0;
-            bytes += size(frame);
-            is_first || bytes <= RUN_BYTES
-        };
-        let run = self.frames.iter().skip(skip).take(limit).take_while(fits);
-        Some(run.cloned().collect())
+        let run = self.frames.iter().skip(skip).take(limit);
+        let mut fits = fits_run();
+        Some(run.take_while(|frame| fits(frame)).cloned().collect())
+    }
+}
+
+/// Tells of each frame in turn whether it still belongs to the run: the first always does.
+pub(super) fn fits_run() -> impl FnMut(&Frame) -> bool {
+    let mut bytes = 0;
+    move |frame| {
+        let is_first = bytes == 0;
+        bytes += size(frame);
+        is_first || bytes <= RUN_BYTES
     }
 }
 

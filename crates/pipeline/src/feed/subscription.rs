@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::Feed;
+use super::hub::CATCH_UP_PAGE;
 use super::ring::Shared;
 use crate::Position;
 use crate::ports::StoreError;
@@ -19,6 +20,8 @@ pub struct Subscription {
     head: watch::Receiver<Position>,
     cursor: Position,
     live: bool,
+    /// Frames to be read at once from the store: as many as are handed out at once.
+    page: usize,
 }
 
 /// What a subscriber is to be told next.
@@ -63,6 +66,7 @@ impl Subscription {
             head,
             cursor,
             live: false,
+            page: CATCH_UP_PAGE,
         }
     }
 
@@ -94,7 +98,7 @@ impl Subscription {
                     });
                 }
                 None => {
-                    let frames = self.feed.stored(self.cursor).await?;
+                    let frames = self.feed.stored(self.cursor, &mut self.page).await?;
                     let frames: Vec<_> = frames.into_iter().map(Shared::new).collect();
                     if frames.is_empty() {
                         // The store may have been read further than this process has come.
