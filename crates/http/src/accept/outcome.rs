@@ -35,13 +35,8 @@ pub async fn accept_and_wait(
     let Some(wait) = Wait::of_write(request, principal, doors) else {
         return accept(doors, submission).await;
     };
-    let mut submission = submission;
-    let mut accepted = submit(doors, &mut submission).await?;
-    let operation_id = submission.operation_id();
-    // Of the content as it was accepted: with the version that the conditions led to.
-    let fingerprint = submission.fingerprint();
-    // Whoever comes next under the same key need not wait as well.
-    drop(submission);
+    let (mut accepted, operation) = submit(doors, submission).await?;
+    let operation_id = operation.operation_id;
     let (name, value) = wait.applied();
     if let Ok(value) = value.parse() {
         accepted.headers_mut().insert(name, value);
@@ -50,7 +45,7 @@ pub async fn accept_and_wait(
     let Ok(Some(event)) = at_rest(doors, operation_id, known, &wait).await else {
         return Ok(accepted);
     };
-    if !Operation::is_same(&event.operation.fingerprint, &fingerprint) {
+    if !Operation::is_same(&event.operation.fingerprint, &operation.fingerprint) {
         // Another came first under the same key, while this one was on its way.
         return Err(Problem::key_reused());
     }

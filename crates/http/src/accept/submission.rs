@@ -141,13 +141,8 @@ impl Submission {
         Ok(())
     }
 
-    /// What the log will hold it under.
-    pub(super) fn operation_id(&self) -> Uuid {
-        self.identity.operation_id
-    }
-
-    /// Of what it says.
-    pub(super) fn fingerprint(&self) -> String {
+    /// Fingerprint of what it says.
+    fn fingerprint(&self) -> String {
         let (payload, terms) = (&self.payload, &self.terms);
         let content = Operation::content_fingerprint(self.verb, &self.entity_id, payload, terms);
         self.identity.fingerprint(content)
@@ -237,19 +232,19 @@ pub async fn repeated(
 /// changes of the entity by the same principal have been refused; 503 when it
 /// is not confirmed as durable; 500 when all that it leads to was to be done at once,
 /// and failed.
-pub async fn accept(doors: &Doors, mut submission: Submission) -> Result<HttpResponse, Problem> {
-    submit(doors, &mut submission).await
+pub async fn accept(doors: &Doors, submission: Submission) -> Result<HttpResponse, Problem> {
+    Ok(submit(doors, submission).await?.0)
 }
 
-/// Does the same, and leaves the submission with its conditions settled.
+/// Accepts a submission: the answer, and the operation that it is for.
 pub(super) async fn submit(
     doors: &Doors,
-    submission: &mut Submission,
-) -> Result<HttpResponse, Problem> {
+    mut submission: Submission,
+) -> Result<(HttpResponse, Operation), Problem> {
     submission.identity.begin().await?;
     submission.settle_conditions(doors).await?;
     // Before anything is durable: what could not be answered is not accepted.
-    let location = HeaderValue::from_str(&submission.location).map_err(|_| no_id(submission))?;
+    let location = HeaderValue::from_str(&submission.location).map_err(|_| no_id(&submission))?;
     let operation = submission.operation();
     let identity = &mut submission.identity;
     let operation_id = operation.operation_id;
@@ -258,7 +253,7 @@ pub(super) async fn submit(
         .await?
     {
         // It is durable where it counts.
-        return Ok(accepted(location, operation_id));
+        return Ok((accepted(location, operation_id), operation));
     }
     point("api-server.received");
     let entity_id = &operation.entity_id;
@@ -275,7 +270,8 @@ pub(super) async fn submit(
         refusals.accepted(operation_id, &operation.terms, entity_id);
     }
     tracing::debug!(%operation_id, entity_id, "accepted");
-    Ok(accepted(location, operation_id))
+    let answer = accepted(location, operation_id);
+    Ok((answer, operation))
 }
 
 fn accepted(location: HeaderValue, operation_id: Uuid) -> HttpResponse {
