@@ -73,8 +73,6 @@ pub(super) struct Candidates<'a> {
     pub(super) keys: Vec<&'a DecodingKey>,
     /// True if they were found by the id that the token names.
     pub(super) is_by_id: bool,
-    /// True if there are keys of that id, for other algorithms.
-    pub(super) has_others_of_the_id: bool,
 }
 
 #[derive(Deserialize)]
@@ -116,16 +114,9 @@ impl KeySet {
             }
         }
         if set.keys.is_empty() {
-            let mut why = set.unusable;
-            why.sort_unstable();
-            why.dedup();
+            let why = reasons(&set.unusable).unwrap_or_else(|| "it is empty".to_owned());
             return Err(format!(
-                "it has no key that tokens can be signed with ({})",
-                if why.is_empty() {
-                    "it is empty".to_owned()
-                } else {
-                    why.join("; ")
-                }
+                "it has no key that tokens can be signed with ({why})"
             ));
         }
         Ok(set)
@@ -155,9 +146,16 @@ impl KeySet {
         Candidates {
             keys: fitting.map(|key| &key.key).take(MAX_CANDIDATES).collect(),
             is_by_id,
-            has_others_of_the_id: is_by_id,
         }
     }
+}
+
+/// Reasons, each once; `None`: there are none.
+pub(super) fn reasons(unusable: &[&'static str]) -> Option<String> {
+    let mut reasons = unusable.to_vec();
+    reasons.sort_unstable();
+    reasons.dedup();
+    (!reasons.is_empty()).then(|| reasons.join("; "))
 }
 
 impl Key {

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use url::Url;
 
-use super::key_set::KeySet;
+use super::key_set::{KeySet, reasons};
 use crate::problem::Problem;
 
 /// Interval after a successful load before keys are loaded again. Without it, anybody could have
@@ -181,15 +181,10 @@ impl Shared {
     }
 }
 
-/// Reasons, each once, for a line in the log.
+/// End of a line in the log that says which keys were left out.
 fn why(unusable: &[&'static str]) -> String {
-    let mut reasons = unusable.to_vec();
-    reasons.sort_unstable();
-    reasons.dedup();
-    match reasons.is_empty() {
-        true => String::new(),
-        false => format!("; left out: {}", reasons.join("; ")),
-    }
+    let left_out = reasons(unusable).map(|reasons| format!("; left out: {reasons}"));
+    left_out.unwrap_or_default()
 }
 
 /// One load. Whatever becomes of it, even a panic, it is over when this is dropped.

@@ -149,7 +149,7 @@ fn check_signature(token: &Jws<'_>, keys: &KeySet) -> Checked {
     let outcome = match () {
         () if is_signed => Ok(()),
         () if !found.keys.is_empty() => Err(TokenRefusal::Signature),
-        () if found.has_others_of_the_id => Err(TokenRefusal::Algorithm),
+        () if found.is_by_id => Err(TokenRefusal::Algorithm),
         () => Err(TokenRefusal::UnknownKey),
     };
     Checked {
