@@ -43,17 +43,6 @@ pub struct LimitSettings {
     pub max_refused_changes: u32,
 }
 
-impl Default for LimitSettings {
-    fn default() -> Self {
-        Self {
-            max_waits: 2_000,
-            max_waits_per_client: 200,
-            max_log_reads: 16,
-            max_refused_changes: 300,
-        }
-    }
-}
-
 /// The limits of one process; part of [`Doors`].
 pub struct Limits {
     pub(crate) waits: Arc<Quota>,

@@ -115,15 +115,6 @@ impl Attachments {
             self.min_upload_rate > 0,
             "attachments.min_upload_rate: expected a number above 0, in bytes a second"
         );
-        for (setting, places) in [
-            ("max_uploads", self.max_uploads),
-            ("max_uploads_per_client", self.max_uploads_per_client),
-        ] {
-            ensure!(
-                places > 0,
-                "attachments.{setting}: expected a number above 0"
-            );
-        }
         for (setting, bytes) in [
             ("max_bytes_per_order", self.max_bytes_per_order),
             ("max_bytes_per_client", self.max_bytes_per_client),

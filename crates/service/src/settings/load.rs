@@ -83,6 +83,11 @@ impl Settings {
             ("http.max_waits_per_client", self.http.max_waits_per_client),
             ("http.max_log_reads", self.http.max_log_reads),
             ("amqp.prefetch", usize::from(self.amqp.prefetch)),
+            ("attachments.max_uploads", self.attachments.max_uploads),
+            (
+                "attachments.max_uploads_per_client",
+                self.attachments.max_uploads_per_client,
+            ),
         ] {
             ensure!(count > 0, "{key}: expected a number above 0");
         }

@@ -12,12 +12,6 @@ use url::{Host, Url};
 pub struct AllowedOrigin(String);
 
 impl AllowedOrigin {
-    /// The origin as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// Tells whether it stands for any origin.
     #[must_use]
     pub fn is_any(&self) -> bool {
@@ -108,7 +102,7 @@ mod tests {
             ("*", "*"),
         ] {
             let origin: AllowedOrigin = text.parse().expect(text);
-            assert_eq!(origin.as_str(), expected);
+            assert_eq!(origin.to_string(), expected);
         }
         for text in [
             "",
