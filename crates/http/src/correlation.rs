@@ -21,7 +21,6 @@ pub struct Documentation;
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     let list = web::resource("/correlation/{id}")
         .route(web::get().to(list))
-        .route(web::head().to(list))
         .default_service(Problem::other_methods("GET, HEAD"));
     config.service(list);
 }

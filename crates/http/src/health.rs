@@ -58,11 +58,9 @@ struct Health {
 pub fn routes(config: &mut web::ServiceConfig) {
     let live = web::resource("/health/live")
         .route(web::get().to(live))
-        .route(web::head().to(live))
         .default_service(Problem::other_methods("GET, HEAD"));
     let ready = web::resource("/health/ready")
         .route(web::get().to(ready))
-        .route(web::head().to(ready))
         .default_service(Problem::other_methods("GET, HEAD"));
     config.service(live).service(ready);
 }

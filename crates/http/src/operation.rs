@@ -83,7 +83,6 @@ pub struct Documentation;
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     let receipt = web::resource("/operation/{id}")
         .route(web::get().to(show))
-        .route(web::head().to(show))
         .default_service(Problem::other_methods("GET, HEAD"));
     config.service(receipt);
 }

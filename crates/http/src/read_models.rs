@@ -35,7 +35,6 @@ struct ReadModel {
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     let all = web::resource("/read-models")
         .route(web::get().to(list))
-        .route(web::head().to(list))
         .default_service(Problem::other_methods("GET, HEAD"));
     let one = web::resource("/read-models/{name}/rebuild")
         .route(web::post().to(rebuild))

@@ -81,7 +81,6 @@ impl Round {
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     let all = web::resource("/rebuilds")
         .route(web::get().to(list))
-        .route(web::head().to(list))
         .default_service(Problem::other_methods("GET, HEAD"));
     let one = web::resource("/rebuilds/{name}")
         .route(web::post().to(begin))

@@ -47,11 +47,9 @@ const FILES: [(&str, &str, &str); 13] = [
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     let page = web::resource("/")
         .route(web::get().to(page))
-        .route(web::head().to(page))
         .default_service(Problem::other_methods("GET, HEAD"));
     let file = web::resource("/page/{name}")
         .route(web::get().to(file))
-        .route(web::head().to(file))
         .default_service(Problem::other_methods("GET, HEAD"));
     config.service(page).service(file);
 }

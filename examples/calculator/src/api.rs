@@ -18,7 +18,6 @@ pub(crate) fn menu() -> Menu {
         let all = web::resource("/values").route(web::post().to(create));
         let one = web::resource("/values/{id}")
             .route(web::get().to(show))
-            .route(web::head().to(show))
             .route(web::put().to(update));
         config
             .service(all.default_service(Problem::other_methods("POST")))

@@ -38,7 +38,6 @@ pub struct Documentation;
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     let metrics = web::resource("/metrics")
         .route(web::get().to(show))
-        .route(web::head().to(show))
         .default_service(Problem::other_methods("GET, HEAD"));
     config.service(metrics);
 }

@@ -18,7 +18,6 @@ pub struct Documentation;
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     let list = web::resource("/parked")
         .route(web::get().to(list::list))
-        .route(web::head().to(list::list))
         .default_service(Problem::other_methods("GET, HEAD"));
     let retry = web::resource("/parked/{operation_id}/retry")
         .route(web::post().to(remedy::retry))

@@ -49,11 +49,9 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
     let all = web::resource("/order/{id}/attachments")
         .route(web::post().to(upload::upload))
         .route(web::get().to(read::list))
-        .route(web::head().to(read::list))
         .default_service(Problem::other_methods("GET, HEAD, POST"));
     let one = web::resource("/order/{id}/attachments/{attachment_id}")
         .route(web::get().to(read::download))
-        .route(web::head().to(read::download))
         .route(web::delete().to(remove::remove))
         .default_service(Problem::other_methods("GET, HEAD, DELETE"));
     config.service(all).service(one);

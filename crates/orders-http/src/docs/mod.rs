@@ -50,11 +50,9 @@ pub(crate) fn routes(config: &mut web::ServiceConfig, documents: &Documents) {
     let page = web::resource("/docs/{file:.*}")
         .app_data(swagger)
         .route(web::get().to(file))
-        .route(web::head().to(file))
         .default_service(Problem::other_methods("GET, HEAD"));
     let door = web::resource("/docs")
         .route(web::get().to(to_page))
-        .route(web::head().to(to_page))
         .default_service(Problem::other_methods("GET, HEAD"));
     config
         .service(document(OPENAPI, &documents.openapi))
@@ -97,7 +95,6 @@ fn document(path: &str, content: &Bytes) -> Resource {
     let get = move || answer(again.clone());
     web::resource(path)
         .route(web::get().to(get.clone()))
-        .route(web::head().to(get))
         .default_service(Problem::other_methods("GET, HEAD"))
 }
 

@@ -35,11 +35,9 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
     let orders = web::resource("/order")
         .route(web::post().to(place::place))
         .route(web::get().to(list::list))
-        .route(web::head().to(list::list))
         .default_service(Problem::other_methods("GET, HEAD, POST"));
     let order = web::resource("/order/{id}")
         .route(web::get().to(show::show))
-        .route(web::head().to(show::show))
         .route(web::put().to(amend::amend))
         .route(web::delete().to(delete::delete))
         .default_service(Problem::other_methods("GET, HEAD, PUT, DELETE"));
@@ -48,11 +46,9 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         .default_service(Problem::other_methods("PUT"));
     let history = web::resource("/order/{id}/history")
         .route(web::get().to(history::history))
-        .route(web::head().to(history::history))
         .default_service(Problem::other_methods("GET, HEAD"));
     let notifications = web::resource("/order/{id}/notifications")
         .route(web::get().to(notifications::notifications))
-        .route(web::head().to(notifications::notifications))
         .default_service(Problem::other_methods("GET, HEAD"));
     config
         .service(orders)
