@@ -192,7 +192,8 @@ impl<D: Domain> Auditor<D> {
         let reading = stream::iter(page).map(read).buffer_unordered(AT_ONCE);
         let all: Vec<_> = reading.try_collect().await?;
         for (one, is_own, event, frame) in all {
-            if is_own && one.position > self.latest_stored().await? {
+            // What has been stored meanwhile counts as well.
+            if is_own && one.position > stored && one.position > self.doors.log.head().await? {
                 let place = Place::entity_at(&one.entity_id, one.position);
                 let differs = differs("position", format!("at most {stored}"), one.position);
                 self.find_in(Code::WrongNotification, place, differs, None);
@@ -207,11 +208,6 @@ impl<D: Domain> Auditor<D> {
             self.find_all(Code::WrongNotification, place, all);
         }
         Ok(())
-    }
-
-    /// Latest stored position, what has been stored meanwhile included.
-    async fn latest_stored(&self) -> Result<Position, StoreError> {
-        self.doors.log.head().await
     }
 
     fn against_event(
