@@ -100,14 +100,11 @@ impl Reads {
         newest.map_err(of("lists"))?;
         let document = self.presentation.document(NOBODY).await;
         document.map_err(of("documents"))?;
-        match self.presentation.head().await {
-            Ok(head) => {
-                let last = head.position.saturating_sub(1);
-                let frames = self.presentation.frames(last, 1).await;
-                frames.map_err(of("feed"))?;
-            }
-            Err(StoreError::NotYet(_)) => {}
-            Err(error) => return Err(("feed", error)),
+        let head = self.presentation.head_if_any().await;
+        if let Some(head) = head.map_err(of("feed"))? {
+            let last = head.position.saturating_sub(1);
+            let frames = self.presentation.frames(last, 1).await;
+            frames.map_err(of("feed"))?;
         }
         let stored = self.log.head().await.map_err(of("log"))?;
         let events = self.log.read(stored.saturating_sub(1), 1).await;
@@ -213,11 +210,8 @@ impl Stages {
             Some(notifier) => notifier.notified().await?,
             None => None,
         };
-        let baked = match self.presentation.head().await {
-            Ok(head) => head.position,
-            Err(StoreError::NotYet(_)) => 0,
-            Err(error) => return Err(error),
-        };
+        let baked = self.presentation.head_if_any().await?;
+        let baked = baked.map_or(0, |head| head.position);
         for state in states {
             let name = state.registration.wanted.name.clone();
             let is_ours = self.watched.read_models.iter().any(|ours| *ours == name);

@@ -66,11 +66,8 @@ impl Positions {
     async fn find(&self) -> Result<Found, StoreError> {
         // From the last stage to the first: the other way round a busy stage
         // would seem to be ahead of the one before it.
-        let baked = match self.doors.presentation.head().await {
-            Ok(head) => head.position,
-            Err(StoreError::NotYet(_)) => 0,
-            Err(error) => return Err(error),
-        };
+        let baked = self.doors.presentation.head_if_any().await?;
+        let baked = baked.map_or(0, |head| head.position);
         let executed = self.doors.progress.checkpoint().await?;
         let stored = self.doors.log.head().await?;
         Ok(Found {

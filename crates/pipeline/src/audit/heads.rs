@@ -19,11 +19,7 @@ impl Heads {
     /// Read from the last stage to the first: none can be ahead of the one before it.
     pub(super) async fn read(doors: &AuditDoors) -> Result<Self, StoreError> {
         let notified = doors.source_inspector.notified().await?;
-        let baked = match doors.presentation.head().await {
-            Ok(head) => Some(head),
-            Err(StoreError::NotYet(_)) => None,
-            Err(error) => return Err(error),
-        };
+        let baked = doors.presentation.head_if_any().await?;
         let checkpoint = doors.source.checkpoint().await?;
         let stored = doors.log.head().await?;
         Ok(Self {

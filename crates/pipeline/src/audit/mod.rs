@@ -300,11 +300,8 @@ async fn through_the_log<D: Domain>(
     mut progress: impl FnMut(Position, Position),
 ) -> Result<Audit, StoreError> {
     // From the last stage to the first. Asked for anything else, an empty store would make it.
-    let baked = match doors.presentation.head().await {
-        Ok(head) => head.position,
-        Err(StoreError::NotYet(_)) => 0,
-        Err(error) => return Err(error),
-    };
+    let baked = doors.presentation.head_if_any().await?;
+    let baked = baked.map_or(0, |head| head.position);
     if doors.log.head().await? == 0 {
         return Ok(without_a_log(audit, &settings, baked));
     }

@@ -61,6 +61,18 @@ pub trait PresentationReader: Send + Sync {
     /// # Errors
     /// When the store does not answer, or nothing has ever been baked into it.
     async fn head(&self) -> Result<Head, StoreError>;
+
+    /// Head of the feed; `None`: nothing has been baked yet.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    async fn head_if_any(&self) -> Result<Option<Head>, StoreError> {
+        match self.head().await {
+            Ok(head) => Ok(Some(head)),
+            Err(StoreError::NotYet(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// Where the feed stands.
