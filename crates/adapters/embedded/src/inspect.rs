@@ -249,7 +249,6 @@ fn waiting(connection: &Connection) -> Outcome<Waiting> {
         oldest: oldest.map(|operation| operation.accepted_at),
         unreadable,
         lost: vanished + settled.map_or(0, |settled| settled.lost),
-        is_consumed: None,
     })
 }
 

@@ -4,14 +4,12 @@ use std::collections::HashMap;
 use std::ops::Bound;
 
 use async_trait::async_trait;
-use bakehouse_pipeline::follow::Generation;
 use bakehouse_pipeline::ports::{
-    DocumentRecord, EventLog, Head, Page, PresentationInspector, RowInspector, RowRecord,
-    SourceInspector, StoreError,
+    DocumentRecord, EventLog, Head, Page, PresentationInspector, SourceInspector, StoreError,
 };
 use bakehouse_pipeline::{EntityRecord, Notification, Position};
 
-use crate::{MemoryNotifications, MemoryPresentation, MemoryRows, MemorySource};
+use crate::{MemoryNotifications, MemoryPresentation, MemorySource};
 
 /// Source state and notifications in memory, as an audit reads them.
 #[derive(Clone)]
@@ -118,39 +116,5 @@ impl PresentationInspector for MemoryPresentation {
             all.truncate(limit);
             Ok(all)
         })
-    }
-}
-
-#[async_trait]
-impl RowInspector for MemoryRows {
-    async fn all_rows(
-        &self,
-        generation: &Generation,
-        after: &str,
-        limit: usize,
-    ) -> Result<Page<RowRecord>, StoreError> {
-        let rows = self.rows_of(generation).into_iter();
-        let rows = rows.filter(|row| row.key.as_str() > after);
-        let records = rows.filter_map(|row| {
-            let mut links = row.links;
-            links.sort_unstable();
-            Some((
-                row.key,
-                Ok(RowRecord {
-                    links,
-                    body: row.body?,
-                }),
-            ))
-        });
-        Ok(records.take(limit).collect())
-    }
-
-    /// Links are part of their row here.
-    async fn loose_links(
-        &self,
-        _: &Generation,
-        _: usize,
-    ) -> Result<Vec<(String, String)>, StoreError> {
-        Ok(Vec::new())
     }
 }

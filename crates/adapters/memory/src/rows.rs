@@ -28,14 +28,6 @@ struct State {
 }
 
 impl MemoryRows {
-    /// Rows of a generation, by key; one that was removed has no body.
-    pub(crate) fn rows_of(&self, generation: &Generation) -> Vec<RowWrite> {
-        let state = lock(&self.0);
-        let rows = state.rows.get(generation);
-        rows.map(|rows| rows.values().cloned().collect())
-            .unwrap_or_default()
-    }
-
     /// What is to be sent, each once.
     #[must_use]
     pub fn notifications(&self) -> Vec<Notification> {

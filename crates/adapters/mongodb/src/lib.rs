@@ -132,12 +132,6 @@ impl SourceDatabase {
         self.inspector_of()
     }
 
-    /// State of process managers of an audit.
-    #[must_use]
-    pub fn row_inspector(&self) -> Arc<dyn RowInspector> {
-        self.inspector_of()
-    }
-
     /// Indexes that the log relies upon.
     #[must_use]
     pub fn integrity(&self) -> Arc<dyn Integrity> {

@@ -56,7 +56,6 @@ impl RabbitBacklog {
         Ok(Waiting {
             operations: u64::from(scheduled.message_count()),
             unreadable: u64::from(parked.message_count()),
-            is_consumed: Some(scheduled.consumer_count() > 0),
             ..Waiting::default()
         })
     }

@@ -173,8 +173,6 @@ pub struct Waiting {
     /// Accepted operations that have vanished before the log, where the queue can tell;
     /// 0 otherwise.
     pub lost: u64,
-    /// True if somebody is taking operations out of the queue, where that can be told.
-    pub is_consumed: Option<bool>,
 }
 
 /// Damage of a store's files.
