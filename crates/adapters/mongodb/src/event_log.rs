@@ -25,7 +25,7 @@ use crate::convert::{Fields, integer};
 use crate::error::{duplicate, store_error};
 use crate::event_rows::{from_row, summary, to_row, without_payload};
 
-const EVENTS: &str = "events";
+pub(crate) const EVENTS: &str = "events";
 const META: &str = "meta";
 /// Rounds of numbering anew before the batch is given back: each round loses
 /// only to a writer that won, or removes repeats.

@@ -17,13 +17,16 @@ use mongodb::options::FindOptions;
 use crate::checkpoints;
 use crate::connection::Connection;
 use crate::convert::{Fields, integer};
+use crate::error::{code, store_error};
+use crate::event_log::EVENTS;
 use crate::notifications::{NAME as NOTIFIER, NOTIFICATIONS, notification};
 use crate::presentation::{document, meta};
 use crate::read_models::{collection, stored};
 use crate::source::{SNAPSHOTS, record};
 
-/// The log's collection, and the field that its unique index is on.
-const EVENTS: &str = "events";
+/// Error code of the server for a collection that is not there.
+const NAMESPACE_NOT_FOUND: i32 = 26;
+/// Field that the log's unique index is on.
 const OPERATION: &str = "operation_id";
 
 /// Reads of an audit in one of the databases.
@@ -240,9 +243,11 @@ impl Integrity for MongoInspector {
     async fn damages(&self) -> Result<Vec<Damage>, StoreError> {
         let events = self.connection.collection(EVENTS);
         let listed = async { events.list_indexes().await?.try_collect::<Vec<_>>().await };
-        let Ok(indexes) = self.connection.bounded(listed).await else {
+        let indexes = match self.connection.in_time(listed).await? {
+            Ok(indexes) => indexes,
             // There is no log yet.
-            return Ok(Vec::new());
+            Err(error) if code(&error) == Some(NAMESPACE_NOT_FOUND) => return Ok(Vec::new()),
+            Err(error) => return Err(store_error(self.connection.name, &error)),
         };
         let is_unique = |index: &IndexModel| {
             let options = index.options.as_ref();
