@@ -86,6 +86,7 @@ pub fn back_up(data: &Path, into: &Path) -> Result<Copy, BackupError> {
     match connection.execute_batch(&copy) {
         Err(error) if is_damage(&error) => {
             let _ = fs::remove_file(&unfinished);
+            private_files::open(&unfinished).map_err(at(&unfinished))?;
             salvage::copy(&file, &unfinished).map_err(at_source(&file))?;
         }
         copied => copied.map_err(at_source(&file))?,
