@@ -134,7 +134,7 @@ fn blob_probe(settings: &Settings, blobs: Arc<dyn Blobs>) -> Arc<dyn Probe> {
         true => BUCKET_WRITE_INTERVAL,
         false => Duration::ZERO,
     };
-    bakehouse_objects::probe(blobs, &settings.instance, interval)
+    bakehouse_objects::probe(blobs, interval)
 }
 
 /// Interval at which a bucket is written to for readiness, which costs a request each time.

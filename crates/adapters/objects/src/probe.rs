@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use bakehouse_pipeline::ids;
 use bakehouse_pipeline::ports::{Blobs, Probe, StoreError};
 use bakehouse_pipeline::probe::SingleFlight;
 use bytes::Bytes;
@@ -23,10 +24,10 @@ struct BlobProbe {
 /// A probe that writes a blob and removes it again; after a success not before `interval`
 /// has passed.
 #[must_use]
-pub fn probe(blobs: Arc<dyn Blobs>, instance: &str, interval: Duration) -> Arc<dyn Probe> {
+pub fn probe(blobs: Arc<dyn Blobs>, interval: Duration) -> Arc<dyn Probe> {
     Arc::new(SingleFlight::new(BlobProbe {
         blobs,
-        name: format!("uploads/readiness-{instance}"),
+        name: format!("uploads/readiness-{}", ids::fresh()),
         interval,
         written: Mutex::default(),
     }))
