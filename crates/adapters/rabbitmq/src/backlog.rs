@@ -4,21 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bakehouse_pipeline::ports::{Backlog, StoreError, Waiting};
-use lapin::options::QueueDeclareOptions;
-use lapin::types::FieldTable;
-use lapin::{Channel, Connection, Queue};
+use lapin::{Channel, Connection};
 use tokio::sync::Mutex;
 
 use crate::connection::{Target, reason};
-
-/// Asks only whether the queue is there, and what is in it.
-const PASSIVE: QueueDeclareOptions = QueueDeclareOptions {
-    passive: true,
-    durable: true,
-    exclusive: false,
-    auto_delete: false,
-    nowait: false,
-};
+use crate::topology::ask;
 
 pub(crate) struct RabbitBacklog {
     target: Target,
@@ -50,8 +40,10 @@ impl RabbitBacklog {
 
     async fn count(&self) -> Result<Waiting, String> {
         let channel = self.channel().await?;
-        let scheduled = ask(&channel, self.target.schedule_queue()).await?;
-        let parked = ask(&channel, self.target.parked_queue()).await?;
+        let scheduled = ask(&channel, &self.target.schedule_queue()).await;
+        let scheduled = scheduled.map_err(reason)?;
+        let parked = ask(&channel, &self.target.parked_queue()).await;
+        let parked = parked.map_err(reason)?;
         let _ = channel.close(200, "counted".into()).await;
         Ok(Waiting {
             operations: u64::from(scheduled.message_count()),
@@ -59,11 +51,6 @@ impl RabbitBacklog {
             ..Waiting::default()
         })
     }
-}
-
-async fn ask(channel: &Channel, queue: String) -> Result<Queue, String> {
-    let asked = channel.queue_declare(queue.into(), PASSIVE, FieldTable::default());
-    asked.await.map_err(reason)
 }
 
 #[async_trait]

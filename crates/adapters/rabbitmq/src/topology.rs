@@ -16,7 +16,7 @@
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
-use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
+use lapin::{Channel, Connection, ErrorKind, ExchangeKind, Queue};
 
 use crate::connection::{Target, reason};
 
@@ -201,12 +201,7 @@ impl Target {
 /// Number of messages ready in a queue; `None` where there is no such queue.
 pub(crate) async fn find(connection: &Connection, queue: &str) -> Result<Option<u32>, String> {
     let channel = connection.create_channel().await.map_err(reason)?;
-    let passive = QueueDeclareOptions {
-        passive: true,
-        ..QueueDeclareOptions::durable()
-    };
-    let declared = channel.queue_declare(queue.into(), passive, FieldTable::default());
-    match declared.await {
+    match ask(&channel, queue).await {
         Ok(queue) => {
             let _ = channel.close(200, "done".into()).await;
             Ok(Some(queue.message_count()))
@@ -214,6 +209,17 @@ pub(crate) async fn find(connection: &Connection, queue: &str) -> Result<Option<
         Err(error) if reply_code(&error) == Some(NOT_FOUND) => Ok(None),
         Err(error) => Err(reason(error)),
     }
+}
+
+/// Asks whether a queue is there, and what is in it, without declaring it.
+pub(crate) async fn ask(channel: &Channel, queue: &str) -> lapin::Result<Queue> {
+    let passive = QueueDeclareOptions {
+        passive: true,
+        ..QueueDeclareOptions::durable()
+    };
+    channel
+        .queue_declare(queue.into(), passive, FieldTable::default())
+        .await
 }
 
 fn reply_code(error: &lapin::Error) -> Option<u16> {
