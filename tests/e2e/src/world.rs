@@ -389,7 +389,14 @@ impl World {
         Feed::open_at(&self.base, &format!("{}?{query}", self.feed), None).await
     }
 
-    /// All logs.
+    /// Stops all processes and returns their complete logs. A process writes its log from a
+    /// thread of its own, so only an orderly end makes sure that no line is still on its way.
+    pub fn final_logs(&mut self) -> Result<String> {
+        self.stop_all()?;
+        Ok(self.logs_in_full())
+    }
+
+    /// All logs, but for lines that the processes have not written yet.
     #[must_use]
     pub fn logs_in_full(&self) -> String {
         self.processes.values().map(Process::log).collect()

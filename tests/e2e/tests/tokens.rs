@@ -98,7 +98,7 @@ async fn dates_may_be_any_numbers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_says_which_check_failed() {
     let issuer = Issuer::new().expect("an issuer");
-    let world = start_with_file(&issuer).await;
+    let mut world = start_with_file(&issuer).await;
     let client = world.client();
     let text = |header: &str, claims: &str| issuer.sign_text(header, claims).expect("a token");
     let good = claims("ada", BOTH).to_string();
@@ -166,7 +166,7 @@ async fn a_refusal_says_which_check_failed() {
     for _ in 0..20 {
         list(&client, "opaque").await;
     }
-    let logs = world.logs_in_full();
+    let logs = world.final_logs().expect("they end");
     let lines = logs.lines().filter(|line| line.contains("request refused"));
     let reasons = ["expired", "audience", "signature", "malformed", "scope"];
     let lines: Vec<&str> = lines.collect();
@@ -234,7 +234,7 @@ async fn a_key_set_is_as_good_as_its_good_keys() {
     keys["keys"] = json!(all);
     issuer.publish(&keys.to_string()).expect("published");
     let more = [("BAKEHOUSE_AUTH__KEYS_LIFETIME", "1s")];
-    let world = start(&issuer, &url, &more).await;
+    let mut world = start(&issuer, &url, &more).await;
     let client = world.client();
     let token = issuer.token("ada", BOTH).expect("a token");
     assert_eq!(list(&client, &token).await.status, 200);
@@ -261,7 +261,8 @@ async fn a_key_set_is_as_good_as_its_good_keys() {
             .await
             .expect("seen");
     }
-    assert!(world.logs_in_full().contains("the keys before stay in use"));
+    let logs = world.final_logs().expect("they end");
+    assert!(logs.contains("the keys before stay in use"), "{logs}");
 }
 
 async fn a_separator_does_not_make_two_principals_one(kind: Kind) {
