@@ -12,7 +12,7 @@ use bakehouse_pipeline::ports::{
     Leases, Loaded, PresentationStore, Progress, Rebuild, Rebuilds, Registration, RowStore,
     SourceStore, StoreError, SummaryQuery, Tenure,
 };
-use bakehouse_pipeline::{EntityRecord, Event, Frame, Operation, Position};
+use bakehouse_pipeline::{EntityRecord, Event, Frame, Operation, Position, Timestamp};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::time::Instant;
@@ -134,14 +134,20 @@ impl<D: ?Sized> Flaky<D> {
 
 #[async_trait]
 impl EventLog for Flaky<dyn EventLog> {
-    async fn append(&self, operations: &[Operation]) -> Result<Vec<Appended>, StoreError> {
+    async fn append_at(
+        &self,
+        operations: &[Operation],
+        now: Timestamp,
+    ) -> Result<Vec<Appended>, StoreError> {
         // A lost answer may also come of a batch that was stored in part.
         let half = operations.len() / 2;
         if self.faults.strike("half done").is_err() {
-            self.inner.append(&operations[..half]).await?;
+            self.inner.append_at(&operations[..half], now).await?;
             return Err(StoreError::unavailable("injected: half done"));
         }
-        self.faults.around(self.inner.append(operations)).await
+        self.faults
+            .around(self.inner.append_at(operations, now))
+            .await
     }
 
     async fn read(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {

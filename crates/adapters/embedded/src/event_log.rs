@@ -16,10 +16,14 @@ pub(crate) struct EmbeddedLog(pub(crate) Arc<Database>);
 
 #[async_trait]
 impl EventLog for EmbeddedLog {
-    async fn append(&self, operations: &[Operation]) -> Result<Vec<Appended>, StoreError> {
+    async fn append_at(
+        &self,
+        operations: &[Operation],
+        now: Timestamp,
+    ) -> Result<Vec<Appended>, StoreError> {
         let operations = operations.to_vec();
         self.0
-            .write(move |connection| append(connection, &operations))
+            .write(move |connection| append(connection, &operations, now))
             .await
     }
 
@@ -155,9 +159,13 @@ fn events(
     Ok(events)
 }
 
-fn append(connection: &Connection, operations: &[Operation]) -> Outcome<Vec<Appended>> {
+fn append(
+    connection: &Connection,
+    operations: &[Operation],
+    now: Timestamp,
+) -> Outcome<Vec<Appended>> {
     let (mut head, latest) = head(connection)?;
-    let now = Timestamp::now().millis().max(latest);
+    let now = now.millis().max(latest);
     let mut answers = Vec::with_capacity(operations.len());
     for operation in operations {
         let answer = if insert(connection, head + 1, now, operation)? {

@@ -58,11 +58,15 @@ impl MemoryLog {
 
 #[async_trait]
 impl EventLog for MemoryLog {
-    async fn append(&self, operations: &[Operation]) -> Result<Vec<Appended>, StoreError> {
+    async fn append_at(
+        &self,
+        operations: &[Operation],
+        now: Timestamp,
+    ) -> Result<Vec<Appended>, StoreError> {
         let mut events = lock(&self.events);
         Ok(operations
             .iter()
-            .map(|operation| append(&mut events, operation))
+            .map(|operation| append(&mut events, operation, now))
             .collect())
     }
 
@@ -151,7 +155,7 @@ impl EventLog for MemoryLog {
     }
 }
 
-fn append(events: &mut Vec<Event>, operation: &Operation) -> Appended {
+fn append(events: &mut Vec<Event>, operation: &Operation, now: Timestamp) -> Appended {
     let known = events
         .iter()
         .find(|event| event.operation.operation_id == operation.operation_id);
@@ -162,7 +166,6 @@ fn append(events: &mut Vec<Event>, operation: &Operation) -> Appended {
         Some(_) => Appended::Conflict,
         None => {
             let previous = events.last().map(|event| event.creation_time);
-            let now = Timestamp::now();
             let creation_time = previous.map_or(now, |previous| previous.max(now));
             let position = events.len() as Position + 1;
             events.push(Event::stored(position, creation_time, operation.clone()));

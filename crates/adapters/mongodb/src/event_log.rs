@@ -54,7 +54,11 @@ const MEMORY: Duration = Duration::from_secs(1);
 
 #[async_trait]
 impl EventLog for MongoLog {
-    async fn append(&self, operations: &[Operation]) -> Result<Vec<Appended>, StoreError> {
+    async fn append_at(
+        &self,
+        operations: &[Operation],
+        now: Timestamp,
+    ) -> Result<Vec<Appended>, StoreError> {
         let mut answers = vec![None; operations.len()];
         for _ in 0..ROUNDS {
             let pending: Vec<usize> = (0..answers.len())
@@ -63,7 +67,7 @@ impl EventLog for MongoLog {
             if pending.is_empty() {
                 return Ok(answers.into_iter().flatten().collect());
             }
-            self.round(operations, &pending, &mut answers).await?;
+            self.round(operations, &pending, now, &mut answers).await?;
         }
         Err(StoreError::unavailable(
             "the log: other writers were always faster",
@@ -211,6 +215,7 @@ impl MongoLog {
         &self,
         operations: &[Operation],
         pending: &[usize],
+        now: Timestamp,
         answers: &mut [Option<Appended>],
     ) -> Result<(), StoreError> {
         // Whatever goes wrong from here on, the next round asks.
@@ -220,7 +225,7 @@ impl MongoLog {
             Some(end) => end,
             None => self.last().await?,
         };
-        let (mut head, now) = (end.position, Timestamp::now());
+        let mut head = end.position;
         if has_clock_positions() {
             head = head.max(now.millis().unsigned_abs());
         }

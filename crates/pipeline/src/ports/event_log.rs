@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{Selection, StoreError, SummaryQuery};
-use crate::{Event, Operation, Position};
+use crate::{Event, Operation, Position, Timestamp};
 
 /// The `events` of the source database.
 #[async_trait]
@@ -13,12 +13,24 @@ pub trait EventLog: Send + Sync {
     /// answers for each of them, in that order. Several writers may call at
     /// once: positions stay without gaps, each writer's order is kept.
     ///
-    /// `creation_time` is the caller's clock, or the previous event's if that
-    /// is later.
+    /// `creation_time` is `now`, or the previous event's if that is later: clocks of
+    /// writers differ, and are set back.
     ///
     /// # Errors
     /// When that could not be confirmed; some may be stored. Repeating is safe.
-    async fn append(&self, operations: &[Operation]) -> Result<Vec<Appended>, StoreError>;
+    async fn append_at(
+        &self,
+        operations: &[Operation],
+        now: Timestamp,
+    ) -> Result<Vec<Appended>, StoreError>;
+
+    /// Appends by this machine's clock; see [`EventLog::append_at`].
+    ///
+    /// # Errors
+    /// When that could not be confirmed; some may be stored. Repeating is safe.
+    async fn append(&self, operations: &[Operation]) -> Result<Vec<Appended>, StoreError> {
+        self.append_at(operations, Timestamp::now()).await
+    }
 
     /// The events after a position, in order, at most `limit`; only durable ones.
     ///

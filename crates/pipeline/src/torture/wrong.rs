@@ -17,7 +17,7 @@ use crate::ports::{
     Registration, RowStore, ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, Settled,
     SourceStore, StoreError, SummaryQuery, Tenure, Topic, Unreadable,
 };
-use crate::{EntityRecord, Event, Notification, Operation, Position, ids};
+use crate::{EntityRecord, Event, Notification, Operation, Position, Timestamp, ids};
 
 /// How long a bug leaves between two halves of what belongs together.
 const BETWEEN: Duration = Duration::from_millis(4);
@@ -70,9 +70,13 @@ doors!(
 
 #[async_trait]
 impl EventLog for Wrong<dyn EventLog> {
-    async fn append(&self, operations: &[Operation]) -> Result<Vec<Appended>, StoreError> {
+    async fn append_at(
+        &self,
+        operations: &[Operation],
+        now: Timestamp,
+    ) -> Result<Vec<Appended>, StoreError> {
         if self.bug != Bug::DedupWindow {
-            return self.inner.append(operations).await;
+            return self.inner.append_at(operations, now).await;
         }
         // What it has seen before it takes for new, once its window is over: now.
         let mut fresh = operations.to_vec();
@@ -84,7 +88,7 @@ impl EventLog for Wrong<dyn EventLog> {
                 }
             }
         }
-        self.inner.append(&fresh).await
+        self.inner.append_at(&fresh, now).await
     }
 
     async fn read(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {

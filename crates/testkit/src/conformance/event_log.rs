@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bakehouse_pipeline::ports::{Appended, EventLog, Selection, Senders, SummaryQuery};
-use bakehouse_pipeline::{Event, EventStatus, Operation, Position, Verb, ids};
+use bakehouse_pipeline::{Event, EventStatus, Operation, Position, Timestamp, Verb, ids};
 
 use crate::counter::Command;
 use crate::operations::{identities, many, operation, with_identity};
@@ -180,13 +180,17 @@ pub async fn two_writers_at_once_leave_no_gap_and_keep_their_orders(log: Log) {
     }
 }
 
-/// Whatever the clocks of the writers do.
+/// Clocks of writers that are an hour fast, set back, slow, and right again.
 pub async fn creation_time_never_decreases(log: Log) {
-    for batch in many("a", 40).chunks(7) {
-        log.append(batch).await.unwrap();
+    let at = |minutes: i64| Timestamp::from_millis(1_700_000_000_123 + minutes * 60_000).unwrap();
+    let operations = many("a", 10);
+    for (batch, minutes) in operations.chunks(2).zip([60, 0, 59, 61, 0]) {
+        log.append_at(batch, at(minutes)).await.unwrap();
     }
     let events = log.read(0, 100).await.unwrap();
-    assert!(events.is_sorted_by_key(|event| event.creation_time));
+    let times: Vec<_> = events.iter().map(|event| event.creation_time).collect();
+    let expected = [60, 60, 60, 60, 60, 60, 61, 61, 61, 61].map(at);
+    assert_eq!(times, expected);
 }
 
 /// Paging.
