@@ -30,6 +30,9 @@ pub struct Ledger {
     pub accepted: BTreeSet<String>,
     /// Answered otherwise, or not at all: there at most once.
     pub unknown: BTreeSet<String>,
+    /// Those that were answered 202, of each client in the order of its requests. A client
+    /// sends one after the other, so that is the order that they must be executed in.
+    pub sequences: Vec<Vec<String>>,
 }
 
 /// Clients at work.
@@ -53,6 +56,7 @@ impl Load {
             let (next, stop, accepted) = (next.clone(), stop.clone(), accepted.clone());
             tasks.spawn(async move {
                 let mut ledger = Ledger::default();
+                let mut sequence = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     if number >= orders {
@@ -61,12 +65,14 @@ impl Load {
                     let reference = format!("r-{number}");
                     if place(&client, &reference).await {
                         accepted.fetch_add(1, Ordering::Relaxed);
+                        sequence.push(reference.clone());
                         ledger.accepted.insert(reference);
                     } else {
                         ledger.unknown.insert(reference);
                         tokio::time::sleep(Duration::from_millis(20)).await;
                     }
                 }
+                ledger.sequences.push(sequence);
                 ledger
             });
         }
@@ -89,6 +95,7 @@ impl Load {
         for mut ledger in self.clients.join_all().await {
             all.accepted.append(&mut ledger.accepted);
             all.unknown.append(&mut ledger.unknown);
+            all.sequences.append(&mut ledger.sequences);
         }
         all
     }
@@ -150,9 +157,10 @@ async fn whole_feed(world: &World, ledger: &Ledger) -> Result<Vec<Value>> {
     }
 }
 
-/// Positions and numbers without gap, times in order, every accepted order once.
+/// Positions and numbers without gap, times in order, every accepted order once, and those of
+/// one client in its order.
 fn check_events(events: &[Value], ledger: &Ledger) -> Result<BTreeMap<u64, Value>> {
-    let mut seen = BTreeSet::new();
+    let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     let mut orders = BTreeMap::new();
     let mut time = String::new();
     for (expected, event) in (1..).zip(events) {
@@ -170,13 +178,20 @@ fn check_events(events: &[Value], ledger: &Ledger) -> Result<BTreeMap<u64, Value
             .as_str()
             .context("an order of nobody's")?
             .to_owned();
-        ensure!(seen.insert(reference), "twice: {event}");
+        ensure!(seen.insert(reference, expected).is_none(), "twice: {event}");
         orders.insert(expected, order.clone());
     }
     for reference in &ledger.accepted {
-        ensure!(seen.contains(reference), "accepted and lost: {reference}");
+        ensure!(
+            seen.contains_key(reference),
+            "accepted and lost: {reference}"
+        );
     }
-    for reference in &seen {
+    for sequence in &ledger.sequences {
+        let positions = sequence.iter().map(|reference| seen.get(reference));
+        ensure!(positions.is_sorted(), "reordered: {sequence:?}");
+    }
+    for reference in seen.keys() {
         let is_known = ledger.accepted.contains(reference) || ledger.unknown.contains(reference);
         ensure!(is_known, "never sent: {reference}");
     }
@@ -221,5 +236,60 @@ pub async fn follow_with_cuts(base: &str, up_to: u64, every: usize) -> Result<Ve
                 return Ok(positions);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Frames of these references, at positions and numbers 1, 2, 3, …
+    fn events(references: &[&str]) -> Vec<Value> {
+        let event = |(position, reference): (u64, &&str)| {
+            json!({
+                "type": "order.created", "position": position,
+                "at": format!("2026-01-01T00:00:0{position}.000Z"),
+                "order": { "number": position, "reference": reference },
+            })
+        };
+        (1..).zip(references).map(event).collect()
+    }
+
+    fn refusal(events: &[Value]) -> String {
+        let text = |reference: &&str| (*reference).to_owned();
+        let ledger = Ledger {
+            accepted: ["a-1", "a-2", "b-1"].iter().map(text).collect(),
+            unknown: ["b-2"].iter().map(text).collect(),
+            sequences: vec![vec!["a-1".into(), "a-2".into()], vec!["b-1".into()]],
+        };
+        let outcome = check_events(events, &ledger);
+        outcome
+            .err()
+            .map_or(String::new(), |error| error.to_string())
+    }
+
+    #[test]
+    fn each_broken_promise_is_seen() {
+        for good in [&["a-1", "b-1", "a-2"][..], &["b-1", "a-1", "b-2", "a-2"]] {
+            assert_eq!(refusal(&events(good)), "", "{good:?}");
+        }
+        for (references, expected) in [
+            (&["a-2", "a-1", "b-1"][..], "reordered"),
+            (&["a-1", "b-1"], "accepted and lost: a-2"),
+            (&["a-1", "a-2", "a-2", "b-1"], "twice"),
+            (&["a-1", "a-2", "b-1", "c-1"], "never sent: c-1"),
+        ] {
+            let found = refusal(&events(references));
+            assert!(found.starts_with(expected), "{references:?}: {found}");
+        }
+        let damaged = |index: usize, member: &str, value: Value| {
+            let mut all = events(&["a-1", "a-2", "b-1"]);
+            all[index][member] = value;
+            refusal(&all)
+        };
+        assert!(damaged(1, "position", json!(3)).starts_with("position 2"));
+        assert!(damaged(1, "at", json!("2025")).starts_with("time goes back"));
+        let number = json!({ "number": 3, "reference": "a-2" });
+        assert!(damaged(1, "order", number).starts_with("number 2"));
     }
 }
