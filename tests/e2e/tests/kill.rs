@@ -4,11 +4,14 @@
 use std::time::Duration;
 
 use bakehouse_e2e::ledger::{Load, audit};
+use bakehouse_e2e::world::wait;
 use bakehouse_e2e::{Kind, World};
 use tokio::time::sleep;
 
 const ROUNDS: usize = 6;
 const MANY: u64 = u64::MAX;
+/// Limit for what takes a lease's time, and for an audit.
+const LIMIT: Duration = Duration::from_secs(30);
 
 async fn kill_under_load(kind: Kind, victim: &str) {
     let mut world = World::start(kind).await.expect("it starts");
@@ -78,16 +81,41 @@ async fn a_paused_leader_does_no_harm() {
     let load = Load::start(&world.base, 8, MANY);
     sleep(Duration::from_millis(500)).await;
     for name in stages {
+        leads(&mut world, name).await;
         world.start_second(name).expect("a standby starts");
         world.process(name).signal(SIGSTOP);
     }
-    sleep(Duration::from_secs(5)).await;
+    for name in stages {
+        leads(&mut world, &format!("{name}-2")).await;
+    }
+    // What the standbys do now, the paused ones do not know of.
+    let before = load.accepted();
+    wait(LIMIT, "orders under the standbys", async || {
+        load.accepted() > before + 100
+    })
+    .await
+    .expect("load");
     for name in stages {
         world.process(name).signal(SIGCONT);
     }
-    sleep(Duration::from_millis(500)).await;
+    let before = load.accepted();
+    wait(LIMIT, "orders with both", async || {
+        load.accepted() > before + 100
+    })
+    .await
+    .expect("load");
     let ledger = load.stop().await;
-    audit(&world, &ledger, Duration::from_secs(30))
+    audit(&world, &ledger, LIMIT).await.expect("all is well");
+    for name in stages {
+        let log = world.process(name).log();
+        assert!(log.contains("lost the lease"), "{name}: {log}");
+    }
+}
+
+/// Waits until the log of an instance says that it leads.
+async fn leads(world: &mut World, name: &str) {
+    let process = &*world.process(name);
+    wait(LIMIT, name, async || process.log().contains("\"leading\""))
         .await
-        .expect("all is well");
+        .expect("it leads");
 }
