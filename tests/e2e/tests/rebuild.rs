@@ -3,6 +3,7 @@
 //!
 //! With `REBUILD_ORDERS=100000` the first of these is the long run of `docs/torture.md`.
 
+use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,18 +14,20 @@ use bakehouse_e2e::world::wait;
 use bakehouse_e2e::{Client, Feed, Kind, World, in_both_worlds, stores};
 use bytes::Bytes;
 use hyper::Method;
+use nix::sys::signal::Signal::SIGABRT;
 use serde_json::Value;
-use tokio::time::sleep;
 
 in_both_worlds!(
     nobody_notices_that_everything_is_made_anew,
     what_was_damaged_is_whole_again,
     what_cannot_be_made_anew_is_given_up,
-    whoever_makes_it_anew_may_be_killed,
+    a_rebuild_survives_an_abort_at_every_place,
 );
 
 /// Of orders that are there before.
 const ORDERS: u64 = 1_200;
+/// Limit for the start and the end of a process.
+const LIMIT: Duration = Duration::from_secs(60);
 /// One of so many is changed once more.
 const CHANGED: u64 = 20;
 
@@ -289,28 +292,43 @@ async fn what_cannot_be_made_anew_is_given_up(kind: Kind) {
     assert_eq!(receipt["status"], "baked", "{receipt}");
 }
 
-async fn whoever_makes_it_anew_may_be_killed(kind: Kind) {
+async fn a_rebuild_survives_an_abort_at_every_place(kind: Kind) {
     let mut world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let count = orders();
     let end = fill(&world, count).await;
     let (old_frames, old_documents) = (frames(&world, end).await, documents(&client, count).await);
+    let of_both = ["rebuild.made:1", "rebuild.made:3", "rebuild.replaced:1"];
+    let of_mongodb = ["mongodb.replacing:1", "mongodb.renamed:1"];
+    let places = match kind {
+        Kind::Embedded => of_both.to_vec(),
+        Kind::Servers => [&of_both[..], &of_mongodb].concat(),
+    };
     for part in PARTS {
-        ask(&client, part).await;
-    }
-    for pause in [1_000, 1_100, 1_300, 1_600] {
-        sleep(Duration::from_millis(pause)).await;
-        for name in world.names() {
-            world.process(name).kill();
+        let program = match (kind, part) {
+            (Kind::Embedded, _) => "bakehouse",
+            (Kind::Servers, "source") => "orders-manager",
+            (Kind::Servers, _) => "data-baker",
+        };
+        for (round, place) in (1..).zip(&places) {
+            world.process(program).kill();
+            let abort = ("TORTURE_ABORT_AT".to_owned(), (*place).to_owned());
+            world
+                .process(program)
+                .start_with(&[abort])
+                .expect("it starts");
+            world.ready(LIMIT).await.expect("ready");
+            ask(&client, part).await;
+            // So the rebuild was under way, at exactly that place.
+            let status = world.process(program).ended(LIMIT);
+            let status = status.unwrap_or_else(|error| panic!("{part} at {place}: {error}"));
+            assert_eq!(status.signal(), Some(SIGABRT as i32), "{part} at {place}");
+            world.process(program).start().expect("it starts again");
+            world.ready(LIMIT).await.expect("ready");
+            let last = ended(&client, part).await;
+            let done = (&"done".into(), &round.into());
+            assert_eq!((&last["state"], &last["round"]), done, "{part} at {place}");
         }
-        world.begin().await.expect("it starts again");
-    }
-    for part in PARTS {
-        let round = ended(&client, part).await;
-        assert_eq!(
-            (&round["state"], &round["round"]),
-            (&"done".into(), &1.into())
-        );
     }
     assert!(frames(&world, end).await == old_frames, "frames differ");
     assert!(
