@@ -12,6 +12,7 @@ use actix_web::body::{BodyStream, BoxBody};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use bakehouse_http::websocket::{Incoming, Limits, Messages, Rate, frame, upgrade};
 use bakehouse_testservers::python;
+use bakehouse_testservers::skipped::skip;
 use bytes::Bytes;
 use futures_util::stream;
 use serde_json::{Value, json};
@@ -91,7 +92,7 @@ fn report(folder: &Path, port: u16) -> BTreeMap<String, Value> {
     let file = folder.join("spec.json");
     std::fs::write(&file, spec.to_string()).expect("written");
     let Some(mut suite) = python::autobahn().expect("the suite") else {
-        eprintln!("skipped: there is no Python 2.7 on this machine, which the suite needs");
+        skip("Python 2.7");
         return BTreeMap::new();
     };
     let output = suite

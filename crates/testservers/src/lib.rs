@@ -6,7 +6,8 @@
 //!   stopped and paused;
 //! - [`provision`]: where the programs come from;
 //! - [`browser`]: a real one;
-//! - [`python`], [`node`]: programs that tests run.
+//! - [`python`], [`node`]: programs that tests run;
+//! - [`skipped`]: tests that cannot run for want of such a program.
 
 pub mod browser;
 mod files;
@@ -22,8 +23,9 @@ mod rabbit;
 mod replica_set;
 pub mod s3;
 pub mod shared;
+pub mod skipped;
 
 pub use mongo::Mongo;
-pub use provision::false_clock;
+pub use provision::{false_clock, prepare_tools};
 pub use rabbit::Rabbit;
 pub use replica_set::ReplicaSet;

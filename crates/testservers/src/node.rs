@@ -11,6 +11,14 @@ use crate::provision::{kept, on_path, run};
 /// Checks pages against the accessibility guidelines (WCAG).
 const AXE: &str = "axe-core@4.14.1";
 
+/// Fetches all of them, where there is npm.
+///
+/// # Errors
+/// When one cannot be had.
+pub(crate) fn prepare() -> Result<()> {
+    axe().map(|_| ())
+}
+
 /// The script of axe, to be run in a page; `None` on a machine without npm.
 ///
 /// # Errors

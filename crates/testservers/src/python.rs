@@ -15,6 +15,19 @@ const AUTOBAHN: &str = "autobahntestsuite==25.10.1";
 /// An SMTP server.
 const AIOSMTPD: &str = "aiosmtpd==1.4.6";
 
+/// Fetches all of them.
+///
+/// # Errors
+/// When one cannot be had.
+pub(crate) fn prepare() -> Result<()> {
+    installed(SCHEMATHESIS)?;
+    installed(AIOSMTPD)?;
+    if let Some(python) = python_2() {
+        installed_by(&python, AUTOBAHN)?;
+    }
+    Ok(())
+}
+
 /// A call of schemathesis, which is fetched if it is not there yet; with what is
 /// in `modules` at hand.
 ///

@@ -82,7 +82,7 @@ impl Shared {
             rabbit: None,
             environment: vec![(FOLDER.into(), text(folder))],
         };
-        provision::prepare()?;
+        provision::prepare_servers()?;
         shared.start_mongo().await?;
         shared.start_rabbit()?;
         Ok(shared)

@@ -9,6 +9,7 @@ use bakehouse_e2e::ledger::Load;
 use bakehouse_e2e::{Client, Kind, World, in_both_worlds, ledger, stores};
 use bakehouse_testservers::browser::WebDriver;
 use bakehouse_testservers::node;
+use bakehouse_testservers::skipped::skip;
 use fantoccini::Locator;
 use fantoccini::actions::{InputSource, KeyAction, KeyActions};
 use fantoccini::elements::Element;
@@ -329,7 +330,7 @@ async fn everything_can_be_done_by_the_keyboard_alone() {
 async fn it_is_accessible_in_light_and_dark() {
     let axe = node::axe().expect("axe");
     let Some(axe) = axe else {
-        eprintln!("skipped: there is no npm on this machine");
+        skip("npm");
         return;
     };
     let world = World::start(Kind::Embedded).await.expect("it starts");

@@ -1,6 +1,7 @@
 //! A session of a real browser, for the tests of pages.
 
 use bakehouse_testservers::browser::WebDriver;
+use bakehouse_testservers::skipped::skip;
 use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
 use fantoccini::{Client, ClientBuilder};
 use hyper::Method;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 /// where there is no browser. The driver ends the browser when it is dropped.
 pub(crate) async fn session(flags: &[&str], logs: Option<Value>) -> Option<(Client, WebDriver)> {
     let Some(driver) = WebDriver::start().expect("a WebDriver") else {
-        eprintln!("skipped: there is no chromium with its driver on this machine");
+        skip("chromium with its driver");
         return None;
     };
     let mut all_flags = driver.flags();

@@ -1,10 +1,12 @@
 //! `cargo xtask test`.
 
 use anyhow::{Context, Result};
+use bakehouse_testservers::prepare_tools;
+use bakehouse_testservers::skipped::Report;
 use clap::Args;
 
 use crate::on_servers;
-use crate::workspace::cargo;
+use crate::workspace::{cargo, target};
 
 /// What to test.
 #[derive(Args)]
@@ -20,7 +22,13 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let build = ["build", "--quiet", "--workspace", "--all-targets"];
     let mut tests = cargo(runner().await);
     tests.arg("--workspace").args(options.arguments);
+    prepare_tools();
+    let file = target("test-skipped");
+    let report = Report::begin(&file);
+    let (variable, path) = report.variable();
+    tests.env(variable, path);
     let outcome = on_servers::run("test", &build, tests).await;
+    eprintln!("test: {}", report.summary());
     outcome.context("the tests have not passed")
 }
 

@@ -1,6 +1,7 @@
 //! `cargo xtask torture`.
 
 use anyhow::Result;
+use bakehouse_testservers::prepare_tools;
 use clap::Args;
 
 use crate::workspace::{cargo, finish, interruption, target};
@@ -26,6 +27,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         "--features",
         feature,
     ];
+    prepare_tools();
     eprintln!("torture: building");
     finish(cargo(&build), &interruption).await?;
     let mut torture = tokio::process::Command::new(target("debug/bakehouse-torture"));
