@@ -29,6 +29,7 @@ mod licences;
 mod life;
 mod lists;
 mod logging;
+mod mutants;
 mod notifications;
 mod operator;
 mod parking;

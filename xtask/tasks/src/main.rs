@@ -3,6 +3,7 @@
 mod bench;
 mod deny;
 mod limits;
+mod mutants;
 mod on_servers;
 mod services;
 mod simulate;
@@ -34,6 +35,8 @@ enum Command {
     Bench(bench::Options),
     /// Measures what hostile clients can cost the released programs; fails above a bound.
     Limits(limits::Options),
+    /// Plants bugs in a copy of the code, one after the other; fails if a test misses one.
+    Mutants(mutants::Options),
     /// Checks licences, sources and known vulnerabilities of what is built in.
     Deny,
     /// Runs the engine in virtual time with everything going wrong, seed by seed.
@@ -49,6 +52,7 @@ async fn main() -> Result<()> {
         Command::Services { command } => services::run(command).await,
         Command::Bench(options) => bench::run(options).await,
         Command::Limits(options) => limits::run(options).await,
+        Command::Mutants(options) => mutants::execute(options).await,
         Command::Deny => deny::run().await,
         Command::Simulate(options) => simulate::run(options).await,
         Command::Torture(options) => torture::run(options).await,

@@ -1,0 +1,236 @@
+//! `cargo xtask mutants`: plants each mutation of `tests/mutants/*.toml` in a copy of the work
+//! tree, and checks that the test named beside it fails. A test that passes with the mutation
+//! does not test what it says.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use bakehouse_testservers::shared::Shared;
+use clap::Args;
+use serde::Deserialize;
+use tokio::process::Command;
+
+use crate::workspace::{cargo, interruption, root, target};
+
+/// Exit code of cargo-nextest when a test has failed.
+const TEST_FAILED: i32 = 100;
+/// Exit code of cargo-nextest when no test has that name.
+const NO_TESTS: i32 = 4;
+/// Package whose tests start the services, which have to be built for it.
+const END_TO_END: &str = "bakehouse-e2e";
+
+/// Which mutations to plant.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Plants only those whose name contains this text.
+    #[arg(long)]
+    only: Option<String>,
+    /// Lists them, and plants none.
+    #[arg(long)]
+    list: bool,
+}
+
+/// A change of one place, and the test that must fail with it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mutant {
+    name: String,
+    /// Path from the workspace's root.
+    file: String,
+    /// Text that occurs once in the file.
+    find: String,
+    replace: String,
+    package: String,
+    /// Part of the name of the test.
+    test: String,
+}
+
+#[derive(Deserialize)]
+struct Table {
+    mutant: Vec<Mutant>,
+}
+
+pub(crate) async fn execute(options: Options) -> Result<()> {
+    let mut mutants = load(&root().join("tests/mutants"))?;
+    if let Some(only) = &options.only {
+        mutants.retain(|mutant| mutant.name.contains(only.as_str()));
+    }
+    ensure!(!mutants.is_empty(), "no mutation has such a name");
+    if options.list {
+        for mutant in &mutants {
+            println!("{}: {} {}", mutant.name, mutant.package, mutant.test);
+        }
+        return Ok(());
+    }
+    let interruption = interruption()?;
+    let tree = Tree::copy().await?;
+    let servers = Shared::start(&target("mutants-servers")).await?;
+    let outcome = tokio::select! {
+        outcome = plant_all(&mutants, &tree, servers.environment()) => outcome,
+        () = interruption.cancelled() => Err(anyhow::anyhow!("interrupted")),
+    };
+    servers.end();
+    outcome
+}
+
+/// All tables, in the order of their files' names.
+fn load(folder: &Path) -> Result<Vec<Mutant>> {
+    let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    let mut all = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file)?;
+        let table: Table = toml::from_str(&text).with_context(|| file.display().to_string())?;
+        all.extend(table.mutant);
+    }
+    Ok(all)
+}
+
+async fn plant_all(
+    mutants: &[Mutant],
+    tree: &Tree,
+    environment: &[(String, String)],
+) -> Result<()> {
+    let mut survivors = Vec::new();
+    let tests: BTreeSet<_> = mutants
+        .iter()
+        .map(|mutant| (&mutant.package, &mutant.test))
+        .collect();
+    for (package, test) in tests {
+        let status = tree.test(package, test, environment).await?;
+        match status.code() {
+            Some(0) => println!("passes without a mutation: {package} {test}"),
+            Some(NO_TESTS) => bail!("{package} has no test with {test:?} in its name"),
+            _ => bail!("{package} {test}: fails without a mutation ({status})"),
+        }
+    }
+    for mutant in mutants {
+        let began = Instant::now();
+        let original = tree.plant(mutant)?;
+        let status = tree.test(&mutant.package, &mutant.test, environment).await;
+        fs::write(tree.folder.join(&mutant.file), original)?;
+        let seconds = began.elapsed().as_secs();
+        match status?.code() {
+            Some(TEST_FAILED) => println!("caught: {} ({seconds} s)", mutant.name),
+            Some(0) => {
+                println!("SURVIVED: {} ({seconds} s)", mutant.name);
+                survivors.push(mutant.name.as_str());
+            }
+            code => bail!("{}: neither passed nor failed ({code:?})", mutant.name),
+        }
+    }
+    ensure!(survivors.is_empty(), "not caught: {}", survivors.join(", "));
+    println!("all {} mutations were caught", mutants.len());
+    Ok(())
+}
+
+/// A copy of the work tree, with a target folder of its own beside it.
+struct Tree {
+    folder: PathBuf,
+    target: PathBuf,
+}
+
+impl Tree {
+    /// Copies what git knows of or would add. A file that has not changed since the last
+    /// time keeps its time, so that cargo builds nothing anew because of it.
+    async fn copy() -> Result<Self> {
+        let tree = Self {
+            folder: target("mutants/tree"),
+            target: target("mutants/target"),
+        };
+        let mut list = Command::new("git");
+        let arguments = ["ls-files", "-co", "--exclude-standard", "-z"];
+        list.args(arguments).current_dir(root());
+        let output = list.output().await.context("git")?;
+        ensure!(output.status.success(), "git ls-files: {}", output.status);
+        let text = String::from_utf8(output.stdout)?;
+        let names: BTreeSet<&str> = text.split('\0').filter(|name| !name.is_empty()).collect();
+        for name in &names {
+            let (from, to) = (root().join(name), tree.folder.join(name));
+            // Deleted, and not committed yet.
+            let Ok(content) = fs::read(from) else {
+                continue;
+            };
+            if fs::read(&to).ok().as_ref() != Some(&content) {
+                fs::create_dir_all(to.parent().unwrap_or(&tree.folder))?;
+                fs::write(&to, content)?;
+            }
+        }
+        remove_others(&tree.folder, &tree.folder, &names)?;
+        Ok(tree)
+    }
+
+    /// Plants a mutation; returns what was there before.
+    fn plant(&self, mutant: &Mutant) -> Result<String> {
+        let file = self.folder.join(&mutant.file);
+        let original = fs::read_to_string(&file).with_context(|| mutant.file.clone())?;
+        let count = original.matches(&mutant.find).count();
+        ensure!(
+            count == 1,
+            "{}: its place occurs {count} times in {}",
+            mutant.name,
+            mutant.file
+        );
+        fs::write(&file, original.replacen(&mutant.find, &mutant.replace, 1))?;
+        Ok(original)
+    }
+
+    /// Builds and runs the tests of that name; says how cargo-nextest has ended.
+    async fn test(
+        &self,
+        package: &str,
+        test: &str,
+        environment: &[(String, String)],
+    ) -> Result<ExitStatus> {
+        if package == END_TO_END {
+            let arguments = ["build", "--quiet", "--workspace", "--all-targets"];
+            let status = self.cargo(&arguments).status().await?;
+            ensure!(status.success(), "it does not compile");
+        }
+        let filter = format!("test(~{test})");
+        // The end-to-end tests share what they are made of with the services.
+        let which = match package {
+            END_TO_END => "--workspace".to_owned(),
+            _ => format!("--package={package}"),
+        };
+        let filter = format!("package(={package}) & {filter}");
+        let build = ["nextest", "run", "--cargo-quiet", "--no-run", &which];
+        let status = self.cargo(&build).status().await?;
+        ensure!(
+            status.success(),
+            "it does not compile, or there is no cargo-nextest"
+        );
+        let run = ["nextest", "run", "--cargo-quiet", &which, "-E", &filter];
+        let mut command = self.cargo(&run);
+        command.envs(environment.iter().cloned());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(command.status().await?)
+    }
+
+    fn cargo(&self, arguments: &[&str]) -> Command {
+        let mut command = cargo(arguments);
+        command.current_dir(&self.folder);
+        command.env("CARGO_TARGET_DIR", &self.target);
+        command
+    }
+}
+
+/// Removes files of an earlier copy that are no longer wanted.
+fn remove_others(root: &Path, folder: &Path, wanted: &BTreeSet<&str>) -> Result<()> {
+    for entry in fs::read_dir(folder)?.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            remove_others(root, &path, wanted)?;
+        } else if let Ok(name) = path.strip_prefix(root)
+            && !name.to_str().is_some_and(|name| wanted.contains(name))
+        {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
