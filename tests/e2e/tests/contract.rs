@@ -6,6 +6,18 @@ use std::path::Path;
 use bakehouse_e2e::{Issuer, Kind, World};
 use bakehouse_testservers::python;
 
+/// Calls that have to succeed at least once.
+const REACHED: [(&str, &str); 8] = [
+    ("POST", "/order"),
+    ("GET", "/order"),
+    ("GET", "/order/{id}"),
+    ("PUT", "/order/{id}"),
+    ("DELETE", "/order/{id}"),
+    ("GET", "/order/{id}/history"),
+    ("GET", "/operation/{id}"),
+    ("POST", "/order/{id}/attachments"),
+];
+
 /// Runs every check on every call.
 async fn check(world: &World, token: Option<&str>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("contract");
@@ -40,6 +52,19 @@ async fn check(world: &World, token: Option<&str>) {
         world.logs()
     );
     assert!(report.contains("Stateful"), "{report}");
+    // A server that refused everything would keep to its description, too.
+    let metrics = world.client().get("/metrics").await.expect("an answer");
+    let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+    for (method, route) in REACHED {
+        let labels = [format!("method=\"{method}\""), format!("route=\"{route}\"")];
+        let is_success = |line: &&str| {
+            line.starts_with("bakehouse_http_requests_total{")
+                && labels.iter().all(|label| line.contains(label.as_str()))
+                && line.contains("status=\"2")
+        };
+        let found = metrics.lines().find(is_success);
+        assert!(found.is_some(), "{method} {route} never succeeded\n{report}");
+    }
 }
 
 /// Files made up from a description are text; no image, whatever they are called.
