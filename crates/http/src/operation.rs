@@ -1,6 +1,8 @@
 //! `GET /operation/{id}`: the receipt, from accepted to baked, or rejected with
 //! its reason.
 
+use std::time::Duration;
+
 use actix_web::http::header::RETRY_AFTER;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_pipeline::ports::StoreError;
@@ -17,6 +19,9 @@ use crate::prefer::Wait;
 use crate::problem::Problem;
 use crate::query::Parameters;
 use crate::server::Doors;
+
+/// Time that the look at the log may take which follows a wait in vain.
+const LAST_LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How far an operation has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -151,12 +156,12 @@ pub(crate) async fn at_rest(
         return Ok(known);
     }
     let mut outcome = doors.limits.awaited.outcome_of(id);
-    let mut found = None;
-    let settled = async { found = outcome.at_rest().await };
-    wait.wait_for(settled).await;
-    match found {
+    match wait.wait_for(outcome.at_rest()).await.flatten() {
         Some(event) => Ok(Some(event.as_ref().clone())),
-        None => doors.log.summary(id).await,
+        // At a shutdown this has to be answered before connections are closed.
+        None => tokio::time::timeout(LAST_LOOK_TIMEOUT, doors.log.summary(id))
+            .await
+            .unwrap_or_else(|_| Err(StoreError::unavailable("the log: no answer in time"))),
     }
 }
 

@@ -1,10 +1,11 @@
 //! `Prefer: wait=SECONDS` (RFC 7240): how long an answer may wait for its subject to come
-//! about, and that it waits no longer than its client does.
+//! about, and that it waits no longer than its client does, nor beyond the server's shutdown.
 
 use std::time::Duration;
 
-use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::{HttpRequest, web};
+use bakehouse_pipeline::Shutdown;
 use tokio::time::Instant;
 
 use crate::access::{Caller, Principal};
@@ -18,11 +19,14 @@ const LONGEST: u64 = 60;
 const PREFER: &str = "prefer";
 const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// A wait that was asked for. It ends when its client has closed the connection.
+/// A wait that was asked for. It ends early when its client has closed the connection, and when
+/// the server shuts down: the answer then says what there is.
 pub struct Wait {
     seconds: u64,
     until: Instant,
     client: Option<Watch>,
+    /// Shutdown of the server, where it is known.
+    shutdown: Option<Shutdown>,
     _permit: Option<Permit>,
 }
 
@@ -67,6 +71,7 @@ impl Wait {
         let permit = doors.limits.waits.take(caller)?;
         Ok(Self {
             client: Watch::of(request),
+            shutdown: shutdown_of(request),
             _permit: Some(permit),
             ..Self::lasting(Duration::from_secs(seconds))
         })
@@ -79,29 +84,39 @@ impl Wait {
             seconds: time.as_secs(),
             until: Instant::now() + time,
             client: None,
+            shutdown: None,
             _permit: None,
         }
     }
 
-    /// Tells whether it has lasted long enough, or there is nobody left to wait for.
+    /// Tells whether time is up, the client is gone, or the server shuts down.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        Instant::now() >= self.until || self.client.as_ref().is_some_and(Watch::is_closed)
+        Instant::now() >= self.until
+            || self.client.as_ref().is_some_and(Watch::is_closed)
+            || self.shutdown.as_ref().is_some_and(Shutdown::is_cancelled)
     }
 
-    /// Waits for it, or until time is up or the client is gone. `false`: it has not come.
-    pub async fn wait_for(&self, event: impl Future<Output = ()>) -> bool {
+    /// Waits for a value; `None` if the wait is over before it has come.
+    pub async fn wait_for<T>(&self, value: impl Future<Output = T>) -> Option<T> {
         let closed = async {
             match &self.client {
                 Some(client) => client.closed().await,
                 None => std::future::pending().await,
             }
         };
+        let stopped = async {
+            match &self.shutdown {
+                Some(shutdown) => shutdown.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
-            () = event => true,
-            () = tokio::time::sleep_until(self.until) => false,
-            () = closed => false,
+            value = value => Some(value),
+            () = tokio::time::sleep_until(self.until) => None,
+            () = closed => None,
+            () = stopped => None,
         }
     }
 
@@ -110,6 +125,12 @@ impl Wait {
     pub fn applied(&self) -> (HeaderName, String) {
         (APPLIED, format!("wait={}", self.seconds))
     }
+}
+
+/// Shutdown of the server that answers a request.
+fn shutdown_of(request: &HttpRequest) -> Option<Shutdown> {
+    let shutdown = request.app_data::<web::Data<Shutdown>>()?;
+    Some(shutdown.get_ref().clone())
 }
 
 fn preferred(request: &HttpRequest) -> Option<u64> {
@@ -128,6 +149,8 @@ fn seconds(line: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::test::TestRequest;
+
     use super::*;
 
     #[test]
@@ -136,5 +159,28 @@ mod tests {
         assert_eq!(seconds("respond-async, Wait = \"7\""), Some(7));
         assert_eq!(seconds("wait=soon"), None);
         assert_eq!(seconds("await=5"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shutdown_ends_a_wait() {
+        let shutdown = Shutdown::new();
+        let request = TestRequest::default()
+            .app_data(web::Data::new(shutdown.clone()))
+            .to_http_request();
+        let wait = Wait {
+            shutdown: shutdown_of(&request),
+            ..Wait::lasting(Duration::from_secs(60))
+        };
+        let start = Instant::now();
+        let stop = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            shutdown.cancel();
+        };
+        let (found, ()) = tokio::join!(wait.wait_for(std::future::pending::<()>()), stop);
+        assert_eq!(found, None);
+        assert_eq!(start.elapsed(), Duration::from_secs(1));
+        assert!(wait.is_over(), "nothing more is waited for");
+        // What is there already is still taken.
+        assert_eq!(wait.wait_for(std::future::ready(7)).await, Some(7));
     }
 }

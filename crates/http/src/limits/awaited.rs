@@ -81,7 +81,8 @@ impl Awaited {
         }
     }
 
-    /// Looks for all operations that are waited for, until shutdown.
+    /// Looks for all operations that are waited for, until shutdown, which ends their waits as
+    /// well ([`crate::prefer::Wait`]).
     pub(super) async fn run(&self, log: &dyn EventLog, feed: &Feed, shutdown: &Shutdown) {
         let serve = async {
             loop {
