@@ -156,12 +156,6 @@ pub struct NoSuchReadModel(#[to_schema] Problem);
 #[response(status = 404, content_type = "application/problem+json")]
 pub struct NoSuchPart(#[to_schema] Problem);
 
-/// Another request with the same idempotency key is being accepted; `Retry-After` says when to
-/// repeat this one.
-#[derive(IntoResponses)]
-#[response(status = 409, content_type = "application/problem+json")]
-pub struct KeyInUse(#[to_schema] Problem);
-
 /// Another operation of the same entity is parked before it; or another request with the same
 /// idempotency key is being accepted, and `Retry-After` says when to repeat this one.
 #[derive(IntoResponses)]

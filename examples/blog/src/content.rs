@@ -61,7 +61,7 @@ async fn create<C: Content>(
     let submission = match C::name(&command) {
         Some(name) => {
             let id = id_of(C::NAME, name);
-            Submission::of_change::<C>(&request, &principal, &doors, &id, &command)?
+            Submission::of_change::<C>(&request, &principal, &doors, &id, &command)?.creates()
         }
         None => Submission::of_new::<C>(&request, &principal, &doors, &command)?,
     };

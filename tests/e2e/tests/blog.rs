@@ -51,7 +51,7 @@ async fn create(world: &World, path: &str, body: Value) -> String {
         .post_with(path, &[WAIT], body.to_string())
         .await;
     let answer = answer.expect("an answer");
-    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.status, 201, "{answer:?}");
     answer.json()["id"].as_str().expect("an id").to_owned()
 }
 
@@ -204,7 +204,7 @@ async fn a_name_or_title_is_given_once(kind: Kind) {
     let names = ["a", "b", "c", "d", "e"];
     let answers = futures_util::future::join_all(names.map(create)).await;
     let answers = answers.into_iter().map(|answer| answer.expect("an answer"));
-    let (made, refused): (Vec<_>, Vec<_>) = answers.partition(|answer| answer.status == 200);
+    let (made, refused): (Vec<_>, Vec<_>) = answers.partition(|answer| answer.status == 201);
     assert_eq!((made.len(), refused.len()), (1, 4));
     assert_eq!(refused[0].status, 409);
     assert_eq!(refused[0].json()["detail"], "this user name is taken");
@@ -221,7 +221,7 @@ async fn a_name_or_title_is_given_once(kind: Kind) {
         .post_with("/posts", &[WAIT], other_case)
         .await
         .expect("an answer");
-    assert_eq!((first.status.as_u16(), second.status.as_u16()), (200, 409));
+    assert_eq!((first.status.as_u16(), second.status.as_u16()), (201, 409));
     assert_eq!(
         second.json()["detail"],
         "there is a post of this title already"
@@ -239,7 +239,7 @@ async fn a_name_or_title_is_given_once(kind: Kind) {
         .post_with("/posts", &[WAIT], body)
         .await
         .expect("an answer");
-    assert_eq!(again.status, 200, "{again:?}");
+    assert_eq!(again.status, 201, "{again:?}");
     let wrong = json!({ "title": "", "text": "x", "author_id": "ada" }).to_string();
     let wrong = posts.post_to("/posts", wrong).await.expect("an answer");
     assert_eq!(wrong.status, 400);

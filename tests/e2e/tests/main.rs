@@ -43,4 +43,5 @@ mod servers_away;
 mod tokens;
 mod tutorial;
 mod uploads;
+mod waiting_writes;
 mod warehouse;

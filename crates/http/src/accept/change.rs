@@ -1,10 +1,11 @@
 //! What all changes of something that is there have in common.
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 use bakehouse_pipeline::Domain;
 use bakehouse_pipeline::ports::StoredDocument;
 
-use super::{Identity, Submission, accept, repeated};
+use super::{Identity, Submission, accept_and_wait, repeat_and_wait};
 use crate::access::Principal;
 use crate::conditions::{Conditions, Current};
 use crate::problem::Problem;
@@ -23,11 +24,11 @@ pub struct Change<'a> {
 
 impl Change<'_> {
     /// Accepts what `command` makes of the entity's document, if it can be had, and
-    /// of what the operation is known by.
+    /// of what the operation is known by; with `Prefer: wait` answers once it is settled.
     ///
     /// # Errors
     /// 404 when there is no such entity, 412 when it is not as the conditions of the request
-    /// want it, what `command` refuses, and those of [`accept`].
+    /// want it, what `command` refuses, and those of [`accept_and_wait`].
     pub async fn accept<D: Domain>(
         &self,
         doors: &Doors,
@@ -48,7 +49,10 @@ impl Change<'_> {
         command: impl AsyncFnOnce(Option<&StoredDocument>, &Identity) -> Result<D::Command, Problem>,
     ) -> Result<HttpResponse, Problem> {
         let conditions = Conditions::of(self.request)?;
-        if let Some(answer) = repeated(&mut identity, doors).await? {
+        let (request, principal) = (self.request, self.principal);
+        let success = StatusCode::OK;
+        let repeat = repeat_and_wait(request, principal, doors, &mut identity, success);
+        if let Some(answer) = repeat.await? {
             return Ok(answer);
         }
         let document = to_change(doors, self.principal, self.id).await?;
@@ -63,7 +67,7 @@ impl Change<'_> {
             &command,
             self.principal.terms_of_change(expected),
         )?;
-        accept(doors, submission).await
+        accept_and_wait(request, principal, doors, submission).await
     }
 }
 

@@ -152,6 +152,11 @@ impl Identity {
         Ok(false)
     }
 
+    /// Lets other requests under the same key go on.
+    pub(super) fn end_turn(&mut self) {
+        self.turn = None;
+    }
+
     /// Remembers what was made durable under the key until the log has it.
     pub(super) fn accepted(&mut self, operation: &Operation) {
         if let Some(turn) = &mut self.turn {

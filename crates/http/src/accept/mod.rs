@@ -16,5 +16,5 @@ pub use change::{Change, expected_version};
 pub use identity::Identity;
 pub(crate) use identity::correlation_id;
 pub(crate) use in_flight::InFlight;
-pub use outcome::accept_and_wait;
-pub use submission::{Submission, accept, repeated, with_id};
+pub use outcome::{accept_and_wait, repeat_and_wait};
+pub use submission::{Submission, accept, with_id};

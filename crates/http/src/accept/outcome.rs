@@ -3,12 +3,14 @@
 
 use std::collections::HashMap;
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
 use bakehouse_pipeline::{Event, EventStatus, Json, Operation};
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
-use super::submission::submit;
-use super::{Submission, accept};
+use super::submission::{repeated, submit};
+use super::{Identity, Submission, accept};
 use crate::access::Principal;
 use crate::operation::at_rest;
 use crate::prefer::Wait;
@@ -16,10 +18,10 @@ use crate::problem::Problem;
 use crate::reading::json;
 use crate::server::Doors;
 
-/// Makes the operation durable. With `Prefer: wait` the answer is 200 with the
-/// document as the operation left it, or 409 with the reason why it was refused
-/// (412 for another version than the one expected); without, or when time is up, or
-/// it was set aside, it is that of [`accept`].
+/// Makes the operation durable. With `Prefer: wait` the answer is 200 (201 for what
+/// [`Submission::creates`]) with the document as the operation left it, or 409 with the reason
+/// why it was refused (412 for another version than the one expected); without, or when time is
+/// up, or it was set aside, it is that of [`accept`].
 ///
 /// Whatever goes wrong while waiting, the operation is accepted, and the answer
 /// says so.
@@ -35,30 +37,95 @@ pub async fn accept_and_wait(
     let Some(wait) = Wait::of_write(request, principal, doors) else {
         return accept(doors, submission).await;
     };
-    let (mut accepted, operation) = submit(doors, submission).await?;
-    let operation_id = operation.operation_id;
+    let success = submission.success();
+    let (accepted, operation) = submit(doors, submission).await?;
+    let known = doors.log.summary(operation.operation_id);
+    let known = wait.wait_for(known).await;
+    let pending = Pending {
+        accepted: applied(accepted, &wait),
+        operation_id: operation.operation_id,
+        fingerprint: operation.fingerprint,
+        known: known.and_then(Result::ok).flatten(),
+        success,
+    };
+    pending.settled(doors, &wait).await
+}
+
+/// Answers a request that the log has under its idempotency key, before anything else of it is
+/// looked at; with `Prefer: wait` as [`accept_and_wait`] does, with `success` for what was
+/// carried out. `None`: the log has nothing under the key, or another request; or the request
+/// was not given ([`Identity::by_request`]).
+///
+/// # Errors
+/// 409 when another request under the same key takes too long, or the domain refused it; 412
+/// when it refused it for its version.
+pub async fn repeat_and_wait(
+    request: &HttpRequest,
+    principal: &Principal,
+    doors: &Doors,
+    identity: &mut Identity,
+    success: StatusCode,
+) -> Result<Option<HttpResponse>, Problem> {
+    let Some((accepted, event)) = repeated(identity, doors).await? else {
+        return Ok(None);
+    };
+    let Some(wait) = Wait::of_write(request, principal, doors) else {
+        return Ok(Some(accepted));
+    };
+    // Others under the key need not wait for what is waited for here.
+    identity.end_turn();
+    let pending = Pending {
+        accepted: applied(accepted, &wait),
+        operation_id: identity.operation_id,
+        fingerprint: event.operation.fingerprint.clone(),
+        known: Some(event),
+        success,
+    };
+    pending.settled(doors, &wait).await.map(Some)
+}
+
+/// An accepted operation that is waited for.
+struct Pending {
+    /// Answer if it is not settled in time.
+    accepted: HttpResponse,
+    operation_id: Uuid,
+    fingerprint: String,
+    /// Event of the operation as it was a moment ago, if the log had it.
+    known: Option<Event>,
+    /// Status of the answer if it is carried out.
+    success: StatusCode,
+}
+
+impl Pending {
+    async fn settled(self, doors: &Doors, wait: &Wait) -> Result<HttpResponse, Problem> {
+        let accepted = self.accepted;
+        let event = at_rest(doors, self.operation_id, self.known, wait).await;
+        let Ok(Some(event)) = event else {
+            return Ok(accepted);
+        };
+        if !Operation::is_same(&event.operation.fingerprint, &self.fingerprint) {
+            // Another came first under the same key, while this one was on its way.
+            return Err(Problem::key_reused());
+        }
+        match event.status {
+            EventStatus::Rejected => Err(refused(&accepted, &event)),
+            // What an operator's remedy led to is more than this operation's doing.
+            EventStatus::Executed if event.settled_by.is_some() => Ok(accepted),
+            EventStatus::Executed => match document(doors, &event).await {
+                Some(document) => Ok(with_document(accepted, self.success, &document)),
+                None => Ok(accepted),
+            },
+            EventStatus::Stored | EventStatus::Parked => Ok(accepted),
+        }
+    }
+}
+
+fn applied(mut accepted: HttpResponse, wait: &Wait) -> HttpResponse {
     let (name, value) = wait.applied();
     if let Ok(value) = value.parse() {
         accepted.headers_mut().insert(name, value);
     }
-    let known = doors.log.summary(operation_id).await.unwrap_or_default();
-    let Ok(Some(event)) = at_rest(doors, operation_id, known, &wait).await else {
-        return Ok(accepted);
-    };
-    if !Operation::is_same(&event.operation.fingerprint, &operation.fingerprint) {
-        // Another came first under the same key, while this one was on its way.
-        return Err(Problem::key_reused());
-    }
-    match event.status {
-        EventStatus::Rejected => Err(refused(&accepted, &event)),
-        // What an operator's remedy led to is more than this operation's doing.
-        EventStatus::Executed if event.settled_by.is_some() => Ok(accepted),
-        EventStatus::Executed => match document(doors, &event).await {
-            Some(document) => Ok(with_document(accepted, &document)),
-            None => Ok(accepted),
-        },
-        EventStatus::Stored | EventStatus::Parked => Ok(accepted),
-    }
+    accepted
 }
 
 /// The document as the event left it, which its frame has; `None`: it is not baked
@@ -84,8 +151,8 @@ fn refused(accepted: &HttpResponse, event: &Event) -> Problem {
     )
 }
 
-fn with_document(accepted: HttpResponse, document: &Json) -> HttpResponse {
-    let mut answer = HttpResponse::Ok();
+fn with_document(accepted: HttpResponse, status: StatusCode, document: &Json) -> HttpResponse {
+    let mut answer = HttpResponse::build(status);
     for header in accepted.headers() {
         answer.append_header(header);
     }

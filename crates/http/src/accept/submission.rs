@@ -1,11 +1,12 @@
 //! Accepting an operation: its way into the schedule queue, and the 202.
 
 use actix_web::body::BoxBody;
+use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use actix_web::{HttpRequest, HttpResponse};
 use bakehouse_pipeline::ports::ScheduleError;
 use bakehouse_pipeline::torture::point;
-use bakehouse_pipeline::{Domain, Json, Operation, Remedy, Terms, Timestamp, Verb, to_json};
+use bakehouse_pipeline::{Domain, Event, Json, Operation, Remedy, Terms, Timestamp, Verb, to_json};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -30,6 +31,8 @@ pub struct Submission {
     terms: Terms,
     /// Conditions that have yet to be held against what is there.
     conditions: Conditions,
+    /// True if what is at `location` is made by this.
+    creates: bool,
 }
 
 impl Submission {
@@ -55,7 +58,26 @@ impl Submission {
             schema_version: D::version_of(command),
             terms,
             conditions: Conditions::default(),
+            creates: false,
         })
+    }
+
+    /// Marks the submission as one that makes what is at its location, which a client that waits
+    /// is told by 201 instead of 200.
+    #[must_use]
+    pub fn creates(self) -> Self {
+        Self {
+            creates: true,
+            ..self
+        }
+    }
+
+    /// Status of the answer once it has been carried out.
+    pub(super) fn success(&self) -> StatusCode {
+        match self.creates {
+            true => StatusCode::CREATED,
+            false => StatusCode::OK,
+        }
     }
 
     /// Of a command that makes an entity, with an id of its own, which becomes the
@@ -89,7 +111,8 @@ impl Submission {
         let id = identity.new_id.to_string();
         let location = (doors.menu.location)(&id);
         let terms = principal.terms_of_creation();
-        Self::of_command::<D>(identity, &id, location, command, terms)
+        let submission = Self::of_command::<D>(identity, &id, location, command, terms)?;
+        Ok(submission.creates())
     }
 
     /// Of a command to an entity, whether there is one or not: where there is none,
@@ -172,6 +195,7 @@ impl Submission {
             schema_version: Remedy::SCHEMA_VERSION,
             terms,
             conditions: Conditions::default(),
+            creates: false,
         })
     }
 
@@ -206,22 +230,21 @@ fn payload(of: &impl Serialize) -> Result<Json, Problem> {
     })
 }
 
-/// The answer to a request that the log has under its idempotency key, before anything else of
-/// it is looked at. `None`: it has none, or of another request; or the request was not given
-/// ([`Identity::by_request`]).
+/// The answer to a request that the log has under its idempotency key, and its event. `None`: it
+/// has none, or of another request; or the request was not given ([`Identity::by_request`]).
 ///
 /// # Errors
 /// 409 when another request under the same key takes too long.
-pub async fn repeated(
+pub(super) async fn repeated(
     identity: &mut Identity,
     doors: &Doors,
-) -> Result<Option<HttpResponse>, Problem> {
+) -> Result<Option<(HttpResponse, Event)>, Problem> {
     let Some(event) = identity.repeated(doors.log.as_ref()).await? else {
         return Ok(None);
     };
     let location = (doors.menu.location)(event.entity_id());
     let location = HeaderValue::from_str(&location).map_err(|_| Problem::internal())?;
-    Ok(Some(accepted(location, identity.operation_id)))
+    Ok(Some((accepted(location, identity.operation_id), event)))
 }
 
 /// Makes the operation durable, then answers 202 with an empty body.

@@ -20,8 +20,8 @@ use super::read::{files, no_such_attachment};
 use super::uploads::Account;
 use crate::OrderDoors;
 use crate::docs::parts::{
-    Accepted, AttachmentId, Changed, IfMatch, IfNoneMatchWrite, KeyInUse, KeyReused,
-    NoSuchAttachment, OrderId, SubmissionHeaders,
+    Accepted, AttachmentId, CarriedOut, Changed, IfMatch, IfNoneMatchWrite, KeyReused,
+    NoSuchAttachment, OrderId, Prefer, Refused, SubmissionHeaders,
 };
 
 /// How long the bytes wait for the operation that takes the file off.
@@ -34,8 +34,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
     delete,
     path = "/order/{id}/attachments/{attachment_id}",
     tag = "attachments",
-    params(OrderId, AttachmentId, SubmissionHeaders, IfMatch, IfNoneMatchWrite),
-    responses(Accepted, NoSuchAttachment, KeyInUse, Changed, KeyReused,)
+    params(
+        OrderId,
+        AttachmentId,
+        SubmissionHeaders,
+        IfMatch,
+        IfNoneMatchWrite,
+        Prefer
+    ),
+    responses(Accepted, CarriedOut, NoSuchAttachment, Refused, Changed, KeyReused)
 )]
 pub(super) async fn remove(
     request: HttpRequest,

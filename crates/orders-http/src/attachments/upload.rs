@@ -10,7 +10,7 @@ use actix_multipart::Multipart;
 use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use bakehouse_http::accept::Identity;
-use bakehouse_http::accept::{Submission, accept, expected_version};
+use bakehouse_http::accept::{Submission, accept_and_wait, expected_version};
 use bakehouse_http::access::{Caller, Principal};
 use bakehouse_http::limits::Permit;
 use bakehouse_http::path_id::PathId;
@@ -30,26 +30,27 @@ use super::read::{DocumentPart, part_of};
 use super::uploads::{Account, Reservation};
 use super::{MULTIPART, UPLOADS, blob_name, order_folder, parts_of};
 use crate::docs::parts::{
-    Accepted, Changed, IfMatch, IfNoneMatchWrite, KeyInUse, KeyReused, NoSuchOrder, OrderId,
-    SubmissionHeaders,
+    Accepted, Attached, Changed, IfMatch, IfNoneMatchWrite, KeyReused, NoSuchOrder, OrderId,
+    Prefer, Refused, SubmissionHeaders,
 };
 use crate::{OrderDoors, OrderSettings};
 
 /// Attach a file to an order
 ///
 /// One part called `file`, with a file name and a type. 202 once the bytes and
-/// the operation that adds the file are durable. What can be refused without
-/// the bytes is refused before they are read.
+/// the operation that adds the file are durable; with `Prefer: wait`, 201 with the order once it
+/// has the file. What can be refused without the bytes is refused before they are read.
 #[utoipa::path(
     post,
     path = "/order/{id}/attachments",
     tag = "attachments",
-    params(OrderId, SubmissionHeaders, IfMatch, IfNoneMatchWrite),
+    params(OrderId, SubmissionHeaders, IfMatch, IfNoneMatchWrite, Prefer),
     request_body = ref("#/components/schemas/Upload"),
     responses(
         Accepted,
+        Attached,
         NoSuchOrder,
-        KeyInUse,
+        Refused,
         Changed,
         KeyReused,
     )
@@ -207,12 +208,16 @@ impl Handler<'_> {
         let terms = self.principal.terms_of_change(expected);
         let submission =
             Submission::of_command::<Orders>(identity, self.id, location, &command, terms)?;
-        let accepted = accept(self.doors, submission).await;
         self.own.pending.add(self.id, upload.clone());
+        let answer = self.submit(submission.creates()).await;
         // Repeated, or refused for its key: that is decided already, and no frame will tell.
         let (pending, order_id) = (self.own.pending.clone(), self.id.to_owned());
         actix_web::rt::spawn(async move { pending.settle(&order_id, &upload).await });
-        accepted
+        answer
+    }
+
+    async fn submit(&self, submission: Submission) -> Result<HttpResponse, Problem> {
+        accept_and_wait(self.request, self.principal, self.doors, submission).await
     }
 }
 

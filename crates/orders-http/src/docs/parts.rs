@@ -3,7 +3,7 @@
 #![expect(dead_code, reason = "described, never made")]
 
 pub(crate) use bakehouse_http::parts::*;
-use bakehouse_orders::Status;
+use bakehouse_orders::{Document, Status};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 /// How far a notification has come: it is on record; somebody has tried to send
@@ -115,6 +115,49 @@ enum Sorts {
     Updated,
 }
 
+/// With `Prefer: wait`: the order as it was placed.
+#[derive(IntoResponses)]
+#[response(
+    status = 201,
+    headers(
+        ("Location" = String, description = "The order"),
+        ("Operation-Location" = String, description = "The receipt"),
+        ("Preference-Applied" = String, description = "The wait that was granted"),
+    )
+)]
+pub(crate) struct Placed(#[to_schema] Document);
+
+/// With `Prefer: wait`: the order with the file.
+#[derive(IntoResponses)]
+#[response(
+    status = 201,
+    headers(
+        ("Location" = String, description = "The file"),
+        ("Operation-Location" = String, description = "The receipt"),
+        ("Preference-Applied" = String, description = "The wait that was granted"),
+    )
+)]
+pub(crate) struct Attached(#[to_schema] Document);
+
+/// With `Prefer: wait`: the order as the change left it.
+#[derive(IntoResponses)]
+#[response(
+    status = 200,
+    headers(
+        ("Location" = String, description = "The order"),
+        ("Operation-Location" = String, description = "The receipt"),
+        ("Preference-Applied" = String, description = "The wait that was granted"),
+    )
+)]
+pub(crate) struct CarriedOut(#[to_schema] Document);
+
+/// With `Prefer: wait`, it was refused when it was to be carried out (`type` ends with
+/// `refused`); or another request with the same idempotency key is being accepted, and
+/// `Retry-After` says when to repeat this one.
+#[derive(IntoResponses)]
+#[response(status = 409, content_type = "application/problem+json")]
+pub(crate) struct Refused(#[to_schema] Problem);
+
 /// There is no order with this id, or not yet, or it is not the bearer's.
 #[derive(IntoResponses)]
 #[response(status = 404, content_type = "application/problem+json")]
@@ -126,8 +169,9 @@ pub(crate) struct NoSuchOrder(#[to_schema] Problem);
 #[response(status = 404, content_type = "application/problem+json")]
 pub(crate) struct NoSuchAttachment(#[to_schema] Problem);
 
-/// The prices have more digits than the order's currency; or another request with the same
-/// idempotency key is being accepted, and `Retry-After` says when to repeat this one.
+/// The prices have more digits than the order's currency; or, with `Prefer: wait`, the change was
+/// refused when it was to be carried out (`type` ends with `refused`); or another request with the
+/// same idempotency key is being accepted, and `Retry-After` says when to repeat this one.
 #[derive(IntoResponses)]
 #[response(status = 409, content_type = "application/problem+json")]
 pub(crate) struct OtherCurrency(#[to_schema] Problem);

@@ -17,8 +17,8 @@ use serde::Deserialize;
 
 use crate::OrderSettings;
 use crate::docs::parts::{
-    Accepted, Changed, IfMatch, IfNoneMatchWrite, KeyReused, NoSuchOrder, OrderId, OtherCurrency,
-    SubmissionHeaders,
+    Accepted, CarriedOut, Changed, IfMatch, IfNoneMatchWrite, KeyReused, NoSuchOrder, OrderId,
+    OtherCurrency, Prefer, SubmissionHeaders,
 };
 
 /// Replace an order's products, customer and reference
@@ -29,9 +29,9 @@ use crate::docs::parts::{
     put,
     path = "/order/{id}",
     tag = "orders",
-    params(OrderId, SubmissionHeaders, IfMatch, IfNoneMatchWrite),
+    params(OrderId, SubmissionHeaders, IfMatch, IfNoneMatchWrite, Prefer),
     request_body = ref("#/components/schemas/AmendmentBody"),
-    responses(Accepted, NoSuchOrder, OtherCurrency, Changed, KeyReused)
+    responses(Accepted, CarriedOut, NoSuchOrder, OtherCurrency, Changed, KeyReused)
 )]
 pub(super) async fn amend(
     request: HttpRequest,

@@ -10,8 +10,8 @@ use bakehouse_http::problem::Problem;
 use bakehouse_orders::{Command, Orders};
 
 use crate::docs::parts::{
-    Accepted, Changed, IfMatch, IfNoneMatchWrite, KeyInUse, KeyReused, NoSuchOrder, OrderId,
-    SubmissionHeaders,
+    Accepted, CarriedOut, Changed, IfMatch, IfNoneMatchWrite, KeyReused, NoSuchOrder, OrderId,
+    Prefer, Refused, SubmissionHeaders,
 };
 
 /// Take an order off the lists
@@ -22,8 +22,8 @@ use crate::docs::parts::{
     delete,
     path = "/order/{id}",
     tag = "orders",
-    params(OrderId, SubmissionHeaders, IfMatch, IfNoneMatchWrite),
-    responses(Accepted, NoSuchOrder, KeyInUse, Changed, KeyReused)
+    params(OrderId, SubmissionHeaders, IfMatch, IfNoneMatchWrite, Prefer),
+    responses(Accepted, CarriedOut, NoSuchOrder, Refused, Changed, KeyReused)
 )]
 pub(super) async fn delete(
     request: HttpRequest,

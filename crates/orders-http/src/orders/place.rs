@@ -1,7 +1,8 @@
-//! `POST /order`: 202 once the order is durable.
+//! `POST /order`: 202 once the order is durable, or 201 once it is carried out.
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
-use bakehouse_http::accept::{Identity, Submission, accept, repeated};
+use bakehouse_http::accept::{Identity, Submission, accept_and_wait, repeat_and_wait};
 use bakehouse_http::access::Principal;
 use bakehouse_http::body::read_json;
 use bakehouse_http::problem::Problem;
@@ -9,19 +10,21 @@ use bakehouse_http::{Doors, Settings};
 use bakehouse_orders::{Orders, intake};
 
 use crate::OrderSettings;
-use crate::docs::parts::{Accepted, Changed, KeyInUse, KeyReused, SubmissionHeaders};
+use crate::docs::parts::{
+    Accepted, Changed, KeyReused, Placed, Prefer, Refused, SubmissionHeaders,
+};
 
 /// Place an order
 ///
 /// 202 once the order is durable. It is carried out within moments; its receipt
-/// tells when.
+/// tells when. With `Prefer: wait`, 201 with the order once it is there.
 #[utoipa::path(
     post,
     path = "/order",
     tag = "orders",
-    params(SubmissionHeaders),
+    params(SubmissionHeaders, Prefer),
     request_body = ref("#/components/schemas/OrderBody"),
-    responses(Accepted, KeyInUse, Changed, KeyReused)
+    responses(Accepted, Placed, Refused, Changed, KeyReused)
 )]
 pub(super) async fn place(
     request: HttpRequest,
@@ -33,11 +36,13 @@ pub(super) async fn place(
 ) -> Result<HttpResponse, Problem> {
     let body = read_json(&request, payload, &settings).await?;
     let mut identity = Identity::of(&request, &principal)?.by_request(&request, &body);
-    if let Some(answer) = repeated(&mut identity, &doors).await? {
+    let success = StatusCode::CREATED;
+    let repeat = repeat_and_wait(&request, &principal, &doors, &mut identity, success);
+    if let Some(answer) = repeat.await? {
         return Ok(answer);
     }
     let command = intake::place(&body, &rules.defaults)?;
     let submission =
         Submission::of_new_as::<Orders>(&request, identity, &principal, &doors, &command)?;
-    accept(&doors, submission).await
+    accept_and_wait(&request, &principal, &doors, submission).await
 }

@@ -10,8 +10,8 @@ use bakehouse_http::{Doors, Settings};
 use bakehouse_orders::{Orders, intake};
 
 use crate::docs::parts::{
-    Accepted, Changed, IfMatch, IfNoneMatchWrite, KeyInUse, KeyReused, NoSuchOrder, OrderId,
-    SubmissionHeaders,
+    Accepted, CarriedOut, Changed, IfMatch, IfNoneMatchWrite, KeyReused, NoSuchOrder, OrderId,
+    Prefer, Refused, SubmissionHeaders,
 };
 
 /// Move an order along
@@ -22,9 +22,9 @@ use crate::docs::parts::{
     put,
     path = "/order/{id}/status",
     tag = "orders",
-    params(OrderId, SubmissionHeaders, IfMatch, IfNoneMatchWrite),
+    params(OrderId, SubmissionHeaders, IfMatch, IfNoneMatchWrite, Prefer),
     request_body = ref("#/components/schemas/StatusBody"),
-    responses(Accepted, NoSuchOrder, KeyInUse, Changed, KeyReused)
+    responses(Accepted, CarriedOut, NoSuchOrder, Refused, Changed, KeyReused)
 )]
 pub(super) async fn set_status(
     request: HttpRequest,
