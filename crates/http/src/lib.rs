@@ -11,6 +11,7 @@
 //! - [`parked`]: what operators do about what was set aside;
 //! - [`read_models`]: what is made of them, and having one made anew;
 //! - [`rebuilds`]: having the source state or the presentation made anew;
+//! - `listener`: the HTTP library on each connection that is accepted;
 //! - `connections`: how many connections there may be, and what each may hold;
 //! - [`feed`]: every change, over a websocket or as server-sent events;
 //! - [`websocket`]: what a websocket is, whatever it carries;
@@ -33,6 +34,7 @@ mod hangup;
 mod head;
 pub mod health;
 pub mod limits;
+mod listener;
 pub mod menu;
 pub mod metrics;
 pub mod operation;

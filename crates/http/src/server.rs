@@ -1,17 +1,12 @@
 //! The HTTP server: routes, limits, and an orderly end.
 
-use std::future::ready;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_http::error::DispatchError;
-use actix_http::{HttpService, Protocol};
-use actix_service::{IntoServiceFactory, ServiceFactoryExt, map_config};
-use actix_web::dev::{AppConfig, Extensions, Server as Running, ServerHandle, fn_service};
+use actix_web::dev::{Server as Running, ServerHandle};
 use actix_web::middleware::from_fn;
-use actix_web::rt::net::TcpStream;
-use actix_web::{App, Error, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpResponse, web};
 use bakehouse_pipeline::feed::Feed;
 use bakehouse_pipeline::ports::{
     EventLog, Notifications, PresentationReader, Progress, RowReader, Scheduler,
@@ -22,25 +17,32 @@ use crate::accept::InFlight;
 use crate::access::guard::guard;
 use crate::access::{Access, AccessSettings};
 use crate::connections::{
-    BUFFER_BYTES, ConnectionLimits, ConnectionSettings, Socket, ignore_other_upgrades,
-    open_files_limit, track,
+    ConnectionLimits, ConnectionSettings, ignore_other_upgrades, open_files_limit, track,
 };
 use crate::content_coding::refuse_encoded;
-use crate::exposure::{self, Exposure, ExposureSettings, exposure};
+use crate::exposure::{Exposure, ExposureSettings, exposure};
 use crate::feed::{PlaceLimits, Places};
 use crate::head::head;
 use crate::health::{self, Probes, Readiness};
 use crate::limits::Limits;
+use crate::listener::{ListenSettings, Listener};
 use crate::menu::Menu;
 use crate::problem::Problem;
 use crate::rebuilds::Remade;
 use crate::uniform::uniform;
 use crate::{correlation, feed, metrics, operation, parked, path_id, read_models, rebuilds};
 
-/// Seconds that open requests get at shutdown. Sockets have been told by then.
-const DRAIN: u64 = 5;
+/// Time that open requests get at shutdown. Sockets have been told by then.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an idle connection is kept for the next request.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// Connections of a server for health checks, in all; of one client address half of them.
+const MAX_HEALTH_CONNECTIONS: usize = 128;
+/// Time for which an idle connection is kept for the next health check.
+const HEALTH_KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// Time that open health checks get at shutdown.
+const HEALTH_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What api-server stands between.
 pub struct Doors {
@@ -88,13 +90,6 @@ pub struct Settings {
     /// How many connections may be open.
     pub connections: ConnectionSettings,
 }
-
-/// How long a client that has been sent away gets to close its side. Browsers
-/// give us a second; and below the 500 ms in which the server's clock ticks, the
-/// time may be over before it is looked at, which is then forgotten.
-const GOODBYE: Duration = Duration::from_millis(600);
-/// More connections than a worker can have: the process has a bound of its own.
-const UNBOUNDED: usize = usize::MAX / 2;
 
 /// A server that listens.
 pub struct Server {
@@ -172,48 +167,17 @@ impl Server {
                 .configure(|config| feed::routes(config, menu.feed))
                 .default_service(web::to(unknown))
         };
-        let listener = TcpListener::bind(bind)?;
-        let address = listener.local_addr()?;
-        let builder = Running::build()
-            .max_concurrent_connections(UNBOUNDED)
-            .shutdown_timeout(DRAIN)
-            .disable_signals();
-        let builder = match workers {
-            0 => builder,
-            count => builder.workers(count),
+        let listener = Listener::bind(bind)?;
+        let address = listener.address();
+        let listen = ListenSettings {
+            limits,
+            feed: Some(feed),
+            head_timeout,
+            keep_alive: KEEP_ALIVE,
+            workers,
+            drain_timeout: DRAIN_TIMEOUT,
         };
-        let draining = builder.graceful_shutdown_signal();
-        let running = builder
-            .listen("http", listener, move || {
-                let draining = draining.clone();
-                let limits = limits.clone();
-                let accept = move |stream: TcpStream| {
-                    let peer = stream.peer_addr().ok();
-                    let accepted = Socket::accept(stream, peer, &limits, feed);
-                    let accepted = accepted.map(|socket| (socket, Protocol::Http1, peer));
-                    ready(accepted.map_err(|_| DispatchError::DisconnectTimeout))
-                };
-                let http = HttpService::<Socket, _, _>::build()
-                    .graceful_shutdown_signal(move || {
-                        let draining = draining.clone();
-                        async move { draining.notified().await }
-                    })
-                    .keep_alive(KEEP_ALIVE)
-                    .client_request_timeout(head_timeout)
-                    // What closes last is to be told by the other side.
-                    .client_disconnect_timeout(GOODBYE)
-                    .h1_write_buffer_size(BUFFER_BYTES)
-                    .local_addr(address)
-                    .on_connect_ext(|socket: &Socket, data: &mut Extensions| {
-                        data.insert(socket.connection());
-                        exposure::remember_local(socket.local_address(), data);
-                    });
-                let app = app().into_factory();
-                let app = app.map_err(|error: Error| error.error_response());
-                let http = http.finish(map_config(app, |()| AppConfig::default()));
-                fn_service(accept).and_then(http)
-            })?
-            .run();
+        let running = listener.serve(listen, app)?;
         let handle = running.handle();
         Ok(Self {
             address,
@@ -266,7 +230,8 @@ async fn unknown(request: actix_web::HttpRequest) -> Result<HttpResponse, Proble
 }
 
 /// Answers `/health/live`, `/health/ready` and `/metrics` only, for a service without HTTP
-/// of its own, until shutdown.
+/// of its own, until shutdown. Keeps 128 connections at most, 64 of one client address; a
+/// client has `head_timeout` to send a request's head.
 ///
 /// # Errors
 /// When the address cannot be had, or the server fails by itself.
@@ -274,29 +239,39 @@ pub async fn serve_health(
     bind: SocketAddr,
     probes: Probes,
     settings: ExposureSettings,
+    head_timeout: Duration,
     shutdown: Shutdown,
 ) -> std::io::Result<()> {
     metrics::begin();
+    let connections = ConnectionSettings {
+        max: MAX_HEALTH_CONNECTIONS,
+        max_per_client: MAX_HEALTH_CONNECTIONS / 2,
+    };
+    let proxies = settings.trusted_proxies.clone();
+    let listen = ListenSettings {
+        limits: ConnectionLimits::new(connections, open_files_limit(), proxies),
+        feed: None,
+        head_timeout,
+        keep_alive: HEALTH_KEEP_ALIVE,
+        workers: 1,
+        drain_timeout: HEALTH_DRAIN_TIMEOUT,
+    };
     let readiness = web::Data::new(Readiness::new(probes));
     let exposed = web::Data::new(Exposure::new(settings, bind.ip()));
-    let server = HttpServer::new(move || {
+    let app = move || {
         App::new()
             .app_data(readiness.clone())
             .app_data(exposed.clone())
             .wrap(from_fn(head))
             .wrap(from_fn(uniform))
             .wrap(from_fn(exposure))
+            .wrap(from_fn(ignore_other_upgrades))
+            .wrap(from_fn(track))
             .configure(health::routes)
             .configure(metrics::routes)
             .default_service(web::to(unknown))
-    });
-    let running = server
-        .workers(1)
-        .on_connect(exposure::on_connect)
-        .shutdown_timeout(1)
-        .disable_signals()
-        .bind(bind)?
-        .run();
+    };
+    let running = Listener::bind(bind)?.serve(listen, app)?;
     let handle = running.handle();
     run(running, handle, shutdown).await
 }

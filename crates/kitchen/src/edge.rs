@@ -137,9 +137,14 @@ pub fn health(
 ) -> Result<()> {
     if let Some(bind) = settings.health.bind {
         let exposure = exposure(settings)?;
+        let head_timeout = settings.http.head_timeout;
         let shutdown = shutdown.clone();
         stages.try_run(bakehouse_http::serve_health(
-            bind, probes, exposure, shutdown,
+            bind,
+            probes,
+            exposure,
+            head_timeout,
+            shutdown,
         ));
     }
     Ok(())

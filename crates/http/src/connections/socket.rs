@@ -65,7 +65,8 @@ struct Shared {
 }
 
 impl Socket {
-    /// Takes a new connection, or refuses it with a 503 or 429. The feed is at the path `feed`.
+    /// Takes a new connection, or refuses it with a 503 or 429. The feed, if there is one, is at the
+    /// path `feed`.
     ///
     /// # Errors
     /// The bound that it exceeds.
@@ -73,7 +74,7 @@ impl Socket {
         stream: TcpStream,
         peer: Option<SocketAddr>,
         limits: &Arc<ConnectionLimits>,
-        feed: &'static str,
+        feed: Option<&'static str>,
     ) -> Result<Self, Exceeded> {
         let client = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
         let permit = match limits.admit(client) {
@@ -93,7 +94,7 @@ impl Socket {
             is_blocked: Cell::new(false),
             is_paused: Cell::new(false),
             reader: RefCell::new(None),
-            feed: Cell::new(Some(feed)),
+            feed: Cell::new(feed),
             run: Cell::new(0),
             answering: Cell::new(0),
             unparsed: Cell::new(0),

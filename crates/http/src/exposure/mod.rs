@@ -15,14 +15,12 @@ mod origin;
 mod public_url;
 mod refusals;
 
-use std::any::Any;
 use std::net::IpAddr;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::middleware::Next;
-use actix_web::rt::net::TcpStream;
 use actix_web::{Error, HttpRequest, ResponseError, web};
 
 use crate::access::TrustedProxies;
@@ -60,13 +58,6 @@ pub(crate) struct Exposure {
 
 /// Address at which a connection came in.
 struct LocalAddress(IpAddr);
-
-/// Remembers at which address a connection came in.
-pub(crate) fn on_connect(connection: &dyn Any, data: &mut Extensions) {
-    let stream = connection.downcast_ref::<TcpStream>();
-    let address = stream.and_then(|stream| stream.local_addr().ok());
-    remember_local(address.map(|address| address.ip()), data);
-}
 
 /// Remembers the local address where it is known.
 pub(crate) fn remember_local(address: Option<IpAddr>, data: &mut Extensions) {
