@@ -1,5 +1,6 @@
 //! The server of a service without HTTP of its own: health checks and metrics for the hosts that
-//! are served, within bounds on connections.
+//! are served, within bounds on connections and time; and problem documents for what is no
+//! request, which all servers share.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -136,6 +137,56 @@ fn only_known_hosts_are_served() {
     let answer = server.ask("evil.example");
     assert!(answer.starts_with("HTTP/1.1 421"), "{answer}");
     assert!(answer.contains("misdirected-request"), "{answer}");
+}
+
+#[test]
+fn what_is_no_request_gets_a_problem_document() {
+    let server = Server::start(LIMIT);
+    let live = request("/health/live", "localhost", "");
+    let long = format!("X-Long: {}\r\n", "a".repeat(140_000));
+    let many = "X-Many: a\r\n".repeat(200);
+    let requests = [
+        ("garbage\r\n\r\n".to_owned(), 400),
+        ("\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}".to_owned(), 400),
+        (live.replace("HTTP/1.1", "HTTP/9.9"), 400),
+        (live.replace("\r\n\r\n", "\r\nno header\r\n\r\n"), 400),
+        (request("/", "localhost", "Content-Length: many\r\n"), 400),
+        (
+            request(
+                "/",
+                "localhost",
+                "Content-Length: 1\r\nContent-Length: 2\r\n",
+            ),
+            400,
+        ),
+        (request("/", "localhost", &many), 431),
+        (request("/", "localhost", &long), 431),
+    ];
+    for (bytes, status) in &requests {
+        let answer = send(server.connect(), bytes);
+        assert_problem(&answer, *status, "protocol");
+    }
+    for (bytes, status) in &requests[..4] {
+        // After an answer on the same connection, or together with its request.
+        let mut stream = server.connect();
+        stream.write_all(live.as_bytes()).expect("sent");
+        let answer = read_until(&mut stream, "\"live\"}");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert_problem(&send(stream, bytes), *status, "protocol");
+        let both = send(server.connect(), &format!("{live}{bytes}"));
+        let (first, second) = both.split_once("\"live\"}").expect("two answers");
+        assert!(first.starts_with("HTTP/1.1 200"), "{both}");
+        assert_problem(second, *status, "protocol");
+    }
+}
+
+#[test]
+fn a_head_that_does_not_come_gets_a_problem_document() {
+    let server = Server::start(Duration::from_secs(1));
+    let answer = send(server.connect(), "GET /health/live HTTP/1.1\r\nHost: loc");
+    assert_problem(&answer, 408, "timeout");
+    let answer = send(server.connect(), "");
+    assert_problem(&answer, 408, "timeout");
 }
 
 #[test]

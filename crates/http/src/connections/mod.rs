@@ -3,6 +3,7 @@
 //!
 //! - `limits`: open connections and the bytes they hold, in all and by client address;
 //! - `socket`: the byte stream that the HTTP library reads and writes;
+//! - `malformed`: problem documents for what is no request;
 //! - `writer`: sends shared frames to the kernel without copying them;
 //! - `track`: tells a connection when a request on it begins and ends;
 //! - `upgrade`: requests that name an upgrade and are none;
@@ -10,6 +11,7 @@
 
 mod descriptors;
 mod limits;
+mod malformed;
 mod socket;
 mod track;
 mod upgrade;

@@ -10,10 +10,12 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use actix_web::rt::net::TcpStream;
+use bytes::{Buf, Bytes};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::limits::{ConnectionLimits, ConnectionPermit, Exceeded};
+use super::malformed;
 use super::upgrade::without_other_upgrades;
 use crate::metrics;
 use crate::problem::Problem;
@@ -62,6 +64,10 @@ struct Shared {
     answering: Cell<usize>,
     /// Bytes read while none is: a request's head that is not complete.
     unparsed: Cell<usize>,
+    /// True if bytes of an answer may still have to be written.
+    is_unsent: Cell<bool>,
+    /// Rest of a problem document that is written in the place of a bare answer.
+    document: RefCell<Bytes>,
 }
 
 impl Socket {
@@ -98,6 +104,8 @@ impl Socket {
             run: Cell::new(0),
             answering: Cell::new(0),
             unparsed: Cell::new(0),
+            is_unsent: Cell::new(false),
+            document: RefCell::default(),
         })))
     }
 
@@ -189,6 +197,38 @@ impl Shared {
         }
     }
 
+    /// The problem document for bytes that are an answer without a body, made by the HTTP
+    /// library; empty for all others. An answer begins here if nobody's is under way.
+    fn document_for(&self, bytes: &[u8]) -> Bytes {
+        let document = self.document.borrow().clone();
+        if !document.is_empty() || self.answering.get() > 0 || self.is_unsent.get() {
+            return document;
+        }
+        let problem = malformed::problem(bytes);
+        problem.map_or(document, |problem| problem.raw().into())
+    }
+
+    /// Writes the rest of a problem document in the place of so many bytes.
+    fn poll_write_document(
+        &self,
+        cx: &mut Context<'_>,
+        mut document: Bytes,
+        replaced: usize,
+    ) -> Poll<io::Result<usize>> {
+        while !document.is_empty() {
+            let write = |stream: &TcpStream| stream.try_write(&document);
+            match self.poll_write_with(cx, document.len(), write) {
+                Poll::Ready(Ok(taken)) => document.advance(taken),
+                other => {
+                    self.document.replace(document);
+                    return other;
+                }
+            }
+        }
+        self.document.replace(document);
+        Poll::Ready(Ok(replaced))
+    }
+
     fn poll_write_with(
         &self,
         cx: &mut Context<'_>,
@@ -202,6 +242,7 @@ impl Shared {
             }
             match write(&self.stream) {
                 Ok(taken) => {
+                    self.is_unsent.set(taken < waiting);
                     if taken == waiting {
                         self.unblock();
                     }
@@ -261,6 +302,10 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        let document = self.0.document_for(bytes);
+        if !document.is_empty() {
+            return self.0.poll_write_document(cx, document, bytes.len());
+        }
         let write = |stream: &TcpStream| stream.try_write(bytes);
         self.0.poll_write_with(cx, bytes.len(), write)
     }
@@ -318,6 +363,7 @@ impl Connection {
         if let Some(shared) = self.0.upgrade() {
             shared.answering.set(shared.answering.get() + 1);
             shared.unparsed.set(0);
+            shared.is_unsent.set(true);
             if !shared.is_blocked.get() {
                 let _ = shared.permit.hold(0);
             }
@@ -340,6 +386,15 @@ impl Drop for Paused {
 
 /// A request that is being answered.
 pub(crate) struct Answering(Weak<Shared>);
+
+impl Answering {
+    /// Records that its body has given bytes, which have yet to be written.
+    pub(super) fn has_more(&self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.is_unsent.set(true);
+        }
+    }
+}
 
 impl Drop for Answering {
     fn drop(&mut self) {

@@ -21,14 +21,14 @@ pub(crate) async fn track<B: MessageBody + 'static>(
     let answer = next.call(request).await?;
     Ok(answer.map_body(|_, body| Tracked {
         body: body.boxed(),
-        _answering: answering,
+        answering,
     }))
 }
 
 /// A body that counts its request until it has been sent, or is dropped.
 pub(crate) struct Tracked {
     body: BoxBody,
-    _answering: Option<Answering>,
+    answering: Option<Answering>,
 }
 
 impl MessageBody for Tracked {
@@ -42,6 +42,10 @@ impl MessageBody for Tracked {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.body).poll_next(cx)
+        let next = Pin::new(&mut self.body).poll_next(cx);
+        if let (Poll::Ready(Some(_)), Some(answering)) = (&next, &self.answering) {
+            answering.has_more();
+        }
+        next
     }
 }

@@ -100,6 +100,18 @@ impl Problem {
         )
     }
 
+    /// 408: the request's head did not come.
+    #[must_use]
+    pub(crate) fn slow_head() -> Self {
+        let detail = "the request line and headers did not arrive in time".to_owned();
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "timeout",
+            "Request timeout",
+            detail,
+        )
+    }
+
     /// 413 with the limit.
     #[must_use]
     pub fn too_large(limit: usize) -> Self {
