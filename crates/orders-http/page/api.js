@@ -37,13 +37,16 @@ async function call(method, path, body, headers = {}) {
   return answer;
 }
 
-/** A page of orders, and the address of the next. */
-export async function orders(path) {
+/** A page of the list at `path`, and the address of the next one, if there is one. */
+async function page(path) {
   const answer = await call("GET", path);
   const next = /<([^>]*)>;\s*rel="next"/.exec(answer.headers.get("link") ?? "");
-  // Whatever stands before it: the same list.
-  return { orders: await answer.json(), next: next && `order${/\?.*$/.exec(next[1])?.[0] ?? ""}` };
+  // Whatever stands before the query: the same list.
+  const query = next && (/\?.*$/.exec(next[1])?.[0] ?? "");
+  return { lines: await answer.json(), next: next && path.replace(/\?.*$/, "") + query };
 }
+
+export const orders = page;
 
 /** Places an order; sending it again under the same key is sending it once. */
 export const place = (order, key) => call("POST", "order", order, { "idempotency-key": key });
@@ -69,4 +72,8 @@ export const retry = (id) => call("POST", `parked/${id}/retry`);
 
 export const discard = (id, reason) => call("POST", `parked/${id}/discard`, { reason });
 
-export const history = async (id) => (await call("GET", `order/${id}/history`)).json();
+/** The first page of an order's history. */
+export const history = (id) => page(`order/${id}/history`);
+
+/** A later page. */
+export const moreHistory = page;

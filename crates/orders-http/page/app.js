@@ -56,7 +56,7 @@ async function start() {
   let newest;
   try {
     const page = await load("order?limit=1&sort=-updated_at");
-    newest = page.orders[0]?.position ?? 0;
+    newest = page.lines[0]?.position ?? 0;
   } catch (problem) {
     if (mine !== starts) {
       return;
@@ -156,4 +156,5 @@ events.start();
 pulse.start();
 stages.start();
 orders.start((order) => journey.choose(order));
+journey.start();
 start();

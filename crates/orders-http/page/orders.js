@@ -75,7 +75,7 @@ async function fetchPage(path) {
     return problem.status ?? 0;
   }
   if (mine === wanted) {
-    page.orders.forEach((order) => keep(order));
+    page.lines.forEach((order) => keep(order));
     older = page.next;
     draw();
   }

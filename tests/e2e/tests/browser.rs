@@ -14,7 +14,6 @@ use fantoccini::Locator;
 use fantoccini::actions::{InputSource, KeyAction, KeyActions};
 use fantoccini::elements::Element;
 use fantoccini::key::Key;
-use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::chromium::{self, ChromiumCommand};
@@ -27,7 +26,7 @@ in_both_worlds!(
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A browser that shows the page.
-struct Page {
+pub(crate) struct Page {
     browser: fantoccini::Client,
     /// Dropped last: it ends the browser.
     _driver: WebDriver,
@@ -35,7 +34,7 @@ struct Page {
 
 impl Page {
     /// `None` where there is no browser.
-    async fn open(base: &str) -> Option<Self> {
+    pub(crate) async fn open(base: &str) -> Option<Self> {
         let (browser, driver) = chromium::session(&[], None).await?;
         browser.set_window_size(1280, 1600).await.expect("its size");
         browser.goto(base).await.expect("the page");
@@ -57,12 +56,12 @@ impl Page {
         found.unwrap_or_else(|error| panic!("{selector}: {error}"))
     }
 
-    async fn click(&self, selector: &str) {
+    pub(crate) async fn click(&self, selector: &str) {
         self.find(selector).await.click().await.expect("a click");
     }
 
     /// Waits until the element's text is so.
-    async fn shows(&self, selector: &str, is_so: impl Fn(&str) -> bool) -> String {
+    pub(crate) async fn shows(&self, selector: &str, is_so: impl Fn(&str) -> bool) -> String {
         let until = Instant::now() + LIMIT;
         loop {
             let script = "return document.querySelector(arguments[0])?.innerText ?? ''";
@@ -76,7 +75,7 @@ impl Page {
         }
     }
 
-    async fn run(&self, script: &str, arguments: Vec<Value>) -> Value {
+    pub(crate) async fn run(&self, script: &str, arguments: Vec<Value>) -> Value {
         let result = self.browser.execute(script, arguments).await;
         result.expect("the script runs")
     }
@@ -90,7 +89,7 @@ impl Page {
     }
 
     /// Waits until the events listed are exactly those up to a position.
-    async fn lists_all_up_to(&self, position: u64) {
+    pub(crate) async fn lists_all_up_to(&self, position: u64) {
         let until = Instant::now() + LIMIT;
         let expected: Vec<u64> = (1..=position).rev().collect();
         loop {
@@ -152,12 +151,12 @@ impl Page {
         self.browser.issue_cmd(emulate).await.expect("emulated");
     }
 
-    async fn close(self) {
+    pub(crate) async fn close(self) {
         self.browser.close().await.expect("closed");
     }
 }
 
-async fn place(client: &Client, count: usize) {
+pub(crate) async fn place(client: &Client, count: usize) {
     for number in 0..count {
         let body = ledger::order(&format!("r-{number}"));
         let accepted = client.post(body).await.expect("an answer");
@@ -379,57 +378,6 @@ async fn it_is_accessible_in_light_and_dark() {
             .collect();
         assert!(faults.is_empty(), "{scheme}: {faults:#?}");
     }
-    page.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_list_is_what_was_asked_for_last() {
-    let world = World::start(Kind::Embedded).await.expect("it starts");
-    let client = world.client();
-    place(&client, 2).await;
-    let Some(page) = Page::open(&world.base).await else {
-        return;
-    };
-    // The next answer comes late, and the one after it not at all.
-    let script = "const whole = window.fetch; let calls = 0; \
-        window.fetch = async (path, options) => { \
-            if (!String(path).startsWith('/order?')) { return whole(path, options); } \
-            calls += 1; \
-            if (calls === 1) { await new Promise((resolve) => setTimeout(resolve, 700)); } \
-            if (calls === 2) { throw new TypeError('cut'); } \
-            return whole(path, options); \
-        }; \
-        const filter = document.querySelector('#status-filter'); \
-        for (const status of ['cancelled', 'placed']) { \
-            filter.value = status; \
-            filter.dispatchEvent(new Event('change')); \
-        }";
-    page.run(script, Vec::new()).await;
-    page.shows("#orders-count", |text| text.contains("cannot be reached"))
-        .await;
-    page.shows("#orders-count", |text| text.starts_with("2 shown"))
-        .await;
-    // What is deleted while the list is on its way stays so.
-    let placed = client.get("/order?limit=1").await.expect("a list").json();
-    let id = placed[0]["id"].as_str().expect("an id").to_owned();
-    let script = "const whole = window.fetch; \
-        window.fetch = async (path, options) => { \
-            const answer = await whole(path, options); \
-            if (String(path).startsWith('/order?')) { \
-                await new Promise((resolve) => (window.letPass = resolve)); \
-            } \
-            return answer; \
-        }; \
-        document.querySelector('#status-filter').dispatchEvent(new Event('change'));";
-    page.run(script, Vec::new()).await;
-    let path = format!("/order/{id}");
-    let gone = client.send(Method::DELETE, &path, &[], "").await;
-    let gone = gone.expect("an answer");
-    client.settled(&gone).await.expect("a receipt");
-    page.lists_all_up_to(3).await;
-    page.run("window.letPass()", Vec::new()).await;
-    page.shows("#orders-count", |text| text.starts_with("1 shown of 1"))
-        .await;
     page.close().await;
 }
 

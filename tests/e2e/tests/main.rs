@@ -9,6 +9,7 @@ mod blog;
 mod bounded_reads;
 mod broker;
 mod browser;
+mod browser_lists;
 mod calculator;
 mod chromium;
 mod command_line;
