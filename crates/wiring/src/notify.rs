@@ -61,7 +61,7 @@ impl Ways {
             lane: words::SMS.into(),
             url: url.expose().to_owned(),
             token: token.map(|token| token.expose().to_owned()),
-            body: settings.sms.body.clone(),
+            body: settings.sms.body.expose().to_owned(),
             timeout: settings.notify.timeout,
         });
         self.channels.push(channel.context("sms")?);

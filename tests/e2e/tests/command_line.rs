@@ -43,6 +43,10 @@ fn settings_are_printed_without_secrets() {
             "BAKEHOUSE_MONGODB__SOURCE_URI",
             "mongodb://user:hunter2@a,b/source?replicaSet=rs0",
         ),
+        (
+            "BAKEHOUSE_SMS__BODY",
+            r#"{"key":"hunter2","to":"{to}","text":"{text}"}"#,
+        ),
     ];
     let output = run("api-server", &["--print-config"], &secrets);
     assert!(output.status.success());

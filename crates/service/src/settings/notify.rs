@@ -7,7 +7,7 @@ use bakehouse_orders::notify::Events;
 use bakehouse_pipeline::courier::CourierSettings;
 use bakehouse_pipeline::notification::Patience;
 use bakehouse_pipeline::notifier::NotifierSettings;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Settings, load};
 use crate::{SecretText, SecretUri};
@@ -56,6 +56,9 @@ pub struct Email {
     pub events: Vec<String>,
 }
 
+/// Template of a text message's request where the settings have none.
+const DEFAULT_SMS_BODY: &str = r#"{"to":"{to}","text":"{text}"}"#;
+
 /// Text messages to customers.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -66,8 +69,9 @@ pub struct Sms {
     /// Sent to it as a bearer token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<SecretText>,
-    /// What is posted to it.
-    pub body: String,
+    /// Template of what is posted to it; it may hold a key.
+    #[serde(serialize_with = "shown_by_default")]
+    pub body: SecretText,
     /// Of which events.
     #[serde(deserialize_with = "load::list")]
     pub events: Vec<String>,
@@ -122,12 +126,20 @@ impl Default for Email {
     }
 }
 
+/// Shows the template if it is the default one, which holds no secret.
+fn shown_by_default<S: Serializer>(body: &SecretText, serializer: S) -> Result<S::Ok, S::Error> {
+    match body.expose() {
+        DEFAULT_SMS_BODY => serializer.serialize_str(DEFAULT_SMS_BODY),
+        _ => body.serialize(serializer),
+    }
+}
+
 impl Default for Sms {
     fn default() -> Self {
         Self {
             url: None,
             token: None,
-            body: r#"{"to":"{to}","text":"{text}"}"#.into(),
+            body: DEFAULT_SMS_BODY.to_owned().into(),
             events: of_interest(),
         }
     }
@@ -202,5 +214,20 @@ impl Notify {
             longest_wait: self.longest_wait,
             give_up_after: self.give_up_after,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_is_hidden_unless_it_is_the_default() {
+        let printed = |sms: &Sms| toml::to_string(sms).expect("TOML");
+        let mut sms = Sms::default();
+        assert!(printed(&sms).contains("{text}"), "{}", printed(&sms));
+        sms.body = r#"{"key":"hunter2","to":"{to}","text":"{text}"}"#.to_owned().into();
+        assert!(!printed(&sms).contains("hunter2"), "{}", printed(&sms));
+        assert!(!format!("{sms:?}").contains("hunter2"));
     }
 }
