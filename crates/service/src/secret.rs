@@ -214,6 +214,7 @@ impl TryFrom<String> for UrlOrFile {
 
 #[cfg(test)]
 mod tests {
+    use bakehouse_testkit::cases::cases;
     use proptest::prelude::*;
 
     use super::*;
@@ -341,7 +342,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+        #![proptest_config(cases(4_000))]
 
         /// Wherever it is, encoded or not.
         #[test]

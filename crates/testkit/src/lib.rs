@@ -11,6 +11,7 @@
 // A test kit says "this must not happen" by panicking.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
+pub mod cases;
 pub mod conformance;
 pub mod counter;
 pub mod facts;

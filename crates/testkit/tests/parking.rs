@@ -11,6 +11,7 @@ use bakehouse_pipeline::{
     Domain, Entity, Event, EventStatus, Moment, Operation, Position, Rejection, Remedy, Timestamp,
     Verb, to_json,
 };
+use bakehouse_testkit::cases::cases;
 use bakehouse_testkit::operations::operation;
 use paper::{Paper, whole};
 use proptest::prelude::*;
@@ -230,7 +231,7 @@ fn hush() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(cases(1_000))]
 
     #[test]
     fn a_bad_entity_holds_up_itself_alone_until_it_is_settled(

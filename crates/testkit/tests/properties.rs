@@ -5,11 +5,15 @@ mod paper;
 
 use std::collections::HashMap;
 
-use bakehouse_pipeline::{Domain, Event, EventStatus, Timestamp};
+use bakehouse_memory::MemoryLog;
+use bakehouse_pipeline::ports::{Appended, EventLog};
+use bakehouse_pipeline::{Domain, Event, EventStatus, Timestamp, ids};
+use bakehouse_testkit::cases::cases;
 use bakehouse_testkit::counter::{Command, Counter, Document};
-use bakehouse_testkit::operations::operation;
+use bakehouse_testkit::operations::{operation, with_identity};
 use paper::{Paper, whole};
 use proptest::prelude::*;
+use uuid::Uuid;
 
 /// Commands on a few counters, so that they meet often.
 fn commands() -> impl Strategy<Value = Vec<(u8, Command)>> {
@@ -37,8 +41,79 @@ fn log(commands: &[(u8, Command)]) -> Vec<Event> {
         .collect()
 }
 
+/// Deliveries of a few identities, each with one of a few contents.
+fn deliveries() -> impl Strategy<Value = Vec<(u8, i64)>> {
+    proptest::collection::vec((0..6_u8, 0..3_i64), 1..40)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(cases(400))]
+
+    /// However often and in whatever batches it is delivered: the first content counts, and
+    /// every delivery is told whether it was that.
+    #[test]
+    fn an_identity_is_stored_once_and_stays_what_it_was(
+        deliveries in deliveries(), cuts in cuts(),
+    ) {
+        let identity = |which: u8| Uuid::from_u128(u128::from(which) + 1);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let log = MemoryLog::default();
+        let (mut rest, mut sizes) = (deliveries.as_slice(), cuts.iter().chain(std::iter::repeat(&cuts[0])));
+        let mut answers = Vec::new();
+        while !rest.is_empty() {
+            let (batch, more) = rest.split_at(rest.len().min(*sizes.next().expect("a size")));
+            let one = |(which, by): &(u8, i64)| {
+                with_identity(identity(*which), &format!("c-{which}"), &Command::Add(*by))
+            };
+            let batch: Vec<_> = batch.iter().map(one).collect();
+            answers.extend(runtime.block_on(log.append(&batch)).expect("appended"));
+            rest = more;
+        }
+        let mut first: Vec<(u8, i64)> = Vec::new();
+        for ((which, by), answer) in deliveries.iter().zip(&answers) {
+            let expected = match first.iter().find(|(known, _)| known == which) {
+                Some((_, known)) if known == by => Appended::Duplicate,
+                Some(_) => Appended::Conflict,
+                None => {
+                    first.push((*which, *by));
+                    Appended::Stored(first.len() as u64)
+                }
+            };
+            prop_assert_eq!(answer, &expected);
+        }
+        let stored = runtime.block_on(log.read(0, 99)).expect("events");
+        prop_assert_eq!(stored.len(), first.len());
+        for (event, (which, by)) in stored.iter().zip(&first) {
+            prop_assert_eq!(event.operation.operation_id, identity(*which));
+            prop_assert_eq!(event.operation.payload.get(), format!("{{\"Add\":{by}}}"));
+        }
+    }
+
+    /// A conflict has an identity of its own, the same each time it comes.
+    #[test]
+    fn a_conflict_is_told_apart_and_is_the_same_again(which in 0..6_u8, by: i64, other: i64) {
+        let identity = Uuid::from_u128(u128::from(which));
+        let conflict = |by| with_identity(identity, "a", &Command::Add(by)).into_conflict();
+        let one = conflict(by);
+        prop_assert_eq!(one.conflicts_with, Some(identity));
+        prop_assert_ne!(one.operation_id, identity);
+        prop_assert_eq!(one.operation_id, conflict(by).operation_id);
+        prop_assert_eq!(one.operation_id == conflict(other).operation_id, by == other);
+    }
+
+    /// An identity says who asked under which key, and nothing else.
+    #[test]
+    fn keys_lead_to_one_identity_each(
+        holder in ".{0,4}", other_holder in ".{0,4}", key in ".{0,4}", other_key in ".{0,4}",
+    ) {
+        let one = ids::issued_for_key(&holder, &key);
+        prop_assert_eq!(one, ids::issued_for_key(&holder, &key));
+        let is_same = (&holder, &key) == (&other_holder, &other_key);
+        prop_assert_eq!(one == ids::issued_for_key(&other_holder, &other_key), is_same);
+        // What is given away between the two must not count.
+        let moved = ids::issued_for_key(&format!("{holder}{key}"), "");
+        prop_assert_eq!(one == moved, key.is_empty());
+    }
 
     #[test]
     fn the_source_state_does_not_depend_on_how_the_log_is_cut(

@@ -6,8 +6,10 @@ use std::collections::HashMap;
 use bakehouse_pipeline::execute::execute;
 use bakehouse_pipeline::ports::{Checkpoint, Verdict};
 use bakehouse_pipeline::{Domain, Entity, Event, Moment, Operation, Rejection, Verb, to_json};
+use bakehouse_testkit::cases::cases;
 use bakehouse_testkit::operations::operation;
 use bakehouse_testkit::scenario::at;
+use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -102,4 +104,47 @@ fn what_is_of_no_version_that_there_was_is_set_aside() {
     let parked: Vec<bool> = execution.verdicts.iter().map(is_parked).collect();
     assert_eq!(parked, [false, true, true]);
     assert_eq!(execution.entities[0].record.state.get(), "1");
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    /// A log that programs of all versions have written, in any order and with what none of
+    /// them has: the state is the sum of what can be read before the first that cannot.
+    #[test]
+    fn a_log_of_mixed_versions_is_read_as_what_it_means(
+        written in prop::collection::vec((1..=4_u32, 0..1_000_i64), 1..20), size in 1..9_usize,
+    ) {
+        let one = |(version, length): &(u32, i64), position| {
+            let payload = match version {
+                1 => json!({ "metres": length }),
+                2 => json!({ "metres": length.to_string() }),
+                _ => json!({ "millimetres": length }),
+            };
+            event(position, *version, &payload)
+        };
+        let events: Vec<Event> = written.iter().zip(1..).map(|(one_of, at)| one(one_of, at)).collect();
+        let readable: Vec<_> = written.iter().take_while(|(version, _)| *version < 4).collect();
+        let metres = |(version, length): &&(u32, i64)| if *version < 3 { length * 1_000 } else { *length };
+        let (mut from, mut record, mut held) = (Checkpoint::default(), HashMap::new(), Vec::new());
+        for batch in events.chunks(size) {
+            let execution = execute::<Lengths>(from, batch, record.clone(), held.clone(), at(99));
+            let execution = execution.expect("a sound log");
+            for write in execution.entities {
+                record.insert(write.record.id.clone(), write.record);
+            }
+            for (event, verdict) in batch.iter().zip(&execution.verdicts) {
+                let mut event = event.clone();
+                verdict.put_on(&mut event);
+                if event.was_parked() {
+                    held.push(event);
+                }
+            }
+            from = execution.to;
+        }
+        prop_assert_eq!(from.parked, (written.len() - readable.len()) as u64);
+        let state = record.get("a").map(|record| record.state.get().to_owned());
+        let expected: i64 = readable.iter().map(metres).sum();
+        prop_assert_eq!(state, (!readable.is_empty()).then(|| expected.to_string()));
+    }
 }

@@ -1,7 +1,9 @@
 //! Feeds of other services, almost.
 
+use bakehouse_testkit::cases::cases;
 use bakehouse_testkit::mangle::{edits, mangle};
 use proptest::prelude::*;
+use serde_json::Value;
 
 use crate::message::Message;
 
@@ -12,16 +14,59 @@ const MESSAGES: [&str; 4] = [
     r#"{"type":"live","position":3}"#,
 ];
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+/// The message says what its text says.
+fn says(message: &Message, text: &Value) {
+    let kind = text["type"].as_str();
+    match message {
+        Message::Welcome(head) => {
+            assert_eq!(kind, Some("welcome"));
+            assert_eq!(text["epoch"], head.epoch);
+            assert_eq!(text["head"], head.position);
+        }
+        Message::Frame(frame) => {
+            assert_eq!(kind, Some(frame.kind.as_str()));
+            let (name, _) = frame.kind.split_once('.').expect("a frame's type");
+            assert_eq!(text["position"], frame.position);
+            assert_eq!(text[format!("{name}_id")], frame.entity_id);
+        }
+        Message::Farewell(why) => {
+            assert_eq!(kind, Some("error"));
+            assert_eq!(text["message"], why.as_str());
+        }
+        Message::Live => assert_eq!(kind, Some("live")),
+        Message::Ping => {
+            let kind = kind.expect("a type");
+            assert!(!["welcome", "live", "error"].contains(&kind) && !kind.contains('.'));
+        }
+    }
+}
 
-    /// A frame that is understood is passed on as it came.
+proptest! {
+    #![proptest_config(cases(4_000))]
+
+    /// A message is understood as what it says, a frame is passed on as it came; and nothing
+    /// that lacks something is taken for one.
     #[test]
     fn messages(which: u8, edits in edits()) {
         let bytes = mangle(&MESSAGES, which, &edits);
         let text = String::from_utf8_lossy(&bytes);
-        if let Ok(Message::Frame(frame)) = Message::parse(&text) {
-            assert_eq!(frame.body.get(), text);
+        let parsed = serde_json::from_str::<Value>(&text);
+        match Message::parse(&text) {
+            Ok(message) => {
+                if let Message::Frame(frame) = &message {
+                    prop_assert_eq!(frame.body.get(), &*text);
+                }
+                if let Ok(parsed) = parsed {
+                    says(&message, &parsed);
+                }
+            }
+            Err(error) => {
+                prop_assert!(!edits.is_empty(), "{}: {}", text, error);
+                let Ok(parsed) = parsed else { return Ok(()) };
+                let kind = parsed["type"].as_str();
+                let is_unknown = kind.is_some_and(|kind| kind == "live" || kind == "ping");
+                prop_assert!(!is_unknown, "{}: {}", text, error);
+            }
         }
     }
 }

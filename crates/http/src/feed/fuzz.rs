@@ -1,10 +1,12 @@
 //! What subscribers say, almost.
 
+use bakehouse_testkit::cases::cases;
 use bakehouse_testkit::mangle::{edits, mangle};
 use proptest::prelude::*;
+use serde_json::Value;
 
 use super::wire::{ClientFrame, Farewell};
-use super::wishes::Wishes;
+use super::wishes::{Filter, Since, Wishes};
 use crate::menu::tests::menu;
 
 const FRAMES: [&str; 4] = [
@@ -22,34 +24,110 @@ const QUERIES: [&str; 3] = [
 /// Whoever is turned away is told why, in a frame that can be read.
 fn is_explained(farewell: &Farewell) {
     assert!(!farewell.message().is_empty());
-    let frame: serde_json::Value = serde_json::from_str(&farewell.frame()).expect("JSON");
+    let frame: Value = serde_json::from_str(&farewell.frame()).expect("JSON");
     assert_eq!(frame["type"], "error");
+    assert_eq!(frame["code"], farewell.code());
+    assert_eq!(frame["message"], farewell.message());
+}
+
+/// The position that a value names, with or without a log before it.
+fn position(since: &Value) -> Option<u64> {
+    let text = since
+        .as_str()
+        .map(|text| text.rsplit(':').next().unwrap_or(text));
+    since.as_u64().or_else(|| text?.parse().ok())
+}
+
+/// Wishes are those of the frame.
+fn are_of(wishes: &Wishes, frame: &Value) {
+    assert_eq!(wishes.since, position(&frame["since"]));
+    let Filter {
+        entity,
+        group,
+        kinds,
+    } = &wishes.filter;
+    let text = |name: &str| frame[name].as_str();
+    // An id may be written in several ways.
+    assert_eq!(entity.is_some(), text("order").is_some());
+    assert_eq!(group.as_deref(), text("customer"));
+    let types = frame["types"].as_array().map_or(&[][..], Vec::as_slice);
+    assert_eq!(&Value::from(kinds.clone()), &Value::from(types));
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+    #![proptest_config(cases(4_000))]
 
+    /// A frame is taken as what it says; what is turned away is no frame of ours.
     #[test]
     fn frames(which: u8, edits in edits()) {
         let bytes = mangle(&FRAMES, which, &edits);
         let text = String::from_utf8_lossy(&bytes);
-        match ClientFrame::parse(&text) {
-            Ok(ClientFrame::Subscribe(wish)) => {
-                if let Err(farewell) = wish.wishes(&menu()) {
-                    is_explained(&farewell);
+        let frame = serde_json::from_str::<Value>(&text);
+        let parsed = ClientFrame::parse(&text);
+        prop_assert!(parsed.is_err() || frame.is_ok(), "{}", text);
+        if edits.is_empty() {
+            prop_assert!(parsed.is_ok(), "{}", text);
+        }
+        match (parsed, frame) {
+            (Ok(ClientFrame::Subscribe(wish)), Ok(frame)) => {
+                prop_assert_eq!(&frame["type"], "subscribe");
+                match wish.wishes(&menu()) {
+                    Ok(wishes) => are_of(&wishes, &frame),
+                    Err(farewell) => is_explained(&farewell),
                 }
             }
-            Ok(_) => {}
-            Err(farewell) => is_explained(&farewell),
+            (Ok(ClientFrame::Pong), Ok(frame)) => prop_assert_eq!(&frame["type"], "pong"),
+            (Ok(_), Err(error)) => prop_assert!(false, "{}: {}", text, error),
+            (Err(farewell), _) => {
+                is_explained(&farewell);
+                prop_assert_eq!(farewell.code(), 4400);
+            }
         }
     }
 
+    /// A query is taken as what it says, or refused with the names of what is wrong.
     #[test]
     fn queries(which: u8, edits in edits()) {
         let bytes = mangle(&QUERIES, which, &edits);
-        if let Err(faults) = Wishes::parse(&String::from_utf8_lossy(&bytes), &menu()) {
-            assert!(!faults.is_empty());
-            assert!(faults.iter().all(|fault| !fault.detail.is_empty()));
+        let text = String::from_utf8_lossy(&bytes);
+        let pairs: Vec<(String, String)> = url::form_urlencoded::parse(text.as_bytes())
+            .into_owned()
+            .collect();
+        let said = |name: &str| {
+            let found = pairs.iter().find(|(one, _)| one == name);
+            found.map(|(_, value)| value.as_str())
+        };
+        match Wishes::parse(&text, &menu()) {
+            Ok(wishes) => {
+                let since = said("since").map(Value::from);
+                prop_assert_eq!(wishes.since, since.as_ref().and_then(position));
+                prop_assert_eq!(wishes.filter.group.as_deref(), said("customer"));
+                let known = ["since", "epoch", "order", "customer", "type"];
+                prop_assert!(pairs.iter().all(|(name, _)| known.contains(&name.as_str())));
+            }
+            Err(faults) => {
+                prop_assert!(!faults.is_empty());
+                for fault in faults {
+                    prop_assert!(!fault.detail.is_empty());
+                    let name = fault.pointer.strip_prefix("/query/");
+                    prop_assert!(name.is_some(), "{}", fault.pointer);
+                }
+            }
         }
+    }
+
+    /// The id of a server-sent event leads back to where it was sent, whatever its log is
+    /// called.
+    #[test]
+    fn ids_of_events_lead_back(epoch in "[^\\x00-\\x1f]{1,12}", at: u64) {
+        let since = Since::parse(&format!("{epoch}:{at}")).expect("an id");
+        let mut wishes = Wishes::default();
+        wishes.resume(since);
+        prop_assert_eq!(wishes.since, Some(at));
+        prop_assert_eq!(wishes.epoch, Some(epoch));
+        // Earlier versions sent positions alone.
+        let mut wishes = Wishes::default();
+        wishes.resume(Since::parse(&at.to_string()).expect("a position"));
+        prop_assert_eq!((wishes.since, wishes.epoch), (Some(at), None));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use bakehouse_testkit::cases::cases;
 use bakehouse_testkit::mangle::{edits, mangle};
 use proptest::prelude::*;
 
@@ -14,15 +15,36 @@ const FILES: [&str; 3] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+    #![proptest_config(cases(1_000))]
 
-    /// Taken, or refused with a sentence.
+    /// Taken as what the file says, or refused with a sentence that does not leave out where.
     #[test]
     fn files(which: u8, edits in edits()) {
+        let bytes = mangle(&FILES, which, &edits);
         let mut file = tempfile::NamedTempFile::new().expect("a file");
-        file.write_all(&mangle(&FILES, which, &edits)).expect("written");
-        if let Err(error) = Settings::load(Some(file.path())) {
-            assert!(!format!("{error:#}").is_empty());
+        file.write_all(&bytes).expect("written");
+        let said = std::str::from_utf8(&bytes).ok();
+        let said = said.and_then(|text| text.parse::<toml::Table>().ok());
+        match Settings::load(Some(file.path())) {
+            Ok(settings) => {
+                let said = said.expect("what was taken is TOML");
+                let text = |section: &str, name: &str| {
+                    said.get(section).and_then(|of| of.get(name)?.as_str().map(str::to_owned))
+                };
+                if let Some(instance) = said.get("instance").and_then(|one| one.as_str()) {
+                    prop_assert_eq!(&settings.instance, instance);
+                }
+                if let Some(currency) = text("orders", "currency") {
+                    prop_assert_eq!(String::from(settings.orders.currency), currency);
+                }
+                if let Some(bind) = text("http", "bind") {
+                    prop_assert_eq!(Some(settings.http.bind), bind.parse().ok());
+                }
+            }
+            Err(error) => {
+                prop_assert!(!format!("{error:#}").is_empty());
+                prop_assert!(!edits.is_empty(), "{:#}", error);
+            }
         }
     }
 }
