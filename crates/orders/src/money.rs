@@ -143,7 +143,10 @@ impl Amount {
     /// So many of it.
     #[must_use]
     pub fn times(self, quantity: u32) -> Self {
-        Self(self.0 * Decimal::from(quantity))
+        let mut product = self.0 * Decimal::from(quantity);
+        // Of nothing, the digits get lost.
+        product.rescale(self.0.scale());
+        Self(product)
     }
 
     /// Both together.
@@ -253,6 +256,19 @@ mod tests {
                 "{code:?}"
             );
         }
+    }
+
+    #[test]
+    fn many_of_nothing_have_the_digits_of_their_currency() {
+        let eur: Currency = "EUR".parse().expect("a currency");
+        assert_eq!(Amount::zero(eur).times(3).to_string(), "0.00");
+        assert_eq!(
+            Amount::zero(eur)
+                .times(3)
+                .plus(Amount::zero(eur))
+                .to_string(),
+            "0.00"
+        );
     }
 
     #[test]
