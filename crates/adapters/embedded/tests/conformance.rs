@@ -1,24 +1,126 @@
 //! The embedded store keeps to the rules of every door.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bakehouse_embedded::{Embedded, OpenError};
 use bakehouse_pipeline::ids;
 use bakehouse_pipeline::ports::Leases;
 use bakehouse_testkit::conformance::generations::Twofold;
+use bakehouse_testkit::conformance::holes::{Holed, Missing};
 use bakehouse_testkit::conformance::inspect::Inspected;
+use bakehouse_testkit::conformance::lost::Stores;
 use bakehouse_testkit::conformance::presentation::FACETS;
+use bakehouse_testkit::conformance::reopening::Reopen;
 use bakehouse_testkit::conformance::schedule::Consumers;
+use bakehouse_testkit::conformance::units::Whole;
+use bakehouse_testkit::conformance::unreadable::Mixed;
 use bakehouse_testkit::operations::many;
+use futures_util::future::BoxFuture;
 use tempfile::TempDir;
 
 /// A store in a folder of its own, within the build's folder for test data: the
 /// doors that a rule is given must outlive this function.
 fn fresh() -> Embedded {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(ids::fresh().to_string());
-    Embedded::open(&folder, FACETS).expect("a fresh store opens")
+    Embedded::open(&folder(), FACETS).expect("a fresh store opens")
 }
+
+/// A folder that nobody else uses.
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(ids::fresh().to_string())
+}
+
+fn stores(store: &Embedded) -> Stores {
+    Stores {
+        log: store.log(),
+        source: store.source(),
+        presentation: store.presentation(),
+        reader: store.reader(),
+        notifications: store.notifications(),
+        leases: store.leases(),
+    }
+}
+
+/// Executes a statement behind the store's back.
+fn tamper(folder: &Path, statement: &str, value: impl rusqlite::ToSql) {
+    let file = folder.join(bakehouse_embedded::FILE_NAME);
+    let database = rusqlite::Connection::open(file).expect("it opens");
+    let changed = database.execute(statement, [value]);
+    assert_eq!(changed.expect("executed"), 1);
+}
+
+bakehouse_testkit::lost_suite!(lost, async { stores(&fresh()) });
+
+bakehouse_testkit::lost_suite!(lost_in_memory, async {
+    stores(&Embedded::in_memory(FACETS).expect("memory"))
+});
+
+bakehouse_testkit::reopening_suite!(reopening, async {
+    let folder = folder();
+    let open = move || {
+        let store = Embedded::open(&folder, FACETS).expect("it opens");
+        Box::pin(async move { stores(&store) }) as BoxFuture<'static, Stores>
+    };
+    Box::new(open) as Reopen
+});
+
+bakehouse_testkit::holes_suite!(holes, async {
+    let folder = folder();
+    let store = Embedded::open(&folder, FACETS).expect("a fresh store opens");
+    let remove = move |missing| {
+        let (table, position) = match missing {
+            Missing::Event(position) => ("events", position),
+            Missing::Frame(position) => ("frames", position),
+        };
+        let statement = format!("DELETE FROM {table} WHERE position = ?1");
+        tamper(&folder, &statement, i64::try_from(position).expect("small"));
+        Box::pin(async {}) as BoxFuture<'static, ()>
+    };
+    Holed {
+        log: store.log(),
+        presentation: store.presentation(),
+        reader: store.reader(),
+        remove: Box::new(remove),
+    }
+});
+
+bakehouse_testkit::unreadable_suite!(unreadable, async {
+    let folder = folder();
+    let store = Embedded::open(&folder, FACETS).expect("a fresh store opens");
+    let (scheduler, backlog) = (store.scheduler(), store.backlog());
+    let consumers: Consumers = Box::new(move || store.consumer());
+    let put = move |bytes| {
+        let text = String::from_utf8(bytes).expect("text");
+        tamper(
+            &folder,
+            "INSERT INTO schedule (operation) VALUES (?1)",
+            text,
+        );
+        Box::pin(async {}) as BoxFuture<'static, ()>
+    };
+    Mixed {
+        queue: (scheduler, consumers),
+        backlog,
+        put: Box::new(put),
+        message: br#"{"operation_id":"what?"}"#.to_vec(),
+    }
+});
+
+fn whole(store: Embedded) -> Whole {
+    Whole {
+        log: store.log(),
+        source: store.source(),
+        presentation: store.presentation(),
+        reader: store.reader(),
+        units: Arc::new(store),
+    }
+}
+
+bakehouse_testkit::units_suite!(units, async { whole(fresh()) });
+
+bakehouse_testkit::units_suite!(units_in_memory, async {
+    whole(Embedded::in_memory(FACETS).expect("memory"))
+});
 
 bakehouse_testkit::event_log_suite!(event_log, async { fresh().log() });
 

@@ -88,10 +88,10 @@ impl EventLog for MemoryLog {
         up_to: Position,
     ) -> Result<Vec<Event>, StoreError> {
         let events = lock(&self.events);
-        let span = after + 1..=up_to;
+        let is_within = |position| position > after && position <= up_to;
         let history = events
             .iter()
-            .filter(|event| event.entity_id() == entity_id && span.contains(&event.position));
+            .filter(|event| event.entity_id() == entity_id && is_within(event.position));
         Ok(history.cloned().collect())
     }
 
@@ -121,10 +121,10 @@ impl EventLog for MemoryLog {
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
         let events = lock(&self.events);
-        let span = after + 1..=up_to;
+        let is_within = |position| position > after && position <= up_to;
         let executed = events.iter().filter(|event| {
             event.entity_id() == entity_id
-                && span.contains(&event.position)
+                && is_within(event.position)
                 && event.is_executed_in_place()
         });
         Ok(executed.take(limit).cloned().collect())

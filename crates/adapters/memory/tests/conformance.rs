@@ -3,16 +3,22 @@
 use std::sync::Arc;
 
 use bakehouse_memory::{
-    MemoryLeases, MemoryLog, MemoryNotifications, MemoryPresentation, MemoryRows, MemorySource,
-    MemorySourceInspector, schedule_queue,
+    InProcessNotices, MemoryLeases, MemoryLog, MemoryNotifications, MemoryPresentation, MemoryRows,
+    MemorySource, MemorySourceInspector, schedule_queue,
 };
+use bakehouse_pipeline::follow::own_feed::OwnFeed;
 use bakehouse_pipeline::ports::{
-    Backlog, EventLog, Leases, Notifications, PresentationReader, PresentationStore, RowReader,
-    RowStore, Scheduler, SourceStore,
+    Backlog, Checkpoint, EventLog, Leases, Notices, Notifications, PresentationReader,
+    PresentationStore, RowReader, RowStore, Scheduler, SourceStore,
 };
+use bakehouse_testkit::conformance::feeds::Fed;
 use bakehouse_testkit::conformance::generations::Twofold;
 use bakehouse_testkit::conformance::inspect::Inspected;
+use bakehouse_testkit::conformance::lost::Stores;
+use bakehouse_testkit::conformance::presentation::baking;
 use bakehouse_testkit::conformance::schedule::Consumers;
+use bakehouse_testkit::conformance::source::creation;
+use bakehouse_testkit::operations::many;
 
 bakehouse_testkit::event_log_suite!(event_log, async {
     Arc::new(MemoryLog::default()) as Arc<dyn EventLog>
@@ -89,5 +95,45 @@ bakehouse_testkit::generations_suite!(generations, async {
         sources: source.generations(),
         source: Arc::new(source),
         log: Arc::new(log),
+    }
+});
+
+bakehouse_testkit::lost_suite!(lost, async {
+    let log = MemoryLog::default();
+    let presentation = MemoryPresentation::default();
+    Stores {
+        source: Arc::new(MemorySource::new(log.clone())),
+        log: Arc::new(log),
+        reader: Arc::new(presentation.clone()),
+        presentation: Arc::new(presentation),
+        notifications: Arc::new(MemoryNotifications::default()),
+        leases: Arc::new(MemoryLeases::default()),
+    }
+});
+
+bakehouse_testkit::notices_suite!(notices, async {
+    Arc::new(InProcessNotices::default()) as Arc<dyn Notices>
+});
+
+bakehouse_testkit::feeds_suite!(own_feed, async {
+    let log = MemoryLog::default();
+    let source = MemorySource::new(log.clone());
+    let presentation = MemoryPresentation::default();
+    let epoch = log.epoch().await.expect("an epoch");
+    log.append(&many("a", 5)).await.expect("appended");
+    let mut execution = creation(Checkpoint::default(), "a-0", 5);
+    execution.to.position = 5;
+    source.commit(&execution).await.expect("executed");
+    presentation.open(&epoch).await.expect("opened");
+    presentation.commit(&baking(0, 5)).await.expect("baked");
+    let feed = OwnFeed {
+        log: Arc::new(log),
+        progress: Arc::new(source),
+        presentation: Arc::new(presentation),
+    };
+    Fed {
+        feed: Arc::new(feed),
+        epoch,
+        guard: (),
     }
 });

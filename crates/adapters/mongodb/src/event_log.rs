@@ -76,7 +76,7 @@ impl EventLog for MongoLog {
 
     async fn read(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {
         let filter = doc! { "_id": { "$gt": integer(after) } };
-        contiguous(after, self.find_all(filter, limit).await?)
+        contiguous(after, self.find_some(filter, limit).await?)
     }
 
     async fn history(
@@ -97,6 +97,9 @@ impl EventLog for MongoLog {
 
     async fn summaries(&self, query: &SummaryQuery<'_>) -> Result<Vec<Event>, StoreError> {
         let mut events = Vec::new();
+        if query.limit == 0 {
+            return Ok(events);
+        }
         for filter in summary_filters(query) {
             let options = in_order(query.limit, Some(without_payload()));
             let rows = self.connection.find(EVENTS, filter, options).await?;
@@ -122,7 +125,7 @@ impl EventLog for MongoLog {
             "status": EventStatus::Executed.as_str(),
             "parked": { "$exists": false },
         };
-        self.find_all(filter, limit).await
+        self.find_some(filter, limit).await
     }
 
     async fn held(&self, entity_ids: &[&str]) -> Result<Vec<Event>, StoreError> {
@@ -137,7 +140,7 @@ impl EventLog for MongoLog {
         let filter = doc! {
             "parked": { "$exists": true }, "status": parked, "_id": { "$gt": integer(after) },
         };
-        self.find_all(filter, limit).await
+        self.find_some(filter, limit).await
     }
 
     async fn head(&self) -> Result<Position, StoreError> {
@@ -338,6 +341,14 @@ impl MongoLog {
             .limit(1)
             .build();
         Ok(self.connection.find(EVENTS, doc! {}, options).await?.pop())
+    }
+
+    /// At most so many, in the order of positions.
+    async fn find_some(&self, filter: Document, limit: usize) -> Result<Vec<Event>, StoreError> {
+        match limit {
+            0 => Ok(Vec::new()),
+            limit => self.find_all(filter, limit).await,
+        }
     }
 
     /// In the order of positions; a limit of 0 is none.

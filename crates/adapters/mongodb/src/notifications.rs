@@ -79,6 +79,9 @@ impl Notifications for MongoNotifications {
     /// A look, a claim under a name of its own, and a look at what was claimed:
     /// of two who look at the same time, each gets what the other has not.
     async fn take(&self, lane: &str, claim: Claim) -> Result<Vec<Notification>, StoreError> {
+        if claim.limit == 0 {
+            return Ok(Vec::new());
+        }
         let limit = i64::try_from(claim.limit).unwrap_or(i64::MAX);
         let now = date(claim.now);
         let due = doc! { "lane": lane, "due_at": { "$lte": now } };

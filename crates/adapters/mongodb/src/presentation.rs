@@ -71,8 +71,11 @@ impl MongoPresentation {
         rows.into_iter().map(document).collect()
     }
 
-    /// The page of a list; `None`: there is nothing in its span of time.
+    /// The page of a list; `None`: there is nothing in its span of time, or nothing is wanted.
     async fn page(&self, query: &ListQuery) -> Result<Option<Page>, StoreError> {
+        if query.limit == 0 {
+            return Ok(None);
+        }
         let mut page = Page::of(query);
         for edge in list::edges(query) {
             let Some(number) = self.number(edge.clone()).await? else {
@@ -204,6 +207,9 @@ impl PresentationReader for MongoPresentation {
     }
 
     async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
         let batch = u32::try_from(limit).unwrap_or(u32::MAX);
         let options = FindOptions::builder()
             .sort(doc! { "_id": 1 })

@@ -1,16 +1,23 @@
 //! MongoDB keeps to the rules of every door, on a real replica set.
 
+use std::future::ready;
 use std::time::Duration;
 
 use bakehouse_mongodb::{PresentationDatabase, Settings, SourceDatabase};
 use bakehouse_pipeline::ports::Appended;
 use bakehouse_pipeline::{Shutdown, ids};
 use bakehouse_testkit::conformance::generations::Twofold;
+use bakehouse_testkit::conformance::holes::{Holed, Missing};
 use bakehouse_testkit::conformance::inspect::Inspected;
+use bakehouse_testkit::conformance::lost::Stores;
 use bakehouse_testkit::conformance::presentation::FACETS;
+use bakehouse_testkit::conformance::reopening::Reopen;
 use bakehouse_testkit::operations::many;
 use bakehouse_testservers::shared::mongodb_uri;
-use tokio::task::JoinSet;
+use futures_util::future::BoxFuture;
+use mongodb::bson::{Document, doc};
+use tokio::runtime::Handle;
+use tokio::task::{JoinSet, block_in_place};
 use tokio::time::timeout;
 
 /// Of a database that nobody else uses.
@@ -23,7 +30,11 @@ fn settings() -> Settings {
 }
 
 async fn source() -> SourceDatabase {
-    let database = SourceDatabase::new(&settings(), "counters")
+    source_of(&settings()).await
+}
+
+async fn source_of(settings: &Settings) -> SourceDatabase {
+    let database = SourceDatabase::new(settings, "counters")
         .await
         .expect("a usable URI");
     assert!(database.prepare(&Shutdown::new()).await);
@@ -31,12 +42,69 @@ async fn source() -> SourceDatabase {
 }
 
 async fn presentation() -> PresentationDatabase {
-    let database = PresentationDatabase::new(&settings(), "counters", FACETS)
+    presentation_of(&settings()).await
+}
+
+async fn presentation_of(settings: &Settings) -> PresentationDatabase {
+    let database = PresentationDatabase::new(settings, "counters", FACETS)
         .await
         .expect("a usable URI");
     assert!(database.prepare(&Shutdown::new()).await);
     database
 }
+
+async fn stores(settings: &(Settings, Settings)) -> Stores {
+    let source = source_of(&settings.0).await;
+    let presentation = presentation_of(&settings.1).await;
+    Stores {
+        log: source.log(),
+        source: source.source(),
+        notifications: source.notifications(),
+        leases: source.leases(),
+        presentation: presentation.presentation(),
+        reader: presentation.reader(),
+    }
+}
+
+bakehouse_testkit::lost_suite!(lost, async { stores(&(settings(), settings())).await });
+
+bakehouse_testkit::reopening_suite!(reopening, async {
+    let settings = (settings(), settings());
+    let open = move || {
+        let opened = stores(&settings);
+        let opened = block_in_place(|| Handle::current().block_on(opened));
+        Box::pin(ready(opened)) as BoxFuture<'static, Stores>
+    };
+    Box::new(open) as Reopen
+});
+
+/// Removes a document behind the store's back.
+async fn remove(uri: String, collection: &'static str, position: u64) {
+    let client = mongodb::Client::with_uri_str(uri).await.expect("a client");
+    let database = client.default_database().expect("a database");
+    let rows = database.collection::<Document>(collection);
+    let position = i64::try_from(position).expect("small");
+    let removed = rows.delete_one(doc! { "_id": position }).await;
+    assert_eq!(removed.expect("removed").deleted_count, 1);
+}
+
+bakehouse_testkit::holes_suite!(holes, async {
+    let (of_source, of_presentation) = (settings(), settings());
+    let source = source_of(&of_source).await;
+    let presentation = presentation_of(&of_presentation).await;
+    let remove = move |missing| -> BoxFuture<'static, ()> {
+        match missing {
+            Missing::Event(at) => Box::pin(remove(of_source.uri.clone(), "events", at)),
+            Missing::Frame(at) => Box::pin(remove(of_presentation.uri.clone(), "feed", at)),
+        }
+    };
+    Holed {
+        log: source.log(),
+        presentation: presentation.presentation(),
+        reader: presentation.reader(),
+        remove: Box::new(remove),
+    }
+});
 
 bakehouse_testkit::event_log_suite!(event_log, async { source().await.log() });
 

@@ -4,13 +4,15 @@ mod support;
 
 use std::time::Duration;
 
-use bakehouse_pipeline::ports::{Notice, Scheduler, Topic};
+use bakehouse_pipeline::ports::Scheduler;
 use bakehouse_rabbitmq::Broker;
 use bakehouse_testkit::conformance::schedule::Consumers;
+use bakehouse_testkit::conformance::unreadable::Mixed;
 use bakehouse_testkit::operations::{many, operation};
 use bakehouse_testservers::Rabbit;
 use bakehouse_testservers::shared::amqp_uri;
-use support::{connected, reached, settings};
+use futures_util::future::BoxFuture;
+use support::{Other, connected, reached, settings};
 
 async fn broker() -> Broker {
     reached(&settings(amqp_uri())).await
@@ -30,81 +32,25 @@ bakehouse_testkit::backlog_suite!(backlog, async {
     ((scheduler, consumers), backlog)
 });
 
-/// The next notice that is one; `None` only says that some may have been missed.
-async fn next(stream: &mut dyn bakehouse_pipeline::ports::NoticeStream) -> Notice {
-    let found = async {
-        loop {
-            if let Some(notice) = stream.next().await {
-                return notice;
-            }
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), found)
-        .await
-        .expect("a notice comes")
-}
+bakehouse_testkit::notices_suite!(notices, async { broker().await.notices() });
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn notices_reach_every_subscriber_of_their_topic() {
-    let broker = broker().await;
-    let notices = broker.notices();
-    let mut streams = Vec::new();
-    for topic in [Topic::Stored, Topic::Executed, Topic::Baked, Topic::Baked] {
-        let mut stream = notices.subscribe(topic).await;
-        // Connected: what came before may have been missed.
-        assert!(stream.next().await.is_none());
-        streams.push(stream);
+bakehouse_testkit::unreadable_suite!(unreadable, async {
+    let settings = settings(amqp_uri());
+    let broker = reached(&settings).await;
+    let (scheduler, backlog) = (broker.scheduler(), broker.backlog());
+    let consumers: Consumers = Box::new(move || broker.consumer());
+    let put = move |bytes| {
+        let settings = settings.clone();
+        let put = async move { Other::at(&settings).await.put(bytes).await };
+        Box::pin(put) as BoxFuture<'static, ()>
+    };
+    Mixed {
+        queue: (scheduler, consumers),
+        backlog,
+        put: Box::new(put),
+        message: b"what?\xff".to_vec(),
     }
-    notices.publish(Notice::Stored { head: 7 }).await;
-    let changes = vec![("counter.raised".to_owned(), "a".to_owned())];
-    let executed = Notice::Executed {
-        from: 6,
-        to: 7,
-        changes: changes.clone(),
-    };
-    notices.publish(executed).await;
-    let body = bakehouse_pipeline::to_json(&"x".repeat(600_000)).expect("JSON");
-    let frame = |position| bakehouse_pipeline::Frame {
-        position,
-        kind: "counter.raised".into(),
-        entity_id: "a".into(),
-        owner: Some("ada".into()),
-        group: None,
-        left_group: None,
-        body: body.clone(),
-    };
-    notices
-        .publish(Notice::Baked {
-            from: 4,
-            frames: vec![frame(5), frame(6), frame(7)],
-        })
-        .await;
-    assert!(matches!(
-        next(streams[0].as_mut()).await,
-        Notice::Stored { head: 7 }
-    ));
-    let Notice::Executed {
-        from: 6,
-        to: 7,
-        changes: received,
-    } = next(streams[1].as_mut()).await
-    else {
-        panic!("another notice");
-    };
-    assert_eq!(received, changes);
-    for stream in &mut streams[2..] {
-        // Two messages, because they would be too large for one.
-        let mut positions = Vec::new();
-        while positions.len() < 3 {
-            let Notice::Baked { from, frames } = next(stream.as_mut()).await else {
-                panic!("another notice");
-            };
-            assert_eq!(from, positions.last().copied().unwrap_or(4));
-            positions.extend(frames.iter().map(|frame| frame.position));
-        }
-        assert_eq!(positions, [5, 6, 7]);
-    }
-}
+});
 
 #[tokio::test]
 async fn an_unusable_uri_is_told_without_its_secret() {

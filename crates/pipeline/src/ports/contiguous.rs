@@ -26,7 +26,9 @@ impl Positioned for Frame {
 /// # Errors
 /// [`StoreError::Hole`] at the first gap.
 pub fn contiguous<T: Positioned>(after: Position, run: Vec<T>) -> Result<Vec<T>, StoreError> {
-    for (expected, found) in (after + 1..).zip(run.iter().map(Positioned::position)) {
+    // Nothing follows the last position that there can be.
+    for (found, before) in run.iter().map(Positioned::position).zip(after..) {
+        let expected = before + 1;
         if found != expected {
             return Err(StoreError::Hole { expected, found });
         }

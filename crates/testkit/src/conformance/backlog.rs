@@ -21,7 +21,7 @@ macro_rules! backlog_suite {
 }
 
 /// A queue may tell with some delay; what it says in the end is right.
-async fn settles_at(backlog: &dyn Backlog, expected: (u64, u64)) {
+pub(super) async fn settles_at(backlog: &dyn Backlog, expected: (u64, u64)) {
     let mut found = Waiting::default();
     for _ in 0..200 {
         found = backlog.waiting().await.unwrap();

@@ -22,6 +22,10 @@ macro_rules! blobs_suite {
                 a_new_name_takes_the_place_of_an_old_one,
                 what_was_removed_is_gone,
                 what_is_there_is_listed_with_its_age,
+                what_is_below_a_folder_is_listed_and_nothing_beside_it,
+                a_writer_that_is_gone_leaves_what_was_there,
+                of_two_writers_the_last_to_finish_is_read,
+                what_is_not_there_cannot_be_renamed,
             ]
         );
     };
@@ -115,4 +119,66 @@ pub async fn what_is_there_is_listed_with_its_age<G>((blobs, _guard): (Arc<dyn B
     // A store may know whole seconds only.
     let age = Timestamp::now().millis() - entries[0].since.millis();
     assert!((-1_000..60_000).contains(&age), "{age}");
+}
+
+/// Names that begin alike are of other folders.
+pub async fn what_is_below_a_folder_is_listed_and_nothing_beside_it<G>(
+    (blobs, _guard): (Arc<dyn Blobs>, G),
+) {
+    for name in ["a/b", "a/c/d", "ab/x", "a-b", "b"] {
+        write(blobs.as_ref(), name, &parts(1)).await;
+    }
+    for (folder, expected) in [
+        ("a", &["a/b", "a/c/d"][..]),
+        ("a/c", &["a/c/d"]),
+        ("ab", &["ab/x"]),
+        ("none", &[]),
+    ] {
+        let entries: Vec<BlobEntry> = blobs.list_below(folder).try_collect().await.unwrap();
+        let mut names: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
+        names.sort();
+        assert_eq!(names, expected, "{folder}");
+    }
+}
+
+/// Dropped or given up, in the middle of what was to take its place.
+pub async fn a_writer_that_is_gone_leaves_what_was_there<G>((blobs, _guard): (Arc<dyn Blobs>, G)) {
+    write(blobs.as_ref(), "a", &parts(1)).await;
+    for is_dropped in [false, true] {
+        let mut writer = blobs.begin("a").await.unwrap();
+        for part in parts(5) {
+            writer.write(part).await.unwrap();
+        }
+        match is_dropped {
+            true => drop(writer),
+            false => writer.abort().await,
+        }
+        assert_eq!(read(blobs.as_ref(), "a").await, Some(parts(1).concat()));
+    }
+}
+
+/// Whole, not a mixture.
+pub async fn of_two_writers_the_last_to_finish_is_read<G>((blobs, _guard): (Arc<dyn Blobs>, G)) {
+    let mut first = blobs.begin("a").await.unwrap();
+    let mut second = blobs.begin("a").await.unwrap();
+    first.write(Bytes::from_static(b"first")).await.unwrap();
+    second
+        .write(Bytes::from_static(b"second, and longer"))
+        .await
+        .unwrap();
+    second.finish().await.unwrap();
+    let expected = b"second, and longer".to_vec();
+    assert_eq!(read(blobs.as_ref(), "a").await, Some(expected));
+    first.finish().await.unwrap();
+    assert_eq!(read(blobs.as_ref(), "a").await, Some(b"first".to_vec()));
+}
+
+/// An error, and what has the other name keeps it.
+pub async fn what_is_not_there_cannot_be_renamed<G>((blobs, _guard): (Arc<dyn Blobs>, G)) {
+    write(blobs.as_ref(), "a", &parts(1)).await;
+    let renamed = blobs.rename("none", "a").await;
+    assert!(renamed.is_err(), "{renamed:?}");
+    assert_eq!(read(blobs.as_ref(), "a").await, Some(parts(1).concat()));
+    assert!(blobs.rename("none", "other").await.is_err());
+    assert_eq!(read(blobs.as_ref(), "other").await, None);
 }

@@ -33,6 +33,9 @@ macro_rules! event_log_suite {
                 what_one_request_set_off_is_found,
                 summaries_are_pages_without_payloads,
                 the_epoch_is_drawn_once,
+                an_empty_batch_changes_nothing,
+                a_batch_of_any_size_is_stored_whole,
+                limits_of_nothing_and_of_everything_are_kept,
             ]
         );
     };
@@ -191,6 +194,55 @@ pub async fn creation_time_never_decreases(log: Log) {
     let times: Vec<_> = events.iter().map(|event| event.creation_time).collect();
     let expected = [60, 60, 60, 60, 60, 60, 61, 61, 61, 61].map(at);
     assert_eq!(times, expected);
+}
+
+/// Neither the log nor anything that is answered.
+pub async fn an_empty_batch_changes_nothing(log: Log) {
+    assert_eq!(log.append(&[]).await.unwrap(), []);
+    assert_eq!(log.head().await.unwrap(), 0);
+    log.append(&many("a", 2)).await.unwrap();
+    assert_eq!(log.append(&[]).await.unwrap(), []);
+    assert_eq!(log.head().await.unwrap(), 2);
+}
+
+/// More operations than a stage ever hands over, and more bytes than one message of a
+/// database's protocol takes.
+pub async fn a_batch_of_any_size_is_stored_whole(log: Log) {
+    let mut count = 0;
+    let large: Vec<_> = (0..50)
+        .map(|n| operation(&format!("large-{n}"), &"x".repeat(1_024 * 1_024)))
+        .collect();
+    for mut batch in [many("a", 3_000), large] {
+        let repeated = batch[1].clone();
+        batch.push(repeated);
+        let answers = log.append(&batch).await.unwrap();
+        let stored = (count + 1..).take(batch.len() - 1).map(Appended::Stored);
+        let expected: Vec<_> = stored.chain([Appended::Duplicate]).collect();
+        assert!(answers == expected, "{} of {count}", answers.len());
+        count += batch.len() as u64 - 1;
+        assert_eq!(log.head().await.unwrap(), count);
+    }
+    let last = log.read(3_049, 9).await.unwrap().remove(0);
+    assert_eq!(last.operation.payload.get().len(), 1_024 * 1_024 + 2);
+}
+
+/// Of every way to read. Nothing follows the last position that there can be.
+pub async fn limits_of_nothing_and_of_everything_are_kept(log: Log) {
+    log.append(&many("a", 3)).await.unwrap();
+    assert_eq!(log.read(0, 0).await.unwrap().len(), 0);
+    assert_eq!(log.read(0, usize::MAX).await.unwrap().len(), 3);
+    assert_eq!(log.read(Position::MAX, 9).await.unwrap().len(), 0);
+    let history = log.history("a-0", Position::MAX, Position::MAX).await;
+    assert_eq!(history.unwrap().len(), 0);
+    assert_eq!(log.history("a-0", 0, Position::MAX).await.unwrap().len(), 1);
+    let executed = log.executed("a-0", Position::MAX, Position::MAX, 9).await;
+    assert_eq!(executed.unwrap().len(), 0);
+    assert_eq!(log.parked(Position::MAX, 9).await.unwrap().len(), 0);
+    for (limit, expected) in [(0, 0), (usize::MAX, 3)] {
+        let query = SummaryQuery::first(Selection::Log, limit);
+        assert_eq!(log.summaries(&query).await.unwrap().len(), expected);
+    }
+    assert!(log.held(&[]).await.unwrap().is_empty());
 }
 
 /// Paging.

@@ -10,6 +10,8 @@ pub type Store = Arc<dyn Leases>;
 
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(150);
+/// Long enough that a machine which is busy elsewhere does not let it run out.
+const RENEWED: Duration = Duration::from_secs(2);
 
 /// Writes the suite's tests: `leases_suite!(name, async { … })`.
 #[macro_export]
@@ -25,6 +27,8 @@ macro_rules! leases_suite {
                 a_renewed_lease_does_not_run_out,
                 a_released_lease_is_free_at_once,
                 of_many_at_once_one_wins,
+                a_lease_that_ran_out_is_its_holders_until_somebody_takes_it,
+                who_was_succeeded_can_neither_renew_nor_release,
             ]
         );
     };
@@ -53,10 +57,11 @@ pub async fn a_lease_that_ran_out_goes_to_the_next_with_a_higher_epoch(leases: S
 
 /// However long it is held.
 pub async fn a_renewed_lease_does_not_run_out(leases: Store) {
-    let tenure = leases.acquire("work", "a", SHORT).await.unwrap().unwrap();
+    let tenure = leases.acquire("work", "a", RENEWED).await.unwrap();
+    let tenure = tenure.unwrap();
     for _ in 0..5 {
-        tokio::time::sleep(SHORT / 3).await;
-        assert_eq!(leases.renew("work", &tenure, SHORT).await, Ok(true));
+        tokio::time::sleep(RENEWED / 4).await;
+        assert_eq!(leases.renew("work", &tenure, RENEWED).await, Ok(true));
         assert_eq!(leases.acquire("work", "b", SHORT).await, Ok(None));
     }
 }
@@ -84,4 +89,38 @@ pub async fn of_many_at_once_one_wins(leases: Store) {
         winners += usize::from(attempt.await.unwrap().unwrap().is_some());
     }
     assert_eq!(winners, 1);
+}
+
+/// It may renew it, and ask for it again under the same epoch.
+pub async fn a_lease_that_ran_out_is_its_holders_until_somebody_takes_it(leases: Store) {
+    let none = Duration::ZERO;
+    let first = leases.acquire("work", "a", none).await.unwrap().unwrap();
+    tokio::time::sleep(SHORT).await;
+    assert_eq!(leases.renew("work", &first, LONG).await, Ok(true));
+    assert_eq!(leases.acquire("work", "b", LONG).await, Ok(None));
+    assert_eq!(leases.renew("work", &first, none).await, Ok(true));
+    tokio::time::sleep(SHORT).await;
+    let again = leases.acquire("work", "a", LONG).await.unwrap().unwrap();
+    assert_eq!(again, first);
+    assert_eq!(leases.acquire("work", "b", LONG).await, Ok(None));
+}
+
+/// Not even when the successor's lease has run out, nor under its own name of before.
+pub async fn who_was_succeeded_can_neither_renew_nor_release(leases: Store) {
+    let none = Duration::ZERO;
+    let first = leases.acquire("work", "a", none).await.unwrap().unwrap();
+    tokio::time::sleep(SHORT).await;
+    let second = leases.acquire("work", "b", none).await.unwrap().unwrap();
+    tokio::time::sleep(SHORT).await;
+    assert_eq!(leases.renew("work", &first, LONG).await, Ok(false));
+    let third = leases.acquire("work", "a", LONG).await.unwrap().unwrap();
+    let epochs = [first.epoch, second.epoch, third.epoch];
+    assert_eq!(epochs, [first.epoch, first.epoch + 1, first.epoch + 2]);
+    for former in [&first, &second] {
+        assert_eq!(leases.renew("work", former, LONG).await, Ok(false));
+        leases.release("work", former).await.unwrap();
+        assert_eq!(leases.acquire("work", "c", LONG).await, Ok(None));
+    }
+    assert_eq!(leases.renew("none", &first, LONG).await, Ok(false));
+    leases.release("none", &first).await.unwrap();
 }

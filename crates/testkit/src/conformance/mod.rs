@@ -3,14 +3,21 @@
 pub mod backlog;
 pub mod blobs;
 pub mod event_log;
+pub mod feeds;
 pub mod generations;
+pub mod holes;
 pub mod inspect;
 pub mod leases;
+pub mod lost;
+pub mod notices;
 pub mod notifications;
 pub mod presentation;
+pub mod reopening;
 pub mod rows;
 pub mod schedule;
 pub mod source;
+pub mod units;
+pub mod unreadable;
 
 /// Writes one `#[tokio::test]` for each named rule of a suite. The adapter's
 /// expression is evaluated afresh for every rule.

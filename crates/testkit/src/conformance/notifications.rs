@@ -34,11 +34,11 @@ macro_rules! notifications_suite {
     };
 }
 
-fn time(seconds: i64) -> Timestamp {
+pub(super) fn time(seconds: i64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + seconds * 1_000).unwrap()
 }
 
-fn notification(position: Position, lane: &str, to: &str) -> Notification {
+pub(super) fn notification(position: Position, lane: &str, to: &str) -> Notification {
     let frame = Frame {
         position,
         kind: "counter.raised".into(),
@@ -59,7 +59,7 @@ fn notification(position: Position, lane: &str, to: &str) -> Notification {
     Notification::requested(operation, &frame, time(-1), request, time(0))
 }
 
-fn recording(from: Position, notifications: Vec<Notification>) -> Recording {
+pub(super) fn recording(from: Position, notifications: Vec<Notification>) -> Recording {
     Recording {
         from,
         to: from + 1,
@@ -67,7 +67,7 @@ fn recording(from: Position, notifications: Vec<Notification>) -> Recording {
     }
 }
 
-fn claim(now: i64, until: i64, limit: usize) -> Claim {
+pub(super) fn claim(now: i64, until: i64, limit: usize) -> Claim {
     Claim {
         now: time(now),
         until: time(until),
@@ -191,6 +191,13 @@ pub async fn what_waited_longest_goes_first(store: Store) {
         reason: "away".into(),
     };
     store.settle(&settled(&first[0], later)).await.unwrap();
+    assert!(
+        store
+            .take("mail", claim(9, 60, 0))
+            .await
+            .unwrap()
+            .is_empty()
+    );
     let two = store.take("mail", claim(9, 60, 2)).await.unwrap();
     assert_eq!(two.len(), 2);
     assert!(two.iter().all(|one| one.id != first[0].id));

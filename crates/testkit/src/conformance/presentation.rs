@@ -8,6 +8,8 @@ use bakehouse_pipeline::ports::{
     SortKey, StoreError,
 };
 use bakehouse_pipeline::{Facet, Frame, Position, Timestamp, to_json};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use serde_json::json;
 
 /// The store under test.
@@ -45,6 +47,9 @@ macro_rules! presentation_suite {
                 frames_come_back_in_order_from_any_position,
                 a_commit_from_elsewhere_is_fenced_and_changes_nothing,
                 a_document_never_goes_back,
+                what_is_taken_off_the_lists_may_come_back,
+                a_baking_of_any_size_is_seen_whole,
+                pages_go_on_while_documents_change,
             ]
         );
     };
@@ -321,4 +326,143 @@ pub async fn a_document_never_goes_back((store, reader): Presentation) {
     };
     assert_eq!(store.commit(&late).await, Err(StoreError::Fenced));
     assert_eq!(reader.document("d-1").await.unwrap().unwrap().position, 3);
+}
+
+/// Off every list at once, however it is sorted, and on them again.
+pub async fn what_is_taken_off_the_lists_may_come_back((store, reader): Presentation) {
+    store.open("e").await.unwrap();
+    store.commit(&baking(0, 3)).await.unwrap();
+    for (position, listed) in [(4, false), (5, true), (6, false)] {
+        let changed = DocumentWrite {
+            listed,
+            ..document(2, position, false)
+        };
+        let change = Baking {
+            from: position - 1,
+            to: position,
+            documents: vec![changed],
+            frames: vec![frame(position)],
+        };
+        store.commit(&change).await.unwrap();
+        for by in [SortKey::Created, SortKey::Updated] {
+            let sort = Sort {
+                by,
+                descending: false,
+            };
+            let mut query = ListQuery {
+                sort,
+                ..ListQuery::newest(9)
+            };
+            for facets in [vec![], vec![(FACETS[0], "red".to_owned())]] {
+                query.facets = facets;
+                let page = reader.list(&query).await.unwrap();
+                let keys = reader.list_keys(&query).await.unwrap();
+                let found = page.iter().any(|document| document.number == 2);
+                assert_eq!(found, listed, "{by:?} at {position}");
+                assert_eq!(keys.len(), page.len());
+            }
+        }
+        let by_number = reader.documents(&[2]).await.unwrap();
+        assert_eq!(by_number.len(), usize::from(listed));
+        let itself = reader.document("d-2").await.unwrap().unwrap();
+        assert_eq!(itself.position, position);
+    }
+}
+
+/// Nothing at all, and more than a stage ever hands over; and as few frames or documents as
+/// were asked for.
+pub async fn a_baking_of_any_size_is_seen_whole((store, reader): Presentation) {
+    store.open("e").await.unwrap();
+    store.commit(&baking(0, 0)).await.unwrap();
+    assert_eq!(reader.head().await.unwrap().position, 0);
+    store.commit(&baking(0, 2_500)).await.unwrap();
+    assert_eq!(reader.head().await.unwrap().position, 2_500);
+    assert_eq!(reader.frames(0, usize::MAX).await.unwrap().len(), 2_500);
+    assert!(reader.frames(0, 0).await.unwrap().is_empty());
+    assert!(reader.frames(Position::MAX, 9).await.unwrap().is_empty());
+    let page = reader.list(&ListQuery::newest(3_000)).await.unwrap();
+    assert_eq!(page.len(), 2_500);
+    assert!(reader.list(&ListQuery::newest(0)).await.unwrap().is_empty());
+    let mut large = baking(2_500, 20);
+    for document in &mut large.documents {
+        document.body = to_json(&json!({ "text": "x".repeat(1_024 * 1_024) })).unwrap();
+    }
+    store.commit(&large).await.unwrap();
+    let last = reader.document("d-2520").await.unwrap().unwrap();
+    assert!(last.body.get().len() > 1_024 * 1_024);
+}
+
+/// What stays as it is, is on exactly one page, whatever is made, changed and taken off
+/// meanwhile; what changes is on no page twice at one position.
+pub async fn pages_go_on_while_documents_change((store, reader): Presentation) {
+    store.open("e").await.unwrap();
+    store.commit(&baking(0, 30)).await.unwrap();
+    let mut random = StdRng::seed_from_u64(7);
+    let (mut head, mut count) = (30, 30);
+    let mut off: Vec<u64> = Vec::new();
+    for turn in 0..24 {
+        let sort = Sort {
+            by: [SortKey::Created, SortKey::Updated][turn % 2],
+            descending: turn % 4 > 1,
+        };
+        let limit = random.random_range(1..9);
+        let mut query = ListQuery {
+            sort,
+            ..ListQuery::newest(limit)
+        };
+        let there: Vec<u64> = (1..=count).filter(|number| !off.contains(number)).collect();
+        let (mut seen, mut touched) = (Vec::new(), Vec::new());
+        for _ in 0..200 {
+            let page = reader.list(&query).await.unwrap();
+            let Some(last) = page.last() else { break };
+            query.past = Some(sort.key(last));
+            seen.extend(
+                page.iter()
+                    .map(|document| (document.number, document.position)),
+            );
+            // While it goes on at first, and no longer than there are new ones to come.
+            if touched.len() < 12 {
+                let is_new = random.random_bool(0.3);
+                let number = if is_new {
+                    count + 1
+                } else {
+                    random.random_range(1..=count)
+                };
+                count = count.max(number);
+                head += 1;
+                let listed = random.random_bool(0.8);
+                let documents = vec![DocumentWrite {
+                    listed,
+                    ..document(number, head, is_new)
+                }];
+                let change = Baking {
+                    from: head - 1,
+                    to: head,
+                    documents,
+                    frames: vec![frame(head)],
+                };
+                store.commit(&change).await.unwrap();
+                off.retain(|other| *other != number);
+                if !listed {
+                    off.push(number);
+                }
+                touched.push(number);
+            }
+        }
+        assert!(
+            reader.list(&query).await.unwrap().is_empty(),
+            "it has no end"
+        );
+        let mut distinct = seen.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!(distinct.len(), seen.len(), "{sort:?}: {seen:?}");
+        for number in there.iter().filter(|number| !touched.contains(number)) {
+            let found = seen.iter().filter(|(one, _)| one == number).count();
+            assert_eq!(
+                found, 1,
+                "{sort:?}: {number} in {seen:?}, changed: {touched:?}"
+            );
+        }
+    }
 }

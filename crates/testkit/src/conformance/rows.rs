@@ -347,6 +347,14 @@ pub async fn lists_go_on_page_by_page((store, reader): Store) {
     }
     let all: Vec<String> = (0..25).map(|n| format!("k-{n:02}")).collect();
     assert_eq!(found, all);
+    for (limit, expected) in [(0, 0), (usize::MAX, 25)] {
+        let page = RowPage {
+            link: "x",
+            after: None,
+            limit,
+        };
+        assert_eq!(reader.rows("things", &page).await.unwrap().len(), expected);
+    }
 }
 
 /// For those who watch over them.

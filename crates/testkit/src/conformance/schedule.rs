@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use bakehouse_pipeline::ports::{ScheduleConsumer, Scheduler};
+use bakehouse_pipeline::ports::{ScheduleConsumer, Scheduler, Unreadable};
 use uuid::Uuid;
 
-use crate::operations::many;
+use crate::operations::{many, operation};
 
 /// Makes a consumer; the one made before must have been dropped.
 pub type Consumers = Box<dyn Fn() -> Box<dyn ScheduleConsumer> + Send + Sync>;
@@ -26,6 +26,9 @@ macro_rules! schedule_suite {
                 what_was_not_settled_comes_again_in_order,
                 what_was_settled_does_not_come_again,
                 receiving_waits_for_the_first_one,
+                settling_twice_or_too_soon_loses_nothing,
+                parking_leaves_the_others_as_they_are,
+                large_operations_arrive_whole,
             ]
         );
     };
@@ -112,4 +115,57 @@ pub async fn receiving_waits_for_the_first_one((scheduler, consumers): Queue) {
     }
     let sent = send(scheduler.as_ref(), 1).await;
     assert_eq!(take(consumer.as_mut(), 1, 10).await, sent);
+}
+
+/// As after an answer that was lost, and before anything has come.
+pub async fn settling_twice_or_too_soon_loses_nothing((scheduler, consumers): Queue) {
+    let mut consumer = consumers();
+    consumer.settle().await.unwrap();
+    let sent = send(scheduler.as_ref(), 4).await;
+    assert_eq!(take(consumer.as_mut(), 2, 2).await, sent[..2]);
+    consumer.settle().await.unwrap();
+    consumer.settle().await.unwrap();
+    assert_eq!(take(consumer.as_mut(), 2, 2).await, sent[2..]);
+    drop(consumer);
+    let mut consumer = consumers();
+    assert_eq!(take(consumer.as_mut(), 2, usize::MAX).await, sent[2..]);
+    consumer.settle().await.unwrap();
+    let rest = consumer.receive_now(9).await.unwrap();
+    assert!(rest.operations.is_empty() && rest.unreadable.is_empty());
+}
+
+/// What is parked is neither of what was received nor of what is to come.
+pub async fn parking_leaves_the_others_as_they_are((scheduler, consumers): Queue) {
+    let mut consumer = consumers();
+    let sent = send(scheduler.as_ref(), 3).await;
+    assert_eq!(take(consumer.as_mut(), 1, 1).await, sent[..1]);
+    let message = Unreadable {
+        bytes: vec![0xff, 0, b'x'],
+        reason: "no operation".into(),
+    };
+    consumer.park(&message).await.unwrap();
+    assert_eq!(take(consumer.as_mut(), 2, 9).await, sent[1..]);
+    drop(consumer);
+    let mut consumer = consumers();
+    assert_eq!(take(consumer.as_mut(), 3, 9).await, sent);
+    consumer.settle().await.unwrap();
+}
+
+/// As large as an api-server takes them, and larger.
+pub async fn large_operations_arrive_whole((scheduler, consumers): Queue) {
+    let mut consumer = consumers();
+    let sent: Vec<_> = [3, 2_000_000, 5]
+        .map(|size| operation("a", &"x".repeat(size)))
+        .into();
+    for operation in &sent {
+        scheduler.schedule(operation).await.unwrap();
+    }
+    let mut received = Vec::new();
+    while received.len() < sent.len() {
+        received.extend(consumer.receive(9).await.unwrap().operations);
+    }
+    for (got, sent) in received.iter().zip(&sent) {
+        assert_eq!(got.operation_id, sent.operation_id);
+        assert!(got.payload.get() == sent.payload.get());
+    }
 }

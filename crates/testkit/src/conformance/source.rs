@@ -2,6 +2,7 @@
 //! store beside it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bakehouse_pipeline::ports::{
     Checkpoint, EntityWrite, EventLog, Execution, Selection, Settlement, SourceStore, StoreError,
@@ -32,6 +33,8 @@ macro_rules! source_suite {
                 a_verdict_once_given_stays,
                 the_latest_snapshot_up_to_a_position_is_found,
                 of_two_at_once_one_commits,
+                an_empty_commit_changes_nothing,
+                a_commit_of_any_size_is_seen_whole,
             ]
         );
     };
@@ -276,18 +279,110 @@ pub async fn an_entity_at_another_position_fences_the_whole_commit((log, source)
     assert!(source.load(&["a-1"]).await.unwrap().is_empty());
 }
 
-/// As when the source state is built up from the log once more.
+/// As when the source state is built up from the log once more: whatever the second verdict
+/// is, and whatever the first one was. Only a settlement ends an event's being parked.
 pub async fn a_verdict_once_given_stays((log, source): Source) {
+    log.append(&many("a", 3)).await.unwrap();
+    let rejected = || Verdict::Rejected(Rejection::new("no").of_kind("never"));
+    let judged = |from, verdicts| Execution {
+        verdicts,
+        // Verdicts are given from there on, and the checkpoint stays.
+        to: Checkpoint {
+            position: 0,
+            ..from
+        },
+        entities: Vec::new(),
+        ..creation(from, "a", 5)
+    };
+    let start = Checkpoint::default();
+    let first = judged(start, vec![executed(), rejected(), parked("x")]);
+    source.commit(&first).await.unwrap();
+    let given = log.read(0, 9).await.unwrap();
+    let statuses: Vec<_> = given.iter().map(|event| event.status).collect();
+    let (done, refused) = (EventStatus::Executed, EventStatus::Rejected);
+    assert_eq!(statuses, [done, refused, EventStatus::Parked]);
+    for verdicts in [
+        vec![rejected(), parked("y"), executed()],
+        vec![parked("y"), executed(), rejected()],
+        vec![executed(), executed(), executed()],
+    ] {
+        let mut again = judged(start, verdicts);
+        again.executed_at = first.executed_at.after(Duration::from_secs(1));
+        source.commit(&again).await.unwrap();
+        let events = log.read(0, 9).await.unwrap();
+        assert_eq!(outcomes(&events), outcomes(&given));
+    }
+}
+
+/// Everything of events that a verdict may touch.
+fn outcomes(events: &[Event]) -> Vec<String> {
+    let outcome = |event: &Event| {
+        let Event {
+            status,
+            execution_time,
+            settled_by,
+            ..
+        } = event;
+        let texts = [&event.change, &event.reason, &event.code, &event.parked];
+        format!("{status:?} {execution_time:?} {settled_by:?} {texts:?}")
+    };
+    events.iter().map(outcome).collect()
+}
+
+/// It is fenced like any other.
+pub async fn an_empty_commit_changes_nothing((log, source): Source) {
     log.append(&many("a", 1)).await.unwrap();
     let first = creation(Checkpoint::default(), "a-0", 5);
+    let empty = |from| Execution {
+        to: from,
+        entities: Vec::new(),
+        verdicts: Vec::new(),
+        ..creation(from, "", 0)
+    };
+    source.commit(&empty(first.from)).await.unwrap();
+    assert_eq!(source.checkpoint().await.unwrap(), first.from);
     source.commit(&first).await.unwrap();
-    let mut again = creation(first.to, "a-1", 5);
-    // A run that covers position 1 once more, from where the checkpoint is now.
-    again.to.position = first.to.position;
-    again.verdicts = vec![];
-    source.commit(&again).await.unwrap();
-    let event = log.read(0, 1).await.unwrap().remove(0);
-    assert_eq!(event.execution_time, Some(first.executed_at));
+    source.commit(&empty(first.to)).await.unwrap();
+    assert_eq!(source.checkpoint().await.unwrap(), first.to);
+    let stale = source.commit(&empty(first.from)).await;
+    assert_eq!(stale, Err(StoreError::Fenced));
+    assert!(source.load(&[]).await.unwrap().is_empty());
+}
+
+/// More entities than a stage ever hands over, and more bytes than a document of a database
+/// may have.
+pub async fn a_commit_of_any_size_is_seen_whole((log, source): Source) {
+    log.append(&many("a", 2_040)).await.unwrap();
+    let mut from = Checkpoint::default();
+    for (count, size) in [(2_000, 10), (40, 512 * 1_024)] {
+        let mut execution = creation(from, "", 0);
+        execution.to.position = from.position + count;
+        execution.to.entities = from.entities + count;
+        execution.entities.clear();
+        for number in from.position + 1..=execution.to.position {
+            let mut record = record(&format!("a-{number}"), number, number, 1);
+            record.state = to_json(&serde_json::json!({ "text": "x".repeat(size) })).unwrap();
+            execution.entities.push(EntityWrite {
+                record,
+                expected: None,
+            });
+        }
+        execution.verdicts = vec![executed(); count as usize];
+        source.commit(&execution).await.unwrap();
+        from = execution.to;
+        assert_eq!(source.checkpoint().await.unwrap(), from);
+    }
+    let ids: Vec<String> = (1..=2_040).map(|number| format!("a-{number}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let found = source.load(&ids).await.unwrap();
+    assert_eq!(found.len(), 2_040);
+    assert!(found["a-2040"].state.get().len() > 512 * 1_024);
+    let events = log.read(0, 9_999).await.unwrap();
+    assert!(
+        events
+            .iter()
+            .all(|event| event.status == EventStatus::Executed)
+    );
 }
 
 /// Two instances that both believe they lead.

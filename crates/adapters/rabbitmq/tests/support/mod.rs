@@ -145,6 +145,23 @@ impl Other {
         unbound.await.expect("unbound");
     }
 
+    /// Publishes a message to the schedule queue itself, confirmed.
+    pub(crate) async fn put(&self, message: Vec<u8>) {
+        let channel = self.channel().await;
+        let confirms = channel.confirm_select(ConfirmSelectOptions::default());
+        confirms.await.expect("confirms");
+        let options = BasicPublishOptions {
+            mandatory: true,
+            ..BasicPublishOptions::default()
+        };
+        let properties = BasicProperties::default().with_delivery_mode(2);
+        let queue = self.named(SCHEDULE).into();
+        let published = channel.basic_publish("".into(), queue, options, &message, properties);
+        let confirmed = published.await.expect("published").await;
+        let confirmed = confirmed.expect("an answer");
+        assert!(matches!(confirmed, lapin::Confirmation::Ack(None)));
+    }
+
     /// Publishes operations to the scheduler's exchange, each confirmed.
     pub(crate) async fn publish(&self, operations: &[bakehouse_pipeline::Operation]) {
         let channel = self.channel().await;
