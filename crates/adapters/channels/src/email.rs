@@ -38,6 +38,7 @@ struct Email {
     lane: String,
     from: Mailbox,
     transport: AsyncSmtpTransport<Tokio1Executor>,
+    timeout: Duration,
 }
 
 /// Mail, as the settings say. Nothing is sent yet.
@@ -56,6 +57,7 @@ pub fn channel(settings: Settings) -> Result<Arc<dyn Channel>, SetupError> {
         lane: settings.lane,
         from,
         transport,
+        timeout: settings.timeout,
     }))
 }
 
@@ -67,7 +69,12 @@ impl Channel for Email {
 
     async fn send(&self, notification: &Notification) -> Result<(), SendError> {
         let message = self.message(notification)?;
-        match self.transport.send(message).await {
+        // The library limits how long it connects, and nothing after that.
+        let sending = tokio::time::timeout(self.timeout, self.transport.send(message));
+        let Ok(sent) = sending.await else {
+            return Err(SendError::unavailable("the mail server: no answer in time"));
+        };
+        match sent {
             Ok(_) => Ok(()),
             Err(error) if lacks_smtputf8(&error) => Err(SendError::Refused(
                 "the mail server takes no address with letters beyond ASCII before its @ \

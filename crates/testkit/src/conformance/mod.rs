@@ -2,6 +2,7 @@
 
 pub mod backlog;
 pub mod blobs;
+pub mod channel;
 pub mod event_log;
 pub mod feeds;
 pub mod generations;
