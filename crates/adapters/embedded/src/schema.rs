@@ -314,6 +314,30 @@ mod tests {
         assert_eq!(version(&connection), Ok(VERSION));
     }
 
+    /// Released steps have been taken by stores out there: a change of one would make new
+    /// stores differ from those. What is to be different is a step of its own, and gets its
+    /// fingerprint here.
+    #[test]
+    fn released_steps_stay_as_they_are() {
+        let known = [
+            (2, "8b539bfc4eedc362"),
+            (3, "33b0ee2719177465"),
+            (4, "7a5c737f21cb5b36"),
+            (5, "8609e55a8252c798"),
+            (6, "aabf8ce438994b52"),
+            (7, "44d69ea6aac98ae9"),
+            (8, "f72769d9c1f08c0b"),
+            (9, "2d472e34fee59881"),
+        ];
+        let fingerprint = |step| bakehouse_pipeline::ids::fingerprint(&[step])[..16].to_owned();
+        let steps = STEPS.map(|(version, step)| (version, fingerprint(step)));
+        assert_eq!(
+            steps,
+            known.map(|(version, text)| (version, text.to_owned()))
+        );
+        assert_eq!(VERSION, steps[steps.len() - 1].0);
+    }
+
     #[test]
     fn tables_of_a_later_version_are_left_alone() {
         let mut connection = Connection::open_in_memory().expect("it opens");
