@@ -210,10 +210,11 @@ impl PresentationReader for MongoPresentation {
         if limit == 0 {
             return Ok(Vec::new());
         }
-        let batch = u32::try_from(limit).unwrap_or(u32::MAX);
+        // As large as the server takes them; beyond that there is no limit.
+        let batch = i32::try_from(limit).ok().map(i32::unsigned_abs);
         let options = FindOptions::builder()
             .sort(doc! { "_id": 1 })
-            .limit(i64::from(batch))
+            .limit(batch.map(i64::from))
             .batch_size(batch)
             .build();
         let filter = doc! { "_id": { "$gt": integer(after) } };

@@ -120,7 +120,8 @@ pub async fn receiving_waits_for_the_first_one((scheduler, consumers): Queue) {
 /// As after an answer that was lost, and before anything has come.
 pub async fn settling_twice_or_too_soon_loses_nothing((scheduler, consumers): Queue) {
     let mut consumer = consumers();
-    consumer.settle().await.unwrap();
+    // Where nothing has been reached yet, that may be an error.
+    let _ = consumer.settle().await;
     let sent = send(scheduler.as_ref(), 4).await;
     assert_eq!(take(consumer.as_mut(), 2, 2).await, sent[..2]);
     consumer.settle().await.unwrap();
