@@ -64,6 +64,7 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
     let watched = Watched {
         domain: Orders::NAME,
         backlog: broker.backlog(),
+        policies: Some(broker.policy_probe()),
         notifier: settings.notifies().then(|| source.inspector()),
         read_models: Vec::new(),
         stall_timeout: settings.health.stall_timeout,

@@ -24,7 +24,7 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
     let source = servers::source::<Orders>(&settings).await?;
     let broker = servers::broker::<Orders>(&settings)?;
     let mut stages = Stages::new(&shutdown);
-    let probes = vec![broker.probe(), source.probe()];
+    let probes = vec![broker.probe(), source.probe(), broker.policy_probe()];
     edge::health(&settings, probes, &mut stages, &shutdown)?;
     if source.prepare(&shutdown).await {
         let doors = WriterDoors {

@@ -26,24 +26,37 @@ pub type Probes = Vec<Arc<dyn Probe>>;
 /// True if everything is there that a service needs, as of a moment ago.
 pub(crate) struct Readiness {
     probes: Probes,
-    missing: Cached<Vec<Value>>,
+    found: Cached<Found>,
+}
+
+/// Answers of the probes.
+#[derive(Clone)]
+struct Found {
+    /// Missing things, and why.
+    missing: Vec<Value>,
+    /// Remarks that do not decide whether the service is ready.
+    notes: Vec<Value>,
 }
 
 impl Readiness {
     pub(crate) fn new(probes: Probes) -> Self {
         Self {
             probes,
-            missing: Cached::new(LIFETIME),
+            found: Cached::new(LIFETIME),
         }
     }
 
-    /// Missing things, and why.
-    async fn missing(&self) -> Vec<Value> {
+    async fn find(&self) -> Found {
         let look = async {
             let checks = self.probes.iter().map(|probe| check(probe.as_ref()));
-            join_all(checks).await.into_iter().flatten().collect()
+            let missing = join_all(checks).await.into_iter().flatten().collect();
+            let notes = self.probes.iter().filter_map(|probe| note(probe.as_ref()));
+            Found {
+                missing,
+                notes: notes.collect(),
+            }
         };
-        self.missing.get(look).await
+        self.found.get(look).await
     }
 }
 
@@ -52,6 +65,10 @@ impl Readiness {
 struct Health {
     /// `live` or `ready`.
     status: &'static str,
+    /// Remarks, each with `name` and `note`: what could not be checked, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>, required = false)]
+    notes: Vec<Value>,
 }
 
 /// Adds `/health/live` and `/health/ready`.
@@ -78,13 +95,16 @@ pub struct Documentation;
     responses((status = 200, description = "It is", body = Health))
 )]
 async fn live() -> HttpResponse {
-    HttpResponse::Ok().json(Health { status: "live" })
+    HttpResponse::Ok().json(Health {
+        status: "live",
+        notes: Vec::new(),
+    })
 }
 
 /// Is everything there that it needs?
 ///
-/// If not, 503 with `missing`: the name of each thing that is not there, and why. Looked up
-/// at most once a second.
+/// If not, 503 with `missing`: the name of each thing that is not there, and why. `notes` says what
+/// could not be checked. Looked up at most once a second.
 #[utoipa::path(
     get,
     path = "/health/ready",
@@ -92,16 +112,28 @@ async fn live() -> HttpResponse {
     responses((status = 200, description = "It is", body = Health))
 )]
 async fn ready(readiness: web::Data<Readiness>) -> Result<HttpResponse, Problem> {
-    let missing = readiness.missing().await;
+    let Found { missing, notes } = readiness.find().await;
     if missing.is_empty() {
-        return Ok(HttpResponse::Ok().json(Health { status: "ready" }));
+        return Ok(HttpResponse::Ok().json(Health {
+            status: "ready",
+            notes,
+        }));
     }
     let names: Vec<&str> = missing
         .iter()
         .filter_map(|one| one["name"].as_str())
         .collect();
     let detail = format!("missing: {}", names.join(", "));
-    Err(Problem::unavailable(detail).with("missing", json!(missing)))
+    let problem = Problem::unavailable(detail).with("missing", json!(missing));
+    Err(match notes.is_empty() {
+        true => problem,
+        false => problem.with("notes", json!(notes)),
+    })
+}
+
+fn note(probe: &dyn Probe) -> Option<Value> {
+    let note = probe.note()?;
+    Some(json!({ "name": probe.name(), "note": note }))
 }
 
 async fn check(probe: &dyn Probe) -> Option<Value> {

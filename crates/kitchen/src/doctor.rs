@@ -110,7 +110,15 @@ async fn doors<D: Domain>(
                 None
             }
         };
+        let queues = match settings.amqp.uri {
+            Some(_) => crate::servers::queue_inspector::<D>(settings)?,
+            None => None,
+        };
+        if queues.is_none() {
+            not_checked.push("policies of the broker: amqp.management_uri is not set".into());
+        }
         return Ok(AuditDoors {
+            queues,
             log: source.log(),
             source: source.source(),
             source_inspector: source.inspector(),
@@ -126,6 +134,7 @@ async fn doors<D: Domain>(
     let _ = not_checked;
     let store = Embedded::inspect(&settings.data_dir)?;
     Ok(AuditDoors {
+        queues: None,
         log: store.log(),
         source: store.source(),
         source_inspector: store.source_inspector(),

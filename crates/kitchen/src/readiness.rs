@@ -34,6 +34,8 @@ pub struct Watched {
     pub domain: &'static str,
     /// Accepted operations that events-writer has yet to take.
     pub backlog: Arc<dyn Backlog>,
+    /// Probe of the policies on the broker's queues, where there is a broker.
+    pub policies: Option<Arc<dyn Probe>>,
     /// Notifier's checkpoint, where anybody is notified.
     pub notifier: Option<Arc<dyn SourceInspector>>,
     /// Read models of this program that follow its own feed alone.
@@ -50,6 +52,7 @@ pub fn readiness(
     watched: Watched,
     shutdown: Shutdown,
 ) -> (Probes, impl Future<Output = ()> + use<>) {
+    let policies = watched.policies.clone();
     let stages = Arc::new(Stages {
         log: doors.log.clone(),
         progress: doors.progress.clone(),
@@ -74,6 +77,7 @@ pub fn readiness(
     probes.push(Arc::new(SingleFlight::new(reads)));
     probes.push(Arc::new(SingleFlight::new(feed)));
     probes.push(Arc::new(Moving(stages.clone())));
+    probes.extend(policies);
     (probes, watch(stages, shutdown))
 }
 

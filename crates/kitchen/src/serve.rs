@@ -65,6 +65,7 @@ pub async fn serve<D: Domain>(
     let watched = Watched {
         domain: D::NAME,
         backlog: world.backlog.clone(),
+        policies: world.policies.clone(),
         notifier: settings.notifies().then(|| world.source_inspector.clone()),
         read_models: read_models.map(|model| model.name()).collect(),
         stall_timeout: settings.health.stall_timeout,

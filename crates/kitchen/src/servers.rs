@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use bakehouse_mongodb::{PresentationDatabase, SourceDatabase};
-use bakehouse_pipeline::ports::Backlog;
+use bakehouse_pipeline::ports::{Backlog, QueueInspector};
 use bakehouse_pipeline::{Domain, Shutdown};
 use bakehouse_rabbitmq::Broker;
 use bakehouse_service::{SecretUri, Settings};
@@ -62,6 +62,16 @@ pub fn backlog<D: Domain>(settings: &Settings) -> Result<Arc<dyn Backlog>> {
     Ok(bakehouse_rabbitmq::backlog(&rabbitmq::<D>(settings)?)?)
 }
 
+/// Settings of the broker's queues, for an audit; `None` where `amqp.management_uri` is not set.
+///
+/// # Errors
+/// When a URI is not set or cannot be used.
+pub fn queue_inspector<D: Domain>(settings: &Settings) -> Result<Option<Arc<dyn QueueInspector>>> {
+    Ok(bakehouse_rabbitmq::queue_inspector(&rabbitmq::<D>(
+        settings,
+    )?)?)
+}
+
 /// The broker.
 ///
 /// # Errors
@@ -74,6 +84,11 @@ fn rabbitmq<D: Domain>(settings: &Settings) -> Result<bakehouse_rabbitmq::Settin
     Ok(bakehouse_rabbitmq::Settings {
         uri: settings.amqp_uri()?.expose().to_owned(),
         connection_name: settings.instance.clone(),
+        management_uri: settings
+            .amqp
+            .management_uri
+            .as_ref()
+            .map(|uri| uri.expose().to_string()),
         domain: D::NAME,
         prefix: settings.amqp.prefix.clone(),
         confirm_timeout: settings.amqp.confirm_timeout,

@@ -8,7 +8,7 @@ use bakehouse_memory::InProcessNotices;
 use bakehouse_pipeline::feed::Feed;
 use bakehouse_pipeline::ports::{
     Backlog, EventLog, Generations, Leases, Notices, Notifications, PresentationReader,
-    PresentationStore, RowReader, RowStore, ScheduleConsumer, Scheduler, SourceInspector,
+    PresentationStore, Probe, RowReader, RowStore, ScheduleConsumer, Scheduler, SourceInspector,
     SourceStore, StoreError, Units,
 };
 use futures_util::future::{BoxFuture, LocalBoxFuture};
@@ -52,6 +52,8 @@ pub struct World {
     pub feed: Option<Arc<Feed>>,
     /// Probes of the stores and the broker.
     pub probes: Probes,
+    /// Probe of the policies on the broker's queues.
+    pub policies: Option<Arc<dyn Probe>>,
     /// Accepted operations that are not in the log yet.
     pub backlog: Arc<dyn Backlog>,
     /// Source database, for the notifier's checkpoint.
@@ -86,6 +88,7 @@ impl World {
             notices: Arc::new(InProcessNotices::default()),
             feed: None,
             probes: vec![store.probe()],
+            policies: None,
             backlog: store.backlog(),
             source_inspector: store.source_inspector(),
             failure: Box::pin(store.failure()),
@@ -121,6 +124,7 @@ impl World {
             notices: broker.notices(),
             feed: None,
             probes: vec![broker.probe(), source.probe(), presentation.probe()],
+            policies: Some(broker.policy_probe()),
             backlog: broker.backlog(),
             source_inspector: source.inspector(),
             failure: Box::pin(std::future::pending()),

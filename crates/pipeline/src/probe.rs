@@ -56,6 +56,10 @@ impl Probe for SingleFlight {
     async fn check(&self) -> Result<(), String> {
         self.running().await
     }
+
+    fn note(&self) -> Option<String> {
+        self.inner.note()
+    }
 }
 
 #[cfg(test)]

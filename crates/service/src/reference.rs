@@ -168,6 +168,10 @@ const SETTINGS: &[(&str, &str)] = &[
     ),
     ("amqp.uri", "the broker"),
     (
+        "amqp.management_uri",
+        "the broker's management API, where policies are checked",
+    ),
+    (
         "amqp.prefix",
         "put before the names of exchanges and queues",
     ),
@@ -335,6 +339,8 @@ mod tests {
             ..Settings::default()
         };
         full.amqp.uri = uri();
+        let management = "http://localhost:15672".to_owned();
+        full.amqp.management_uri = Some(management.try_into().expect("a URL"));
         full.http.public_url = Some("https://shop.example".parse().expect("a URL"));
         full.auth.jwks = Some("keys.json".to_owned().try_into().expect("a file"));
         full.auth.issuer = Some("https://issuer".into());

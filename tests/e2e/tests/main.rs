@@ -34,6 +34,7 @@ mod mutants;
 mod notifications;
 mod operator;
 mod parking;
+mod policies;
 mod private_files;
 mod provenance;
 mod readiness;

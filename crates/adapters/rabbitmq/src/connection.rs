@@ -17,6 +17,9 @@ const HEARTBEAT: u16 = 5;
 pub struct Settings {
     /// Connection string with the virtual host in its path. Holds a secret.
     pub uri: String,
+    /// URL of the management API, with user and password; `None`: policies are not checked. Holds a
+    /// secret.
+    pub management_uri: Option<String>,
     /// Shown in the broker's lists.
     pub connection_name: String,
     /// The domain's name, as in the keys `platform-event.created.NAME`.
@@ -34,6 +37,12 @@ pub struct Settings {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ConnectError(String);
+
+impl ConnectError {
+    pub(crate) fn new(text: String) -> Self {
+        Self(text)
+    }
+}
 
 /// Where to connect to, and by what names things are there.
 #[derive(Clone)]
@@ -61,6 +70,11 @@ impl Target {
             prefix: settings.prefix.clone(),
             prefetch: settings.prefetch,
         })
+    }
+
+    /// Name of the virtual host.
+    pub(crate) fn vhost(&self) -> &str {
+        &self.uri.vhost
     }
 
     /// Connects for a purpose, which the broker's lists show, and declares everything that is

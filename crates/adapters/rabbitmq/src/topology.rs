@@ -92,6 +92,10 @@ impl Target {
         self.named(DEAD_LETTER_STREAM)
     }
 
+    pub(crate) fn dead_letter_exchange(&self) -> String {
+        self.named(DEAD_LETTERS)
+    }
+
     /// Routing key of hints that the log has grown.
     pub(crate) fn stored_key(&self) -> String {
         format!("platform-event.created.{}", self.domain)
@@ -132,7 +136,7 @@ impl Target {
         ] {
             declare_exchange(channel, exchange, ExchangeKind::Topic).await?;
         }
-        let dead_letters = self.named(DEAD_LETTERS);
+        let dead_letters = self.dead_letter_exchange();
         declare_exchange(channel, dead_letters.clone(), ExchangeKind::Fanout).await?;
         declare_queue(channel, self.parked_queue(), quorum()).await?;
         declare_queue(channel, self.dead_letter_queue(), quorum()).await?;
@@ -151,7 +155,7 @@ impl Target {
         let stream = self.dead_letter_stream();
         let declared = declare_queue(&channel, stream.clone(), arguments).await;
         declared.map_err(reason)?;
-        let bound = bind(&channel, &stream, &self.named(DEAD_LETTERS), "").await;
+        let bound = bind(&channel, &stream, &self.dead_letter_exchange(), "").await;
         bound.map_err(reason)?;
         let _ = channel.close(200, "done".into()).await;
         Ok(())
@@ -177,7 +181,7 @@ impl Target {
         let mut arguments = quorum();
         arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
         arguments.insert("x-overflow".into(), text("reject-publish"));
-        let dead_letters = self.named(DEAD_LETTERS);
+        let dead_letters = self.dead_letter_exchange();
         arguments.insert("x-dead-letter-exchange".into(), text(&dead_letters));
         arguments.insert("x-dead-letter-strategy".into(), text("at-least-once"));
         arguments

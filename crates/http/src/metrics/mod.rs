@@ -144,6 +144,14 @@ fn describe() {
         "bakehouse_schedule_queue_lost_total",
         "Times that the schedule queue was found deleted and was declared again"
     );
+    gauge!(
+        "bakehouse_queue_risks",
+        "Policies and arguments of the broker's queues that can lose accepted operations"
+    );
+    counter!(
+        "bakehouse_queue_check_errors_total",
+        "Checks of those that could not be made"
+    );
     counter!(
         "bakehouse_token_refusals_total",
         "Requests refused for their token, by reason"

@@ -11,6 +11,8 @@ pub enum Code {
     DamagedIndex,
     /// An accepted operation has vanished before the log.
     LostOperation,
+    /// A setting of a queue before the log can make accepted operations vanish.
+    LossyQueue,
     /// A position of the log has no event.
     LogGap,
     /// An event cannot be read.
@@ -76,10 +78,11 @@ const BACKUP: Fix =
 
 impl Code {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::DamagedData,
         Self::DamagedIndex,
         Self::LostOperation,
+        Self::LossyQueue,
         Self::LogGap,
         Self::UnreadableEvent,
         Self::WrongEvent,
@@ -137,6 +140,10 @@ impl Code {
             Self::LostOperation => (
                 "lost-operation",
                 Fix::Words("have the senders of that time send again under the same keys"),
+            ),
+            Self::LossyQueue => (
+                "lossy-queue",
+                Fix::Words("take the setting back, or keep it off the queue"),
             ),
             Self::LogGap => ("log-gap", BACKUP),
             Self::UnreadableEvent => ("unreadable-event", BACKUP),

@@ -41,7 +41,8 @@ use serde_json::Value;
 
 use crate::ports::{
     Backlog, Blobs, Damage, EventLog, Integrity, PresentationInspector, PresentationReader,
-    RowInspector, RowReader, SourceInspector, SourceStore, StoreError, Waiting,
+    QueueInspector, QueueRisk, RowInspector, RowReader, SourceInspector, SourceStore, StoreError,
+    Waiting,
 };
 use crate::{Domain, Position};
 
@@ -64,6 +65,8 @@ pub struct AuditDoors {
     pub rows: Arc<dyn RowInspector>,
     /// Accepted operations that are not in the log yet, where they can be counted.
     pub backlog: Option<Arc<dyn Backlog>>,
+    /// Settings of the queues before the log, where they can be read.
+    pub queues: Option<Arc<dyn QueueInspector>>,
     /// The stores' own checks.
     pub integrity: Vec<Arc<dyn Integrity>>,
     /// Attached files, where the domain has any.
@@ -187,6 +190,7 @@ pub async fn audit<D: Domain>(
             let mut audit = so_far;
             let what = format!("all else, since the damage keeps it from being read: {error}");
             audit.not_checked.push(what);
+            before.note(&mut audit);
             Ok(audit)
         }
         Ok(mut audit) => {
@@ -216,6 +220,14 @@ async fn before_the_log(
         };
         add(audit, settings, code, damage.part, damage.what);
     }
+    let risks = match &doors.queues {
+        Some(queues) => queues.risks().await.unwrap_or_else(|error| {
+            let what = format!("policies of the broker: {error}");
+            audit.not_checked.push(what);
+            Vec::new()
+        }),
+        None => Vec::new(),
+    };
     let waiting = match &doors.backlog {
         Some(backlog) => match backlog.waiting().await {
             Ok(waiting) => Some(waiting),
@@ -228,6 +240,7 @@ async fn before_the_log(
         None => None,
     };
     Ok(Queue {
+        risks,
         waiting,
         program: settings.program.clone(),
     })
@@ -235,12 +248,16 @@ async fn before_the_log(
 
 /// The schedule queue as it was found.
 struct Queue {
+    risks: Vec<QueueRisk>,
     waiting: Option<Waiting>,
     program: String,
 }
 
 impl Queue {
     fn note(self, audit: &mut Audit) {
+        for risk in self.risks {
+            add_risk(audit, risk);
+        }
         let Some(waiting) = self.waiting else { return };
         audit.waiting = Some(waiting.operations);
         audit.waiting_since = waiting.oldest.map(|time| time.to_string());
@@ -261,6 +278,20 @@ impl Queue {
             });
         }
     }
+}
+
+fn add_risk(audit: &mut Audit, risk: QueueRisk) {
+    audit.faults += 1;
+    audit.findings.push(Finding {
+        code: Code::LossyQueue,
+        position: None,
+        entity: None,
+        field: Some(risk.queue),
+        expected: None,
+        found: None,
+        what: risk.what,
+        fix: risk.fix,
+    });
 }
 
 fn add(

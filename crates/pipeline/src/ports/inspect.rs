@@ -123,6 +123,27 @@ pub trait Backlog: Send + Sync {
     async fn waiting(&self) -> Result<Waiting, StoreError>;
 }
 
+/// Settings of the queues' server, by which accepted operations can vanish before the log.
+#[async_trait]
+pub trait QueueInspector: Send + Sync {
+    /// Risks found.
+    ///
+    /// # Errors
+    /// When the server does not tell.
+    async fn risks(&self) -> Result<Vec<QueueRisk>, StoreError>;
+}
+
+/// Setting of a queue by which accepted operations can vanish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueRisk {
+    /// Name of the queue.
+    pub queue: String,
+    /// Setting, who made it, and what it leads to.
+    pub what: String,
+    /// Command or step that mends it.
+    pub fix: String,
+}
+
 /// Integrity of a store's own files, as far as it can check them itself.
 #[async_trait]
 pub trait Integrity: Send + Sync {

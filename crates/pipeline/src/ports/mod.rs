@@ -27,8 +27,8 @@ pub use error::StoreError;
 pub use event_log::{Appended, EventLog};
 pub use facts::Facts;
 pub use inspect::{
-    Backlog, Damage, DocumentRecord, Integrity, Page, PresentationInspector, RowInspector,
-    RowRecord, SourceInspector, Waiting,
+    Backlog, Damage, DocumentRecord, Integrity, Page, PresentationInspector, QueueInspector,
+    QueueRisk, RowInspector, RowRecord, SourceInspector, Waiting,
 };
 pub use lease::{Leases, Tenure};
 pub use notices::{Notice, NoticeStream, Notices, Topic};

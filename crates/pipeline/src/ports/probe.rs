@@ -13,4 +13,10 @@ pub trait Probe: Send + Sync {
     /// # Errors
     /// Why it is not there, a sentence for an operator, without secrets.
     async fn check(&self) -> Result<(), String>;
+
+    /// Remark on the last check, for the details of readiness, which it does not decide; without
+    /// secrets.
+    fn note(&self) -> Option<String> {
+        None
+    }
 }

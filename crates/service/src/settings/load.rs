@@ -61,6 +61,7 @@ impl Settings {
             "mode: on servers only \"asynchronous\" can be had; the others are for the embedded store"
         );
         self.auth.check()?;
+        self.amqp.check()?;
         follow::check(&self.follow)?;
         self.attachments.check()?;
         self.health.check()?;
@@ -381,6 +382,23 @@ mod tests {
             (
                 error(&[("BAKEHOUSE_AUTH__JWKS", "http://issuer/keys")], ""),
                 "auth.jwks",
+            ),
+            (
+                error(
+                    &[(
+                        "BAKEHOUSE_AMQP__MANAGEMENT_URI",
+                        "http://user:pw@broker:15672",
+                    )],
+                    "[amqp]\nuri = \"amqp://broker\"",
+                ),
+                "amqp.management_uri: expected https://",
+            ),
+            (
+                error(
+                    &[("BAKEHOUSE_AMQP__MANAGEMENT_URI", "https://broker:15671")],
+                    "",
+                ),
+                "amqp.management_uri: without amqp.uri",
             ),
             (error(&[], "[feed]\nheartbeat = \"0s\""), "feed.heartbeat"),
             (

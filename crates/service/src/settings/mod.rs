@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::{Result, ensure};
 pub use attachments::Attachments;
 pub use auth::Auth;
 use bakehouse_orders::money::Currency;
@@ -36,7 +37,7 @@ pub use http::Http;
 pub use notify::{Email, Notify, Sms, Webhook};
 use serde::{Deserialize, Serialize};
 
-use crate::SecretUri;
+use crate::{SecretUri, SecretUrl};
 
 /// All settings.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -121,6 +122,9 @@ pub struct Amqp {
     /// Where it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uri: Option<SecretUri>,
+    /// Address of its management API, with a user and password: policies are checked there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub management_uri: Option<SecretUrl>,
     /// Put before the names of exchanges and queues.
     #[serde(deserialize_with = "load::text")]
     pub prefix: String,
@@ -230,10 +234,29 @@ fn host() -> String {
     name.map_or_else(|| "local".into(), |name| name.trim().to_owned())
 }
 
+impl Amqp {
+    fn check(&self) -> Result<()> {
+        let Some(url) = &self.management_uri else {
+            return Ok(());
+        };
+        ensure!(
+            url.is_protected(),
+            "amqp.management_uri: expected https://, or a server on this machine: over http:// \
+             anybody on the way could read the password"
+        );
+        ensure!(
+            self.uri.is_some(),
+            "amqp.management_uri: without amqp.uri there is no broker to check"
+        );
+        Ok(())
+    }
+}
+
 impl Default for Amqp {
     fn default() -> Self {
         Self {
             uri: None,
+            management_uri: None,
             prefix: String::new(),
             confirm_timeout: Duration::from_secs(5),
             prefetch: 2_000,

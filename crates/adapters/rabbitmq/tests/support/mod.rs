@@ -20,6 +20,7 @@ pub(crate) const SCHEDULE: &str = "platform-event.schedule";
 pub(crate) fn settings(uri: String) -> Settings {
     Settings {
         uri,
+        management_uri: None,
         connection_name: "conformance".into(),
         domain: "counter",
         prefix: format!("{}.", ids::fresh()),

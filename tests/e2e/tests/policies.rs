@@ -1,0 +1,160 @@
+//! Policies of the broker: readiness, doctor and metrics name those that can lose accepted
+//! operations.
+
+use std::time::Duration;
+
+use bakehouse_e2e::world::{Servers, wait};
+use bakehouse_e2e::{Client, Kind, World};
+use bakehouse_testservers::{Rabbit, ports};
+use serde_json::Value;
+
+const MANAGEMENT: &str = "BAKEHOUSE_AMQP__MANAGEMENT_URI";
+const SOON: Duration = Duration::from_secs(60);
+
+/// A broker with a management API, a world on it that has not been started, and where its
+/// events-writer answers.
+fn prepare() -> (Rabbit, World, Client) {
+    let mut rabbit = Rabbit::bare("e2e-management").expect("a RabbitMQ");
+    let management = rabbit.enable_management().expect("a management API");
+    rabbit.start_again().expect("it starts");
+    let name = format!("e{}", uuid::Uuid::now_v7().simple());
+    let servers = Servers {
+        amqp: rabbit.uri(),
+        ..Servers::shared(&name)
+    };
+    let settings = [(MANAGEMENT, management.as_str())];
+    let servers = Some((name.as_str(), servers));
+    let mut world = World::prepare(Kind::Servers, servers, &settings).expect("a world");
+    let bind = format!("127.0.0.1:{}", ports::free().expect("a port"));
+    world.set_for("events-writer", "BAKEHOUSE_HEALTH__BIND", &bind);
+    let writer = Client::new(&format!("http://{bind}"));
+    (rabbit, world, writer)
+}
+
+/// Readiness as a service tells it: status and body.
+async fn readiness(client: &Client) -> (u16, Value) {
+    match client.get("/health/ready").await {
+        Ok(answer) => (answer.status.as_u16(), answer.json()),
+        Err(_) => (0, Value::Null),
+    }
+}
+
+/// Waits until the policies have been checked, and everything is ready.
+async fn until_ready(clients: &[&Client], world: &World) {
+    let ready = wait(SOON, "readiness", async || {
+        for client in clients {
+            let (status, body) = readiness(client).await;
+            if status != 200 || !body["notes"].is_null() {
+                return false;
+            }
+        }
+        true
+    });
+    if ready.await.is_err() {
+        panic!("{:?}\n{}", readiness(clients[0]).await, world.logs());
+    }
+}
+
+/// Reason for which a service misses the policies.
+fn reason(body: &Value) -> Option<&str> {
+    let missing = body["missing"].as_array()?;
+    let policies = missing
+        .iter()
+        .find(|one| one["name"] == "broker policies")?;
+    policies["reason"].as_str()
+}
+
+/// Value of a metric.
+async fn metric(client: &Client, name: &str) -> Option<f64> {
+    let text = client.get("/metrics").await.ok()?.body;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line?.trim().parse().ok()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_can_lose_operations_is_not_ready() {
+    let (rabbit, mut world, writer) = prepare();
+    world.begin().await.expect("it starts");
+    let api = world.client();
+    let both = [&api, &writer];
+    until_ready(&both, &world).await;
+    let queue = format!("{}platform-event.schedule", world.prefix());
+    for (policy, key) in [
+        (
+            r#"{"max-length":5,"overflow":"drop-head"}"#,
+            "overflow=\"drop-head\"",
+        ),
+        (r#"{"message-ttl":60000}"#, "message-ttl=60000"),
+        (r#"{"expires":600000}"#, "expires=600000"),
+    ] {
+        rabbit.set_policy("theirs", ".*", policy).expect("a policy");
+        let words = format!("queue {queue}: policy \"theirs\" sets {key}");
+        for client in both {
+            let named = wait(SOON, &words, async || {
+                let (status, body) = readiness(client).await;
+                let reason = reason(&body).unwrap_or_default();
+                status == 503
+                    && reason.contains(&words)
+                    && reason.contains("rabbitmqctl clear_policy -p / theirs")
+            });
+            named.await.expect("it is named");
+            let risks = metric(client, "bakehouse_queue_risks").await;
+            assert!(risks.expect("a figure") > 0.0);
+        }
+        let (code, found) = world.doctor().expect("it runs");
+        assert_eq!(code, Some(1), "{found}");
+        let findings = found["findings"].as_array().expect("findings");
+        let ours = findings.iter().find(|one| one["field"] == *queue);
+        let ours = ours.expect("a finding of the queue");
+        assert_eq!(ours["code"], "lossy-queue");
+        assert!(ours["what"].as_str().expect("words").contains(&words));
+        let fix = ours["fix"].as_str().expect("words");
+        assert!(
+            fix.starts_with("rabbitmqctl clear_policy -p / theirs"),
+            "{fix}"
+        );
+        rabbit.clear_policy("theirs");
+        until_ready(&both, &world).await;
+        assert_eq!(metric(&api, "bakehouse_queue_risks").await, Some(0.0));
+    }
+}
+
+/// An API that does not answer, or refuses the user, is told, and all goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn policies_that_cannot_be_checked_are_told_and_all_goes_on() {
+    let nobody = format!(
+        "http://user:hunter2@127.0.0.1:{}",
+        ports::free().expect("a port")
+    );
+    let settings = [(MANAGEMENT, nobody)];
+    let world = World::start_with(Kind::Servers, &settings).await;
+    let world = world.expect("it is ready");
+    let client = world.client();
+    let told = wait(SOON, "the note", async || {
+        let (status, body) = readiness(&client).await;
+        let note = body["notes"][0]["note"].as_str().unwrap_or_default();
+        status == 200 && note.starts_with("not checked: management API: no answer")
+    });
+    told.await.expect("it is told");
+    let errors = metric(&client, "bakehouse_queue_check_errors_total").await;
+    assert!(errors.expect("a figure") > 0.0);
+    let (code, found) = world.doctor().expect("it runs");
+    assert_eq!(code, Some(0), "{found}");
+    let not_checked = found["not_checked"].to_string();
+    assert!(not_checked.contains("policies of the broker"), "{found}");
+    let logs = world.logs_in_full();
+    assert!(!logs.contains("hunter2"));
+    let warning = "policies on the broker's queues are not checked";
+    // Once by api-server, once by events-writer.
+    assert_eq!(logs.matches(warning).count(), 2, "{logs}");
+
+    let without = World::start(Kind::Servers).await.expect("it is ready");
+    let (_, found) = without.doctor().expect("it runs");
+    let not_checked = found["not_checked"].to_string();
+    assert!(
+        not_checked.contains("amqp.management_uri is not set"),
+        "{found}"
+    );
+    assert_eq!(without.logs_in_full().matches(warning).count(), 2);
+}
