@@ -100,6 +100,9 @@ async fn doors<D: Domain>(
             "MongoDB's own files: run db.collection.validate() on each server".into(),
             "operations that the broker lost after it had confirmed them: it keeps no record"
                 .into(),
+            "operations that events-writer has in hand: the broker counts what waits".into(),
+            "dead letters that only the broker's stream has: events-writer reads it when it starts"
+                .into(),
         ]);
         let source = crate::servers::source::<D>(settings).await?;
         let presentation = crate::servers::presentation::<D>(settings).await?;
@@ -163,6 +166,7 @@ fn text(audit: &Audit, took: Duration) -> String {
         attachments,
         parked,
         waiting,
+        dead_letters,
         waiting_since,
         unreadable,
         moving,
@@ -179,9 +183,12 @@ fn text(audit: &Audit, took: Duration) -> String {
         took.as_secs_f64()
     );
     if let (Some(waiting), Some(unreadable)) = (waiting, unreadable) {
+        let letters = dead_letters.filter(|letters| *letters > 0);
+        let letters = letters.map(|letters| format!(", {letters} of them dead letters"));
         let since = waiting_since.as_ref().map(|time| format!(", since {time}"));
         text += &format!(
-            "waiting before the log: {waiting}{}; unreadable, and kept aside: {unreadable}\n",
+            "waiting before the log: {waiting}{}{}; unreadable, and kept aside: {unreadable}\n",
+            letters.unwrap_or_default(),
             since.unwrap_or_default()
         );
     }

@@ -249,6 +249,7 @@ fn waiting(connection: &Connection) -> Outcome<Waiting> {
         oldest: oldest.map(|operation| operation.accepted_at),
         unreadable,
         lost: vanished + settled.map_or(0, |settled| settled.lost),
+        ..Waiting::default()
     })
 }
 

@@ -1,14 +1,14 @@
-//! Depth of the schedule queue, asked for without declaring anything.
+//! Number of operations on their way to the log, asked for without declaring anything.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bakehouse_pipeline::ports::{Backlog, StoreError, Waiting};
-use lapin::{Channel, Connection};
+use lapin::Connection;
 use tokio::sync::Mutex;
 
-use crate::connection::{Target, reason};
-use crate::topology::ask;
+use crate::connection::Target;
+use crate::topology::find;
 
 pub(crate) struct RabbitBacklog {
     target: Target,
@@ -24,30 +24,38 @@ impl RabbitBacklog {
         }
     }
 
-    async fn channel(&self) -> Result<Channel, String> {
+    async fn connection(&self) -> Result<Arc<Connection>, String> {
         let mut connection = self.connection.lock().await;
-        if let Some(open) = connection.as_ref().filter(|open| open.status().connected())
-            && let Ok(channel) = open.create_channel().await
-        {
-            return Ok(channel);
+        if let Some(open) = connection.as_ref().filter(|open| open.status().connected()) {
+            return Ok(open.clone());
         }
-        *connection = None;
-        let open = self.target.open("counting").await?;
-        let channel = open.create_channel().await.map_err(reason)?;
-        *connection = Some(Arc::new(open));
-        Ok(channel)
+        let open = Arc::new(self.target.open("counting").await?);
+        *connection = Some(open.clone());
+        Ok(open)
     }
 
+    /// Counts what the consumer of the schedule queue will be given: of the queue, of the one that
+    /// takes its place while it is replaced, and of the dead letters.
     async fn count(&self) -> Result<Waiting, String> {
-        let channel = self.channel().await?;
-        let scheduled = ask(&channel, &self.target.schedule_queue()).await;
-        let scheduled = scheduled.map_err(reason)?;
-        let parked = ask(&channel, &self.target.parked_queue()).await;
-        let parked = parked.map_err(reason)?;
-        let _ = channel.close(200, "counted".into()).await;
+        let connection = self.connection().await?;
+        let count = async |queue: String| {
+            let counted = find(&connection, &queue).await?;
+            Ok::<_, String>(counted.map(u64::from))
+        };
+        // A message on its way from one to the other is counted twice rather than not at all.
+        let scheduled = count(self.target.schedule_queue()).await?;
+        let moving = count(self.target.moving_queue()).await?;
+        if scheduled.is_none() && moving.is_none() {
+            let queue = self.target.schedule_queue();
+            return Err(format!("broker: there is no queue {queue}"));
+        }
+        let dead_letters = count(self.target.dead_letter_queue()).await?;
+        let dead_letters = dead_letters.unwrap_or_default();
+        let parked = count(self.target.parked_queue()).await?;
         Ok(Waiting {
-            operations: u64::from(scheduled.message_count()),
-            unreadable: u64::from(parked.message_count()),
+            operations: scheduled.unwrap_or_default() + moving.unwrap_or_default() + dead_letters,
+            dead_letters,
+            unreadable: parked.unwrap_or_default(),
             ..Waiting::default()
         })
     }
@@ -56,6 +64,10 @@ impl RabbitBacklog {
 #[async_trait]
 impl Backlog for RabbitBacklog {
     async fn waiting(&self) -> Result<Waiting, StoreError> {
-        self.count().await.map_err(StoreError::Unavailable)
+        let counted = self.count().await;
+        if counted.is_err() {
+            *self.connection.lock().await = None;
+        }
+        counted.map_err(StoreError::Unavailable)
     }
 }

@@ -8,7 +8,12 @@ use bakehouse_rabbitmq::{Broker, Settings};
 use bakehouse_testkit::operations::many;
 use bakehouse_testservers::Rabbit;
 use bakehouse_testservers::shared::amqp_uri;
-use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
+use lapin::BasicProperties;
+use lapin::options::{
+    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions, QueueDeclareOptions,
+    QueueDeleteOptions,
+};
+use lapin::types::FieldTable;
 use support::{
     Other, SCHEDULE, SCHEDULER, connected, ids_of, insist, reached, receive_all, settings,
 };
@@ -153,4 +158,47 @@ async fn what_is_deleted_is_declared_again() {
     other.publish(&others).await;
     let ids = ids_of(&others);
     assert_eq!(receive_all(consumer.as_mut(), &ids).await, ids);
+}
+
+/// Wherever it waits: in the queue, in the one that takes its place, or among the dead letters.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_that_waits_is_counted() {
+    let (_, broker, other) = shared().await;
+    let channel = other.channel().await;
+    let confirms = channel.confirm_select(ConfirmSelectOptions::default());
+    confirms.await.expect("confirms");
+    let moving = other.named("platform-event.schedule.moving");
+    let options = QueueDeclareOptions::durable();
+    let declared = channel.queue_declare(moving.as_str().into(), options, FieldTable::default());
+    declared.await.expect("a queue");
+    let waiting = |(scheduled, moved, dead): (u64, u64, u64)| (scheduled + moved + dead, dead);
+    let mut expected = (0, 0, 0);
+    for (queue, add) in [
+        (other.named(SCHEDULE), (1, 0, 0)),
+        (moving.clone(), (0, 1, 0)),
+        (other.named("platform-event.dead-letters"), (0, 0, 1)),
+    ] {
+        let options = BasicPublishOptions::default();
+        let properties = BasicProperties::default().with_delivery_mode(2);
+        let published = channel.basic_publish("".into(), queue.into(), options, b"{}", properties);
+        published
+            .await
+            .expect("published")
+            .await
+            .expect("confirmed");
+        expected = (expected.0 + add.0, expected.1 + add.1, expected.2 + add.2);
+        let counted = async {
+            loop {
+                let found = broker.backlog().waiting().await.expect("an answer");
+                if (found.operations, found.dead_letters) == waiting(expected) {
+                    return;
+                }
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let counted = tokio::time::timeout(Duration::from_secs(30), counted).await;
+        assert!(counted.is_ok(), "{expected:?} are counted");
+    }
+    let deleted = channel.queue_delete(moving.into(), QueueDeleteOptions::default());
+    deleted.await.expect("deleted");
 }

@@ -115,6 +115,8 @@ pub struct Audit {
     pub parked: u64,
     /// Accepted operations that are not in the log yet; `None`: not known.
     pub waiting: Option<u64>,
+    /// Dead letters among them; `None`: not known.
+    pub dead_letters: Option<u64>,
     /// Acceptance time of the oldest of them, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_since: Option<String>,
@@ -260,6 +262,7 @@ impl Queue {
         }
         let Some(waiting) = self.waiting else { return };
         audit.waiting = Some(waiting.operations);
+        audit.dead_letters = Some(waiting.dead_letters);
         audit.waiting_since = waiting.oldest.map(|time| time.to_string());
         audit.unreadable = Some(waiting.unreadable);
         if waiting.lost > 0 {

@@ -185,8 +185,10 @@ pub struct RowRecord {
 /// Content of the schedule queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Waiting {
-    /// Accepted operations that are not in the log yet.
+    /// Accepted operations that are not in the log yet, dead letters included.
     pub operations: u64,
+    /// Those of them that the queue's server had removed from the queue and keeps as dead letters.
+    pub dead_letters: u64,
     /// Acceptance time of the oldest of them, where the queue knows it.
     pub oldest: Option<Timestamp>,
     /// Messages that were no operation, and are kept aside.
