@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::ports::{
-    Appended, EventLog, Notice, Notices, ScheduleConsumer, ScheduledBatch, StoreError,
+    Appended, DeadLetters, EventLog, Notice, Notices, ScheduleConsumer, ScheduledBatch, StoreError,
 };
 use crate::stage::{count_error, count_outcomes, measure, note_error, note_success};
 use crate::torture::{self, point};
@@ -114,7 +114,9 @@ async fn try_keep(
     queue: &mut dyn ScheduleConsumer,
     batch: &ScheduledBatch,
 ) -> Result<Option<Position>, StoreError> {
-    let head = store(log, &batch.operations).await?;
+    let answers = log.append(&batch.operations).await?;
+    let head = store_conflicts(log, &batch.operations, &answers).await?;
+    count_dead_letters(&batch.dead_letters, &answers);
     point("events-writer.appended");
     for message in &batch.unreadable {
         tracing::error!(stage = NAME, "parking a message: {}", message.reason);
@@ -132,18 +134,52 @@ pub(crate) async fn store(
     operations: &[Operation],
 ) -> Result<Option<Position>, StoreError> {
     let answers = log.append(operations).await?;
+    store_conflicts(log, operations, &answers).await
+}
+
+/// Summarises an append, and appends those whose identity was taken under one of their own.
+async fn store_conflicts(
+    log: &dyn EventLog,
+    operations: &[Operation],
+    answers: &[Appended],
+) -> Result<Option<Position>, StoreError> {
     let conflicts: Vec<Operation> = operations
         .iter()
-        .zip(&answers)
+        .zip(answers)
         .filter(|(_, answer)| **answer == Appended::Conflict)
         .map(|(operation, _)| operation.clone().into_conflict())
         .collect();
-    let mut head = summarise(operations, &answers);
+    let mut head = summarise(operations, answers);
     if !conflicts.is_empty() {
         let answers = log.append(&conflicts).await?;
         head = head.max(summarise(&conflicts, &answers));
     }
     Ok(head)
+}
+
+/// Counts and reports the dead letters that the log did not have yet. Any others are repeats: of
+/// the other copy of a dead letter, or of what was read when an earlier process started.
+fn count_dead_letters(dead_letters: &DeadLetters, answers: &[Appended]) {
+    let count = new_dead_letters(dead_letters, answers);
+    if count > 0 {
+        metrics::counter!("bakehouse_dead_letters_total").increment(count);
+        let reason = &dead_letters.reason;
+        tracing::warn!(
+            stage = NAME,
+            count,
+            reason,
+            "accepted operations had been removed from the schedule queue, and were stored as dead \
+             letters; look for a policy on the queue"
+        );
+    }
+}
+
+fn new_dead_letters(dead_letters: &DeadLetters, answers: &[Appended]) -> u64 {
+    let stored = dead_letters.indexes.iter().filter(|index| {
+        let answer = answers.get(**index);
+        matches!(answer, Some(Appended::Stored(_)))
+    });
+    stored.count() as u64
 }
 
 fn summarise(operations: &[Operation], answers: &[Appended]) -> Option<Position> {
@@ -177,4 +213,27 @@ fn summarise(operations: &[Operation], answers: &[Appended]) -> Option<Position>
         );
     }
     head
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dead_letters_that_the_log_has_are_not_counted_again() {
+        let dead_letters = DeadLetters {
+            indexes: vec![0, 2, 3],
+            reason: "expired".into(),
+        };
+        let answers = [
+            Appended::Stored(7),
+            Appended::Stored(8),
+            Appended::Duplicate,
+            Appended::Stored(9),
+        ];
+        assert_eq!(new_dead_letters(&dead_letters, &answers), 2);
+        let again = [Appended::Duplicate; 4];
+        assert_eq!(new_dead_letters(&dead_letters, &again), 0);
+        assert_eq!(new_dead_letters(&DeadLetters::default(), &answers), 0);
+    }
 }

@@ -101,7 +101,7 @@ impl ScheduleConsumer for Exit {
                 }
                 return Ok(ScheduledBatch {
                     operations,
-                    unreadable: Vec::new(),
+                    ..ScheduledBatch::default()
                 });
             }
             tokio::time::sleep(LOOK).await;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use bakehouse_e2e::ledger::order;
 use bakehouse_e2e::world::{Servers, wait};
 use bakehouse_e2e::{Client, Kind, World};
 use bakehouse_testservers::{Rabbit, ports};
@@ -118,6 +119,46 @@ async fn a_policy_that_can_lose_operations_is_not_ready() {
         until_ready(&both, &world).await;
         assert_eq!(metric(&api, "bakehouse_queue_risks").await, Some(0.0));
     }
+    dead_letters_are_counted_once(&rabbit, &mut world, &writer).await;
+}
+
+/// By the process that stores them, and by none that finds them in the log.
+async fn dead_letters_are_counted_once(rabbit: &Rabbit, world: &mut World, writer: &Client) {
+    const COUNTED: &str = "bakehouse_dead_letters_total";
+    let api = world.client();
+    world.process("events-writer").kill();
+    let expiring = r#"{"message-ttl":100}"#;
+    rabbit.set_policy("p", ".*", expiring).expect("a policy");
+    let in_force = wait(SOON, "the policy", async || {
+        let (_, body) = readiness(&api).await;
+        reason(&body).is_some_and(|reason| reason.contains("message-ttl=100"))
+    });
+    in_force.await.expect("it is in force");
+    let mut receipts = Vec::new();
+    for number in 0..3 {
+        let placed = api.post(order(&format!("dead-{number}"))).await;
+        let placed = placed.expect("an answer");
+        assert_eq!(placed.status, 202);
+        receipts.push(placed);
+    }
+    // Only the stream has them any more, which doctor does not count.
+    let expired = wait(SOON, "an empty queue", async || {
+        world.doctor().expect("it runs").1["waiting"] == 0
+    });
+    expired.await.expect("they expire");
+    rabbit.clear_policy("p");
+    world.start_all().expect("it starts again");
+    for placed in &receipts {
+        api.settled(placed).await.expect("a receipt");
+    }
+    assert_eq!(metric(writer, COUNTED).await, Some(3.0));
+
+    world.process("events-writer").kill();
+    world.start_all().expect("it starts again");
+    let placed = api.post(order("afterwards")).await.expect("an answer");
+    api.settled(&placed).await.expect("a receipt");
+    // What it was given before that order, it has found in the log.
+    assert_eq!(metric(writer, COUNTED).await.unwrap_or_default(), 0.0);
 }
 
 /// An API that does not answer, or refuses the user, is told, and all goes on.

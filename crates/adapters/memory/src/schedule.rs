@@ -87,7 +87,7 @@ impl ScheduleConsumer for MemoryConsumer {
                 self.taken += operations.len();
                 return Ok(ScheduledBatch {
                     operations,
-                    unreadable: Vec::new(),
+                    ..ScheduledBatch::default()
                 });
             }
             self.queue.arrived.notified().await;

@@ -67,8 +67,6 @@ struct Open {
     /// Time of the last delivery.
     delivered_at: Instant,
     is_stale: bool,
-    /// Number of dead letters in the batch, and why the broker removed the last of them.
-    taken_back: (u64, String),
 }
 
 /// Source of deliveries, on a channel of its own.
@@ -209,7 +207,6 @@ async fn open(target: &Target, offset: Option<i64>) -> Result<Open, String> {
         active_at: Instant::now(),
         delivered_at: Instant::now(),
         is_stale: false,
-        taken_back: Default::default(),
     })
 }
 
@@ -323,10 +320,6 @@ impl Open {
             };
             self.take(source, next, &mut batch)?;
         }
-        let (count, reason) = std::mem::take(&mut self.taken_back);
-        if count > 0 {
-            dead_letters::report(count, &reason);
-        }
         Ok(batch)
     }
 
@@ -421,12 +414,12 @@ impl Open {
         }
         match serde_json::from_slice(&delivery.data) {
             Ok(operation) => {
-                batch.operations.push(operation);
                 if source != Source::Schedule {
-                    let (count, reason) = &mut self.taken_back;
-                    *count += 1;
-                    *reason = dead_letters::reason(&delivery.properties);
+                    let letters = &mut batch.dead_letters;
+                    letters.indexes.push(batch.operations.len());
+                    letters.reason = dead_letters::reason(&delivery.properties);
                 }
+                batch.operations.push(operation);
             }
             // Nothing takes it out of the stream: it is kept there already.
             Err(_) if source == Source::Stream => {}

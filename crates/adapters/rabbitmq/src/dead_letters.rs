@@ -46,17 +46,6 @@ pub(crate) fn reason(properties: &BasicProperties) -> String {
     why.map_or_else(|| "unknown".to_owned(), ToString::to_string)
 }
 
-/// Counts and reports operations that are taken back.
-pub(crate) fn report(count: u64, reason: &str) {
-    metrics::counter!("bakehouse_dead_letters_total").increment(count);
-    tracing::warn!(
-        count,
-        reason,
-        "the broker had removed accepted operations from the schedule queue; taking them back \
-         (each is stored once, however often it comes); look for a policy on the queue"
-    );
-}
-
 fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<&'a AMQPValue> {
     properties.headers().as_ref()?.inner().get(name)
 }

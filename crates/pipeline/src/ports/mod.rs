@@ -43,7 +43,9 @@ pub use rows::{
     Feed, Handling, Loaded, ModelState, Registration, RowPage, RowReader, RowStore, RowWrite,
     StoredRow,
 };
-pub use schedule::{ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, Unreadable};
+pub use schedule::{
+    DeadLetters, ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, Unreadable,
+};
 pub use source::{Checkpoint, EntityWrite, Execution, Progress, Settlement, SourceStore, Verdict};
 pub use summaries::{Selection, Senders, SummaryQuery, no_payload};
 pub use unit::{Unit, Units};

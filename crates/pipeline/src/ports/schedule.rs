@@ -73,6 +73,17 @@ pub struct ScheduledBatch {
     pub operations: Vec<Operation>,
     /// What was no operation.
     pub unreadable: Vec<Unreadable>,
+    /// Dead letters among the operations.
+    pub dead_letters: DeadLetters,
+}
+
+/// Operations that the queue's server had removed from the queue, and that have come back.
+#[derive(Clone, Debug, Default)]
+pub struct DeadLetters {
+    /// Their places in the batch.
+    pub indexes: Vec<usize>,
+    /// Why the last of them was removed, in the server's words.
+    pub reason: String,
 }
 
 /// A message that is no operation.
