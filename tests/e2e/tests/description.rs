@@ -195,8 +195,10 @@ async fn what_the_services_tell_each_other_is_as_described() {
     // Operations go to the queue itself, without the exchange: one is taken from there in
     // place of events-writer, which gets it again once this connection is gone.
     world.process("events-writer").kill();
-    let key = document["channels"]["schedule"]["address"].as_str();
-    let queue = format!("{}{}", world.prefix(), key.expect("a key"));
+    let described = &document["channels"]["schedule"]["bindings"]["amqp"];
+    assert_eq!(described["is"], "queue");
+    let queue = described["queue"]["name"].as_str().expect("a name");
+    let queue = format!("{}{queue}", world.prefix());
     let writer = Connection::connect(&amqp_uri(), ConnectionProperties::default()).await;
     let writer = writer.expect("the broker answers");
     let mut taken = consume(&writer, queue).await;

@@ -64,8 +64,7 @@ fn described() -> Value {
         "defaultContentType": "application/json",
         "channels": {
             "feed": feed(),
-            "schedule": exchange("platform-events-scheduler", "platform-event.schedule",
-                "Accepted operations on their way to the log", &["operation"]),
+            "schedule": schedule(),
             "stored": exchange("platform-events-scheduler", "platform-event.created.order",
                 "A hint that the log has grown", &["stored"]),
             "executed": exchange("data-source", "order.*",
@@ -178,6 +177,29 @@ fn feed_query() -> Value {
 /// optional, and no others.
 fn message(title: &str, properties: &Value, optional: &[&str]) -> Value {
     json!({ "title": title, "payload": frames::object(properties, optional) })
+}
+
+/// Channel of accepted operations. api-server publishes to the queue and not to the exchange, so
+/// that no queue of others can stand in for it.
+fn schedule() -> Value {
+    let key = "platform-event.schedule";
+    let mut channel = exchange(
+        "platform-events-scheduler",
+        key,
+        "Accepted operations on their way to the log",
+        &["operation"],
+    );
+    channel["description"] = json!(
+        "api-server publishes to this queue itself, through the default exchange. What other \
+         programs publish to the exchange platform-events-scheduler with the queue's name as key \
+         reaches the queue as well; other queues that are bound there do not get what api-server \
+         accepts."
+    );
+    channel["bindings"]["amqp"] = json!({
+        "is": "queue",
+        "queue": { "name": key, "durable": true, "exclusive": false, "autoDelete": false },
+    });
+    channel
 }
 
 fn exchange(name: &str, key: &str, title: &str, messages: &[&str]) -> Value {
