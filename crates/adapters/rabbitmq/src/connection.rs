@@ -5,7 +5,7 @@ use std::time::Duration;
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
 
-use crate::topology::Form;
+use crate::topology::{Form, TAKEN};
 
 /// A broker that does not answer may accept the connection all the same.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -81,8 +81,10 @@ impl Target {
     /// durable. Says in which form the schedule queue is there.
     pub(crate) async fn connect(&self, purpose: &str) -> Result<(Connection, Form), String> {
         let connection = self.open(purpose).await?;
-        let form = self.declare(&connection).await?;
-        Ok((connection, form))
+        match self.declare(&connection).await? {
+            Form::Taken => Err(TAKEN.to_owned()),
+            form => Ok((connection, form)),
+        }
     }
 
     /// Connects for a purpose, and declares nothing.

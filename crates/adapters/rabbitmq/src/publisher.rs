@@ -339,6 +339,10 @@ async fn broken(live: &Live, state: &watch::Sender<State>) {
             if let Err(error) = live.upkeep.declare(&live.connection, Instant::now()).await {
                 tracing::warn!("the broker's exchanges and queues are not as needed: {error}");
             }
+            // Connecting again succeeds once the queue is ours.
+            if live.upkeep.is_taken() {
+                return;
+            }
             next_check = Instant::now() + live.upkeep.interval();
         }
     }

@@ -41,6 +41,8 @@ const DEAD_LETTER_STREAM: &str = "platform-event.dead-letters.stream";
 
 /// Reply code of a queue or exchange that does not exist.
 const NOT_FOUND: u16 = 404;
+/// Reply code of a queue that is exclusive to another connection.
+const RESOURCE_LOCKED: u16 = 405;
 /// Reply code of a queue that exists with other arguments.
 const PRECONDITION_FAILED: u16 = 406;
 
@@ -57,7 +59,14 @@ pub(crate) enum Form {
     Current,
     /// With others: declared by an earlier version, and not replaced yet.
     Earlier,
+    /// As an exclusive queue of a stranger's connection, which takes what is published to it and ends
+    /// with it.
+    Taken,
 }
+
+/// Explanation of [`Form::Taken`].
+pub(crate) const TAKEN: &str = "broker: the schedule queue's name is taken by an exclusive queue of another \
+                                connection; nothing is published to it";
 
 impl Target {
     pub(crate) fn scheduler_exchange(&self) -> String {
@@ -118,6 +127,9 @@ impl Target {
             tracing::debug!("without the stream of dead letters: {error}");
         }
         let form = self.declare_schedule(connection).await?;
+        if form == Form::Taken {
+            return Ok(form);
+        }
         // While the queue is replaced its place at the exchange is taken.
         if form == Form::Current || find(connection, &self.moving_queue()).await?.is_none() {
             let queue = self.schedule_queue();
@@ -170,8 +182,11 @@ impl Target {
                 let _ = channel.close(200, "done".into()).await;
                 Ok(Form::Current)
             }
-            Err(error) if reply_code(&error) == Some(PRECONDITION_FAILED) => Ok(Form::Earlier),
-            Err(error) => Err(reason(error)),
+            Err(error) => match reply_code(&error) {
+                Some(PRECONDITION_FAILED) => Ok(Form::Earlier),
+                Some(RESOURCE_LOCKED) => Ok(Form::Taken),
+                _ => Err(reason(error)),
+            },
         }
     }
 

@@ -8,7 +8,7 @@ use lapin::Connection;
 use tokio::time::Instant;
 
 use crate::connection::Target;
-use crate::topology::{Form, find};
+use crate::topology::{Form, TAKEN, find};
 
 /// Interval at which exchanges and queues are declared again although nothing was returned.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
@@ -64,7 +64,7 @@ impl Upkeep {
     /// the exchange, as by the earlier version: there events-writer can move its place.
     pub(crate) fn route(&self) -> (String, String) {
         match self.state().form {
-            Form::Current => (String::new(), self.target.schedule_queue()),
+            Form::Current | Form::Taken => (String::new(), self.target.schedule_queue()),
             Form::Earlier => (
                 self.target.scheduler_exchange(),
                 crate::topology::SCHEDULE.to_owned(),
@@ -72,10 +72,15 @@ impl Upkeep {
         }
     }
 
+    /// True if the queue's name is taken: what is published would go to a stranger.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.state().form == Form::Taken
+    }
+
     /// Interval to the next round.
     pub(crate) fn interval(&self) -> Duration {
         match self.state().form {
-            Form::Current => CHECK_INTERVAL,
+            Form::Current | Form::Taken => CHECK_INTERVAL,
             Form::Earlier => MIGRATION_CHECK_INTERVAL,
         }
     }
@@ -118,7 +123,7 @@ impl Upkeep {
             match outcome {
                 Ok(form) => {
                     state.form = form;
-                    state.trouble = None;
+                    state.trouble = (form == Form::Taken).then(|| TAKEN.to_owned());
                 }
                 Err(trouble) => state.trouble = Some(trouble),
             }
@@ -134,7 +139,8 @@ impl Upkeep {
 
     async fn round(&self, connection: &Connection) -> Result<Form, String> {
         let queue = self.target.schedule_queue();
-        if self.state().form == Form::Current && find(connection, &queue).await?.is_none() {
+        // Any other fault is what declaring it says.
+        if self.state().form == Form::Current && find(connection, &queue).await == Ok(None) {
             metrics::counter!("bakehouse_schedule_queue_lost_total").increment(1);
             tracing::error!(
                 "the queue {queue} was deleted, by somebody or by a policy (expires); accepted \

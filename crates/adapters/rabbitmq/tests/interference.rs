@@ -202,3 +202,39 @@ async fn all_that_waits_is_counted() {
     let deleted = channel.queue_delete(moving.into(), QueueDeleteOptions::default());
     deleted.await.expect("deleted");
 }
+
+/// An exclusive queue of somebody else in the place of ours would take what is accepted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_in_the_place_of_the_queue_gets_nothing() {
+    let (settings, broker, other) = shared().await;
+    let stranger = Other::at(&settings).await;
+    let channel = stranger.channel().await;
+    let queue = other.named(SCHEDULE);
+    let options = QueueDeleteOptions::default();
+    let deleted = channel.queue_delete(queue.as_str().into(), options);
+    deleted.await.expect("deleted");
+    let options = QueueDeclareOptions::exclusive();
+    let declared = channel.queue_declare(queue.as_str().into(), options, FieldTable::default());
+    declared.await.expect("theirs");
+    let probe = broker.probe();
+    let noticed = async {
+        while probe.check().await.is_ok() {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let noticed = tokio::time::timeout(Duration::from_secs(30), noticed).await;
+    noticed.expect("not ready");
+    let operations = many("a", 2);
+    // Also while it connects again and again.
+    for _ in 0..20 {
+        let refused = broker.scheduler().schedule(&operations[0]).await;
+        refused.expect_err("nobody of ours would get it");
+        sleep(Duration::from_millis(50)).await;
+    }
+    let closed = stranger.connection.close(200, "gone".into());
+    closed.await.expect("closed");
+    connected(&broker).await;
+    insist(broker.scheduler().as_ref(), &operations[1]).await;
+    let mut consumer = broker.consumer();
+    receive_all(consumer.as_mut(), &ids_of(&operations[1..])).await;
+}

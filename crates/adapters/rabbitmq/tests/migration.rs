@@ -10,7 +10,7 @@ use bakehouse_testservers::shared::amqp_uri;
 use futures_util::StreamExt;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions,
-    QueueDeclareOptions,
+    QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Consumer, ExchangeKind};
@@ -170,4 +170,70 @@ async fn an_idle_queue_is_replaced() {
     let replaced = tokio::time::timeout(Duration::from_secs(30), replaced).await;
     replaced.expect("replaced in time");
     settling.abort();
+}
+
+/// Somebody has deleted the queue and declared a classic one that no restart would survive: what it
+/// is given is stored, and the queue is replaced.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_others_declared_is_replaced() {
+    let settings = settings(amqp_uri());
+    let broker = reached(&settings).await;
+    let other = Other::at(&settings).await;
+    let channel = other.channel().await;
+    let queue = other.named(SCHEDULE);
+    let deleted = channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default());
+    deleted.await.expect("deleted");
+    let none = FieldTable::default();
+    let options = QueueDeclareOptions::default();
+    let declared = channel.queue_declare(queue.as_str().into(), options, none);
+    declared.await.expect("a queue that is not durable");
+    let operations = many("a", 20);
+    for operation in &operations {
+        insist(broker.scheduler().as_ref(), operation).await;
+    }
+    let mut writer = broker.consumer();
+    let ids = ids_of(&operations);
+    assert_eq!(receive_all(writer.as_mut(), &ids).await, ids);
+    let settling = tokio::spawn(async move {
+        while writer.receive(10).await.is_ok() {
+            let _ = writer.settle().await;
+        }
+    });
+    let durable = async {
+        loop {
+            let channel = other.channel().await;
+            let declared = channel.queue_declare(
+                queue.as_str().into(),
+                QueueDeclareOptions::durable(),
+                current_arguments(&other),
+            );
+            if declared.await.is_ok() && !other.has_queue(MOVING).await {
+                return;
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
+    };
+    let durable = tokio::time::timeout(Duration::from_secs(60), durable).await;
+    durable.expect("replaced in time");
+    settling.abort();
+}
+
+/// Arguments of this version.
+fn current_arguments(other: &Other) -> FieldTable {
+    let text = |text: &str| AMQPValue::LongString(text.into());
+    let mut arguments = FieldTable::default();
+    for (name, value) in [
+        ("x-queue-type", text("quorum")),
+        ("x-delivery-limit", AMQPValue::LongInt(i32::MAX)),
+        ("x-single-active-consumer", AMQPValue::Boolean(true)),
+        ("x-overflow", text("reject-publish")),
+        (
+            "x-dead-letter-exchange",
+            text(&other.named("platform-events-dead-letters")),
+        ),
+        ("x-dead-letter-strategy", text("at-least-once")),
+    ] {
+        arguments.insert(name.into(), value);
+    }
+    arguments
 }
