@@ -99,6 +99,18 @@ export class FeedError extends Error {
   code: number;
 }
 
+/** What is used of a `WebSocket`. */
+export interface FeedSocket {
+  onopen: ((event: any) => void) | null;
+  onmessage: ((event: any) => void) | null;
+  onclose: ((event: any) => void) | null;
+  onerror: ((event: any) => void) | null;
+  send(text: string): void;
+  close(): void;
+}
+
+export type WebSocketConstructor = new (url: string) => FeedSocket;
+
 export interface Options {
   /** Everything after this position; from now on where there is none. 0: from the beginning. */
   since?: number;
@@ -111,8 +123,8 @@ export interface Options {
   onState?: (state: State) => void;
   /** Events are missing, or may be. Without it they are at least in `console.warn`. */
   onGap?: (gap: Gap) => void;
-  /** For where there is no `WebSocket`. */
-  WebSocket?: typeof WebSocket;
+  /** For where there is no `WebSocket`: that of the package `ws`, before Node.js 22. */
+  WebSocket?: WebSocketConstructor;
 }
 
 export interface Feed {
@@ -125,5 +137,9 @@ export interface Feed {
   close(): void;
 }
 
-/** Follows the feed at a URL (`https:` or `wss:`), until it is closed. */
+/**
+ * Follows the feed at a URL (`https:` or `wss:`), until it is closed.
+ *
+ * @throws {TypeError} where there is no `WebSocket` and none is given.
+ */
 export function follow(url: string | URL, options?: Options): Feed;

@@ -4,6 +4,8 @@
 const FINAL = 4400;
 /** The position cannot be served. */
 const NOT_AVAILABLE = 4010;
+/** The connection ended without a word. */
+const ABNORMAL = 1006;
 /** Milliseconds to wait after the first failure, and at most. */
 const FIRST_WAIT = 250;
 const LONGEST_WAIT = 10_000;
@@ -23,12 +25,18 @@ export class FeedError extends Error {
 }
 
 export function follow(url, options = {}) {
-  return new Follower(url, options);
+  const Socket = options.WebSocket ?? globalThis.WebSocket;
+  if (Socket === undefined) {
+    const ways = "use Node.js 22 or later, or give the one of the package `ws` as `options.WebSocket`";
+    throw new TypeError(`bakehouse-feed: there is no WebSocket here: ${ways}`);
+  }
+  return new Follower(url, options, Socket);
 }
 
 class Follower {
   #url;
   #options;
+  #Socket;
   #position;
   #epoch;
   #state = { name: "connecting" };
@@ -42,11 +50,12 @@ class Follower {
   /** What is missing and not told yet: only once it is known where it goes on. */
   #lost;
 
-  constructor(url, options) {
+  constructor(url, options, Socket) {
     const base = globalThis.location?.href;
     this.#url = new URL(url, base);
     this.#url.protocol = this.#url.protocol.replace(/^http/, "ws");
     this.#options = options;
+    this.#Socket = Socket;
     this.#position = options.since;
     this.#epoch = options.epoch;
     this.#connect();
@@ -112,8 +121,7 @@ class Follower {
     if (attempt !== this.#attempt) {
       return; // It was closed, or given up, meanwhile.
     }
-    const Socket = this.#options.WebSocket ?? globalThis.WebSocket;
-    const socket = new Socket(this.#address(bearer === undefined));
+    const socket = new this.#Socket(this.#address(bearer === undefined));
     this.#socket = socket;
     this.#watch();
     const ours = (handle) => (event) => this.#socket === socket && handle(event);
@@ -125,6 +133,8 @@ class Follower {
     });
     socket.onmessage = ours((event) => this.#hear(JSON.parse(event.data)));
     socket.onclose = ours((event) => this.#closed(event));
+    // Not everywhere does `close` follow (Node.js 22), and `ws` throws where nobody listens.
+    socket.onerror = ours(() => this.#closed({ code: ABNORMAL, reason: "the connection failed" }));
   }
 
   #wishes() {

@@ -1,19 +1,68 @@
-//! The JavaScript client against the real server: resumed after it was killed,
-//! honest about another log, done with what is final.
+//! The JavaScript client as users have it: its own tests and types, and against the real server
+//! resumed after it was killed, honest about another log, done with what is final.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use bakehouse_e2e::{Issuer, Kind, World, in_both_worlds, ledger};
+use bakehouse_testservers::node;
 use serde_json::{Value, json};
 
 in_both_worlds!(
     it_resumes_after_the_server_was_killed,
     it_shows_its_token_and_knows_what_is_final,
 );
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../clients/js")
+}
+
+/// Runs a command to its end; `None` where there is no such program.
+fn run(command: &mut Command) -> Option<()> {
+    let Ok(output) = command.current_dir(folder()).output() else {
+        eprintln!(
+            "skipped: there is no {:?} on this machine",
+            command.get_program()
+        );
+        return None;
+    };
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(output.status.success(), "{command:?}: {said}");
+    Some(())
+}
+
+#[test]
+fn npm_test_passes_with_nothing_installed() {
+    run(Command::new("npm").arg("test"));
+}
+
+#[test]
+fn types_are_what_they_say() {
+    let Some(mut compiler) = node::typescript().expect("the compiler") else {
+        eprintln!("skipped: there is no npm on this machine");
+        return;
+    };
+    run(compiler.args(["--project", "test"]));
+}
+
+/// Each block of code in the client's README is a module that can be read.
+#[test]
+fn its_readme_shows_modules() {
+    let text = std::fs::read_to_string(folder().join("README.md")).expect("a file");
+    let work = tempfile::TempDir::new().expect("a folder");
+    let blocks = text.split("```js\n").skip(1);
+    let blocks: Vec<&str> = blocks.filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(blocks.len(), 2);
+    for block in blocks {
+        let file = work.path().join("block.mjs");
+        std::fs::write(&file, block).expect("written");
+        run(Command::new("node").arg("--check").arg(&file));
+    }
+}
 
 /// The client in Node.js.
 struct Script {
@@ -24,11 +73,13 @@ struct Script {
 impl Script {
     /// `None` where there is no Node.js of version 20 or later.
     fn start(base: &str, options: &Value) -> Option<Self> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../clients/js/test/print.mjs");
+        let mut options = options.clone();
+        // Node.js has a WebSocket from version 22 on; users of earlier ones take that of a package.
+        if let Some(socket) = node::websocket().expect("the package `ws`") {
+            options["socket"] = json!(socket.display().to_string());
+        }
         let started = Command::new("node")
-            // Version 20 has it, but does not show it.
-            .arg("--experimental-websocket")
-            .arg(script)
+            .arg(folder().join("test/print.mjs"))
             .arg(format!("{base}/order-events"))
             .arg(options.to_string())
             .stdin(Stdio::piped())
