@@ -107,6 +107,11 @@ impl Launched {
 
     /// Runs a program beside it: in its container, or on this machine as `local` says.
     pub(crate) fn run_beside(&self, local: Command, arguments: &[&str]) -> Result<()> {
+        self.output_beside(local, arguments).map(|_| ())
+    }
+
+    /// The same, with what the program prints.
+    pub(crate) fn output_beside(&self, local: Command, arguments: &[&str]) -> Result<String> {
         let mut command = match &self.running {
             Some(Running::Container(name)) => {
                 let mut command = Command::new("docker");
@@ -118,7 +123,7 @@ impl Launched {
         let output = command.args(arguments).stdin(Stdio::null()).output()?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{}", said.trim());
-        Ok(())
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Leaves it running after this program.

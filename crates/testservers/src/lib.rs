@@ -4,7 +4,8 @@
 //! - [`shared`]: the two servers that a whole test run shares;
 //! - [`Mongo`], [`ReplicaSet`] and [`Rabbit`]: servers of one test's own, to be killed,
 //!   stopped and paused;
-//! - [`provision`]: where the programs come from;
+//! - `provision`: where the programs come from;
+//! - [`secured`], [`tls`]: the same over TLS, with passwords;
 //! - [`browser`]: a real one;
 //! - [`python`], [`node`]: programs that tests run;
 //! - [`skipped`]: tests that cannot run for want of such a program.
@@ -22,8 +23,10 @@ pub mod python;
 mod rabbit;
 mod replica_set;
 pub mod s3;
+pub mod secured;
 pub mod shared;
 pub mod skipped;
+pub mod tls;
 
 pub use mongo::Mongo;
 pub use provision::{false_clock, prepare_tools};

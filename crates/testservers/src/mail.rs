@@ -8,6 +8,8 @@ use anyhow::Result;
 use tempfile::TempDir;
 
 use crate::process::Process;
+use crate::secured::{PASSWORD, USER};
+use crate::tls::Authority;
 use crate::{ports, python};
 
 const START: Duration = Duration::from_secs(20);
@@ -46,6 +48,25 @@ impl MailServer {
         command
             .args(["-n", "-l", &format!("127.0.0.1:{}", self.port)])
             .args(["-c", "mailroom.Mailroom"])
+            .arg(self.mailbox());
+        let mut process = Process::spawn(command, self.folder.path())?;
+        let listens = ports::wait(self.port, START, || process.is_alive());
+        self.process = Some(process);
+        listens
+    }
+
+    /// Likewise, but it takes mail of one user only, and only over TLS: from the first byte,
+    /// or after STARTTLS.
+    ///
+    /// # Errors
+    /// When it cannot be had, or does not start.
+    pub fn start_secured(&mut self, authority: &Authority, is_implicit: bool) -> Result<()> {
+        let mut command = python::script(self.folder.path(), "mailroom")?;
+        command
+            .args([&authority.certificate, &authority.key])
+            .arg(self.port.to_string())
+            .arg(if is_implicit { "implicit" } else { "starttls" })
+            .args([USER, PASSWORD])
             .arg(self.mailbox());
         let mut process = Process::spawn(command, self.folder.path())?;
         let listens = ports::wait(self.port, START, || process.is_alive());

@@ -52,6 +52,30 @@ pub fn aiosmtpd(modules: &Path) -> Result<Command> {
     Ok(command)
 }
 
+/// A YAML file as JSON.
+///
+/// # Errors
+/// When it cannot be read, or the library cannot be had.
+pub fn yaml_to_json(file: &Path) -> Result<String> {
+    // schemathesis brings the library.
+    let mut command = python(SCHEMATHESIS, Path::new(""))?;
+    let program = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
+    let output = command.args(["-c", program]).arg(file).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.success(), "{}", said.trim());
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// A call of one of the modules as a program, with aiosmtpd at hand.
+///
+/// # Errors
+/// When it cannot be had.
+pub(crate) fn script(modules: &Path, name: &str) -> Result<Command> {
+    let mut command = python(AIOSMTPD, modules)?;
+    command.args(["-m", name]);
+    Ok(command)
+}
+
 /// A call of the Autobahn test suite for websockets; `None` on a machine without
 /// the Python 2.7 that it is written in.
 ///

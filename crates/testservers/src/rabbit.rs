@@ -164,6 +164,28 @@ impl Rabbit {
         self.server.run_beside((self.control)(), &arguments)
     }
 
+    /// What a command of `rabbitmqctl` lists, a line each.
+    ///
+    /// # Errors
+    /// When the node cannot be asked.
+    pub fn list(&self, what: &[&str]) -> Result<Vec<String>> {
+        let node = format!("bakehouse{}@localhost", self.port);
+        let arguments = [&["--quiet", "-n", &node], what].concat();
+        let output = self.server.output_beside((self.control)(), &arguments)?;
+        Ok(output.lines().map(str::to_owned).collect())
+    }
+
+    /// Adds lines to the configuration of a node that has not been started.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub(crate) fn configure(&self, lines: &str) -> Result<()> {
+        let mut configuration = std::fs::OpenOptions::new()
+            .append(true)
+            .open(self.folder.join("rabbitmq.conf"))?;
+        Ok(configuration.write_all(lines.as_bytes())?)
+    }
+
     /// Enables the management API of a node that has not been started; the result is its URI. The
     /// API hears of changes within a second, in place of five.
     ///
@@ -173,14 +195,10 @@ impl Rabbit {
         let port = ports::free()?;
         let plugins = self.folder.join("enabled_plugins");
         std::fs::write(plugins, "[rabbitmq_management].\n")?;
-        let mut configuration = std::fs::OpenOptions::new()
-            .append(true)
-            .open(self.folder.join("rabbitmq.conf"))?;
-        writeln!(
-            configuration,
+        self.configure(&format!(
             "management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n\
-             collect_statistics_interval = 1000"
-        )?;
+             collect_statistics_interval = 1000\n"
+        ))?;
         Ok(format!("http://guest:guest@127.0.0.1:{port}"))
     }
 

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
+use bakehouse_testservers::tls::Authority;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, crypto, encode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 /// Whom the tokens are for, unless told otherwise.
@@ -72,13 +73,23 @@ impl Issuer {
         let url = format!("http://{}/keys", listener.local_addr()?);
         let published = self.published.clone();
         tokio::spawn(async move {
-            while let Ok((mut socket, _)) = listener.accept().await {
-                let mut request = [0; 4096];
-                let _ = socket.read(&mut request).await;
-                let keys = published.lock().expect("no test has panicked").clone();
-                let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json";
-                let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{keys}", keys.len());
-                let _ = socket.write_all(answer.as_bytes()).await;
+            while let Ok((socket, _)) = listener.accept().await {
+                answer(socket, &published).await;
+            }
+        });
+        Ok(url)
+    }
+
+    /// The same over TLS, with a certificate of the authority.
+    pub async fn serve_tls(&self, authority: &Authority) -> Result<String> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("https://{}/keys", listener.local_addr()?);
+        let (published, acceptor) = (self.published.clone(), authority.acceptor());
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                if let Ok(socket) = acceptor.accept(socket).await {
+                    answer(socket, &published).await;
+                }
             }
         });
         Ok(url)
@@ -146,6 +157,17 @@ impl Issuer {
             &EncodingKey::from_urlsafe_base64_secret(&padded(public))?,
         )?)
     }
+}
+
+/// Answers one request with the keys.
+async fn answer(mut socket: impl AsyncRead + AsyncWrite + Unpin, published: &Mutex<String>) {
+    let mut request = [0; 4096];
+    let _ = socket.read(&mut request).await;
+    let keys = published.lock().expect("no test has panicked").clone();
+    let head = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json";
+    let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{keys}", keys.len());
+    let _ = socket.write_all(answer.as_bytes()).await;
+    let _ = socket.shutdown().await;
 }
 
 fn padded(base64url: &str) -> String {

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
+use bakehouse_testservers::tls::Authority;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
@@ -14,6 +15,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -58,23 +60,47 @@ impl Listener {
     pub async fn start(
         answering: impl Fn(Received) -> u16 + Send + Sync + 'static,
     ) -> Result<Self> {
+        Self::start_at(None, answering).await
+    }
+
+    /// The same over TLS, with a certificate of the authority.
+    async fn start_at(
+        authority: Option<&Authority>,
+        answering: impl Fn(Received) -> u16 + Send + Sync + 'static,
+    ) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let url = format!("http://{}/", listener.local_addr()?);
+        let scheme = if authority.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}/", listener.local_addr()?);
+        let acceptor = authority.map(Authority::acceptor);
         let answering: Arc<Answering> = Arc::new(answering);
         let task = tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let answering = answering.clone();
+                let (answering, acceptor) = (answering.clone(), acceptor.clone());
                 tokio::spawn(async move {
-                    let service = service_fn(move |request| take(answering.clone(), request));
-                    let connection = Builder::new(TokioExecutor::new());
-                    let _ = connection
-                        .serve_connection(TokioIo::new(socket), service)
-                        .await;
+                    match acceptor {
+                        None => serve(socket, answering).await,
+                        Some(acceptor) => {
+                            if let Ok(socket) = acceptor.accept(socket).await {
+                                serve(socket, answering).await;
+                            }
+                        }
+                    }
                 });
             }
         });
         Ok(Self { url, task })
     }
+}
+
+async fn serve(
+    socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    answering: Arc<Answering>,
+) {
+    let service = service_fn(move |request| take(answering.clone(), request));
+    let connection = Builder::new(TokioExecutor::new());
+    let _ = connection
+        .serve_connection(TokioIo::new(socket), service)
+        .await;
 }
 
 impl Drop for Listener {
@@ -101,9 +127,18 @@ pub struct Receiver {
 impl Receiver {
     /// One on a free port.
     pub async fn start() -> Result<Self> {
+        Self::start_at(None).await
+    }
+
+    /// The same over TLS, with a certificate of the authority.
+    pub async fn start_tls(authority: &Authority) -> Result<Self> {
+        Self::start_at(Some(authority)).await
+    }
+
+    async fn start_at(authority: Option<&Authority>) -> Result<Self> {
         let state: Arc<Mutex<State>> = Arc::default();
         let shared = state.clone();
-        let listener = Listener::start(move |received| {
+        let listener = Listener::start_at(authority, move |received| {
             let mut state = lock(&shared);
             state.received.push(received);
             state.answers.pop_front().unwrap_or(204)

@@ -41,6 +41,7 @@ mod readiness;
 mod rebuild;
 mod receipts;
 mod scale_out;
+mod secured;
 mod servers_away;
 mod tokens;
 mod tutorial;
