@@ -3,8 +3,9 @@
 use anyhow::Result;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
@@ -72,22 +73,51 @@ impl Client {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Result<Answer> {
+        let (head, body) = self
+            .request(method, path, headers, body)
+            .await?
+            .into_parts();
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            body: body.collect().await?.to_bytes(),
+        })
+    }
+
+    /// Sends a request and reads the head of the answer only: the body may have no end.
+    pub async fn head_of(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Answer> {
+        let (head, _) = self
+            .request(method, path, headers, body)
+            .await?
+            .into_parts();
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            body: Bytes::new(),
+        })
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Response<Incoming>> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let answer = self
-            .http
-            .request(request.body(Full::new(body.into()))?)
-            .await?;
-        let (head, body) = answer.into_parts();
-        Ok(Answer {
-            status: head.status,
-            headers: head.headers,
-            body: body.collect().await?.to_bytes(),
-        })
+        let request = request.body(Full::new(body.into()))?;
+        Ok(self.http.request(request).await?)
     }
 
     /// Reads.

@@ -3,6 +3,7 @@
 #![allow(clippy::missing_panics_doc, clippy::missing_errors_doc)]
 
 pub mod attachments;
+pub mod callers;
 pub mod client;
 pub mod feed;
 pub mod issuer;

@@ -1,17 +1,16 @@
-//! Who may do what: every route with every kind of token, owners among
-//! themselves, rotated keys, limits, and pages from elsewhere.
+//! Access beside the matrix of `authorisation`: owners among themselves, rotated keys, limits,
+//! and pages of other origins.
 
 use std::time::Duration;
 
 use bakehouse_e2e::issuer::{bearer, claims};
 use bakehouse_e2e::{Answer, Client, Feed, Issuer, Kind, World, in_both_worlds, ledger, world};
 use hyper::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 in_both_worlds!(
-    every_route_asks_for_the_right_token,
     owners_see_and_change_their_own_orders_alone,
     keys_are_rotated,
     a_feed_ends_with_its_token,
@@ -63,157 +62,6 @@ async fn place(client: &Client, token: &str, reference: &str) -> (String, String
     let receipt = client.get_with(&operation, &wait).await.expect("an answer");
     assert_eq!(receipt.json()["status"], "baked");
     (accepted.header("location").to_owned(), operation)
-}
-
-/// Attaches a file, and waits until it is there: its path.
-async fn attach(client: &Client, token: &str, files: &str) -> String {
-    let authorization = bearer(token);
-    let headers = [
-        ("Authorization", authorization.as_str()),
-        ("Content-Type", "multipart/form-data; boundary=x"),
-    ];
-    let body = "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\
-                Content-Type: text/plain\r\n\r\nhello\r\n--x--\r\n";
-    let accepted = client.send(Method::POST, files, &headers, body).await;
-    let path = accepted.expect("an answer").header("location").to_owned();
-    let wait = [headers[0], ("Prefer", "wait=20")];
-    let there = client.get_with(&path, &wait).await.expect("an answer");
-    assert_eq!(there.status, 200);
-    path
-}
-
-async fn every_route_asks_for_the_right_token(kind: Kind) {
-    let issuer = Issuer::new().expect("an issuer");
-    let world = start(kind, &issuer, &[]).await;
-    let client = world.client();
-    let ada = issuer.token("ada", BOTH).expect("a token");
-    let (order, operation) = place(&client, &ada, "one").await;
-    let with = |change: &dyn Fn(&mut Value)| {
-        let mut claims = claims("ada", BOTH);
-        change(&mut claims);
-        claims
-    };
-    let sign = |claims: Value| issuer.sign(&claims).expect("a token");
-    let stranger = Issuer::new().expect("another issuer");
-    let unsigned = {
-        let good = ada.split('.').nth(1).expect("claims");
-        // {"alg":"none","typ":"JWT"}
-        format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{good}.")
-    };
-    let unbelievable = [
-        ("none", String::new()),
-        (
-            "expired",
-            sign(with(&|claims| claims["exp"] = json!(1_700_000_000))),
-        ),
-        (
-            "wrong audience",
-            sign(with(&|claims| claims["aud"] = json!("others"))),
-        ),
-        (
-            "wrong issuer",
-            sign(with(&|claims| claims["iss"] = json!("https://other"))),
-        ),
-        (
-            "not yet",
-            sign(with(&|claims| claims["nbf"] = json!(4_000_000_000_u64))),
-        ),
-        (
-            "no subject",
-            sign(with(&|claims| claims["sub"] = Value::Null)),
-        ),
-        ("alg none", unsigned),
-        ("another key", stranger.token("ada", BOTH).expect("a token")),
-        (
-            "the public key as a secret",
-            issuer
-                .sign_with_public_key(&claims("ada", BOTH))
-                .expect("a token"),
-        ),
-        ("nonsense", "a.b.c".to_owned()),
-    ];
-    let reader = issuer.token("ada", "orders:read").expect("a token");
-    let writer = issuer.token("ada", "orders:write").expect("a token");
-    let idle = issuer.token("ada", "other").expect("a token");
-    let bob = issuer.token("bob", BOTH).expect("a token");
-    let admin = issuer.token("root", "orders:admin").expect("a token");
-    let good = ledger::order("good");
-    let status = format!("{order}/status");
-    let history = format!("{order}/history");
-    let notifications = format!("{order}/notifications");
-    let files = format!("{order}/attachments");
-    let file = attach(&client, &ada, &files).await;
-    let paid = r#"{"status":"paid"}"#;
-    // Method, path, body; for another owner, for the right one.
-    let routes = [
-        (Method::GET, "/order", "", 200, 200),
-        (Method::POST, "/order", good.as_str(), 202, 202),
-        (Method::GET, &order, "", 404, 200),
-        (Method::HEAD, &order, "", 404, 200),
-        (Method::GET, &history, "", 404, 200),
-        (Method::GET, &notifications, "", 404, 200),
-        (Method::GET, &operation, "", 404, 200),
-        (Method::GET, &files, "", 404, 200),
-        (Method::GET, &file, "", 404, 200),
-        // No multipart; but who they are is asked first.
-        (Method::POST, &files, "{}", 415, 415),
-        (Method::PUT, &order, good.as_str(), 404, 202),
-        (Method::PUT, &status, paid, 404, 202),
-        (Method::DELETE, &order, "", 404, 202),
-        (Method::GET, "/nowhere", "", 404, 404),
-        (Method::PATCH, "/order", "", 405, 405),
-    ];
-    for (method, path, body, others, own) in &routes {
-        for (name, token) in &unbelievable {
-            let answer = send(&client, token, method, path, body).await;
-            assert_eq!(answer.status, 401, "{method} {path}: {name}");
-            let challenge = answer.header("www-authenticate");
-            assert!(challenge.starts_with("Bearer"), "{method} {path}: {name}");
-            assert_eq!(answer.header("content-type"), "application/problem+json");
-        }
-        let reads = matches!(*method, Method::GET | Method::HEAD);
-        let lacking = if reads { &writer } else { &reader };
-        for token in [lacking, &idle] {
-            let answer = send(&client, token, method, path, body).await;
-            assert_eq!(answer.status, 403, "{method} {path}");
-            assert!(
-                answer
-                    .header("www-authenticate")
-                    .contains("insufficient_scope")
-            );
-        }
-        let answer = send(&client, &bob, method, path, body).await;
-        assert_eq!(answer.status, *others, "{method} {path}: another owner");
-        for token in [&ada, &admin] {
-            let answer = send(&client, token, method, path, body).await;
-            assert_eq!(answer.status, *own, "{method} {path}: the right one");
-        }
-    }
-    let rebuild = "/read-models/none/rebuild";
-    for (method, path, own) in [
-        (Method::GET, "/read-models", 200),
-        (Method::POST, rebuild, 404),
-    ] {
-        let answer = send(&client, &ada, &method, path, "").await;
-        assert_eq!(answer.status, 403, "{method} {path}: not an operator");
-        let answer = send(&client, &admin, &method, path, "").await;
-        assert_eq!(answer.status, own, "{method} {path}: an operator");
-    }
-    for token in unbelievable
-        .iter()
-        .map(|(_, token)| token)
-        .chain([&writer, &idle])
-    {
-        assert!(Feed::open_with(&world.base, "", Some(token)).await.is_err());
-    }
-    assert!(
-        Feed::open_with(&world.base, "", Some(&reader))
-            .await
-            .is_ok()
-    );
-    for path in ["/health/live", "/health/ready"] {
-        assert_eq!(client.get(path).await.expect("an answer").status, 200);
-    }
 }
 
 async fn owners_see_and_change_their_own_orders_alone(kind: Kind) {

@@ -4,6 +4,7 @@
 mod access;
 mod architecture;
 mod attachments;
+mod authorisation;
 mod bank_account;
 mod blog;
 mod bounded_reads;

@@ -297,3 +297,61 @@ async fn a_separator_does_not_make_two_principals_one(kind: Kind) {
     let different: BTreeSet<&String> = operations.iter().collect();
     assert_eq!(different.len(), 3, "{operations:?}");
 }
+
+/// Commands that ask a running server present the token of a file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_present_the_token_of_a_file() {
+    let issuer = Issuer::new().expect("an issuer");
+    let world = start_with_file(&issuer).await;
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let file = folder.path().join("token");
+    let path = file.display().to_string();
+    let run = |arguments: &[&str]| {
+        let output = world.operate(arguments).expect("it runs");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        (output.status.code(), said)
+    };
+    let id = uuid::Uuid::new_v4().to_string();
+    let commands: [&[&str]; 6] = [
+        &["parked"],
+        &["parked", "list"],
+        &["parked", "retry", &id],
+        &["parked", "discard", &id, "--reason", "a test"],
+        &["replay"],
+        &["replay", "presentation"],
+    ];
+    let token = |scope: &str| issuer.token("root", scope).expect("a token");
+    let (member, operator) = (token(BOTH), token("orders:admin"));
+    for command in commands {
+        let with_token = [command, &["--token-file", &path]].concat();
+        let _ = std::fs::remove_file(&file);
+        let (code, said) = run(command);
+        assert_eq!(code, Some(1), "{command:?}: {said}");
+        assert!(
+            said.contains("401") && said.contains("--token-file"),
+            "{said}"
+        );
+        let (code, said) = run(&with_token);
+        assert_eq!(code, Some(1), "{command:?}: {said}");
+        assert!(said.contains(&path), "{said}");
+        std::fs::write(&file, &member).expect("written");
+        let (code, said) = run(&with_token);
+        assert_eq!(code, Some(1), "{command:?}: {said}");
+        assert!(
+            said.contains("403") && said.contains("--token-file"),
+            "{said}"
+        );
+        // Files often end with a line's end.
+        std::fs::write(&file, format!("{operator}\n")).expect("written");
+        let (code, said) = run(&with_token);
+        // There is nothing to be retried or discarded, and an operator is told so.
+        let is_about_nothing = command.contains(&id.as_str());
+        let expected = if is_about_nothing { 1 } else { 0 };
+        assert_eq!(code, Some(expected), "{command:?}: {said}");
+        assert_eq!(said.contains("404"), is_about_nothing, "{said}");
+        for token in [&member, &operator] {
+            assert!(!said.contains(token.as_str()), "{said}");
+        }
+    }
+}
