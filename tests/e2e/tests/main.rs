@@ -14,6 +14,7 @@ mod browser_lists;
 mod calculator;
 mod chromium;
 mod command_line;
+mod compose;
 mod conditional_writes;
 mod connections;
 mod contract;
