@@ -21,6 +21,7 @@ mod contract;
 mod departures;
 mod description;
 mod doctor;
+mod documentation;
 mod exposure;
 mod exposure_browser;
 mod feed;
