@@ -35,6 +35,7 @@ mod lists;
 mod logging;
 mod mutants;
 mod notifications;
+mod observability;
 mod operator;
 mod parking;
 mod policies;
