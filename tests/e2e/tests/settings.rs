@@ -1,0 +1,151 @@
+//! Table of settings and the tests that set them: each is set to something other than its default
+//! for a running program, with an effect that is observed, or is an exception with a reason. Held
+//! against `--help`, so that a new setting without a test fails.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bakehouse_e2e::process::command;
+
+/// Setting, and the test of it, or the helper that tests share, as `module::function`.
+#[rustfmt::skip]
+const TESTED: &[(&str, &str)] = &[
+    ("instance", "settings_stages::leases_name_their_holder_and_last_as_set"),
+    ("data_dir", "command_line::what_cannot_be_had_is_a_sentence"),
+    ("mode", "warehouse::start"),
+    ("follow.NAME", "blog::start"),
+    ("follow.NAME.url", "settings_effects::a_feed_is_followed_with_a_token"),
+    ("follow.NAME.token_file", "settings_effects::a_feed_is_followed_with_a_token"),
+    ("http.bind", "settings_effects::http_is_served_as_set"),
+    ("http.allow_open_bind", "settings_effects::http_is_served_as_set"),
+    ("http.body_limit", "settings_effects::http_is_served_as_set"),
+    ("http.workers", "settings_effects::http_is_served_as_set"),
+    ("http.head_timeout", "access::clients_that_dawdle_are_let_go"),
+    ("http.body_timeout", "access::clients_that_dawdle_are_let_go"),
+    ("http.cors_origins", "access::pages_from_elsewhere_write_nothing"),
+    ("http.allow_any_origin", "exposure::any_origin_without_tokens_must_be_meant"),
+    ("http.allowed_hosts", "exposure::only_known_hosts_are_served"),
+    ("http.public_url", "exposure::links_are_right_behind_a_prefix"),
+    ("http.trusted_proxies", "exposure::clients_behind_a_proxy_are_counted_one_by_one"),
+    ("http.max_connections", "connections::connections_of_one_address_leave_others_room"),
+    ("http.max_connections_per_client", "connections::connections_of_one_address_leave_others_room"),
+    ("http.rate_limit", "access::nobody_asks_too_often"),
+    ("http.rate_burst", "access::nobody_asks_too_often"),
+    ("http.max_waits", "bounded_reads::waits_are_bounded_for_each_client_and_in_all"),
+    ("http.max_waits_per_client", "bounded_reads::waits_are_bounded_for_each_client_and_in_all"),
+    ("http.max_log_reads", "settings_effects::few_reads_of_the_log_are_in_line_where_that_is_set"),
+    ("http.max_refused_changes", "bounded_reads::refused_changes_are_limited"),
+    ("auth.jwks", "../src/issuer::settings"),
+    ("auth.issuer", "../src/issuer::settings"),
+    ("auth.audience", "../src/issuer::settings"),
+    ("auth.algorithms", "settings_effects::tokens_are_checked_as_set"),
+    ("auth.owner_claim", "access::owners_see_and_change_their_own_orders_alone"),
+    ("auth.leeway", "settings_effects::tokens_are_checked_as_set"),
+    ("auth.keys_lifetime", "access::keys_are_rotated"),
+    ("attachments.store", "attachments::files_can_be_kept_on_s3"),
+    ("attachments.s3_endpoint", "attachments::files_can_be_kept_on_s3"),
+    ("attachments.s3_region", "settings_effects::files_are_kept_in_the_region_that_is_set"),
+    ("attachments.s3_access_key_id", "attachments::files_can_be_kept_on_s3"),
+    ("attachments.s3_secret_access_key", "attachments::files_can_be_kept_on_s3"),
+    ("attachments.largest", "uploads::quotas_are_named_and_files_that_go_make_room"),
+    ("attachments.media_types", "contract::any_text"),
+    ("attachments.min_upload_rate", "uploads::uploads_that_stand_still_give_their_places_back"),
+    ("attachments.max_uploads", "uploads::fifty_files_at_once_are_the_most"),
+    ("attachments.max_uploads_per_client", "uploads::fifty_files_at_once_are_the_most"),
+    ("attachments.max_bytes_per_order", "uploads::quotas_are_named_and_files_that_go_make_room"),
+    ("attachments.max_bytes_per_client", "uploads::quotas_are_named_and_files_that_go_make_room"),
+    ("attachments.max_total_bytes", "uploads::quotas_are_named_and_files_that_go_make_room"),
+    ("attachments.sweep_interval", "attachments::what_no_order_refers_to_is_removed_in_time"),
+    ("attachments.sweep_grace", "attachments::what_no_order_refers_to_is_removed_in_time"),
+    ("health.bind", "observability::every_service_tells_how_it_is"),
+    ("health.stall_timeout", "readiness::a_stage_that_stands_still_is_named"),
+    ("health.integrity_interval", "settings_effects::the_file_is_checked_as_often_as_set"),
+    ("mongodb.source_uri", "operator::doctor_misses_a_store"),
+    ("mongodb.presentation_uri", "operator::doctor_misses_a_store"),
+    ("mongodb.initiate_replica_set", "servers_away::are_waited_for_and_survived"),
+    ("amqp.uri", "../src/world::prepare_programs"),
+    ("amqp.prefix", "settings_stages::stages_look_as_often_as_set_where_no_notice_comes"),
+    ("amqp.confirm_timeout", "secured::databases_and_broker_take_tls_and_passwords"),
+    ("amqp.prefetch", "secured::databases_and_broker_take_tls_and_passwords"),
+    ("writer.max_batch", "settings_stages::batches_are_as_large_as_set"),
+    ("manager.poll_interval", "settings_stages::stages_look_as_often_as_set_where_no_notice_comes"),
+    ("manager.max_batch", "settings_stages::batches_are_as_large_as_set"),
+    ("manager.lease_ttl", "settings_stages::leases_name_their_holder_and_last_as_set"),
+    ("baker.sweep_interval", "settings_stages::stages_look_as_often_as_set_where_no_notice_comes"),
+    ("baker.max_batch", "settings_stages::batches_are_as_large_as_set"),
+    ("baker.lease_ttl", "settings_stages::leases_name_their_holder_and_last_as_set"),
+    ("notify.sweep_interval", "notifications::impatient"),
+    ("notify.max_batch", "settings_stages::batches_are_as_large_as_set"),
+    ("notify.lease_ttl", "settings_stages::leases_name_their_holder_and_last_as_set"),
+    ("notify.timeout", "notifications::impatient"),
+    ("notify.at_once", "settings_effects::deliveries_are_made_as_many_at_a_time_as_set"),
+    ("notify.first_wait", "notifications::impatient"),
+    ("notify.longest_wait", "notifications::impatient"),
+    ("notify.give_up_after", "notifications::what_fails_is_tried_again_or_given_up"),
+    ("email.uri", "secured::mail_goes_over_tls_to_a_server_that_asks_for_a_password"),
+    ("email.from", "secured::mail_goes_over_tls_to_a_server_that_asks_for_a_password"),
+    ("email.events", "secured::mail_goes_over_tls_to_a_server_that_asks_for_a_password"),
+    ("sms.url", "secured::keys_are_fetched_and_programs_told_over_https"),
+    ("sms.token", "notifications::customers_and_programs_are_told"),
+    ("sms.body", "secured::keys_are_fetched_and_programs_told_over_https"),
+    ("sms.events", "notifications::customers_and_programs_are_told"),
+    ("webhook.urls", "secured::keys_are_fetched_and_programs_told_over_https"),
+    ("webhook.secret", "notifications::by_webhook"),
+    ("webhook.events", "secured::keys_are_fetched_and_programs_told_over_https"),
+    ("webhook.allow_private", "notifications::by_webhook"),
+    ("feed.ring", "feed::who_does_not_read_is_not_waited_for"),
+    ("feed.sweep_interval", "settings_stages::stages_look_as_often_as_set_where_no_notice_comes"),
+    ("feed.heartbeat", "description::frames_are_as_described"),
+    ("feed.places", "connections::those_without_a_token_take_nobodys_place"),
+    ("feed.places_each", "connections::those_without_a_token_take_nobodys_place"),
+    ("feed.max_unauthenticated", "connections::those_without_a_token_take_nobodys_place"),
+    ("feed.max_unauthenticated_per_client", "settings_effects::few_sockets_of_one_address_wait_for_a_token_where_that_is_set"),
+    ("orders.currency", "conditional_writes::a_key_is_known_whatever_the_settings_have_become"),
+    ("log.format", "settings_effects::http_is_served_as_set"),
+    ("log.filter", "logging::prepare"),
+];
+
+/// Settings that no running program shows the effect of, each with the reason.
+const EXCEPTIONS: &[(&str, &str)] = &[];
+
+#[test]
+fn every_setting_has_a_test() {
+    let output = command("bakehouse")
+        .arg("--help")
+        .output()
+        .expect("it runs");
+    let help = String::from_utf8_lossy(&output.stdout).into_owned();
+    let listed: BTreeMap<&str, &str> = help.lines().filter_map(setting).collect();
+    assert!(listed.len() > 90, "{help}");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    for (key, test) in TESTED {
+        let variable = listed.get(key);
+        let variable: &str = variable.unwrap_or_else(|| panic!("{key}: there is no such setting"));
+        let (module, name) = test.split_once("::").expect("module::test");
+        let file = folder.join(format!("{module}.rs"));
+        let text = std::fs::read_to_string(&file).expect("a module");
+        let is_there = text.contains(&format!("fn {name}"));
+        assert!(is_there, "{key}: {module} has no {name}");
+        // Of some the middle is a name of the caller's choice.
+        let is_set = variable.split("NAME").all(|part| text.contains(part));
+        assert!(is_set, "{key}: {module} does not set {variable}");
+    }
+    let mut covered: Vec<&str> = TESTED
+        .iter()
+        .chain(EXCEPTIONS)
+        .map(|(key, _)| *key)
+        .collect();
+    covered.sort_unstable();
+    let known: Vec<&str> = listed.keys().copied().collect();
+    assert_eq!(
+        covered, known,
+        "covered (left) and listed by --help (right)"
+    );
+}
+
+/// Key and variable of a line of `--help` that names a setting.
+fn setting(line: &str) -> Option<(&str, &str)> {
+    let mut words = line.strip_prefix("  ")?.split_whitespace();
+    let (key, variable) = (words.next()?, words.next()?);
+    (variable.starts_with("BAKEHOUSE_") && words.next().is_none()).then_some((key, variable))
+}
