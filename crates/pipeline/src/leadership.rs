@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use crate::Shutdown;
 use crate::backoff::Backoff;
@@ -45,7 +45,7 @@ impl Candidacy {
                         tracing::info!(stage = %self.name, "standing by: another instance leads");
                     }
                     standing_by = true;
-                    pause(self.time_to_live / 6, shutdown).await;
+                    pause_until(Instant::now() + self.time_to_live / 6, shutdown).await;
                 }
                 Err(error) => {
                     tracing::warn!(stage = %self.name, "waiting for the lease: {error}");
@@ -75,7 +75,8 @@ impl Candidacy {
     pub(crate) async fn hold(&self, term: &Term, shutdown: &Shutdown) {
         let mut valid_until = Instant::now() + self.time_to_live;
         while !shutdown.is_cancelled() && Instant::now() < valid_until {
-            pause(self.time_to_live / 3, shutdown).await;
+            let next = Instant::now() + self.time_to_live / 3;
+            pause_until(next.min(valid_until), shutdown).await;
             // Counted from before the question: the answer may take its time.
             let asked = Instant::now();
             match self.renew(&term.tenure, valid_until).await {
@@ -104,7 +105,8 @@ impl Candidacy {
             Ok(Ok(ours)) => Some(ours),
             Ok(Err(error)) => {
                 tracing::warn!(stage = %self.name, "renewing the lease: {error}");
-                sleep(self.time_to_live / 12).await;
+                let again = Instant::now() + self.time_to_live / 12;
+                sleep_until(again.min(valid_until)).await;
                 None
             }
             Err(_) => None,
@@ -112,10 +114,137 @@ impl Candidacy {
     }
 }
 
-async fn pause(time: Duration, shutdown: &Shutdown) {
+/// Waits until a time, or until shutdown.
+async fn pause_until(time: Instant, shutdown: &Shutdown) {
     tokio::select! {
         biased;
         () = shutdown.cancelled() => {}
-        () = sleep(time) => {}
+        () = sleep_until(time) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::ports::StoreError;
+
+    const TIME_TO_LIVE: Duration = Duration::from_secs(3);
+    /// Precision of tokio's timers.
+    const TICK: Duration = Duration::from_millis(2);
+
+    /// Leases whose answers to renewals are laid down: at first these, then only errors.
+    struct Scripted {
+        answers: Vec<bool>,
+        latency: Duration,
+        asked: AtomicUsize,
+        released: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl Leases for Scripted {
+        async fn acquire(
+            &self,
+            _: &str,
+            holder: &str,
+            _: Duration,
+        ) -> Result<Option<Tenure>, StoreError> {
+            let holder = holder.to_owned();
+            Ok(Some(Tenure { holder, epoch: 1 }))
+        }
+
+        async fn renew(&self, _: &str, _: &Tenure, _: Duration) -> Result<bool, StoreError> {
+            let index = self.asked.fetch_add(1, Ordering::Relaxed);
+            let Some(answer) = self.answers.get(index) else {
+                return Err(StoreError::unavailable("no answer"));
+            };
+            sleep(self.latency).await;
+            Ok(*answer)
+        }
+
+        async fn release(&self, _: &str, _: &Tenure) -> Result<(), StoreError> {
+            self.released.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    /// The time until the term has ended, and how often the lease was given back.
+    async fn hold(
+        answers: &[bool],
+        latency: Duration,
+        shutdown_after: Option<Duration>,
+    ) -> (Duration, usize) {
+        let leases = Arc::new(Scripted {
+            answers: answers.to_vec(),
+            latency,
+            asked: AtomicUsize::new(0),
+            released: AtomicUsize::new(0),
+        });
+        let candidacy = Candidacy {
+            leases: leases.clone(),
+            name: "work".into(),
+            holder: "one".into(),
+            time_to_live: TIME_TO_LIVE,
+        };
+        let shutdown = Shutdown::new();
+        let term = candidacy.win(&shutdown).await.expect("it leads");
+        let ended = term.ended();
+        let began = Instant::now();
+        if let Some(time) = shutdown_after {
+            let shutdown = shutdown.clone();
+            tokio::spawn(async move {
+                sleep(time).await;
+                shutdown.cancel();
+            });
+        }
+        let work = async {
+            ended.cancelled().await;
+            began.elapsed()
+        };
+        let held = async { tokio::join!(candidacy.hold(&term, &shutdown), work).1 };
+        let time = tokio::time::timeout(TIME_TO_LIVE * 100, held).await;
+        (
+            time.expect("the term ends"),
+            leases.released.load(Ordering::Relaxed),
+        )
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_term_ends_once_somebody_else_has_the_lease() {
+        let (time, released) = hold(&[true, false], Duration::ZERO, None).await;
+        assert!(time <= TIME_TO_LIVE, "{time:?}");
+        assert_eq!(released, 0, "it is not ours to give back");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_term_ends_when_a_lease_that_cannot_be_renewed_runs_out() {
+        let (time, released) = hold(&[], Duration::ZERO, None).await;
+        assert!(
+            time >= TIME_TO_LIVE && time <= TIME_TO_LIVE + TICK,
+            "{time:?}"
+        );
+        assert_eq!(released, 0);
+    }
+
+    /// The lease may have been renewed as soon as it was asked for.
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_answer_does_not_prolong_the_term() {
+        let latency = TIME_TO_LIVE / 2;
+        let (time, _) = hold(&[true], latency, None).await;
+        // Asked for after a third of the time.
+        let end = TIME_TO_LIVE / 3 + TIME_TO_LIVE;
+        assert!(time >= end && time <= end + TICK, "{time:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_shutdown_the_lease_is_given_back() {
+        let time = TIME_TO_LIVE / 3 * 4;
+        let (ended, released) = hold(&[true; 100], Duration::ZERO, Some(time)).await;
+        assert!(ended >= time && ended <= time + TICK, "{ended:?}");
+        assert_eq!(released, 1);
     }
 }
