@@ -48,8 +48,9 @@ pub struct Follower {
     feeds: HashMap<&'static str, Arc<dyn Facts>>,
     /// Where it is; `None`: to be read from the store.
     place: Option<Place>,
-    /// The feed of which a batch has given commands, and was not finished.
-    unfinished: Option<&'static str>,
+    /// The feed of which a batch has given commands, and the end of that batch, until it is
+    /// committed.
+    unfinished: Option<(&'static str, Position)>,
 }
 
 /// Where a generation is: as this follower has left it. Should anybody else have been
@@ -92,8 +93,8 @@ impl Follower {
 
     /// One batch of each feed. A feed that is away holds up no other; the first error is
     /// told if there was nothing else. What could not be finished comes first the next
-    /// time, and holds up what comes after it: it has given commands by the rows as they
-    /// were, and nobody may change those before.
+    /// time, and holds up what comes after it until it is: it has given commands by the rows
+    /// as they were, and nobody may change those before.
     pub(crate) async fn look(&mut self) -> Result<Look, StoreError> {
         let mut look = Look {
             is_news: false,
@@ -101,21 +102,23 @@ impl Follower {
         };
         let mut failure = None;
         let mut names = self.handler.feeds().to_vec();
-        names.sort_by_key(|name| Some(*name) != self.unfinished);
+        let unfinished = self.unfinished.map(|(name, _)| name);
+        names.sort_by_key(|name| Some(*name) != unfinished);
         for name in names {
             match self.follow(name).await {
                 Ok(moved) => {
-                    self.unfinished.take_if(|unfinished| *unfinished == name);
                     look.is_news |= moved;
                     look.is_live &= !moved && self.feed(name)?.is_live();
                 }
                 Err(error) => {
                     look.is_live = false;
                     failure.get_or_insert(error);
-                    if self.unfinished.is_some() {
-                        break;
-                    }
                 }
+            }
+            // Its facts may be on their way once more, or come in smaller batches.
+            if self.unfinished.is_some() {
+                look.is_live = false;
+                break;
             }
         }
         match failure {
@@ -206,6 +209,10 @@ impl Follower {
     async fn follow(&mut self, name: &'static str) -> Result<bool, StoreError> {
         let mut place = self.place().await?;
         let from = self.at(name, &mut place).await;
+        if let Ok((_, from)) = &from {
+            // Committed after all: by somebody else, or the answer was lost.
+            self.finish(name, *from);
+        }
         let frames = match &from {
             Ok((_, from)) => self.feed(name)?.frames(*from, self.max_batch).await,
             Err(error) => Err(error.clone()),
@@ -224,12 +231,13 @@ impl Follower {
             // Somebody else has been at work: look again, from where they are.
             return Ok(true);
         };
+        let to = from + count as Position;
         let mut handling = Handling {
             generation: self.generation.clone(),
             revision: place.revision,
             feed: name.to_owned(),
             from,
-            to: from + count as Position,
+            to,
             rows: work.writes,
             notifications: Vec::new(),
         };
@@ -242,7 +250,7 @@ impl Follower {
             match effect {
                 // Before the feed counts as followed: told again, it is dropped by the log.
                 Effect::Command(order) => {
-                    self.unfinished = Some(name);
+                    self.unfinished = self.unfinished.max(Some((name, to)));
                     self.give(identity, &facts[index], order).await?;
                     point("follower.given");
                 }
@@ -261,9 +269,16 @@ impl Follower {
         self.doors.rows.commit(&handling).await?;
         point("follower.committed");
         place.revision += 1;
-        place.followed.insert(name, (epoch, handling.to));
+        place.followed.insert(name, (epoch, to));
         self.place = Some(place);
+        self.finish(name, to);
         Ok(true)
+    }
+
+    /// Notes that a feed has been followed up to here for good.
+    fn finish(&mut self, name: &str, up_to: Position) {
+        self.unfinished
+            .take_if(|(unfinished, end)| *unfinished == name && *end <= up_to);
     }
 
     /// Of what a fact leads to: the same for ever, also where a store was restored and its
