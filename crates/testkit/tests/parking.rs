@@ -8,8 +8,8 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 
 use bakehouse_pipeline::{
-    Domain, Entity, Event, EventStatus, Moment, Operation, Position, Rejection, Remedy, Timestamp,
-    Verb, to_json,
+    Domain, Entity, Event, EventStatus, Frame, Moment, Operation, Position, Rejection, Remedy,
+    Timestamp, Verb, to_json,
 };
 use bakehouse_testkit::cases::cases;
 use bakehouse_testkit::operations::operation;
@@ -38,7 +38,7 @@ impl Domain for Cursed {
     const NAME: &'static str = "counter";
     const SCHEMA_VERSION: u32 = 1;
     const SNAPSHOT_EVERY: u64 = 3;
-    const CHANGES: &'static [&'static str] = &["changed"];
+    const CHANGES: &'static [&'static str] = &["changed", "lowered"];
     type Command = Command;
     type Event = i64;
     type State = i64;
@@ -68,8 +68,8 @@ impl Domain for Cursed {
         serde_json::json!({ "value": entity.state, "version": entity.version })
     }
 
-    fn change(_: &i64) -> &'static str {
-        "changed"
+    fn change(event: &i64) -> &'static str {
+        if *event < 0 { "lowered" } else { "changed" }
     }
 }
 
@@ -341,4 +341,62 @@ fn what_a_remedy_led_to_is_in_its_frame() {
         ]
     );
     assert_eq!(settled[2]["reason"], "too much");
+}
+
+const RETRY: Ask = Ask::Remedy {
+    verb: Verb::Retry,
+    is_right: true,
+};
+const DISCARD: Ask = Ask::Remedy {
+    verb: Verb::Discard,
+    is_right: true,
+};
+
+/// Frames of what was asked for by these, in order.
+fn frames_of(asks: &[(Option<&str>, u8, Ask)], repaired_at: Position) -> Vec<Frame> {
+    hush();
+    let only: Vec<_> = asks.iter().map(|(_, id, ask)| (*id, *ask)).collect();
+    let (mut events, _) = scene(&only, repaired_at);
+    for (event, (owner, ..)) in events.iter_mut().zip(asks) {
+        event.operation.terms.owner = owner.map(str::to_owned);
+    }
+    Paper::<Cursed>::new(events).executed(&[4]).baked(&[3]).0
+}
+
+#[test]
+fn what_is_parked_is_its_senders_to_see() {
+    let (ada, bob) = (Some("ada"), Some("bob"));
+    let curse = Ask::Command(Command::Curse(5));
+    let frames = frames_of(
+        &[
+            (ada, 1, Ask::Command(Command::Add(9))),
+            (ada, 1, curse),
+            (bob, 1, Ask::Command(Command::Add(1))),
+            (None, 1, Ask::Command(Command::Add(2))),
+            (bob, 2, curse),
+            // Nothing comes of it but that bob's is refused.
+            (None, 2, DISCARD),
+            (None, 3, curse),
+            (None, 3, DISCARD),
+        ],
+        1_000,
+    );
+    let owners: Vec<_> = frames.iter().map(|frame| frame.owner.as_deref()).collect();
+    assert_eq!(owners, [ada, ada, bob, ada, bob, bob, None, None]);
+}
+
+#[test]
+fn a_remedy_is_called_by_what_changed_last_or_by_the_creation() {
+    let asks = |first: Ask| {
+        [
+            (None, 1, first),
+            (None, 1, Ask::Command(Command::Curse(5))),
+            (None, 1, Ask::Command(Command::Take(3))),
+            (None, 1, RETRY),
+        ]
+    };
+    let kind = |first| frames_of(&asks(first), 4).pop().expect("a frame").kind;
+    assert_eq!(kind(Ask::Command(Command::Add(1))), "counter.lowered");
+    // Refused, so that what follows brings it into being.
+    assert_eq!(kind(Ask::Command(Command::Take(1))), "counter.changed");
 }

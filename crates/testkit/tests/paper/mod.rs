@@ -1,5 +1,6 @@
 //! A whole bakehouse on paper: the pure halves of manager and baker over a log
 //! in memory, without stores and stages.
+#![allow(dead_code, reason = "each test program needs a part of it")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::marker::PhantomData;
