@@ -450,30 +450,4 @@ fn transact(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_panic_of_the_writer_is_told_to_everybody() {
-        let database = Database::in_memory(&[]).expect("memory");
-        let failure = database.failure();
-        let answer = database.write(|_| -> Outcome<()> { panic!("a bug") }).await;
-        assert!(answer.is_err());
-        let failure = tokio::time::timeout(Duration::from_secs(10), failure).await;
-        let text = failure.expect("it is told").to_string();
-        assert!(text.contains("panicked"), "{text}");
-        let later = database.write(|_| Ok(())).await.expect_err("closed");
-        assert!(later.to_string().contains("closed"), "{later}");
-    }
-
-    #[tokio::test]
-    async fn a_database_that_is_closed_has_not_failed() {
-        let database = Database::in_memory(&[]).expect("memory");
-        let failure = database.failure();
-        drop(database);
-        let waited = tokio::time::timeout(Duration::from_secs(1), failure).await;
-        assert!(waited.is_err());
-    }
-}
+mod tests;

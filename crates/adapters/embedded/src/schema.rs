@@ -347,4 +347,19 @@ mod tests {
         let error = prepare(&mut connection, "e").expect_err("refused");
         assert!(error.to_string().contains("version 99"), "{error}");
     }
+
+    #[test]
+    fn every_commit_is_synced() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut connection = Connection::open(folder.path().join("a.db")).expect("it opens");
+        prepare(&mut connection, "e").expect("it is prepared");
+        let synchronous: i64 = connection
+            .pragma_query_value(None, "synchronous", |row| row.get(0))
+            .expect("a number");
+        assert_eq!(synchronous, 2, "FULL");
+        let journal: String = connection
+            .pragma_query_value(None, "journal_mode", |row| row.get(0))
+            .expect("a word");
+        assert_eq!(journal, "wal");
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bakehouse_embedded::{Embedded, OpenError};
 use bakehouse_pipeline::ids;
@@ -241,4 +242,21 @@ fn a_folder_is_used_by_one_process_at_a_time() {
     ));
     drop(first);
     assert!(Embedded::open(folder.path(), FACETS).is_ok());
+}
+
+/// Whoever held them has ended: nobody waits for their leases to run out.
+#[tokio::test]
+async fn opening_a_store_voids_the_leases_of_before() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let ttl = Duration::from_secs(3_600);
+    let mut epochs = Vec::new();
+    for holder in ["one", "another"] {
+        let store = Embedded::open(folder.path(), FACETS).expect("it opens");
+        let tenure = store.leases().acquire("work", holder, ttl).await;
+        let tenure = tenure.expect("an answer").expect("it is free");
+        epochs.push(tenure.epoch);
+        let third = store.leases().acquire("work", "third", ttl).await;
+        assert_eq!(third, Ok(None));
+    }
+    assert_eq!(epochs, [1, 2]);
 }

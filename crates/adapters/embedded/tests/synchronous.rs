@@ -1,6 +1,7 @@
 //! Everything at once or nothing of it, on disk and in memory.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bakehouse_embedded::Embedded;
@@ -20,6 +21,12 @@ use bakehouse_testkit::counter::{Command, Counter, Document};
 use bakehouse_testkit::flaky::{Faults, Flaky};
 use bakehouse_testkit::operations::{operation, with_identity};
 use serde::{Deserialize, Serialize};
+
+/// Value that the read model takes at first, and not once [`IS_SPOILED`].
+const SPOILED: i64 = 77;
+static IS_SPOILED: AtomicBool = AtomicBool::new(false);
+/// How often it was met since.
+static SPOILED_COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// values: what each counter counts to. It cannot bear 13.
 struct Values;
@@ -46,6 +53,10 @@ impl ReadModel for Values {
         assert_ne!(value, 14, "a handler may panic");
         if value == 13 {
             return Err(Failed("13 is more than it can bear".into()));
+        }
+        if value == SPOILED && IS_SPOILED.load(Ordering::Relaxed) {
+            SPOILED_COUNT.fetch_add(1, Ordering::Relaxed);
+            return Err(Failed("it was spoiled".into()));
         }
         rows.put(&id, Row { value });
         Ok(())
@@ -324,17 +335,21 @@ async fn what_was_left_is_done_first() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_model_that_cannot_be_made_anew_holds_up_nothing() {
     let store = Embedded::in_memory(FACETS).expect("memory");
+    let world = start(store.clone());
+    add(&world, "a", SPOILED).await.expect("done");
+    let reader = store.row_reader();
+    IS_SPOILED.store(true, Ordering::Relaxed);
+    let wanted = reader.rebuild("values").await.expect("asked for");
+    drop(world);
+    // It is made anew before anything is taken, and fails.
     let world = start(store);
-    add(&world, "a", 12).await.expect("done");
-    world
-        .store
-        .row_reader()
-        .rebuild("values")
-        .await
-        .expect("asked for");
     add(&world, "a", 10).await.expect("done");
+    assert!(SPOILED_COUNT.load(Ordering::Relaxed) > 0, "it was tried");
     assert_eq!(
         held(&world, "a").await.1.as_deref(),
-        Some(r#"{"value":22}"#)
+        Some(r#"{"value":87}"#)
     );
+    let states = reader.states().await.expect("states");
+    assert_eq!(states[0].registration.building(), wanted.as_ref());
+    assert_eq!(states[0].building.get("counter").copied().unwrap_or(0), 0);
 }
