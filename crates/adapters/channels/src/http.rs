@@ -216,4 +216,35 @@ mod tests {
         }
         assert!(url("https://shop.example/hook", Reach::Public).is_ok());
     }
+
+    #[test]
+    fn what_an_operator_or_time_can_mend_may_pass() {
+        for (status, may) in [
+            (301, true),
+            (400, false),
+            (401, true),
+            (403, true),
+            (404, false),
+            (408, true),
+            (410, false),
+            (413, false),
+            (422, false),
+            (425, true),
+            (429, true),
+            (500, true),
+            (503, true),
+        ] {
+            let status = StatusCode::from_u16(status).expect("a status");
+            assert_eq!(may_pass(status), may, "{status}");
+        }
+    }
+
+    #[tokio::test]
+    async fn names_of_this_machine_have_no_public_address() {
+        let name: Name = "localhost".parse().expect("a name");
+        let Err(error) = PublicOnly.resolve(name).await else {
+            panic!("it was resolved");
+        };
+        assert_eq!(error.to_string(), "the host has no public address");
+    }
 }

@@ -7,6 +7,8 @@
 pub mod email;
 mod http;
 pub mod sms;
+#[cfg(test)]
+mod tests;
 pub mod webhook;
 
 /// Why a channel cannot be set up. Never repeats a secret.
