@@ -9,7 +9,7 @@ use bakehouse_testservers::tls::Authority;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
-use hyper::header::HeaderMap;
+use hyper::header::{HeaderMap, HeaderValue, LOCATION};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -45,8 +45,25 @@ impl Received {
     }
 }
 
-/// The status that a request is answered with; 0: none, its connection just ends.
-type Answering = dyn Fn(Received) -> u16 + Send + Sync;
+/// Answer to a request.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Its status; 0: none, the connection just ends.
+    status: u16,
+    /// URL that a redirect names.
+    location: Option<HeaderValue>,
+}
+
+impl From<u16> for Reply {
+    fn from(status: u16) -> Self {
+        Self {
+            status,
+            location: None,
+        }
+    }
+}
+
+type Answering = dyn Fn(Received) -> Reply + Send + Sync;
 
 /// A server that ends when it is dropped.
 pub struct Listener {
@@ -57,22 +74,22 @@ pub struct Listener {
 
 impl Listener {
     /// One on a free port, which answers with a status; 0: the connection just ends.
-    pub async fn start(
-        answering: impl Fn(Received) -> u16 + Send + Sync + 'static,
+    pub async fn start<R: Into<Reply>>(
+        answering: impl Fn(Received) -> R + Send + Sync + 'static,
     ) -> Result<Self> {
         Self::start_at(None, answering).await
     }
 
     /// The same over TLS, with a certificate of the authority.
-    async fn start_at(
+    async fn start_at<R: Into<Reply>>(
         authority: Option<&Authority>,
-        answering: impl Fn(Received) -> u16 + Send + Sync + 'static,
+        answering: impl Fn(Received) -> R + Send + Sync + 'static,
     ) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let scheme = if authority.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}/", listener.local_addr()?);
         let acceptor = authority.map(Authority::acceptor);
-        let answering: Arc<Answering> = Arc::new(answering);
+        let answering: Arc<Answering> = Arc::new(move |received| answering(received).into());
         let task = tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 let (answering, acceptor) = (answering.clone(), acceptor.clone());
@@ -112,8 +129,8 @@ impl Drop for Listener {
 #[derive(Default)]
 struct State {
     received: Vec<Received>,
-    /// Statuses of the next answers; then 204.
-    answers: VecDeque<u16>,
+    /// The next answers; then 204.
+    answers: VecDeque<Reply>,
 }
 
 /// One that remembers everything.
@@ -141,7 +158,7 @@ impl Receiver {
         let listener = Listener::start_at(authority, move |received| {
             let mut state = lock(&shared);
             state.received.push(received);
-            state.answers.pop_front().unwrap_or(204)
+            state.answers.pop_front().unwrap_or(Reply::from(204))
         });
         let listener = listener.await?;
         Ok(Self {
@@ -153,7 +170,21 @@ impl Receiver {
 
     /// Answers the next requests with these statuses, and 204 from then on.
     pub fn answer(&self, statuses: &[u16]) {
-        lock(&self.state).answers.extend(statuses);
+        let replies = statuses.iter().map(|status| Reply::from(*status));
+        lock(&self.state).answers.extend(replies);
+    }
+
+    /// Answers one more request with a redirect to another URL, which a client that follows it
+    /// must send the same body to.
+    ///
+    /// # Errors
+    /// When the URL cannot stand in a header.
+    pub fn redirect(&self, url: &str) -> Result<()> {
+        lock(&self.state).answers.push_back(Reply {
+            status: StatusCode::TEMPORARY_REDIRECT.as_u16(),
+            location: Some(HeaderValue::from_str(url)?),
+        });
+        Ok(())
     }
 
     /// What has come so far.
@@ -173,14 +204,17 @@ async fn take(
 ) -> io::Result<Response<Empty<Bytes>>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?;
-    let status = answering(Received {
+    let reply = answering(Received {
         headers: head.headers,
         body: body.to_bytes(),
     });
-    if status == 0 {
+    if reply.status == 0 {
         return Err(io::Error::other("there is no answer"));
     }
     let mut answer = Response::new(Empty::new());
-    *answer.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+    *answer.status_mut() = StatusCode::from_u16(reply.status).unwrap_or_default();
+    if let Some(location) = reply.location {
+        answer.headers_mut().insert(LOCATION, location);
+    }
     Ok(answer)
 }

@@ -209,7 +209,9 @@ async fn what_fails_is_tried_again_or_given_up(kind: Kind) {
     let mut mail = MailServer::prepare().expect("a port");
     mail.start().expect("a mail server");
     let shaky = Receiver::start().await.expect("it listens");
-    shaky.answer(&[500, 302]);
+    shaky.answer(&[500]);
+    let elsewhere = Receiver::start().await.expect("it listens");
+    shaky.redirect(&elsewhere.url).expect("a URL");
     let gone = Receiver::start().await.expect("it listens");
     gone.answer(&[410]);
     let never = Receiver::start().await.expect("it listens");
@@ -251,6 +253,8 @@ async fn what_fails_is_tried_again_or_given_up(kind: Kind) {
     let given_up = find("503");
     assert_eq!(given_up["status"], "failed");
     assert!(given_up["attempts"].as_u64() > Some(2), "{given_up}");
+    let heard = elsewhere.received();
+    assert!(heard.is_empty(), "a redirect was followed: {heard:?}");
     let sent = found
         .iter()
         .find(|one| one["status"] == "sent")
