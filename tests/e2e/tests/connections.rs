@@ -132,7 +132,7 @@ fn handshake(query: &str, version: &str) -> String {
 }
 
 /// A websocket that has been answered.
-fn open(base: &str, query: &str) -> TcpStream {
+pub(crate) fn open(base: &str, query: &str) -> TcpStream {
     let mut stream = connect(base);
     let request = handshake(query, "13");
     stream.write_all(request.as_bytes()).expect("sent");
@@ -142,7 +142,7 @@ fn open(base: &str, query: &str) -> TcpStream {
 }
 
 /// A frame of a client, masked by zeroes.
-fn frame(first: u8, payload: &str) -> Vec<u8> {
+pub(crate) fn frame(first: u8, payload: &str) -> Vec<u8> {
     let length = u8::try_from(payload.len()).expect("a short one");
     assert!(length < 126);
     let mut bytes = vec![first, 0x80 | length, 0, 0, 0, 0];
@@ -166,7 +166,7 @@ fn flood(stream: &mut TcpStream, frames: &[u8]) -> u16 {
 }
 
 /// The code of the last close frame among a server's frames; 0 without one.
-fn close_code(mut bytes: &[u8]) -> u16 {
+pub(crate) fn close_code(mut bytes: &[u8]) -> u16 {
     let mut code = 0;
     while let [first, second, rest @ ..] = bytes {
         let (length, rest) = match (second & 0x7f, rest) {

@@ -50,6 +50,7 @@ mod servers_away;
 mod settings;
 mod settings_effects;
 mod settings_stages;
+mod socket_ends;
 mod tokens;
 mod tutorial;
 mod uploads;

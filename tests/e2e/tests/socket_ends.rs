@@ -1,0 +1,64 @@
+//! Ends of websockets: whoever closes, and whether the other side answers or not, the connection
+//! ends in order, and with the code that says why.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use bakehouse_e2e::{Kind, World, in_both_worlds};
+
+use crate::connections::{close_code, frame, open};
+
+in_both_worlds!(
+    a_closed_websocket_ends_its_connection,
+    who_answers_no_ping_is_sent_away,
+);
+
+/// Limit for the end of a connection.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// The code that a connection ends with, while this side sends nothing and does not close.
+fn ends(mut stream: TcpStream) -> u16 {
+    let until = Instant::now() + LIMIT;
+    let step = Some(Duration::from_millis(100));
+    stream.set_read_timeout(step).expect("set");
+    let (mut all, mut buffer) = (Vec::new(), [0; 4_096]);
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return close_code(&all),
+            Ok(size) => all.extend_from_slice(&buffer[..size]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => panic!("no orderly end: {error}"),
+        }
+        let code = close_code(&all);
+        assert!(Instant::now() < until, "it does not end after {code}");
+    }
+}
+
+async fn a_closed_websocket_ends_its_connection(kind: Kind) {
+    let world = World::start(kind).await.expect("it starts");
+    let base = world.base.clone();
+    tokio::task::spawn_blocking(move || {
+        // By the client, with 1000; masked by zeroes.
+        let mut stream = open(&base, "");
+        let close = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
+        stream.write_all(&close).expect("sent");
+        assert_eq!(ends(stream), 1000);
+        // By the server, and the client does not answer.
+        let mut stream = open(&base, "");
+        let nonsense = frame(0x81, "nonsense");
+        stream.write_all(&nonsense).expect("sent");
+        assert_eq!(ends(stream), 4400);
+    })
+    .await
+    .expect("it ends");
+}
+
+/// It reads, so that nothing else tells that nobody is there.
+async fn who_answers_no_ping_is_sent_away(kind: Kind) {
+    let beat = [("BAKEHOUSE_FEED__HEARTBEAT", "1s".to_owned())];
+    let world = World::start_with(kind, &beat).await.expect("it starts");
+    let base = world.base.clone();
+    let ending = tokio::task::spawn_blocking(move || ends(open(&base, "")));
+    assert_eq!(ending.await.expect("it ends"), 4008);
+}
