@@ -218,10 +218,11 @@ impl Process {
         bail!("{} has not ended within {limit:?}", self.name)
     }
 
-    /// What it has logged.
+    /// Text that it has logged; empty before its first start.
     #[must_use]
     pub fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
+        let bytes = std::fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Whether it was started, and neither killed nor terminated since.

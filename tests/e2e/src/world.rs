@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use bakehouse_testservers::{ports, shared};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -363,11 +363,12 @@ impl World {
         }
     }
 
-    /// SIGTERM for every process, and waits for their ends.
+    /// SIGTERM for every process, and waits for their ends, which must be orderly.
     pub fn stop_all(&mut self) -> Result<()> {
-        let started = self.processes.values_mut();
-        for process in started.filter(|process| process.is_started()) {
-            process.terminate(Duration::from_secs(20))?;
+        let started = self.processes.iter_mut();
+        for (name, process) in started.filter(|(_, process)| process.is_started()) {
+            let (status, _) = process.terminate(Duration::from_secs(20))?;
+            ensure!(status.success(), "{name}: {status}\n{}", process.log());
         }
         Ok(())
     }
