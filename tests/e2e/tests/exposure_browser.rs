@@ -146,7 +146,27 @@ async fn a_page_of_another_site_reads_and_writes_nothing() {
         .expect("an answer")
         .json();
     assert_eq!(orders, json!([]), "nothing was written");
+    let client = world.client();
+    // All requests of the first two pages by that name; a write and a handshake by our own.
+    for (reason, least) in [("host", 4), ("origin", 2)] {
+        let found = refused(&client, reason).await;
+        assert!(found >= least, "{reason}: {found}");
+    }
+    // Nor is anything on its way.
+    let placed = client.post(ledger::order("first")).await;
+    let receipt = client.settled(&placed.expect("an answer")).await;
+    assert_eq!(receipt.expect("a receipt")["position"], 1);
     browser.close().await;
+}
+
+/// Requests that were refused for this reason.
+async fn refused(client: &Client, reason: &str) -> u64 {
+    let text = client.get("/metrics").await.expect("metrics").body;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let start = format!("bakehouse_http_refused_total{{reason=\"{reason}\"}} ");
+    let line = text.lines().find_map(|line| line.strip_prefix(&start));
+    let count = line.unwrap_or_else(|| panic!("no {start} in {text}"));
+    count.trim().parse().expect("a number")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
