@@ -147,7 +147,11 @@ async fn write_balance_and_read_balance_are_one(kind: Kind) {
 
 /// Nor any hash of one.
 async fn no_password_can_be_read_anywhere(kind: Kind) {
-    let mut world = start(kind).await;
+    let programs = &["bank-account"];
+    let mut world = World::prepare_domain(kind, programs, "/accounts-events").expect("prepared");
+    let everything_of_ours = "info,bakehouse=trace,bank_account=trace";
+    world.set("BAKEHOUSE_LOG__FILTER", everything_of_ours);
+    world.begin().await.expect("it starts");
     let client = world.client();
     let id = scenario(&client).await.expect("the scenario");
     let keyed = [("Idempotency-Key", "once"), WAIT];
@@ -180,7 +184,13 @@ async fn no_password_can_be_read_anywhere(kind: Kind) {
         seen += &frame.to_string();
     }
     assert!(seen.contains("lovelace@example.org"));
-    seen += &world.final_logs().expect("they end");
+    let logs = world.final_logs().expect("they end");
+    // The most talkative line on the way of a command.
+    let operation = first.header("operation-location").rsplit('/').next();
+    let operation = operation.expect("an id");
+    let is_it = |line: &str| line.contains("\"accepted\"") && line.contains(operation);
+    assert!(logs.lines().any(is_it), "{logs}");
+    seen += &logs;
     for secret in [SECRET, OTHER_SECRET, "argon2", "password_hash"] {
         assert!(!seen.contains(secret), "{secret}");
     }
