@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bakehouse_e2e::ledger::{Load, audit};
+use bakehouse_e2e::ledger::{Load, audit, order};
 use bakehouse_e2e::world::wait;
 use bakehouse_e2e::{Kind, World};
 use tokio::time::sleep;
@@ -55,20 +55,31 @@ victims! {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn standbys_take_over() {
     let mut world = World::start(Kind::Servers).await.expect("it starts");
-    let stages = ["events-writer", "orders-manager", "data-baker"];
-    for name in stages {
+    let by_lease = ["orders-manager", "data-baker"];
+    for name in by_lease {
+        leads(&mut world, name).await;
         world.start_second(name).expect("a standby starts");
     }
+    // The broker delivers to one alone: the first, which has taken something.
+    let client = world.client();
+    let first = client.post(order("first")).await.expect("202");
+    client.settled(&first).await.expect("a receipt");
+    world
+        .start_second("events-writer")
+        .expect("a standby starts");
     let load = Load::start(&world.base, 8, MANY);
-    for name in stages {
-        sleep(Duration::from_millis(500)).await;
+    for name in ["events-writer", "orders-manager", "data-baker"] {
+        more(&load).await;
         world.process(name).kill();
     }
-    sleep(Duration::from_millis(500)).await;
-    let ledger = load.stop().await;
-    audit(&world, &ledger, Duration::from_secs(30))
-        .await
-        .expect("all is well");
+    for name in by_lease {
+        leads(&mut world, &format!("{name}-2")).await;
+    }
+    more(&load).await;
+    let mut ledger = load.stop().await;
+    ledger.accepted.insert("first".into());
+    assert!(ledger.accepted.len() > 100, "{}", ledger.accepted.len());
+    audit(&world, &ledger, LIMIT).await.expect("all is well");
 }
 
 /// A holder of a lease that is paused until a standby has taken over, and then
@@ -79,7 +90,7 @@ async fn a_paused_leader_does_no_harm() {
     let mut world = World::start(Kind::Servers).await.expect("it starts");
     let stages = ["orders-manager", "data-baker"];
     let load = Load::start(&world.base, 8, MANY);
-    sleep(Duration::from_millis(500)).await;
+    more(&load).await;
     for name in stages {
         leads(&mut world, name).await;
         world.start_second(name).expect("a standby starts");
@@ -89,27 +100,26 @@ async fn a_paused_leader_does_no_harm() {
         leads(&mut world, &format!("{name}-2")).await;
     }
     // What the standbys do now, the paused ones do not know of.
-    let before = load.accepted();
-    wait(LIMIT, "orders under the standbys", async || {
-        load.accepted() > before + 100
-    })
-    .await
-    .expect("load");
+    more(&load).await;
     for name in stages {
         world.process(name).signal(SIGCONT);
     }
-    let before = load.accepted();
-    wait(LIMIT, "orders with both", async || {
-        load.accepted() > before + 100
-    })
-    .await
-    .expect("load");
+    for name in stages {
+        let process = &*world.process(name);
+        let has_lost = async || process.log().contains("lost the lease");
+        let outcome = wait(LIMIT, "loss of the lease", has_lost).await;
+        assert!(outcome.is_ok(), "{name}: {}", process.log());
+    }
+    more(&load).await;
     let ledger = load.stop().await;
     audit(&world, &ledger, LIMIT).await.expect("all is well");
-    for name in stages {
-        let log = world.process(name).log();
-        assert!(log.contains("lost the lease"), "{name}: {log}");
-    }
+}
+
+/// Waits until a hundred more orders have been accepted.
+async fn more(load: &Load) {
+    let before = load.accepted();
+    let has_more = async || load.accepted() > before + 100;
+    wait(LIMIT, "more orders", has_more).await.expect("load");
 }
 
 /// Waits until the log of an instance says that it leads.

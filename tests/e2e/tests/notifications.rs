@@ -374,15 +374,16 @@ async fn a_killed_notifier_forgets_nobody(kind: Kind) {
     let hook = Receiver::start().await.expect("it listens");
     let settings = [by_webhook(&hook.url), impatient()].concat();
     let mut world = World::start_with(kind, &settings).await.expect("it starts");
-    let load = Load::start(&world.base, 4, 2_000);
-    for _ in 0..4 {
-        tokio::time::sleep(Duration::from_millis(400)).await;
+    let load = Load::start(&world.base, 4, u64::MAX);
+    for round in 1..=4 {
+        let is_there = async || load.accepted() >= round * 200;
+        wait(LIMIT, "more orders", is_there).await.expect("load");
         let notifier = world.notifier();
         world.process(notifier).kill();
         tokio::time::sleep(Duration::from_millis(200)).await;
         world.process(notifier).start().expect("it starts again");
     }
-    let ledger = load.finish().await;
+    let ledger = load.stop().await;
     world.ready(LIMIT).await.expect("ready again");
     ledger::audit(&world, &ledger, LIMIT)
         .await

@@ -4,11 +4,14 @@
 use std::time::Duration;
 
 use bakehouse_e2e::ledger::{Load, order};
+use bakehouse_e2e::world::wait;
 use bakehouse_e2e::{Kind, World, in_both_worlds, stores};
 use tempfile::TempDir;
 
 const SOURCE: &str = "BAKEHOUSE_MONGODB__SOURCE_URI";
 const PRESENTATION: &str = "BAKEHOUSE_MONGODB__PRESENTATION_URI";
+
+const LIMIT: Duration = Duration::from_secs(30);
 
 in_both_worlds!(
     doctor_finds_nothing_while_everything_is_at_work,
@@ -19,9 +22,12 @@ in_both_worlds!(
 async fn doctor_finds_nothing_while_everything_is_at_work(kind: Kind) {
     let mut world = World::start(kind).await.expect("it starts");
     let client = world.client();
-    let load = Load::start(&world.base, 2, 3_000);
+    const MOST: u64 = 3_000;
+    let load = Load::start(&world.base, 2, MOST);
     for round in 0..4 {
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        let before = load.accepted();
+        let is_more = async || load.accepted() >= MOST.min(before + 50);
+        wait(LIMIT, "more orders", is_more).await.expect("load");
         let placed = client
             .post(order(&format!("own-{round}")))
             .await

@@ -62,7 +62,10 @@ async fn ten_thousand_are_ten_thousand(kind: Kind, instances: usize) {
     // points of their work.
     let victims = [PROGRAM.to_owned(), format!("{PROGRAM}-2")];
     for round in 0..6 {
-        sleep(Duration::from_millis(300 + 170 * round)).await;
+        let begun = CHANGES / 8 * (round + 1);
+        let is_there = async || next.load(Ordering::Relaxed) >= begun;
+        let outcome = world::wait(LIMIT, "more changes", is_there).await;
+        outcome.expect("they go on");
         let victim = &victims[round as usize % victims.len().min(instances)];
         world.process(victim).kill();
         sleep(Duration::from_millis(150)).await;
