@@ -80,7 +80,7 @@ async fn what_is_still_on_its_way_is_accepted() {
         .await
         .expect("an answer");
     assert_eq!(waited.json()["status"], "accepted");
-    assert!((1..3).contains(&start.elapsed().as_secs()));
+    assert!((1..30).contains(&start.elapsed().as_secs()));
     world.process("events-writer").start().expect("it starts");
     let receipt = client.settled(&accepted).await.expect("a receipt");
     assert_eq!(receipt["status"], "baked");
