@@ -186,9 +186,10 @@ fn full() -> Stdio {
     full.expect("/dev/full").into()
 }
 
-/// A non-blocking pipe, and its reader.
+/// The smallest non-blocking pipe, and its reader.
 fn non_blocking() -> (PipeReader, Stdio) {
     let (reader, writer) = pipe().expect("a pipe");
+    fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4_096)).expect("set");
     fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("set");
     (reader, writer.into())
 }
@@ -274,6 +275,13 @@ fn an_exit_code_needs_no_stderr() {
 #[test]
 fn a_slow_reader_gets_all_of_it() {
     let folder = TempDir::new().expect("a folder");
+    let mut whole = command("bakehouse");
+    let whole = run(whole
+        .arg("--help")
+        .current_dir(folder.path())
+        .stdout(Stdio::piped()));
+    // Several times as much as the pipe holds.
+    assert!(whole.stdout.len() > 3 * 4_096, "{}", whole.stdout.len());
     let (mut reader, writer) = non_blocking();
     let mut command = command("bakehouse");
     let command = command.arg("--help").current_dir(folder.path());
@@ -281,9 +289,11 @@ fn a_slow_reader_gets_all_of_it() {
     // The command's own end goes with it.
     *command = Command::new("true");
     std::thread::sleep(Duration::from_millis(300));
-    let mut text = String::new();
-    reader.read_to_string(&mut text).expect("text");
-    assert!(text.contains("BAKEHOUSE_LOG__FILTER"), "{text}");
+    let mut text = Vec::new();
+    reader.read_to_end(&mut text).expect("text");
+    let (text, whole) = (text.as_slice(), whole.stdout.as_slice());
+    let [text, whole] = [text, whole].map(String::from_utf8_lossy);
+    assert_eq!(text, whole);
     assert!(child.wait().expect("it ends").success());
 }
 
