@@ -22,8 +22,6 @@ in_both_worlds!(
 );
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// Maximum time from SIGTERM to the end of a process whose log nobody reads.
-const END_LIMIT: Duration = Duration::from_secs(6);
 const LOST: &str = "bakehouse_log_lines_lost_total";
 /// The filter that logs most: libraries that are quiet by default as well.
 const EVERYTHING: &str = "trace,lapin=trace,mongodb=trace,actix_server=trace";
@@ -61,12 +59,11 @@ async fn wait_for_losses(metrics: &[(&'static str, Client)]) {
     }
 }
 
-/// SIGTERM ends every process in order and in time.
+/// SIGTERM ends every process in order: one that takes too long ends itself with an error.
 fn end(world: &mut World) {
     for name in world.names() {
-        let (status, took) = world.process(name).terminate(LIMIT).expect("it ends");
+        let (status, _) = world.process(name).terminate(LIMIT).expect("it ends");
         assert!(status.success(), "{name}: {status}");
-        assert!(took < END_LIMIT, "{name}: {took:?}");
     }
 }
 
@@ -172,8 +169,8 @@ async fn notifier_goes_on_without_a_reader() {
     })
     .await
     .expect("it is sent");
-    let (status, took) = world.process("notifier").terminate(LIMIT).expect("it ends");
-    assert!(status.success() && took < END_LIMIT, "{status}, {took:?}");
+    let (status, _) = world.process("notifier").terminate(LIMIT).expect("it ends");
+    assert!(status.success(), "{status}");
 }
 
 /// A pipe whose reader is gone.
