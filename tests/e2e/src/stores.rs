@@ -145,6 +145,25 @@ pub async fn forget(world: &World, kind: Kind) {
     }
 }
 
+/// Collections of a rebuild beside those that are read.
+///
+/// # Panics
+/// When a database does not answer.
+pub async fn shadows(world: &World) -> Vec<String> {
+    let mut all = Vec::new();
+    for variable in [SOURCE, PRESENTATION] {
+        let database = database(world, variable).await;
+        let names = database.list_collection_names().await;
+        all.extend(names.expect("names"));
+    }
+    let is_shadow = |name: &String| {
+        let round = name.rsplit_once("_r").map(|(_, round)| round);
+        round.is_some_and(|round| round.parse::<u64>().is_ok())
+    };
+    all.retain(is_shadow);
+    all
+}
+
 /// Setting that says where the source database is.
 pub const SOURCE: &str = "BAKEHOUSE_MONGODB__SOURCE_URI";
 /// Setting that says where the presentation database is.

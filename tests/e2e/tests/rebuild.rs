@@ -5,7 +5,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bakehouse_e2e::ledger::{Load, order};
@@ -14,7 +14,7 @@ use bakehouse_e2e::world::wait;
 use bakehouse_e2e::{Client, Feed, Kind, World, in_both_worlds, stores};
 use bytes::Bytes;
 use hyper::Method;
-use nix::sys::signal::Signal::SIGABRT;
+use nix::sys::signal::Signal::{SIGABRT, SIGCONT};
 use serde_json::Value;
 
 in_both_worlds!(
@@ -94,17 +94,20 @@ async fn fill(world: &World, count: u64) -> u64 {
     count + changed
 }
 
-/// What a reader met: how often it read, how long it waited at most, and what it did not
-/// expect.
+/// What a reader met: how long it waited at most, and what it did not expect.
 #[derive(Debug, Default)]
 struct Reading {
-    count: u64,
     longest: Duration,
     wrong: Vec<String>,
 }
 
 /// Reads the same documents and the list again and again.
-async fn read(client: Client, documents: Vec<String>, stop: Arc<AtomicBool>) -> Reading {
+async fn read(
+    client: Client,
+    documents: Vec<String>,
+    stop: Arc<AtomicBool>,
+    count: Arc<AtomicU64>,
+) -> Reading {
     let mut reading = Reading::default();
     let with_ids: Vec<(String, &String)> = documents
         .iter()
@@ -125,7 +128,7 @@ async fn read(client: Client, documents: Vec<String>, stop: Arc<AtomicBool>) -> 
             let began = Instant::now();
             let answer = client.get(&path).await;
             reading.longest = reading.longest.max(began.elapsed());
-            reading.count += 1;
+            count.fetch_add(1, Ordering::Relaxed);
             match answer {
                 Ok(answer) if answer.status == 200 => {
                     let is_same =
@@ -169,16 +172,26 @@ async fn nobody_notices_that_everything_is_made_anew(kind: Kind) {
     let stop = Arc::new(AtomicBool::new(false));
     let feed = world.feed(&format!("since={end}")).await.expect("a feed");
     let following = tokio::spawn(follow(feed, end, stop.clone()));
-    let reading = tokio::spawn(read(world.client(), old_documents.clone(), stop.clone()));
+    let count_read = Arc::new(AtomicU64::new(0));
+    let reading = read(
+        world.client(),
+        old_documents.clone(),
+        stop.clone(),
+        count_read.clone(),
+    );
+    let reading = tokio::spawn(reading);
     let load = Load::start(&world.base, 2, u64::MAX);
     for part in PARTS {
         let began = Instant::now();
+        let before = count_read.load(Ordering::Relaxed);
         ask(&client, part).await;
         let round = ended(&client, part).await;
         assert_eq!(
             (&round["state"], &round["round"]),
             (&"done".into(), &1.into())
         );
+        let after = count_read.load(Ordering::Relaxed);
+        assert!(after > before, "nobody read meanwhile");
         println!("{part} of {end} events made anew in {:?}", began.elapsed());
     }
     let more = load.stop().await;
@@ -188,7 +201,8 @@ async fn nobody_notices_that_everything_is_made_anew(kind: Kind) {
     let reading = reading.await.expect("a reader");
     println!(
         "read {} times, waited {:?} at most",
-        reading.count, reading.longest
+        count_read.load(Ordering::Relaxed),
+        reading.longest
     );
     let wrong = &reading.wrong;
     assert!(wrong.is_empty(), "{} times: {}", wrong.len(), wrong[0]);
@@ -290,6 +304,57 @@ async fn what_cannot_be_made_anew_is_given_up(kind: Kind) {
     let placed = client.post(order("after")).await.expect("202");
     let receipt = client.settled(&placed).await.expect("a receipt");
     assert_eq!(receipt["status"], "baked", "{receipt}");
+}
+
+/// By the API, and by the command line; the stage finds it when it goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_under_way_can_be_given_up() {
+    let mut world = World::start(Kind::Servers).await.expect("it starts");
+    let client = world.client();
+    // More than a few pieces.
+    const COUNT: u64 = 400;
+    let end = fill(&world, COUNT).await;
+    let before = documents(&client, COUNT).await;
+    for (round, is_by_api) in [(1, true), (2, false)] {
+        world.process("data-baker").kill();
+        let stop = ("TORTURE_STOP_AT".to_owned(), "rebuild.made:1".to_owned());
+        let baker = world.process("data-baker");
+        baker.start_with(&[stop]).expect("it starts");
+        world.ready(LIMIT).await.expect("ready");
+        ask(&client, "presentation").await;
+        let until = Instant::now() + LIMIT;
+        while !world.process("data-baker").is_stopped() {
+            assert!(Instant::now() < until, "it does not stop");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_ne!(stores::shadows(&world).await, [""; 0], "none is made");
+        if is_by_api {
+            let path = "/rebuilds/presentation";
+            let given_up = client.send(Method::DELETE, path, &[], "").await;
+            assert_eq!(given_up.expect("an answer").status, 204);
+        } else {
+            let arguments = ["replay", "presentation", "--give-up"];
+            let output = world.operate(&arguments).expect("it runs");
+            assert!(output.status.success(), "{output:?}");
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            let expected = "presentation: round 2, given-up: an operator gave it up; ";
+            assert!(said.starts_with(expected), "{said}");
+        }
+        // Longer than the stage takes to look what is asked for.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        world.process("data-baker").signal(SIGCONT);
+        let is_gone = async || stores::shadows(&world).await.is_empty();
+        let gone = wait(LIMIT, "an end of the shadow", is_gone).await;
+        gone.expect("it is removed");
+        let last = ended(&client, "presentation").await;
+        assert_eq!(
+            (&last["state"], &last["round"]),
+            (&"given-up".into(), &round.into())
+        );
+        assert_eq!(last["reason"], "an operator gave it up");
+    }
+    assert!(documents(&client, COUNT).await == before);
+    assert_eq!(frames(&world, end).await.len() as u64, end);
 }
 
 async fn a_rebuild_survives_an_abort_at_every_place(kind: Kind) {
