@@ -323,8 +323,11 @@ async fn what_no_order_refers_to_is_removed_in_time(kind: Kind) {
         left.iter().all(|file| !file.exists())
     };
     wait(limit, "sweep", are_gone).await.expect("they stay");
-    // Some more sweeps.
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    // One more sweep.
+    std::fs::write(&left[0], "left").expect("written");
+    wait(limit, "another sweep", are_gone)
+        .await
+        .expect("they stay");
     let file = client
         .get(accepted.header("location"))
         .await

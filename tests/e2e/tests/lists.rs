@@ -1,6 +1,6 @@
 //! Lists: pages, filters, sorts, and what a client need not fetch again.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -230,7 +230,14 @@ async fn long_pages_are_whole_and_cost_little_unread(kind: Kind) {
         stream.write_all(request.as_bytes()).expect("sent");
         unread.push(stream);
     }
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // Every answer has begun.
+    for mut stream in &unread {
+        let mut line = [0; "HTTP/1.1 200".len()];
+        let limit = Some(Duration::from_secs(60));
+        stream.set_read_timeout(limit).expect("set");
+        stream.read_exact(&mut line).expect("a status line");
+        assert_eq!(&line, b"HTTP/1.1 200");
+    }
     let grown = resident(pid).saturating_sub(before);
     // All of them would be four megabytes each.
     let most = 64 * 1024 * 1024;
