@@ -133,7 +133,14 @@ const LONGEST_FILE: usize = 500;
 /// Of an example, without its tests.
 const LONGEST_DOMAIN: usize = 200;
 /// How the tests of a file begin.
-const TESTS: &[&str] = &["#[test]", "#[tokio::test]", "#[cfg(test)]", "proptest! {"];
+const TESTS: &[&str] = &[
+    "#[test]",
+    "#[tokio::test]",
+    "#[tokio::test(",
+    "#[actix_web::test]",
+    "#[cfg(test)]",
+    "proptest! {",
+];
 const LONGEST_MAIN: usize = 100;
 
 fn root() -> PathBuf {
@@ -167,6 +174,27 @@ fn dependencies() -> BTreeMap<String, Vec<String>> {
     packages().iter().map(of).collect()
 }
 
+/// Tells whether a line begins tests.
+fn is_test(line: &str) -> bool {
+    let line = line.trim();
+    let begins = |start: &&str| line.starts_with(*start);
+    TESTS.iter().any(begins)
+}
+
+#[test]
+fn every_kind_of_test_is_known() {
+    for line in [
+        "    #[test]",
+        "#[tokio::test]",
+        "#[tokio::test(start_paused = true)]",
+        "#[actix_web::test]",
+        "#[cfg(test)]",
+    ] {
+        assert!(is_test(line), "{line}");
+    }
+    assert!(!is_test("// #[test]"));
+}
+
 /// A program or library without tests in its sources says so in its manifest, since each is
 /// linked once more for them. Then nobody may write one there that never runs.
 #[test]
@@ -180,7 +208,6 @@ fn no_test_is_left_out() {
             let is_there = |name: &str| Path::new(name).starts_with(folder);
             if target["test"] == false {
                 for (name, text) in files.iter().filter(|(name, _)| is_there(name)) {
-                    let is_test = |line: &str| TESTS.contains(&line.trim());
                     assert!(!text.lines().any(is_test), "{name}: its tests never run");
                 }
             }
@@ -197,8 +224,9 @@ fn no_test_is_left_out() {
             .strip_prefix(folder)
             .and_then(|name| name.strip_suffix(".rs"));
         if let Some(module) = module.filter(|module| *module != "main") {
+            let declared = format!("mod {module};");
             assert!(
-                main.contains(&format!("mod {module};")),
+                main.lines().any(|line| line == declared),
                 "{name} never runs"
             );
         }
