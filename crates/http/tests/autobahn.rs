@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix_web::body::{BodyStream, BoxBody};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
@@ -79,8 +79,19 @@ fn start() -> u16 {
     receiver.recv().expect("a port")
 }
 
-/// What the suite makes of each case.
-fn report(folder: &Path, port: u16) -> BTreeMap<String, Value> {
+/// Cases of the suite without those that are left out.
+const CASES: usize = 301;
+/// Cases that a server passes otherwise than by the strictest reading, with the suite's word.
+const NOT_STRICT: &[(&str, &str)] = &[
+    ("6.4.3", "NON-STRICT"),
+    ("6.4.4", "NON-STRICT"),
+    ("7.1.6", "INFORMATIONAL"),
+    ("7.13.1", "INFORMATIONAL"),
+    ("7.13.2", "INFORMATIONAL"),
+];
+
+/// The suite's verdict on each case; `None` without the suite.
+fn report(folder: &Path, port: u16) -> Option<BTreeMap<String, Value>> {
     let spec = json!({
         "outdir": folder,
         "servers": [{ "agent": "echo", "url": format!("ws://127.0.0.1:{port}") }],
@@ -93,7 +104,7 @@ fn report(folder: &Path, port: u16) -> BTreeMap<String, Value> {
     std::fs::write(&file, spec.to_string()).expect("written");
     let Some(mut suite) = python::autobahn().expect("the suite") else {
         skip("Python 2.7");
-        return BTreeMap::new();
+        return None;
     };
     let output = suite
         .args(["-m", "fuzzingclient", "-s"])
@@ -105,48 +116,38 @@ fn report(folder: &Path, port: u16) -> BTreeMap<String, Value> {
     assert!(output.status.success(), "{said}");
     let index = std::fs::read_to_string(folder.join("index.json")).expect("a report");
     let index: Value = serde_json::from_str(&index).expect("JSON");
-    serde_json::from_value(index["echo"].clone()).expect("cases")
+    Some(serde_json::from_value(index["echo"].clone()).expect("cases"))
 }
 
 #[test]
 fn the_suite_finds_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
-    let cases = report(folder.path(), start());
-    let is_fine = |verdict: &Value| {
-        let verdict = verdict.as_str().unwrap_or_default();
-        ["OK", "NON-STRICT", "INFORMATIONAL"].contains(&verdict)
+    let Some(cases) = report(folder.path(), start()) else {
+        return;
     };
-    let list = |is_it: &dyn Fn(&Value) -> bool| -> Vec<(&String, &Value)> {
-        cases.iter().filter(|(_, case)| is_it(case)).collect()
+    let with = |member: &str, fine: &[&str]| -> Vec<(String, String)> {
+        let verdicts = cases.iter().map(|(id, case)| (id, case[member].as_str()));
+        let verdicts = verdicts.map(|(id, verdict)| (id.clone(), verdict.unwrap_or_default()));
+        let others = verdicts.filter(|(_, verdict)| !fine.contains(verdict));
+        others.map(|(id, verdict)| (id, verdict.into())).collect()
     };
-    let failed = list(&|case| !is_fine(&case["behavior"]));
-    assert!(failed.is_empty(), "{failed:#?}");
-    let is_late = |case: &Value| case["behaviorClose"] == "FAILED BY CLIENT";
-    let unclean = list(&|case| !is_fine(&case["behaviorClose"]) && !is_late(case));
-    assert!(unclean.is_empty(), "{unclean:#?}");
+    let other = with("behavior", &["OK"]);
+    let other: Vec<(&str, &str)> = other.iter().map(|(id, it)| (&**id, &**it)).collect();
+    assert_eq!(other, NOT_STRICT);
     // Some cases hang up half a second after the close has been answered. Where
     // that has just begun our server, whose clock ticks every half second, may
-    // not have been first.
-    let late = list(&is_late);
-    assert!(late.len() <= 10, "{late:#?}");
-    assert!(
-        cases.is_empty() || cases.len() > 200,
-        "only {} cases",
-        cases.len()
+    // not have been first; how many those are is a matter of the machine.
+    let unclean = with(
+        "behaviorClose",
+        &["OK", "INFORMATIONAL", "FAILED BY CLIENT"],
     );
-    let strict = cases
-        .values()
-        .filter(|case| case["behavior"] == "OK")
-        .count();
-    println!(
-        "{} cases, {strict} of them as strict as can be",
-        cases.len()
-    );
+    assert!(unclean.is_empty(), "{unclean:#?}");
+    assert_eq!(cases.len(), CASES);
 }
 
-/// The suite gives a server a second for it, and so do browsers.
+/// Also where the other side keeps its half open.
 #[test]
-fn the_connection_ends_soon_after_the_close() {
+fn the_connection_ends_after_the_close() {
     let mut stream = TcpStream::connect(("127.0.0.1", start())).expect("it listens");
     let handshake = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                      Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\n\r\n";
@@ -160,16 +161,14 @@ fn the_connection_ends_soon_after_the_close() {
         .expect("sent");
     let size = stream.read(&mut answer).expect("an echo");
     assert_eq!(answer[..size], [0x81, 1, b'x']);
-    let asked = Instant::now();
+    // Far longer than the server gives its clients.
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .expect("set");
     stream
         .write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8])
         .expect("sent");
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).expect("an orderly end");
     assert_eq!(rest, [0x88, 2, 0x03, 0xe8]);
-    assert!(
-        asked.elapsed() < Duration::from_millis(800),
-        "{:?}",
-        asked.elapsed()
-    );
 }
