@@ -1,15 +1,8 @@
 //! Findings of doctor: each damage is really done to the stores, found under its name and
 //! field, without anybody's personal data; and what is said to mend it does.
 
-use std::fs;
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
-use std::time::Duration;
-
 use bakehouse_e2e::stores::{self, PRESENTATION, SOURCE, What, Write, write};
-use bakehouse_e2e::world::wait;
 use bakehouse_e2e::{Client, Kind, World, in_both_worlds};
-use hyper::Method;
 use mongodb::bson::{DateTime, doc};
 use serde_json::{Value, json};
 
@@ -18,8 +11,6 @@ in_both_worlds!(
     every_field_of_the_source_is_compared,
     verdicts_are_compared,
     notifications_are_compared,
-    attached_files_are_compared_by_size_and_checksum,
-    what_waits_before_the_log_is_counted,
 );
 
 /// Places an order of a customer whose data nobody else is to see.
@@ -41,7 +32,7 @@ async fn place(client: &Client, name: &str) -> String {
     receipt["order_id"].as_str().expect("an id").to_owned()
 }
 
-async fn world_of(kind: Kind, count: usize) -> (World, Vec<String>) {
+pub(crate) async fn world_of(kind: Kind, count: usize) -> (World, Vec<String>) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let mut ids = Vec::new();
@@ -52,7 +43,7 @@ async fn world_of(kind: Kind, count: usize) -> (World, Vec<String>) {
 }
 
 /// Findings, which show no personal data.
-fn findings(world: &World) -> Vec<Value> {
+pub(crate) fn findings(world: &World) -> Vec<Value> {
     let (_, found) = world.doctor().expect("it runs");
     let text = found.to_string();
     for secret in ["Ada", "secret", "@", "Some(", "Some {"] {
@@ -65,7 +56,7 @@ fn findings(world: &World) -> Vec<Value> {
 
 /// The finding of this kind, of this entity (if it is of one) and field (if it has one).
 #[track_caller]
-fn find<'a>(all: &'a [Value], code: &str, entity: &str, field: &str) -> &'a Value {
+pub(crate) fn find<'a>(all: &'a [Value], code: &str, entity: &str, field: &str) -> &'a Value {
     let is_it = |one: &&Value| {
         one["code"] == code
             && (entity.is_empty() || one["entity"] == entity)
@@ -76,7 +67,7 @@ fn find<'a>(all: &'a [Value], code: &str, entity: &str, field: &str) -> &'a Valu
 }
 
 #[track_caller]
-fn assert_values(finding: &Value, expected: Value, found: Value) {
+pub(crate) fn assert_values(finding: &Value, expected: Value, found: Value) {
     assert_eq!(
         (&finding["expected"], &finding["found"]),
         (&expected, &found)
@@ -108,7 +99,7 @@ fn document(id: &str, column: &str, sql: &str, value: mongodb::bson::Bson) -> Wr
 }
 
 async fn every_field_of_the_presentation_is_compared(kind: Kind) {
-    let (world, ids) = world_of(kind, 7).await;
+    let (world, ids) = world_of(kind, 11).await;
     assert_eq!(findings(&world), [Value::Null; 0]);
     let do_ = async |what| write(&world, kind, what).await;
     do_(document(&ids[0], "listed", "0", false.into())).await;
@@ -151,6 +142,16 @@ async fn every_field_of_the_presentation_is_compared(kind: Kind) {
     })
     .await;
     stores::remove_frame(&world, kind, 6).await;
+    do_(document(&ids[7], "number", "901", 901_i64.into())).await;
+    do_(document(&ids[8], "position", "2", 2_i64.into())).await;
+    for (position, column, field) in [(10_i64, "type", "type"), (11, "grouping", "group")] {
+        do_(Write {
+            sql: format!("UPDATE frames SET {column} = 'another' WHERE position = {position}"),
+            of: (PRESENTATION, "feed"),
+            what: What::Change(doc! { "_id": position }, doc! { field: "another" }),
+        })
+        .await;
+    }
 
     let all = findings(&world);
     assert_values(
@@ -176,12 +177,22 @@ async fn every_field_of_the_presentation_is_compared(kind: Kind) {
     find(&all, "wrong-frame", &ids[6], "owner");
     let gone = find(&all, "missing-frame", &ids[5], "");
     assert_eq!(gone["position"], 6);
-    assert_eq!(all.len(), 10, "and nothing else: {all:#?}");
+    let number = find(&all, "wrong-document", &ids[7], "number");
+    assert_values(number, json!(8), json!(901));
+    let stale = find(&all, "stale-document", &ids[8], "position");
+    assert_values(stale, json!(9), json!(2));
+    let other = find(&all, "wrong-document", &ids[8], "position");
+    assert_eq!(other["expected"], "the position of one of its events");
+    let word = find(&all, "wrong-frame", &ids[9], "type");
+    assert_values(word, json!("order.created"), json!("another"));
+    let group = find(&all, "wrong-frame", &ids[10], "group");
+    assert_eq!(group["found"], "text of 7 characters");
+    assert_eq!(all.len(), 15, "and nothing else: {all:#?}");
     mend(&world, name);
 }
 
 async fn every_field_of_the_source_is_compared(kind: Kind) {
-    let (world, ids) = world_of(kind, 5).await;
+    let (world, ids) = world_of(kind, 7).await;
     let do_ = async |what| write(&world, kind, what).await;
     let state = |id: &str, column: &str, sql: &str, value: mongodb::bson::Bson| Write {
         sql: format!("UPDATE entities SET {column} = {sql} WHERE id = '{id}'"),
@@ -225,8 +236,14 @@ async fn every_field_of_the_source_is_compared(kind: Kind) {
         what: What::Remove(doc! { "_id": id }),
     })
     .await;
+    do_(state(&ids[5], "updated_at", "1000", then.into())).await;
+    do_(state(&ids[6], "owner", "'Ada'", "Ada".into())).await;
     let all = findings(&world);
     find(&all, "wrong-state", &ids[0], "created_at");
+    let time = find(&all, "wrong-state", &ids[5], "updated_at");
+    assert_eq!(time["found"], "1970-01-01T00:00:01.000Z");
+    let owner = find(&all, "wrong-state", &ids[6], "owner");
+    assert_values(owner, Value::Null, json!("text of 3 characters"));
     assert_values(
         find(&all, "wrong-state", &ids[1], "version"),
         json!(1),
@@ -308,171 +325,6 @@ async fn notifications_are_compared(kind: Kind) {
     ] {
         find(&all, "wrong-notification", entity, field);
     }
-}
-
-/// All files of the folder of attachments that orders refer to.
-fn files(world: &World) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![world.folder().join("data/attachments/orders")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            match path.is_dir() {
-                true => folders.push(path),
-                false => found.push(path),
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
-async fn attached_files_are_compared_by_size_and_checksum(kind: Kind) {
-    let (world, ids) = world_of(kind, 3).await;
-    let client = world.client();
-    for id in &ids {
-        let body = "--limit\r\nContent-Disposition: form-data; name=\"file\"; \
-                    filename=\"Ada.txt\"\r\nContent-Type: text/plain\r\n\r\nhello\r\n--limit--\r\n";
-        let form = [("Content-Type", "multipart/form-data; boundary=limit")];
-        let path = format!("/order/{id}/attachments");
-        let sent = client.send(Method::POST, &path, &form, body.as_bytes().to_vec());
-        let receipt = client.settled(&sent.await.expect("an answer")).await;
-        assert_eq!(receipt.expect("a receipt")["status"], "baked");
-    }
-    let (code, found) = world.doctor().expect("it runs");
-    assert_eq!(
-        (code, &found["attachments"]),
-        (Some(0), &json!(3)),
-        "{found}"
-    );
-    let all = files(&world);
-    assert_eq!(all.len(), 3);
-    fs::remove_file(&all[0]).expect("removed");
-    fs::write(&all[1], "jello").expect("written");
-    fs::write(&all[2], "hell").expect("written");
-    let found = findings(&world);
-    find(&found, "missing-attachment", "", "");
-    let sum = find(&found, "wrong-attachment", "", "attachment.sha256");
-    assert_eq!(sum["expected"].as_str().map(str::len), Some(64));
-    let size = find(&found, "wrong-attachment", "", "attachment.size");
-    assert_values(size, json!(5), json!(4));
-    assert_eq!(found.len(), 3, "{found:#?}");
-    let quick = world
-        .operate(&["doctor", "--json", "--quick"])
-        .expect("it runs");
-    let quick: Value = serde_json::from_slice(&quick.stdout).expect("JSON");
-    assert_eq!(quick["faults"], 2, "checksums are left out: {quick}");
-    assert!(
-        quick["not_checked"]
-            .to_string()
-            .contains("bytes of attached files")
-    );
-    for file in &all {
-        fs::write(file, "hello").expect("put back");
-    }
-    assert_eq!(findings(&world), [Value::Null; 0]);
-}
-
-async fn what_waits_before_the_log_is_counted(kind: Kind) {
-    let (mut world, _) = world_of(kind, 1).await;
-    match kind {
-        Kind::Embedded => {
-            world
-                .process("bakehouse")
-                .terminate(Duration::from_secs(20))
-                .expect("it ends");
-            let database = stores::embedded(&world);
-            let waits = "INSERT INTO schedule (operation) VALUES ('no operation')";
-            database.execute(waits, []).expect("written");
-            let (code, found) = world.doctor().expect("it runs");
-            assert_eq!((code, &found["waiting"]), (Some(0), &json!(1)), "{found}");
-            database
-                .execute("DELETE FROM schedule", [])
-                .expect("deleted");
-            let all = findings(&world);
-            let lost = find(&all, "lost-operation", "", "schedule");
-            assert!(lost["fix"].as_str().expect("words").contains("send again"));
-        }
-        Kind::Servers => {
-            world.process("events-writer").kill();
-            let client = world.client();
-            for _ in 0..2 {
-                let accepted = client.post(bakehouse_e2e::ledger::order("waits")).await;
-                assert_eq!(accepted.expect("an answer").status, 202);
-            }
-            let counted = wait(Duration::from_secs(30), "two that wait", async || {
-                let (code, found) = world.doctor().expect("it runs");
-                code == Some(0) && found["waiting"] == 2
-            });
-            counted.await.expect("they are counted");
-            world.start_all().expect("it starts");
-            let taken = wait(Duration::from_secs(30), "an empty queue", async || {
-                let (_, found) = world.doctor().expect("it runs");
-                found["waiting"] == 0 && found["stored"] == 3
-            });
-            taken.await.expect("they are taken");
-        }
-    }
-}
-
-/// Pages of an index are nothing but zeros: readiness and doctor say so, and a copy is sound.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_damaged_index_is_found_and_made_again() {
-    let (mut world, ids) = world_of(Kind::Embedded, 3).await;
-    let limit = Duration::from_secs(20);
-    world
-        .process("bakehouse")
-        .terminate(limit)
-        .expect("it ends");
-    let data = world.folder().join("data");
-    let page: i64 = {
-        let database = stores::embedded(&world);
-        let settled = database.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
-        settled.expect("all in one file");
-        let root = "SELECT rootpage FROM sqlite_master WHERE name = 'events_by_entity'";
-        database
-            .query_row(root, [], |row| row.get(0))
-            .expect("a page")
-    };
-    let file = fs::File::options()
-        .write(true)
-        .open(data.join("bakehouse.db"));
-    let place = (page.unsigned_abs() - 1) * 4_096;
-    file.expect("a file")
-        .write_all_at(&[0; 4_096], place)
-        .expect("zeros");
-
-    let all = findings(&world);
-    let damage = find(&all, "damaged-index", "", "events_by_entity");
-    let fix = damage["fix"].as_str().expect("words").to_owned();
-    assert!(fix.contains("backup") && fix.contains("restore"), "{fix}");
-    world.start_all().expect("it starts");
-    let client = world.client();
-    let told = wait(
-        Duration::from_secs(20),
-        "a store that is not ready",
-        async || {
-            let answer = client.get("/health/ready").await;
-            answer.is_ok_and(|answer| {
-                answer.status == 503
-                    && answer.json()["detail"]
-                        .to_string()
-                        .contains("embedded store")
-            })
-        },
-    );
-    told.await.expect("readiness tells");
-    let copy = world.folder().join("copy").display().to_string();
-    let copied = world.operate(&["backup", &copy]).expect("it runs");
-    assert!(copied.status.success(), "{copied:?}");
-    world.process("bakehouse").kill();
-    fs::rename(&data, world.folder().join("damaged")).expect("moved");
-    let restored = world.operate(&["restore", &copy]).expect("it runs");
-    assert!(restored.status.success(), "{restored:?}");
-    world.begin().await.expect("it is ready");
-    let order = world.client().get(&format!("/order/{}", ids[0])).await;
-    assert_eq!(order.expect("an answer").status, 200);
-    assert_eq!(findings(&world), [Value::Null; 0]);
 }
 
 /// The text is for people: what, where, both values, and what to do.

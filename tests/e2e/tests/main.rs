@@ -22,6 +22,7 @@ mod departures;
 mod description;
 mod doctor;
 mod documentation;
+mod doctor_files;
 mod exposure;
 mod exposure_browser;
 mod feed;
