@@ -25,6 +25,10 @@ in_both_worlds!(
 
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// Script that returns the positions of the events that are listed, the latest first.
+const POSITIONS: &str = "return [...document.querySelectorAll('#events li')]\
+                         .map((line) => Number(line.dataset.position))";
+
 /// A browser that shows the page.
 pub(crate) struct Page {
     browser: fantoccini::Client,
@@ -62,15 +66,26 @@ impl Page {
 
     /// Waits until the element's text is so.
     pub(crate) async fn shows(&self, selector: &str, is_so: impl Fn(&str) -> bool) -> String {
+        let script = "return document.querySelector(arguments[0])?.innerText?.trim() ?? ''";
+        let is_so = |text: &Value| is_so(text.as_str().unwrap_or_default());
+        let text = self.until(script, vec![json!(selector)], is_so).await;
+        text.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Waits until the script returns such a value.
+    pub(crate) async fn until(
+        &self,
+        script: &str,
+        arguments: Vec<Value>,
+        is_so: impl Fn(&Value) -> bool,
+    ) -> Value {
         let until = Instant::now() + LIMIT;
         loop {
-            let script = "return document.querySelector(arguments[0])?.innerText ?? ''";
-            let text = self.run(script, vec![json!(selector)]).await;
-            let text = text.as_str().unwrap_or_default().trim().to_owned();
-            if is_so(&text) {
-                return text;
+            let found = self.run(script, arguments.clone()).await;
+            if is_so(&found) {
+                return found;
             }
-            assert!(Instant::now() < until, "{selector} shows {text:?}");
+            assert!(Instant::now() < until, "{arguments:?}: {found}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -80,26 +95,12 @@ impl Page {
         result.expect("the script runs")
     }
 
-    /// Positions of the events that are listed, the latest first.
-    async fn positions(&self) -> Vec<u64> {
-        let script = "return [...document.querySelectorAll('#events li')]\
-                      .map((line) => Number(line.dataset.position))";
-        let found = self.run(script, Vec::new()).await;
-        serde_json::from_value(found).expect("numbers")
-    }
-
     /// Waits until the events listed are exactly those up to a position.
     pub(crate) async fn lists_all_up_to(&self, position: u64) {
-        let until = Instant::now() + LIMIT;
         let expected: Vec<u64> = (1..=position).rev().collect();
-        loop {
-            let found = self.positions().await;
-            if found == expected {
-                return;
-            }
-            assert!(Instant::now() < until, "{found:?}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let expected = json!(expected);
+        self.until(POSITIONS, Vec::new(), |found| *found == expected)
+            .await;
     }
 
     async fn type_into(&self, name: &str, text: &str) {
@@ -359,7 +360,9 @@ async fn it_is_accessible_in_light_and_dark() {
     page.shows("#place-result", |text| text.contains("price:"))
         .await;
     // Rows that are new glow for a moment.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    let glow = "return document.getAnimations() \
+        .filter((one) => one.effect.getComputedTiming().iterations !== Infinity).length";
+    page.until(glow, Vec::new(), |count| *count == 0).await;
     for scheme in ["light", "dark"] {
         page.scheme(scheme).await;
         page.picture(&format!("accessible-{scheme}")).await;
