@@ -7,6 +7,7 @@
 //! - `provision`: where the programs come from;
 //! - [`secured`], [`tls`]: the same over TLS, with passwords;
 //! - [`browser`]: a real one;
+//! - [`power_loss`]: what a process leaves on disk when the power goes;
 //! - [`python`], [`node`]: programs that tests run;
 //! - [`skipped`]: tests that cannot run for want of such a program.
 
@@ -17,6 +18,7 @@ pub mod mail;
 mod mongo;
 pub mod node;
 pub mod ports;
+pub mod power_loss;
 mod process;
 mod provision;
 pub mod python;
