@@ -10,6 +10,7 @@ use crate::ledger::{Answer, Entry};
 use crate::log::Row;
 use crate::model::{Orders, Verdict, time};
 use crate::partner::{Heard, KINDS};
+use crate::reads::{Reads, check_reads};
 use crate::watchers::{Seen, hash};
 
 /// How many of each kind are told in words.
@@ -39,7 +40,13 @@ impl Findings {
         }
     }
 
-    fn expect(&mut self, is_so: bool, kind: &'static str, what: impl FnOnce() -> String) {
+    /// One more, unless it is so.
+    pub(crate) fn expect(
+        &mut self,
+        is_so: bool,
+        kind: &'static str,
+        what: impl FnOnce() -> String,
+    ) {
         if !is_so {
             self.note(kind, what);
         }
@@ -60,6 +67,8 @@ pub struct Evidence {
     pub others: HashMap<String, Value>,
     /// What subscribers saw.
     pub seen: Vec<Seen>,
+    /// Receipts, histories, files and filtered lists.
+    pub reads: Reads,
     /// What another program was told.
     pub heard: Heard,
     /// Orders that were spoiled on purpose.
@@ -78,7 +87,13 @@ struct Told {
 #[must_use]
 pub fn check(evidence: &Evidence) -> Findings {
     let mut findings = Findings::default();
-    let positions = check_ledgers(evidence, &mut findings);
+    let Evidence {
+        ledgers,
+        log,
+        spoiled,
+        ..
+    } = evidence;
+    let positions = check_ledgers(ledgers, log, spoiled, &mut findings);
     check_orders_of_clients(evidence, &positions, &mut findings);
     check_positions(&evidence.log, &mut findings);
     let (orders, told) = check_log(evidence, &mut findings);
@@ -87,19 +102,37 @@ pub fn check(evidence: &Evidence) -> Findings {
         check_subscriber(seen, &told, &mut findings);
     }
     check_partner(&evidence.heard, &told, &mut findings);
+    check_reads(evidence, &orders, &mut findings);
     findings
 }
 
+/// Looks at what can still be looked at where nothing recovers: the log.
+pub fn check_log_alone(
+    ledgers: &[Vec<Entry>],
+    log: &[Row],
+    spoiled: &[String],
+    findings: &mut Findings,
+) {
+    let spoiled = spoiled.iter().cloned().collect();
+    check_ledgers(ledgers, log, &spoiled, findings);
+    check_positions(log, findings);
+}
+
 /// Every 202 once, everything else at most once, and nothing that nobody asked for.
-fn check_ledgers(evidence: &Evidence, findings: &mut Findings) -> HashMap<Uuid, u64> {
+fn check_ledgers(
+    ledgers: &[Vec<Entry>],
+    log: &[Row],
+    spoiled: &HashSet<String>,
+    findings: &mut Findings,
+) -> HashMap<Uuid, u64> {
     let mut found: HashMap<Uuid, &Row> = HashMap::new();
-    for row in &evidence.log {
+    for row in log {
         if let Some(first) = found.insert(row.correlation, row) {
             findings.note("doubled", || format!("{first:?} and {row:?}"));
         }
     }
     let mut known = HashSet::new();
-    for entry in evidence.ledgers.iter().flatten() {
+    for entry in ledgers.iter().flatten() {
         known.insert(entry.correlation);
         let row = found.get(&entry.correlation);
         match (&entry.answer, row) {
@@ -113,13 +146,15 @@ fn check_ledgers(evidence: &Evidence, findings: &mut Findings) -> HashMap<Uuid, 
             (Answer::Refused(_), Some(row)) => {
                 findings.note("refused and there", || format!("{entry:?}: {row:?}"));
             }
+            // Somebody else was faster.
+            (Answer::Refused(412), None) if entry.expected.is_some() => {}
             // All of them know what may be asked for, and in which words.
             (Answer::Refused(_), None) => findings.note("refused", || format!("{entry:?}")),
             (Answer::Unknown, _) => {}
         }
     }
-    for row in &evidence.log {
-        let is_known = known.contains(&row.correlation) || evidence.spoiled.contains(&row.order);
+    for row in log {
+        let is_known = known.contains(&row.correlation) || spoiled.contains(&row.order);
         findings.expect(is_known, "never asked for", || format!("{row:?}"));
     }
     found
@@ -195,9 +230,10 @@ fn check_log(evidence: &Evidence, findings: &mut Findings) -> (Orders, Vec<Told>
         findings.expect(is_its, "gap in the feed", || format!("{frame} for {row:?}"));
         let mut sender = None;
         if let Some(entry) = entries.get(&row.correlation) {
-            let verdict = orders.execute(row, &entry.asked, &entry.subject);
+            let verdict = orders.execute(row, entry, &frame);
             // A refusal is theirs who asked.
-            sender = (verdict == Verdict::Rejected).then_some(entry.subject.as_str());
+            let is_refused = matches!(verdict, Verdict::Rejected(..));
+            sender = is_refused.then_some(entry.subject.as_str());
             if !evidence.spoiled.contains(&row.order) {
                 check_event(row, &verdict, &frame, findings);
             }
@@ -220,30 +256,29 @@ fn check_event(row: &Row, verdict: &Verdict, frame: &Value, findings: &mut Findi
         "position": row.position, "order_id": row.order, "operation_id": row.operation,
         "at": time(row.created),
     });
-    let mut frame = frame.clone();
     let status = match verdict {
         Verdict::Changed(kind, document) => {
             expected["type"] = json!(kind);
             expected["order"] = document.clone();
             "executed"
         }
-        Verdict::Rejected => {
+        Verdict::Rejected(reason, code) => {
             expected["type"] = json!("order.rejected");
-            let reason = frame["reason"].take();
-            findings.expect(reason.is_string(), "refused without a reason", || {
-                format!("{row:?}")
-            });
-            if let Some(members) = frame.as_object_mut() {
-                members.remove("reason");
-                members.remove("code");
+            expected["reason"] = json!(reason);
+            if let Some(code) = code {
+                expected["code"] = json!(code);
             }
+            let is_so = frame["reason"] == expected["reason"] && frame["code"] == expected["code"];
+            findings.expect(is_so, "refused for another reason", || {
+                format!("expected {expected}, found {frame}")
+            });
             "rejected"
         }
     };
     findings.expect(row.status == status, "wrong verdict", || {
         format!("{status} expected, {row:?}")
     });
-    findings.expect(frame == expected, "wrong frame", || {
+    findings.expect(*frame == expected, "wrong frame", || {
         format!("expected {expected}, found {frame}")
     });
 }
@@ -296,8 +331,9 @@ fn check_subscriber(seen: &Seen, told: &[Told], findings: &mut Findings) {
     }
     let is_theirs = |one: &&Told| {
         let owner = seen.filter.owner.as_ref();
-        let kind = seen.filter.kind;
-        owner.is_none_or(|owner| one.owner == *owner) && kind.is_none_or(|kind| one.kind == kind)
+        let kinds = seen.filter.kinds;
+        owner.is_none_or(|owner| one.owner == *owner)
+            && (kinds.is_empty() || kinds.contains(&one.kind.as_str()))
     };
     let mut expected = told
         .iter()

@@ -10,16 +10,18 @@ use std::time::Duration;
 use anyhow::Result;
 use bakehouse_e2e::Client;
 use bakehouse_e2e::client::Answer as Response;
-use hyper::Method;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use serde_json::json;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::ledger::{Answer, Asked, Entry, Ledger, Wish, now};
+use crate::ledger::{Answer, Asked, Entry, Ledger, Sheet, Wish, now};
 
 mod flood;
+mod repeats;
+mod request;
+
+use self::request::{acceptance, send};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(12);
@@ -27,6 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(12);
 const BREATH: Duration = Duration::from_millis(30);
 /// Times that a request is sent before it is given up, by those who insist.
 const TRIES: usize = 400;
+/// Share of the requests that are sent once more after they have been accepted.
+const REPEATED: f64 = 0.1;
 /// Orders that a client goes on changing.
 const MEMORY: usize = 40;
 
@@ -43,6 +47,9 @@ pub struct Pace {
     pub answers: Arc<Mutex<BTreeMap<u16, u64>>>,
     /// Answers that nobody should ever get.
     pub complaints: Arc<Mutex<Vec<String>>>,
+    /// How often requests were repeated after they had been accepted, sent to two servers at
+    /// once, or raced for a version.
+    pub tricks: Arc<Mutex<BTreeMap<&'static str, u64>>>,
 }
 
 impl Pace {
@@ -50,6 +57,14 @@ impl Pace {
     #[must_use]
     pub fn accepted(&self) -> u64 {
         lock(&self.answers).get(&202).copied().unwrap_or_default()
+    }
+
+    fn complain(&self, what: String) {
+        lock(&self.complaints).push(what);
+    }
+
+    fn count(&self, trick: &'static str) {
+        *lock(&self.tricks).entry(trick).or_default() += 1;
     }
 
     /// Takes note of an answer, or of none.
@@ -61,10 +76,14 @@ impl Pace {
             // Not now, and when to come back.
             429 | 503 => !answer.header("retry-after").is_empty(),
             202 | 404 => true,
+            // Somebody else was faster, and that is known already.
+            412 => entry.expected.is_some(),
+            // The same request is under way at another api-server.
+            409 => !answer.header("retry-after").is_empty(),
             _ => false,
         };
         if !is_usual {
-            lock(&self.complaints).push(format!("{entry:?}: {answer:?}"));
+            self.complain(format!("{entry:?}: {answer:?}"));
         }
     }
 }
@@ -119,11 +138,13 @@ pub struct Person {
     count: u64,
     /// Orders that are worth changing.
     orders: Vec<String>,
+    /// What was sent side by side: no order among these is promised.
+    side_by_side: Vec<Entry>,
 }
 
 /// Several at work.
 pub struct Crowd {
-    tasks: JoinSet<Result<Vec<Entry>>>,
+    tasks: JoinSet<Result<Vec<Vec<Entry>>>>,
     pace: Pace,
 }
 
@@ -153,7 +174,7 @@ impl Crowd {
         self.pace.stop.store(true, Ordering::Relaxed);
         let mut ledgers = Vec::new();
         while let Some(ledger) = self.tasks.join_next().await {
-            ledgers.push(ledger??);
+            ledgers.extend(ledger??);
         }
         Ok(ledgers)
     }
@@ -180,29 +201,41 @@ impl Person {
             pace,
             count: 0,
             orders: Vec::new(),
+            side_by_side: Vec::new(),
         })
     }
 
-    async fn work(mut self) -> Result<Vec<Entry>> {
+    async fn work(mut self) -> Result<Vec<Vec<Entry>>> {
         while !self.pace.stop.load(Ordering::Relaxed) {
-            let asked = self.choose();
-            let tries = if self.random.random_bool(0.7) {
-                TRIES
-            } else {
-                1
-            };
-            self.ask(asked, tries).await?;
+            match self.random.random_range(0..100) {
+                0..5 => self.race().await?,
+                5..9 => self.ask_twice_at_once().await?,
+                _ => {
+                    let asked = self.choose();
+                    let is_patient = self.random.random_bool(0.7);
+                    let tries = if is_patient { TRIES } else { 1 };
+                    self.ask(asked, tries).await?;
+                }
+            }
             let rest = self.pace.rest.load(Ordering::Relaxed);
             let rest = self.random.random_range(0..=2 * rest);
             tokio::time::sleep(Duration::from_millis(rest)).await;
         }
-        Ok(self.ledger.entries())
+        Ok(self.remember_all())
     }
 
-    /// What it remembers.
+    /// What it remembers, in the order in which it asked.
     #[must_use]
     pub fn remember(self) -> Vec<Entry> {
         self.ledger.entries()
+    }
+
+    /// The same, and what it sent side by side.
+    fn remember_all(self) -> Vec<Vec<Entry>> {
+        let alone = self.side_by_side.into_iter().map(|entry| vec![entry]);
+        let mut all: Vec<Vec<Entry>> = alone.collect();
+        all.push(self.ledger.entries());
+        all
     }
 
     fn choose(&mut self) -> (Option<String>, Asked) {
@@ -214,8 +247,9 @@ impl Person {
         let index = self.random.random_range(0..self.orders.len());
         let order = self.orders[index].clone();
         let asked = match dice {
-            55..62 => Asked::Amend(wish),
-            62..66 => {
+            55..61 => Asked::Amend(wish),
+            61..65 => Asked::Attach(self.sheet()),
+            65..69 => {
                 self.orders.swap_remove(index);
                 Asked::Delete
             }
@@ -255,6 +289,14 @@ impl Person {
         }
     }
 
+    fn sheet(&mut self) -> Sheet {
+        Sheet {
+            name: format!("note-{}.txt", self.count),
+            size: self.random.random_range(1..40_000),
+            seed: self.random.random(),
+        }
+    }
+
     /// Asks, up to so many times, and remembers: the order's id, if it was accepted.
     ///
     /// # Errors
@@ -275,15 +317,21 @@ impl Person {
             let status = response.as_ref().map_or(0, |one| one.status.as_u16());
             self.pace.note(&entry, response.as_ref());
             match (status, response) {
-                (202, Some(response)) => return self.accepted(&entry, &response),
+                (202, Some(response)) => {
+                    let order = self.accepted(&entry, &response)?;
+                    if self.random.random_bool(REPEATED) {
+                        self.repeat(&entry, &response).await;
+                    }
+                    return Ok(order);
+                }
                 // Not there yet, as far as this api-server can see: no refusal for good.
-                (400..500, _) if status != 404 && status != 429 => {
+                (400..500, _) if !matches!(status, 404 | 409 | 429) => {
                     if !may_be_there {
-                        self.ledger.conclude(Answer::Refused(status), None)?;
+                        self.ledger.conclude(Answer::Refused(status), None, None)?;
                     }
                     return Ok(None);
                 }
-                (404 | 429, _) => {}
+                (404 | 409 | 429, _) => {}
                 _ => may_be_there = true,
             }
             if self.pace.stop.load(Ordering::Relaxed) && attempt > 3 {
@@ -302,6 +350,8 @@ impl Person {
             correlation: Uuid::new_v4(),
             order,
             asked,
+            expected: None,
+            file: None,
             sent_at: now(),
             answered_at: None,
             answer: Answer::Unknown,
@@ -309,16 +359,20 @@ impl Person {
     }
 
     fn accepted(&mut self, entry: &Entry, response: &Response) -> Result<Option<String>> {
-        let (answer, order) = acceptance(response);
-        self.ledger.conclude(answer, Some(order.clone()))?;
+        let (answer, order, file) = acceptance(entry, response);
+        self.ledger.conclude(answer, Some(order.clone()), file)?;
         if matches!(entry.asked, Asked::Place(_)) {
-            self.pace.placed.add(&order);
-            self.orders.push(order.clone());
-            if self.orders.len() > MEMORY {
-                self.orders.remove(0);
-            }
+            self.has_placed(&order);
         }
         Ok(Some(order))
+    }
+
+    fn has_placed(&mut self, order: &str) {
+        self.pace.placed.add(order);
+        self.orders.push(order.to_owned());
+        if self.orders.len() > MEMORY {
+            self.orders.remove(0);
+        }
     }
 
     async fn send(&mut self, entry: &Entry) -> Option<Response> {
@@ -343,43 +397,4 @@ impl Person {
         }
         false
     }
-}
-
-/// What a 202 says: of which operation, and of which order.
-fn acceptance(response: &Response) -> (Answer, String) {
-    let last = |name: &str| {
-        let path = response.header(name);
-        path.rsplit('/').next().unwrap_or_default().to_owned()
-    };
-    let operation = last("operation-location");
-    (Answer::Accepted { operation }, last("location"))
-}
-
-/// `None`: no answer.
-async fn send(client: &Client, authorization: &str, entry: &Entry) -> Option<Response> {
-    let order = entry.order.as_deref().unwrap_or_default();
-    let (method, path, body) = match &entry.asked {
-        Asked::Place(wish) => (Method::POST, "/order".to_owned(), wish.body().to_string()),
-        Asked::Amend(wish) => (
-            Method::PUT,
-            format!("/order/{order}"),
-            wish.body().to_string(),
-        ),
-        Asked::Status(status) => {
-            let body = json!({ "status": status }).to_string();
-            (Method::PUT, format!("/order/{order}/status"), body)
-        }
-        Asked::Delete => (Method::DELETE, format!("/order/{order}"), String::new()),
-    };
-    let correlation = entry.correlation.to_string();
-    let mut headers = vec![
-        ("authorization", authorization),
-        ("idempotency-key", entry.key.as_str()),
-        ("x-correlation-id", correlation.as_str()),
-    ];
-    if !body.is_empty() {
-        headers.push(("content-type", "application/json"));
-    }
-    let sending = client.send(method, &path, &headers, body);
-    tokio::time::timeout(PATIENCE, sending).await.ok()?.ok()
 }

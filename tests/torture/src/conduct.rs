@@ -1,11 +1,14 @@
 //! Makes it go wrong, puts it right again, and says since when it should work.
+//!
+//! - [`services`]: what befalls processes;
+//! - [`power`]: what is left of the embedded store when the power goes.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bakehouse_e2e::Kind;
-use bakehouse_e2e::process::{Process, Stderr};
+use bakehouse_testservers::power_loss::Ignored;
 use lapin::{Connection, ConnectionProperties};
 use nix::sys::signal::Signal;
 use rand::rngs::StdRng;
@@ -13,20 +16,32 @@ use rand::{Rng, SeedableRng};
 use tokio::time::sleep;
 
 use crate::clients::{Crowd, Identify, Identity, Pace, Person};
-use crate::fault::{Fault, Which, is_renewal};
+use crate::fault::{Fault, Which};
 use crate::ledger::{Asked, Entry};
 use crate::messages::{Eavesdropper, Stranger, of_tomorrow, smuggle};
 use crate::proxy::{Manner, Proxy};
-use crate::renewal;
 use crate::report::{Flood, Report};
 use crate::scene::Scene;
 
-/// How long a program may take until it comes to a place.
-const REACH: Duration = Duration::from_secs(3);
+mod power;
+mod services;
+
 /// Name of the policy that is set on the broker.
 const POLICY: &str = "torture";
 /// Clients of a burst.
 const CROWD: usize = 200;
+
+/// What a fault takes that this machine does not have; nothing is wrong with what is tortured.
+#[derive(Debug)]
+pub struct Missing(pub &'static str);
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Missing {}
 
 /// Who makes it go wrong.
 pub struct Conductor {
@@ -44,8 +59,12 @@ pub struct Conductor {
     pub ledgers: Vec<Vec<Entry>>,
     /// Makes an identity of a name.
     pub identify: Identify,
-    /// Sets back clocks; none where that cannot be had.
+    /// Makes clocks wrong; none where that cannot be had.
     pub false_clock: Option<PathBuf>,
+    /// Syncs of the embedded store that are taken as never made.
+    pub ignored: Option<Ignored>,
+    /// What befalls in the middle of the fault that is under way.
+    meanwhile: Option<Fault>,
     eavesdropper: Option<Eavesdropper>,
 }
 
@@ -62,6 +81,8 @@ impl Conductor {
             ledgers: Vec::new(),
             identify,
             false_clock: bakehouse_testservers::false_clock(),
+            ignored: None,
+            meanwhile: None,
             eavesdropper: None,
         }
     }
@@ -69,10 +90,25 @@ impl Conductor {
     /// Does it, and undoes it: since when everything should work again.
     ///
     /// # Errors
-    /// When it cannot be done, which says nothing about what is tortured.
+    /// When it cannot be done: [`Missing`] where this machine cannot, and anything else where
+    /// what is tortured refuses.
     pub async fn perform(&mut self, fault: &Fault) -> Result<Instant> {
         match fault {
+            Fault::AtOnce(one, other) => {
+                self.meanwhile = Some(other.as_ref().clone());
+                let since = Box::pin(self.perform(one)).await?;
+                // Not if it came to its end before it began to last.
+                match self.meanwhile.take() {
+                    Some(other) => Box::pin(self.perform(&other)).await,
+                    None => Ok(since),
+                }
+            }
             Fault::Kill(which) => self.kill(which),
+            Fault::Restart(which) => self.restart(which),
+            Fault::PowerLoss(time, seed) => self.lose_power(*time, *seed).await,
+            Fault::AbortBeside(program, place, count) => {
+                self.abort_beside(program, place, *count).await
+            }
             Fault::Abort(program, place, count) => self.abort(program, place, *count).await,
             Fault::Stop(program, place, count, time) => {
                 self.stop(program, place, *count, *time).await
@@ -81,7 +117,7 @@ impl Conductor {
                 // Each instance in its turn: one of them leads.
                 for one in self.instances(program(service)) {
                     self.scene.world.process(&one).signal(Signal::SIGSTOP);
-                    sleep(*time).await;
+                    self.hold(*time).await?;
                     self.scene.world.process(&one).signal(Signal::SIGCONT);
                 }
                 Ok(Instant::now())
@@ -93,7 +129,7 @@ impl Conductor {
                 if let Some(service) = with {
                     self.kill_one(service);
                 }
-                sleep(*time).await;
+                self.hold(*time).await?;
                 let started = tokio::task::block_in_place(|| {
                     self.backends()?.mongo.member(member).start_again()
                 });
@@ -104,7 +140,7 @@ impl Conductor {
             Fault::PauseDatabase(which, time) => {
                 let member = self.member(*which).await?;
                 self.backends()?.mongo.member(member).pause();
-                sleep(*time).await;
+                self.hold(*time).await?;
                 self.backends()?.mongo.member(member).resume();
                 Ok(Instant::now())
             }
@@ -126,35 +162,35 @@ impl Conductor {
             }
             Fault::PauseBroker(time) => {
                 self.backends()?.rabbit.pause();
-                sleep(*time).await;
+                self.hold(*time).await?;
                 self.backends()?.rabbit.resume();
                 Ok(Instant::now())
             }
             Fault::Alarm(time) => {
                 tokio::task::block_in_place(|| self.backends()?.rabbit.alarm(true))?;
-                sleep(*time).await;
+                self.hold(*time).await?;
                 tokio::task::block_in_place(|| self.backends()?.rabbit.alarm(false))?;
                 Ok(Instant::now())
             }
             Fault::DatabaseLine(which, manner, time) => {
                 let member = self.member(*which).await?;
                 let line = self.backends()?.before_mongo[member].clone();
-                Ok(disturb(&line, *manner, *time).await)
+                self.disturb(&line, *manner, *time).await
             }
             Fault::BrokerLine(manner, time) => {
                 let line = self.backends()?.before_rabbit.clone();
-                Ok(disturb(&line, *manner, *time).await)
+                self.disturb(&line, *manner, *time).await
             }
             Fault::Unbind(time) => self.unbind(*time).await,
             Fault::Policy(policy, time) => {
                 let rabbit = &self.backends()?.rabbit;
                 tokio::task::block_in_place(|| rabbit.set_policy(POLICY, ".*", policy))?;
-                sleep(*time).await;
+                self.hold(*time).await?;
                 let rabbit = &self.backends()?.rabbit;
                 tokio::task::block_in_place(|| rabbit.clear_policy(POLICY));
                 Ok(Instant::now())
             }
-            Fault::ClockBack(program) => self.set_back(program).await,
+            Fault::Clock(program, seconds) => self.set_clock(program, *seconds).await,
             Fault::Repeat => {
                 let uri = self.broker()?;
                 let mut all = match self.eavesdropper.take() {
@@ -194,11 +230,31 @@ impl Conductor {
         }
     }
 
+    /// Lets a fault last, and another one befall in the middle of it where one is to.
+    async fn hold(&mut self, time: Duration) -> Result<()> {
+        let Some(other) = self.meanwhile.take() else {
+            sleep(time).await;
+            return Ok(());
+        };
+        sleep(time / 2).await;
+        Box::pin(self.perform(&other)).await?;
+        sleep(time / 2).await;
+        Ok(())
+    }
+
+    async fn disturb(&mut self, line: &Proxy, manner: Manner, time: Duration) -> Result<Instant> {
+        line.be(manner);
+        let held = self.hold(time).await;
+        line.be(Manner::Open);
+        held.map(|()| Instant::now())
+    }
+
     /// Puts right whatever a fault has left behind that could not be finished.
     ///
     /// # Errors
     /// When it cannot be put right.
     pub async fn heal(&mut self) -> Result<()> {
+        self.meanwhile = None;
         for service in self.scene.services.clone() {
             self.scene.world.process(&service).signal(Signal::SIGCONT);
         }
@@ -237,124 +293,6 @@ impl Conductor {
             stranger.leave().await?;
         }
         self.scene.start_all()
-    }
-
-    fn kill(&mut self, which: &[String]) -> Result<Instant> {
-        let since = Instant::now();
-        for service in which {
-            self.kill_one(service);
-        }
-        self.scene.start_all()?;
-        Ok(since)
-    }
-
-    fn kill_one(&mut self, service: &str) {
-        self.scene.world.process(service).kill();
-        self.report.killed(program(service));
-    }
-
-    /// Until its next start.
-    fn log_to(&mut self, service: &str, stderr: Stderr) -> Result<Instant> {
-        let since = Instant::now();
-        self.kill_one(service);
-        self.scene.world.process(service).log_to(stderr);
-        let filter = ("BAKEHOUSE_LOG__FILTER".to_owned(), "trace".to_owned());
-        self.scene.start_service(service, &[filter])?;
-        self.scene.world.process(service).log_to(Stderr::File);
-        Ok(since)
-    }
-
-    async fn abort(&mut self, name: &str, place: &'static str, count: u32) -> Result<Instant> {
-        let sentence = ("TORTURE_ABORT_AT", format!("{place}:{count}"));
-        if !self
-            .bring(name, place, sentence, Process::has_ended)
-            .await?
-        {
-            return self.kill(&[name.to_owned()]);
-        }
-        self.report.killed(program(name));
-        let since = Instant::now();
-        self.scene.start_all()?;
-        Ok(since)
-    }
-
-    /// Whoever led wakes up in the middle of what others have done meanwhile.
-    async fn stop(
-        &mut self,
-        name: &str,
-        place: &'static str,
-        count: u32,
-        time: Duration,
-    ) -> Result<Instant> {
-        let sentence = ("TORTURE_STOP_AT", format!("{place}:{count}"));
-        if !self
-            .bring(name, place, sentence, Process::is_stopped)
-            .await?
-        {
-            return self.kill(&[name.to_owned()]);
-        }
-        self.scene.start_all()?;
-        sleep(time).await;
-        self.scene.world.process(name).signal(Signal::SIGCONT);
-        Ok(Instant::now())
-    }
-
-    /// Starts a program that comes to a place, alone; whether it did.
-    async fn bring(
-        &mut self,
-        name: &str,
-        place: &'static str,
-        (variable, sentence): (&str, String),
-        is_there: fn(&mut Process) -> bool,
-    ) -> Result<bool> {
-        if is_renewal(place) {
-            self.renew().await?;
-        }
-        for other in self.instances(name) {
-            self.kill_one(&other);
-        }
-        let sentence = (variable.to_owned(), sentence);
-        self.scene.start_service(name, &[sentence])?;
-        let reach = if is_renewal(place) { 4 * REACH } else { REACH };
-        let until = Instant::now() + reach;
-        while Instant::now() < until {
-            if is_there(self.scene.world.process(name)) {
-                self.report.was_at(place);
-                return Ok(true);
-            }
-            sleep(Duration::from_millis(5)).await;
-        }
-        self.report.did_not_reach(place);
-        Ok(false)
-    }
-
-    async fn renew(&self) -> Result<()> {
-        renewal::begin(&(self.identify)("operator")?).await
-    }
-
-    fn instances(&self, name: &str) -> Vec<String> {
-        let all = self.scene.services.iter();
-        all.filter(|one| program(one) == name).cloned().collect()
-    }
-
-    async fn set_back(&mut self, name: &str) -> Result<Instant> {
-        let library = self
-            .false_clock
-            .clone()
-            .context("no clock can be set back")?;
-        let environment = [
-            ("LD_PRELOAD".to_owned(), library.display().to_string()),
-            ("FAKETIME".to_owned(), "-1h".to_owned()),
-            ("FAKETIME_DONT_FAKE_MONOTONIC".to_owned(), "1".to_owned()),
-            ("DONT_FAKE_MONOTONIC".to_owned(), "1".to_owned()),
-        ];
-        let instances = self.instances(name);
-        for one in &instances {
-            self.kill_one(one);
-            self.scene.start_service(one, &environment)?;
-        }
-        sleep(Duration::from_secs(2)).await;
-        self.kill(&instances)
     }
 
     async fn unbind(&mut self, time: Duration) -> Result<Instant> {
@@ -435,10 +373,14 @@ impl Conductor {
     }
 
     async fn fill(&mut self, time: Duration) -> Result<Instant> {
-        let disk = self.scene.disk.as_ref().context("there is no small disk")?;
+        let disk = self.scene.disk.as_ref();
+        let disk = disk.ok_or(Missing("there is no small disk"))?;
         tokio::task::block_in_place(|| disk.fill())?;
-        sleep(time).await;
-        disk.empty()?;
+        let held = self.hold(time).await;
+        if let Some(disk) = &self.scene.disk {
+            disk.empty()?;
+        }
+        held?;
         if let Some(backends) = &mut self.scene.backends {
             let last = backends.mongo.size() - 1;
             let member = backends.mongo.member(last);
@@ -484,13 +426,6 @@ impl Conductor {
             Which::Primary => Ok(self.backends()?.mongo.primary().await.unwrap_or(0)),
         }
     }
-}
-
-async fn disturb(line: &Proxy, manner: Manner, time: Duration) -> Instant {
-    line.be(manner);
-    sleep(time).await;
-    line.be(Manner::Open);
-    Instant::now()
 }
 
 /// The program of an instance: `api-server` of `api-server-2`.

@@ -1,18 +1,39 @@
-//! A small disk, to be filled.
+//! A small disk, to be filled: a file system as they are in use, in a file.
 
 use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
 
 use crate::scene::run;
 
 /// Left when it is full: less than anything of use takes.
-const LEFT: usize = 4 << 10;
+const LEFT: i64 = 4 << 10;
+/// More than there is.
+const MOST: i64 = 1 << 40;
 
 /// A file system of its own. Unmounted when dropped.
 pub struct Disk(PathBuf);
+
+/// In the first place ext4; only where that cannot be had one in memory, which has no disk's ways.
+fn mount_at(folder: &Path, bytes: u64) -> Result<()> {
+    let at = folder.display().to_string();
+    let image = folder.with_extension("ext4");
+    let file = image.display().to_string();
+    let make = || -> Result<()> {
+        File::create(&image)?.set_len(bytes)?;
+        // Nothing of it is kept for root, who would not notice that it is full.
+        run("mkfs.ext4", &["-q", "-F", "-m", "0", &file])?;
+        run("mount", &["-o", "loop", &file, &at])
+    };
+    let Err(error) = make() else { return Ok(()) };
+    eprintln!("torture: a file system in memory, since no other can be had: {error:#}");
+    let _ = std::fs::remove_file(&image);
+    let size = format!("size={bytes}");
+    run("mount", &["-t", "tmpfs", "-o", &size, "tmpfs", &at])
+}
 
 impl Disk {
     /// One of so many bytes. It takes the right to mount.
@@ -21,9 +42,7 @@ impl Disk {
     /// When that is not given.
     pub fn mount(folder: &Path, bytes: u64) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
-        let at = folder.display().to_string();
-        let size = format!("size={bytes}");
-        run("mount", &["-t", "tmpfs", "-o", &size, "tmpfs", &at])?;
+        mount_at(folder, bytes)?;
         Ok(Self(folder.to_owned()))
     }
 
@@ -38,12 +57,14 @@ impl Disk {
     /// # Errors
     /// When nothing at all can be written.
     pub fn fill(&self) -> Result<()> {
-        let mut filler = File::create(self.filler())?;
-        let mut block = vec![0_u8; 16 << 20];
-        while block.len() > LEFT {
-            if filler.write_all(&block).is_err() {
-                let half = block.len() / 2;
-                block.truncate(half);
+        let filler = File::create(self.filler())?;
+        // Taken, not written: that it is full is what matters.
+        let (mut length, mut more) = (0, MOST);
+        while more > LEFT {
+            match fallocate(&filler, FallocateFlags::empty(), length, more) {
+                Ok(()) => length += more,
+                Err(Errno::ENOSPC) => more /= 2,
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(())

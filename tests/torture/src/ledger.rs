@@ -40,10 +40,32 @@ impl Wish {
     }
 }
 
+/// A file that is attached: text, made of a number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sheet {
+    /// Its name.
+    pub name: String,
+    /// Bytes.
+    pub size: usize,
+    /// What its bytes are made of.
+    pub seed: u64,
+}
+
+impl Sheet {
+    /// Its content.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        let line = format!("{} {:016x}\n", self.name, self.seed);
+        line.bytes().cycle().take(self.size).collect()
+    }
+}
+
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Asked {
+    /// A file on an order.
+    Attach(Sheet),
     /// A new order.
     Place(Wish),
     /// Another content.
@@ -82,6 +104,10 @@ pub struct Entry {
     pub order: Option<String>,
     /// What.
     pub asked: Asked,
+    /// Only if the order is at this version.
+    pub expected: Option<u64>,
+    /// The identity of the file that was attached, where that was answered.
+    pub file: Option<String>,
     /// When it was sent first, in milliseconds since 1970.
     pub sent_at: i64,
     /// When it was answered.
@@ -92,7 +118,8 @@ pub struct Entry {
 
 impl Entry {
     /// What came of it, as of now.
-    pub fn conclude(&mut self, answer: Answer, order: Option<String>) {
+    pub fn conclude(&mut self, answer: Answer, order: Option<String>, file: Option<String>) {
+        self.file = file;
         self.answer = answer;
         self.answered_at = Some(now());
         self.order = order.or(self.order.take());
@@ -141,9 +168,14 @@ impl Ledger {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn conclude(&mut self, answer: Answer, order: Option<String>) -> Result<()> {
+    pub fn conclude(
+        &mut self,
+        answer: Answer,
+        order: Option<String>,
+        file: Option<String>,
+    ) -> Result<()> {
         let last = self.entries.last_mut().context("nothing was sent")?;
-        last.conclude(answer, order);
+        last.conclude(answer, order, file);
         let line = last.clone();
         self.write(&[line])
     }
@@ -156,6 +188,15 @@ impl Ledger {
         self.write(&entries)?;
         self.entries = entries;
         Ok(())
+    }
+
+    /// Notes down what is remembered elsewhere, and not in an order with the rest; on disk when
+    /// this returns.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn note(&mut self, entries: &[Entry]) -> Result<()> {
+        self.write(entries)
     }
 
     fn write(&mut self, entries: &[Entry]) -> Result<()> {

@@ -2,11 +2,12 @@
 //! subscribers listen; what clients remember, outside the system, says what must be left.
 //!
 //! - [`clients`] with [`ledger`]: who asks, and what they remember;
-//! - [`watchers`] and [`partner`]: who listens, and who is notified;
+//! - [`watchers`] with [`stream`], and [`partner`]: who listens, and who is notified;
 //! - [`scene`] with [`proxy`] and [`disk`]: what is tortured;
 //! - [`fault`]: what goes wrong next, by a seed; [`conduct`] with [`messages`]: how;
 //! - [`run`]: all of that for a while;
-//! - [`check`] with [`log`] and [`model`]: whether every promise was kept;
+//! - [`evidence`] with [`log`] and [`reads`]: what is looked at in the end;
+//! - [`check`] with [`model`]: whether every promise was kept;
 //! - [`report`]: what is told;
 //! - [`teeth`]: bugs that are planted, to see whether they are found.
 //!
@@ -17,6 +18,7 @@ pub mod check;
 pub mod clients;
 pub mod conduct;
 pub mod disk;
+pub mod evidence;
 pub mod fault;
 pub mod hostile;
 pub mod intruder;
@@ -26,9 +28,11 @@ pub mod messages;
 pub mod model;
 pub mod partner;
 pub mod proxy;
+pub mod reads;
 pub mod renewal;
 pub mod report;
 pub mod run;
 pub mod scene;
+pub mod stream;
 pub mod teeth;
 pub mod watchers;

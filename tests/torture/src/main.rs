@@ -41,6 +41,10 @@ struct Arguments {
     /// "orders-manager.executed".
     #[arg(long)]
     only: Option<String>,
+    /// The programs are those that are released: they have no places to end at, and no bugs to
+    /// plant. `cargo xtask torture --release` builds them and says where they are.
+    #[arg(long)]
+    release: bool,
     /// Tells of every fault, and keeps the logs.
     #[arg(long)]
     loud: bool,
@@ -79,6 +83,7 @@ async fn torture(arguments: Arguments) -> Result<ExitCode> {
         bug: arguments.bug.clone(),
         only: arguments.only,
         enough: &[],
+        is_released: arguments.release,
         is_loud: arguments.loud,
     };
     if arguments.teeth {

@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
-use crate::ledger::{Asked, Wish, euros};
+use crate::ledger::{Asked, Entry, Sheet, Wish, euros};
 use crate::log::Row;
 
 /// What must come of an event.
@@ -13,8 +14,17 @@ use crate::log::Row;
 pub enum Verdict {
     /// Executed: the frame's type, and the document after it.
     Changed(&'static str, Value),
-    /// Refused.
-    Rejected,
+    /// Refused, in these words, and with a code where kinds of refusals are told apart.
+    Rejected(String, Option<&'static str>),
+}
+
+fn refused(reason: impl Into<String>) -> Verdict {
+    Verdict::Rejected(reason.into(), None)
+}
+
+/// To anybody but its owner an order does not exist.
+fn missing() -> Verdict {
+    refused("there is no such order")
 }
 
 /// An order.
@@ -30,6 +40,28 @@ struct Order {
     created: i64,
     updated: i64,
     timeline: Vec<Value>,
+    files: Vec<File>,
+}
+
+/// A file of an order.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// Its identity.
+    pub id: String,
+    /// What it is.
+    pub sheet: Sheet,
+}
+
+impl File {
+    fn document(&self) -> Value {
+        let bytes = self.sheet.bytes();
+        let hash = Sha256::digest(&bytes);
+        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        json!({
+            "id": self.id, "name": self.sheet.name, "media_type": "text/plain",
+            "size": bytes.len(), "sha256": hash,
+        })
+    }
 }
 
 /// All orders.
@@ -37,11 +69,16 @@ struct Order {
 pub struct Orders(HashMap<String, Order>);
 
 impl Orders {
-    /// What must come of what a client asked for, here in the log.
-    pub fn execute(&mut self, event: &Row, asked: &Asked, subject: &str) -> Verdict {
+    /// What must come of what a client asked for, here in the log. The identity of a file is
+    /// the store's to give, and told by the frame.
+    pub fn execute(&mut self, event: &Row, entry: &Entry, frame: &Value) -> Verdict {
         let number = self.0.len() as u64 + 1;
+        let (asked, subject) = (&entry.asked, &entry.subject);
+        if let Some(refusal) = self.refusal(event, entry) {
+            return refusal;
+        }
         let known = self.0.get_mut(&event.order);
-        let (kind, entry, order) = match (known, asked) {
+        let (kind, word, order) = match (known, asked) {
             (None, Asked::Place(wish)) => {
                 let order = self.0.entry(event.order.clone()).or_insert(Order {
                     number,
@@ -54,19 +91,29 @@ impl Orders {
                     created: event.created,
                     updated: 0,
                     timeline: Vec::new(),
+                    files: Vec::new(),
                 });
                 ("order.created", "order.created".to_owned(), order)
             }
-            (Some(order), _) if order.is_deleted || order.owner != subject => {
-                return Verdict::Rejected;
-            }
-            (Some(order), Asked::Amend(wish)) if order.status == "placed" => {
+            (None, _) => return missing(),
+            (Some(_), Asked::Place(_)) => return refused("the order exists already"),
+            (Some(order), Asked::Amend(wish)) => {
                 order.wish = wish.clone();
                 ("order.updated", "order.updated".to_owned(), order)
             }
-            (Some(order), Asked::Status(next)) if may_become(&order.status, next) => {
+            (Some(order), Asked::Status(next)) => {
                 order.status.clone_from(next);
                 ("order.status", format!("order.{next}"), order)
+            }
+            (Some(order), Asked::Attach(sheet)) => {
+                let files = frame["order"]["attachments"].as_array();
+                let told = files.and_then(|files| files.last()?["id"].as_str());
+                let id = entry.file.as_deref().or(told);
+                order.files.push(File {
+                    id: id.unwrap_or_default().to_owned(),
+                    sheet: sheet.clone(),
+                });
+                ("order.updated", "order.attached".to_owned(), order)
             }
             (Some(order), Asked::Delete) => {
                 if may_become(&order.status, "cancelled") {
@@ -75,15 +122,60 @@ impl Orders {
                 order.is_deleted = true;
                 ("order.deleted", "order.deleted".to_owned(), order)
             }
-            _ => return Verdict::Rejected,
         };
         order.position = event.position;
         order.updated = event.created;
         order.version += 1;
         order.timeline.push(json!({
-            "position": event.position, "type": entry, "at": time(event.created),
+            "position": event.position, "type": word, "at": time(event.created),
         }));
         Verdict::Changed(kind, order.document(&event.order))
+    }
+
+    /// Why something is refused of an order that is there.
+    fn refusal(&self, event: &Row, entry: &Entry) -> Option<Verdict> {
+        let Some(order) = self.0.get(&event.order) else {
+            return entry.expected.map(|_| missing());
+        };
+        if order.owner != entry.subject {
+            return Some(missing());
+        }
+        if let Some(expected) = entry.expected.filter(|expected| *expected != order.version) {
+            let reason = format!("the order is at version {}, not {expected}", order.version);
+            return Some(Verdict::Rejected(reason, Some("version-conflict")));
+        }
+        let status = &order.status;
+        match &entry.asked {
+            Asked::Place(_) => None,
+            _ if order.is_deleted => Some(refused("the order has been deleted")),
+            Asked::Amend(_) if status != "placed" => Some(refused(format!(
+                "the order is {status}; only a placed one can be changed"
+            ))),
+            Asked::Status(next) if !may_become(status, next) => Some(refused(format!(
+                "the order is {status}; it cannot become {next}"
+            ))),
+            _ => None,
+        }
+    }
+
+    /// All files, by order.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &File)> {
+        self.0
+            .iter()
+            .flat_map(|(id, order)| order.files.iter().map(move |file| (id.as_str(), file)))
+    }
+
+    /// Orders on the list of this status or customer, newest first.
+    #[must_use]
+    pub fn listed(&self, status: Option<&str>, customer: Option<&str>) -> Vec<String> {
+        let is_meant = |(_, order): &(&String, &Order)| {
+            !order.is_deleted
+                && status.is_none_or(|status| order.status == status)
+                && customer.is_none_or(|customer| order.wish.customer == customer)
+        };
+        let mut found: Vec<_> = self.0.iter().filter(is_meant).collect();
+        found.sort_unstable_by_key(|(_, order)| std::cmp::Reverse(order.number));
+        found.into_iter().map(|(id, _)| id.clone()).collect()
     }
 
     /// Whose an order is.
@@ -126,7 +218,7 @@ impl Order {
         };
         let total = products.iter().map(|(_, cents, quantity)| cents * quantity);
         let count: u64 = products.iter().map(|(_, _, quantity)| quantity).sum();
-        json!({
+        let mut document = json!({
             "id": id, "number": self.number, "status": self.status, "position": self.position,
             "version": self.version, "created_at": time(self.created),
             "updated_at": time(self.updated),
@@ -134,7 +226,11 @@ impl Order {
             "currency": "EUR", "products": products.iter().map(line).collect::<Vec<_>>(),
             "items_count": count, "total": euros(total.sum()), "reference": self.wish.reference,
             "timeline": self.timeline,
-        })
+        });
+        if !self.files.is_empty() {
+            document["attachments"] = self.files.iter().map(File::document).collect();
+        }
+        document
     }
 }
 

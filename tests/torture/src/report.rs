@@ -1,13 +1,16 @@
 //! What is told at the end, in words and as JSON.
 
-use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use bakehouse_testservers::power_loss::Loss;
 use serde_json::{Value, json};
 
 use crate::check::Findings;
 use crate::clients::{Pace, lock};
+use crate::fault::plan::{Plan, Step};
+
+mod text;
 
 /// How long 99 of 100 recoveries may take after something befell services…
 const LIMIT_OF_SERVICES: Duration = Duration::from_secs(2);
@@ -62,6 +65,20 @@ pub struct Report {
     pub answers: BTreeMap<u16, u64>,
     /// Faults of each kind.
     pub faults: BTreeMap<&'static str, u64>,
+    /// Kinds that are planned and never befell.
+    pub never: BTreeSet<&'static str>,
+    /// Places between two writes that are planned, and that no program ended or stopped at.
+    pub never_at: BTreeSet<String>,
+    /// Faults after which nobody waited for the recovery before the next one.
+    pub rushed: u64,
+    /// Orderly restarts.
+    pub restarts: u64,
+    /// Requests that were repeated, doubled or raced.
+    pub tricks: BTreeMap<&'static str, u64>,
+    /// What was read at the end.
+    pub reads: BTreeMap<&'static str, u64>,
+    /// What losses of power took.
+    pub power: Loss,
     /// Faults that could not be brought about.
     pub skipped: BTreeMap<String, u64>,
     /// Until an order placed afterwards could be read: after something befell services…
@@ -126,14 +143,29 @@ impl Report {
         *self.kills.entry(program.to_owned()).or_default() += 1;
     }
 
-    /// It was at a place between two writes.
-    pub fn was_at(&mut self, place: &str) {
-        *self.places.entry(place.to_owned()).or_default() += 1;
+    /// All that is planned; what befalls is taken off.
+    pub fn plan(&mut self, plan: &Plan) {
+        self.never = plan.kinds().collect();
+        let all = plan.all_places().into_iter();
+        self.never_at = all.map(|(program, place)| at(program, place)).collect();
+    }
+
+    /// It was brought about.
+    pub fn befell(&mut self, step: &Step) {
+        *self.faults.entry(step.fault.name()).or_default() += 1;
+        self.never.remove(step.kind);
+    }
+
+    /// A program was at a place between two writes.
+    pub fn was_at(&mut self, program: &str, place: &str) {
+        let place = at(program, place);
+        self.never_at.remove(&place);
+        *self.places.entry(place).or_default() += 1;
     }
 
     /// It never came to a place between two writes.
-    pub fn did_not_reach(&mut self, place: &str) {
-        *self.unreached.entry(place.to_owned()).or_default() += 1;
+    pub fn did_not_reach(&mut self, program: &str, place: &str) {
+        *self.unreached.entry(at(program, place)).or_default() += 1;
     }
 
     /// Adds up what clients were answered.
@@ -145,6 +177,9 @@ impl Report {
                 400..500 => {}
                 _ => self.unavailable += count,
             }
+        }
+        for (trick, count) in lock(&pace.tricks).iter() {
+            *self.tricks.entry(trick).or_default() += count;
         }
         for complaint in lock(&pace.complaints).iter() {
             let findings = &mut self.findings;
@@ -218,6 +253,13 @@ impl Report {
             "events": self.events, "orders": self.orders, "frames": self.frames,
             "kills": { "all": self.all_kills(), "by_program": self.kills, "by_place": self.places },
             "places_not_reached": self.unreached, "answers": self.answers,
+            "planned_and_never": self.never, "places_never": self.never_at,
+            "during_recovery": self.rushed, "restarts": self.restarts,
+            "tricks": self.tricks, "reads": self.reads,
+            "power": {
+                "records": self.power.records, "syncs": self.power.syncs,
+                "writes_lost": self.power.writes, "names_lost": self.power.names,
+            },
             "faults": self.faults, "skipped": self.skipped, "made_anew": self.rounds,
             "turned_away": self.turned_away,
             "notified": self.notified, "notified_again": self.notified_again,
@@ -231,85 +273,11 @@ impl Report {
             "findings": self.findings.counts, "first_findings": self.findings.shown,
         })
     }
-
-    /// The same in words.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let mut text = String::new();
-        let j = self.json();
-        let mut line = |what: String| {
-            // Writing to text never fails.
-            let _ = writeln!(text, "{what}");
-        };
-        line(format!(
-            "{} world, seed {}, {:.1} min",
-            self.world,
-            self.seed,
-            self.seconds / 60.0
-        ));
-        line(format!(
-            "accepted {}, refused {}, unknown {}, answers 5xx or none {}",
-            self.accepted, self.refused, self.unknown, self.unavailable
-        ));
-        line(format!(
-            "events {}, orders {}, frames compared {}",
-            self.events, self.orders, self.frames
-        ));
-        line(format!(
-            "lost {}, doubled {}, reordered {}, gaps {}",
-            j["lost"], j["doubled"], j["reordered"], j["gaps"]
-        ));
-        line(format!("kills {}: {}", self.all_kills(), list(&self.kills)));
-        line(format!("ended between two writes: {}", list(&self.places)));
-        if !self.unreached.is_empty() {
-            line(format!("killed elsewhere: {}", list(&self.unreached)));
-        }
-        line(format!("faults: {}", list(&self.faults)));
-        line(format!("made anew: {}", list(&self.rounds)));
-        line(format!("answers to writes: {}", list(&self.answers)));
-        line(format!("turned away {} times", self.turned_away));
-        line(format!(
-            "notified of {} events, {} times again",
-            self.notified, self.notified_again
-        ));
-        if !self.skipped.is_empty() {
-            line(format!("not brought about: {}", list(&self.skipped)));
-        }
-        for (name, times) in [("services", &self.services), ("servers", &self.servers)] {
-            let f = figures(times);
-            line(format!(
-                "recovery after {name}: {} times, p50 {} ms, p99 {} ms, max {} ms",
-                f["count"], f["p50"], f["p99"], f["max"]
-            ));
-        }
-        for flood in &self.floods {
-            line(flood.text());
-        }
-        let memory = self
-            .memory
-            .iter()
-            .map(|(name, kib)| (name, kib / 1024))
-            .collect();
-        line(format!("peak memory in MiB: {}", list(&memory)));
-        line(format!("closes of the feed: {}", list(&self.closes)));
-        for finding in &self.findings.shown {
-            line(format!("! {finding}"));
-        }
-        if self.is_clean() {
-            line("every promise was kept".into());
-        } else {
-            line(format!("NOT KEPT: {}", list(&self.findings.counts)));
-        }
-        text
-    }
 }
 
-fn list<K: std::fmt::Display, V: std::fmt::Display>(all: &BTreeMap<K, V>) -> String {
-    let all: Vec<String> = all
-        .iter()
-        .map(|(key, value)| format!("{key} {value}"))
-        .collect();
-    all.join(", ")
+/// A place of a program.
+fn at(program: &str, place: &str) -> String {
+    format!("{program} at {place}")
 }
 
 /// Count, median, 99th percentile and the longest, in milliseconds.

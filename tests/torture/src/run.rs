@@ -1,28 +1,28 @@
 //! A run: everybody at work, one fault after the other, then quiet, then the truth.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use bakehouse_e2e::issuer::{Issuer, bearer, claims};
-use bakehouse_e2e::{Client, Feed, Kind};
+use bakehouse_e2e::{Client, Kind};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use serde_json::Value;
 use tokio::time::sleep;
 
-use crate::check::{Evidence, check};
+use crate::check::{Evidence, check, check_log_alone};
 use crate::clients::{Crowd, Identity, Pace, Person};
-use crate::conduct::Conductor;
-use crate::fault::{Fault, Plan};
+use crate::conduct::{Conductor, Missing};
+use crate::evidence::gather;
+use crate::fault::Fault;
+use crate::fault::plan::{Plan, Step};
 use crate::intruder::{self, Intruder};
 use crate::ledger::{Answer, Asked, Entry};
-use crate::log::Row;
-use crate::partner::{KINDS, Partner};
+use crate::partner::Partner;
 use crate::renewal;
 use crate::report::Report;
 use crate::scene::Scene;
+use crate::teeth;
 use crate::watchers::{Audience, Filter};
 
 /// Clients who are at work all the time.
@@ -32,7 +32,7 @@ const RUDE: usize = 3;
 /// Longer than any run.
 const TOKENS: u64 = 48 * 3_600;
 /// After so long something does not recover any more.
-const RECOVERY: Duration = Duration::from_secs(60);
+pub(crate) const RECOVERY: Duration = Duration::from_secs(60);
 /// Faults that are passed over until it is clear that none is meant.
 const MISSES: usize = 100_000;
 const BOTH: &str = "orders:read orders:write";
@@ -57,6 +57,8 @@ pub struct Order {
     /// What is enough to end it early: nothing recovers any more from some bugs, and every
     /// later look would only wait for its own end.
     pub enough: &'static [&'static str],
+    /// The programs are those that are released, which have no places to end at.
+    pub is_released: bool,
     /// Tells of every fault, and keeps the logs.
     pub is_loud: bool,
 }
@@ -77,11 +79,13 @@ pub async fn run(order: &Order) -> Result<Report> {
     let keys = issuer.file().display().to_string();
     let partner = Partner::start(order.seed).await?;
     let settings = [issuer.settings(&keys), partner.settings()].concat();
-    let always = order
-        .bug
-        .iter()
-        .map(|bug| ("TORTURE_BUG".to_owned(), bug.clone()));
-    let scene = Scene::start(order.kind, &settings, always.collect()).await?;
+    let planted = order.bug.as_deref();
+    let missing_sync = planted.and_then(teeth::missing_sync);
+    // A missing sync is a bug of the disk's, which the programs do not know.
+    let of_programs = planted.filter(|_| missing_sync.is_none());
+    let always = of_programs.map(|bug| ("TORTURE_BUG".to_owned(), bug.to_owned()));
+    let always = always.into_iter().collect();
+    let scene = Scene::start(order.kind, &settings, always).await?;
     let bases = scene.bases.clone();
     let identify = move |subject: &str| {
         let scope = match subject {
@@ -109,11 +113,7 @@ pub async fn run(order: &Order) -> Result<Report> {
         .collect::<Result<_>>()?;
     let intruding = identify(intruder::NAME)?;
     let mut watchers = watchers(&operator, &clients);
-    let own = Filter {
-        owner: Some(intruder::NAME.to_owned()),
-        kind: None,
-    };
-    watchers.push((intruding.clone(), own));
+    watchers.push((intruding.clone(), Filter::of(intruder::NAME)));
     let audience = Audience::start(watchers, RUDE, order.seed);
     let pace = Pace::default();
     pace.rest.store(order.rest, Ordering::Relaxed);
@@ -126,6 +126,7 @@ pub async fn run(order: &Order) -> Result<Report> {
     let crowd = Crowd::start(&clients, &folder, order.seed, &pace)?;
     let random = StdRng::seed_from_u64(order.seed);
     let mut conductor = Conductor::new(scene, random, spoiler, Box::new(identify));
+    conductor.ignored = missing_sync;
     let began = Instant::now();
     torture(&mut conductor, &mut prober, order).await;
     let seconds = began.elapsed().as_secs_f64();
@@ -151,6 +152,16 @@ pub async fn run(order: &Order) -> Result<Report> {
     ledgers.push(loot.ledger);
     if order.has_enough(&report) {
         return Ok(report);
+    }
+    if report.findings.counts.contains_key("not recovered") {
+        // What comes would only wait for its own end; the log says what it has.
+        ledgers.extend(of_bursts);
+        ledgers.extend([spoiler.remember(), prober.remember()]);
+        match scene.log().await {
+            Ok(log) => check_log_alone(&ledgers, &log, &spoiled, &mut report.findings),
+            Err(error) => report.findings.note("no evidence", || format!("{error:#}")),
+        }
+        return keep_logs(order, &scene, report);
     }
     if report.faults.is_empty() {
         report
@@ -189,6 +200,10 @@ pub async fn run(order: &Order) -> Result<Report> {
     }
     report.remember(scene.memory());
     report.judge();
+    keep_logs(order, &scene, report)
+}
+
+fn keep_logs(order: &Order, scene: &Scene, report: Report) -> Result<Report> {
     if order.is_loud || !report.is_clean() {
         let logs = scene.world.logs_in_full();
         let kept = std::env::temp_dir().join(format!("torture-{}.log", order.seed));
@@ -199,30 +214,49 @@ pub async fn run(order: &Order) -> Result<Report> {
 }
 
 fn watchers(operator: &Identity, clients: &[Identity]) -> Vec<(Identity, Filter)> {
-    let all = |kind| {
-        let filter = Filter { owner: None, kind };
-        (operator.clone(), filter)
-    };
-    let own = clients.iter().map(|client| {
+    let of_all: [&[&str]; 5] = [
+        &[],
+        &[],
+        &["order.status"],
+        &["order.rejected"],
+        &["order.deleted", "order.updated"],
+    ];
+    let of_all = of_all.into_iter().map(|kinds| {
         let filter = Filter {
-            owner: Some(client.subject.clone()),
-            kind: None,
+            kinds,
+            ..Filter::default()
         };
-        (client.clone(), filter)
+        (operator.clone(), filter)
     });
-    let of_all = [None, None, Some("order.status"), Some("order.rejected")];
-    of_all.into_iter().map(all).chain(own).collect()
+    let own = clients
+        .iter()
+        .map(|client| (client.clone(), Filter::of(&client.subject)));
+    let streams = [operator, &clients[0]].map(|identity| {
+        let owner = (identity.subject != operator.subject).then(|| identity.subject.clone());
+        let filter = Filter {
+            owner,
+            is_stream: true,
+            ..Filter::default()
+        };
+        (identity.clone(), filter)
+    });
+    of_all.chain(own).chain(streams).collect()
 }
 
 async fn torture(conductor: &mut Conductor, prober: &mut Person, order: &Order) {
     let members = conductor.scene.backends.as_ref();
     let members = members.map_or(0, |backends| backends.mongo.size());
-    let mut plan = Plan::new(order.kind, &conductor.scene.services, members);
+    let services = &conductor.scene.services;
+    let mut plan = Plan::new(order.kind, services, members, order.is_released);
+    let only = order.only.as_deref().unwrap_or_default();
+    if only.is_empty() {
+        conductor.report.plan(&plan);
+    }
     let mut misses = 0;
     let until = Instant::now() + order.time;
     while Instant::now() < until {
-        let fault = plan.next(&mut conductor.random);
-        let only = order.only.as_deref().unwrap_or_default();
+        let mut step = plan.next(&mut conductor.random);
+        let fault = &step.fault;
         if !fault.name().contains(only) && !fault.to_string().contains(only) {
             misses += 1;
             if misses > MISSES {
@@ -235,56 +269,100 @@ async fn torture(conductor: &mut Conductor, prober: &mut Person, order: &Order) 
             continue;
         }
         misses = 0;
-        // Of what may be gone in a moment.
-        let memory = conductor.scene.memory();
-        conductor.report.remember(memory);
-        let limited = tokio::time::timeout(2 * RECOVERY, conductor.perform(&fault)).await;
-        let since = match limited.context("it takes too long").and_then(|done| done) {
-            Ok(since) => {
-                *conductor.report.faults.entry(fault.name()).or_default() += 1;
-                since
-            }
-            Err(error) => {
-                let what = format!("{}: {error:#}", fault.name());
-                eprintln!("torture: {what}");
-                *conductor.report.skipped.entry(what).or_default() += 1;
-                // Whatever is half done is undone.
-                let healing = tokio::time::timeout(2 * RECOVERY, conductor.heal()).await;
-                if let Ok(Err(error)) = healing {
-                    eprintln!("torture: not healed: {error:#}");
-                }
-                Instant::now()
-            }
-        };
-        let took = recovered(prober, since).await;
-        if order.is_loud {
-            eprintln!("torture: {fault}: {took:?}");
+        // Each flood is measured by itself.
+        step.is_rushed &= !matches!(step.fault, Fault::Flood(_));
+        if !endure(conductor, prober, &step, order.is_loud).await {
+            return;
         }
-        let report = &mut conductor.report;
-        match took {
-            Ok(_) if fault.is_beside() => {}
-            // First it works off what it has accepted.
-            Ok(took) if matches!(fault, Fault::Flood(_)) => {
-                if let Some(flood) = report.floods.last_mut() {
-                    flood.recovered_within.get_or_insert(took);
-                }
-            }
-            Ok(took) if fault.is_of_servers() => report.servers.push(took),
-            Ok(took) => report.services.push(took),
-            Err(error) => {
-                report
-                    .findings
-                    .note("not recovered", || format!("after {fault}: {error:#}"));
-                return;
-            }
-        }
-        let breath = conductor.random.random_range(0..300);
-        sleep(Duration::from_millis(breath)).await;
     }
 }
 
+/// Lets one step of the plan befall, and everything recover from it, unless the next one is to
+/// come before that. Whether it goes on.
+async fn endure(
+    conductor: &mut Conductor,
+    prober: &mut Person,
+    step: &Step,
+    is_loud: bool,
+) -> bool {
+    let fault = &step.fault;
+    // Of what may be gone in a moment.
+    let memory = conductor.scene.memory();
+    conductor.report.remember(memory);
+    let mut since = attempt(conductor, step).await;
+    if let Err(error) = &since {
+        // It may be that what befell before this had not recovered. Otherwise it is refused by
+        // what is tortured.
+        eprintln!("torture: {fault}: {error:#}; once more");
+        let quiet = recovered(prober, Instant::now()).await;
+        since = match quiet {
+            Ok(_) if error.downcast_ref::<Missing>().is_none() => attempt(conductor, step).await,
+            _ => since,
+        };
+    }
+    let since = match since {
+        Ok(since) => since,
+        Err(error) => {
+            let what = format!("{}: {error:#}", fault.name());
+            eprintln!("torture: {what}");
+            if error.downcast_ref::<Missing>().is_none() {
+                let findings = &mut conductor.report.findings;
+                findings.note("fault not possible", || what.clone());
+            }
+            *conductor.report.skipped.entry(what).or_default() += 1;
+            Instant::now()
+        }
+    };
+    if step.is_rushed {
+        conductor.report.rushed += 1;
+        let breath = conductor.random.random_range(0..400);
+        sleep(Duration::from_millis(breath)).await;
+        return true;
+    }
+    let took = recovered(prober, since).await;
+    if is_loud {
+        eprintln!("torture: {fault}: {took:?}");
+    }
+    let report = &mut conductor.report;
+    match took {
+        Ok(_) if fault.is_beside() => {}
+        // First it works off what it has accepted.
+        Ok(took) if matches!(fault, Fault::Flood(_)) => {
+            if let Some(flood) = report.floods.last_mut() {
+                flood.recovered_within.get_or_insert(took);
+            }
+        }
+        Ok(took) if fault.is_of_servers() => report.servers.push(took),
+        Ok(took) => report.services.push(took),
+        Err(error) => {
+            report
+                .findings
+                .note("not recovered", || format!("after {fault}: {error:#}"));
+            return false;
+        }
+    }
+    let breath = conductor.random.random_range(0..300);
+    sleep(Duration::from_millis(breath)).await;
+    true
+}
+
+/// Brings a fault about; where that fails, whatever is half done is undone.
+async fn attempt(conductor: &mut Conductor, step: &Step) -> Result<Instant> {
+    let limited = tokio::time::timeout(2 * RECOVERY, conductor.perform(&step.fault)).await;
+    let done = limited.context("it takes too long").and_then(|done| done);
+    if done.is_ok() {
+        conductor.report.befell(step);
+    } else {
+        let healing = tokio::time::timeout(2 * RECOVERY, conductor.heal()).await;
+        if let Ok(Err(error)) = healing {
+            eprintln!("torture: not healed: {error:#}");
+        }
+    }
+    done
+}
+
 /// Waits until an api-server answers for itself.
-async fn ready(base: &str) -> Result<()> {
+pub(crate) async fn ready(base: &str) -> Result<()> {
     let client = Client::new(base);
     bakehouse_e2e::world::wait(RECOVERY, base, async || {
         let answer = client.get("/health/ready").await;
@@ -351,129 +429,6 @@ fn count(report: &mut Report, ledgers: &[Vec<Entry>]) {
     }
 }
 
-async fn gather(
-    scene: &mut Scene,
-    operator: &Identity,
-    ledgers: Vec<Vec<Entry>>,
-    spoiled: HashSet<String>,
-    audience: Audience,
-    partner: Partner,
-) -> Result<Evidence> {
-    let log = settled(scene).await?;
-    let head = log.last().map_or(0, |row| row.position);
-    let feed = tokio::time::timeout(10 * RECOVERY, whole_feed(operator, head));
-    let feed = feed.await.context("the feed does not come to its end")??;
-    let seen = audience.finish(head).await;
-    let heard = partner.finish(of_interest(&feed)).await;
-    let list = whole_list(operator).await?;
-    let others = missing(operator, &log, &list).await?;
-    Ok(Evidence {
-        ledgers,
-        log,
-        feed,
-        list,
-        others,
-        seen,
-        heard,
-        spoiled,
-    })
-}
-
-/// How many of these frames the partner wants to be told of.
-fn of_interest(feed: &[String]) -> usize {
-    let is_one = |text: &&String| {
-        let frame: Value = serde_json::from_str(text).unwrap_or_default();
-        frame["type"]
-            .as_str()
-            .is_some_and(|kind| KINDS.contains(&kind))
-    };
-    feed.iter().filter(is_one).count()
-}
-
-/// The log once nothing comes any more: a request that nobody waited for may have taken
-/// its time.
-async fn settled(scene: &Scene) -> Result<Vec<Row>> {
-    let mut log = scene.log().await?;
-    for _ in 0..20 {
-        sleep(Duration::from_secs(2)).await;
-        let now = scene.log().await?;
-        let is_settled = now.len() == log.len() && now.iter().all(|row| row.status != "stored");
-        log = now;
-        if is_settled {
-            break;
-        }
-    }
-    Ok(log)
-}
-
-async fn whole_feed(operator: &Identity, head: u64) -> Result<Vec<String>> {
-    let token = operator.authorization.strip_prefix("Bearer ");
-    let mut texts: Vec<String> = Vec::new();
-    let mut cursor = 0;
-    // A subscriber who is too slow is sent away, and goes on from where they were.
-    for _ in 0..1_000 {
-        let query = format!("since={cursor}");
-        let mut feed = Feed::open_with(&operator.bases[0], &query, token).await?;
-        while cursor < head {
-            let Ok(Ok(text)) = feed.message().await else {
-                break;
-            };
-            let frame: Value = serde_json::from_str(&text)?;
-            let is_event = frame["type"]
-                .as_str()
-                .is_some_and(|kind| kind.contains('.'));
-            if is_event {
-                cursor = frame["position"].as_u64().unwrap_or(cursor);
-                texts.push(text);
-            }
-        }
-        if cursor >= head {
-            return Ok(texts);
-        }
-    }
-    bail!("the feed has {cursor} of {head} events")
-}
-
-async fn read(client: &Client, operator: &Identity, path: &str) -> Result<bakehouse_e2e::Answer> {
-    let headers = [("authorization", operator.authorization.as_str())];
-    client.get_with(path, &headers).await
-}
-
-async fn whole_list(operator: &Identity) -> Result<Vec<Value>> {
-    let client = Client::new(&operator.bases[0]);
-    let mut next = Some("/order?limit=100".to_owned());
-    let mut all = Vec::new();
-    while let Some(path) = next {
-        let page = read(&client, operator, &path).await?;
-        ensure!(page.status == 200, "{page:?}");
-        let Value::Array(documents) = page.json() else {
-            bail!("no list: {page:?}");
-        };
-        all.extend(documents);
-        next = page.next_page();
-    }
-    Ok(all)
-}
-
-/// Those that the list does not have.
-async fn missing(
-    operator: &Identity,
-    log: &[Row],
-    list: &[Value],
-) -> Result<HashMap<String, Value>> {
-    let listed: HashSet<&str> = list.iter().filter_map(|one| one["id"].as_str()).collect();
-    let all: HashSet<&str> = log.iter().map(|row| row.order.as_str()).collect();
-    let client = Client::new(&operator.bases[0]);
-    let mut found = HashMap::new();
-    for id in all.difference(&listed) {
-        let answer = read(&client, operator, &format!("/order/{id}")).await?;
-        if answer.status == 200 {
-            found.insert((*id).to_owned(), answer.json());
-        }
-    }
-    Ok(found)
-}
-
 fn conclude(report: &mut Report, evidence: &Evidence) {
     let found = check(evidence);
     for (kind, count) in found.counts {
@@ -485,6 +440,7 @@ fn conclude(report: &mut Report, evidence: &Evidence) {
     report.orders = placed.filter(|row| row.status == "executed").count() as u64;
     let messages = &evidence.heard.messages;
     report.notified = messages.len() as u64;
+    report.reads = evidence.reads.counts().into();
     let again = messages
         .values()
         .map(|one| u64::from(one.taken.saturating_sub(1)));

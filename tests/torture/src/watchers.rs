@@ -14,16 +14,30 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::clients::Identity;
+use crate::stream::Stream;
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// What somebody wants to see.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// Only what is theirs; none: everything.
     pub owner: Option<String>,
-    /// Only frames of this type; none: all.
-    pub kind: Option<&'static str>,
+    /// Only frames of these types; none: all.
+    pub kinds: &'static [&'static str],
+    /// By server-sent events.
+    pub is_stream: bool,
+}
+
+impl Filter {
+    /// All that is somebody's own.
+    #[must_use]
+    pub fn of(owner: &str) -> Self {
+        Self {
+            owner: Some(owner.to_owned()),
+            ..Self::default()
+        }
+    }
 }
 
 /// What somebody saw.
@@ -157,10 +171,12 @@ async fn listen(
     random: &mut StdRng,
 ) -> Option<u16> {
     let base = &identity.bases[random.random_range(0..identity.bases.len())];
-    let kind = seen.filter.kind.map(|kind| format!("&type={kind}"));
-    let query = format!("since={cursor}{}", kind.unwrap_or_default());
-    let token = identity.authorization.strip_prefix("Bearer ");
-    let opening = Feed::open_with(base, &query, token);
+    let kinds = match seen.filter.kinds {
+        [] => String::new(),
+        kinds => format!("&type={}", kinds.join(",")),
+    };
+    let query = format!("since={cursor}{kinds}");
+    let opening = Line::open(base, &query, identity, seen.filter.is_stream);
     let Ok(Ok(mut feed)) = tokio::time::timeout(Duration::from_secs(10), opening).await else {
         return Some(0);
     };
@@ -177,9 +193,7 @@ async fn listen(
         let kind = frame["type"].as_str().unwrap_or_default();
         let position = frame["position"].as_u64();
         match (kind, position) {
-            ("ping", _) => {
-                let _ = feed.say(r#"{"type":"pong"}"#).await;
-            }
+            ("ping", _) => feed.pong().await,
             ("position" | "live", Some(position)) => *cursor = (*cursor).max(position),
             (kind, Some(position)) if kind.contains('.') => {
                 if position <= *cursor {
@@ -193,6 +207,43 @@ async fn listen(
         }
     }
     None
+}
+
+/// A connection to the feed, of either kind.
+enum Line {
+    Socket(Box<Feed>),
+    Stream(Box<Stream>),
+}
+
+impl Line {
+    async fn open(
+        base: &str,
+        query: &str,
+        identity: &Identity,
+        is_stream: bool,
+    ) -> anyhow::Result<Self> {
+        if is_stream {
+            let stream = Stream::open(base, query, &identity.authorization).await?;
+            return Ok(Self::Stream(Box::new(stream)));
+        }
+        let token = identity.authorization.strip_prefix("Bearer ");
+        let feed = Feed::open_with(base, query, token).await?;
+        Ok(Self::Socket(Box::new(feed)))
+    }
+
+    /// The next frame, or the end with its code.
+    async fn message(&mut self) -> anyhow::Result<Result<String, u16>> {
+        match self {
+            Self::Socket(feed) => feed.message().await,
+            Self::Stream(stream) => stream.message().await.map(Ok),
+        }
+    }
+
+    async fn pong(&mut self) {
+        if let Self::Socket(feed) = self {
+            let _ = feed.say(r#"{"type":"pong"}"#).await;
+        }
+    }
 }
 
 /// Wants everything and reads nothing, or leaves in the middle.

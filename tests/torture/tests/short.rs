@@ -19,6 +19,7 @@ async fn torture(kind: Kind, seconds: u64, bug: Option<&str>) -> Report {
         bug: bug.map(str::to_owned),
         only: None,
         enough: &[],
+        is_released: false,
         is_loud: false,
     };
     run(&order).await.expect("a scene")

@@ -263,11 +263,6 @@ OPEN(open64)
 OPEN(openat, int folder,)
 OPEN(openat64, int folder,)
 
-int creat(const char *path, mode_t mode)
-{
-    return open_recorded(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode);
-}
-
 /* `offset` below zero: where the descriptor stands. */
 static ssize_t write_recorded(int fd, const struct iovec *data, int count, off_t offset, const struct stat *known)
 {
@@ -429,11 +424,6 @@ static int name_recorded(int from_folder, const char *from, int to_folder, const
 int rename(const char *from, const char *to)
 {
     return name_recorded(AT_FDCWD, from, AT_FDCWD, to, 0, 0);
-}
-
-int renameat(int from_folder, const char *from, int to_folder, const char *to)
-{
-    return name_recorded(from_folder, from, to_folder, to, 0, 0);
 }
 
 int renameat2(int from_folder, const char *from, int to_folder, const char *to, unsigned flags)

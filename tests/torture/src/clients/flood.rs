@@ -6,7 +6,8 @@ use anyhow::Result;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
-use super::{Person, acceptance, send};
+use super::Person;
+use super::request::{acceptance, send};
 use crate::ledger::{Answer, Asked, Entry};
 
 /// For how long orders keep coming…
@@ -48,11 +49,11 @@ impl Person {
                 pace.note(&entry, response.as_ref());
                 match &response {
                     Some(accepted) if accepted.status == 202 => {
-                        let (answer, order) = acceptance(accepted);
-                        entry.conclude(answer, Some(order));
+                        let (answer, order, file) = acceptance(&entry, accepted);
+                        entry.conclude(answer, Some(order), file);
                     }
                     // Not now: some of these have been accepted after all.
-                    _ => entry.conclude(Answer::Unknown, None),
+                    _ => entry.conclude(Answer::Unknown, None, None),
                 }
                 entry
             });

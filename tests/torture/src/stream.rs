@@ -1,0 +1,58 @@
+//! The feed as server-sent events, read from a connection of its own.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// How long the next bytes may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An open stream.
+pub struct Stream(BufReader<TcpStream>);
+
+impl Stream {
+    /// Opens one, with a query such as `since=0`.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn open(base: &str, query: &str, authorization: &str) -> Result<Self> {
+        let host = base.trim_start_matches("http://");
+        let mut socket = TcpStream::connect(host).await?;
+        let request = format!(
+            "GET /order-events?{query} HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n\
+             Authorization: {authorization}\r\n\r\n"
+        );
+        socket.write_all(request.as_bytes()).await?;
+        let mut stream = Self(BufReader::new(socket));
+        let status = stream.line().await?;
+        ensure!(status.contains(" 200 "), "{status}");
+        while !stream.line().await?.is_empty() {}
+        Ok(stream)
+    }
+
+    async fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        let reading = timeout(PATIENCE, self.0.read_line(&mut line)).await;
+        ensure!(
+            reading.context("the stream is silent")?? > 0,
+            "it has ended"
+        );
+        Ok(line.trim_end().to_owned())
+    }
+
+    /// The data of the next event; each is one line.
+    ///
+    /// # Errors
+    /// When the stream has ended.
+    pub async fn message(&mut self) -> Result<String> {
+        loop {
+            let line = self.line().await?;
+            if let Some(data) = line.strip_prefix("data: ") {
+                return Ok(data.to_owned());
+            }
+        }
+    }
+}
