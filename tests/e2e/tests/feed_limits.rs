@@ -1,0 +1,124 @@
+//! Who is refused at the feed, and what is kept for a subscriber who does not read.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use bakehouse_e2e::{Feed, Kind, World, in_both_worlds};
+use serde_json::{Value, json};
+use socket2::SockRef;
+
+in_both_worlds!(
+    pages_from_elsewhere_and_crowds_are_refused,
+    who_does_not_read_is_not_waited_for,
+);
+
+/// Bytes that the socket of a client keeps that does not read.
+const RECEIVE_BUFFER: usize = 64 * 1024;
+
+async fn pages_from_elsewhere_and_crowds_are_refused(kind: Kind) {
+    let settings = [
+        ("BAKEHOUSE_FEED__PLACES_EACH", "2".to_owned()),
+        (
+            "BAKEHOUSE_HTTP__CORS_ORIGINS",
+            "https://shop.example".to_owned(),
+        ),
+    ];
+    let world = World::start_with(kind, &settings).await.expect("it starts");
+    let handshake = |origin: &str| status_of(open_socket(&world.base, origin, None));
+    assert_eq!(handshake("https://evil.example"), 403);
+    assert_eq!(handshake("null"), 403);
+    assert_eq!(handshake("https://shop.example"), 101);
+    assert_eq!(handshake(&world.base), 101);
+    let opens = async || Feed::open(&world.base, "").await;
+    let limit = Duration::from_secs(10);
+    // Those from above are gone by then.
+    let is_free = async || opens().await.is_ok();
+    bakehouse_e2e::world::wait(limit, "a place", is_free)
+        .await
+        .expect("a place");
+    let mut kept = Vec::new();
+    let until = Instant::now() + limit;
+    while kept.len() < 2 && Instant::now() < until {
+        kept.extend(opens().await);
+    }
+    assert_eq!(kept.len(), 2);
+    let refused = opens().await.err().expect("no place is left").to_string();
+    assert!(refused.contains("429"), "{refused}");
+    kept.pop();
+    bakehouse_e2e::world::wait(limit, "a place", is_free)
+        .await
+        .expect("a place");
+}
+
+/// A client that has stopped reading while much is said: the server does not
+/// keep it for it.
+async fn who_does_not_read_is_not_waited_for(kind: Kind) {
+    let ring = [("BAKEHOUSE_FEED__RING", "64".to_owned())];
+    let world = World::start_with(kind, &ring).await.expect("it starts");
+    // So that little of what it does not read is kept on its own side.
+    let mut lazy = open_socket(&world.base, &world.base, Some(RECEIVE_BUFFER));
+    let client = world.client();
+    // Some 100 KiB each, more than any buffer in between holds.
+    let name = "x".repeat(190);
+    let products: Vec<Value> = (0..250)
+        .map(|_| json!({ "name": name, "price": "1" }))
+        .collect();
+    let large = json!({ "products": products }).to_string();
+    for _ in 0..120 {
+        let placed = client.post(large.clone()).await.expect("an answer");
+        assert_eq!(placed.status, 202);
+    }
+    // One who reads gets all of it meanwhile.
+    let mut keen = world.feed("since=0").await.expect("a subscription");
+    let frames = keen.events_up_to(120).await.expect("events");
+    let sent: usize = frames.iter().map(|frame| frame.to_string().len()).sum();
+    let reading = tokio::task::spawn_blocking(move || {
+        std::thread::sleep(Duration::from_secs(2));
+        lazy.set_read_timeout(Some(Duration::from_secs(30)))
+            .expect("set");
+        let mut all = Vec::new();
+        // A reset says the same as an end.
+        let _ = lazy.read_to_end(&mut all);
+        all
+    });
+    let all = reading.await.expect("it reads");
+    let text = String::from_utf8_lossy(&all);
+    assert!(text.contains(r#""code":4008"#), "{} bytes", all.len());
+    // What the sockets' buffers held, and what was under way: far less than there was.
+    assert!(
+        all.len() < sent / 2,
+        "{} of {sent} bytes were kept for it",
+        all.len()
+    );
+}
+
+/// Sends a handshake as a page of this origin does; with a socket that keeps at most so many
+/// bytes that have not been read.
+fn open_socket(base: &str, origin: &str, receive_buffer: Option<usize>) -> TcpStream {
+    let host = base.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(host).expect("a connection");
+    if let Some(bytes) = receive_buffer {
+        SockRef::from(&stream)
+            .set_recv_buffer_size(bytes)
+            .expect("set");
+    }
+    let handshake = format!(
+        "GET /order-events HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\n\
+         Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\n\r\n"
+    );
+    stream.write_all(handshake.as_bytes()).expect("sent");
+    stream
+}
+
+/// Status of the answer.
+fn status_of(mut stream: TcpStream) -> u16 {
+    let limit = Some(Duration::from_secs(30));
+    stream.set_read_timeout(limit).expect("set");
+    let mut line = [0; "HTTP/1.1 101".len()];
+    stream.read_exact(&mut line).expect("a status line");
+    let line = String::from_utf8_lossy(&line);
+    let status = line.strip_prefix("HTTP/1.1 ").expect("HTTP");
+    status.parse().expect("a status")
+}
