@@ -63,7 +63,10 @@ async fn check(world: &World, token: Option<&str>) {
                 && line.contains("status=\"2")
         };
         let found = metrics.lines().find(is_success);
-        assert!(found.is_some(), "{method} {route} never succeeded\n{report}");
+        assert!(
+            found.is_some(),
+            "{method} {route} never succeeded\n{report}"
+        );
     }
 }
 

@@ -108,8 +108,8 @@ impl Disk {
     }
 
     fn find(&self, path: &str) -> Option<Id> {
-        let parts = path.split('/').filter(|part| !part.is_empty());
-        parts.fold(Some(ROOT), |id, part| match &self.nodes[id?] {
+        let mut parts = path.split('/').filter(|part| !part.is_empty());
+        parts.try_fold(ROOT, |id, part| match &self.nodes[id] {
             Node::Folder { now, .. } => now.get(part).copied(),
             Node::File { .. } => None,
         })
@@ -292,10 +292,11 @@ impl Disk {
                 let is_exempt = busy.contains(&path) || self.loss.mapped.contains(&path);
                 if matches!(self.nodes[*inner], Node::Folder { .. }) {
                     folders.push((format!("{path}/"), *inner));
-                } else if found.contains(name) && !is_exempt {
-                    if !self.is_as_recorded(*inner, &root.join(&path))? {
-                        unrecorded.push(format!("{path}: other bytes than recorded"));
-                    }
+                } else if found.contains(name)
+                    && !is_exempt
+                    && !self.is_as_recorded(*inner, &root.join(&path))?
+                {
+                    unrecorded.push(format!("{path}: other bytes than recorded"));
                 }
             }
         }
