@@ -1,6 +1,6 @@
 //! Others at the broker take nothing away that was answered with 202.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bakehouse_e2e::ledger::{Ledger, Load, audit, order};
@@ -14,6 +14,7 @@ use tokio::time::sleep;
 
 const SCHEDULER: &str = "platform-events-scheduler";
 const SCHEDULE: &str = "platform-event.schedule";
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn fresh() -> String {
     format!("e{}", uuid::Uuid::now_v7().simple())
@@ -22,6 +23,16 @@ fn fresh() -> String {
 async fn channel(uri: &str) -> Result<Channel> {
     let connection = Connection::connect(uri, ConnectionProperties::default()).await?;
     Ok(connection.create_channel().await?)
+}
+
+/// Messages that wait in a queue.
+async fn waiting(channel: &Channel, queue: &str) -> u32 {
+    let passive = QueueDeclareOptions {
+        passive: true,
+        ..QueueDeclareOptions::durable()
+    };
+    let declared = channel.queue_declare(queue.into(), passive, FieldTable::default());
+    declared.await.expect("the queue").message_count()
 }
 
 /// Policies on all queues, while no events-writer runs: what is accepted is executed afterwards.
@@ -35,6 +46,8 @@ async fn policies_lose_nothing() {
     };
     let mut world = World::prepare(Kind::Servers, Some((&name, servers)), &[]).expect("a world");
     world.begin().await.expect("it starts");
+    let channel = channel(&rabbit.uri()).await.expect("a channel");
+    let queue = format!("{}{SCHEDULE}", world.prefix());
     let mut ledger = Ledger::default();
     for (label, policy) in [
         ("ttl", r#"{"message-ttl":500}"#),
@@ -42,21 +55,40 @@ async fn policies_lose_nothing() {
     ] {
         world.process("events-writer").kill();
         rabbit.set_policy("p", ".*", policy).expect("a policy");
-        sleep(Duration::from_millis(500)).await;
         let client = world.client();
-        for number in 0..12 {
-            let reference = format!("{label}-{number}");
+        // Until the broker has put the policy into effect: what was accepted expires, or the
+        // queue is full.
+        let until = Instant::now() + LIMIT;
+        let (mut sent, mut refused) = (0, 0);
+        while refused < 3 {
+            let reference = format!("{label}-{sent}");
             let answer = client.post(order(&reference)).await.expect("an answer");
+            sent += 1;
             match answer.status.as_u16() {
                 202 => ledger.accepted.insert(reference),
-                503 if label == "length" => ledger.unknown.insert(reference),
+                503 if label == "length" => {
+                    refused += 1;
+                    ledger.unknown.insert(reference)
+                }
                 _ => panic!("{answer:?}"),
             };
+            if label == "ttl" && sent > 12 {
+                if waiting(&channel, &queue).await < 12 {
+                    break;
+                }
+                // Fewer than twelve are placed within the time that a message has.
+                sleep(Duration::from_millis(200)).await;
+            }
+            assert!(Instant::now() < until, "{policy} has no effect");
         }
         let ready = client.get("/health/ready").await.expect("an answer");
-        let expected = if ledger.unknown.is_empty() { 200 } else { 503 };
+        let expected = if label == "length" { 503 } else { 200 };
         assert_eq!(ready.status, expected, "{policy}");
-        sleep(Duration::from_secs(3)).await;
+        if label == "ttl" {
+            let have_expired = async || waiting(&channel, &queue).await == 0;
+            let outcome = wait(LIMIT, "an empty queue", have_expired).await;
+            outcome.expect("they expire");
+        }
         world.start_all().expect("it starts again");
         let audited = audit(&world, &ledger, Duration::from_secs(60)).await;
         audited.expect("all is well");
@@ -81,8 +113,7 @@ async fn a_queue_of_somebody_else_is_not_ours() {
     let unbound = channel.queue_unbind(queue.into(), exchange.into(), SCHEDULE.into(), none);
     unbound.await.expect("unbound");
     let load = Load::start(&world.base, 4, 40);
-    sleep(Duration::from_secs(2)).await;
-    let ledger = load.stop().await;
+    let ledger = load.finish().await;
     assert!(!ledger.accepted.is_empty());
     audit(&world, &ledger, Duration::from_secs(60))
         .await
@@ -133,20 +164,22 @@ async fn a_queue_of_an_earlier_version_is_replaced() {
     bind(&channel, &queue, &exchange).await.expect("bound");
     world.begin().await.expect("it starts");
     let load = Load::start(&world.base, 4, u64::MAX);
-    for _ in 0..3 {
-        sleep(Duration::from_secs(1)).await;
+    for round in 1..=3 {
+        let is_more = async || load.accepted() > round * 100;
+        wait(LIMIT, "more orders", is_more).await.expect("load");
         world.process("events-writer").kill();
         world.start_all().expect("it starts again");
     }
-    sleep(Duration::from_secs(5)).await;
+    let before = load.accepted();
+    let is_more = async || load.accepted() > before + 100;
+    wait(LIMIT, "more orders", is_more).await.expect("load");
     let ledger = load.stop().await;
     assert!(!ledger.accepted.is_empty());
     audit(&world, &ledger, Duration::from_secs(60))
         .await
         .expect("all is well");
     // Replaced: publishing to the queue of this version is all that is left.
-    let limit = Duration::from_secs(30);
-    let gone = wait(limit, "the replacement", async || {
+    let gone = wait(LIMIT, "the replacement", async || {
         world.logs_in_full().contains("is empty and deleted")
     });
     gone.await.expect("replaced");
