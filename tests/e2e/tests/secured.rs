@@ -8,6 +8,7 @@ use bakehouse_e2e::world::{Servers, wait};
 use bakehouse_e2e::{Issuer, Kind, Receiver, World, ledger};
 use bakehouse_testservers::mail::MailServer;
 use bakehouse_testservers::secured::{ENCODED_PASSWORD, SecuredMongo, SecuredRabbit, USER};
+use bakehouse_testservers::skipped::skip;
 use bakehouse_testservers::tls::Authority;
 use serde_json::json;
 
@@ -24,7 +25,7 @@ async fn databases_and_broker_take_tls_and_passwords() {
     let mongo = SecuredMongo::start("secured-mongodb", &authority).await;
     let rabbit = SecuredRabbit::start("secured-rabbitmq", &authority);
     let (Some(mongo), Some(rabbit)) = (mongo.expect("MongoDB"), rabbit.expect("RabbitMQ")) else {
-        eprintln!("skipped: MongoDB and RabbitMQ are in containers here");
+        skip("MongoDB and RabbitMQ outside containers");
         return;
     };
     let servers = |mongodb: &str, amqp: &str| Servers {
