@@ -79,6 +79,7 @@ impl ScheduleConsumer for Stubborn {
         Ok(ScheduledBatch {
             operations: many("a", 1),
             unreadable: vec![unreadable],
+            ..ScheduledBatch::default()
         })
     }
 

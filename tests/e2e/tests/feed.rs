@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bakehouse_e2e::{Client, Feed, Issuer, Kind, World, in_both_worlds, ledger};
 use hyper::Method;

@@ -150,6 +150,7 @@ async fn doctor(folder: &Path) -> (Vec<String>, u64) {
         models: store.row_reader(),
         rows: store.row_inspector(),
         backlog: Some(store.backlog()),
+        queues: None,
         integrity: vec![store.integrity()],
         blobs: Some(bakehouse_objects::local(&folder.join("attachments")).expect("blobs")),
     };

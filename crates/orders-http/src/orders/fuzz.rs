@@ -28,8 +28,8 @@ proptest! {
         match Cursor::parse(&text) {
             Ok(cursor) => {
                 prop_assert!(number.is_some_and(is_number), "{}", text);
-                let written = cursor.to_string();
-                prop_assert_eq!(Cursor::parse(&written).as_ref(), Ok(&cursor));
+                let written = Cursor::parse(&cursor.to_string());
+                prop_assert_eq!(written.as_ref(), Ok(&cursor));
             }
             Err(why) => {
                 prop_assert!(!why.is_empty());

@@ -42,7 +42,7 @@ proptest! {
                 }
             }
             Err(error) => {
-                prop_assert!(!format!("{error:#}").is_empty());
+                prop_assert!(!error.to_string().is_empty());
                 prop_assert!(!edits.is_empty(), "{:#}", error);
             }
         }
