@@ -24,7 +24,9 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
     let source = servers::source::<Orders>(&settings).await?;
     let broker = servers::broker::<Orders>(&settings)?;
     let mut stages = Stages::new(&shutdown);
-    let probes = vec![broker.probe(), source.probe(), broker.policy_probe()];
+    // Kept to the end: policies are checked and told in the log also where nobody asks for readiness.
+    let policies = broker.policy_probe();
+    let probes = vec![broker.probe(), source.probe(), policies.clone()];
     edge::health(&settings, probes, &mut stages, &shutdown)?;
     if source.prepare(&shutdown).await {
         let doors = WriterDoors {
