@@ -2,7 +2,7 @@
 //! tree, and checks that the test named beside it fails. A test that passes with the mutation
 //! does not test what it says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -32,6 +32,13 @@ pub(crate) struct Options {
     /// Lists them, and plants none.
     #[arg(long)]
     list: bool,
+    /// Plants all of them at once, so that they are built once. A test that passes then misses its
+    /// mutation; one that fails may fail because of another's.
+    #[arg(long)]
+    together: bool,
+    /// Does not run the tests without a mutation first: they have just passed.
+    #[arg(long)]
+    skip_clean_run: bool,
 }
 
 /// A change of one place, and the test that must fail with it.
@@ -67,10 +74,10 @@ pub(crate) async fn execute(options: Options) -> Result<()> {
         return Ok(());
     }
     let interruption = interruption()?;
-    let tree = Tree::copy().await?;
+    let tree = Tree::copy(options.together).await?;
     let servers = Shared::start(&target("mutants-servers")).await?;
     let outcome = tokio::select! {
-        outcome = plant_all(&mutants, &tree, servers.environment()) => outcome,
+        outcome = plant(&options, &mutants, &tree, servers.environment()) => outcome,
         () = interruption.cancelled() => Err(anyhow::anyhow!("interrupted")),
     };
     servers.end();
@@ -91,12 +98,30 @@ fn load(folder: &Path) -> Result<Vec<Mutant>> {
     Ok(all)
 }
 
-async fn plant_all(
+async fn plant(
+    options: &Options,
     mutants: &[Mutant],
     tree: &Tree,
     environment: &[(String, String)],
 ) -> Result<()> {
-    let mut survivors = Vec::new();
+    if !options.skip_clean_run {
+        expect_success(mutants, tree, environment).await?;
+    }
+    let survivors = match options.together {
+        true => plant_together(mutants, tree, environment).await?,
+        false => plant_each(mutants, tree, environment).await?,
+    };
+    ensure!(survivors.is_empty(), "not caught: {}", survivors.join(", "));
+    println!("all {} mutations were caught", mutants.len());
+    Ok(())
+}
+
+/// Runs every test without a mutation.
+async fn expect_success(
+    mutants: &[Mutant],
+    tree: &Tree,
+    environment: &[(String, String)],
+) -> Result<()> {
     let tests: BTreeSet<_> = mutants
         .iter()
         .map(|mutant| (&mutant.package, &mutant.test))
@@ -109,39 +134,73 @@ async fn plant_all(
             _ => bail!("{package} {test}: fails without a mutation ({status})"),
         }
     }
+    Ok(())
+}
+
+/// Plants one after the other; returns the names of those that no test has caught.
+async fn plant_each<'a>(
+    mutants: &'a [Mutant],
+    tree: &Tree,
+    environment: &[(String, String)],
+) -> Result<Vec<&'a str>> {
+    let mut survivors = Vec::new();
     for mutant in mutants {
-        let began = Instant::now();
         let original = tree.plant(mutant)?;
-        let status = tree.test(&mutant.package, &mutant.test, environment).await;
+        let caught = tree.catches(mutant, environment).await;
         fs::write(tree.folder.join(&mutant.file), original)?;
-        let seconds = began.elapsed().as_secs();
-        match status?.code() {
-            Some(TEST_FAILED) => println!("caught: {} ({seconds} s)", mutant.name),
-            Some(0) => {
-                println!("SURVIVED: {} ({seconds} s)", mutant.name);
-                survivors.push(mutant.name.as_str());
-            }
-            code => bail!("{}: neither passed nor failed ({code:?})", mutant.name),
+        if !caught? {
+            survivors.push(mutant.name.as_str());
         }
     }
-    ensure!(survivors.is_empty(), "not caught: {}", survivors.join(", "));
-    println!("all {} mutations were caught", mutants.len());
-    Ok(())
+    Ok(survivors)
+}
+
+/// The same with all of them at once.
+async fn plant_together<'a>(
+    mutants: &'a [Mutant],
+    tree: &Tree,
+    environment: &[(String, String)],
+) -> Result<Vec<&'a str>> {
+    // The first one of a file has what was there before all of them.
+    let mut originals = BTreeMap::new();
+    for mutant in mutants {
+        let original = tree.plant(mutant)?;
+        originals.entry(&mutant.file).or_insert(original);
+    }
+    let mut survivors = Vec::new();
+    let mut outcome = Ok(());
+    for mutant in mutants {
+        match tree.catches(mutant, environment).await {
+            Ok(true) => {}
+            Ok(false) => survivors.push(mutant.name.as_str()),
+            Err(error) => {
+                outcome = Err(error);
+                break;
+            }
+        }
+    }
+    for (file, original) in originals {
+        fs::write(tree.folder.join(file), original)?;
+    }
+    outcome.map(|()| survivors)
 }
 
 /// A copy of the work tree, with a target folder of its own beside it.
 struct Tree {
     folder: PathBuf,
     target: PathBuf,
+    /// True if the whole workspace is built for every test, not its package alone.
+    is_whole: bool,
 }
 
 impl Tree {
     /// Copies what git knows of or would add. A file that has not changed since the last
     /// time keeps its time, so that cargo builds nothing anew because of it.
-    async fn copy() -> Result<Self> {
+    async fn copy(is_whole: bool) -> Result<Self> {
         let tree = Self {
             folder: target("mutants/tree"),
             target: target("mutants/target"),
+            is_whole,
         };
         let mut list = Command::new("git");
         let arguments = ["ls-files", "-co", "--exclude-standard", "-z"];
@@ -180,6 +239,21 @@ impl Tree {
         Ok(original)
     }
 
+    /// Runs the test of a mutation that has been planted; `false`: it passes.
+    async fn catches(&self, mutant: &Mutant, environment: &[(String, String)]) -> Result<bool> {
+        let began = Instant::now();
+        let status = self
+            .test(&mutant.package, &mutant.test, environment)
+            .await?;
+        let seconds = began.elapsed().as_secs();
+        match status.code() {
+            Some(TEST_FAILED) => println!("caught: {} ({seconds} s)", mutant.name),
+            Some(0) => println!("SURVIVED: {} ({seconds} s)", mutant.name),
+            code => bail!("{}: neither passed nor failed ({code:?})", mutant.name),
+        }
+        Ok(status.code() == Some(TEST_FAILED))
+    }
+
     /// Builds and runs the tests of that name; says how cargo-nextest has ended.
     async fn test(
         &self,
@@ -187,18 +261,18 @@ impl Tree {
         test: &str,
         environment: &[(String, String)],
     ) -> Result<ExitStatus> {
-        if package == END_TO_END {
+        let is_whole = self.is_whole || package == END_TO_END;
+        if is_whole {
+            // The services as well, in the same build as the tests.
             let arguments = ["build", "--quiet", "--workspace", "--all-targets"];
             let status = self.cargo(&arguments).status().await?;
             ensure!(status.success(), "it does not compile");
         }
-        let filter = format!("test(~{test})");
-        // The end-to-end tests share what they are made of with the services.
-        let which = match package {
-            END_TO_END => "--workspace".to_owned(),
-            _ => format!("--package={package}"),
+        let which = match is_whole {
+            true => "--workspace".to_owned(),
+            false => format!("--package={package}"),
         };
-        let filter = format!("package(={package}) & {filter}");
+        let filter = format!("package(={package}) & test(~{test})");
         let build = ["nextest", "run", "--cargo-quiet", "--no-run", &which];
         let status = self.cargo(&build).status().await?;
         ensure!(
