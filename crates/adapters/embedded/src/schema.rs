@@ -3,11 +3,11 @@
 use rusqlite::Connection;
 
 /// The version that this code writes, in SQLite's `user_version`.
-const VERSION: i64 = 9;
+const VERSION: i64 = 10;
 
 /// What leads to each version from the one before it, the first of them from
 /// nothing. Version 1 never left the house.
-const STEPS: [(i64, &str); 8] = [
+const STEPS: [(i64, &str); 9] = [
     (2, TABLES),
     (3, NOTIFICATIONS),
     (4, PARKING),
@@ -16,6 +16,7 @@ const STEPS: [(i64, &str); 8] = [
     (7, REBUILDS),
     (8, DEPARTURES),
     (9, CORRELATION_BY_OWNER),
+    (10, ALL_CORRELATIONS_BY_OWNER),
 ];
 
 /// Times are milliseconds since 1970 (UTC), ids text, JSON text as it was sent.
@@ -214,6 +215,13 @@ const DEPARTURES: &str = "ALTER TABLE frames ADD COLUMN left_grouping TEXT;";
 const CORRELATION_BY_OWNER: &str = "
 CREATE INDEX events_by_correlation_and_owner ON events (correlation_id, owner, position)
     WHERE correlation_id <> operation_id;
+";
+
+/// That index with operations that began by themselves as well; those of nobody stay out.
+const ALL_CORRELATIONS_BY_OWNER: &str = "
+DROP INDEX events_by_correlation_and_owner;
+CREATE INDEX events_by_correlation_and_owner ON events (correlation_id, owner, position)
+    WHERE owner IS NOT NULL;
 ";
 
 /// Readers do not wait for the writer in WAL mode; FULL syncs every commit.
