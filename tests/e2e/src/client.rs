@@ -1,5 +1,7 @@
 //! An HTTP client that keeps its connections.
 
+use std::net::IpAddr;
+
 use anyhow::Result;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -56,7 +58,18 @@ impl Client {
     /// Of the server at `base`, such as `http://127.0.0.1:8080`.
     #[must_use]
     pub fn new(base: &str) -> Self {
+        Self::with_connector(base, HttpConnector::new())
+    }
+
+    /// The same, which connects from this address.
+    #[must_use]
+    pub fn from_address(base: &str, address: IpAddr) -> Self {
         let mut connector = HttpConnector::new();
+        connector.set_local_address(Some(address));
+        Self::with_connector(base, connector)
+    }
+
+    fn with_connector(base: &str, mut connector: HttpConnector) -> Self {
         connector.set_nodelay(true);
         Self {
             base: base.to_owned(),

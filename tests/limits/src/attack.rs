@@ -1,18 +1,20 @@
 //! An attack: what it does, and what it may cost at most.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bakehouse_e2e::Kind;
 use futures_util::future::BoxFuture;
 
 use crate::bystander::Bystander;
-use crate::measure::{Costs, Meter};
+use crate::measure::{Costs, Meter, Traffic};
 use crate::report::Outcome;
 use crate::target::Target;
 
 /// Time an attack may take; one that hangs is an error, not a pass.
 const ATTACK_TIMEOUT: Duration = Duration::from_secs(120);
+/// Times that an attack and its baseline take turns.
+const ROUNDS: usize = 7;
 
 /// Upper bounds of the costs of one attack, above what the idle server takes. `None`: not judged.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,6 +29,21 @@ pub(crate) struct Bounds {
     pub(crate) disk_left: Option<u64>,
     /// Longest time that a request of another client took.
     pub(crate) others_wait: Option<Duration>,
+    /// Bytes that the process reads from files; above those of the baseline, if there is one.
+    pub(crate) read: Option<u64>,
+    /// Bytes that the process writes to files; above those of the baseline, if there is one.
+    pub(crate) written: Option<u64>,
+    /// Time that the attack takes, as a multiple of its baseline's.
+    pub(crate) time_ratio: Option<f64>,
+}
+
+/// Whether the server asks who its clients are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// It asks nobody.
+    Open,
+    /// It asks for a token of the target's issuer.
+    Tokens,
 }
 
 /// Runs the attack and checks that the server's answers are the right ones.
@@ -36,10 +53,12 @@ pub(crate) type Run = fn(Target) -> BoxFuture<'static, Result<()>>;
 pub(crate) struct Attack {
     /// Short name, as in the table of `docs/operating.md`.
     pub(crate) name: &'static str,
-    /// Settings of the server, as environment variables; the defaults where empty.
-    pub(crate) settings: &'static [(&'static str, &'static str)],
+    /// Whether the server asks for tokens; all other settings are the defaults.
+    pub(crate) access: Access,
     /// Preparation that is not measured, such as orders to be there; does nothing by default.
     pub(crate) prepare: Run,
+    /// Requests that the attack may not cost more than: both are run in turn, several times.
+    pub(crate) baseline: Option<Run>,
     /// The attack itself, whose costs are measured.
     pub(crate) run: Run,
     /// Upper bounds of its costs.
@@ -65,16 +84,21 @@ impl Attack {
     }
 
     async fn costs(self, kind: Kind) -> Result<Costs> {
-        let target = Target::start(kind, self.settings).await?;
+        let target = Target::start(kind, self.access).await?;
         let attack = async {
             (self.prepare)(target.clone()).await?;
             let meter = Meter::start(&target)?;
-            let bystander = Bystander::start(&target);
-            let attacked = (self.run)(target.clone()).await;
+            let bystander = Bystander::start(&target)?;
+            let attacked = match self.baseline {
+                Some(baseline) => compare(&target, baseline, self.run).await,
+                None => alone(&target, self.run).await,
+            };
             let longest_wait = bystander.stop().await;
             let mut costs = meter.stop()?;
             costs.others_wait = longest_wait?;
-            attacked?;
+            let (traffic, time_ratio) = attacked?;
+            costs.traffic = traffic;
+            costs.time_ratio = time_ratio;
             if self.bounds.disk_left.is_some() {
                 tokio::time::sleep(Duration::from_secs(5)).await;
                 costs.disk_left = meter.disk_growth();
@@ -85,4 +109,31 @@ impl Attack {
         target.stop().await?;
         Ok(costs)
     }
+}
+
+/// Runs the attack once: what it read and wrote.
+async fn alone(target: &Target, run: Run) -> Result<(Traffic, f64)> {
+    let before = Traffic::of(target.pid)?;
+    run(target.clone()).await?;
+    Ok((Traffic::of(target.pid)?.since(before), 0.0))
+}
+
+/// Runs the attack and its baseline in turn: what the attack read and wrote beyond the baseline,
+/// and the ratio of their median times.
+async fn compare(target: &Target, baseline: Run, run: Run) -> Result<(Traffic, f64)> {
+    let mut times = [Vec::new(), Vec::new()];
+    let mut traffic = [Traffic::default(), Traffic::default()];
+    for _ in 0..ROUNDS {
+        for (which, run) in [baseline, run].into_iter().enumerate() {
+            let (before, start) = (Traffic::of(target.pid)?, Instant::now());
+            run(target.clone()).await?;
+            times[which].push(start.elapsed());
+            traffic[which].add(Traffic::of(target.pid)?.since(before));
+        }
+    }
+    let [baseline, attack] = times.map(|mut times| {
+        times.sort_unstable();
+        times[ROUNDS / 2].as_secs_f64()
+    });
+    Ok((traffic[1].since(traffic[0]), attack / baseline))
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use bakehouse_e2e::Client;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -10,6 +11,8 @@ use crate::target::Target;
 
 /// Pause between two of its requests.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Its address; attacks come from others.
+const ADDRESS: [u8; 4] = [127, 0, 0, 2];
 
 /// A client that reads the list until it is told to stop.
 pub(crate) struct Bystander {
@@ -18,10 +21,12 @@ pub(crate) struct Bystander {
 }
 
 impl Bystander {
-    pub(crate) fn start(target: &Target) -> Self {
+    pub(crate) fn start(target: &Target) -> Result<Self> {
+        let client = Client::from_address(&target.base, ADDRESS.into());
+        let authorization = target.authorization("bystander")?;
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(read(target.clone(), stopped));
-        Self { stop, task }
+        let task = tokio::spawn(read(client, authorization, stopped));
+        Ok(Self { stop, task })
     }
 
     /// Longest time that one of its requests took.
@@ -34,12 +39,18 @@ impl Bystander {
     }
 }
 
-async fn read(target: Target, mut stopped: oneshot::Receiver<()>) -> Result<Duration> {
-    let client = target.client();
+async fn read(
+    client: Client,
+    authorization: String,
+    mut stopped: oneshot::Receiver<()>,
+) -> Result<Duration> {
+    let headers = [("Authorization", authorization.as_str())];
+    // No header where nobody is asked.
+    let headers = &headers[..usize::from(!authorization.is_empty())];
     let mut longest = Duration::ZERO;
     while stopped.try_recv().is_err() {
         let began = Instant::now();
-        let answer = client.get("/order?limit=1").await?;
+        let answer = client.get_with("/order?limit=1", headers).await?;
         longest = longest.max(began.elapsed());
         let status = answer.status;
         ensure!(status == 200, "another client got {status}");

@@ -28,6 +28,42 @@ pub(crate) struct Costs {
     /// Longest time that a request of another client took.
     #[serde(serialize_with = "as_seconds")]
     pub(crate) others_wait: Duration,
+    /// Bytes read from files and written to them.
+    pub(crate) traffic: Traffic,
+    /// Time of the attack, as a multiple of its baseline's.
+    pub(crate) time_ratio: f64,
+}
+
+/// Bytes that a process has read from files and written to them, whether or not the kernel had
+/// them in its cache. Sockets do not count.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Traffic {
+    pub(crate) read: u64,
+    pub(crate) written: u64,
+}
+
+impl Traffic {
+    /// All that the process has had so far.
+    pub(crate) fn of(pid: u32) -> Result<Self> {
+        let path = format!("/proc/{pid}/io");
+        Ok(Self {
+            read: figure(&path, "rchar:")?,
+            written: figure(&path, "wchar:")?,
+        })
+    }
+
+    /// What is more than before.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            read: self.read.saturating_sub(before.read),
+            written: self.written.saturating_sub(before.written),
+        }
+    }
+
+    pub(crate) fn add(&mut self, more: Self) {
+        self.read += more.read;
+        self.written += more.written;
+    }
 }
 
 fn as_seconds<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
@@ -110,10 +146,15 @@ impl Drop for Meter {
 
 /// A line of `/proc/PID/status` that is in kB, as bytes.
 fn memory(pid: u32, name: &str) -> Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("it has ended")?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    Ok(kib.with_context(|| format!("no {name}"))? * 1024)
+    Ok(figure(&format!("/proc/{pid}/status"), name)? * 1024)
+}
+
+/// The number in the line of a file that begins with this name.
+fn figure(path: &str, name: &str) -> Result<u64> {
+    let lines = std::fs::read_to_string(path).context("it has ended")?;
+    let line = lines.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+    number.with_context(|| format!("no {name}"))
 }
 
 fn descriptors(pid: u32) -> u64 {

@@ -59,12 +59,21 @@ impl Outcome {
             cost: costs.others_wait.as_secs_f64(),
             bound: bound.as_secs_f64(),
         });
+        let time_ratio = bounds.time_ratio.map(|bound| Figure {
+            name: "time",
+            unit: "times the baseline",
+            cost: costs.time_ratio,
+            bound,
+        });
         let figures = [
             kib("memory", costs.memory, bounds.memory),
             descriptors,
             kib("disk", costs.disk, bounds.disk),
             kib("disk left", costs.disk_left, bounds.disk_left),
+            kib("read", costs.traffic.read, bounds.read),
+            kib("written", costs.traffic.written, bounds.written),
             others_wait,
+            time_ratio,
         ];
         figures.into_iter().flatten().collect()
     }

@@ -5,8 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use bakehouse_e2e::{Client, Kind, World};
+use bakehouse_e2e::issuer::bearer;
+use bakehouse_e2e::{Client, Issuer, Kind, World};
+use serde_json::Value;
 use tokio::sync::Mutex;
+
+use crate::attack::Access;
 
 /// A running system; clones are the same one.
 #[derive(Clone)]
@@ -19,16 +23,23 @@ pub(crate) struct Target {
     pub(crate) data_dir: PathBuf,
     /// Process that serves the API, whose memory and descriptors are measured.
     pub(crate) pid: u32,
+    issuer: Option<Arc<Issuer>>,
+    notes: Arc<Mutex<Vec<String>>>,
     world: Arc<Mutex<World>>,
 }
 
 impl Target {
-    /// Starts it with these settings and waits until it is ready.
-    pub(crate) async fn start(kind: Kind, settings: &[(&str, &str)]) -> Result<Self> {
-        let settings: Vec<(&str, String)> = settings
-            .iter()
-            .map(|(name, value)| (*name, (*value).to_owned()))
-            .collect();
+    /// Starts it and waits until it is ready.
+    pub(crate) async fn start(kind: Kind, access: Access) -> Result<Self> {
+        let issuer = match access {
+            Access::Open => None,
+            Access::Tokens => Some(Arc::new(Issuer::new()?)),
+        };
+        let settings = issuer.as_ref().map(|issuer| {
+            let keys = issuer.file().display().to_string();
+            issuer.settings(&keys)
+        });
+        let settings = settings.unwrap_or_default();
         let mut world = World::start_with(kind, &settings).await?;
         let program = world.names().first().copied().unwrap_or_default();
         let pid = world.process(program).pid().context("it does not run")?;
@@ -38,6 +49,8 @@ impl Target {
             address,
             data_dir: world.folder().join("data"),
             pid,
+            issuer,
+            notes: Arc::default(),
             world: Arc::new(Mutex::new(world)),
         })
     }
@@ -45,6 +58,31 @@ impl Target {
     /// A well-behaved client of it.
     pub(crate) fn client(&self) -> Client {
         Client::new(&self.base)
+    }
+
+    /// Value of the `Authorization` header of this subject, who may read and write its own;
+    /// empty where nobody is asked.
+    pub(crate) fn authorization(&self, subject: &str) -> Result<String> {
+        let Some(issuer) = &self.issuer else {
+            return Ok(String::new());
+        };
+        let token = issuer.token(subject, "orders:read orders:write")?;
+        Ok(bearer(&token))
+    }
+
+    /// A token of these claims, by the issuer whom the server believes.
+    pub(crate) fn token(&self, claims: &Value) -> Result<String> {
+        self.issuer.as_ref().context("no issuer")?.sign(claims)
+    }
+
+    /// Leaves texts, such as ids of what was prepared, to the attack.
+    pub(crate) async fn leave(&self, texts: Vec<String>) {
+        *self.notes.lock().await = texts;
+    }
+
+    /// The texts that the preparation left.
+    pub(crate) async fn left(&self) -> Vec<String> {
+        self.notes.lock().await.clone()
     }
 
     /// Checks that it still runs, ends it in order, and checks that it could.

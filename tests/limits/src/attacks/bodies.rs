@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::attack::{Attack, Bounds, nothing};
+use crate::attack::{Access, Attack, Bounds, nothing};
 use crate::target::Target;
 
 /// Connections that each send half a body.
@@ -27,7 +27,8 @@ pub(super) fn attacks() -> Vec<Attack> {
     vec![
         Attack {
             name: "500 orders of which half a body comes",
-            settings: &[],
+            access: Access::Open,
+            baseline: None,
             prepare: nothing,
             run: |target| half_bodies(target).boxed(),
             bounds: Bounds {
@@ -38,7 +39,8 @@ pub(super) fn attacks() -> Vec<Attack> {
         },
         Attack {
             name: "1,000 orders whose bodies come in drops",
-            settings: &[],
+            access: Access::Open,
+            baseline: None,
             prepare: nothing,
             run: |target| dripping_bodies(target).boxed(),
             bounds: Bounds {

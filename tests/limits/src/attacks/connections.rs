@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::attack::{Attack, Bounds, nothing};
+use crate::attack::{Access, Attack, Bounds, nothing};
 use crate::target::Target;
 
 const KIB: u64 = 1024;
@@ -33,7 +33,8 @@ pub(super) fn attacks() -> Vec<Attack> {
     vec![
         Attack {
             name: "1,000 idle connections",
-            settings: &[],
+            access: Access::Open,
+            baseline: None,
             prepare: nothing,
             run: |target| idle(target).boxed(),
             bounds: Bounds {
@@ -45,7 +46,8 @@ pub(super) fn attacks() -> Vec<Attack> {
         },
         Attack {
             name: "200 websockets with one-byte fragments and pongs",
-            settings: &[],
+            access: Access::Open,
+            baseline: None,
             prepare: nothing,
             run: |target| fragments(target).boxed(),
             bounds: Bounds {
@@ -57,7 +59,8 @@ pub(super) fn attacks() -> Vec<Attack> {
         },
         Attack {
             name: "a flood of pings on 200 websockets that are not read",
-            settings: &[],
+            access: Access::Open,
+            baseline: None,
             prepare: nothing,
             run: |target| pings(target).boxed(),
             bounds: Bounds {
@@ -68,7 +71,8 @@ pub(super) fn attacks() -> Vec<Attack> {
         },
         Attack {
             name: "300 streams of events that are not read",
-            settings: &[],
+            access: Access::Open,
+            baseline: None,
             prepare: nothing,
             run: |target| streams(target).boxed(),
             // The orders themselves are in the ring once, and in what is on its way.
@@ -81,7 +85,8 @@ pub(super) fn attacks() -> Vec<Attack> {
         },
         Attack {
             name: "100 lists of 100 long orders that are not read",
-            settings: &[],
+            access: Access::Open,
+            baseline: None,
             prepare: |target| long_orders(target).boxed(),
             run: |target| lists(target).boxed(),
             bounds: Bounds {

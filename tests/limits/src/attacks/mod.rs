@@ -2,7 +2,9 @@
 
 mod bodies;
 mod connections;
+mod full_speed;
 mod reads;
+mod strangers;
 mod uploads;
 
 use crate::attack::Attack;
@@ -13,6 +15,8 @@ pub(crate) fn all() -> Vec<Attack> {
         bodies::attacks(),
         connections::attacks(),
         reads::attacks(),
+        full_speed::attacks(),
+        strangers::attacks(),
         uploads::attacks(),
     ];
     kinds.into_iter().flatten().collect()

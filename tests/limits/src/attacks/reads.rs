@@ -1,5 +1,4 @@
-//! Reads that last, or that read much: waits, histories, strangers' correlations, invalid
-//! tokens.
+//! Reads that last, or that read much: waits and histories.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::attack::{Attack, Bounds, nothing};
+use crate::attack::{Access, Attack, Bounds, nothing};
 use crate::target::Target;
 
 /// Clients that ask to wait and are gone at once.
@@ -26,8 +25,6 @@ const CHANGE_SIZE: usize = 60 * 1024;
 const SENDERS: usize = 20;
 /// Reads of the order as it was, at once.
 const READS: usize = 20;
-/// Requests for what anybody may have.
-const PROBES: usize = 5_000;
 
 pub(super) fn attacks() -> Vec<Attack> {
     let bounds = Bounds {
@@ -38,7 +35,8 @@ pub(super) fn attacks() -> Vec<Attack> {
     vec![
         Attack {
             name: "500 waits whose clients are gone at once",
-            settings: &[],
+            access: Access::Open,
+            baseline: None,
             prepare: nothing,
             run: |target| waits(target).boxed(),
             bounds: Bounds {
@@ -49,7 +47,8 @@ pub(super) fn attacks() -> Vec<Attack> {
         },
         Attack {
             name: "2,000 refused changes of 60 KB, and reads of the order as it was",
-            settings: &[],
+            access: Access::Open,
+            baseline: None,
             prepare: nothing,
             run: |target| refused_changes(target).boxed(),
             bounds: Bounds {
@@ -57,13 +56,6 @@ pub(super) fn attacks() -> Vec<Attack> {
                 disk: Some(256 * 1024 * 1024),
                 ..bounds
             },
-        },
-        Attack {
-            name: "5,000 probes and looks at the metrics",
-            settings: &[],
-            prepare: nothing,
-            run: |target| probes(target).boxed(),
-            bounds,
         },
     ]
 }
@@ -145,22 +137,5 @@ async fn refused_changes(target: Target) -> Result<()> {
     let history = client.get(&format!("{order}/history")).await?;
     let lines = history.json().as_array().map_or(0, Vec::len);
     ensure!(lines <= 100, "a page has {lines} lines");
-    Ok(())
-}
-
-async fn probes(target: Target) -> Result<()> {
-    let client = target.client();
-    for path in ["/health/ready", "/metrics"] {
-        let senders = (0..SENDERS).map(|_| async {
-            for _ in 0..PROBES / SENDERS / 2 {
-                let answer = client.get(path).await?;
-                ensure!(answer.status == 200, "{path}: {}", answer.status);
-            }
-            Ok(())
-        });
-        for sender in join_all(senders).await {
-            sender?;
-        }
-    }
     Ok(())
 }

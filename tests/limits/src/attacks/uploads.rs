@@ -9,7 +9,7 @@ use hyper::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::attack::{Attack, Bounds, nothing};
+use crate::attack::{Access, Attack, Bounds, nothing};
 use crate::target::Target;
 
 const MIB: u64 = 1024 * 1024;
@@ -30,7 +30,8 @@ pub(super) fn attacks() -> Vec<Attack> {
     vec![
         Attack {
             name: "70 files of 10 MiB for one order",
-            settings: &[],
+            access: Access::Open,
+            baseline: None,
             prepare: nothing,
             run: |target| too_many_files(target).boxed(),
             bounds: Bounds {
@@ -43,7 +44,8 @@ pub(super) fn attacks() -> Vec<Attack> {
         },
         Attack {
             name: "files for a deleted order",
-            settings: &[],
+            access: Access::Open,
+            baseline: None,
             prepare: nothing,
             run: |target| files_for_a_deleted_order(target).boxed(),
             bounds: Bounds {
@@ -56,7 +58,8 @@ pub(super) fn attacks() -> Vec<Attack> {
         },
         Attack {
             name: "files for an order that is deleted meanwhile",
-            settings: &[],
+            access: Access::Open,
+            baseline: None,
             prepare: nothing,
             run: |target| files_refused_at_execution(target).boxed(),
             bounds: Bounds {
@@ -68,7 +71,8 @@ pub(super) fn attacks() -> Vec<Attack> {
         },
         Attack {
             name: "100 uploads that stall",
-            settings: &[],
+            access: Access::Open,
+            baseline: None,
             prepare: nothing,
             run: |target| stalled_uploads(target).boxed(),
             bounds: Bounds {
@@ -79,6 +83,7 @@ pub(super) fn attacks() -> Vec<Attack> {
                 disk: Some(16 * SENT as u64 + BESIDES),
                 disk_left: Some(BESIDES),
                 others_wait: Some(Duration::from_secs(2)),
+                ..Bounds::default()
             },
         },
     ]
