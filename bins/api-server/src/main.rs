@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         about: "Takes orders over HTTP, answers from the presentation, and feeds websockets",
         health: edge::http_address,
         domain: None,
-        operate: Some(operate),
+        operate: Some(&operate),
     };
     bakehouse_service::main(service, run)
 }
@@ -27,6 +27,7 @@ fn operate(settings: Settings, task: Task) -> LocalBoxFuture<'static, Result<boo
     let own = Own {
         blobs: bakehouse_wiring::blobs_to_read,
         has_processes: false,
+        read_models: Vec::new(),
     };
     operate_with::<Orders>(settings, task, own)
 }

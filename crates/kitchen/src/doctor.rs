@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use bakehouse_embedded::Embedded;
 use bakehouse_pipeline::Domain;
-use bakehouse_pipeline::audit::{Audit, AuditDoors, AuditSettings, Finding, audit};
+use bakehouse_pipeline::audit::{Audit, AuditDoors, AuditSettings, Finding, ReadModels, audit};
+use bakehouse_pipeline::follow::AnyHandler;
 use bakehouse_pipeline::ports::Blobs;
 use bakehouse_service::Settings;
 use bakehouse_service::output::{stderr, stdout};
+use tempfile::TempDir;
 
 /// Events that are compared together.
 const PAGE: usize = 500;
@@ -21,12 +23,13 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) type OpenBlobs = fn(&Settings) -> Result<Option<Arc<dyn Blobs>>>;
 
 /// Knowledge of a program about its own domain's stores.
-#[derive(Clone, Copy)]
 pub struct Own {
     /// Opens the store of blobs to be read, where the domain has one.
     pub blobs: OpenBlobs,
     /// True if the domain has process managers.
     pub has_processes: bool,
+    /// Functions of the domain's read models.
+    pub read_models: Vec<AnyHandler>,
 }
 
 /// Things that are not looked at in either world.
@@ -34,8 +37,35 @@ const NEVER_CHECKED: [&str; 4] = [
     "what the log alone says of a request: payload, sender, times",
     "reasons of refusals, beyond their frames: they are decided once, by the rules of that time",
     "notifications that should exist, and what they say: both go by the settings of that time",
-    "contents of read models, and the state of process managers: only whether they can be read",
+    "the state of process managers: only whether it can be read",
 ];
+
+/// Store in which rows of read models are made once more, in a folder that goes with it.
+struct Scratch {
+    read_models: ReadModels,
+    /// Removed when it is dropped, after the store.
+    _folder: TempDir,
+}
+
+impl Scratch {
+    /// `None` for a program without read models.
+    fn open(handlers: Vec<AnyHandler>) -> Result<Option<Self>> {
+        if handlers.is_empty() {
+            return Ok(None);
+        }
+        let folder = TempDir::with_prefix("bakehouse-doctor-")?;
+        let store = Embedded::open(folder.path(), &[])?;
+        let read_models = ReadModels {
+            handlers,
+            scratch: store.rows(),
+            made: store.row_inspector(),
+        };
+        Ok(Some(Self {
+            read_models,
+            _folder: folder,
+        }))
+    }
+}
 
 pub(crate) async fn doctor<D: Domain>(
     settings: &Settings,
@@ -44,7 +74,9 @@ pub(crate) async fn doctor<D: Domain>(
     is_quick: bool,
 ) -> Result<bool> {
     let mut not_checked: Vec<String> = NEVER_CHECKED.iter().map(ToString::to_string).collect();
-    let doors = doors::<D>(settings, own, &mut not_checked).await?;
+    let mut doors = doors::<D>(settings, own.blobs, &mut not_checked).await?;
+    let scratch = Scratch::open(own.read_models)?;
+    doors.read_models = scratch.as_ref().map(|scratch| scratch.read_models.clone());
     let began = Instant::now();
     let mut told = began;
     let shows = std::io::stderr().is_terminal() || !is_json;
@@ -91,7 +123,7 @@ fn program() -> String {
 )]
 async fn doors<D: Domain>(
     settings: &Settings,
-    own: Own,
+    blobs: OpenBlobs,
     not_checked: &mut Vec<String>,
 ) -> Result<AuditDoors> {
     #[cfg(feature = "servers")]
@@ -131,7 +163,8 @@ async fn doors<D: Domain>(
             rows: presentation.row_inspector(),
             backlog,
             integrity: vec![source.integrity()],
-            blobs: (own.blobs)(settings)?,
+            blobs: blobs(settings)?,
+            read_models: None,
         });
     }
     let _ = not_checked;
@@ -147,7 +180,8 @@ async fn doors<D: Domain>(
         rows: store.row_inspector(),
         backlog: Some(store.backlog()),
         integrity: vec![store.integrity()],
-        blobs: (own.blobs)(settings)?,
+        blobs: blobs(settings)?,
+        read_models: None,
     })
 }
 

@@ -58,12 +58,15 @@ impl<D: Domain> Kitchen<D> {
     /// embedded store; or, where the settings name MongoDB and RabbitMQ
     /// (`mongodb.source_uri`, `mongodb.presentation_uri`, `amqp.uri`), on those.
     pub fn serve(self, menu: Menu) -> ExitCode {
+        let read_models = self.handlers.read_models.clone();
+        // Leaked once: it lives as long as the program.
+        let operating = move |settings, task| operate::<D>(settings, task, read_models.clone());
         let service = Service {
             name: self.name,
             about: self.about,
             health: edge::http_address,
             domain: Some(D::NAME),
-            operate: Some(operate::<D>),
+            operate: Some(Box::leak(Box::new(operating))),
         };
         bakehouse_service::main(service, async |settings, shutdown| {
             let name = self.name;

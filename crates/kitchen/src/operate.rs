@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use bakehouse_embedded::{Pending, back_up, may_restore, restore};
+use bakehouse_pipeline::follow::AnyHandler;
 use bakehouse_pipeline::{Domain, private_files};
 use bakehouse_service::output::stdout;
 use bakehouse_service::{Settings, Task};
@@ -18,12 +19,17 @@ use crate::replay::replay;
 /// Attached files, beside the store.
 pub(crate) const ATTACHMENTS: &str = "attachments";
 
-/// Does a task: whether all is well.
+/// Does a task of a program with these read models: whether all is well.
 #[must_use]
-pub fn operate<D: Domain>(settings: Settings, task: Task) -> LocalBoxFuture<'static, Result<bool>> {
+pub fn operate<D: Domain>(
+    settings: Settings,
+    task: Task,
+    read_models: Vec<AnyHandler>,
+) -> LocalBoxFuture<'static, Result<bool>> {
     let own = Own {
         blobs: |_| Ok(None),
         has_processes: true,
+        read_models,
     };
     operate_with::<D>(settings, task, own)
 }

@@ -21,7 +21,7 @@ const FAILED: u8 = 1;
 const MISUSED: u8 = 2;
 
 /// A service.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Service {
     /// Its program's name.
     pub name: &'static str,
@@ -38,7 +38,8 @@ pub struct Service {
 }
 
 /// How a task is done: see [`Service::operate`].
-pub type Operate = fn(Settings, Task) -> LocalBoxFuture<'static, Result<bool>>;
+pub type Operate =
+    &'static (dyn Fn(Settings, Task) -> LocalBoxFuture<'static, Result<bool>> + Sync);
 
 /// What an operator may ask for beside serving.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]

@@ -273,11 +273,7 @@ impl World {
     /// Prepares that command without running it.
     #[must_use]
     pub fn operator(&self, arguments: &[&str]) -> Command {
-        let program = match self.kind {
-            Kind::Embedded => ALL_IN_ONE,
-            Kind::Servers => SERVICES[0],
-        };
-        let mut command = crate::process::command(program);
+        let mut command = crate::process::command(self.names()[0]);
         command.envs(self.environment.iter().cloned());
         command.args(arguments);
         command

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bakehouse_e2e::issuer::{bearer, claims};
-use bakehouse_e2e::stores::who_asked;
+use bakehouse_e2e::stores::{PRESENTATION, What, Write, who_asked, write};
 use bakehouse_e2e::world::wait;
 use bakehouse_e2e::{Answer, Client, Issuer, Kind, World, in_both_worlds};
+use mongodb::bson::doc;
 use serde_json::{Value, json};
 
 in_both_worlds!(
@@ -16,6 +17,7 @@ in_both_worlds!(
     who_is_late_gets_a_conflict_and_who_is_wrong_the_field,
     read_models_are_made_anew_while_they_are_read,
     commands_carry_who_asked_and_nobody_sees_what_is_others,
+    doctor_compares_the_rows_of_read_models,
 );
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -321,4 +323,70 @@ async fn commands_carry_who_asked_and_nobody_sees_what_is_others(kind: Kind) {
     )
     .await;
     assert_eq!(stolen.status, 409, "{stolen:?}");
+}
+
+async fn doctor_compares_the_rows_of_read_models(kind: Kind) {
+    let world = start(kind).await;
+    let client = world.client();
+    let mut ids = Vec::new();
+    for name in ["ada", "bob", "cyd"] {
+        ids.push(open(&client, name).await);
+    }
+    wait(LIMIT, "the read models", async || {
+        let users = read(&client, "/users").await;
+        let accounts = read(&client, "/accounts").await;
+        [users, accounts]
+            .iter()
+            .all(|rows| rows.as_array().is_some_and(|rows| rows.len() == 3))
+    })
+    .await
+    .expect("up to date");
+    let (code, found) = world.doctor().expect("it runs");
+    assert_eq!((code, &found["faults"]), (Some(0), &json!(0)), "{found:#}");
+    assert_eq!(found["rows"], 6);
+    let of = (PRESENTATION, "rows.accounts.1.0");
+    let row = "name = 'accounts' AND key =";
+    let changed = Write {
+        sql: format!(
+            "UPDATE rows SET body = json_set(body, '$.balance', 7) WHERE {row} '{}'",
+            ids[0]
+        ),
+        of,
+        what: What::Change(doc! { "_id": &ids[0] }, doc! { "row.balance": 7_i64 }),
+    };
+    let removed = Write {
+        sql: format!("DELETE FROM rows WHERE {row} '{}'", ids[1]),
+        of,
+        what: What::Remove(doc! { "_id": &ids[1] }),
+    };
+    let added = Write {
+        sql: "INSERT INTO rows VALUES ('accounts', 1, 0, 'somebody-else', '{}')".into(),
+        of,
+        what: What::Insert(doc! { "_id": "somebody-else", "links": [], "row": {} }),
+    };
+    for one in [changed, removed, added] {
+        write(&world, kind, one).await;
+    }
+    let (code, found) = world.doctor().expect("it runs");
+    assert_eq!(code, Some(1));
+    let told = found["findings"].as_array().expect("findings");
+    let has = |entity: Value, field: &str, expected: Value, found: Value| {
+        told.iter().any(|one| {
+            let field = format!("read_models.accounts.{field}");
+            one["code"] == "wrong-row"
+                && one["entity"] == entity
+                && one["field"] == field
+                && one["expected"] == expected
+                && one["found"] == found
+        })
+    };
+    let (absent, present) = (json!("absent"), json!("present"));
+    let number = json!("number");
+    let other = json!("another number");
+    assert!(has(json!(ids[0]), "balance", number, other), "{found:#}");
+    let is_missing = has(json!(ids[1]), "row", present.clone(), absent.clone());
+    assert!(is_missing, "{found:#}");
+    // Its key may be anybody's name, and is not told.
+    assert!(has(Value::Null, "row", absent, present), "{found:#}");
+    assert!(!found.to_string().contains("somebody"), "{found:#}");
 }

@@ -151,6 +151,7 @@ async fn doctor(folder: &Path) -> (Vec<String>, u64) {
         rows: store.row_inspector(),
         backlog: Some(store.backlog()),
         queues: None,
+        read_models: None,
         integrity: vec![store.integrity()],
         blobs: Some(bakehouse_objects::local(&folder.join("attachments")).expect("blobs")),
     };

@@ -30,12 +30,14 @@ mod heads;
 mod numbers;
 mod report;
 mod rest;
+mod rows;
 mod seen;
 
 use std::sync::Arc;
 
 use auditor::Auditor;
 pub use code::Code;
+pub use rows::ReadModels;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -71,6 +73,8 @@ pub struct AuditDoors {
     pub integrity: Vec<Arc<dyn Integrity>>,
     /// Attached files, where the domain has any.
     pub blobs: Option<Arc<dyn Blobs>>,
+    /// Functions of the program's read models, where it has any.
+    pub read_models: Option<ReadModels>,
 }
 
 /// Settings of an audit.
@@ -107,7 +111,7 @@ pub struct Audit {
     pub snapshots: u64,
     /// Notifications that were compared.
     pub notifications: u64,
-    /// Rows of read models that were read.
+    /// Rows of read models that were read and, where this program makes them, compared.
     pub rows: u64,
     /// Attached files that were compared.
     pub attachments: u64,

@@ -144,7 +144,7 @@ fn plain(value: &Value) -> String {
 }
 
 /// A store's or parser's words without what they quote, which may be anybody's data.
-fn redacted(words: &str) -> String {
+pub(super) fn redacted(words: &str) -> String {
     let mut parts = words.split('"');
     let mut text = parts.next().unwrap_or_default().to_owned();
     for (index, part) in parts.enumerate() {

@@ -234,50 +234,6 @@ impl<D: Domain> Auditor<D> {
         }
         all
     }
-
-    /// Rows of the read models that are read: whether they and their links can be.
-    async fn rows(&mut self) -> Result<(), StoreError> {
-        let (reader, inspector) = (self.doors.models.clone(), self.doors.rows.clone());
-        for state in reader.states().await? {
-            let Some(serving) = state.registration.serving else {
-                continue;
-            };
-            let followed = state.served.get(D::NAME).copied().unwrap_or_default();
-            let baked = match followed > self.audit.baked {
-                true => self.doors.presentation.head().await?.position,
-                false => self.audit.baked,
-            };
-            if followed > baked {
-                let field = format!("read_models.{}.position", serving.name);
-                let differs = differs(&field, format!("at most {baked}"), followed);
-                self.find_in(Code::WrongRow, Place::default(), differs, None);
-            }
-            let mut after = String::new();
-            loop {
-                let page = inspector.all_rows(&serving, &after, PAGE).await?;
-                let Some((last, _)) = page.last() else { break };
-                after.clone_from(last);
-                for (_, found) in page {
-                    self.audit.rows += 1;
-                    let what = match found {
-                        Ok(row) if row.body.get().starts_with('{') => continue,
-                        Ok(_) => "it is no JSON object".to_owned(),
-                        Err(what) => what,
-                    };
-                    let what = format!("a row of {} cannot be read: {what}", serving.name);
-                    self.find(Code::WrongRow, Place::default(), &what);
-                }
-            }
-            for _ in inspector.loose_links(&serving, PAGE).await? {
-                let what = format!(
-                    "a link of {} leads to a row that is not there",
-                    serving.name
-                );
-                self.find(Code::WrongRow, Place::default(), &what);
-            }
-        }
-        Ok(())
-    }
 }
 
 /// A hole or an event that cannot be read has been found elsewhere.
