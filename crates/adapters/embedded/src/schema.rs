@@ -336,6 +336,7 @@ mod tests {
             (7, "44d69ea6aac98ae9"),
             (8, "f72769d9c1f08c0b"),
             (9, "2d472e34fee59881"),
+            (10, "83012446ee5a45c9"),
         ];
         let fingerprint = |step| bakehouse_pipeline::ids::fingerprint(&[step])[..16].to_owned();
         let steps = STEPS.map(|(version, step)| (version, fingerprint(step)));

@@ -71,7 +71,14 @@ const BACK: [(i64, &str); 5] = [
 ];
 
 /// And what leads from the first release to each version after it.
-const ON: [(i64, &str); 1] = [(8, "ALTER TABLE frames ADD COLUMN left_grouping TEXT;")];
+const ON: [(i64, &str); 2] = [
+    (8, "ALTER TABLE frames ADD COLUMN left_grouping TEXT;"),
+    (
+        9,
+        "CREATE INDEX events_by_correlation_and_owner ON events (correlation_id, owner, position) \
+         WHERE correlation_id <> operation_id;",
+    ),
+];
 
 /// The store of the first release, as it would be in another version of the tables.
 fn unpack_as(version: i64, into: &Path) {
