@@ -11,7 +11,8 @@ use super::Settings;
 const FILES: [&str; 3] = [
     "instance = \"a\"\nmode = \"memory\"\n[http]\nbind = \"127.0.0.1:0\"\nbody_limit = 65536\n",
     "[manager]\npoll_interval = \"200ms\"\nmax_batch = 500\nlease_ttl = \"1500ms\"\n",
-    "[follow]\nusers = \"http://127.0.0.1:1\"\n[orders]\ncurrency = \"EUR\"\n[webhook]\nurls = [\"https://a.example\"]\n",
+    "[follow]\nusers = \"http://127.0.0.1:1\"\n[orders]\ncurrency = \"EUR\"\n[webhook]\nurls = [\"https://a.example\"]\n\
+     secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n",
 ];
 
 proptest! {
