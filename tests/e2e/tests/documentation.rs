@@ -199,7 +199,7 @@ fn settings_can_be_loaded() {
     let file = folder.path().join("bakehouse.toml");
     let mut checked = 0;
     for (page, text) in blocks_of("toml") {
-        if page == TUTORIAL {
+        if page == TUTORIAL || text.contains("[[mutant]]") {
             continue;
         }
         fs::write(&file, &text).expect("written");
