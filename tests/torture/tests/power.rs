@@ -1,5 +1,6 @@
 //! Losses of power: the store, attached files and backups are on disk when they are said to be;
-//! and a missing sync shows.
+//! and a missing sync of a file or its name shows. That of the store itself is planted by
+//! `--teeth`: what it leaves may not even open, and each wait for it runs out.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -45,11 +46,6 @@ async fn a_power_loss_breaks_no_promise() {
     assert!(report.faults["power lost"] >= 2, "{}", report.text());
     assert!(report.power.syncs > 20, "{}", report.text());
     assert!(report.accepted > 20, "{}", report.text());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_does_not_sync_shows() {
-    shows("unsynced-store", "lost").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
