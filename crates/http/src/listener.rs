@@ -17,14 +17,14 @@ use actix_web::rt::net::TcpStream;
 use crate::connections::{BUFFER_BYTES, ConnectionLimits, Socket};
 use crate::exposure;
 
-/// How long a client that has been sent away gets to close its side. Browsers
+/// Time that a client that has been sent away gets to close its side. Browsers
 /// give us a second; and below the 500 ms in which the server's clock ticks, the
 /// time may be over before it is looked at, which is then forgotten.
 const GOODBYE: Duration = Duration::from_millis(600);
 /// More connections than a worker can have: the process has a bound of its own.
 const UNBOUNDED: usize = usize::MAX / 2;
 
-/// How connections are accepted and kept.
+/// Settings of how connections are accepted and kept.
 pub(crate) struct ListenSettings {
     /// Bounds on connections.
     pub(crate) limits: Arc<ConnectionLimits>,

@@ -145,7 +145,7 @@ fn the_suite_finds_nothing() {
     assert_eq!(cases.len(), CASES);
 }
 
-/// Also where the other side keeps its half open.
+/// The connection ends even if the other side keeps its half open.
 #[test]
 fn the_connection_ends_after_the_close() {
     let mut stream = TcpStream::connect(("127.0.0.1", start())).expect("it listens");

@@ -29,7 +29,7 @@ fn values() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The same value in another hand: members the other way round, blanks, and every character
+/// Writes the same value in another hand: members the other way round, blanks, and every character
 /// as an escape.
 fn rewrite(value: &Value, blank: &str) -> String {
     let join = |parts: Vec<String>| parts.join(&format!("{blank},{blank}"));
@@ -85,7 +85,7 @@ proptest! {
         prop_assert_eq!(text(&one) == text(&other), one == other);
     }
 
-    /// What the one reader takes, the other takes as well, unless it is nested too deeply or
+    /// A body that the one reader takes, the other takes as well, unless it is nested too deeply or
     /// begins with a mark; and the other way round, but for numbers that no float holds and
     /// halves of surrogate pairs.
     #[test]

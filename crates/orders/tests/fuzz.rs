@@ -99,7 +99,7 @@ fn is_there(body: &Value, pointer: &str) -> bool {
     body.pointer(pointer).is_some() || body.pointer(parent).is_some_and(Value::is_object)
 }
 
-/// It is read whole, or refused with words that a sender can do something with. `true`: it
+/// Checks that a body is read whole, or refused with words that a sender can act on; `true` if it
 /// was read.
 fn holds(bytes: &[u8], read: Result<Command, Faults>) -> bool {
     let body = json(bytes);
@@ -136,7 +136,7 @@ fn holds(bytes: &[u8], read: Result<Command, Faults>) -> bool {
     }
 }
 
-/// All three readers on one body: how many of them have read it.
+/// Runs all three readers on one body; tells which of them have read it.
 fn readers(bytes: &[u8]) -> [bool; 3] {
     let defaults = Defaults::default();
     [
@@ -163,7 +163,7 @@ proptest! {
     }
 }
 
-/// As they are, and with one thing done to each that makes all the difference.
+/// Examples are read as they are, and refused with one decisive change to each.
 #[test]
 fn examples_are_read_and_what_is_wrong_with_others_is_named() {
     for (which, expected) in [(0, true), (3, false)] {
@@ -194,7 +194,7 @@ fn examples_are_read_and_what_is_wrong_with_others_is_named() {
     }
 }
 
-/// Or what is asserted of them would never be looked at.
+/// Both outcomes are common, so that the assertions on each of them are reached.
 #[test]
 fn of_almost_orders_many_are_read_and_many_refused() {
     let mut runner = TestRunner::deterministic();

@@ -8,7 +8,7 @@ use bakehouse_testkit::scenario::Scenario;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// So many of the currency's smallest units, in its notation.
+/// Writes a number of the currency's smallest units in its notation.
 fn written(units: u128, digits: u8) -> String {
     let width = usize::from(digits);
     let text = format!("{units:0>width$}", width = width + 1);
@@ -43,7 +43,7 @@ fn order(currency: Currency, products: &[Value]) -> Result<Command, Faults> {
 proptest! {
     #![proptest_config(cases(1_000))]
 
-    /// Of each line, and of all.
+    /// Totals of each line, and of all.
     #[test]
     fn totals_are_exact_in_every_currency(currency in currencies(), lines in lines()) {
         let digits = currency.digits();
@@ -109,7 +109,7 @@ proptest! {
     }
 }
 
-/// Where the limit is, in all currencies.
+/// The limit, in all currencies.
 #[test]
 fn the_limit_is_the_first_amount_that_is_refused() {
     for currency in Currency::all() {

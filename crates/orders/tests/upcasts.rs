@@ -71,7 +71,7 @@ proptest! {
     }
 }
 
-/// As programs of each version have stored them, letter for letter.
+/// Payloads as programs of each version have stored them, letter for letter.
 #[test]
 fn what_released_programs_have_stored_is_read() {
     for (version, text, expected) in [

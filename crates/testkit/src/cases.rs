@@ -5,8 +5,8 @@ use proptest::test_runner::Config;
 /// Variable by which whoever runs the tests asks for more cases, or fewer.
 const VARIABLE: &str = "PROPTEST_CASES";
 
-/// So many cases, unless the environment says how many. Every property test takes its number
-/// from here: one that it has set itself would not heed the variable.
+/// Configuration of this many cases, unless the environment says how many. Every property test
+/// takes its number from here: one that it has set itself would not heed the variable.
 #[must_use]
 pub fn cases(count: u32) -> Config {
     choose(count, std::env::var_os(VARIABLE).is_some())

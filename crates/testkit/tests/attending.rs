@@ -1,5 +1,5 @@
-//! Where handlers begin, in which order they go on after a failure, how far they come, and when
-//! they leave the work to a newer program.
+//! Start positions of handlers, their order after a failure, how far they come, and the moment
+//! when they leave the work to a newer program.
 
 mod stages;
 
@@ -118,7 +118,7 @@ impl Facts for Growing {
     }
 }
 
-/// The same, told under another name.
+/// Feed of the same facts under another name.
 struct Visitors(Growing);
 
 #[async_trait]
@@ -259,8 +259,8 @@ async fn what_has_given_commands_is_waited_for() {
     finished_first(|| Arc::new(Reconnecting::default())).await;
 }
 
-/// Of two feeds the one whose commands were given before the commit failed comes first, however
-/// often it fails: with other rows its commands would be others, under the same identities.
+/// The feed whose commands were given before the commit failed comes first, however often it
+/// fails: with other rows its commands would be others, under the same identities.
 async fn finished_first(guests: fn() -> Arc<dyn Facts>) {
     for failures in [1, 2, 5] {
         let stages = Stages::new();

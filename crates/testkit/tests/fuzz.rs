@@ -124,7 +124,7 @@ proptest! {
     }
 }
 
-/// As they are, and without any one of their members.
+/// Operations as they are, and without any one of their members.
 #[test]
 fn operations_lack_nothing() {
     for text in OPERATIONS {

@@ -38,7 +38,7 @@ impl Announcer for Everything {
     }
 }
 
-/// What is on record after some changes before the first start of notifier, and some after it.
+/// Notifications of some changes before the first start of notifier, and some after it.
 async fn told(at: Timestamp) -> Vec<Notification> {
     let stages = Stages::new();
     stages.manage();

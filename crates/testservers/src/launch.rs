@@ -110,7 +110,7 @@ impl Launched {
         self.output_beside(local, arguments).map(|_| ())
     }
 
-    /// The same, with what the program prints.
+    /// Runs a program beside the server and returns what it prints.
     pub(crate) fn output_beside(&self, local: Command, arguments: &[&str]) -> Result<String> {
         let mut command = match &self.running {
             Some(Running::Container(name)) => {

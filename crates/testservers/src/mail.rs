@@ -55,7 +55,7 @@ impl MailServer {
         listens
     }
 
-    /// Likewise, but it takes mail of one user only, and only over TLS: from the first byte,
+    /// Starts a server that takes mail of one user only, and only over TLS: from the first byte,
     /// or after STARTTLS.
     ///
     /// # Errors

@@ -164,7 +164,7 @@ impl Rabbit {
         self.server.run_beside((self.control)(), &arguments)
     }
 
-    /// What a command of `rabbitmqctl` lists, a line each.
+    /// Lines that a listing command of `rabbitmqctl` prints.
     ///
     /// # Errors
     /// When the node cannot be asked.

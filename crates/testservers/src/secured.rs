@@ -17,7 +17,7 @@ use crate::{Rabbit, ports, shared};
 
 /// Password that has to be percent-encoded in a URI.
 pub const PASSWORD: &str = "s3cret/:@ word";
-/// The same as it stands in a URI.
+/// Password as it stands in a URI.
 pub const ENCODED_PASSWORD: &str = "s3cret%2F%3A%40%20word";
 /// Name of the user in all three.
 pub const USER: &str = "baker";
@@ -95,7 +95,7 @@ impl SecuredMongo {
         bail!("no user can be made")
     }
 
-    /// Where a database of it is, with this in place of the user's password.
+    /// Connection string of a database, with this in place of the user's password.
     #[must_use]
     pub fn uri(&self, database: &str, password: &str) -> String {
         format!(
@@ -106,7 +106,7 @@ impl SecuredMongo {
     }
 }
 
-/// What members of a replica set know each other by.
+/// Key file by which members of a replica set know each other.
 fn key_file(folder: &Path) -> Result<std::path::PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     let file = folder.join("keyfile");
@@ -145,7 +145,7 @@ impl SecuredRabbit {
         Ok(Some(Self { port, node }))
     }
 
-    /// Where it is, with this in place of the user's password.
+    /// Connection string of the broker, with this in place of the user's password.
     #[must_use]
     pub fn uri(&self, password: &str) -> String {
         format!("amqps://{USER}:{password}@localhost:{}/%2f", self.port)

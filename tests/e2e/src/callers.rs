@@ -9,23 +9,23 @@ const BOTH: &str = "orders:read orders:write";
 /// Kind of caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Without a token, or with one that is invalid.
+    /// Caller without a token, or with one that is invalid.
     Unknown,
-    /// With a valid token that grants nothing here.
+    /// Caller with a valid token that grants nothing here.
     Powerless,
-    /// Of the owner's tenant, with the scope to read.
+    /// Caller of the owner's tenant, with the scope to read.
     Reader,
-    /// Of the owner's tenant, with the scope to write.
+    /// Caller of the owner's tenant, with the scope to write.
     Writer,
-    /// Of the owner's tenant, with both.
+    /// Caller of the owner's tenant, with both scopes.
     Member,
-    /// Of another tenant, with both.
+    /// Caller of another tenant, with both scopes.
     Outsider,
-    /// With the scope of operators.
+    /// Caller with the scope of operators.
     Operator,
 }
 
-/// Somebody who asks.
+/// A kind of caller with its token.
 pub struct Caller {
     /// Name of the kind.
     pub name: &'static str,

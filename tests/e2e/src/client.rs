@@ -61,7 +61,7 @@ impl Client {
         Self::with_connector(base, HttpConnector::new())
     }
 
-    /// The same, which connects from this address.
+    /// Client of the server at `base` that connects from this address.
     #[must_use]
     pub fn from_address(base: &str, address: IpAddr) -> Self {
         let mut connector = HttpConnector::new();

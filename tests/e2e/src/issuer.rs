@@ -80,7 +80,7 @@ impl Issuer {
         Ok(url)
     }
 
-    /// The same over TLS, with a certificate of the authority.
+    /// Serves the keys over TLS, with a certificate of the authority.
     pub async fn serve_tls(&self, authority: &Authority) -> Result<String> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("https://{}/keys", listener.local_addr()?);

@@ -30,7 +30,7 @@ pub struct Ledger {
     pub accepted: BTreeSet<String>,
     /// Answered otherwise, or not at all: there at most once.
     pub unknown: BTreeSet<String>,
-    /// Those that were answered 202, of each client in the order of its requests. A client
+    /// References that were answered 202, of each client in the order of its requests. A client
     /// sends one after the other, so that is the order that they must be executed in.
     pub sequences: Vec<Vec<String>>,
 }
@@ -113,7 +113,7 @@ async fn place(client: &Client, reference: &str) -> bool {
     matches!(answer, Ok(Ok(answer)) if answer.status == 202)
 }
 
-/// What the references of orders begin with that an audit places.
+/// Prefix of the references of orders that an audit places.
 const FENCE: &str = "fence-";
 
 fn is_fence(order: &Value) -> bool {

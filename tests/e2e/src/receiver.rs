@@ -80,7 +80,7 @@ impl Listener {
         Self::start_at(None, answering).await
     }
 
-    /// The same over TLS, with a certificate of the authority.
+    /// Starts one, over TLS where there is an authority for its certificate.
     async fn start_at<R: Into<Reply>>(
         authority: Option<&Authority>,
         answering: impl Fn(Received) -> R + Send + Sync + 'static,
@@ -147,7 +147,7 @@ impl Receiver {
         Self::start_at(None).await
     }
 
-    /// The same over TLS, with a certificate of the authority.
+    /// Starts one over TLS, with a certificate of the authority.
     pub async fn start_tls(authority: &Authority) -> Result<Self> {
         Self::start_at(Some(authority)).await
     }

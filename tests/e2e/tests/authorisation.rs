@@ -14,14 +14,14 @@ in_both_worlds!(every_route_answers_every_kind_of_caller);
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "DELETE", "PATCH"];
 
-/// Who is served by a route.
+/// Callers that a route serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
     /// Everybody, without a token.
     Public,
     /// Everybody with a token of the right scope.
     Scoped,
-    /// Likewise, and the answer holds what the tenant owns, nothing else.
+    /// Readers, with an answer that holds what the tenant owns and nothing else.
     Listed,
     /// The tenant that owns the target; for others there is no such thing.
     Owned,
@@ -119,7 +119,7 @@ fn owns(caller: &Caller) -> bool {
     )
 }
 
-/// What a row's path is filled in with: an order of the owner's, and what belongs to it.
+/// Values that fill in a row's path: an order of the owner's, and what belongs to it.
 struct Target {
     order: String,
     operation: String,
@@ -276,7 +276,7 @@ impl Scene {
         receipt["operation_id"].as_str().expect("an id").to_owned()
     }
 
-    /// What a request that was refused must not have changed. Whatever had been accepted by
+    /// State that a refused request must not have changed. Whatever had been accepted by
     /// mistake is carried out by then, since it comes before what is waited for.
     async fn state(&self, target: &Target) -> Vec<Value> {
         self.target("").await;
@@ -419,7 +419,7 @@ async fn head_is_the_same(scene: &Scene, row: &Row, caller: &Caller, path: &str)
     }
 }
 
-/// What a route does not offer is refused; strangers are not even told so.
+/// Methods that a route does not offer are refused; strangers are not even told so.
 async fn other_methods_are_refused(scene: &Scene) {
     let target = scene.target("").await;
     let paths: BTreeSet<&str> = rows().map(|(_, path, ..)| *path).collect();

@@ -227,7 +227,7 @@ fn json_is_json() {
     }
 }
 
-/// What curl is called with.
+/// Arguments of a call of curl.
 struct Call {
     method: Method,
     path: String,
@@ -265,7 +265,7 @@ fn call(words: &[String], location: &str) -> Call {
     call
 }
 
-/// Every call of a page, in order, at one server.
+/// Makes every call of a page, in order, at one server.
 async fn calls(world: &World, page: &str) -> usize {
     let client = world.client();
     let mut location = String::new();

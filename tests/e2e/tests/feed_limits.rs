@@ -1,4 +1,4 @@
-//! Who is refused at the feed, and what is kept for a subscriber who does not read.
+//! Refusals at the feed, and the bound on what is kept for a subscriber who does not read.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -122,7 +122,7 @@ async fn a_policy_that_can_lose_operations_is_not_ready() {
     dead_letters_are_counted_once(&rabbit, &mut world, &writer).await;
 }
 
-/// By the process that stores them, and by none that finds them in the log.
+/// Dead letters are counted by the process that stores them, not by those that find them there.
 async fn dead_letters_are_counted_once(rabbit: &Rabbit, world: &mut World, writer: &Client) {
     const COUNTED: &str = "bakehouse_dead_letters_total";
     let api = world.client();

@@ -94,7 +94,7 @@ async fn fill(world: &World, count: u64) -> u64 {
     count + changed
 }
 
-/// What a reader met: how long it waited at most, and what it did not expect.
+/// Experience of a reader: how long it waited at most, and what it did not expect.
 #[derive(Debug, Default)]
 struct Reading {
     longest: Duration,
@@ -306,7 +306,7 @@ async fn what_cannot_be_made_anew_is_given_up(kind: Kind) {
     assert_eq!(receipt["status"], "baked", "{receipt}");
 }
 
-/// By the API, and by the command line; the stage finds it when it goes on.
+/// A rebuild is given up by the API and by the command line; the stage finds it when it goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_under_way_can_be_given_up() {
     let mut world = World::start(Kind::Servers).await.expect("it starts");

@@ -223,7 +223,7 @@ fn damage(file: &Path) {
     }
 }
 
-/// As many webhooks are under way as may be at the same time, although more are waiting.
+/// The configured number of webhooks is under way at the same time, although more are waiting.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deliveries_are_made_as_many_at_a_time_as_set() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

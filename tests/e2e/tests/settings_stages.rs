@@ -138,7 +138,7 @@ fn restart(process: &mut Process, variable: &str) {
     process.start_with(&more).expect("it starts");
 }
 
-/// Nobody hears of anybody, since each has names of exchanges of its own: what is done is found
+/// No notice reaches anybody, since each has names of exchanges of its own: what is done is found
 /// by looking.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stages_look_as_often_as_set_where_no_notice_comes() {

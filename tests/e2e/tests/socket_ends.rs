@@ -54,7 +54,7 @@ async fn a_closed_websocket_ends_its_connection(kind: Kind) {
     .expect("it ends");
 }
 
-/// It reads, so that nothing else tells that nobody is there.
+/// The client reads but answers no ping, so that nothing else tells that nobody is there.
 async fn who_answers_no_ping_is_sent_away(kind: Kind) {
     let beat = [("BAKEHOUSE_FEED__HEARTBEAT", "1s".to_owned())];
     let world = World::start_with(kind, &beat).await.expect("it starts");

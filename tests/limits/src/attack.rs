@@ -37,12 +37,12 @@ pub(crate) struct Bounds {
     pub(crate) time_ratio: Option<f64>,
 }
 
-/// Whether the server asks who its clients are.
+/// Requirement of tokens at the attacked server.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// It asks nobody.
+    /// No token is required.
     Open,
-    /// It asks for a token of the target's issuer.
+    /// A token of the target's issuer is required.
     Tokens,
 }
 
@@ -53,7 +53,7 @@ pub(crate) type Run = fn(Target) -> BoxFuture<'static, Result<()>>;
 pub(crate) struct Attack {
     /// Short name, as in the table of `docs/operating.md`.
     pub(crate) name: &'static str,
-    /// Whether the server asks for tokens; all other settings are the defaults.
+    /// Requirement of tokens; all other settings are the defaults.
     pub(crate) access: Access,
     /// Preparation that is not measured, such as orders to be there; does nothing by default.
     pub(crate) prepare: Run,

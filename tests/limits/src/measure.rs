@@ -43,7 +43,7 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    /// All that the process has had so far.
+    /// Reads all that the process has had so far.
     pub(crate) fn of(pid: u32) -> Result<Self> {
         let path = format!("/proc/{pid}/io");
         Ok(Self {
@@ -52,7 +52,7 @@ impl Traffic {
         })
     }
 
-    /// What is more than before.
+    /// Difference to an earlier reading.
     pub(crate) fn since(self, before: Self) -> Self {
         Self {
             read: self.read.saturating_sub(before.read),

@@ -47,7 +47,7 @@ pub struct Pace {
     pub answers: Arc<Mutex<BTreeMap<u16, u64>>>,
     /// Answers that nobody should ever get.
     pub complaints: Arc<Mutex<Vec<String>>>,
-    /// How often requests were repeated after they had been accepted, sent to two servers at
+    /// Number of requests that were repeated after they had been accepted, sent to two servers at
     /// once, or raced for a version.
     pub tricks: Arc<Mutex<BTreeMap<&'static str, u64>>>,
 }
@@ -138,7 +138,7 @@ pub struct Person {
     count: u64,
     /// Orders that are worth changing.
     orders: Vec<String>,
-    /// What was sent side by side: no order among these is promised.
+    /// Requests that were sent side by side: no order among these is promised.
     side_by_side: Vec<Entry>,
 }
 
@@ -224,13 +224,13 @@ impl Person {
         Ok(self.remember_all())
     }
 
-    /// What it remembers, in the order in which it asked.
+    /// Ledger of the client, in the order in which it asked.
     #[must_use]
     pub fn remember(self) -> Vec<Entry> {
         self.ledger.entries()
     }
 
-    /// The same, and what it sent side by side.
+    /// That ledger, and those of what it sent side by side.
     fn remember_all(self) -> Vec<Vec<Entry>> {
         let alone = self.side_by_side.into_iter().map(|entry| vec![entry]);
         let mut all: Vec<Vec<Entry>> = alone.collect();

@@ -31,7 +31,7 @@ const POLICY: &str = "torture";
 /// Clients of a burst.
 const CROWD: usize = 200;
 
-/// What a fault takes that this machine does not have; nothing is wrong with what is tortured.
+/// Part that a fault takes and this machine does not have; nothing is wrong with what is tortured.
 #[derive(Debug)]
 pub struct Missing(pub &'static str);
 
@@ -63,7 +63,7 @@ pub struct Conductor {
     pub false_clock: Option<PathBuf>,
     /// Syncs of the embedded store that are taken as never made.
     pub ignored: Option<Ignored>,
-    /// What befalls in the middle of the fault that is under way.
+    /// Fault in the middle of the one that is under way.
     meanwhile: Option<Fault>,
     eavesdropper: Option<Eavesdropper>,
 }

@@ -17,7 +17,7 @@ const MOST: i64 = 1 << 40;
 /// A file system of its own. Unmounted when dropped.
 pub struct Disk(PathBuf);
 
-/// In the first place ext4; only where that cannot be had one in memory, which has no disk's ways.
+/// Mounts ext4 or, only where that cannot be had, a file system in memory, without a disk's ways.
 fn mount_at(folder: &Path, bytes: u64) -> Result<()> {
     let at = folder.display().to_string();
     let image = folder.with_extension("ext4");

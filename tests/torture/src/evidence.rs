@@ -1,4 +1,4 @@
-//! What is to be looked at when all is quiet: read from the stores, and by the public interface.
+//! Evidence that is gathered when all is quiet: from the stores, and by the public interface.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -52,7 +52,7 @@ pub async fn gather(
     })
 }
 
-/// How many of these frames the partner wants to be told of.
+/// Number of these frames that the partner wants to be told of.
 fn of_interest(feed: &[String]) -> usize {
     let is_one = |text: &&String| {
         let frame: Value = serde_json::from_str(text).unwrap_or_default();
@@ -134,7 +134,7 @@ pub(crate) async fn whole_list(operator: &Identity, path: &str) -> Result<Vec<Va
     Ok(all)
 }
 
-/// Those that the list does not have.
+/// Orders that the list does not have.
 async fn missing(
     operator: &Identity,
     log: &[Row],

@@ -1,4 +1,4 @@
-//! What can go wrong; [`plan`] says what does next.
+//! Faults; [`plan`] says which one comes next.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub enum Fault {
     Kill(Vec<String>),
     /// A program ends by itself at a place between two writes, the so manieth time.
     Abort(&'static str, &'static str, u32),
-    /// The same while another instance stands by, and takes over at once.
+    /// A program ends at such a place while another instance stands by, and takes over at once.
     AbortBeside(&'static str, &'static str, u32),
     /// SIGTERM for these services, one after the other, and another start of each.
     Restart(Vec<String>),
@@ -79,7 +79,7 @@ pub enum Which {
 }
 
 impl Fault {
-    /// Whether it lasts for a while, so that another one can befall meanwhile.
+    /// Tells whether it lasts for a while, so that another one can befall meanwhile.
     #[must_use]
     pub fn lasts(&self) -> bool {
         matches!(

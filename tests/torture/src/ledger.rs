@@ -47,7 +47,7 @@ pub struct Sheet {
     pub name: String,
     /// Bytes.
     pub size: usize,
-    /// What its bytes are made of.
+    /// Seed of its bytes.
     pub seed: u64,
 }
 
@@ -104,7 +104,7 @@ pub struct Entry {
     pub order: Option<String>,
     /// What.
     pub asked: Asked,
-    /// Only if the order is at this version.
+    /// Version that the order must be at, if that is asked for.
     pub expected: Option<u64>,
     /// The identity of the file that was attached, where that was answered.
     pub file: Option<String>,

@@ -22,7 +22,7 @@ fn refused(reason: impl Into<String>) -> Verdict {
     Verdict::Rejected(reason.into(), None)
 }
 
-/// To anybody but its owner an order does not exist.
+/// Verdict for anybody but the owner, to whom the order does not exist.
 fn missing() -> Verdict {
     refused("there is no such order")
 }
@@ -48,7 +48,7 @@ struct Order {
 pub struct File {
     /// Its identity.
     pub id: String,
-    /// What it is.
+    /// Description of the file.
     pub sheet: Sheet,
 }
 
@@ -69,7 +69,7 @@ impl File {
 pub struct Orders(HashMap<String, Order>);
 
 impl Orders {
-    /// What must come of what a client asked for, here in the log. The identity of a file is
+    /// Verdict on what a client asked for, here in the log. The identity of a file is
     /// the store's to give, and told by the frame.
     pub fn execute(&mut self, event: &Row, entry: &Entry, frame: &Value) -> Verdict {
         let number = self.0.len() as u64 + 1;
@@ -132,7 +132,7 @@ impl Orders {
         Verdict::Changed(kind, order.document(&event.order))
     }
 
-    /// Why something is refused of an order that is there.
+    /// Refusal of a change to an order that is there, if it must be refused.
     fn refusal(&self, event: &Row, entry: &Entry) -> Option<Verdict> {
         let Some(order) = self.0.get(&event.order) else {
             return entry.expected.map(|_| missing());

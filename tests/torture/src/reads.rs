@@ -29,20 +29,20 @@ const LISTS: [(Option<&str>, Option<&str>); 4] = [
     (Some("placed"), Some("c-2")),
 ];
 
-/// What was read.
+/// Answers to reads.
 #[derive(Default)]
 pub struct Reads {
-    /// By the operation's identity.
+    /// Receipts by the operation's identity.
     receipts: HashMap<String, Value>,
-    /// By the order's.
+    /// Histories by the order's identity.
     histories: HashMap<String, Vec<Value>>,
-    /// By the order's and the file's: status, and hash of the content.
+    /// Files by the order's and the file's identity: status, and hash of the content.
     files: HashMap<(String, String), (u16, u64)>,
     /// Identities of the orders on each of [`LISTS`].
     lists: Vec<Vec<String>>,
 }
 
-/// At most so many, from all over the whole.
+/// Takes at most `most` of them, from all over the whole.
 fn some<T>(all: Vec<T>, most: usize) -> impl Iterator<Item = T> {
     let step = all.len().div_ceil(most).max(1);
     all.into_iter().step_by(step)
@@ -94,7 +94,7 @@ impl Reads {
         Ok(reads)
     }
 
-    /// How many of each were read.
+    /// Number of reads of each kind.
     #[must_use]
     pub fn counts(&self) -> [(&'static str, u64); 4] {
         let listed = self.lists.iter().map(Vec::len).sum::<usize>();

@@ -75,9 +75,9 @@ pub struct Report {
     pub restarts: u64,
     /// Requests that were repeated, doubled or raced.
     pub tricks: BTreeMap<&'static str, u64>,
-    /// What was read at the end.
+    /// Number of reads at the end, by kind.
     pub reads: BTreeMap<&'static str, u64>,
-    /// What losses of power took.
+    /// Losses of power in figures.
     pub power: Loss,
     /// Faults that could not be brought about.
     pub skipped: BTreeMap<String, u64>,
@@ -143,14 +143,14 @@ impl Report {
         *self.kills.entry(program.to_owned()).or_default() += 1;
     }
 
-    /// All that is planned; what befalls is taken off.
+    /// Notes all that is planned; faults that are brought about are taken off.
     pub fn plan(&mut self, plan: &Plan) {
         self.never = plan.kinds().collect();
         let all = plan.all_places().into_iter();
         self.never_at = all.map(|(program, place)| at(program, place)).collect();
     }
 
-    /// It was brought about.
+    /// Notes that a fault was brought about.
     pub fn befell(&mut self, step: &Step) {
         *self.faults.entry(step.fault.name()).or_default() += 1;
         self.never.remove(step.kind);

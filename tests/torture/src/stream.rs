@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long the next bytes may take.
+/// Limit for the next bytes to come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An open stream.

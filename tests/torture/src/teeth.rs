@@ -109,12 +109,12 @@ pub async fn bite(kind: Kind, seed: u64, only: Option<&str>) -> Result<bool> {
 /// Runs without any bug: what is found in them would be found with every one.
 struct Controls {
     kind: Kind,
-    /// By the seed and the faults.
+    /// Results by the seed and the faults.
     clean: BTreeMap<(u64, &'static str), bool>,
 }
 
 impl Controls {
-    /// Whether nothing is found with this seed and these faults.
+    /// Tells whether nothing is found with this seed and these faults.
     async fn is_clean(&mut self, seed: u64, only: &'static str) -> Result<bool> {
         if let Some(is_clean) = self.clean.get(&(seed, only)) {
             return Ok(*is_clean);

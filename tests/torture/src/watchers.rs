@@ -23,14 +23,14 @@ const PATIENCE: Duration = Duration::from_secs(40);
 pub struct Filter {
     /// Only what is theirs; none: everything.
     pub owner: Option<String>,
-    /// Only frames of these types; none: all.
+    /// Types of the frames to get; none: all.
     pub kinds: &'static [&'static str],
-    /// By server-sent events.
+    /// True for server-sent events instead of a websocket.
     pub is_stream: bool,
 }
 
 impl Filter {
-    /// All that is somebody's own.
+    /// Filter for all that is somebody's own.
     #[must_use]
     pub fn of(owner: &str) -> Self {
         Self {

@@ -15,7 +15,7 @@ use bakehouse_torture::run::{Order, run};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The same seed with and without a bug.
+/// Seed of the runs with and without a bug.
 const SEED: u64 = 3;
 
 async fn lose_power(bug: Option<&str>) -> Report {

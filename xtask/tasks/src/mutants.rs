@@ -155,7 +155,7 @@ async fn plant_each<'a>(
     Ok(survivors)
 }
 
-/// The same with all of them at once.
+/// Plants all of them at once; returns the names of those that no test has caught.
 async fn plant_together<'a>(
     mutants: &'a [Mutant],
     tree: &Tree,

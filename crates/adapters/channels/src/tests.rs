@@ -1,5 +1,4 @@
-//! What becomes of a notification by what the other side answers: endpoints and a mail server on
-//! this machine.
+//! Outcomes of deliveries by the answers of endpoints and of a mail server on this machine.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -99,7 +98,7 @@ async fn call(url: String, allow_private: bool) -> Result<(), SendError> {
     webhook.send(&notification("host", message)).await
 }
 
-/// What a call of an endpoint that answers so comes to.
+/// Outcome of a call of an endpoint that answers with this head.
 async fn answered(head: &str) -> Result<(), SendError> {
     let (address, _) = endpoint(head.to_owned()).await;
     call(format!("http://{address}/"), true).await
@@ -163,7 +162,7 @@ async fn mail(reply: &'static str) -> Result<(), SendError> {
         .await
 }
 
-/// What an operator can mend is tried again; what the server has against the mail is not.
+/// Replies about access, which an operator can mend, are retried; replies about the mail are not.
 #[tokio::test]
 async fn replies_that_speak_of_access_are_no_refusals() {
     for reply in [

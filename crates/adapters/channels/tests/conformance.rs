@@ -126,7 +126,7 @@ impl Server {
 #[derive(Clone, Copy)]
 enum Speaks {
     Smtp,
-    /// With this answer for what it will never take.
+    /// HTTP endpoint, with its answer to a message that it will never take.
     Http(&'static str),
 }
 

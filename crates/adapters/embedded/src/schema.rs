@@ -217,7 +217,7 @@ CREATE INDEX events_by_correlation_and_owner ON events (correlation_id, owner, p
     WHERE correlation_id <> operation_id;
 ";
 
-/// That index with operations that began by themselves as well; those of nobody stay out.
+/// Replaces that index by one of all operations of an owner, those that began by themselves too.
 const ALL_CORRELATIONS_BY_OWNER: &str = "
 DROP INDEX events_by_correlation_and_owner;
 CREATE INDEX events_by_correlation_and_owner ON events (correlation_id, owner, position)

@@ -244,7 +244,7 @@ fn a_folder_is_used_by_one_process_at_a_time() {
     assert!(Embedded::open(folder.path(), FACETS).is_ok());
 }
 
-/// Whoever held them has ended: nobody waits for their leases to run out.
+/// Leases of a process that has ended are void: opening the store does not wait until they run out.
 #[tokio::test]
 async fn opening_a_store_voids_the_leases_of_before() {
     let folder = TempDir::new().expect("a temporary folder");

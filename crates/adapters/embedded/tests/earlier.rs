@@ -39,7 +39,7 @@ const KEPT: [(&str, &str); 4] = [
 /// The version of the tables of the first release, whose store is the origin of all others.
 const FIRST_RELEASE: i64 = 7;
 
-/// What leads back from each version of the tables to the one before it. Versions before 4
+/// Steps that lead back from each version of the tables to the one before it. Versions before 4
 /// knew no parked operations, which are the last that were stored.
 const BACK: [(i64, &str); 5] = [
     (7, "DROP TABLE rebuilds;"),
@@ -70,7 +70,7 @@ const BACK: [(i64, &str); 5] = [
     ),
 ];
 
-/// And what leads from the first release to each version after it.
+/// Steps that lead from the first release to each version after it.
 const ON: [(i64, &str); 2] = [
     (8, "ALTER TABLE frames ADD COLUMN left_grouping TEXT;"),
     (
@@ -145,7 +145,7 @@ fn version_of(folder: &Path) -> i64 {
     version.expect("a version")
 }
 
-/// What `doctor` says of it: the faults, and how much was looked at.
+/// Findings of `doctor`, and the number of events that it compared.
 async fn doctor(folder: &Path) -> (Vec<String>, u64) {
     let store = Embedded::inspect(folder).expect("it opens");
     let doors = AuditDoors {
@@ -261,7 +261,7 @@ fn status(document: &str) -> String {
     document["status"].as_str().expect("a status").to_owned()
 }
 
-/// What had been accepted is stored next; what was stored before is a repeat.
+/// Checks that an operation that was waiting is stored next, and that a stored one is a repeat.
 async fn goes_on(version: i64, store: &Embedded) {
     let log = store.log();
     let head = log.head().await.expect("a head");

@@ -1,4 +1,4 @@
-//! What the store has accepted is on disk when it says so, and so are copies of it.
+//! Losses of power: accepted operations and copies of the store are on disk when said to be.
 
 use std::path::{Path, PathBuf};
 

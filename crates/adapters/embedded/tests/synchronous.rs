@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 /// Value that the read model takes at first, and not once [`IS_SPOILED`].
 const SPOILED: i64 = 77;
 static IS_SPOILED: AtomicBool = AtomicBool::new(false);
-/// How often it was met since.
+/// Number of times that it was met since.
 static SPOILED_COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// values: what each counter counts to. It cannot bear 13.

@@ -343,7 +343,7 @@ impl MongoLog {
         Ok(self.connection.find(EVENTS, doc! {}, options).await?.pop())
     }
 
-    /// At most so many, in the order of positions.
+    /// Finds at most `limit` events, in the order of positions.
     async fn find_some(&self, filter: Document, limit: usize) -> Result<Vec<Event>, StoreError> {
         match limit {
             0 => Ok(Vec::new()),

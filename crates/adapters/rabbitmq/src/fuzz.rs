@@ -15,7 +15,7 @@ const NOTICES: [&str; 3] = [
 ];
 const TOPICS: [Topic; 3] = [Topic::Stored, Topic::Executed, Topic::Baked];
 
-/// What a notice says, in the form of its message.
+/// Content of a notice, in the form of its message.
 fn said(notice: &Notice) -> Value {
     match notice {
         Notice::Stored { head } => json!({ "head": head }),

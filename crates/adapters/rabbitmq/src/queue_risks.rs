@@ -344,7 +344,7 @@ mod tests {
         queues(policy, json!({}), json!({}), json!({}))
     }
 
-    /// What `.*` does to them on RabbitMQ 3.10: a stream takes policies of its own keys alone.
+    /// Queues under a policy on `.*` in RabbitMQ 3.10: a stream takes policies of its own keys.
     fn on_all(policy: Value) -> Queues {
         queues(policy.clone(), policy.clone(), policy, json!({}))
     }

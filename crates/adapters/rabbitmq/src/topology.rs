@@ -59,7 +59,7 @@ pub(crate) enum Form {
     Current,
     /// With others: declared by an earlier version, and not replaced yet.
     Earlier,
-    /// As an exclusive queue of a stranger's connection, which takes what is published to it and ends
+    /// Exclusive queue of a stranger's connection, which takes what is published to it and ends
     /// with it.
     Taken,
 }

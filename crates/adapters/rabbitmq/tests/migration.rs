@@ -172,8 +172,8 @@ async fn an_idle_queue_is_replaced() {
     settling.abort();
 }
 
-/// Somebody has deleted the queue and declared a classic one that no restart would survive: what it
-/// is given is stored, and the queue is replaced.
+/// A classic queue in the place of the deleted one, which no restart would survive: messages in it
+/// are stored, and the queue is replaced.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_that_others_declared_is_replaced() {
     let settings = settings(amqp_uri());

@@ -127,7 +127,7 @@ mod tests {
 
     use super::*;
 
-    /// So many rows, and how often they were read.
+    /// Store of this many rows, with a count of its reads.
     struct Rows {
         count: usize,
         reads: AtomicUsize,

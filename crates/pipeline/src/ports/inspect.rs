@@ -187,7 +187,7 @@ pub struct RowRecord {
 pub struct Waiting {
     /// Accepted operations that are not in the log yet, dead letters included.
     pub operations: u64,
-    /// Those of them that the queue's server had removed from the queue and keeps as dead letters.
+    /// Dead letters among them: removed from the queue by its server, which keeps them.
     pub dead_letters: u64,
     /// Acceptance time of the oldest of them, where the queue knows it.
     pub oldest: Option<Timestamp>,

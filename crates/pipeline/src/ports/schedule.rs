@@ -82,7 +82,7 @@ pub struct ScheduledBatch {
 pub struct DeadLetters {
     /// Their places in the batch.
     pub indexes: Vec<usize>,
-    /// Why the last of them was removed, in the server's words.
+    /// Reason why the last of them was removed, in the server's words.
     pub reason: String,
 }
 

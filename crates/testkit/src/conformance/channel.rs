@@ -11,15 +11,15 @@ use uuid::Uuid;
 /// Answers of the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It takes what it gets.
+    /// Takes the message.
     Taken,
-    /// It will never take it.
+    /// Refuses the message for good.
     Never,
-    /// It may take it later.
+    /// Asks for another attempt later.
     Later,
-    /// None at all.
+    /// Gives no answer at all.
     Silence,
-    /// It ends the connection in the middle.
+    /// Ends the connection in the middle.
     End,
 }
 
@@ -36,7 +36,7 @@ pub trait OtherSide: Send + Sync {
 pub struct Line {
     /// The channel; it waits no longer than a few seconds.
     pub channel: Arc<dyn Channel>,
-    /// Who is at its other end.
+    /// Receiver at its other end.
     pub other: Arc<dyn OtherSide>,
     /// An address that it takes.
     pub to: &'static str,
@@ -44,7 +44,7 @@ pub struct Line {
     pub message: Json,
     /// Part of the message that arrives as it is.
     pub part: &'static str,
-    /// What no error may show.
+    /// Text that no error may show.
     pub secret: &'static str,
 }
 
@@ -110,7 +110,7 @@ pub async fn what_was_taken_has_arrived(line: Line) {
     assert!(received[0].contains(line.part), "{}", received[0]);
 }
 
-/// For good: nobody tries it again.
+/// A final refusal is reported as such, so that nobody tries again.
 pub async fn what_will_never_be_taken_is_refused(line: Line) {
     let refused = line.send(1, Answer::Never).await;
     assert!(matches!(refused, Err(SendError::Refused(_))), "{refused:?}");
@@ -123,7 +123,7 @@ fn is_unavailable(sent: &Result<(), SendError>) -> bool {
     matches!(sent, Err(SendError::Unavailable { .. }))
 }
 
-/// And is taken then.
+/// A later attempt is taken.
 pub async fn what_may_be_taken_later_is_to_be_tried_again(line: Line) {
     let later = line.send(1, Answer::Later).await;
     assert!(is_unavailable(&later), "{later:?}");
@@ -132,7 +132,7 @@ pub async fn what_may_be_taken_later_is_to_be_tried_again(line: Line) {
     assert_eq!(line.other.received().len(), 1);
 }
 
-/// After a while, which is bounded.
+/// Silence ends in an error after a bounded time.
 pub async fn whoever_gives_no_answer_is_to_be_tried_again(line: Line) {
     for answer in [Answer::Silence, Answer::End] {
         let none = line.send(1, answer).await;

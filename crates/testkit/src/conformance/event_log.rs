@@ -226,7 +226,7 @@ pub async fn a_batch_of_any_size_is_stored_whole(log: Log) {
     assert_eq!(last.operation.payload.get().len(), 1_024 * 1_024 + 2);
 }
 
-/// Of every way to read. Nothing follows the last position that there can be.
+/// Limits of every way to read. Nothing follows the last position that there can be.
 pub async fn limits_of_nothing_and_of_everything_are_kept(log: Log) {
     log.append(&many("a", 3)).await.unwrap();
     assert_eq!(log.read(0, 0).await.unwrap().len(), 0);

@@ -12,7 +12,7 @@ pub struct Fed<G> {
     pub feed: Arc<dyn Facts>,
     /// The identity of its log.
     pub epoch: String,
-    /// What serves it.
+    /// Server of the feed, kept alive.
     pub guard: G,
 }
 
@@ -82,7 +82,7 @@ pub async fn it_can_be_followed_again_from_anywhere<G>(fed: Fed<G>) {
     }
 }
 
-/// And then it is live.
+/// The feed is live once its end has been reached.
 pub async fn behind_its_end_there_is_nothing_yet<G>(fed: Fed<G>) {
     follow(fed.feed.as_ref(), 0, 9).await;
     let live = async {

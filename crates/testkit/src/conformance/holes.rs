@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use super::presentation::baking;
 use crate::operations::many;
 
-/// What is missing afterwards.
+/// Part that is missing afterwards.
 #[derive(Clone, Copy, Debug)]
 pub enum Missing {
     /// An event of the log.
@@ -74,7 +74,7 @@ pub async fn a_missing_event_is_told_and_never_skipped(holed: Holed) {
     assert_eq!(read.err(), Some(hole));
 }
 
-/// Nobody who follows the feed is led over it.
+/// Followers of the feed are not led over the gap.
 pub async fn a_missing_frame_is_told_and_never_skipped(holed: Holed) {
     let Holed {
         presentation,

@@ -91,7 +91,7 @@ pub async fn of_many_at_once_one_wins(leases: Store) {
     assert_eq!(winners, 1);
 }
 
-/// It may renew it, and ask for it again under the same epoch.
+/// The holder may renew it, and ask for it again under the same epoch.
 pub async fn a_lease_that_ran_out_is_its_holders_until_somebody_takes_it(leases: Store) {
     let none = Duration::ZERO;
     let first = leases.acquire("work", "a", none).await.unwrap().unwrap();
@@ -105,7 +105,7 @@ pub async fn a_lease_that_ran_out_is_its_holders_until_somebody_takes_it(leases:
     assert_eq!(leases.acquire("work", "b", LONG).await, Ok(None));
 }
 
-/// Not even when the successor's lease has run out, nor under its own name of before.
+/// The former holder cannot, even if the successor's lease has run out or by its own former name.
 pub async fn who_was_succeeded_can_neither_renew_nor_release(leases: Store) {
     let none = Duration::ZERO;
     let first = leases.acquire("work", "a", none).await.unwrap().unwrap();

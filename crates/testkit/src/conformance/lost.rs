@@ -58,12 +58,12 @@ async fn give_up<T>(moment: u64, call: impl Future<Output = T>) {
     let _ = tokio::time::timeout(Duration::from_micros(moment), call).await;
 }
 
-/// What a repeated commit may answer: it is done now, or was done before.
+/// Tells whether a repeated commit has succeeded, now or before.
 fn is_settled(answer: &Result<(), StoreError>) -> bool {
     matches!(answer, Ok(()) | Err(StoreError::Fenced))
 }
 
-/// In the order of the batch, whether the first call was still under way or not.
+/// A repeat keeps the order of the batch, whether or not the first call was still under way.
 pub async fn an_append_that_was_given_up_is_there_once_when_repeated(stores: Stores) {
     let log = stores.log;
     let mut sent = Vec::new();
@@ -123,7 +123,7 @@ pub async fn a_baking_that_was_given_up_is_there_once_when_repeated(stores: Stor
     }
 }
 
-/// Nobody is told twice.
+/// Repeating a recording tells nobody twice.
 pub async fn a_recording_that_was_given_up_is_there_once_when_repeated(stores: Stores) {
     let store = stores.notifications;
     store.open("log", 0).await.unwrap();

@@ -65,7 +65,7 @@ fn notice(topic: Topic, position: Position) -> Notice {
     }
 }
 
-/// Where a notice ends.
+/// Last position of a notice.
 fn end(notice: &Notice) -> Position {
     match notice {
         Notice::Stored { head } => *head,
@@ -110,7 +110,7 @@ async fn subscribed(notices: &dyn Notices, topic: Topic) -> Box<dyn NoticeStream
 
 const TOPICS: [Topic; 3] = [Topic::Stored, Topic::Executed, Topic::Baked];
 
-/// Each of them gets all.
+/// Several subscribers of a topic get all of its notices each.
 pub async fn notices_reach_every_subscriber_of_their_topic_and_no_other(notices: Sender) {
     let mut streams = Vec::new();
     for topic in TOPICS.into_iter().chain(TOPICS) {
@@ -130,7 +130,7 @@ pub async fn notices_reach_every_subscriber_of_their_topic_and_no_other(notices:
     }
 }
 
-/// In as many notices as it takes, each of which begins where the one before it ends.
+/// Large content comes in several notices, each of which begins where the one before it ends.
 pub async fn what_they_carry_arrives_whole(notices: Sender) {
     let mut executed = subscribed(notices.as_ref(), Topic::Executed).await;
     let mut baked = subscribed(notices.as_ref(), Topic::Baked).await;
@@ -169,7 +169,7 @@ pub async fn what_they_carry_arrives_whole(notices: Sender) {
     }
 }
 
-/// As they were sent.
+/// The order is that of sending.
 pub async fn notices_of_one_sender_come_in_order(notices: Sender) {
     let mut stream = subscribed(notices.as_ref(), Topic::Stored).await;
     for position in 1..=100 {
@@ -180,7 +180,7 @@ pub async fn notices_of_one_sender_come_in_order(notices: Sender) {
     }
 }
 
-/// Nobody waits for it meanwhile.
+/// A slow subscriber holds up nobody meanwhile.
 pub async fn who_is_behind_is_told_to_look_and_hears_what_follows(notices: Sender) {
     const MANY: Position = 5_000;
     let mut stream = subscribed(notices.as_ref(), Topic::Stored).await;
@@ -214,7 +214,7 @@ pub async fn who_is_behind_is_told_to_look_and_hears_what_follows(notices: Sende
     );
 }
 
-/// As in a `select`.
+/// Dropping a wait, as a `select` does, loses no notice.
 pub async fn a_wait_that_was_dropped_loses_nothing(notices: Sender) {
     let mut stream = subscribed(notices.as_ref(), Topic::Stored).await;
     for position in 1..=20 {
@@ -226,7 +226,7 @@ pub async fn a_wait_that_was_dropped_loses_nothing(notices: Sender) {
     }
 }
 
-/// Whoever comes later hears what is sent later.
+/// A later subscriber hears what is sent later.
 pub async fn nobody_need_listen(notices: Sender) {
     for topic in TOPICS {
         notices.publish(notice(topic, 1)).await;

@@ -392,8 +392,8 @@ pub async fn a_baking_of_any_size_is_seen_whole((store, reader): Presentation) {
     assert!(last.body.get().len() > 1_024 * 1_024);
 }
 
-/// What stays as it is, is on exactly one page, whatever is made, changed and taken off
-/// meanwhile; what changes is on no page twice at one position.
+/// Unchanged documents are on exactly one page, whatever is made, changed and taken off meanwhile;
+/// changed ones are on no page twice at one position.
 pub async fn pages_go_on_while_documents_change((store, reader): Presentation) {
     store.open("e").await.unwrap();
     store.commit(&baking(0, 30)).await.unwrap();

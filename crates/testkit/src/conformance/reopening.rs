@@ -33,7 +33,7 @@ macro_rules! reopening_suite {
     };
 }
 
-/// The same log, with the same events; repeats are recognised.
+/// The reopened log has the same events, and recognises repeats.
 pub async fn the_log_goes_on_where_it_was(open: Reopen) {
     let batch = many("a", 3);
     let log = open().await.log;
@@ -50,7 +50,7 @@ pub async fn the_log_goes_on_where_it_was(open: Reopen) {
     assert_eq!(answers, [Appended::Duplicate, Appended::Stored(4)]);
 }
 
-/// And a commit from before the end is still fenced.
+/// A commit from before the end is still fenced.
 pub async fn the_source_state_goes_on_where_it_was(open: Reopen) {
     let stores = open().await;
     stores.log.append(&many("a", 2)).await.unwrap();
@@ -75,7 +75,7 @@ pub async fn the_source_state_goes_on_where_it_was(open: Reopen) {
     assert_eq!(source.commit(&second).await, Ok(()));
 }
 
-/// Of the same log alone.
+/// The presentation is of the same log alone.
 pub async fn the_presentation_goes_on_where_it_was(open: Reopen) {
     let stores = open().await;
     stores.presentation.open("epoch-1").await.unwrap();
@@ -100,7 +100,7 @@ pub async fn the_presentation_goes_on_where_it_was(open: Reopen) {
     assert_eq!(presentation.commit(&baking(4, 1)).await, Ok(()));
 }
 
-/// What somebody has taken is his for as long as he said.
+/// A claim lasts for as long as its holder said.
 pub async fn notifications_go_on_where_they_were(open: Reopen) {
     let store = open().await.notifications;
     filled(&store, 2).await;

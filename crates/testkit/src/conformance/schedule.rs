@@ -117,7 +117,7 @@ pub async fn receiving_waits_for_the_first_one((scheduler, consumers): Queue) {
     assert_eq!(take(consumer.as_mut(), 1, 10).await, sent);
 }
 
-/// As after an answer that was lost, and before anything has come.
+/// Settling is repeated after a lost answer, and tried before anything has come.
 pub async fn settling_twice_or_too_soon_loses_nothing((scheduler, consumers): Queue) {
     let mut consumer = consumers();
     // Where nothing has been reached yet, that may be an error.
@@ -135,7 +135,7 @@ pub async fn settling_twice_or_too_soon_loses_nothing((scheduler, consumers): Qu
     assert!(rest.operations.is_empty() && rest.unreadable.is_empty());
 }
 
-/// What is parked is neither of what was received nor of what is to come.
+/// A parked message is neither among those received nor among those to come.
 pub async fn parking_leaves_the_others_as_they_are((scheduler, consumers): Queue) {
     let mut consumer = consumers();
     let sent = send(scheduler.as_ref(), 3).await;
@@ -152,7 +152,7 @@ pub async fn parking_leaves_the_others_as_they_are((scheduler, consumers): Queue
     consumer.settle().await.unwrap();
 }
 
-/// As large as an api-server takes them, and larger.
+/// Operations as large as api-servers take them, and larger.
 pub async fn large_operations_arrive_whole((scheduler, consumers): Queue) {
     let mut consumer = consumers();
     let sent: Vec<_> = [3, 2_000_000, 5]

@@ -279,8 +279,8 @@ pub async fn an_entity_at_another_position_fences_the_whole_commit((log, source)
     assert!(source.load(&["a-1"]).await.unwrap().is_empty());
 }
 
-/// As when the source state is built up from the log once more: whatever the second verdict
-/// is, and whatever the first one was. Only a settlement ends an event's being parked.
+/// A second verdict, as of a source state that is built up from the log again, changes nothing,
+/// whatever the two are. Only a settlement ends an event's being parked.
 pub async fn a_verdict_once_given_stays((log, source): Source) {
     log.append(&many("a", 3)).await.unwrap();
     let rejected = || Verdict::Rejected(Rejection::new("no").of_kind("never"));
@@ -329,7 +329,7 @@ fn outcomes(events: &[Event]) -> Vec<String> {
     events.iter().map(outcome).collect()
 }
 
-/// It is fenced like any other.
+/// An empty commit is fenced like any other.
 pub async fn an_empty_commit_changes_nothing((log, source): Source) {
     log.append(&many("a", 1)).await.unwrap();
     let first = creation(Checkpoint::default(), "a-0", 5);

@@ -78,7 +78,7 @@ impl Whole {
     }
 }
 
-/// All of it at once.
+/// The whole unit is visible within it, and stands at once when committed.
 pub async fn what_was_written_is_read_within_and_stands_once_committed(whole: Whole) {
     whole.presentation.open("e").await.unwrap();
     let unit = whole.units.begin().await.unwrap();
@@ -93,7 +93,7 @@ pub async fn what_was_written_is_read_within_and_stands_once_committed(whole: Wh
     assert!(whole.reader.document("d-2").await.unwrap().is_some());
 }
 
-/// And who comes next begins where it began.
+/// The next unit begins where the dropped one began.
 pub async fn what_was_dropped_was_never_there(whole: Whole) {
     whole.presentation.open("e").await.unwrap();
     for _ in 0..2 {
@@ -108,7 +108,7 @@ pub async fn what_was_dropped_was_never_there(whole: Whole) {
     assert_eq!(answers, [Appended::Stored(1)]);
 }
 
-/// Whoever asks meanwhile hears how it was, now or when it is over.
+/// Readers outside see the state before it, now or when it is over.
 pub async fn nobody_else_sees_what_is_not_committed(whole: Whole) {
     whole.presentation.open("e").await.unwrap();
     let unit = whole.units.begin().await.unwrap();
@@ -150,7 +150,7 @@ pub async fn one_after_the_other(whole: Whole) {
     assert_eq!(ids.len(), 4);
 }
 
-/// What was done before it, and what is done after it, stands.
+/// Calls before and after the failed one stand.
 pub async fn a_call_that_failed_undoes_itself_alone(whole: Whole) {
     whole.presentation.open("e").await.unwrap();
     let unit = whole.units.begin().await.unwrap();

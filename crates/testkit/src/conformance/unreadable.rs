@@ -15,7 +15,7 @@ use crate::operations::many;
 pub struct Mixed {
     /// Its two ends.
     pub queue: Queue,
-    /// What counts it.
+    /// Counter of waiting and unreadable messages.
     pub backlog: Arc<dyn Backlog>,
     /// Puts the message into it.
     pub put: Box<dyn Fn(Vec<u8>) -> BoxFuture<'static, ()> + Send + Sync>,
@@ -51,7 +51,7 @@ async fn take(
     (operations, unreadable)
 }
 
-/// And those before and after it are none the worse.
+/// Operations before and after an unreadable message arrive as usual.
 pub async fn what_is_no_operation_is_told_apart_until_it_is_parked_and_settled(mixed: Mixed) {
     let (scheduler, consumers) = &mixed.queue;
     let operations = many("a", 3);

@@ -54,15 +54,15 @@ pub fn by_seed(seed: u64) -> impl FnMut(usize) -> usize {
 /// Syncs that are taken as never made: a planted bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ignored {
-    /// Those of files whose name begins like this.
+    /// Syncs of files whose name begins like this.
     Files(&'static str),
-    /// Those of files in a folder of this name, or below it.
+    /// Syncs of files in a folder of this name, or below it.
     Below(&'static str),
-    /// Those of folders.
+    /// Syncs of folders.
     Folders,
 }
 
-/// What a loss of power took, and what the records say about themselves.
+/// Result of a loss of power: what it took, and what the records say about themselves.
 #[derive(Clone, Debug, Default)]
 pub struct Loss {
     /// Operations recorded.

@@ -12,7 +12,7 @@ use super::{Choose, Loss, Recorder};
 
 /// Set in the recorded process.
 const MARK: &str = "POWER_LOSS_RERUN";
-/// What precedes the name of something that was kept.
+/// Prefix of the line that names something that was kept.
 const KEPT: &str = "kept: ";
 /// Longest life of a recorded process that nobody ends.
 const LONGEST_LIFE: Duration = Duration::from_secs(60);

@@ -9,7 +9,7 @@ use super::request::{acceptance, send};
 use super::{PATIENCE, Person};
 use crate::ledger::{Answer, Asked, Entry};
 
-/// What a client is told of where its order, its operation and its file are.
+/// Places of a client's order, operation and file, as an answer tells them.
 fn places(response: &Response) -> (String, String) {
     let header = |name: &str| response.header(name).to_owned();
     (header("location"), header("operation-location"))

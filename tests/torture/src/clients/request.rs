@@ -9,7 +9,7 @@ use serde_json::json;
 use super::PATIENCE;
 use crate::ledger::{Answer, Asked, Entry};
 
-/// What a 202 says: of which operation, of which order, and of which file.
+/// Acceptance that a 202 states: of which operation, of which order, and of which file.
 pub(super) fn acceptance(entry: &Entry, response: &Response) -> (Answer, String, Option<String>) {
     let last = |name: &str| {
         let path = response.header(name);

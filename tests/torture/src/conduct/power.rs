@@ -1,4 +1,4 @@
-//! What is left of the embedded store when the power goes.
+//! Losses of power: the embedded store is left with what was synced.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use super::Conductor;
 
 /// The one program of that world.
 const PROGRAM: &str = "bakehouse";
-/// Every so manieth loss takes all that was not synced; the others a part of it.
+/// Number of losses of which the last takes all that was not synced; the others take a part of it.
 const STRICT: u64 = 3;
 
 impl Conductor {

@@ -1,4 +1,4 @@
-//! What befalls processes.
+//! Faults of processes.
 
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,11 @@ use super::{Conductor, Missing, program};
 use crate::fault::plan::is_renewal;
 use crate::renewal;
 
-/// How long a program may take until it comes to a place.
+/// Limit for a program to come to a place.
 const REACH: Duration = Duration::from_secs(3);
 /// Time that one instance has before the others start, so that it is the one that leads.
 const HEAD_START: Duration = Duration::from_millis(500);
-/// How long an orderly end may take.
+/// Limit for an orderly end.
 const ORDERLY: Duration = Duration::from_secs(25);
 
 impl Conductor {
@@ -63,7 +63,7 @@ impl Conductor {
         Ok(since)
     }
 
-    /// Whoever led wakes up in the middle of what others have done meanwhile.
+    /// Stops a leader, which wakes up in the middle of what others have done meanwhile.
     pub(super) async fn stop(
         &mut self,
         name: &str,

@@ -1,4 +1,4 @@
-//! What goes wrong next: by a seed, so that it can be made to go wrong again.
+//! Plan of the faults: by a seed, so that the same can be made to go wrong again.
 
 use std::time::Duration;
 
@@ -171,11 +171,11 @@ const POLICIES: [&str; 3] = [
     r#"{"message-ttl":1000}"#,
 ];
 
-/// By how much a clock is wrong, in seconds…
+/// Deviation of a wrong clock, in seconds…
 const HOUR: i32 = 3_600;
 /// …and by how much ahead where notifications become due, less than the end waits for them.
 const AHEAD: i32 = 20;
-/// Of so many bursts the last one becomes a flood.
+/// Number of bursts of which the last one becomes a flood.
 const FLOODS: usize = 4;
 /// Share of the faults that last for a while in which another one befalls meanwhile.
 const AT_ONCE: f64 = 0.35;
@@ -187,7 +187,7 @@ const AT_PLACES: [&str; 3] = ["abort", "abort beside", "stop"];
 /// A program, and a place in it.
 pub type Place = (&'static str, &'static str);
 
-/// What goes wrong, one after the other.
+/// Sequence of faults.
 pub struct Plan {
     services: Vec<String>,
     members: usize,
@@ -201,14 +201,14 @@ pub struct Plan {
 pub struct Step {
     /// Kind of the fault, as the plan names it.
     pub kind: &'static str,
-    /// What goes wrong.
+    /// The fault.
     pub fault: Fault,
-    /// Whether the one after it comes before everything has recovered.
+    /// True if the one after it comes before everything has recovered.
     pub is_rushed: bool,
 }
 
 impl Plan {
-    /// For these services; released programs have no places to end at.
+    /// Plans faults of these services; released programs have no places to end at.
     #[must_use]
     pub fn new(kind: Kind, services: &[String], members: usize, is_released: bool) -> Self {
         let weights = match kind {
@@ -404,7 +404,7 @@ impl Plan {
     }
 }
 
-/// Whether a program only comes to a place while everything is made anew.
+/// Tells whether a program only comes to a place during a rebuild.
 #[must_use]
 pub fn is_renewal(place: &str) -> bool {
     let of_database = ["mongodb.replacing", "mongodb.renamed"];

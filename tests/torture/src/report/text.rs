@@ -6,7 +6,7 @@ use std::fmt::{Display, Write};
 use super::{Report, figures};
 
 impl Report {
-    /// The same in words.
+    /// Report in words.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
