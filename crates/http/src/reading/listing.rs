@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use tokio::sync::Semaphore;
 
+use super::array::ArrayWriter;
 use crate::problem::Problem;
 
 /// Bytes of documents that a piece has, but for one that is longer by itself.
@@ -128,7 +129,7 @@ impl Listing {
             piece_documents: (PIECE_BYTES / self.average).clamp(1, MAX_PIECE_DOCUMENTS),
             left: left.map(|key| key.number).collect(),
             ready: self.first,
-            begun: false,
+            array: ArrayWriter::default(),
             ended: false,
         };
         BodyStream::new(stream::unfold(rest, piece)).boxed()
@@ -152,8 +153,12 @@ fn cut(documents: &mut Vec<StoredDocument>) {
 }
 
 fn array(documents: &VecDeque<StoredDocument>) -> String {
-    let bodies: Vec<&str> = documents.iter().map(|one| one.body.get()).collect();
-    format!("[{}]", bodies.join(","))
+    let (mut array, mut text) = (ArrayWriter::default(), String::new());
+    for document in documents {
+        array.push(&mut text, document.body.get());
+    }
+    array.end(&mut text);
+    text
 }
 
 /// Rest of a list that is still to be sent.
@@ -163,7 +168,7 @@ struct Rest {
     /// Numbers of the documents that have not been read.
     left: VecDeque<u64>,
     ready: VecDeque<StoredDocument>,
-    begun: bool,
+    array: ArrayWriter,
     ended: bool,
 }
 
@@ -182,12 +187,10 @@ async fn piece(mut rest: Rest) -> Option<(Result<Bytes, StoreError>, Rest)> {
     while text.len() < PIECE_BYTES
         && let Some(document) = rest.ready.pop_front()
     {
-        text.push(if rest.begun { ',' } else { '[' });
-        text.push_str(document.body.get());
-        rest.begun = true;
+        rest.array.push(&mut text, document.body.get());
     }
     if rest.ready.is_empty() && rest.left.is_empty() {
-        text.push_str(if rest.begun { "]" } else { "[]" });
+        rest.array.end(&mut text);
         rest.ended = true;
     }
     Some((Ok(text.into()), rest))

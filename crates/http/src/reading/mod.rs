@@ -1,5 +1,6 @@
 //! Reading what was baked: as it is, or as soon as it is as somebody wants it.
 
+mod array;
 mod arrival;
 mod listing;
 mod past;

@@ -10,6 +10,7 @@ use bakehouse_pipeline::ports::{RowPage, RowReader, StoreError, StoredRow};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 
+use super::array::ArrayWriter;
 use super::json;
 use crate::problem::Problem;
 use crate::server::Doors;
@@ -52,6 +53,7 @@ struct List {
     reader: Arc<dyn RowReader>,
     name: &'static str,
     link: String,
+    array: ArrayWriter,
     /// Key of the last row that has been read.
     last: Option<String>,
     /// True if there are no more rows, or they cannot be read.
@@ -64,6 +66,7 @@ impl List {
             reader,
             name,
             link: link.to_owned(),
+            array: ArrayWriter::default(),
             last: None,
             is_read: false,
         }
@@ -80,19 +83,18 @@ impl List {
 
     /// Text of the page that comes next in the array.
     fn piece(&mut self, page: &[StoredRow]) -> Bytes {
-        let is_first = self.last.is_none();
+        let mut text = String::new();
+        for row in page {
+            self.array.push(&mut text, row.body.get());
+        }
         self.is_read = page.len() < PAGE;
-        let bodies: Vec<&str> = page.iter().map(|row| row.body.get()).collect();
-        let start = match (is_first, page.is_empty()) {
-            (true, _) => "[",
-            (false, false) => ",",
-            (false, true) => "",
-        };
-        let end = if self.is_read { "]" } else { "" };
+        if self.is_read {
+            self.array.end(&mut text);
+        }
         if let Some(row) = page.last() {
             self.last = Some(row.key.clone());
         }
-        format!("{start}{}{end}", bodies.join(",")).into()
+        text.into()
     }
 
     /// Pieces after the first.
