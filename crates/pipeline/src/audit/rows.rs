@@ -183,6 +183,7 @@ struct Replay<'a> {
     models: &'a ReadModels,
     handler: &'a AnyHandler,
     generation: Generation,
+    feed: &'static str,
     at: Position,
 }
 
@@ -204,6 +205,7 @@ impl<'a> Replay<'a> {
             models,
             handler,
             generation,
+            feed: D::NAME,
             at,
         })
     }
@@ -261,10 +263,7 @@ impl<'a> Replay<'a> {
         let handling = Handling {
             generation: self.generation.clone(),
             revision: loaded.revision,
-            feed: facts
-                .first()
-                .map(|fact| fact.feed.clone())
-                .unwrap_or_default(),
+            feed: self.feed.to_owned(),
             from: self.at,
             to,
             rows: work.writes,
