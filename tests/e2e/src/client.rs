@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
+use hyper::http::response::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -31,6 +32,14 @@ pub struct Answer {
 }
 
 impl Answer {
+    fn of(head: Parts, body: Bytes) -> Self {
+        Self {
+            status: head.status,
+            headers: head.headers,
+            body,
+        }
+    }
+
     /// The body as JSON; null if it is none.
     #[must_use]
     pub fn json(&self) -> Value {
@@ -86,15 +95,9 @@ impl Client {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Result<Answer> {
-        let (head, body) = self
-            .request(method, path, headers, body)
-            .await?
-            .into_parts();
-        Ok(Answer {
-            status: head.status,
-            headers: head.headers,
-            body: body.collect().await?.to_bytes(),
-        })
+        let response = self.request(method, path, headers, body).await?;
+        let (head, body) = response.into_parts();
+        Ok(Answer::of(head, body.collect().await?.to_bytes()))
     }
 
     /// Sends a request and reads the head of the answer only: the body may have no end.
@@ -105,15 +108,8 @@ impl Client {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Result<Answer> {
-        let (head, _) = self
-            .request(method, path, headers, body)
-            .await?
-            .into_parts();
-        Ok(Answer {
-            status: head.status,
-            headers: head.headers,
-            body: Bytes::new(),
-        })
+        let response = self.request(method, path, headers, body).await?;
+        Ok(Answer::of(response.into_parts().0, Bytes::new()))
     }
 
     async fn request(
