@@ -9,7 +9,7 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use bakehouse_testservers::shared::mongodb_uri;
+use bakehouse_dev_servers::shared::mongodb_uri;
 use futures_util::future::try_join3;
 use mongodb::bson::{DateTime, Document, doc};
 use mongodb::options::{Acknowledgment, CollectionOptions, IndexOptions, WriteConcern};

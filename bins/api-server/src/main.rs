@@ -3,29 +3,29 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use bakehouse_engine::feed::Feed;
+use bakehouse_engine::{Domain, Shutdown};
+use bakehouse_host::readiness::{Watched, readiness};
+use bakehouse_host::{Own, http_server, operate_with, servers};
+use bakehouse_host::{Service, Settings, Stages, Task};
 use bakehouse_http::{Doors, Remade};
-use bakehouse_kitchen::readiness::{Watched, readiness};
-use bakehouse_kitchen::{Own, edge, operate_with, servers};
 use bakehouse_orders::Orders;
-use bakehouse_pipeline::feed::Feed;
-use bakehouse_pipeline::{Domain, Shutdown};
-use bakehouse_service::{Service, Settings, Stages, Task};
 use futures_util::future::LocalBoxFuture;
 
 fn main() -> ExitCode {
     let service = Service {
         name: "api-server",
         about: "Takes orders over HTTP, answers from the presentation, and feeds websockets",
-        health: edge::http_address,
+        health: http_server::http_address,
         domain: None,
         operate: Some(&operate),
     };
-    bakehouse_service::main(service, run)
+    bakehouse_host::start(service, run)
 }
 
 fn operate(settings: Settings, task: Task) -> LocalBoxFuture<'static, Result<bool>> {
     let own = Own {
-        blobs: bakehouse_wiring::blobs_to_read,
+        blobs: bakehouse_orders_app::blobs_to_read,
         has_processes: false,
         read_models: Vec::new(),
     };
@@ -38,7 +38,7 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
     let broker = servers::broker::<Orders>(&settings)?;
     let feed = Feed::new(presentation.reader(), source.log(), settings.for_feed());
     let mut stages = Stages::new(&shutdown);
-    let api = bakehouse_wiring::api(&settings, source.log())?;
+    let api = bakehouse_orders_app::api(&settings, source.log())?;
     let blob_probe = api.probe.clone();
     let menu = api.clean_up(feed.clone(), presentation.reader(), &mut stages, &shutdown);
     let doors = Doors {
@@ -53,7 +53,7 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
         },
         notifications: source.notifications(),
         feed: feed.clone(),
-        limits: edge::limits(&settings),
+        limits: http_server::limits(&settings),
         menu,
     };
     let stores = vec![
@@ -72,7 +72,7 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
     };
     let (probes, watch) = readiness(&doors, stores, watched, shutdown.clone());
     stages.run(watch);
-    let server = edge::http(&settings, doors, probes, &shutdown)?;
+    let server = http_server::http(&settings, doors, probes, &shutdown)?;
     stages.run(feed.run(broker.notices(), shutdown.clone()));
     stages.try_run(server.run(shutdown));
     stages.ended().await

@@ -5,27 +5,27 @@ mod notifications;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bakehouse_kitchen::{Handlers, Own, World, edge, embedded, operate_with, serve, watch};
+use bakehouse_engine::Shutdown;
+use bakehouse_engine::feed::Feed;
+use bakehouse_host::{Handlers, Own, World, embedded, http_server, operate_with, serve, watch};
+use bakehouse_host::{Service, Settings, Stages, Task};
 use bakehouse_orders::Orders;
-use bakehouse_pipeline::Shutdown;
-use bakehouse_pipeline::feed::Feed;
-use bakehouse_service::{Service, Settings, Stages, Task};
 use futures_util::future::LocalBoxFuture;
 
 fn main() -> ExitCode {
     let service = Service {
         name: "bakehouse",
         about: "An order backend in one process: nothing to install, nothing lost",
-        health: edge::http_address,
+        health: http_server::http_address,
         domain: None,
         operate: Some(&operate),
     };
-    bakehouse_service::main(service, run)
+    bakehouse_host::start(service, run)
 }
 
 fn operate(settings: Settings, task: Task) -> LocalBoxFuture<'static, Result<bool>> {
     let own = Own {
-        blobs: bakehouse_wiring::blobs_to_read,
+        blobs: bakehouse_orders_app::blobs_to_read,
         has_processes: false,
         read_models: Vec::new(),
     };
@@ -40,7 +40,7 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
     if settings.notifies() {
         notifications::run(&store, &world, &settings, &mut stages, &shutdown).await?;
     }
-    let api = bakehouse_wiring::api(&settings, store.log())?;
+    let api = bakehouse_orders_app::api(&settings, store.log())?;
     world.probes.push(api.probe.clone());
     let feed = Feed::new(world.reader.clone(), store.log(), settings.for_feed());
     world.feed = Some(feed.clone());

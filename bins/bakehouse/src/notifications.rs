@@ -1,11 +1,11 @@
 //! Notifications, on the embedded store.
 
 use anyhow::Result;
-use bakehouse_embedded::Embedded;
-use bakehouse_kitchen::World;
-use bakehouse_pipeline::Shutdown;
-use bakehouse_pipeline::notifier::{self, NotifierDoors};
-use bakehouse_service::{Settings, Stages};
+use bakehouse_engine::Shutdown;
+use bakehouse_engine::notifier::{self, NotifierDoors};
+use bakehouse_host::World;
+use bakehouse_host::{Settings, Stages};
+use bakehouse_sqlite::Embedded;
 
 /// What customers and other programs are told. Set up before the first order
 /// can come, so that none is missed.
@@ -16,7 +16,7 @@ pub(crate) async fn run(
     stages: &mut Stages,
     shutdown: &Shutdown,
 ) -> Result<()> {
-    let ways = bakehouse_wiring::ways(settings)?;
+    let ways = bakehouse_orders_app::ways(settings)?;
     let doors = NotifierDoors {
         log: store.log(),
         source: store.source(),
@@ -26,7 +26,7 @@ pub(crate) async fn run(
         notices: world.notices.clone(),
     };
     if notifier::prepare(&doors, shutdown).await {
-        bakehouse_wiring::notify(settings, ways, doors, stages, shutdown);
+        bakehouse_orders_app::notify(settings, ways, doors, stages, shutdown);
     }
     Ok(())
 }

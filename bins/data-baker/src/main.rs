@@ -3,21 +3,21 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bakehouse_kitchen::{edge, servers};
+use bakehouse_engine::Shutdown;
+use bakehouse_engine::baker::{self, BakerDoors};
+use bakehouse_host::{Service, Settings, Stages};
+use bakehouse_host::{http_server, servers};
 use bakehouse_orders::Orders;
-use bakehouse_pipeline::Shutdown;
-use bakehouse_pipeline::baker::{self, BakerDoors};
-use bakehouse_service::{Service, Settings, Stages};
 
 fn main() -> ExitCode {
     let service = Service {
         name: "data-baker",
         about: "Turns changed orders into documents that are ready to read",
-        health: edge::health_address,
+        health: http_server::health_address,
         domain: None,
         operate: None,
     };
-    bakehouse_service::main(service, run)
+    bakehouse_host::start(service, run)
 }
 
 async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
@@ -26,7 +26,7 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
     let broker = servers::broker::<Orders>(&settings)?;
     let mut stages = Stages::new(&shutdown);
     let probes = vec![broker.probe(), source.probe(), presentation.probe()];
-    edge::health(&settings, probes, &mut stages, &shutdown)?;
+    http_server::health(&settings, probes, &mut stages, &shutdown)?;
     if source.prepare(&shutdown).await && presentation.prepare(&shutdown).await {
         let doors = BakerDoors {
             log: source.log(),

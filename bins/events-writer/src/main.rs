@@ -3,21 +3,21 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bakehouse_kitchen::{edge, servers};
+use bakehouse_engine::Shutdown;
+use bakehouse_engine::writer::{self, WriterDoors};
+use bakehouse_host::{Service, Settings, Stages};
+use bakehouse_host::{http_server, servers};
 use bakehouse_orders::Orders;
-use bakehouse_pipeline::Shutdown;
-use bakehouse_pipeline::writer::{self, WriterDoors};
-use bakehouse_service::{Service, Settings, Stages};
 
 fn main() -> ExitCode {
     let service = Service {
         name: "events-writer",
         about: "Stores accepted operations in the log, each once, in one order",
-        health: edge::health_address,
+        health: http_server::health_address,
         domain: None,
         operate: None,
     };
-    bakehouse_service::main(service, run)
+    bakehouse_host::start(service, run)
 }
 
 async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
@@ -27,7 +27,7 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
     // Kept to the end: policies are checked and told in the log also where nobody asks for readiness.
     let policies = broker.policy_probe();
     let probes = vec![broker.probe(), source.probe(), policies.clone()];
-    edge::health(&settings, probes, &mut stages, &shutdown)?;
+    http_server::health(&settings, probes, &mut stages, &shutdown)?;
     if source.prepare(&shutdown).await {
         let doors = WriterDoors {
             queue: broker.consumer(),

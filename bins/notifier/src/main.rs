@@ -3,21 +3,21 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
-use bakehouse_kitchen::{edge, servers};
+use bakehouse_engine::Shutdown;
+use bakehouse_engine::notifier::{NotifierDoors, prepare};
+use bakehouse_host::{Service, Settings, Stages};
+use bakehouse_host::{http_server, servers};
 use bakehouse_orders::Orders;
-use bakehouse_pipeline::Shutdown;
-use bakehouse_pipeline::notifier::{NotifierDoors, prepare};
-use bakehouse_service::{Service, Settings, Stages};
 
 fn main() -> ExitCode {
     let service = Service {
         name: "notifier",
         about: "Tells customers and other programs what became of orders",
-        health: edge::health_address,
+        health: http_server::health_address,
         domain: None,
         operate: None,
     };
-    bakehouse_service::main(service, run)
+    bakehouse_host::start(service, run)
 }
 
 async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
@@ -25,13 +25,13 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
         settings.notifies(),
         "there is nobody to notify: set email.uri, sms.url or webhook.urls"
     );
-    let ways = bakehouse_wiring::ways(&settings)?;
+    let ways = bakehouse_orders_app::ways(&settings)?;
     let source = servers::source::<Orders>(&settings).await?;
     let presentation = servers::presentation::<Orders>(&settings).await?;
     let broker = servers::broker::<Orders>(&settings)?;
     let mut stages = Stages::new(&shutdown);
     let probes = vec![broker.probe(), source.probe(), presentation.probe()];
-    edge::health(&settings, probes, &mut stages, &shutdown)?;
+    http_server::health(&settings, probes, &mut stages, &shutdown)?;
     let doors = NotifierDoors {
         log: source.log(),
         source: source.source(),
@@ -41,7 +41,7 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
         notices: broker.notices(),
     };
     if source.prepare(&shutdown).await && prepare(&doors, &shutdown).await {
-        bakehouse_wiring::notify(&settings, ways, doors, &mut stages, &shutdown);
+        bakehouse_orders_app::notify(&settings, ways, doors, &mut stages, &shutdown);
     }
     stages.ended().await
 }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use actix_web::dev::Payload;
 use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::{FromRequest, HttpRequest, web};
-use bakehouse_intake::Faults;
+use bakehouse_validation::Faults;
 use futures_util::StreamExt;
 
 use crate::conditions::header;

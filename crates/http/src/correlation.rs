@@ -1,7 +1,7 @@
 //! `GET /correlation/{id}`: everything that one outside request set off.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use bakehouse_pipeline::ports::{Selection, Senders};
+use bakehouse_engine::ports::{Selection, Senders};
 use utoipa::OpenApi;
 
 use crate::accept::correlation_id;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
-use bakehouse_pipeline::ports::Probe;
+use bakehouse_engine::ports::Probe;
 use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use actix_web::web::ServiceConfig;
-use bakehouse_pipeline::{Domain, frame};
+use bakehouse_engine::{Domain, frame};
 use serde::{Serialize, Serializer};
 
 use crate::access::Scope;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use actix_web::http::header::RETRY_AFTER;
 use actix_web::{HttpRequest, HttpResponse, web};
-use bakehouse_pipeline::ports::StoreError;
-use bakehouse_pipeline::{Event, EventStatus, Position, Timestamp, Verb, ids};
+use bakehouse_engine::ports::StoreError;
+use bakehouse_engine::{Event, EventStatus, Position, Timestamp, Verb, ids};
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 use uuid::Uuid;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{HttpRequest, web};
-use bakehouse_pipeline::Shutdown;
+use bakehouse_engine::Shutdown;
 use tokio::time::Instant;
 
 use crate::access::{Caller, Principal};

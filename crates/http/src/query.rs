@@ -2,8 +2,8 @@
 //! all that is wrong with them at once.
 
 use actix_web::http::header::{HeaderName, LINK};
-use bakehouse_pipeline::ports::{Selection, Senders, SummaryQuery};
-use bakehouse_pipeline::{Event, Position};
+use bakehouse_engine::ports::{Selection, Senders, SummaryQuery};
+use bakehouse_engine::{Event, Position};
 
 use crate::problem::{InputFault, Problem};
 

@@ -2,7 +2,7 @@
 //! one made anew while all of them go on being read.
 
 use actix_web::{HttpResponse, web};
-use bakehouse_pipeline::ports::ModelState;
+use bakehouse_engine::ports::ModelState;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::{OpenApi, ToSchema};

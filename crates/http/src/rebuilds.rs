@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
-use bakehouse_pipeline::Position;
-use bakehouse_pipeline::ports::{Rebuild, RebuildState, Rebuilds, StoreError};
+use bakehouse_engine::Position;
+use bakehouse_engine::ports::{Rebuild, RebuildState, Rebuilds, StoreError};
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 

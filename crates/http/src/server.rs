@@ -7,11 +7,11 @@ use std::time::Duration;
 use actix_web::dev::{Server as Running, ServerHandle};
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, web};
-use bakehouse_pipeline::feed::Feed;
-use bakehouse_pipeline::ports::{
+use bakehouse_engine::feed::Feed;
+use bakehouse_engine::ports::{
     EventLog, Notifications, PresentationReader, Progress, RowReader, Scheduler,
 };
-use bakehouse_pipeline::{Shutdown, torture};
+use bakehouse_engine::{Shutdown, torture};
 
 use crate::accept::InFlight;
 use crate::access::guard::guard;

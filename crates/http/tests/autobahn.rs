@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use actix_web::body::{BodyStream, BoxBody};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use bakehouse_dev_servers::python;
+use bakehouse_dev_servers::skipped::skip;
 use bakehouse_http::websocket::{Incoming, Limits, Messages, Rate, frame, upgrade};
-use bakehouse_testservers::python;
-use bakehouse_testservers::skipped::skip;
 use bytes::Bytes;
 use futures_util::stream;
 use serde_json::{Value, json};

@@ -7,9 +7,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use bakehouse_engine::Shutdown;
 use bakehouse_http::exposure::ExposureSettings;
 use bakehouse_http::serve_health;
-use bakehouse_pipeline::Shutdown;
 
 const LIMIT: Duration = Duration::from_secs(20);
 

@@ -13,12 +13,12 @@ mod page;
 use std::sync::Arc;
 
 use actix_web::web;
+use bakehouse_engine::Shutdown;
+use bakehouse_engine::feed::Feed;
+use bakehouse_engine::ports::{Blobs, EventLog, PresentationReader};
 use bakehouse_http::Menu;
 use bakehouse_orders::Orders;
 use bakehouse_orders::intake::Defaults;
-use bakehouse_pipeline::Shutdown;
-use bakehouse_pipeline::feed::Feed;
-use bakehouse_pipeline::ports::{Blobs, EventLog, PresentationReader};
 use url::Url;
 
 use attachments::AttachmentSettings;

@@ -1,7 +1,7 @@
 //! What can be asked of an order. Stored as the payload of an event, so the
 //! form may only grow in ways that old payloads can still be read by.
 
-use bakehouse_pipeline::{Timestamp, Verb};
+use bakehouse_engine::{Timestamp, Verb};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

@@ -1,6 +1,6 @@
 //! Which commands an order carries out, and why it refuses the others.
 
-use bakehouse_pipeline::Rejection;
+use bakehouse_engine::Rejection;
 
 use crate::{Command, Draft, Event, File, Order, Status};
 

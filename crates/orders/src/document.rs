@@ -1,6 +1,6 @@
 //! The order as readers get it.
 
-use bakehouse_pipeline::{Entity, Position, Timestamp};
+use bakehouse_engine::{Entity, Position, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 

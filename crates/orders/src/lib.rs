@@ -17,7 +17,7 @@ pub mod notify;
 pub mod order;
 pub mod status;
 
-use bakehouse_pipeline::{BlobRef, Domain, Entity, Facet, Moment, Rejection, Verb};
+use bakehouse_engine::{BlobRef, Domain, Entity, Facet, Moment, Rejection, Verb};
 
 pub use command::{Command, Customer, Draft, File, Product};
 pub use decide::{MOST_ATTACHMENTS, no_more_files, too_many_files};

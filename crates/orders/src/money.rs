@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use bakehouse_intake::ExactDecimal;
+use bakehouse_validation::ExactDecimal;
 use iso_currency::IntoEnumIterator;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};

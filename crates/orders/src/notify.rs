@@ -4,9 +4,9 @@
 //! each of the kinds of events that the operator chose. A rejection has no order
 //! with it, so that only webhooks can tell of one; its sender reads it in the receipt.
 
-use bakehouse_pipeline::notification::{Announcement, Announcer, Request};
-use bakehouse_pipeline::ports::{Mail, ShortText};
-use bakehouse_pipeline::{Frame, Timestamp, frame, to_json};
+use bakehouse_engine::notification::{Announcement, Announcer, Request};
+use bakehouse_engine::ports::{Mail, ShortText};
+use bakehouse_engine::{Frame, Timestamp, frame, to_json};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 

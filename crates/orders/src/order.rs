@@ -1,6 +1,6 @@
 //! An order's state: what later decisions and the document need.
 
-use bakehouse_pipeline::{Moment, Position, Timestamp};
+use bakehouse_engine::{Moment, Position, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

@@ -1,9 +1,9 @@
 //! The life of an order: given, when, then.
 
+use bakehouse_engine::Domain;
 use bakehouse_orders::decide::MOST_CHANGES;
 use bakehouse_orders::intake::{self, Defaults};
 use bakehouse_orders::{Command, Orders, Status};
-use bakehouse_pipeline::Domain;
 use bakehouse_testkit::scenario::{ENTITY, Scenario};
 use serde_json::json;
 

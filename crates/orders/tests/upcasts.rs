@@ -1,8 +1,8 @@
 //! Commands as they were stored, by this version and by those before it.
 
+use bakehouse_engine::Domain;
 use bakehouse_orders::intake::{Defaults, amend, place};
 use bakehouse_orders::{Command, File, Orders, Status};
-use bakehouse_pipeline::Domain;
 use bakehouse_testkit::cases::cases;
 use proptest::prelude::*;
 use serde_json::json;

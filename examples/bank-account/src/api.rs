@@ -10,9 +10,9 @@
 //! Changes take `If-Match` for the version that they are based on, and `Prefer: wait`.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use bakehouse_kitchen::http::accept::Identity;
-use bakehouse_kitchen::http::access::operators_only;
-use bakehouse_kitchen::prelude::*;
+use bakehouse_host::http::accept::Identity;
+use bakehouse_host::http::access::operators_only;
+use bakehouse_host::prelude::*;
 use serde_json::json;
 
 use crate::domain::{Bank, Command, MOST, Owner};

@@ -8,7 +8,7 @@ mod views;
 
 use std::process::ExitCode;
 
-use bakehouse_kitchen::Kitchen;
+use bakehouse_host::Kitchen;
 use domain::Bank;
 use views::{Accounts, Journal, Users};
 

@@ -3,7 +3,7 @@
 use actix_web::web;
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher, SaltString};
-use bakehouse_kitchen::prelude::*;
+use bakehouse_host::prelude::*;
 
 /// Argon2id with the parameters that OWASP recommends, which are the library's own.
 /// The salt is the operation's identity: no other has it, and whoever repeats a

@@ -1,9 +1,9 @@
 //! What follows accounts: two read models, and a handler of everything that happens.
 
-use bakehouse_kitchen::LOG;
-use bakehouse_kitchen::engine::notification::Request;
-use bakehouse_kitchen::engine::to_json;
-use bakehouse_kitchen::prelude::*;
+use bakehouse_host::LOG;
+use bakehouse_host::engine::notification::Request;
+use bakehouse_host::engine::to_json;
+use bakehouse_host::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 

@@ -1,7 +1,7 @@
 //! Authors' names, as those who follow users have them: wherever a name stands, it is
 //! made right when it comes late, changes, or goes.
 
-use bakehouse_kitchen::prelude::*;
+use bakehouse_host::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 

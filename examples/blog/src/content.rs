@@ -7,8 +7,8 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
-use bakehouse_kitchen::engine::ids;
-use bakehouse_kitchen::prelude::*;
+use bakehouse_host::engine::ids;
+use bakehouse_host::prelude::*;
 
 /// What all rows are found by that readers get.
 pub(crate) const ALL: &str = "all";

@@ -1,7 +1,7 @@
 //! What users, posts and comments have in common: they are created, updated and
 //! deleted, and what is deleted makes room for another of its name.
 
-use bakehouse_kitchen::prelude::*;
+use bakehouse_host::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// The state of something that can be deleted.

@@ -7,7 +7,7 @@
 //! - `/values-events`: the feed.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use bakehouse_kitchen::prelude::*;
+use bakehouse_host::prelude::*;
 
 use crate::domain::{Calculator, Command, EXACT, Operator};
 

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use bakehouse_kitchen::prelude::*;
+use bakehouse_host::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// Whole numbers that every reader of JSON has exactly (RFC 8259, section 6).

@@ -1,7 +1,7 @@
 //! The API of things to be done.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use bakehouse_kitchen::prelude::*;
+use bakehouse_host::prelude::*;
 
 use crate::domain::{Command, Todos};
 

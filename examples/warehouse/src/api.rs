@@ -8,9 +8,9 @@
 //! - `/products-events`: the feed.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use bakehouse_kitchen::engine::Json;
-use bakehouse_kitchen::engine::ports::ListQuery;
-use bakehouse_kitchen::prelude::*;
+use bakehouse_host::engine::Json;
+use bakehouse_host::engine::ports::ListQuery;
+use bakehouse_host::prelude::*;
 use serde_json::json;
 
 use crate::domain::{Command, MOST, Warehouse};

@@ -1,6 +1,6 @@
 //! What a product on the shelf is: the rules, without any I/O.
 
-use bakehouse_kitchen::prelude::*;
+use bakehouse_host::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// The domain; a product's id is its SKU.

@@ -11,7 +11,7 @@ mod low_stock;
 
 use std::process::ExitCode;
 
-use bakehouse_kitchen::Kitchen;
+use bakehouse_host::Kitchen;
 use domain::Warehouse;
 use low_stock::LowStock;
 

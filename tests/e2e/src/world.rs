@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use bakehouse_testservers::{ports, shared};
+use bakehouse_dev_servers::{ports, shared};
 use serde_json::Value;
 use tempfile::TempDir;
 

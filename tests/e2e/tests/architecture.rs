@@ -9,64 +9,56 @@ use serde_json::Value;
 
 /// Which of our own crates each may depend on, tests aside.
 const MAY_KNOW: &[(&str, &[&str])] = &[
-    ("bakehouse-pipeline", &[]),
-    ("bakehouse-intake", &["bakehouse-pipeline"]),
+    ("bakehouse-engine", &[]),
+    ("bakehouse-validation", &["bakehouse-engine"]),
     (
         "bakehouse-orders",
-        &["bakehouse-intake", "bakehouse-pipeline"],
+        &["bakehouse-validation", "bakehouse-engine"],
     ),
-    ("bakehouse-memory", &["bakehouse-pipeline"]),
-    ("bakehouse-embedded", &["bakehouse-pipeline"]),
-    ("bakehouse-mongodb", &["bakehouse-pipeline"]),
-    ("bakehouse-rabbitmq", &["bakehouse-pipeline"]),
-    ("bakehouse-objects", &["bakehouse-pipeline"]),
-    ("bakehouse-channels", &["bakehouse-pipeline"]),
+    ("bakehouse-memory", &["bakehouse-engine"]),
+    ("bakehouse-sqlite", &["bakehouse-engine"]),
+    ("bakehouse-mongodb", &["bakehouse-engine"]),
+    ("bakehouse-rabbitmq", &["bakehouse-engine"]),
+    ("bakehouse-blob-store", &["bakehouse-engine"]),
+    ("bakehouse-notification-channels", &["bakehouse-engine"]),
     (
         "bakehouse-http",
-        &["bakehouse-intake", "bakehouse-pipeline"],
+        &["bakehouse-validation", "bakehouse-engine"],
     ),
     (
         "bakehouse-orders-http",
-        &["bakehouse-http", "bakehouse-orders", "bakehouse-pipeline"],
+        &["bakehouse-http", "bakehouse-orders", "bakehouse-engine"],
     ),
-    (
-        "bakehouse-service",
-        &["bakehouse-pipeline", "bakehouse-orders"],
-    ),
-    ("bakehouse-testkit", &["bakehouse-pipeline"]),
-    ("bakehouse-testservers", &[]),
+    ("bakehouse-testkit", &["bakehouse-engine"]),
+    ("bakehouse-dev-servers", &[]),
     (
         "bakehouse-simulation",
-        &[
-            "bakehouse-memory",
-            "bakehouse-pipeline",
-            "bakehouse-testkit",
-        ],
+        &["bakehouse-memory", "bakehouse-engine", "bakehouse-testkit"],
     ),
     (
-        "bakehouse-kitchen",
+        "bakehouse-host",
         &[
-            "bakehouse-embedded",
-            "bakehouse-feeds",
+            "bakehouse-sqlite",
+            "bakehouse-remote-feed",
             "bakehouse-http",
-            "bakehouse-intake",
+            "bakehouse-validation",
             "bakehouse-memory",
             "bakehouse-mongodb",
-            "bakehouse-pipeline",
+            "bakehouse-engine",
+            "bakehouse-orders",
             "bakehouse-rabbitmq",
-            "bakehouse-service",
         ],
     ),
     (
-        "bakehouse-wiring",
+        "bakehouse-orders-app",
         &[
-            "bakehouse-channels",
+            "bakehouse-notification-channels",
             "bakehouse-http",
-            "bakehouse-objects",
+            "bakehouse-blob-store",
             "bakehouse-orders",
             "bakehouse-orders-http",
-            "bakehouse-pipeline",
-            "bakehouse-service",
+            "bakehouse-engine",
+            "bakehouse-host",
         ],
     ),
     ("api-server", MAINS),
@@ -77,46 +69,44 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "bakehouse",
         &[
-            "bakehouse-embedded",
-            "bakehouse-kitchen",
+            "bakehouse-sqlite",
+            "bakehouse-host",
             "bakehouse-orders",
             "bakehouse-orders-http",
-            "bakehouse-pipeline",
-            "bakehouse-service",
-            "bakehouse-wiring",
+            "bakehouse-engine",
+            "bakehouse-orders-app",
         ],
     ),
-    ("bakehouse-feeds", &["bakehouse-pipeline"]),
+    ("bakehouse-remote-feed", &["bakehouse-engine"]),
     ("calculator", EXAMPLES),
     ("warehouse", EXAMPLES),
     ("bank-account", EXAMPLES),
     ("blog", EXAMPLES),
     ("todo", EXAMPLES),
-    ("bakehouse-e2e", &["bakehouse-testservers"]),
+    ("bakehouse-e2e", &["bakehouse-dev-servers"]),
     (
         "bakehouse-bench",
-        &["bakehouse-e2e", "bakehouse-testservers"],
+        &["bakehouse-e2e", "bakehouse-dev-servers"],
     ),
     ("bakehouse-limits", &["bakehouse-e2e"]),
     (
         "bakehouse-torture",
-        &["bakehouse-e2e", "bakehouse-testservers"],
+        &["bakehouse-e2e", "bakehouse-dev-servers"],
     ),
     ("xtask", &[]),
-    ("bakehouse-tasks", &["bakehouse-testservers"]),
+    ("bakehouse-tasks", &["bakehouse-dev-servers"]),
 ];
 
 /// Nothing but what the engine offers.
-const EXAMPLES: &[&str] = &["bakehouse-kitchen"];
+const EXAMPLES: &[&str] = &["bakehouse-host"];
 
 const MAINS: &[&str] = &[
     "bakehouse-http",
-    "bakehouse-kitchen",
+    "bakehouse-host",
     "bakehouse-orders",
     "bakehouse-orders-http",
-    "bakehouse-pipeline",
-    "bakehouse-service",
-    "bakehouse-wiring",
+    "bakehouse-engine",
+    "bakehouse-orders-app",
 ];
 
 /// What the pure crates may not even get from elsewhere: I/O and async.
@@ -281,7 +271,7 @@ fn releases_know_no_torture() {
         ];
         let output = Command::new(&cargo)
             .args(arguments)
-            .args(["--invert", "bakehouse-pipeline"])
+            .args(["--invert", "bakehouse-engine"])
             .current_dir(root())
             .output()
             .expect("cargo");
@@ -376,12 +366,12 @@ fn every_metric_and_problem_is_documented() {
 #[test]
 fn engine_and_domain_name_no_adapter() {
     for (name, text) in files() {
-        if name.starts_with("crates/pipeline/src") || name.starts_with("crates/orders/src") {
+        if name.starts_with("crates/engine/src") || name.starts_with("crates/orders/src") {
             for word in ["mongo", "rabbit", "amqp", "sqlite", "actix"] {
                 assert!(!text.to_lowercase().contains(word), "{name} names {word}");
             }
         }
-        if name.starts_with("crates/pipeline/src") && name != "crates/pipeline/src/domain.rs" {
+        if name.starts_with("crates/engine/src") && name != "crates/engine/src/domain.rs" {
             assert!(!text.contains("Orders"), "{name} names a domain");
         }
     }

@@ -1,9 +1,9 @@
 //! Files on orders: uploaded, listed, downloaded, taken off; and what is refused.
 
+use bakehouse_dev_servers::s3::S3Server;
 use bakehouse_e2e::attachments::{files, form, place, upload};
 use bakehouse_e2e::world::wait;
 use bakehouse_e2e::{Issuer, Kind, World, in_both_worlds, issuer, ledger};
-use bakehouse_testservers::s3::S3Server;
 use hyper::Method;
 use serde_json::json;
 

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use bakehouse_dev_servers::{Rabbit, shared};
 use bakehouse_e2e::ledger::{Ledger, Load, audit, order};
 use bakehouse_e2e::world::{Servers, wait};
 use bakehouse_e2e::{Kind, World};
-use bakehouse_testservers::{Rabbit, shared};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};

@@ -5,11 +5,11 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use bakehouse_dev_servers::browser::WebDriver;
+use bakehouse_dev_servers::node;
+use bakehouse_dev_servers::skipped::skip;
 use bakehouse_e2e::ledger::Load;
 use bakehouse_e2e::{Client, Kind, World, in_both_worlds, ledger, stores};
-use bakehouse_testservers::browser::WebDriver;
-use bakehouse_testservers::node;
-use bakehouse_testservers::skipped::skip;
 use fantoccini::Locator;
 use fantoccini::actions::{InputSource, KeyAction, KeyActions};
 use fantoccini::elements::Element;

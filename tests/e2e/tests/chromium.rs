@@ -1,7 +1,7 @@
 //! A session of a real browser, for the tests of pages.
 
-use bakehouse_testservers::browser::WebDriver;
-use bakehouse_testservers::skipped::skip;
+use bakehouse_dev_servers::browser::WebDriver;
+use bakehouse_dev_servers::skipped::skip;
 use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
 use fantoccini::{Client, ClientBuilder};
 use hyper::Method;

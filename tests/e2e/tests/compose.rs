@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bakehouse_dev_servers::skipped::skip;
+use bakehouse_dev_servers::{node, python};
 use bakehouse_e2e::process::command;
-use bakehouse_testservers::skipped::skip;
-use bakehouse_testservers::{node, python};
 use serde_json::{Map, Value};
 
 fn root() -> PathBuf {

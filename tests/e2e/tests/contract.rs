@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
+use bakehouse_dev_servers::python;
 use bakehouse_e2e::{Issuer, Kind, World};
-use bakehouse_testservers::python;
 
 /// Calls that have to succeed at least once. No link of the description leads to a receipt.
 const REACHED: [(&str, &str); 6] = [

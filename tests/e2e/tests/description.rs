@@ -1,8 +1,8 @@
 //! What the API says of its messages, held against the messages: every frame
 //! that a subscriber gets and everything that travels between the services.
 
+use bakehouse_dev_servers::shared::amqp_uri;
 use bakehouse_e2e::{Kind, World, in_both_worlds, ledger};
-use bakehouse_testservers::shared::amqp_uri;
 use futures_util::StreamExt;
 use jsonschema::Validator;
 use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};

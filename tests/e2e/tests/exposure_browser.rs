@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use bakehouse_dev_servers::browser::WebDriver;
 use bakehouse_e2e::{Client, Kind, Proxy, World, ledger};
-use bakehouse_testservers::browser::WebDriver;
 use fantoccini::Locator;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

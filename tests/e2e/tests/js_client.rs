@@ -7,9 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
+use bakehouse_dev_servers::node;
+use bakehouse_dev_servers::skipped::skip;
 use bakehouse_e2e::{Issuer, Kind, World, in_both_worlds, ledger};
-use bakehouse_testservers::node;
-use bakehouse_testservers::skipped::skip;
 use serde_json::{Value, json};
 
 in_both_worlds!(

@@ -6,11 +6,11 @@ use std::io::{PipeReader, Read, pipe};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use bakehouse_dev_servers::ports;
 use bakehouse_e2e::ledger::{Load, audit, order};
 use bakehouse_e2e::process::{Stderr, command};
 use bakehouse_e2e::world::{SERVICES, Servers, wait};
 use bakehouse_e2e::{Client, Kind, Receiver, World, in_both_worlds};
-use bakehouse_testservers::ports;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use tempfile::TempDir;
 

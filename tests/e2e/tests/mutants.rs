@@ -54,7 +54,7 @@ fn tests_of(package: &str) -> String {
     });
     let own: Vec<PathBuf> = own.collect();
     assert_eq!(own.len(), 1, "{package}: {own:?}");
-    let suites = root().join("crates/testkit/src/conformance");
+    let suites = root().join("crates/testing/testkit/src/conformance");
     [sources(&own[0]), sources(&suites)].concat().concat()
 }
 

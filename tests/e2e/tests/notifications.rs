@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bakehouse_dev_servers::mail::MailServer;
 use bakehouse_e2e::ledger::Load;
 use bakehouse_e2e::rebuilds::{PARTS, ask, ended};
 use bakehouse_e2e::world::wait;
 use bakehouse_e2e::{Client, Kind, Receiver, World, in_both_worlds, ledger, stores};
-use bakehouse_testservers::mail::MailServer;
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use bakehouse_dev_servers::{ports, shared};
 use bakehouse_e2e::attachments::{form, place, upload};
 use bakehouse_e2e::rebuilds::{ask, ended};
 use bakehouse_e2e::world::{SERVICES, Servers, wait};
 use bakehouse_e2e::{Client, Kind, Receiver, World, ledger};
-use bakehouse_testservers::{ports, shared};
 use hyper::Method;
 use lapin::options::BasicPublishOptions;
 use lapin::{BasicProperties, Connection, ConnectionProperties};
@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 const LIMIT: Duration = Duration::from_secs(60);
 const DOCUMENTATION: &str = include_str!("../../../docs/operating.md");
 /// Crate whose name begins like a metric's.
-const NO_METRIC: &str = "bakehouse_pipeline";
+const NO_METRIC: &str = "bakehouse_engine";
 
 /// Metrics that this test does not bring about: each with the test that reads them.
 const ELSEWHERE: &[(&str, &str)] = &[

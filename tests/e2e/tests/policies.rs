@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
+use bakehouse_dev_servers::{Rabbit, ports};
 use bakehouse_e2e::ledger::order;
 use bakehouse_e2e::world::{Servers, wait};
 use bakehouse_e2e::{Client, Kind, World};
-use bakehouse_testservers::{Rabbit, ports};
 use serde_json::Value;
 
 const MANAGEMENT: &str = "BAKEHOUSE_AMQP__MANAGEMENT_URI";

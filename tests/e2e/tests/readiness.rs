@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use bakehouse_dev_servers::skipped::skip;
 use bakehouse_e2e::ledger::order;
 use bakehouse_e2e::world::{Servers, wait};
 use bakehouse_e2e::{Kind, World};
-use bakehouse_testservers::skipped::skip;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 

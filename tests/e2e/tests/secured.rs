@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
+use bakehouse_dev_servers::mail::MailServer;
+use bakehouse_dev_servers::secured::{ENCODED_PASSWORD, SecuredMongo, SecuredRabbit, USER};
+use bakehouse_dev_servers::skipped::skip;
+use bakehouse_dev_servers::tls::Authority;
 use bakehouse_e2e::issuer::bearer;
 use bakehouse_e2e::world::{Servers, wait};
 use bakehouse_e2e::{Issuer, Kind, Receiver, World, ledger};
-use bakehouse_testservers::mail::MailServer;
-use bakehouse_testservers::secured::{ENCODED_PASSWORD, SecuredMongo, SecuredRabbit, USER};
-use bakehouse_testservers::skipped::skip;
-use bakehouse_testservers::tls::Authority;
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(60);

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use bakehouse_dev_servers::{Mongo, Rabbit};
 use bakehouse_e2e::ledger::{Load, audit, order};
 use bakehouse_e2e::world::{Servers, wait};
 use bakehouse_e2e::{Kind, World};
-use bakehouse_testservers::{Mongo, Rabbit};
 use tokio::time::sleep;
 
 /// Limit for an answer where what it needs hangs; drivers that are left alone take a minute.

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use bakehouse_dev_servers::ports;
 use bakehouse_e2e::issuer::{bearer, claims};
 use bakehouse_e2e::world::wait;
 use bakehouse_e2e::{Issuer, Kind, Receiver, World, ledger};
-use bakehouse_testservers::ports;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
+use bakehouse_dev_servers::ports;
 use bakehouse_e2e::process::Process;
 use bakehouse_e2e::stores::{PRESENTATION, SOURCE};
 use bakehouse_e2e::world::{Servers, wait};
 use bakehouse_e2e::{Client, Kind, Receiver, World, ledger};
-use bakehouse_testservers::ports;
 use mongodb::bson::{DateTime, Document};
 use serde_json::Value;
 

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use bakehouse_dev_servers::power_loss::Ignored;
 use bakehouse_e2e::Kind;
-use bakehouse_testservers::power_loss::Ignored;
 use lapin::{Connection, ConnectionProperties};
 use nix::sys::signal::Signal;
 use rand::rngs::StdRng;
@@ -80,7 +80,7 @@ impl Conductor {
             spoiled: Vec::new(),
             ledgers: Vec::new(),
             identify,
-            false_clock: bakehouse_testservers::false_clock(),
+            false_clock: bakehouse_dev_servers::false_clock(),
             ignored: None,
             meanwhile: None,
             eavesdropper: None,

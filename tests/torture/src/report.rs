@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bakehouse_testservers::power_loss::Loss;
+use bakehouse_dev_servers::power_loss::Loss;
 use serde_json::{Value, json};
 
 use crate::check::Findings;

@@ -6,9 +6,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use bakehouse_dev_servers::{Rabbit, ReplicaSet};
 use bakehouse_e2e::world::Servers;
 use bakehouse_e2e::{Kind, World};
-use bakehouse_testservers::{Rabbit, ReplicaSet};
 use tempfile::TempDir;
 
 use crate::disk::Disk;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use bakehouse_dev_servers::power_loss::Ignored;
 use bakehouse_e2e::Kind;
-use bakehouse_testservers::power_loss::Ignored;
 
 use crate::run::{Order, run};
 

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use bakehouse_dev_servers::power_loss::{Recorder, nothing_unsynced};
 use bakehouse_e2e::attachments::{files, form, place, upload};
 use bakehouse_e2e::process::command;
 use bakehouse_e2e::{Kind, World};
-use bakehouse_testservers::power_loss::{Recorder, nothing_unsynced};
 use bakehouse_torture::report::Report;
 use bakehouse_torture::run::{Order, run};
 use serde_json::Value;

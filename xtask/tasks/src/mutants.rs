@@ -9,7 +9,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
-use bakehouse_testservers::shared::Shared;
+use bakehouse_dev_servers::shared::Shared;
 use clap::Args;
 use serde::Deserialize;
 use tokio::process::Command;

@@ -1,7 +1,7 @@
 //! Running something of ours on real servers.
 
 use anyhow::Result;
-use bakehouse_testservers::shared::Shared;
+use bakehouse_dev_servers::shared::Shared;
 use tokio::process::Command;
 
 use crate::workspace::{cargo, finish, interruption, target};

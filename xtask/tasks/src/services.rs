@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use bakehouse_testservers::shared::{self, Shared};
+use bakehouse_dev_servers::shared::{self, Shared};
 use clap::Subcommand;
 
 use crate::workspace::target;

@@ -1,8 +1,8 @@
 //! `cargo xtask test`.
 
 use anyhow::{Context, Result};
-use bakehouse_testservers::prepare_tools;
-use bakehouse_testservers::skipped::Report;
+use bakehouse_dev_servers::prepare_tools;
+use bakehouse_dev_servers::skipped::Report;
 use clap::Args;
 
 use crate::on_servers;

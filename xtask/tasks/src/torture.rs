@@ -1,7 +1,7 @@
 //! `cargo xtask torture`.
 
 use anyhow::Result;
-use bakehouse_testservers::prepare_tools;
+use bakehouse_dev_servers::prepare_tools;
 use clap::Args;
 
 use crate::workspace::{cargo, finish, interruption, target};
@@ -50,7 +50,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         return finish(torture, &interruption).await;
     }
     // With places to end at, and bugs to plant: a build for tests.
-    let feature = "bakehouse-pipeline/torture";
+    let feature = "bakehouse-engine/torture";
     let build = [
         "build",
         "--quiet",

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use bakehouse_pipeline::Position;
-use bakehouse_pipeline::ports::{
+use bakehouse_engine::Position;
+use bakehouse_engine::ports::{
     Generations, Half, PresentationStore, Rebuild, RebuildState, Rebuilds, SourceStore, StoreError,
 };
 

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::ops::Bound;
 
 use async_trait::async_trait;
-use bakehouse_pipeline::ports::{
+use bakehouse_engine::ports::{
     DocumentRecord, EventLog, Head, Page, PresentationInspector, SourceInspector, StoreError,
 };
-use bakehouse_pipeline::{EntityRecord, Notification, Position};
+use bakehouse_engine::{EntityRecord, Notification, Position};
 
 use crate::{MemoryNotifications, MemoryPresentation, MemorySource};
 

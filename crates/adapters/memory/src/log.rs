@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use bakehouse_pipeline::ports::{
+use bakehouse_engine::ports::{
     Appended, EventLog, Settlement, StoreError, SummaryQuery, Verdict, contiguous, no_payload,
 };
-use bakehouse_pipeline::{Event, EventStatus, Operation, Position, Timestamp, ids};
+use bakehouse_engine::{Event, EventStatus, Operation, Position, Timestamp, ids};
 use uuid::Uuid;
 
 use crate::lock;

@@ -1,7 +1,7 @@
 //! Notices between stages of one process.
 
 use async_trait::async_trait;
-use bakehouse_pipeline::ports::{Notice, NoticeStream, Notices, Topic};
+use bakehouse_engine::ports::{Notice, NoticeStream, Notices, Topic};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use bakehouse_pipeline::notification::{Attempt, NotificationStatus};
-use bakehouse_pipeline::ports::{Claim, Head, Notifications, Recording, Settled, StoreError};
-use bakehouse_pipeline::{Notification, Position};
+use bakehouse_engine::notification::{Attempt, NotificationStatus};
+use bakehouse_engine::ports::{Claim, Head, Notifications, Recording, Settled, StoreError};
+use bakehouse_engine::{Notification, Position};
 
 use crate::lock;
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use bakehouse_pipeline::ports::{
+use bakehouse_engine::ports::{
     Baking, DocumentKey, DocumentWrite, Half, Head, ListQuery, PresentationReader,
     PresentationStore, StoreError, StoredDocument,
 };
-use bakehouse_pipeline::{Facet, Frame, Position};
+use bakehouse_engine::{Facet, Frame, Position};
 
 use crate::generations::{Stand, Twice};
 

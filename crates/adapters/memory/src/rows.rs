@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use bakehouse_pipeline::Notification;
-use bakehouse_pipeline::Position;
-use bakehouse_pipeline::follow::{Generation, Needs};
-use bakehouse_pipeline::ports::{
+use bakehouse_engine::Notification;
+use bakehouse_engine::Position;
+use bakehouse_engine::follow::{Generation, Needs};
+use bakehouse_engine::ports::{
     Feed, Handling, Loaded, ModelState, Registration, RowPage, RowReader, RowStore, RowWrite,
     StoreError, StoredRow,
 };

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use bakehouse_pipeline::Operation;
-use bakehouse_pipeline::ports::{
+use bakehouse_engine::Operation;
+use bakehouse_engine::ports::{
     Backlog, ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, StoreError, Unreadable,
     Waiting,
 };

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bakehouse_pipeline::ports::{
+use bakehouse_engine::ports::{
     Checkpoint, EntityWrite, Execution, Half, Leases, Progress, SourceStore, StoreError, Tenure,
 };
-use bakehouse_pipeline::{EntityRecord, Position};
+use bakehouse_engine::{EntityRecord, Position};
 use tokio::time::Instant;
 
 use crate::generations::{Stand, Twice};

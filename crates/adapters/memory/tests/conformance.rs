@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use bakehouse_engine::follow::own_feed::OwnFeed;
+use bakehouse_engine::ports::{
+    Backlog, Checkpoint, EventLog, Leases, Notices, Notifications, PresentationReader,
+    PresentationStore, RowReader, RowStore, Scheduler, SourceStore,
+};
 use bakehouse_memory::{
     InProcessNotices, MemoryLeases, MemoryLog, MemoryNotifications, MemoryPresentation, MemoryRows,
     MemorySource, MemorySourceInspector, schedule_queue,
-};
-use bakehouse_pipeline::follow::own_feed::OwnFeed;
-use bakehouse_pipeline::ports::{
-    Backlog, Checkpoint, EventLog, Leases, Notices, Notifications, PresentationReader,
-    PresentationStore, RowReader, RowStore, Scheduler, SourceStore,
 };
 use bakehouse_testkit::conformance::feeds::Fed;
 use bakehouse_testkit::conformance::generations::Twofold;

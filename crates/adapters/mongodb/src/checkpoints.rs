@@ -1,7 +1,7 @@
 //! How far each stage has come, and of which log.
 
-use bakehouse_pipeline::Position;
-use bakehouse_pipeline::ports::{Head, StoreError};
+use bakehouse_engine::Position;
+use bakehouse_engine::ports::{Head, StoreError};
 use mongodb::bson::{Document, doc};
 
 use crate::connection::Connection;

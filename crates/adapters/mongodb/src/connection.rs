@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bakehouse_pipeline::Shutdown;
-use bakehouse_pipeline::backoff::{Backoff, Reminder};
-use bakehouse_pipeline::ports::StoreError;
+use bakehouse_engine::Shutdown;
+use bakehouse_engine::backoff::{Backoff, Reminder};
+use bakehouse_engine::ports::StoreError;
 use mongodb::bson::{Document, doc};
 use mongodb::options::{
     Acknowledgment, ClientOptions, ReadConcern, ReadPreference, ReturnDocument, SelectionCriteria,

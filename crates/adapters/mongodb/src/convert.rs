@@ -1,8 +1,8 @@
 //! Between BSON and the engine's types. The way out and back gives the same
 //! text: field order is kept, and the JSON we store has no form of its own in BSON.
 
-use bakehouse_pipeline::ports::StoreError;
-use bakehouse_pipeline::{Json, Position, Timestamp, to_json};
+use bakehouse_engine::ports::StoreError;
+use bakehouse_engine::{Json, Position, Timestamp, to_json};
 use mongodb::bson::{Bson, DateTime, Document};
 
 pub(crate) fn to_bson(json: &Json) -> Result<Bson, StoreError> {

@@ -1,6 +1,6 @@
 //! What the driver's errors mean to the engine.
 
-use bakehouse_pipeline::ports::StoreError;
+use bakehouse_engine::ports::StoreError;
 use mongodb::error::{Error, ErrorKind, IndexedWriteError, WriteFailure};
 
 pub(crate) const DUPLICATE_KEY: i32 = 11000;

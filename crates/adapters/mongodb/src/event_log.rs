@@ -10,11 +10,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bakehouse_pipeline::ports::{
+use bakehouse_engine::ports::{
     Appended, EventLog, Selection, Senders, StoreError, SummaryQuery, contiguous,
 };
-use bakehouse_pipeline::torture::{has_clock_positions, point};
-use bakehouse_pipeline::{Event, EventStatus, Operation, Position, Timestamp, Verb, ids};
+use bakehouse_engine::torture::{has_clock_positions, point};
+use bakehouse_engine::{Event, EventStatus, Operation, Position, Timestamp, Verb, ids};
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{FindOptions, IndexOptions};
 use mongodb::{Collection, IndexModel};

@@ -1,7 +1,7 @@
 //! An event as a document of the `events` collection.
 
-use bakehouse_pipeline::ports::{StoreError, no_payload};
-use bakehouse_pipeline::{Event, EventStatus, Json, Operation, Position, Terms, Timestamp, Verb};
+use bakehouse_engine::ports::{StoreError, no_payload};
+use bakehouse_engine::{Event, EventStatus, Json, Operation, Position, Terms, Timestamp, Verb};
 use mongodb::bson::{Bson, Document, doc};
 use uuid::Uuid;
 

@@ -9,9 +9,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bakehouse_pipeline::Position;
-use bakehouse_pipeline::ports::{Generations, Half, Rebuild, RebuildState, Rebuilds, StoreError};
-use bakehouse_pipeline::torture::point;
+use bakehouse_engine::Position;
+use bakehouse_engine::ports::{Generations, Half, Rebuild, RebuildState, Rebuilds, StoreError};
+use bakehouse_engine::torture::point;
 use futures_util::TryStreamExt;
 use mongodb::bson::{Binary, Bson, Document, doc};
 use mongodb::options::FindOptions;

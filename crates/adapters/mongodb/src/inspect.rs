@@ -3,12 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
-use bakehouse_pipeline::follow::Generation;
-use bakehouse_pipeline::ports::{
+use bakehouse_engine::follow::Generation;
+use bakehouse_engine::ports::{
     Damage, DocumentRecord, Head, Integrity, Page, PresentationInspector, RowInspector, RowRecord,
     SourceInspector, StoreError,
 };
-use bakehouse_pipeline::{EntityRecord, Notification, Position};
+use bakehouse_engine::{EntityRecord, Notification, Position};
 use futures_util::TryStreamExt;
 use mongodb::IndexModel;
 use mongodb::bson::{Bson, Document, doc};

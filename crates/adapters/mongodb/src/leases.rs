@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bakehouse_pipeline::ports::{Leases, StoreError, Tenure};
+use bakehouse_engine::ports::{Leases, StoreError, Tenure};
 use mongodb::bson::{DateTime, Document, doc};
 use mongodb::options::ReturnDocument;
 

@@ -27,13 +27,13 @@ mod update;
 
 use std::sync::Arc;
 
-use bakehouse_pipeline::ports::{
+use bakehouse_engine::ports::{
     EventLog, Generations, Integrity, Leases, Notifications, PresentationInspector,
     PresentationReader, PresentationStore, Probe, RowInspector, RowReader, RowStore,
     SourceInspector, SourceStore,
 };
-use bakehouse_pipeline::probe::SingleFlight;
-use bakehouse_pipeline::{Facet, Shutdown};
+use bakehouse_engine::probe::SingleFlight;
+use bakehouse_engine::{Facet, Shutdown};
 use connection::Connection;
 pub use connection::{ConnectError, Settings};
 use generations::MongoGenerations;

@@ -1,8 +1,8 @@
 //! Lists: the filter and sort that a query becomes, and the indexes that serve
 //! them.
 
-use bakehouse_pipeline::ports::{ListQuery, SortKey};
-use bakehouse_pipeline::{Facet, Position};
+use bakehouse_engine::ports::{ListQuery, SortKey};
+use bakehouse_engine::{Facet, Position};
 use mongodb::IndexModel;
 use mongodb::bson::{Document, doc};
 use mongodb::options::IndexOptions;

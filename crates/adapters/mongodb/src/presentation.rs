@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use bakehouse_pipeline::ports::{
+use bakehouse_engine::ports::{
     Baking, DocumentKey, DocumentWrite, Half, Head, ListQuery, PresentationReader,
     PresentationStore, StoreError, StoredDocument,
 };
-use bakehouse_pipeline::{Facet, Frame, Json, Position};
+use bakehouse_engine::{Facet, Frame, Json, Position};
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::FindOptions;
 

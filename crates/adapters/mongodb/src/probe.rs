@@ -1,7 +1,7 @@
 //! Readiness of a database: whether the majority takes a write onto its disks.
 
 use async_trait::async_trait;
-use bakehouse_pipeline::ports::Probe;
+use bakehouse_engine::ports::Probe;
 use mongodb::bson::doc;
 
 use crate::connection::Connection;

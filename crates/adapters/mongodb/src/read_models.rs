@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use bakehouse_pipeline::Position;
-use bakehouse_pipeline::follow::{Generation, Needs};
-use bakehouse_pipeline::ports::{
+use bakehouse_engine::Position;
+use bakehouse_engine::follow::{Generation, Needs};
+use bakehouse_engine::ports::{
     Feed, Handling, Loaded, ModelState, Registration, RowPage, RowReader, RowStore, RowWrite,
     StoreError, StoredRow,
 };

@@ -14,7 +14,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bakehouse_pipeline::ports::StoreError;
+use bakehouse_engine::ports::StoreError;
 use futures_util::TryStreamExt;
 use mongodb::ClientSession;
 use mongodb::bson::{Document, Timestamp, doc};
@@ -201,7 +201,7 @@ impl Connection {
 mod tests {
     use std::time::Duration;
 
-    use bakehouse_testservers::shared::mongodb_uri;
+    use bakehouse_dev_servers::shared::mongodb_uri;
 
     use mongodb::options::{ReadPreference, SelectionCriteria};
 
@@ -209,7 +209,7 @@ mod tests {
     use crate::connection::Settings;
 
     async fn connection(options: &str) -> Connection {
-        let uri = mongodb_uri(&format!("t-{}", bakehouse_pipeline::ids::fresh()));
+        let uri = mongodb_uri(&format!("t-{}", bakehouse_engine::ids::fresh()));
         let separator = if options.is_empty() { "" } else { "&" };
         let settings = Settings {
             uri: format!("{uri}{separator}{options}"),

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bakehouse_pipeline::ports::{
+use bakehouse_engine::ports::{
     Checkpoint, EntityWrite, Execution, Half, Progress, SourceStore, StoreError, Verdict,
 };
-use bakehouse_pipeline::{EntityRecord, EventStatus, Position};
+use bakehouse_engine::{EntityRecord, EventStatus, Position};
 use mongodb::IndexModel;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 use mongodb::options::FindOptions;

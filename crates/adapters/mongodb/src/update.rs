@@ -1,7 +1,7 @@
 //! Many update statements (`{q, u, …}`) in one command, which servers of every
 //! version take.
 
-use bakehouse_pipeline::ports::StoreError;
+use bakehouse_engine::ports::StoreError;
 use mongodb::bson::{Bson, Document, doc};
 
 use crate::connection::Connection;

@@ -3,9 +3,10 @@
 use std::future::ready;
 use std::time::Duration;
 
+use bakehouse_dev_servers::shared::mongodb_uri;
+use bakehouse_engine::ports::Appended;
+use bakehouse_engine::{Shutdown, ids};
 use bakehouse_mongodb::{PresentationDatabase, Settings, SourceDatabase};
-use bakehouse_pipeline::ports::Appended;
-use bakehouse_pipeline::{Shutdown, ids};
 use bakehouse_testkit::conformance::generations::Twofold;
 use bakehouse_testkit::conformance::holes::{Holed, Missing};
 use bakehouse_testkit::conformance::inspect::Inspected;
@@ -13,7 +14,6 @@ use bakehouse_testkit::conformance::lost::Stores;
 use bakehouse_testkit::conformance::presentation::FACETS;
 use bakehouse_testkit::conformance::reopening::Reopen;
 use bakehouse_testkit::operations::many;
-use bakehouse_testservers::shared::mongodb_uri;
 use futures_util::future::BoxFuture;
 use mongodb::bson::{Document, doc};
 use tokio::runtime::Handle;

@@ -1,11 +1,11 @@
 //! No list makes the server look through the whole collection: what the server
 //! itself says about each of them.
 
+use bakehouse_dev_servers::shared::mongodb_uri;
+use bakehouse_engine::ports::{ListQuery, Sort, SortKey};
+use bakehouse_engine::{Shutdown, ids};
 use bakehouse_mongodb::{PresentationDatabase, Settings};
-use bakehouse_pipeline::ports::{ListQuery, Sort, SortKey};
-use bakehouse_pipeline::{Shutdown, ids};
 use bakehouse_testkit::conformance::presentation::{FACETS, at, baking};
-use bakehouse_testservers::shared::mongodb_uri;
 use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use mongodb::{Client, Database};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bakehouse_pipeline::ports::{Backlog, StoreError, Waiting};
+use bakehouse_engine::ports::{Backlog, StoreError, Waiting};
 use lapin::Connection;
 use tokio::sync::Mutex;
 

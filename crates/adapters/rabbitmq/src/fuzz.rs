@@ -1,6 +1,6 @@
 //! Notices, almost: they come from whoever may publish.
 
-use bakehouse_pipeline::ports::{Notice, Topic};
+use bakehouse_engine::ports::{Notice, Topic};
 use bakehouse_testkit::cases::cases;
 use bakehouse_testkit::mangle::{edits, mangle};
 use proptest::prelude::*;

@@ -34,7 +34,7 @@ mod upkeep;
 
 use std::sync::Arc;
 
-use bakehouse_pipeline::ports::{
+use bakehouse_engine::ports::{
     Backlog, Notices, Probe, QueueInspector, ScheduleConsumer, Scheduler,
 };
 

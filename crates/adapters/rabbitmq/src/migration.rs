@@ -17,7 +17,7 @@
 
 use std::time::Duration;
 
-use bakehouse_pipeline::ids;
+use bakehouse_engine::ids;
 use lapin::Connection;
 use lapin::options::QueueDeleteOptions;
 use tokio::time::Instant;

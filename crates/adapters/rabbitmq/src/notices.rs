@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use bakehouse_pipeline::backoff::Backoff;
-use bakehouse_pipeline::ports::{Notice, NoticeStream, Notices, Topic};
-use bakehouse_pipeline::{Frame, Position};
+use bakehouse_engine::backoff::Backoff;
+use bakehouse_engine::ports::{Notice, NoticeStream, Notices, Topic};
+use bakehouse_engine::{Frame, Position};
 use futures_util::StreamExt;
 use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bakehouse_pipeline::ports::{Probe, QueueInspector, QueueRisk, StoreError};
+use bakehouse_engine::ports::{Probe, QueueInspector, QueueRisk, StoreError};
 use tokio::sync::watch;
 
 use crate::connection::{ConnectError, Settings, Target};

@@ -1,7 +1,7 @@
 //! Readiness of the broker.
 
 use async_trait::async_trait;
-use bakehouse_pipeline::ports::Probe;
+use bakehouse_engine::ports::Probe;
 
 use crate::publisher::Publisher;
 

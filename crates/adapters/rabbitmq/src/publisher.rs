@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bakehouse_pipeline::backoff::{Backoff, Reminder};
-use bakehouse_pipeline::torture::point;
+use bakehouse_engine::backoff::{Backoff, Reminder};
+use bakehouse_engine::torture::point;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};

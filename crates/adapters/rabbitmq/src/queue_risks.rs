@@ -5,7 +5,7 @@
 //! queue and in a stream. It is lost where it is not sent at least once, or where neither keeps
 //! it. The same two keep unreadable messages, which may be operations of a later version.
 
-use bakehouse_pipeline::ports::QueueRisk;
+use bakehouse_engine::ports::QueueRisk;
 use serde_json::Value;
 
 use crate::management::QueueState;

@@ -1,8 +1,8 @@
 //! api-server's end of the schedule queue.
 
 use async_trait::async_trait;
-use bakehouse_pipeline::Operation;
-use bakehouse_pipeline::ports::{ScheduleError, Scheduler};
+use bakehouse_engine::Operation;
+use bakehouse_engine::ports::{ScheduleError, Scheduler};
 
 use crate::publisher::{Message, Publisher};
 

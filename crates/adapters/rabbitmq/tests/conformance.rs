@@ -4,13 +4,13 @@ mod support;
 
 use std::time::Duration;
 
-use bakehouse_pipeline::ports::Scheduler;
+use bakehouse_dev_servers::Rabbit;
+use bakehouse_dev_servers::shared::amqp_uri;
+use bakehouse_engine::ports::Scheduler;
 use bakehouse_rabbitmq::Broker;
 use bakehouse_testkit::conformance::schedule::Consumers;
 use bakehouse_testkit::conformance::unreadable::Mixed;
 use bakehouse_testkit::operations::{many, operation};
-use bakehouse_testservers::Rabbit;
-use bakehouse_testservers::shared::amqp_uri;
 use futures_util::future::BoxFuture;
 use support::{Other, connected, reached, settings};
 
@@ -162,7 +162,7 @@ async fn what_was_confirmed_survives_the_broker() {
 
 async fn schedule_until_confirmed(
     scheduler: &dyn Scheduler,
-    operation: &bakehouse_pipeline::Operation,
+    operation: &bakehouse_engine::Operation,
 ) {
     for _ in 0..50 {
         if scheduler.schedule(operation).await.is_ok() {

@@ -4,10 +4,10 @@ mod support;
 
 use std::time::Duration;
 
+use bakehouse_dev_servers::Rabbit;
+use bakehouse_dev_servers::shared::amqp_uri;
 use bakehouse_rabbitmq::{Broker, Settings};
 use bakehouse_testkit::operations::many;
-use bakehouse_testservers::Rabbit;
-use bakehouse_testservers::shared::amqp_uri;
 use lapin::BasicProperties;
 use lapin::options::{
     BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions, QueueDeclareOptions,

@@ -4,9 +4,9 @@ mod support;
 
 use std::time::Duration;
 
+use bakehouse_dev_servers::shared::amqp_uri;
 use bakehouse_rabbitmq::Settings;
 use bakehouse_testkit::operations::many;
-use bakehouse_testservers::shared::amqp_uri;
 use futures_util::StreamExt;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions,

@@ -4,9 +4,9 @@ mod support;
 
 use std::time::Duration;
 
-use bakehouse_pipeline::ports::Probe;
+use bakehouse_dev_servers::Rabbit;
+use bakehouse_engine::ports::Probe;
 use bakehouse_rabbitmq::{Settings, queue_inspector};
-use bakehouse_testservers::Rabbit;
 use serde_json::{Value, json};
 use support::{SCHEDULE, reached, settings};
 

@@ -2,8 +2,8 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
-use bakehouse_pipeline::Domain;
-use bakehouse_pipeline::ports::StoredDocument;
+use bakehouse_engine::Domain;
+use bakehouse_engine::ports::StoredDocument;
 
 use super::{Identity, Submission, accept_and_wait, repeat_and_wait};
 use crate::access::Principal;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use actix_web::http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
 use actix_web::{HttpRequest, web};
-use bakehouse_pipeline::ports::EventLog;
-use bakehouse_pipeline::{Event, Operation, ids};
+use bakehouse_engine::ports::EventLog;
+use bakehouse_engine::{Event, Operation, ids};
 use uuid::Uuid;
 
 use super::in_flight::{InFlight, Turn};
@@ -74,7 +74,7 @@ impl Identity {
     pub fn by_request(mut self, request: &HttpRequest, body: &[u8]) -> Self {
         if self.is_keyed {
             let part = |name: &HeaderName| header(request, name).unwrap_or_default();
-            self.request = bakehouse_intake::canonical(body).map(|body| {
+            self.request = bakehouse_validation::canonical(body).map(|body| {
                 ids::fingerprint(&[
                     request.method().as_str(),
                     request.path(),

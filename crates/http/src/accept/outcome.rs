@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
-use bakehouse_pipeline::{Event, EventStatus, Json, Operation};
+use bakehouse_engine::{Event, EventStatus, Json, Operation};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 

@@ -4,9 +4,9 @@ use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use actix_web::{HttpRequest, HttpResponse};
-use bakehouse_pipeline::ports::ScheduleError;
-use bakehouse_pipeline::torture::point;
-use bakehouse_pipeline::{Domain, Event, Json, Operation, Remedy, Terms, Timestamp, Verb, to_json};
+use bakehouse_engine::ports::ScheduleError;
+use bakehouse_engine::torture::point;
+use bakehouse_engine::{Domain, Event, Json, Operation, Remedy, Terms, Timestamp, Verb, to_json};
 use serde::Serialize;
 use uuid::Uuid;
 

@@ -1,6 +1,6 @@
 //! The claims of a token (RFC 7519) whose signature has been checked.
 
-use bakehouse_pipeline::Timestamp;
+use bakehouse_engine::Timestamp;
 use serde_json::Value;
 use serde_json::value::RawValue;
 

@@ -5,7 +5,7 @@ use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
-use bakehouse_pipeline::{Terms, Timestamp};
+use bakehouse_engine::{Terms, Timestamp};
 
 use crate::problem::Problem;
 

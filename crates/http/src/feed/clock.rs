@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bakehouse_pipeline::Timestamp;
+use bakehouse_engine::Timestamp;
 use tokio::time::Instant;
 
 use crate::access::Principal;

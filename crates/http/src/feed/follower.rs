@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bakehouse_pipeline::Position;
-use bakehouse_pipeline::feed::{Feed, Shared, Step, Subscription};
+use bakehouse_engine::Position;
+use bakehouse_engine::feed::{Feed, Shared, Step, Subscription};
 
 use super::wire::{self, Farewell};
 use super::wishes::{Filter, Included, Wishes};

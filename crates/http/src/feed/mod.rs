@@ -20,7 +20,7 @@ mod wishes;
 
 use actix_web::http::header::ACCEPT;
 use actix_web::{HttpRequest, HttpResponse, web};
-use bakehouse_pipeline::Shutdown;
+use bakehouse_engine::Shutdown;
 
 pub use places::PlaceLimits;
 pub(crate) use places::Places;

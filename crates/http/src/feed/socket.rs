@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix_web::body::{BodyStream, BoxBody};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
-use bakehouse_pipeline::{Frame, Shutdown};
+use bakehouse_engine::{Frame, Shutdown};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, Sleep, sleep_until};

@@ -12,7 +12,7 @@ use actix_http::ConnectionType;
 use actix_web::body::{BodyStream, BoxBody};
 use actix_web::http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
-use bakehouse_pipeline::{Position, Shutdown};
+use bakehouse_engine::{Position, Shutdown};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, Interval, sleep_until};

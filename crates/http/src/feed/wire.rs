@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use bakehouse_pipeline::Position;
-use bakehouse_pipeline::feed::FeedError;
+use bakehouse_engine::Position;
+use bakehouse_engine::feed::FeedError;
 use serde::Deserialize;
 use serde_json::{Value, json};
 

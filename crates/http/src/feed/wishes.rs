@@ -1,6 +1,6 @@
 //! What a subscriber asks for: in the query string, or in a frame.
 
-use bakehouse_pipeline::{Frame, Position};
+use bakehouse_engine::{Frame, Position};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
@@ -168,7 +168,7 @@ mod tests {
             owner: None,
             group: Some("c-1".into()),
             left_group: Some("c-0".into()),
-            body: bakehouse_pipeline::to_json(&7).expect("a number"),
+            body: bakehouse_engine::to_json(&7).expect("a number"),
         }
     }
 

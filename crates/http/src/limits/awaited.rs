@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bakehouse_pipeline::feed::Feed;
-use bakehouse_pipeline::ports::{EventLog, Selection, StoreError, SummaryQuery};
-use bakehouse_pipeline::{Event, EventStatus, Position, Shutdown};
+use bakehouse_engine::feed::Feed;
+use bakehouse_engine::ports::{EventLog, Selection, StoreError, SummaryQuery};
+use bakehouse_engine::{Event, EventStatus, Position, Shutdown};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use uuid::Uuid;

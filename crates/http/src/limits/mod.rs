@@ -15,7 +15,7 @@ mod refusals;
 use std::sync::Arc;
 
 use actix_web::HttpRequest;
-use bakehouse_pipeline::Shutdown;
+use bakehouse_engine::Shutdown;
 
 pub(crate) use awaited::{Awaited, is_at_rest};
 pub(crate) use leaky::Leaky;

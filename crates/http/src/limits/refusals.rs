@@ -5,8 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bakehouse_pipeline::feed::{Feed, Step};
-use bakehouse_pipeline::{Frame, Shutdown, Terms, frame, ids};
+use bakehouse_engine::feed::{Feed, Step};
+use bakehouse_engine::{Frame, Shutdown, Terms, frame, ids};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -124,7 +124,7 @@ impl Refusals {
 
 #[cfg(test)]
 mod tests {
-    use bakehouse_pipeline::to_json;
+    use bakehouse_engine::to_json;
 
     use super::*;
 

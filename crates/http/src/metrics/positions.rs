@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use actix_web::web;
-use bakehouse_pipeline::ports::StoreError;
-use bakehouse_pipeline::{Position, Timestamp};
+use bakehouse_engine::ports::StoreError;
+use bakehouse_engine::{Position, Timestamp};
 use metrics::gauge;
 
 use crate::cached::Cached;

@@ -1,8 +1,8 @@
 //! `GET /parked`: what has been set aside, and why.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use bakehouse_pipeline::ports::{Selection, Senders};
-use bakehouse_pipeline::{Event, Position, Timestamp, Verb};
+use bakehouse_engine::ports::{Selection, Senders};
+use bakehouse_engine::{Event, Position, Timestamp, Verb};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;

@@ -2,9 +2,9 @@
 //! operation, and carried out at its own place in the log.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use bakehouse_intake::{Faults, read, text};
-use bakehouse_pipeline::ports::{Selection, SummaryQuery};
-use bakehouse_pipeline::{Event, EventStatus, Remedy, Verb};
+use bakehouse_engine::ports::{Selection, SummaryQuery};
+use bakehouse_engine::{Event, EventStatus, Remedy, Verb};
+use bakehouse_validation::{Faults, read, text};
 use uuid::Uuid;
 
 use crate::accept::{Identity, Submission, accept};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bakehouse_pipeline::ports::StoredDocument;
+use bakehouse_engine::ports::StoredDocument;
 
 use super::target::{find, may_be_on_its_way};
 use crate::access::Principal;

@@ -5,8 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use actix_web::body::{BodyStream, BoxBody, MessageBody};
-use bakehouse_pipeline::ids;
-use bakehouse_pipeline::ports::{
+use bakehouse_engine::ids;
+use bakehouse_engine::ports::{
     DocumentKey, ListQuery, PresentationReader, StoreError, StoredDocument,
 };
 use bytes::Bytes;

@@ -1,8 +1,8 @@
 //! An entity as it was: from the nearest snapshot on, page by page.
 
-use bakehouse_pipeline::bake::Fold;
-use bakehouse_pipeline::ports::{Selection, SummaryQuery};
-use bakehouse_pipeline::{Domain, Json, Position, Timestamp};
+use bakehouse_engine::bake::Fold;
+use bakehouse_engine::ports::{Selection, SummaryQuery};
+use bakehouse_engine::{Domain, Json, Position, Timestamp};
 
 use crate::problem::Problem;
 use crate::server::Doors;
@@ -61,7 +61,7 @@ pub async fn position_at(
             ..SummaryQuery::first(Selection::Log, 1)
         };
         let events = doors.log.summaries(&query).await?;
-        let is_by_then = |event: &bakehouse_pipeline::Event| event.creation_time <= time;
+        let is_by_then = |event: &bakehouse_engine::Event| event.creation_time <= time;
         if events.first().is_some_and(is_by_then) {
             low = middle;
         } else {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use actix_web::HttpResponse;
 use actix_web::body::BodyStream;
-use bakehouse_pipeline::follow::ReadModel;
-use bakehouse_pipeline::ports::{RowPage, RowReader, StoreError, StoredRow};
+use bakehouse_engine::follow::ReadModel;
+use bakehouse_engine::ports::{RowPage, RowReader, StoreError, StoredRow};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 
@@ -122,9 +122,9 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use async_trait::async_trait;
-    use bakehouse_pipeline::follow::Generation;
-    use bakehouse_pipeline::ports::ModelState;
-    use bakehouse_pipeline::to_json;
+    use bakehouse_engine::follow::Generation;
+    use bakehouse_engine::ports::ModelState;
+    use bakehouse_engine::to_json;
     use futures_util::StreamExt;
 
     use super::*;

@@ -1,8 +1,8 @@
 //! `GET` of an entity: its document, untransformed.
 
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use bakehouse_pipeline::Json;
-use bakehouse_pipeline::ports::StoredDocument;
+use bakehouse_engine::Json;
+use bakehouse_engine::ports::StoredDocument;
 
 use super::{document, no_such};
 use crate::access::Principal;

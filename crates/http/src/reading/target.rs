@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bakehouse_pipeline::Timestamp;
-use bakehouse_pipeline::ports::{Selection, Senders, StoredDocument, SummaryQuery};
+use bakehouse_engine::Timestamp;
+use bakehouse_engine::ports::{Selection, Senders, StoredDocument, SummaryQuery};
 use uuid::Uuid;
 
 use super::document;

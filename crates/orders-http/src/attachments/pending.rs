@@ -6,11 +6,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bakehouse_engine::feed::{Feed, Step};
+use bakehouse_engine::ports::{Blobs, EventLog, StoreError};
+use bakehouse_engine::step::read_command;
+use bakehouse_engine::{Frame, Shutdown};
 use bakehouse_orders::{Command, Orders};
-use bakehouse_pipeline::feed::{Feed, Step};
-use bakehouse_pipeline::ports::{Blobs, EventLog, StoreError};
-use bakehouse_pipeline::step::read_command;
-use bakehouse_pipeline::{Frame, Shutdown};
 use uuid::Uuid;
 
 use super::blob_name;

@@ -4,6 +4,7 @@ use actix_web::http::header::{
     CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_engine::ports::StoredDocument;
 use bakehouse_http::Doors;
 use bakehouse_http::access::Principal;
 use bakehouse_http::conditions::{etag, is_known};
@@ -15,7 +16,6 @@ use bakehouse_http::reading;
 use bakehouse_http::reading::{may_be_on_its_way, no_such};
 use bakehouse_orders::File;
 use bakehouse_orders::intake::unfit_character;
-use bakehouse_pipeline::ports::StoredDocument;
 use futures_util::TryStreamExt;
 use serde::Deserialize;
 

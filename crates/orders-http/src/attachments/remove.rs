@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_engine::ports::StoredDocument;
 use bakehouse_http::Doors;
 use bakehouse_http::accept::Change;
 use bakehouse_http::accept::Identity;
@@ -13,7 +14,6 @@ use bakehouse_http::prefer::Wait;
 use bakehouse_http::problem::Problem;
 use bakehouse_http::reading;
 use bakehouse_orders::{Command, File, Orders};
-use bakehouse_pipeline::ports::StoredDocument;
 
 use super::blob_name;
 use super::read::{files, no_such_attachment};

@@ -17,9 +17,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bakehouse_engine::ports::{BlobEntry, PresentationReader, StoreError, StoredDocument};
+use bakehouse_engine::{Event, Position, Shutdown, Timestamp};
 use bakehouse_orders::File;
-use bakehouse_pipeline::ports::{BlobEntry, PresentationReader, StoreError, StoredDocument};
-use bakehouse_pipeline::{Event, Position, Shutdown, Timestamp};
 use futures_util::TryStreamExt;
 
 use super::pending::{Pending, Upload};
@@ -242,7 +242,7 @@ fn horizon(now: Timestamp, last: Option<&Event>, grace: Duration) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use bakehouse_pipeline::{Operation, Terms, Verb, ids, to_json};
+    use bakehouse_engine::{Operation, Terms, Verb, ids, to_json};
 
     use super::*;
 

@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use actix_multipart::Multipart;
 use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use bakehouse_engine::ids;
+use bakehouse_engine::ports::{BlobWriter, Blobs, StoreError, StoredDocument};
 use bakehouse_http::accept::Identity;
 use bakehouse_http::accept::{Submission, accept_and_wait, expected_version};
 use bakehouse_http::access::{Caller, Principal};
@@ -18,8 +20,6 @@ use bakehouse_http::problem::Problem;
 use bakehouse_http::reading;
 use bakehouse_http::{Doors, Settings};
 use bakehouse_orders::{Command, File, Orders};
-use bakehouse_pipeline::ids;
-use bakehouse_pipeline::ports::{BlobWriter, Blobs, StoreError, StoredDocument};
 use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
 

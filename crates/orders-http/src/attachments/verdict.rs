@@ -1,9 +1,9 @@
 //! Fate of the bytes of an upload, by what the log says of its operation.
 
+use bakehouse_engine::ports::{EventLog, StoreError};
+use bakehouse_engine::step::read_command;
+use bakehouse_engine::{Event, EventStatus};
 use bakehouse_orders::{Command, Orders};
-use bakehouse_pipeline::ports::{EventLog, StoreError};
-use bakehouse_pipeline::step::read_command;
-use bakehouse_pipeline::{Event, EventStatus};
 use uuid::Uuid;
 
 /// Fate of the bytes.
@@ -93,8 +93,8 @@ pub(super) fn sent_as(event: &Event) -> Uuid {
 
 #[cfg(test)]
 mod tests {
+    use bakehouse_engine::{Operation, Terms, Timestamp, ids, to_json};
     use bakehouse_orders::File;
-    use bakehouse_pipeline::{Operation, Terms, Timestamp, ids, to_json};
 
     use super::*;
 

@@ -1,8 +1,8 @@
 //! AsyncAPI 3: the feed that clients follow, and the exchanges between the
 //! services.
 
+use bakehouse_engine::frame::kinds;
 use bakehouse_orders::{Document, Orders, Status};
-use bakehouse_pipeline::frame::kinds;
 use serde_json::{Value, json};
 use url::Url;
 use utoipa::openapi::{ComponentsBuilder, RefOr, Schema};

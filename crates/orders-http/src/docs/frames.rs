@@ -1,9 +1,9 @@
 //! Schemas of frames: what subscribers of the feed and webhooks are told.
 
+use bakehouse_engine::Domain;
+use bakehouse_engine::frame::{PARKED, REJECTED, kind};
+use bakehouse_engine::remedy::{DISCARDED, RETRIED};
 use bakehouse_orders::Orders;
-use bakehouse_pipeline::Domain;
-use bakehouse_pipeline::frame::{PARKED, REJECTED, kind};
-use bakehouse_pipeline::remedy::{DISCARDED, RETRIED};
 use serde_json::{Value, json};
 
 /// An object with these members, all of them unless they are optional, and no

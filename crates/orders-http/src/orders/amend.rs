@@ -2,6 +2,7 @@
 //! order is placed.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_engine::ports::StoredDocument;
 use bakehouse_http::accept::Change;
 use bakehouse_http::accept::Identity;
 use bakehouse_http::access::Principal;
@@ -12,7 +13,6 @@ use bakehouse_http::{Doors, Settings};
 use bakehouse_orders::intake::{self, Defaults};
 use bakehouse_orders::money::Currency;
 use bakehouse_orders::{Command, Orders};
-use bakehouse_pipeline::ports::StoredDocument;
 use serde::Deserialize;
 
 use crate::OrderSettings;

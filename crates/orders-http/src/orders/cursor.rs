@@ -4,8 +4,8 @@
 
 use std::fmt;
 
-use bakehouse_pipeline::ids;
-use bakehouse_pipeline::ports::{DocumentKey, ListQuery};
+use bakehouse_engine::ids;
+use bakehouse_engine::ports::{DocumentKey, ListQuery};
 
 /// A place in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]

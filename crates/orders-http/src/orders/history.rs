@@ -2,6 +2,8 @@
 //! as it was at any of them.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_engine::ports::{Selection, Senders, SummaryQuery};
+use bakehouse_engine::{Event, EventStatus, Json, Position, Timestamp, Verb};
 use bakehouse_http::Doors;
 use bakehouse_http::access::Principal;
 use bakehouse_http::path_id::PathId;
@@ -11,8 +13,6 @@ use bakehouse_http::query::Page;
 use bakehouse_http::reading;
 use bakehouse_http::reading::{find, no_such, position_at};
 use bakehouse_orders::Orders;
-use bakehouse_pipeline::ports::{Selection, Senders, SummaryQuery};
-use bakehouse_pipeline::{Event, EventStatus, Json, Position, Timestamp, Verb};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;

@@ -2,6 +2,8 @@
 
 use actix_web::http::header::LINK;
 use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_engine::Timestamp;
+use bakehouse_engine::ports::{DocumentKey, ListQuery, Sort, SortKey};
 use bakehouse_http::Doors;
 use bakehouse_http::access::Principal;
 use bakehouse_http::conditions::{etag, is_known};
@@ -9,8 +11,6 @@ use bakehouse_http::problem::{InputFault, Problem};
 use bakehouse_http::query::{DEFAULT_LIMIT, Parameters, limit, text};
 use bakehouse_http::reading::Listing;
 use bakehouse_orders::{CUSTOMER, Document, STATUS, Status};
-use bakehouse_pipeline::Timestamp;
-use bakehouse_pipeline::ports::{DocumentKey, ListQuery, Sort, SortKey};
 
 use super::cursor::Cursor;
 use crate::docs::parts::{IfNoneMatch, ListParameters, NotModified};

@@ -1,6 +1,8 @@
 //! `GET /order/{id}/notifications`: who was told of what became of the order.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_engine::notification::NotificationStatus;
+use bakehouse_engine::{Notification, Position, Timestamp};
 use bakehouse_http::Doors;
 use bakehouse_http::access::Principal;
 use bakehouse_http::path_id::PathId;
@@ -9,8 +11,6 @@ use bakehouse_http::problem::Problem;
 use bakehouse_http::query::Parameters;
 use bakehouse_http::reading;
 use bakehouse_http::reading::no_such;
-use bakehouse_pipeline::notification::NotificationStatus;
-use bakehouse_pipeline::{Notification, Position, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;

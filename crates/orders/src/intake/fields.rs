@@ -1,6 +1,6 @@
 //! The kinds of values that an order is made of.
 
-use bakehouse_intake::{Collector, Place, text, whole_number};
+use bakehouse_validation::{Collector, Place, text, whole_number};
 
 use super::MOST_OF_ONE;
 use crate::money::{Amount, Currency};

@@ -5,7 +5,7 @@ mod fields;
 mod order;
 mod status;
 
-pub use bakehouse_intake::{Fault, Faults, is_blank, unfit_character};
+pub use bakehouse_validation::{Fault, Faults, is_blank, unfit_character};
 pub use order::{amend, place};
 pub use status::set_status;
 

@@ -1,6 +1,6 @@
 //! The body of an order.
 
-use bakehouse_intake::{Collector, Members, Place, read, text, time};
+use bakehouse_validation::{Collector, Members, Place, read, text, time};
 
 use super::{Defaults, Faults, MOST_PRODUCTS, fields};
 use crate::money::Currency;

@@ -1,6 +1,6 @@
 //! The body of a change of status.
 
-use bakehouse_intake::{Collector, Faults, Place, read};
+use bakehouse_validation::{Collector, Faults, Place, read};
 
 use crate::{Command, Status};
 

@@ -1,7 +1,7 @@
 //! cleanup: the comments of a post are deleted with it, those as well that come late.
 
-use bakehouse_kitchen::engine::Timestamp;
-use bakehouse_kitchen::prelude::*;
+use bakehouse_host::engine::Timestamp;
+use bakehouse_host::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::domain::{Comments, Document};

@@ -1,6 +1,6 @@
 //! What a post is: the rules, without any I/O.
 
-use bakehouse_kitchen::prelude::*;
+use bakehouse_host::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::view::PostView;

@@ -1,7 +1,7 @@
 //! What readers get of posts: with their authors' names and how many comments there
 //! are, whichever of the three comes first.
 
-use bakehouse_kitchen::prelude::*;
+use bakehouse_host::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::domain::Document;

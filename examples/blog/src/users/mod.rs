@@ -5,8 +5,8 @@ mod view;
 
 use std::process::ExitCode;
 
-use bakehouse_kitchen::Kitchen;
-use bakehouse_kitchen::http::Menu;
+use bakehouse_host::Kitchen;
+use bakehouse_host::http::Menu;
 
 use crate::content::routes;
 use domain::Users;

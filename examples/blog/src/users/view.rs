@@ -1,6 +1,6 @@
 //! What readers get of users.
 
-use bakehouse_kitchen::prelude::*;
+use bakehouse_host::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::domain::Document;

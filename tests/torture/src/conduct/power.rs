@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use bakehouse_testservers::power_loss::{Recorder, by_seed, nothing_unsynced};
+use bakehouse_dev_servers::power_loss::{Recorder, by_seed, nothing_unsynced};
 use tokio::time::sleep;
 
 use super::Conductor;

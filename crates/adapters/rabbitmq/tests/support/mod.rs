@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use bakehouse_pipeline::ids;
-use bakehouse_pipeline::ports::{ScheduleConsumer, Scheduler};
+use bakehouse_engine::ids;
+use bakehouse_engine::ports::{ScheduleConsumer, Scheduler};
 use bakehouse_rabbitmq::{Broker, Settings};
 use lapin::options::{
     BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions,
@@ -75,7 +75,7 @@ pub(crate) async fn receive_all(consumer: &mut dyn ScheduleConsumer, ids: &[Uuid
 }
 
 /// Schedules, and again after a while where it is refused.
-pub(crate) async fn insist(scheduler: &dyn Scheduler, operation: &bakehouse_pipeline::Operation) {
+pub(crate) async fn insist(scheduler: &dyn Scheduler, operation: &bakehouse_engine::Operation) {
     for _ in 0..100 {
         if scheduler.schedule(operation).await.is_ok() {
             return;
@@ -164,7 +164,7 @@ impl Other {
     }
 
     /// Publishes operations to the scheduler's exchange, each confirmed.
-    pub(crate) async fn publish(&self, operations: &[bakehouse_pipeline::Operation]) {
+    pub(crate) async fn publish(&self, operations: &[bakehouse_engine::Operation]) {
         let channel = self.channel().await;
         let confirms = channel.confirm_select(ConfirmSelectOptions::default());
         confirms.await.expect("confirms");
@@ -185,7 +185,7 @@ impl Other {
     }
 }
 
-pub(crate) fn ids_of(operations: &[bakehouse_pipeline::Operation]) -> Vec<Uuid> {
+pub(crate) fn ids_of(operations: &[bakehouse_engine::Operation]) -> Vec<Uuid> {
     operations
         .iter()
         .map(|operation| operation.operation_id)

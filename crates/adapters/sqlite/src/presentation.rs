@@ -1,0 +1,185 @@
+//! The presentation in the embedded store.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bakehouse_engine::ports::{
+    Baking, DocumentKey, Half, Head, ListQuery, PresentationReader, PresentationStore, StoreError,
+    StoredDocument,
+};
+use bakehouse_engine::{Frame, Position};
+use rusqlite::{Connection, Row, params};
+
+use crate::checkpoints::{advance, epoch_of, fence, position_of, tie};
+use crate::database::{Database, Outcome};
+use crate::list::{list, list_keys};
+use crate::rows::{FRAME, frame, integer, json, position};
+
+const NAME: &str = "data-baker";
+
+pub(crate) struct EmbeddedPresentation {
+    pub(crate) database: Arc<Database>,
+    /// Of what is written; what is read is what is read by all.
+    pub(crate) half: Half,
+}
+
+impl EmbeddedPresentation {
+    pub(crate) fn new(database: Arc<Database>) -> Self {
+        let half = Half::Read;
+        Self { database, half }
+    }
+}
+
+#[async_trait]
+impl PresentationStore for EmbeddedPresentation {
+    async fn open(&self, epoch: &str) -> Result<Position, StoreError> {
+        let epoch = epoch.to_owned();
+        let name = self.half.name(NAME);
+        self.database
+            .write(move |connection| tie(connection, &name, &epoch, 0))
+            .await
+    }
+
+    async fn commit(&self, baking: &Baking) -> Result<(), StoreError> {
+        let (baking, half) = (baking.clone(), self.half);
+        self.database
+            .write(move |connection| commit(connection, half, &baking))
+            .await
+    }
+}
+
+#[async_trait]
+impl PresentationReader for EmbeddedPresentation {
+    async fn document(&self, id: &str) -> Result<Option<StoredDocument>, StoreError> {
+        let id = id.to_owned();
+        let query = format!("SELECT {DOCUMENT} FROM documents WHERE id = ?1");
+        let found = self
+            .database
+            .read(move |connection| documents(connection, &query, [id]));
+        Ok(found.await?.pop())
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Vec<StoredDocument>, StoreError> {
+        let query = query.clone();
+        self.database
+            .read(move |connection| list(connection, &query))
+            .await
+    }
+
+    async fn list_keys(&self, query: &ListQuery) -> Result<Vec<DocumentKey>, StoreError> {
+        let query = query.clone();
+        self.database
+            .read(move |connection| list_keys(connection, &query))
+            .await
+    }
+
+    async fn documents(&self, numbers: &[u64]) -> Result<Vec<StoredDocument>, StoreError> {
+        let numbers = numbers.to_vec();
+        let query = format!("SELECT {DOCUMENT} FROM documents WHERE number = ?1 AND listed = 1");
+        self.database
+            .read(move |connection| {
+                let mut found = Vec::new();
+                for number in numbers {
+                    found.extend(documents(connection, &query, [integer(number)])?);
+                }
+                Ok(found)
+            })
+            .await
+    }
+
+    async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError> {
+        let query =
+            format!("SELECT {FRAME} FROM frames WHERE position > ?1 ORDER BY position LIMIT ?2");
+        self.database
+            .read(move |connection| {
+                let mut statement = connection.prepare_cached(&query)?;
+                let mut rows = statement.query(params![integer(after), limit as i64])?;
+                let mut frames = Vec::new();
+                while let Some(row) = rows.next()? {
+                    frames.push(frame(row)?);
+                }
+                Ok(frames)
+            })
+            .await
+    }
+
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.database.read(head).await
+    }
+}
+
+fn commit(connection: &Connection, half: Half, baking: &Baking) -> Outcome<()> {
+    advance(connection, &half.name(NAME), baking.from, baking.to)?;
+    let documents = half.name("documents");
+    let put = format!(
+        "INSERT INTO {documents} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
+         ON CONFLICT (number) DO UPDATE SET position = excluded.position, \
+         version = excluded.version, listed = excluded.listed, body = excluded.body \
+         WHERE excluded.position > position AND excluded.id = id"
+    );
+    let mut put = connection.prepare_cached(&put)?;
+    for document in &baking.documents {
+        let touched = put.execute(params![
+            integer(document.number),
+            document.id,
+            integer(document.position),
+            integer(document.version),
+            document.created_at.millis(),
+            document.owner,
+            document.listed,
+            document.body.get(),
+        ])?;
+        fence(touched)?;
+    }
+    let frames = half.name("frames");
+    let insert = format!("INSERT INTO {frames} ({FRAME}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+    let mut insert = connection.prepare_cached(&insert)?;
+    for frame in &baking.frames {
+        insert.execute(params![
+            integer(frame.position),
+            frame.kind,
+            frame.entity_id,
+            frame.owner,
+            frame.group,
+            frame.left_group,
+            frame.body.get()
+        ])?;
+    }
+    Ok(())
+}
+
+/// The columns that [`document`] reads, in its order.
+pub(crate) const DOCUMENT: &str = "number, position, version, owner, body";
+
+pub(crate) fn documents(
+    connection: &Connection,
+    query: &str,
+    parameters: impl rusqlite::Params,
+) -> Outcome<Vec<StoredDocument>> {
+    let mut statement = connection.prepare_cached(query)?;
+    let mut rows = statement.query(parameters)?;
+    let mut documents = Vec::new();
+    while let Some(row) = rows.next()? {
+        documents.push(document(row)?);
+    }
+    Ok(documents)
+}
+
+fn document(row: &Row<'_>) -> Outcome<StoredDocument> {
+    Ok(StoredDocument {
+        number: position(row, 0)?,
+        position: position(row, 1)?,
+        version: position(row, 2)?,
+        owner: row.get(3)?,
+        body: json(row.get(4)?)?,
+    })
+}
+
+fn head(connection: &Connection) -> Outcome<Head> {
+    let epoch = epoch_of(connection, NAME)?;
+    if epoch.is_empty() {
+        return Err(StoreError::NotYet("nothing has been baked yet".into()).into());
+    }
+    let position = position_of(connection, NAME)?;
+    Ok(Head { epoch, position })
+}

@@ -1,0 +1,108 @@
+//! Between rows and the engine's types.
+
+use bakehouse_engine::ports::StoreError;
+use bakehouse_engine::{
+    Event, EventStatus, Frame, Json, Operation, Position, Terms, Timestamp, Verb,
+};
+use rusqlite::Row;
+use uuid::Uuid;
+
+use crate::database::{Failure, Outcome};
+
+/// The columns that [`event`] reads, in its order.
+pub(crate) const EVENT: &str = "position, operation_id, service_name, operation, entity_id, \
+    payload, schema_version, correlation_id, causation_id, conflicts_with, fingerprint, \
+    accepted_at, creation_time, execution_time, status, change, reason, actor, owner, \
+    expected_version, parked, settled_by, code, on_behalf_of";
+
+pub(crate) fn event(row: &Row<'_>) -> Outcome<Event> {
+    Ok(Event {
+        position: position(row, 0)?,
+        creation_time: timestamp(row.get(12)?)?,
+        execution_time: row.get::<_, Option<i64>>(13)?.map(timestamp).transpose()?,
+        status: known(EventStatus::parse(text(row, 14)?), "status")?,
+        change: row.get(15)?,
+        reason: row.get(16)?,
+        code: row.get(22)?,
+        parked: row.get(20)?,
+        settled_by: optional_position(row, 21)?,
+        operation: Operation {
+            operation_id: uuid(text(row, 1)?)?,
+            service_name: row.get(2)?,
+            operation: known(Verb::parse(text(row, 3)?), "operation")?,
+            entity_id: row.get(4)?,
+            payload: json(row.get(5)?)?,
+            schema_version: row.get(6)?,
+            correlation_id: uuid(text(row, 7)?)?,
+            terms: Terms {
+                actor: row.get(17)?,
+                on_behalf_of: row.get(23)?,
+                owner: row.get(18)?,
+                expected_version: optional_position(row, 19)?,
+            },
+            causation_id: optional_uuid(row, 8)?,
+            conflicts_with: optional_uuid(row, 9)?,
+            fingerprint: row.get(10)?,
+            accepted_at: timestamp(row.get(11)?)?,
+        },
+    })
+}
+
+/// The columns that [`frame`] reads, in its order.
+pub(crate) const FRAME: &str = "position, type, entity_id, owner, grouping, left_grouping, body";
+
+pub(crate) fn frame(row: &Row<'_>) -> Outcome<Frame> {
+    Ok(Frame {
+        position: position(row, 0)?,
+        kind: row.get(1)?,
+        entity_id: row.get(2)?,
+        owner: row.get(3)?,
+        group: row.get(4)?,
+        left_group: row.get(5)?,
+        body: json(row.get(6)?)?,
+    })
+}
+
+/// SQLite's integers are signed; positions never reach its limit.
+pub(crate) fn integer(position: Position) -> i64 {
+    i64::try_from(position).unwrap_or(i64::MAX)
+}
+
+pub(crate) fn position(row: &Row<'_>, column: usize) -> Outcome<Position> {
+    let value: i64 = row.get(column)?;
+    known(Position::try_from(value).ok(), "position")
+}
+
+fn optional_position(row: &Row<'_>, column: usize) -> Outcome<Option<Position>> {
+    let value: Option<i64> = row.get(column)?;
+    Ok(value.map(i64::unsigned_abs))
+}
+
+pub(crate) fn timestamp(millis: i64) -> Outcome<Timestamp> {
+    known(Timestamp::from_millis(millis), "time")
+}
+
+pub(crate) fn json(text: String) -> Outcome<Json> {
+    let raw = serde_json::value::RawValue::from_string(text);
+    Ok(Json::from(raw.map_err(StoreError::corrupt)?))
+}
+
+pub(crate) fn text<'a>(row: &'a Row<'_>, column: usize) -> Outcome<&'a str> {
+    let value = row.get_ref(column)?;
+    value
+        .as_str()
+        .map_err(|error| StoreError::corrupt(error).into())
+}
+
+pub(crate) fn uuid(text: &str) -> Outcome<Uuid> {
+    Uuid::parse_str(text).map_err(|error| StoreError::corrupt(error).into())
+}
+
+fn optional_uuid(row: &Row<'_>, column: usize) -> Outcome<Option<Uuid>> {
+    let text: Option<String> = row.get(column)?;
+    text.as_deref().map(uuid).transpose()
+}
+
+pub(crate) fn known<T>(value: Option<T>, what: &str) -> Outcome<T> {
+    value.ok_or_else(|| Failure::Store(StoreError::Corrupt(format!("a stored {what} is none"))))
+}

@@ -1,0 +1,284 @@
+//! The source state in the embedded store.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bakehouse_engine::ports::{
+    Checkpoint, EntityWrite, Execution, Half, Progress, SourceStore, StoreError, Verdict,
+};
+use bakehouse_engine::{EntityRecord, EventStatus, Position, Timestamp};
+use rusqlite::types::ToSqlOutput;
+use rusqlite::{Connection, Row, ToSql, params, params_from_iter};
+
+use crate::checkpoints::fence;
+use crate::database::{Database, Outcome};
+use crate::rows::{integer, json, position, timestamp};
+
+const NAME: &str = "orders-manager";
+
+pub(crate) struct EmbeddedSource {
+    pub(crate) database: Arc<Database>,
+    pub(crate) half: Half,
+}
+
+impl EmbeddedSource {
+    pub(crate) fn new(database: Arc<Database>) -> Self {
+        let half = Half::Read;
+        Self { database, half }
+    }
+}
+
+#[async_trait]
+impl Progress for EmbeddedSource {
+    async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
+        let name = self.half.name(NAME);
+        self.database
+            .read(move |connection| checkpoint(connection, &name))
+            .await
+    }
+
+    async fn snapshots(
+        &self,
+        ids: &[&str],
+        up_to: Position,
+    ) -> Result<HashMap<String, EntityRecord>, StoreError> {
+        let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+        let snapshots = self.half.name("snapshots");
+        let query = format!(
+            "SELECT {RECORD} FROM {snapshots} WHERE id = ?1 AND position <= ?2 \
+             ORDER BY position DESC LIMIT 1"
+        );
+        let read = move |connection: &Connection| records(connection, &query, &ids, up_to);
+        self.database.read(read).await
+    }
+}
+
+#[async_trait]
+impl SourceStore for EmbeddedSource {
+    async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
+        let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+        let entities = self.half.name("entities");
+        let query = format!("SELECT {RECORD} FROM {entities} WHERE id = ?1 AND position <= ?2");
+        let read = move |connection: &Connection| records(connection, &query, &ids, Position::MAX);
+        self.database.read(read).await
+    }
+
+    async fn commit(&self, execution: &Execution) -> Result<(), StoreError> {
+        let (execution, half) = (execution.clone(), self.half);
+        self.database
+            .write(move |connection| commit(connection, half, &execution))
+            .await
+    }
+}
+
+fn checkpoint(connection: &Connection, name: &str) -> Outcome<Checkpoint> {
+    let query = "SELECT position, entities, parked FROM checkpoints WHERE name = ?1";
+    let mut statement = connection.prepare_cached(query)?;
+    let mut rows = statement.query([name])?;
+    let row = rows
+        .next()?
+        .ok_or(StoreError::Corrupt("no checkpoint".into()))?;
+    Ok(Checkpoint {
+        position: position(row, 0)?,
+        entities: position(row, 1)?,
+        parked: position(row, 2)?,
+        // Who writes here is one process, and knows.
+        generation: 0,
+    })
+}
+
+/// The columns that [`record`] reads and [`columns`] writes, in their order.
+pub(crate) const RECORD: &str =
+    "id, number, position, version, created_at, updated_at, owner, state";
+
+/// What a query finds for each of these ids, by id and position.
+fn records(
+    connection: &Connection,
+    query: &str,
+    ids: &[String],
+    up_to: Position,
+) -> Outcome<HashMap<String, EntityRecord>> {
+    let mut statement = connection.prepare_cached(query)?;
+    let mut found = HashMap::with_capacity(ids.len());
+    for id in ids {
+        let mut rows = statement.query(params![id, integer(up_to)])?;
+        if let Some(row) = rows.next()? {
+            found.insert(id.clone(), record(row)?);
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) fn record(row: &Row<'_>) -> Outcome<EntityRecord> {
+    Ok(EntityRecord {
+        id: row.get(0)?,
+        number: position(row, 1)?,
+        position: position(row, 2)?,
+        version: position(row, 3)?,
+        created_at: timestamp(row.get(4)?)?,
+        updated_at: timestamp(row.get(5)?)?,
+        owner: row.get(6)?,
+        state: json(row.get(7)?)?,
+    })
+}
+
+fn columns(record: &EntityRecord) -> rusqlite::Result<[ToSqlOutput<'_>; 8]> {
+    Ok([
+        record.id.to_sql()?,
+        integer(record.number).into(),
+        integer(record.position).into(),
+        integer(record.version).into(),
+        record.created_at.millis().into(),
+        record.updated_at.millis().into(),
+        record.owner.to_sql()?,
+        record.state.get().into(),
+    ])
+}
+
+fn commit(connection: &Connection, half: Half, execution: &Execution) -> Outcome<()> {
+    move_checkpoint(connection, half, execution)?;
+    write_entities(connection, half, &execution.entities)?;
+    keep(connection, half, &execution.snapshots)?;
+    match half {
+        Half::Read => mark(connection, execution),
+        // Every event has its verdict.
+        Half::Made(_) => Ok(()),
+    }
+}
+
+fn move_checkpoint(connection: &Connection, half: Half, execution: &Execution) -> Outcome<()> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE checkpoints SET position = ?1, entities = ?2, parked = ?3 \
+         WHERE name = ?4 AND position = ?5 AND entities = ?6",
+    )?;
+    let (from, to) = (execution.from, execution.to);
+    fence(statement.execute(params![
+        integer(to.position),
+        integer(to.entities),
+        integer(to.parked),
+        half.name(NAME),
+        integer(from.position),
+        integer(from.entities),
+    ])?)
+}
+
+fn write_entities(connection: &Connection, half: Half, writes: &[EntityWrite]) -> Outcome<()> {
+    let entities = half.name("entities");
+    let insert = format!(
+        "INSERT INTO {entities} SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE ?9 IS NULL \
+         ON CONFLICT DO NOTHING"
+    );
+    let update = format!(
+        "UPDATE {entities} SET number = ?2, position = ?3, version = ?4, created_at = ?5, \
+         updated_at = ?6, owner = ?7, state = ?8 WHERE id = ?1 AND position = ?9"
+    );
+    for write in writes {
+        let expected = ToSqlOutput::Owned(write.expected.map(integer).into());
+        let values = columns(&write.record)?.into_iter().chain([expected]);
+        let statement = match write.expected {
+            None => &insert,
+            Some(_) => &update,
+        };
+        let mut statement = connection.prepare_cached(statement)?;
+        fence(statement.execute(params_from_iter(values))?)?;
+    }
+    Ok(())
+}
+
+fn keep(connection: &Connection, half: Half, snapshots: &[EntityRecord]) -> Outcome<()> {
+    let table = half.name("snapshots");
+    let keep = format!("INSERT OR REPLACE INTO {table} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
+    let mut keep = connection.prepare_cached(&keep)?;
+    for record in snapshots {
+        keep.execute(params_from_iter(columns(record)?))?;
+    }
+    Ok(())
+}
+
+/// The verdicts of the run, and those that end an event's being parked.
+fn mark(connection: &Connection, execution: &Execution) -> Outcome<()> {
+    let at = execution.executed_at;
+    let run = (execution.from.position + 1..).zip(&execution.verdicts);
+    for (position, verdict) in run {
+        judge(connection, position, verdict, EventStatus::Stored, None, at)?;
+    }
+    for settlement in &execution.settlements {
+        let (position, by) = (settlement.position, Some(settlement.by));
+        judge(
+            connection,
+            position,
+            &settlement.verdict,
+            EventStatus::Parked,
+            by,
+            at,
+        )?;
+    }
+    Ok(())
+}
+
+/// Puts a verdict on an event, if it still stands at `from`. Why it was parked stays.
+fn judge(
+    connection: &Connection,
+    position: Position,
+    verdict: &Verdict,
+    from: EventStatus,
+    settled_by: Option<Position>,
+    at: Timestamp,
+) -> Outcome<()> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE events SET status = ?3, change = ?4, reason = ?5, parked = coalesce(?6, parked), \
+         settled_by = ?7, execution_time = ?8, code = ?9 WHERE position = ?1 AND status = ?2",
+    )?;
+    let values = Columns::of(verdict);
+    // Nothing has been executed as long as it is parked.
+    let at = values.parked.is_none().then_some(at.millis());
+    statement.execute(params![
+        integer(position),
+        from.as_str(),
+        values.status.as_str(),
+        values.change,
+        values.reason,
+        values.parked,
+        settled_by.map(integer),
+        at,
+        values.code
+    ])?;
+    Ok(())
+}
+
+/// A verdict as an event's columns.
+struct Columns<'a> {
+    status: EventStatus,
+    change: Option<&'a str>,
+    reason: Option<&'a str>,
+    code: Option<&'a str>,
+    parked: Option<&'a str>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(verdict: &'a Verdict) -> Self {
+        let with = |status| Self {
+            status,
+            change: None,
+            reason: None,
+            code: None,
+            parked: None,
+        };
+        match verdict {
+            Verdict::Executed { change } => Self {
+                change: Some(change),
+                ..with(EventStatus::Executed)
+            },
+            Verdict::Rejected(rejection) => Self {
+                reason: Some(&rejection.reason),
+                code: rejection.code.as_deref(),
+                ..with(EventStatus::Rejected)
+            },
+            Verdict::Parked { reason } => Self {
+                parked: Some(reason),
+                ..with(EventStatus::Parked)
+            },
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What follows feeds: read models and process managers, as a main names them.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, bail, ensure};
+use bakehouse_engine::follow::{AnyHandler, Feeds};
+
+/// What follows the feed of a domain, and those of others.
+#[derive(Clone, Default)]
+pub struct Handlers {
+    /// What readers get beside the documents.
+    pub read_models: Vec<AnyHandler>,
+    /// What waits for facts, and has something done.
+    pub processes: Vec<AnyHandler>,
+}
+
+impl Handlers {
+    fn all(&self) -> impl Iterator<Item = &AnyHandler> {
+        self.read_models.iter().chain(&self.processes)
+    }
+
+    /// Those that follow nothing but this domain's own feed.
+    pub(crate) fn of_own_feed(mut self, domain: &str) -> Self {
+        let is_own = |handler: &AnyHandler| handler.feeds().iter().all(|feed| *feed == domain);
+        self.read_models.retain(is_own);
+        self.processes.retain(is_own);
+        self
+    }
+
+    /// # Errors
+    /// Where one cannot work as it is.
+    pub(crate) fn check(&self, feeds: &Feeds) -> Result<()> {
+        let is_name = |name: &str| {
+            let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+            !name.is_empty() && name.bytes().all(is_letter)
+        };
+        let mut names = BTreeSet::new();
+        for handler in self.all() {
+            let name = handler.name();
+            ensure!(
+                is_name(name),
+                "NAME of a read model or process: expected a word in lower case, perhaps with \
+                 hyphens, found {name:?}"
+            );
+            ensure!(
+                names.insert(name),
+                "two read models or processes are called {name:?}"
+            );
+            if let Some(feed) = handler.feeds().iter().find(|feed| !feeds.has(feed)) {
+                bail!(
+                    "follow.{feed} is not set (BAKEHOUSE_FOLLOW__{}): {name} expects the address \
+                     of a feed, such as http://127.0.0.1:8081/{feed}s-events",
+                    feed.to_uppercase()
+                );
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! HTTP by the settings.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+
+use crate::settings::Auth;
+use crate::{Settings, Stages, UrlOrFile};
+use anyhow::{Context, Result, ensure};
+use bakehouse_engine::Shutdown;
+use bakehouse_http::access::{
+    self, AccessSettings, KeySource, Network, RateSettings, TokenSettings, TrustedProxies,
+};
+use bakehouse_http::exposure::{ExposureSettings, PublicUrl};
+use bakehouse_http::feed::PlaceLimits;
+use bakehouse_http::health::Probes;
+use bakehouse_http::{ConnectionSettings, Doors, LimitSettings, Limits, Server};
+
+/// A server that listens as the settings say.
+///
+/// # Errors
+/// When the address cannot be had.
+pub fn http(
+    settings: &Settings,
+    doors: Doors,
+    probes: Probes,
+    shutdown: &Shutdown,
+) -> Result<Server> {
+    let bind = settings.http.bind;
+    let http = bakehouse_http::Settings {
+        body_limit: settings.http.body_limit,
+        workers: settings.http.workers,
+        heartbeat: settings.feed.heartbeat,
+        access: access(settings)?,
+        exposure: exposure(settings)?,
+        head_timeout: settings.http.head_timeout,
+        body_timeout: settings.http.body_timeout,
+        places: PlaceLimits {
+            all: settings.feed.places,
+            each: settings.feed.places_each,
+            unauthenticated: settings.feed.max_unauthenticated,
+            unauthenticated_each: settings.feed.max_unauthenticated_per_client,
+        },
+        connections: ConnectionSettings {
+            max: settings.http.max_connections,
+            max_per_client: settings.http.max_connections_per_client,
+        },
+    };
+    let server = Server::bind(bind, doors, probes, http, shutdown)
+        .with_context(|| format!("http.bind: cannot listen at {bind}"))?;
+    tracing::info!("listening at http://{}", server.address());
+    Ok(server)
+}
+
+fn exposure(settings: &Settings) -> Result<ExposureSettings> {
+    let http = &settings.http;
+    let public_url = http.public_url.as_ref().map(|url| {
+        let parsed = PublicUrl::parse(&url.to_string());
+        parsed.with_context(|| format!("http.public_url: {url} has no host that can be served"))
+    });
+    Ok(ExposureSettings {
+        requires_token: settings.auth.is_on(),
+        allowed_hosts: http.allowed_hosts.iter().map(ToString::to_string).collect(),
+        cors_origins: http.cors_origins.iter().map(ToString::to_string).collect(),
+        trusted_proxies: trusted_proxies(settings),
+        public_url: public_url.transpose()?,
+    })
+}
+
+/// Limits on what one client may keep the server busy with, as the settings say.
+#[must_use]
+pub fn limits(settings: &Settings) -> Limits {
+    let http = &settings.http;
+    Limits::new(&LimitSettings {
+        max_waits: http.max_waits,
+        max_waits_per_client: http.max_waits_per_client,
+        max_log_reads: http.max_log_reads,
+        max_refused_changes: http.max_refused_changes,
+    })
+}
+
+fn trusted_proxies(settings: &Settings) -> TrustedProxies {
+    let networks = settings.http.trusted_proxies.iter();
+    let networks = networks.map(|network| Network::new(network.address(), network.prefix()));
+    TrustedProxies::new(networks.collect())
+}
+
+fn access(settings: &Settings) -> Result<AccessSettings> {
+    let rate = NonZeroU32::new(settings.http.rate_limit);
+    let burst = NonZeroU32::new(settings.http.rate_burst);
+    Ok(AccessSettings {
+        tokens: tokens(&settings.auth)?,
+        rate: rate
+            .zip(burst)
+            .map(|(per_second, burst)| RateSettings { per_second, burst }),
+    })
+}
+
+fn tokens(auth: &Auth) -> Result<Option<TokenSettings>> {
+    let Some(jwks) = &auth.jwks else {
+        return Ok(None);
+    };
+    let algorithms = auth.algorithms.iter().map(|name| access::algorithm(name));
+    Ok(Some(TokenSettings {
+        issuer: auth.issuer.clone().unwrap_or_default(),
+        audience: auth.audience.clone().unwrap_or_default(),
+        algorithms: algorithms
+            .collect::<Result<_, _>>()
+            .context("auth.algorithms")?,
+        owner_claim: auth.owner_claim.clone(),
+        leeway: auth.leeway,
+        keys: key_source(jwks)?,
+        keys_lifetime: auth.keys_lifetime,
+    }))
+}
+
+/// A file must be there.
+fn key_source(jwks: &UrlOrFile) -> Result<KeySource> {
+    match jwks {
+        UrlOrFile::Url(url) => Ok(KeySource::Url(url.expose().clone())),
+        UrlOrFile::File(file) => {
+            let name = file.display();
+            ensure!(file.is_file(), "auth.jwks: {name}: there is no such file");
+            Ok(KeySource::File(file.clone()))
+        }
+    }
+}
+
+/// Answers health checks, if the settings say where.
+///
+/// # Errors
+/// When a setting makes no sense.
+pub fn health(
+    settings: &Settings,
+    probes: Probes,
+    stages: &mut Stages,
+    shutdown: &Shutdown,
+) -> Result<()> {
+    if let Some(bind) = settings.health.bind {
+        let exposure = exposure(settings)?;
+        let head_timeout = settings.http.head_timeout;
+        let shutdown = shutdown.clone();
+        stages.try_run(bakehouse_http::serve_health(
+            bind,
+            probes,
+            exposure,
+            head_timeout,
+            shutdown,
+        ));
+    }
+    Ok(())
+}
+
+/// Where a service without HTTP of its own answers health checks.
+#[must_use]
+pub fn health_address(settings: &Settings) -> Option<SocketAddr> {
+    settings.health.bind
+}
+
+/// Where api-server does.
+#[must_use]
+pub fn http_address(settings: &Settings) -> Option<SocketAddr> {
+    Some(settings.http.bind)
+}

@@ -1,0 +1,77 @@
+//! What runs side by side in a process.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bakehouse_engine::Shutdown;
+use tokio::task::JoinSet;
+
+/// Maximum time that each of the others may take to end after one has failed.
+const FAILURE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Tasks that all run until shutdown. None of them may end before: when one
+/// fails, or panics, the others are shut down as well, and whoever restarts
+/// processes gets to restart this one.
+pub struct Stages {
+    tasks: JoinSet<Result<()>>,
+    shutdown: Shutdown,
+}
+
+impl Stages {
+    /// None yet.
+    #[must_use]
+    pub fn new(shutdown: &Shutdown) -> Self {
+        Self {
+            tasks: JoinSet::new(),
+            shutdown: shutdown.clone(),
+        }
+    }
+
+    /// Runs one that cannot fail.
+    pub fn run(&mut self, stage: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(async {
+            stage.await;
+            Ok(())
+        });
+    }
+
+    /// Runs one that can.
+    pub fn try_run<E>(&mut self, stage: impl Future<Output = Result<(), E>> + Send + 'static)
+    where
+        E: Into<anyhow::Error>,
+    {
+        self.tasks.spawn(async { stage.await.map_err(Into::into) });
+    }
+
+    /// Waits until all have ended.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub async fn ended(mut self) -> Result<()> {
+        let mut outcome = Ok(());
+        while let Some(ended) = self.next(&outcome).await {
+            let ended = ended.context("a stage panicked").and_then(|ended| ended);
+            if !self.shutdown.is_cancelled() && ended.is_ok() {
+                tracing::error!("a stage has ended by itself");
+            }
+            self.shutdown.cancel();
+            outcome = outcome.and(ended);
+        }
+        outcome
+    }
+
+    /// The next one that ends; none where the rest does not end in time after a failure.
+    async fn next(
+        &mut self,
+        outcome: &Result<()>,
+    ) -> Option<Result<Result<()>, tokio::task::JoinError>> {
+        if outcome.is_ok() {
+            return self.tasks.join_next().await;
+        }
+        let next = tokio::time::timeout(FAILURE_TIMEOUT, self.tasks.join_next()).await;
+        next.unwrap_or_else(|_| {
+            tracing::warn!("not finished in time, ending at once");
+            None
+        })
+    }
+}

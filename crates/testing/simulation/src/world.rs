@@ -1,0 +1,357 @@
+//! The services, in processes that are killed and started again.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bakehouse_engine::baker::{self, BakerDoors, BakerSettings};
+use bakehouse_engine::feed::{Feed, FeedSettings};
+use bakehouse_engine::follow::follower::FollowDoors;
+use bakehouse_engine::follow::handler::{process, read_model};
+use bakehouse_engine::follow::own_feed::OwnFeed;
+use bakehouse_engine::follow::projector::Surroundings;
+use bakehouse_engine::follow::{Feeds, FollowSettings, attendant, projector};
+use bakehouse_engine::manager::{self, ManagerDoors, ManagerSettings};
+use bakehouse_engine::ports::{
+    EventLog, Facts, Leases, Notice, NoticeStream, Notices, PresentationStore, RowStore,
+    ScheduleError, Scheduler, SourceStore, Topic,
+};
+use bakehouse_engine::torture::bug::Bug;
+use bakehouse_engine::torture::wrong::wrong;
+use bakehouse_engine::writer::{self, WriterDoors, WriterSettings};
+use bakehouse_engine::{Event, Remedy, Shutdown, Verb, ids};
+use bakehouse_memory::{
+    InProcessNotices, MemoryLeases, MemoryLog, MemoryPresentation, MemoryRows, MemorySource,
+};
+use bakehouse_testkit::counter::Counter;
+use bakehouse_testkit::flaky::{Faults, Flaky};
+use bakehouse_testkit::followers::{Guests, Tally, Thirds};
+use bakehouse_testkit::operations::with_identity;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::queue::{Entrance, Exit, Queue};
+
+/// How many the other service tells of.
+pub(crate) const GUESTS: u64 = 25;
+const LEASE: Duration = Duration::from_millis(300);
+const SWEEP: Duration = Duration::from_millis(25);
+/// For a bug: as good as never.
+const NEVER: Duration = Duration::from_secs(1_000_000);
+
+/// All stores, and what must outlive processes.
+pub(crate) struct World {
+    pub(crate) seed: u64,
+    pub(crate) bug: Option<Bug>,
+    pub(crate) queue: Queue,
+    pub(crate) log: MemoryLog,
+    pub(crate) source: MemorySource,
+    pub(crate) presentation: MemoryPresentation,
+    pub(crate) rows: MemoryRows,
+    pub(crate) states: MemoryRows,
+    pub(crate) feed: Arc<Feed>,
+    leases: MemoryLeases,
+    notices: Arc<dyn Notices>,
+    shutdown: Shutdown,
+}
+
+/// Which process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    Writer,
+    Manager,
+    Baker,
+    Projector,
+    Attendant,
+}
+
+/// All that run: one writer, as the queue has a single active consumer, and two of each
+/// other service.
+pub(crate) const PROCESSES: [(Service, u64); 9] = [
+    (Service::Writer, 0),
+    (Service::Manager, 0),
+    (Service::Manager, 1),
+    (Service::Baker, 0),
+    (Service::Baker, 1),
+    (Service::Projector, 0),
+    (Service::Projector, 1),
+    (Service::Attendant, 0),
+    (Service::Attendant, 1),
+];
+
+/// A running one. Dropped, it is killed: at whatever it waits for.
+pub(crate) struct Process(JoinHandle<()>);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Process {
+    /// Waits until nothing of it is left.
+    pub(crate) async fn kill(mut self) {
+        self.0.abort();
+        let _ = (&mut self.0).await;
+    }
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, bug: Option<Bug>) -> Self {
+        let log = MemoryLog::default();
+        let presentation = MemoryPresentation::default();
+        let settings = FeedSettings {
+            ring: 16,
+            sweep_interval: SWEEP,
+        };
+        let shutdown = Shutdown::new();
+        let notices: Arc<dyn Notices> = Arc::new(Patchy {
+            all: InProcessNotices::default(),
+            faults: Mutex::new(Faults::new(seed ^ 0x5eed, 0.0)),
+        });
+        let feed = Feed::new(
+            Arc::new(presentation.clone()),
+            Arc::new(log.clone()),
+            settings,
+        );
+        tokio::spawn(feed.clone().run(notices.clone(), shutdown.clone()));
+        Self {
+            seed,
+            bug,
+            queue: Queue::default(),
+            source: MemorySource::new(log.clone()),
+            log,
+            presentation,
+            rows: MemoryRows::default(),
+            states: MemoryRows::default(),
+            feed,
+            leases: MemoryLeases::default(),
+            notices,
+            shutdown,
+        }
+    }
+
+    /// Of a client, or of a process in one of its lives.
+    pub(crate) fn faults(&self, whose: u64) -> Faults {
+        Faults::new(self.seed.wrapping_mul(1_000_003) ^ whose, 0.03)
+            .with_latency(Duration::from_millis(3))
+            .with_pauses(0.01, 3 * LEASE)
+    }
+
+    pub(crate) fn entrance(&self, client: u64) -> Entrance {
+        Entrance {
+            queue: self.queue.clone(),
+            faults: self.faults(10_000 + client),
+            bug: self.bug,
+        }
+    }
+
+    /// Starts a process for the `life`th time.
+    pub(crate) fn start(&self, (service, instance): (Service, u64), life: u64) -> Process {
+        let faults = self.faults(100 * life + 10 * service as u64 + instance);
+        let doors = Doors::new(self, &faults);
+        let name = format!("{service:?}-{instance}-{life}");
+        let end = self.shutdown.clone();
+        Process(match service {
+            Service::Writer => {
+                let doors = WriterDoors {
+                    queue: Box::new(Exit::new(&self.queue, &faults, self.bug)),
+                    log: doors.log,
+                    notices: doors.notices,
+                };
+                tokio::spawn(writer::run(doors, WriterSettings { max_batch: 7 }, end))
+            }
+            Service::Manager => {
+                let doors = ManagerDoors {
+                    log: doors.log,
+                    source: doors.source,
+                    leases: doors.leases,
+                    notices: doors.notices,
+                    generations: Some(Flaky::new(self.source.generations(), &faults)),
+                };
+                let settings = ManagerSettings {
+                    instance: name,
+                    poll_interval: self.sweep(),
+                    max_batch: 5,
+                    lease_ttl: LEASE,
+                };
+                tokio::spawn(manager::run::<Counter>(doors, settings, end))
+            }
+            Service::Baker => {
+                let doors = BakerDoors {
+                    log: doors.log,
+                    source: doors.source,
+                    presentation: doors.presentation,
+                    leases: doors.leases,
+                    notices: doors.notices,
+                    generations: Some(Flaky::new(self.presentation.generations(), &faults)),
+                };
+                let settings = BakerSettings {
+                    instance: name,
+                    sweep_interval: self.sweep(),
+                    max_batch: 6,
+                    lease_ttl: LEASE,
+                };
+                tokio::spawn(baker::run::<Counter>(doors, settings, end))
+            }
+            Service::Projector => {
+                let (follow, beside) = doors.following(self, &self.rows, &faults);
+                let settings = self.follow(name);
+                tokio::spawn(projector::run(
+                    follow,
+                    read_model::<Tally>(),
+                    beside,
+                    settings,
+                    end,
+                ))
+            }
+            Service::Attendant => {
+                let (follow, beside) = doors.following(self, &self.states, &faults);
+                let settings = self.follow(name);
+                tokio::spawn(attendant::run(
+                    follow,
+                    process::<Thirds>(),
+                    beside,
+                    settings,
+                    end,
+                ))
+            }
+        })
+    }
+
+    /// Settles where the process manager begins: with everything.
+    pub(crate) async fn prepare(&self) {
+        let faults = Faults::new(self.seed, 0.0);
+        let doors = Doors::new(self, &faults);
+        let (follow, _) = doors.following(self, &self.states, &faults);
+        attendant::prepare(&follow, &process::<Thirds>(), &self.shutdown).await;
+    }
+
+    /// An operator gives up the first that is parked of an entity.
+    pub(crate) async fn discard(&self, event: &Event, round: u64) -> Result<(), ScheduleError> {
+        let remedy = Remedy {
+            operation_id: event.operation.operation_id,
+            reason: Some("nobody can read it".into()),
+        };
+        let round = round.to_string();
+        let identity = ids::derived(&["discard", event.entity_id(), &round]);
+        let mut operation = with_identity(identity, event.entity_id(), &remedy);
+        operation.operation = Verb::Discard;
+        let faults = Faults::new(self.seed, 0.0);
+        let entrance = Entrance {
+            queue: self.queue.clone(),
+            faults,
+            bug: None,
+        };
+        entrance.schedule(&operation).await
+    }
+
+    pub(crate) fn end(&self) {
+        self.shutdown.cancel();
+    }
+
+    fn sweep(&self) -> Duration {
+        match self.bug {
+            Some(Bug::LostWakeUp) => NEVER,
+            _ => SWEEP,
+        }
+    }
+
+    fn follow(&self, instance: String) -> FollowSettings {
+        FollowSettings {
+            instance,
+            sweep_interval: self.sweep(),
+            max_batch: 4,
+            lease_ttl: LEASE,
+        }
+    }
+}
+
+/// What a process stands between: everything fails, and takes its time.
+struct Doors {
+    log: Arc<dyn EventLog>,
+    source: Arc<dyn SourceStore>,
+    presentation: Arc<dyn PresentationStore>,
+    leases: Arc<dyn Leases>,
+    notices: Arc<dyn Notices>,
+}
+
+impl Doors {
+    fn new(world: &World, faults: &Faults) -> Self {
+        let bug = world.bug;
+        let log = wrong(Arc::new(world.log.clone()) as Arc<dyn EventLog>, bug);
+        let source = Flaky::new(
+            Arc::new(world.source.clone()) as Arc<dyn SourceStore>,
+            faults,
+        );
+        let presentation = Arc::new(world.presentation.clone()) as Arc<dyn PresentationStore>;
+        let presentation = Flaky::new(presentation, faults);
+        let leases = Flaky::new(Arc::new(world.leases.clone()) as Arc<dyn Leases>, faults);
+        Self {
+            log: Flaky::new(log, faults),
+            source: wrong(source as Arc<dyn SourceStore>, bug),
+            presentation: wrong(presentation as Arc<dyn PresentationStore>, bug),
+            leases: wrong(leases as Arc<dyn Leases>, bug),
+            notices: world.notices.clone(),
+        }
+    }
+
+    fn following(
+        self,
+        world: &World,
+        rows: &MemoryRows,
+        faults: &Faults,
+    ) -> (FollowDoors, Surroundings) {
+        let own = Arc::new(OwnFeed {
+            log: self.log.clone(),
+            progress: self.source.clone(),
+            presentation: Arc::new(world.presentation.clone()),
+        });
+        let own: Arc<dyn Facts> = Flaky::new(own as Arc<dyn Facts>, faults);
+        let guests = Arc::new(Guests(GUESTS)) as Arc<dyn Facts>;
+        let guests: Arc<dyn Facts> = Flaky::new(guests, faults);
+        let rows = Flaky::new(Arc::new(rows.clone()) as Arc<dyn RowStore>, faults);
+        let doors = FollowDoors {
+            feeds: Feeds::default()
+                .with("counter", move || own.clone())
+                .with("guest", move || guests.clone()),
+            rows: wrong(rows as Arc<dyn RowStore>, world.bug),
+            scheduler: Arc::new(Entrance {
+                queue: world.queue.clone(),
+                faults: faults.clone(),
+                bug: None,
+            }),
+            log: self.log,
+            domain: "counter",
+        };
+        let beside = Surroundings {
+            leases: self.leases,
+            notices: self.notices,
+            news: watch::channel(0).1,
+        };
+        (doors, beside)
+    }
+}
+
+/// Notices of which every third is lost.
+struct Patchy {
+    all: InProcessNotices,
+    faults: Mutex<Faults>,
+}
+
+#[async_trait]
+impl Notices for Patchy {
+    async fn publish(&self, notice: Notice) {
+        let is_lost = {
+            let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+            faults.befalls(0.3)
+        };
+        if !is_lost {
+            self.all.publish(notice).await;
+        }
+    }
+
+    async fn subscribe(&self, topic: Topic) -> Box<dyn NoticeStream> {
+        self.all.subscribe(topic).await
+    }
+}

@@ -1,0 +1,56 @@
+//! Rules that every count of the schedule queue must keep to. A rule takes the queue, and what
+//! counts it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bakehouse_engine::ports::{Backlog, Unreadable, Waiting};
+
+use super::schedule::Queue;
+use crate::operations::many;
+
+/// The queue under test, and what counts it.
+pub type Counted = (Queue, Arc<dyn Backlog>);
+
+/// Writes the suite's tests: `backlog_suite!(name, async { ((scheduler, consumers), backlog) })`.
+#[macro_export]
+macro_rules! backlog_suite {
+    ($module:ident, $make:expr) => {
+        $crate::suite!($module, backlog, $make, [what_waits_is_counted]);
+    };
+}
+
+/// A queue may tell with some delay; what it says in the end is right.
+pub(super) async fn settles_at(backlog: &dyn Backlog, expected: (u64, u64)) {
+    let mut found = Waiting::default();
+    for _ in 0..200 {
+        found = backlog.waiting().await.unwrap();
+        if (found.operations, found.unreadable) == expected {
+            assert_eq!(found.lost, 0);
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("expected {expected:?}, found {found:?}");
+}
+
+/// Until it is settled; and what was unreadable, for ever.
+pub async fn what_waits_is_counted(((scheduler, consumers), backlog): Counted) {
+    settles_at(backlog.as_ref(), (0, 0)).await;
+    for operation in many("a", 3) {
+        scheduler.schedule(&operation).await.unwrap();
+    }
+    settles_at(backlog.as_ref(), (3, 0)).await;
+    let mut consumer = consumers();
+    let mut taken = 0;
+    while taken < 3 {
+        taken += consumer.receive(9).await.unwrap().operations.len();
+    }
+    let message = Unreadable {
+        bytes: b"what?".to_vec(),
+        reason: "no operation".into(),
+    };
+    consumer.park(&message).await.unwrap();
+    consumer.settle().await.unwrap();
+    settles_at(backlog.as_ref(), (0, 1)).await;
+}

@@ -1,0 +1,130 @@
+//! Rules for stores that outlive the program: closed and opened again they are as they were.
+//! A rule takes a way to open one and the same store, which is empty at first.
+
+use bakehouse_engine::ports::{Appended, Checkpoint, StoreError};
+use futures_util::future::BoxFuture;
+use std::time::Duration;
+
+use super::lost::Stores;
+use super::notifications::{claim, filled};
+use super::presentation::baking;
+use super::source::creation;
+use crate::operations::many;
+
+/// Opens the store; whatever was opened before must have been dropped.
+pub type Reopen = Box<dyn Fn() -> BoxFuture<'static, Stores> + Send + Sync>;
+
+/// Writes the suite's tests: `reopening_suite!(name, async { reopen })`.
+#[macro_export]
+macro_rules! reopening_suite {
+    ($module:ident, $make:expr) => {
+        $crate::suite!(
+            $module,
+            reopening,
+            $make,
+            [
+                the_log_goes_on_where_it_was,
+                the_source_state_goes_on_where_it_was,
+                the_presentation_goes_on_where_it_was,
+                notifications_go_on_where_they_were,
+                epochs_of_leases_go_on_rising,
+            ]
+        );
+    };
+}
+
+/// The reopened log has the same events, and recognises repeats.
+pub async fn the_log_goes_on_where_it_was(open: Reopen) {
+    let batch = many("a", 3);
+    let log = open().await.log;
+    let epoch = log.epoch().await.unwrap();
+    log.append(&batch).await.unwrap();
+    let before = log.read(0, 9).await.unwrap();
+    drop(log);
+    let log = open().await.log;
+    assert_eq!(log.epoch().await.unwrap(), epoch);
+    let after = log.read(0, 9).await.unwrap();
+    assert_eq!(format!("{after:?}"), format!("{before:?}"));
+    let more = [batch[2].clone(), many("b", 1).remove(0)];
+    let answers = log.append(&more).await.unwrap();
+    assert_eq!(answers, [Appended::Duplicate, Appended::Stored(4)]);
+}
+
+/// A commit from before the end is still fenced.
+pub async fn the_source_state_goes_on_where_it_was(open: Reopen) {
+    let stores = open().await;
+    stores.log.append(&many("a", 2)).await.unwrap();
+    let mut first = creation(Checkpoint::default(), "a-0", 5);
+    first.snapshots = vec![first.entities[0].record.clone()];
+    stores.source.commit(&first).await.unwrap();
+    drop(stores);
+    let source = open().await.source;
+    assert_eq!(source.checkpoint().await.unwrap(), first.to);
+    let record = &first.entities[0].record;
+    for found in [
+        source.load(&["a-0"]).await,
+        source.snapshots(&["a-0"], 1).await,
+    ] {
+        assert_eq!(
+            format!("{:?}", found.unwrap()["a-0"]),
+            format!("{record:?}")
+        );
+    }
+    assert_eq!(source.commit(&first).await, Err(StoreError::Fenced));
+    let second = creation(first.to, "a-1", 5);
+    assert_eq!(source.commit(&second).await, Ok(()));
+}
+
+/// The presentation is of the same log alone.
+pub async fn the_presentation_goes_on_where_it_was(open: Reopen) {
+    let stores = open().await;
+    stores.presentation.open("epoch-1").await.unwrap();
+    stores.presentation.commit(&baking(0, 4)).await.unwrap();
+    let documents = stores.reader.documents(&[1, 2, 3, 4]).await.unwrap();
+    let frames = stores.reader.frames(0, 9).await.unwrap();
+    drop(stores);
+    let Stores {
+        presentation,
+        reader,
+        ..
+    } = open().await;
+    let head = reader.head().await.unwrap();
+    assert_eq!((head.epoch.as_str(), head.position), ("epoch-1", 4));
+    let again = reader.documents(&[1, 2, 3, 4]).await.unwrap();
+    assert_eq!(format!("{again:?}"), format!("{documents:?}"));
+    let again = reader.frames(0, 9).await.unwrap();
+    assert_eq!(format!("{again:?}"), format!("{frames:?}"));
+    let other = presentation.open("epoch-2").await;
+    assert!(matches!(other, Err(StoreError::Corrupt(_))), "{other:?}");
+    assert_eq!(presentation.open("epoch-1").await, Ok(4));
+    assert_eq!(presentation.commit(&baking(4, 1)).await, Ok(()));
+}
+
+/// A claim lasts for as long as its holder said.
+pub async fn notifications_go_on_where_they_were(open: Reopen) {
+    let store = open().await.notifications;
+    filled(&store, 2).await;
+    let taken = store.take("mail", claim(1, 60, 1)).await.unwrap();
+    drop(store);
+    let store = open().await.notifications;
+    assert_eq!(store.open("log", 9).await, Ok(1));
+    let other = store.take("mail", claim(2, 60, 9)).await.unwrap();
+    assert_eq!(other.len(), 1);
+    assert_ne!(other[0].id, taken[0].id);
+    let again = store.take("mail", claim(61, 90, 9)).await.unwrap();
+    let counted = again.iter().find(|one| one.id == taken[0].id).unwrap();
+    assert_eq!((again.len(), counted.attempts), (2, 2));
+}
+
+/// A holder of before is told from one of now.
+pub async fn epochs_of_leases_go_on_rising(open: Reopen) {
+    let long = Duration::from_secs(60);
+    let leases = open().await.leases;
+    let first = leases.acquire("work", "a", long).await.unwrap().unwrap();
+    leases.release("work", &first).await.unwrap();
+    drop(leases);
+    let leases = open().await.leases;
+    let second = leases.acquire("work", "b", long).await.unwrap().unwrap();
+    assert!(second.epoch > first.epoch);
+    assert_eq!(leases.renew("work", &first, long).await, Ok(false));
+}

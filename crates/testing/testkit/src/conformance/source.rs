@@ -1,0 +1,446 @@
+//! What every source store must keep to. A rule takes an empty log and the
+//! store beside it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bakehouse_engine::ports::{
+    Checkpoint, EntityWrite, EventLog, Execution, Selection, Settlement, SourceStore, StoreError,
+    SummaryQuery, Verdict,
+};
+use bakehouse_engine::{EntityRecord, Event, EventStatus, Rejection, Timestamp, Verb, to_json};
+
+use crate::operations::many;
+
+/// The store under test, and its log.
+pub type Source = (Arc<dyn EventLog>, Arc<dyn SourceStore>);
+
+/// Writes the suite's tests: `source_suite!(name, async { (log, source) })`.
+#[macro_export]
+macro_rules! source_suite {
+    ($module:ident, $make:expr) => {
+        $crate::suite!(
+            $module,
+            source,
+            $make,
+            [
+                starts_at_nothing,
+                a_commit_is_seen_whole,
+                what_is_parked_is_found_until_it_is_settled,
+                what_was_executed_in_place_is_read_in_pages,
+                a_commit_from_elsewhere_is_fenced_and_changes_nothing,
+                an_entity_at_another_position_fences_the_whole_commit,
+                a_verdict_once_given_stays,
+                the_latest_snapshot_up_to_a_position_is_found,
+                of_two_at_once_one_commits,
+                an_empty_commit_changes_nothing,
+                a_commit_of_any_size_is_seen_whole,
+            ]
+        );
+    };
+}
+
+fn record(id: &str, number: u64, position: u64, state: i64) -> EntityRecord {
+    let time = Timestamp::from_millis(1_700_000_000_123).unwrap();
+    EntityRecord {
+        id: id.into(),
+        owner: number.is_multiple_of(2).then(|| format!("owner-{number}")),
+        number,
+        position,
+        version: 1,
+        created_at: time,
+        updated_at: time,
+        state: to_json(&serde_json::json!({ "value": state })).unwrap(),
+    }
+}
+
+fn executed() -> Verdict {
+    Verdict::Executed {
+        change: "raised".into(),
+    }
+}
+
+/// The execution of one event, which brings an entity into being.
+#[must_use]
+pub fn creation(from: Checkpoint, id: &str, value: i64) -> Execution {
+    let to = Checkpoint {
+        position: from.position + 1,
+        entities: from.entities + 1,
+        ..from
+    };
+    Execution {
+        from,
+        to,
+        executed_at: Timestamp::now(),
+        entities: vec![EntityWrite {
+            record: record(id, to.entities, to.position, value),
+            expected: None,
+        }],
+        verdicts: vec![executed()],
+        settlements: Vec::new(),
+        snapshots: Vec::new(),
+    }
+}
+
+/// Position 0, no entity.
+pub async fn starts_at_nothing((_, source): Source) {
+    assert_eq!(source.checkpoint().await.unwrap(), Checkpoint::default());
+    assert!(source.load(&["a"]).await.unwrap().is_empty());
+}
+
+/// Entities, verdicts and checkpoint.
+pub async fn a_commit_is_seen_whole((log, source): Source) {
+    log.append(&many("a", 3)).await.unwrap();
+    let mut execution = creation(Checkpoint::default(), "a-0", 5);
+    execution.to.position = 3;
+    execution.verdicts = vec![
+        executed(),
+        Verdict::Rejected(Rejection::new("no").of_kind("never")),
+        Verdict::Executed {
+            change: "lowered".into(),
+        },
+    ];
+    source.commit(&execution).await.unwrap();
+    assert_eq!(source.checkpoint().await.unwrap(), execution.to);
+    let found = source.load(&["a-0", "nobody"]).await.unwrap();
+    assert_eq!(found.len(), 1);
+    let (got, sent) = (&found["a-0"], &execution.entities[0].record);
+    assert_eq!(got.state.get(), sent.state.get());
+    assert_eq!((got.number, got.position, got.version), (1, 1, 1));
+    assert_eq!(
+        (got.created_at, got.updated_at),
+        (sent.created_at, sent.updated_at)
+    );
+    let events = log.read(0, 9).await.unwrap();
+    let changes: Vec<_> = events.iter().map(|event| event.change.as_deref()).collect();
+    assert_eq!(changes, [Some("raised"), None, Some("lowered")]);
+    assert_eq!(events[1].status, EventStatus::Rejected);
+    assert_eq!(events[1].rejection(), Rejection::new("no").of_kind("never"));
+    assert!(
+        events
+            .iter()
+            .all(|event| event.execution_time == Some(execution.executed_at))
+    );
+}
+
+fn parked(reason: &str) -> Verdict {
+    let reason = reason.to_owned();
+    Verdict::Parked { reason }
+}
+
+/// What is set aside can be found, by its entity and altogether, until it is settled.
+pub async fn what_is_parked_is_found_until_it_is_settled((log, source): Source) {
+    let mut operations = many("a", 4);
+    for (operation, id) in operations.iter_mut().zip(["a", "b", "a", "a"]) {
+        operation.entity_id = id.to_owned();
+    }
+    log.append(&operations).await.unwrap();
+    let first = Execution {
+        from: Checkpoint::default(),
+        to: Checkpoint {
+            position: 3,
+            parked: 3,
+            ..Checkpoint::default()
+        },
+        executed_at: Timestamp::now(),
+        entities: Vec::new(),
+        verdicts: vec![parked("x"), parked("y"), parked("behind x")],
+        settlements: Vec::new(),
+        snapshots: Vec::new(),
+    };
+    source.commit(&first).await.unwrap();
+    assert_eq!(source.checkpoint().await.unwrap(), first.to);
+    let at = |events: &[Event]| events.iter().map(|e| e.position).collect::<Vec<_>>();
+    assert_eq!(at(&log.parked(0, 9).await.unwrap()), [1, 2, 3]);
+    assert_eq!(at(&log.parked(1, 1).await.unwrap()), [2]);
+    assert_eq!(at(&log.held(&["a", "nobody"]).await.unwrap()), [1, 3]);
+    assert!(log.held(&["nobody"]).await.unwrap().is_empty());
+    let event = &log.read(0, 1).await.unwrap()[0];
+    assert_eq!(event.status, EventStatus::Parked);
+    assert_eq!(event.parked.as_deref(), Some("x"));
+    assert_eq!((event.execution_time, event.settled_by), (None, None));
+
+    let mut second = creation(first.to, "a", 5);
+    second.to.parked = 1;
+    let settle = |position, verdict| Settlement {
+        position,
+        by: 4,
+        verdict,
+    };
+    let refused = Verdict::Rejected(Rejection::new("no"));
+    // Nothing may be seen of the last one: that event has its verdict.
+    second.settlements = vec![
+        settle(1, refused),
+        settle(3, executed()),
+        settle(1, executed()),
+    ];
+    source.commit(&second).await.unwrap();
+    assert_eq!(source.checkpoint().await.unwrap().parked, 1);
+    assert_eq!(at(&log.parked(0, 9).await.unwrap()), [2]);
+    let held = log.held(&["b", "a"]).await.unwrap();
+    assert_eq!(at(&held), [1, 2, 3], "for ever, in order");
+    assert_eq!(held[0].status, EventStatus::Rejected);
+    assert_eq!(held[0].reason.as_deref(), Some("no"));
+    assert_eq!(held[0].parked.as_deref(), Some("x"));
+    assert_eq!(held[0].settled_by, Some(4));
+    assert_eq!(held[0].execution_time, Some(second.executed_at));
+    assert_eq!(held[2].status, EventStatus::Executed);
+    assert_eq!(held[2].change.as_deref(), Some("raised"));
+    assert_eq!(log.head().await.unwrap(), 4);
+}
+
+/// Refused and parked operations are not even read; and neither is found where it is not
+/// wanted.
+pub async fn what_was_executed_in_place_is_read_in_pages((log, source): Source) {
+    let mut operations = many("a", 5);
+    for operation in &mut operations[..4] {
+        operation.entity_id = "a".to_owned();
+    }
+    operations[1].operation = Verb::Insert;
+    log.append(&operations).await.unwrap();
+    let refused = Verdict::Rejected(Rejection::new("no"));
+    let verdicts = vec![executed(), refused, parked("x"), executed(), executed()];
+    let execution = Execution {
+        from: Checkpoint::default(),
+        to: Checkpoint {
+            position: 5,
+            parked: 1,
+            ..Checkpoint::default()
+        },
+        executed_at: Timestamp::now(),
+        entities: Vec::new(),
+        verdicts,
+        settlements: Vec::new(),
+        snapshots: Vec::new(),
+    };
+    source.commit(&execution).await.unwrap();
+    let at = |events: &[Event]| events.iter().map(|e| e.position).collect::<Vec<_>>();
+    for (after, up_to, limit, expected) in [
+        (0, 9, 9, &[1, 4][..]),
+        (1, 9, 9, &[4]),
+        (0, 3, 9, &[1]),
+        (0, 9, 1, &[1]),
+        (4, 9, 9, &[]),
+    ] {
+        let found = log.executed("a", after, up_to, limit).await.unwrap();
+        assert_eq!(at(&found), expected, "{after} to {up_to}");
+        let has_payload = |event: &Event| event.operation.payload.get() != "null";
+        assert!(found.iter().all(has_payload));
+    }
+    for (of, expected) in [
+        (Selection::Creation("a"), &[][..]),
+        (Selection::Parked(None), &[3]),
+        (Selection::Parked(Some("a")), &[3]),
+        (Selection::Parked(Some("a-4")), &[]),
+    ] {
+        let found = log.summaries(&SummaryQuery::first(of, 9)).await.unwrap();
+        assert_eq!(at(&found), expected, "{of:?}");
+    }
+}
+
+/// A paused instance that goes on: its checkpoint is old.
+pub async fn a_commit_from_elsewhere_is_fenced_and_changes_nothing((log, source): Source) {
+    log.append(&many("a", 3)).await.unwrap();
+    let first = creation(Checkpoint::default(), "a-0", 5);
+    source.commit(&first).await.unwrap();
+    let stale = creation(Checkpoint::default(), "a-1", 6);
+    assert_eq!(source.commit(&stale).await, Err(StoreError::Fenced));
+    let mut ahead = creation(first.to, "a-1", 6);
+    ahead.from.position += 1;
+    assert_eq!(source.commit(&ahead).await, Err(StoreError::Fenced));
+    assert_eq!(source.checkpoint().await.unwrap(), first.to);
+    assert!(source.load(&["a-1"]).await.unwrap().is_empty());
+    let events = log.read(1, 9).await.unwrap();
+    assert!(
+        events
+            .iter()
+            .all(|event| event.status == EventStatus::Stored)
+    );
+}
+
+/// Position guards hold even where the checkpoint does not help.
+pub async fn an_entity_at_another_position_fences_the_whole_commit((log, source): Source) {
+    log.append(&many("a", 3)).await.unwrap();
+    let first = creation(Checkpoint::default(), "a-0", 5);
+    source.commit(&first).await.unwrap();
+    for expected in [None, Some(9)] {
+        let mut next = creation(first.to, "a-1", 6);
+        let mut second = next.entities[0].clone();
+        second.record.id = "a-0".into();
+        second.expected = expected;
+        next.entities.push(second);
+        assert_eq!(
+            source.commit(&next).await,
+            Err(StoreError::Fenced),
+            "{expected:?}"
+        );
+    }
+    assert_eq!(source.checkpoint().await.unwrap(), first.to);
+    assert!(source.load(&["a-1"]).await.unwrap().is_empty());
+}
+
+/// A second verdict, as of a source state that is built up from the log again, changes nothing,
+/// whatever the two are. Only a settlement ends an event's being parked.
+pub async fn a_verdict_once_given_stays((log, source): Source) {
+    log.append(&many("a", 3)).await.unwrap();
+    let rejected = || Verdict::Rejected(Rejection::new("no").of_kind("never"));
+    let judged = |from, verdicts| Execution {
+        verdicts,
+        // Verdicts are given from there on, and the checkpoint stays.
+        to: Checkpoint {
+            position: 0,
+            ..from
+        },
+        entities: Vec::new(),
+        ..creation(from, "a", 5)
+    };
+    let start = Checkpoint::default();
+    let first = judged(start, vec![executed(), rejected(), parked("x")]);
+    source.commit(&first).await.unwrap();
+    let given = log.read(0, 9).await.unwrap();
+    let statuses: Vec<_> = given.iter().map(|event| event.status).collect();
+    let (done, refused) = (EventStatus::Executed, EventStatus::Rejected);
+    assert_eq!(statuses, [done, refused, EventStatus::Parked]);
+    for verdicts in [
+        vec![rejected(), parked("y"), executed()],
+        vec![parked("y"), executed(), rejected()],
+        vec![executed(), executed(), executed()],
+    ] {
+        let mut again = judged(start, verdicts);
+        again.executed_at = first.executed_at.after(Duration::from_secs(1));
+        source.commit(&again).await.unwrap();
+        let events = log.read(0, 9).await.unwrap();
+        assert_eq!(outcomes(&events), outcomes(&given));
+    }
+}
+
+/// Everything of events that a verdict may touch.
+fn outcomes(events: &[Event]) -> Vec<String> {
+    let outcome = |event: &Event| {
+        let Event {
+            status,
+            execution_time,
+            settled_by,
+            ..
+        } = event;
+        let texts = [&event.change, &event.reason, &event.code, &event.parked];
+        format!("{status:?} {execution_time:?} {settled_by:?} {texts:?}")
+    };
+    events.iter().map(outcome).collect()
+}
+
+/// An empty commit is fenced like any other.
+pub async fn an_empty_commit_changes_nothing((log, source): Source) {
+    log.append(&many("a", 1)).await.unwrap();
+    let first = creation(Checkpoint::default(), "a-0", 5);
+    let empty = |from| Execution {
+        to: from,
+        entities: Vec::new(),
+        verdicts: Vec::new(),
+        ..creation(from, "", 0)
+    };
+    source.commit(&empty(first.from)).await.unwrap();
+    assert_eq!(source.checkpoint().await.unwrap(), first.from);
+    source.commit(&first).await.unwrap();
+    source.commit(&empty(first.to)).await.unwrap();
+    assert_eq!(source.checkpoint().await.unwrap(), first.to);
+    let stale = source.commit(&empty(first.from)).await;
+    assert_eq!(stale, Err(StoreError::Fenced));
+    assert!(source.load(&[]).await.unwrap().is_empty());
+}
+
+/// More entities than a stage ever hands over, and more bytes than a document of a database
+/// may have.
+pub async fn a_commit_of_any_size_is_seen_whole((log, source): Source) {
+    log.append(&many("a", 2_040)).await.unwrap();
+    let mut from = Checkpoint::default();
+    for (count, size) in [(2_000, 10), (40, 512 * 1_024)] {
+        let mut execution = creation(from, "", 0);
+        execution.to.position = from.position + count;
+        execution.to.entities = from.entities + count;
+        execution.entities.clear();
+        for number in from.position + 1..=execution.to.position {
+            let mut record = record(&format!("a-{number}"), number, number, 1);
+            record.state = to_json(&serde_json::json!({ "text": "x".repeat(size) })).unwrap();
+            execution.entities.push(EntityWrite {
+                record,
+                expected: None,
+            });
+        }
+        execution.verdicts = vec![executed(); count as usize];
+        source.commit(&execution).await.unwrap();
+        from = execution.to;
+        assert_eq!(source.checkpoint().await.unwrap(), from);
+    }
+    let ids: Vec<String> = (1..=2_040).map(|number| format!("a-{number}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let found = source.load(&ids).await.unwrap();
+    assert_eq!(found.len(), 2_040);
+    assert!(found["a-2040"].state.get().len() > 512 * 1_024);
+    let events = log.read(0, 9_999).await.unwrap();
+    assert!(
+        events
+            .iter()
+            .all(|event| event.status == EventStatus::Executed)
+    );
+}
+
+/// Two instances that both believe they lead.
+pub async fn of_two_at_once_one_commits((log, source): Source) {
+    log.append(&many("a", 40)).await.unwrap();
+    let race = |name: &'static str| {
+        let source = source.clone();
+        tokio::spawn(async move {
+            let mut won = 0;
+            for turn in 0..40 {
+                let from = source.checkpoint().await.unwrap();
+                if from.position == 40 {
+                    break;
+                }
+                let execution = creation(from, &format!("{name}-{turn}"), 1);
+                match source.commit(&execution).await {
+                    Ok(()) => won += 1,
+                    Err(error) => assert_eq!(error, StoreError::Fenced),
+                }
+            }
+            won
+        })
+    };
+    let (left, right) = (race("left"), race("right"));
+    let won = left.await.unwrap() + right.await.unwrap();
+    let end = source.checkpoint().await.unwrap();
+    assert_eq!((end.position, end.entities), (won, won));
+    assert!(won > 0);
+}
+
+/// Of each entity its own; kept again it is the same.
+pub async fn the_latest_snapshot_up_to_a_position_is_found((log, source): Source) {
+    log.append(&many("a", 2)).await.unwrap();
+    let mut first = creation(Checkpoint::default(), "a", 5);
+    first.snapshots = vec![record("a", 1, 2, 20), record("b", 2, 3, 30)];
+    source.commit(&first).await.unwrap();
+    let mut second = creation(first.to, "b", 5);
+    second.snapshots = vec![record("a", 1, 2, 20), record("a", 1, 7, 70)];
+    source.commit(&second).await.unwrap();
+    let found = async |up_to| {
+        let found = source.snapshots(&["a", "b", "nobody"], up_to).await;
+        let mut found: Vec<_> = found.unwrap().into_values().collect();
+        found.sort_unstable_by_key(|record| record.number);
+        found
+            .iter()
+            .map(|record| (record.position, record.state.get().to_owned()))
+            .collect::<Vec<_>>()
+    };
+    let state = |value: i64| to_json(&serde_json::json!({ "value": value })).unwrap();
+    let a = |position, value| (position, state(value).get().to_owned());
+    assert_eq!(found(1).await, []);
+    assert_eq!(found(2).await, [a(2, 20)]);
+    assert_eq!(found(6).await, [a(2, 20), a(3, 30)]);
+    assert_eq!(found(7).await, [a(7, 70), a(3, 30)]);
+    let whole = source.snapshots(&["b"], 9).await.unwrap().remove("b");
+    let whole = whole.expect("a snapshot");
+    assert_eq!(
+        (whole.version, whole.owner.as_deref()),
+        (1, Some("owner-2"))
+    );
+}

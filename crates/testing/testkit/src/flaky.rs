@@ -1,0 +1,368 @@
+//! Stores that fail: now before doing what they were asked, now after it, so
+//! that only the answer is lost; and whoever asks may be paused beyond its lease.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bakehouse_engine::follow::{Generation, Needs};
+use bakehouse_engine::ports::{
+    Appended, Baking, Checkpoint, EventLog, Execution, Facts, Feed, Generations, Handling, Head,
+    Leases, Loaded, PresentationStore, Progress, Rebuild, Rebuilds, Registration, RowStore,
+    SourceStore, StoreError, SummaryQuery, Tenure,
+};
+use bakehouse_engine::{EntityRecord, Event, Frame, Operation, Position, Timestamp};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// Decides which calls fail.
+#[derive(Clone)]
+pub struct Faults {
+    random: Arc<Mutex<StdRng>>,
+    rate: f64,
+    /// How long an answer takes at most.
+    latency: Duration,
+    /// How likely a pause is, and how long it lasts.
+    pauses: Option<(f64, Duration)>,
+    /// Until when everything that has these faults stands still.
+    paused_until: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Faults {
+    /// Fails before with probability `rate`, and after with the same.
+    pub fn new(seed: u64, rate: f64) -> Self {
+        Self {
+            random: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))),
+            rate,
+            latency: Duration::ZERO,
+            pauses: None,
+            paused_until: Arc::default(),
+        }
+    }
+
+    /// And whoever asks is paused with this probability, before and after, for so long.
+    #[must_use]
+    pub fn with_pauses(self, rate: f64, length: Duration) -> Self {
+        Self {
+            pauses: Some((rate, length)),
+            ..self
+        }
+    }
+
+    /// And every call takes a while, before and after, in which whoever asks may be killed.
+    #[must_use]
+    pub fn with_latency(self, most: Duration) -> Self {
+        Self {
+            latency: most,
+            ..self
+        }
+    }
+
+    /// Whether something befalls that has this probability.
+    pub fn befalls(&self, probability: f64) -> bool {
+        self.random.lock().unwrap().random_bool(probability)
+    }
+
+    /// A number below `end`.
+    pub fn below(&self, end: u64) -> u64 {
+        self.random.lock().unwrap().random_range(0..end)
+    }
+
+    async fn pause(&self) {
+        if !self.latency.is_zero() {
+            let part = self.random.lock().unwrap().random_range(0.0..=1.0);
+            tokio::time::sleep(self.latency.mul_f64(part)).await;
+        }
+        if let Some((rate, length)) = self.pauses {
+            let is_struck = self.random.lock().unwrap().random_bool(rate);
+            if is_struck {
+                *self.paused_until.lock().unwrap() = Some(Instant::now() + length);
+            }
+        }
+        self.stand_still().await;
+    }
+
+    /// As a process does that gets no time: its lease is not renewed meanwhile.
+    async fn stand_still(&self) {
+        let until = *self.paused_until.lock().unwrap();
+        if let Some(until) = until {
+            tokio::time::sleep_until(until).await;
+        }
+    }
+
+    fn strike(&self, when: &str) -> Result<(), StoreError> {
+        let strikes = self.random.lock().unwrap().random_bool(self.rate);
+        if strikes {
+            return Err(StoreError::unavailable(format!("injected: {when}")));
+        }
+        Ok(())
+    }
+
+    /// Does what is asked, between two pauses; or fails before, or after.
+    ///
+    /// # Errors
+    /// Its own, and those of the call.
+    pub async fn around<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.strike("nothing done")?;
+        self.pause().await;
+        let answer = call.await?;
+        self.pause().await;
+        self.strike("done, answer lost")?;
+        Ok(answer)
+    }
+}
+
+/// A door behind which things fail.
+pub struct Flaky<D: ?Sized> {
+    inner: Arc<D>,
+    faults: Faults,
+}
+
+impl<D: ?Sized> Flaky<D> {
+    /// The door, with faults.
+    pub fn new(inner: Arc<D>, faults: &Faults) -> Arc<Self> {
+        let faults = faults.clone();
+        Arc::new(Self { inner, faults })
+    }
+}
+
+#[async_trait]
+impl EventLog for Flaky<dyn EventLog> {
+    async fn append_at(
+        &self,
+        operations: &[Operation],
+        now: Timestamp,
+    ) -> Result<Vec<Appended>, StoreError> {
+        // A lost answer may also come of a batch that was stored in part.
+        let half = operations.len() / 2;
+        if self.faults.strike("half done").is_err() {
+            self.inner.append_at(&operations[..half], now).await?;
+            return Err(StoreError::unavailable("injected: half done"));
+        }
+        self.faults
+            .around(self.inner.append_at(operations, now))
+            .await
+    }
+
+    async fn read(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {
+        self.faults.around(self.inner.read(after, limit)).await
+    }
+
+    async fn history(
+        &self,
+        entity_id: &str,
+        after: Position,
+        up_to: Position,
+    ) -> Result<Vec<Event>, StoreError> {
+        self.faults
+            .around(self.inner.history(entity_id, after, up_to))
+            .await
+    }
+
+    async fn find(&self, operation_id: Uuid) -> Result<Option<Event>, StoreError> {
+        self.faults.around(self.inner.find(operation_id)).await
+    }
+
+    async fn held(&self, entity_ids: &[&str]) -> Result<Vec<Event>, StoreError> {
+        self.faults.around(self.inner.held(entity_ids)).await
+    }
+
+    async fn summaries(&self, query: &SummaryQuery<'_>) -> Result<Vec<Event>, StoreError> {
+        self.faults.around(self.inner.summaries(query)).await
+    }
+
+    async fn executed(
+        &self,
+        entity_id: &str,
+        after: Position,
+        up_to: Position,
+        limit: usize,
+    ) -> Result<Vec<Event>, StoreError> {
+        let inner = self.inner.executed(entity_id, after, up_to, limit);
+        self.faults.around(inner).await
+    }
+
+    async fn parked(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {
+        self.faults.around(self.inner.parked(after, limit)).await
+    }
+
+    async fn head(&self) -> Result<Position, StoreError> {
+        self.faults.around(self.inner.head()).await
+    }
+
+    async fn epoch(&self) -> Result<String, StoreError> {
+        self.faults.around(self.inner.epoch()).await
+    }
+}
+
+#[async_trait]
+impl Progress for Flaky<dyn SourceStore> {
+    async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
+        self.faults.around(self.inner.checkpoint()).await
+    }
+
+    async fn snapshots(
+        &self,
+        ids: &[&str],
+        up_to: Position,
+    ) -> Result<HashMap<String, EntityRecord>, StoreError> {
+        self.faults.around(self.inner.snapshots(ids, up_to)).await
+    }
+}
+
+#[async_trait]
+impl SourceStore for Flaky<dyn SourceStore> {
+    async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
+        self.faults.around(self.inner.load(ids)).await
+    }
+
+    async fn commit(&self, execution: &Execution) -> Result<(), StoreError> {
+        self.faults.around(self.inner.commit(execution)).await
+    }
+}
+
+#[async_trait]
+impl PresentationStore for Flaky<dyn PresentationStore> {
+    async fn open(&self, epoch: &str) -> Result<Position, StoreError> {
+        self.faults.around(self.inner.open(epoch)).await
+    }
+
+    async fn commit(&self, baking: &Baking) -> Result<(), StoreError> {
+        self.faults.around(self.inner.commit(baking)).await
+    }
+}
+
+#[async_trait]
+impl RowStore for Flaky<dyn RowStore> {
+    async fn open(
+        &self,
+        generation: &Generation,
+        feed: &Feed<'_>,
+        start: Position,
+    ) -> Result<Position, StoreError> {
+        let opened = self.inner.open(generation, feed, start);
+        self.faults.around(opened).await
+    }
+
+    async fn load(&self, generation: &Generation, needs: &Needs) -> Result<Loaded, StoreError> {
+        self.faults.around(self.inner.load(generation, needs)).await
+    }
+
+    async fn commit(&self, handling: &Handling) -> Result<(), StoreError> {
+        self.faults.around(self.inner.commit(handling)).await
+    }
+
+    async fn register(&self, name: &str, version: u32) -> Result<Registration, StoreError> {
+        self.faults.around(self.inner.register(name, version)).await
+    }
+
+    async fn promote(&self, generation: &Generation) -> Result<(), StoreError> {
+        self.faults.around(self.inner.promote(generation)).await
+    }
+}
+
+#[async_trait]
+impl Facts for Flaky<dyn Facts> {
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.faults.around(self.inner.head()).await
+    }
+
+    /// In pieces of another size each time.
+    async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError> {
+        let limit = self.faults.random.lock().unwrap().random_range(1..=limit);
+        self.faults.around(self.inner.frames(after, limit)).await
+    }
+
+    fn is_live(&self) -> bool {
+        self.inner.is_live()
+    }
+}
+
+#[async_trait]
+impl Leases for Flaky<dyn Leases> {
+    async fn acquire(
+        &self,
+        name: &str,
+        holder: &str,
+        time_to_live: Duration,
+    ) -> Result<Option<Tenure>, StoreError> {
+        self.faults.stand_still().await;
+        self.inner.acquire(name, holder, time_to_live).await
+    }
+
+    async fn renew(
+        &self,
+        name: &str,
+        tenure: &Tenure,
+        time_to_live: Duration,
+    ) -> Result<bool, StoreError> {
+        self.faults.stand_still().await;
+        self.inner.renew(name, tenure, time_to_live).await
+    }
+
+    async fn release(&self, name: &str, tenure: &Tenure) -> Result<(), StoreError> {
+        self.inner.release(name, tenure).await
+    }
+}
+
+#[async_trait]
+impl<S: ?Sized + Send + Sync + 'static> Rebuilds for Flaky<dyn Generations<S>> {
+    async fn ask(&self) -> Result<Rebuild, StoreError> {
+        self.faults.around(self.inner.ask()).await
+    }
+
+    async fn last(&self) -> Result<Rebuild, StoreError> {
+        self.faults.around(self.inner.last()).await
+    }
+
+    async fn give_up(&self, round: u64, reason: &str) -> Result<(), StoreError> {
+        self.faults.around(self.inner.give_up(round, reason)).await
+    }
+
+    async fn progress(&self, round: u64) -> Result<(Position, Position), StoreError> {
+        self.faults.around(self.inner.progress(round)).await
+    }
+}
+
+#[async_trait]
+impl<S: ?Sized + Fallible> Generations<S> for Flaky<dyn Generations<S>> {
+    async fn beside(&self, round: u64) -> Result<Arc<S>, StoreError> {
+        let made = self.faults.around(self.inner.beside(round)).await?;
+        Ok(S::flaky(made, &self.faults))
+    }
+
+    async fn replace(&self, round: u64, at: Position) -> Result<(), StoreError> {
+        self.faults.around(self.inner.replace(round, at)).await
+    }
+
+    async fn finish(&self) -> Result<(), StoreError> {
+        self.faults.around(self.inner.finish()).await
+    }
+
+    async fn tidy(&self) -> Result<bool, StoreError> {
+        self.faults.around(self.inner.tidy()).await
+    }
+}
+
+/// A door of which there is one with faults.
+trait Fallible: Send + Sync + 'static {
+    fn flaky(inner: Arc<Self>, faults: &Faults) -> Arc<Self>;
+}
+
+impl Fallible for dyn SourceStore {
+    fn flaky(inner: Arc<Self>, faults: &Faults) -> Arc<Self> {
+        Flaky::new(inner, faults)
+    }
+}
+
+impl Fallible for dyn PresentationStore {
+    fn flaky(inner: Arc<Self>, faults: &Faults) -> Arc<Self> {
+        Flaky::new(inner, faults)
+    }
+}

@@ -1,0 +1,382 @@
+//! Start positions of handlers, their order after a failure, how far they come, and the moment
+//! when they leave the work to a newer program.
+
+mod stages;
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bakehouse_engine::follow::follower::FollowDoors;
+use bakehouse_engine::follow::handler::{process, read_model};
+use bakehouse_engine::follow::projector::{self, Surroundings};
+use bakehouse_engine::follow::{
+    Effect, Fact, Failed, Feeds, FollowSettings, Generation, Needs, ProcessManager, ReadModel,
+    Rows, attendant,
+};
+use bakehouse_engine::ports::{
+    Facts, Feed, Handling, Head, Leases, Loaded, Registration, RowStore, ScheduleError, Scheduler,
+    StoreError,
+};
+use bakehouse_engine::{Frame, Operation, Position};
+use bakehouse_memory::{MemoryLog, MemoryRows};
+use bakehouse_testkit::counter::{Command, Counter};
+use bakehouse_testkit::followers::{Direct, Guests, Row, Tally, Thirds};
+use stages::{LEASE_TTL, POLL_INTERVAL, Stages};
+use tokio::sync::watch;
+
+fn settings() -> FollowSettings {
+    FollowSettings {
+        instance: "one".into(),
+        sweep_interval: POLL_INTERVAL,
+        max_batch: 7,
+        lease_ttl: LEASE_TTL,
+    }
+}
+
+fn surroundings(stages: &Stages) -> Surroundings {
+    Surroundings {
+        leases: Arc::new(stages.leases.clone()),
+        notices: stages.notices.clone(),
+        news: watch::channel(0).1,
+    }
+}
+
+/// The row of this key of a generation; a fresh one if there is none.
+async fn row(rows: &MemoryRows, generation: &Generation, key: &str) -> Row {
+    let loaded = rows.load(generation, &Needs::row(key)).await;
+    let loaded = loaded.expect("memory answers").rows;
+    let row = loaded.first().map(|row| row.body.get());
+    row.map_or_else(Row::default, |row| {
+        serde_json::from_str(row).expect("a row")
+    })
+}
+
+fn generation(name: &str, version: u32) -> Generation {
+    Generation {
+        name: name.into(),
+        version,
+        round: 0,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_begins_with_what_happens_from_now_on() {
+    let stages = Stages::new();
+    stages.manage();
+    stages.bake(100);
+    stages.add("a", 5).await;
+    stages.executed().await;
+    stages.baked().await;
+    let rows = MemoryRows::default();
+    let own = stages.feed();
+    let doors = FollowDoors {
+        feeds: Feeds::default()
+            .with("counter", move || own.clone())
+            .with("guest", || Arc::new(Guests(0))),
+        rows: Arc::new(rows.clone()),
+        scheduler: Arc::new(Direct(Arc::new(stages.log.clone()))),
+        log: Arc::new(stages.log.clone()),
+        domain: "counter",
+    };
+    let thirds = process::<Thirds>();
+    assert!(attendant::prepare(&doors, &thirds, &stages.shutdown).await);
+    tokio::spawn(attendant::run(
+        doors,
+        thirds,
+        surroundings(&stages),
+        settings(),
+        stages.shutdown.clone(),
+    ));
+    stages.add("a", 2).await;
+    stages.executed().await;
+    stages.baked().await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let seen = row(&rows, &generation("process-thirds", 0), "seen").await;
+    assert_eq!(seen.counters, 2);
+    assert_eq!(rows.notifications().len(), 0);
+}
+
+/// Guests of another service, whose number grows.
+#[derive(Clone)]
+struct Growing(Arc<AtomicU64>);
+
+#[async_trait]
+impl Facts for Growing {
+    async fn head(&self) -> Result<Head, StoreError> {
+        Guests(0).head().await
+    }
+
+    async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError> {
+        let count = self.0.load(Ordering::Relaxed);
+        Guests(count).frames(after, limit).await
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+}
+
+/// Feed of the same facts under another name.
+struct Visitors(Growing);
+
+#[async_trait]
+impl Facts for Visitors {
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.0.head().await
+    }
+
+    async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError> {
+        let mut frames = self.0.frames(after, limit).await?;
+        for frame in &mut frames {
+            frame.kind = "arrival.came".into();
+        }
+        Ok(frames)
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+}
+
+/// welcome: every guest is welcomed by the number of arrivals so far.
+struct Welcome;
+
+impl ProcessManager for Welcome {
+    const NAME: &'static str = "welcome";
+    const FEEDS: &'static [&'static str] = &["arrival", "guest"];
+    type State = Row;
+
+    fn needs(_: &Fact) -> Needs {
+        Needs::row("seen")
+    }
+
+    fn react(fact: &Fact, state: &mut Rows<Row>) -> Result<Vec<Effect>, Failed> {
+        let mut seen = state.get_or_default("seen");
+        if fact.feed == "arrival" {
+            seen.counters += 1;
+            state.put("seen", seen);
+            return Ok(Vec::new());
+        }
+        let number = i64::try_from(seen.counters)?;
+        seen.guests += 1;
+        state.put("seen", seen);
+        let welcome = Effect::command::<Counter>("welcome", &Command::Add(number))?;
+        Ok(vec![welcome])
+    }
+}
+
+/// Rows that cannot be committed a few times; while that is so, somebody arrives.
+struct Failing {
+    inner: MemoryRows,
+    failures: AtomicUsize,
+    arrivals: Arc<AtomicU64>,
+}
+
+#[async_trait]
+impl RowStore for Failing {
+    async fn open(
+        &self,
+        generation: &Generation,
+        feed: &Feed<'_>,
+        start: Position,
+    ) -> Result<Position, StoreError> {
+        self.inner.open(generation, feed, start).await
+    }
+
+    async fn load(&self, generation: &Generation, needs: &Needs) -> Result<Loaded, StoreError> {
+        self.inner.load(generation, needs).await
+    }
+
+    async fn commit(&self, handling: &Handling) -> Result<(), StoreError> {
+        let left = |failures: usize| failures.checked_sub(1);
+        let failed = self
+            .failures
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
+        if failed.is_err() {
+            return self.inner.commit(handling).await;
+        }
+        self.arrivals.fetch_add(1, Ordering::Relaxed);
+        Err(StoreError::unavailable("not now"))
+    }
+
+    async fn register(&self, name: &str, version: u32) -> Result<Registration, StoreError> {
+        self.inner.register(name, version).await
+    }
+
+    async fn promote(&self, generation: &Generation) -> Result<(), StoreError> {
+        self.inner.promote(generation).await
+    }
+}
+
+/// Commands as they were given.
+#[derive(Clone, Default)]
+struct Given(Arc<Mutex<Vec<Operation>>>);
+
+#[async_trait]
+impl Scheduler for Given {
+    async fn schedule(&self, operation: &Operation) -> Result<(), ScheduleError> {
+        self.0.lock().expect("no panic").push(operation.clone());
+        Ok(())
+    }
+}
+
+/// One guest, of whom is told again only some time after somebody goes back, as over a
+/// connection that has to be made again.
+#[derive(Default)]
+struct Reconnecting(Mutex<Option<Position>>);
+
+#[async_trait]
+impl Facts for Reconnecting {
+    async fn head(&self) -> Result<Head, StoreError> {
+        Guests(1).head().await
+    }
+
+    async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError> {
+        let is_connected = self.0.lock().expect("no panic").replace(after) == Some(after);
+        if !is_connected {
+            return Ok(Vec::new());
+        }
+        let frames = Guests(1).frames(after, limit).await?;
+        let last = frames.last().map_or(after, |frame| frame.position);
+        *self.0.lock().expect("no panic") = Some(last);
+        Ok(frames)
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_given_commands_is_finished_before_anything_else() {
+    finished_first(|| Arc::new(Guests(1))).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_given_commands_is_waited_for() {
+    finished_first(|| Arc::new(Reconnecting::default())).await;
+}
+
+/// The feed whose commands were given before the commit failed comes first, however often it
+/// fails: with other rows its commands would be others, under the same identities.
+async fn finished_first(guests: fn() -> Arc<dyn Facts>) {
+    for failures in [1, 2, 5] {
+        let stages = Stages::new();
+        let arrivals = Growing(Arc::default());
+        let rows = MemoryRows::default();
+        let failing = Failing {
+            inner: rows.clone(),
+            failures: AtomicUsize::new(failures),
+            arrivals: arrivals.0.clone(),
+        };
+        let given = Given::default();
+        let doors = FollowDoors {
+            feeds: Feeds::default()
+                .with("arrival", move || Arc::new(Visitors(arrivals.clone())))
+                .with("guest", guests),
+            rows: Arc::new(failing),
+            scheduler: Arc::new(given.clone()),
+            log: Arc::new(MemoryLog::default()),
+            domain: "other",
+        };
+        tokio::spawn(attendant::run(
+            doors,
+            process::<Welcome>(),
+            surroundings(&stages),
+            settings(),
+            stages.shutdown.clone(),
+        ));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let given = given.0.lock().expect("no panic").clone();
+        assert_eq!(given.len(), failures + 1);
+        for again in &given {
+            assert_eq!(again.operation_id, given[0].operation_id);
+            assert_eq!(again.payload.get(), given[0].payload.get());
+        }
+        let seen = row(&rows, &generation("process-welcome", 0), "seen").await;
+        assert_eq!((seen.counters, seen.guests), (failures as u64, 1));
+    }
+}
+
+/// picky: how many guests there were before the third, whom it cannot bear.
+struct Picky;
+
+impl ReadModel for Picky {
+    const NAME: &'static str = "picky";
+    const VERSION: u32 = 1;
+    const FEEDS: &'static [&'static str] = &["guest"];
+    type Row = Row;
+
+    fn needs(_: &Fact) -> Needs {
+        Needs::row("all")
+    }
+
+    fn apply(fact: &Fact, rows: &mut Rows<Row>) -> Result<(), Failed> {
+        if fact.position == 3 {
+            return Err(Failed("a third guest".into()));
+        }
+        let mut row = rows.get_or_default("all");
+        row.guests += 1;
+        rows.put("all", row);
+        Ok(())
+    }
+}
+
+/// Starts a read model of guests over rows in memory.
+fn project<M: ReadModel>(stages: &Stages, rows: &MemoryRows) {
+    let own = stages.feed();
+    let doors = FollowDoors {
+        feeds: Feeds::default()
+            .with("counter", move || own.clone())
+            .with("guest", || Arc::new(Guests(5))),
+        rows: Arc::new(rows.clone()),
+        scheduler: Arc::new(Given::default()),
+        log: Arc::new(stages.log.clone()),
+        domain: "counter",
+    };
+    tokio::spawn(projector::run(
+        doors,
+        read_model::<M>(),
+        surroundings(stages),
+        settings(),
+        stages.shutdown.clone(),
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn facts_before_one_that_cannot_be_handled_count() {
+    let stages = Stages::new();
+    let rows = MemoryRows::default();
+    project::<Picky>(&stages, &rows);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let picky = generation("picky", 1);
+    assert_eq!(row(&rows, &picky, "all").await.guests, 2);
+    let feed = Feed {
+        name: "guest",
+        epoch: "elsewhere",
+    };
+    let followed = rows.open(&picky, &feed, 0).await;
+    assert_eq!(followed, Ok(2));
+}
+
+/// The lease of a read model, for somebody else.
+async fn lease(stages: &Stages) -> bool {
+    let name = format!("read-model/{}", Tally::NAME);
+    let tenure = stages.leases.acquire(&name, "another", LEASE_TTL).await;
+    tenure.expect("memory answers").is_some()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_model_is_left_to_a_newer_program() {
+    for (newer, is_left) in [(0, false), (1, true)] {
+        let stages = Stages::new();
+        let rows = MemoryRows::default();
+        let registered = rows.register(Tally::NAME, Tally::VERSION + newer).await;
+        registered.expect("memory answers");
+        project::<Tally>(&stages, &rows);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(lease(&stages).await, is_left, "newer by {newer}");
+    }
+}

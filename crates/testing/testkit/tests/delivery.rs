@@ -1,0 +1,306 @@
+//! Deliveries of one lane: those that end make room for others, whatever the rest waits for, and
+//! what became of each is noted in time.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bakehouse_engine::courier::{self, CourierSettings};
+use bakehouse_engine::notification::{NotificationStatus, Patience, Request};
+use bakehouse_engine::ports::{
+    Channel, Claim, Notifications, Recording, SendError, Settled, StoreError,
+};
+use bakehouse_engine::{Frame, Notification, Position, Shutdown, Timestamp, to_json};
+use bakehouse_memory::MemoryNotifications;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+const LANE: &str = "hook";
+/// How long the slow ones take.
+const SLOW: Duration = Duration::from_secs(60);
+
+/// A receiver that is slow where it is told so.
+#[derive(Default)]
+struct Receiver {
+    open: AtomicUsize,
+    most_open: AtomicUsize,
+}
+
+#[async_trait]
+impl Channel for Receiver {
+    fn lane(&self) -> &str {
+        LANE
+    }
+
+    async fn send(&self, notification: &Notification) -> Result<(), SendError> {
+        let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most_open.fetch_max(open, Ordering::Relaxed);
+        match notification.to.as_str() {
+            "slow" => tokio::time::sleep(SLOW).await,
+            _ => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+fn notification(number: u64, to: &str) -> Notification {
+    let frame = Frame {
+        position: number,
+        kind: "counter.raised".into(),
+        entity_id: "e".into(),
+        owner: None,
+        group: None,
+        left_group: None,
+        body: to_json(&()).expect("JSON"),
+    };
+    let request = Request {
+        lane: LANE.into(),
+        channel: "webhook",
+        to: to.into(),
+        message: to_json(&()).expect("JSON"),
+    };
+    let now = Timestamp::now();
+    Notification::requested(Uuid::from_u128(number.into()), &frame, now, request, now)
+}
+
+async fn sent(notifications: &MemoryNotifications) -> usize {
+    let all = notifications.of("e").await.expect("an answer");
+    let is_sent = |one: &&Notification| one.status == NotificationStatus::Sent;
+    all.iter().filter(is_sent).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_deliveries_hold_up_only_themselves() {
+    const AT_ONCE: usize = 16;
+    const SLOW_ONES: usize = 15;
+    const ALL: usize = 300;
+    let notifications = MemoryNotifications::default();
+    notifications.open("log", 0).await.expect("it opens");
+    let all = (1..=ALL as u64).map(|number| match number {
+        1..=15 => notification(number, "slow"),
+        _ => notification(number, "quick"),
+    });
+    let recording = Recording {
+        from: 0,
+        to: ALL as u64,
+        notifications: all.collect(),
+    };
+    notifications.record(&recording).await.expect("on record");
+    let receiver = Arc::new(Receiver::default());
+    let shutdown = Shutdown::new();
+    let settings = CourierSettings {
+        poll_interval: Duration::from_secs(10),
+        timeout: SLOW * 2,
+        at_once: AT_ONCE,
+        patience: Patience {
+            first_wait: Duration::from_secs(1),
+            longest_wait: Duration::from_secs(1),
+            give_up_after: Duration::from_secs(600),
+        },
+    };
+    let (_recorded, news) = watch::channel(0);
+    let began = Instant::now();
+    let running = tokio::spawn(courier::run(
+        receiver.clone(),
+        Arc::new(notifications.clone()),
+        settings,
+        news,
+        shutdown.clone(),
+    ));
+    while sent(&notifications).await < ALL - SLOW_ONES {
+        assert!(
+            began.elapsed() < SLOW,
+            "the quick ones wait for the slow ones"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(receiver.open.load(Ordering::Relaxed), SLOW_ONES);
+    // What has been begun at shutdown is finished, and noted.
+    shutdown.cancel();
+    running.await.expect("an orderly end");
+    assert_eq!(sent(&notifications).await, ALL);
+    assert_eq!(receiver.most_open.load(Ordering::Relaxed), AT_ONCE);
+}
+
+/// A receiver that takes what it is given, or never answers.
+struct Endpoint {
+    is_silent: bool,
+    sent: AtomicUsize,
+}
+
+#[async_trait]
+impl Channel for Endpoint {
+    fn lane(&self) -> &str {
+        LANE
+    }
+
+    async fn send(&self, _: &Notification) -> Result<(), SendError> {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        if self.is_silent {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    }
+}
+
+/// A record of notifications that cannot note the first outcomes, and remembers the claims.
+struct Forgetful {
+    inner: MemoryNotifications,
+    failures: AtomicUsize,
+    claims: Mutex<Vec<Claim>>,
+}
+
+#[async_trait]
+impl Notifications for Forgetful {
+    async fn open(&self, epoch: &str, start: Position) -> Result<Position, StoreError> {
+        self.inner.open(epoch, start).await
+    }
+
+    async fn record(&self, recording: &Recording) -> Result<(), StoreError> {
+        self.inner.record(recording).await
+    }
+
+    async fn take(&self, lane: &str, claim: Claim) -> Result<Vec<Notification>, StoreError> {
+        self.claims.lock().expect("no panic").push(claim);
+        self.inner.take(lane, claim).await
+    }
+
+    async fn settle(&self, attempts: &[Settled]) -> Result<(), StoreError> {
+        let left = |failures: usize| failures.checked_sub(1);
+        let failed = self
+            .failures
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
+        // As a server does; and so that nobody who tries without end keeps time from passing.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        match failed {
+            Ok(_) => Err(StoreError::unavailable("no answer")),
+            Err(_) => self.inner.settle(attempts).await,
+        }
+    }
+
+    async fn of(&self, entity_id: &str) -> Result<Vec<Notification>, StoreError> {
+        self.inner.of(entity_id).await
+    }
+}
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A running courier with one notification to deliver.
+struct Delivery {
+    endpoint: Arc<Endpoint>,
+    record: Arc<Forgetful>,
+    shutdown: Shutdown,
+    running: tokio::task::JoinHandle<()>,
+    /// Tells of what goes on record as long as it is held.
+    _recorded: watch::Sender<Position>,
+}
+
+impl Delivery {
+    async fn begin(is_silent: bool, failures: usize) -> Self {
+        let inner = MemoryNotifications::default();
+        inner.open("log", 0).await.expect("it opens");
+        let recording = Recording {
+            from: 0,
+            to: 1,
+            notifications: vec![notification(1, "us")],
+        };
+        inner.record(&recording).await.expect("on record");
+        let record = Arc::new(Forgetful {
+            inner,
+            failures: AtomicUsize::new(failures),
+            claims: Mutex::default(),
+        });
+        let endpoint = Arc::new(Endpoint {
+            is_silent,
+            sent: AtomicUsize::new(0),
+        });
+        let settings = CourierSettings {
+            poll_interval: Duration::from_secs(1),
+            timeout: TIMEOUT,
+            at_once: 4,
+            patience: Patience {
+                first_wait: Duration::from_secs(3_600),
+                longest_wait: Duration::from_secs(3_600),
+                give_up_after: Duration::from_secs(1_000_000),
+            },
+        };
+        let shutdown = Shutdown::new();
+        let (recorded, news) = watch::channel(0);
+        let courier = courier::run(
+            endpoint.clone(),
+            record.clone(),
+            settings,
+            news,
+            shutdown.clone(),
+        );
+        Self {
+            endpoint,
+            record,
+            shutdown,
+            running: tokio::spawn(courier),
+            _recorded: recorded,
+        }
+    }
+
+    async fn notification(&self) -> Notification {
+        let mut all = self.record.of("e").await.expect("an answer");
+        all.pop().expect("one")
+    }
+
+    /// The time that it takes to end in order.
+    async fn end(self) -> Duration {
+        let began = Instant::now();
+        self.shutdown.cancel();
+        let ended = tokio::time::timeout(TIMEOUT * 100, self.running).await;
+        ended.expect("it ends").expect("in order");
+        began.elapsed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_is_noted_although_the_record_was_away() {
+    let delivery = Delivery::begin(false, 5).await;
+    tokio::time::sleep(TIMEOUT * 2).await;
+    let notification = delivery.notification().await;
+    assert_eq!(notification.status, NotificationStatus::Sent);
+    assert_eq!(delivery.endpoint.sent.load(Ordering::Relaxed), 1);
+    delivery.end().await;
+}
+
+/// Others would take it, and send it once more, as soon as the claim is over.
+#[tokio::test(start_paused = true)]
+async fn a_claim_outlasts_the_attempt_and_its_noting() {
+    let delivery = Delivery::begin(false, 0).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let claims = delivery.record.claims.lock().expect("no panic").clone();
+    assert!(!claims.is_empty());
+    for claim in claims {
+        // An attempt may take all of its time, and noting it three times as much.
+        assert!(claim.until >= claim.now.after(TIMEOUT * 4), "{claim:?}");
+    }
+    delivery.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_never_answers_is_given_up_in_time() {
+    let delivery = Delivery::begin(true, 0).await;
+    tokio::time::sleep(TIMEOUT * 2).await;
+    let notification = delivery.notification().await;
+    assert_eq!(
+        notification.reason.as_deref(),
+        Some("no answer within 10 s")
+    );
+    assert_eq!(notification.status, NotificationStatus::Accepted);
+    delivery.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_shutdown_nobody_waits_for_a_record_that_is_away() {
+    let delivery = Delivery::begin(false, usize::MAX).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let took = delivery.end().await;
+    assert!(took < TIMEOUT, "{took:?}");
+}

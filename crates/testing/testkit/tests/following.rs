@@ -1,0 +1,198 @@
+//! Read models and processes over stores that fail, with two instances that are paused
+//! beyond their leases: every fact counts once, for all of what it leads to.
+//!
+//! Time is virtual: waiting between attempts costs nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bakehouse_engine::Shutdown;
+use bakehouse_engine::baker::{self, BakerDoors, BakerSettings};
+use bakehouse_engine::follow::follower::FollowDoors;
+use bakehouse_engine::follow::handler::{process, read_model};
+use bakehouse_engine::follow::own_feed::OwnFeed;
+use bakehouse_engine::follow::projector::Surroundings;
+use bakehouse_engine::follow::{Feeds, FollowSettings, attendant, projector};
+use bakehouse_engine::manager::{self, ManagerDoors, ManagerSettings};
+use bakehouse_engine::ports::{
+    EventLog, Facts, Leases, Notices, PresentationStore, RowReader, RowStore, SourceStore,
+};
+use bakehouse_memory::{
+    InProcessNotices, MemoryLeases, MemoryLog, MemoryPresentation, MemoryRows, MemorySource,
+};
+use bakehouse_testkit::counter::{Command, Counter};
+use bakehouse_testkit::flaky::{Faults, Flaky};
+use bakehouse_testkit::followers::{Direct, Guests, Row, Tally, Thirds, tally};
+use bakehouse_testkit::operations::operation;
+use tokio::sync::watch;
+
+const ORIGINALS: u64 = 60;
+const ECHOES: u64 = ORIGINALS / 3;
+const GUESTS: u64 = 40;
+
+struct World {
+    log: MemoryLog,
+    rows: MemoryRows,
+    states: MemoryRows,
+    shutdown: Shutdown,
+}
+
+/// The four services without faults, and two instances of what follows them with.
+async fn start(seed: u64) -> World {
+    let world = World {
+        log: MemoryLog::default(),
+        rows: MemoryRows::default(),
+        states: MemoryRows::default(),
+        shutdown: Shutdown::new(),
+    };
+    let log: Arc<dyn EventLog> = Arc::new(world.log.clone());
+    let source: Arc<dyn SourceStore> = Arc::new(MemorySource::new(world.log.clone()));
+    let presentation = MemoryPresentation::default();
+    let notices: Arc<dyn Notices> = Arc::new(InProcessNotices::default());
+    let leases: Arc<dyn Leases> = Arc::new(MemoryLeases::default());
+    let lease_ttl = Duration::from_millis(300);
+    let doors = ManagerDoors {
+        log: log.clone(),
+        source: source.clone(),
+        leases: leases.clone(),
+        notices: notices.clone(),
+        generations: None,
+    };
+    let settings = ManagerSettings {
+        instance: "one".into(),
+        poll_interval: Duration::from_millis(20),
+        max_batch: 5,
+        lease_ttl,
+    };
+    tokio::spawn(manager::run::<Counter>(
+        doors,
+        settings,
+        world.shutdown.clone(),
+    ));
+    let doors = BakerDoors {
+        log: log.clone(),
+        source: source.clone(),
+        presentation: Arc::new(presentation.clone()) as Arc<dyn PresentationStore>,
+        leases: leases.clone(),
+        notices: notices.clone(),
+        generations: None,
+    };
+    let settings = BakerSettings {
+        instance: "one".into(),
+        sweep_interval: Duration::from_millis(20),
+        max_batch: 6,
+        lease_ttl,
+    };
+    tokio::spawn(baker::run::<Counter>(
+        doors,
+        settings,
+        world.shutdown.clone(),
+    ));
+    for (number, instance) in ["one", "two"].into_iter().enumerate() {
+        let faults = Faults::new(2 * seed + number as u64, 0.05);
+        let faults = faults.with_pauses(0.04, Duration::from_millis(900));
+        let (own, guests) = (
+            own_feed(&log, &source, &presentation),
+            Arc::new(Guests(GUESTS)),
+        );
+        let own: Arc<dyn Facts> = Flaky::new(own, &faults);
+        let guests: Arc<dyn Facts> = Flaky::new(guests as Arc<dyn Facts>, &faults);
+        let flaky = |store: &MemoryRows| -> Arc<dyn RowStore> {
+            Flaky::new(Arc::new(store.clone()) as Arc<dyn RowStore>, &faults)
+        };
+        let models = FollowDoors {
+            feeds: Feeds::default()
+                .with("counter", move || own.clone())
+                .with("guest", move || guests.clone()),
+            rows: flaky(&world.rows),
+            scheduler: Arc::new(Direct(Flaky::new(log.clone(), &faults))),
+            log: log.clone(),
+            domain: "counter",
+        };
+        let processes = FollowDoors {
+            rows: flaky(&world.states),
+            ..models.clone()
+        };
+        if number == 0 {
+            let thirds = process::<Thirds>();
+            assert!(attendant::prepare(&processes, &thirds, &world.shutdown).await);
+        }
+        let surroundings = Surroundings {
+            leases: Flaky::new(leases.clone(), &faults),
+            notices: notices.clone(),
+            news: watch::channel(0).1,
+        };
+        let settings = FollowSettings {
+            instance: instance.into(),
+            sweep_interval: Duration::from_millis(30),
+            max_batch: 7,
+            lease_ttl,
+        };
+        tokio::spawn(projector::run(
+            models,
+            read_model::<Tally>(),
+            surroundings.clone(),
+            settings.clone(),
+            world.shutdown.clone(),
+        ));
+        tokio::spawn(attendant::run(
+            processes,
+            process::<Thirds>(),
+            surroundings,
+            settings,
+            world.shutdown.clone(),
+        ));
+    }
+    world
+}
+
+fn own_feed(
+    log: &Arc<dyn EventLog>,
+    source: &Arc<dyn SourceStore>,
+    presentation: &MemoryPresentation,
+) -> Arc<dyn Facts> {
+    Arc::new(OwnFeed {
+        log: log.clone(),
+        progress: source.clone(),
+        presentation: Arc::new(presentation.clone()),
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_fact_counts_once() {
+    for seed in 0..60 {
+        let world = start(seed).await;
+        for n in 0..ORIGINALS {
+            let id = format!("c-{}", n % 4);
+            let one = operation(&id, &Command::Add(1));
+            world.log.append(&[one]).await.expect("memory answers");
+            if n == ORIGINALS / 2 {
+                world.rows.rebuild("tally").await.expect("memory answers");
+            }
+            tokio::time::sleep(Duration::from_millis(n % 40)).await;
+        }
+        let expected = Row {
+            counters: ORIGINALS + ECHOES,
+            guests: GUESTS,
+        };
+        let is_done = async {
+            while tally(&world.rows).await.as_ref() != Some(&expected) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let limit = Duration::from_secs(600);
+        if tokio::time::timeout(limit, is_done).await.is_err() {
+            let found = tally(&world.rows).await;
+            let events = world.log.head().await.expect("memory answers");
+            panic!("seed {seed}: {found:?} of {events} events, expected {expected:?}");
+        }
+        // Long enough for whoever has been paused to come back and do harm.
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert_eq!(tally(&world.rows).await, Some(expected), "seed {seed}");
+        let events = world.log.read(0, 1_000).await.expect("memory answers");
+        assert_eq!(events.len() as u64, ORIGINALS + ECHOES, "seed {seed}");
+        let told = world.states.notifications();
+        assert_eq!(told.len() as u64, 2 * ECHOES, "seed {seed}");
+        world.shutdown.cancel();
+    }
+}

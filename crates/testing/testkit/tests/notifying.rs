@@ -1,0 +1,107 @@
+//! Notifications are for what happens after the first start of all, and not for what is too
+//! old.
+
+mod stages;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bakehouse_engine::notification::{
+    Announcement, Announcer, NotificationStatus, Patience, Request,
+};
+use bakehouse_engine::notifier::{self, NotifierDoors, NotifierSettings};
+use bakehouse_engine::ports::{EventLog, Notifications};
+use bakehouse_engine::{Frame, Notification, Timestamp, to_json};
+use bakehouse_memory::MemoryNotifications;
+use stages::{LEASE_TTL, POLL_INTERVAL, Stages};
+use tokio::sync::watch;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Tells somebody of every frame as of a time.
+struct Everything {
+    at: Timestamp,
+}
+
+impl Announcer for Everything {
+    fn announce(&self, _: &Frame) -> Result<Announcement, serde_json::Error> {
+        let request = Request {
+            lane: "log".into(),
+            channel: "log",
+            to: "us".into(),
+            message: to_json(&())?,
+        };
+        Ok(Announcement {
+            at: self.at,
+            requests: vec![request],
+        })
+    }
+}
+
+/// Notifications of some changes before the first start of notifier, and some after it.
+async fn told(at: Timestamp) -> Vec<Notification> {
+    let stages = Stages::new();
+    stages.manage();
+    stages.bake(100);
+    stages.add("a", 3).await;
+    stages.executed().await;
+    let notifications = MemoryNotifications::default();
+    let doors = NotifierDoors {
+        log: Arc::new(stages.log.clone()),
+        source: stages.source.clone(),
+        presentation: Arc::new(stages.presentation.clone()),
+        notifications: Arc::new(notifications.clone()),
+        leases: Arc::new(stages.leases.clone()),
+        notices: stages.notices.clone(),
+    };
+    assert!(notifier::prepare(&doors, &stages.shutdown).await);
+    stages.add("a", 2).await;
+    stages.executed().await;
+    let settings = NotifierSettings {
+        instance: "one".into(),
+        sweep_interval: POLL_INTERVAL,
+        max_batch: 2,
+        lease_ttl: LEASE_TTL,
+        patience: Patience {
+            first_wait: HOUR,
+            longest_wait: HOUR,
+            give_up_after: HOUR,
+        },
+    };
+    let (recorded, mut followed) = watch::channel(0);
+    tokio::spawn(notifier::run(
+        doors,
+        Arc::new(Everything { at }),
+        settings,
+        recorded,
+        stages.shutdown.clone(),
+    ));
+    let end = stages.log.head().await.expect("memory answers");
+    let limit = Duration::from_secs(60);
+    let is_followed = followed.wait_for(|position| *position == end);
+    let followed = tokio::time::timeout(limit, is_followed).await;
+    followed.expect("in time").expect("it is at work");
+    notifications.of("a").await.expect("memory answers")
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_executed_before_the_first_start_is_nobodys_news() {
+    let told = told(Timestamp::now()).await;
+    let positions: Vec<_> = told.iter().map(|one| one.position).collect();
+    assert_eq!(positions, [4, 5]);
+    let is_due = |one: &Notification| one.status == NotificationStatus::Requested;
+    assert!(told.iter().all(is_due), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_old_is_on_record_and_never_sent() {
+    let long_ago = Timestamp::parse("2001-01-01T00:00:00Z").expect("a time");
+    let told = told(long_ago).await;
+    assert_eq!(told.len(), 2);
+    for one in told {
+        assert_eq!(one.status, NotificationStatus::Failed);
+        assert_eq!((one.attempts, one.due_at), (0, None));
+        let reason = one.reason.unwrap_or_default();
+        assert!(reason.contains("too late"), "{reason}");
+    }
+}

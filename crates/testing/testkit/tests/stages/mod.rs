@@ -1,0 +1,135 @@
+//! orders-manager and data-baker of counters over stores in memory, without faults.
+#![allow(dead_code, reason = "each test program needs a part of it")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bakehouse_engine::Shutdown;
+use bakehouse_engine::baker::{self, BakerDoors, BakerSettings};
+use bakehouse_engine::follow::own_feed::OwnFeed;
+use bakehouse_engine::manager::{self, ManagerDoors, ManagerSettings};
+use bakehouse_engine::ports::{EventLog, Facts, PresentationReader, SourceStore};
+use bakehouse_memory::{
+    InProcessNotices, MemoryLeases, MemoryLog, MemoryPresentation, MemorySource,
+};
+use bakehouse_testkit::counter::{Command, Counter};
+use bakehouse_testkit::operations::operation;
+
+/// Validity of a lease.
+pub(crate) const LEASE_TTL: Duration = Duration::from_millis(300);
+/// Interval between two looks of a stage that nobody has woken.
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Stores, and what ends the stages over them.
+pub(crate) struct Stages {
+    pub(crate) log: MemoryLog,
+    pub(crate) source: Arc<dyn SourceStore>,
+    pub(crate) presentation: MemoryPresentation,
+    pub(crate) leases: MemoryLeases,
+    pub(crate) notices: Arc<InProcessNotices>,
+    pub(crate) shutdown: Shutdown,
+}
+
+impl Drop for Stages {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+impl Stages {
+    /// Stores with nothing at work on them.
+    pub(crate) fn new() -> Self {
+        let log = MemoryLog::default();
+        Self {
+            source: Arc::new(MemorySource::new(log.clone())),
+            log,
+            presentation: MemoryPresentation::default(),
+            leases: MemoryLeases::default(),
+            notices: Arc::default(),
+            shutdown: Shutdown::new(),
+        }
+    }
+
+    pub(crate) fn manage(&self) {
+        let doors = ManagerDoors {
+            log: Arc::new(self.log.clone()),
+            source: self.source.clone(),
+            leases: Arc::new(self.leases.clone()),
+            notices: self.notices.clone(),
+            generations: None,
+        };
+        let settings = ManagerSettings {
+            instance: "one".into(),
+            poll_interval: POLL_INTERVAL,
+            max_batch: 100,
+            lease_ttl: LEASE_TTL,
+        };
+        let running = manager::run::<Counter>(doors, settings, self.shutdown.clone());
+        tokio::spawn(running);
+    }
+
+    /// Starts data-baker, in batches of at most so many events.
+    pub(crate) fn bake(&self, max_batch: usize) {
+        let doors = BakerDoors {
+            log: Arc::new(self.log.clone()),
+            source: self.source.clone(),
+            presentation: Arc::new(self.presentation.clone()),
+            leases: Arc::new(self.leases.clone()),
+            notices: self.notices.clone(),
+            generations: None,
+        };
+        let settings = BakerSettings {
+            instance: "one".into(),
+            sweep_interval: POLL_INTERVAL,
+            max_batch,
+            lease_ttl: LEASE_TTL,
+        };
+        let running = baker::run::<Counter>(doors, settings, self.shutdown.clone());
+        tokio::spawn(running);
+    }
+
+    /// Adds one to a counter so many times.
+    pub(crate) async fn add(&self, id: &str, times: usize) {
+        let add = || operation(id, &Command::Add(1));
+        let operations: Vec<_> = std::iter::repeat_with(add).take(times).collect();
+        self.log.append(&operations).await.expect("memory answers");
+    }
+
+    /// Waits until everything in the log has been executed.
+    pub(crate) async fn executed(&self) {
+        let head = self.log.head().await.expect("memory answers");
+        let position = async || {
+            let checkpoint = self.source.checkpoint().await;
+            checkpoint.expect("memory answers").position
+        };
+        for _ in 0..1_000 {
+            if position().await == head {
+                return;
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+        panic!("the log is executed in time");
+    }
+
+    /// Waits until everything in the log has been baked.
+    pub(crate) async fn baked(&self) {
+        let head = self.log.head().await.expect("memory answers");
+        for _ in 0..1_000 {
+            let baked = self.presentation.head().await;
+            if baked.is_ok_and(|baked| baked.position == head) {
+                return;
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+        panic!("the log is baked in time");
+    }
+
+    /// The feed of the counters.
+    pub(crate) fn feed(&self) -> Arc<dyn Facts> {
+        Arc::new(OwnFeed {
+            log: Arc::new(self.log.clone()),
+            progress: self.source.clone(),
+            presentation: Arc::new(self.presentation.clone()),
+        })
+    }
+}

@@ -1,0 +1,121 @@
+//! The schedule queue keeps an operation until the log has it, and a message that nobody can
+//! read until it is parked.
+//!
+//! Time is virtual: waiting between attempts costs nothing.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bakehouse_engine::Shutdown;
+use bakehouse_engine::ports::{
+    Backlog, EventLog, ScheduleConsumer, ScheduledBatch, Scheduler, StoreError, Unreadable,
+};
+use bakehouse_engine::writer::{self, WriterDoors, WriterSettings};
+use bakehouse_memory::{InProcessNotices, MemoryLog, schedule_queue};
+use bakehouse_testkit::flaky::{Faults, Flaky};
+use bakehouse_testkit::operations::many;
+
+/// Runs a writer for so long, and then ends it in order.
+async fn write(queue: Box<dyn ScheduleConsumer>, log: Arc<dyn EventLog>, time: Duration) {
+    let doors = WriterDoors {
+        queue,
+        log,
+        notices: Arc::new(InProcessNotices::default()),
+    };
+    let shutdown = Shutdown::new();
+    let settings = WriterSettings { max_batch: 10 };
+    let running = tokio::spawn(writer::run(doors, settings, shutdown.clone()));
+    tokio::time::sleep(time).await;
+    shutdown.cancel();
+    let ended = tokio::time::timeout(Duration::from_secs(60), running).await;
+    ended.expect("it ends").expect("in order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_log_did_not_take_stays_in_the_queue() {
+    let (scheduler, consumer) = schedule_queue();
+    for operation in many("a", 3) {
+        scheduler.schedule(&operation).await.expect("scheduled");
+    }
+    let log = MemoryLog::default();
+    let away: Arc<dyn EventLog> = Arc::new(log.clone());
+    let away = Flaky::new(away, &Faults::new(1, 1.0));
+    write(Box::new(consumer), away, Duration::from_secs(5)).await;
+    let waiting = scheduler.waiting().await.expect("memory answers");
+    assert_eq!(waiting.operations, 3);
+    // The next writer is given them, and the log drops what it has.
+    let next = Box::new(scheduler.consumer());
+    write(next, Arc::new(log.clone()), Duration::from_secs(5)).await;
+    assert_eq!(log.head().await.expect("memory answers"), 3);
+    let waiting = scheduler.waiting().await.expect("memory answers");
+    assert_eq!(waiting.operations, 0);
+}
+
+/// A queue with one message that nobody can read, which cannot be parked at first.
+struct Stubborn {
+    calls: Arc<Mutex<Vec<&'static str>>>,
+    is_received: bool,
+    failures: usize,
+}
+
+impl Stubborn {
+    fn note(&self, call: &'static str) {
+        self.calls.lock().expect("no panic").push(call);
+    }
+}
+
+#[async_trait]
+impl ScheduleConsumer for Stubborn {
+    async fn receive(&mut self, _: usize) -> Result<ScheduledBatch, StoreError> {
+        if self.is_received {
+            std::future::pending::<()>().await;
+        }
+        self.is_received = true;
+        let unreadable = Unreadable {
+            bytes: b"nonsense".to_vec(),
+            reason: "not JSON".into(),
+        };
+        Ok(ScheduledBatch {
+            operations: many("a", 1),
+            unreadable: vec![unreadable],
+            ..ScheduledBatch::default()
+        })
+    }
+
+    async fn park(&mut self, message: &Unreadable) -> Result<(), StoreError> {
+        assert_eq!(message.bytes, b"nonsense");
+        if self.failures > 0 {
+            self.failures -= 1;
+            self.note("not parked");
+            return Err(StoreError::unavailable("nowhere to park"));
+        }
+        self.note("parked");
+        Ok(())
+    }
+
+    async fn settle(&mut self) -> Result<(), StoreError> {
+        self.note("settled");
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_can_read_is_settled_after_it_is_parked() {
+    let calls = Arc::<Mutex<Vec<&'static str>>>::default();
+    let queue = Stubborn {
+        calls: calls.clone(),
+        is_received: false,
+        failures: 2,
+    };
+    let log = MemoryLog::default();
+    write(
+        Box::new(queue),
+        Arc::new(log.clone()),
+        Duration::from_secs(60),
+    )
+    .await;
+    let calls = calls.lock().expect("no panic").clone();
+    assert_eq!(calls, ["not parked", "not parked", "parked", "settled"]);
+    assert_eq!(log.head().await.expect("memory answers"), 1);
+}
