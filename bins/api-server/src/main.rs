@@ -8,7 +8,7 @@ use bakehouse_engine::{Domain, Shutdown};
 use bakehouse_host::readiness::{Watched, readiness};
 use bakehouse_host::{Own, http_server, operate_with, servers};
 use bakehouse_host::{Service, Settings, Stages, Task};
-use bakehouse_http::{Doors, Remade};
+use bakehouse_http::{AppState, RebuildTargets};
 use bakehouse_orders::Orders;
 use futures_util::future::LocalBoxFuture;
 
@@ -40,21 +40,21 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
     let mut stages = Stages::new(&shutdown);
     let api = bakehouse_orders_app::api(&settings, source.log())?;
     let blob_probe = api.probe.clone();
-    let menu = api.clean_up(feed.clone(), presentation.reader(), &mut stages, &shutdown);
-    let doors = Doors {
+    let api = api.clean_up(feed.clone(), presentation.reader(), &mut stages, &shutdown);
+    let deps = AppState {
         scheduler: broker.scheduler(),
         presentation: presentation.reader(),
         log: source.log(),
         progress: source.source(),
         read_models: presentation.row_reader(),
-        rebuilds: Remade {
-            source: source.source_generations(),
-            presentation: presentation.presentation_generations(),
+        rebuilds: RebuildTargets {
+            source: source.source_rebuilds(),
+            presentation: presentation.presentation_rebuilds(),
         },
         notifications: source.notifications(),
         feed: feed.clone(),
         limits: http_server::limits(&settings),
-        menu,
+        api,
     };
     let stores = vec![
         broker.probe(),
@@ -70,9 +70,9 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
         read_models: Vec::new(),
         stall_timeout: settings.health.stall_timeout,
     };
-    let (probes, watch) = readiness(&doors, stores, watched, shutdown.clone());
+    let (probes, watch) = readiness(&deps, stores, watched, shutdown.clone());
     stages.run(watch);
-    let server = http_server::http(&settings, doors, probes, &shutdown)?;
+    let server = http_server::http(&settings, deps, probes, &shutdown)?;
     stages.run(feed.run(broker.notices(), shutdown.clone()));
     stages.try_run(server.run(shutdown));
     stages.ended().await

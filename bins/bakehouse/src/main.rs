@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use bakehouse_engine::Shutdown;
 use bakehouse_engine::feed::Feed;
-use bakehouse_host::{Handlers, Own, World, embedded, http_server, operate_with, serve, watch};
+use bakehouse_host::{Adapters, Handlers, Own, embedded, http_server, operate_with, serve, watch};
 use bakehouse_host::{Service, Settings, Stages, Task};
 use bakehouse_orders::Orders;
 use futures_util::future::LocalBoxFuture;
@@ -34,18 +34,18 @@ fn operate(settings: Settings, task: Task) -> LocalBoxFuture<'static, Result<boo
 
 async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
     let store = embedded::<Orders>(&settings)?;
-    let mut world = World::in_process(&store);
+    let mut adapters = Adapters::in_process(&store);
     let mut stages = Stages::new(&shutdown);
     watch(&store, &settings, &mut stages, &shutdown);
     if settings.notifies() {
-        notifications::run(&store, &world, &settings, &mut stages, &shutdown).await?;
+        notifications::run(&store, &adapters, &settings, &mut stages, &shutdown).await?;
     }
     let api = bakehouse_orders_app::api(&settings, store.log())?;
-    world.probes.push(api.probe.clone());
-    let feed = Feed::new(world.reader.clone(), store.log(), settings.for_feed());
-    world.feed = Some(feed.clone());
-    let menu = api.clean_up(feed, world.reader.clone(), &mut stages, &shutdown);
+    adapters.probes.push(api.probe.clone());
+    let feed = Feed::new(adapters.reader.clone(), store.log(), settings.for_feed());
+    adapters.feed = Some(feed.clone());
+    let api = api.clean_up(feed, adapters.reader.clone(), &mut stages, &shutdown);
     let none = Handlers::default();
-    serve::<Orders>(world, menu, none, &settings, &mut stages, &shutdown).await?;
+    serve::<Orders>(adapters, api, none, &settings, &mut stages, &shutdown).await?;
     stages.ended().await
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use bakehouse_engine::Shutdown;
-use bakehouse_engine::baker::{self, BakerDoors};
+use bakehouse_engine::stages::baker::{self, BakerDeps};
 use bakehouse_host::{Service, Settings, Stages};
 use bakehouse_host::{http_server, servers};
 use bakehouse_orders::Orders;
@@ -28,15 +28,15 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
     let probes = vec![broker.probe(), source.probe(), presentation.probe()];
     http_server::health(&settings, probes, &mut stages, &shutdown)?;
     if source.prepare(&shutdown).await && presentation.prepare(&shutdown).await {
-        let doors = BakerDoors {
+        let deps = BakerDeps {
             log: source.log(),
             source: source.source(),
             presentation: presentation.presentation(),
             leases: presentation.leases(),
             notices: broker.notices(),
-            generations: Some(presentation.presentation_generations()),
+            rebuilds: Some(presentation.presentation_rebuilds()),
         };
-        stages.run(baker::run::<Orders>(doors, settings.for_baker(), shutdown));
+        stages.run(baker::run::<Orders>(deps, settings.for_baker(), shutdown));
     }
     stages.ended().await
 }

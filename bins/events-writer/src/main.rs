@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use bakehouse_engine::Shutdown;
-use bakehouse_engine::writer::{self, WriterDoors};
+use bakehouse_engine::stages::writer::{self, WriterDeps};
 use bakehouse_host::{Service, Settings, Stages};
 use bakehouse_host::{http_server, servers};
 use bakehouse_orders::Orders;
@@ -29,12 +29,12 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
     let probes = vec![broker.probe(), source.probe(), policies.clone()];
     http_server::health(&settings, probes, &mut stages, &shutdown)?;
     if source.prepare(&shutdown).await {
-        let doors = WriterDoors {
+        let deps = WriterDeps {
             queue: broker.consumer(),
             log: source.log(),
             notices: broker.notices(),
         };
-        stages.run(writer::run(doors, settings.for_writer(), shutdown));
+        stages.run(writer::run(deps, settings.for_writer(), shutdown));
     }
     stages.ended().await
 }

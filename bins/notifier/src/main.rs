@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use bakehouse_engine::Shutdown;
-use bakehouse_engine::notifier::{NotifierDoors, prepare};
+use bakehouse_engine::stages::notifier::{NotifierDeps, prepare};
 use bakehouse_host::{Service, Settings, Stages};
 use bakehouse_host::{http_server, servers};
 use bakehouse_orders::Orders;
@@ -25,14 +25,14 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
         settings.notifies(),
         "there is nobody to notify: set email.uri, sms.url or webhook.urls"
     );
-    let ways = bakehouse_orders_app::ways(&settings)?;
+    let channels = bakehouse_orders_app::channels(&settings)?;
     let source = servers::source::<Orders>(&settings).await?;
     let presentation = servers::presentation::<Orders>(&settings).await?;
     let broker = servers::broker::<Orders>(&settings)?;
     let mut stages = Stages::new(&shutdown);
     let probes = vec![broker.probe(), source.probe(), presentation.probe()];
     http_server::health(&settings, probes, &mut stages, &shutdown)?;
-    let doors = NotifierDoors {
+    let deps = NotifierDeps {
         log: source.log(),
         source: source.source(),
         presentation: presentation.reader(),
@@ -40,8 +40,8 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
         leases: source.leases(),
         notices: broker.notices(),
     };
-    if source.prepare(&shutdown).await && prepare(&doors, &shutdown).await {
-        bakehouse_orders_app::notify(&settings, ways, doors, &mut stages, &shutdown);
+    if source.prepare(&shutdown).await && prepare(&deps, &shutdown).await {
+        bakehouse_orders_app::notify(&settings, channels, deps, &mut stages, &shutdown);
     }
     stages.ended().await
 }

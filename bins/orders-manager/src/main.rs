@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use bakehouse_engine::Shutdown;
-use bakehouse_engine::manager::{self, ManagerDoors};
+use bakehouse_engine::stages::manager::{self, ManagerDeps};
 use bakehouse_host::{Service, Settings, Stages};
 use bakehouse_host::{http_server, servers};
 use bakehouse_orders::Orders;
@@ -27,15 +27,15 @@ async fn run(settings: Settings, shutdown: Shutdown) -> Result<()> {
     let probes = vec![broker.probe(), source.probe()];
     http_server::health(&settings, probes, &mut stages, &shutdown)?;
     if source.prepare(&shutdown).await {
-        let doors = ManagerDoors {
+        let deps = ManagerDeps {
             log: source.log(),
             source: source.source(),
             leases: source.leases(),
             notices: broker.notices(),
-            generations: Some(source.source_generations()),
+            rebuilds: Some(source.source_rebuilds()),
         };
         stages.run(manager::run::<Orders>(
-            doors,
+            deps,
             settings.for_manager(),
             shutdown,
         ));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::{Shutdown, chance};
+use crate::{Shutdown, jitter};
 
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(2);
@@ -30,7 +30,7 @@ impl Backoff {
 
     /// How long to wait now: between half and all of the current step.
     pub fn step(&mut self) -> Duration {
-        let wait = self.next.mul_f64(chance::between(0.5, 1.0));
+        let wait = self.next.mul_f64(jitter::between(0.5, 1.0));
         self.next = (self.next * 2).min(LONGEST);
         wait
     }

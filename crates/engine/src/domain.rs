@@ -2,7 +2,9 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Entity, Position, Timestamp, Verb, frame, remedy};
+use crate::model::frame;
+use crate::model::resolution;
+use crate::{Entity, Position, Timestamp, Verb};
 
 /// A kind of thing whose life is a sequence of accepted operations.
 ///
@@ -156,8 +158,8 @@ pub fn check<D: Domain>() -> Result<(), String> {
     let others = [
         frame::REJECTED,
         frame::PARKED,
-        remedy::RETRIED,
-        remedy::DISCARDED,
+        resolution::RETRIED,
+        resolution::DISCARDED,
     ];
     let is_change = |change: &&str| is_word(change) && !others.contains(change);
     if let Some(change) = D::CHANGES.iter().find(|change| !is_change(change)) {

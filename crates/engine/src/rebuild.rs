@@ -15,9 +15,9 @@ use metrics::counter;
 use tokio::time::Instant;
 
 use crate::Position;
-use crate::ports::{Generations, Notice, StoreError};
-use crate::stage::Stage;
-use crate::torture::point;
+use crate::fault_injection::point;
+use crate::ports::{Notice, ShadowStores, StoreError};
+use crate::stages::runner::Stage;
 
 /// How long the stage is to wait for a piece of what is made anew: nobody who waits for an
 /// order of their own should notice.
@@ -30,7 +30,7 @@ pub(crate) const LOOK: Duration = Duration::from_secs(1);
 
 /// A stage whose work can be made anew.
 #[async_trait]
-pub(crate) trait Maker: Stage + Sync {
+pub(crate) trait Rebuildable: Stage + Sync {
     /// Where its work goes.
     type Store: ?Sized + Send + Sync + 'static;
 
@@ -48,10 +48,10 @@ pub(crate) trait Maker: Stage + Sync {
 }
 
 /// A stage, and what is made anew beside it.
-pub(crate) struct Renewing<M: Maker> {
+pub(crate) struct RebuildRunner<M: Rebuildable> {
     stage: M,
     /// `None`: nothing ever is.
-    generations: Option<Arc<dyn Generations<M::Store>>>,
+    rebuilds: Option<Arc<dyn ShadowStores<M::Store>>>,
     looked: Option<Instant>,
     /// No replacement is half done.
     is_whole: bool,
@@ -62,11 +62,11 @@ pub(crate) struct Renewing<M: Maker> {
     size: usize,
 }
 
-impl<M: Maker> Renewing<M> {
-    pub(crate) fn new(stage: M, generations: Option<Arc<dyn Generations<M::Store>>>) -> Self {
+impl<M: Rebuildable> RebuildRunner<M> {
+    pub(crate) fn new(stage: M, rebuilds: Option<Arc<dyn ShadowStores<M::Store>>>) -> Self {
         Self {
             stage,
-            generations,
+            rebuilds,
             looked: None,
             is_whole: false,
             is_tidy: false,
@@ -91,16 +91,16 @@ impl<M: Maker> Renewing<M> {
 
     /// Looks, now and then, whether anything is asked for; before a batch of the stage,
     /// which could not be written while a replacement is half done.
-    async fn look(&mut self, generations: &dyn Generations<M::Store>) -> Result<(), StoreError> {
+    async fn look(&mut self, rebuilds: &dyn ShadowStores<M::Store>) -> Result<(), StoreError> {
         if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
             return Ok(());
         }
         self.looked = Some(Instant::now());
         if !self.is_whole {
-            generations.finish().await?;
+            rebuilds.finish().await?;
             self.is_whole = true;
         }
-        let wanted = generations.last().await?.under_way();
+        let wanted = rebuilds.last().await?.under_way();
         let known = self.under_way.as_ref().map(|(round, _)| *round);
         if wanted == known {
             return Ok(());
@@ -108,7 +108,7 @@ impl<M: Maker> Renewing<M> {
         // What somebody has ended is to be removed.
         self.is_tidy &= self.under_way.take().is_none();
         if let Some(round) = wanted {
-            let store = generations.beside(round).await?;
+            let store = rebuilds.beside(round).await?;
             tracing::info!(stage = M::NAME, round, "making everything anew");
             self.under_way = Some((round, self.stage.beside(store)));
         }
@@ -117,9 +117,9 @@ impl<M: Maker> Renewing<M> {
 
     /// A batch of what is made anew, or a piece of what is to be removed. `true`: there
     /// is more.
-    async fn step(&mut self, generations: &dyn Generations<M::Store>) -> Result<bool, StoreError> {
+    async fn step(&mut self, rebuilds: &dyn ShadowStores<M::Store>) -> Result<bool, StoreError> {
         let (Some((round, maker)), Some(at)) = (&mut self.under_way, self.stage.at()) else {
-            let has_more = !self.is_tidy && generations.tidy().await?;
+            let has_more = !self.is_tidy && rebuilds.tidy().await?;
             self.is_tidy = !has_more;
             return Ok(has_more);
         };
@@ -132,7 +132,7 @@ impl<M: Maker> Renewing<M> {
         counter!("bakehouse_events_remade_total", "stage" => M::NAME).increment(count);
         point("rebuild.made");
         if made == at {
-            generations.replace(round, at).await?;
+            rebuilds.replace(round, at).await?;
             point("rebuild.replaced");
             let stage = M::NAME;
             tracing::info!(stage, round, position = at, "what was made anew is read");
@@ -143,7 +143,7 @@ impl<M: Maker> Renewing<M> {
 
     /// What will never be otherwise ends the round; all else is tried again after a
     /// while, and holds up nothing meanwhile.
-    async fn failed(&mut self, generations: &dyn Generations<M::Store>, error: StoreError) {
+    async fn failed(&mut self, rebuilds: &dyn ShadowStores<M::Store>, error: StoreError) {
         let stage = M::NAME;
         counter!("bakehouse_rebuild_errors_total", "stage" => stage).increment(1);
         self.is_whole = false;
@@ -160,20 +160,20 @@ impl<M: Maker> Renewing<M> {
             "what was being made anew is given up: {error}"
         );
         // Where that fails, it is begun again, and fails again.
-        let _ = generations.give_up(round, &error.to_string()).await;
+        let _ = rebuilds.give_up(round, &error.to_string()).await;
     }
 }
 
 #[async_trait]
-impl<M: Maker> Stage for Renewing<M> {
+impl<M: Rebuildable> Stage for RebuildRunner<M> {
     const NAME: &'static str = M::NAME;
 
     async fn batch(&mut self) -> Result<bool, StoreError> {
-        let generations = self.generations.clone();
-        if let Some(generations) = generations.as_deref()
-            && let Err(error) = self.look(generations).await
+        let rebuilds = self.rebuilds.clone();
+        if let Some(rebuilds) = rebuilds.as_deref()
+            && let Err(error) = self.look(rebuilds).await
         {
-            self.failed(generations, error).await;
+            self.failed(rebuilds, error).await;
         }
         let is_news = match self.stage.batch().await {
             Ok(is_news) => is_news,
@@ -182,13 +182,13 @@ impl<M: Maker> Stage for Renewing<M> {
                 return Err(error);
             }
         };
-        let Some(generations) = generations.as_deref() else {
+        let Some(rebuilds) = rebuilds.as_deref() else {
             return Ok(is_news);
         };
-        match self.step(generations).await {
+        match self.step(rebuilds).await {
             Ok(has_more) => Ok(has_more || is_news),
             Err(error) => {
-                self.failed(generations, error).await;
+                self.failed(rebuilds, error).await;
                 Ok(is_news)
             }
         }

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use bakehouse_engine::feed::Feed;
 use bakehouse_engine::ports::{
-    Backlog, EventLog, Generations, Leases, Notices, Notifications, PresentationReader,
-    PresentationStore, Probe, RowReader, RowStore, ScheduleConsumer, Scheduler, SourceInspector,
-    SourceStore, StoreError, Units,
+    Backlog, EventLog, Leases, Notices, Notifications, PresentationReader, PresentationStore,
+    Probe, RowReader, RowStore, ScheduleConsumer, Scheduler, ShadowStores, SourceInspector,
+    SourceStore, StoreError, UnitsOfWork,
 };
-use bakehouse_http::health::Probes;
+use bakehouse_http::routes::health::Probes;
 use bakehouse_memory::InProcessNotices;
-use bakehouse_sqlite::Embedded;
+use bakehouse_sqlite::SqliteStore;
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 
 /// All doors that the four services need.
-pub struct World {
+pub struct Adapters {
     /// Where accepted operations go.
     pub scheduler: Arc<dyn Scheduler>,
     /// Where events-writer takes them from.
@@ -24,13 +24,13 @@ pub struct World {
     /// The source state.
     pub source: Arc<dyn SourceStore>,
     /// Where it is made anew.
-    pub source_generations: Arc<dyn Generations<dyn SourceStore>>,
+    pub source_rebuilds: Arc<dyn ShadowStores<dyn SourceStore>>,
     /// Who leads, of those that work on the source.
     pub source_leases: Arc<dyn Leases>,
     /// Where data-baker writes.
     pub presentation: Arc<dyn PresentationStore>,
     /// Where that is made anew.
-    pub presentation_generations: Arc<dyn Generations<dyn PresentationStore>>,
+    pub presentation_rebuilds: Arc<dyn ShadowStores<dyn PresentationStore>>,
     /// Where everybody reads.
     pub reader: Arc<dyn PresentationReader>,
     /// Who leads, of those that work on the presentation.
@@ -44,7 +44,7 @@ pub struct World {
     /// What is to be sent to whom.
     pub notifications: Arc<dyn Notifications>,
     /// All of that in one transaction, where the stores can do so.
-    pub units: Option<Arc<dyn Units>>,
+    pub units: Option<Arc<dyn UnitsOfWork>>,
     /// Who wakes whom.
     pub notices: Arc<dyn Notices>,
     /// Feed that subscribers follow, where something else than the API does as well; it runs with
@@ -65,19 +65,19 @@ pub struct World {
     pub prepared: LocalBoxFuture<'static, bool>,
 }
 
-impl World {
+impl Adapters {
     /// On an embedded store, of which nobody else knows.
     #[must_use]
-    pub fn in_process(store: &Embedded) -> Self {
+    pub fn in_process(store: &SqliteStore) -> Self {
         Self {
             scheduler: store.scheduler(),
             queue: store.consumer(),
             log: store.log(),
             source: store.source(),
-            source_generations: store.source_generations(),
+            source_rebuilds: store.source_rebuilds(),
             source_leases: store.leases(),
             presentation: store.presentation(),
-            presentation_generations: store.presentation_generations(),
+            presentation_rebuilds: store.presentation_rebuilds(),
             reader: store.reader(),
             presentation_leases: store.leases(),
             rows: store.rows(),
@@ -110,10 +110,10 @@ impl World {
             queue: broker.consumer(),
             log: source.log(),
             source: source.source(),
-            source_generations: source.source_generations(),
+            source_rebuilds: source.source_rebuilds(),
             source_leases: source.leases(),
             presentation: presentation.presentation(),
-            presentation_generations: presentation.presentation_generations(),
+            presentation_rebuilds: presentation.presentation_rebuilds(),
             reader: presentation.reader(),
             presentation_leases: presentation.leases(),
             rows: presentation.rows(),

@@ -7,28 +7,28 @@ use std::process::ExitCode;
 use crate::settings::Mode;
 use crate::{Service, Settings, Stages};
 use anyhow::{Result, anyhow, ensure};
-use bakehouse_engine::follow::{ProcessManager, ReadModel, handler};
+use bakehouse_engine::handlers::{ProcessManager, ReadModel, handler};
 use bakehouse_engine::{Domain, Shutdown, check, private_files};
-use bakehouse_http::Menu;
-use bakehouse_sqlite::{Embedded, FILE_NAME};
+use bakehouse_http::ApiDefinition;
+use bakehouse_sqlite::{FILE_NAME, SqliteStore};
 
 use crate::commands::ATTACHMENTS;
-use crate::{Handlers, World, http_server, operate, serve};
+use crate::{Adapters, Handlers, http_server, operate, serve};
 
 /// A domain, and what follows it.
-pub struct Kitchen<D> {
+pub struct App<D> {
     name: &'static str,
     about: &'static str,
     handlers: Handlers,
     domain: PhantomData<fn() -> D>,
 }
 
-/// The main of a domain that nothing follows: see [`Kitchen`].
-pub fn main<D: Domain>(name: &'static str, about: &'static str, menu: Menu) -> ExitCode {
-    Kitchen::<D>::new(name, about).serve(menu)
+/// The main of a domain that nothing follows: see [`App`].
+pub fn main<D: Domain>(name: &'static str, about: &'static str, api: ApiDefinition) -> ExitCode {
+    App::<D>::new(name, about).serve(api)
 }
 
-impl<D: Domain> Kitchen<D> {
+impl<D: Domain> App<D> {
     /// Of a program of this name, and what it is about.
     #[must_use]
     pub fn new(name: &'static str, about: &'static str) -> Self {
@@ -57,7 +57,7 @@ impl<D: Domain> Kitchen<D> {
     /// Command line, settings, logs, all four services, and an orderly end. On the
     /// embedded store; or, where the settings name MongoDB and RabbitMQ
     /// (`mongodb.source_uri`, `mongodb.presentation_uri`, `amqp.uri`), on those.
-    pub fn serve(self, menu: Menu) -> ExitCode {
+    pub fn serve(self, api: ApiDefinition) -> ExitCode {
         let read_models = self.handlers.read_models.clone();
         // Leaked once: it lives as long as the program.
         let operating = move |settings, task| operate::<D>(settings, task, read_models.clone());
@@ -72,9 +72,9 @@ impl<D: Domain> Kitchen<D> {
             let name = self.name;
             check::<D>().map_err(|fault| anyhow!("the domain {name}: {fault}"))?;
             let mut stages = Stages::new(&shutdown);
-            let world = open::<D>(&settings, &mut stages, &shutdown).await?;
+            let adapters = open::<D>(&settings, &mut stages, &shutdown).await?;
             let handlers = self.handlers;
-            serve::<D>(world, menu, handlers, &settings, &mut stages, &shutdown).await?;
+            serve::<D>(adapters, api, handlers, &settings, &mut stages, &shutdown).await?;
             stages.ended().await
         })
     }
@@ -85,19 +85,19 @@ async fn open<D: Domain>(
     settings: &Settings,
     stages: &mut Stages,
     shutdown: &Shutdown,
-) -> Result<World> {
+) -> Result<Adapters> {
     #[cfg(feature = "servers")]
     if settings.has_servers() {
         return crate::servers::open::<D>(settings, shutdown).await;
     }
     let store = embedded::<D>(settings)?;
     watch(&store, settings, stages, shutdown);
-    Ok(World::in_process(&store))
+    Ok(Adapters::in_process(&store))
 }
 
 /// Looks for damaged pages of the embedded store's file as often as the settings say, so that
 /// readiness tells of them.
-pub fn watch(store: &Embedded, settings: &Settings, stages: &mut Stages, shutdown: &Shutdown) {
+pub fn watch(store: &SqliteStore, settings: &Settings, stages: &mut Stages, shutdown: &Shutdown) {
     let interval = settings.health.integrity_interval;
     if !interval.is_zero() {
         stages.run(store.watch(interval, shutdown.clone()));
@@ -137,7 +137,7 @@ fn tighten_files(folder: &Path) -> std::io::Result<()> {
 ///
 /// # Errors
 /// When it cannot be opened.
-pub fn embedded<D: Domain>(settings: &Settings) -> Result<Embedded> {
+pub fn embedded<D: Domain>(settings: &Settings) -> Result<SqliteStore> {
     ensure!(
         !settings.has_servers(),
         "this program keeps everything itself: unset mongodb.source_uri, mongodb.presentation_uri and \
@@ -145,9 +145,9 @@ pub fn embedded<D: Domain>(settings: &Settings) -> Result<Embedded> {
     );
     if settings.mode == Mode::Memory {
         tracing::warn!("keeping everything in memory: it ends with this process");
-        return Ok(Embedded::in_memory(D::FACETS)?);
+        return Ok(SqliteStore::in_memory(D::FACETS)?);
     }
-    let store = Embedded::open(&settings.data_dir, D::FACETS)?;
+    let store = SqliteStore::open(&settings.data_dir, D::FACETS)?;
     tighten(&settings.data_dir);
     tracing::info!("keeping everything in {}", settings.data_dir.display());
     Ok(store)

@@ -78,7 +78,7 @@ pub enum Task {
 
 /// Where operators are served.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
-pub struct CounterArguments {
+pub struct AdminArguments {
     /// Where the server is, such as https://orders.example; by default where http.bind says
     #[arg(long, global = true)]
     pub url: Option<String>,
@@ -92,7 +92,7 @@ pub struct CounterArguments {
 pub struct Replay {
     /// Where it is asked.
     #[command(flatten)]
-    pub counter: CounterArguments,
+    pub counter: AdminArguments,
     /// Which part; without it, tells how far the last round of each has come
     #[arg(value_enum)]
     pub part: Option<Part>,
@@ -129,7 +129,7 @@ impl Part {
 pub struct Parked {
     /// Where it is asked.
     #[command(flatten)]
-    pub counter: CounterArguments,
+    pub counter: AdminArguments,
     /// What.
     #[command(subcommand)]
     pub what: Option<ParkedTask>,

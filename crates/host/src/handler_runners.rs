@@ -4,65 +4,66 @@ use std::sync::Arc;
 
 use crate::{Settings, Stages};
 use anyhow::{Result, ensure};
-use bakehouse_engine::follow::follower::FollowDoors;
-use bakehouse_engine::follow::own_feed::OwnFeed;
-use bakehouse_engine::follow::projector::Surroundings;
-use bakehouse_engine::follow::{Feeds, attendant, projector};
-use bakehouse_engine::ports::{Facts, Notifications, Scheduler};
-use bakehouse_engine::{Domain, Shutdown, courier};
+use bakehouse_engine::handlers::own_feed::OwnFeed;
+use bakehouse_engine::handlers::projector::RunnerContext;
+use bakehouse_engine::handlers::runner::HandlerDeps;
+use bakehouse_engine::handlers::{Feeds, process_runner, projector};
+use bakehouse_engine::ports::{FeedSource, Notifications, Scheduler};
+use bakehouse_engine::stages::delivery;
+use bakehouse_engine::{Domain, Shutdown};
 use bakehouse_remote_feed::RemoteFeed;
 use tokio::sync::watch;
 
 use crate::log_channel::LogChannel;
-use crate::{Handlers, World};
+use crate::{Adapters, Handlers};
 
 /// What they stand between.
-pub(crate) struct Following {
-    models: (FollowDoors, Surroundings),
-    processes: (FollowDoors, Surroundings),
+pub(crate) struct HandlerRunners {
+    models: (HandlerDeps, RunnerContext),
+    processes: (HandlerDeps, RunnerContext),
     notifications: Arc<dyn Notifications>,
 }
 
-impl Following {
+impl HandlerRunners {
     /// In this world.
-    pub(crate) fn of<D: Domain>(world: &World, settings: &Settings) -> Result<Self> {
+    pub(crate) fn of<D: Domain>(adapters: &Adapters, settings: &Settings) -> Result<Self> {
         let (tell, news) = watch::channel(0);
-        let models = FollowDoors {
-            feeds: feeds::<D>(world, settings, &tell)?,
-            rows: world.rows.clone(),
-            scheduler: world.scheduler.clone(),
-            log: world.log.clone(),
+        let models = HandlerDeps {
+            feeds: feeds::<D>(adapters, settings, &tell)?,
+            rows: adapters.rows.clone(),
+            scheduler: adapters.scheduler.clone(),
+            log: adapters.log.clone(),
             domain: D::NAME,
         };
-        let beside_models = Surroundings {
-            leases: world.presentation_leases.clone(),
-            notices: world.notices.clone(),
+        let beside_models = RunnerContext {
+            leases: adapters.presentation_leases.clone(),
+            notices: adapters.notices.clone(),
             news,
         };
-        let processes = FollowDoors {
-            rows: world.states.clone(),
+        let processes = HandlerDeps {
+            rows: adapters.states.clone(),
             ..models.clone()
         };
-        let beside_processes = Surroundings {
-            leases: world.source_leases.clone(),
+        let beside_processes = RunnerContext {
+            leases: adapters.source_leases.clone(),
             ..beside_models.clone()
         };
         Ok(Self {
             models: (models, beside_models),
             processes: (processes, beside_processes),
-            notifications: world.notifications.clone(),
+            notifications: adapters.notifications.clone(),
         })
     }
 
     /// Commands of processes go there from now on.
     pub(crate) fn hand_in_to(&mut self, scheduler: &Arc<dyn Scheduler>) {
-        for (doors, _) in [&mut self.models, &mut self.processes] {
-            doors.scheduler = scheduler.clone();
+        for (deps, _) in [&mut self.models, &mut self.processes] {
+            deps.scheduler = scheduler.clone();
         }
     }
 
     /// What read models stand between.
-    pub(crate) fn doors(&self) -> &FollowDoors {
+    pub(crate) fn deps(&self) -> &HandlerDeps {
         &self.models.0
     }
 
@@ -75,11 +76,11 @@ impl Following {
         stages: &mut Stages,
         shutdown: &Shutdown,
     ) {
-        let how = || settings.for_followers();
+        let how = || settings.for_handlers();
         for handler in handlers.read_models {
-            let (doors, beside) = self.models.clone();
+            let (deps, beside) = self.models.clone();
             stages.run(projector::run(
-                doors,
+                deps,
                 handler,
                 beside,
                 how(),
@@ -87,10 +88,10 @@ impl Following {
             ));
         }
         for handler in handlers.processes {
-            let (doors, beside) = self.processes.clone();
-            if attendant::prepare(&doors, &handler, shutdown).await {
-                stages.run(attendant::run(
-                    doors,
+            let (deps, beside) = self.processes.clone();
+            if process_runner::prepare(&deps, &handler, shutdown).await {
+                stages.run(process_runner::run(
+                    deps,
                     handler,
                     beside,
                     how(),
@@ -104,22 +105,22 @@ impl Following {
     pub(crate) fn deliver(&self, settings: &Settings, stages: &mut Stages, shutdown: &Shutdown) {
         // Nobody tells it: it looks by itself.
         let (silent, recorded) = watch::channel(0);
-        let courier = courier::run(
+        let delivery = delivery::run(
             Arc::new(LogChannel),
             self.notifications.clone(),
-            settings.for_courier(),
+            settings.for_delivery(),
             recorded,
             shutdown.clone(),
         );
         stages.run(async move {
-            courier.await;
+            delivery.await;
             drop(silent);
         });
     }
 }
 
 fn feeds<D: Domain>(
-    world: &World,
+    adapters: &Adapters,
     settings: &Settings,
     news: &watch::Sender<u64>,
 ) -> Result<Feeds> {
@@ -128,9 +129,9 @@ fn feeds<D: Domain>(
         "follow.{}: that is this service's own feed, which it has without being told",
         D::NAME
     );
-    let (log, presentation) = (world.log.clone(), world.reader.clone());
-    let progress = world.source.clone();
-    let own = move || -> Arc<dyn Facts> {
+    let (log, presentation) = (adapters.log.clone(), adapters.reader.clone());
+    let progress = adapters.source.clone();
+    let own = move || -> Arc<dyn FeedSource> {
         Arc::new(OwnFeed {
             log: log.clone(),
             progress: progress.clone(),
@@ -145,7 +146,7 @@ fn feeds<D: Domain>(
     for (name, feed) in &settings.follow {
         let at = (feed.url.expose().clone(), feed.token_file.clone());
         let (domain, client, news) = (name.clone(), client.clone(), news.clone());
-        let open = move || -> Arc<dyn Facts> {
+        let open = move || -> Arc<dyn FeedSource> {
             let client = client.clone();
             Arc::new(RemoteFeed::new(&domain, at.clone(), client, news.clone()))
         };

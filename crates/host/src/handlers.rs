@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Result, bail, ensure};
-use bakehouse_engine::follow::{AnyHandler, Feeds};
+use bakehouse_engine::handlers::{AnyHandler, Feeds};
 
 /// What follows the feed of a domain, and those of others.
 #[derive(Clone, Default)]

@@ -7,13 +7,13 @@ use crate::settings::Auth;
 use crate::{Settings, Stages, UrlOrFile};
 use anyhow::{Context, Result, ensure};
 use bakehouse_engine::Shutdown;
-use bakehouse_http::access::{
+use bakehouse_http::auth::{
     self, AccessSettings, KeySource, Network, RateSettings, TokenSettings, TrustedProxies,
 };
 use bakehouse_http::exposure::{ExposureSettings, PublicUrl};
-use bakehouse_http::feed::PlaceLimits;
-use bakehouse_http::health::Probes;
-use bakehouse_http::{ConnectionSettings, Doors, LimitSettings, Limits, Server};
+use bakehouse_http::feed::SubscriberSettings;
+use bakehouse_http::routes::health::Probes;
+use bakehouse_http::{AppState, ConnectionSettings, LimitSettings, Limits, Server};
 
 /// A server that listens as the settings say.
 ///
@@ -21,7 +21,7 @@ use bakehouse_http::{ConnectionSettings, Doors, LimitSettings, Limits, Server};
 /// When the address cannot be had.
 pub fn http(
     settings: &Settings,
-    doors: Doors,
+    deps: AppState,
     probes: Probes,
     shutdown: &Shutdown,
 ) -> Result<Server> {
@@ -34,7 +34,7 @@ pub fn http(
         exposure: exposure(settings)?,
         head_timeout: settings.http.head_timeout,
         body_timeout: settings.http.body_timeout,
-        places: PlaceLimits {
+        places: SubscriberSettings {
             all: settings.feed.places,
             each: settings.feed.places_each,
             unauthenticated: settings.feed.max_unauthenticated,
@@ -45,7 +45,7 @@ pub fn http(
             max_per_client: settings.http.max_connections_per_client,
         },
     };
-    let server = Server::bind(bind, doors, probes, http, shutdown)
+    let server = Server::bind(bind, deps, probes, http, shutdown)
         .with_context(|| format!("http.bind: cannot listen at {bind}"))?;
     tracing::info!("listening at http://{}", server.address());
     Ok(server)
@@ -99,7 +99,7 @@ fn tokens(auth: &Auth) -> Result<Option<TokenSettings>> {
     let Some(jwks) = &auth.jwks else {
         return Ok(None);
     };
-    let algorithms = auth.algorithms.iter().map(|name| access::algorithm(name));
+    let algorithms = auth.algorithms.iter().map(|name| auth::algorithm(name));
     Ok(Some(TokenSettings {
         issuer: auth.issuer.clone().unwrap_or_default(),
         audience: auth.audience.clone().unwrap_or_default(),

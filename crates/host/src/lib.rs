@@ -1,11 +1,11 @@
-//! Runs the engine with a domain: a program hands over its [`Menu`], and the settings say the
+//! Runs the engine with a domain: a program hands over its [`ApiDefinition`], and the settings say the
 //! rest.
 //!
-//! - [`Kitchen`]: the whole program of a domain, with its read models and processes;
+//! - [`App`]: the whole program of a domain, with its read models and processes;
 //! - [`serve`]: all four services in one process, with any adapters;
 //! - [`commands`]: what an operator runs beside serving;
 //! - [`readiness`]: readiness checks of a server;
-//! - [`World`]: the adapters behind the engine's ports;
+//! - [`Adapters`]: the adapters behind the engine's ports;
 //! - [`http_server`]: the HTTP server, configured by the settings;
 //! - [`servers`]: MongoDB and RabbitMQ, configured by the settings;
 //! - [`settings`], command line, logs, signals and an end in time: the rest.
@@ -39,13 +39,13 @@ mod shutdown;
 mod stages;
 
 pub use bakehouse_engine as engine;
-pub use bakehouse_http::Menu;
+pub use bakehouse_http::ApiDefinition;
 pub use {bakehouse_http as http, bakehouse_validation as validation};
 
-pub use adapters::World;
-pub use app::{Kitchen, embedded, main, watch};
+pub use adapters::Adapters;
+pub use app::{App, embedded, main, watch};
 pub use cli::{
-    CounterArguments, Operate, Parked, ParkedTask, Part, Replay, Service, Task, main as start,
+    AdminArguments, Operate, Parked, ParkedTask, Part, Replay, Service, Task, main as start,
 };
 pub use commands::doctor::Own;
 pub use commands::{operate, operate_with};
@@ -58,16 +58,17 @@ pub use stages::Stages;
 
 /// What every domain takes.
 pub mod prelude {
-    pub use bakehouse_engine::follow::{
-        Effect, Fact, Failed, Needs, ProcessManager, ReadModel, Rows,
+    pub use bakehouse_engine::handlers::{
+        Effect, Failed, FeedEvent, Needs, ProcessManager, ReadModel, Rows,
     };
     pub use bakehouse_engine::{Domain, Entity, Moment, Rejection, Verb};
     pub use bakehouse_http::accept::{Change, Submission, accept, accept_and_wait, with_id};
-    pub use bakehouse_http::access::Principal;
-    pub use bakehouse_http::body::JsonBody;
-    pub use bakehouse_http::path_id::PathId;
-    pub use bakehouse_http::problem::Problem;
-    pub use bakehouse_http::{Doors, Menu, reading};
+    pub use bakehouse_http::auth::Principal;
+    pub use bakehouse_http::reads;
+    pub use bakehouse_http::request::body::JsonBody;
+    pub use bakehouse_http::request::path_id::PathId;
+    pub use bakehouse_http::response::problem::Problem;
+    pub use bakehouse_http::{ApiDefinition, AppState};
     pub use bakehouse_validation::{
         Collector, Faults, Members, Place, one_of, read, text, whole_number,
     };

@@ -12,10 +12,10 @@ use bakehouse_engine::ports::{
     SourceInspector, StoreError,
 };
 use bakehouse_engine::probe::SingleFlight;
-use bakehouse_engine::stage::last_error;
+use bakehouse_engine::stages::runner::last_error;
 use bakehouse_engine::{Position, Shutdown};
-use bakehouse_http::Doors;
-use bakehouse_http::health::Probes;
+use bakehouse_http::AppState;
+use bakehouse_http::routes::health::Probes;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
@@ -47,31 +47,31 @@ pub struct Watched {
 /// Probes of a server that serves the API, after those of its `stores`; and what watches the
 /// stages for them, to be run beside the server.
 pub fn readiness(
-    doors: &Doors,
+    deps: &AppState,
     stores: Probes,
     watched: Watched,
     shutdown: Shutdown,
 ) -> (Probes, impl Future<Output = ()> + use<>) {
     let policies = watched.policies.clone();
     let stages = Arc::new(Stages {
-        log: doors.log.clone(),
-        progress: doors.progress.clone(),
-        presentation: doors.presentation.clone(),
-        read_models: doors.read_models.clone(),
+        log: deps.log.clone(),
+        progress: deps.progress.clone(),
+        presentation: deps.presentation.clone(),
+        read_models: deps.read_models.clone(),
         watched,
         seen: Mutex::default(),
     });
     let reads = Reads {
         stores: stores.clone(),
-        log: doors.log.clone(),
-        progress: doors.progress.clone(),
-        presentation: doors.presentation.clone(),
-        read_models: doors.read_models.clone(),
-        notifications: doors.notifications.clone(),
+        log: deps.log.clone(),
+        progress: deps.progress.clone(),
+        presentation: deps.presentation.clone(),
+        read_models: deps.read_models.clone(),
+        notifications: deps.notifications.clone(),
     };
     let feed = FeedOpen {
         stores: stores.clone(),
-        feed: doors.feed.clone(),
+        feed: deps.feed.clone(),
     };
     let mut probes = stores;
     probes.push(Arc::new(SingleFlight::new(reads)));

@@ -4,18 +4,18 @@ use crate::settings::Mode;
 use crate::{Settings, Stages};
 use anyhow::{Result, bail};
 use bakehouse_engine::backoff::Backoff;
-use bakehouse_engine::baker::{self, BakerDoors};
 use bakehouse_engine::feed::Feed;
-use bakehouse_engine::manager::{self, ManagerDoors};
 use bakehouse_engine::ports::{EventLog, StoreError};
-use bakehouse_engine::synchronous::{Synchronous, SynchronousDoors};
-use bakehouse_engine::writer::{self, WriterDoors};
+use bakehouse_engine::single_transaction::{SingleTransactionDeps, SingleTransactionEngine};
+use bakehouse_engine::stages::baker::{self, BakerDeps};
+use bakehouse_engine::stages::manager::{self, ManagerDeps};
+use bakehouse_engine::stages::writer::{self, WriterDeps};
 use bakehouse_engine::{Domain, Shutdown};
-use bakehouse_http::{Doors, Menu, Remade};
+use bakehouse_http::{ApiDefinition, AppState, RebuildTargets};
 
-use crate::handler_runners::Following;
+use crate::handler_runners::HandlerRunners;
 use crate::readiness::{Watched, readiness};
-use crate::{Handlers, World, http_server};
+use crate::{Adapters, Handlers, http_server};
 
 /// Starts all four services: the API at once, the stages behind it as soon as their
 /// stores are there; and what follows them.
@@ -24,61 +24,69 @@ use crate::{Handlers, World, http_server};
 /// When the HTTP address cannot be had, the store has another domain's log, or a
 /// handler cannot work as it is.
 pub async fn serve<D: Domain>(
-    mut world: World,
-    menu: Menu,
+    mut adapters: Adapters,
+    api: ApiDefinition,
     handlers: Handlers,
     settings: &Settings,
     stages: &mut Stages,
     shutdown: &Shutdown,
 ) -> Result<()> {
     let has_processes = !handlers.processes.is_empty();
-    let mut following = Following::of::<D>(&world, settings)?;
-    handlers.check(&following.doors().feeds)?;
+    let mut following = HandlerRunners::of::<D>(&adapters, settings)?;
+    handlers.check(&following.deps().feeds)?;
     let mut synchronous = None;
     if settings.mode != Mode::Asynchronous {
-        let at_once = at_once_in::<D>(&world, &handlers, &following)?;
-        let (kitchen, entrance) = Synchronous::<D>::new(at_once);
-        world.scheduler = entrance;
-        following.hand_in_to(&world.scheduler);
-        synchronous = Some(kitchen);
+        let at_once = at_once_in::<D>(&adapters, &handlers, &following)?;
+        let (engine, queue) = SingleTransactionEngine::<D>::new(at_once);
+        adapters.scheduler = queue;
+        following.hand_in_to(&adapters.scheduler);
+        synchronous = Some(engine);
     }
-    let feed = world.feed.take();
-    let new = || Feed::new(world.reader.clone(), world.log.clone(), settings.for_feed());
+    let feed = adapters.feed.take();
+    let new = || {
+        Feed::new(
+            adapters.reader.clone(),
+            adapters.log.clone(),
+            settings.for_feed(),
+        )
+    };
     let feed = feed.unwrap_or_else(new);
-    let doors = Doors {
-        scheduler: world.scheduler.clone(),
-        presentation: world.reader.clone(),
-        log: world.log.clone(),
-        progress: world.source.clone(),
-        read_models: world.row_reader.clone(),
-        rebuilds: Remade {
-            source: world.source_generations.clone(),
-            presentation: world.presentation_generations.clone(),
+    let deps = AppState {
+        scheduler: adapters.scheduler.clone(),
+        presentation: adapters.reader.clone(),
+        log: adapters.log.clone(),
+        progress: adapters.source.clone(),
+        read_models: adapters.row_reader.clone(),
+        rebuilds: RebuildTargets {
+            source: adapters.source_rebuilds.clone(),
+            presentation: adapters.presentation_rebuilds.clone(),
         },
-        notifications: world.notifications.clone(),
+        notifications: adapters.notifications.clone(),
         feed: feed.clone(),
         limits: http_server::limits(settings),
-        menu,
+        api,
     };
     let of_own_feed = handlers.clone().of_own_feed(D::NAME);
     let read_models = of_own_feed.read_models.iter();
     let watched = Watched {
         domain: D::NAME,
-        backlog: world.backlog.clone(),
-        policies: world.policies.clone(),
-        notifier: settings.notifies().then(|| world.source_inspector.clone()),
+        backlog: adapters.backlog.clone(),
+        policies: adapters.policies.clone(),
+        notifier: settings
+            .notifies()
+            .then(|| adapters.source_inspector.clone()),
         read_models: read_models.map(|model| model.name()).collect(),
         stall_timeout: settings.health.stall_timeout,
     };
-    let (probes, watch) = readiness(&doors, world.probes.clone(), watched, shutdown.clone());
+    let (probes, watch) = readiness(&deps, adapters.probes.clone(), watched, shutdown.clone());
     stages.run(watch);
-    let server = http_server::http(settings, doors, probes, shutdown)?;
-    stages.try_run(store_failure(&mut world, shutdown.clone()));
+    let server = http_server::http(settings, deps, probes, shutdown)?;
+    stages.try_run(store_failure(&mut adapters, shutdown.clone()));
     // Accepting and reading need not wait for all that the stages need.
-    stages.run(feed.run(world.notices.clone(), shutdown.clone()));
+    stages.run(feed.run(adapters.notices.clone(), shutdown.clone()));
     stages.try_run(server.run(shutdown.clone()));
-    let prepared = std::mem::replace(&mut world.prepared, Box::pin(std::future::ready(true)));
-    if !(prepared.await && is_ours::<D>(world.log.as_ref(), shutdown).await?) {
+    let prepared = std::mem::replace(&mut adapters.prepared, Box::pin(std::future::ready(true)));
+    if !(prepared.await && is_ours::<D>(adapters.log.as_ref(), shutdown).await?) {
         return Ok(());
     }
     if has_processes {
@@ -87,18 +95,18 @@ pub async fn serve<D: Domain>(
     // In every mode: what is not up to date, or made anew, is followed beside the rest.
     following.start(handlers, settings, stages, shutdown).await;
     match synchronous {
-        Some(kitchen) => stages.run(kitchen.run(world.queue, shutdown.clone())),
-        None => run_stages::<D>(world, settings, stages, shutdown),
+        Some(engine) => stages.run(engine.run(adapters.queue, shutdown.clone())),
+        None => run_stages::<D>(adapters, settings, stages, shutdown),
     }
     Ok(())
 }
 
 /// Ends with an error when the stores cannot go on in this process.
 fn store_failure(
-    world: &mut World,
+    adapters: &mut Adapters,
     shutdown: Shutdown,
 ) -> impl Future<Output = Result<(), StoreError>> + Send + use<> {
-    let failure = std::mem::replace(&mut world.failure, Box::pin(std::future::pending()));
+    let failure = std::mem::replace(&mut adapters.failure, Box::pin(std::future::pending()));
     async move {
         tokio::select! {
             error = failure => Err(error),
@@ -109,54 +117,54 @@ fn store_failure(
 
 /// What everything at once needs.
 fn at_once_in<D: Domain>(
-    world: &World,
+    adapters: &Adapters,
     handlers: &Handlers,
-    following: &Following,
-) -> Result<SynchronousDoors> {
-    let Some(units) = world.units.clone() else {
+    following: &HandlerRunners,
+) -> Result<SingleTransactionDeps> {
+    let Some(units) = adapters.units.clone() else {
         bail!("mode: these stores know no transaction over all of them");
     };
     let own = handlers.clone().of_own_feed(D::NAME);
-    Ok(SynchronousDoors {
+    Ok(SingleTransactionDeps {
         units,
-        log: world.log.clone(),
-        source: world.source.clone(),
-        presentation: world.presentation.clone(),
-        follow: following.doors().clone(),
-        source_generations: world.source_generations.clone(),
-        presentation_generations: world.presentation_generations.clone(),
-        leases: world.source_leases.clone(),
-        notices: world.notices.clone(),
+        log: adapters.log.clone(),
+        source: adapters.source.clone(),
+        presentation: adapters.presentation.clone(),
+        follow: following.deps().clone(),
+        source_rebuilds: adapters.source_rebuilds.clone(),
+        presentation_rebuilds: adapters.presentation_rebuilds.clone(),
+        leases: adapters.source_leases.clone(),
+        notices: adapters.notices.clone(),
         read_models: own.read_models,
         processes: own.processes,
     })
 }
 
 fn run_stages<D: Domain>(
-    world: World,
+    adapters: Adapters,
     settings: &Settings,
     stages: &mut Stages,
     shutdown: &Shutdown,
 ) {
-    let writer = WriterDoors {
-        queue: world.queue,
-        log: world.log.clone(),
-        notices: world.notices.clone(),
+    let writer = WriterDeps {
+        queue: adapters.queue,
+        log: adapters.log.clone(),
+        notices: adapters.notices.clone(),
     };
-    let manager = ManagerDoors {
-        log: world.log.clone(),
-        source: world.source.clone(),
-        leases: world.source_leases,
-        notices: world.notices.clone(),
-        generations: Some(world.source_generations),
+    let manager = ManagerDeps {
+        log: adapters.log.clone(),
+        source: adapters.source.clone(),
+        leases: adapters.source_leases,
+        notices: adapters.notices.clone(),
+        rebuilds: Some(adapters.source_rebuilds),
     };
-    let baker = BakerDoors {
-        log: world.log,
-        source: world.source,
-        presentation: world.presentation,
-        leases: world.presentation_leases,
-        notices: world.notices,
-        generations: Some(world.presentation_generations),
+    let baker = BakerDeps {
+        log: adapters.log,
+        source: adapters.source,
+        presentation: adapters.presentation,
+        leases: adapters.presentation_leases,
+        notices: adapters.notices,
+        rebuilds: Some(adapters.presentation_rebuilds),
     };
     let (s, end) = (settings, || shutdown.clone());
     stages.run(writer::run(writer, s.for_writer(), end()));

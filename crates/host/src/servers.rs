@@ -9,18 +9,23 @@ use bakehouse_engine::{Domain, Shutdown};
 use bakehouse_mongodb::{PresentationDatabase, SourceDatabase};
 use bakehouse_rabbitmq::Broker;
 
-use crate::World;
+use crate::Adapters;
 
 /// Both databases and the broker; nothing is sent yet.
 ///
 /// # Errors
 /// When a URI is not set or cannot be used.
-pub async fn open<D: Domain>(settings: &Settings, shutdown: &Shutdown) -> Result<World> {
+pub async fn open<D: Domain>(settings: &Settings, shutdown: &Shutdown) -> Result<Adapters> {
     let source = source::<D>(settings).await?;
     let presentation = presentation::<D>(settings).await?;
     let broker = broker::<D>(settings)?;
     let shutdown = shutdown.clone();
-    Ok(World::on_servers(source, presentation, &broker, shutdown))
+    Ok(Adapters::on_servers(
+        source,
+        presentation,
+        &broker,
+        shutdown,
+    ))
 }
 
 /// The collection of source entities, and of presentation documents: `orders`.

@@ -1,58 +1,41 @@
-//! HTTP and websocket, for any domain: the edge where bytes become operations, and
-//! documents and frames become bytes.
+//! HTTP and websockets for any domain: requests become operations, documents and frames become
+//! responses.
 //!
-//! - [`menu`]: what a domain adds to what is here for all of them;
+//! - [`api_definition`]: what a domain adds to the routes that all domains have;
 //! - [`exposure`]: which hosts and pages are answered, before anything else;
-//! - [`access`]: who may do what;
-//! - [`accept`]: from a request to an operation that is durable, and its 202;
-//! - [`reading`]: what was baked, as soon as it is there;
-//! - [`operation`]: the receipt of what was accepted;
-//! - [`correlation`]: everything that one request set off;
-//! - [`parked`]: what operators do about what was set aside;
-//! - [`read_models`]: what is made of them, and having one made anew;
-//! - [`rebuilds`]: having the source state or the presentation made anew;
-//! - `listener`: the HTTP library on each connection that is accepted;
-//! - `connections`: how many connections there may be, and what each may hold;
+//! - [`auth`]: who may do what;
+//! - [`request`] and [`response`]: their parts;
+//! - [`accept`]: from a request to a durable operation, and its 202;
+//! - [`reads`]: documents, lists and rows;
+//! - [`routes`]: the routes that all domains have;
 //! - [`feed`]: every change, over a websocket or as server-sent events;
-//! - [`websocket`]: what a websocket is, whatever it carries;
-//! - [`metrics`]: what has been counted, and how far the stages are behind;
-//! - [`health`]: liveness and readiness, for every service;
+//! - [`websocket`]: the websocket protocol, independent of what it carries;
+//! - `listener` and `connections`: the HTTP library on each accepted connection, how many there
+//!   may be, and what each may hold;
 //! - [`limits`]: what one client may keep the server busy with;
-//! - [`problem`]: every error as a problem document (RFC 9457).
+//! - [`metrics`]: counters, and the lag of the stages.
 
 pub mod accept;
-pub mod access;
-pub mod body;
+pub mod api_definition;
+pub mod auth;
 mod cached;
-pub mod conditions;
 mod connections;
-mod content_coding;
-pub mod correlation;
 pub mod exposure;
 pub mod feed;
-mod hangup;
-mod head;
-pub mod health;
 pub mod limits;
 mod listener;
-pub mod menu;
 pub mod metrics;
-pub mod operation;
-pub mod parked;
-pub mod parts;
-pub mod path_id;
-pub mod prefer;
-pub mod problem;
-pub mod query;
-pub mod read_models;
-pub mod reading;
-pub mod rebuilds;
+mod middleware;
+pub mod reads;
+pub mod request;
+pub mod response;
+pub mod routes;
 mod server;
-mod uniform;
+pub mod state;
 pub mod websocket;
 
+pub use api_definition::ApiDefinition;
 pub use connections::ConnectionSettings;
 pub use limits::{LimitSettings, Limits};
-pub use menu::Menu;
-pub use rebuilds::Remade;
-pub use server::{Doors, Server, Settings, serve_health};
+pub use server::{Server, Settings, serve_health};
+pub use state::{AppState, RebuildTargets, RequestSettings};

@@ -1,36 +1,31 @@
 //! The HTTP server: routes, limits, and an orderly end.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::{Server as Running, ServerHandle};
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, web};
-use bakehouse_engine::feed::Feed;
-use bakehouse_engine::ports::{
-    EventLog, Notifications, PresentationReader, Progress, RowReader, Scheduler,
-};
-use bakehouse_engine::{Shutdown, torture};
+use bakehouse_engine::{Shutdown, fault_injection};
 
 use crate::accept::InFlight;
-use crate::access::guard::guard;
-use crate::access::{Access, AccessSettings};
+use crate::auth::middleware::authenticate;
+use crate::auth::{Access, AccessSettings};
 use crate::connections::{
     ConnectionLimits, ConnectionSettings, ignore_other_upgrades, open_files_limit, track,
 };
-use crate::content_coding::refuse_encoded;
 use crate::exposure::{Exposure, ExposureSettings, exposure};
-use crate::feed::{PlaceLimits, Places};
-use crate::head::head;
-use crate::health::{self, Probes, Readiness};
-use crate::limits::Limits;
+use crate::feed::{SubscriberLimits, SubscriberSettings};
 use crate::listener::{ListenSettings, Listener};
-use crate::menu::Menu;
-use crate::problem::Problem;
-use crate::rebuilds::Remade;
-use crate::uniform::uniform;
-use crate::{correlation, feed, metrics, operation, parked, path_id, read_models, rebuilds};
+use crate::middleware::content_coding::refuse_encoded;
+use crate::middleware::error_documents::uniform;
+use crate::middleware::head::head;
+use crate::request::path_id;
+use crate::response::problem::Problem;
+use crate::routes::health::{self, Probes, Readiness};
+use crate::routes::{correlation, parked, read_models, rebuilds, receipt};
+use crate::state::{AppState, RequestSettings};
+use crate::{feed, metrics};
 
 /// Time that open requests get at shutdown. Sockets have been told by then.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,30 +38,6 @@ const MAX_HEALTH_CONNECTIONS: usize = 128;
 const HEALTH_KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Time that open health checks get at shutdown.
 const HEALTH_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// What api-server stands between.
-pub struct Doors {
-    /// Where accepted operations go.
-    pub scheduler: Arc<dyn Scheduler>,
-    /// Where documents are read.
-    pub presentation: Arc<dyn PresentationReader>,
-    /// Where an idempotency key is looked up.
-    pub log: Arc<dyn EventLog>,
-    /// How far that has been executed.
-    pub progress: Arc<dyn Progress>,
-    /// Where rows of read models are read.
-    pub read_models: Arc<dyn RowReader>,
-    /// What can be made anew.
-    pub rebuilds: Remade,
-    /// What was sent to whom.
-    pub notifications: Arc<dyn Notifications>,
-    /// What subscribers follow.
-    pub feed: Arc<Feed>,
-    /// Limits on what one client may keep the server busy with.
-    pub limits: Limits,
-    /// What is served of the domain.
-    pub menu: Menu,
-}
 
 /// How api-server works.
 #[derive(Clone, Debug)]
@@ -86,7 +57,7 @@ pub struct Settings {
     /// How long it may take to send its body.
     pub body_timeout: Duration,
     /// How many may follow the feed.
-    pub places: PlaceLimits,
+    pub places: SubscriberSettings,
     /// How many connections may be open.
     pub connections: ConnectionSettings,
 }
@@ -96,7 +67,7 @@ pub struct Server {
     address: SocketAddr,
     running: Running,
     handle: ServerHandle,
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
 }
 
 impl Server {
@@ -106,37 +77,41 @@ impl Server {
     /// When the address cannot be had.
     pub fn bind(
         bind: SocketAddr,
-        doors: Doors,
+        state: AppState,
         probes: Probes,
         settings: Settings,
         shutdown: &Shutdown,
     ) -> std::io::Result<Self> {
         metrics::begin();
         let workers = settings.workers;
-        let menu = doors.menu.clone();
-        let doors = web::Data::new(Doors {
-            scheduler: torture::entrance(doors.scheduler.clone()),
-            ..doors
+        let api = state.api.clone();
+        let state = web::Data::new(AppState {
+            scheduler: fault_injection::entrance(state.scheduler.clone()),
+            ..state
         });
-        let served = doors.clone();
-        let positions = metrics::positions(&doors);
+        let served = state.clone();
+        let positions = metrics::positions(&state);
         let readiness = web::Data::new(Readiness::new(probes));
-        let access = web::Data::new(Access::new(settings.access.clone(), &doors.menu));
+        let access = web::Data::new(Access::new(settings.access.clone(), &state.api));
         let exposed = web::Data::new(Exposure::new(settings.exposure.clone(), bind.ip()));
         let head_timeout = settings.head_timeout;
-        let places = web::Data::from(Places::new(settings.places));
+        let places = web::Data::from(SubscriberLimits::new(settings.places));
         let limits = ConnectionLimits::new(
             settings.connections,
             open_files_limit(),
             settings.exposure.trusted_proxies.clone(),
         );
-        let settings = web::Data::new(settings);
+        let settings = web::Data::new(RequestSettings {
+            body_limit: settings.body_limit,
+            body_timeout: settings.body_timeout,
+            heartbeat: settings.heartbeat,
+        });
         let sockets = web::Data::new(shutdown.clone());
         let in_flight = web::Data::new(InFlight::default());
-        let feed = menu.feed;
+        let feed = api.feed;
         let app = move || {
             App::new()
-                .app_data(doors.clone())
+                .app_data(state.clone())
                 .app_data(readiness.clone())
                 .app_data(positions.clone())
                 .app_data(settings.clone())
@@ -148,7 +123,7 @@ impl Server {
                 .app_data(in_flight.clone())
                 .wrap(from_fn(head))
                 .wrap(from_fn(refuse_encoded))
-                .wrap(from_fn(guard))
+                .wrap(from_fn(authenticate))
                 // Outside of what refuses in words of its own.
                 .wrap(from_fn(uniform))
                 // Outside of the guard: a refusal must reach the page as well.
@@ -156,15 +131,15 @@ impl Server {
                 .wrap(from_fn(metrics::measure))
                 .wrap(from_fn(ignore_other_upgrades))
                 .wrap(from_fn(track))
-                .configure(|config| (menu.routes)(config))
-                .configure(operation::routes)
+                .configure(|config| (api.routes)(config))
+                .configure(receipt::routes)
                 .configure(correlation::routes)
                 .configure(parked::routes)
                 .configure(read_models::routes)
                 .configure(rebuilds::routes)
                 .configure(health::routes)
                 .configure(metrics::routes)
-                .configure(|config| feed::routes(config, menu.feed))
+                .configure(|config| feed::routes(config, api.feed))
                 .default_service(web::to(unknown))
         };
         let listener = Listener::bind(bind)?;
@@ -183,7 +158,7 @@ impl Server {
             address,
             running,
             handle,
-            doors: served,
+            state: served,
         })
     }
 
@@ -198,7 +173,7 @@ impl Server {
     /// # Errors
     /// When the server fails by itself.
     pub async fn run(self, shutdown: Shutdown) -> std::io::Result<()> {
-        let limits = self.doors.limits.run(&self.doors, &shutdown);
+        let limits = self.state.limits.run(&self.state, &shutdown);
         let (ended, ()) = tokio::join!(run(self.running, self.handle, shutdown.clone()), limits);
         ended
     }

@@ -5,5 +5,5 @@
 mod notify;
 mod orders;
 
-pub use notify::{Ways, notify, ways};
+pub use notify::{Channels, channels, notify};
 pub use orders::{Api, api, blobs_to_read};

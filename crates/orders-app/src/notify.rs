@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use bakehouse_engine::notifier::NotifierDoors;
+use bakehouse_engine::Shutdown;
 use bakehouse_engine::ports::Channel;
-use bakehouse_engine::{Shutdown, courier, notifier};
+use bakehouse_engine::stages::delivery;
+use bakehouse_engine::stages::notifier;
+use bakehouse_engine::stages::notifier::NotifierDeps;
 use bakehouse_host::{Settings, Stages};
 use bakehouse_notification_channels::webhook::{self, Webhook};
 use bakehouse_notification_channels::{email, sms};
@@ -14,7 +16,7 @@ use bakehouse_orders::notify::{Events, Rules};
 use tokio::sync::watch;
 
 /// Whom to tell, and the ways to them.
-pub struct Ways {
+pub struct Channels {
     rules: Rules,
     channels: Vec<Arc<dyn Channel>>,
 }
@@ -23,18 +25,18 @@ pub struct Ways {
 ///
 /// # Errors
 /// When one of them cannot be set up.
-pub fn ways(settings: &Settings) -> Result<Ways> {
-    let mut ways = Ways {
+pub fn channels(settings: &Settings) -> Result<Channels> {
+    let mut channels = Channels {
         rules: Rules::default(),
         channels: Vec::new(),
     };
-    ways.mail(settings)?;
-    ways.sms(settings)?;
-    ways.webhooks(settings)?;
-    Ok(ways)
+    channels.mail(settings)?;
+    channels.sms(settings)?;
+    channels.webhooks(settings)?;
+    Ok(channels)
 }
 
-impl Ways {
+impl Channels {
     fn mail(&mut self, settings: &Settings) -> Result<()> {
         let Some(uri) = &settings.email.uri else {
             return Ok(());
@@ -93,16 +95,16 @@ impl Ways {
 /// Runs notifier and a courier for each of the ways.
 pub fn notify(
     settings: &Settings,
-    ways: Ways,
-    doors: NotifierDoors,
+    channels: Channels,
+    deps: NotifierDeps,
     stages: &mut Stages,
     shutdown: &Shutdown,
 ) {
     let (recorded, news) = watch::channel(0);
-    for channel in ways.channels {
-        let record = doors.notifications.clone();
-        let settings = settings.for_courier();
-        stages.run(courier::run(
+    for channel in channels.channels {
+        let record = deps.notifications.clone();
+        let settings = settings.for_delivery();
+        stages.run(delivery::run(
             channel,
             record,
             settings,
@@ -110,9 +112,9 @@ pub fn notify(
             shutdown.clone(),
         ));
     }
-    let rules = Arc::new(ways.rules);
+    let rules = Arc::new(channels.rules);
     stages.run(notifier::run(
-        doors,
+        deps,
         rules,
         settings.for_notifier(),
         recorded,

@@ -10,17 +10,17 @@ use bakehouse_engine::feed::Feed;
 use bakehouse_engine::ports::{Blobs, EventLog, PresentationReader, Probe};
 use bakehouse_host::settings::Mode;
 use bakehouse_host::{Settings, Stages};
-use bakehouse_http::Menu;
+use bakehouse_http::ApiDefinition;
 use bakehouse_orders::intake::Defaults;
 use bakehouse_orders_http::attachments::AttachmentSettings;
 use bakehouse_orders_http::attachments::sweep::SweepSettings;
 use bakehouse_orders_http::attachments::uploads::UploadLimits;
-use bakehouse_orders_http::{OrderDoors, OrderSettings};
+use bakehouse_orders_http::{OrderSettings, OrdersState};
 
 /// The API of orders, and what runs beside it: see [`Api::clean_up`].
 pub struct Api {
-    menu: Menu,
-    doors: OrderDoors,
+    api: ApiDefinition,
+    deps: OrdersState,
     sweep: SweepSettings,
     /// Readiness of the store of attached files.
     pub probe: Arc<dyn Probe>,
@@ -57,11 +57,11 @@ pub fn api(settings: &Settings, log: Arc<dyn EventLog>) -> Result<Api> {
     };
     let blobs = blobs(settings)?;
     let probe = blob_probe(settings, blobs.clone());
-    let doors = OrderDoors::new(blobs, log, &own);
+    let deps = OrdersState::new(blobs, log, &own);
     Ok(Api {
         probe,
-        menu: bakehouse_orders_http::menu(own, doors.clone()),
-        doors,
+        api: bakehouse_orders_http::api_definition(own, deps.clone()),
+        deps,
         sweep: SweepSettings {
             interval: at.sweep_interval,
             grace: at.sweep_grace,
@@ -79,12 +79,12 @@ impl Api {
         presentation: Arc<dyn PresentationReader>,
         stages: &mut Stages,
         shutdown: &Shutdown,
-    ) -> Menu {
+    ) -> ApiDefinition {
         let cleaning = self
-            .doors
+            .deps
             .clean_up(feed, presentation, self.sweep, shutdown.clone());
         stages.run(cleaning);
-        self.menu
+        self.api
     }
 }
 

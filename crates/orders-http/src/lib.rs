@@ -16,7 +16,7 @@ use actix_web::web;
 use bakehouse_engine::Shutdown;
 use bakehouse_engine::feed::Feed;
 use bakehouse_engine::ports::{Blobs, EventLog, PresentationReader};
-use bakehouse_http::Menu;
+use bakehouse_http::ApiDefinition;
 use bakehouse_orders::Orders;
 use bakehouse_orders::intake::Defaults;
 use url::Url;
@@ -42,14 +42,14 @@ pub struct OrderSettings {
 
 /// What it stands between, beside what every domain does.
 #[derive(Clone)]
-pub struct OrderDoors {
+pub struct OrdersState {
     /// Where attached files are.
     blobs: Arc<dyn Blobs>,
     uploads: Arc<Uploads>,
     pending: Arc<Pending>,
 }
 
-impl OrderDoors {
+impl OrdersState {
     /// Over these stores.
     #[must_use]
     pub fn new(blobs: Arc<dyn Blobs>, log: Arc<dyn EventLog>, settings: &OrderSettings) -> Self {
@@ -84,7 +84,7 @@ const OPEN: &[&str] = &["/", "/openapi.json", "/asyncapi.json", "/docs", "/page"
 
 /// What is served of orders.
 #[must_use]
-pub fn menu(settings: OrderSettings, doors: OrderDoors) -> Menu {
+pub fn api_definition(settings: OrderSettings, state: OrdersState) -> ApiDefinition {
     let documents = Documents::new(&Variant {
         currency: settings.defaults.currency,
         has_tokens: settings.has_tokens,
@@ -92,18 +92,18 @@ pub fn menu(settings: OrderSettings, doors: OrderDoors) -> Menu {
         public_url: settings.public_url.clone(),
     });
     let settings = web::Data::new(settings);
-    let doors = web::Data::new(doors);
+    let state = web::Data::new(state);
     let routes = move |config: &mut web::ServiceConfig| {
-        config.app_data(settings.clone()).app_data(doors.clone());
+        config.app_data(settings.clone()).app_data(state.clone());
         orders::routes(config);
         attachments::routes(config);
         page::routes(config);
         docs::routes(config, &documents);
     };
-    Menu {
+    ApiDefinition {
         group: Some("customer"),
         scopes: SCOPES,
         open: OPEN,
-        ..Menu::of::<Orders>("/order-events", |id| format!("/order/{id}"), routes)
+        ..ApiDefinition::of::<Orders>("/order-events", |id| format!("/order/{id}"), routes)
     }
 }

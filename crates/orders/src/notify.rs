@@ -4,9 +4,10 @@
 //! each of the kinds of events that the operator chose. A rejection has no order
 //! with it, so that only webhooks can tell of one; its sender reads it in the receipt.
 
-use bakehouse_engine::notification::{Announcement, Announcer, Request};
+use bakehouse_engine::model::frame;
+use bakehouse_engine::model::notification::{Announcement, NotificationRules, Request};
 use bakehouse_engine::ports::{Mail, ShortText};
-use bakehouse_engine::{Frame, Timestamp, frame, to_json};
+use bakehouse_engine::{Frame, Timestamp, to_json};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -103,7 +104,7 @@ struct Payload<'a> {
     data: &'a RawValue,
 }
 
-impl Announcer for Rules {
+impl NotificationRules for Rules {
     fn announce(&self, frame: &Frame) -> Result<Announcement, serde_json::Error> {
         let news: News = serde_json::from_str(frame.body.get())?;
         let mut requests = Vec::new();

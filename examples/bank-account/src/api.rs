@@ -11,7 +11,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_host::http::accept::Identity;
-use bakehouse_host::http::access::operators_only;
+use bakehouse_host::http::auth::operators_only;
 use bakehouse_host::prelude::*;
 use serde_json::json;
 
@@ -20,9 +20,9 @@ use crate::password::hash;
 use crate::views::{ALL, Accounts, Users};
 
 /// What is served of accounts.
-pub(crate) fn menu() -> Menu {
+pub(crate) fn definition() -> ApiDefinition {
     let location = |id: &str| format!("/accounts/{id}");
-    Menu::of::<Bank>("/accounts-events", location, |config| {
+    ApiDefinition::of::<Bank>("/accounts-events", location, |config| {
         let accounts = web::resource("/accounts")
             .route(web::get().to(accounts))
             .route(web::post().to(create));
@@ -52,7 +52,7 @@ async fn create(
     request: HttpRequest,
     body: JsonBody,
     principal: Principal,
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let known = ["username", "email", "password"];
     let (username, email, password) = read(&body, &known, |members, faults| {
@@ -69,10 +69,10 @@ async fn create(
     };
     let command = Command::Create(owner);
     let id = identity.new_id.to_string();
-    let location = (doors.menu.location)(&id);
+    let location = (state.api.location)(&id);
     let terms = principal.terms_of_creation();
     let submission = Submission::of_command::<Bank>(identity, &id, location, &command, terms)?;
-    Ok(with_id(accept(&doors, submission).await?, &id))
+    Ok(with_id(accept(&state, submission).await?, &id))
 }
 
 /// A change of an account, by whoever asks.
@@ -80,7 +80,7 @@ struct Asked {
     request: HttpRequest,
     id: web::Path<PathId>,
     principal: Principal,
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
 }
 
 impl Asked {
@@ -89,11 +89,11 @@ impl Asked {
             request,
             id,
             principal,
-            doors,
+            state,
         } = self;
         let submission =
-            Submission::of_change::<Bank>(&request, &principal, &doors, &id, &command)?;
-        accept_and_wait(&request, &principal, &doors, submission).await
+            Submission::of_change::<Bank>(&request, &principal, &state, &id, &command)?;
+        accept_and_wait(&request, &principal, &state, submission).await
     }
 }
 
@@ -102,16 +102,16 @@ impl actix_web::FromRequest for Asked {
     type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self, Self::Error>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut actix_web::dev::Payload) -> Self::Future {
-        type Parts = (web::Path<PathId>, Principal, web::Data<Doors>);
+        type Parts = (web::Path<PathId>, Principal, web::Data<AppState>);
         let parts = Parts::from_request(request, payload);
         let request = request.clone();
         Box::pin(async move {
-            let (id, principal, doors) = parts.await?;
+            let (id, principal, state) = parts.await?;
             Ok(Self {
                 request,
                 id,
                 principal,
-                doors,
+                state,
             })
         })
     }
@@ -146,13 +146,13 @@ async fn snapshot(asked: Asked) -> Result<HttpResponse, Problem> {
 }
 
 async fn show(asked: Asked) -> Result<HttpResponse, Problem> {
-    reading::show(&asked.request, &asked.principal, &asked.doors, &asked.id).await
+    reads::show(&asked.request, &asked.principal, &asked.state, &asked.id).await
 }
 
 async fn journal(asked: Asked) -> Result<HttpResponse, Problem> {
-    let account = reading::find(&asked.doors, &asked.principal, &asked.id).await?;
-    account.ok_or_else(|| reading::no_such(&asked.doors))?;
-    let lines = asked.doors.notifications.of(&asked.id).await?;
+    let account = reads::find(&asked.state, &asked.principal, &asked.id).await?;
+    account.ok_or_else(|| reads::no_such(&asked.state))?;
+    let lines = asked.state.notifications.of(&asked.id).await?;
     let lines = lines.iter().map(|line| {
         json!({ "position": line.position, "type": line.kind, "at": line.occurred_at,
             "event": line.message, "status": line.status })
@@ -160,23 +160,26 @@ async fn journal(asked: Asked) -> Result<HttpResponse, Problem> {
     Ok(HttpResponse::Ok().json(lines.collect::<Vec<_>>()))
 }
 
-async fn accounts(principal: Principal, doors: web::Data<Doors>) -> Result<HttpResponse, Problem> {
-    operators_only(&principal, &doors)?;
-    reading::rows::<Accounts>(&doors, ALL).await
+async fn accounts(
+    principal: Principal,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    operators_only(&principal, &state)?;
+    reads::rows::<Accounts>(&state, ALL).await
 }
 
-async fn users(principal: Principal, doors: web::Data<Doors>) -> Result<HttpResponse, Problem> {
-    operators_only(&principal, &doors)?;
-    reading::rows::<Users>(&doors, ALL).await
+async fn users(principal: Principal, state: web::Data<AppState>) -> Result<HttpResponse, Problem> {
+    operators_only(&principal, &state)?;
+    reads::rows::<Users>(&state, ALL).await
 }
 
 async fn user(
     username: web::Path<String>,
     principal: Principal,
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    operators_only(&principal, &doors)?;
-    reading::row::<Users>(&doors, &username).await
+    operators_only(&principal, &state)?;
+    reads::row::<Users>(&state, &username).await
 }
 
 fn username(members: &mut Members<'_>, faults: &mut Collector) -> Option<String> {

@@ -8,14 +8,14 @@ mod views;
 
 use std::process::ExitCode;
 
-use bakehouse_host::Kitchen;
+use bakehouse_host::App;
 use domain::Bank;
 use views::{Accounts, Journal, Users};
 
 fn main() -> ExitCode {
-    Kitchen::<Bank>::new("bank-account", "Accounts, and what is on them")
+    App::<Bank>::new("bank-account", "Accounts, and what is on them")
         .read_model::<Accounts>()
         .read_model::<Users>()
         .process::<Journal>()
-        .serve(api::menu())
+        .serve(api::definition())
 }

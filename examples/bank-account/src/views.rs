@@ -1,7 +1,7 @@
 //! What follows accounts: two read models, and a handler of everything that happens.
 
 use bakehouse_host::LOG;
-use bakehouse_host::engine::notification::Request;
+use bakehouse_host::engine::model::notification::Request;
 use bakehouse_host::engine::to_json;
 use bakehouse_host::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -31,11 +31,11 @@ impl ReadModel for Accounts {
 
     type Row = AccountRow;
 
-    fn needs(fact: &Fact) -> Needs {
+    fn needs(fact: &FeedEvent) -> Needs {
         Needs::row(&fact.entity_id)
     }
 
-    fn apply(fact: &Fact, rows: &mut Rows<AccountRow>) -> Result<(), Failed> {
+    fn apply(fact: &FeedEvent, rows: &mut Rows<AccountRow>) -> Result<(), Failed> {
         let Some(Document { id, balance, .. }) = fact.document()? else {
             return Ok(());
         };
@@ -74,14 +74,14 @@ impl ReadModel for Users {
 
     type Row = UserRow;
 
-    fn needs(fact: &Fact) -> Needs {
+    fn needs(fact: &FeedEvent) -> Needs {
         match fact.document::<Document>() {
             Ok(Some(document)) => Needs::row(document.username),
             _ => Needs::nothing(),
         }
     }
 
-    fn apply(fact: &Fact, rows: &mut Rows<UserRow>) -> Result<(), Failed> {
+    fn apply(fact: &FeedEvent, rows: &mut Rows<UserRow>) -> Result<(), Failed> {
         let Some(Document {
             id,
             username,
@@ -121,11 +121,11 @@ impl ProcessManager for Journal {
 
     type State = Nothing;
 
-    fn needs(_: &Fact) -> Needs {
+    fn needs(_: &FeedEvent) -> Needs {
         Needs::nothing()
     }
 
-    fn react(fact: &Fact, _: &mut Rows<Nothing>) -> Result<Vec<Effect>, Failed> {
+    fn react(fact: &FeedEvent, _: &mut Rows<Nothing>) -> Result<Vec<Effect>, Failed> {
         let request = Request {
             lane: LOG.to_owned(),
             channel: "log",

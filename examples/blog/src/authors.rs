@@ -17,7 +17,7 @@ pub(crate) fn author(id: &str) -> String {
 }
 
 /// What has to be seen of a user's event.
-pub(crate) fn needs(fact: &Fact) -> Needs {
+pub(crate) fn needs(fact: &FeedEvent) -> Needs {
     let author = author(&fact.entity_id);
     Needs::row(&author).and_linked(author)
 }
@@ -25,7 +25,7 @@ pub(crate) fn needs(fact: &Fact) -> Needs {
 /// Puts the name that a user's event tells into all rows that are theirs, by `renamed`, and
 /// keeps it for those that come later, as the row that `known` makes of it.
 pub(crate) fn repair<R: Clone + Serialize + DeserializeOwned>(
-    fact: &Fact,
+    fact: &FeedEvent,
     rows: &mut Rows<R>,
     renamed: fn(R, Option<String>) -> R,
     known: fn(String) -> R,

@@ -7,7 +7,7 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
-use bakehouse_host::engine::ids;
+use bakehouse_host::engine::model::ids;
 use bakehouse_host::prelude::*;
 
 /// What all rows are found by that readers get.
@@ -55,18 +55,18 @@ async fn create<C: Content>(
     request: HttpRequest,
     body: JsonBody,
     principal: Principal,
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let command = C::create(&body)?;
     let submission = match C::name(&command) {
         Some(name) => {
             let id = id_of(C::NAME, name);
-            Submission::of_change::<C>(&request, &principal, &doors, &id, &command)?.creates()
+            Submission::of_change::<C>(&request, &principal, &state, &id, &command)?.creates()
         }
-        None => Submission::of_new::<C>(&request, &principal, &doors, &command)?,
+        None => Submission::of_new::<C>(&request, &principal, &state, &command)?,
     };
     let id = submission.entity_id().to_owned();
-    let answer = accept_and_wait(&request, &principal, &doors, submission).await?;
+    let answer = accept_and_wait(&request, &principal, &state, submission).await?;
     Ok(match answer.status() {
         StatusCode::ACCEPTED => with_id(answer, &id),
         _ => answer,
@@ -78,33 +78,33 @@ async fn update<C: Content>(
     id: web::Path<PathId>,
     body: JsonBody,
     principal: Principal,
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let command = C::update(&body)?;
-    let submission = Submission::of_change::<C>(&request, &principal, &doors, &id, &command)?;
-    accept_and_wait(&request, &principal, &doors, submission).await
+    let submission = Submission::of_change::<C>(&request, &principal, &state, &id, &command)?;
+    accept_and_wait(&request, &principal, &state, submission).await
 }
 
 async fn delete<C: Content>(
     request: HttpRequest,
     id: web::Path<PathId>,
     principal: Principal,
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let command = C::delete();
-    let submission = Submission::of_change::<C>(&request, &principal, &doors, &id, &command)?;
-    accept_and_wait(&request, &principal, &doors, submission).await
+    let submission = Submission::of_change::<C>(&request, &principal, &state, &id, &command)?;
+    accept_and_wait(&request, &principal, &state, submission).await
 }
 
 async fn show<C: Content>(
     id: web::Path<PathId>,
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    reading::row::<C::View>(&doors, &id).await
+    reads::row::<C::View>(&state, &id).await
 }
 
-async fn list<C: Content>(doors: web::Data<Doors>) -> Result<HttpResponse, Problem> {
-    reading::rows::<C::View>(&doors, ALL).await
+async fn list<C: Content>(state: web::Data<AppState>) -> Result<HttpResponse, Problem> {
+    reads::rows::<C::View>(&state, ALL).await
 }
 
 /// A member that is text of at most so many characters.

@@ -12,9 +12,9 @@ use bakehouse_host::prelude::*;
 use crate::domain::{Calculator, Command, EXACT, Operator};
 
 /// What is served of values.
-pub(crate) fn menu() -> Menu {
+pub(crate) fn definition() -> ApiDefinition {
     let location = |id: &str| format!("/values/{id}");
-    Menu::of::<Calculator>("/values-events", location, |config| {
+    ApiDefinition::of::<Calculator>("/values-events", location, |config| {
         let all = web::resource("/values").route(web::post().to(create));
         let one = web::resource("/values/{id}")
             .route(web::get().to(show))
@@ -29,12 +29,12 @@ async fn create(
     request: HttpRequest,
     body: JsonBody,
     principal: Principal,
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let command = new(&body)?;
-    let submission = Submission::of_new::<Calculator>(&request, &principal, &doors, &command)?;
+    let submission = Submission::of_new::<Calculator>(&request, &principal, &state, &command)?;
     let id = submission.entity_id().to_owned();
-    Ok(with_id(accept(&doors, submission).await?, &id))
+    Ok(with_id(accept(&state, submission).await?, &id))
 }
 
 async fn update(
@@ -42,21 +42,21 @@ async fn update(
     id: web::Path<PathId>,
     body: JsonBody,
     principal: Principal,
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let command = change(&body)?;
     let submission =
-        Submission::of_change::<Calculator>(&request, &principal, &doors, &id, &command)?;
-    accept_and_wait(&request, &principal, &doors, submission).await
+        Submission::of_change::<Calculator>(&request, &principal, &state, &id, &command)?;
+    accept_and_wait(&request, &principal, &state, submission).await
 }
 
 async fn show(
     request: HttpRequest,
     id: web::Path<PathId>,
     principal: Principal,
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    reading::show(&request, &principal, &doors, &id).await
+    reads::show(&request, &principal, &state, &id).await
 }
 
 fn new(body: &[u8]) -> Result<Command, Faults> {

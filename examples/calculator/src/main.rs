@@ -10,5 +10,5 @@ use domain::Calculator;
 
 fn main() -> ExitCode {
     let about = "Values that can be added to and multiplied";
-    bakehouse_host::main::<Calculator>("calculator", about, api::menu())
+    bakehouse_host::main::<Calculator>("calculator", about, api::definition())
 }

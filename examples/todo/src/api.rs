@@ -5,9 +5,9 @@ use bakehouse_host::prelude::*;
 
 use crate::domain::{Command, Todos};
 
-pub(crate) fn menu() -> Menu {
+pub(crate) fn definition() -> ApiDefinition {
     let location = |id: &str| format!("/todos/{id}");
-    Menu::of::<Todos>("/todo-events", location, |config| {
+    ApiDefinition::of::<Todos>("/todo-events", location, |config| {
         config
             .route("/todos", web::post().to(add))
             .route("/todos/{id}", web::get().to(show))
@@ -19,15 +19,15 @@ async fn add(
     request: HttpRequest,
     body: JsonBody,
     principal: Principal,
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let command = read(&body, &["title"], |members, faults| {
         let title = members.require("title", faults)?;
         text(&title, 200, faults).map(Command::Add)
     })?;
     accept(
-        &doors,
-        Submission::of_new::<Todos>(&request, &principal, &doors, &command)?,
+        &state,
+        Submission::of_new::<Todos>(&request, &principal, &state, &command)?,
     )
     .await
 }
@@ -36,18 +36,18 @@ async fn finish(
     request: HttpRequest,
     id: web::Path<PathId>,
     principal: Principal,
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let command = Command::Finish;
-    let change = Submission::of_change::<Todos>(&request, &principal, &doors, &id, &command)?;
-    accept(&doors, change).await
+    let change = Submission::of_change::<Todos>(&request, &principal, &state, &id, &command)?;
+    accept(&state, change).await
 }
 
 async fn show(
     request: HttpRequest,
     id: web::Path<PathId>,
     principal: Principal,
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    reading::show(&request, &principal, &doors, &id).await
+    reads::show(&request, &principal, &state, &id).await
 }

@@ -4,5 +4,5 @@ mod api;
 mod domain;
 
 fn main() -> std::process::ExitCode {
-    bakehouse_host::main::<domain::Todos>("todo", "Things to be done", api::menu())
+    bakehouse_host::main::<domain::Todos>("todo", "Things to be done", api::definition())
 }

@@ -16,9 +16,9 @@ use serde_json::json;
 use crate::domain::{Command, MOST, Warehouse};
 
 /// What is served of the warehouse.
-pub(crate) fn menu() -> Menu {
+pub(crate) fn definition() -> ApiDefinition {
     let location = |sku: &str| format!("/warehouse/products/{sku}");
-    Menu::of::<Warehouse>("/products-events", location, |config| {
+    ApiDefinition::of::<Warehouse>("/products-events", location, |config| {
         let all = web::resource("/warehouse/products").route(web::get().to(list));
         let one = web::resource("/warehouse/products/{sku}").route(web::get().to(show));
         let increase = web::resource("/warehouse/products/{sku}/increase_quantity")
@@ -36,13 +36,13 @@ pub(crate) fn menu() -> Menu {
     })
 }
 
-async fn list(principal: Principal, doors: web::Data<Doors>) -> Result<HttpResponse, Problem> {
+async fn list(principal: Principal, state: web::Data<AppState>) -> Result<HttpResponse, Problem> {
     let mut products: Vec<Json> = Vec::new();
     let mut query = ListQuery::newest(1_000);
     query.sort.descending = false;
     query.owner = principal.confined_to().map(str::to_owned);
     loop {
-        let page = doors.presentation.list(&query).await?;
+        let page = state.presentation.list(&query).await?;
         query.past = page.last().map(|product| query.sort.key(product));
         products.extend(page.iter().map(|product| product.body.clone()));
         if page.len() < query.limit {
@@ -55,19 +55,19 @@ async fn show(
     request: HttpRequest,
     sku: web::Path<String>,
     principal: Principal,
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    reading::show(&request, &principal, &doors, known(&sku)?).await
+    reads::show(&request, &principal, &state, known(&sku)?).await
 }
 
 async fn notifications(
     sku: web::Path<String>,
     principal: Principal,
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let product = reading::find(&doors, &principal, known(&sku)?).await?;
-    product.ok_or_else(|| reading::no_such(&doors))?;
-    let sent = doors.notifications.of(&sku).await?;
+    let product = reads::find(&state, &principal, known(&sku)?).await?;
+    product.ok_or_else(|| reads::no_such(&state))?;
+    let sent = state.notifications.of(&sku).await?;
     let lines = sent.iter().map(|one| {
         json!({
             "position": one.position, "to": one.to, "message": one.message,
@@ -82,10 +82,10 @@ async fn increase(
     sku: web::Path<String>,
     body: JsonBody,
     principal: Principal,
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let command = Command::Increase(quantity(&body)?);
-    change(&request, known(&sku)?, &command, &principal, &doors).await
+    change(&request, known(&sku)?, &command, &principal, &state).await
 }
 
 async fn ship(
@@ -93,10 +93,10 @@ async fn ship(
     sku: web::Path<String>,
     body: JsonBody,
     principal: Principal,
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let command = Command::Ship(quantity(&body)?);
-    change(&request, known(&sku)?, &command, &principal, &doors).await
+    change(&request, known(&sku)?, &command, &principal, &state).await
 }
 
 async fn change(
@@ -104,10 +104,10 @@ async fn change(
     sku: &str,
     command: &Command,
     principal: &Principal,
-    doors: &Doors,
+    state: &AppState,
 ) -> Result<HttpResponse, Problem> {
-    let submission = Submission::of_change::<Warehouse>(request, principal, doors, sku, command)?;
-    accept_and_wait(request, principal, doors, submission).await
+    let submission = Submission::of_change::<Warehouse>(request, principal, state, sku, command)?;
+    accept_and_wait(request, principal, state, submission).await
 }
 
 fn quantity(body: &[u8]) -> Result<u64, Faults> {

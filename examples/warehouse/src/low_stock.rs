@@ -1,7 +1,7 @@
 //! low-stock: tells once each time a shipment leaves few of a product.
 
 use bakehouse_host::LOG;
-use bakehouse_host::engine::notification::Request;
+use bakehouse_host::engine::model::notification::Request;
 use bakehouse_host::engine::to_json;
 use bakehouse_host::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -27,11 +27,11 @@ impl ProcessManager for LowStock {
 
     type State = Seen;
 
-    fn needs(fact: &Fact) -> Needs {
+    fn needs(fact: &FeedEvent) -> Needs {
         Needs::row(&fact.entity_id)
     }
 
-    fn react(fact: &Fact, seen: &mut Rows<Seen>) -> Result<Vec<Effect>, Failed> {
+    fn react(fact: &FeedEvent, seen: &mut Rows<Seen>) -> Result<Vec<Effect>, Failed> {
         let Some(Product { sku, quantity }) = fact.document()? else {
             return Ok(Vec::new());
         };
@@ -52,7 +52,7 @@ impl ProcessManager for LowStock {
 
 #[cfg(test)]
 mod tests {
-    use bakehouse_testkit::facts::{fact, react};
+    use bakehouse_testkit::feed_sources::{fact, react};
 
     use super::*;
 

@@ -11,12 +11,12 @@ mod low_stock;
 
 use std::process::ExitCode;
 
-use bakehouse_host::Kitchen;
+use bakehouse_host::App;
 use domain::Warehouse;
 use low_stock::LowStock;
 
 fn main() -> ExitCode {
-    Kitchen::<Warehouse>::new("warehouse", "Products on shelves")
+    App::<Warehouse>::new("warehouse", "Products on shelves")
         .process::<LowStock>()
-        .serve(api::menu())
+        .serve(api::definition())
 }

@@ -36,7 +36,7 @@ async fn receipt(client: &Client, accepted: &Answer) -> Value {
     client.settled(accepted).await.expect("a receipt")
 }
 
-async fn remedy(client: &Client, operation: &Value, what: &str, body: &str) -> Answer {
+async fn resolution(client: &Client, operation: &Value, what: &str, body: &str) -> Answer {
     let path = format!("/parked/{}/{what}", operation.as_str().expect("an id"));
     let headers = [("content-type", "application/json")];
     let answer = client
@@ -105,7 +105,7 @@ async fn a_bad_order_waits_alone_until_it_is_retried(kind: Kind) {
     assert_eq!(next.header("link"), "");
 
     // As long as nothing is repaired, trying again is refused and changes nothing.
-    let again = receipt(&client, &remedy(&client, &paid, "retry", "").await).await;
+    let again = receipt(&client, &resolution(&client, &paid, "retry", "").await).await;
     assert_eq!(again["status"], "rejected");
     let why = again["reason"].as_str().expect("a reason");
     assert!(why.starts_with("it is still stuck: "), "{why}");
@@ -120,7 +120,7 @@ async fn a_bad_order_waits_alone_until_it_is_retried(kind: Kind) {
     world.start_all().expect("it starts again");
     world.ready(LIMIT).await.expect("ready again");
     assert_eq!(parked(&client).await.len(), 2, "until somebody says so");
-    let again = receipt(&client, &remedy(&client, &paid, "retry", "").await).await;
+    let again = receipt(&client, &resolution(&client, &paid, "retry", "").await).await;
     assert_eq!(again["status"], "baked");
     assert!(parked(&client).await.is_empty());
     let order = client.get(&format!("/order/{bad}")).await.expect("it");
@@ -207,7 +207,7 @@ async fn what_is_given_up_is_refused_and_the_rest_goes_on(kind: Kind) {
     stores::replace_state(&world, kind, &order, &state).await;
     let mut feed = world.feed("").await.expect("a subscription");
     let why = r#"{"reason":"asked for twice"}"#;
-    let given_up = receipt(&client, &remedy(&client, &paid, "discard", why).await).await;
+    let given_up = receipt(&client, &resolution(&client, &paid, "discard", why).await).await;
     assert_eq!(given_up["status"], "baked", "{given_up}");
     assert_eq!(given_up["operation"], "DISCARD");
     let event = feed.event().await.expect("an event");
@@ -260,12 +260,12 @@ async fn remedies_that_make_no_sense_are_refused(kind: Kind) {
     let order = place(&client, "bad").await;
     let (paid, shipped, state) = spoil(&world, kind, &order).await;
     let nobody = json!("01890000-0000-7000-8000-000000000000");
-    assert_eq!(remedy(&client, &nobody, "retry", "").await.status, 404);
-    let early = remedy(&client, &shipped, "retry", "").await;
+    assert_eq!(resolution(&client, &nobody, "retry", "").await.status, 404);
+    let early = resolution(&client, &shipped, "retry", "").await;
     assert_eq!(early.status, 409);
     assert_eq!(early.json()["first"], paid);
     for body in ["", "{}", r#"{"reason":""}"#, r#"{"reason":"x","who":"y"}"#] {
-        let bad = remedy(&client, &paid, "discard", body).await;
+        let bad = resolution(&client, &paid, "discard", body).await;
         assert_eq!(bad.status, 400, "{body}");
     }
     for (query, pointer) in [("limit=0", "/query/limit"), ("after=x", "/query/after")] {
@@ -276,8 +276,8 @@ async fn remedies_that_make_no_sense_are_refused(kind: Kind) {
     // Twice at once is once: the second finds nothing, or is refused by the log.
     stores::replace_state(&world, kind, &order, &state).await;
     let (one, other) = tokio::join!(
-        remedy(&client, &paid, "retry", ""),
-        remedy(&client, &paid, "retry", ""),
+        resolution(&client, &paid, "retry", ""),
+        resolution(&client, &paid, "retry", ""),
     );
     let mut statuses = Vec::new();
     for answer in [one, other] {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bakehouse_engine::ids;
+use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::{Blobs, Probe, StoreError};
 use bakehouse_engine::probe::SingleFlight;
 use bytes::Bytes;

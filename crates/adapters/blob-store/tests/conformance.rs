@@ -2,7 +2,7 @@
 
 use bakehouse_blob_store::{S3, local, s3};
 use bakehouse_dev_servers::s3::S3Server;
-use bakehouse_engine::ids;
+use bakehouse_engine::model::ids;
 
 bakehouse_testkit::blobs_suite!(folder, async {
     // Not removed: what is in it belongs to the test run's folder.

@@ -1,12 +1,12 @@
 //! Every door in memory: for tests of the engine, and for notices between
 //! stages that live in one process. Nothing here outlives the process.
 
-mod generations;
 mod inspect;
 mod log;
 mod notices;
 mod notifications;
 mod presentation;
+mod rebuilds;
 mod rows;
 mod schedule;
 mod source;

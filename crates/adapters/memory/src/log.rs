@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::{
     Appended, EventLog, Settlement, StoreError, SummaryQuery, Verdict, contiguous, no_payload,
 };
-use bakehouse_engine::{Event, EventStatus, Operation, Position, Timestamp, ids};
+use bakehouse_engine::{EntryStatus, LogEntry, Operation, Position, Timestamp};
 use uuid::Uuid;
 
 use crate::lock;
@@ -15,7 +16,7 @@ use crate::lock;
 #[derive(Clone)]
 pub struct MemoryLog {
     epoch: String,
-    events: Arc<Mutex<Vec<Event>>>,
+    events: Arc<Mutex<Vec<LogEntry>>>,
 }
 
 impl Default for MemoryLog {
@@ -33,7 +34,7 @@ impl MemoryLog {
         let mut events = lock(&self.events);
         let start = usize::try_from(from).unwrap_or(usize::MAX);
         for (event, verdict) in events.iter_mut().skip(start).zip(verdicts) {
-            if event.status == EventStatus::Stored {
+            if event.status == EntryStatus::Stored {
                 let is_parked = matches!(verdict, Verdict::Parked { .. });
                 event.execution_time = (!is_parked).then_some(at);
                 verdict.put_on(event);
@@ -47,7 +48,7 @@ impl MemoryLog {
         for settlement in settlements {
             let index = usize::try_from(settlement.position - 1).unwrap_or(usize::MAX);
             let found = events.get_mut(index);
-            if let Some(event) = found.filter(|event| event.status == EventStatus::Parked) {
+            if let Some(event) = found.filter(|event| event.status == EntryStatus::Parked) {
                 event.execution_time = Some(at);
                 event.settled_by = Some(settlement.by);
                 settlement.verdict.put_on(event);
@@ -70,7 +71,7 @@ impl EventLog for MemoryLog {
             .collect())
     }
 
-    async fn read(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {
+    async fn read(&self, after: Position, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
         let start = usize::try_from(after).unwrap_or(usize::MAX);
         let run = lock(&self.events)
             .iter()
@@ -86,7 +87,7 @@ impl EventLog for MemoryLog {
         entity_id: &str,
         after: Position,
         up_to: Position,
-    ) -> Result<Vec<Event>, StoreError> {
+    ) -> Result<Vec<LogEntry>, StoreError> {
         let events = lock(&self.events);
         let is_within = |position| position > after && position <= up_to;
         let history = events
@@ -95,7 +96,7 @@ impl EventLog for MemoryLog {
         Ok(history.cloned().collect())
     }
 
-    async fn find(&self, operation_id: Uuid) -> Result<Option<Event>, StoreError> {
+    async fn find(&self, operation_id: Uuid) -> Result<Option<LogEntry>, StoreError> {
         let events = lock(&self.events);
         let found = events
             .iter()
@@ -103,7 +104,7 @@ impl EventLog for MemoryLog {
         Ok(found.cloned())
     }
 
-    async fn summaries(&self, query: &SummaryQuery<'_>) -> Result<Vec<Event>, StoreError> {
+    async fn summaries(&self, query: &SummaryQuery<'_>) -> Result<Vec<LogEntry>, StoreError> {
         let events = lock(&self.events);
         let found = events.iter().filter(|event| query.matches(event));
         let found = found.take(query.limit).cloned().map(|mut event| {
@@ -119,7 +120,7 @@ impl EventLog for MemoryLog {
         after: Position,
         up_to: Position,
         limit: usize,
-    ) -> Result<Vec<Event>, StoreError> {
+    ) -> Result<Vec<LogEntry>, StoreError> {
         let events = lock(&self.events);
         let is_within = |position| position > after && position <= up_to;
         let executed = events.iter().filter(|event| {
@@ -130,7 +131,7 @@ impl EventLog for MemoryLog {
         Ok(executed.take(limit).cloned().collect())
     }
 
-    async fn held(&self, entity_ids: &[&str]) -> Result<Vec<Event>, StoreError> {
+    async fn held(&self, entity_ids: &[&str]) -> Result<Vec<LogEntry>, StoreError> {
         let events = lock(&self.events);
         let held = events
             .iter()
@@ -138,11 +139,11 @@ impl EventLog for MemoryLog {
         Ok(held.cloned().collect())
     }
 
-    async fn parked(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {
+    async fn parked(&self, after: Position, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
         let events = lock(&self.events);
         let parked = events
             .iter()
-            .filter(|event| event.status == EventStatus::Parked && event.position > after);
+            .filter(|event| event.status == EntryStatus::Parked && event.position > after);
         Ok(parked.take(limit).cloned().collect())
     }
 
@@ -155,7 +156,7 @@ impl EventLog for MemoryLog {
     }
 }
 
-fn append(events: &mut Vec<Event>, operation: &Operation, now: Timestamp) -> Appended {
+fn append(events: &mut Vec<LogEntry>, operation: &Operation, now: Timestamp) -> Appended {
     let known = events
         .iter()
         .find(|event| event.operation.operation_id == operation.operation_id);
@@ -168,7 +169,7 @@ fn append(events: &mut Vec<Event>, operation: &Operation, now: Timestamp) -> App
             let previous = events.last().map(|event| event.creation_time);
             let creation_time = previous.map_or(now, |previous| previous.max(now));
             let position = events.len() as Position + 1;
-            events.push(Event::stored(position, creation_time, operation.clone()));
+            events.push(LogEntry::stored(position, creation_time, operation.clone()));
             Appended::Stored(position)
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use bakehouse_engine::notification::{Attempt, NotificationStatus};
+use bakehouse_engine::model::notification::{Attempt, NotificationStatus};
 use bakehouse_engine::ports::{Claim, Head, Notifications, Recording, Settled, StoreError};
 use bakehouse_engine::{Notification, Position};
 

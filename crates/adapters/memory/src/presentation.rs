@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use bakehouse_engine::ports::{
-    Baking, DocumentKey, DocumentWrite, Half, Head, ListQuery, PresentationReader,
-    PresentationStore, StoreError, StoredDocument,
+    Baking, DocumentKey, DocumentWrite, Head, ListQuery, PresentationReader, PresentationStore,
+    Slot, StoreError, StoredDocument,
 };
 use bakehouse_engine::{Facet, Frame, Position};
 
-use crate::generations::{Stand, Twice};
+use crate::rebuilds::{Stand, Twice};
 
 /// The presentation in memory; clones share it.
 #[derive(Clone, Default)]
 pub struct MemoryPresentation {
     pub(crate) twice: Twice<State>,
-    pub(crate) half: Half,
+    pub(crate) slot: Slot,
 }
 
 #[derive(Default)]
@@ -29,7 +29,7 @@ pub(crate) struct State {
 #[async_trait]
 impl PresentationStore for MemoryPresentation {
     async fn open(&self, epoch: &str) -> Result<Position, StoreError> {
-        self.twice.with(self.half, |state| {
+        self.twice.with(self.slot, |state| {
             let tied = state.epoch.get_or_insert_with(|| epoch.to_owned());
             if tied != epoch {
                 return Err(StoreError::Corrupt(format!(
@@ -41,7 +41,7 @@ impl PresentationStore for MemoryPresentation {
     }
 
     async fn commit(&self, baking: &Baking) -> Result<(), StoreError> {
-        self.twice.with(self.half, |state| state.commit(baking))
+        self.twice.with(self.slot, |state| state.commit(baking))
     }
 }
 
@@ -113,7 +113,7 @@ impl MemoryPresentation {
         &self,
         work: impl FnOnce(&mut State) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
-        self.twice.with(Half::Read, work)
+        self.twice.with(Slot::Live, work)
     }
 }
 

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bakehouse_engine::Notification;
 use bakehouse_engine::Position;
-use bakehouse_engine::follow::{Generation, Needs};
+use bakehouse_engine::handlers::{Generation, Needs};
 use bakehouse_engine::ports::{
-    Feed, Handling, Loaded, ModelState, Registration, RowPage, RowReader, RowStore, RowWrite,
+    Feed, HandlerCommit, Loaded, ModelState, Registration, RowPage, RowReader, RowStore, RowWrite,
     StoreError, StoredRow,
 };
 
@@ -73,7 +73,7 @@ impl RowStore for MemoryRows {
         })
     }
 
-    async fn commit(&self, handling: &Handling) -> Result<(), StoreError> {
+    async fn commit(&self, handling: &HandlerCommit) -> Result<(), StoreError> {
         let mut state = lock(&self.0);
         if state.revision(&handling.generation) != handling.revision {
             return Err(StoreError::Fenced);

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bakehouse_engine::ports::{
-    Checkpoint, EntityWrite, Execution, Half, Leases, Progress, SourceStore, StoreError, Tenure,
+    Checkpoint, EntityWrite, Execution, Lease, Leases, Progress, Slot, SourceStore, StoreError,
 };
 use bakehouse_engine::{EntityRecord, Position};
 use tokio::time::Instant;
 
-use crate::generations::{Stand, Twice};
+use crate::rebuilds::{Stand, Twice};
 use crate::{MemoryLog, lock};
 
 /// The source state in memory; clones share it.
@@ -19,7 +19,7 @@ use crate::{MemoryLog, lock};
 pub struct MemorySource {
     pub(crate) log: MemoryLog,
     pub(crate) twice: Twice<State>,
-    pub(crate) half: Half,
+    pub(crate) slot: Slot,
 }
 
 #[derive(Default)]
@@ -36,7 +36,7 @@ impl MemorySource {
         Self {
             log,
             twice: Twice::default(),
-            half: Half::Read,
+            slot: Slot::Live,
         }
     }
 
@@ -44,14 +44,14 @@ impl MemorySource {
         &self,
         work: impl FnOnce(&mut State) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
-        self.twice.with(Half::Read, work)
+        self.twice.with(Slot::Live, work)
     }
 }
 
 #[async_trait]
 impl Progress for MemorySource {
     async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
-        self.twice.with(self.half, |state| Ok(state.checkpoint))
+        self.twice.with(self.slot, |state| Ok(state.checkpoint))
     }
 
     async fn snapshots(
@@ -59,7 +59,7 @@ impl Progress for MemorySource {
         ids: &[&str],
         up_to: Position,
     ) -> Result<HashMap<String, EntityRecord>, StoreError> {
-        self.twice.with(self.half, |state| {
+        self.twice.with(self.slot, |state| {
             let latest = |id: &&str| {
                 let span = ((*id).to_owned(), 0)..=((*id).to_owned(), up_to);
                 let (_, record) = state.snapshots.range(span).next_back()?;
@@ -73,7 +73,7 @@ impl Progress for MemorySource {
 #[async_trait]
 impl SourceStore for MemorySource {
     async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
-        self.twice.with(self.half, |state| {
+        self.twice.with(self.slot, |state| {
             let found = ids.iter().filter_map(|id| state.entities.get(*id));
             let found = found.map(|record| (record.id.clone(), record.clone()));
             Ok(found.collect())
@@ -81,9 +81,9 @@ impl SourceStore for MemorySource {
     }
 
     async fn commit(&self, execution: &Execution) -> Result<(), StoreError> {
-        self.twice.with(self.half, |state| {
+        self.twice.with(self.slot, |state| {
             state.commit(execution)?;
-            if self.half == Half::Read {
+            if self.slot == Slot::Live {
                 let from = execution.from.position;
                 self.log
                     .mark(from, &execution.verdicts, execution.executed_at);
@@ -131,7 +131,7 @@ pub struct MemoryLeases {
 }
 
 struct Held {
-    tenure: Tenure,
+    lease: Lease,
     until: Instant,
 }
 
@@ -142,46 +142,46 @@ impl Leases for MemoryLeases {
         name: &str,
         holder: &str,
         time_to_live: Duration,
-    ) -> Result<Option<Tenure>, StoreError> {
+    ) -> Result<Option<Lease>, StoreError> {
         let mut leases = lock(&self.held);
         let now = Instant::now();
         let held = leases.get(name);
         let epoch = match held {
-            Some(held) if held.tenure.holder == holder => held.tenure.epoch,
+            Some(held) if held.lease.holder == holder => held.lease.epoch,
             Some(held) if held.until > now => return Ok(None),
-            Some(held) => held.tenure.epoch + 1,
+            Some(held) => held.lease.epoch + 1,
             None => 1,
         };
-        let tenure = Tenure {
+        let lease = Lease {
             holder: holder.to_owned(),
             epoch,
         };
         let until = now + time_to_live;
         let held = Held {
-            tenure: tenure.clone(),
+            lease: lease.clone(),
             until,
         };
         leases.insert(name.to_owned(), held);
-        Ok(Some(tenure))
+        Ok(Some(lease))
     }
 
     async fn renew(
         &self,
         name: &str,
-        tenure: &Tenure,
+        lease: &Lease,
         time_to_live: Duration,
     ) -> Result<bool, StoreError> {
         let mut leases = lock(&self.held);
-        let ours = leases.get_mut(name).filter(|held| held.tenure == *tenure);
+        let ours = leases.get_mut(name).filter(|held| held.lease == *lease);
         Ok(ours.is_some_and(|held| {
             held.until = Instant::now() + time_to_live;
             true
         }))
     }
 
-    async fn release(&self, name: &str, tenure: &Tenure) -> Result<(), StoreError> {
+    async fn release(&self, name: &str, lease: &Lease) -> Result<(), StoreError> {
         let mut leases = lock(&self.held);
-        if let Some(held) = leases.get_mut(name).filter(|held| held.tenure == *tenure) {
+        if let Some(held) = leases.get_mut(name).filter(|held| held.lease == *lease) {
             held.until = Instant::now();
         }
         Ok(())

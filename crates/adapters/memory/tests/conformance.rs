@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bakehouse_engine::follow::own_feed::OwnFeed;
+use bakehouse_engine::handlers::own_feed::OwnFeed;
 use bakehouse_engine::ports::{
     Backlog, Checkpoint, EventLog, Leases, Notices, Notifications, PresentationReader,
     PresentationStore, RowReader, RowStore, Scheduler, SourceStore,
@@ -12,10 +12,10 @@ use bakehouse_memory::{
     MemorySource, MemorySourceInspector, schedule_queue,
 };
 use bakehouse_testkit::conformance::feeds::Fed;
-use bakehouse_testkit::conformance::generations::Twofold;
 use bakehouse_testkit::conformance::inspect::Inspected;
 use bakehouse_testkit::conformance::lost::Stores;
 use bakehouse_testkit::conformance::presentation::baking;
+use bakehouse_testkit::conformance::rebuilds::Rebuilt;
 use bakehouse_testkit::conformance::schedule::Consumers;
 use bakehouse_testkit::conformance::source::creation;
 use bakehouse_testkit::operations::many;
@@ -84,15 +84,15 @@ bakehouse_testkit::backlog_suite!(backlog, async {
     (queue, Arc::new(counted) as Arc<dyn Backlog>)
 });
 
-bakehouse_testkit::generations_suite!(generations, async {
+bakehouse_testkit::generations_suite!(rebuilds, async {
     let log = MemoryLog::default();
     let source = MemorySource::new(log.clone());
     let presentation = MemoryPresentation::default();
-    Twofold {
-        presentations: presentation.generations(),
+    Rebuilt {
+        presentations: presentation.rebuilds(),
         reader: Arc::new(presentation.clone()),
         presentation: Arc::new(presentation),
-        sources: source.generations(),
+        sources: source.rebuilds(),
         source: Arc::new(source),
         log: Arc::new(log),
     }

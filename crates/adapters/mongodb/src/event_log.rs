@@ -10,11 +10,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use bakehouse_engine::fault_injection::{has_clock_positions, point};
+use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::{
     Appended, EventLog, Selection, Senders, StoreError, SummaryQuery, contiguous,
 };
-use bakehouse_engine::torture::{has_clock_positions, point};
-use bakehouse_engine::{Event, EventStatus, Operation, Position, Timestamp, Verb, ids};
+use bakehouse_engine::{EntryStatus, LogEntry, Operation, Position, Timestamp, Verb};
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{FindOptions, IndexOptions};
 use mongodb::{Collection, IndexModel};
@@ -74,7 +75,7 @@ impl EventLog for MongoLog {
         ))
     }
 
-    async fn read(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {
+    async fn read(&self, after: Position, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
         let filter = doc! { "_id": { "$gt": integer(after) } };
         contiguous(after, self.find_some(filter, limit).await?)
     }
@@ -84,18 +85,18 @@ impl EventLog for MongoLog {
         entity_id: &str,
         after: Position,
         up_to: Position,
-    ) -> Result<Vec<Event>, StoreError> {
+    ) -> Result<Vec<LogEntry>, StoreError> {
         let span = doc! { "$gt": integer(after), "$lte": integer(up_to) };
         let filter = doc! { "entity_id": entity_id, "_id": span };
         self.find_all(filter, 0).await
     }
 
-    async fn find(&self, operation_id: Uuid) -> Result<Option<Event>, StoreError> {
+    async fn find(&self, operation_id: Uuid) -> Result<Option<LogEntry>, StoreError> {
         let filter = doc! { "operation_id": operation_id.to_string() };
         Ok(self.find_all(filter, 1).await?.pop())
     }
 
-    async fn summaries(&self, query: &SummaryQuery<'_>) -> Result<Vec<Event>, StoreError> {
+    async fn summaries(&self, query: &SummaryQuery<'_>) -> Result<Vec<LogEntry>, StoreError> {
         let mut events = Vec::new();
         if query.limit == 0 {
             return Ok(events);
@@ -118,24 +119,24 @@ impl EventLog for MongoLog {
         after: Position,
         up_to: Position,
         limit: usize,
-    ) -> Result<Vec<Event>, StoreError> {
+    ) -> Result<Vec<LogEntry>, StoreError> {
         let filter = doc! {
             "entity_id": entity_id,
             "_id": { "$gt": integer(after), "$lte": integer(up_to) },
-            "status": EventStatus::Executed.as_str(),
+            "status": EntryStatus::Executed.as_str(),
             "parked": { "$exists": false },
         };
         self.find_some(filter, limit).await
     }
 
-    async fn held(&self, entity_ids: &[&str]) -> Result<Vec<Event>, StoreError> {
+    async fn held(&self, entity_ids: &[&str]) -> Result<Vec<LogEntry>, StoreError> {
         // Of the same form as the index's own filter, or it is not used.
         let filter = doc! { "entity_id": { "$in": entity_ids }, "parked": { "$exists": true } };
         self.find_all(filter, 0).await
     }
 
-    async fn parked(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {
-        let parked = EventStatus::Parked.as_str();
+    async fn parked(&self, after: Position, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
+        let parked = EntryStatus::Parked.as_str();
         // By an index that no verdict touches: see `make_indexes`.
         let filter = doc! {
             "parked": { "$exists": true }, "status": parked, "_id": { "$gt": integer(after) },
@@ -344,7 +345,7 @@ impl MongoLog {
     }
 
     /// Finds at most `limit` events, in the order of positions.
-    async fn find_some(&self, filter: Document, limit: usize) -> Result<Vec<Event>, StoreError> {
+    async fn find_some(&self, filter: Document, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
         match limit {
             0 => Ok(Vec::new()),
             limit => self.find_all(filter, limit).await,
@@ -352,7 +353,7 @@ impl MongoLog {
     }
 
     /// In the order of positions; a limit of 0 is none.
-    async fn find_all(&self, filter: Document, limit: usize) -> Result<Vec<Event>, StoreError> {
+    async fn find_all(&self, filter: Document, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
         let options = in_order(limit, None);
         let rows = self.connection.find(EVENTS, filter, options).await?;
         rows.iter().map(from_row).collect()
@@ -393,11 +394,11 @@ fn summary_filters(query: &SummaryQuery<'_>) -> Vec<Document> {
         Selection::Creation(id) => vec![doc! {
             "entity_id": id,
             "operation": Verb::Insert.as_str(),
-            "status": { "$ne": EventStatus::Rejected.as_str() },
+            "status": { "$ne": EntryStatus::Rejected.as_str() },
         }],
         Selection::Parked(id) => {
             // `parked` as in the index's own filter, or it is not used.
-            let status = EventStatus::Parked.as_str();
+            let status = EntryStatus::Parked.as_str();
             let mut parked = doc! { "parked": { "$exists": true }, "status": status };
             if let Some(id) = id {
                 parked.insert("entity_id", id);

@@ -1,7 +1,7 @@
 //! An event as a document of the `events` collection.
 
 use bakehouse_engine::ports::{StoreError, no_payload};
-use bakehouse_engine::{Event, EventStatus, Json, Operation, Position, Terms, Timestamp, Verb};
+use bakehouse_engine::{EntryStatus, Json, LogEntry, Operation, Position, Terms, Timestamp, Verb};
 use mongodb::bson::{Bson, Document, doc};
 use uuid::Uuid;
 
@@ -35,7 +35,7 @@ pub(crate) fn to_row(
         "accepted_at": date(operation.accepted_at),
         "creation_time": date(now),
         "execution_time": Bson::Null,
-        "status": EventStatus::Stored.as_str(),
+        "status": EntryStatus::Stored.as_str(),
     };
     if let Some(other) = &operation.terms.on_behalf_of {
         row.insert("on_behalf_of", other);
@@ -47,12 +47,12 @@ pub(crate) fn to_row(
     Ok(row)
 }
 
-pub(crate) fn from_row(row: &Document) -> Result<Event, StoreError> {
+pub(crate) fn from_row(row: &Document) -> Result<LogEntry, StoreError> {
     event(row, Fields(row).json("payload")?)
 }
 
 /// Without the payload, which [`without_payload`] leaves out.
-pub(crate) fn summary(row: &Document) -> Result<Event, StoreError> {
+pub(crate) fn summary(row: &Document) -> Result<LogEntry, StoreError> {
     event(row, no_payload())
 }
 
@@ -61,13 +61,13 @@ pub(crate) fn without_payload() -> Document {
     doc! { "payload": 0 }
 }
 
-fn event(row: &Document, payload: Json) -> Result<Event, StoreError> {
+fn event(row: &Document, payload: Json) -> Result<LogEntry, StoreError> {
     let fields = Fields(row);
-    Ok(Event {
+    Ok(LogEntry {
         position: fields.position("_id")?,
         creation_time: fields.time("creation_time")?,
         execution_time: fields.optional_time("execution_time"),
-        status: fields.parsed("status", EventStatus::parse)?,
+        status: fields.parsed("status", EntryStatus::parse)?,
         change: fields.optional_text("change").map(str::to_owned),
         reason: fields.optional_text("reason").map(str::to_owned),
         code: fields.optional_text("code").map(str::to_owned),

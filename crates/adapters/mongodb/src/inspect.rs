@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
-use bakehouse_engine::follow::Generation;
+use bakehouse_engine::handlers::Generation;
 use bakehouse_engine::ports::{
     Damage, DocumentRecord, Head, Integrity, Page, PresentationInspector, RowInspector, RowRecord,
     SourceInspector, StoreError,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bakehouse_engine::ports::{Leases, StoreError, Tenure};
+use bakehouse_engine::ports::{Lease, Leases, StoreError};
 use mongodb::bson::{DateTime, Document, doc};
 use mongodb::options::ReturnDocument;
 
@@ -21,7 +21,7 @@ impl Leases for MongoLeases {
         name: &str,
         holder: &str,
         time_to_live: Duration,
-    ) -> Result<Option<Tenure>, StoreError> {
+    ) -> Result<Option<Lease>, StoreError> {
         let has_run_out = doc! { "$expr": { "$lte": ["$expires_at", "$$NOW"] } };
         let filter = doc! { "_id": name, "$or": [{ "holder": holder }, has_run_out] };
         let is_ours = doc! { "$eq": ["$holder", { "$literal": holder }] };
@@ -36,20 +36,20 @@ impl Leases for MongoLeases {
         if taken.is_none() && self.make(name).await? {
             taken = self.take(&filter, &take).await?;
         }
-        taken.as_ref().map(tenure).transpose()
+        taken.as_ref().map(lease).transpose()
     }
 
     async fn renew(
         &self,
         name: &str,
-        tenure: &Tenure,
+        lease: &Lease,
         time_to_live: Duration,
     ) -> Result<bool, StoreError> {
-        self.expire(name, tenure, time_to_live).await
+        self.expire(name, lease, time_to_live).await
     }
 
-    async fn release(&self, name: &str, tenure: &Tenure) -> Result<(), StoreError> {
-        self.expire(name, tenure, Duration::ZERO).await.map(|_| ())
+    async fn release(&self, name: &str, lease: &Lease) -> Result<(), StoreError> {
+        self.expire(name, lease, Duration::ZERO).await.map(|_| ())
     }
 }
 
@@ -79,14 +79,9 @@ impl MongoLeases {
     }
 
     /// Lets a lease that is still ours run out at a time from now.
-    async fn expire(
-        &self,
-        name: &str,
-        tenure: &Tenure,
-        time: Duration,
-    ) -> Result<bool, StoreError> {
+    async fn expire(&self, name: &str, lease: &Lease, time: Duration) -> Result<bool, StoreError> {
         let ours = doc! {
-            "_id": name, "holder": &tenure.holder, "epoch": integer(tenure.epoch),
+            "_id": name, "holder": &lease.holder, "epoch": integer(lease.epoch),
         };
         let leases = self.0.collection(LEASES);
         let set = doc! { "$set": { "expires_at": from_now(time) } };
@@ -101,9 +96,9 @@ fn from_now(time: Duration) -> Document {
     doc! { "$add": ["$$NOW", millis] }
 }
 
-fn tenure(row: &Document) -> Result<Tenure, StoreError> {
+fn lease(row: &Document) -> Result<Lease, StoreError> {
     let fields = Fields(row);
-    Ok(Tenure {
+    Ok(Lease {
         holder: fields.text("holder")?.to_owned(),
         epoch: fields.position("epoch")?,
     })

@@ -12,7 +12,6 @@ mod convert;
 mod error;
 mod event_log;
 mod event_rows;
-mod generations;
 mod inspect;
 mod leases;
 mod list;
@@ -21,6 +20,7 @@ mod presentation;
 mod probe;
 mod read_models;
 mod reading;
+mod rebuilds;
 mod source;
 mod transaction;
 mod update;
@@ -28,17 +28,17 @@ mod update;
 use std::sync::Arc;
 
 use bakehouse_engine::ports::{
-    EventLog, Generations, Integrity, Leases, Notifications, PresentationInspector,
-    PresentationReader, PresentationStore, Probe, RowInspector, RowReader, RowStore,
-    SourceInspector, SourceStore,
+    EventLog, Integrity, Leases, Notifications, PresentationInspector, PresentationReader,
+    PresentationStore, Probe, RowInspector, RowReader, RowStore, ShadowStores, SourceInspector,
+    SourceStore,
 };
 use bakehouse_engine::probe::SingleFlight;
 use bakehouse_engine::{Facet, Shutdown};
 use connection::Connection;
 pub use connection::{ConnectError, Settings};
-use generations::MongoGenerations;
 use inspect::MongoInspector;
 use presentation::MongoPresentation;
+use rebuilds::MongoRebuilds;
 use source::MongoSource;
 
 /// The source database: `events`, `orders`, `snapshots`, `notifications`,
@@ -87,8 +87,8 @@ impl SourceDatabase {
 
     /// Where it is made anew.
     #[must_use]
-    pub fn source_generations(&self) -> Arc<dyn Generations<dyn SourceStore>> {
-        Arc::new(MongoGenerations(self.source.clone()))
+    pub fn source_rebuilds(&self) -> Arc<dyn ShadowStores<dyn SourceStore>> {
+        Arc::new(MongoRebuilds(self.source.clone()))
     }
 
     /// The record of notifications.
@@ -180,8 +180,8 @@ impl PresentationDatabase {
 
     /// Where it is made anew.
     #[must_use]
-    pub fn presentation_generations(&self) -> Arc<dyn Generations<dyn PresentationStore>> {
-        Arc::new(MongoGenerations(self.presentation.clone()))
+    pub fn presentation_rebuilds(&self) -> Arc<dyn ShadowStores<dyn PresentationStore>> {
+        Arc::new(MongoRebuilds(self.presentation.clone()))
     }
 
     /// The presentation, to be read.

@@ -1,9 +1,10 @@
 //! The record of notifications: `notifications` in the source database.
 
 use async_trait::async_trait;
-use bakehouse_engine::notification::{Attempt, NotificationStatus};
+use bakehouse_engine::model::ids;
+use bakehouse_engine::model::notification::{Attempt, NotificationStatus};
 use bakehouse_engine::ports::{Claim, Notifications, Recording, Settled, StoreError};
-use bakehouse_engine::{Notification, Position, ids};
+use bakehouse_engine::{Notification, Position};
 use mongodb::IndexModel;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{FindOptions, IndexOptions};

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bakehouse_engine::ports::{
-    Baking, DocumentKey, DocumentWrite, Half, Head, ListQuery, PresentationReader,
-    PresentationStore, StoreError, StoredDocument,
+    Baking, DocumentKey, DocumentWrite, Head, ListQuery, PresentationReader, PresentationStore,
+    Slot, StoreError, StoredDocument,
 };
 use bakehouse_engine::{Facet, Frame, Json, Position};
 use mongodb::bson::{Bson, Document, doc};
@@ -19,8 +19,8 @@ use mongodb::options::FindOptions;
 use crate::checkpoints::{self, tie};
 use crate::connection::Connection;
 use crate::convert::{Fields, date, from_bson, integer, to_document};
-use crate::generations::{Part, Twofold, generation};
 use crate::list::{self, Edge, Page};
+use crate::rebuilds::{Part, Rebuilt, generation};
 use crate::transaction::{Transaction, Transactor};
 
 const NAME: &str = "data-baker";
@@ -32,7 +32,7 @@ pub(crate) struct MongoPresentation {
     documents: String,
     facets: &'static [Facet],
     /// Of what is written; what is read is what is read by all.
-    half: Half,
+    slot: Slot,
     /// Of which generation it was when it was opened.
     generation: AtomicU64,
 }
@@ -44,7 +44,7 @@ impl MongoPresentation {
             connection,
             documents: documents.to_owned(),
             facets,
-            half: Half::Read,
+            slot: Slot::Live,
             generation: AtomicU64::default(),
         }
     }
@@ -55,7 +55,7 @@ impl MongoPresentation {
     }
 
     pub(crate) async fn make_indexes(&self) -> Result<(), StoreError> {
-        let documents = self.half.name(&self.documents);
+        let documents = self.slot.name(&self.documents);
         let documents = self.connection.collection(&documents);
         let made = documents.create_indexes(list::indexes(self.facets));
         self.connection.bounded(made).await.map(|_| ())
@@ -116,7 +116,7 @@ impl MongoPresentation {
                 changed.push(doc! { "q": { "_id": &write.id, "_meta.position": older }, "u": row });
             }
         }
-        let documents = self.half.name(&self.documents);
+        let documents = self.slot.name(&self.documents);
         transaction.write(&documents, new, changed).await
     }
 }
@@ -124,7 +124,7 @@ impl MongoPresentation {
 #[async_trait]
 impl PresentationStore for MongoPresentation {
     async fn open(&self, epoch: &str) -> Result<Position, StoreError> {
-        let tied = tie(&self.connection, &self.half.name(NAME), epoch, 0).await?;
+        let tied = tie(&self.connection, &self.slot.name(NAME), epoch, 0).await?;
         self.generation.store(tied.generation, Ordering::Release);
         Ok(tied.position)
     }
@@ -132,7 +132,7 @@ impl PresentationStore for MongoPresentation {
     async fn commit(&self, baking: &Baking) -> Result<(), StoreError> {
         self.transactions
             .transact(async |transaction| {
-                let name = self.half.name(NAME);
+                let name = self.slot.name(NAME);
                 let from = integer(baking.from);
                 let generation = generation(self.generation.load(Ordering::Acquire));
                 let before = doc! { "_id": name, "position": from, "replacing": null,
@@ -141,14 +141,14 @@ impl PresentationStore for MongoPresentation {
                 transaction.move_checkpoint(before, after).await?;
                 self.write_documents(transaction, &baking.documents).await?;
                 let frames = baking.frames.iter().map(frame_row).collect();
-                transaction.insert(&self.half.name(FEED), frames).await
+                transaction.insert(&self.slot.name(FEED), frames).await
             })
             .await
     }
 }
 
 #[async_trait]
-impl Twofold for MongoPresentation {
+impl Rebuilt for MongoPresentation {
     type Door = dyn PresentationStore;
 
     fn part(&self) -> Part {
@@ -166,11 +166,11 @@ impl Twofold for MongoPresentation {
             transactions: self.transactions.clone(),
             documents: self.documents.clone(),
             facets: self.facets,
-            half: Half::Made(round),
+            slot: Slot::Shadow(round),
             generation: AtomicU64::default(),
         };
         twin.make_indexes().await?;
-        self.connection.make(&twin.half.name(FEED)).await?;
+        self.connection.make(&twin.slot.name(FEED)).await?;
         Ok(Arc::new(twin))
     }
 }

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bakehouse_engine::Position;
-use bakehouse_engine::follow::{Generation, Needs};
+use bakehouse_engine::handlers::{Generation, Needs};
 use bakehouse_engine::ports::{
-    Feed, Handling, Loaded, ModelState, Registration, RowPage, RowReader, RowStore, RowWrite,
+    Feed, HandlerCommit, Loaded, ModelState, Registration, RowPage, RowReader, RowStore, RowWrite,
     StoreError, StoredRow,
 };
 use futures_util::TryStreamExt;
@@ -202,7 +202,7 @@ impl RowStore for MongoRows {
         Ok(Loaded { rows, revision })
     }
 
-    async fn commit(&self, handling: &Handling) -> Result<(), StoreError> {
+    async fn commit(&self, handling: &HandlerCommit) -> Result<(), StoreError> {
         let of = &handling.generation;
         let (written, removed): (Vec<&RowWrite>, Vec<&RowWrite>) =
             handling.rows.iter().partition(|row| row.body.is_some());

@@ -209,7 +209,7 @@ mod tests {
     use crate::connection::Settings;
 
     async fn connection(options: &str) -> Connection {
-        let uri = mongodb_uri(&format!("t-{}", bakehouse_engine::ids::fresh()));
+        let uri = mongodb_uri(&format!("t-{}", bakehouse_engine::model::ids::fresh()));
         let separator = if options.is_empty() { "" } else { "&" };
         let settings = Settings {
             uri: format!("{uri}{separator}{options}"),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bakehouse_engine::ports::{
-    Checkpoint, EntityWrite, Execution, Half, Progress, SourceStore, StoreError, Verdict,
+    Checkpoint, EntityWrite, Execution, Progress, Slot, SourceStore, StoreError, Verdict,
 };
-use bakehouse_engine::{EntityRecord, EventStatus, Position};
+use bakehouse_engine::{EntityRecord, EntryStatus, Position};
 use mongodb::IndexModel;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 use mongodb::options::FindOptions;
@@ -15,7 +15,7 @@ use mongodb::options::FindOptions;
 use crate::checkpoints::CHECKPOINTS;
 use crate::connection::Connection;
 use crate::convert::{Fields, date, integer, to_bson};
-use crate::generations::{Part, Twofold, generation};
+use crate::rebuilds::{Part, Rebuilt, generation};
 use crate::transaction::{Transaction, Transactor};
 
 const NAME: &str = "orders-manager";
@@ -26,7 +26,7 @@ pub(crate) struct MongoSource {
     connection: Connection,
     transactions: Arc<Transactor>,
     entities: String,
-    half: Half,
+    slot: Slot,
 }
 
 impl MongoSource {
@@ -35,7 +35,7 @@ impl MongoSource {
             transactions: Arc::new(Transactor::new(connection.clone(), NAME)),
             connection,
             entities: entities.to_owned(),
-            half: Half::Read,
+            slot: Slot::Live,
         }
     }
 
@@ -46,7 +46,7 @@ impl MongoSource {
 
     /// Makes the index that snapshots are found by.
     pub(crate) async fn make_indexes(&self) -> Result<(), StoreError> {
-        let snapshots = self.connection.collection(&self.half.name(SNAPSHOTS));
+        let snapshots = self.connection.collection(&self.slot.name(SNAPSHOTS));
         let latest = IndexModel::builder()
             .keys(doc! { "_id.id": 1, "_id.position": -1 })
             .build();
@@ -58,7 +58,7 @@ impl MongoSource {
 #[async_trait]
 impl Progress for MongoSource {
     async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
-        let name = self.half.name(NAME);
+        let name = self.slot.name(NAME);
         let row = match self.connection.find_by_id(CHECKPOINTS, &name).await? {
             Some(row) => row,
             None => self.first_checkpoint().await?,
@@ -83,7 +83,7 @@ impl Progress for MongoSource {
             doc! { "$sort": { "_id.id": 1, "_id.position": -1 } },
             doc! { "$group": { "_id": "$_id.id", "record": { "$first": "$record" } } },
         ];
-        let snapshots = self.half.name(SNAPSHOTS);
+        let snapshots = self.slot.name(SNAPSHOTS);
         let rows = self.connection.aggregate(&snapshots, pipeline).await?;
         let records = rows.iter().map(|row| {
             let row = row.get_document("record").map_err(StoreError::corrupt)?;
@@ -101,7 +101,7 @@ impl SourceStore for MongoSource {
         // and has to be asked whether that was all.
         let batch = u32::try_from(ids.len() + 1).unwrap_or(u32::MAX);
         let options = FindOptions::builder().batch_size(batch).build();
-        let entities = self.half.name(&self.entities);
+        let entities = self.slot.name(&self.entities);
         let rows = self.connection.find(&entities, filter, options).await?;
         let records = rows.iter().map(record);
         records
@@ -116,7 +116,7 @@ impl SourceStore for MongoSource {
         self.transactions
             .transact(async |transaction| {
                 let (from, to) = (execution.from, execution.to);
-                let before = doc! { "_id": self.half.name(NAME), "replacing": null,
+                let before = doc! { "_id": self.slot.name(NAME), "replacing": null,
                 "generation": generation(from.generation),
                 "position": integer(from.position), "entities": integer(from.entities) };
                 let after = doc! { "position": integer(to.position),
@@ -126,8 +126,8 @@ impl SourceStore for MongoSource {
                     .await?;
                 let kept = execution.snapshots.iter().map(snapshot);
                 let kept = kept.collect::<Result<Vec<_>, _>>()?;
-                transaction.update(&self.half.name(SNAPSHOTS), kept).await?;
-                if self.half != Half::Read {
+                transaction.update(&self.slot.name(SNAPSHOTS), kept).await?;
+                if self.slot != Slot::Live {
                     // Every event has its verdict.
                     return Ok(());
                 }
@@ -141,7 +141,7 @@ impl SourceStore for MongoSource {
 }
 
 #[async_trait]
-impl Twofold for MongoSource {
+impl Rebuilt for MongoSource {
     type Door = dyn SourceStore;
 
     fn part(&self) -> Part {
@@ -155,11 +155,11 @@ impl Twofold for MongoSource {
 
     async fn twin(&self, round: u64) -> Result<Arc<dyn SourceStore>, StoreError> {
         let twin = Self {
-            half: Half::Made(round),
+            slot: Slot::Shadow(round),
             ..self.clone()
         };
         twin.make_indexes().await?;
-        let entities = twin.half.name(&twin.entities);
+        let entities = twin.slot.name(&twin.entities);
         self.connection.make(&entities).await?;
         Ok(Arc::new(twin))
     }
@@ -168,7 +168,7 @@ impl Twofold for MongoSource {
 impl MongoSource {
     async fn first_checkpoint(&self) -> Result<Document, StoreError> {
         let start = doc! { "position": 0_i64, "entities": 0_i64 };
-        let name = self.half.name(NAME);
+        let name = self.slot.name(NAME);
         self.connection
             .find_or_make(CHECKPOINTS, &name, start)
             .await
@@ -190,7 +190,7 @@ impl MongoSource {
                 }),
             }
         }
-        let entities = self.half.name(&self.entities);
+        let entities = self.slot.name(&self.entities);
         transaction.write(&entities, new, changed).await
     }
 }
@@ -236,7 +236,7 @@ fn marks(execution: &Execution) -> Vec<Document> {
     let mut changes: HashMap<&str, Vec<i64>> = HashMap::new();
     let mut statements = Vec::new();
     let at = date(execution.executed_at);
-    let unmarked = EventStatus::Stored;
+    let unmarked = EntryStatus::Stored;
     for (position, verdict) in (execution.from.position + 1..).zip(&execution.verdicts) {
         match verdict {
             Verdict::Executed { change } => {
@@ -256,7 +256,7 @@ fn marks(execution: &Execution) -> Vec<Document> {
         } else {
             doc! { "$in": positions }
         };
-        let status = EventStatus::Executed.as_str();
+        let status = EntryStatus::Executed.as_str();
         let set = doc! { "status": status, "change": change, "execution_time": at };
         statements.push(mark(Bson::Document(which), unmarked, set));
     }
@@ -264,7 +264,7 @@ fn marks(execution: &Execution) -> Vec<Document> {
         let which = Bson::Int64(integer(settlement.position));
         let mut set = outcome(&settlement.verdict, at);
         set.insert("settled_by", integer(settlement.by));
-        statements.push(mark(which, EventStatus::Parked, set));
+        statements.push(mark(which, EntryStatus::Parked, set));
     }
     statements
 }
@@ -272,11 +272,11 @@ fn marks(execution: &Execution) -> Vec<Document> {
 fn outcome(verdict: &Verdict, at: DateTime) -> Document {
     match verdict {
         Verdict::Executed { change } => doc! {
-            "status": EventStatus::Executed.as_str(), "change": change, "execution_time": at,
+            "status": EntryStatus::Executed.as_str(), "change": change, "execution_time": at,
         },
         Verdict::Rejected(rejection) => {
             let mut set = doc! {
-                "status": EventStatus::Rejected.as_str(),
+                "status": EntryStatus::Rejected.as_str(),
                 "reason": &rejection.reason,
                 "execution_time": at,
             };
@@ -287,7 +287,7 @@ fn outcome(verdict: &Verdict, at: DateTime) -> Document {
         }
         // Nothing has been executed as long as it is parked.
         Verdict::Parked { reason } => doc! {
-            "status": EventStatus::Parked.as_str(), "parked": reason,
+            "status": EntryStatus::Parked.as_str(), "parked": reason,
         },
     }
 }
@@ -297,6 +297,6 @@ fn whole_run(execution: &Execution) -> Document {
     doc! { "$gt": integer(from), "$lte": integer(to) }
 }
 
-fn mark(which: Bson, from: EventStatus, set: Document) -> Document {
+fn mark(which: Bson, from: EntryStatus, set: Document) -> Document {
     doc! { "q": { "_id": which, "status": from.as_str() }, "u": { "$set": set }, "multi": true }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
+use bakehouse_engine::fault_injection::point;
 use bakehouse_engine::ports::StoreError;
-use bakehouse_engine::torture::point;
 use mongodb::ClientSession;
 use mongodb::bson::{Document, doc};
 use mongodb::error::UNKNOWN_TRANSACTION_COMMIT_RESULT;

@@ -4,14 +4,15 @@ use std::future::ready;
 use std::time::Duration;
 
 use bakehouse_dev_servers::shared::mongodb_uri;
+use bakehouse_engine::Shutdown;
+use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::Appended;
-use bakehouse_engine::{Shutdown, ids};
 use bakehouse_mongodb::{PresentationDatabase, Settings, SourceDatabase};
-use bakehouse_testkit::conformance::generations::Twofold;
 use bakehouse_testkit::conformance::holes::{Holed, Missing};
 use bakehouse_testkit::conformance::inspect::Inspected;
 use bakehouse_testkit::conformance::lost::Stores;
 use bakehouse_testkit::conformance::presentation::FACETS;
+use bakehouse_testkit::conformance::rebuilds::Rebuilt;
 use bakehouse_testkit::conformance::reopening::Reopen;
 use bakehouse_testkit::operations::many;
 use futures_util::future::BoxFuture;
@@ -94,7 +95,7 @@ bakehouse_testkit::holes_suite!(holes, async {
     let presentation = presentation_of(&of_presentation).await;
     let remove = move |missing| -> BoxFuture<'static, ()> {
         match missing {
-            Missing::Event(at) => Box::pin(remove(of_source.uri.clone(), "events", at)),
+            Missing::LogEntry(at) => Box::pin(remove(of_source.uri.clone(), "events", at)),
             Missing::Frame(at) => Box::pin(remove(of_presentation.uri.clone(), "feed", at)),
         }
     };
@@ -118,15 +119,15 @@ bakehouse_testkit::presentation_suite!(presentation_store, async {
     (database.presentation(), database.reader())
 });
 
-bakehouse_testkit::generations_suite!(generations, async {
+bakehouse_testkit::generations_suite!(rebuilds, async {
     let (source, presentation) = (source().await, presentation().await);
-    Twofold {
+    Rebuilt {
         presentation: presentation.presentation(),
         reader: presentation.reader(),
-        presentations: presentation.presentation_generations(),
+        presentations: presentation.presentation_rebuilds(),
         log: source.log(),
         source: source.source(),
-        sources: source.source_generations(),
+        sources: source.source_rebuilds(),
     }
 });
 

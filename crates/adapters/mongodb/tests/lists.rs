@@ -2,8 +2,9 @@
 //! itself says about each of them.
 
 use bakehouse_dev_servers::shared::mongodb_uri;
+use bakehouse_engine::Shutdown;
+use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::{ListQuery, Sort, SortKey};
-use bakehouse_engine::{Shutdown, ids};
 use bakehouse_mongodb::{PresentationDatabase, Settings};
 use bakehouse_testkit::conformance::presentation::{FACETS, at, baking};
 use futures_util::TryStreamExt;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bakehouse_engine::notification::Request;
+use bakehouse_engine::model::ids;
+use bakehouse_engine::model::notification::Request;
 use bakehouse_engine::ports::{Channel, Mail, SendError};
-use bakehouse_engine::{Frame, Json, Notification, Timestamp, ids, to_json};
+use bakehouse_engine::{Frame, Json, Notification, Timestamp, to_json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::{Channel, SendError};
-use bakehouse_engine::{Notification, Timestamp, ids};
+use bakehouse_engine::{Notification, Timestamp};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit, Mac};

@@ -9,8 +9,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bakehouse_engine::fault_injection::point;
 use bakehouse_engine::ports::{ScheduleConsumer, ScheduledBatch, StoreError, Unreadable};
-use bakehouse_engine::torture::point;
 use futures_util::{FutureExt, StreamExt};
 use lapin::Acker;
 use lapin::message::Delivery;

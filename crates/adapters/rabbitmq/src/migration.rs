@@ -17,7 +17,7 @@
 
 use std::time::Duration;
 
-use bakehouse_engine::ids;
+use bakehouse_engine::model::ids;
 use lapin::Connection;
 use lapin::options::QueueDeleteOptions;
 use tokio::time::Instant;

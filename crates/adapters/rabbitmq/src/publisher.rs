@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bakehouse_engine::backoff::{Backoff, Reminder};
-use bakehouse_engine::torture::point;
+use bakehouse_engine::fault_injection::point;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};

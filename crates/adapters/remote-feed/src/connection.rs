@@ -251,7 +251,7 @@ impl Connection {
                 state.waiting.push_back(frame);
                 Ok(())
             }
-            Message::Farewell(why) => Err(self.away(why)),
+            Message::CloseReason(why) => Err(self.away(why)),
             Message::Ping => Ok(()),
         }
     }

@@ -29,7 +29,7 @@ fn says(message: &Message, text: &Value) {
             assert_eq!(text["position"], frame.position);
             assert_eq!(text[format!("{name}_id")], frame.entity_id);
         }
-        Message::Farewell(why) => {
+        Message::CloseReason(why) => {
             assert_eq!(kind, Some("error"));
             assert_eq!(text["message"], why.as_str());
         }

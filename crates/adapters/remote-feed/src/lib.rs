@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bakehouse_engine::ports::{Facts, Head, StoreError};
+use bakehouse_engine::ports::{FeedSource, Head, StoreError};
 use bakehouse_engine::{Frame, Position};
 use reqwest::Client;
 use tokio::sync::watch;
@@ -86,7 +86,7 @@ impl Drop for RemoteFeed {
 }
 
 #[async_trait]
-impl Facts for RemoteFeed {
+impl FeedSource for RemoteFeed {
     async fn head(&self) -> Result<Head, StoreError> {
         let head = self.connection.head().await?;
         let mut state = lock(&self.state);

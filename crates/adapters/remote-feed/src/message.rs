@@ -16,7 +16,7 @@ pub(crate) enum Message {
     /// Something happened.
     Frame(Frame),
     /// The other side ends it, for this reason.
-    Farewell(String),
+    CloseReason(String),
     /// A sign of life.
     Ping,
 }
@@ -33,7 +33,7 @@ impl Message {
                     position: member(&members, "head")?,
                 }),
                 "live" => Self::Live,
-                "error" => Self::Farewell(member(&members, "message")?),
+                "error" => Self::CloseReason(member(&members, "message")?),
                 _ => Self::Ping,
             });
         };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bakehouse_engine::ports::Facts;
+use bakehouse_engine::ports::FeedSource;
 use bakehouse_remote_feed::{RemoteFeed, client};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;

@@ -8,8 +8,9 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bakehouse_engine::notification::NotificationStatus;
-use bakehouse_engine::{Timestamp, ids, private_files};
+use bakehouse_engine::model::ids;
+use bakehouse_engine::model::notification::NotificationStatus;
+use bakehouse_engine::{Timestamp, private_files};
 use rusqlite::{Connection, OpenFlags, params};
 
 use crate::notifications::{RESTORED_AT, WITHHELD};

@@ -13,9 +13,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
+use bakehouse_engine::Facet;
+use bakehouse_engine::fault_injection::point;
+use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::StoreError;
-use bakehouse_engine::torture::point;
-use bakehouse_engine::{Facet, ids};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bakehouse_engine::ports::{Appended, EventLog, StoreError, SummaryQuery, contiguous};
-use bakehouse_engine::{Event, EventStatus, Operation, Position, Timestamp};
+use bakehouse_engine::{EntryStatus, LogEntry, Operation, Position, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use uuid::Uuid;
 
@@ -12,10 +12,10 @@ use crate::database::{Database, Outcome};
 use crate::rows::{EVENT, event, integer};
 use crate::summaries::statements;
 
-pub(crate) struct EmbeddedLog(pub(crate) Arc<Database>);
+pub(crate) struct SqliteLog(pub(crate) Arc<Database>);
 
 #[async_trait]
-impl EventLog for EmbeddedLog {
+impl EventLog for SqliteLog {
     async fn append_at(
         &self,
         operations: &[Operation],
@@ -27,7 +27,7 @@ impl EventLog for EmbeddedLog {
             .await
     }
 
-    async fn read(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {
+    async fn read(&self, after: Position, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
         let query =
             format!("SELECT {EVENT} FROM events WHERE position > ?1 ORDER BY position LIMIT ?2");
         let read = move |connection: &Connection| {
@@ -41,7 +41,7 @@ impl EventLog for EmbeddedLog {
         entity_id: &str,
         after: Position,
         up_to: Position,
-    ) -> Result<Vec<Event>, StoreError> {
+    ) -> Result<Vec<LogEntry>, StoreError> {
         let id = entity_id.to_owned();
         let query = format!(
             "SELECT {EVENT} FROM events WHERE entity_id = ?1 AND position > ?2 AND position <= ?3 \
@@ -58,7 +58,7 @@ impl EventLog for EmbeddedLog {
             .await
     }
 
-    async fn find(&self, operation_id: Uuid) -> Result<Option<Event>, StoreError> {
+    async fn find(&self, operation_id: Uuid) -> Result<Option<LogEntry>, StoreError> {
         let query = format!("SELECT {EVENT} FROM events WHERE operation_id = ?1");
         let read = move |connection: &Connection| {
             events(connection, &query, params![operation_id.to_string()])
@@ -66,7 +66,7 @@ impl EventLog for EmbeddedLog {
         Ok(self.0.read(read).await?.pop())
     }
 
-    async fn summaries(&self, query: &SummaryQuery<'_>) -> Result<Vec<Event>, StoreError> {
+    async fn summaries(&self, query: &SummaryQuery<'_>) -> Result<Vec<LogEntry>, StoreError> {
         let (statements, limit) = (statements(query), query.limit);
         let read = move |connection: &Connection| {
             let mut found = Vec::new();
@@ -86,7 +86,7 @@ impl EventLog for EmbeddedLog {
         after: Position,
         up_to: Position,
         limit: usize,
-    ) -> Result<Vec<Event>, StoreError> {
+    ) -> Result<Vec<LogEntry>, StoreError> {
         let id = entity_id.to_owned();
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let query = format!(
@@ -100,7 +100,7 @@ impl EventLog for EmbeddedLog {
         self.0.read(read).await
     }
 
-    async fn held(&self, entity_ids: &[&str]) -> Result<Vec<Event>, StoreError> {
+    async fn held(&self, entity_ids: &[&str]) -> Result<Vec<LogEntry>, StoreError> {
         let ids: Vec<String> = entity_ids.iter().map(|id| (*id).to_owned()).collect();
         let query = format!(
             "SELECT {EVENT} FROM events WHERE entity_id = ?1 AND parked IS NOT NULL \
@@ -118,7 +118,7 @@ impl EventLog for EmbeddedLog {
         Ok(held)
     }
 
-    async fn parked(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {
+    async fn parked(&self, after: Position, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
         let query = format!(
             "SELECT {EVENT} FROM events WHERE status = 'parked' AND position > ?1 \
              ORDER BY position LIMIT ?2"
@@ -149,7 +149,7 @@ fn events(
     connection: &Connection,
     query: &str,
     parameters: impl rusqlite::Params,
-) -> Outcome<Vec<Event>> {
+) -> Outcome<Vec<LogEntry>> {
     let mut statement = connection.prepare_cached(query)?;
     let mut rows = statement.query(parameters)?;
     let mut events = Vec::new();
@@ -217,7 +217,7 @@ fn insert(
         operation.fingerprint,
         operation.accepted_at.millis(),
         now,
-        EventStatus::Stored.as_str(),
+        EntryStatus::Stored.as_str(),
         operation.terms.on_behalf_of,
     ])?;
     Ok(inserted == 1)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bakehouse_engine::follow::Generation;
+use bakehouse_engine::handlers::Generation;
 use bakehouse_engine::ports::{
     Backlog, Damage, DocumentRecord, Head, Integrity, Page, PresentationInspector, RowInspector,
     RowRecord, SourceInspector, StoreError, Waiting,
@@ -22,7 +22,7 @@ use crate::source::{RECORD, record};
 /// Damages that are told at most.
 const MAX_DAMAGES: usize = 100;
 
-pub(crate) struct EmbeddedInspector(pub(crate) Arc<Database>);
+pub(crate) struct SqliteInspector(pub(crate) Arc<Database>);
 
 /// Rows of a page: the key of each is in its first column.
 fn page<T>(
@@ -50,7 +50,7 @@ fn limit_of(limit: usize) -> i64 {
 }
 
 #[async_trait]
-impl SourceInspector for EmbeddedInspector {
+impl SourceInspector for SqliteInspector {
     async fn entities(&self, after: &str, limit: usize) -> Result<Page<Position>, StoreError> {
         let (after, limit) = (after.to_owned(), limit_of(limit));
         let query = "SELECT id, position FROM entities WHERE id > ?1 ORDER BY id LIMIT ?2";
@@ -121,7 +121,7 @@ impl SourceInspector for EmbeddedInspector {
 }
 
 #[async_trait]
-impl PresentationInspector for EmbeddedInspector {
+impl PresentationInspector for SqliteInspector {
     async fn documents(
         &self,
         ids: &[&str],
@@ -172,7 +172,7 @@ fn document(row: &Row<'_>) -> Outcome<DocumentRecord> {
 }
 
 #[async_trait]
-impl RowInspector for EmbeddedInspector {
+impl RowInspector for SqliteInspector {
     async fn all_rows(
         &self,
         generation: &Generation,
@@ -221,7 +221,7 @@ impl RowInspector for EmbeddedInspector {
 }
 
 #[async_trait]
-impl Backlog for EmbeddedInspector {
+impl Backlog for SqliteInspector {
     async fn waiting(&self) -> Result<Waiting, StoreError> {
         self.0.read(waiting).await
     }
@@ -254,7 +254,7 @@ fn waiting(connection: &Connection) -> Outcome<Waiting> {
 }
 
 #[async_trait]
-impl Integrity for EmbeddedInspector {
+impl Integrity for SqliteInspector {
     async fn damages(&self) -> Result<Vec<Damage>, StoreError> {
         // By a connection of its own: what others have in their caches says nothing.
         self.0

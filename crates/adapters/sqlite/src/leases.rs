@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bakehouse_engine::ports::{Leases, StoreError, Tenure};
+use bakehouse_engine::ports::{Lease, Leases, StoreError};
 use rusqlite::{OptionalExtension, params};
 
 use crate::database::Database;
@@ -12,16 +12,16 @@ use crate::database::Database;
 /// Now, in milliseconds since 1970.
 const NOW: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
 
-pub(crate) struct EmbeddedLeases(pub(crate) Arc<Database>);
+pub(crate) struct SqliteLeases(pub(crate) Arc<Database>);
 
 #[async_trait]
-impl Leases for EmbeddedLeases {
+impl Leases for SqliteLeases {
     async fn acquire(
         &self,
         name: &str,
         holder: &str,
         time_to_live: Duration,
-    ) -> Result<Option<Tenure>, StoreError> {
+    ) -> Result<Option<Lease>, StoreError> {
         let (name, holder, millis) = (name.to_owned(), holder.to_owned(), millis(time_to_live));
         let statement = format!(
             "INSERT INTO leases VALUES (?1, ?2, 1, {NOW} + ?3) ON CONFLICT (name) DO UPDATE SET \
@@ -35,7 +35,7 @@ impl Leases for EmbeddedLeases {
                 let epoch: Option<i64> = statement
                     .query_row(params![name, holder, millis], |row| row.get(0))
                     .optional()?;
-                Ok(epoch.map(|epoch| Tenure {
+                Ok(epoch.map(|epoch| Lease {
                     holder,
                     epoch: epoch.unsigned_abs(),
                 }))
@@ -46,23 +46,23 @@ impl Leases for EmbeddedLeases {
     async fn renew(
         &self,
         name: &str,
-        tenure: &Tenure,
+        lease: &Lease,
         time_to_live: Duration,
     ) -> Result<bool, StoreError> {
-        let touched = self.expire(name, tenure, millis(time_to_live)).await?;
+        let touched = self.expire(name, lease, millis(time_to_live)).await?;
         Ok(touched == 1)
     }
 
-    async fn release(&self, name: &str, tenure: &Tenure) -> Result<(), StoreError> {
-        self.expire(name, tenure, 0).await.map(|_| ())
+    async fn release(&self, name: &str, lease: &Lease) -> Result<(), StoreError> {
+        self.expire(name, lease, 0).await.map(|_| ())
     }
 }
 
-impl EmbeddedLeases {
+impl SqliteLeases {
     /// Lets a lease that is still ours run out in `millis` from now.
-    async fn expire(&self, name: &str, tenure: &Tenure, millis: i64) -> Result<usize, StoreError> {
-        let (name, holder) = (name.to_owned(), tenure.holder.clone());
-        let epoch = crate::rows::integer(tenure.epoch);
+    async fn expire(&self, name: &str, lease: &Lease, millis: i64) -> Result<usize, StoreError> {
+        let (name, holder) = (name.to_owned(), lease.holder.clone());
+        let epoch = crate::rows::integer(lease.epoch);
         let statement = format!(
             "UPDATE leases SET expires_at = {NOW} + ?4 \
              WHERE name = ?1 AND holder = ?2 AND epoch = ?3"

@@ -9,7 +9,6 @@ mod backup;
 mod checkpoints;
 mod database;
 mod event_log;
-mod generations;
 mod inspect;
 mod leases;
 mod list;
@@ -17,14 +16,15 @@ mod notifications;
 mod presentation;
 mod probe;
 mod read_models;
+mod rebuilds;
 mod rows;
 mod salvage;
 mod schedule;
 mod schema;
+mod shadow;
 mod source;
 mod summaries;
-mod twin;
-mod unit;
+mod unit_of_work;
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -34,9 +34,9 @@ use std::time::Duration;
 
 pub use backup::{BackupError, Copy, Pending, back_up, may_restore, restore};
 use bakehouse_engine::ports::{
-    Backlog, EventLog, Generations, Integrity, Leases, Notifications, PresentationInspector,
-    PresentationReader, PresentationStore, Probe, RowInspector, RowReader, RowStore,
-    ScheduleConsumer, Scheduler, SourceInspector, SourceStore, StoreError,
+    Backlog, EventLog, Integrity, Leases, Notifications, PresentationInspector, PresentationReader,
+    PresentationStore, Probe, RowInspector, RowReader, RowStore, ScheduleConsumer, Scheduler,
+    ShadowStores, SourceInspector, SourceStore, StoreError,
 };
 use bakehouse_engine::probe::SingleFlight;
 use bakehouse_engine::{Facet, Shutdown, private_files};
@@ -47,7 +47,7 @@ pub const FILE_NAME: &str = "bakehouse.db";
 
 /// An open embedded store; clones share it.
 #[derive(Clone)]
-pub struct Embedded {
+pub struct SqliteStore {
     database: Arc<Database>,
     queue: Arc<schedule::Arrivals>,
     /// Held as long as the store is open.
@@ -82,7 +82,7 @@ pub enum OpenError {
     },
 }
 
-impl Embedded {
+impl SqliteStore {
     /// Opens the store in `folder`, and makes both where they do not exist.
     /// `facets` are what the domain's lists can be filtered by.
     ///
@@ -138,7 +138,7 @@ impl Embedded {
     /// api-server's end of the schedule queue.
     #[must_use]
     pub fn scheduler(&self) -> Arc<dyn Scheduler> {
-        Arc::new(schedule::EmbeddedScheduler::new(
+        Arc::new(schedule::SqliteScheduler::new(
             self.database.clone(),
             self.queue.clone(),
         ))
@@ -147,7 +147,7 @@ impl Embedded {
     /// events-writer's end of the schedule queue.
     #[must_use]
     pub fn consumer(&self) -> Box<dyn ScheduleConsumer> {
-        Box::new(schedule::EmbeddedConsumer::new(
+        Box::new(schedule::SqliteConsumer::new(
             self.database.clone(),
             self.queue.clone(),
         ))
@@ -156,95 +156,91 @@ impl Embedded {
     /// The log.
     #[must_use]
     pub fn log(&self) -> Arc<dyn EventLog> {
-        Arc::new(event_log::EmbeddedLog(self.database.clone()))
+        Arc::new(event_log::SqliteLog(self.database.clone()))
     }
 
     /// The source state.
     #[must_use]
     pub fn source(&self) -> Arc<dyn SourceStore> {
-        Arc::new(source::EmbeddedSource::new(self.database.clone()))
+        Arc::new(source::SqliteSource::new(self.database.clone()))
     }
 
     /// The presentation, to be written.
     #[must_use]
     pub fn presentation(&self) -> Arc<dyn PresentationStore> {
-        Arc::new(presentation::EmbeddedPresentation::new(
-            self.database.clone(),
-        ))
+        Arc::new(presentation::SqlitePresentation::new(self.database.clone()))
     }
 
     /// The presentation, to be read.
     #[must_use]
     pub fn reader(&self) -> Arc<dyn PresentationReader> {
-        Arc::new(presentation::EmbeddedPresentation::new(
-            self.database.clone(),
-        ))
+        Arc::new(presentation::SqlitePresentation::new(self.database.clone()))
     }
 
     /// Where the source state is made anew.
     #[must_use]
-    pub fn source_generations(&self) -> Arc<dyn Generations<dyn SourceStore>> {
-        Arc::new(generations::of_source(self.database.clone()))
+    pub fn source_rebuilds(&self) -> Arc<dyn ShadowStores<dyn SourceStore>> {
+        Arc::new(rebuilds::of_source(self.database.clone()))
     }
 
     /// Where the presentation is.
     #[must_use]
-    pub fn presentation_generations(&self) -> Arc<dyn Generations<dyn PresentationStore>> {
-        Arc::new(generations::of_presentation(self.database.clone()))
+    pub fn presentation_rebuilds(&self) -> Arc<dyn ShadowStores<dyn PresentationStore>> {
+        Arc::new(rebuilds::of_presentation(self.database.clone()))
     }
 
     /// The record of notifications.
     #[must_use]
     pub fn notifications(&self) -> Arc<dyn Notifications> {
-        Arc::new(notifications::EmbeddedNotifications(self.database.clone()))
+        Arc::new(notifications::SqliteNotifications(self.database.clone()))
     }
 
     /// The rows of read models and process managers, to be written.
     #[must_use]
     pub fn rows(&self) -> Arc<dyn RowStore> {
-        Arc::new(read_models::EmbeddedRows(self.database.clone()))
+        Arc::new(read_models::SqliteRows(self.database.clone()))
     }
 
     /// The rows of read models, to be read.
     #[must_use]
     pub fn row_reader(&self) -> Arc<dyn RowReader> {
-        Arc::new(read_models::EmbeddedRows(self.database.clone()))
+        Arc::new(read_models::SqliteRows(self.database.clone()))
     }
 
     /// The leases.
     #[must_use]
     pub fn leases(&self) -> Arc<dyn Leases> {
-        Arc::new(leases::EmbeddedLeases(self.database.clone()))
+        Arc::new(leases::SqliteLeases(self.database.clone()))
     }
 
     /// Source state of an audit.
     #[must_use]
     pub fn source_inspector(&self) -> Arc<dyn SourceInspector> {
-        Arc::new(inspect::EmbeddedInspector(self.database.clone()))
+        Arc::new(inspect::SqliteInspector(self.database.clone()))
     }
 
     /// Presentation of an audit.
     #[must_use]
     pub fn presentation_inspector(&self) -> Arc<dyn PresentationInspector> {
-        Arc::new(inspect::EmbeddedInspector(self.database.clone()))
+        Arc::new(inspect::SqliteInspector(self.database.clone()))
     }
 
     /// Rows of an audit.
     #[must_use]
     pub fn row_inspector(&self) -> Arc<dyn RowInspector> {
-        Arc::new(inspect::EmbeddedInspector(self.database.clone()))
+        Arc::new(inspect::SqliteInspector(self.database.clone()))
     }
 
     /// Accepted operations that are not in the log yet.
     #[must_use]
     pub fn backlog(&self) -> Arc<dyn Backlog> {
-        Arc::new(inspect::EmbeddedInspector(self.database.clone()))
+        Arc::new(inspect::SqliteInspector(self.database.clone()))
     }
 
     /// Integrity of the store's file.
     #[must_use]
     pub fn integrity(&self) -> Arc<dyn Integrity> {
-        Arc::new(inspect::EmbeddedInspector(self.database.clone()))
+        Arc::new(inspect::SqliteInspector(self.database.clone()))
     }
 
     /// Looks for damaged pages of the file from now on, at most once an `interval`, so that
@@ -266,7 +262,7 @@ impl Embedded {
     /// Readiness of the store: its file is there, sound, and can be written.
     #[must_use]
     pub fn probe(&self) -> Arc<dyn Probe> {
-        Arc::new(SingleFlight::new(probe::EmbeddedProbe::new(
+        Arc::new(SingleFlight::new(probe::SqliteProbe::new(
             self.database.clone(),
         )))
     }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use crate::database::Outcome;
 use crate::presentation::{DOCUMENT, documents};
 use crate::rows::{integer, position};
-use crate::twin::ensure_index;
+use crate::shadow::ensure_index;
 
 /// Makes the indexes of the domain's facets.
 pub(crate) fn make_indexes(connection: &Connection, facets: &[Facet]) -> rusqlite::Result<()> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bakehouse_engine::notification::{Attempt, NotificationStatus};
+use bakehouse_engine::model::notification::{Attempt, NotificationStatus};
 use bakehouse_engine::ports::{Claim, Notifications, Recording, Settled, StoreError};
 use bakehouse_engine::{Notification, Position, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
@@ -18,10 +18,10 @@ const NAME: &str = "notifier";
 pub(crate) const COLUMNS: &str = "id, position, type, entity_id, lane, channel, recipient, message, status, \
     attempts, occurred_at, requested_at, accepted_at, ended_at, due_at, reason";
 
-pub(crate) struct EmbeddedNotifications(pub(crate) Arc<Database>);
+pub(crate) struct SqliteNotifications(pub(crate) Arc<Database>);
 
 #[async_trait]
-impl Notifications for EmbeddedNotifications {
+impl Notifications for SqliteNotifications {
     async fn open(&self, epoch: &str, start: Position) -> Result<Position, StoreError> {
         let epoch = epoch.to_owned();
         self.0

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bakehouse_engine::ports::{
-    Baking, DocumentKey, Half, Head, ListQuery, PresentationReader, PresentationStore, StoreError,
+    Baking, DocumentKey, Head, ListQuery, PresentationReader, PresentationStore, Slot, StoreError,
     StoredDocument,
 };
 use bakehouse_engine::{Frame, Position};
@@ -17,39 +17,39 @@ use crate::rows::{FRAME, frame, integer, json, position};
 
 const NAME: &str = "data-baker";
 
-pub(crate) struct EmbeddedPresentation {
+pub(crate) struct SqlitePresentation {
     pub(crate) database: Arc<Database>,
     /// Of what is written; what is read is what is read by all.
-    pub(crate) half: Half,
+    pub(crate) slot: Slot,
 }
 
-impl EmbeddedPresentation {
+impl SqlitePresentation {
     pub(crate) fn new(database: Arc<Database>) -> Self {
-        let half = Half::Read;
-        Self { database, half }
+        let slot = Slot::Live;
+        Self { database, slot }
     }
 }
 
 #[async_trait]
-impl PresentationStore for EmbeddedPresentation {
+impl PresentationStore for SqlitePresentation {
     async fn open(&self, epoch: &str) -> Result<Position, StoreError> {
         let epoch = epoch.to_owned();
-        let name = self.half.name(NAME);
+        let name = self.slot.name(NAME);
         self.database
             .write(move |connection| tie(connection, &name, &epoch, 0))
             .await
     }
 
     async fn commit(&self, baking: &Baking) -> Result<(), StoreError> {
-        let (baking, half) = (baking.clone(), self.half);
+        let (baking, slot) = (baking.clone(), self.slot);
         self.database
-            .write(move |connection| commit(connection, half, &baking))
+            .write(move |connection| commit(connection, slot, &baking))
             .await
     }
 }
 
 #[async_trait]
-impl PresentationReader for EmbeddedPresentation {
+impl PresentationReader for SqlitePresentation {
     async fn document(&self, id: &str) -> Result<Option<StoredDocument>, StoreError> {
         let id = id.to_owned();
         let query = format!("SELECT {DOCUMENT} FROM documents WHERE id = ?1");
@@ -108,9 +108,9 @@ impl PresentationReader for EmbeddedPresentation {
     }
 }
 
-fn commit(connection: &Connection, half: Half, baking: &Baking) -> Outcome<()> {
-    advance(connection, &half.name(NAME), baking.from, baking.to)?;
-    let documents = half.name("documents");
+fn commit(connection: &Connection, slot: Slot, baking: &Baking) -> Outcome<()> {
+    advance(connection, &slot.name(NAME), baking.from, baking.to)?;
+    let documents = slot.name("documents");
     let put = format!(
         "INSERT INTO {documents} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
          ON CONFLICT (number) DO UPDATE SET position = excluded.position, \
@@ -131,7 +131,7 @@ fn commit(connection: &Connection, half: Half, baking: &Baking) -> Outcome<()> {
         ])?;
         fence(touched)?;
     }
-    let frames = half.name("frames");
+    let frames = slot.name("frames");
     let insert = format!("INSERT INTO {frames} ({FRAME}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
     let mut insert = connection.prepare_cached(&insert)?;
     for frame in &baking.frames {

@@ -23,13 +23,13 @@ const CHECK_PAUSE_FACTOR: u32 = 50;
 /// Bytes of a file that is not checked while it is at work: reading all of it takes too long.
 const MAX_CHECKED: u64 = 1 << 30;
 
-pub(crate) struct EmbeddedProbe {
+pub(crate) struct SqliteProbe {
     database: Arc<Database>,
     /// Device and inode of the file as it was opened.
     identity: Option<(u64, u64)>,
 }
 
-impl EmbeddedProbe {
+impl SqliteProbe {
     pub(crate) fn new(database: Arc<Database>) -> Self {
         let identity = database.file().and_then(|file| identity(file).ok());
         Self { database, identity }
@@ -56,7 +56,7 @@ impl EmbeddedProbe {
 }
 
 #[async_trait]
-impl Probe for EmbeddedProbe {
+impl Probe for SqliteProbe {
     fn name(&self) -> &str {
         "embedded store"
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bakehouse_engine::Position;
-use bakehouse_engine::follow::{Generation, Needs};
+use bakehouse_engine::handlers::{Generation, Needs};
 use bakehouse_engine::ports::{
-    Feed, Handling, Head, Loaded, ModelState, Registration, RowPage, RowReader, RowStore, RowWrite,
-    StoreError, StoredRow,
+    Feed, HandlerCommit, Head, Loaded, ModelState, Registration, RowPage, RowReader, RowStore,
+    RowWrite, StoreError, StoredRow,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -17,10 +17,10 @@ use crate::database::{Database, Outcome, in_savepoint};
 use crate::notifications::put_on_record;
 use crate::rows::{integer, json, known, position};
 
-pub(crate) struct EmbeddedRows(pub(crate) Arc<Database>);
+pub(crate) struct SqliteRows(pub(crate) Arc<Database>);
 
 #[async_trait]
-impl RowStore for EmbeddedRows {
+impl RowStore for SqliteRows {
     async fn open(
         &self,
         generation: &Generation,
@@ -58,7 +58,7 @@ impl RowStore for EmbeddedRows {
             .await
     }
 
-    async fn commit(&self, handling: &Handling) -> Result<(), StoreError> {
+    async fn commit(&self, handling: &HandlerCommit) -> Result<(), StoreError> {
         let handling = handling.clone();
         self.0
             .write(move |connection| commit(connection, &handling))
@@ -96,7 +96,7 @@ impl RowStore for EmbeddedRows {
 }
 
 #[async_trait]
-impl RowReader for EmbeddedRows {
+impl RowReader for SqliteRows {
     async fn row(&self, name: &str, key: &str) -> Result<Option<StoredRow>, StoreError> {
         let (name, key) = (name.to_owned(), key.to_owned());
         self.0
@@ -266,9 +266,9 @@ fn stored(row: &Row<'_>) -> Outcome<StoredRow> {
     })
 }
 
-fn commit(connection: &Connection, handling: &Handling) -> Outcome<()> {
+fn commit(connection: &Connection, handling: &HandlerCommit) -> Outcome<()> {
     let of = &handling.generation;
-    let raise = "UPDATE generations SET revision = revision + 1 \
+    let raise = "UPDATE rebuilds SET revision = revision + 1 \
                  WHERE name = ?1 AND version = ?2 AND round = ?3 AND revision = ?4";
     fence(connection.prepare_cached(raise)?.execute(params![
         of.name,

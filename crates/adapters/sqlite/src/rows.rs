@@ -2,7 +2,7 @@
 
 use bakehouse_engine::ports::StoreError;
 use bakehouse_engine::{
-    Event, EventStatus, Frame, Json, Operation, Position, Terms, Timestamp, Verb,
+    EntryStatus, Frame, Json, LogEntry, Operation, Position, Terms, Timestamp, Verb,
 };
 use rusqlite::Row;
 use uuid::Uuid;
@@ -15,12 +15,12 @@ pub(crate) const EVENT: &str = "position, operation_id, service_name, operation,
     accepted_at, creation_time, execution_time, status, change, reason, actor, owner, \
     expected_version, parked, settled_by, code, on_behalf_of";
 
-pub(crate) fn event(row: &Row<'_>) -> Outcome<Event> {
-    Ok(Event {
+pub(crate) fn event(row: &Row<'_>) -> Outcome<LogEntry> {
+    Ok(LogEntry {
         position: position(row, 0)?,
         creation_time: timestamp(row.get(12)?)?,
         execution_time: row.get::<_, Option<i64>>(13)?.map(timestamp).transpose()?,
-        status: known(EventStatus::parse(text(row, 14)?), "status")?,
+        status: known(EntryStatus::parse(text(row, 14)?), "status")?,
         change: row.get(15)?,
         reason: row.get(16)?,
         code: row.get(22)?,

@@ -44,19 +44,19 @@ pub(crate) fn settled(connection: &Connection) -> Outcome<Option<Settled>> {
 #[derive(Default)]
 pub(crate) struct Arrivals(Notify);
 
-pub(crate) struct EmbeddedScheduler {
+pub(crate) struct SqliteScheduler {
     database: Arc<Database>,
     arrivals: Arc<Arrivals>,
 }
 
-impl EmbeddedScheduler {
+impl SqliteScheduler {
     pub(crate) fn new(database: Arc<Database>, arrivals: Arc<Arrivals>) -> Self {
         Self { database, arrivals }
     }
 }
 
 #[async_trait]
-impl Scheduler for EmbeddedScheduler {
+impl Scheduler for SqliteScheduler {
     async fn schedule(&self, operation: &Operation) -> Result<(), ScheduleError> {
         let text = serde_json::to_string(operation)
             .map_err(|e| ScheduleError::Unconfirmed(e.to_string()))?;
@@ -72,7 +72,7 @@ impl Scheduler for EmbeddedScheduler {
     }
 }
 
-pub(crate) struct EmbeddedConsumer {
+pub(crate) struct SqliteConsumer {
     database: Arc<Database>,
     arrivals: Arc<Arrivals>,
     /// The last row handed out; `None`: to be read from the store.
@@ -81,7 +81,7 @@ pub(crate) struct EmbeddedConsumer {
     lost: i64,
 }
 
-impl EmbeddedConsumer {
+impl SqliteConsumer {
     pub(crate) fn new(database: Arc<Database>, arrivals: Arc<Arrivals>) -> Self {
         Self {
             database,
@@ -93,7 +93,7 @@ impl EmbeddedConsumer {
 }
 
 #[async_trait]
-impl ScheduleConsumer for EmbeddedConsumer {
+impl ScheduleConsumer for SqliteConsumer {
     async fn receive(&mut self, max: usize) -> Result<ScheduledBatch, StoreError> {
         loop {
             let batch = self.receive_now(max).await?;

@@ -163,7 +163,7 @@ CREATE TABLE read_models (
     served_version INTEGER,
     served_round   INTEGER
 ) WITHOUT ROWID;
-CREATE TABLE generations (
+CREATE TABLE rebuilds (
     name     TEXT NOT NULL,
     version  INTEGER NOT NULL,
     round    INTEGER NOT NULL,
@@ -338,7 +338,8 @@ mod tests {
             (9, "2d472e34fee59881"),
             (10, "83012446ee5a45c9"),
         ];
-        let fingerprint = |step| bakehouse_engine::ids::fingerprint(&[step])[..16].to_owned();
+        let fingerprint =
+            |step| bakehouse_engine::model::ids::fingerprint(&[step])[..16].to_owned();
         let steps = STEPS.map(|(version, step)| (version, fingerprint(step)));
         assert_eq!(
             steps,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bakehouse_engine::ports::{
-    Checkpoint, EntityWrite, Execution, Half, Progress, SourceStore, StoreError, Verdict,
+    Checkpoint, EntityWrite, Execution, Progress, Slot, SourceStore, StoreError, Verdict,
 };
-use bakehouse_engine::{EntityRecord, EventStatus, Position, Timestamp};
+use bakehouse_engine::{EntityRecord, EntryStatus, Position, Timestamp};
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, Row, ToSql, params, params_from_iter};
 
@@ -17,22 +17,22 @@ use crate::rows::{integer, json, position, timestamp};
 
 const NAME: &str = "orders-manager";
 
-pub(crate) struct EmbeddedSource {
+pub(crate) struct SqliteSource {
     pub(crate) database: Arc<Database>,
-    pub(crate) half: Half,
+    pub(crate) slot: Slot,
 }
 
-impl EmbeddedSource {
+impl SqliteSource {
     pub(crate) fn new(database: Arc<Database>) -> Self {
-        let half = Half::Read;
-        Self { database, half }
+        let slot = Slot::Live;
+        Self { database, slot }
     }
 }
 
 #[async_trait]
-impl Progress for EmbeddedSource {
+impl Progress for SqliteSource {
     async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
-        let name = self.half.name(NAME);
+        let name = self.slot.name(NAME);
         self.database
             .read(move |connection| checkpoint(connection, &name))
             .await
@@ -44,7 +44,7 @@ impl Progress for EmbeddedSource {
         up_to: Position,
     ) -> Result<HashMap<String, EntityRecord>, StoreError> {
         let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
-        let snapshots = self.half.name("snapshots");
+        let snapshots = self.slot.name("snapshots");
         let query = format!(
             "SELECT {RECORD} FROM {snapshots} WHERE id = ?1 AND position <= ?2 \
              ORDER BY position DESC LIMIT 1"
@@ -55,19 +55,19 @@ impl Progress for EmbeddedSource {
 }
 
 #[async_trait]
-impl SourceStore for EmbeddedSource {
+impl SourceStore for SqliteSource {
     async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
         let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
-        let entities = self.half.name("entities");
+        let entities = self.slot.name("entities");
         let query = format!("SELECT {RECORD} FROM {entities} WHERE id = ?1 AND position <= ?2");
         let read = move |connection: &Connection| records(connection, &query, &ids, Position::MAX);
         self.database.read(read).await
     }
 
     async fn commit(&self, execution: &Execution) -> Result<(), StoreError> {
-        let (execution, half) = (execution.clone(), self.half);
+        let (execution, slot) = (execution.clone(), self.slot);
         self.database
-            .write(move |connection| commit(connection, half, &execution))
+            .write(move |connection| commit(connection, slot, &execution))
             .await
     }
 }
@@ -136,18 +136,18 @@ fn columns(record: &EntityRecord) -> rusqlite::Result<[ToSqlOutput<'_>; 8]> {
     ])
 }
 
-fn commit(connection: &Connection, half: Half, execution: &Execution) -> Outcome<()> {
-    move_checkpoint(connection, half, execution)?;
-    write_entities(connection, half, &execution.entities)?;
-    keep(connection, half, &execution.snapshots)?;
-    match half {
-        Half::Read => mark(connection, execution),
+fn commit(connection: &Connection, slot: Slot, execution: &Execution) -> Outcome<()> {
+    move_checkpoint(connection, slot, execution)?;
+    write_entities(connection, slot, &execution.entities)?;
+    keep(connection, slot, &execution.snapshots)?;
+    match slot {
+        Slot::Live => mark(connection, execution),
         // Every event has its verdict.
-        Half::Made(_) => Ok(()),
+        Slot::Shadow(_) => Ok(()),
     }
 }
 
-fn move_checkpoint(connection: &Connection, half: Half, execution: &Execution) -> Outcome<()> {
+fn move_checkpoint(connection: &Connection, slot: Slot, execution: &Execution) -> Outcome<()> {
     let mut statement = connection.prepare_cached(
         "UPDATE checkpoints SET position = ?1, entities = ?2, parked = ?3 \
          WHERE name = ?4 AND position = ?5 AND entities = ?6",
@@ -157,14 +157,14 @@ fn move_checkpoint(connection: &Connection, half: Half, execution: &Execution) -
         integer(to.position),
         integer(to.entities),
         integer(to.parked),
-        half.name(NAME),
+        slot.name(NAME),
         integer(from.position),
         integer(from.entities),
     ])?)
 }
 
-fn write_entities(connection: &Connection, half: Half, writes: &[EntityWrite]) -> Outcome<()> {
-    let entities = half.name("entities");
+fn write_entities(connection: &Connection, slot: Slot, writes: &[EntityWrite]) -> Outcome<()> {
+    let entities = slot.name("entities");
     let insert = format!(
         "INSERT INTO {entities} SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE ?9 IS NULL \
          ON CONFLICT DO NOTHING"
@@ -186,8 +186,8 @@ fn write_entities(connection: &Connection, half: Half, writes: &[EntityWrite]) -
     Ok(())
 }
 
-fn keep(connection: &Connection, half: Half, snapshots: &[EntityRecord]) -> Outcome<()> {
-    let table = half.name("snapshots");
+fn keep(connection: &Connection, slot: Slot, snapshots: &[EntityRecord]) -> Outcome<()> {
+    let table = slot.name("snapshots");
     let keep = format!("INSERT OR REPLACE INTO {table} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
     let mut keep = connection.prepare_cached(&keep)?;
     for record in snapshots {
@@ -201,7 +201,7 @@ fn mark(connection: &Connection, execution: &Execution) -> Outcome<()> {
     let at = execution.executed_at;
     let run = (execution.from.position + 1..).zip(&execution.verdicts);
     for (position, verdict) in run {
-        judge(connection, position, verdict, EventStatus::Stored, None, at)?;
+        judge(connection, position, verdict, EntryStatus::Stored, None, at)?;
     }
     for settlement in &execution.settlements {
         let (position, by) = (settlement.position, Some(settlement.by));
@@ -209,7 +209,7 @@ fn mark(connection: &Connection, execution: &Execution) -> Outcome<()> {
             connection,
             position,
             &settlement.verdict,
-            EventStatus::Parked,
+            EntryStatus::Parked,
             by,
             at,
         )?;
@@ -222,7 +222,7 @@ fn judge(
     connection: &Connection,
     position: Position,
     verdict: &Verdict,
-    from: EventStatus,
+    from: EntryStatus,
     settled_by: Option<Position>,
     at: Timestamp,
 ) -> Outcome<()> {
@@ -249,7 +249,7 @@ fn judge(
 
 /// A verdict as an event's columns.
 struct Columns<'a> {
-    status: EventStatus,
+    status: EntryStatus,
     change: Option<&'a str>,
     reason: Option<&'a str>,
     code: Option<&'a str>,
@@ -268,16 +268,16 @@ impl<'a> Columns<'a> {
         match verdict {
             Verdict::Executed { change } => Self {
                 change: Some(change),
-                ..with(EventStatus::Executed)
+                ..with(EntryStatus::Executed)
             },
             Verdict::Rejected(rejection) => Self {
                 reason: Some(&rejection.reason),
                 code: rejection.code.as_deref(),
-                ..with(EventStatus::Rejected)
+                ..with(EntryStatus::Rejected)
             },
             Verdict::Parked { reason } => Self {
                 parked: Some(reason),
-                ..with(EventStatus::Parked)
+                ..with(EntryStatus::Parked)
             },
         }
     }

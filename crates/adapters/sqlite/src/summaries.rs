@@ -1,6 +1,6 @@
 //! Reads of the log without payloads: the statements that a query becomes.
 
-use bakehouse_engine::EventStatus;
+use bakehouse_engine::EntryStatus;
 use bakehouse_engine::ports::{Selection, Senders, SummaryQuery};
 use rusqlite::types::Value;
 
@@ -22,7 +22,7 @@ pub(crate) fn statements(query: &SummaryQuery<'_>) -> Vec<Statement> {
         Selection::Entity(id) => vec![page(query, "entity_id = ?", vec![text(id)])],
         Selection::Creation(id) => {
             let creation = "entity_id = ? AND operation = 'INSERT' AND status <> ?";
-            let rejected = EventStatus::Rejected.as_str();
+            let rejected = EntryStatus::Rejected.as_str();
             vec![page(query, creation, vec![text(id), text(rejected)])]
         }
         Selection::Parked(None) => vec![page(query, "status = 'parked'", Vec::new())],
@@ -78,7 +78,7 @@ fn page(query: &SummaryQuery<'_>, of: &str, mut values: Vec<Value>) -> Statement
 
 #[cfg(test)]
 mod tests {
-    use bakehouse_engine::ids;
+    use bakehouse_engine::model::ids;
     use rusqlite::{Connection, params_from_iter};
 
     use super::*;

@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bakehouse_engine::ids;
+use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::Leases;
-use bakehouse_sqlite::{Embedded, OpenError};
-use bakehouse_testkit::conformance::generations::Twofold;
+use bakehouse_sqlite::{OpenError, SqliteStore};
 use bakehouse_testkit::conformance::holes::{Holed, Missing};
 use bakehouse_testkit::conformance::inspect::Inspected;
 use bakehouse_testkit::conformance::lost::Stores;
 use bakehouse_testkit::conformance::presentation::FACETS;
+use bakehouse_testkit::conformance::rebuilds::Rebuilt;
 use bakehouse_testkit::conformance::reopening::Reopen;
 use bakehouse_testkit::conformance::schedule::Consumers;
-use bakehouse_testkit::conformance::units::Whole;
+use bakehouse_testkit::conformance::units_of_work::Whole;
 use bakehouse_testkit::conformance::unreadable::Mixed;
 use bakehouse_testkit::operations::many;
 use futures_util::future::BoxFuture;
@@ -22,8 +22,8 @@ use tempfile::TempDir;
 
 /// A store in a folder of its own, within the build's folder for test data: the
 /// doors that a rule is given must outlive this function.
-fn fresh() -> Embedded {
-    Embedded::open(&folder(), FACETS).expect("a fresh store opens")
+fn fresh() -> SqliteStore {
+    SqliteStore::open(&folder(), FACETS).expect("a fresh store opens")
 }
 
 /// A folder that nobody else uses.
@@ -31,7 +31,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(ids::fresh().to_string())
 }
 
-fn stores(store: &Embedded) -> Stores {
+fn stores(store: &SqliteStore) -> Stores {
     Stores {
         log: store.log(),
         source: store.source(),
@@ -53,13 +53,13 @@ fn tamper(folder: &Path, statement: &str, value: impl rusqlite::ToSql) {
 bakehouse_testkit::lost_suite!(lost, async { stores(&fresh()) });
 
 bakehouse_testkit::lost_suite!(lost_in_memory, async {
-    stores(&Embedded::in_memory(FACETS).expect("memory"))
+    stores(&SqliteStore::in_memory(FACETS).expect("memory"))
 });
 
 bakehouse_testkit::reopening_suite!(reopening, async {
     let folder = folder();
     let open = move || {
-        let store = Embedded::open(&folder, FACETS).expect("it opens");
+        let store = SqliteStore::open(&folder, FACETS).expect("it opens");
         Box::pin(async move { stores(&store) }) as BoxFuture<'static, Stores>
     };
     Box::new(open) as Reopen
@@ -67,10 +67,10 @@ bakehouse_testkit::reopening_suite!(reopening, async {
 
 bakehouse_testkit::holes_suite!(holes, async {
     let folder = folder();
-    let store = Embedded::open(&folder, FACETS).expect("a fresh store opens");
+    let store = SqliteStore::open(&folder, FACETS).expect("a fresh store opens");
     let remove = move |missing| {
         let (table, position) = match missing {
-            Missing::Event(position) => ("events", position),
+            Missing::LogEntry(position) => ("events", position),
             Missing::Frame(position) => ("frames", position),
         };
         let statement = format!("DELETE FROM {table} WHERE position = ?1");
@@ -87,7 +87,7 @@ bakehouse_testkit::holes_suite!(holes, async {
 
 bakehouse_testkit::unreadable_suite!(unreadable, async {
     let folder = folder();
-    let store = Embedded::open(&folder, FACETS).expect("a fresh store opens");
+    let store = SqliteStore::open(&folder, FACETS).expect("a fresh store opens");
     let (scheduler, backlog) = (store.scheduler(), store.backlog());
     let consumers: Consumers = Box::new(move || store.consumer());
     let put = move |bytes| {
@@ -107,7 +107,7 @@ bakehouse_testkit::unreadable_suite!(unreadable, async {
     }
 });
 
-fn whole(store: Embedded) -> Whole {
+fn whole(store: SqliteStore) -> Whole {
     Whole {
         log: store.log(),
         source: store.source(),
@@ -120,7 +120,7 @@ fn whole(store: Embedded) -> Whole {
 bakehouse_testkit::units_suite!(units, async { whole(fresh()) });
 
 bakehouse_testkit::units_suite!(units_in_memory, async {
-    whole(Embedded::in_memory(FACETS).expect("memory"))
+    whole(SqliteStore::in_memory(FACETS).expect("memory"))
 });
 
 bakehouse_testkit::event_log_suite!(event_log, async { fresh().log() });
@@ -135,21 +135,21 @@ bakehouse_testkit::presentation_suite!(presentation, async {
     (store.presentation(), store.reader())
 });
 
-fn twofold(store: &Embedded) -> Twofold {
-    Twofold {
+fn twofold(store: &SqliteStore) -> Rebuilt {
+    Rebuilt {
         presentation: store.presentation(),
         reader: store.reader(),
-        presentations: store.presentation_generations(),
+        presentations: store.presentation_rebuilds(),
         log: store.log(),
         source: store.source(),
-        sources: store.source_generations(),
+        sources: store.source_rebuilds(),
     }
 }
 
-bakehouse_testkit::generations_suite!(generations, async { twofold(&fresh()) });
+bakehouse_testkit::generations_suite!(rebuilds, async { twofold(&fresh()) });
 
 bakehouse_testkit::generations_suite!(generations_in_memory, async {
-    twofold(&Embedded::in_memory(FACETS).expect("memory"))
+    twofold(&SqliteStore::in_memory(FACETS).expect("memory"))
 });
 
 bakehouse_testkit::rows_suite!(rows, async {
@@ -158,7 +158,7 @@ bakehouse_testkit::rows_suite!(rows, async {
 });
 
 bakehouse_testkit::rows_suite!(rows_in_memory, async {
-    let store = Embedded::in_memory(FACETS).expect("memory");
+    let store = SqliteStore::in_memory(FACETS).expect("memory");
     (store.rows(), store.row_reader())
 });
 
@@ -202,7 +202,7 @@ bakehouse_testkit::backlog_suite!(backlog, async {
 #[tokio::test]
 async fn an_operation_that_vanishes_from_the_queue_is_missed() {
     let folder = TempDir::new().expect("a temporary folder");
-    let store = Embedded::open(folder.path(), FACETS).expect("opens");
+    let store = SqliteStore::open(folder.path(), FACETS).expect("opens");
     let (scheduler, backlog) = (store.scheduler(), store.backlog());
     let mut consumer = store.consumer();
     let send = async |count| {
@@ -235,13 +235,13 @@ async fn an_operation_that_vanishes_from_the_queue_is_missed() {
 #[test]
 fn a_folder_is_used_by_one_process_at_a_time() {
     let folder = TempDir::new().expect("a temporary folder");
-    let first = Embedded::open(folder.path(), FACETS).expect("opens");
+    let first = SqliteStore::open(folder.path(), FACETS).expect("opens");
     assert!(matches!(
-        Embedded::open(folder.path(), FACETS),
+        SqliteStore::open(folder.path(), FACETS),
         Err(OpenError::InUse { .. })
     ));
     drop(first);
-    assert!(Embedded::open(folder.path(), FACETS).is_ok());
+    assert!(SqliteStore::open(folder.path(), FACETS).is_ok());
 }
 
 /// Leases of a process that has ended are void: opening the store does not wait until they run out.
@@ -251,10 +251,10 @@ async fn opening_a_store_voids_the_leases_of_before() {
     let ttl = Duration::from_secs(3_600);
     let mut epochs = Vec::new();
     for holder in ["one", "another"] {
-        let store = Embedded::open(folder.path(), FACETS).expect("it opens");
-        let tenure = store.leases().acquire("work", holder, ttl).await;
-        let tenure = tenure.expect("an answer").expect("it is free");
-        epochs.push(tenure.epoch);
+        let store = SqliteStore::open(folder.path(), FACETS).expect("it opens");
+        let lease = store.leases().acquire("work", holder, ttl).await;
+        let lease = lease.expect("an answer").expect("it is free");
+        epochs.push(lease.epoch);
         let third = store.leases().acquire("work", "third", ttl).await;
         assert_eq!(third, Ok(None));
     }

@@ -6,11 +6,11 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-use bakehouse_engine::audit::{AuditDoors, AuditSettings, audit};
+use bakehouse_engine::audit::{AuditDeps, AuditSettings, audit};
 use bakehouse_engine::ports::{Appended, ListQuery};
-use bakehouse_engine::{Domain, EventStatus};
+use bakehouse_engine::{Domain, EntryStatus};
 use bakehouse_orders::Orders;
-use bakehouse_sqlite::{Embedded, FILE_NAME, Pending, back_up, restore};
+use bakehouse_sqlite::{FILE_NAME, Pending, SqliteStore, back_up, restore};
 use flate2::read::GzDecoder;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
@@ -45,7 +45,7 @@ const BACK: [(i64, &str); 5] = [
     (7, "DROP TABLE rebuilds;"),
     (
         6,
-        "DROP TABLE read_models; DROP TABLE generations; DROP TABLE followed; DROP TABLE rows; \
+        "DROP TABLE read_models; DROP TABLE rebuilds; DROP TABLE followed; DROP TABLE rows; \
          DROP TABLE row_links;",
     ),
     (
@@ -147,8 +147,8 @@ fn version_of(folder: &Path) -> i64 {
 
 /// Findings of `doctor`, and the number of events that it compared.
 async fn doctor(folder: &Path) -> (Vec<String>, u64) {
-    let store = Embedded::inspect(folder).expect("it opens");
-    let doors = AuditDoors {
+    let store = SqliteStore::inspect(folder).expect("it opens");
+    let deps = AuditDeps {
         log: store.log(),
         source: store.source(),
         source_inspector: store.source_inspector(),
@@ -168,7 +168,7 @@ async fn doctor(folder: &Path) -> (Vec<String>, u64) {
         is_quick: false,
         has_processes: false,
     };
-    let found = audit::<Orders>(doors, settings, Vec::new(), |_, _| ()).await;
+    let found = audit::<Orders>(deps, settings, Vec::new(), |_, _| ()).await;
     let found = found.expect("an audit");
     let findings = found.findings.iter().map(|finding| format!("{finding:?}"));
     (findings.collect(), found.events)
@@ -182,7 +182,7 @@ async fn every_earlier_store_is_brought_up_to_date_and_sound() {
         unpack_as(version, &data);
         assert_eq!(version_of(&data), version);
         let before = content(&data);
-        let store = Embedded::open(&data, Orders::FACETS).expect("it opens");
+        let store = SqliteStore::open(&data, Orders::FACETS).expect("it opens");
         holds_everything(version, &store).await;
         drop(store);
         assert!(
@@ -206,18 +206,18 @@ async fn every_earlier_store_is_brought_up_to_date_and_sound() {
             faults.is_empty(),
             "version {version}, restored: {faults:#?}"
         );
-        let store = Embedded::open(&again, Orders::FACETS).expect("it opens");
+        let store = SqliteStore::open(&again, Orders::FACETS).expect("it opens");
         goes_on(version, &store).await;
     }
 }
 
 /// Orders in every state, refusals; and from the version on that knew them first, parked
 /// operations, notifications, snapshots and rows of read models.
-async fn holds_everything(version: i64, store: &Embedded) {
+async fn holds_everything(version: i64, store: &SqliteStore) {
     let events = store.log().read(0, 10_000).await.expect("events");
     let with = |status| events.iter().filter(|event| event.status == status).count();
-    assert!(with(EventStatus::Executed) > 20, "version {version}");
-    assert_eq!(with(EventStatus::Rejected), 2);
+    assert!(with(EntryStatus::Executed) > 20, "version {version}");
+    assert_eq!(with(EntryStatus::Rejected), 2);
     let parked = store.log().parked(0, 9).await.expect("parked");
     assert_eq!(parked.len(), if version >= 4 { 2 } else { 0 });
     let waiting = store.backlog().waiting().await.expect("counted");
@@ -262,7 +262,7 @@ fn status(document: &str) -> String {
 }
 
 /// Checks that an operation that was waiting is stored next, and that a stored one is a repeat.
-async fn goes_on(version: i64, store: &Embedded) {
+async fn goes_on(version: i64, store: &SqliteStore) {
     let log = store.log();
     let head = log.head().await.expect("a head");
     let mut consumer = store.consumer();
@@ -276,7 +276,7 @@ async fn goes_on(version: i64, store: &Embedded) {
 /// The version of a store that this program makes.
 fn current() -> i64 {
     let folder = TempDir::new().expect("a folder");
-    drop(Embedded::open(folder.path(), &[]).expect("it opens"));
+    drop(SqliteStore::open(folder.path(), &[]).expect("it opens"));
     version_of(folder.path())
 }
 

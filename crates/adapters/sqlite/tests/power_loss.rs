@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bakehouse_dev_servers::power_loss::{
     Loss, by_seed, is_recorded, kept, nothing_unsynced, rerun, wait_for_the_end,
 };
-use bakehouse_sqlite::{Embedded, Pending, back_up, restore};
+use bakehouse_sqlite::{Pending, SqliteStore, back_up, restore};
 use bakehouse_testkit::counter::Command;
 use bakehouse_testkit::operations;
 use tempfile::TempDir;
@@ -20,7 +20,7 @@ fn root() -> PathBuf {
 
 /// Accepts operations, and puts some of them into the log.
 async fn accept(root: &Path, count: usize) {
-    let store = Embedded::open(root, &[]).expect("it opens");
+    let store = SqliteStore::open(root, &[]).expect("it opens");
     let (scheduler, log) = (store.scheduler(), store.log());
     for number in 0..count {
         let operation = operations::operation(&format!("e-{number}"), &Command::Add(1));
@@ -35,7 +35,7 @@ async fn accept(root: &Path, count: usize) {
 
 /// All operations that are left, scheduled or in the log.
 async fn left(root: &Path) -> Vec<String> {
-    let store = Embedded::open(root, &[]).expect("it opens");
+    let store = SqliteStore::open(root, &[]).expect("it opens");
     let events = store.log().read(0, 10 * COUNT).await.expect("read");
     let mut all: Vec<String> = events
         .iter()

@@ -1,9 +1,9 @@
 //! A store that is made of a copy, and what it still notifies of.
 
-use bakehouse_engine::notification::{NotificationStatus, Request};
+use bakehouse_engine::model::notification::{NotificationStatus, Request};
 use bakehouse_engine::ports::{Claim, Recording};
 use bakehouse_engine::{Frame, Notification, Timestamp, to_json};
-use bakehouse_sqlite::{Embedded, Pending, back_up, restore};
+use bakehouse_sqlite::{Pending, SqliteStore, back_up, restore};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -33,7 +33,7 @@ fn notification(position: u64, occurred_at: Timestamp) -> Notification {
     Notification::requested(operation, &frame, occurred_at, request, occurred_at)
 }
 
-async fn record(store: &Embedded, notification: Notification) {
+async fn record(store: &SqliteStore, notification: Notification) {
     let epoch = store.log().epoch().await.expect("an epoch");
     let from = store.notifications().open(&epoch, 0).await.expect("open");
     let recording = Recording {
@@ -48,12 +48,12 @@ async fn record(store: &Embedded, notification: Notification) {
         .expect("kept");
 }
 
-async fn statuses(store: &Embedded) -> Vec<NotificationStatus> {
+async fn statuses(store: &SqliteStore) -> Vec<NotificationStatus> {
     let found = store.notifications().of("e").await.expect("found");
     found.iter().map(|one| one.status).collect()
 }
 
-async fn due(store: &Embedded) -> usize {
+async fn due(store: &SqliteStore) -> usize {
     let claim = Claim {
         now: Timestamp::now(),
         until: Timestamp::now(),
@@ -63,15 +63,15 @@ async fn due(store: &Embedded) -> usize {
     taken.expect("taken").len()
 }
 
-async fn restored(pending: Pending) -> (TempDir, Embedded) {
+async fn restored(pending: Pending) -> (TempDir, SqliteStore) {
     let folder = TempDir::new().expect("a folder");
     let (data, copy) = (folder.path().join("data"), folder.path().join("copy"));
-    let store = Embedded::open(&data, &[]).expect("it opens");
+    let store = SqliteStore::open(&data, &[]).expect("it opens");
     record(&store, notification(1, time(NOW))).await;
     back_up(&data, &copy).expect("a copy").keep().expect("kept");
     let again = folder.path().join("again");
     restore(&copy, &again, pending).expect("restored");
-    let store = Embedded::open(&again, &[]).expect("it opens");
+    let store = SqliteStore::open(&again, &[]).expect("it opens");
     (folder, store)
 }
 
@@ -108,7 +108,7 @@ async fn the_last_restore_counts() {
         .expect("kept");
     let third = folder.path().join("third");
     restore(&copy, &third, Pending::Resume).expect("restored");
-    let store = Embedded::open(&third, &[]).expect("it opens");
+    let store = SqliteStore::open(&third, &[]).expect("it opens");
     assert_eq!(due(&store).await, 1);
     record(&store, notification(4, time(NOW))).await;
     assert_eq!(due(&store).await, 1 + 1);

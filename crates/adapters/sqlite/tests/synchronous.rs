@@ -4,18 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bakehouse_engine::follow::follower::FollowDoors;
-use bakehouse_engine::follow::handler::{process, read_model};
-use bakehouse_engine::follow::own_feed::OwnFeed;
-use bakehouse_engine::follow::{
-    Effect, Fact, Failed, Feeds, Needs, ProcessManager, ReadModel, Rows,
+use bakehouse_engine::handlers::handler::{process, read_model};
+use bakehouse_engine::handlers::own_feed::OwnFeed;
+use bakehouse_engine::handlers::runner::HandlerDeps;
+use bakehouse_engine::handlers::{
+    Effect, Failed, FeedEvent, Feeds, Needs, ProcessManager, ReadModel, Rows,
 };
-use bakehouse_engine::notification::Request;
-use bakehouse_engine::ports::{EventLog, Facts, ListQuery, ScheduleError, Scheduler};
-use bakehouse_engine::synchronous::{Synchronous, SynchronousDoors};
-use bakehouse_engine::{EventStatus, Shutdown, ids, to_json};
+use bakehouse_engine::model::ids;
+use bakehouse_engine::model::notification::Request;
+use bakehouse_engine::ports::{EventLog, FeedSource, ListQuery, ScheduleError, Scheduler};
+use bakehouse_engine::single_transaction::{SingleTransactionDeps, SingleTransactionEngine};
+use bakehouse_engine::{EntryStatus, Shutdown, to_json};
 use bakehouse_memory::InProcessNotices;
-use bakehouse_sqlite::Embedded;
+use bakehouse_sqlite::SqliteStore;
 use bakehouse_testkit::conformance::presentation::FACETS;
 use bakehouse_testkit::counter::{Command, Counter, Document};
 use bakehouse_testkit::flaky::{Faults, Flaky};
@@ -42,11 +43,11 @@ impl ReadModel for Values {
     const FEEDS: &'static [&'static str] = &["counter"];
     type Row = Row;
 
-    fn needs(fact: &Fact) -> Needs {
+    fn needs(fact: &FeedEvent) -> Needs {
         Needs::row(&fact.entity_id)
     }
 
-    fn apply(fact: &Fact, rows: &mut Rows<Row>) -> Result<(), Failed> {
+    fn apply(fact: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
         let Some(Document { id, value, .. }) = fact.document()? else {
             return Ok(());
         };
@@ -71,11 +72,11 @@ impl ProcessManager for Echo {
     const FEEDS: &'static [&'static str] = &["counter"];
     type State = Row;
 
-    fn needs(_: &Fact) -> Needs {
+    fn needs(_: &FeedEvent) -> Needs {
         Needs::row("seen")
     }
 
-    fn react(fact: &Fact, state: &mut Rows<Row>) -> Result<Vec<Effect>, Failed> {
+    fn react(fact: &FeedEvent, state: &mut Rows<Row>) -> Result<Vec<Effect>, Failed> {
         if fact.entity_id != "original" || !fact.is_change() {
             return Ok(Vec::new());
         }
@@ -93,7 +94,7 @@ impl ProcessManager for Echo {
 }
 
 struct World {
-    store: Embedded,
+    store: SqliteStore,
     scheduler: Arc<dyn Scheduler>,
     shutdown: Shutdown,
 }
@@ -104,29 +105,29 @@ impl Drop for World {
     }
 }
 
-fn start(store: Embedded) -> World {
+fn start(store: SqliteStore) -> World {
     let log = store.log();
     start_on(store, log)
 }
 
 /// With this log for what is not in a transaction.
-fn start_on(store: Embedded, log: Arc<dyn EventLog>) -> World {
+fn start_on(store: SqliteStore, log: Arc<dyn EventLog>) -> World {
     let (feed, queue) = (store.clone(), store.consumer());
-    let own = move || -> Arc<dyn Facts> {
+    let own = move || -> Arc<dyn FeedSource> {
         Arc::new(OwnFeed {
             log: feed.log(),
             progress: feed.source(),
             presentation: feed.reader(),
         })
     };
-    let (kitchen, scheduler) = Synchronous::<Counter>::new(SynchronousDoors {
+    let (kitchen, scheduler) = SingleTransactionEngine::<Counter>::new(SingleTransactionDeps {
         units: Arc::new(store.clone()),
         log,
         source: store.source(),
         presentation: store.presentation(),
-        source_generations: store.source_generations(),
-        presentation_generations: store.presentation_generations(),
-        follow: FollowDoors {
+        source_rebuilds: store.source_rebuilds(),
+        presentation_rebuilds: store.presentation_rebuilds(),
+        follow: HandlerDeps {
             feeds: Feeds::default().with("counter", own),
             rows: store.rows(),
             scheduler: store.scheduler(),
@@ -148,7 +149,7 @@ fn start_on(store: Embedded, log: Arc<dyn EventLog>) -> World {
 }
 
 fn in_memory() -> World {
-    start(Embedded::in_memory(FACETS).expect("memory"))
+    start(SqliteStore::in_memory(FACETS).expect("memory"))
 }
 
 async fn add(world: &World, id: &str, by: i64) -> Result<(), ScheduleError> {
@@ -181,7 +182,7 @@ async fn held(world: &World, id: &str) -> (u64, Option<String>, usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_left_outlasts_failures() {
     for seed in 0..4 {
-        let store = Embedded::in_memory(FACETS).expect("memory");
+        let store = SqliteStore::in_memory(FACETS).expect("memory");
         let mut left = Vec::new();
         for number in 0..150 {
             let operation = operation(&number.to_string(), &Command::Add(1));
@@ -208,8 +209,8 @@ async fn what_was_left_outlasts_failures() {
 async fn an_answer_comes_after_everything() {
     let folder = tempfile::tempdir().expect("a folder");
     for store in [
-        Embedded::in_memory(FACETS).expect("memory"),
-        Embedded::open(folder.path(), FACETS).expect("a store"),
+        SqliteStore::in_memory(FACETS).expect("memory"),
+        SqliteStore::open(folder.path(), FACETS).expect("a store"),
     ] {
         let world = start(store);
         add(&world, "original", 2).await.expect("done");
@@ -224,7 +225,7 @@ async fn an_answer_comes_after_everything() {
         assert!(
             events
                 .iter()
-                .all(|event| event.status == EventStatus::Executed)
+                .all(|event| event.status == EntryStatus::Executed)
         );
         let (cause, effect) = (&events[0].operation, &events[1].operation);
         assert_eq!(effect.causation_id, Some(cause.operation_id));
@@ -292,7 +293,7 @@ async fn an_identity_counts_once() {
 /// cannot be done is set aside, and holds up nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_left_is_done_first() {
-    let store = Embedded::in_memory(FACETS).expect("memory");
+    let store = SqliteStore::in_memory(FACETS).expect("memory");
     let mut poison = operation("poisoned", &Command::Add(1));
     poison.schema_version = 99;
     store
@@ -315,10 +316,10 @@ async fn what_was_left_is_done_first() {
         (252, Some(r#"{"value":0}"#.to_owned()), 0)
     );
     let events = world.store.log().read(0, 1_000).await.expect("events");
-    assert_eq!(events[0].status, EventStatus::Parked);
+    assert_eq!(events[0].status, EntryStatus::Parked);
     let executed = events
         .iter()
-        .filter(|event| event.status == EventStatus::Executed);
+        .filter(|event| event.status == EntryStatus::Executed);
     assert_eq!(executed.count(), 251);
     // Handed in now, the same is undone.
     let mut poison = operation("b", &Command::Add(1));
@@ -334,7 +335,7 @@ async fn what_was_left_is_done_first() {
 /// What cannot be made anew does not keep anybody from anything.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_model_that_cannot_be_made_anew_holds_up_nothing() {
-    let store = Embedded::in_memory(FACETS).expect("memory");
+    let store = SqliteStore::in_memory(FACETS).expect("memory");
     let world = start(store.clone());
     add(&world, "a", SPOILED).await.expect("done");
     let reader = store.row_reader();

@@ -11,11 +11,11 @@ use super::heads::Heads;
 use super::numbers::Numbers;
 use super::report::Place;
 use super::seen::Seen;
-use super::{Audit, AuditDoors, AuditSettings, Code};
-use crate::bake::{History, Trust, bake};
-use crate::event::{by_entity, entity_ids};
+use super::{Audit, AuditDeps, AuditSettings, Code};
+use crate::model::log_entry::{by_entity, entity_ids};
 use crate::ports::{Baking, Checkpoint, StoreError};
-use crate::{Domain, EntityRecord, Event, Position, Timestamp};
+use crate::stages::bake::{History, Trust, bake};
+use crate::{Domain, EntityRecord, LogEntry, Position, Timestamp};
 
 /// Reads that are under way together.
 pub(super) const AT_ONCE: usize = 16;
@@ -24,7 +24,7 @@ const LOOKS: usize = 4;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 pub(super) struct Auditor<D> {
-    pub(super) doors: AuditDoors,
+    pub(super) deps: AuditDeps,
     pub(super) settings: AuditSettings,
     pub(super) audit: Audit,
     /// Identity of the log.
@@ -44,19 +44,19 @@ pub(super) struct Auditor<D> {
 
 impl<D: Domain> Auditor<D> {
     pub(super) async fn begin(
-        doors: AuditDoors,
+        deps: AuditDeps,
         settings: AuditSettings,
         audit: Audit,
     ) -> Result<Self, StoreError> {
-        let mut heads = Heads::read(&doors).await?;
+        let mut heads = Heads::read(&deps).await?;
         for _ in 1..LOOKS {
             if heads.is_in_order() {
                 break;
             }
             tokio::time::sleep(BETWEEN_LOOKS).await;
-            heads = Heads::read(&doors).await?;
+            heads = Heads::read(&deps).await?;
         }
-        let epoch = doors.log.epoch().await?;
+        let epoch = deps.log.epoch().await?;
         let mut auditor = Self {
             audit: Audit {
                 stored: heads.stored,
@@ -64,7 +64,7 @@ impl<D: Domain> Auditor<D> {
                 baked: heads.baked(),
                 ..audit
             },
-            doors,
+            deps,
             settings,
             epoch,
             told: BTreeMap::new(),
@@ -102,7 +102,7 @@ impl<D: Domain> Auditor<D> {
         for event in &events {
             self.compare_verdict(event);
         }
-        for (at, field) in self.doors.source_inspector.redundant(from, to).await? {
+        for (at, field) in self.deps.source_inspector.redundant(from, to).await? {
             let what = format!("field {field} does not agree with the fields that it repeats");
             self.find(Code::WrongEvent, Place::at(at), &what);
         }
@@ -141,9 +141,9 @@ impl<D: Domain> Auditor<D> {
         from: Position,
         most: usize,
         end: Position,
-    ) -> Result<(Vec<Event>, Position), StoreError> {
+    ) -> Result<(Vec<LogEntry>, Position), StoreError> {
         let left = usize::try_from(end - from).unwrap_or(most);
-        let events = self.doors.log.read(from, most.min(left)).await?;
+        let events = self.deps.log.read(from, most.min(left)).await?;
         if events.is_empty() {
             let what = format!("the log ends here, but should reach {end}");
             self.find(Code::LogGap, Place::at(from), &what);
@@ -162,7 +162,7 @@ impl<D: Domain> Auditor<D> {
             self.last = Some(event.creation_time);
             let operation = event.operation.operation_id;
             if self.identities.add(operation) {
-                let other = self.doors.log.find(operation).await?;
+                let other = self.deps.log.find(operation).await?;
                 let other = other.filter(|other| other.position != event.position);
                 if let Some(other) = other {
                     let what = format!("its operation is also at {}", other.position);
@@ -177,16 +177,16 @@ impl<D: Domain> Auditor<D> {
     /// The source's; one that cannot be read is as good as none, and told.
     async fn records(
         &mut self,
-        events: &[Event],
+        events: &[LogEntry],
     ) -> Result<HashMap<String, EntityRecord>, StoreError> {
         let ids = entity_ids(events);
-        match self.doors.source.load(&ids).await {
+        match self.deps.source.load(&ids).await {
             Err(StoreError::Corrupt(_)) => {}
             loaded => return loaded,
         }
         let mut records = HashMap::new();
         for id in ids {
-            match self.doors.source.load(&[id]).await {
+            match self.deps.source.load(&[id]).await {
                 Ok(found) => records.extend(found),
                 Err(StoreError::Corrupt(what)) => {
                     self.find(Code::WrongState, Place::of_entity(id), &what);
@@ -200,14 +200,14 @@ impl<D: Domain> Auditor<D> {
     /// All that ever happened to these entities, up to the end of the page.
     async fn histories(
         &self,
-        events: &[Event],
+        events: &[LogEntry],
         records: &HashMap<String, EntityRecord>,
         to: Position,
     ) -> Result<HashMap<String, History>, StoreError> {
-        let read = async |(id, run): (&str, Vec<&Event>)| {
+        let read = async |(id, run): (&str, Vec<&LogEntry>)| {
             let events = match is_whole(records.get(id), &run) {
                 true => run.into_iter().cloned().collect(),
-                false => self.doors.log.history(id, 0, to).await?,
+                false => self.deps.log.history(id, 0, to).await?,
             };
             Ok((id.to_owned(), History { base: None, events }))
         };
@@ -221,11 +221,11 @@ impl<D: Domain> Auditor<D> {
     fn bake(
         &mut self,
         from: Position,
-        events: &[Event],
+        events: &[LogEntry],
         records: &HashMap<String, EntityRecord>,
         histories: &HashMap<String, History>,
     ) -> Result<Baking, StoreError> {
-        let oven = |events: &[Event]| bake::<D>(from, events, records, histories, Trust::Log);
+        let oven = |events: &[LogEntry]| bake::<D>(from, events, records, histories, Trust::Log);
         match oven(events) {
             Err(StoreError::Corrupt(_)) => {}
             baked => return baked,
@@ -237,7 +237,7 @@ impl<D: Domain> Auditor<D> {
             frames: Vec::new(),
         };
         for (id, run) in by_entity(events) {
-            let run: Vec<Event> = run.into_iter().cloned().collect();
+            let run: Vec<LogEntry> = run.into_iter().cloned().collect();
             match oven(&run) {
                 Ok(one) => {
                     all.documents.extend(one.documents);
@@ -260,7 +260,7 @@ impl<D: Domain> Auditor<D> {
 
     /// What can only be said once everything has been seen.
     pub(super) async fn end(&mut self) -> Result<(), StoreError> {
-        let now = self.doors.source.checkpoint().await?;
+        let now = self.deps.source.checkpoint().await?;
         let (latest, executed) = (self.latest, now.position);
         if latest > executed {
             let what = format!("something is at {latest}, but executed only up to {executed}");
@@ -295,8 +295,9 @@ impl<D: Domain> Auditor<D> {
 
 /// Nothing has happened to it but what is in the run, as far as the source says: should
 /// that be wrong, the comparison shows.
-fn is_whole(record: Option<&EntityRecord>, run: &[&Event]) -> bool {
-    let is_plain = |event: &&Event| !event.was_parked() && !event.operation.operation.is_remedy();
+fn is_whole(record: Option<&EntityRecord>, run: &[&LogEntry]) -> bool {
+    let is_plain =
+        |event: &&LogEntry| !event.was_parked() && !event.operation.operation.is_resolution();
     let changes = run.iter().filter(|event| event.is_executed_in_place());
     let version = record.map_or(0, |record| record.version);
     run.iter().all(is_plain) && changes.count() as u64 == version

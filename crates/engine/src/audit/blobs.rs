@@ -23,7 +23,7 @@ enum Found {
 impl<D: Domain> Auditor<D> {
     /// The files that these entities refer to.
     pub(super) async fn compare_blobs(&mut self, all: &[Expected]) -> Result<(), StoreError> {
-        let Some(blobs) = self.doors.blobs.clone() else {
+        let Some(blobs) = self.deps.blobs.clone() else {
             return Ok(());
         };
         let reads_bytes = !self.settings.is_quick;
@@ -43,7 +43,7 @@ impl<D: Domain> Auditor<D> {
                 Found::Differs(all) => self.find_all(Code::WrongAttachment, place, all),
                 Found::Missing => {
                     // It may have been taken off meanwhile.
-                    let now = self.doors.source.load(&[&record.id]).await?;
+                    let now = self.deps.source.load(&[&record.id]).await?;
                     let at = now.get(&record.id).map_or(0, |now| now.position);
                     if at > self.audit.executed {
                         self.moves(&record.id, at);

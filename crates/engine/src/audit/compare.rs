@@ -9,10 +9,10 @@ use super::auditor::Auditor;
 use super::diff::{Difference, kind_of_text};
 use super::fold::{Folded, fold_all};
 use super::report::Place;
-use crate::bake::History;
 use crate::ports::{Baking, DocumentRecord, DocumentWrite, StoreError};
+use crate::stages::bake::History;
 use crate::{
-    BlobRef, Domain, EntityRecord, Event, EventStatus, Frame, Json, Position, Timestamp, to_json,
+    BlobRef, Domain, EntityRecord, EntryStatus, Frame, Json, LogEntry, Position, Timestamp, to_json,
 };
 
 /// Output that an entity must have led to, as of its latest change.
@@ -26,9 +26,9 @@ pub(super) struct Expected {
 
 impl<D: Domain> Auditor<D> {
     /// Tells whether the fields of a verdict agree with each other, and with the event's place.
-    pub(super) fn compare_verdict(&mut self, event: &Event) {
+    pub(super) fn compare_verdict(&mut self, event: &LogEntry) {
         let place = Place::of(event);
-        if event.status == EventStatus::Parked {
+        if event.status == EntryStatus::Parked {
             self.audit.parked += 1;
         }
         for differs in verdict_faults(event) {
@@ -38,7 +38,7 @@ impl<D: Domain> Auditor<D> {
 
     pub(super) fn compare_numbers(
         &mut self,
-        events: &[Event],
+        events: &[LogEntry],
         baking: &Baking,
         histories: &HashMap<String, History>,
     ) {
@@ -66,7 +66,7 @@ impl<D: Domain> Auditor<D> {
     pub(super) fn compare_ages(
         &mut self,
         from: Position,
-        events: &[Event],
+        events: &[LogEntry],
         records: &HashMap<String, EntityRecord>,
         histories: &HashMap<String, History>,
     ) {
@@ -142,7 +142,7 @@ impl<D: Domain> Auditor<D> {
         let mut all = HashMap::new();
         while from < to {
             let limit = usize::try_from(to - from).unwrap_or(usize::MAX);
-            match self.doors.presentation.frames(from, limit).await {
+            match self.deps.presentation.frames(from, limit).await {
                 Ok(found) => {
                     let last = found.last().map(|frame| frame.position);
                     all.extend(found.into_iter().map(|frame| (frame.position, frame)));
@@ -151,7 +151,7 @@ impl<D: Domain> Auditor<D> {
                 // Read up to where it is missing or cannot be read, then beyond.
                 Err(StoreError::Hole { expected, .. }) if expected > from + 1 => {
                     let limit = usize::try_from(expected - 1 - from).unwrap_or(usize::MAX);
-                    let found = self.doors.presentation.frames(from, limit).await?;
+                    let found = self.deps.presentation.frames(from, limit).await?;
                     all.extend(found.into_iter().map(|frame| (frame.position, frame)));
                     from = expected;
                 }
@@ -179,7 +179,7 @@ impl<D: Domain> Auditor<D> {
         &mut self,
         id: &str,
         record: &EntityRecord,
-        history: &[Event],
+        history: &[LogEntry],
     ) -> Result<Option<Expected>, StoreError> {
         let place = Place::entity_at(id, record.position);
         let Folded { entity, changes } = match fold_all::<D>(history, record.number) {
@@ -258,7 +258,7 @@ impl<D: Domain> Auditor<D> {
         if ids.is_empty() {
             return Ok(());
         }
-        let inspector = self.doors.presentation_inspector.clone();
+        let inspector = self.deps.presentation_inspector.clone();
         let mut found = inspector.documents(&ids).await?;
         for expected in &all {
             let document = found.remove(&expected.record.id);
@@ -320,14 +320,14 @@ impl<D: Domain> Auditor<D> {
 }
 
 /// Fields of a verdict that cannot be as they are.
-fn verdict_faults(event: &Event) -> Vec<Difference> {
+fn verdict_faults(event: &LogEntry) -> Vec<Difference> {
     let mut all = Vec::new();
     let (is_executed, is_rejected) = (
-        event.status == EventStatus::Executed,
-        event.status == EventStatus::Rejected,
+        event.status == EntryStatus::Executed,
+        event.status == EntryStatus::Rejected,
     );
-    let is_parked = event.status == EventStatus::Parked;
-    if event.status == EventStatus::Stored {
+    let is_parked = event.status == EntryStatus::Parked;
+    if event.status == EntryStatus::Stored {
         all.push(differs(
             "status",
             "executed, rejected or parked",
@@ -379,14 +379,14 @@ fn verdict_faults(event: &Event) -> Vec<Difference> {
 }
 
 /// Whether the event changed its entity: by itself, or by settling one that does.
-fn is_change(event: &Event, history: &[Event]) -> bool {
-    if !event.operation.operation.is_remedy() {
+fn is_change(event: &LogEntry, history: &[LogEntry]) -> bool {
+    if !event.operation.operation.is_resolution() {
         return event.is_executed_in_place();
     }
     let mut settled = history
         .iter()
         .filter(|one| one.settled_by == Some(event.position));
-    settled.any(|one| one.status == EventStatus::Executed)
+    settled.any(|one| one.status == EntryStatus::Executed)
 }
 
 /// A field with values that say nothing about a person.

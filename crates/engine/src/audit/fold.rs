@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use crate::ports::StoreError;
-use crate::step::{Footing, Outcome, replay};
-use crate::{Domain, Entity, Event, EventStatus, Position};
+use crate::stages::step::{ExecutionContext, Outcome, replay};
+use crate::{Domain, Entity, EntryStatus, LogEntry, Position};
 
 /// An entity after all of its events.
 pub(super) struct Folded<S> {
@@ -20,7 +20,7 @@ pub(super) struct Folded<S> {
 /// # Errors
 /// [`StoreError::Corrupt`] when the log contradicts itself.
 pub(super) fn fold_all<D: Domain>(
-    events: &[Event],
+    events: &[LogEntry],
     number: u64,
 ) -> Result<Folded<D::State>, StoreError> {
     let mut folded = Folded {
@@ -28,19 +28,19 @@ pub(super) fn fold_all<D: Domain>(
         changes: HashMap::new(),
     };
     for event in events.iter().filter(|event| event.is_executed_in_place()) {
-        let footing = Footing {
+        let context = ExecutionContext {
             moment: event.moment(),
             number,
         };
-        if !event.operation.operation.is_remedy() {
-            fold::<D>(&mut folded, event, footing)?;
+        if !event.operation.operation.is_resolution() {
+            fold::<D>(&mut folded, event, context)?;
             continue;
         }
-        let is_settled = |one: &&Event| {
-            one.settled_by == Some(event.position) && one.status == EventStatus::Executed
+        let is_settled = |one: &&LogEntry| {
+            one.settled_by == Some(event.position) && one.status == EntryStatus::Executed
         };
         for settled in events.iter().filter(is_settled) {
-            fold::<D>(&mut folded, settled, footing)?;
+            fold::<D>(&mut folded, settled, context)?;
         }
     }
     Ok(folded)
@@ -48,10 +48,10 @@ pub(super) fn fold_all<D: Domain>(
 
 fn fold<D: Domain>(
     folded: &mut Folded<D::State>,
-    event: &Event,
-    footing: Footing,
+    event: &LogEntry,
+    context: ExecutionContext,
 ) -> Result<(), StoreError> {
-    match replay::<D>(&mut folded.entity, event, footing)? {
+    match replay::<D>(&mut folded.entity, event, context)? {
         Outcome::Executed(change) => {
             folded.changes.insert(event.position, change);
             Ok(())

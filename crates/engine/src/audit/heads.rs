@@ -3,7 +3,7 @@
 use super::auditor::Auditor;
 use super::diff::Difference;
 use super::report::Place;
-use super::{Audit, AuditDoors, Code};
+use super::{Audit, AuditDeps, Code};
 use crate::ports::{Checkpoint, Head, StoreError};
 use crate::{Domain, Position};
 
@@ -17,11 +17,11 @@ pub(super) struct Heads {
 
 impl Heads {
     /// Read from the last stage to the first: none can be ahead of the one before it.
-    pub(super) async fn read(doors: &AuditDoors) -> Result<Self, StoreError> {
-        let notified = doors.source_inspector.notified().await?;
-        let baked = doors.presentation.head_if_any().await?;
-        let checkpoint = doors.source.checkpoint().await?;
-        let stored = doors.log.head().await?;
+    pub(super) async fn read(deps: &AuditDeps) -> Result<Self, StoreError> {
+        let notified = deps.source_inspector.notified().await?;
+        let baked = deps.presentation.head_if_any().await?;
+        let checkpoint = deps.source.checkpoint().await?;
+        let stored = deps.log.head().await?;
         Ok(Self {
             stored,
             checkpoint,

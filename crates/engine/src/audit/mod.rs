@@ -50,7 +50,7 @@ use crate::{Domain, Position};
 
 /// Dependencies of an audit.
 #[derive(Clone)]
-pub struct AuditDoors {
+pub struct AuditDeps {
     /// The log.
     pub log: Arc<dyn EventLog>,
     /// Source state.
@@ -168,7 +168,7 @@ pub struct Finding {
 /// # Errors
 /// When a store does not answer. What is wrong with what it answers is a finding.
 pub async fn audit<D: Domain>(
-    doors: AuditDoors,
+    deps: AuditDeps,
     settings: AuditSettings,
     not_checked: Vec<String>,
     progress: impl FnMut(Position, Position),
@@ -177,7 +177,7 @@ pub async fn audit<D: Domain>(
         not_checked,
         ..Audit::default()
     };
-    let before = before_the_log(&doors, &settings, &mut audit).await?;
+    let before = before_the_log(&deps, &settings, &mut audit).await?;
     if settings.is_quick {
         let left_out = [
             "the store's own check of its file",
@@ -185,13 +185,13 @@ pub async fn audit<D: Domain>(
         ];
         let left_out = left_out.map(|what| format!("{what} (run without --quick)"));
         audit.not_checked.extend(left_out);
-    } else if doors.blobs.is_none() {
+    } else if deps.blobs.is_none() {
         let what = "attached files: this program has none, or does not know where they are";
         audit.not_checked.push(what.into());
     }
     let is_damaged = audit.faults > 0;
     let so_far = audit.clone();
-    match through_the_log::<D>(doors, settings, audit, progress).await {
+    match through_the_log::<D>(deps, settings, audit, progress).await {
         Err(error) if is_damaged => {
             let mut audit = so_far;
             let what = format!("all else, since the damage keeps it from being read: {error}");
@@ -209,12 +209,12 @@ pub async fn audit<D: Domain>(
 
 /// Damages of the files, and what waits before the log.
 async fn before_the_log(
-    doors: &AuditDoors,
+    deps: &AuditDeps,
     settings: &AuditSettings,
     audit: &mut Audit,
 ) -> Result<Queue, StoreError> {
     let mut damages: Vec<Damage> = Vec::new();
-    for integrity in &doors.integrity {
+    for integrity in &deps.integrity {
         if !settings.is_quick {
             damages.extend(integrity.damages().await?);
         }
@@ -226,7 +226,7 @@ async fn before_the_log(
         };
         add(audit, settings, code, damage.part, damage.what);
     }
-    let risks = match &doors.queues {
+    let risks = match &deps.queues {
         Some(queues) => queues.risks().await.unwrap_or_else(|error| {
             let what = format!("policies of the broker: {error}");
             audit.not_checked.push(what);
@@ -234,7 +234,7 @@ async fn before_the_log(
         }),
         None => Vec::new(),
     };
-    let waiting = match &doors.backlog {
+    let waiting = match &deps.backlog {
         Some(backlog) => match backlog.waiting().await {
             Ok(waiting) => Some(waiting),
             Err(error) => {
@@ -332,19 +332,19 @@ fn without_a_log(mut audit: Audit, settings: &AuditSettings, baked: Position) ->
 }
 
 async fn through_the_log<D: Domain>(
-    doors: AuditDoors,
+    deps: AuditDeps,
     settings: AuditSettings,
     audit: Audit,
     mut progress: impl FnMut(Position, Position),
 ) -> Result<Audit, StoreError> {
     // From the last stage to the first. Asked for anything else, an empty store would make it.
-    let baked = doors.presentation.head_if_any().await?;
+    let baked = deps.presentation.head_if_any().await?;
     let baked = baked.map_or(0, |head| head.position);
-    if doors.log.head().await? == 0 {
+    if deps.log.head().await? == 0 {
         return Ok(without_a_log(audit, &settings, baked));
     }
     let page = settings.page;
-    let mut auditor = Auditor::<D>::begin(doors, settings, audit).await?;
+    let mut auditor = Auditor::<D>::begin(deps, settings, audit).await?;
     let (executed, stored) = (auditor.audit.executed, auditor.audit.stored);
     let mut from = 0;
     while from < stored {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::auditor::Auditor;
 use super::diff::{Difference, MAX_FIELDS, Shown};
 use super::{Audit, Code, Finding};
-use crate::{Domain, Event, Position};
+use crate::{Domain, LogEntry, Position};
 
 /// Findings of one kind that are told; all are counted.
 const MAX_TOLD: usize = 20;
@@ -111,7 +111,7 @@ impl<'a> Place<'a> {
     }
 
     /// An event.
-    pub(super) fn of(event: &'a Event) -> Self {
+    pub(super) fn of(event: &'a LogEntry) -> Self {
         Self {
             position: Some(event.position),
             entity: Some(event.entity_id()),

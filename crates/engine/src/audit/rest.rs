@@ -11,9 +11,10 @@ use super::compare::{differing, differing_time, differs};
 use super::diff::Difference;
 use super::fold::fold_all;
 use super::report::Place;
-use crate::notification::NotificationStatus;
+use crate::model::ids;
+use crate::model::notification::NotificationStatus;
 use crate::ports::{Page, StoreError};
-use crate::{Domain, EntityRecord, Event, Frame, Notification, Position, ids};
+use crate::{Domain, EntityRecord, Frame, LogEntry, Notification, Position};
 
 /// Rows of a kind that are read together.
 const PAGE: usize = 500;
@@ -36,7 +37,7 @@ impl<D: Domain> Auditor<D> {
     }
 
     async fn snapshots(&mut self) -> Result<(), StoreError> {
-        let inspector = self.doors.source_inspector.clone();
+        let inspector = self.deps.source_inspector.clone();
         let mut after = (String::new(), 0);
         loop {
             let page = inspector.snapshots((&after.0, after.1), PAGE).await?;
@@ -65,8 +66,8 @@ impl<D: Domain> Auditor<D> {
         }
         for (id, records) in of_entity {
             let up_to = records.last().map_or(0, |last| last.position);
-            let history = self.doors.log.history(&id, 0, up_to).await?;
-            let record = self.doors.source.load(&[&id]).await;
+            let history = self.deps.log.history(&id, 0, up_to).await?;
+            let record = self.deps.source.load(&[&id]).await;
             let number = record.ok().and_then(|mut found| found.remove(&id));
             let number = number.map(|record| record.number);
             for snapshot in records {
@@ -79,7 +80,7 @@ impl<D: Domain> Auditor<D> {
     fn compare_snapshot(
         &mut self,
         snapshot: &EntityRecord,
-        history: &[Event],
+        history: &[LogEntry],
         number: Option<u64>,
     ) {
         if snapshot.position > self.audit.executed {
@@ -106,9 +107,9 @@ impl<D: Domain> Auditor<D> {
         let mut after = String::new();
         loop {
             let page = match kept {
-                Kept::States => self.doors.source_inspector.entities(&after, PAGE).await?,
+                Kept::States => self.deps.source_inspector.entities(&after, PAGE).await?,
                 Kept::Documents => {
-                    let inspector = &self.doors.presentation_inspector;
+                    let inspector = &self.deps.presentation_inspector;
                     inspector.document_ids(&after, PAGE).await?
                 }
             };
@@ -120,7 +121,7 @@ impl<D: Domain> Auditor<D> {
                 .iter()
                 .filter_map(|(id, found)| Some((id.as_str(), *found.as_ref().ok()?)));
             let readable: Vec<(&str, Position)> = readable.collect();
-            let unfounded = self.doors.source_inspector.unfounded(&readable).await?;
+            let unfounded = self.deps.source_inspector.unfounded(&readable).await?;
             let positions: HashMap<&str, Position> = readable.into_iter().collect();
             for id in unfounded {
                 self.unfounded(kept, &id, positions[id.as_str()]).await?;
@@ -139,7 +140,7 @@ impl<D: Domain> Auditor<D> {
             Kept::Documents => (Code::UnknownDocument, Code::WrongDocument),
         };
         let place = Place::entity_at(id, position);
-        let events = self.doors.log.history(id, 0, Position::MAX).await?;
+        let events = self.deps.log.history(id, 0, Position::MAX).await?;
         if events.is_empty() {
             self.find(unknown, place, "no event speaks of it");
             return Ok(());
@@ -150,7 +151,7 @@ impl<D: Domain> Auditor<D> {
     }
 
     async fn notifications(&mut self) -> Result<(), StoreError> {
-        let inspector = self.doors.source_inspector.clone();
+        let inspector = self.deps.source_inspector.clone();
         let mut after = String::new();
         loop {
             let page = inspector.notifications(&after, PAGE).await?;
@@ -175,7 +176,7 @@ impl<D: Domain> Auditor<D> {
     async fn notification_page(&mut self, page: Vec<Notification>) -> Result<(), StoreError> {
         let (stored, baked) = (self.audit.stored, self.audit.baked);
         let own = format!("{}.", D::NAME);
-        let (log, presentation) = (&self.doors.log, &self.doors.presentation);
+        let (log, presentation) = (&self.deps.log, &self.deps.presentation);
         let read = async |one: Notification| {
             let (from, is_own) = (one.position.saturating_sub(1), one.kind.starts_with(&own));
             let event = match is_own && one.position <= stored {
@@ -193,7 +194,7 @@ impl<D: Domain> Auditor<D> {
         let all: Vec<_> = reading.try_collect().await?;
         for (one, is_own, event, frame) in all {
             // What has been stored meanwhile counts as well.
-            if is_own && one.position > stored && one.position > self.doors.log.head().await? {
+            if is_own && one.position > stored && one.position > self.deps.log.head().await? {
                 let place = Place::entity_at(&one.entity_id, one.position);
                 let differs = differs("position", format!("at most {stored}"), one.position);
                 self.find_in(Code::WrongNotification, place, differs, None);
@@ -213,7 +214,7 @@ impl<D: Domain> Auditor<D> {
     fn against_event(
         &self,
         one: &Notification,
-        event: &Event,
+        event: &LogEntry,
         frame: Option<&Frame>,
     ) -> Vec<Difference> {
         let mut all = Vec::new();

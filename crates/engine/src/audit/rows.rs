@@ -12,10 +12,10 @@ use super::auditor::Auditor;
 use super::compare::differs;
 use super::diff::{Difference, Shown};
 use super::report::{Place, redacted};
-use crate::follow::{AnyHandler, Fact, Generation, Needs};
+use crate::handlers::{AnyHandler, FeedEvent, Generation, Needs};
 use crate::ports::{
-    Feed, Handling, ModelState, PresentationReader, RowInspector, RowRecord, RowStore, StoreError,
-    contiguous,
+    Feed, HandlerCommit, ModelState, PresentationReader, RowInspector, RowRecord, RowStore,
+    StoreError, contiguous,
 };
 use crate::{Domain, Position};
 
@@ -50,7 +50,7 @@ struct Unequal {
 impl<D: Domain> Auditor<D> {
     /// Rows of all read models.
     pub(super) async fn rows(&mut self) -> Result<(), StoreError> {
-        for state in self.doors.models.states().await? {
+        for state in self.deps.models.states().await? {
             let Some(serving) = state.registration.serving.clone() else {
                 continue;
             };
@@ -71,7 +71,7 @@ impl<D: Domain> Auditor<D> {
     ) -> Result<(), StoreError> {
         let followed = state.served.get(D::NAME).copied().unwrap_or_default();
         let baked = match followed > self.audit.baked {
-            true => self.doors.presentation.head().await?.position,
+            true => self.deps.presentation.head().await?.position,
             false => self.audit.baked,
         };
         if followed > baked {
@@ -84,7 +84,7 @@ impl<D: Domain> Auditor<D> {
 
     /// Reads every row, and looks for links that lead nowhere.
     async fn read_all(&mut self, serving: &Generation) -> Result<(), StoreError> {
-        let inspector = self.doors.rows.clone();
+        let inspector = self.deps.rows.clone();
         let mut rows = Pages::new(inspector.as_ref(), serving);
         while let Some((_, found)) = rows.next().await? {
             self.audit.rows += 1;
@@ -111,7 +111,7 @@ impl<D: Domain> Auditor<D> {
         &mut self,
         serving: &Generation,
     ) -> Result<Result<(), String>, StoreError> {
-        let Some(models) = self.doors.read_models.clone() else {
+        let Some(models) = self.deps.read_models.clone() else {
             return Ok(Err("this program does not make it".into()));
         };
         let is_it = |handler: &&AnyHandler| {
@@ -125,19 +125,16 @@ impl<D: Domain> Auditor<D> {
         if handler.feeds() != [D::NAME] {
             return Ok(Err("it follows feeds of other programs".into()));
         }
-        let epoch = self.doors.log.epoch().await?;
+        let epoch = self.deps.log.epoch().await?;
         let mut replay = Replay::begin::<D>(&models, handler, &epoch).await?;
         for _ in 0..ATTEMPTS {
             let Some(end) = self.followed(serving).await? else {
                 return Ok(Err("it was made anew meanwhile".into()));
             };
-            if let Err(why) = replay
-                .advance(self.doors.presentation.as_ref(), end)
-                .await?
-            {
+            if let Err(why) = replay.advance(self.deps.presentation.as_ref(), end).await? {
                 return Ok(Err(why));
             }
-            let rows = self.doors.rows.clone();
+            let rows = self.deps.rows.clone();
             let found = unequal(&replay, rows.as_ref(), serving).await?;
             if self.followed(serving).await? == Some(end) {
                 self.note_rows(serving, found);
@@ -149,7 +146,7 @@ impl<D: Domain> Auditor<D> {
 
     /// Position that the served rows of a generation are at; `None`: others are served.
     async fn followed(&self, serving: &Generation) -> Result<Option<Position>, StoreError> {
-        let states = self.doors.models.states().await?;
+        let states = self.deps.models.states().await?;
         let mut states = states.into_iter();
         let state = states.find(|state| state.registration.serving.as_ref() == Some(serving));
         Ok(state.map(|state| state.served.get(D::NAME).copied().unwrap_or_default()))
@@ -232,7 +229,7 @@ impl<'a> Replay<'a> {
                 }
                 Err(error) => return Err(error),
             };
-            let facts: Result<Vec<Fact>, _> = frames.iter().map(Fact::of).collect();
+            let facts: Result<Vec<FeedEvent>, _> = frames.iter().map(FeedEvent::of).collect();
             let Ok(facts) = facts else {
                 return Ok(Err("a frame cannot be read".into()));
             };
@@ -250,9 +247,9 @@ impl<'a> Replay<'a> {
 
     async fn handle(
         &mut self,
-        facts: &[Fact],
+        facts: &[FeedEvent],
         needs: &Needs,
-    ) -> Result<Result<(), crate::follow::handler::Stuck>, StoreError> {
+    ) -> Result<Result<(), crate::handlers::handler::Stuck>, StoreError> {
         let scratch = self.models.scratch.as_ref();
         let loaded = scratch.load(&self.generation, needs).await?;
         let work = match self.handler.handle(facts, loaded.rows) {
@@ -260,7 +257,7 @@ impl<'a> Replay<'a> {
             Err(stuck) => return Ok(Err(stuck)),
         };
         let to = self.at + facts.len() as Position;
-        let handling = Handling {
+        let handling = HandlerCommit {
             generation: self.generation.clone(),
             revision: loaded.revision,
             feed: self.feed.to_owned(),

@@ -56,7 +56,7 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids;
+    use crate::model::ids;
 
     #[test]
     fn known_identities_are_known_and_new_ones_mostly_new() {

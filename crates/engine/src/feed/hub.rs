@@ -9,10 +9,11 @@ use super::interest::{Change, Interests};
 use super::ring::{Ring, Shared, fits_run};
 use super::{FeedError, Subscription};
 use crate::backoff::{Backoff, Reminder};
+use crate::fault_injection;
 use crate::ports::{
     EventLog, Head, Notice, Notices, PresentationReader, StoreError, Topic, contiguous,
 };
-use crate::{Frame, Position, Shutdown, torture};
+use crate::{Frame, Position, Shutdown};
 
 /// Frames fetched from the store at once.
 const PAGE: usize = 256;
@@ -217,7 +218,7 @@ impl Feed {
         if since > head {
             return Err(FeedError::Ahead { head });
         }
-        let since = torture::since(since);
+        let since = fault_injection::since(since);
         Ok(Subscription::new(self.clone(), seen, since))
     }
 

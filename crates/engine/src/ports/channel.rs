@@ -26,7 +26,7 @@ pub struct ShortText {
 /// Sends notifications of one lane.
 #[async_trait]
 pub trait Channel: Send + Sync {
-    /// Which; see [`crate::notification::Request::lane`].
+    /// Which; see [`crate::model::notification::Request::lane`].
     fn lane(&self) -> &str;
 
     /// Sends one. Returning says that the other side has taken it over.

@@ -1,7 +1,7 @@
 //! Runs of positions without a gap: whoever reads one says so, or that there is a hole.
 
 use super::StoreError;
-use crate::{Event, Frame, Position};
+use crate::{Frame, LogEntry, Position};
 
 /// What stands at a position.
 pub trait Positioned {
@@ -9,7 +9,7 @@ pub trait Positioned {
     fn position(&self) -> Position;
 }
 
-impl Positioned for Event {
+impl Positioned for LogEntry {
     fn position(&self) -> Position {
         self.position
     }

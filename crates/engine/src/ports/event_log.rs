@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{Selection, StoreError, SummaryQuery};
-use crate::{Event, Operation, Position, Timestamp};
+use crate::{LogEntry, Operation, Position, Timestamp};
 
 /// The `events` of the source database.
 #[async_trait]
@@ -36,7 +36,7 @@ pub trait EventLog: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::Hole`] when one is missing in between.
-    async fn read(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError>;
+    async fn read(&self, after: Position, limit: usize) -> Result<Vec<LogEntry>, StoreError>;
 
     /// All events of one entity after a position, up to and including another, in
     /// order.
@@ -48,33 +48,33 @@ pub trait EventLog: Send + Sync {
         entity_id: &str,
         after: Position,
         up_to: Position,
-    ) -> Result<Vec<Event>, StoreError>;
+    ) -> Result<Vec<LogEntry>, StoreError>;
 
     /// The event of an operation.
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn find(&self, operation_id: Uuid) -> Result<Option<Event>, StoreError>;
+    async fn find(&self, operation_id: Uuid) -> Result<Option<LogEntry>, StoreError>;
 
     /// A page of events without their payloads (see [`super::no_payload`]), in order; found
     /// by an index, so that what is not wanted costs nothing.
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn summaries(&self, query: &SummaryQuery<'_>) -> Result<Vec<Event>, StoreError>;
+    async fn summaries(&self, query: &SummaryQuery<'_>) -> Result<Vec<LogEntry>, StoreError>;
 
     /// The event of an operation, without its payload.
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn summary(&self, operation_id: Uuid) -> Result<Option<Event>, StoreError> {
+    async fn summary(&self, operation_id: Uuid) -> Result<Option<LogEntry>, StoreError> {
         let operations = [operation_id];
         let query = SummaryQuery::first(Selection::Operations(&operations), 1);
         Ok(self.summaries(&query).await?.pop())
     }
 
     /// The events of one entity after a position, up to and including another, that were
-    /// executed in place ([`Event::is_executed_in_place`]), in order, at most `limit`.
+    /// executed in place ([`LogEntry::is_executed_in_place`]), in order, at most `limit`.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -84,19 +84,19 @@ pub trait EventLog: Send + Sync {
         after: Position,
         up_to: Position,
         limit: usize,
-    ) -> Result<Vec<Event>, StoreError>;
+    ) -> Result<Vec<LogEntry>, StoreError>;
 
     /// Of the events of these entities those that have ever been parked, in order.
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn held(&self, entity_ids: &[&str]) -> Result<Vec<Event>, StoreError>;
+    async fn held(&self, entity_ids: &[&str]) -> Result<Vec<LogEntry>, StoreError>;
 
     /// The events after a position that are parked, in order, at most `limit`.
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn parked(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError>;
+    async fn parked(&self, after: Position, limit: usize) -> Result<Vec<LogEntry>, StoreError>;
 
     /// The last position; 0 in an empty log.
     ///

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 
 use super::{Head, StoreError};
-use crate::follow::Generation;
+use crate::handlers::Generation;
 use crate::{EntityRecord, Json, Notification, Position, Timestamp};
 
 /// Items found under each key of a page, in the order of the keys; or why it cannot be

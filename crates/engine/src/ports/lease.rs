@@ -22,7 +22,7 @@ pub trait Leases: Send + Sync {
         name: &str,
         holder: &str,
         time_to_live: Duration,
-    ) -> Result<Option<Tenure>, StoreError>;
+    ) -> Result<Option<Lease>, StoreError>;
 
     /// Prolongs it. `false`: somebody else has held it since.
     ///
@@ -31,7 +31,7 @@ pub trait Leases: Send + Sync {
     async fn renew(
         &self,
         name: &str,
-        tenure: &Tenure,
+        lease: &Lease,
         time_to_live: Duration,
     ) -> Result<bool, StoreError>;
 
@@ -39,12 +39,12 @@ pub trait Leases: Send + Sync {
     ///
     /// # Errors
     /// When the store does not answer; it then runs out.
-    async fn release(&self, name: &str, tenure: &Tenure) -> Result<(), StoreError>;
+    async fn release(&self, name: &str, lease: &Lease) -> Result<(), StoreError>;
 }
 
 /// A lease held.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tenure {
+pub struct Lease {
     /// By whom.
     pub holder: String,
     /// Rises by one whenever the holder changes.

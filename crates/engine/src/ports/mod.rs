@@ -6,7 +6,7 @@ mod channel;
 mod contiguous;
 mod error;
 mod event_log;
-mod facts;
+mod feed_source;
 mod inspect;
 mod lease;
 mod notices;
@@ -18,19 +18,19 @@ mod rows;
 mod schedule;
 mod source;
 mod summaries;
-mod unit;
+mod unit_of_work;
 
 pub use blobs::{Blob, BlobEntry, BlobWriter, Blobs};
 pub use channel::{Channel, Mail, SendError, ShortText};
 pub use contiguous::{Positioned, contiguous};
 pub use error::StoreError;
 pub use event_log::{Appended, EventLog};
-pub use facts::Facts;
+pub use feed_source::FeedSource;
 pub use inspect::{
     Backlog, Damage, DocumentRecord, Integrity, Page, PresentationInspector, QueueInspector,
     QueueRisk, RowInspector, RowRecord, SourceInspector, Waiting,
 };
-pub use lease::{Leases, Tenure};
+pub use lease::{Lease, Leases};
 pub use notices::{Notice, NoticeStream, Notices, Topic};
 pub use notifications::{Claim, Notifications, Recording, Settled};
 pub use presentation::{
@@ -38,9 +38,9 @@ pub use presentation::{
     Sort, SortKey, StoredDocument,
 };
 pub use probe::Probe;
-pub use rebuilds::{Generations, Half, Rebuild, RebuildState, Rebuilds};
+pub use rebuilds::{Rebuild, RebuildState, Rebuilds, ShadowStores, Slot};
 pub use rows::{
-    Feed, Handling, Loaded, ModelState, Registration, RowPage, RowReader, RowStore, RowWrite,
+    Feed, HandlerCommit, Loaded, ModelState, Registration, RowPage, RowReader, RowStore, RowWrite,
     StoredRow,
 };
 pub use schedule::{
@@ -48,4 +48,4 @@ pub use schedule::{
 };
 pub use source::{Checkpoint, EntityWrite, Execution, Progress, Settlement, SourceStore, Verdict};
 pub use summaries::{Selection, Senders, SummaryQuery, no_payload};
-pub use unit::{Unit, Units};
+pub use unit_of_work::{UnitOfWork, UnitsOfWork};

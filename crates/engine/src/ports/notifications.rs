@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::StoreError;
-use crate::notification::Attempt;
+use crate::model::notification::Attempt;
 use crate::{Notification, Position, Timestamp};
 
 /// Notifications and the notifier's own checkpoint. In the source database:

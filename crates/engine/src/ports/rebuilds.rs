@@ -38,7 +38,7 @@ pub trait Rebuilds: Send + Sync {
 
 /// The store of a stage, which can be there twice: what is read, and what is being made.
 #[async_trait]
-pub trait Generations<S: ?Sized + Send + Sync>: Rebuilds {
+pub trait ShadowStores<S: ?Sized + Send + Sync>: Rebuilds {
     /// What is being made in that round: empty at first, and read by nobody.
     ///
     /// # Errors
@@ -52,7 +52,7 @@ pub trait Generations<S: ?Sized + Send + Sync>: Rebuilds {
     /// # Errors
     /// [`StoreError::Fenced`], and nothing done, unless both stand exactly at this position
     /// and the round is under way. After any other error it may be half done: nobody
-    /// can write then before [`Generations::finish`] has done the rest.
+    /// can write then before [`ShadowStores::finish`] has done the rest.
     async fn replace(&self, round: u64, at: Position) -> Result<(), StoreError>;
 
     /// Ends a replacement that somebody else has left half done. A store that replaces in
@@ -133,22 +133,22 @@ impl Rebuild {
 
 /// Which of the two generations of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Half {
+pub enum Slot {
     /// What is read.
     #[default]
-    Read,
+    Live,
     /// What is being made in a round.
-    Made(u64),
+    Shadow(u64),
 }
 
-impl Half {
+impl Slot {
     /// What something of this half is called in a store: what is being made has its
     /// round behind its name.
     #[must_use]
     pub fn name(self, name: &str) -> String {
         match self {
-            Self::Read => name.to_owned(),
-            Self::Made(round) => format!("{name}_r{round}"),
+            Self::Live => name.to_owned(),
+            Self::Shadow(round) => format!("{name}_r{round}"),
         }
     }
 
@@ -176,13 +176,13 @@ mod tests {
 
     #[test]
     fn what_is_made_has_its_round_behind_its_name() {
-        assert_eq!(Half::Read.name("orders"), "orders");
-        assert_eq!(Half::Made(7).name("orders"), "orders_r7");
-        assert_eq!(Half::base("orders_r7"), "orders");
-        assert_eq!(Half::base("our_rows"), "our_rows");
-        assert!(Half::is_made_of("orders_r7", "orders", 7));
+        assert_eq!(Slot::Live.name("orders"), "orders");
+        assert_eq!(Slot::Shadow(7).name("orders"), "orders_r7");
+        assert_eq!(Slot::base("orders_r7"), "orders");
+        assert_eq!(Slot::base("our_rows"), "our_rows");
+        assert!(Slot::is_made_of("orders_r7", "orders", 7));
         for other in ["orders_r8", "orders_old_r7", "orders", "orders_rx"] {
-            assert!(!Half::is_made_of(other, "orders", 7), "{other}");
+            assert!(!Slot::is_made_of(other, "orders", 7), "{other}");
         }
     }
 }

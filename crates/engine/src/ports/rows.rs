@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use super::StoreError;
-use crate::follow::{Generation, Needs};
+use crate::handlers::{Generation, Needs};
 use crate::{Json, Notification, Position};
 
 /// Where handlers' rows are written.
@@ -38,7 +38,7 @@ pub trait RowStore: Send + Sync {
     /// [`StoreError::Fenced`], and nothing written, when the feed was not followed
     /// to where it starts, or anything has been committed since the rows were loaded,
     /// of whichever feed.
-    async fn commit(&self, handling: &Handling) -> Result<(), StoreError>;
+    async fn commit(&self, handling: &HandlerCommit) -> Result<(), StoreError>;
 
     /// What is to be made of a read model, and what is read. A version that is higher
     /// than any before is to be made from now on.
@@ -123,7 +123,7 @@ pub struct RowWrite {
 
 /// What following a feed from one position to another has led to.
 #[derive(Clone, Debug)]
-pub struct Handling {
+pub struct HandlerCommit {
     /// Of which handler.
     pub generation: Generation,
     /// The revision at which its rows were loaded; it becomes the next one.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 
 use super::StoreError;
-use crate::{EntityRecord, Event, EventStatus, Position, Rejection, Timestamp};
+use crate::{EntityRecord, EntryStatus, LogEntry, Position, Rejection, Timestamp};
 
 /// How far orders-manager has come and how entities were on the way, for it and for those
 /// who only read.
@@ -121,20 +121,20 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Puts it on the event; the times and [`Event::settled_by`] are the caller's.
-    pub fn put_on(&self, event: &mut Event) {
+    /// Puts it on the event; the times and [`LogEntry::settled_by`] are the caller's.
+    pub fn put_on(&self, event: &mut LogEntry) {
         match self {
             Self::Executed { change } => {
-                event.status = EventStatus::Executed;
+                event.status = EntryStatus::Executed;
                 event.change = Some(change.clone());
             }
             Self::Rejected(rejection) => {
-                event.status = EventStatus::Rejected;
+                event.status = EntryStatus::Rejected;
                 event.reason = Some(rejection.reason.clone());
                 event.code.clone_from(&rejection.code);
             }
             Self::Parked { reason } => {
-                event.status = EventStatus::Parked;
+                event.status = EntryStatus::Parked;
                 event.parked = Some(reason.clone());
             }
         }

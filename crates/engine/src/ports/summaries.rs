@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::{Event, EventStatus, Json, Position, Verb};
+use crate::{EntryStatus, Json, LogEntry, Position, Verb};
 
 /// A page of events to read without their payloads; see
 /// [`super::EventLog::summaries`].
@@ -63,7 +63,7 @@ impl<'a> SummaryQuery<'a> {
     /// Tells whether an event belongs to the page, apart from its size. The definition that every
     /// store keeps to.
     #[must_use]
-    pub fn matches(&self, event: &Event) -> bool {
+    pub fn matches(&self, event: &LogEntry) -> bool {
         let operation = &event.operation;
         let is_of = match self.of {
             Selection::Log => true,
@@ -72,10 +72,10 @@ impl<'a> SummaryQuery<'a> {
             Selection::Creation(id) => {
                 event.entity_id() == id
                     && operation.operation == Verb::Insert
-                    && event.status != EventStatus::Rejected
+                    && event.status != EntryStatus::Rejected
             }
             Selection::Parked(id) => {
-                event.status == EventStatus::Parked && id.is_none_or(|id| event.entity_id() == id)
+                event.status == EntryStatus::Parked && id.is_none_or(|id| event.entity_id() == id)
             }
             Selection::Correlation(id) => operation.correlation_id == id,
         };

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use crate::{CounterArguments, SecretUri, Settings};
+use crate::{AdminArguments, SecretUri, Settings};
 use anyhow::{Context, Result, bail};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 
 /// A server, and who asks.
-pub(crate) struct Counter {
+pub(crate) struct AdminClient {
     url: String,
     /// URL without secrets.
     shown: SecretUri,
@@ -16,9 +16,9 @@ pub(crate) struct Counter {
     client: Client,
 }
 
-impl Counter {
+impl AdminClient {
     /// Where the arguments say, or else the settings.
-    pub(crate) fn new(settings: &Settings, arguments: &CounterArguments) -> Result<Self> {
+    pub(crate) fn new(settings: &Settings, arguments: &AdminArguments) -> Result<Self> {
         let url = match &arguments.url {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => format!("http://{}", settings.http.bind),

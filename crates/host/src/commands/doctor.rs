@@ -8,10 +8,10 @@ use crate::Settings;
 use crate::output::{stderr, stdout};
 use anyhow::Result;
 use bakehouse_engine::Domain;
-use bakehouse_engine::audit::{Audit, AuditDoors, AuditSettings, Finding, ReadModels, audit};
-use bakehouse_engine::follow::AnyHandler;
+use bakehouse_engine::audit::{Audit, AuditDeps, AuditSettings, Finding, ReadModels, audit};
+use bakehouse_engine::handlers::AnyHandler;
 use bakehouse_engine::ports::Blobs;
-use bakehouse_sqlite::Embedded;
+use bakehouse_sqlite::SqliteStore;
 use tempfile::TempDir;
 
 /// Events that are compared together.
@@ -54,7 +54,7 @@ impl Scratch {
             return Ok(None);
         }
         let folder = TempDir::with_prefix("bakehouse-doctor-")?;
-        let store = Embedded::open(folder.path(), &[])?;
+        let store = SqliteStore::open(folder.path(), &[])?;
         let read_models = ReadModels {
             handlers,
             scratch: store.rows(),
@@ -74,9 +74,9 @@ pub(crate) async fn doctor<D: Domain>(
     is_quick: bool,
 ) -> Result<bool> {
     let mut not_checked: Vec<String> = NEVER_CHECKED.iter().map(ToString::to_string).collect();
-    let mut doors = doors::<D>(settings, own.blobs, &mut not_checked).await?;
+    let mut deps = deps::<D>(settings, own.blobs, &mut not_checked).await?;
     let scratch = Scratch::open(own.read_models)?;
-    doors.read_models = scratch.as_ref().map(|scratch| scratch.read_models.clone());
+    deps.read_models = scratch.as_ref().map(|scratch| scratch.read_models.clone());
     let began = Instant::now();
     let mut told = began;
     let shows = std::io::stderr().is_terminal() || !is_json;
@@ -92,7 +92,7 @@ pub(crate) async fn doctor<D: Domain>(
         is_quick,
         has_processes: own.has_processes,
     };
-    let found = audit::<D>(doors, how, not_checked, progress).await?;
+    let found = audit::<D>(deps, how, not_checked, progress).await?;
     if found.stored == 0 {
         stderr::line("doctor: the log is empty");
     }
@@ -121,11 +121,11 @@ fn program() -> String {
         reason = "the embedded store is the same for every domain"
     )
 )]
-async fn doors<D: Domain>(
+async fn deps<D: Domain>(
     settings: &Settings,
     blobs: OpenBlobs,
     not_checked: &mut Vec<String>,
-) -> Result<AuditDoors> {
+) -> Result<AuditDeps> {
     #[cfg(feature = "servers")]
     if settings.has_servers() {
         not_checked.extend([
@@ -152,7 +152,7 @@ async fn doors<D: Domain>(
         if queues.is_none() {
             not_checked.push("policies of the broker: amqp.management_uri is not set".into());
         }
-        return Ok(AuditDoors {
+        return Ok(AuditDeps {
             queues,
             log: source.log(),
             source: source.source(),
@@ -168,8 +168,8 @@ async fn doors<D: Domain>(
         });
     }
     let _ = not_checked;
-    let store = Embedded::inspect(&settings.data_dir)?;
-    Ok(AuditDoors {
+    let store = SqliteStore::inspect(&settings.data_dir)?;
+    Ok(AuditDeps {
         queues: None,
         log: store.log(),
         source: store.source(),

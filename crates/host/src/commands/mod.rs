@@ -12,7 +12,7 @@ use std::path::Path;
 use crate::output::stdout;
 use crate::{Settings, Task};
 use anyhow::{Context, Result, ensure};
-use bakehouse_engine::follow::AnyHandler;
+use bakehouse_engine::handlers::AnyHandler;
 use bakehouse_engine::{Domain, private_files};
 use bakehouse_sqlite::{Pending, back_up, may_restore, restore};
 use futures_util::future::LocalBoxFuture;

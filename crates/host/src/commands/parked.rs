@@ -6,7 +6,7 @@ use crate::{Parked, ParkedTask, Settings};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::admin_client::Counter;
+use super::admin_client::AdminClient;
 
 /// Lines of a page.
 const PAGE: usize = 100;
@@ -15,7 +15,7 @@ const WAIT: &str = "wait=20";
 
 /// Does it; whether it could be done.
 pub(crate) async fn parked(settings: &Settings, asked: Parked) -> Result<bool> {
-    let desk = Desk(Counter::new(settings, &asked.counter)?);
+    let desk = Desk(AdminClient::new(settings, &asked.counter)?);
     match asked.what.unwrap_or(ParkedTask::List) {
         ParkedTask::List => desk.list().await,
         ParkedTask::Retry { operation } => desk.settle(&operation, "retry", None).await,
@@ -27,7 +27,7 @@ pub(crate) async fn parked(settings: &Settings, asked: Parked) -> Result<bool> {
 }
 
 /// What has been set aside, at a counter.
-struct Desk(Counter);
+struct Desk(AdminClient);
 
 impl Desk {
     async fn list(&self) -> Result<bool> {

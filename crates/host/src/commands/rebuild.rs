@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use tokio::time::sleep;
 
-use super::admin_client::Counter;
+use super::admin_client::AdminClient;
 
 /// How often it is looked how far it has come.
 const LOOK: Duration = Duration::from_millis(500);
@@ -29,7 +29,7 @@ struct Round {
 
 /// Does it; whether it was done.
 pub(crate) async fn replay(settings: &Settings, asked: Replay) -> Result<bool> {
-    let counter = Counter::new(settings, &asked.counter)?;
+    let counter = AdminClient::new(settings, &asked.counter)?;
     let Some(part) = asked.part else {
         for round in rounds(&counter).await? {
             stdout::line(&text(&round))?;
@@ -68,12 +68,12 @@ pub(crate) async fn replay(settings: &Settings, asked: Replay) -> Result<bool> {
     }
 }
 
-async fn rounds(counter: &Counter) -> Result<Vec<Round>> {
+async fn rounds(counter: &AdminClient) -> Result<Vec<Round>> {
     let rounds = counter.json(counter.get("/rebuilds")).await?;
     serde_json::from_value(rounds).context("expected rounds")
 }
 
-async fn round(counter: &Counter, part: Part) -> Result<Round> {
+async fn round(counter: &AdminClient, part: Part) -> Result<Round> {
     let rounds = rounds(counter).await?.into_iter();
     let mut ours = rounds.filter(|round| round.name == part.name());
     ours.next().context("expected a round of this part")

@@ -23,11 +23,11 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 pub use attachments::Attachments;
 pub use auth::Auth;
-use bakehouse_engine::baker::BakerSettings;
 use bakehouse_engine::feed::FeedSettings;
-use bakehouse_engine::follow::FollowSettings;
-use bakehouse_engine::manager::ManagerSettings;
-use bakehouse_engine::writer::WriterSettings;
+use bakehouse_engine::handlers::HandlerSettings;
+use bakehouse_engine::stages::baker::BakerSettings;
+use bakehouse_engine::stages::manager::ManagerSettings;
+use bakehouse_engine::stages::writer::WriterSettings;
 use bakehouse_orders::money::Currency;
 pub use exposure::{AllowedHost, AllowedOrigin, Network, PublicUrl};
 pub use feed::Feed;
@@ -332,8 +332,8 @@ impl Settings {
 
     /// As read models and process managers take them.
     #[must_use]
-    pub fn for_followers(&self) -> FollowSettings {
-        FollowSettings {
+    pub fn for_handlers(&self) -> HandlerSettings {
+        HandlerSettings {
             instance: self.instance.clone(),
             sweep_interval: self.baker.sweep_interval,
             max_batch: self.baker.max_batch,

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use bakehouse_engine::courier::CourierSettings;
-use bakehouse_engine::notification::Patience;
-use bakehouse_engine::notifier::NotifierSettings;
+use bakehouse_engine::model::notification::Patience;
+use bakehouse_engine::stages::delivery::DeliverySettings;
+use bakehouse_engine::stages::notifier::NotifierSettings;
 use bakehouse_orders::notify::Events;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -177,8 +177,8 @@ impl Settings {
 
     /// As a courier takes them.
     #[must_use]
-    pub fn for_courier(&self) -> CourierSettings {
-        CourierSettings {
+    pub fn for_delivery(&self) -> DeliverySettings {
+        DeliverySettings {
             poll_interval: self.notify.sweep_interval,
             timeout: self.notify.timeout,
             at_once: usize::from(self.notify.at_once),

@@ -6,11 +6,11 @@ use bakehouse_engine::Domain;
 use bakehouse_engine::ports::StoredDocument;
 
 use super::{Identity, Submission, accept_and_wait, repeat_and_wait};
-use crate::access::Principal;
-use crate::conditions::{Conditions, Current};
-use crate::problem::Problem;
-use crate::reading::to_change;
-use crate::server::Doors;
+use crate::auth::Principal;
+use crate::reads::to_change;
+use crate::request::conditional::{Conditions, Current};
+use crate::response::problem::Problem;
+use crate::state::AppState;
 
 /// A change that somebody asks for.
 pub struct Change<'a> {
@@ -31,11 +31,11 @@ impl Change<'_> {
     /// want it, what `command` refuses, and those of [`accept_and_wait`].
     pub async fn accept<D: Domain>(
         &self,
-        doors: &Doors,
+        state: &AppState,
         command: impl AsyncFnOnce(Option<&StoredDocument>, &Identity) -> Result<D::Command, Problem>,
     ) -> Result<HttpResponse, Problem> {
         let identity = Identity::of(self.request, self.principal)?;
-        self.accept_as::<D>(doors, identity, command).await
+        self.accept_as::<D>(state, identity, command).await
     }
 
     /// Accepts an operation whose identity the caller has.
@@ -44,30 +44,30 @@ impl Change<'_> {
     /// Those of [`Change::accept`].
     pub async fn accept_as<D: Domain>(
         &self,
-        doors: &Doors,
+        state: &AppState,
         mut identity: Identity,
         command: impl AsyncFnOnce(Option<&StoredDocument>, &Identity) -> Result<D::Command, Problem>,
     ) -> Result<HttpResponse, Problem> {
         let conditions = Conditions::of(self.request)?;
         let (request, principal) = (self.request, self.principal);
         let success = StatusCode::OK;
-        let repeat = repeat_and_wait(request, principal, doors, &mut identity, success);
+        let repeat = repeat_and_wait(request, principal, state, &mut identity, success);
         if let Some(answer) = repeat.await? {
             return Ok(answer);
         }
-        let document = to_change(doors, self.principal, self.id).await?;
+        let document = to_change(state, self.principal, self.id).await?;
         let command = command(document.as_ref(), &identity).await?;
         let version = document.map(|document| document.version);
         let current = version.map_or(Current::Unknown, Current::Version);
-        let expected = expected(&conditions, current, &identity, doors).await?;
+        let expected = expected(&conditions, current, &identity, state).await?;
         let submission = Submission::of_command::<D>(
             identity,
             self.id,
-            (doors.menu.location)(self.id),
+            (state.api.location)(self.id),
             &command,
             self.principal.terms_of_change(expected),
         )?;
-        accept_and_wait(request, principal, doors, submission).await
+        accept_and_wait(request, principal, state, submission).await
     }
 }
 
@@ -80,11 +80,11 @@ pub async fn expected_version(
     request: &HttpRequest,
     document: Option<&StoredDocument>,
     identity: &Identity,
-    doors: &Doors,
+    state: &AppState,
 ) -> Result<Option<u64>, Problem> {
     let version = document.map(|document| document.version);
     let current = version.map_or(Current::Unknown, Current::Version);
-    expected(&Conditions::of(request)?, current, identity, doors).await
+    expected(&Conditions::of(request)?, current, identity, state).await
 }
 
 /// The version that a change has to be carried out on. With an idempotency key the first answer
@@ -93,14 +93,14 @@ pub(super) async fn expected(
     conditions: &Conditions,
     current: Current,
     identity: &Identity,
-    doors: &Doors,
+    state: &AppState,
 ) -> Result<Option<u64>, Problem> {
     let resolved = conditions.resolve(current);
     if !identity.is_keyed() || *conditions == Conditions::default() {
         return resolved;
     }
     // After the look at the entity: what has changed it may have been this very operation.
-    let Some(known) = identity.find(doors.log.as_ref()).await else {
+    let Some(known) = identity.find(state.log.as_ref()).await else {
         return resolved;
     };
     let before = known.operation.terms.expected_version;

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use actix_web::http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
 use actix_web::{HttpRequest, web};
+use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::EventLog;
-use bakehouse_engine::{Event, Operation, ids};
+use bakehouse_engine::{LogEntry, Operation};
 use uuid::Uuid;
 
 use super::in_flight::{InFlight, Turn};
-use crate::access::Principal;
-use crate::conditions::header;
-use crate::problem::{InputFault, Problem};
+use crate::auth::Principal;
+use crate::request::conditional::header;
+use crate::response::problem::{InputFault, Problem};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const CORRELATION_ID: &str = "x-correlation-id";
@@ -36,7 +37,7 @@ pub struct Identity {
     turn: Option<Turn>,
     /// Answer of the log to that look. It need not be asked twice: within this process nobody
     /// else uses the key meanwhile, and between several of them the log decides.
-    found: Option<Option<Event>>,
+    found: Option<Option<LogEntry>>,
 }
 
 impl Identity {
@@ -110,7 +111,10 @@ impl Identity {
     ///
     /// # Errors
     /// 409 when another request under the key takes too long.
-    pub(super) async fn repeated(&mut self, log: &dyn EventLog) -> Result<Option<Event>, Problem> {
+    pub(super) async fn repeated(
+        &mut self,
+        log: &dyn EventLog,
+    ) -> Result<Option<LogEntry>, Problem> {
         self.begin().await?;
         let Some(request) = &self.request else {
             return Ok(None);
@@ -170,7 +174,7 @@ impl Identity {
     }
 
     /// The operation that the log has under the key.
-    pub(super) async fn find(&self, log: &dyn EventLog) -> Option<Event> {
+    pub(super) async fn find(&self, log: &dyn EventLog) -> Option<LogEntry> {
         if !self.is_keyed {
             return None;
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::problem::Problem;
+use crate::response::problem::Problem;
 
 /// Time that a request waits for another one under the same key before it gets 409.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -4,19 +4,21 @@ use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use actix_web::{HttpRequest, HttpResponse};
+use bakehouse_engine::fault_injection::point;
 use bakehouse_engine::ports::ScheduleError;
-use bakehouse_engine::torture::point;
-use bakehouse_engine::{Domain, Event, Json, Operation, Remedy, Terms, Timestamp, Verb, to_json};
+use bakehouse_engine::{
+    Domain, Json, LogEntry, Operation, Resolution, Terms, Timestamp, Verb, to_json,
+};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::Identity;
 use super::change::expected;
-use crate::access::Principal;
-use crate::conditions::{Conditions, Current};
-use crate::menu::Menu;
-use crate::problem::Problem;
-use crate::server::Doors;
+use crate::api_definition::ApiDefinition;
+use crate::auth::Principal;
+use crate::request::conditional::{Conditions, Current};
+use crate::response::problem::Problem;
+use crate::state::AppState;
 
 /// An operation that may be accepted.
 pub struct Submission {
@@ -89,11 +91,11 @@ impl Submission {
     pub fn of_new<D: Domain>(
         request: &HttpRequest,
         principal: &Principal,
-        doors: &Doors,
+        state: &AppState,
         command: &D::Command,
     ) -> Result<Self, Problem> {
         let identity = Identity::of(request, principal)?;
-        Self::of_new_as::<D>(request, identity, principal, doors, command)
+        Self::of_new_as::<D>(request, identity, principal, state, command)
     }
 
     /// Builds the submission of an operation whose identity the caller has.
@@ -104,12 +106,12 @@ impl Submission {
         request: &HttpRequest,
         identity: Identity,
         principal: &Principal,
-        doors: &Doors,
+        state: &AppState,
         command: &D::Command,
     ) -> Result<Self, Problem> {
         Conditions::of(request)?.resolve(Current::Absent)?;
         let id = identity.new_id.to_string();
-        let location = (doors.menu.location)(&id);
+        let location = (state.api.location)(&id);
         let terms = principal.terms_of_creation();
         let submission = Self::of_command::<D>(identity, &id, location, command, terms)?;
         Ok(submission.creates())
@@ -123,14 +125,14 @@ impl Submission {
     pub fn of_change<D: Domain>(
         request: &HttpRequest,
         principal: &Principal,
-        doors: &Doors,
+        state: &AppState,
         id: &str,
         command: &D::Command,
     ) -> Result<Self, Problem> {
         let identity = Identity::of(request, principal)?;
         let conditions = Conditions::of(request)?;
         let terms = principal.terms_of_change(None);
-        let location = (doors.menu.location)(id);
+        let location = (state.api.location)(id);
         let submission = Self::of_command::<D>(identity, id, location, command, terms)?;
         Ok(Self {
             conditions,
@@ -140,14 +142,14 @@ impl Submission {
 
     /// Settles which version the change has to be carried out on. Looks at what is there only
     /// where the conditions take that.
-    async fn settle_conditions(&mut self, doors: &Doors) -> Result<(), Problem> {
+    async fn settle_conditions(&mut self, state: &AppState) -> Result<(), Problem> {
         let conditions = std::mem::take(&mut self.conditions);
         if conditions == Conditions::default() {
             return Ok(());
         }
         let mut current = Current::Unknown;
         if conditions.need_a_look() {
-            let document = doors.presentation.document(&self.entity_id).await?;
+            let document = state.presentation.document(&self.entity_id).await?;
             let owner = self.terms.owner.as_deref();
             // Of what is another owner's not even the version is told: it is refused at
             // execution like what does not exist.
@@ -159,7 +161,7 @@ impl Submission {
                 _ => return Ok(()),
             }
         }
-        let expected = expected(&conditions, current, &self.identity, doors).await?;
+        let expected = expected(&conditions, current, &self.identity, state).await?;
         self.terms.expected_version = expected;
         Ok(())
     }
@@ -178,21 +180,21 @@ impl Submission {
     }
 
     /// Of what an operator does about what is parked of an entity.
-    pub(crate) fn of_remedy(
+    pub(crate) fn of_resolution(
         identity: Identity,
         entity_id: &str,
-        menu: &Menu,
-        (verb, remedy): (Verb, &Remedy),
+        api: &ApiDefinition,
+        (verb, resolution): (Verb, &Resolution),
         terms: Terms,
     ) -> Result<Self, Problem> {
         Ok(Self {
             identity,
-            service_name: menu.entity,
+            service_name: api.entity,
             entity_id: entity_id.to_owned(),
-            location: (menu.location)(entity_id),
+            location: (api.location)(entity_id),
             verb,
-            payload: payload(remedy)?,
-            schema_version: Remedy::SCHEMA_VERSION,
+            payload: payload(resolution)?,
+            schema_version: Resolution::SCHEMA_VERSION,
             terms,
             conditions: Conditions::default(),
             creates: false,
@@ -237,12 +239,12 @@ fn payload(of: &impl Serialize) -> Result<Json, Problem> {
 /// 409 when another request under the same key takes too long.
 pub(super) async fn repeated(
     identity: &mut Identity,
-    doors: &Doors,
-) -> Result<Option<(HttpResponse, Event)>, Problem> {
-    let Some(event) = identity.repeated(doors.log.as_ref()).await? else {
+    state: &AppState,
+) -> Result<Option<(HttpResponse, LogEntry)>, Problem> {
+    let Some(event) = identity.repeated(state.log.as_ref()).await? else {
         return Ok(None);
     };
-    let location = (doors.menu.location)(event.entity_id());
+    let location = (state.api.location)(event.entity_id());
     let location = HeaderValue::from_str(&location).map_err(|_| Problem::internal())?;
     Ok(Some((accepted(location, identity.operation_id), event)))
 }
@@ -255,24 +257,24 @@ pub(super) async fn repeated(
 /// changes of the entity by the same principal have been refused; 503 when it
 /// is not confirmed as durable; 500 when all that it leads to was to be done at once,
 /// and failed.
-pub async fn accept(doors: &Doors, submission: Submission) -> Result<HttpResponse, Problem> {
-    Ok(submit(doors, submission).await?.0)
+pub async fn accept(state: &AppState, submission: Submission) -> Result<HttpResponse, Problem> {
+    Ok(submit(state, submission).await?.0)
 }
 
 /// Accepts a submission: the answer, and the operation that it is for.
 pub(super) async fn submit(
-    doors: &Doors,
+    state: &AppState,
     mut submission: Submission,
 ) -> Result<(HttpResponse, Operation), Problem> {
     submission.identity.begin().await?;
-    submission.settle_conditions(doors).await?;
+    submission.settle_conditions(state).await?;
     // Before anything is durable: what could not be answered is not accepted.
     let location = HeaderValue::from_str(&submission.location).map_err(|_| no_id(&submission))?;
     let operation = submission.operation();
     let identity = &mut submission.identity;
     let operation_id = operation.operation_id;
     if identity
-        .refuse_reuse(doors.log.as_ref(), &operation)
+        .refuse_reuse(state.log.as_ref(), &operation)
         .await?
     {
         // It is durable where it counts.
@@ -282,14 +284,14 @@ pub(super) async fn submit(
     let entity_id = &operation.entity_id;
     let is_change = operation.operation != Verb::Insert;
     if is_change {
-        doors.limits.refusals.check(&operation.terms, entity_id)?;
+        state.limits.refusals.check(&operation.terms, entity_id)?;
     }
-    let scheduled = doors.scheduler.schedule(&operation).await;
+    let scheduled = state.scheduler.schedule(&operation).await;
     point("api-server.scheduled");
     scheduled.map_err(|error| not_scheduled(operation_id, &error))?;
     identity.accepted(&operation);
     if is_change {
-        let refusals = &doors.limits.refusals;
+        let refusals = &state.limits.refusals;
         refusals.accepted(operation_id, &operation.terms, entity_id);
     }
     tracing::debug!(%operation_id, entity_id, "accepted");

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::access::{TrustedProxies, counted_as};
+use crate::auth::{TrustedProxies, counted_as};
 use crate::metrics;
 
 /// Most connections where the settings name no number.
@@ -194,7 +194,7 @@ impl Drop for ConnectionPermit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::Network;
+    use crate::auth::Network;
 
     fn limits(max: usize, max_per_client: usize) -> Arc<ConnectionLimits> {
         let settings = ConnectionSettings {

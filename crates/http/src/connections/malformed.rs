@@ -4,7 +4,7 @@
 
 use actix_web::http::StatusCode;
 
-use crate::problem::Problem;
+use crate::response::problem::Problem;
 
 /// Longest head that the library gives such an answer, with room to spare.
 const MAX_HEAD: usize = 256;

@@ -10,6 +10,7 @@
 //! - `descriptors`: how many files this process may open.
 
 mod descriptors;
+pub(crate) mod disconnect;
 mod limits;
 mod malformed;
 mod socket;

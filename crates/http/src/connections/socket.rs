@@ -18,7 +18,7 @@ use super::limits::{ConnectionLimits, ConnectionPermit, Exceeded};
 use super::malformed;
 use super::upgrade::without_other_upgrades;
 use crate::metrics;
-use crate::problem::Problem;
+use crate::response::problem::Problem;
 
 /// How long bytes may wait for a client that does not take them. The kernel
 /// ends the connection then, whatever it is for, and everything that is kept for it.

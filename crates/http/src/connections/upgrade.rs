@@ -17,7 +17,7 @@ use actix_web::{Error, HttpMessage, web};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
-use crate::server::Doors;
+use crate::state::AppState;
 
 const WEBSOCKET: &[u8] = b"websocket";
 
@@ -47,8 +47,8 @@ pub(crate) async fn ignore_other_upgrades<B: MessageBody + 'static>(
     if !names_websocket && !head.upgrade() {
         return next.call(request).await;
     }
-    let doors = request.app_data::<web::Data<Doors>>();
-    let is_feed = doors.is_some_and(|doors| request.path() == doors.menu.feed);
+    let state = request.app_data::<web::Data<AppState>>();
+    let is_feed = state.is_some_and(|state| request.path() == state.api.feed);
     if is_feed && is_handshake(head) {
         return next.call(request).await;
     }

@@ -10,7 +10,7 @@ use actix_web::http::header::{
 use actix_web::{HttpResponse, ResponseError};
 
 use super::Exposure;
-use crate::problem::Problem;
+use crate::response::problem::Problem;
 
 /// Seconds for which a browser may remember what a preflight answered.
 const MAX_AGE: &str = "3600";

@@ -11,7 +11,7 @@ use actix_web::http::{Uri, Version};
 
 use super::authority::{Authority, Host};
 use super::{Exposure, LocalAddress};
-use crate::problem::{InputFault, Problem};
+use crate::response::problem::{InputFault, Problem};
 
 /// Hosts that are served.
 #[derive(Debug)]

@@ -23,8 +23,8 @@ use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, ResponseError, web};
 
-use crate::access::TrustedProxies;
-use crate::problem::Problem;
+use crate::auth::TrustedProxies;
+use crate::response::problem::Problem;
 use host::AllowedHosts;
 use origin::Origins;
 pub use public_url::PublicUrl;

@@ -137,7 +137,7 @@ mod tests {
 
     use super::super::ExposureSettings;
     use super::*;
-    use crate::access::{Network, TrustedProxies};
+    use crate::auth::{Network, TrustedProxies};
 
     const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 

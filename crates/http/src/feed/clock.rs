@@ -5,7 +5,7 @@ use std::time::Duration;
 use bakehouse_engine::Timestamp;
 use tokio::time::Instant;
 
-use crate::access::Principal;
+use crate::auth::Principal;
 
 /// When the principal's token ends; a long time from now, where there is none.
 pub(super) fn expiry(principal: &Principal) -> Instant {

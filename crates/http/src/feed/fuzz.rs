@@ -5,9 +5,9 @@ use bakehouse_testkit::mangle::{edits, mangle};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::wire::{ClientFrame, Farewell};
-use super::wishes::{Filter, Since, Wishes};
-use crate::menu::tests::menu;
+use super::messages::{ClientFrame, CloseReason};
+use super::subscribe_request::{Filter, Since, SubscribeRequest};
+use crate::api_definition::tests::api;
 
 const FRAMES: [&str; 4] = [
     r#"{"type":"pong"}"#,
@@ -22,7 +22,7 @@ const QUERIES: [&str; 3] = [
 ];
 
 /// Whoever is turned away is told why, in a frame that can be read.
-fn is_explained(farewell: &Farewell) {
+fn is_explained(farewell: &CloseReason) {
     assert!(!farewell.message().is_empty());
     let frame: Value = serde_json::from_str(&farewell.frame()).expect("JSON");
     assert_eq!(frame["type"], "error");
@@ -39,13 +39,13 @@ fn position(since: &Value) -> Option<u64> {
 }
 
 /// Wishes are those of the frame.
-fn are_of(wishes: &Wishes, frame: &Value) {
-    assert_eq!(wishes.since, position(&frame["since"]));
+fn are_of(request: &SubscribeRequest, frame: &Value) {
+    assert_eq!(request.since, position(&frame["since"]));
     let Filter {
         entity,
         group,
         kinds,
-    } = &wishes.filter;
+    } = &request.filter;
     let text = |name: &str| frame[name].as_str();
     // An id may be written in several ways.
     assert_eq!(entity.is_some(), text("order").is_some());
@@ -71,8 +71,8 @@ proptest! {
         match (parsed, frame) {
             (Ok(ClientFrame::Subscribe(wish)), Ok(frame)) => {
                 prop_assert_eq!(&frame["type"], "subscribe");
-                match wish.wishes(&menu()) {
-                    Ok(wishes) => are_of(&wishes, &frame),
+                match wish.request(&api()) {
+                    Ok(request) => are_of(&request, &frame),
                     Err(farewell) => is_explained(&farewell),
                 }
             }
@@ -97,11 +97,11 @@ proptest! {
             let found = pairs.iter().find(|(one, _)| one == name);
             found.map(|(_, value)| value.as_str())
         };
-        match Wishes::parse(&text, &menu()) {
-            Ok(wishes) => {
+        match SubscribeRequest::parse(&text, &api()) {
+            Ok(request) => {
                 let since = said("since").map(Value::from);
-                prop_assert_eq!(wishes.since, since.as_ref().and_then(position));
-                prop_assert_eq!(wishes.filter.group.as_deref(), said("customer"));
+                prop_assert_eq!(request.since, since.as_ref().and_then(position));
+                prop_assert_eq!(request.filter.group.as_deref(), said("customer"));
                 let known = ["since", "epoch", "order", "customer", "type"];
                 prop_assert!(pairs.iter().all(|(name, _)| known.contains(&name.as_str())));
             }
@@ -121,13 +121,13 @@ proptest! {
     #[test]
     fn ids_of_events_lead_back(epoch in "[^\\x00-\\x1f]{1,12}", at: u64) {
         let since = Since::parse(&format!("{epoch}:{at}")).expect("an id");
-        let mut wishes = Wishes::default();
-        wishes.resume(since);
-        prop_assert_eq!(wishes.since, Some(at));
-        prop_assert_eq!(wishes.epoch, Some(epoch));
+        let mut request = SubscribeRequest::default();
+        request.resume(since);
+        prop_assert_eq!(request.since, Some(at));
+        prop_assert_eq!(request.epoch, Some(epoch));
         // Earlier versions sent positions alone.
-        let mut wishes = Wishes::default();
-        wishes.resume(Since::parse(&at.to_string()).expect("a position"));
-        prop_assert_eq!((wishes.since, wishes.epoch), (Some(at), None));
+        let mut request = SubscribeRequest::default();
+        request.resume(Since::parse(&at.to_string()).expect("a position"));
+        prop_assert_eq!((request.since, request.epoch), (Some(at), None));
     }
 }

@@ -1,6 +1,6 @@
 //! The feed, where the menu says.
 //!
-//! - `wishes`: what a subscriber asks for;
+//! - `request`: what a subscriber asks for;
 //! - `places`: how many may; [`crate::exposure`]: pages of which origins;
 //! - `follower`: a subscriber's way along the feed;
 //! - `socket` and `stream`: over a websocket, and as server-sent events;
@@ -8,28 +8,28 @@
 //! - `wire`: what is said beside the frames.
 
 mod clock;
-mod follower;
 #[cfg(test)]
 mod fuzz;
+mod messages;
 mod outgoing;
-mod places;
+mod session;
 mod socket;
 mod stream;
-mod wire;
-mod wishes;
+mod subscribe_request;
+mod subscriber_limits;
 
 use actix_web::http::header::ACCEPT;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_engine::Shutdown;
 
-pub use places::PlaceLimits;
-pub(crate) use places::Places;
+pub(crate) use subscriber_limits::SubscriberLimits;
+pub use subscriber_limits::SubscriberSettings;
 
-use crate::access::{Access, Caller, Visitor};
+use crate::auth::{Access, MaybePrincipal, RateLimitKey};
 use crate::connections::is_handshake;
 use crate::exposure::Exposure;
-use crate::problem::Problem;
-use crate::server::{Doors, Settings};
+use crate::response::problem::Problem;
+use crate::state::{AppState, RequestSettings};
 
 /// Adds the route.
 pub(crate) fn routes(config: &mut web::ServiceConfig, path: &str) {
@@ -43,18 +43,22 @@ pub(crate) fn routes(config: &mut web::ServiceConfig, path: &str) {
 async fn subscribe(
     request: HttpRequest,
     payload: web::Payload,
-    visitor: Visitor,
-    places: web::Data<Places>,
+    visitor: MaybePrincipal,
+    places: web::Data<SubscriberLimits>,
     (shutdown, exposure): (web::Data<Shutdown>, web::Data<Exposure>),
-    (doors, settings, access): (web::Data<Doors>, web::Data<Settings>, web::Data<Access>),
+    (state, settings, access): (
+        web::Data<AppState>,
+        web::Data<RequestSettings>,
+        web::Data<Access>,
+    ),
 ) -> actix_web::Result<HttpResponse> {
     exposure.check_origin(&request, "follow the feed")?;
-    if doors.feed.epoch().is_none() {
+    if state.feed.epoch().is_none() {
         return Err(Problem::unavailable("the feed is not available yet").into());
     }
     let shutdown = shutdown.as_ref().clone();
     let principal = visitor.principal();
-    let caller = Caller::of_request(principal.as_ref(), &request);
+    let caller = RateLimitKey::of_request(principal.as_ref(), &request);
     let places = places.into_inner();
     if is_handshake(request.head()) {
         let place = match principal {
@@ -62,7 +66,7 @@ async fn subscribe(
             None => places.take_unauthenticated(caller),
         };
         let place = place.map_err(Problem::from)?;
-        let shared = (doors, settings, access);
+        let shared = (state, settings, access);
         return socket::subscribe(&request, payload, place, principal, shutdown, shared).await;
     }
     let accept = request.headers().get(ACCEPT);
@@ -74,6 +78,6 @@ async fn subscribe(
     }
     let principal = principal.ok_or_else(Problem::unauthenticated)?;
     let place = places.take(caller).map_err(Problem::from)?;
-    let stream = stream::subscribe(&request, place, principal, &doors, &settings, shutdown);
+    let stream = stream::subscribe(&request, place, principal, &state, &settings, shutdown);
     Ok(stream.await?)
 }

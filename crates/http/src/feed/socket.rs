@@ -14,16 +14,16 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::clock::expiry;
-use super::follower::{Follower, Piece};
+use super::messages::{ClientFrame, CloseReason, Subscribe};
 use super::outgoing::Outgoing;
-use super::places::{Crowded, Place};
-use super::wire::{ClientFrame, Farewell, Subscribe};
-use super::wishes::Wishes;
-use crate::access::{Access, Caller, Principal, Scope};
+use super::session::{FeedSession, Piece};
+use super::subscribe_request::SubscribeRequest;
+use super::subscriber_limits::{SubscriberLimitExceeded, SubscriberPermit};
+use crate::auth::{Access, Principal, RateLimitKey, Scope};
 use crate::connections::Connection;
 use crate::metrics;
-use crate::problem::{InputFault, Problem};
-use crate::server::{Doors, Settings};
+use crate::response::problem::{InputFault, Problem};
+use crate::state::{AppState, RequestSettings};
 use crate::websocket::{
     HandshakeError, Incoming, Limits, Messages, Rate, TokenBucket, Violation, frame, upgrade,
 };
@@ -79,12 +79,17 @@ fn no_handshake(error: HandshakeError) -> Problem {
 pub(super) async fn subscribe(
     request: &HttpRequest,
     payload: web::Payload,
-    place: Place,
+    place: SubscriberPermit,
     principal: Option<Principal>,
     shutdown: Shutdown,
-    (doors, settings, access): (web::Data<Doors>, web::Data<Settings>, web::Data<Access>),
+    (state, settings, access): (
+        web::Data<AppState>,
+        web::Data<RequestSettings>,
+        web::Data<Access>,
+    ),
 ) -> actix_web::Result<HttpResponse> {
-    let wishes = Wishes::parse(request.query_string(), &doors.menu).map_err(Farewell::from);
+    let wanted =
+        SubscribeRequest::parse(request.query_string(), &state.api).map_err(CloseReason::from);
     let heartbeat = settings.heartbeat;
     let upgraded = upgrade(request, payload, limits(heartbeat));
     let (response, messages) = upgraded.map_err(no_handshake)?;
@@ -93,11 +98,11 @@ pub(super) async fn subscribe(
     let beats_at = now + heartbeat;
     let socket = Socket {
         messages,
-        doors,
+        state,
         access,
         heartbeat,
         shutdown: Box::pin(shutdown.cancelled_owned()),
-        stage: Stage::Opening(Some(wishes)),
+        stage: Stage::Opening(Some(wanted)),
         expires_at,
         principal,
         beats_at,
@@ -106,7 +111,7 @@ pub(super) async fn subscribe(
         subscribes: TokenBucket::new(SUBSCRIBE_RATE, now.into_std()),
         outgoing: Outgoing::new(request),
         connection: request.conn_data::<Connection>().cloned(),
-        address: Caller::of_request(None, request),
+        address: RateLimitKey::of_request(None, request),
         feed_first: false,
         place,
     };
@@ -117,7 +122,7 @@ pub(super) async fn subscribe(
 
 struct Socket {
     messages: Messages,
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
     access: web::Data<Access>,
     heartbeat: Duration,
     // These two are kept, and not made anew for each wait: with thousands of
@@ -137,17 +142,17 @@ struct Socket {
     outgoing: Outgoing,
     connection: Option<Connection>,
     /// The client without its name.
-    address: Caller,
+    address: RateLimitKey,
     feed_first: bool,
-    place: Place,
+    place: SubscriberPermit,
 }
 
 enum Stage {
     /// Nothing has been said yet; the query's wishes wait.
-    Opening(Option<Result<Wishes, Farewell>>),
+    Opening(Option<Result<SubscribeRequest, CloseReason>>),
     /// Waiting for the first frame, which says who the client is.
     Unknown,
-    Following(Box<Follower>),
+    Following(Box<FeedSession>),
     /// We have said goodbye and wait for an answer, or until then.
     Closing(Instant),
     Closed,
@@ -173,7 +178,7 @@ async fn turn(mut socket: Box<Socket>) -> Option<(Bytes, Box<Socket>)> {
 /// Why it ends.
 enum End {
     /// We end it.
-    Farewell(Farewell),
+    CloseReason(CloseReason),
     /// The client broke the rules of websockets.
     Violation(Violation),
     /// The client ends it, with this code if it gave one.
@@ -182,14 +187,14 @@ enum End {
     Gone,
 }
 
-impl From<Farewell> for End {
-    fn from(farewell: Farewell) -> Self {
-        Self::Farewell(farewell)
+impl From<CloseReason> for End {
+    fn from(farewell: CloseReason) -> Self {
+        Self::CloseReason(farewell)
     }
 }
 
 enum Event {
-    Pieces(Result<Vec<Piece>, Farewell>),
+    Pieces(Result<Vec<Piece>, CloseReason>),
     Message(Incoming),
     Alarm,
     Shutdown,
@@ -198,13 +203,13 @@ enum Event {
 impl Socket {
     async fn step(&mut self) -> Result<Vec<Bytes>, End> {
         match &mut self.stage {
-            Stage::Opening(wishes) => {
-                let wishes = wishes.take().unwrap_or(Ok(Wishes::default()))?;
+            Stage::Opening(request) => {
+                let request = request.take().unwrap_or(Ok(SubscribeRequest::default()))?;
                 if self.principal.is_none() {
                     self.stage = Stage::Unknown;
                     return Ok(Vec::new());
                 }
-                Box::pin(self.begin(wishes)).await
+                Box::pin(self.begin(request)).await
             }
             Stage::Closing(until) => {
                 let until = *until;
@@ -258,7 +263,7 @@ impl Socket {
             // Boxed: what seldom happens must not make every subscriber larger.
             Event::Message(message) => Box::pin(self.hear(message)).await,
             Event::Alarm => self.wake(),
-            Event::Shutdown => Err(Farewell::GoingAway.into()),
+            Event::Shutdown => Err(CloseReason::GoingAway.into()),
         }
     }
 
@@ -270,7 +275,7 @@ impl Socket {
                 ClientFrame::Subscribe(subscribe) => self.subscribe(subscribe).await,
             },
             Incoming::Binary(_) => {
-                Err(Farewell::BadRequest("expected text, found a binary message".into()).into())
+                Err(CloseReason::BadRequest("expected text, found a binary message".into()).into())
             }
             Incoming::Ping(payload) => Ok(vec![frame::pong(&payload)]),
             Incoming::Pong => Ok(Vec::new()),
@@ -289,50 +294,56 @@ impl Socket {
         }
         if self.principal.is_none() {
             let why = "token: expected a bearer token";
-            return Err(Farewell::Unauthenticated(why.into()).into());
+            return Err(CloseReason::Unauthenticated(why.into()).into());
         }
         if !self.subscribes.take(std::time::Instant::now()) {
             let why = "too many subscribe frames; at most one a second on the average";
-            return Err(Farewell::BadRequest(why.into()).into());
+            return Err(CloseReason::BadRequest(why.into()).into());
         }
-        let mut wishes = subscribe.wishes(&self.doors.menu)?;
+        let mut request = subscribe.request(&self.state.api)?;
         if let Stage::Following(follower) = &self.stage {
             // A connection gets no position twice. What its filter has kept from it, or what
             // was before it began, it has not had.
             let sent = follower.sent();
-            if wishes.since.is_some_and(|since| since < sent) {
+            if request.since.is_some_and(|since| since < sent) {
                 let why = format!("since: this connection has had {sent} already; open another");
-                return Err(Farewell::BadRequest(why).into());
+                return Err(CloseReason::BadRequest(why).into());
             }
-            wishes.since.get_or_insert(follower.done());
+            request.since.get_or_insert(follower.done());
         }
-        self.begin(wishes).await
+        self.begin(request).await
     }
 
     /// Believes a token, or not. On a connection that somebody has begun nobody
     /// else can go on.
-    async fn introduce(&mut self, token: &str) -> Result<(), Farewell> {
+    async fn introduce(&mut self, token: &str) -> Result<(), CloseReason> {
         // The issuer may be away for now; that is no reason to go for good.
         let refused = |problem: Problem| match problem.status_code() {
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => Farewell::GoingAway,
-            StatusCode::FORBIDDEN => Farewell::Forbidden(problem.detail().to_owned()),
-            _ => Farewell::Unauthenticated(problem.detail().to_owned()),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                CloseReason::GoingAway
+            }
+            StatusCode::FORBIDDEN => CloseReason::Forbidden(problem.detail().to_owned()),
+            _ => CloseReason::Unauthenticated(problem.detail().to_owned()),
         };
         let verified = self.access.verify(token, &self.address).await;
         let principal = verified.map_err(refused)?;
         if !principal.may(Scope::Read) {
             let why = format!(
                 "token: it lacks the scope {}",
-                self.doors.menu.scope(Scope::Read)
+                self.state.api.scope(Scope::Read)
             );
-            return Err(Farewell::Forbidden(why));
+            return Err(CloseReason::Forbidden(why));
         }
         let is_another = |known: &Principal| known.holder() != principal.holder();
         if self.principal.as_ref().is_some_and(is_another) {
-            return Err(Farewell::Forbidden("token: it is somebody else's".into()));
+            return Err(CloseReason::Forbidden(
+                "token: it is somebody else's".into(),
+            ));
         }
         let caller = self.address.clone().named(&principal);
-        let crowded = |crowded: Crowded| Farewell::Crowded(crowded.to_string());
+        let crowded = |crowded: SubscriberLimitExceeded| {
+            CloseReason::SubscriberLimitExceeded(crowded.to_string())
+        };
         self.place.taken_by(caller).map_err(crowded)?;
         self.expires_at = expiry(&principal);
         self.set_alarm();
@@ -340,11 +351,11 @@ impl Socket {
         Ok(())
     }
 
-    async fn begin(&mut self, wishes: Wishes) -> Result<Vec<Bytes>, End> {
+    async fn begin(&mut self, request: SubscribeRequest) -> Result<Vec<Bytes>, End> {
         let Some(principal) = self.principal.clone() else {
             return Err(End::Gone);
         };
-        let begun = Follower::begin(&self.doors.feed, principal, wishes, self.heartbeat);
+        let begun = FeedSession::begin(&self.state.feed, principal, request, self.heartbeat);
         let (follower, welcome) = begun.await?;
         let sent = match &self.stage {
             Stage::Following(former) => former.sent(),
@@ -361,8 +372,8 @@ impl Socket {
         if now >= self.expires_at {
             let why = "nobody has said who they are: send a subscribe frame with a token";
             return Err(match self.principal {
-                Some(_) => Farewell::Expired.into(),
-                None => Farewell::Unauthenticated(why.into()).into(),
+                Some(_) => CloseReason::Expired.into(),
+                None => CloseReason::Unauthenticated(why.into()).into(),
             });
         }
         if now < self.beats_at {
@@ -386,7 +397,7 @@ impl Socket {
             return Ok(Vec::new());
         };
         if self.heard.elapsed() > self.heartbeat * 3 {
-            return Err(Farewell::TooSlow(follower.done()).into());
+            return Err(CloseReason::TooSlow(follower.done()).into());
         }
         let mut sent: Vec<Bytes> = follower.beat().iter().map(bytes).collect();
         // Browsers answer the protocol's own ping by themselves.
@@ -397,7 +408,7 @@ impl Socket {
     /// The last that is sent.
     fn end(&mut self, end: End) -> Vec<Bytes> {
         let (stage, sent) = match end {
-            End::Farewell(farewell) => {
+            End::CloseReason(farewell) => {
                 metrics::sent_away(farewell.code());
                 let words = frame::text(&farewell.frame());
                 let close = frame::close(farewell.code(), &farewell.message());

@@ -18,16 +18,16 @@ use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, Interval, sleep_until};
 
 use super::clock::expiry;
-use super::follower::{Follower, Piece};
+use super::messages::CloseReason;
 use super::outgoing::Outgoing;
-use super::places::Place;
-use super::wire::Farewell;
-use super::wishes::{Since, Wishes};
-use crate::access::Principal;
-use crate::menu::Menu;
+use super::session::{FeedSession, Piece};
+use super::subscribe_request::{Since, SubscribeRequest};
+use super::subscriber_limits::SubscriberPermit;
+use crate::api_definition::ApiDefinition;
+use crate::auth::Principal;
 use crate::metrics;
-use crate::problem::{InputFault, Problem};
-use crate::server::{Doors, Settings};
+use crate::response::problem::{InputFault, Problem};
+use crate::state::{AppState, RequestSettings};
 use crate::websocket::frame;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -41,18 +41,18 @@ const END: &[u8] = b"\n\n";
 /// Answers with a stream of events.
 pub(super) async fn subscribe(
     request: &HttpRequest,
-    place: Place,
+    place: SubscriberPermit,
     principal: Principal,
-    doors: &Doors,
-    settings: &Settings,
+    state: &AppState,
+    settings: &RequestSettings,
     shutdown: Shutdown,
 ) -> Result<HttpResponse, Problem> {
-    let wishes = wishes(request, &doors.menu).map_err(Problem::invalid)?;
+    let wanted = subscribe_request(request, &state.api).map_err(Problem::invalid)?;
     let heartbeat = settings.heartbeat;
     let expires_at = expiry(&principal);
-    let begun = Follower::begin(&doors.feed, principal, wishes, heartbeat).await;
+    let begun = FeedSession::begin(&state.feed, principal, wanted, heartbeat).await;
     let (follower, welcome) = begun.map_err(problem)?;
-    let epoch: Arc<str> = doors.feed.epoch().unwrap_or_default().into();
+    let epoch: Arc<str> = state.feed.epoch().unwrap_or_default().into();
     let mut events = Events {
         follower,
         beat: tokio::time::interval_at(Instant::now() + heartbeat, heartbeat),
@@ -79,8 +79,11 @@ pub(super) async fn subscribe(
 }
 
 /// The query's, and from the last event on that the client has seen.
-fn wishes(request: &HttpRequest, menu: &Menu) -> Result<Wishes, Vec<InputFault>> {
-    let mut wishes = Wishes::parse(request.query_string(), menu)?;
+fn subscribe_request(
+    request: &HttpRequest,
+    api: &ApiDefinition,
+) -> Result<SubscribeRequest, Vec<InputFault>> {
+    let mut wanted = SubscribeRequest::parse(request.query_string(), api)?;
     if let Some(seen) = request.headers().get(LAST_EVENT_ID) {
         let seen = seen.to_str().map_err(|error| error.to_string());
         let since = seen.and_then(|seen| match seen.trim() {
@@ -93,22 +96,22 @@ fn wishes(request: &HttpRequest, menu: &Menu) -> Result<Wishes, Vec<InputFault>>
             vec![InputFault { pointer, detail }]
         })?;
         if let Some(since) = since {
-            wishes.resume(since);
+            wanted.resume(since);
         }
     }
-    Ok(wishes)
+    Ok(wanted)
 }
 
 /// Before anything has been answered a farewell is just a problem.
-fn problem(farewell: Farewell) -> Problem {
+fn problem(farewell: CloseReason) -> Problem {
     match farewell {
-        Farewell::NotAvailable(why) => Problem::gone(why),
+        CloseReason::NotAvailable(why) => Problem::gone(why),
         other => Problem::unavailable(other.message()),
     }
 }
 
 struct Events {
-    follower: Follower,
+    follower: FeedSession,
     beat: Interval,
     expires_at: Instant,
     shutdown: Shutdown,
@@ -116,7 +119,7 @@ struct Events {
     epoch: Arc<str>,
     outgoing: Outgoing,
     is_closed: bool,
-    _place: Place,
+    _place: SubscriberPermit,
 }
 
 /// Next bytes to be sent that the kernel has not taken already.
@@ -137,8 +140,8 @@ impl Events {
         let next = tokio::select! {
             next = self.follower.next() => next,
             _ = self.beat.tick() => Ok(self.follower.beat()),
-            () = sleep_until(self.expires_at) => Err(Farewell::Expired),
-            () = self.shutdown.cancelled() => Err(Farewell::GoingAway),
+            () = sleep_until(self.expires_at) => Err(CloseReason::Expired),
+            () = self.shutdown.cancelled() => Err(CloseReason::GoingAway),
         };
         match next {
             Ok(pieces) => self.send(&pieces),
@@ -168,7 +171,7 @@ impl Events {
 
 /// When a client whose connection ends comes back, each at another time.
 fn retry() -> Bytes {
-    let wait = Farewell::GoingAway.comeback().unwrap_or_default();
+    let wait = CloseReason::GoingAway.comeback().unwrap_or_default();
     format!("retry: {wait}\n\n").into()
 }
 

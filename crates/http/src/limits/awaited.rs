@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bakehouse_engine::feed::Feed;
 use bakehouse_engine::ports::{EventLog, Selection, StoreError, SummaryQuery};
-use bakehouse_engine::{Event, EventStatus, Position, Shutdown};
+use bakehouse_engine::{EntryStatus, LogEntry, Position, Shutdown};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -35,7 +35,7 @@ pub(crate) struct Awaited {
 }
 
 struct Entry {
-    outcome: watch::Sender<Option<Arc<Event>>>,
+    outcome: watch::Sender<Option<Arc<LogEntry>>>,
     known: Known,
 }
 
@@ -47,14 +47,14 @@ enum Known {
     /// It has a position, but no verdict.
     Stored { position: Position, at: Instant },
     /// It has its verdict, whose effect is seen once the feed has come to it.
-    Decided(Arc<Event>),
+    Decided(Arc<LogEntry>),
 }
 
 /// Somebody's wait for an operation, until it is dropped.
 pub(crate) struct Outcome<'a> {
     awaited: &'a Awaited,
     operation_id: Uuid,
-    outcome: watch::Receiver<Option<Arc<Event>>>,
+    outcome: watch::Receiver<Option<Arc<LogEntry>>>,
 }
 
 impl Awaited {
@@ -82,7 +82,7 @@ impl Awaited {
     }
 
     /// Looks for all operations that are waited for, until shutdown, which ends their waits as
-    /// well ([`crate::prefer::Wait`]).
+    /// well ([`crate::request::prefer::Wait`]).
     pub(super) async fn run(&self, log: &dyn EventLog, feed: &Feed, shutdown: &Shutdown) {
         let serve = async {
             loop {
@@ -138,13 +138,13 @@ impl Awaited {
         unknown
     }
 
-    fn take(&self, events: Vec<Event>, head: Position) {
+    fn take(&self, events: Vec<LogEntry>, head: Position) {
         let mut operations = self.operations();
         for event in events {
             let Some(entry) = operations.get_mut(&event.operation.operation_id) else {
                 continue;
             };
-            if event.status == EventStatus::Stored {
+            if event.status == EntryStatus::Stored {
                 let (position, at) = (event.position, Instant::now());
                 entry.known = Known::Stored { position, at };
                 continue;
@@ -156,23 +156,23 @@ impl Awaited {
     }
 }
 
-async fn find(log: &dyn EventLog, ids: &[Uuid]) -> Result<Vec<Event>, StoreError> {
+async fn find(log: &dyn EventLog, ids: &[Uuid]) -> Result<Vec<LogEntry>, StoreError> {
     let query = SummaryQuery::first(Selection::Operations(ids), ids.len());
     let found = tokio::time::timeout(LOOK_TIMEOUT, log.summaries(&query)).await;
     found.unwrap_or_else(|_| Err(StoreError::unavailable("the log: no answer in time")))
 }
 
 /// Tells whether nothing more becomes of the event by itself, where the feed is at `head`.
-pub(crate) fn is_at_rest(event: &Event, head: Position) -> bool {
+pub(crate) fn is_at_rest(event: &LogEntry, head: Position) -> bool {
     match event.status {
-        EventStatus::Stored => false,
-        EventStatus::Executed => event.settled_by.unwrap_or(event.position) <= head,
-        EventStatus::Rejected | EventStatus::Parked => true,
+        EntryStatus::Stored => false,
+        EntryStatus::Executed => event.settled_by.unwrap_or(event.position) <= head,
+        EntryStatus::Rejected | EntryStatus::Parked => true,
     }
 }
 
 impl Entry {
-    fn tell(&self, event: &Arc<Event>, head: Position) {
+    fn tell(&self, event: &Arc<LogEntry>, head: Position) {
         if is_at_rest(event, head) {
             self.outcome.send_replace(Some(event.clone()));
         }
@@ -181,7 +181,7 @@ impl Entry {
 
 impl Outcome<'_> {
     /// The event as soon as it is at rest.
-    pub(crate) async fn at_rest(&mut self) -> Option<Arc<Event>> {
+    pub(crate) async fn at_rest(&mut self) -> Option<Arc<LogEntry>> {
         // The sender stays as long as this receiver does.
         let outcome = self.outcome.wait_for(Option::is_some).await;
         outcome.ok().and_then(|outcome| outcome.clone())

@@ -24,9 +24,9 @@ pub use reads::ReadTurn;
 use reads::Reads;
 pub(crate) use refusals::Refusals;
 
-use crate::access::{Caller, Principal};
-use crate::problem::Problem;
-use crate::server::Doors;
+use crate::auth::{Principal, RateLimitKey};
+use crate::response::problem::Problem;
+use crate::state::AppState;
 
 /// Limits as the settings say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub struct LimitSettings {
     pub max_refused_changes: u32,
 }
 
-/// The limits of one process; part of [`Doors`].
+/// The limits of one process; part of [`AppState`].
 pub struct Limits {
     pub(crate) waits: Arc<Quota>,
     pub(crate) awaited: Awaited,
@@ -72,15 +72,15 @@ impl Limits {
         request: &HttpRequest,
         principal: &Principal,
     ) -> Result<ReadTurn, Problem> {
-        let caller = Caller::of_request(Some(principal), request);
+        let caller = RateLimitKey::of_request(Some(principal), request);
         self.reads.turn(caller).await
     }
 
     /// Does until shutdown what the limits need beside the requests.
-    pub(crate) async fn run(&self, doors: &Doors, shutdown: &Shutdown) {
+    pub(crate) async fn run(&self, state: &AppState, shutdown: &Shutdown) {
         tokio::join!(
-            self.awaited.run(doors.log.as_ref(), &doors.feed, shutdown),
-            self.refusals.run(&doors.feed, &doors.menu, shutdown),
+            self.awaited.run(state.log.as_ref(), &state.feed, shutdown),
+            self.refusals.run(&state.feed, &state.api, shutdown),
         );
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::access::Caller;
+use crate::auth::RateLimitKey;
 
 /// A number of permits.
 pub struct Quota {
@@ -17,7 +17,7 @@ pub struct Quota {
 #[derive(Default)]
 struct Taken {
     all: usize,
-    each: HashMap<Caller, usize>,
+    each: HashMap<RateLimitKey, usize>,
 }
 
 /// The limit that leaves no permit.
@@ -32,7 +32,7 @@ pub enum Exceeded {
 /// A permit, free again when it is dropped.
 pub struct Permit {
     quota: Arc<Quota>,
-    caller: Caller,
+    caller: RateLimitKey,
 }
 
 impl Quota {
@@ -67,7 +67,7 @@ impl Quota {
     ///
     /// # Errors
     /// The limit that leaves none.
-    pub fn take(self: &Arc<Self>, caller: Caller) -> Result<Permit, Exceeded> {
+    pub fn take(self: &Arc<Self>, caller: RateLimitKey) -> Result<Permit, Exceeded> {
         let mut taken = self.taken();
         if taken.all >= self.all {
             return Err(Exceeded::All);
@@ -103,8 +103,8 @@ impl Drop for Permit {
 mod tests {
     use super::*;
 
-    fn caller(name: &str) -> Caller {
-        Caller::Principal(name.to_owned())
+    fn caller(name: &str) -> RateLimitKey {
+        RateLimitKey::Principal(name.to_owned())
     }
 
     #[test]

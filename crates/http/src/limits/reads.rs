@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::quota::{Exceeded, Permit, Quota};
-use crate::access::Caller;
-use crate::problem::Problem;
+use crate::auth::RateLimitKey;
+use crate::response::problem::Problem;
 
 /// Reads in line and under way, in all, for each that may be under way.
 const LINE_FACTOR: usize = 8;
@@ -37,7 +37,7 @@ impl Reads {
         }
     }
 
-    pub(super) async fn turn(&self, caller: Caller) -> Result<ReadTurn, Problem> {
+    pub(super) async fn turn(&self, caller: RateLimitKey) -> Result<ReadTurn, Problem> {
         let busy = || Problem::unavailable("too many reads are in line; try again");
         let place = self.line.take(caller).map_err(|exceeded| match exceeded {
             Exceeded::All => busy(),
@@ -60,8 +60,8 @@ mod tests {
 
     use super::*;
 
-    fn ada() -> Caller {
-        Caller::Principal("ada".into())
+    fn ada() -> RateLimitKey {
+        RateLimitKey::Principal("ada".into())
     }
 
     #[tokio::test(start_paused = true)]
@@ -78,7 +78,7 @@ mod tests {
         let Ok(second) = second.await else {
             panic!("not its turn");
         };
-        let bob = Caller::Principal("bob".into());
+        let bob = RateLimitKey::Principal("bob".into());
         let refused = reads.turn(bob).await.err().expect("time is up");
         assert!(refused.to_string().starts_with("503"), "{refused}");
         drop(second);

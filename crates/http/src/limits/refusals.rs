@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bakehouse_engine::feed::{Feed, Step};
-use bakehouse_engine::{Frame, Shutdown, Terms, frame, ids};
+use bakehouse_engine::model::frame;
+use bakehouse_engine::model::ids;
+use bakehouse_engine::{Frame, Shutdown, Terms};
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::Leaky;
-use crate::menu::Menu;
-use crate::problem::Problem;
+use crate::api_definition::ApiDefinition;
+use crate::response::problem::Problem;
 
 /// Accepted changes that are remembered until they are refused, or others come.
 const MAX_PENDING: usize = 10_000;
@@ -94,11 +96,11 @@ impl Refusals {
     }
 
     /// Counts what the feed says was refused, until shutdown.
-    pub(super) async fn run(&self, feed: &Arc<Feed>, menu: &Menu, shutdown: &Shutdown) {
+    pub(super) async fn run(&self, feed: &Arc<Feed>, api: &ApiDefinition, shutdown: &Shutdown) {
         if self.counts.is_none() {
             return;
         }
-        let rejected = frame::kind(menu.entity, frame::REJECTED);
+        let rejected = frame::kind(api.entity, frame::REJECTED);
         while !shutdown.is_cancelled() {
             // One that falls behind begins anew: what it missed is not counted.
             if let Ok(mut subscription) = feed.subscribe(None, None) {

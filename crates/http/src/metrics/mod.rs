@@ -14,7 +14,7 @@ use bakehouse_engine::Shutdown;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use utoipa::OpenApi;
 
-use crate::problem::Problem;
+use crate::response::problem::Problem;
 pub(crate) use positions::Positions;
 pub(crate) use requests::measure;
 
@@ -232,6 +232,6 @@ pub(crate) fn sent_away(code: u16) {
 }
 
 /// How far the stages are behind, for whoever answers `/metrics`.
-pub(crate) fn positions(doors: &web::Data<crate::Doors>) -> web::Data<Positions> {
-    web::Data::from(Arc::new(Positions::new(doors.clone())))
+pub(crate) fn positions(state: &web::Data<crate::AppState>) -> web::Data<Positions> {
+    web::Data::from(Arc::new(Positions::new(state.clone())))
 }

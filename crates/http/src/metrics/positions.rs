@@ -9,7 +9,7 @@ use bakehouse_engine::{Position, Timestamp};
 use metrics::gauge;
 
 use crate::cached::Cached;
-use crate::server::Doors;
+use crate::state::AppState;
 
 /// How long the stores may take; what is not known then is `NaN`.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -19,7 +19,7 @@ const LIFETIME: Duration = Duration::from_secs(1);
 
 /// Looks the positions up.
 pub(crate) struct Positions {
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
     looked: Cached<()>,
 }
 
@@ -42,9 +42,9 @@ struct Lag {
 }
 
 impl Positions {
-    pub(super) fn new(doors: web::Data<Doors>) -> Self {
+    pub(super) fn new(state: web::Data<AppState>) -> Self {
         Self {
-            doors,
+            state,
             looked: Cached::new(LIFETIME),
         }
     }
@@ -55,7 +55,7 @@ impl Positions {
     }
 
     async fn set(&self) {
-        let fed = self.doors.feed.head_position();
+        let fed = self.state.feed.head_position();
         gauge!("bakehouse_position", "stage" => "fed").set(number(fed));
         let found = tokio::time::timeout(PATIENCE, self.find()).await;
         // A figure from before would be taken for one of now.
@@ -66,10 +66,10 @@ impl Positions {
     async fn find(&self) -> Result<Found, StoreError> {
         // From the last stage to the first: the other way round a busy stage
         // would seem to be ahead of the one before it.
-        let baked = self.doors.presentation.head_if_any().await?;
+        let baked = self.state.presentation.head_if_any().await?;
         let baked = baked.map_or(0, |head| head.position);
-        let executed = self.doors.progress.checkpoint().await?;
-        let stored = self.doors.log.head().await?;
+        let executed = self.state.progress.checkpoint().await?;
+        let stored = self.state.log.head().await?;
         Ok(Found {
             stored: number(stored),
             executed: number(executed.position),
@@ -87,7 +87,7 @@ impl Positions {
             seconds: 0.0,
         };
         if done < head {
-            let next = self.doors.log.read(done, 1).await?.pop();
+            let next = self.state.log.read(done, 1).await?.pop();
             let stored_at = next.map_or_else(Timestamp::now, |event| event.creation_time);
             let age = Timestamp::now().millis() - stored_at.millis();
             lag.seconds = number(age.max(0).unsigned_abs()) / 1_000.0;

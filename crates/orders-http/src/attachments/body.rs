@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix_web::error::PayloadError;
 use actix_web::http::header::CONNECTION;
 use actix_web::web;
-use bakehouse_http::problem::Problem;
+use bakehouse_http::response::problem::Problem;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 

@@ -19,7 +19,7 @@ pub mod uploads;
 mod verdict;
 
 use actix_web::web;
-use bakehouse_http::problem::Problem;
+use bakehouse_http::response::problem::Problem;
 use bakehouse_orders::{BLOBS, blob_name};
 use utoipa::OpenApi;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix_multipart::{Field, Multipart};
-use bakehouse_http::problem::{InputFault, Problem};
+use bakehouse_http::response::problem::{InputFault, Problem};
 use bakehouse_orders::intake::{is_blank, unfit_character};
 use bytes::Bytes;
 use futures_util::StreamExt;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bakehouse_engine::feed::{Feed, Step};
 use bakehouse_engine::ports::{Blobs, EventLog, StoreError};
-use bakehouse_engine::step::read_command;
+use bakehouse_engine::stages::step::read_command;
 use bakehouse_engine::{Frame, Shutdown};
 use bakehouse_orders::{Command, Orders};
 use uuid::Uuid;
@@ -171,9 +171,9 @@ impl Pending {
             return Ok(());
         };
         // A remedy settles what had been parked, which is found by its identity.
-        let is_remedy = event.operation.operation.is_remedy();
+        let is_resolution = event.operation.operation.is_resolution();
         let about = match read_command::<Orders>(&event.operation) {
-            Ok(Command::Attach(file)) if !is_remedy => Some(file.id),
+            Ok(Command::Attach(file)) if !is_resolution => Some(file.id),
             _ => None,
         };
         for mut upload in uploads {
@@ -183,7 +183,7 @@ impl Pending {
                 if upload != known {
                     self.add(order_id, upload.clone());
                 }
-            } else if !is_remedy {
+            } else if !is_resolution {
                 continue;
             }
             self.settle(order_id, &upload).await;

@@ -5,22 +5,22 @@ use actix_web::http::header::{
 };
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_engine::ports::StoredDocument;
-use bakehouse_http::Doors;
-use bakehouse_http::access::Principal;
-use bakehouse_http::conditions::{etag, is_known};
-use bakehouse_http::path_id::PathId;
-use bakehouse_http::prefer::Wait;
-use bakehouse_http::problem::Problem;
-use bakehouse_http::query::Parameters;
-use bakehouse_http::reading;
-use bakehouse_http::reading::{may_be_on_its_way, no_such};
+use bakehouse_http::AppState;
+use bakehouse_http::auth::Principal;
+use bakehouse_http::reads;
+use bakehouse_http::reads::{may_be_on_its_way, no_such};
+use bakehouse_http::request::conditional::{etag, is_known};
+use bakehouse_http::request::path_id::PathId;
+use bakehouse_http::request::prefer::Wait;
+use bakehouse_http::request::query::Parameters;
+use bakehouse_http::response::problem::Problem;
 use bakehouse_orders::File;
 use bakehouse_orders::intake::unfit_character;
 use futures_util::TryStreamExt;
 use serde::Deserialize;
 
 use super::blob_name;
-use crate::OrderDoors;
+use crate::OrdersState;
 use crate::docs::parts::{
     AttachmentId, IfNoneMatch, NoSuchAttachment, NoSuchOrder, NotModified, OrderId, Prefer,
 };
@@ -40,12 +40,12 @@ pub(super) async fn list(
     request: HttpRequest,
     id: web::Path<PathId>,
     principal: Principal,
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     Parameters::of(request.query_string()).finish()?;
-    let wait = Wait::of(&request, &principal, &doors)?;
-    let found = reading::document(&doors, &principal, &id, wait.as_ref(), |_| true).await?;
-    let document = found.ok_or_else(|| no_such(&doors))?;
+    let wait = Wait::of(&request, &principal, &state)?;
+    let found = reads::document(&state, &principal, &id, wait.as_ref(), |_| true).await?;
+    let document = found.ok_or_else(|| no_such(&state))?;
     Ok(HttpResponse::Ok().json(files(&document)))
 }
 
@@ -67,17 +67,17 @@ pub(super) async fn download(
     request: HttpRequest,
     ids: web::Path<(PathId, PathId)>,
     principal: Principal,
-    doors: web::Data<Doors>,
-    own: web::Data<OrderDoors>,
+    state: web::Data<AppState>,
+    own: web::Data<OrdersState>,
 ) -> Result<HttpResponse, Problem> {
     Parameters::of(request.query_string()).finish()?;
     let (order_id, attachment_id) = ids.into_inner();
     let has_it = |document: &StoredDocument| file(document, &attachment_id).is_some();
     let wait = match may_be_on_its_way(&attachment_id) {
-        true => Wait::of(&request, &principal, &doors)?,
+        true => Wait::of(&request, &principal, &state)?,
         false => None,
     };
-    let document = reading::document(&doors, &principal, &order_id, wait.as_ref(), has_it).await?;
+    let document = reads::document(&state, &principal, &order_id, wait.as_ref(), has_it).await?;
     let file = document.and_then(|document| file(&document, &attachment_id));
     let file = file.ok_or_else(no_such_attachment)?;
     let tag = format!("\"{}\"", file.sha256);

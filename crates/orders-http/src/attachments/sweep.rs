@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bakehouse_engine::ports::{BlobEntry, PresentationReader, StoreError, StoredDocument};
-use bakehouse_engine::{Event, Position, Shutdown, Timestamp};
+use bakehouse_engine::{LogEntry, Position, Shutdown, Timestamp};
 use bakehouse_orders::File;
 use futures_util::TryStreamExt;
 
@@ -86,7 +86,7 @@ struct Order {
     /// Files that its document lists.
     files: Vec<File>,
     /// Asked for where the document does not speak for a file.
-    events: Option<Vec<Event>>,
+    events: Option<Vec<LogEntry>>,
 }
 
 impl Sweep {
@@ -205,7 +205,7 @@ impl Sweep {
     /// It may be refused any time: perhaps an earlier process has accepted it.
     fn note(&self, entry: &BlobEntry, bytes: Bytes<'_>, order: &Order, account: Account) {
         let events = order.events.as_deref().unwrap_or_default();
-        let is_it = |event: &&Event| {
+        let is_it = |event: &&LogEntry| {
             let found = std::slice::from_ref(*event);
             bytes.of_history(found) == Verdict::Undecided
         };
@@ -234,7 +234,7 @@ fn before(time: Timestamp, by: Duration) -> Timestamp {
 }
 
 /// Time before which unknown files that were stored are not waiting in the queue.
-fn horizon(now: Timestamp, last: Option<&Event>, grace: Duration) -> Timestamp {
+fn horizon(now: Timestamp, last: Option<&LogEntry>, grace: Duration) -> Timestamp {
     let accepted = last.map_or(0, |event| event.operation.accepted_at.millis());
     let accepted = Timestamp::from_millis(accepted).unwrap_or(now);
     before(accepted.min(now), grace)
@@ -242,7 +242,8 @@ fn horizon(now: Timestamp, last: Option<&Event>, grace: Duration) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use bakehouse_engine::{Operation, Terms, Verb, ids, to_json};
+    use bakehouse_engine::model::ids;
+    use bakehouse_engine::{Operation, Terms, Verb, to_json};
 
     use super::*;
 
@@ -250,7 +251,7 @@ mod tests {
         Timestamp::from_millis(1_700_000_000_000 + seconds * 1_000).expect("in range")
     }
 
-    fn accepted_at(at: Timestamp) -> Event {
+    fn accepted_at(at: Timestamp) -> LogEntry {
         let operation = Operation {
             operation_id: ids::fresh(),
             service_name: "order".into(),
@@ -265,7 +266,7 @@ mod tests {
             fingerprint: String::new(),
             accepted_at: at,
         };
-        Event::stored(1, at, operation)
+        LogEntry::stored(1, at, operation)
     }
 
     /// However late it is: time passes in the log, not on the wall.

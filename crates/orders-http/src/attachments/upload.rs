@@ -9,16 +9,16 @@ use std::collections::HashMap;
 use actix_multipart::Multipart;
 use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
-use bakehouse_engine::ids;
+use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::{BlobWriter, Blobs, StoreError, StoredDocument};
 use bakehouse_http::accept::Identity;
 use bakehouse_http::accept::{Submission, accept_and_wait, expected_version};
-use bakehouse_http::access::{Caller, Principal};
+use bakehouse_http::auth::{Principal, RateLimitKey};
 use bakehouse_http::limits::Permit;
-use bakehouse_http::path_id::PathId;
-use bakehouse_http::problem::Problem;
-use bakehouse_http::reading;
-use bakehouse_http::{Doors, Settings};
+use bakehouse_http::reads;
+use bakehouse_http::request::path_id::PathId;
+use bakehouse_http::response::problem::Problem;
+use bakehouse_http::{AppState, RequestSettings};
 use bakehouse_orders::{Command, File, Orders};
 use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
@@ -33,7 +33,7 @@ use crate::docs::parts::{
     Accepted, Attached, Changed, IfMatch, IfNoneMatchWrite, KeyReused, NoSuchOrder, OrderId,
     Prefer, Refused, SubmissionHeaders,
 };
-use crate::{OrderDoors, OrderSettings};
+use crate::{OrderSettings, OrdersState};
 
 /// Attach a file to an order
 ///
@@ -60,9 +60,9 @@ pub(super) async fn upload(
     payload: web::Payload,
     id: web::Path<PathId>,
     principal: Principal,
-    doors: web::Data<Doors>,
-    settings: web::Data<Settings>,
-    (own, rules): (web::Data<OrderDoors>, web::Data<OrderSettings>),
+    state: web::Data<AppState>,
+    settings: web::Data<RequestSettings>,
+    (own, rules): (web::Data<OrdersState>, web::Data<OrderSettings>),
 ) -> Result<HttpResponse, Problem> {
     let body = Body::new(payload);
     let pace = Pace {
@@ -73,7 +73,7 @@ pub(super) async fn upload(
         request: &request,
         id: &id,
         principal: &principal,
-        doors: &doors,
+        state: &state,
         own: &own,
         rules: &rules,
     };
@@ -90,8 +90,8 @@ struct Handler<'a> {
     request: &'a HttpRequest,
     id: &'a str,
     principal: &'a Principal,
-    doors: &'a Doors,
-    own: &'a OrderDoors,
+    state: &'a AppState,
+    own: &'a OrdersState,
     rules: &'a OrderSettings,
 }
 
@@ -145,13 +145,13 @@ impl Handler<'_> {
         if announced > largest.saturating_add(MULTIPART) {
             return Err(Problem::attachment_too_large(largest));
         }
-        let document = reading::to_change(self.doors, self.principal, self.id).await?;
-        let version = expected_version(self.request, document.as_ref(), &identity, self.doors);
+        let document = reads::to_change(self.state, self.principal, self.id).await?;
+        let version = expected_version(self.request, document.as_ref(), &identity, self.state);
         let expected = version.await?;
-        let caller = Caller::of_request(Some(self.principal), self.request);
+        let caller = RateLimitKey::of_request(Some(self.principal), self.request);
         let place = self.own.uploads.enter(caller.clone())?;
         // With an idempotency key the first answer counts, whatever has happened since.
-        let is_repeated = identity.is_known(self.doors.log.as_ref()).await;
+        let is_repeated = identity.is_known(self.state.log.as_ref()).await;
         let account = self.account(document.as_ref(), caller);
         let file_id = identity.new_id.to_string();
         let uploads = &self.own.uploads;
@@ -178,12 +178,12 @@ impl Handler<'_> {
         })
     }
 
-    fn account(&self, document: Option<&StoredDocument>, caller: Caller) -> Account {
+    fn account(&self, document: Option<&StoredDocument>, caller: RateLimitKey) -> Account {
         let owner = match document {
             Some(document) => document.owner.clone(),
             None => self.principal.confined_to().map(str::to_owned),
         };
-        owner.map_or(Account::Caller(caller), Account::Owner)
+        owner.map_or(Account::RateLimitKey(caller), Account::Owner)
     }
 
     async fn accept(
@@ -217,7 +217,7 @@ impl Handler<'_> {
     }
 
     async fn submit(&self, submission: Submission) -> Result<HttpResponse, Problem> {
-        accept_and_wait(self.request, self.principal, self.doors, submission).await
+        accept_and_wait(self.request, self.principal, self.state, submission).await
     }
 }
 

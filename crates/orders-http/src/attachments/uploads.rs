@@ -9,9 +9,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bakehouse_http::access::Caller;
+use bakehouse_http::auth::RateLimitKey;
 use bakehouse_http::limits::{Exceeded, Permit, Quota};
-use bakehouse_http::problem::Problem;
+use bakehouse_http::response::problem::Problem;
 
 /// Bounds of uploads.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,7 @@ pub(crate) enum Account {
     /// An owner of orders.
     Owner(String),
     /// Whoever uploads to an order without an owner.
-    Caller(Caller),
+    RateLimitKey(RateLimitKey),
     /// Unknown: the order has no owner, and the upload was another process's, or an earlier one.
     Nobody,
 }
@@ -116,7 +116,7 @@ impl Uploads {
     ///
     /// # Errors
     /// 429 where the caller has as many as one may, 503 where all places are taken.
-    pub(crate) fn enter(&self, caller: Caller) -> Result<Permit, Problem> {
+    pub(crate) fn enter(&self, caller: RateLimitKey) -> Result<Permit, Problem> {
         let taken = self.places.take(caller);
         taken.map_err(|exceeded| match exceeded {
             Exceeded::Each(most) => Problem::too_many_uploads(most),
@@ -331,8 +331,8 @@ mod tests {
         max_total_bytes: 220,
     };
 
-    fn caller(last: u8) -> Caller {
-        Caller::Address(IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)))
+    fn caller(last: u8) -> RateLimitKey {
+        RateLimitKey::Address(IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)))
     }
 
     fn owner(name: &str) -> Account {

@@ -1,8 +1,8 @@
 //! Fate of the bytes of an upload, by what the log says of its operation.
 
 use bakehouse_engine::ports::{EventLog, StoreError};
-use bakehouse_engine::step::read_command;
-use bakehouse_engine::{Event, EventStatus};
+use bakehouse_engine::stages::step::read_command;
+use bakehouse_engine::{EntryStatus, LogEntry};
 use bakehouse_orders::{Command, Orders};
 use uuid::Uuid;
 
@@ -28,15 +28,15 @@ pub(super) struct Bytes<'a> {
 
 impl Bytes<'_> {
     /// By the event that has the operation's identity.
-    fn of_event(&self, event: &Event) -> Verdict {
+    fn of_event(&self, event: &LogEntry) -> Verdict {
         match read_command::<Orders>(&event.operation) {
             Ok(Command::Attach(file))
                 if file.id == self.attachment_id && file.sha256 == self.sha256 =>
             {
                 match event.status {
-                    EventStatus::Executed => Verdict::Keep,
-                    EventStatus::Rejected => Verdict::Remove,
-                    EventStatus::Stored | EventStatus::Parked => Verdict::Undecided,
+                    EntryStatus::Executed => Verdict::Keep,
+                    EntryStatus::Rejected => Verdict::Remove,
+                    EntryStatus::Stored | EntryStatus::Parked => Verdict::Undecided,
                 }
             }
             // The identity belongs to another request, so that this one can only be refused.
@@ -47,10 +47,10 @@ impl Bytes<'_> {
     }
 
     /// By the history of the order, all of it.
-    pub(super) fn of_history(&self, events: &[Event]) -> Verdict {
+    pub(super) fn of_history(&self, events: &[LogEntry]) -> Verdict {
         let mut verdict = Verdict::Unknown;
         for event in events {
-            if event.operation.operation.is_remedy() {
+            if event.operation.operation.is_resolution() {
                 continue;
             }
             match read_command::<Orders>(&event.operation) {
@@ -63,7 +63,7 @@ impl Bytes<'_> {
                     };
                 }
                 Ok(Command::Detach { id })
-                    if id == self.attachment_id && event.status == EventStatus::Executed =>
+                    if id == self.attachment_id && event.status == EntryStatus::Executed =>
                 {
                     verdict = Verdict::Remove;
                 }
@@ -86,19 +86,20 @@ impl Bytes<'_> {
 }
 
 /// The identity that an event's operation was sent under.
-pub(super) fn sent_as(event: &Event) -> Uuid {
+pub(super) fn sent_as(event: &LogEntry) -> Uuid {
     let operation = &event.operation;
     operation.conflicts_with.unwrap_or(operation.operation_id)
 }
 
 #[cfg(test)]
 mod tests {
-    use bakehouse_engine::{Operation, Terms, Timestamp, ids, to_json};
+    use bakehouse_engine::model::ids;
+    use bakehouse_engine::{Operation, Terms, Timestamp, to_json};
     use bakehouse_orders::File;
 
     use super::*;
 
-    fn event(command: &Command, status: EventStatus) -> Event {
+    fn event(command: &Command, status: EntryStatus) -> LogEntry {
         let operation = Operation {
             operation_id: ids::fresh(),
             service_name: "order".into(),
@@ -113,9 +114,9 @@ mod tests {
             fingerprint: String::new(),
             accepted_at: Timestamp::now(),
         };
-        Event {
+        LogEntry {
             status,
-            ..Event::stored(1, Timestamp::now(), operation)
+            ..LogEntry::stored(1, Timestamp::now(), operation)
         }
     }
 
@@ -129,15 +130,15 @@ mod tests {
         })
     }
 
-    fn conflict(command: &Command) -> Event {
-        let mut event = event(command, EventStatus::Rejected);
+    fn conflict(command: &Command) -> LogEntry {
+        let mut event = event(command, EntryStatus::Rejected);
         event.operation.conflicts_with = Some(ids::fresh());
         event
     }
 
     #[test]
     fn bytes_stay_while_they_are_attached_or_may_yet_be() {
-        use EventStatus::{Executed, Parked, Rejected, Stored};
+        use EntryStatus::{Executed, Parked, Rejected, Stored};
         let detach = Command::Detach { id: "f".into() };
         let ours = attach("f", "00");
         let mut unreadable = event(&ours, Rejected);

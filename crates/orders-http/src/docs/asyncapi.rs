@@ -1,7 +1,7 @@
 //! AsyncAPI 3: the feed that clients follow, and the exchanges between the
 //! services.
 
-use bakehouse_engine::frame::kinds;
+use bakehouse_engine::model::frame::kinds;
 use bakehouse_orders::{Document, Orders, Status};
 use serde_json::{Value, json};
 use url::Url;
@@ -102,7 +102,7 @@ fn feed() -> Value {
     json!({
         "address": "/order-events",
         "description": "A websocket; the same as server-sent events with Accept: text/event-stream, \
-            which resume by Last-Event-ID. Without since it starts now; with since=0 at the beginning. \
+            which resume by Last-LogEntry-ID. Without since it starts now; with since=0 at the beginning. \
             An order that leaves the filter (another customer) is told once more, with left: true. \
             A message may have 16 KiB; more than 10 messages or control frames, or one subscribe, a \
             second in the long run end the connection.",

@@ -1,7 +1,7 @@
 //! Schemas of the bodies that are read by hand, in [`bakehouse_orders::intake`]:
 //! JSON Schema of the rules that the reader keeps to.
 
-use bakehouse_http::parked::LONGEST_REASON;
+use bakehouse_http::routes::parked::LONGEST_REASON;
 use bakehouse_orders::money::{Currency, LIMIT};
 use bakehouse_orders::{MOST_OF_ONE, MOST_PRODUCTS, Status};
 use serde_json::{Value, json};

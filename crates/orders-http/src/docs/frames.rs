@@ -1,8 +1,8 @@
 //! Schemas of frames: what subscribers of the feed and webhooks are told.
 
 use bakehouse_engine::Domain;
-use bakehouse_engine::frame::{PARKED, REJECTED, kind};
-use bakehouse_engine::remedy::{DISCARDED, RETRIED};
+use bakehouse_engine::model::frame::{PARKED, REJECTED, kind};
+use bakehouse_engine::model::resolution::{DISCARDED, RETRIED};
 use bakehouse_orders::Orders;
 use serde_json::{Value, json};
 

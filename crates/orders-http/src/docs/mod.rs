@@ -15,7 +15,7 @@ use bytes::Bytes;
 pub(crate) use openapi::Variant;
 use utoipa_swagger_ui::Config;
 
-use bakehouse_http::problem::Problem;
+use bakehouse_http::response::problem::Problem;
 
 const OPENAPI: &str = "/openapi.json";
 /// The document as the page at `/docs/` finds it, whatever prefix a proxy puts before both.

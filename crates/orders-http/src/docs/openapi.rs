@@ -1,8 +1,14 @@
 //! OpenAPI 3.1: what the calls say of themselves, and what holds for all of them.
 
-use bakehouse_http::access::Scope;
-use bakehouse_http::problem::InputFault;
-use bakehouse_http::{correlation, health, metrics, operation, parked, read_models, rebuilds};
+use bakehouse_http::auth::Scope;
+use bakehouse_http::metrics;
+use bakehouse_http::response::problem::InputFault;
+use bakehouse_http::routes::correlation;
+use bakehouse_http::routes::health;
+use bakehouse_http::routes::parked;
+use bakehouse_http::routes::read_models;
+use bakehouse_http::routes::rebuilds;
+use bakehouse_http::routes::receipt;
 use bakehouse_orders::money::Currency;
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -50,7 +56,7 @@ pub(crate) fn document(variant: &Variant) -> Value {
     let mut api = Documentation::openapi();
     api.merge(orders::Documentation::openapi());
     api.merge(attachments::Documentation::openapi());
-    api.merge(operation::Documentation::openapi());
+    api.merge(receipt::Documentation::openapi());
     api.merge(correlation::Documentation::openapi());
     api.merge(parked::Documentation::openapi());
     api.merge(read_models::Documentation::openapi());

@@ -2,7 +2,7 @@
 //! made: they only describe what is read and answered elsewhere.
 #![expect(dead_code, reason = "described, never made")]
 
-pub(crate) use bakehouse_http::parts::*;
+pub(crate) use bakehouse_http::response::openapi_components::*;
 use bakehouse_orders::{Document, Status};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 

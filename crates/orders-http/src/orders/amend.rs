@@ -5,11 +5,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_engine::ports::StoredDocument;
 use bakehouse_http::accept::Change;
 use bakehouse_http::accept::Identity;
-use bakehouse_http::access::Principal;
-use bakehouse_http::body::read_json;
-use bakehouse_http::path_id::PathId;
-use bakehouse_http::problem::Problem;
-use bakehouse_http::{Doors, Settings};
+use bakehouse_http::auth::Principal;
+use bakehouse_http::request::body::read_json;
+use bakehouse_http::request::path_id::PathId;
+use bakehouse_http::response::problem::Problem;
+use bakehouse_http::{AppState, RequestSettings};
 use bakehouse_orders::intake::{self, Defaults};
 use bakehouse_orders::money::Currency;
 use bakehouse_orders::{Command, Orders};
@@ -38,8 +38,8 @@ pub(super) async fn amend(
     payload: web::Payload,
     id: web::Path<PathId>,
     principal: Principal,
-    doors: web::Data<Doors>,
-    settings: web::Data<Settings>,
+    state: web::Data<AppState>,
+    settings: web::Data<RequestSettings>,
     rules: web::Data<OrderSettings>,
 ) -> Result<HttpResponse, Problem> {
     let body = read_json(&request, payload, &settings).await?;
@@ -60,7 +60,7 @@ pub(super) async fn amend(
         Ok(command)
     };
     let identity = Identity::of(&request, &principal)?.by_request(&request, &body);
-    change.accept_as::<Orders>(&doors, identity, command).await
+    change.accept_as::<Orders>(&state, identity, command).await
 }
 
 /// Prices that would be right in another currency are no fault of the body, but

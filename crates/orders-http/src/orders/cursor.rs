@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use bakehouse_engine::ids;
+use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::{DocumentKey, ListQuery};
 
 /// A place in a list.

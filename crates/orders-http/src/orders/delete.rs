@@ -2,11 +2,11 @@
 //! shipped.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use bakehouse_http::Doors;
+use bakehouse_http::AppState;
 use bakehouse_http::accept::Change;
-use bakehouse_http::access::Principal;
-use bakehouse_http::path_id::PathId;
-use bakehouse_http::problem::Problem;
+use bakehouse_http::auth::Principal;
+use bakehouse_http::request::path_id::PathId;
+use bakehouse_http::response::problem::Problem;
 use bakehouse_orders::{Command, Orders};
 
 use crate::docs::parts::{
@@ -29,7 +29,7 @@ pub(super) async fn delete(
     request: HttpRequest,
     id: web::Path<PathId>,
     principal: Principal,
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let change = Change {
         request: &request,
@@ -37,6 +37,6 @@ pub(super) async fn delete(
         id: &id,
     };
     change
-        .accept::<Orders>(&doors, async |_, _| Ok(Command::Delete))
+        .accept::<Orders>(&state, async |_, _| Ok(Command::Delete))
         .await
 }

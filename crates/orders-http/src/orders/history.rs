@@ -3,15 +3,15 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_engine::ports::{Selection, Senders, SummaryQuery};
-use bakehouse_engine::{Event, EventStatus, Json, Position, Timestamp, Verb};
-use bakehouse_http::Doors;
-use bakehouse_http::access::Principal;
-use bakehouse_http::path_id::PathId;
-use bakehouse_http::prefer::Wait;
-use bakehouse_http::problem::Problem;
-use bakehouse_http::query::Page;
-use bakehouse_http::reading;
-use bakehouse_http::reading::{find, no_such, position_at};
+use bakehouse_engine::{EntryStatus, Json, LogEntry, Position, Timestamp, Verb};
+use bakehouse_http::AppState;
+use bakehouse_http::auth::Principal;
+use bakehouse_http::reads;
+use bakehouse_http::reads::{find, no_such, position_at};
+use bakehouse_http::request::path_id::PathId;
+use bakehouse_http::request::prefer::Wait;
+use bakehouse_http::request::query::Page;
+use bakehouse_http::response::problem::Problem;
 use bakehouse_orders::Orders;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -21,7 +21,7 @@ use crate::docs::parts::{HistoryParameters, NoSuchOrder, OrderId, Prefer, Status
 
 /// A line of the history.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Event)]
+#[schema(as = LogEntry)]
 struct Line<'a> {
     #[schema(value_type = u64)]
     position: Position,
@@ -30,7 +30,7 @@ struct Line<'a> {
     #[schema(value_type = Verbs)]
     operation: Verb,
     #[schema(value_type = Statuses)]
-    status: EventStatus,
+    status: EntryStatus,
     /// As on the feed; absent before execution.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<String>,
@@ -81,25 +81,25 @@ pub(super) async fn history(
     request: HttpRequest,
     id: web::Path<PathId>,
     principal: Principal,
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let page = Page::with_default(request.query_string(), DEFAULT_LIMIT)?;
-    if let Some(wait) = Wait::of(&request, &principal, &doors)? {
-        reading::document(&doors, &principal, &id, Some(&wait), |_| true).await?;
+    if let Some(wait) = Wait::of(&request, &principal, &state)? {
+        reads::document(&state, &principal, &id, Some(&wait), |_| true).await?;
     }
-    let _turn = doors.limits.read(&request, &principal).await?;
+    let _turn = state.limits.read(&request, &principal).await?;
     // Those of others, who tried in vain to change it, are not among them.
     let senders = match principal.confined_to() {
         None => Senders::Any,
         Some(mine) => {
-            refuse_strangers(&doors, mine, &id).await?;
+            refuse_strangers(&state, mine, &id).await?;
             Senders::OwnerOrNone(mine)
         }
     };
     let query = page.of_log(Selection::Entity(&id), senders);
-    let mut events = doors.log.summaries(&query).await?;
+    let mut events = state.log.summaries(&query).await?;
     if events.is_empty() && page.after == 0 {
-        return Err(no_such(&doors));
+        return Err(no_such(&state));
     }
     let mut answer = HttpResponse::Ok();
     if let Some(next) = page.cut(&mut events, &format!("/order/{id}/history")) {
@@ -110,17 +110,17 @@ pub(super) async fn history(
 }
 
 /// Lets only the owner of an order pass, by the operation that brings it into being.
-async fn refuse_strangers(doors: &Doors, mine: &str, id: &str) -> Result<(), Problem> {
+async fn refuse_strangers(state: &AppState, mine: &str, id: &str) -> Result<(), Problem> {
     let query = SummaryQuery::first(Selection::Creation(id), 1);
-    let creation = doors.log.summaries(&query).await?.pop();
+    let creation = state.log.summaries(&query).await?.pop();
     let owner = creation.and_then(|event| event.operation.terms.owner);
     if owner.as_deref() == Some(mine) {
         return Ok(());
     }
-    Err(no_such(doors))
+    Err(no_such(state))
 }
 
-fn line(event: &Event) -> Line<'_> {
+fn line(event: &LogEntry) -> Line<'_> {
     Line {
         position: event.position,
         operation_id: event.operation.operation_id,
@@ -165,25 +165,25 @@ impl AsOf {
 /// 404 for an order that did not exist then, and for a position that nobody
 /// knows anything of yet.
 pub(super) async fn as_of(
-    doors: &Doors,
+    state: &AppState,
     principal: &Principal,
     id: &str,
     then: AsOf,
 ) -> Result<Json, Problem> {
-    let head = doors.feed.head_position();
+    let head = state.feed.head_position();
     if let AsOf::Position(position) = then
         && position > head
     {
         let detail = format!("position {position} is not there yet; the last one baked is {head}");
         return Err(Problem::not_found(detail));
     }
-    let document = find(doors, principal, id)
+    let document = find(state, principal, id)
         .await?
-        .ok_or_else(|| no_such(doors))?;
+        .ok_or_else(|| no_such(state))?;
     let position = match then {
         AsOf::Position(position) => position,
-        AsOf::Time(time) => position_at(doors, time, head).await?,
+        AsOf::Time(time) => position_at(state, time, head).await?,
     };
-    let baked = reading::as_of::<Orders>(doors, id, document.number, position).await?;
+    let baked = reads::as_of::<Orders>(state, id, document.number, position).await?;
     baked.ok_or_else(|| Problem::not_found("there was no order with this id then"))
 }

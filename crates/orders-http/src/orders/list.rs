@@ -4,12 +4,12 @@ use actix_web::http::header::LINK;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_engine::Timestamp;
 use bakehouse_engine::ports::{DocumentKey, ListQuery, Sort, SortKey};
-use bakehouse_http::Doors;
-use bakehouse_http::access::Principal;
-use bakehouse_http::conditions::{etag, is_known};
-use bakehouse_http::problem::{InputFault, Problem};
-use bakehouse_http::query::{DEFAULT_LIMIT, Parameters, limit, text};
-use bakehouse_http::reading::Listing;
+use bakehouse_http::AppState;
+use bakehouse_http::auth::Principal;
+use bakehouse_http::reads::Listing;
+use bakehouse_http::request::conditional::{etag, is_known};
+use bakehouse_http::request::query::{DEFAULT_LIMIT, Parameters, limit, text};
+use bakehouse_http::response::problem::{InputFault, Problem};
 use bakehouse_orders::{CUSTOMER, Document, STATUS, Status};
 
 use super::cursor::Cursor;
@@ -35,10 +35,10 @@ use crate::docs::parts::{IfNoneMatch, ListParameters, NotModified};
 pub(super) async fn list(
     request: HttpRequest,
     principal: Principal,
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let query = parse(request.query_string(), &principal)?;
-    let listing = Listing::read(doors.presentation.clone(), &query).await?;
+    let listing = Listing::read(state.presentation.clone(), &query).await?;
     let link = listing
         .next()
         .map(|last| next_link(request.query_string(), &query, last));

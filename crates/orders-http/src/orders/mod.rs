@@ -13,7 +13,7 @@ mod show;
 mod status;
 
 use actix_web::web;
-use bakehouse_http::problem::Problem;
+use bakehouse_http::response::problem::Problem;
 use utoipa::OpenApi;
 
 /// The documentation of these calls.

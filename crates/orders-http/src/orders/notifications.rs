@@ -1,16 +1,16 @@
 //! `GET /order/{id}/notifications`: who was told of what became of the order.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use bakehouse_engine::notification::NotificationStatus;
+use bakehouse_engine::model::notification::NotificationStatus;
 use bakehouse_engine::{Notification, Position, Timestamp};
-use bakehouse_http::Doors;
-use bakehouse_http::access::Principal;
-use bakehouse_http::path_id::PathId;
-use bakehouse_http::prefer::Wait;
-use bakehouse_http::problem::Problem;
-use bakehouse_http::query::Parameters;
-use bakehouse_http::reading;
-use bakehouse_http::reading::no_such;
+use bakehouse_http::AppState;
+use bakehouse_http::auth::Principal;
+use bakehouse_http::reads;
+use bakehouse_http::reads::no_such;
+use bakehouse_http::request::path_id::PathId;
+use bakehouse_http::request::prefer::Wait;
+use bakehouse_http::request::query::Parameters;
+use bakehouse_http::response::problem::Problem;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -70,13 +70,13 @@ pub(super) async fn notifications(
     request: HttpRequest,
     id: web::Path<PathId>,
     principal: Principal,
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     Parameters::of(request.query_string()).finish()?;
-    let wait = Wait::of(&request, &principal, &doors)?;
-    let order = reading::document(&doors, &principal, &id, wait.as_ref(), |_| true).await?;
-    order.ok_or_else(|| no_such(&doors))?;
-    let found = doors.notifications.of(&id).await?;
+    let wait = Wait::of(&request, &principal, &state)?;
+    let order = reads::document(&state, &principal, &id, wait.as_ref(), |_| true).await?;
+    order.ok_or_else(|| no_such(&state))?;
+    let found = state.notifications.of(&id).await?;
     let lines: Vec<Line<'_>> = found.iter().map(line).collect();
     Ok(HttpResponse::Ok().json(lines))
 }

@@ -3,10 +3,10 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_http::accept::{Identity, Submission, accept_and_wait, repeat_and_wait};
-use bakehouse_http::access::Principal;
-use bakehouse_http::body::read_json;
-use bakehouse_http::problem::Problem;
-use bakehouse_http::{Doors, Settings};
+use bakehouse_http::auth::Principal;
+use bakehouse_http::request::body::read_json;
+use bakehouse_http::response::problem::Problem;
+use bakehouse_http::{AppState, RequestSettings};
 use bakehouse_orders::{Orders, intake};
 
 use crate::OrderSettings;
@@ -30,19 +30,19 @@ pub(super) async fn place(
     request: HttpRequest,
     payload: web::Payload,
     principal: Principal,
-    doors: web::Data<Doors>,
-    settings: web::Data<Settings>,
+    state: web::Data<AppState>,
+    settings: web::Data<RequestSettings>,
     rules: web::Data<OrderSettings>,
 ) -> Result<HttpResponse, Problem> {
     let body = read_json(&request, payload, &settings).await?;
     let mut identity = Identity::of(&request, &principal)?.by_request(&request, &body);
     let success = StatusCode::CREATED;
-    let repeat = repeat_and_wait(&request, &principal, &doors, &mut identity, success);
+    let repeat = repeat_and_wait(&request, &principal, &state, &mut identity, success);
     if let Some(answer) = repeat.await? {
         return Ok(answer);
     }
     let command = intake::place(&body, &rules.defaults)?;
     let submission =
-        Submission::of_new_as::<Orders>(&request, identity, &principal, &doors, &command)?;
-    accept_and_wait(&request, &principal, &doors, submission).await
+        Submission::of_new_as::<Orders>(&request, identity, &principal, &state, &command)?;
+    accept_and_wait(&request, &principal, &state, submission).await
 }

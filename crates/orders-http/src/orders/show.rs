@@ -2,12 +2,12 @@
 //! `as_of`, the order as it was.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use bakehouse_http::Doors;
-use bakehouse_http::access::Principal;
-use bakehouse_http::path_id::PathId;
-use bakehouse_http::problem::Problem;
-use bakehouse_http::query::Parameters;
-use bakehouse_http::reading;
+use bakehouse_http::AppState;
+use bakehouse_http::auth::Principal;
+use bakehouse_http::reads;
+use bakehouse_http::request::path_id::PathId;
+use bakehouse_http::request::query::Parameters;
+use bakehouse_http::response::problem::Problem;
 use bakehouse_orders::Document;
 
 use super::history::{AsOf, as_of};
@@ -38,15 +38,15 @@ pub(super) async fn show(
     request: HttpRequest,
     id: web::Path<PathId>,
     principal: Principal,
-    doors: web::Data<Doors>,
+    state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let mut parameters = Parameters::of(request.query_string());
     let then = parameters.take("as_of", AsOf::parse);
     parameters.finish()?;
     if let Some(then) = then {
-        let _turn = doors.limits.read(&request, &principal).await?;
-        let document = as_of(&doors, &principal, &id, then).await?;
-        return Ok(reading::json(&mut HttpResponse::Ok(), &document));
+        let _turn = state.limits.read(&request, &principal).await?;
+        let document = as_of(&state, &principal, &id, then).await?;
+        return Ok(reads::json(&mut HttpResponse::Ok(), &document));
     }
-    reading::show(&request, &principal, &doors, &id).await
+    reads::show(&request, &principal, &state, &id).await
 }

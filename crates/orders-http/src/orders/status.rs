@@ -2,11 +2,11 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_http::accept::Change;
-use bakehouse_http::access::Principal;
-use bakehouse_http::body::read_json;
-use bakehouse_http::path_id::PathId;
-use bakehouse_http::problem::Problem;
-use bakehouse_http::{Doors, Settings};
+use bakehouse_http::auth::Principal;
+use bakehouse_http::request::body::read_json;
+use bakehouse_http::request::path_id::PathId;
+use bakehouse_http::response::problem::Problem;
+use bakehouse_http::{AppState, RequestSettings};
 use bakehouse_orders::{Orders, intake};
 
 use crate::docs::parts::{
@@ -31,8 +31,8 @@ pub(super) async fn set_status(
     payload: web::Payload,
     id: web::Path<PathId>,
     principal: Principal,
-    doors: web::Data<Doors>,
-    settings: web::Data<Settings>,
+    state: web::Data<AppState>,
+    settings: web::Data<RequestSettings>,
 ) -> Result<HttpResponse, Problem> {
     let body = read_json(&request, payload, &settings).await?;
     let command = intake::set_status(&body)?;
@@ -42,6 +42,6 @@ pub(super) async fn set_status(
         id: &id,
     };
     change
-        .accept::<Orders>(&doors, async |_, _| Ok(command))
+        .accept::<Orders>(&state, async |_, _| Ok(command))
         .await
 }

@@ -4,12 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bakehouse_engine::bake::as_of;
-use bakehouse_engine::follow::Fact;
+use bakehouse_engine::handlers::FeedEvent;
+use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::{EventLog, PresentationReader};
-use bakehouse_engine::{Event, EventStatus, Frame, Operation, Position, ids};
+use bakehouse_engine::stages::bake::as_of;
+use bakehouse_engine::{EntryStatus, Frame, LogEntry, Operation, Position};
 use bakehouse_testkit::counter::{Command, Counter, Document};
-use bakehouse_testkit::followers::{Row, tally};
+use bakehouse_testkit::handler_runners::{Row, tally};
 use uuid::Uuid;
 
 use crate::run::has_poison;
@@ -70,12 +71,12 @@ pub(crate) async fn echoes(world: &World) -> (usize, usize) {
         .frames(0, usize::MAX)
         .await
         .unwrap_or_default();
-    let facts = frames.iter().filter_map(|frame| Fact::of(frame).ok());
+    let facts = frames.iter().filter_map(|frame| FeedEvent::of(frame).ok());
     let changes = facts
         .filter(|fact| fact.entity_id != "echo" && fact.is_change())
         .count();
     let events = world.log.read(0, usize::MAX).await.unwrap_or_default();
-    let is_echo = |event: &&Event| event.operation.terms.actor.is_some();
+    let is_echo = |event: &&LogEntry| event.operation.terms.actor.is_some();
     (events.iter().filter(is_echo).count(), changes)
 }
 
@@ -109,7 +110,7 @@ pub(crate) async fn check(world: &World, sent: &[Vec<Sent>], seen: &[Subscriber]
 
 struct Checker {
     faults: Vec<String>,
-    events: Vec<Event>,
+    events: Vec<LogEntry>,
     frames: Vec<Frame>,
 }
 
@@ -171,11 +172,11 @@ impl Checker {
                 }
             }
         }
-        let is_ours = |event: &&Event| {
+        let is_ours = |event: &&LogEntry| {
             let operation = &event.operation;
             operation.terms.actor.is_none()
                 && operation.conflicts_with.is_none()
-                && !operation.operation.is_remedy()
+                && !operation.operation.is_resolution()
         };
         let ours = events.iter().filter(is_ours).count();
         self.expect(ours == known, || {
@@ -190,7 +191,7 @@ impl Checker {
         let mut values: HashMap<&str, i64> = HashMap::new();
         for event in &events {
             let position = event.position;
-            let is_settled = [EventStatus::Executed, EventStatus::Rejected].contains(&event.status);
+            let is_settled = [EntryStatus::Executed, EntryStatus::Rejected].contains(&event.status);
             self.expect(is_settled, || {
                 format!("{position} has no verdict: {:?}", event.status)
             });
@@ -207,7 +208,7 @@ impl Checker {
                     .filter(|value| *value >= 0),
                 Err(_) => None,
             };
-            let is_executed = event.status == EventStatus::Executed;
+            let is_executed = event.status == EntryStatus::Executed;
             self.expect(is_executed == expected.is_some(), || {
                 format!(
                     "{position} is {:?}, by the model {expected:?}",
@@ -256,7 +257,7 @@ impl Checker {
     /// The presentation is the fold of the log.
     async fn documents(&mut self, world: &World) {
         let events = std::mem::take(&mut self.events);
-        let mut histories: HashMap<&str, Vec<Event>> = HashMap::new();
+        let mut histories: HashMap<&str, Vec<LogEntry>> = HashMap::new();
         for event in &events {
             histories
                 .entry(event.entity_id())

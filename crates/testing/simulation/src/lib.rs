@@ -16,7 +16,7 @@ mod queue;
 pub mod run;
 mod world;
 
-pub use bakehouse_engine::torture::bug::Bug;
+pub use bakehouse_engine::fault_injection::bug::Bug;
 pub use check::Outcome;
 
 /// The bugs that can be planted here; all others are of real servers.

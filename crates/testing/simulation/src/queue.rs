@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bakehouse_engine::Operation;
+use bakehouse_engine::fault_injection::bug::Bug;
 use bakehouse_engine::ports::{
     ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, StoreError, Unreadable,
 };
-use bakehouse_engine::torture::bug::Bug;
 use bakehouse_testkit::flaky::Faults;
 
 /// How often a consumer looks.

@@ -4,15 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bakehouse_engine::fault_injection::bug::Bug;
 use bakehouse_engine::feed::{Feed, Step};
+use bakehouse_engine::jitter;
+use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::{
     EventLog, PresentationReader, Rebuild, RebuildState, RowReader, Scheduler,
 };
-use bakehouse_engine::torture::bug::Bug;
-use bakehouse_engine::{EventStatus, Operation, Position, chance, ids};
+use bakehouse_engine::{EntryStatus, Operation, Position};
 use bakehouse_testkit::counter::Command;
 use bakehouse_testkit::flaky::Faults;
-use bakehouse_testkit::followers::tally;
+use bakehouse_testkit::handler_runners::tally;
 use bakehouse_testkit::operations::with_identity;
 use uuid::Uuid;
 
@@ -33,7 +35,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// # Errors
 /// When there is no runtime.
 pub fn run(seed: u64, bug: Option<Bug>) -> std::io::Result<Outcome> {
-    chance::settle(seed);
+    jitter::settle(seed);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -72,10 +74,10 @@ async fn simulate(seed: u64, bug: Option<Bug>) -> Outcome {
             let _ = world.rows.rebuild("tally").await;
         }
         if life % 4 == 1 {
-            let _ = world.source.generations().ask().await;
+            let _ = world.source.rebuilds().ask().await;
         }
         if life % 4 == 3 {
-            let _ = world.presentation.generations().ask().await;
+            let _ = world.presentation.rebuilds().ask().await;
         }
     }
     let mut sent = Vec::new();
@@ -182,7 +184,7 @@ async fn settle(world: &World) {
         let mut discarded = Vec::new();
         for event in &events {
             let is_first = !discarded.contains(&event.entity_id());
-            if event.status == EventStatus::Parked && is_first {
+            if event.status == EntryStatus::Parked && is_first {
                 discarded.push(event.entity_id());
                 rounds += 1;
                 let _ = world.discard(event, rounds).await;
@@ -192,7 +194,7 @@ async fn settle(world: &World) {
             && world.queue.is_empty()
             && events
                 .iter()
-                .all(|event| event.status != EventStatus::Stored)
+                .all(|event| event.status != EntryStatus::Stored)
             && is_followed(world, events.len() as Position).await
             && is_made_anew(world).await;
         // Twice in a row: whoever stands still may have something in hand.
@@ -205,8 +207,8 @@ async fn settle(world: &World) {
 }
 
 async fn is_made_anew(world: &World) -> bool {
-    let source = world.source.generations().last().await;
-    let presentation = world.presentation.generations().last().await;
+    let source = world.source.rebuilds().last().await;
+    let presentation = world.presentation.rebuilds().last().await;
     let is_done =
         |last: Result<Rebuild, _>| last.is_ok_and(|last| last.state == RebuildState::Done);
     is_done(source) && is_done(presentation)

@@ -4,28 +4,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bakehouse_engine::baker::{self, BakerDoors, BakerSettings};
+use bakehouse_engine::fault_injection::bug::Bug;
+use bakehouse_engine::fault_injection::mutants::wrong;
 use bakehouse_engine::feed::{Feed, FeedSettings};
-use bakehouse_engine::follow::follower::FollowDoors;
-use bakehouse_engine::follow::handler::{process, read_model};
-use bakehouse_engine::follow::own_feed::OwnFeed;
-use bakehouse_engine::follow::projector::Surroundings;
-use bakehouse_engine::follow::{Feeds, FollowSettings, attendant, projector};
-use bakehouse_engine::manager::{self, ManagerDoors, ManagerSettings};
+use bakehouse_engine::handlers::handler::{process, read_model};
+use bakehouse_engine::handlers::own_feed::OwnFeed;
+use bakehouse_engine::handlers::projector::RunnerContext;
+use bakehouse_engine::handlers::runner::HandlerDeps;
+use bakehouse_engine::handlers::{Feeds, HandlerSettings, process_runner, projector};
+use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::{
-    EventLog, Facts, Leases, Notice, NoticeStream, Notices, PresentationStore, RowStore,
+    EventLog, FeedSource, Leases, Notice, NoticeStream, Notices, PresentationStore, RowStore,
     ScheduleError, Scheduler, SourceStore, Topic,
 };
-use bakehouse_engine::torture::bug::Bug;
-use bakehouse_engine::torture::wrong::wrong;
-use bakehouse_engine::writer::{self, WriterDoors, WriterSettings};
-use bakehouse_engine::{Event, Remedy, Shutdown, Verb, ids};
+use bakehouse_engine::stages::baker::{self, BakerDeps, BakerSettings};
+use bakehouse_engine::stages::manager::{self, ManagerDeps, ManagerSettings};
+use bakehouse_engine::stages::writer::{self, WriterDeps, WriterSettings};
+use bakehouse_engine::{LogEntry, Resolution, Shutdown, Verb};
 use bakehouse_memory::{
     InProcessNotices, MemoryLeases, MemoryLog, MemoryPresentation, MemoryRows, MemorySource,
 };
 use bakehouse_testkit::counter::Counter;
 use bakehouse_testkit::flaky::{Faults, Flaky};
-use bakehouse_testkit::followers::{Guests, Tally, Thirds};
+use bakehouse_testkit::handler_runners::{Guests, Tally, Thirds};
 use bakehouse_testkit::operations::with_identity;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -62,7 +63,7 @@ pub(crate) enum Service {
     Manager,
     Baker,
     Projector,
-    Attendant,
+    ProcessRunner,
 }
 
 /// All that run: one writer, as the queue has a single active consumer, and two of each
@@ -75,8 +76,8 @@ pub(crate) const PROCESSES: [(Service, u64); 9] = [
     (Service::Baker, 1),
     (Service::Projector, 0),
     (Service::Projector, 1),
-    (Service::Attendant, 0),
-    (Service::Attendant, 1),
+    (Service::ProcessRunner, 0),
+    (Service::ProcessRunner, 1),
 ];
 
 /// A running one. Dropped, it is killed: at whatever it waits for.
@@ -149,25 +150,25 @@ impl World {
     /// Starts a process for the `life`th time.
     pub(crate) fn start(&self, (service, instance): (Service, u64), life: u64) -> Process {
         let faults = self.faults(100 * life + 10 * service as u64 + instance);
-        let doors = Doors::new(self, &faults);
+        let deps = Doors::new(self, &faults);
         let name = format!("{service:?}-{instance}-{life}");
         let end = self.shutdown.clone();
         Process(match service {
             Service::Writer => {
-                let doors = WriterDoors {
+                let deps = WriterDeps {
                     queue: Box::new(Exit::new(&self.queue, &faults, self.bug)),
-                    log: doors.log,
-                    notices: doors.notices,
+                    log: deps.log,
+                    notices: deps.notices,
                 };
-                tokio::spawn(writer::run(doors, WriterSettings { max_batch: 7 }, end))
+                tokio::spawn(writer::run(deps, WriterSettings { max_batch: 7 }, end))
             }
             Service::Manager => {
-                let doors = ManagerDoors {
-                    log: doors.log,
-                    source: doors.source,
-                    leases: doors.leases,
-                    notices: doors.notices,
-                    generations: Some(Flaky::new(self.source.generations(), &faults)),
+                let deps = ManagerDeps {
+                    log: deps.log,
+                    source: deps.source,
+                    leases: deps.leases,
+                    notices: deps.notices,
+                    rebuilds: Some(Flaky::new(self.source.rebuilds(), &faults)),
                 };
                 let settings = ManagerSettings {
                     instance: name,
@@ -175,16 +176,16 @@ impl World {
                     max_batch: 5,
                     lease_ttl: LEASE,
                 };
-                tokio::spawn(manager::run::<Counter>(doors, settings, end))
+                tokio::spawn(manager::run::<Counter>(deps, settings, end))
             }
             Service::Baker => {
-                let doors = BakerDoors {
-                    log: doors.log,
-                    source: doors.source,
-                    presentation: doors.presentation,
-                    leases: doors.leases,
-                    notices: doors.notices,
-                    generations: Some(Flaky::new(self.presentation.generations(), &faults)),
+                let deps = BakerDeps {
+                    log: deps.log,
+                    source: deps.source,
+                    presentation: deps.presentation,
+                    leases: deps.leases,
+                    notices: deps.notices,
+                    rebuilds: Some(Flaky::new(self.presentation.rebuilds(), &faults)),
                 };
                 let settings = BakerSettings {
                     instance: name,
@@ -192,10 +193,10 @@ impl World {
                     max_batch: 6,
                     lease_ttl: LEASE,
                 };
-                tokio::spawn(baker::run::<Counter>(doors, settings, end))
+                tokio::spawn(baker::run::<Counter>(deps, settings, end))
             }
             Service::Projector => {
-                let (follow, beside) = doors.following(self, &self.rows, &faults);
+                let (follow, beside) = deps.following(self, &self.rows, &faults);
                 let settings = self.follow(name);
                 tokio::spawn(projector::run(
                     follow,
@@ -205,10 +206,10 @@ impl World {
                     end,
                 ))
             }
-            Service::Attendant => {
-                let (follow, beside) = doors.following(self, &self.states, &faults);
+            Service::ProcessRunner => {
+                let (follow, beside) = deps.following(self, &self.states, &faults);
                 let settings = self.follow(name);
-                tokio::spawn(attendant::run(
+                tokio::spawn(process_runner::run(
                     follow,
                     process::<Thirds>(),
                     beside,
@@ -222,20 +223,20 @@ impl World {
     /// Settles where the process manager begins: with everything.
     pub(crate) async fn prepare(&self) {
         let faults = Faults::new(self.seed, 0.0);
-        let doors = Doors::new(self, &faults);
-        let (follow, _) = doors.following(self, &self.states, &faults);
-        attendant::prepare(&follow, &process::<Thirds>(), &self.shutdown).await;
+        let deps = Doors::new(self, &faults);
+        let (follow, _) = deps.following(self, &self.states, &faults);
+        process_runner::prepare(&follow, &process::<Thirds>(), &self.shutdown).await;
     }
 
     /// An operator gives up the first that is parked of an entity.
-    pub(crate) async fn discard(&self, event: &Event, round: u64) -> Result<(), ScheduleError> {
-        let remedy = Remedy {
+    pub(crate) async fn discard(&self, event: &LogEntry, round: u64) -> Result<(), ScheduleError> {
+        let resolution = Resolution {
             operation_id: event.operation.operation_id,
             reason: Some("nobody can read it".into()),
         };
         let round = round.to_string();
         let identity = ids::derived(&["discard", event.entity_id(), &round]);
-        let mut operation = with_identity(identity, event.entity_id(), &remedy);
+        let mut operation = with_identity(identity, event.entity_id(), &resolution);
         operation.operation = Verb::Discard;
         let faults = Faults::new(self.seed, 0.0);
         let entrance = Entrance {
@@ -257,8 +258,8 @@ impl World {
         }
     }
 
-    fn follow(&self, instance: String) -> FollowSettings {
-        FollowSettings {
+    fn follow(&self, instance: String) -> HandlerSettings {
+        HandlerSettings {
             instance,
             sweep_interval: self.sweep(),
             max_batch: 4,
@@ -301,17 +302,17 @@ impl Doors {
         world: &World,
         rows: &MemoryRows,
         faults: &Faults,
-    ) -> (FollowDoors, Surroundings) {
+    ) -> (HandlerDeps, RunnerContext) {
         let own = Arc::new(OwnFeed {
             log: self.log.clone(),
             progress: self.source.clone(),
             presentation: Arc::new(world.presentation.clone()),
         });
-        let own: Arc<dyn Facts> = Flaky::new(own as Arc<dyn Facts>, faults);
-        let guests = Arc::new(Guests(GUESTS)) as Arc<dyn Facts>;
-        let guests: Arc<dyn Facts> = Flaky::new(guests, faults);
+        let own: Arc<dyn FeedSource> = Flaky::new(own as Arc<dyn FeedSource>, faults);
+        let guests = Arc::new(Guests(GUESTS)) as Arc<dyn FeedSource>;
+        let guests: Arc<dyn FeedSource> = Flaky::new(guests, faults);
         let rows = Flaky::new(Arc::new(rows.clone()) as Arc<dyn RowStore>, faults);
-        let doors = FollowDoors {
+        let deps = HandlerDeps {
             feeds: Feeds::default()
                 .with("counter", move || own.clone())
                 .with("guest", move || guests.clone()),
@@ -324,12 +325,12 @@ impl Doors {
             log: self.log,
             domain: "counter",
         };
-        let beside = Surroundings {
+        let beside = RunnerContext {
             leases: self.leases,
             notices: self.notices,
             news: watch::channel(0).1,
         };
-        (doors, beside)
+        (deps, beside)
     }
 }
 

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bakehouse_engine::follow::{Generation, Needs};
+use bakehouse_engine::handlers::{Generation, Needs};
 use bakehouse_engine::ports::{
-    Appended, Baking, Checkpoint, EventLog, Execution, Facts, Feed, Generations, Handling, Head,
-    Leases, Loaded, PresentationStore, Progress, Rebuild, Rebuilds, Registration, RowStore,
-    SourceStore, StoreError, SummaryQuery, Tenure,
+    Appended, Baking, Checkpoint, EventLog, Execution, Feed, FeedSource, HandlerCommit, Head,
+    Lease, Leases, Loaded, PresentationStore, Progress, Rebuild, Rebuilds, Registration, RowStore,
+    ShadowStores, SourceStore, StoreError, SummaryQuery,
 };
-use bakehouse_engine::{EntityRecord, Event, Frame, Operation, Position, Timestamp};
+use bakehouse_engine::{EntityRecord, Frame, LogEntry, Operation, Position, Timestamp};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::time::Instant;
@@ -150,7 +150,7 @@ impl EventLog for Flaky<dyn EventLog> {
             .await
     }
 
-    async fn read(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {
+    async fn read(&self, after: Position, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
         self.faults.around(self.inner.read(after, limit)).await
     }
 
@@ -159,21 +159,21 @@ impl EventLog for Flaky<dyn EventLog> {
         entity_id: &str,
         after: Position,
         up_to: Position,
-    ) -> Result<Vec<Event>, StoreError> {
+    ) -> Result<Vec<LogEntry>, StoreError> {
         self.faults
             .around(self.inner.history(entity_id, after, up_to))
             .await
     }
 
-    async fn find(&self, operation_id: Uuid) -> Result<Option<Event>, StoreError> {
+    async fn find(&self, operation_id: Uuid) -> Result<Option<LogEntry>, StoreError> {
         self.faults.around(self.inner.find(operation_id)).await
     }
 
-    async fn held(&self, entity_ids: &[&str]) -> Result<Vec<Event>, StoreError> {
+    async fn held(&self, entity_ids: &[&str]) -> Result<Vec<LogEntry>, StoreError> {
         self.faults.around(self.inner.held(entity_ids)).await
     }
 
-    async fn summaries(&self, query: &SummaryQuery<'_>) -> Result<Vec<Event>, StoreError> {
+    async fn summaries(&self, query: &SummaryQuery<'_>) -> Result<Vec<LogEntry>, StoreError> {
         self.faults.around(self.inner.summaries(query)).await
     }
 
@@ -183,12 +183,12 @@ impl EventLog for Flaky<dyn EventLog> {
         after: Position,
         up_to: Position,
         limit: usize,
-    ) -> Result<Vec<Event>, StoreError> {
+    ) -> Result<Vec<LogEntry>, StoreError> {
         let inner = self.inner.executed(entity_id, after, up_to, limit);
         self.faults.around(inner).await
     }
 
-    async fn parked(&self, after: Position, limit: usize) -> Result<Vec<Event>, StoreError> {
+    async fn parked(&self, after: Position, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
         self.faults.around(self.inner.parked(after, limit)).await
     }
 
@@ -254,7 +254,7 @@ impl RowStore for Flaky<dyn RowStore> {
         self.faults.around(self.inner.load(generation, needs)).await
     }
 
-    async fn commit(&self, handling: &Handling) -> Result<(), StoreError> {
+    async fn commit(&self, handling: &HandlerCommit) -> Result<(), StoreError> {
         self.faults.around(self.inner.commit(handling)).await
     }
 
@@ -268,7 +268,7 @@ impl RowStore for Flaky<dyn RowStore> {
 }
 
 #[async_trait]
-impl Facts for Flaky<dyn Facts> {
+impl FeedSource for Flaky<dyn FeedSource> {
     async fn head(&self) -> Result<Head, StoreError> {
         self.faults.around(self.inner.head()).await
     }
@@ -291,7 +291,7 @@ impl Leases for Flaky<dyn Leases> {
         name: &str,
         holder: &str,
         time_to_live: Duration,
-    ) -> Result<Option<Tenure>, StoreError> {
+    ) -> Result<Option<Lease>, StoreError> {
         self.faults.stand_still().await;
         self.inner.acquire(name, holder, time_to_live).await
     }
@@ -299,20 +299,20 @@ impl Leases for Flaky<dyn Leases> {
     async fn renew(
         &self,
         name: &str,
-        tenure: &Tenure,
+        lease: &Lease,
         time_to_live: Duration,
     ) -> Result<bool, StoreError> {
         self.faults.stand_still().await;
-        self.inner.renew(name, tenure, time_to_live).await
+        self.inner.renew(name, lease, time_to_live).await
     }
 
-    async fn release(&self, name: &str, tenure: &Tenure) -> Result<(), StoreError> {
-        self.inner.release(name, tenure).await
+    async fn release(&self, name: &str, lease: &Lease) -> Result<(), StoreError> {
+        self.inner.release(name, lease).await
     }
 }
 
 #[async_trait]
-impl<S: ?Sized + Send + Sync + 'static> Rebuilds for Flaky<dyn Generations<S>> {
+impl<S: ?Sized + Send + Sync + 'static> Rebuilds for Flaky<dyn ShadowStores<S>> {
     async fn ask(&self) -> Result<Rebuild, StoreError> {
         self.faults.around(self.inner.ask()).await
     }
@@ -331,7 +331,7 @@ impl<S: ?Sized + Send + Sync + 'static> Rebuilds for Flaky<dyn Generations<S>> {
 }
 
 #[async_trait]
-impl<S: ?Sized + Fallible> Generations<S> for Flaky<dyn Generations<S>> {
+impl<S: ?Sized + Fallible> ShadowStores<S> for Flaky<dyn ShadowStores<S>> {
     async fn beside(&self, round: u64) -> Result<Arc<S>, StoreError> {
         let made = self.faults.around(self.inner.beside(round)).await?;
         Ok(S::flaky(made, &self.faults))

@@ -14,9 +14,9 @@
 pub mod cases;
 pub mod conformance;
 pub mod counter;
-pub mod facts;
+pub mod feed_sources;
 pub mod flaky;
-pub mod followers;
+pub mod handler_runners;
 pub mod mangle;
 pub mod operations;
 pub mod scenario;

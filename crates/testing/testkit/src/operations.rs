@@ -1,6 +1,7 @@
 //! Operations to test with.
 
-use bakehouse_engine::{Event, Operation, Terms, Timestamp, Verb, ids, to_json};
+use bakehouse_engine::model::ids;
+use bakehouse_engine::{LogEntry, Operation, Terms, Timestamp, Verb, to_json};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -37,7 +38,7 @@ pub fn many(prefix: &str, count: usize) -> Vec<Operation> {
 }
 
 /// The operations' identities, for comparison with what a store holds.
-pub fn identities(events: &[Event]) -> Vec<Uuid> {
+pub fn identities(events: &[LogEntry]) -> Vec<Uuid> {
     events
         .iter()
         .map(|event| event.operation.operation_id)

@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::marker::PhantomData;
 
-use bakehouse_engine::execute::execute;
 use bakehouse_engine::ports::{Checkpoint, Verdict};
-use bakehouse_engine::{Domain, Entity, EntityRecord, Event, Operation, Position, Timestamp};
+use bakehouse_engine::stages::execute::execute;
+use bakehouse_engine::{Domain, Entity, EntityRecord, LogEntry, Operation, Position, Timestamp};
 
 use crate::operations;
 
@@ -65,7 +65,7 @@ impl<D: Domain> Scenario<D> {
 
     fn execute(&mut self, command: &D::Command) -> Verdict {
         let position = self.checkpoint.position + 1;
-        let event = Event::stored(position, at(position), operation::<D>(command));
+        let event = LogEntry::stored(position, at(position), operation::<D>(command));
         let records: HashMap<_, _> = self
             .record
             .clone()

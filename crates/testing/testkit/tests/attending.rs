@@ -8,26 +8,26 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bakehouse_engine::follow::follower::FollowDoors;
-use bakehouse_engine::follow::handler::{process, read_model};
-use bakehouse_engine::follow::projector::{self, Surroundings};
-use bakehouse_engine::follow::{
-    Effect, Fact, Failed, Feeds, FollowSettings, Generation, Needs, ProcessManager, ReadModel,
-    Rows, attendant,
+use bakehouse_engine::handlers::handler::{process, read_model};
+use bakehouse_engine::handlers::projector::{self, RunnerContext};
+use bakehouse_engine::handlers::runner::HandlerDeps;
+use bakehouse_engine::handlers::{
+    Effect, Failed, FeedEvent, Feeds, Generation, HandlerSettings, Needs, ProcessManager,
+    ReadModel, Rows, process_runner,
 };
 use bakehouse_engine::ports::{
-    Facts, Feed, Handling, Head, Leases, Loaded, Registration, RowStore, ScheduleError, Scheduler,
-    StoreError,
+    Feed, FeedSource, HandlerCommit, Head, Leases, Loaded, Registration, RowStore, ScheduleError,
+    Scheduler, StoreError,
 };
 use bakehouse_engine::{Frame, Operation, Position};
 use bakehouse_memory::{MemoryLog, MemoryRows};
 use bakehouse_testkit::counter::{Command, Counter};
-use bakehouse_testkit::followers::{Direct, Guests, Row, Tally, Thirds};
+use bakehouse_testkit::handler_runners::{Direct, Guests, Row, Tally, Thirds};
 use stages::{LEASE_TTL, POLL_INTERVAL, Stages};
 use tokio::sync::watch;
 
-fn settings() -> FollowSettings {
-    FollowSettings {
+fn settings() -> HandlerSettings {
+    HandlerSettings {
         instance: "one".into(),
         sweep_interval: POLL_INTERVAL,
         max_batch: 7,
@@ -35,8 +35,8 @@ fn settings() -> FollowSettings {
     }
 }
 
-fn surroundings(stages: &Stages) -> Surroundings {
-    Surroundings {
+fn context(stages: &Stages) -> RunnerContext {
+    RunnerContext {
         leases: Arc::new(stages.leases.clone()),
         notices: stages.notices.clone(),
         news: watch::channel(0).1,
@@ -71,7 +71,7 @@ async fn a_process_begins_with_what_happens_from_now_on() {
     stages.baked().await;
     let rows = MemoryRows::default();
     let own = stages.feed();
-    let doors = FollowDoors {
+    let deps = HandlerDeps {
         feeds: Feeds::default()
             .with("counter", move || own.clone())
             .with("guest", || Arc::new(Guests(0))),
@@ -81,11 +81,11 @@ async fn a_process_begins_with_what_happens_from_now_on() {
         domain: "counter",
     };
     let thirds = process::<Thirds>();
-    assert!(attendant::prepare(&doors, &thirds, &stages.shutdown).await);
-    tokio::spawn(attendant::run(
-        doors,
+    assert!(process_runner::prepare(&deps, &thirds, &stages.shutdown).await);
+    tokio::spawn(process_runner::run(
+        deps,
         thirds,
-        surroundings(&stages),
+        context(&stages),
         settings(),
         stages.shutdown.clone(),
     ));
@@ -103,7 +103,7 @@ async fn a_process_begins_with_what_happens_from_now_on() {
 struct Growing(Arc<AtomicU64>);
 
 #[async_trait]
-impl Facts for Growing {
+impl FeedSource for Growing {
     async fn head(&self) -> Result<Head, StoreError> {
         Guests(0).head().await
     }
@@ -122,7 +122,7 @@ impl Facts for Growing {
 struct Visitors(Growing);
 
 #[async_trait]
-impl Facts for Visitors {
+impl FeedSource for Visitors {
     async fn head(&self) -> Result<Head, StoreError> {
         self.0.head().await
     }
@@ -148,11 +148,11 @@ impl ProcessManager for Welcome {
     const FEEDS: &'static [&'static str] = &["arrival", "guest"];
     type State = Row;
 
-    fn needs(_: &Fact) -> Needs {
+    fn needs(_: &FeedEvent) -> Needs {
         Needs::row("seen")
     }
 
-    fn react(fact: &Fact, state: &mut Rows<Row>) -> Result<Vec<Effect>, Failed> {
+    fn react(fact: &FeedEvent, state: &mut Rows<Row>) -> Result<Vec<Effect>, Failed> {
         let mut seen = state.get_or_default("seen");
         if fact.feed == "arrival" {
             seen.counters += 1;
@@ -189,7 +189,7 @@ impl RowStore for Failing {
         self.inner.load(generation, needs).await
     }
 
-    async fn commit(&self, handling: &Handling) -> Result<(), StoreError> {
+    async fn commit(&self, handling: &HandlerCommit) -> Result<(), StoreError> {
         let left = |failures: usize| failures.checked_sub(1);
         let failed = self
             .failures
@@ -228,7 +228,7 @@ impl Scheduler for Given {
 struct Reconnecting(Mutex<Option<Position>>);
 
 #[async_trait]
-impl Facts for Reconnecting {
+impl FeedSource for Reconnecting {
     async fn head(&self) -> Result<Head, StoreError> {
         Guests(1).head().await
     }
@@ -261,7 +261,7 @@ async fn what_has_given_commands_is_waited_for() {
 
 /// The feed whose commands were given before the commit failed comes first, however often it
 /// fails: with other rows its commands would be others, under the same identities.
-async fn finished_first(guests: fn() -> Arc<dyn Facts>) {
+async fn finished_first(guests: fn() -> Arc<dyn FeedSource>) {
     for failures in [1, 2, 5] {
         let stages = Stages::new();
         let arrivals = Growing(Arc::default());
@@ -272,7 +272,7 @@ async fn finished_first(guests: fn() -> Arc<dyn Facts>) {
             arrivals: arrivals.0.clone(),
         };
         let given = Given::default();
-        let doors = FollowDoors {
+        let deps = HandlerDeps {
             feeds: Feeds::default()
                 .with("arrival", move || Arc::new(Visitors(arrivals.clone())))
                 .with("guest", guests),
@@ -281,10 +281,10 @@ async fn finished_first(guests: fn() -> Arc<dyn Facts>) {
             log: Arc::new(MemoryLog::default()),
             domain: "other",
         };
-        tokio::spawn(attendant::run(
-            doors,
+        tokio::spawn(process_runner::run(
+            deps,
             process::<Welcome>(),
-            surroundings(&stages),
+            context(&stages),
             settings(),
             stages.shutdown.clone(),
         ));
@@ -309,11 +309,11 @@ impl ReadModel for Picky {
     const FEEDS: &'static [&'static str] = &["guest"];
     type Row = Row;
 
-    fn needs(_: &Fact) -> Needs {
+    fn needs(_: &FeedEvent) -> Needs {
         Needs::row("all")
     }
 
-    fn apply(fact: &Fact, rows: &mut Rows<Row>) -> Result<(), Failed> {
+    fn apply(fact: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
         if fact.position == 3 {
             return Err(Failed("a third guest".into()));
         }
@@ -327,7 +327,7 @@ impl ReadModel for Picky {
 /// Starts a read model of guests over rows in memory.
 fn project<M: ReadModel>(stages: &Stages, rows: &MemoryRows) {
     let own = stages.feed();
-    let doors = FollowDoors {
+    let deps = HandlerDeps {
         feeds: Feeds::default()
             .with("counter", move || own.clone())
             .with("guest", || Arc::new(Guests(5))),
@@ -337,9 +337,9 @@ fn project<M: ReadModel>(stages: &Stages, rows: &MemoryRows) {
         domain: "counter",
     };
     tokio::spawn(projector::run(
-        doors,
+        deps,
         read_model::<M>(),
-        surroundings(stages),
+        context(stages),
         settings(),
         stages.shutdown.clone(),
     ));
@@ -364,8 +364,8 @@ async fn facts_before_one_that_cannot_be_handled_count() {
 /// The lease of a read model, for somebody else.
 async fn lease(stages: &Stages) -> bool {
     let name = format!("read-model/{}", Tally::NAME);
-    let tenure = stages.leases.acquire(&name, "another", LEASE_TTL).await;
-    tenure.expect("memory answers").is_some()
+    let lease = stages.leases.acquire(&name, "another", LEASE_TTL).await;
+    lease.expect("memory answers").is_some()
 }
 
 #[tokio::test(start_paused = true)]

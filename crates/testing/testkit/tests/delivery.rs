@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bakehouse_engine::courier::{self, CourierSettings};
-use bakehouse_engine::notification::{NotificationStatus, Patience, Request};
+use bakehouse_engine::model::notification::{NotificationStatus, Patience, Request};
 use bakehouse_engine::ports::{
     Channel, Claim, Notifications, Recording, SendError, Settled, StoreError,
 };
+use bakehouse_engine::stages::delivery::{self, DeliverySettings};
 use bakehouse_engine::{Frame, Notification, Position, Shutdown, Timestamp, to_json};
 use bakehouse_memory::MemoryNotifications;
 use tokio::sync::watch;
@@ -91,7 +91,7 @@ async fn slow_deliveries_hold_up_only_themselves() {
     notifications.record(&recording).await.expect("on record");
     let receiver = Arc::new(Receiver::default());
     let shutdown = Shutdown::new();
-    let settings = CourierSettings {
+    let settings = DeliverySettings {
         poll_interval: Duration::from_secs(10),
         timeout: SLOW * 2,
         at_once: AT_ONCE,
@@ -103,7 +103,7 @@ async fn slow_deliveries_hold_up_only_themselves() {
     };
     let (_recorded, news) = watch::channel(0);
     let began = Instant::now();
-    let running = tokio::spawn(courier::run(
+    let running = tokio::spawn(delivery::run(
         receiver.clone(),
         Arc::new(notifications.clone()),
         settings,
@@ -217,7 +217,7 @@ impl Delivery {
             is_silent,
             sent: AtomicUsize::new(0),
         });
-        let settings = CourierSettings {
+        let settings = DeliverySettings {
             poll_interval: Duration::from_secs(1),
             timeout: TIMEOUT,
             at_once: 4,
@@ -229,7 +229,7 @@ impl Delivery {
         };
         let shutdown = Shutdown::new();
         let (recorded, news) = watch::channel(0);
-        let courier = courier::run(
+        let delivery = delivery::run(
             endpoint.clone(),
             record.clone(),
             settings,
@@ -240,7 +240,7 @@ impl Delivery {
             endpoint,
             record,
             shutdown,
-            running: tokio::spawn(courier),
+            running: tokio::spawn(delivery),
             _recorded: recorded,
         }
     }

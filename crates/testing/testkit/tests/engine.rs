@@ -5,14 +5,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bakehouse_engine::baker::{BakerDoors, BakerSettings};
 use bakehouse_engine::feed::{Feed, FeedSettings, Step};
-use bakehouse_engine::manager::{ManagerDoors, ManagerSettings};
 use bakehouse_engine::ports::{
     EventLog, ListQuery, Notices, PresentationReader, PresentationStore, Scheduler, SourceStore,
 };
-use bakehouse_engine::writer::{WriterDoors, WriterSettings};
-use bakehouse_engine::{Operation, Rejection, Shutdown, Terms, baker, manager, writer};
+use bakehouse_engine::stages::baker;
+use bakehouse_engine::stages::baker::{BakerDeps, BakerSettings};
+use bakehouse_engine::stages::manager;
+use bakehouse_engine::stages::manager::{ManagerDeps, ManagerSettings};
+use bakehouse_engine::stages::writer;
+use bakehouse_engine::stages::writer::{WriterDeps, WriterSettings};
+use bakehouse_engine::{Operation, Rejection, Shutdown, Terms};
 use bakehouse_memory::{
     InProcessNotices, MemoryLeases, MemoryLog, MemoryPresentation, MemoryScheduler, MemorySource,
     schedule_queue,
@@ -82,20 +85,20 @@ fn stages(
     let presentation: Arc<dyn PresentationStore> = Flaky::new(presentation, faults);
     let instance = format!("instance-{instance}");
     if instance == "instance-0" {
-        let doors = WriterDoors {
+        let deps = WriterDeps {
             queue: Box::new(world.scheduler.consumer()),
             log: log.clone(),
             notices: notices.clone(),
         };
         let settings = WriterSettings { max_batch: 7 };
-        tokio::spawn(writer::run(doors, settings, world.shutdown.clone()));
+        tokio::spawn(writer::run(deps, settings, world.shutdown.clone()));
     }
-    let doors = ManagerDoors {
+    let deps = ManagerDeps {
         log: log.clone(),
         source: source.clone(),
         leases: leases.clone(),
         notices: notices.clone(),
-        generations: None,
+        rebuilds: None,
     };
     let settings = ManagerSettings {
         instance: instance.clone(),
@@ -104,17 +107,17 @@ fn stages(
         lease_ttl: Duration::from_millis(300),
     };
     tokio::spawn(manager::run::<Counter>(
-        doors,
+        deps,
         settings,
         world.shutdown.clone(),
     ));
-    let doors = BakerDoors {
+    let deps = BakerDeps {
         log,
         source,
         presentation,
         leases: leases.clone(),
         notices: notices.clone(),
-        generations: None,
+        rebuilds: None,
     };
     let settings = BakerSettings {
         instance,
@@ -123,7 +126,7 @@ fn stages(
         lease_ttl: Duration::from_millis(300),
     };
     tokio::spawn(baker::run::<Counter>(
-        doors,
+        deps,
         settings,
         world.shutdown.clone(),
     ));

@@ -7,22 +7,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bakehouse_engine::Shutdown;
-use bakehouse_engine::baker::{self, BakerDoors, BakerSettings};
-use bakehouse_engine::follow::follower::FollowDoors;
-use bakehouse_engine::follow::handler::{process, read_model};
-use bakehouse_engine::follow::own_feed::OwnFeed;
-use bakehouse_engine::follow::projector::Surroundings;
-use bakehouse_engine::follow::{Feeds, FollowSettings, attendant, projector};
-use bakehouse_engine::manager::{self, ManagerDoors, ManagerSettings};
+use bakehouse_engine::handlers::handler::{process, read_model};
+use bakehouse_engine::handlers::own_feed::OwnFeed;
+use bakehouse_engine::handlers::projector::RunnerContext;
+use bakehouse_engine::handlers::runner::HandlerDeps;
+use bakehouse_engine::handlers::{Feeds, HandlerSettings, process_runner, projector};
 use bakehouse_engine::ports::{
-    EventLog, Facts, Leases, Notices, PresentationStore, RowReader, RowStore, SourceStore,
+    EventLog, FeedSource, Leases, Notices, PresentationStore, RowReader, RowStore, SourceStore,
 };
+use bakehouse_engine::stages::baker::{self, BakerDeps, BakerSettings};
+use bakehouse_engine::stages::manager::{self, ManagerDeps, ManagerSettings};
 use bakehouse_memory::{
     InProcessNotices, MemoryLeases, MemoryLog, MemoryPresentation, MemoryRows, MemorySource,
 };
 use bakehouse_testkit::counter::{Command, Counter};
 use bakehouse_testkit::flaky::{Faults, Flaky};
-use bakehouse_testkit::followers::{Direct, Guests, Row, Tally, Thirds, tally};
+use bakehouse_testkit::handler_runners::{Direct, Guests, Row, Tally, Thirds, tally};
 use bakehouse_testkit::operations::operation;
 use tokio::sync::watch;
 
@@ -51,12 +51,12 @@ async fn start(seed: u64) -> World {
     let notices: Arc<dyn Notices> = Arc::new(InProcessNotices::default());
     let leases: Arc<dyn Leases> = Arc::new(MemoryLeases::default());
     let lease_ttl = Duration::from_millis(300);
-    let doors = ManagerDoors {
+    let deps = ManagerDeps {
         log: log.clone(),
         source: source.clone(),
         leases: leases.clone(),
         notices: notices.clone(),
-        generations: None,
+        rebuilds: None,
     };
     let settings = ManagerSettings {
         instance: "one".into(),
@@ -65,17 +65,17 @@ async fn start(seed: u64) -> World {
         lease_ttl,
     };
     tokio::spawn(manager::run::<Counter>(
-        doors,
+        deps,
         settings,
         world.shutdown.clone(),
     ));
-    let doors = BakerDoors {
+    let deps = BakerDeps {
         log: log.clone(),
         source: source.clone(),
         presentation: Arc::new(presentation.clone()) as Arc<dyn PresentationStore>,
         leases: leases.clone(),
         notices: notices.clone(),
-        generations: None,
+        rebuilds: None,
     };
     let settings = BakerSettings {
         instance: "one".into(),
@@ -84,7 +84,7 @@ async fn start(seed: u64) -> World {
         lease_ttl,
     };
     tokio::spawn(baker::run::<Counter>(
-        doors,
+        deps,
         settings,
         world.shutdown.clone(),
     ));
@@ -95,12 +95,12 @@ async fn start(seed: u64) -> World {
             own_feed(&log, &source, &presentation),
             Arc::new(Guests(GUESTS)),
         );
-        let own: Arc<dyn Facts> = Flaky::new(own, &faults);
-        let guests: Arc<dyn Facts> = Flaky::new(guests as Arc<dyn Facts>, &faults);
+        let own: Arc<dyn FeedSource> = Flaky::new(own, &faults);
+        let guests: Arc<dyn FeedSource> = Flaky::new(guests as Arc<dyn FeedSource>, &faults);
         let flaky = |store: &MemoryRows| -> Arc<dyn RowStore> {
             Flaky::new(Arc::new(store.clone()) as Arc<dyn RowStore>, &faults)
         };
-        let models = FollowDoors {
+        let models = HandlerDeps {
             feeds: Feeds::default()
                 .with("counter", move || own.clone())
                 .with("guest", move || guests.clone()),
@@ -109,20 +109,20 @@ async fn start(seed: u64) -> World {
             log: log.clone(),
             domain: "counter",
         };
-        let processes = FollowDoors {
+        let processes = HandlerDeps {
             rows: flaky(&world.states),
             ..models.clone()
         };
         if number == 0 {
             let thirds = process::<Thirds>();
-            assert!(attendant::prepare(&processes, &thirds, &world.shutdown).await);
+            assert!(process_runner::prepare(&processes, &thirds, &world.shutdown).await);
         }
-        let surroundings = Surroundings {
+        let context = RunnerContext {
             leases: Flaky::new(leases.clone(), &faults),
             notices: notices.clone(),
             news: watch::channel(0).1,
         };
-        let settings = FollowSettings {
+        let settings = HandlerSettings {
             instance: instance.into(),
             sweep_interval: Duration::from_millis(30),
             max_batch: 7,
@@ -131,14 +131,14 @@ async fn start(seed: u64) -> World {
         tokio::spawn(projector::run(
             models,
             read_model::<Tally>(),
-            surroundings.clone(),
+            context.clone(),
             settings.clone(),
             world.shutdown.clone(),
         ));
-        tokio::spawn(attendant::run(
+        tokio::spawn(process_runner::run(
             processes,
             process::<Thirds>(),
-            surroundings,
+            context,
             settings,
             world.shutdown.clone(),
         ));
@@ -150,7 +150,7 @@ fn own_feed(
     log: &Arc<dyn EventLog>,
     source: &Arc<dyn SourceStore>,
     presentation: &MemoryPresentation,
-) -> Arc<dyn Facts> {
+) -> Arc<dyn FeedSource> {
     Arc::new(OwnFeed {
         log: log.clone(),
         progress: source.clone(),

@@ -1,11 +1,11 @@
 //! Handlers of facts, as the engine runs them: pure, guarded, and strict about what
 //! they have asked for.
 
-use bakehouse_engine::follow::handler::read_model;
-use bakehouse_engine::follow::{Fact, Failed, Needs, ReadModel, Rows};
+use bakehouse_engine::handlers::handler::read_model;
+use bakehouse_engine::handlers::{Failed, FeedEvent, Needs, ReadModel, Rows};
 use bakehouse_engine::ports::StoredRow;
 use bakehouse_engine::{Position, to_json};
-use bakehouse_testkit::facts;
+use bakehouse_testkit::feed_sources;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -23,7 +23,7 @@ impl ReadModel for Teams {
     const FEEDS: &'static [&'static str] = &["player"];
     type Row = Row;
 
-    fn needs(fact: &Fact) -> Needs {
+    fn needs(fact: &FeedEvent) -> Needs {
         match fact.change.as_str() {
             "joined" => Needs::row(&fact.entity_id),
             "dissolved" => Needs::nothing().and_linked("red"),
@@ -31,7 +31,7 @@ impl ReadModel for Teams {
         }
     }
 
-    fn apply(fact: &Fact, rows: &mut Rows<Row>) -> Result<(), Failed> {
+    fn apply(fact: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
         match fact.change.as_str() {
             "joined" => {
                 let team = fact.document::<String>()?.unwrap_or_default();
@@ -53,12 +53,12 @@ impl ReadModel for Teams {
     }
 }
 
-fn fact(position: Position, change: &str, id: &str, team: &str) -> Fact {
-    facts::fact(position, &format!("player.{change}"), id, &json!(team))
+fn fact(position: Position, change: &str, id: &str, team: &str) -> FeedEvent {
+    feed_sources::fact(position, &format!("player.{change}"), id, &json!(team))
 }
 
 /// The rows that are there, and those that are not any more, after the facts.
-fn after(facts: &[Fact], stored: &[(&str, &str)]) -> Vec<(String, Option<String>)> {
+fn after(facts: &[FeedEvent], stored: &[(&str, &str)]) -> Vec<(String, Option<String>)> {
     let teams = read_model::<Teams>();
     let rows = stored.iter().map(|(key, team)| StoredRow {
         key: (*key).into(),

@@ -6,11 +6,11 @@ mod stages;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bakehouse_engine::notification::{
-    Announcement, Announcer, NotificationStatus, Patience, Request,
+use bakehouse_engine::model::notification::{
+    Announcement, NotificationRules, NotificationStatus, Patience, Request,
 };
-use bakehouse_engine::notifier::{self, NotifierDoors, NotifierSettings};
 use bakehouse_engine::ports::{EventLog, Notifications};
+use bakehouse_engine::stages::notifier::{self, NotifierDeps, NotifierSettings};
 use bakehouse_engine::{Frame, Notification, Timestamp, to_json};
 use bakehouse_memory::MemoryNotifications;
 use stages::{LEASE_TTL, POLL_INTERVAL, Stages};
@@ -23,7 +23,7 @@ struct Everything {
     at: Timestamp,
 }
 
-impl Announcer for Everything {
+impl NotificationRules for Everything {
     fn announce(&self, _: &Frame) -> Result<Announcement, serde_json::Error> {
         let request = Request {
             lane: "log".into(),
@@ -46,7 +46,7 @@ async fn told(at: Timestamp) -> Vec<Notification> {
     stages.add("a", 3).await;
     stages.executed().await;
     let notifications = MemoryNotifications::default();
-    let doors = NotifierDoors {
+    let deps = NotifierDeps {
         log: Arc::new(stages.log.clone()),
         source: stages.source.clone(),
         presentation: Arc::new(stages.presentation.clone()),
@@ -54,7 +54,7 @@ async fn told(at: Timestamp) -> Vec<Notification> {
         leases: Arc::new(stages.leases.clone()),
         notices: stages.notices.clone(),
     };
-    assert!(notifier::prepare(&doors, &stages.shutdown).await);
+    assert!(notifier::prepare(&deps, &stages.shutdown).await);
     stages.add("a", 2).await;
     stages.executed().await;
     let settings = NotifierSettings {
@@ -70,7 +70,7 @@ async fn told(at: Timestamp) -> Vec<Notification> {
     };
     let (recorded, mut followed) = watch::channel(0);
     tokio::spawn(notifier::run(
-        doors,
+        deps,
         Arc::new(Everything { at }),
         settings,
         recorded,

@@ -8,8 +8,8 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 
 use bakehouse_engine::{
-    Domain, Entity, Event, EventStatus, Frame, Moment, Operation, Position, Rejection, Remedy,
-    Timestamp, Verb, to_json,
+    Domain, Entity, EntryStatus, Frame, LogEntry, Moment, Operation, Position, Rejection,
+    Resolution, Timestamp, Verb, to_json,
 };
 use bakehouse_testkit::cases::cases;
 use bakehouse_testkit::operations::operation;
@@ -78,20 +78,21 @@ impl Domain for Cursed {
 enum Ask {
     Command(Command),
     /// Of the first that is parked then, or of one that is none.
-    Remedy {
+    Resolution {
         verb: Verb,
         is_right: bool,
     },
 }
 
 fn asks() -> impl Strategy<Value = Vec<(u8, Ask)>> {
-    let remedy = |verb| any::<bool>().prop_map(move |is_right| Ask::Remedy { verb, is_right });
+    let resolution =
+        |verb| any::<bool>().prop_map(move |is_right| Ask::Resolution { verb, is_right });
     let ask = prop_oneof![
         4 => (1..9_i64).prop_map(|by| Ask::Command(Command::Add(by))),
         3 => (1..9_i64).prop_map(|by| Ask::Command(Command::Take(by))),
         2 => (1..9_i64).prop_map(|by| Ask::Command(Command::Curse(by))),
-        2 => remedy(Verb::Retry),
-        2 => remedy(Verb::Discard),
+        2 => resolution(Verb::Retry),
+        2 => resolution(Verb::Discard),
     ];
     proptest::collection::vec((0..3_u8, ask), 1..50)
 }
@@ -104,7 +105,7 @@ fn cuts() -> impl Strategy<Value = Vec<usize>> {
 #[derive(Default)]
 struct Model {
     entities: BTreeMap<String, Counter>,
-    statuses: Vec<EventStatus>,
+    statuses: Vec<EntryStatus>,
     /// Each entity's value, if it has one, after each position.
     values: Vec<Option<i64>>,
     repaired_at: Position,
@@ -117,17 +118,17 @@ struct Counter {
 }
 
 impl Counter {
-    fn run(&mut self, command: Command, is_repaired: bool) -> EventStatus {
+    fn run(&mut self, command: Command, is_repaired: bool) -> EntryStatus {
         let value = self.value.unwrap_or(0);
         match command {
-            Command::Curse(_) if !is_repaired => return EventStatus::Parked,
+            Command::Curse(_) if !is_repaired => return EntryStatus::Parked,
             Command::Take(by) if self.value.is_none() || value < by => {
-                return EventStatus::Rejected;
+                return EntryStatus::Rejected;
             }
             Command::Take(by) => self.value = Some(value - by),
             Command::Add(by) | Command::Curse(by) => self.value = Some(value + by),
         }
-        EventStatus::Executed
+        EntryStatus::Executed
     }
 }
 
@@ -141,22 +142,22 @@ impl Model {
                 let operation = operation(id, &command);
                 let status = match counter.held.is_empty() {
                     true => counter.run(command, is_repaired),
-                    false => EventStatus::Parked,
+                    false => EntryStatus::Parked,
                 };
-                if status == EventStatus::Parked {
+                if status == EntryStatus::Parked {
                     let index = self.statuses.len();
                     let held = (index, operation.operation_id, command);
                     counter.held.push_back(held);
                 }
                 (operation, status)
             }
-            Ask::Remedy { verb, is_right } => {
+            Ask::Resolution { verb, is_right } => {
                 let first = counter.held.front().filter(|_| is_right);
                 let first = first.map(|(_, id, _)| *id);
-                let operation = remedy(id, verb, first.unwrap_or_else(Uuid::now_v7));
+                let operation = resolution(id, verb, first.unwrap_or_else(Uuid::now_v7));
                 let status = match first {
                     Some(_) => remedied(counter, &mut self.statuses, verb, is_repaired),
-                    None => EventStatus::Rejected,
+                    None => EntryStatus::Rejected,
                 };
                 (operation, status)
             }
@@ -169,31 +170,31 @@ impl Model {
 
 fn remedied(
     counter: &mut Counter,
-    statuses: &mut [EventStatus],
+    statuses: &mut [EntryStatus],
     verb: Verb,
     is_repaired: bool,
-) -> EventStatus {
+) -> EntryStatus {
     if verb == Verb::Discard {
         let (index, ..) = counter.held.pop_front().expect("there is one");
-        statuses[index] = EventStatus::Rejected;
+        statuses[index] = EntryStatus::Rejected;
     }
     let mut status = match verb {
-        Verb::Discard => EventStatus::Executed,
-        _ => EventStatus::Rejected,
+        Verb::Discard => EntryStatus::Executed,
+        _ => EntryStatus::Rejected,
     };
     while let Some((index, _, command)) = counter.held.front().copied() {
         match counter.run(command, is_repaired) {
-            EventStatus::Parked => break,
+            EntryStatus::Parked => break,
             outcome => statuses[index] = outcome,
         }
         counter.held.pop_front();
-        status = EventStatus::Executed;
+        status = EntryStatus::Executed;
     }
     status
 }
 
-fn remedy(entity_id: &str, verb: Verb, first: Uuid) -> Operation {
-    let payload = Remedy {
+fn resolution(entity_id: &str, verb: Verb, first: Uuid) -> Operation {
+    let payload = Resolution {
         operation_id: first,
         reason: None,
     };
@@ -205,7 +206,7 @@ fn remedy(entity_id: &str, verb: Verb, first: Uuid) -> Operation {
 }
 
 /// The log of what was asked, and what must become of it.
-fn scene(asks: &[(u8, Ask)], repaired_at: Position) -> (Vec<Event>, Model) {
+fn scene(asks: &[(u8, Ask)], repaired_at: Position) -> (Vec<LogEntry>, Model) {
     REPAIRED_AT.set(repaired_at);
     let mut model = Model {
         repaired_at,
@@ -215,7 +216,7 @@ fn scene(asks: &[(u8, Ask)], repaired_at: Position) -> (Vec<Event>, Model) {
         let time = 1_700_000_000_000 + i64::try_from(position).expect("small");
         let operation = model.ask(&format!("c-{id}"), *ask);
         let time = Timestamp::from_millis(time).expect("in range");
-        Event::stored(position, time, operation)
+        LogEntry::stored(position, time, operation)
     });
     (events.collect(), model)
 }
@@ -276,9 +277,9 @@ proptest! {
 }
 
 /// A counter that is cursed, and mended by the last of two remedies.
-fn mended() -> Vec<Event> {
+fn mended() -> Vec<LogEntry> {
     hush();
-    let retry = Ask::Remedy {
+    let retry = Ask::Resolution {
         verb: Verb::Retry,
         is_right: true,
     };
@@ -293,7 +294,7 @@ fn mended() -> Vec<Event> {
     scene(&asks, 6).0
 }
 
-fn frames(events: Vec<Event>) -> Vec<serde_json::Value> {
+fn frames(events: Vec<LogEntry>) -> Vec<serde_json::Value> {
     let paper = Paper::<Cursed>::new(events).executed(&[4]);
     let (frames, _) = paper.baked(&[3]);
     let value = |text| serde_json::from_str(text).expect("JSON");
@@ -343,11 +344,11 @@ fn what_a_remedy_led_to_is_in_its_frame() {
     assert_eq!(settled[2]["reason"], "too much");
 }
 
-const RETRY: Ask = Ask::Remedy {
+const RETRY: Ask = Ask::Resolution {
     verb: Verb::Retry,
     is_right: true,
 };
-const DISCARD: Ask = Ask::Remedy {
+const DISCARD: Ask = Ask::Resolution {
     verb: Verb::Discard,
     is_right: true,
 };

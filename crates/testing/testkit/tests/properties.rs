@@ -5,8 +5,9 @@ mod paper;
 
 use std::collections::HashMap;
 
+use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::{Appended, EventLog};
-use bakehouse_engine::{Domain, Event, EventStatus, Timestamp, ids};
+use bakehouse_engine::{Domain, EntryStatus, LogEntry, Timestamp};
 use bakehouse_memory::MemoryLog;
 use bakehouse_testkit::cases::cases;
 use bakehouse_testkit::counter::{Command, Counter, Document};
@@ -29,14 +30,14 @@ fn cuts() -> impl Strategy<Value = Vec<usize>> {
     proptest::collection::vec(1..12_usize, 1..12)
 }
 
-fn log(commands: &[(u8, Command)]) -> Vec<Event> {
+fn log(commands: &[(u8, Command)]) -> Vec<LogEntry> {
     let start = 1_700_000_000_000;
     let entries = commands.iter().zip(1_u64..);
     entries
         .map(|((id, command), position)| {
             let time = Timestamp::from_millis(start + i64::try_from(position).expect("small"));
             let operation = operation(&format!("c-{id}"), command);
-            Event::stored(position, time.expect("in range"), operation)
+            LogEntry::stored(position, time.expect("in range"), operation)
         })
         .collect()
 }
@@ -156,7 +157,7 @@ proptest! {
             let group = told.group.as_deref();
             let frame: serde_json::Value = serde_json::from_str(told.body.get()).expect("JSON");
             prop_assert_eq!(&frame["position"], &serde_json::json!(event.position));
-            if event.status == EventStatus::Rejected {
+            if event.status == EntryStatus::Rejected {
                 prop_assert_eq!(&frame["type"], "counter.rejected");
                 let value = values.get(event.entity_id());
                 prop_assert_eq!(group, value.and_then(Counter::group));

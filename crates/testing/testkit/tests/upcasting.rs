@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 
-use bakehouse_engine::execute::execute;
 use bakehouse_engine::ports::{Checkpoint, Verdict};
-use bakehouse_engine::{Domain, Entity, Event, Moment, Operation, Rejection, Verb, to_json};
+use bakehouse_engine::stages::execute::execute;
+use bakehouse_engine::{Domain, Entity, LogEntry, Moment, Operation, Rejection, Verb, to_json};
 use bakehouse_testkit::cases::cases;
 use bakehouse_testkit::operations::operation;
 use bakehouse_testkit::scenario::at;
@@ -67,13 +67,13 @@ impl Domain for Lengths {
     }
 }
 
-fn event(position: u64, schema_version: u32, payload: &Value) -> Event {
+fn event(position: u64, schema_version: u32, payload: &Value) -> LogEntry {
     let operation = Operation {
         schema_version,
         payload: to_json(payload).expect("JSON"),
         ..operation("a", payload)
     };
-    Event::stored(position, at(position), operation)
+    LogEntry::stored(position, at(position), operation)
 }
 
 #[test]
@@ -123,7 +123,7 @@ proptest! {
             };
             event(position, *version, &payload)
         };
-        let events: Vec<Event> = written.iter().zip(1..).map(|(one_of, at)| one(one_of, at)).collect();
+        let events: Vec<LogEntry> = written.iter().zip(1..).map(|(one_of, at)| one(one_of, at)).collect();
         let readable: Vec<_> = written.iter().take_while(|(version, _)| *version < 4).collect();
         let metres = |(version, length): &&(u32, i64)| if *version < 3 { length * 1_000 } else { *length };
         let (mut from, mut record, mut held) = (Checkpoint::default(), HashMap::new(), Vec::new());

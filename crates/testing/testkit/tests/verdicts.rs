@@ -6,9 +6,9 @@ mod paper;
 use std::cell::Cell;
 use std::collections::HashMap;
 
-use bakehouse_engine::execute::execute;
 use bakehouse_engine::ports::{Checkpoint, Execution, StoreError, Verdict};
-use bakehouse_engine::{Domain, Entity, Event, EventStatus, Moment, Rejection, Timestamp, Verb};
+use bakehouse_engine::stages::execute::execute;
+use bakehouse_engine::{Domain, Entity, EntryStatus, LogEntry, Moment, Rejection, Timestamp, Verb};
 use bakehouse_testkit::counter::{Command, Counter};
 use bakehouse_testkit::operations::operation;
 use bakehouse_testkit::scenario::at;
@@ -76,14 +76,14 @@ impl Domain for Limited {
 }
 
 /// A log of additions to counters.
-fn log(additions: &[(&str, i64)]) -> Vec<Event> {
+fn log(additions: &[(&str, i64)]) -> Vec<LogEntry> {
     let additions = additions.iter().zip(1_u64..);
     let stored = additions
-        .map(|((id, by), position)| Event::stored(position, at(position), operation(id, by)));
+        .map(|((id, by), position)| LogEntry::stored(position, at(position), operation(id, by)));
     stored.collect()
 }
 
-fn executed<D: Domain>(events: &[Event], now: Timestamp) -> Result<Execution, StoreError> {
+fn executed<D: Domain>(events: &[LogEntry], now: Timestamp) -> Result<Execution, StoreError> {
     let start = Checkpoint::default();
     execute::<D>(start, events, HashMap::new(), Vec::new(), now)
 }
@@ -101,7 +101,7 @@ fn a_refusal_stays_whatever_the_rules_are_today() {
     LIMIT.set(10);
     let events = log(&[("a", 8), ("a", 5), ("b", 11), ("a", 2), ("b", 1)]);
     let before = Paper::<Limited>::new(events).executed(&[2]);
-    let (yes, no) = (EventStatus::Executed, EventStatus::Rejected);
+    let (yes, no) = (EntryStatus::Executed, EntryStatus::Rejected);
     assert_eq!(before.statuses(), [yes, no, no, yes, yes]);
     LIMIT.set(1_000);
     let after = before.unexecuted().executed(&[3]);
@@ -143,7 +143,7 @@ fn what_cannot_be_shown_is_parked_and_holds_up_nobody_else() {
         ("d", 2),
     ]);
     let paper = Paper::<Limited>::new(events).executed(&[4]);
-    let (yes, parked) = (EventStatus::Executed, EventStatus::Parked);
+    let (yes, parked) = (EntryStatus::Executed, EntryStatus::Parked);
     assert_eq!(paper.statuses(), [parked, parked, yes, parked, parked, yes]);
     let why = |position: usize| paper.events[position - 1].parked.as_deref();
     assert_eq!(why(1), Some("13 has no form"));
@@ -174,9 +174,9 @@ fn the_time_of_execution_is_never_before_the_log() {
 fn each_fourth_state_is_kept() {
     let additions = (1..=9_u64).map(|position| {
         let add = operation("a", &Command::Add(1));
-        Event::stored(position, at(position), add)
+        LogEntry::stored(position, at(position), add)
     });
-    let events: Vec<Event> = additions.collect();
+    let events: Vec<LogEntry> = additions.collect();
     let execution = executed::<Counter>(&events, at(9)).expect("a sound log");
     let kept = execution.snapshots.iter();
     let kept: Vec<_> = kept.map(|kept| (kept.version, kept.state.get())).collect();

@@ -11,21 +11,21 @@ use bakehouse_engine::Shutdown;
 use bakehouse_engine::ports::{
     Backlog, EventLog, ScheduleConsumer, ScheduledBatch, Scheduler, StoreError, Unreadable,
 };
-use bakehouse_engine::writer::{self, WriterDoors, WriterSettings};
+use bakehouse_engine::stages::writer::{self, WriterDeps, WriterSettings};
 use bakehouse_memory::{InProcessNotices, MemoryLog, schedule_queue};
 use bakehouse_testkit::flaky::{Faults, Flaky};
 use bakehouse_testkit::operations::many;
 
 /// Runs a writer for so long, and then ends it in order.
 async fn write(queue: Box<dyn ScheduleConsumer>, log: Arc<dyn EventLog>, time: Duration) {
-    let doors = WriterDoors {
+    let deps = WriterDeps {
         queue,
         log,
         notices: Arc::new(InProcessNotices::default()),
     };
     let shutdown = Shutdown::new();
     let settings = WriterSettings { max_batch: 10 };
-    let running = tokio::spawn(writer::run(doors, settings, shutdown.clone()));
+    let running = tokio::spawn(writer::run(deps, settings, shutdown.clone()));
     tokio::time::sleep(time).await;
     shutdown.cancel();
     let ended = tokio::time::timeout(Duration::from_secs(60), running).await;

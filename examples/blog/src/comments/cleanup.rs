@@ -31,7 +31,7 @@ impl ProcessManager for Cleanup {
 
     type State = Known;
 
-    fn needs(fact: &Fact) -> Needs {
+    fn needs(fact: &FeedEvent) -> Needs {
         let id = &fact.entity_id;
         if fact.feed == "post" {
             return Needs::row(gone(id)).and_linked(of_post(id));
@@ -42,7 +42,7 @@ impl ProcessManager for Cleanup {
         }
     }
 
-    fn react(fact: &Fact, known: &mut Rows<Known>) -> Result<Vec<Effect>, Failed> {
+    fn react(fact: &FeedEvent, known: &mut Rows<Known>) -> Result<Vec<Effect>, Failed> {
         let id = &fact.entity_id;
         let delete = |comment: &str| Effect::command::<Comments>(comment, &Command::Delete);
         match (fact.feed.as_str(), fact.change.as_str()) {

@@ -6,8 +6,8 @@ mod view;
 
 use std::process::ExitCode;
 
-use bakehouse_host::Kitchen;
-use bakehouse_host::http::Menu;
+use bakehouse_host::App;
+use bakehouse_host::http::ApiDefinition;
 
 use crate::content::routes;
 use cleanup::Cleanup;
@@ -17,9 +17,9 @@ use view::CommentView;
 /// The whole service.
 pub fn main() -> ExitCode {
     let location = |id: &str| format!("/comments/{id}");
-    let menu = Menu::of::<Comments>("/comments-events", location, routes::<Comments>);
-    Kitchen::<Comments>::new("comments", "The comments of a blog")
+    let api = ApiDefinition::of::<Comments>("/comments-events", location, routes::<Comments>);
+    App::<Comments>::new("comments", "The comments of a blog")
         .read_model::<CommentView>()
         .process::<Cleanup>()
-        .serve(menu)
+        .serve(api)
 }

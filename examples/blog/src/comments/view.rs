@@ -36,7 +36,7 @@ impl ReadModel for CommentView {
 
     type Row = Row;
 
-    fn needs(fact: &Fact) -> Needs {
+    fn needs(fact: &FeedEvent) -> Needs {
         let id = &fact.entity_id;
         if fact.feed == "user" {
             return authors::needs(fact);
@@ -47,7 +47,7 @@ impl ReadModel for CommentView {
         }
     }
 
-    fn apply(fact: &Fact, rows: &mut Rows<Row>) -> Result<(), Failed> {
+    fn apply(fact: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
         if fact.feed == "user" && fact.is_change() {
             return repair(fact, rows, renamed, |full_name| Row::Author { full_name });
         }

@@ -5,8 +5,8 @@ mod view;
 
 use std::process::ExitCode;
 
-use bakehouse_host::Kitchen;
-use bakehouse_host::http::Menu;
+use bakehouse_host::App;
+use bakehouse_host::http::ApiDefinition;
 
 use crate::content::routes;
 use domain::Posts;
@@ -15,8 +15,8 @@ use view::PostView;
 /// The whole service.
 pub fn main() -> ExitCode {
     let location = |id: &str| format!("/posts/{id}");
-    let menu = Menu::of::<Posts>("/posts-events", location, routes::<Posts>);
-    Kitchen::<Posts>::new("posts", "The posts of a blog")
+    let api = ApiDefinition::of::<Posts>("/posts-events", location, routes::<Posts>);
+    App::<Posts>::new("posts", "The posts of a blog")
         .read_model::<PostView>()
-        .serve(menu)
+        .serve(api)
 }

@@ -49,7 +49,7 @@ impl ReadModel for PostView {
 
     type Row = Row;
 
-    fn needs(fact: &Fact) -> Needs {
+    fn needs(fact: &FeedEvent) -> Needs {
         let id = &fact.entity_id;
         match fact.feed.as_str() {
             "user" => authors::needs(fact),
@@ -67,7 +67,7 @@ impl ReadModel for PostView {
         }
     }
 
-    fn apply(fact: &Fact, rows: &mut Rows<Row>) -> Result<(), Failed> {
+    fn apply(fact: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
         if !fact.is_change() {
             return Ok(());
         }
@@ -88,7 +88,7 @@ impl ReadModel for PostView {
     }
 }
 
-fn posted(fact: &Fact, rows: &mut Rows<Row>) -> Result<(), Failed> {
+fn posted(fact: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
     let Some(document) = fact.document::<Document>()? else {
         return Ok(());
     };
@@ -137,7 +137,7 @@ fn renamed(row: Row, author_name: Option<String>) -> Row {
     }
 }
 
-fn commented(fact: &Fact, rows: &mut Rows<Row>) -> Result<(), Failed> {
+fn commented(fact: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
     let Some(Comment { post_id }) = fact.document()? else {
         return Ok(());
     };
@@ -156,12 +156,12 @@ fn commented(fact: &Fact, rows: &mut Rows<Row>) -> Result<(), Failed> {
 
 #[cfg(test)]
 mod tests {
-    use bakehouse_testkit::facts::{fact, project};
+    use bakehouse_testkit::feed_sources::{fact, project};
     use serde_json::{Value, json};
 
     use super::*;
 
-    fn events() -> Vec<Fact> {
+    fn events() -> Vec<FeedEvent> {
         let post = json!({ "id": "p", "title": "Hello", "text": "World", "author_id": "u" });
         let user = |name: &str| json!({ "full_name": name });
         let comment = json!({ "post_id": "p" });
@@ -177,7 +177,11 @@ mod tests {
     }
 
     /// All orders in which the three feeds can come.
-    fn interleavings(feeds: &[Vec<Fact>], so_far: &mut Vec<Fact>, all: &mut Vec<Vec<Fact>>) {
+    fn interleavings(
+        feeds: &[Vec<FeedEvent>],
+        so_far: &mut Vec<FeedEvent>,
+        all: &mut Vec<Vec<FeedEvent>>,
+    ) {
         if feeds.iter().all(Vec::is_empty) {
             all.push(so_far.clone());
         }
@@ -194,7 +198,7 @@ mod tests {
 
     #[test]
     fn it_does_not_matter_what_comes_first() {
-        let of = |feed: &str| -> Vec<Fact> {
+        let of = |feed: &str| -> Vec<FeedEvent> {
             events()
                 .into_iter()
                 .filter(|fact| fact.feed == feed)

@@ -5,8 +5,8 @@ mod view;
 
 use std::process::ExitCode;
 
-use bakehouse_host::Kitchen;
-use bakehouse_host::http::Menu;
+use bakehouse_host::App;
+use bakehouse_host::http::ApiDefinition;
 
 use crate::content::routes;
 use domain::Users;
@@ -15,8 +15,8 @@ use view::UserView;
 /// The whole service.
 pub fn main() -> ExitCode {
     let location = |id: &str| format!("/users/{id}");
-    let menu = Menu::of::<Users>("/users-events", location, routes::<Users>);
-    Kitchen::<Users>::new("users", "The users of a blog")
+    let api = ApiDefinition::of::<Users>("/users-events", location, routes::<Users>);
+    App::<Users>::new("users", "The users of a blog")
         .read_model::<UserView>()
-        .serve(menu)
+        .serve(api)
 }

@@ -24,11 +24,11 @@ impl ReadModel for UserView {
 
     type Row = Row;
 
-    fn needs(fact: &Fact) -> Needs {
+    fn needs(fact: &FeedEvent) -> Needs {
         Needs::row(&fact.entity_id)
     }
 
-    fn apply(fact: &Fact, rows: &mut Rows<Row>) -> Result<(), Failed> {
+    fn apply(fact: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
         match fact.document::<Document>()? {
             Some(Document { id, .. }) if fact.change == "deleted" => rows.remove(&id),
             Some(Document {

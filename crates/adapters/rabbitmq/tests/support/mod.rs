@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bakehouse_engine::ids;
+use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::{ScheduleConsumer, Scheduler};
 use bakehouse_rabbitmq::{Broker, Settings};
 use lapin::options::{

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bakehouse_engine::notification::Request;
+use bakehouse_engine::model::notification::Request;
 use bakehouse_engine::ports::{Channel, SendError};
 use bakehouse_engine::{Frame, Json, Notification, Timestamp, to_json};
 use uuid::Uuid;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::{Appended, EventLog, Selection, Senders, SummaryQuery};
-use bakehouse_engine::{Event, EventStatus, Operation, Position, Timestamp, Verb, ids};
+use bakehouse_engine::{EntryStatus, LogEntry, Operation, Position, Timestamp, Verb};
 
 use crate::counter::Command;
 use crate::operations::{identities, many, operation, with_identity};
@@ -69,7 +70,7 @@ pub async fn what_is_read_equals_what_was_appended(log: Log) {
     sent.conflicts_with = Some(ids::fresh());
     log.append(std::slice::from_ref(&sent)).await.unwrap();
     let event = log.find(sent.operation_id).await.unwrap().unwrap();
-    assert_eq!(event.status, EventStatus::Stored);
+    assert_eq!(event.status, EntryStatus::Stored);
     assert_eq!(
         (event.execution_time, event.change, event.reason),
         (None, None, None)
@@ -248,7 +249,7 @@ pub async fn limits_of_nothing_and_of_everything_are_kept(log: Log) {
 /// Paging.
 pub async fn reading_is_limited_and_starts_after_a_position(log: Log) {
     log.append(&many("a", 10)).await.unwrap();
-    let positions = |events: Vec<bakehouse_engine::Event>| {
+    let positions = |events: Vec<bakehouse_engine::LogEntry>| {
         events
             .iter()
             .map(|event| event.position)
@@ -372,7 +373,7 @@ pub async fn summaries_are_pages_without_payloads(log: Log) {
     ] {
         let found = page(of, senders, after, limit).await;
         assert_eq!(positions(&found), expected, "{of:?} {senders:?} {after}");
-        let has_none = |event: &Event| event.operation.payload.get() == "null";
+        let has_none = |event: &LogEntry| event.operation.payload.get() == "null";
         assert!(found.iter().all(has_none), "{of:?}");
     }
     let whole = log.find(operations[0].operation_id).await.unwrap();
@@ -382,6 +383,6 @@ pub async fn summaries_are_pages_without_payloads(log: Log) {
     assert_eq!(found.creation_time, whole.creation_time);
 }
 
-fn positions(events: &[Event]) -> Vec<Position> {
+fn positions(events: &[LogEntry]) -> Vec<Position> {
     events.iter().map(|event| event.position).collect()
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bakehouse_engine::Position;
-use bakehouse_engine::ports::Facts;
+use bakehouse_engine::ports::FeedSource;
 
 /// The feed under test, and whatever must live as long.
 pub struct Fed<G> {
     /// The feed.
-    pub feed: Arc<dyn Facts>,
+    pub feed: Arc<dyn FeedSource>,
     /// The identity of its log.
     pub epoch: String,
     /// Server of the feed, kept alive.
@@ -35,7 +35,7 @@ macro_rules! feeds_suite {
 }
 
 /// Frames after a position, however often it has to be asked for them.
-async fn follow(feed: &dyn Facts, after: Position, limit: usize) -> Vec<Position> {
+async fn follow(feed: &dyn FeedSource, after: Position, limit: usize) -> Vec<Position> {
     let mut positions = Vec::new();
     let following = async {
         let mut at = after;

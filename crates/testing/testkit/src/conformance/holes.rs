@@ -16,7 +16,7 @@ use crate::operations::many;
 #[derive(Clone, Copy, Debug)]
 pub enum Missing {
     /// An event of the log.
-    Event(Position),
+    LogEntry(Position),
     /// A frame of the feed's history.
     Frame(Position),
 }
@@ -53,7 +53,7 @@ macro_rules! holes_suite {
 pub async fn a_missing_event_is_told_and_never_skipped(holed: Holed) {
     let log = holed.log;
     log.append(&many("a", 6)).await.unwrap();
-    (holed.remove)(Missing::Event(3)).await;
+    (holed.remove)(Missing::LogEntry(3)).await;
     let hole = StoreError::Hole {
         expected: 3,
         found: 4,

@@ -57,11 +57,11 @@ pub async fn a_lease_that_ran_out_goes_to_the_next_with_a_higher_epoch(leases: S
 
 /// However long it is held.
 pub async fn a_renewed_lease_does_not_run_out(leases: Store) {
-    let tenure = leases.acquire("work", "a", RENEWED).await.unwrap();
-    let tenure = tenure.unwrap();
+    let lease = leases.acquire("work", "a", RENEWED).await.unwrap();
+    let lease = lease.unwrap();
     for _ in 0..5 {
         tokio::time::sleep(RENEWED / 4).await;
-        assert_eq!(leases.renew("work", &tenure, RENEWED).await, Ok(true));
+        assert_eq!(leases.renew("work", &lease, RENEWED).await, Ok(true));
         assert_eq!(leases.acquire("work", "b", SHORT).await, Ok(None));
     }
 }

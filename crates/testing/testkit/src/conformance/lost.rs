@@ -8,7 +8,7 @@ use bakehouse_engine::ports::{
     Appended, Checkpoint, EventLog, Leases, Notifications, PresentationReader, PresentationStore,
     SourceStore, StoreError,
 };
-use bakehouse_engine::{EventStatus, Position};
+use bakehouse_engine::{EntryStatus, Position};
 
 use super::notifications::{notification, recording};
 use super::presentation::baking;
@@ -98,7 +98,7 @@ pub async fn an_execution_that_was_given_up_is_there_once_when_repeated(stores: 
         let found = source.load(&[&id]).await.unwrap();
         assert_eq!(found[&id].number, execution.to.entities);
         let event = log.read(from.position, 1).await.unwrap().remove(0);
-        assert_eq!(event.status, EventStatus::Executed);
+        assert_eq!(event.status, EntryStatus::Executed);
         from = execution.to;
     }
 }

@@ -5,7 +5,6 @@ pub mod blobs;
 pub mod channel;
 pub mod event_log;
 pub mod feeds;
-pub mod generations;
 pub mod holes;
 pub mod inspect;
 pub mod leases;
@@ -13,11 +12,12 @@ pub mod lost;
 pub mod notices;
 pub mod notifications;
 pub mod presentation;
+pub mod rebuilds;
 pub mod reopening;
 pub mod rows;
 pub mod schedule;
 pub mod source;
-pub mod units;
+pub mod units_of_work;
 pub mod unreadable;
 
 /// Writes one `#[tokio::test]` for each named rule of a suite. The adapter's

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bakehouse_engine::notification::{Attempt, NotificationStatus, Request};
+use bakehouse_engine::model::notification::{Attempt, NotificationStatus, Request};
 use bakehouse_engine::ports::{Claim, Notifications, Recording, Settled, StoreError};
 use bakehouse_engine::{Frame, Notification, Position, Timestamp, to_json};
 use serde_json::json;

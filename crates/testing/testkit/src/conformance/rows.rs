@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use bakehouse_engine::follow::{Generation, Needs};
-use bakehouse_engine::notification::Request;
+use bakehouse_engine::handlers::{Generation, Needs};
+use bakehouse_engine::model::notification::Request;
 use bakehouse_engine::ports::{
-    Feed, Handling, Notifications, RowPage, RowReader, RowStore, RowWrite, StoreError, StoredRow,
+    Feed, HandlerCommit, Notifications, RowPage, RowReader, RowStore, RowWrite, StoreError,
+    StoredRow,
 };
 use bakehouse_engine::{Frame, Notification, Position, Timestamp, to_json};
 use serde_json::json;
@@ -72,8 +73,8 @@ fn row(key: &str, links: &[&str], n: u64) -> RowWrite {
     }
 }
 
-fn handling(of: &Generation, from: Position, rows: Vec<RowWrite>) -> Handling {
-    Handling {
+fn handling(of: &Generation, from: Position, rows: Vec<RowWrite>) -> HandlerCommit {
+    HandlerCommit {
         generation: of.clone(),
         revision: from,
         feed: "thing".into(),
@@ -117,7 +118,7 @@ pub async fn a_feed_is_followed_from_where_it_was_first_opened((store, _): Store
     assert_eq!(open(store.as_ref(), &of, 7).await, Ok(7));
     assert_eq!(open(store.as_ref(), &of, 0).await, Ok(7));
     assert_eq!(open(store.as_ref(), &generation(1, 1), 0).await, Ok(0));
-    let first = Handling {
+    let first = HandlerCommit {
         revision: 0,
         ..handling(&of, 7, Vec::new())
     };
@@ -169,7 +170,7 @@ pub async fn what_another_feed_has_changed_is_not_overwritten((store, _): Store)
     store.open(&of, &other, 0).await.unwrap();
     let loaded = store.load(&of, &Needs::row("a")).await.unwrap();
     assert_eq!((loaded.rows.len(), loaded.revision), (0, 0));
-    let of_other = Handling {
+    let of_other = HandlerCommit {
         feed: "other".into(),
         ..handling(&of, 0, vec![row("a", &[], 1)])
     };
@@ -178,7 +179,7 @@ pub async fn what_another_feed_has_changed_is_not_overwritten((store, _): Store)
     assert_eq!(store.commit(&late).await, Err(StoreError::Fenced));
     let loaded = store.load(&of, &Needs::row("a")).await.unwrap();
     assert_eq!((loaded.rows.len(), loaded.revision), (1, 1));
-    let again = Handling {
+    let again = HandlerCommit {
         revision: 1,
         ..handling(&of, 0, vec![row("a", &[], 2)])
     };
@@ -406,7 +407,7 @@ pub async fn notifications_stand_with_the_rows_or_not_at_all((store, record): St
         let now = Timestamp::from_millis(1_700_000_000_000).unwrap();
         Notification::requested(Uuid::from_u128(1), &frame, now, request, now)
     };
-    let with = |from| Handling {
+    let with = |from| HandlerCommit {
         notifications: vec![notification()],
         ..handling(&of, from, vec![row("a", &[], from)])
     };

@@ -8,7 +8,7 @@ use bakehouse_engine::ports::{
     Checkpoint, EntityWrite, EventLog, Execution, Selection, Settlement, SourceStore, StoreError,
     SummaryQuery, Verdict,
 };
-use bakehouse_engine::{EntityRecord, Event, EventStatus, Rejection, Timestamp, Verb, to_json};
+use bakehouse_engine::{EntityRecord, EntryStatus, LogEntry, Rejection, Timestamp, Verb, to_json};
 
 use crate::operations::many;
 
@@ -114,7 +114,7 @@ pub async fn a_commit_is_seen_whole((log, source): Source) {
     let events = log.read(0, 9).await.unwrap();
     let changes: Vec<_> = events.iter().map(|event| event.change.as_deref()).collect();
     assert_eq!(changes, [Some("raised"), None, Some("lowered")]);
-    assert_eq!(events[1].status, EventStatus::Rejected);
+    assert_eq!(events[1].status, EntryStatus::Rejected);
     assert_eq!(events[1].rejection(), Rejection::new("no").of_kind("never"));
     assert!(
         events
@@ -150,13 +150,13 @@ pub async fn what_is_parked_is_found_until_it_is_settled((log, source): Source) 
     };
     source.commit(&first).await.unwrap();
     assert_eq!(source.checkpoint().await.unwrap(), first.to);
-    let at = |events: &[Event]| events.iter().map(|e| e.position).collect::<Vec<_>>();
+    let at = |events: &[LogEntry]| events.iter().map(|e| e.position).collect::<Vec<_>>();
     assert_eq!(at(&log.parked(0, 9).await.unwrap()), [1, 2, 3]);
     assert_eq!(at(&log.parked(1, 1).await.unwrap()), [2]);
     assert_eq!(at(&log.held(&["a", "nobody"]).await.unwrap()), [1, 3]);
     assert!(log.held(&["nobody"]).await.unwrap().is_empty());
     let event = &log.read(0, 1).await.unwrap()[0];
-    assert_eq!(event.status, EventStatus::Parked);
+    assert_eq!(event.status, EntryStatus::Parked);
     assert_eq!(event.parked.as_deref(), Some("x"));
     assert_eq!((event.execution_time, event.settled_by), (None, None));
 
@@ -179,12 +179,12 @@ pub async fn what_is_parked_is_found_until_it_is_settled((log, source): Source) 
     assert_eq!(at(&log.parked(0, 9).await.unwrap()), [2]);
     let held = log.held(&["b", "a"]).await.unwrap();
     assert_eq!(at(&held), [1, 2, 3], "for ever, in order");
-    assert_eq!(held[0].status, EventStatus::Rejected);
+    assert_eq!(held[0].status, EntryStatus::Rejected);
     assert_eq!(held[0].reason.as_deref(), Some("no"));
     assert_eq!(held[0].parked.as_deref(), Some("x"));
     assert_eq!(held[0].settled_by, Some(4));
     assert_eq!(held[0].execution_time, Some(second.executed_at));
-    assert_eq!(held[2].status, EventStatus::Executed);
+    assert_eq!(held[2].status, EntryStatus::Executed);
     assert_eq!(held[2].change.as_deref(), Some("raised"));
     assert_eq!(log.head().await.unwrap(), 4);
 }
@@ -214,7 +214,7 @@ pub async fn what_was_executed_in_place_is_read_in_pages((log, source): Source) 
         snapshots: Vec::new(),
     };
     source.commit(&execution).await.unwrap();
-    let at = |events: &[Event]| events.iter().map(|e| e.position).collect::<Vec<_>>();
+    let at = |events: &[LogEntry]| events.iter().map(|e| e.position).collect::<Vec<_>>();
     for (after, up_to, limit, expected) in [
         (0, 9, 9, &[1, 4][..]),
         (1, 9, 9, &[4]),
@@ -224,7 +224,7 @@ pub async fn what_was_executed_in_place_is_read_in_pages((log, source): Source) 
     ] {
         let found = log.executed("a", after, up_to, limit).await.unwrap();
         assert_eq!(at(&found), expected, "{after} to {up_to}");
-        let has_payload = |event: &Event| event.operation.payload.get() != "null";
+        let has_payload = |event: &LogEntry| event.operation.payload.get() != "null";
         assert!(found.iter().all(has_payload));
     }
     for (of, expected) in [
@@ -254,7 +254,7 @@ pub async fn a_commit_from_elsewhere_is_fenced_and_changes_nothing((log, source)
     assert!(
         events
             .iter()
-            .all(|event| event.status == EventStatus::Stored)
+            .all(|event| event.status == EntryStatus::Stored)
     );
 }
 
@@ -299,8 +299,8 @@ pub async fn a_verdict_once_given_stays((log, source): Source) {
     source.commit(&first).await.unwrap();
     let given = log.read(0, 9).await.unwrap();
     let statuses: Vec<_> = given.iter().map(|event| event.status).collect();
-    let (done, refused) = (EventStatus::Executed, EventStatus::Rejected);
-    assert_eq!(statuses, [done, refused, EventStatus::Parked]);
+    let (done, refused) = (EntryStatus::Executed, EntryStatus::Rejected);
+    assert_eq!(statuses, [done, refused, EntryStatus::Parked]);
     for verdicts in [
         vec![rejected(), parked("y"), executed()],
         vec![parked("y"), executed(), rejected()],
@@ -315,9 +315,9 @@ pub async fn a_verdict_once_given_stays((log, source): Source) {
 }
 
 /// Everything of events that a verdict may touch.
-fn outcomes(events: &[Event]) -> Vec<String> {
-    let outcome = |event: &Event| {
-        let Event {
+fn outcomes(events: &[LogEntry]) -> Vec<String> {
+    let outcome = |event: &LogEntry| {
+        let LogEntry {
             status,
             execution_time,
             settled_by,
@@ -381,7 +381,7 @@ pub async fn a_commit_of_any_size_is_seen_whole((log, source): Source) {
     assert!(
         events
             .iter()
-            .all(|event| event.status == EventStatus::Executed)
+            .all(|event| event.status == EntryStatus::Executed)
     );
 }
 

@@ -5,11 +5,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::marker::PhantomData;
 
-use bakehouse_engine::bake::{History, Trust, bake, needs_history};
-use bakehouse_engine::execute::execute;
 use bakehouse_engine::ports::{Checkpoint, Execution};
+use bakehouse_engine::stages::bake::{History, Trust, bake, needs_history};
+use bakehouse_engine::stages::execute::execute;
 use bakehouse_engine::{
-    Domain, EntityRecord, Event, EventStatus, Frame, Position, Timestamp, to_json,
+    Domain, EntityRecord, EntryStatus, Frame, LogEntry, Position, Timestamp, to_json,
 };
 
 pub(crate) type Records = HashMap<String, EntityRecord>;
@@ -32,7 +32,7 @@ fn batches(count: usize, cuts: &[usize]) -> Vec<std::ops::Range<usize>> {
 
 /// A log, and what has become of it.
 pub(crate) struct Paper<D> {
-    pub(crate) events: Vec<Event>,
+    pub(crate) events: Vec<LogEntry>,
     pub(crate) records: Records,
     pub(crate) checkpoint: Checkpoint,
     snapshots: BTreeMap<(String, Position), EntityRecord>,
@@ -53,7 +53,7 @@ impl<D> Clone for Paper<D> {
 
 impl<D: Domain> Paper<D> {
     /// A log of which nothing has been executed.
-    pub(crate) fn new(events: Vec<Event>) -> Self {
+    pub(crate) fn new(events: Vec<LogEntry>) -> Self {
         Self {
             events,
             records: Records::new(),
@@ -83,8 +83,8 @@ impl<D: Domain> Paper<D> {
         Self::new(self.events.clone())
     }
 
-    fn held(&self, batch: &[Event]) -> Vec<Event> {
-        let concerns = |event: &Event| batch.iter().any(|e| e.entity_id() == event.entity_id());
+    fn held(&self, batch: &[LogEntry]) -> Vec<LogEntry> {
+        let concerns = |event: &LogEntry| batch.iter().any(|e| e.entity_id() == event.entity_id());
         let held = self.events.iter().filter(|e| e.was_parked() && concerns(e));
         match self.checkpoint.parked {
             0 => Vec::new(),
@@ -104,13 +104,13 @@ impl<D: Domain> Paper<D> {
         }
         let start = execution.from.position as usize;
         for (event, verdict) in self.events[start..].iter_mut().zip(execution.verdicts) {
-            if event.status == EventStatus::Stored {
+            if event.status == EntryStatus::Stored {
                 verdict.put_on(event);
             }
         }
         for settlement in execution.settlements {
             let event = &mut self.events[settlement.position as usize - 1];
-            if event.status == EventStatus::Parked {
+            if event.status == EntryStatus::Parked {
                 event.settled_by = Some(settlement.by);
                 settlement.verdict.put_on(event);
             }
@@ -160,7 +160,12 @@ impl<D: Domain> Paper<D> {
         (frames, documents)
     }
 
-    fn histories(&self, from: Position, batch: &[Event], trust: Trust) -> HashMap<String, History> {
+    fn histories(
+        &self,
+        from: Position,
+        batch: &[LogEntry],
+        trust: Trust,
+    ) -> HashMap<String, History> {
         let last = batch.last().map_or(0, |event| event.position);
         let wanted = match trust {
             Trust::State => needs_history::<D>(batch, &self.records),
@@ -193,7 +198,7 @@ impl<D: Domain> Paper<D> {
     }
 
     /// What has become of each event.
-    pub(crate) fn statuses(&self) -> Vec<EventStatus> {
+    pub(crate) fn statuses(&self) -> Vec<EntryStatus> {
         self.events.iter().map(|event| event.status).collect()
     }
 }

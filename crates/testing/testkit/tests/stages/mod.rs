@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bakehouse_engine::Shutdown;
-use bakehouse_engine::baker::{self, BakerDoors, BakerSettings};
-use bakehouse_engine::follow::own_feed::OwnFeed;
-use bakehouse_engine::manager::{self, ManagerDoors, ManagerSettings};
-use bakehouse_engine::ports::{EventLog, Facts, PresentationReader, SourceStore};
+use bakehouse_engine::handlers::own_feed::OwnFeed;
+use bakehouse_engine::ports::{EventLog, FeedSource, PresentationReader, SourceStore};
+use bakehouse_engine::stages::baker::{self, BakerDeps, BakerSettings};
+use bakehouse_engine::stages::manager::{self, ManagerDeps, ManagerSettings};
 use bakehouse_memory::{
     InProcessNotices, MemoryLeases, MemoryLog, MemoryPresentation, MemorySource,
 };
@@ -51,12 +51,12 @@ impl Stages {
     }
 
     pub(crate) fn manage(&self) {
-        let doors = ManagerDoors {
+        let deps = ManagerDeps {
             log: Arc::new(self.log.clone()),
             source: self.source.clone(),
             leases: Arc::new(self.leases.clone()),
             notices: self.notices.clone(),
-            generations: None,
+            rebuilds: None,
         };
         let settings = ManagerSettings {
             instance: "one".into(),
@@ -64,19 +64,19 @@ impl Stages {
             max_batch: 100,
             lease_ttl: LEASE_TTL,
         };
-        let running = manager::run::<Counter>(doors, settings, self.shutdown.clone());
+        let running = manager::run::<Counter>(deps, settings, self.shutdown.clone());
         tokio::spawn(running);
     }
 
     /// Starts data-baker, in batches of at most so many events.
     pub(crate) fn bake(&self, max_batch: usize) {
-        let doors = BakerDoors {
+        let deps = BakerDeps {
             log: Arc::new(self.log.clone()),
             source: self.source.clone(),
             presentation: Arc::new(self.presentation.clone()),
             leases: Arc::new(self.leases.clone()),
             notices: self.notices.clone(),
-            generations: None,
+            rebuilds: None,
         };
         let settings = BakerSettings {
             instance: "one".into(),
@@ -84,7 +84,7 @@ impl Stages {
             max_batch,
             lease_ttl: LEASE_TTL,
         };
-        let running = baker::run::<Counter>(doors, settings, self.shutdown.clone());
+        let running = baker::run::<Counter>(deps, settings, self.shutdown.clone());
         tokio::spawn(running);
     }
 
@@ -125,7 +125,7 @@ impl Stages {
     }
 
     /// The feed of the counters.
-    pub(crate) fn feed(&self) -> Arc<dyn Facts> {
+    pub(crate) fn feed(&self) -> Arc<dyn FeedSource> {
         Arc::new(OwnFeed {
             log: Arc::new(self.log.clone()),
             progress: self.source.clone(),

@@ -1,0 +1,5 @@
+//! Middleware for every route: error documents, content codings, and HEAD.
+
+pub(crate) mod content_coding;
+pub(crate) mod error_documents;
+pub(crate) mod head;

@@ -1,0 +1,7 @@
+//! Parts of a request: body, query, path, preconditions and preferences.
+
+pub mod body;
+pub mod conditional;
+pub mod path_id;
+pub mod prefer;
+pub mod query;

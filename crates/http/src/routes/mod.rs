@@ -1,0 +1,14 @@
+//! Routes that every domain has.
+//!
+//! - [`receipt`]: the state of an accepted operation;
+//! - [`correlation`]: all operations that one request set off;
+//! - [`parked`]: parked operations and their resolution, for operators;
+//! - [`read_models`] and [`rebuilds`]: their states, and online rebuilds;
+//! - [`health`]: liveness and readiness, of every service.
+
+pub mod correlation;
+pub mod health;
+pub mod parked;
+pub mod read_models;
+pub mod rebuilds;
+pub mod receipt;

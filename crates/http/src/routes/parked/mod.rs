@@ -1,0 +1,29 @@
+//! What has been set aside, for operators: see it, try it again, give it up.
+
+mod list;
+mod resolve;
+
+use actix_web::web;
+pub use resolve::LONGEST_REASON;
+use utoipa::OpenApi;
+
+use crate::response::problem::Problem;
+
+/// The documentation of these calls.
+#[derive(OpenApi)]
+#[openapi(paths(list::list, resolve::retry, resolve::discard))]
+pub struct Documentation;
+
+/// Adds the routes.
+pub(crate) fn routes(config: &mut web::ServiceConfig) {
+    let list = web::resource("/parked")
+        .route(web::get().to(list::list))
+        .default_service(Problem::other_methods("GET, HEAD"));
+    let retry = web::resource("/parked/{operation_id}/retry")
+        .route(web::post().to(resolve::retry))
+        .default_service(Problem::other_methods("POST"));
+    let discard = web::resource("/parked/{operation_id}/discard")
+        .route(web::post().to(resolve::discard))
+        .default_service(Problem::other_methods("POST"));
+    config.service(list).service(retry).service(discard);
+}

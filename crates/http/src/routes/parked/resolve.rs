@@ -1,0 +1,157 @@
+//! `POST /parked/{operation-id}/retry` and `…/discard`: accepted like any other
+//! operation, and carried out at its own place in the log.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use bakehouse_engine::ports::{Selection, SummaryQuery};
+use bakehouse_engine::{EntryStatus, LogEntry, Resolution, Verb};
+use bakehouse_validation::{Faults, read, text};
+use uuid::Uuid;
+
+use crate::accept::{Identity, Submission, accept};
+use crate::auth::{Principal, operators_only};
+use crate::request::body::read_json;
+use crate::request::conditional::{Conditions, Current};
+use crate::response::openapi_components::{
+    Accepted, Changed, KeyReused, NotFirst, NothingParked, SubmissionHeaders,
+};
+use crate::response::problem::Problem;
+use crate::state::{AppState, RequestSettings};
+
+/// Why an operation is given up: characters at most.
+pub const LONGEST_REASON: usize = 500;
+
+/// Try again what has been set aside
+///
+/// Executes everything that is parked of the entity, in order, until one gets
+/// stuck again. Takes the scope that ends with `:admin`.
+#[utoipa::path(
+    post,
+    path = "/parked/{operation_id}/retry",
+    tag = "operators",
+    params(("operation_id" = String, Path, format = "uuid",
+        description = "The first that is parked of its entity"), SubmissionHeaders),
+    responses(Accepted, NothingParked, NotFirst, Changed, KeyReused)
+)]
+pub(super) async fn retry(
+    request: HttpRequest,
+    id: web::Path<Uuid>,
+    principal: Principal,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    submit(&request, *id, &principal, &state, Verb::Retry, None).await
+}
+
+/// Give up what has been set aside
+///
+/// The operation is refused with the reason; what is parked behind it is
+/// executed. Takes the scope that ends with `:admin`.
+#[utoipa::path(
+    post,
+    path = "/parked/{operation_id}/discard",
+    tag = "operators",
+    params(("operation_id" = String, Path, format = "uuid",
+        description = "The first that is parked of its entity"), SubmissionHeaders),
+    request_body = ref("#/components/schemas/DiscardBody"),
+    responses(Accepted, NothingParked, NotFirst, Changed, KeyReused)
+)]
+pub(super) async fn discard(
+    request: HttpRequest,
+    payload: web::Payload,
+    id: web::Path<Uuid>,
+    principal: Principal,
+    state: web::Data<AppState>,
+    settings: web::Data<RequestSettings>,
+) -> Result<HttpResponse, Problem> {
+    let body = read_json(&request, payload, &settings).await?;
+    let reason = reason(&body)?;
+    submit(
+        &request,
+        *id,
+        &principal,
+        &state,
+        Verb::Discard,
+        Some(reason),
+    )
+    .await
+}
+
+async fn submit(
+    request: &HttpRequest,
+    parked: Uuid,
+    principal: &Principal,
+    state: &AppState,
+    verb: Verb,
+    reason: Option<String>,
+) -> Result<HttpResponse, Problem> {
+    operators_only(principal, state)?;
+    let conditions = Conditions::of(request)?;
+    let identity = Identity::of(request, principal)?;
+    let event = state.log.summary(parked).await?.ok_or_else(nothing)?;
+    // Under a key that is known the first answer counts, whatever it led to.
+    if !identity.is_known(state.log.as_ref()).await {
+        must_be_first(state, &event).await?;
+        conditions.resolve(Current::Untagged)?;
+    }
+    let resolution = Resolution {
+        operation_id: parked,
+        reason,
+    };
+    let submission = Submission::of_resolution(
+        identity,
+        event.entity_id(),
+        &state.api,
+        (verb, &resolution),
+        principal.terms_of_change(None),
+    )?;
+    accept(state, submission).await
+}
+
+fn nothing() -> Problem {
+    Problem::not_found("nothing is parked by this operation's id")
+}
+
+async fn must_be_first(state: &AppState, event: &LogEntry) -> Result<(), Problem> {
+    if event.status != EntryStatus::Parked {
+        return Err(nothing());
+    }
+    let parked = SummaryQuery::first(Selection::Parked(Some(event.entity_id())), 1);
+    match state.log.summaries(&parked).await?.first() {
+        Some(first) if first.position < event.position => Err(Problem::not_first(
+            &first.operation.operation_id.to_string(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Reads `{"reason":"typed by mistake"}`.
+fn reason(body: &[u8]) -> Result<String, Faults> {
+    read(body, &["reason"], |members, faults| {
+        let reason = members.require("reason", faults)?;
+        let reason = text(&reason, LONGEST_REASON, faults)?;
+        Some(reason.trim().to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_text_and_all_there_is() {
+        assert_eq!(reason(br#"{"reason":" typo "}"#), Ok("typo".to_owned()));
+        for body in [
+            r#"{}"#,
+            r#"{"reason":""}"#,
+            r#"{"reason":7}"#,
+            r#"{"reason":"a\u0000b"}"#,
+            r#"{"reason":"x","more":1}"#,
+            r#"{"reason":"x","reason":"y"}"#,
+            "[]",
+            "{",
+        ] {
+            assert!(reason(body.as_bytes()).is_err(), "{body}");
+        }
+        let long = format!(r#"{{"reason":"{}"}}"#, "x".repeat(LONGEST_REASON + 1));
+        assert!(reason(long.as_bytes()).is_err());
+    }
+}

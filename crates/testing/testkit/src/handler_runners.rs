@@ -1,0 +1,154 @@
+//! What follows counters: a read model and a process over two feeds, to drive the engine
+//! with.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bakehouse_engine::handlers::{
+    Effect, Failed, FeedEvent, Needs, ProcessManager, ReadModel, Rows,
+};
+use bakehouse_engine::model::notification::Request;
+use bakehouse_engine::ports::{
+    EventLog, FeedSource, Head, RowPage, RowReader, ScheduleError, Scheduler, StoreError,
+};
+use bakehouse_engine::{Frame, Operation, Position, to_json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::counter::{Command, Counter};
+
+/// tally: how many facts of either feed there were, in one row.
+pub struct Tally;
+
+/// How many there were.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// Of one's own.
+    pub counters: u64,
+    /// Of another service's.
+    pub guests: u64,
+}
+
+impl ReadModel for Tally {
+    const NAME: &'static str = "tally";
+    const VERSION: u32 = 1;
+    const FEEDS: &'static [&'static str] = &["counter", "guest"];
+    type Row = Row;
+
+    fn needs(_: &FeedEvent) -> Needs {
+        Needs::row("all")
+    }
+
+    fn apply(fact: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
+        let mut row = rows.get_or_default("all");
+        match fact.feed.as_str() {
+            "counter" => row.counters += 1,
+            _ => row.guests += 1,
+        }
+        rows.put("all", row);
+        Ok(())
+    }
+
+    fn links(_: &Row) -> Vec<String> {
+        vec!["rows".into()]
+    }
+}
+
+/// What it has counted; `None`: nothing can be read yet.
+pub async fn tally(rows: &dyn RowReader) -> Option<Row> {
+    let page = RowPage {
+        link: "rows",
+        after: None,
+        limit: 10,
+    };
+    let found = rows.rows(Tally::NAME, &page).await.ok()?;
+    serde_json::from_str(found.first()?.body.get()).ok()
+}
+
+/// thirds: every third change of an original is echoed, and told twice; guests are counted
+/// in the same row.
+pub struct Thirds;
+
+impl ProcessManager for Thirds {
+    const NAME: &'static str = "thirds";
+    const FEEDS: &'static [&'static str] = &["counter", "guest"];
+    type State = Row;
+
+    fn needs(_: &FeedEvent) -> Needs {
+        Needs::row("seen")
+    }
+
+    fn react(fact: &FeedEvent, state: &mut Rows<Row>) -> Result<Vec<Effect>, Failed> {
+        let mut seen = state.get_or_default("seen");
+        let is_original = fact.entity_id != "echo" && fact.feed == "counter" && fact.is_change();
+        match fact.feed.as_str() {
+            "guest" => seen.guests += 1,
+            _ => seen.counters += u64::from(is_original),
+        }
+        let is_third = is_original && seen.counters.is_multiple_of(3);
+        state.put("seen", seen);
+        if !is_third {
+            return Ok(Vec::new());
+        }
+        let told = |what: &str| -> Result<Effect, Failed> {
+            Ok(Effect::Notify(Request {
+                lane: "log".into(),
+                channel: "log",
+                to: "us".into(),
+                message: to_json(&what)?,
+            }))
+        };
+        let echo = Effect::command::<Counter>("echo", &Command::Add(1))?;
+        Ok(vec![echo, told("once")?, told("and once more")?])
+    }
+}
+
+/// What another service tells: so many guests came.
+pub struct Guests(pub u64);
+
+#[async_trait]
+impl FeedSource for Guests {
+    async fn head(&self) -> Result<Head, StoreError> {
+        // As if nothing had happened when it was first reached.
+        Ok(Head {
+            epoch: "elsewhere".into(),
+            position: 0,
+        })
+    }
+
+    async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError> {
+        let frame = |position: Position| {
+            let body = json!({
+                "type": "guest.came", "position": position, "guest_id": "g",
+                "operation_id": "0190f5fe-0000-7000-8000-000000000001",
+                "at": "2026-01-01T12:00:00.000Z", "guest": {},
+            });
+            Frame {
+                position,
+                kind: "guest.came".into(),
+                entity_id: "g".into(),
+                owner: None,
+                group: None,
+                left_group: None,
+                body: to_json(&body).expect("JSON"),
+            }
+        };
+        Ok((after + 1..=self.0).take(limit).map(frame).collect())
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+}
+
+/// Into the log at once; the answer may be lost.
+pub struct Direct(pub Arc<dyn EventLog>);
+
+#[async_trait]
+impl Scheduler for Direct {
+    async fn schedule(&self, operation: &Operation) -> Result<(), ScheduleError> {
+        let stored = self.0.append(std::slice::from_ref(operation)).await;
+        let lost = |error: StoreError| ScheduleError::Unconfirmed(error.to_string());
+        stored.map(|_| ()).map_err(lost)
+    }
+}
