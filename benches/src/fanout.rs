@@ -84,7 +84,7 @@ async fn raw_rounds(count: usize) -> Result<Rounds> {
 
 /// One whose caches are full: what it grows by from here is the crowd's.
 async fn warm_world() -> Result<World> {
-    let ring = [("BAKEHOUSE_FEED__RING", "2048".to_owned())];
+    let ring = [("BAKEHOUSE_FEED__BUFFER_FRAMES", "2048".to_owned())];
     let world = World::start_with(Kind::Embedded, &ring).await?;
     latency::measure(&world, 1_000, 4).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;

@@ -1,8 +1,7 @@
-//! Who stands behind the doors of one domain, all in this process or on servers.
+//! Adapters behind the ports of the engine: the embedded store, or MongoDB and RabbitMQ.
 
 use std::sync::Arc;
 
-use bakehouse_engine::feed::Feed;
 use bakehouse_engine::ports::{
     Backlog, EventLog, Leases, Notices, Notifications, PresentationReader, PresentationStore,
     Probe, RowReader, RowStore, ScheduleConsumer, Scheduler, ShadowStores, SourceInspector,
@@ -13,62 +12,59 @@ use bakehouse_memory::InProcessNotices;
 use bakehouse_sqlite::SqliteStore;
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 
-/// All doors that the four services need.
-pub struct Adapters {
-    /// Where accepted operations go.
-    pub scheduler: Arc<dyn Scheduler>,
-    /// Where events-writer takes them from.
-    pub queue: Box<dyn ScheduleConsumer>,
+/// Adapters of all services.
+pub(crate) struct Adapters {
+    /// Schedule queue, to submit operations.
+    pub(crate) scheduler: Arc<dyn Scheduler>,
+    /// Schedule queue, to consume them.
+    pub(crate) queue: Box<dyn ScheduleConsumer>,
     /// The log.
-    pub log: Arc<dyn EventLog>,
+    pub(crate) log: Arc<dyn EventLog>,
     /// The source state.
-    pub source: Arc<dyn SourceStore>,
-    /// Where it is made anew.
-    pub source_rebuilds: Arc<dyn ShadowStores<dyn SourceStore>>,
-    /// Who leads, of those that work on the source.
-    pub source_leases: Arc<dyn Leases>,
-    /// Where data-baker writes.
-    pub presentation: Arc<dyn PresentationStore>,
-    /// Where that is made anew.
-    pub presentation_rebuilds: Arc<dyn ShadowStores<dyn PresentationStore>>,
-    /// Where everybody reads.
-    pub reader: Arc<dyn PresentationReader>,
-    /// Who leads, of those that work on the presentation.
-    pub presentation_leases: Arc<dyn Leases>,
-    /// Where read models write.
-    pub rows: Arc<dyn RowStore>,
-    /// Where they are read.
-    pub row_reader: Arc<dyn RowReader>,
-    /// Where process managers write.
-    pub states: Arc<dyn RowStore>,
-    /// What is to be sent to whom.
-    pub notifications: Arc<dyn Notifications>,
-    /// All of that in one transaction, where the stores can do so.
-    pub units: Option<Arc<dyn UnitsOfWork>>,
-    /// Who wakes whom.
-    pub notices: Arc<dyn Notices>,
-    /// Feed that subscribers follow, where something else than the API does as well; it runs with
-    /// the API.
-    pub feed: Option<Arc<Feed>>,
+    pub(crate) source: Arc<dyn SourceStore>,
+    /// Rebuilds of the source state.
+    pub(crate) source_rebuilds: Arc<dyn ShadowStores<dyn SourceStore>>,
+    /// Leases of the stages that write to the source.
+    pub(crate) source_leases: Arc<dyn Leases>,
+    /// Documents and frames, to write.
+    pub(crate) presentation: Arc<dyn PresentationStore>,
+    /// Rebuilds of documents and frames.
+    pub(crate) presentation_rebuilds: Arc<dyn ShadowStores<dyn PresentationStore>>,
+    /// Documents and frames, to read.
+    pub(crate) reader: Arc<dyn PresentationReader>,
+    /// Leases of the stages that write to the presentation.
+    pub(crate) presentation_leases: Arc<dyn Leases>,
+    /// Rows of read models, to write.
+    pub(crate) rows: Arc<dyn RowStore>,
+    /// Rows of read models, to read.
+    pub(crate) row_reader: Arc<dyn RowReader>,
+    /// States of process managers.
+    pub(crate) states: Arc<dyn RowStore>,
+    /// Notifications to be sent.
+    pub(crate) notifications: Arc<dyn Notifications>,
+    /// Transactions over all stores, if they have any.
+    pub(crate) units: Option<Arc<dyn UnitsOfWork>>,
+    /// Notices between the services.
+    pub(crate) notices: Arc<dyn Notices>,
     /// Probes of the stores and the broker.
-    pub probes: Probes,
+    pub(crate) probes: Probes,
     /// Probe of the policies on the broker's queues.
-    pub policies: Option<Arc<dyn Probe>>,
+    pub(crate) policies: Option<Arc<dyn Probe>>,
     /// Accepted operations that are not in the log yet.
-    pub backlog: Arc<dyn Backlog>,
+    pub(crate) backlog: Arc<dyn Backlog>,
     /// Source database, for the notifier's checkpoint.
-    pub source_inspector: Arc<dyn SourceInspector>,
-    /// Waits until the stores cannot go on in this process.
-    pub failure: BoxFuture<'static, StoreError>,
-    /// Waits until all that is there, and makes what is missing. `false`: there was a
-    /// shutdown first.
-    pub prepared: LocalBoxFuture<'static, bool>,
+    pub(crate) source_inspector: Arc<dyn SourceInspector>,
+    /// Ends when the stores have failed for good.
+    pub(crate) failure: BoxFuture<'static, StoreError>,
+    /// Waits until the stores are there, and creates what is missing. `false`: shutdown came
+    /// first.
+    pub(crate) prepared: LocalBoxFuture<'static, bool>,
 }
 
 impl Adapters {
-    /// On an embedded store, of which nobody else knows.
+    /// Adapters of an embedded store.
     #[must_use]
-    pub fn in_process(store: &SqliteStore) -> Self {
+    pub(crate) fn in_process(store: &SqliteStore) -> Self {
         Self {
             scheduler: store.scheduler(),
             queue: store.consumer(),
@@ -86,7 +82,6 @@ impl Adapters {
             notifications: store.notifications(),
             units: Some(Arc::new(store.clone())),
             notices: Arc::new(InProcessNotices::default()),
-            feed: None,
             probes: vec![store.probe()],
             policies: None,
             backlog: store.backlog(),
@@ -96,10 +91,10 @@ impl Adapters {
         }
     }
 
-    /// On MongoDB and RabbitMQ.
+    /// Adapters of MongoDB and RabbitMQ.
     #[cfg(feature = "servers")]
     #[must_use]
-    pub fn on_servers(
+    pub(crate) fn on_servers(
         source: bakehouse_mongodb::SourceDatabase,
         presentation: bakehouse_mongodb::PresentationDatabase,
         broker: &bakehouse_rabbitmq::Broker,
@@ -122,7 +117,6 @@ impl Adapters {
             notifications: source.notifications(),
             units: None,
             notices: broker.notices(),
-            feed: None,
             probes: vec![broker.probe(), source.probe(), presentation.probe()],
             policies: Some(broker.policy_probe()),
             backlog: broker.backlog(),

@@ -1,86 +1,217 @@
-//! The whole main of a domain of one's own.
+//! The whole program of a domain, from its command line to an orderly end: all services in one
+//! process, or one of them on servers.
 
 use std::marker::PhantomData;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use crate::settings::Mode;
-use crate::{Service, Settings, Stages};
 use anyhow::{Result, anyhow, ensure};
+use bakehouse_engine::feed::Feed;
 use bakehouse_engine::handlers::{ProcessManager, ReadModel, handler};
+use bakehouse_engine::ports::{Blobs, EventLog, PresentationReader, Probe};
 use bakehouse_engine::{Domain, Shutdown, check, private_files};
 use bakehouse_http::ApiDefinition;
 use bakehouse_sqlite::{FILE_NAME, SqliteStore};
 
-use crate::commands::ATTACHMENTS;
-use crate::{Adapters, Handlers, http_server, operate, serve};
+use crate::cli::Program;
+use crate::commands::{ATTACHMENTS, DomainStores, run_task};
+use crate::notifications::Notifications;
+use crate::settings::{Configuration, DomainSettings, Mode, NoSettings};
+use crate::{Adapters, Handlers, Settings, Stages, http_server, serve};
 
-/// A domain, and what follows it.
-pub struct App<D> {
-    name: &'static str,
+/// Program of a domain, its handlers, and what it adds to the host.
+///
+/// `S` are the settings of the domain. The simplest program is
+/// `App::<D>::new("name", "what it does").serve(api)`.
+pub struct App<D, S = NoSettings> {
+    pub(crate) name: &'static str,
     about: &'static str,
+    /// Prefixes of the settings that the program reads; empty: all.
+    settings: Vec<&'static str>,
+    is_in_namespace: bool,
     handlers: Handlers,
+    pub(crate) notifications: fn(&Configuration<S>) -> Result<Option<Notifications>>,
+    blobs: BlobsOf<S>,
     domain: PhantomData<fn() -> D>,
 }
 
-/// The main of a domain that nothing follows: see [`App`].
+/// Function that opens a domain's store of blobs, to be read; `None` where there is none.
+pub type BlobsOf<S> = fn(&Configuration<S>) -> Result<Option<Arc<dyn Blobs>>>;
+
+/// Dependencies of a domain's API.
+pub struct ApiContext<'a> {
+    /// The log.
+    pub log: Arc<dyn EventLog>,
+    /// Documents and frames.
+    pub presentation: Arc<dyn PresentationReader>,
+    /// Hub of the feed.
+    pub feed: Arc<Feed>,
+    /// Stages of the process: background tasks of the API run among them.
+    pub stages: &'a mut Stages,
+    /// Signal to end.
+    pub shutdown: &'a Shutdown,
+}
+
+/// API of a domain.
+pub struct DomainApi {
+    /// Its routes and names.
+    pub definition: ApiDefinition,
+    /// Readiness checks of its own dependencies.
+    pub probes: Vec<Arc<dyn Probe>>,
+}
+
+impl From<ApiDefinition> for DomainApi {
+    fn from(definition: ApiDefinition) -> Self {
+        let probes = Vec::new();
+        Self { definition, probes }
+    }
+}
+
+/// Runs the program of a domain without handlers: see [`App`].
 pub fn main<D: Domain>(name: &'static str, about: &'static str, api: ApiDefinition) -> ExitCode {
     App::<D>::new(name, about).serve(api)
 }
 
-impl<D: Domain> App<D> {
-    /// Of a program of this name, and what it is about.
+impl<D: Domain, S: DomainSettings> App<D, S> {
+    /// Creates a program with this name and description, without handlers and notifications.
     #[must_use]
     pub fn new(name: &'static str, about: &'static str) -> Self {
         Self {
             name,
             about,
+            settings: Vec::new(),
+            is_in_namespace: true,
             handlers: Handlers::default(),
+            notifications: |_| Ok(None),
+            blobs: |_| Ok(None),
             domain: PhantomData,
         }
     }
 
-    /// With this read model.
+    /// Adds a read model.
     #[must_use]
     pub fn read_model<M: ReadModel>(mut self) -> Self {
         self.handlers.read_models.push(handler::read_model::<M>());
         self
     }
 
-    /// With this process manager.
+    /// Adds a process manager.
     #[must_use]
     pub fn process<P: ProcessManager>(mut self) -> Self {
         self.handlers.processes.push(handler::process::<P>());
         self
     }
 
-    /// Command line, settings, logs, all four services, and an orderly end. On the
-    /// embedded store; or, where the settings name MongoDB and RabbitMQ
-    /// (`mongodb.source_uri`, `mongodb.presentation_uri`, `amqp.uri`), on those.
+    /// Sets rules and channels of notifications; `None` where none are configured.
+    #[must_use]
+    pub fn notifications(
+        mut self,
+        notifications: fn(&Configuration<S>) -> Result<Option<Notifications>>,
+    ) -> Self {
+        self.notifications = notifications;
+        self
+    }
+
+    /// Sets the store of blobs, opened to be read, that `doctor` checks.
+    #[must_use]
+    pub fn blobs(mut self, blobs: BlobsOf<S>) -> Self {
+        self.blobs = blobs;
+        self
+    }
+
+    /// Uses folder and queues as the settings name them, not a folder and a prefix of the
+    /// domain's own.
+    #[must_use]
+    pub fn without_namespace(mut self) -> Self {
+        self.is_in_namespace = false;
+        self
+    }
+
+    /// Adds prefixes of settings that the program reads, for `--help`.
+    #[must_use]
+    pub(crate) fn reads(mut self, prefixes: &[&'static str], more: &[&'static str]) -> Self {
+        self.settings.extend(prefixes.iter().chain(more));
+        self
+    }
+
+    /// Runs all services in one process until shutdown: on the embedded store; or, where the
+    /// settings name MongoDB and RabbitMQ (`mongodb.source_uri`, `mongodb.presentation_uri`,
+    /// `amqp.uri`) and the program is built with them, on those.
     pub fn serve(self, api: ApiDefinition) -> ExitCode {
-        let read_models = self.handlers.read_models.clone();
-        // Leaked once: it lives as long as the program.
-        let operating = move |settings, task| operate::<D>(settings, task, read_models.clone());
-        let service = Service {
-            name: self.name,
-            about: self.about,
-            health: http_server::http_address,
-            domain: Some(D::NAME),
-            operate: Some(Box::leak(Box::new(operating))),
-        };
-        crate::start(service, async |settings, shutdown| {
+        self.serve_with(|_, _| Ok(api.into()))
+    }
+
+    /// Runs all services in one process, with an API that depends on settings and stores: see
+    /// [`App::serve`].
+    pub fn serve_with(
+        self,
+        api: impl FnOnce(&Configuration<S>, ApiContext<'_>) -> Result<DomainApi>,
+    ) -> ExitCode {
+        let mut program = self.program();
+        program.commands = Some(self.commands());
+        program.start(async |configuration, shutdown| {
             let name = self.name;
             check::<D>().map_err(|fault| anyhow!("the domain {name}: {fault}"))?;
+            let settings = &configuration.host;
+            let notifications = (self.notifications)(&configuration)?;
             let mut stages = Stages::new(&shutdown);
-            let adapters = open::<D>(&settings, &mut stages, &shutdown).await?;
-            let handlers = self.handlers;
-            serve::<D>(adapters, api, handlers, &settings, &mut stages, &shutdown).await?;
+            let mut adapters = open::<D>(settings, &mut stages, &shutdown).await?;
+            let feed = Feed::new(
+                adapters.reader.clone(),
+                adapters.log.clone(),
+                settings.for_feed(),
+            );
+            let context = ApiContext {
+                log: adapters.log.clone(),
+                presentation: adapters.reader.clone(),
+                feed: feed.clone(),
+                stages: &mut stages,
+                shutdown: &shutdown,
+            };
+            let api = api(&configuration, context)?;
+            adapters.probes.extend(api.probes);
+            let parts = serve::Parts {
+                adapters,
+                feed,
+                api: api.definition,
+                handlers: self.handlers,
+                notifications,
+            };
+            serve::serve::<D>(parts, settings, &mut stages, &shutdown).await?;
             stages.ended().await
+        })
+    }
+
+    /// The command line of this program, without commands for operators.
+    pub(crate) fn program(&self) -> Program<S> {
+        Program {
+            name: self.name,
+            about: self.about,
+            settings: self.settings.clone(),
+            health: http_server::http_address,
+            namespace: self.is_in_namespace.then_some(D::NAME),
+            check: Box::new(|_| Ok(())),
+            commands: None,
+        }
+    }
+
+    /// Runner of the commands for operators.
+    pub(crate) fn commands(&self) -> crate::cli::RunTask<S> {
+        let (handlers, blobs) = (self.handlers.clone(), self.blobs);
+        Box::new(move |configuration, task| {
+            let of_blobs = configuration.clone();
+            let stores = DomainStores {
+                blobs: Box::new(move || blobs(&of_blobs)),
+                has_processes: !handlers.processes.is_empty(),
+                read_models: handlers.read_models.clone(),
+            };
+            run_task::<D, S>(configuration, task, stores)
         })
     }
 }
 
-/// The world that the settings name.
+/// Opens the stores that the settings name.
 async fn open<D: Domain>(
     settings: &Settings,
     stages: &mut Stages,
@@ -90,30 +221,45 @@ async fn open<D: Domain>(
     if settings.has_servers() {
         return crate::servers::open::<D>(settings, shutdown).await;
     }
-    let store = embedded::<D>(settings)?;
-    watch(&store, settings, stages, shutdown);
+    let store = open_store::<D>(settings)?;
+    let interval = settings.health.integrity_interval;
+    if !interval.is_zero() {
+        // Damaged pages make the server not ready.
+        stages.run(store.watch(interval, shutdown.clone()));
+    }
     Ok(Adapters::in_process(&store))
 }
 
-/// Looks for damaged pages of the embedded store's file as often as the settings say, so that
-/// readiness tells of them.
-pub fn watch(store: &SqliteStore, settings: &Settings, stages: &mut Stages, shutdown: &Shutdown) {
-    let interval = settings.health.integrity_interval;
-    if !interval.is_zero() {
-        stages.run(store.watch(interval, shutdown.clone()));
+/// Opens the embedded store that the settings name.
+///
+/// # Errors
+/// When it cannot be opened, or the settings name servers.
+fn open_store<D: Domain>(settings: &Settings) -> Result<SqliteStore> {
+    ensure!(
+        !settings.has_servers(),
+        "this program uses the embedded store alone: unset mongodb.source_uri, \
+         mongodb.presentation_uri and amqp.uri, or run the services that use them"
+    );
+    if settings.mode == Mode::Memory {
+        tracing::warn!("mode memory: all data is lost when this process ends");
+        return Ok(SqliteStore::in_memory(D::FACETS)?);
     }
+    let store = SqliteStore::open(&settings.data_dir, D::FACETS)?;
+    restrict_permissions(&settings.data_dir);
+    tracing::info!("data folder: {}", settings.data_dir.display());
+    Ok(store)
 }
 
-/// Takes what others may do with files of earlier versions away. The folder itself stays as it
-/// is where it has files that are not ours.
-fn tighten(folder: &Path) {
-    if let Err(error) = tighten_files(folder) {
+/// Removes permissions of group and others from files of earlier versions. A folder that has
+/// other files than ours keeps its permissions.
+fn restrict_permissions(folder: &Path) {
+    if let Err(error) = try_restrict_permissions(folder) {
         let folder = folder.display();
-        tracing::warn!("files in {folder} stay as they are, and others may read them: {error}");
+        tracing::warn!("cannot restrict permissions in {folder}, others may read it: {error}");
     }
 }
 
-fn tighten_files(folder: &Path) -> std::io::Result<()> {
+fn try_restrict_permissions(folder: &Path) -> std::io::Result<()> {
     let mut is_ours = true;
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
@@ -131,24 +277,4 @@ fn tighten_files(folder: &Path) -> std::io::Result<()> {
         private_files::tighten(folder)?;
     }
     Ok(())
-}
-
-/// The embedded store that the settings name.
-///
-/// # Errors
-/// When it cannot be opened.
-pub fn embedded<D: Domain>(settings: &Settings) -> Result<SqliteStore> {
-    ensure!(
-        !settings.has_servers(),
-        "this program keeps everything itself: unset mongodb.source_uri, mongodb.presentation_uri and \
-         amqp.uri, or run the services that use them"
-    );
-    if settings.mode == Mode::Memory {
-        tracing::warn!("keeping everything in memory: it ends with this process");
-        return Ok(SqliteStore::in_memory(D::FACETS)?);
-    }
-    let store = SqliteStore::open(&settings.data_dir, D::FACETS)?;
-    tighten(&settings.data_dir);
-    tracing::info!("keeping everything in {}", settings.data_dir.display());
-    Ok(store)
 }

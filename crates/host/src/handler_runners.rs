@@ -1,4 +1,4 @@
-//! Read models and process managers at work beside the four services.
+//! Runners of read models and process managers, beside the stages.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::log_channel::LogChannel;
 use crate::{Adapters, Handlers};
 
-/// What they stand between.
+/// Dependencies of all runners.
 pub(crate) struct HandlerRunners {
     models: (HandlerDeps, RunnerContext),
     processes: (HandlerDeps, RunnerContext),
@@ -25,50 +25,53 @@ pub(crate) struct HandlerRunners {
 }
 
 impl HandlerRunners {
-    /// In this world.
+    /// Creates them for these adapters.
+    ///
+    /// # Errors
+    /// When a feed of the settings cannot be followed.
     pub(crate) fn of<D: Domain>(adapters: &Adapters, settings: &Settings) -> Result<Self> {
-        let (tell, news) = watch::channel(0);
+        let (sender, wake) = watch::channel(0);
         let models = HandlerDeps {
-            feeds: feeds::<D>(adapters, settings, &tell)?,
+            feeds: feeds::<D>(adapters, settings, &sender)?,
             rows: adapters.rows.clone(),
             scheduler: adapters.scheduler.clone(),
             log: adapters.log.clone(),
             domain: D::NAME,
         };
-        let beside_models = RunnerContext {
+        let context_of_models = RunnerContext {
             leases: adapters.presentation_leases.clone(),
             notices: adapters.notices.clone(),
-            news,
+            news: wake,
         };
         let processes = HandlerDeps {
             rows: adapters.states.clone(),
             ..models.clone()
         };
-        let beside_processes = RunnerContext {
+        let context_of_processes = RunnerContext {
             leases: adapters.source_leases.clone(),
-            ..beside_models.clone()
+            ..context_of_models.clone()
         };
         Ok(Self {
-            models: (models, beside_models),
-            processes: (processes, beside_processes),
+            models: (models, context_of_models),
+            processes: (processes, context_of_processes),
             notifications: adapters.notifications.clone(),
         })
     }
 
-    /// Commands of processes go there from now on.
-    pub(crate) fn hand_in_to(&mut self, scheduler: &Arc<dyn Scheduler>) {
+    /// Sets the queue that takes commands of processes.
+    pub(crate) fn submit_to(&mut self, scheduler: &Arc<dyn Scheduler>) {
         for (deps, _) in [&mut self.models, &mut self.processes] {
             deps.scheduler = scheduler.clone();
         }
     }
 
-    /// What read models stand between.
+    /// Dependencies of the read models.
     pub(crate) fn deps(&self) -> &HandlerDeps {
         &self.models.0
     }
 
-    /// Starts them. Processes that are new begin with what is executed from now on:
-    /// to be called before that goes on.
+    /// Starts a runner for each handler. New processes begin at the current end of the log: call
+    /// this before anything is executed.
     pub(crate) async fn start(
         self,
         handlers: Handlers,
@@ -76,35 +79,35 @@ impl HandlerRunners {
         stages: &mut Stages,
         shutdown: &Shutdown,
     ) {
-        let how = || settings.for_handlers();
+        let settings = || settings.for_handlers();
         for handler in handlers.read_models {
-            let (deps, beside) = self.models.clone();
+            let (deps, context) = self.models.clone();
             stages.run(projector::run(
                 deps,
                 handler,
-                beside,
-                how(),
+                context,
+                settings(),
                 shutdown.clone(),
             ));
         }
         for handler in handlers.processes {
-            let (deps, beside) = self.processes.clone();
+            let (deps, context) = self.processes.clone();
             if process_runner::prepare(&deps, &handler, shutdown).await {
                 stages.run(process_runner::run(
                     deps,
                     handler,
-                    beside,
-                    how(),
+                    context,
+                    settings(),
                     shutdown.clone(),
                 ));
             }
         }
     }
 
-    /// Sends what processes ask for into the log, for as long as the service lives.
+    /// Starts the delivery of notifications of processes to the log of this service.
     pub(crate) fn deliver(&self, settings: &Settings, stages: &mut Stages, shutdown: &Shutdown) {
-        // Nobody tells it: it looks by itself.
-        let (silent, recorded) = watch::channel(0);
+        // No notices: the delivery polls.
+        let (sender, recorded) = watch::channel(0);
         let delivery = delivery::run(
             Arc::new(LogChannel),
             self.notifications.clone(),
@@ -114,7 +117,7 @@ impl HandlerRunners {
         );
         stages.run(async move {
             delivery.await;
-            drop(silent);
+            drop(sender);
         });
     }
 }
@@ -126,7 +129,7 @@ fn feeds<D: Domain>(
 ) -> Result<Feeds> {
     ensure!(
         !settings.follow.contains_key(D::NAME),
-        "follow.{}: that is this service's own feed, which it has without being told",
+        "follow.{}: remove it: the service follows its own feed anyway",
         D::NAME
     );
     let (log, presentation) = (adapters.log.clone(), adapters.reader.clone());

@@ -1,17 +1,17 @@
-//! What follows feeds: read models and process managers, as a main names them.
+//! Read models and process managers of a program.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Result, bail, ensure};
 use bakehouse_engine::handlers::{AnyHandler, Feeds};
 
-/// What follows the feed of a domain, and those of others.
+/// Handlers of feeds.
 #[derive(Clone, Default)]
-pub struct Handlers {
-    /// What readers get beside the documents.
-    pub read_models: Vec<AnyHandler>,
-    /// What waits for facts, and has something done.
-    pub processes: Vec<AnyHandler>,
+pub(crate) struct Handlers {
+    /// Read models.
+    pub(crate) read_models: Vec<AnyHandler>,
+    /// Process managers.
+    pub(crate) processes: Vec<AnyHandler>,
 }
 
 impl Handlers {
@@ -19,7 +19,7 @@ impl Handlers {
         self.read_models.iter().chain(&self.processes)
     }
 
-    /// Those that follow nothing but this domain's own feed.
+    /// Keeps those that follow this domain's own feed alone.
     pub(crate) fn of_own_feed(mut self, domain: &str) -> Self {
         let is_own = |handler: &AnyHandler| handler.feeds().iter().all(|feed| *feed == domain);
         self.read_models.retain(is_own);
@@ -27,8 +27,10 @@ impl Handlers {
         self
     }
 
+    /// Checks names and feeds.
+    ///
     /// # Errors
-    /// Where one cannot work as it is.
+    /// When a name is invalid or used twice, or a feed is not configured.
     pub(crate) fn check(&self, feeds: &Feeds) -> Result<()> {
         let is_name = |name: &str| {
             let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';

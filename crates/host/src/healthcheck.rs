@@ -1,5 +1,5 @@
-//! `healthcheck`: asks the running service whether it is ready, for containers
-//! that have no other program to ask with.
+//! The command `healthcheck`: asks the running service whether it is ready, for containers
+//! without another HTTP client.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Time to connect, and to wait for the answer.
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Asks `/health/ready` at the address that the service listens at.
 ///
@@ -17,9 +18,9 @@ pub(crate) fn ask(mut address: SocketAddr) -> Result<()> {
     if address.ip().is_unspecified() {
         address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
-    let stream = TcpStream::connect_timeout(&address, PATIENCE);
-    let mut stream = stream.with_context(|| format!("nothing answers at {address}"))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let stream = TcpStream::connect_timeout(&address, TIMEOUT);
+    let mut stream = stream.with_context(|| format!("no answer from {address}"))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     let request =
         format!("GET /health/ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;

@@ -19,7 +19,7 @@ use bakehouse_http::{AppState, ConnectionSettings, LimitSettings, Limits, Server
 ///
 /// # Errors
 /// When the address cannot be had.
-pub fn http(
+pub(crate) fn http(
     settings: &Settings,
     deps: AppState,
     probes: Probes,
@@ -32,11 +32,11 @@ pub fn http(
         heartbeat: settings.feed.heartbeat,
         access: access(settings)?,
         exposure: exposure(settings)?,
-        head_timeout: settings.http.head_timeout,
+        head_timeout: settings.http.header_timeout,
         body_timeout: settings.http.body_timeout,
         places: SubscriberSettings {
-            all: settings.feed.places,
-            each: settings.feed.places_each,
+            all: settings.feed.max_subscribers,
+            each: settings.feed.max_subscribers_per_client,
             unauthenticated: settings.feed.max_unauthenticated,
             unauthenticated_each: settings.feed.max_unauthenticated_per_client,
         },
@@ -68,7 +68,7 @@ fn exposure(settings: &Settings) -> Result<ExposureSettings> {
 
 /// Limits on what one client may keep the server busy with, as the settings say.
 #[must_use]
-pub fn limits(settings: &Settings) -> Limits {
+pub(crate) fn limits(settings: &Settings) -> Limits {
     let http = &settings.http;
     Limits::new(&LimitSettings {
         max_waits: http.max_waits,
@@ -109,7 +109,7 @@ fn tokens(auth: &Auth) -> Result<Option<TokenSettings>> {
         owner_claim: auth.owner_claim.clone(),
         leeway: auth.leeway,
         keys: key_source(jwks)?,
-        keys_lifetime: auth.keys_lifetime,
+        keys_lifetime: auth.jwks_cache_ttl,
     }))
 }
 
@@ -129,7 +129,7 @@ fn key_source(jwks: &UrlOrFile) -> Result<KeySource> {
 ///
 /// # Errors
 /// When a setting makes no sense.
-pub fn health(
+pub(crate) fn health(
     settings: &Settings,
     probes: Probes,
     stages: &mut Stages,
@@ -137,7 +137,7 @@ pub fn health(
 ) -> Result<()> {
     if let Some(bind) = settings.health.bind {
         let exposure = exposure(settings)?;
-        let head_timeout = settings.http.head_timeout;
+        let head_timeout = settings.http.header_timeout;
         let shutdown = shutdown.clone();
         stages.try_run(bakehouse_http::serve_health(
             bind,
@@ -152,12 +152,12 @@ pub fn health(
 
 /// Where a service without HTTP of its own answers health checks.
 #[must_use]
-pub fn health_address(settings: &Settings) -> Option<SocketAddr> {
+pub(crate) fn health_address(settings: &Settings) -> Option<SocketAddr> {
     settings.health.bind
 }
 
 /// Where api-server does.
 #[must_use]
-pub fn http_address(settings: &Settings) -> Option<SocketAddr> {
+pub(crate) fn http_address(settings: &Settings) -> Option<SocketAddr> {
     Some(settings.http.bind)
 }

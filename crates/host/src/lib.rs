@@ -1,14 +1,13 @@
-//! Runs the engine with a domain: a program hands over its [`ApiDefinition`], and the settings say the
-//! rest.
+//! Runs the engine with a domain: a program hands over its [`ApiDefinition`](http::ApiDefinition),
+//! and the settings say the rest.
 //!
-//! - [`App`]: the whole program of a domain, with its read models and processes;
-//! - [`serve`]: all four services in one process, with any adapters;
-//! - [`commands`]: what an operator runs beside serving;
-//! - [`readiness`]: readiness checks of a server;
-//! - [`Adapters`]: the adapters behind the engine's ports;
-//! - [`http_server`]: the HTTP server, configured by the settings;
-//! - [`servers`]: MongoDB and RabbitMQ, configured by the settings;
-//! - [`settings`], command line, logs, signals and an end in time: the rest.
+//! - [`App`]: the program of a domain, with its read models and processes; all services in one
+//!   process, or one of them;
+//! - [`settings`]: settings that every domain has, and a domain's own;
+//! - `cli`, `commands`: the command line, and what operators run beside serving;
+//! - `adapters`, `servers`: the adapters behind the engine's ports, by the settings;
+//! - `serve`, `services`: the stages and the HTTP server at work;
+//! - `readiness`: readiness checks of a server.
 //!
 //! A domain needs nothing but this crate: [`engine`], [`http`] and [`validation`] are
 //! re-exported, and [`prelude`] has what every domain takes from them.
@@ -18,45 +17,44 @@
 mod adapters;
 mod app;
 mod cli;
-pub mod commands;
+mod commands;
 mod files;
 mod handler_runners;
 mod handlers;
 mod healthcheck;
-pub mod http_server;
+mod http_server;
 mod log_channel;
 mod logging;
-pub mod output;
+mod notifications;
+mod output;
 mod panics;
-pub mod readiness;
-mod reference;
+mod readiness;
 mod secret;
 mod serve;
 #[cfg(feature = "servers")]
-pub mod servers;
+mod servers;
+#[cfg(feature = "servers")]
+mod services;
 pub mod settings;
 mod shutdown;
 mod stages;
 
 pub use bakehouse_engine as engine;
-pub use bakehouse_http::ApiDefinition;
 pub use {bakehouse_http as http, bakehouse_validation as validation};
 
-pub use adapters::Adapters;
-pub use app::{App, embedded, main, watch};
-pub use cli::{
-    AdminArguments, Operate, Parked, ParkedTask, Part, Replay, Service, Task, main as start,
-};
-pub use commands::doctor::Own;
-pub use commands::{operate, operate_with};
-pub use handlers::Handlers;
-pub use log_channel::LANE as LOG;
+pub use app::{ApiContext, App, BlobsOf, DomainApi, main};
+pub use cli::{known_settings, listed_settings};
+pub use log_channel::LOG_CHANNEL;
+pub use notifications::Notifications;
 pub use secret::{SecretText, SecretUri, SecretUrl, UrlOrFile};
-pub use serve::serve;
-pub use settings::Settings;
+pub use settings::{Configuration, DomainSettings, Settings};
 pub use stages::Stages;
 
-/// What every domain takes.
+pub(crate) use adapters::Adapters;
+pub(crate) use cli::{AdminArguments, Parked, ParkedTask, Part, Rebuild, Task};
+pub(crate) use handlers::Handlers;
+
+/// Names that every domain uses.
 pub mod prelude {
     pub use bakehouse_engine::handlers::{
         Effect, Failed, FeedEvent, Needs, ProcessManager, ReadModel, Rows,

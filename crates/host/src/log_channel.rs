@@ -1,20 +1,19 @@
-//! Notifications into the service's own log: what processes have to say where nobody
-//! else is to be told.
+//! Channel that writes notifications of processes to the log lines of the service.
 
 use async_trait::async_trait;
 use bakehouse_engine::Notification;
 use bakehouse_engine::ports::{Channel, SendError};
 
-/// The lane that ends in the log.
-pub const LANE: &str = "log";
+/// Name of the channel that writes to the log lines of the service.
+pub const LOG_CHANNEL: &str = "log";
 
-/// Writes them down.
+/// Channel that logs each notification at level info.
 pub(crate) struct LogChannel;
 
 #[async_trait]
 impl Channel for LogChannel {
     fn lane(&self) -> &str {
-        LANE
+        LOG_CHANNEL
     }
 
     async fn send(&self, notification: &Notification) -> Result<(), SendError> {

@@ -1,24 +1,40 @@
-//! Logs: to standard error, for people on a terminal, as JSON lines elsewhere.
+//! Logs on standard error: text on a terminal, JSON lines elsewhere.
 
 use std::io::{IsTerminal, stderr};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 use tracing_subscriber::EnvFilter;
 
 use crate::output::stderr::LogWriter;
 use crate::settings::{Log, LogFormat};
 
-/// What libraries say about connections that come and go is said by the
-/// adapters already, in a line each.
+/// Filter of libraries whose lines about connections repeat those of the adapters.
 const LIBRARIES: &str = "lapin=off,actix_server=warn,mongodb=warn";
+
+/// Checks that the filter can be parsed.
+///
+/// # Errors
+/// When it cannot.
+pub(crate) fn check(settings: &Log) -> Result<()> {
+    filter(settings).map(|_| ())
+}
+
+fn filter(settings: &Log) -> Result<EnvFilter> {
+    EnvFilter::try_new(format!("{LIBRARIES},{}", settings.filter)).map_err(|_| {
+        anyhow!(
+            "log.filter: found `{}`, expected a level such as `info`, or levels by target such as \
+             `info,bakehouse_engine=debug`",
+            settings.filter
+        )
+    })
+}
 
 /// Starts logging.
 ///
 /// # Errors
-/// When the filter cannot be read.
+/// When the filter cannot be parsed.
 pub(crate) fn start(settings: &Log) -> Result<()> {
-    let filter = EnvFilter::try_new(format!("{LIBRARIES},{}", settings.filter))
-        .with_context(|| format!("log.filter: {:?} is no filter", settings.filter))?;
+    let filter = filter(settings)?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         // The writer never fails; formatting that does must not panic on a closed stderr.

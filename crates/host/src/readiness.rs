@@ -29,24 +29,24 @@ const REASON_TIMEOUT: Duration = Duration::from_secs(1);
 const NOBODY: &str = "readiness";
 
 /// Stages whose progress is watched.
-pub struct Watched {
+pub(crate) struct Watched {
     /// Name of the domain, whose own feed read models follow.
-    pub domain: &'static str,
+    pub(crate) domain: &'static str,
     /// Accepted operations that events-writer has yet to take.
-    pub backlog: Arc<dyn Backlog>,
+    pub(crate) backlog: Arc<dyn Backlog>,
     /// Probe of the policies on the broker's queues, where there is a broker.
-    pub policies: Option<Arc<dyn Probe>>,
+    pub(crate) policies: Option<Arc<dyn Probe>>,
     /// Notifier's checkpoint, where anybody is notified.
-    pub notifier: Option<Arc<dyn SourceInspector>>,
+    pub(crate) notifier: Option<Arc<dyn SourceInspector>>,
     /// Read models of this program that follow its own feed alone.
-    pub read_models: Vec<&'static str>,
+    pub(crate) read_models: Vec<&'static str>,
     /// Time after which a stage that has work and does not move has stalled.
-    pub stall_timeout: Duration,
+    pub(crate) stall_timeout: Duration,
 }
 
 /// Probes of a server that serves the API, after those of its `stores`; and what watches the
 /// stages for them, to be run beside the server.
-pub fn readiness(
+pub(crate) fn readiness(
     deps: &AppState,
     stores: Probes,
     watched: Watched,

@@ -1,7 +1,9 @@
-//! All four services in one process, and what follows them.
+//! All services in one process, with read models and process managers.
 
 use crate::settings::Mode;
 use crate::{Settings, Stages};
+use std::sync::Arc;
+
 use anyhow::{Result, bail};
 use bakehouse_engine::backoff::Backoff;
 use bakehouse_engine::feed::Feed;
@@ -9,49 +11,60 @@ use bakehouse_engine::ports::{EventLog, StoreError};
 use bakehouse_engine::single_transaction::{SingleTransactionDeps, SingleTransactionEngine};
 use bakehouse_engine::stages::baker::{self, BakerDeps};
 use bakehouse_engine::stages::manager::{self, ManagerDeps};
+use bakehouse_engine::stages::notifier::NotifierDeps;
 use bakehouse_engine::stages::writer::{self, WriterDeps};
 use bakehouse_engine::{Domain, Shutdown};
 use bakehouse_http::{ApiDefinition, AppState, RebuildTargets};
 
 use crate::handler_runners::HandlerRunners;
+use crate::notifications::{self, Notifications};
 use crate::readiness::{Watched, readiness};
 use crate::{Adapters, Handlers, http_server};
 
-/// Starts all four services: the API at once, the stages behind it as soon as their
-/// stores are there; and what follows them.
+/// Parts of a process that runs all services.
+pub(crate) struct Parts {
+    /// Adapters behind the ports.
+    pub(crate) adapters: Adapters,
+    /// Hub of the feed, not running yet.
+    pub(crate) feed: Arc<Feed>,
+    /// Routes and names of the domain.
+    pub(crate) api: ApiDefinition,
+    /// Read models and process managers.
+    pub(crate) handlers: Handlers,
+    /// Notifications, if any are configured.
+    pub(crate) notifications: Option<Notifications>,
+}
+
+/// Starts all services: the API at once, the stages as soon as their stores are ready.
 ///
 /// # Errors
-/// When the HTTP address cannot be had, the store has another domain's log, or a
-/// handler cannot work as it is.
-pub async fn serve<D: Domain>(
-    mut adapters: Adapters,
-    api: ApiDefinition,
-    handlers: Handlers,
+/// When the HTTP address cannot be bound, the store has the log of another domain, or a handler
+/// is invalid.
+pub(crate) async fn serve<D: Domain>(
+    parts: Parts,
     settings: &Settings,
     stages: &mut Stages,
     shutdown: &Shutdown,
 ) -> Result<()> {
+    let Parts {
+        mut adapters,
+        feed,
+        api,
+        handlers,
+        notifications: of_domain,
+    } = parts;
     let has_processes = !handlers.processes.is_empty();
-    let mut following = HandlerRunners::of::<D>(&adapters, settings)?;
-    handlers.check(&following.deps().feeds)?;
-    let mut synchronous = None;
+    let mut runners = HandlerRunners::of::<D>(&adapters, settings)?;
+    handlers.check(&runners.deps().feeds)?;
+    let mut single_transaction = None;
     if settings.mode != Mode::Asynchronous {
-        let at_once = at_once_in::<D>(&adapters, &handlers, &following)?;
-        let (engine, queue) = SingleTransactionEngine::<D>::new(at_once);
+        let deps = single_transaction_deps::<D>(&adapters, &handlers, &runners)?;
+        let (engine, queue) = SingleTransactionEngine::<D>::new(deps);
         adapters.scheduler = queue;
-        following.hand_in_to(&adapters.scheduler);
-        synchronous = Some(engine);
+        runners.submit_to(&adapters.scheduler);
+        single_transaction = Some(engine);
     }
-    let feed = adapters.feed.take();
-    let new = || {
-        Feed::new(
-            adapters.reader.clone(),
-            adapters.log.clone(),
-            settings.for_feed(),
-        )
-    };
-    let feed = feed.unwrap_or_else(new);
-    let deps = AppState {
+    let state = AppState {
         scheduler: adapters.scheduler.clone(),
         presentation: adapters.reader.clone(),
         log: adapters.log.clone(),
@@ -72,36 +85,41 @@ pub async fn serve<D: Domain>(
         domain: D::NAME,
         backlog: adapters.backlog.clone(),
         policies: adapters.policies.clone(),
-        notifier: settings
-            .notifies()
-            .then(|| adapters.source_inspector.clone()),
+        notifier: of_domain
+            .as_ref()
+            .map(|_| adapters.source_inspector.clone()),
         read_models: read_models.map(|model| model.name()).collect(),
         stall_timeout: settings.health.stall_timeout,
     };
-    let (probes, watch) = readiness(&deps, adapters.probes.clone(), watched, shutdown.clone());
+    let (probes, watch) = readiness(&state, adapters.probes.clone(), watched, shutdown.clone());
     stages.run(watch);
-    let server = http_server::http(settings, deps, probes, shutdown)?;
+    let server = http_server::http(settings, state, probes, shutdown)?;
     stages.try_run(store_failure(&mut adapters, shutdown.clone()));
-    // Accepting and reading need not wait for all that the stages need.
+    // Writes are accepted and documents read before the stages are ready.
     stages.run(feed.run(adapters.notices.clone(), shutdown.clone()));
     stages.try_run(server.run(shutdown.clone()));
     let prepared = std::mem::replace(&mut adapters.prepared, Box::pin(std::future::ready(true)));
     if !(prepared.await && is_ours::<D>(adapters.log.as_ref(), shutdown).await?) {
         return Ok(());
     }
-    if has_processes {
-        following.deliver(settings, stages, shutdown);
+    // Before anything is executed, so that no frame is missed.
+    if let Some(of_domain) = of_domain {
+        let deps = notifier_deps(&adapters);
+        notifications::run(of_domain, deps, settings, stages, shutdown).await;
     }
-    // In every mode: what is not up to date, or made anew, is followed beside the rest.
-    following.start(handlers, settings, stages, shutdown).await;
-    match synchronous {
+    if has_processes {
+        runners.deliver(settings, stages, shutdown);
+    }
+    // In every mode: handlers that are behind, or are rebuilt, run beside the stages.
+    runners.start(handlers, settings, stages, shutdown).await;
+    match single_transaction {
         Some(engine) => stages.run(engine.run(adapters.queue, shutdown.clone())),
         None => run_stages::<D>(adapters, settings, stages, shutdown),
     }
     Ok(())
 }
 
-/// Ends with an error when the stores cannot go on in this process.
+/// Ends with an error when the stores have failed for good.
 fn store_failure(
     adapters: &mut Adapters,
     shutdown: Shutdown,
@@ -115,14 +133,14 @@ fn store_failure(
     }
 }
 
-/// What everything at once needs.
-fn at_once_in<D: Domain>(
+/// Dependencies of the single-transaction engine.
+fn single_transaction_deps<D: Domain>(
     adapters: &Adapters,
     handlers: &Handlers,
-    following: &HandlerRunners,
+    runners: &HandlerRunners,
 ) -> Result<SingleTransactionDeps> {
     let Some(units) = adapters.units.clone() else {
-        bail!("mode: these stores know no transaction over all of them");
+        bail!("mode: these stores have no transaction over all of them; use asynchronous");
     };
     let own = handlers.clone().of_own_feed(D::NAME);
     Ok(SingleTransactionDeps {
@@ -130,7 +148,7 @@ fn at_once_in<D: Domain>(
         log: adapters.log.clone(),
         source: adapters.source.clone(),
         presentation: adapters.presentation.clone(),
-        follow: following.deps().clone(),
+        follow: runners.deps().clone(),
         source_rebuilds: adapters.source_rebuilds.clone(),
         presentation_rebuilds: adapters.presentation_rebuilds.clone(),
         leases: adapters.source_leases.clone(),
@@ -138,6 +156,17 @@ fn at_once_in<D: Domain>(
         read_models: own.read_models,
         processes: own.processes,
     })
+}
+
+fn notifier_deps(adapters: &Adapters) -> NotifierDeps {
+    NotifierDeps {
+        log: adapters.log.clone(),
+        source: adapters.source.clone(),
+        presentation: adapters.reader.clone(),
+        notifications: adapters.notifications.clone(),
+        leases: adapters.source_leases.clone(),
+        notices: adapters.notices.clone(),
+    }
 }
 
 fn run_stages<D: Domain>(
@@ -172,10 +201,10 @@ fn run_stages<D: Domain>(
     stages.run(baker::run::<D>(baker, s.for_baker(), end()));
 }
 
-/// Whether the log may be worked on. `false`: there was a shutdown before it was known.
+/// Checks that the log belongs to this domain. Returns `false` at shutdown.
 ///
 /// # Errors
-/// When the log is another domain's, which would take ours for its own.
+/// When it belongs to another one.
 async fn is_ours<D: Domain>(log: &dyn EventLog, shutdown: &Shutdown) -> Result<bool> {
     let mut backoff = Backoff::default();
     while !shutdown.is_cancelled() {

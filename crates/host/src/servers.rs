@@ -15,7 +15,7 @@ use crate::Adapters;
 ///
 /// # Errors
 /// When a URI is not set or cannot be used.
-pub async fn open<D: Domain>(settings: &Settings, shutdown: &Shutdown) -> Result<Adapters> {
+pub(crate) async fn open<D: Domain>(settings: &Settings, shutdown: &Shutdown) -> Result<Adapters> {
     let source = source::<D>(settings).await?;
     let presentation = presentation::<D>(settings).await?;
     let broker = broker::<D>(settings)?;
@@ -37,7 +37,7 @@ fn collection<D: Domain>() -> String {
 ///
 /// # Errors
 /// When its URI is not set or cannot be used.
-pub async fn source<D: Domain>(settings: &Settings) -> Result<SourceDatabase> {
+pub(crate) async fn source<D: Domain>(settings: &Settings) -> Result<SourceDatabase> {
     let at = mongodb(settings, settings.source_uri()?);
     Ok(SourceDatabase::new(&at, &collection::<D>()).await?)
 }
@@ -46,7 +46,7 @@ pub async fn source<D: Domain>(settings: &Settings) -> Result<SourceDatabase> {
 ///
 /// # Errors
 /// When its URI is not set or cannot be used.
-pub async fn presentation<D: Domain>(settings: &Settings) -> Result<PresentationDatabase> {
+pub(crate) async fn presentation<D: Domain>(settings: &Settings) -> Result<PresentationDatabase> {
     let at = mongodb(settings, settings.presentation_uri()?);
     Ok(PresentationDatabase::new(&at, &collection::<D>(), D::FACETS).await?)
 }
@@ -63,7 +63,7 @@ fn mongodb(settings: &Settings, uri: &SecretUri) -> bakehouse_mongodb::Settings 
 ///
 /// # Errors
 /// When its URI is not set or cannot be used.
-pub fn backlog<D: Domain>(settings: &Settings) -> Result<Arc<dyn Backlog>> {
+pub(crate) fn backlog<D: Domain>(settings: &Settings) -> Result<Arc<dyn Backlog>> {
     Ok(bakehouse_rabbitmq::backlog(&rabbitmq::<D>(settings)?)?)
 }
 
@@ -71,7 +71,9 @@ pub fn backlog<D: Domain>(settings: &Settings) -> Result<Arc<dyn Backlog>> {
 ///
 /// # Errors
 /// When a URI is not set or cannot be used.
-pub fn queue_inspector<D: Domain>(settings: &Settings) -> Result<Option<Arc<dyn QueueInspector>>> {
+pub(crate) fn queue_inspector<D: Domain>(
+    settings: &Settings,
+) -> Result<Option<Arc<dyn QueueInspector>>> {
     Ok(bakehouse_rabbitmq::queue_inspector(&rabbitmq::<D>(
         settings,
     )?)?)
@@ -81,7 +83,7 @@ pub fn queue_inspector<D: Domain>(settings: &Settings) -> Result<Option<Arc<dyn 
 ///
 /// # Errors
 /// When its URI is not set or cannot be used.
-pub fn broker<D: Domain>(settings: &Settings) -> Result<Broker> {
+pub(crate) fn broker<D: Domain>(settings: &Settings) -> Result<Broker> {
     Ok(Broker::new(&rabbitmq::<D>(settings)?)?)
 }
 

@@ -1,4 +1,4 @@
-//! What runs side by side in a process.
+//! Tasks that run side by side in a process.
 
 use std::time::Duration;
 
@@ -6,19 +6,18 @@ use anyhow::{Context, Result};
 use bakehouse_engine::Shutdown;
 use tokio::task::JoinSet;
 
-/// Maximum time that each of the others may take to end after one has failed.
+/// Time that each of the other tasks may take to end after one has failed.
 const FAILURE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Tasks that all run until shutdown. None of them may end before: when one
-/// fails, or panics, the others are shut down as well, and whoever restarts
-/// processes gets to restart this one.
+/// Tasks that all run until shutdown. When one ends earlier, fails or panics, the others are shut
+/// down as well, and a supervisor can restart the process.
 pub struct Stages {
     tasks: JoinSet<Result<()>>,
     shutdown: Shutdown,
 }
 
 impl Stages {
-    /// None yet.
+    /// Creates an empty set.
     #[must_use]
     pub fn new(shutdown: &Shutdown) -> Self {
         Self {
@@ -27,7 +26,7 @@ impl Stages {
         }
     }
 
-    /// Runs one that cannot fail.
+    /// Runs a task that cannot fail.
     pub fn run(&mut self, stage: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(async {
             stage.await;
@@ -35,7 +34,7 @@ impl Stages {
         });
     }
 
-    /// Runs one that can.
+    /// Runs a task that can fail.
     pub fn try_run<E>(&mut self, stage: impl Future<Output = Result<(), E>> + Send + 'static)
     where
         E: Into<anyhow::Error>,
@@ -43,7 +42,7 @@ impl Stages {
         self.tasks.spawn(async { stage.await.map_err(Into::into) });
     }
 
-    /// Waits until all have ended.
+    /// Waits until all tasks have ended.
     ///
     /// # Errors
     /// The first failure.
@@ -52,7 +51,7 @@ impl Stages {
         while let Some(ended) = self.next(&outcome).await {
             let ended = ended.context("a stage panicked").and_then(|ended| ended);
             if !self.shutdown.is_cancelled() && ended.is_ok() {
-                tracing::error!("a stage has ended by itself");
+                tracing::error!("a stage ended before shutdown");
             }
             self.shutdown.cancel();
             outcome = outcome.and(ended);
@@ -60,7 +59,7 @@ impl Stages {
         outcome
     }
 
-    /// The next one that ends; none where the rest does not end in time after a failure.
+    /// Returns the next task that ends; `None` if the rest does not end in time after a failure.
     async fn next(
         &mut self,
         outcome: &Result<()>,
@@ -70,7 +69,7 @@ impl Stages {
         }
         let next = tokio::time::timeout(FAILURE_TIMEOUT, self.tasks.join_next()).await;
         next.unwrap_or_else(|_| {
-            tracing::warn!("not finished in time, ending at once");
+            tracing::warn!("stages did not end in time after a failure; exiting");
             None
         })
     }

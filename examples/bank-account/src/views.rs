@@ -1,6 +1,6 @@
 //! What follows accounts: two read models, and a handler of everything that happens.
 
-use bakehouse_host::LOG;
+use bakehouse_host::LOG_CHANNEL;
 use bakehouse_host::engine::model::notification::Request;
 use bakehouse_host::engine::to_json;
 use bakehouse_host::prelude::*;
@@ -127,7 +127,7 @@ impl ProcessManager for Journal {
 
     fn react(fact: &FeedEvent, _: &mut Rows<Nothing>) -> Result<Vec<Effect>, Failed> {
         let request = Request {
-            lane: LOG.to_owned(),
+            lane: LOG_CHANNEL.to_owned(),
             channel: "log",
             to: "the journal".to_owned(),
             message: to_json(&json!({ "what": fact.change, "operation_id": fact.operation_id }))?,

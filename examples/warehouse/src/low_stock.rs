@@ -1,6 +1,6 @@
 //! low-stock: tells once each time a shipment leaves few of a product.
 
-use bakehouse_host::LOG;
+use bakehouse_host::LOG_CHANNEL;
 use bakehouse_host::engine::model::notification::Request;
 use bakehouse_host::engine::to_json;
 use bakehouse_host::prelude::*;
@@ -41,7 +41,7 @@ impl ProcessManager for LowStock {
             return Ok(Vec::new());
         }
         let request = Request {
-            lane: LOG.to_owned(),
+            lane: LOG_CHANNEL.to_owned(),
             channel: "log",
             to: "the buyers".to_owned(),
             message: to_json(&json!({ "sku": sku, "quantity": quantity }))?,

@@ -166,7 +166,7 @@ async fn keys_are_rotated(kind: Kind) {
     let from_url = issuer.serve().await.expect("it listens");
     for keys in [from_file, from_url] {
         let mut settings = issuer.settings(&keys);
-        settings.push(("BAKEHOUSE_AUTH__KEYS_LIFETIME", "1s".into()));
+        settings.push(("BAKEHOUSE_AUTH__JWKS_CACHE_TTL", "1s".into()));
         let world = World::start_with(kind, &settings).await.expect("it starts");
         let client = world.client();
         let old = issuer.token("ada", BOTH).expect("a token");
@@ -320,7 +320,7 @@ async fn pages_of_the_origins_that_were_named_may_use_the_api() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_dawdle_are_let_go() {
     let limits = [
-        ("BAKEHOUSE_HTTP__HEAD_TIMEOUT", "1s".to_owned()),
+        ("BAKEHOUSE_HTTP__HEADER_TIMEOUT", "1s".to_owned()),
         ("BAKEHOUSE_HTTP__BODY_TIMEOUT", "1s".to_owned()),
     ];
     let world = World::start_with(Kind::Embedded, &limits)

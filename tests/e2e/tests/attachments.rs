@@ -134,7 +134,7 @@ async fn comes_and_goes(world: &World) {
 }
 
 async fn what_cannot_be_attached_is_refused_and_leaves_nothing(kind: Kind) {
-    let limit = [("BAKEHOUSE_ATTACHMENTS__LARGEST", "100000".to_owned())];
+    let limit = [("BAKEHOUSE_ATTACHMENTS__MAX_BYTES", "100000".to_owned())];
     let world = World::start_with(kind, &limit).await.expect("it starts");
     let client = world.client();
     let order = place(&client).await;

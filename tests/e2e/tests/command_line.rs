@@ -19,7 +19,7 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn help_lists_every_setting_with_its_variable() {
+fn help_lists_the_settings_of_the_program_with_their_variables() {
     for name in SERVICES.iter().chain(&["bakehouse"]) {
         let output = run(name, &["--help"], &[]);
         assert!(output.status.success());
@@ -27,11 +27,103 @@ fn help_lists_every_setting_with_its_variable() {
         for word in [
             "--config",
             "--print-config",
-            "http.bind",
+            "check-config",
+            "Examples:",
+            "log.filter",
             "BAKEHOUSE_MONGODB__SOURCE_URI",
         ] {
             assert!(text.contains(word), "{name} --help lacks {word}");
         }
+        let has_api = ["bakehouse", "api-server"].contains(name);
+        assert_eq!(text.contains("http.bind"), has_api, "{name}: {text}");
+        assert_eq!(text.contains("  doctor "), has_api, "{name}: {text}");
+        let is = |program: &str| [program, "bakehouse"].contains(name);
+        assert_eq!(
+            text.contains("writer.max_batch"),
+            is("events-writer"),
+            "{name}: {text}"
+        );
+        assert_eq!(
+            text.contains("webhook.secret"),
+            is("notifier"),
+            "{name}: {text}"
+        );
+        let short = run(name, &["-h"], &[]);
+        let short = String::from_utf8_lossy(&short.stdout).into_owned();
+        assert!(!short.contains("log.filter"), "{name}: {short}");
+    }
+}
+
+#[test]
+fn settings_are_checked_without_a_start() {
+    let output = run("bakehouse", &["check-config"], &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(output.stdout, b"ok: the settings are valid\n");
+    let cases = [
+        (
+            "bakehouse",
+            "BAKEHOUSE_LOG__FILTER",
+            "info,=,=",
+            "log.filter",
+        ),
+        (
+            "bakehouse",
+            "BAKEHOUSE_EMAIL__EVENTS",
+            "order.paid",
+            "email.events",
+        ),
+        (
+            "orders-manager",
+            "BAKEHOUSE_AMQP__URI",
+            "amqp://a",
+            "mongodb.source_uri",
+        ),
+        (
+            "notifier",
+            "BAKEHOUSE_AMQP__URI",
+            "amqp://a",
+            "mongodb.source_uri",
+        ),
+    ];
+    for (program, variable, value, word) in cases {
+        let output = run(program, &["check-config"], &[(variable, value)]);
+        assert_eq!(output.status.code(), Some(2), "{word}: {}", said(&output));
+        assert!(said(&output).contains(word), "{word}: {}", said(&output));
+    }
+}
+
+#[test]
+fn settings_by_a_former_name_work_with_a_warning() {
+    let former = [("BAKEHOUSE_FEED__PLACES", "7")];
+    let output = run("bakehouse", &["--print-config"], &former);
+    assert!(output.status.success());
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("max_subscribers = 7"), "{text}");
+    let warning = "bakehouse: warning: feed.places (BAKEHOUSE_FEED__PLACES): renamed to \
+                   feed.max_subscribers (BAKEHOUSE_FEED__MAX_SUBSCRIBERS)";
+    assert!(said(&output).starts_with(warning), "{}", said(&output));
+}
+
+#[test]
+fn a_former_command_works() {
+    for arguments in [&["replay", "--help"][..], &["rebuild", "--help"]] {
+        let output = run("bakehouse", arguments, &[]);
+        assert!(output.status.success(), "{}", said(&output));
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("--cancel"), "{text}");
+    }
+}
+
+#[test]
+fn shells_complete_commands_and_options() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = run("bakehouse", &["completions", shell], &[]);
+        assert!(output.status.success(), "{}", said(&output));
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            text.contains("check-config") && text.contains("doctor"),
+            "{shell}: {text}"
+        );
     }
 }
 
@@ -66,7 +158,7 @@ fn what_is_wrong_with_the_settings_is_a_sentence_and_exit_code_2() {
         &'static [(&'static str, &'static str)],
         &'static str,
     );
-    let cases: [Case; 6] = [
+    let cases: [Case; 8] = [
         (
             "bakehouse",
             &[],
@@ -88,6 +180,22 @@ fn what_is_wrong_with_the_settings_is_a_sentence_and_exit_code_2() {
         ),
         ("events-writer", &[], &[], "BAKEHOUSE_MONGODB__SOURCE_URI"),
         ("bakehouse", &["--nonsense"], &[], "--nonsense"),
+        (
+            "bakehouse",
+            &[],
+            &[("BAKEHOUSE_LOG__FILTER", "info,=,=")],
+            "log.filter",
+        ),
+        (
+            "notifier",
+            &[],
+            &[
+                ("BAKEHOUSE_MONGODB__SOURCE_URI", "mongodb://a/source"),
+                ("BAKEHOUSE_MONGODB__PRESENTATION_URI", "mongodb://a/baked"),
+                ("BAKEHOUSE_AMQP__URI", "amqp://a"),
+            ],
+            "email.uri",
+        ),
     ];
     for (name, arguments, environment, word) in cases {
         let output = run(name, arguments, environment);

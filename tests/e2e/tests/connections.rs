@@ -353,8 +353,8 @@ async fn those_without_a_token_take_nobodys_place(kind: Kind) {
     let issuer = Issuer::new().expect("an issuer");
     let mut settings = issuer.settings(&issuer.file().display().to_string());
     settings.extend([
-        ("BAKEHOUSE_FEED__PLACES", "3".to_owned()),
-        ("BAKEHOUSE_FEED__PLACES_EACH", "1".to_owned()),
+        ("BAKEHOUSE_FEED__MAX_SUBSCRIBERS", "3".to_owned()),
+        ("BAKEHOUSE_FEED__MAX_SUBSCRIBERS_PER_CLIENT", "1".to_owned()),
         ("BAKEHOUSE_FEED__MAX_UNAUTHENTICATED", "2".to_owned()),
     ]);
     let world = World::start_with(kind, &settings).await.expect("it starts");

@@ -18,7 +18,7 @@ const RECEIVE_BUFFER: usize = 64 * 1024;
 
 async fn pages_from_elsewhere_and_crowds_are_refused(kind: Kind) {
     let settings = [
-        ("BAKEHOUSE_FEED__PLACES_EACH", "2".to_owned()),
+        ("BAKEHOUSE_FEED__MAX_SUBSCRIBERS_PER_CLIENT", "2".to_owned()),
         (
             "BAKEHOUSE_HTTP__CORS_ORIGINS",
             "https://shop.example".to_owned(),
@@ -54,7 +54,7 @@ async fn pages_from_elsewhere_and_crowds_are_refused(kind: Kind) {
 /// A client that has stopped reading while much is said: the server does not
 /// keep it for it.
 async fn who_does_not_read_is_not_waited_for(kind: Kind) {
-    let ring = [("BAKEHOUSE_FEED__RING", "64".to_owned())];
+    let ring = [("BAKEHOUSE_FEED__BUFFER_FRAMES", "64".to_owned())];
     let world = World::start_with(kind, &ring).await.expect("it starts");
     // So that little of what it does not read is kept on its own side.
     let mut lazy = open_socket(&world.base, &world.base, Some(RECEIVE_BUFFER));

@@ -313,7 +313,7 @@ async fn doctor_and_parked_need_no_reader() {
         &["doctor"][..],
         &["doctor", "--json"],
         &["parked"],
-        &["replay"],
+        &["rebuild"],
     ] {
         assert_eq!(ask(task, closed()), (Some(0), String::new()), "{task:?}");
         let (code, said) = ask(task, full());

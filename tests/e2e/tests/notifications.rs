@@ -51,9 +51,9 @@ fn by_webhook(urls: &str) -> Settings {
 /// So that nobody waits long for another attempt.
 fn impatient() -> Settings {
     vec![
-        ("BAKEHOUSE_NOTIFY__SWEEP_INTERVAL", "100ms".to_owned()),
-        ("BAKEHOUSE_NOTIFY__FIRST_WAIT", "200ms".to_owned()),
-        ("BAKEHOUSE_NOTIFY__LONGEST_WAIT", "500ms".to_owned()),
+        ("BAKEHOUSE_NOTIFY__POLL_INTERVAL", "100ms".to_owned()),
+        ("BAKEHOUSE_NOTIFY__INITIAL_BACKOFF", "200ms".to_owned()),
+        ("BAKEHOUSE_NOTIFY__MAX_BACKOFF", "500ms".to_owned()),
         ("BAKEHOUSE_NOTIFY__TIMEOUT", "3s".to_owned()),
     ]
 }

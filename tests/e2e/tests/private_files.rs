@@ -149,7 +149,7 @@ async fn a_restored_store_sends_nothing_that_was_pending() {
             "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned(),
         ),
         ("BAKEHOUSE_WEBHOOK__ALLOW_PRIVATE", "true".to_owned()),
-        ("BAKEHOUSE_NOTIFY__FIRST_WAIT", "8s".to_owned()),
+        ("BAKEHOUSE_NOTIFY__INITIAL_BACKOFF", "8s".to_owned()),
     ];
     let mut world = World::start_with(Kind::Embedded, &settings)
         .await

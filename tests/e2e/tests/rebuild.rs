@@ -236,15 +236,15 @@ async fn what_was_damaged_is_whole_again(kind: Kind) {
     stores::remove_frame(&world, kind, 5).await;
     let state = stores::replace_state(&world, kind, &ids[3], r#"{"nonsense":1}"#).await;
     let replay = |arguments: &[&str]| {
-        let all = [&["replay"], arguments].concat();
+        let all = [&["rebuild"], arguments].concat();
         let output = world.operate(&all).expect("it runs");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         (output.status.code(), said)
     };
-    let never = "source: never made anew\npresentation: never made anew\n";
+    let never = "source: never rebuilt\npresentation: never rebuilt\n";
     assert_eq!(replay(&[]), (Some(0), never.to_owned()));
     for part in PARTS {
-        let done = format!("{part}: round 1, done; position 8 of 8\n");
+        let done = format!("{part}: rebuild 1, done; position 8 of 8\n");
         assert_eq!(replay(&[part]), (Some(0), done));
     }
     assert!(documents(&client, 8).await == whole);
@@ -293,7 +293,7 @@ async fn what_cannot_be_made_anew_is_given_up(kind: Kind) {
         let reason = round["reason"].as_str().expect("a reason");
         assert!(reason.contains("expected position 7"), "{reason}");
     }
-    let output = world.operate(&["replay", "source"]).expect("it runs");
+    let output = world.operate(&["rebuild", "source"]).expect("it runs");
     assert_eq!(output.status.code(), Some(1));
     let nothing = client
         .send(Method::DELETE, "/rebuilds/source", &[], "")
@@ -333,11 +333,11 @@ async fn what_is_under_way_can_be_given_up() {
             let given_up = client.send(Method::DELETE, path, &[], "").await;
             assert_eq!(given_up.expect("an answer").status, 204);
         } else {
-            let arguments = ["replay", "presentation", "--give-up"];
+            let arguments = ["rebuild", "presentation", "--cancel"];
             let output = world.operate(&arguments).expect("it runs");
             assert!(output.status.success(), "{output:?}");
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
-            let expected = "presentation: round 2, given-up: an operator gave it up; ";
+            let expected = "presentation: rebuild 2, given-up: an operator gave it up; ";
             assert!(said.starts_with(expected), "{said}");
         }
         // Longer than the stage takes to look what is asked for.

@@ -179,7 +179,7 @@ async fn mail_goes_over_tls_to_a_server_that_asks_for_a_password() {
                 ("BAKEHOUSE_EMAIL__URI", uri(password)),
                 ("BAKEHOUSE_EMAIL__FROM", "orders@bakery.example".to_owned()),
                 ("BAKEHOUSE_EMAIL__EVENTS", "order.deleted".to_owned()),
-                ("BAKEHOUSE_NOTIFY__FIRST_WAIT", "200ms".to_owned()),
+                ("BAKEHOUSE_NOTIFY__INITIAL_BACKOFF", "200ms".to_owned()),
             ]
         };
         let order = json!({

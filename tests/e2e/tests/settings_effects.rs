@@ -235,7 +235,7 @@ async fn deliveries_are_made_as_many_at_a_time_as_set() {
             "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
         ),
         ("BAKEHOUSE_WEBHOOK__ALLOW_PRIVATE", "true"),
-        ("BAKEHOUSE_NOTIFY__AT_ONCE", "1"),
+        ("BAKEHOUSE_NOTIFY__CONCURRENCY", "1"),
         ("BAKEHOUSE_NOTIFY__TIMEOUT", "60s"),
     ];
     let world = start(&settings).await;

@@ -143,8 +143,8 @@ fn restart(process: &mut Process, variable: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stages_look_as_often_as_set_where_no_notice_comes() {
     const POLL: &str = "BAKEHOUSE_MANAGER__POLL_INTERVAL";
-    const BAKE: &str = "BAKEHOUSE_BAKER__SWEEP_INTERVAL";
-    const FEED: &str = "BAKEHOUSE_FEED__SWEEP_INTERVAL";
+    const BAKE: &str = "BAKEHOUSE_BAKER__POLL_INTERVAL";
+    const FEED: &str = "BAKEHOUSE_FEED__POLL_INTERVAL";
     let mut world = prepare(&[(POLL, "1h"), (BAKE, "1h"), (FEED, "1h")]);
     for stage in ["orders-manager", "data-baker"] {
         let prefix = format!("deaf-{stage}-{}", world.prefix());

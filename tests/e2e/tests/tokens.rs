@@ -234,7 +234,7 @@ async fn a_key_set_is_as_good_as_its_good_keys() {
     all.push(own);
     keys["keys"] = json!(all);
     issuer.publish(&keys.to_string()).expect("published");
-    let more = [("BAKEHOUSE_AUTH__KEYS_LIFETIME", "1s")];
+    let more = [("BAKEHOUSE_AUTH__JWKS_CACHE_TTL", "1s")];
     let mut world = start(&issuer, &url, &more).await;
     let client = world.client();
     let token = issuer.token("ada", BOTH).expect("a token");
@@ -318,8 +318,8 @@ async fn commands_present_the_token_of_a_file() {
         &["parked", "list"],
         &["parked", "retry", &id],
         &["parked", "discard", &id, "--reason", "a test"],
-        &["replay"],
-        &["replay", "presentation"],
+        &["rebuild"],
+        &["rebuild", "presentation"],
     ];
     let token = |scope: &str| issuer.token("root", scope).expect("a token");
     let (member, operator) = (token(BOTH), token("orders:admin"));

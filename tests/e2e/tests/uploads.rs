@@ -129,7 +129,7 @@ async fn what_an_order_cannot_have_is_refused_before_it_is_read(kind: Kind) {
 
 async fn quotas_are_named_and_files_that_go_make_room(kind: Kind) {
     let settings = [
-        ("BAKEHOUSE_ATTACHMENTS__LARGEST", MIB.to_string()),
+        ("BAKEHOUSE_ATTACHMENTS__MAX_BYTES", MIB.to_string()),
         (
             "BAKEHOUSE_ATTACHMENTS__MAX_BYTES_PER_ORDER",
             (3 * MIB).to_string(),

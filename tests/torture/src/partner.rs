@@ -76,8 +76,8 @@ impl Partner {
             ("BAKEHOUSE_WEBHOOK__SECRET", SECRET.to_owned()),
             ("BAKEHOUSE_WEBHOOK__ALLOW_PRIVATE", "true".to_owned()),
             ("BAKEHOUSE_WEBHOOK__EVENTS", KINDS.join(",")),
-            ("BAKEHOUSE_NOTIFY__FIRST_WAIT", "200ms".to_owned()),
-            ("BAKEHOUSE_NOTIFY__LONGEST_WAIT", "1s".to_owned()),
+            ("BAKEHOUSE_NOTIFY__INITIAL_BACKOFF", "200ms".to_owned()),
+            ("BAKEHOUSE_NOTIFY__MAX_BACKOFF", "1s".to_owned()),
             ("BAKEHOUSE_NOTIFY__TIMEOUT", "2s".to_owned()),
         ]
     }

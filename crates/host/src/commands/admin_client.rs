@@ -1,13 +1,14 @@
-//! Where operators are served: the API of a server that runs, as anybody else may call it.
+//! Client of a running server, for commands of operators: it uses the public API.
 
 use std::path::Path;
 
-use crate::{AdminArguments, SecretUri, Settings};
 use anyhow::{Context, Result, bail};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 
-/// A server, and who asks.
+use crate::{AdminArguments, SecretUri, Settings};
+
+/// Server, and the token for it.
 pub(crate) struct AdminClient {
     url: String,
     /// URL without secrets.
@@ -17,7 +18,10 @@ pub(crate) struct AdminClient {
 }
 
 impl AdminClient {
-    /// Where the arguments say, or else the settings.
+    /// Creates a client of the server that the arguments name, or else the settings.
+    ///
+    /// # Errors
+    /// When the file of the token cannot be read.
     pub(crate) fn new(settings: &Settings, arguments: &AdminArguments) -> Result<Self> {
         let url = match &arguments.url {
             Some(url) => url.trim_end_matches('/').to_owned(),
@@ -56,8 +60,10 @@ impl AdminClient {
         Ok(self.send(request).await?.json().await?)
     }
 
+    /// Sends a request, with the token.
+    ///
     /// # Errors
-    /// In the server's own words, where it has any.
+    /// The detail of the server's problem document, if it sent one.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response> {
         let request = match &self.token {
             Some(token) => request.bearer_auth(token),
@@ -66,7 +72,7 @@ impl AdminClient {
         let sent = request.send().await;
         // The URL may hold a secret.
         let sent = sent.map_err(reqwest::Error::without_url);
-        let answer = sent.with_context(|| format!("nothing answers at {}", self.shown))?;
+        let answer = sent.with_context(|| format!("no answer from {}", self.shown))?;
         let status = answer.status();
         if status.is_success() {
             return Ok(answer);
@@ -78,9 +84,9 @@ impl AdminClient {
             _ => "",
         };
         if status.is_redirection() {
-            bail!("{status}: redirects are not followed; give the address it leads to with --url");
+            bail!("{status}: redirects are not followed; pass the final address with --url");
         }
-        bail!("{status}: {}{hint}", detail.unwrap_or("no reason given"))
+        bail!("{status}: {}{hint}", detail.unwrap_or("no detail"))
     }
 }
 

@@ -1,54 +1,41 @@
 //! The command `doctor`: an audit of all stores that the settings name, as text or JSON.
 
 use std::io::IsTerminal;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::Settings;
-use crate::output::{stderr, stdout};
 use anyhow::Result;
 use bakehouse_engine::Domain;
 use bakehouse_engine::audit::{Audit, AuditDeps, AuditSettings, Finding, ReadModels, audit};
 use bakehouse_engine::handlers::AnyHandler;
-use bakehouse_engine::ports::Blobs;
 use bakehouse_sqlite::SqliteStore;
 use tempfile::TempDir;
 
-/// Events that are compared together.
+use super::{DomainStores, OpenBlobs};
+use crate::Settings;
+use crate::output::{stderr, stdout};
+
+/// Number of entries that are compared together.
 const PAGE: usize = 500;
-/// Interval at which progress is told.
+/// Interval at which progress is printed.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Opens the store of blobs that the settings name, to be read; `None` where there is none.
-pub(crate) type OpenBlobs = fn(&Settings) -> Result<Option<Arc<dyn Blobs>>>;
-
-/// Knowledge of a program about its own domain's stores.
-pub struct Own {
-    /// Opens the store of blobs to be read, where the domain has one.
-    pub blobs: OpenBlobs,
-    /// True if the domain has process managers.
-    pub has_processes: bool,
-    /// Functions of the domain's read models.
-    pub read_models: Vec<AnyHandler>,
-}
-
-/// Things that are not looked at in either world.
+/// Data that is not checked in either kind of store.
 const NEVER_CHECKED: [&str; 4] = [
-    "what the log alone says of a request: payload, sender, times",
-    "reasons of refusals, beyond their frames: they are decided once, by the rules of that time",
-    "notifications that should exist, and what they say: both go by the settings of that time",
-    "the state of process managers: only whether it can be read",
+    "data that the log alone has: payload, sender and times of an operation",
+    "reasons of rejections, beyond their frames: they were decided once, by the rules of that time",
+    "notifications that should exist, and their texts: both depend on the settings of that time",
+    "states of process managers, beyond that they can be read",
 ];
 
-/// Store in which rows of read models are made once more, in a folder that goes with it.
+/// Temporary store in which the rows of read models are built once more.
 struct Scratch {
     read_models: ReadModels,
-    /// Removed when it is dropped, after the store.
+    /// Removed on drop, after the store.
     _folder: TempDir,
 }
 
 impl Scratch {
-    /// `None` for a program without read models.
+    /// Creates it; `None` for a program without read models.
     fn open(handlers: Vec<AnyHandler>) -> Result<Option<Self>> {
         if handlers.is_empty() {
             return Ok(None);
@@ -69,20 +56,20 @@ impl Scratch {
 
 pub(crate) async fn doctor<D: Domain>(
     settings: &Settings,
-    own: Own,
+    stores: DomainStores,
     is_json: bool,
     is_quick: bool,
 ) -> Result<bool> {
     let mut not_checked: Vec<String> = NEVER_CHECKED.iter().map(ToString::to_string).collect();
-    let mut deps = deps::<D>(settings, own.blobs, &mut not_checked).await?;
-    let scratch = Scratch::open(own.read_models)?;
+    let mut deps = deps::<D>(settings, stores.blobs, &mut not_checked).await?;
+    let scratch = Scratch::open(stores.read_models)?;
     deps.read_models = scratch.as_ref().map(|scratch| scratch.read_models.clone());
     let began = Instant::now();
-    let mut told = began;
+    let mut printed = began;
     let shows = std::io::stderr().is_terminal() || !is_json;
     let progress = |position, end| {
-        if shows && told.elapsed() >= PROGRESS_INTERVAL {
-            told = Instant::now();
+        if shows && printed.elapsed() >= PROGRESS_INTERVAL {
+            printed = Instant::now();
             stderr::line(&format!("doctor: position {position} of {end}"));
         }
     };
@@ -90,7 +77,7 @@ pub(crate) async fn doctor<D: Domain>(
         program: program(),
         page: PAGE,
         is_quick,
-        has_processes: own.has_processes,
+        has_processes: stores.has_processes,
     };
     let found = audit::<D>(deps, how, not_checked, progress).await?;
     if found.stored == 0 {
@@ -104,7 +91,7 @@ pub(crate) async fn doctor<D: Domain>(
     Ok(found.faults == 0)
 }
 
-/// Name of this program, for the commands that it tells.
+/// Name of this program, for the commands that it prints.
 fn program() -> String {
     let file = std::env::current_exe().ok();
     let name = file.as_deref().and_then(|file| file.file_name());
@@ -118,7 +105,7 @@ fn program() -> String {
     not(feature = "servers"),
     expect(
         clippy::extra_unused_type_parameters,
-        reason = "the embedded store is the same for every domain"
+        reason = "the embedded store does not depend on the domain"
     )
 )]
 async fn deps<D: Domain>(
@@ -129,11 +116,12 @@ async fn deps<D: Domain>(
     #[cfg(feature = "servers")]
     if settings.has_servers() {
         not_checked.extend([
-            "MongoDB's own files: run db.collection.validate() on each server".into(),
+            "files of MongoDB: run db.collection.validate() on each server".into(),
             "operations that the broker lost after it had confirmed them: it keeps no record"
                 .into(),
-            "operations that events-writer has in hand: the broker counts what waits".into(),
-            "dead letters that only the broker's stream has: events-writer reads it when it starts"
+            "operations that events-writer holds unacknowledged: the broker counts those that wait"
+                .into(),
+            "dead letters that only the broker's stream has: events-writer reads it at its start"
                 .into(),
         ]);
         let source = crate::servers::source::<D>(settings).await?;
@@ -141,7 +129,7 @@ async fn deps<D: Domain>(
         let backlog = match settings.amqp.uri {
             Some(_) => Some(crate::servers::backlog::<D>(settings)?),
             None => {
-                not_checked.push("operations that wait before the log: amqp.uri is not set".into());
+                not_checked.push("operations in the schedule queue: amqp.uri is not set".into());
                 None
             }
         };
@@ -163,7 +151,7 @@ async fn deps<D: Domain>(
             rows: presentation.row_inspector(),
             backlog,
             integrity: vec![source.integrity()],
-            blobs: blobs(settings)?,
+            blobs: blobs()?,
             read_models: None,
         });
     }
@@ -180,7 +168,7 @@ async fn deps<D: Domain>(
         rows: store.row_inspector(),
         backlog: Some(store.backlog()),
         integrity: vec![store.integrity()],
-        blobs: blobs(settings)?,
+        blobs: blobs()?,
         read_models: None,
     })
 }
@@ -213,7 +201,7 @@ fn text(audit: &Audit, took: Duration) -> String {
          compared: {events} events, {entities} states, {documents} documents, {frames} frames, \
          {snapshots} snapshots, {notifications} notifications, {rows} rows, \
          {attachments} attachments ({:.1} s)\n\
-         parked: {parked}; changed meanwhile, and not compared: {moving}\n",
+         parked: {parked}; changed during the check, and not compared: {moving}\n",
         took.as_secs_f64()
     );
     if let (Some(waiting), Some(unreadable)) = (waiting, unreadable) {
@@ -221,7 +209,7 @@ fn text(audit: &Audit, took: Duration) -> String {
         let letters = letters.map(|letters| format!(", {letters} of them dead letters"));
         let since = waiting_since.as_ref().map(|time| format!(", since {time}"));
         text += &format!(
-            "waiting before the log: {waiting}{}{}; unreadable, and kept aside: {unreadable}\n",
+            "in the schedule queue: {waiting}{}{}; unreadable, and parked: {unreadable}\n",
             letters.unwrap_or_default(),
             since.unwrap_or_default()
         );
@@ -229,9 +217,9 @@ fn text(audit: &Audit, took: Duration) -> String {
     for finding in findings {
         text += &line(finding);
     }
-    let told: u64 = findings.len() as u64;
-    if *faults > told {
-        text += &format!("! and {} more\n", faults - told);
+    let shown = findings.len() as u64;
+    if *faults > shown {
+        text += &format!("! and {} more\n", faults - shown);
     }
     for what in not_checked {
         text += &format!("not checked: {what}\n");

@@ -1,86 +1,98 @@
-//! What an operator asks of a program beside serving: look whether all is as it must be,
-//! copy the embedded store, make one of a copy, settle what has been set aside, and make
-//! anew what is read.
+//! Commands for operators: checks of all stores, copies of the embedded store, parked operations,
+//! and rebuilds.
 
-pub(crate) mod admin_client;
-pub(crate) mod doctor;
+mod admin_client;
+mod doctor;
 mod parked;
 mod rebuild;
 
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::output::stdout;
-use crate::{Settings, Task};
 use anyhow::{Context, Result, ensure};
 use bakehouse_engine::handlers::AnyHandler;
+use bakehouse_engine::ports::Blobs;
 use bakehouse_engine::{Domain, private_files};
 use bakehouse_sqlite::{Pending, back_up, may_restore, restore};
 use futures_util::future::LocalBoxFuture;
 
-use self::doctor::{Own, doctor};
-use self::parked::parked;
-use self::rebuild::replay;
+use crate::output::stdout;
+use crate::settings::{Configuration, DomainSettings};
+use crate::{Settings, Task};
 
-/// Attached files, beside the store.
+/// Folder of attached files, beside the embedded store.
 pub(crate) const ATTACHMENTS: &str = "attachments";
 
-/// Does a task of a program with these read models: whether all is well.
-#[must_use]
-pub fn operate<D: Domain>(
-    settings: Settings,
-    task: Task,
-    read_models: Vec<AnyHandler>,
-) -> LocalBoxFuture<'static, Result<bool>> {
-    let own = Own {
-        blobs: |_| Ok(None),
-        has_processes: true,
-        read_models,
-    };
-    operate_with::<D>(settings, task, own)
+/// Function that opens a store of blobs, to be read; `None` where there is none.
+pub(crate) type OpenBlobs = Box<dyn FnOnce() -> Result<Option<Arc<dyn Blobs>>>>;
+
+/// Stores and handlers of a domain that `doctor` checks.
+pub(crate) struct DomainStores {
+    /// Opens the store of blobs, to be read; `None` where there is none.
+    pub(crate) blobs: OpenBlobs,
+    /// True if the domain has process managers.
+    pub(crate) has_processes: bool,
+    /// Read models of the domain.
+    pub(crate) read_models: Vec<AnyHandler>,
 }
 
-/// Does a task of a program that knows more of its domain.
-#[must_use]
-pub fn operate_with<D: Domain>(
-    settings: Settings,
+/// Runs a command; `Ok(false)`: it found something wrong, or could not do it.
+pub(crate) fn run_task<D: Domain, S: DomainSettings>(
+    configuration: Configuration<S>,
     task: Task,
-    own: Own,
+    stores: DomainStores,
 ) -> LocalBoxFuture<'static, Result<bool>> {
     Box::pin(async move {
+        let settings = &configuration.host;
+        let note = configuration.domain.backup_note();
         match task {
-            Task::Doctor { json, quick } => doctor::<D>(&settings, own, json, quick).await,
-            Task::Backup { folder } => copy_out(&settings, &folder),
+            Task::Doctor { json, quick } => {
+                doctor::doctor::<D>(settings, stores, json, quick).await
+            }
+            Task::Backup { folder } => {
+                copy_out(settings, &folder)?;
+                print_note(note)
+            }
             Task::Restore {
                 folder,
                 resume_notifications,
-            } => copy_in(&settings, &folder, resume_notifications),
-            Task::Parked(asked) => parked(&settings, asked).await,
-            Task::Replay(asked) => replay(&settings, asked).await,
+            } => {
+                copy_in(settings, &folder, resume_notifications)?;
+                print_note(note)
+            }
+            Task::Parked(arguments) => parked::parked(settings, arguments).await,
+            Task::Rebuild(arguments) => rebuild::rebuild(settings, arguments).await,
         }
     })
 }
 
-fn copy_out(settings: &Settings, folder: &Path) -> Result<bool> {
+fn print_note(note: Option<&str>) -> Result<bool> {
+    if let Some(note) = note {
+        stdout::line(note)?;
+    }
+    Ok(true)
+}
+
+fn copy_out(settings: &Settings, folder: &Path) -> Result<()> {
     only_embedded(settings)?;
     let files = (
         settings.data_dir.join(ATTACHMENTS),
         folder.join(ATTACHMENTS),
     );
-    // Before the store is copied for what is removed meanwhile, after it for what comes.
+    // Before the store for files that are removed meanwhile, after it for new ones.
     copy_files(&files.0, &files.1)?;
     let copy = back_up(&settings.data_dir, folder)?;
     copy_files(&files.0, &files.1)?;
     copy.keep()?;
     stdout::line(&format!(
-        "{} is copied to {}",
+        "copied {} to {}",
         settings.data_dir.display(),
         folder.display()
     ))?;
-    tell_of_bucket(settings)?;
-    Ok(true)
+    Ok(())
 }
 
-fn copy_in(settings: &Settings, folder: &Path, resumes: bool) -> Result<bool> {
+fn copy_in(settings: &Settings, folder: &Path, resumes: bool) -> Result<()> {
     only_embedded(settings)?;
     let pending = if resumes {
         Pending::Resume
@@ -88,38 +100,30 @@ fn copy_in(settings: &Settings, folder: &Path, resumes: bool) -> Result<bool> {
         Pending::Withhold
     };
     may_restore(&settings.data_dir)?;
-    // Before the store: without it there is none.
+    // Before the store: a folder without a store is not taken for one.
     copy_files(
         &folder.join(ATTACHMENTS),
         &settings.data_dir.join(ATTACHMENTS),
     )?;
     restore(folder, &settings.data_dir, pending)?;
     stdout::line(&format!(
-        "{} is made of {}; it is another log from here on",
+        "restored {} from {}; its log has a new epoch",
         settings.data_dir.display(),
         folder.display()
     ))?;
-    tell_of_bucket(settings)?;
-    Ok(true)
-}
-
-fn tell_of_bucket(settings: &Settings) -> Result<()> {
-    if settings.attachments.bucket().is_some() {
-        stdout::line("attached files are in their bucket, and stay there")?;
-    }
     Ok(())
 }
 
 fn only_embedded(settings: &Settings) -> Result<()> {
     ensure!(
         !settings.has_servers(),
-        "only the embedded store is copied by this program: \
-         for MongoDB take mongodump, or what your storage offers"
+        "this command copies the embedded store alone; \
+         for MongoDB use mongodump, or snapshots of its storage"
     );
     Ok(())
 }
 
-/// Files that are not there yet; each is whole and on disk before it is called by its name.
+/// Copies the files that the target lacks; each gets its name once it is whole and synced.
 fn copy_files(from: &Path, to: &Path) -> Result<()> {
     if !from.exists() {
         return Ok(());
@@ -141,7 +145,7 @@ fn copy_files(from: &Path, to: &Path) -> Result<()> {
 fn copy_file(from: &Path, to: &Path) -> std::io::Result<()> {
     let unfinished = to.with_added_extension("unfinished");
     match std::fs::copy(from, &unfinished) {
-        // Removed meanwhile.
+        // Removed in the meantime.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         copied => copied?,
     };

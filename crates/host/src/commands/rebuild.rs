@@ -1,97 +1,100 @@
-//! `replay`: what is read is made anew from the log, at a server that runs.
+//! The command `rebuild`: online rebuild of a stage's output, on a running server.
 
 use std::time::Duration;
 
-use crate::output::{stderr, stdout};
-use crate::{Part, Replay, Settings};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::admin_client::AdminClient;
+use crate::output::{stderr, stdout};
+use crate::{Part, Rebuild, Settings};
 
-/// How often it is looked how far it has come.
-const LOOK: Duration = Duration::from_millis(500);
+/// Interval at which the progress is read.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// Number of reads in a row that may fail: the rebuild goes on without this command.
+const MAX_FAILED_READS: u32 = 120;
 
-/// How often in a row nobody may answer: the round goes on by itself.
-const PATIENCE: u32 = 120;
-
-/// Of one part, the last round.
+/// State of a part's last rebuild, as the server sends it.
 #[derive(Deserialize)]
-struct Round {
+struct Progress {
     name: String,
-    round: u64,
+    #[serde(rename = "round")]
+    rebuild_id: u64,
     state: String,
     reason: Option<String>,
     position: u64,
     of: u64,
 }
 
-/// Does it; whether it was done.
-pub(crate) async fn replay(settings: &Settings, asked: Replay) -> Result<bool> {
-    let counter = AdminClient::new(settings, &asked.counter)?;
-    let Some(part) = asked.part else {
-        for round in rounds(&counter).await? {
-            stdout::line(&text(&round))?;
+/// Runs the command; `Ok(false)`: the rebuild has failed.
+pub(crate) async fn rebuild(settings: &Settings, arguments: Rebuild) -> Result<bool> {
+    let client = AdminClient::new(settings, &arguments.server)?;
+    let Some(part) = arguments.part else {
+        for progress in all(&client).await? {
+            stdout::line(&text(&progress))?;
         }
         return Ok(true);
     };
     let path = format!("/rebuilds/{}", part.name());
-    if asked.give_up {
-        counter.send(counter.delete(&path)).await?;
-        stdout::line(&text(&round(&counter, part).await?))?;
+    if arguments.cancel {
+        client.send(client.delete(&path)).await?;
+        stdout::line(&text(&progress_of(&client, part).await?))?;
         return Ok(true);
     }
-    let asked_for: Round = serde_json::from_value(counter.json(counter.post(&path)).await?)?;
-    let mut silence = 0;
+    let requested: Progress = serde_json::from_value(client.json(client.post(&path)).await?)?;
+    let mut failed_reads = 0;
     loop {
-        let round = match round(&counter, part).await {
-            Ok(round) => round,
-            Err(error) if silence < PATIENCE => {
-                stderr::line(&format!("replay: {error:#}"));
-                silence += 1;
-                sleep(LOOK).await;
+        let progress = match progress_of(&client, part).await {
+            Ok(progress) => progress,
+            Err(error) if failed_reads < MAX_FAILED_READS => {
+                stderr::line(&format!("rebuild: {error:#}"));
+                failed_reads += 1;
+                sleep(POLL_INTERVAL).await;
                 continue;
             }
             Err(error) => return Err(error),
         };
-        silence = 0;
-        // Whoever answers may not know of it yet.
-        let is_under_way = round.state == "under-way" || round.round < asked_for.round;
-        if !is_under_way || asked.no_wait {
-            stdout::line(&text(&round))?;
-            return Ok(round.state != "given-up");
+        failed_reads = 0;
+        // Another server may answer that has not seen the request yet.
+        let is_unseen = progress.rebuild_id < requested.rebuild_id;
+        let is_running = progress.state == "under-way" || is_unseen;
+        if !is_running || arguments.no_wait {
+            stdout::line(&text(&progress))?;
+            return Ok(progress.state != "given-up");
         }
-        let Round { position, of, .. } = round;
-        stderr::line(&format!("replay: position {position} of {of}"));
-        sleep(LOOK).await;
+        let Progress { position, of, .. } = progress;
+        stderr::line(&format!("rebuild: position {position} of {of}"));
+        sleep(POLL_INTERVAL).await;
     }
 }
 
-async fn rounds(counter: &AdminClient) -> Result<Vec<Round>> {
-    let rounds = counter.json(counter.get("/rebuilds")).await?;
-    serde_json::from_value(rounds).context("expected rounds")
+async fn all(client: &AdminClient) -> Result<Vec<Progress>> {
+    let all = client.json(client.get("/rebuilds")).await?;
+    serde_json::from_value(all).context("the server sent no list of rebuilds")
 }
 
-async fn round(counter: &AdminClient, part: Part) -> Result<Round> {
-    let rounds = rounds(counter).await?.into_iter();
-    let mut ours = rounds.filter(|round| round.name == part.name());
-    ours.next().context("expected a round of this part")
+async fn progress_of(client: &AdminClient, part: Part) -> Result<Progress> {
+    let all = all(client).await?.into_iter();
+    let mut of_part = all.filter(|progress| progress.name == part.name());
+    of_part
+        .next()
+        .context("the server sent no rebuild of this part")
 }
 
-fn text(round: &Round) -> String {
-    let Round {
+fn text(progress: &Progress) -> String {
+    let Progress {
         name,
-        round,
+        rebuild_id,
         state,
         reason,
         position,
         of,
-    } = round;
-    if *round == 0 {
-        return format!("{name}: never made anew");
+    } = progress;
+    if *rebuild_id == 0 {
+        return format!("{name}: never rebuilt");
     }
-    let why = reason.as_ref().map(|reason| format!(": {reason}"));
-    let why = why.unwrap_or_default();
-    format!("{name}: round {round}, {state}{why}; position {position} of {of}")
+    let reason = reason.as_ref().map(|reason| format!(": {reason}"));
+    let reason = reason.unwrap_or_default();
+    format!("{name}: rebuild {rebuild_id}, {state}{reason}; position {position} of {of}")
 }

@@ -3,5 +3,5 @@
 //! program uses them.
 
 mod descriptor;
-pub mod stderr;
-pub mod stdout;
+pub(crate) mod stderr;
+pub(crate) mod stdout;

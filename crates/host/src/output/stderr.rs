@@ -45,7 +45,7 @@ struct Buffer {
 }
 
 /// Adds a message to the buffer, as a line of its own.
-pub fn line(text: &str) {
+pub(crate) fn line(text: &str) {
     submit(format!("{text}\n").as_bytes());
 }
 

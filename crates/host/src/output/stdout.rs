@@ -12,7 +12,7 @@ use super::descriptor;
 ///
 /// # Errors
 /// When it cannot be written, as on a full disk.
-pub fn print(text: &str) -> Result<bool> {
+pub(crate) fn print(text: &str) -> Result<bool> {
     match descriptor::write_all(stdout().as_fd(), text.as_bytes()) {
         Ok(()) => Ok(true),
         Err(failed) if failed.error.kind() == ErrorKind::BrokenPipe => Ok(false),
@@ -24,6 +24,6 @@ pub fn print(text: &str) -> Result<bool> {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn line(text: &str) -> Result<bool> {
+pub(crate) fn line(text: &str) -> Result<bool> {
     print(&format!("{text}\n"))
 }

@@ -1,4 +1,4 @@
-//! Whom api-server believes: bearer tokens and their issuer.
+//! Section `auth`: bearer tokens and their issuer.
 
 use std::time::Duration;
 
@@ -8,30 +8,30 @@ use serde::{Deserialize, Serialize};
 use super::load;
 use crate::UrlOrFile;
 
-/// Bearer tokens. Without `jwks` nobody is asked for one.
+/// Settings of bearer tokens. Without `jwks` no token is required.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
-    /// Where the issuer's public keys are: a URL, or a file.
+    /// Public keys of the issuer: a URL, or a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwks: Option<UrlOrFile>,
-    /// The tokens' issuer.
+    /// Issuer of the tokens (`iss`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
-    /// Whom the tokens must be for.
+    /// Audience that tokens must name (`aud`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
-    /// How tokens may be signed.
+    /// Signature algorithms that are accepted.
     #[serde(deserialize_with = "load::list")]
     pub algorithms: Vec<String>,
-    /// The claim that says whose orders a token is for.
+    /// Claim whose value is the owner of orders.
     pub owner_claim: String,
-    /// By how much the clocks may differ.
+    /// Allowed difference between the clocks of issuer and server.
     #[serde(with = "humantime_serde")]
     pub leeway: Duration,
-    /// How long keys are used without looking for newer ones.
-    #[serde(with = "humantime_serde")]
-    pub keys_lifetime: Duration,
+    /// Time for which fetched keys are cached.
+    #[serde(with = "humantime_serde", alias = "keys_lifetime")]
+    pub jwks_cache_ttl: Duration,
 }
 
 impl Default for Auth {
@@ -43,13 +43,13 @@ impl Default for Auth {
             algorithms: ["RS256", "ES256", "EdDSA"].map(str::to_owned).into(),
             owner_claim: "sub".into(),
             leeway: Duration::from_secs(5),
-            keys_lifetime: Duration::from_secs(300),
+            jwks_cache_ttl: Duration::from_secs(300),
         }
     }
 }
 
 impl Auth {
-    /// Whether everybody is asked who they are.
+    /// True if every request needs a token.
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.jwks.is_some()
@@ -60,8 +60,8 @@ impl Auth {
         if let Some(UrlOrFile::Url(url)) = &self.jwks {
             ensure!(
                 url.is_protected(),
-                "auth.jwks: expected https://, or a server on this machine: over http:// anybody \
-                 on the way could put keys of their own there; use https://, or a file"
+                "auth.jwks: expected https://, or a server on this machine: over http:// \
+                 an attacker on the network path could replace the keys; use https://, or a file"
             );
         }
         if self.is_on() {
@@ -78,7 +78,7 @@ impl Auth {
             ensure!(
                 !has_issuer && !has_audience,
                 "auth.jwks: required where auth.issuer or auth.audience is set; without it \
-                 nobody would be asked for a token"
+                 no token would be required"
             );
         }
         Ok(())

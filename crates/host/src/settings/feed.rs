@@ -1,39 +1,42 @@
-//! Settings of the feed.
+//! Section `feed`.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The feed.
+/// Settings of the feed.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Feed {
-    /// How many of the latest frames are kept in memory.
-    pub ring: usize,
-    /// How often the store is looked at although nobody told it to.
-    #[serde(with = "humantime_serde")]
-    pub sweep_interval: Duration,
-    /// How often a client is pinged.
+    /// Number of latest frames kept in memory.
+    #[serde(alias = "ring")]
+    pub buffer_frames: usize,
+    /// Interval at which the store is polled for frames without a notice.
+    #[serde(with = "humantime_serde", alias = "sweep_interval")]
+    pub poll_interval: Duration,
+    /// Interval of pings to a subscriber.
     #[serde(with = "humantime_serde")]
     pub heartbeat: Duration,
-    /// How many may follow at the same time.
-    pub places: usize,
-    /// How many of one principal, or address; 0: any.
-    pub places_each: usize,
-    /// Websockets that have yet to show a token, apart from those.
+    /// Maximum number of subscribers.
+    #[serde(alias = "places")]
+    pub max_subscribers: usize,
+    /// Maximum number of subscribers of one principal, or address; 0: unlimited.
+    #[serde(alias = "places_each")]
+    pub max_subscribers_per_client: usize,
+    /// Maximum number of websockets that have not sent a token yet, beside the subscribers.
     pub max_unauthenticated: usize,
-    /// Those of one client address; 0: any.
+    /// Maximum number of those of one client address; 0: unlimited.
     pub max_unauthenticated_per_client: usize,
 }
 
 impl Default for Feed {
     fn default() -> Self {
         Self {
-            ring: 16_384,
-            sweep_interval: Duration::from_secs(1),
+            buffer_frames: 16_384,
+            poll_interval: Duration::from_secs(1),
             heartbeat: Duration::from_secs(25),
-            places: 20_000,
-            places_each: 0,
+            max_subscribers: 20_000,
+            max_subscribers_per_client: 0,
             max_unauthenticated: 1_000,
             max_unauthenticated_per_client: 100,
         }

@@ -8,28 +8,28 @@ use serde::{Deserialize, Serialize};
 use super::exposure::{AllowedHost, AllowedOrigin, Network, PublicUrl};
 use super::load;
 
-/// api-server's HTTP.
+/// HTTP server of api-server.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
     /// Address to listen at.
     pub bind: SocketAddr,
-    /// True if that may be another than the loopback interface.
+    /// True if the address may be another than the loopback interface.
     pub allow_open_bind: bool,
-    /// Bytes that a body may have.
+    /// Largest body, in bytes.
     pub body_limit: usize,
-    /// Threads that answer; 0: one a core.
+    /// Number of threads that serve requests; 0: one for each core.
     pub workers: usize,
-    /// How long a client may take to send a request's head.
-    #[serde(with = "humantime_serde")]
-    pub head_timeout: Duration,
-    /// How long it may take to send its body.
+    /// Time that a client may take to send the header of a request.
+    #[serde(with = "humantime_serde", alias = "head_timeout")]
+    pub header_timeout: Duration,
+    /// Time that it may take to send the body.
     #[serde(with = "humantime_serde")]
     pub body_timeout: Duration,
     /// Origins of pages that may use the API from a browser; `*`: any.
     #[serde(deserialize_with = "load::list_of")]
     pub cors_origins: Vec<AllowedOrigin>,
-    /// True if that may be any while no token is required.
+    /// True if `\*` is allowed in `cors_origins` while no token is required.
     pub allow_any_origin: bool,
     /// Hosts that are served while no token is required, beside `localhost`, loopback
     /// addresses and the address that is listened at.
@@ -38,21 +38,21 @@ pub struct Http {
     /// URL under which clients find the API, where that is not `bind`'s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_url: Option<PublicUrl>,
-    /// Proxies whose word about the client's address is believed: addresses, or networks.
+    /// Proxies whose `X-Forwarded-For` is trusted: addresses, or networks.
     #[serde(deserialize_with = "load::list_of")]
     pub trusted_proxies: Vec<Network>,
-    /// Connections that may be open at the same time; 0: as many as the limit on open files
-    /// allows, at most 25,000.
+    /// Maximum number of open connections; 0: as many as the limit on open files allows, at
+    /// most 25,000.
     pub max_connections: usize,
-    /// Those of one client address; 0: half of all.
+    /// Maximum number of connections of one client address; 0: half of all.
     pub max_connections_per_client: usize,
-    /// Requests a second that one principal, or address, may make; 0: any.
+    /// Requests per second of one principal, or address; 0: unlimited.
     pub rate_limit: u32,
-    /// How many of them at once.
+    /// Number of those requests that may come at once.
     pub rate_burst: u32,
-    /// Maximum number of answers that wait at the same time (`Prefer: wait`).
+    /// Maximum number of requests that wait at the same time (`Prefer: wait`).
     pub max_waits: usize,
-    /// Maximum number of those for one principal, or address.
+    /// Maximum number of waiting requests of one principal, or address.
     pub max_waits_per_client: usize,
     /// Maximum number of reads of the log (histories, `as_of`) at the same time.
     pub max_log_reads: usize,
@@ -68,7 +68,7 @@ impl Default for Http {
             allow_open_bind: false,
             body_limit: 64 * 1024,
             workers: 0,
-            head_timeout: Duration::from_secs(5),
+            header_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(10),
             cors_origins: Vec::new(),
             allow_any_origin: false,

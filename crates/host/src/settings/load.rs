@@ -1,45 +1,116 @@
-//! Reading the settings, and saying what is wrong with them.
+//! Loading of the settings, and the texts of their faults.
 
 use std::fmt::Display;
 use std::path::Path;
 use std::str::FromStr;
 
-use anyhow::{Context, Result, bail, ensure};
-use figment::Figment;
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use figment::error::{Actual, Kind};
 use figment::providers::{Env, Format, Toml};
+use figment::value::{Dict, Map};
+use figment::{Figment, Metadata, Profile, Provider};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::{AllowedOrigin, Mode, Settings, follow, variable};
-use crate::SecretUri;
+use super::{AllowedOrigin, Configuration, DomainSettings, Mode, Settings, follow, variable};
+use crate::{SecretUri, logging};
 
-/// Variables that are not settings start so.
+/// Prefix, after `BAKEHOUSE_`, of environment variables that are not settings.
 const TEST_PREFIX: &str = "TEST_";
 
-impl Settings {
-    /// Reads the file, if one is named, and the environment over it.
+/// Former and current key of each setting that was renamed. The former one still works, as an
+/// alias, with a warning.
+const RENAMED: &[(&str, &str)] = &[
+    ("http.head_timeout", "http.header_timeout"),
+    ("auth.keys_lifetime", "auth.jwks_cache_ttl"),
+    ("baker.sweep_interval", "baker.poll_interval"),
+    ("notify.sweep_interval", "notify.poll_interval"),
+    ("notify.at_once", "notify.concurrency"),
+    ("notify.first_wait", "notify.initial_backoff"),
+    ("notify.longest_wait", "notify.max_backoff"),
+    ("feed.sweep_interval", "feed.poll_interval"),
+    ("feed.ring", "feed.buffer_frames"),
+    ("feed.places", "feed.max_subscribers"),
+    ("feed.places_each", "feed.max_subscribers_per_client"),
+];
+
+/// Sections of a source of settings: those of a domain, or all others.
+struct Sections<P> {
+    source: P,
+    domain: &'static [&'static str],
+    is_domain: bool,
+}
+
+impl<P: Provider> Provider for Sections<P> {
+    fn metadata(&self) -> Metadata {
+        self.source.metadata()
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        let mut data = self.source.data()?;
+        for sections in data.values_mut() {
+            sections.retain(|name, _| self.domain.contains(&name.as_str()) == self.is_domain);
+        }
+        Ok(data)
+    }
+}
+
+impl<S: DomainSettings> Configuration<S> {
+    /// Reads the file, if one is named, and the environment over it. Returns warnings besides:
+    /// settings that are set by a former name.
     ///
     /// # Errors
     /// A sentence that names the setting and what was expected.
-    pub fn load(file: Option<&Path>) -> Result<Self> {
-        let mut figment = Figment::new();
+    pub fn load(file: Option<&Path>) -> Result<(Self, Vec<String>)> {
         if let Some(file) = file {
             ensure!(file.is_file(), "{}: there is no such file", file.display());
             check_syntax(file)?;
-            figment = figment.merge(Toml::file_exact(file));
         }
-        let variables = Env::prefixed("BAKEHOUSE_")
-            .filter(|key| key != "CONFIG" && !key.as_str().starts_with(TEST_PREFIX))
-            .split("__");
-        let settings: Self = match figment.merge(variables).extract() {
-            Ok(settings) => settings,
-            Err(error) => bail!(sentence(error)),
+        let figment = |is_domain| {
+            let domain = S::SECTIONS;
+            let mut figment = Figment::new();
+            if let Some(file) = file {
+                let source = Toml::file_exact(file);
+                figment = figment.merge(Sections {
+                    source,
+                    domain,
+                    is_domain,
+                });
+            }
+            let source = Env::prefixed("BAKEHOUSE_")
+                .filter(|key| key != "CONFIG" && !key.as_str().starts_with(TEST_PREFIX))
+                .split("__");
+            figment.merge(Sections {
+                source,
+                domain,
+                is_domain,
+            })
         };
-        settings.check()?;
-        Ok(settings)
+        let (of_host, of_domain) = (figment(false), figment(true));
+        let faults = |error| anyhow!(sentence(error, S::SECTIONS));
+        let configuration = Self {
+            host: of_host.extract().map_err(faults)?,
+            domain: of_domain.extract().map_err(faults)?,
+        };
+        configuration.host.check()?;
+        configuration.domain.check()?;
+        let is_set = |former: &&(&str, &str)| {
+            of_host.find_value(former.0).is_ok() || of_domain.find_value(former.0).is_ok()
+        };
+        let renamed = RENAMED.iter().chain(S::RENAMED).filter(is_set);
+        let warnings = renamed.map(|(former, current)| {
+            format!(
+                "{former} ({}): renamed to {current} ({}); the former name will be removed",
+                variable(former),
+                variable(current)
+            )
+        });
+        let warnings = warnings.collect();
+        Ok((configuration, warnings))
     }
+}
 
+impl Settings {
     fn check(&self) -> Result<()> {
         let bind = self.http.bind;
         ensure!(
@@ -63,9 +134,8 @@ impl Settings {
         self.auth.check()?;
         self.amqp.check()?;
         follow::check(&self.follow)?;
-        self.attachments.check()?;
         self.health.check()?;
-        self.check_ways()?;
+        logging::check(&self.log)?;
         ensure!(
             self.http.rate_burst > 0,
             "http.rate_burst: expected a number above 0"
@@ -75,44 +145,34 @@ impl Settings {
             ("manager.max_batch", self.manager.max_batch),
             ("baker.max_batch", self.baker.max_batch),
             ("notify.max_batch", self.notify.max_batch),
-            ("notify.at_once", usize::from(self.notify.at_once)),
-            ("feed.ring", self.feed.ring),
-            ("feed.places", self.feed.places),
+            ("notify.concurrency", usize::from(self.notify.concurrency)),
+            ("feed.buffer_frames", self.feed.buffer_frames),
+            ("feed.max_subscribers", self.feed.max_subscribers),
             ("feed.max_unauthenticated", self.feed.max_unauthenticated),
             ("http.body_limit", self.http.body_limit),
             ("http.max_waits", self.http.max_waits),
             ("http.max_waits_per_client", self.http.max_waits_per_client),
             ("http.max_log_reads", self.http.max_log_reads),
             ("amqp.prefetch", usize::from(self.amqp.prefetch)),
-            ("attachments.max_uploads", self.attachments.max_uploads),
-            (
-                "attachments.max_uploads_per_client",
-                self.attachments.max_uploads_per_client,
-            ),
         ] {
             ensure!(count > 0, "{key}: expected a number above 0");
         }
         for (key, time) in [
             ("manager.poll_interval", self.manager.poll_interval),
             ("manager.lease_ttl", self.manager.lease_ttl),
-            ("baker.sweep_interval", self.baker.sweep_interval),
+            ("baker.poll_interval", self.baker.poll_interval),
             ("baker.lease_ttl", self.baker.lease_ttl),
-            ("notify.sweep_interval", self.notify.sweep_interval),
+            ("notify.poll_interval", self.notify.poll_interval),
             ("notify.lease_ttl", self.notify.lease_ttl),
             ("notify.timeout", self.notify.timeout),
-            ("notify.first_wait", self.notify.first_wait),
-            ("notify.longest_wait", self.notify.longest_wait),
+            ("notify.initial_backoff", self.notify.initial_backoff),
+            ("notify.max_backoff", self.notify.max_backoff),
             ("notify.give_up_after", self.notify.give_up_after),
-            ("feed.sweep_interval", self.feed.sweep_interval),
+            ("feed.poll_interval", self.feed.poll_interval),
             ("feed.heartbeat", self.feed.heartbeat),
-            ("http.head_timeout", self.http.head_timeout),
+            ("http.header_timeout", self.http.header_timeout),
             ("http.body_timeout", self.http.body_timeout),
-            ("auth.keys_lifetime", self.auth.keys_lifetime),
-            (
-                "attachments.sweep_interval",
-                self.attachments.sweep_interval,
-            ),
-            ("attachments.sweep_grace", self.attachments.sweep_grace),
+            ("auth.jwks_cache_ttl", self.auth.jwks_cache_ttl),
             ("amqp.confirm_timeout", self.amqp.confirm_timeout),
         ] {
             ensure!(
@@ -124,8 +184,8 @@ impl Settings {
     }
 }
 
-/// Tells whether a file is TOML. What is wrong is told by its place, not by its text as the library
-/// does, which may hold a secret.
+/// Checks that a file is TOML. The error has the position of the fault, not its text, which may
+/// hold a secret.
 ///
 /// # Errors
 /// A sentence with line and column.
@@ -146,8 +206,8 @@ fn check_syntax(file: &Path) -> Result<()> {
     bail!("{name}: line {line}, column {column}: not valid TOML");
 }
 
-/// Text that looks like a number in a variable is text all the same: an instance
-/// may be called `0`.
+/// Deserializes text. A variable that looks like a number is text all the same: an instance may
+/// be called `0`.
 pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "expected text")]
@@ -165,9 +225,12 @@ pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     })
 }
 
-/// Several texts: an array, or, since that is easier to write in a variable,
-/// one text with commas in between.
-pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+/// Deserializes several texts: an array, or one text with commas in between, which is easier to
+/// write in a variable.
+///
+/// # Errors
+/// When the value is neither.
+pub fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(
         untagged,
@@ -189,7 +252,7 @@ pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Str
     })
 }
 
-/// Several values of a kind, written as [`list`] reads them.
+/// Deserializes several values of a type from what [`list`] accepts.
 pub(super) fn list_of<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -202,14 +265,17 @@ where
     values.collect()
 }
 
-/// Several URIs, likewise.
-pub(super) fn uris<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SecretUri>, D::Error> {
+/// Deserializes several URIs from what [`list`] accepts.
+///
+/// # Errors
+/// When the value is neither an array nor text.
+pub fn uris<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SecretUri>, D::Error> {
     let texts = list(deserializer)?;
     Ok(texts.into_iter().map(SecretUri::from).collect())
 }
 
-/// All faults of the settings, each with the key and where it is set.
-fn sentence(error: figment::Error) -> String {
+/// Text of all faults of the settings, each with its key and its source.
+fn sentence(error: figment::Error, sections: &[&str]) -> String {
     let fault = |error: figment::Error| {
         let key = error.path.join(".").to_lowercase();
         let is_variable = error
@@ -225,22 +291,38 @@ fn sentence(error: figment::Error) -> String {
                 .unwrap_or_default(),
             None => String::new(),
         };
+        let depth = error.path.len().saturating_sub(1);
+        let section = error.path[..depth].join(".");
         let key = if key.is_empty() {
             "settings".to_owned()
         } else {
             key
         };
-        format!("{key}{place}: {}", what(&error.kind))
+        format!(
+            "{key}{place}: {}",
+            expectation(&error.kind, &section, sections)
+        )
     };
     error.into_iter().map(fault).collect::<Vec<_>>().join("; ")
 }
 
-/// What is wrong with one of them, without a word of how they are read.
-fn what(kind: &Kind) -> String {
+/// Text of one fault, without the words of the libraries that read the settings. `section` is
+/// where the setting stands; `sections` are those of the domain.
+fn expectation(kind: &Kind, section: &str, sections: &[&str]) -> String {
     let any = |known: &[&str]| format!("`{}`", known.join("`, `"));
     match kind {
         Kind::UnknownField(_, known) => {
-            format!("there is no such setting; expected one of {}", any(known))
+            let is_former = |name: &str| {
+                let key = format!("{section}.{name}");
+                RENAMED.iter().any(|(former, _)| *former == key)
+            };
+            let known = known.iter().copied().filter(|name| !is_former(name));
+            let of_domain = sections.iter().copied().filter(|_| section.is_empty());
+            let known: Vec<_> = known.chain(of_domain).collect();
+            format!("there is no such setting; expected one of {}", any(&known))
+        }
+        Kind::DuplicateField(name) => {
+            format!("set twice, by its current and by its former name; keep `{name}` alone")
         }
         Kind::UnknownVariant(found, known) if is_harmless(found) => {
             format!("found `{found}`, expected one of {}", any(known))
@@ -269,7 +351,7 @@ fn what(kind: &Kind) -> String {
     }
 }
 
-/// Tells whether a text may be told: what looks like a URI may hold a secret.
+/// True if a text may be shown: one that looks like a URI may hold a secret.
 fn is_harmless(text: &str) -> bool {
     !text.contains("://") && !text.contains('@')
 }
@@ -282,6 +364,7 @@ mod tests {
     use figment::Jail;
 
     use super::*;
+    use crate::settings::NoSettings;
 
     fn error(variables: &[(&str, &str)], file: &str) -> String {
         let mut text = String::new();
@@ -290,7 +373,7 @@ mod tests {
             for (name, value) in variables {
                 jail.set_env(name, value);
             }
-            text = Settings::load(Some(Path::new("a.toml")))
+            text = Configuration::<NoSettings>::load(Some(Path::new("a.toml")))
                 .expect_err("refused")
                 .to_string();
             Ok(())
@@ -309,7 +392,8 @@ mod tests {
             jail.set_env("BAKEHOUSE_DATA_DIR", "/somewhere");
             jail.set_env("BAKEHOUSE_INSTANCE", "0");
             jail.set_env("BAKEHOUSE_TEST_WHATEVER", "1");
-            let settings = Settings::load(Some(Path::new("a.toml"))).expect("valid");
+            let loaded = Configuration::<NoSettings>::load(Some(Path::new("a.toml")));
+            let settings = loaded.expect("valid").0.host;
             assert_eq!(settings.manager.max_batch, 9);
             assert_eq!(settings.manager.poll_interval, Duration::from_secs(1));
             assert_eq!(settings.manager.lease_ttl, Duration::from_secs(1));
@@ -360,18 +444,6 @@ mod tests {
             ),
             (error(&[], "[writer]\nmax_batch = 0"), "writer.max_batch"),
             (
-                error(&[("BAKEHOUSE_SMS__EVENTS", "order.paid")], ""),
-                "sms.events",
-            ),
-            (
-                error(&[("BAKEHOUSE_EMAIL__URI", "smtp://mail")], ""),
-                "email.from",
-            ),
-            (
-                error(&[("BAKEHOUSE_WEBHOOK__URLS", "https://a,https://b")], ""),
-                "webhook.secret",
-            ),
-            (
                 error(&[("BAKEHOUSE_FOLLOW__USERS__TOKEN_FILE", "t")], ""),
                 "follow.users",
             ),
@@ -401,10 +473,6 @@ mod tests {
                 "amqp.management_uri: without amqp.uri",
             ),
             (error(&[], "[feed]\nheartbeat = \"0s\""), "feed.heartbeat"),
-            (
-                error(&[], "[orders]\ncurrency = \"XXX\""),
-                "orders.currency",
-            ),
         ];
         for (message, name) in cases {
             assert!(message.contains(name), "{name}: {message}");
@@ -431,20 +499,40 @@ mod tests {
     }
 
     #[test]
+    fn a_former_name_works_and_is_warned_about() {
+        Jail::expect_with(|jail| {
+            jail.create_file("a.toml", "[feed]\nplaces = 7\n")?;
+            jail.set_env("BAKEHOUSE_NOTIFY__AT_ONCE", "3");
+            let loaded = Configuration::<NoSettings>::load(Some(Path::new("a.toml")));
+            let (configuration, warnings) = loaded.expect("valid");
+            assert_eq!(configuration.host.feed.max_subscribers, 7);
+            assert_eq!(configuration.host.notify.concurrency, 3);
+            let expected = [
+                "notify.at_once (BAKEHOUSE_NOTIFY__AT_ONCE): renamed to notify.concurrency \
+                 (BAKEHOUSE_NOTIFY__CONCURRENCY); the former name will be removed",
+                "feed.places (BAKEHOUSE_FEED__PLACES): renamed to feed.max_subscribers \
+                 (BAKEHOUSE_FEED__MAX_SUBSCRIBERS); the former name will be removed",
+            ];
+            assert_eq!(warnings, expected);
+            Ok(())
+        });
+        let both = error(&[], "[feed]\nplaces = 7\nmax_subscribers = 8\n");
+        assert!(
+            both.contains("set twice, by its current and by its former name"),
+            "{both}"
+        );
+        let unknown = error(&[], "[feed]\nplace = 7\n");
+        assert!(unknown.contains("`max_subscribers`"), "{unknown}");
+        assert!(!unknown.contains("`places`"), "{unknown}");
+    }
+
+    #[test]
     fn what_is_wrong_is_told_without_secrets() {
         for (variables, file) in [
             (&[][..], "[amqp]\nuri = \"amqp://user:hunter2@host\n"),
             (&[], "[amqp]\nuri = amqp://user:hunter2@host\n"),
             (&[], "[auth]\njwks = \"ftp://user:hunter2@host/\"\n"),
             (&[], "[follow]\nusers = \"ftp://user:hunter2@host/\"\n"),
-            (
-                &[],
-                "[attachments]\ns3_endpoint = \"http://user:hunter2@host/\"\n",
-            ),
-            (
-                &[],
-                "[attachments]\nstore = \"s3://user:hunter2@bucket/\"\n",
-            ),
             (&[("BAKEHOUSE_AMQP", "amqp://user:hunter2@host")], ""),
             (&[("BAKEHOUSE_MODE", "amqp://user:hunter2@host")], ""),
             (

@@ -1,16 +1,13 @@
-//! Everything that can be set. One table for all services, so that one file or
-//! one environment does for all of them; each takes what it needs.
+//! Settings of all services: one TOML file (`--config`) or one environment for all of them.
 //!
-//! A TOML file (`--config`), and over it variables: `BAKEHOUSE_HTTP__BIND` is
-//! `bind` in the section `http`.
+//! Environment variables override the file: `BAKEHOUSE_HTTP__BIND` is `bind` in the section
+//! `http`. A domain adds sections of its own: see [`DomainSettings`].
 
-mod attachments;
 mod auth;
+mod domain;
 mod exposure;
 mod feed;
 mod follow;
-#[cfg(test)]
-mod fuzz;
 mod health;
 mod http;
 pub(crate) mod load;
@@ -21,44 +18,42 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-pub use attachments::Attachments;
 pub use auth::Auth;
 use bakehouse_engine::feed::FeedSettings;
 use bakehouse_engine::handlers::HandlerSettings;
 use bakehouse_engine::stages::baker::BakerSettings;
 use bakehouse_engine::stages::manager::ManagerSettings;
 use bakehouse_engine::stages::writer::WriterSettings;
-use bakehouse_orders::money::Currency;
+pub use domain::{Configuration, DomainSettings, InvalidSetting, NoSettings};
 pub use exposure::{AllowedHost, AllowedOrigin, Network, PublicUrl};
 pub use feed::Feed;
 pub use follow::FollowedFeed;
 pub use health::Health;
 pub use http::Http;
-pub use notify::{Email, Notify, Sms, Webhook};
+pub use load::{list, uris};
+pub use notify::Notify;
 use serde::{Deserialize, Serialize};
 
 use crate::{SecretUri, SecretUrl};
 
-/// All settings.
+/// Settings that every domain has.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Name of this instance, unique among those of its kind.
     #[serde(deserialize_with = "load::text")]
     pub instance: String,
-    /// Where the embedded store keeps its file.
+    /// Folder of the embedded store.
     pub data_dir: PathBuf,
-    /// What an answer waits for, and what is kept.
+    /// What a response waits for, and whether anything is kept.
     pub mode: Mode,
-    /// Feeds of other services, by the names of their domains: where they are.
+    /// Feeds of other services, by the names of their domains.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub follow: BTreeMap<String, FollowedFeed>,
-    /// api-server's HTTP.
+    /// HTTP server of api-server.
     pub http: Http,
-    /// Whom it believes.
+    /// Bearer tokens.
     pub auth: Auth,
-    /// Attached files.
-    pub attachments: Attachments,
     /// Health checks.
     pub health: Health,
     /// The databases.
@@ -73,131 +68,115 @@ pub struct Settings {
     pub baker: Baker,
     /// notifier.
     pub notify: Notify,
-    /// Mail to customers.
-    pub email: Email,
-    /// Text messages to customers.
-    pub sms: Sms,
-    /// Webhooks.
-    pub webhook: Webhook,
     /// The feed.
     pub feed: Feed,
-    /// Orders.
-    pub orders: Orders,
     /// Logs.
     pub log: Log,
 }
 
-/// What an answer waits for, and what is kept.
+/// What a response waits for, and whether anything is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// An answer waits until the operation is durable; all else follows.
+    /// A response waits until the operation is durable; the stages run in the background.
     #[default]
     Asynchronous,
-    /// It waits until everything that the operation leads to is durable, all of it or
-    /// nothing. On the embedded store.
+    /// A response waits until the operation and all of its effects are durable, in one
+    /// transaction. On the embedded store only.
     Synchronous,
-    /// The same in memory: nothing is kept beyond the process.
+    /// Like synchronous, in memory: nothing outlives the process.
     Memory,
 }
 
-/// The databases.
+/// Settings of MongoDB.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MongoDb {
-    /// The source database.
+    /// URI of the source database, with its name in the path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_uri: Option<SecretUri>,
-    /// The presentation database.
+    /// URI of the presentation database, with its name in the path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub presentation_uri: Option<SecretUri>,
-    /// Whether to initiate the URIs' replica sets where that has not been done.
+    /// True if replica sets of the URIs are initiated where needed.
     pub initiate_replica_set: bool,
 }
 
-/// The broker.
+/// Settings of RabbitMQ.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Amqp {
-    /// Where it is.
+    /// URI of the broker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uri: Option<SecretUri>,
-    /// Address of its management API, with a user and password: policies are checked there.
+    /// URL of its management API, with user and password, where policies are checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub management_uri: Option<SecretUrl>,
-    /// Put before the names of exchanges and queues.
+    /// Prefix of the names of exchanges and queues.
     #[serde(deserialize_with = "load::text")]
     pub prefix: String,
-    /// How long it may take to confirm an order.
+    /// Time that the broker may take to confirm an operation.
     #[serde(with = "humantime_serde")]
     pub confirm_timeout: Duration,
-    /// Messages that events-writer may have in hand.
+    /// Maximum number of messages that events-writer holds unacknowledged.
     pub prefetch: u16,
 }
 
-/// events-writer.
+/// Settings of events-writer.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Writer {
-    /// Events a batch at most.
+    /// Maximum number of entries in a batch.
     pub max_batch: usize,
 }
 
-/// orders-manager.
+/// Settings of orders-manager.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Manager {
-    /// How often it looks although nobody told it to.
+    /// Interval at which it polls the log without a notice.
     #[serde(with = "humantime_serde")]
     pub poll_interval: Duration,
-    /// Events a batch at most.
+    /// Maximum number of entries in a batch.
     pub max_batch: usize,
-    /// After which time a standby takes over from one that is gone.
+    /// Lifetime of the lease: time after which a standby takes over.
     #[serde(with = "humantime_serde")]
     pub lease_ttl: Duration,
 }
 
-/// data-baker.
+/// Settings of data-baker.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Baker {
-    /// How often it looks although nobody told it to.
-    #[serde(with = "humantime_serde")]
-    pub sweep_interval: Duration,
-    /// Events a batch at most.
+    /// Interval at which it polls for executed operations without a notice.
+    #[serde(with = "humantime_serde", alias = "sweep_interval")]
+    pub poll_interval: Duration,
+    /// Maximum number of entries in a batch.
     pub max_batch: usize,
-    /// After which time a standby takes over from one that is gone.
+    /// Lifetime of the lease: time after which a standby takes over.
     #[serde(with = "humantime_serde")]
     pub lease_ttl: Duration,
 }
 
-/// Orders.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Orders {
-    /// Of orders that do not say.
-    pub currency: Currency,
-}
-
-/// Logs.
+/// Settings of logs.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
-    /// For people or for programs.
+    /// Format of the lines.
     pub format: LogFormat,
-    /// What is logged, as in `info,bakehouse_engine=debug`.
+    /// Levels by target, as in `info,bakehouse_engine=debug`.
     pub filter: String,
 }
 
-/// For people or for programs.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people on a terminal, for programs elsewhere.
+    /// Text on a terminal, JSON elsewhere.
     Auto,
-    /// For people.
+    /// Text.
     Human,
-    /// For programs.
+    /// JSON, one object per line.
     Json,
 }
 
@@ -210,7 +189,6 @@ impl Default for Settings {
             follow: BTreeMap::new(),
             http: Http::default(),
             auth: Auth::default(),
-            attachments: Attachments::default(),
             health: Health::default(),
             mongodb: MongoDb::default(),
             amqp: Amqp::default(),
@@ -218,11 +196,7 @@ impl Default for Settings {
             manager: Manager::default(),
             baker: Baker::default(),
             notify: Notify::default(),
-            email: Email::default(),
-            sms: Sms::default(),
-            webhook: Webhook::default(),
             feed: Feed::default(),
-            orders: Orders::default(),
             log: Log::default(),
         }
     }
@@ -242,11 +216,11 @@ impl Amqp {
         ensure!(
             url.is_protected(),
             "amqp.management_uri: expected https://, or a server on this machine: over http:// \
-             anybody on the way could read the password"
+             an attacker on the network path could read the password"
         );
         ensure!(
             self.uri.is_some(),
-            "amqp.management_uri: without amqp.uri there is no broker to check"
+            "amqp.management_uri: set amqp.uri as well: without it there is no broker to check"
         );
         Ok(())
     }
@@ -283,7 +257,7 @@ impl Default for Manager {
 impl Default for Baker {
     fn default() -> Self {
         Self {
-            sweep_interval: Duration::from_millis(500),
+            poll_interval: Duration::from_millis(500),
             max_batch: 500,
             lease_ttl: Duration::from_secs(1),
         }
@@ -300,7 +274,7 @@ impl Default for Log {
 }
 
 impl Settings {
-    /// As events-writer takes them.
+    /// Settings of the stage events-writer.
     #[must_use]
     pub fn for_writer(&self) -> WriterSettings {
         WriterSettings {
@@ -308,7 +282,7 @@ impl Settings {
         }
     }
 
-    /// As orders-manager takes them.
+    /// Settings of the stage orders-manager.
     #[must_use]
     pub fn for_manager(&self) -> ManagerSettings {
         ManagerSettings {
@@ -319,38 +293,38 @@ impl Settings {
         }
     }
 
-    /// As data-baker takes them.
+    /// Settings of the stage data-baker.
     #[must_use]
     pub fn for_baker(&self) -> BakerSettings {
         BakerSettings {
             instance: self.instance.clone(),
-            sweep_interval: self.baker.sweep_interval,
+            sweep_interval: self.baker.poll_interval,
             max_batch: self.baker.max_batch,
             lease_ttl: self.baker.lease_ttl,
         }
     }
 
-    /// As read models and process managers take them.
+    /// Settings of read models and process managers.
     #[must_use]
     pub fn for_handlers(&self) -> HandlerSettings {
         HandlerSettings {
             instance: self.instance.clone(),
-            sweep_interval: self.baker.sweep_interval,
+            sweep_interval: self.baker.poll_interval,
             max_batch: self.baker.max_batch,
             lease_ttl: self.baker.lease_ttl,
         }
     }
 
-    /// As the feed takes them.
+    /// Settings of the feed.
     #[must_use]
     pub fn for_feed(&self) -> FeedSettings {
         FeedSettings {
-            ring: self.feed.ring,
-            sweep_interval: self.feed.sweep_interval,
+            ring: self.feed.buffer_frames,
+            sweep_interval: self.feed.poll_interval,
         }
     }
 
-    /// The source database's URI.
+    /// URI of the source database.
     ///
     /// # Errors
     /// [`Unset`].
@@ -359,10 +333,9 @@ impl Settings {
         required(&self.mongodb.source_uri, "mongodb.source_uri", example)
     }
 
-    /// For a domain of one's own: unless they are told otherwise, it keeps its files in
-    /// a folder and its queues under a prefix that nobody else has.
+    /// Gives a domain a folder and a queue prefix of its own, unless the settings name others.
     #[must_use]
-    pub fn of_domain(mut self, name: &str) -> Self {
+    pub fn in_namespace(mut self, name: &str) -> Self {
         if self.data_dir == Self::default().data_dir {
             self.data_dir.push(name);
         }
@@ -372,7 +345,7 @@ impl Settings {
         self
     }
 
-    /// Whether any server is named, so that the embedded store is not meant.
+    /// True if MongoDB or RabbitMQ is configured, so that the embedded store is not used.
     #[must_use]
     pub fn has_servers(&self) -> bool {
         self.mongodb.source_uri.is_some()
@@ -380,7 +353,7 @@ impl Settings {
             || self.amqp.uri.is_some()
     }
 
-    /// The presentation database's URI.
+    /// URI of the presentation database.
     ///
     /// # Errors
     /// [`Unset`].
@@ -393,7 +366,7 @@ impl Settings {
         )
     }
 
-    /// The broker's URI.
+    /// URI of the broker.
     ///
     /// # Errors
     /// [`Unset`].
@@ -406,7 +379,7 @@ impl Settings {
     }
 }
 
-/// A setting without which this service cannot run is not set.
+/// Error: a setting that this service needs is not set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key} is not set ({variable}): expected something like {example}")]
 pub struct Unset {
@@ -427,7 +400,7 @@ fn required<'a>(
     })
 }
 
-/// The variable of a key: `http.bind` is `BAKEHOUSE_HTTP__BIND`.
+/// Environment variable of a key: `BAKEHOUSE_HTTP__BIND` for `http.bind`.
 pub(crate) fn variable(key: &str) -> String {
     format!("BAKEHOUSE_{}", key.replace('.', "__").to_uppercase())
 }

@@ -1,4 +1,4 @@
-//! Files that are almost settings.
+//! Files that are almost settings are accepted as they say, or refused.
 
 use std::io::Write;
 
@@ -6,7 +6,8 @@ use bakehouse_testkit::cases::cases;
 use bakehouse_testkit::mangle::{edits, mangle};
 use proptest::prelude::*;
 
-use super::Settings;
+use bakehouse_host::Configuration;
+use bakehouse_orders_app::OrdersSettings;
 
 const FILES: [&str; 3] = [
     "instance = \"a\"\nmode = \"memory\"\n[http]\nbind = \"127.0.0.1:0\"\nbody_limit = 65536\n",
@@ -26,20 +27,20 @@ proptest! {
         file.write_all(&bytes).expect("written");
         let said = std::str::from_utf8(&bytes).ok();
         let said = said.and_then(|text| text.parse::<toml::Table>().ok());
-        match Settings::load(Some(file.path())) {
-            Ok(settings) => {
+        match Configuration::<OrdersSettings>::load(Some(file.path())) {
+            Ok((configuration, _)) => {
                 let said = said.expect("what was taken is TOML");
                 let text = |section: &str, name: &str| {
                     said.get(section).and_then(|of| of.get(name)?.as_str().map(str::to_owned))
                 };
                 if let Some(instance) = said.get("instance").and_then(|one| one.as_str()) {
-                    prop_assert_eq!(&settings.instance, instance);
+                    prop_assert_eq!(&configuration.host.instance, instance);
                 }
                 if let Some(currency) = text("orders", "currency") {
-                    prop_assert_eq!(String::from(settings.orders.currency), currency);
+                    prop_assert_eq!(String::from(configuration.domain.orders.currency), currency);
                 }
                 if let Some(bind) = text("http", "bind") {
-                    prop_assert_eq!(Some(settings.http.bind), bind.parse().ok());
+                    prop_assert_eq!(Some(configuration.host.http.bind), bind.parse().ok());
                 }
             }
             Err(error) => {

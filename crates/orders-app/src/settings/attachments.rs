@@ -1,57 +1,57 @@
-//! Where attached files are kept, and what may be attached.
+//! Section `attachments`: storage and limits of attached files.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use bakehouse_host::settings::list;
+use bakehouse_host::{SecretText, SecretUri};
 use serde::{Deserialize, Serialize};
 use url::Url;
-
-use super::load;
-use crate::{SecretText, SecretUri};
 
 /// Bytes of a mebibyte.
 const MIB: u64 = 1024 * 1024;
 
-/// Attached files.
+/// Settings of attached files.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Attachments {
-    /// An S3 bucket, as in `s3://BUCKET/PREFIX`; unset: a folder in `data_dir`.
+    /// S3 bucket that keeps the files, as in `s3://BUCKET/PREFIX`; unset: a folder in `data_dir`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<SecretUri>,
-    /// The S3 server, if it is not Amazon's.
+    /// URL of the S3 server; unset: Amazon's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub s3_endpoint: Option<SecretUri>,
-    /// The bucket's region.
+    /// Region of the bucket.
     pub s3_region: String,
-    /// Whose key.
+    /// Id of the access key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub s3_access_key_id: Option<String>,
-    /// The key.
+    /// Secret access key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub s3_secret_access_key: Option<SecretText>,
-    /// Bytes that a file may have.
-    pub largest: u64,
-    /// Of which types; `*/*`: any.
-    #[serde(deserialize_with = "load::list")]
+    /// Largest file, in bytes.
+    #[serde(alias = "largest")]
+    pub max_bytes: u64,
+    /// Media types that are accepted; `*/*`: any.
+    #[serde(deserialize_with = "list")]
     pub media_types: Vec<String>,
-    /// Bytes a second that an upload must come at on the average, once `http.body_timeout` is
-    /// over.
+    /// Lowest average rate of an upload once `http.body_timeout` has passed, in bytes per second.
     pub min_upload_rate: u64,
-    /// Uploads at the same time.
+    /// Maximum number of uploads at the same time.
     pub max_uploads: usize,
-    /// Uploads of one principal, or one address, at the same time.
+    /// Maximum number of those of one principal, or one address.
     pub max_uploads_per_client: usize,
-    /// Bytes of all files of an order.
+    /// Maximum size of all files of an order, in bytes.
     pub max_bytes_per_order: u64,
-    /// Bytes of all files of an owner's orders; of an address, where orders have no owner.
+    /// Maximum size of all files of an owner's orders, or of an address where orders have no
+    /// owner, in bytes.
     pub max_bytes_per_client: u64,
-    /// Bytes of all files.
+    /// Maximum size of all files, in bytes.
     pub max_total_bytes: u64,
-    /// How often bytes are looked for that no order refers to.
+    /// Interval at which files that no order refers to are removed.
     #[serde(with = "humantime_serde")]
     pub sweep_interval: Duration,
-    /// After which time those are removed.
+    /// Age, by the log, after which such a file is removed.
     #[serde(with = "humantime_serde")]
     pub sweep_grace: Duration,
 }
@@ -72,7 +72,7 @@ impl Default for Attachments {
             s3_region: "us-east-1".into(),
             s3_access_key_id: None,
             s3_secret_access_key: None,
-            largest: 10 * MIB,
+            max_bytes: 10 * MIB,
             media_types: media_types.map(str::to_owned).into(),
             min_upload_rate: 16 * 1024,
             max_uploads: 64,
@@ -87,7 +87,7 @@ impl Default for Attachments {
 }
 
 impl Attachments {
-    /// Bucket and prefix, where files are kept on S3.
+    /// Bucket and prefix, if files are kept on S3.
     #[must_use]
     pub fn bucket(&self) -> Option<(&str, &str)> {
         let place = self.store.as_ref()?.expose().strip_prefix("s3://")?;
@@ -96,8 +96,8 @@ impl Attachments {
 
     pub(super) fn check(&self) -> Result<()> {
         ensure!(
-            self.largest > 0,
-            "attachments.largest: expected a number above 0"
+            self.max_bytes > 0,
+            "attachments.max_bytes: expected a number above 0"
         );
         if let Some(endpoint) = &self.s3_endpoint {
             let url = Url::parse(endpoint.expose()).ok();
@@ -121,10 +121,10 @@ impl Attachments {
             ("max_total_bytes", self.max_total_bytes),
         ] {
             ensure!(
-                bytes >= self.largest,
+                bytes >= self.max_bytes,
                 "attachments.{setting}: expected at least as many bytes as one file may have \
-                 (attachments.largest, {})",
-                self.largest
+                 (attachments.max_bytes, {})",
+                self.max_bytes
             );
         }
         if self.store.is_some() {

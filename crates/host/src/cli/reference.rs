@@ -1,0 +1,374 @@
+//! Settings as `--help` lists them.
+
+use crate::settings::{Configuration, DomainSettings, variable};
+
+/// Key and meaning of each setting that every domain has, in the order of the sections.
+const SETTINGS: &[(&str, &str)] = &[
+    (
+        "instance",
+        "unique name of this instance among those of its service",
+    ),
+    ("data_dir", "folder of the embedded store"),
+    (
+        "mode",
+        "asynchronous; or, on the embedded store, synchronous: a response waits until all effects \
+         of the request are durable; or memory: likewise, and nothing outlives the process",
+    ),
+    (
+        "follow.NAME",
+        "URL of the feed of the service whose domain is NAME: http://host/NAME-events",
+    ),
+    (
+        "follow.NAME.url",
+        "the same, in a section with other settings",
+    ),
+    (
+        "follow.NAME.token_file",
+        "file with a bearer token for that feed, read for each connection; https only",
+    ),
+    ("http.bind", "address that the HTTP server listens on"),
+    (
+        "http.allow_open_bind",
+        "true if the address may be reachable from other machines without tokens",
+    ),
+    ("http.body_limit", "largest body, in bytes"),
+    (
+        "http.workers",
+        "threads that serve requests; 0: one for each core",
+    ),
+    (
+        "http.header_timeout",
+        "time that a client may take to send the header of a request",
+    ),
+    (
+        "http.body_timeout",
+        "time that a client may take to send the body",
+    ),
+    (
+        "http.cors_origins",
+        "origins of pages that may use the API from a browser; *: any",
+    ),
+    (
+        "http.allow_any_origin",
+        "true if * is allowed there while no token is required",
+    ),
+    (
+        "http.allowed_hosts",
+        "host names that are served while no token is required, beside localhost, loopback \
+         addresses and http.bind: shop.example or *.shop.example",
+    ),
+    (
+        "http.public_url",
+        "URL of the API behind a proxy, with its path: https://shop.example/orders",
+    ),
+    (
+        "http.trusted_proxies",
+        "proxies whose X-Forwarded-For is trusted: addresses, or networks such as 10.0.0.0/8",
+    ),
+    (
+        "http.max_connections",
+        "maximum number of open connections; 0: as many as the limit on open files allows, at most \
+         25,000",
+    ),
+    (
+        "http.max_connections_per_client",
+        "maximum number of connections of one client address; 0: half of all",
+    ),
+    (
+        "http.rate_limit",
+        "requests per second of one principal, or address; 0: unlimited",
+    ),
+    (
+        "http.rate_burst",
+        "number of those requests that may come at once",
+    ),
+    (
+        "http.max_waits",
+        "maximum number of requests that wait at the same time (Prefer: wait)",
+    ),
+    (
+        "http.max_waits_per_client",
+        "maximum number of waiting requests of one principal, or address",
+    ),
+    (
+        "http.max_log_reads",
+        "maximum number of reads of the log (histories, as_of) at the same time",
+    ),
+    (
+        "http.max_refused_changes",
+        "maximum number of changes of one entity by one principal that may be refused within a \
+         minute; 0: unlimited",
+    ),
+    (
+        "auth.jwks",
+        "public keys of the token issuer, an https URL or a file; unset: no tokens",
+    ),
+    ("auth.issuer", "issuer of the tokens (iss)"),
+    ("auth.audience", "audience that tokens must name (aud)"),
+    ("auth.algorithms", "signature algorithms that are accepted"),
+    (
+        "auth.owner_claim",
+        "claim whose value is the owner of entities",
+    ),
+    (
+        "auth.leeway",
+        "allowed difference between the clocks of issuer and server",
+    ),
+    (
+        "auth.jwks_cache_ttl",
+        "time for which fetched keys are cached",
+    ),
+    (
+        "health.bind",
+        "address of the health checks of services without an API",
+    ),
+    (
+        "health.stall_timeout",
+        "time after which a stage that has work and makes no progress makes the server not ready",
+    ),
+    (
+        "health.integrity_interval",
+        "interval of the check of the embedded store's file for damaged pages; 0s: never",
+    ),
+    (
+        "mongodb.source_uri",
+        "URI of the source database, with its name in the path",
+    ),
+    (
+        "mongodb.presentation_uri",
+        "URI of the presentation database, with its name in the path",
+    ),
+    (
+        "mongodb.initiate_replica_set",
+        "true if replica sets of the URIs are initiated where needed",
+    ),
+    ("amqp.uri", "URI of the broker"),
+    (
+        "amqp.management_uri",
+        "URL of the broker's management API, where policies are checked",
+    ),
+    ("amqp.prefix", "prefix of the names of exchanges and queues"),
+    (
+        "amqp.confirm_timeout",
+        "time that the broker may take to confirm an operation",
+    ),
+    (
+        "amqp.prefetch",
+        "maximum number of messages that events-writer holds unacknowledged",
+    ),
+    (
+        "writer.max_batch",
+        "maximum number of operations that events-writer appends at once",
+    ),
+    (
+        "manager.poll_interval",
+        "interval at which orders-manager polls the log without a notice",
+    ),
+    (
+        "manager.max_batch",
+        "maximum number of entries that orders-manager executes at once",
+    ),
+    (
+        "manager.lease_ttl",
+        "time after which a standby of orders-manager takes over",
+    ),
+    (
+        "baker.poll_interval",
+        "interval at which data-baker polls for executed operations without a notice",
+    ),
+    (
+        "baker.max_batch",
+        "maximum number of entries that data-baker bakes at once",
+    ),
+    (
+        "baker.lease_ttl",
+        "time after which a standby of data-baker takes over",
+    ),
+    (
+        "notify.poll_interval",
+        "interval at which notifier polls for frames, and for notifications that are due",
+    ),
+    (
+        "notify.max_batch",
+        "maximum number of frames that notifier reads at once",
+    ),
+    (
+        "notify.lease_ttl",
+        "time after which a standby of notifier takes over",
+    ),
+    ("notify.timeout", "time that one attempt to send may take"),
+    (
+        "notify.concurrency",
+        "notifications that are sent at the same time, for each channel",
+    ),
+    (
+        "notify.initial_backoff",
+        "time between the first and the second attempt; later ones grow threefold",
+    ),
+    ("notify.max_backoff", "longest time between two attempts"),
+    (
+        "notify.give_up_after",
+        "age of an event after which its notification is no longer sent",
+    ),
+    (
+        "feed.buffer_frames",
+        "number of latest frames kept in memory",
+    ),
+    (
+        "feed.poll_interval",
+        "interval at which the feed polls for frames without a notice",
+    ),
+    ("feed.heartbeat", "interval of pings to a subscriber"),
+    ("feed.max_subscribers", "maximum number of subscribers"),
+    (
+        "feed.max_subscribers_per_client",
+        "maximum number of subscribers of one principal, or address; 0: unlimited",
+    ),
+    (
+        "feed.max_unauthenticated",
+        "maximum number of websockets that have not sent a token yet",
+    ),
+    (
+        "feed.max_unauthenticated_per_client",
+        "maximum number of those of one client address; 0: unlimited",
+    ),
+    ("log.format", "auto, human or json"),
+    (
+        "log.filter",
+        "level, or levels by target: info, or info,bakehouse_engine=debug",
+    ),
+];
+
+/// Text after the options in `--help`: settings that begin with one of these prefixes, or all
+/// where there are none.
+pub(super) fn text<S: DomainSettings>(prefixes: &[&str]) -> String {
+    let defaults = defaults::<S>();
+    let is_read =
+        |key: &str| prefixes.is_empty() || prefixes.iter().any(|prefix| key.starts_with(prefix));
+    let mut text = "Settings: key in the TOML file, environment variable (which overrides the \
+                    file), meaning [default]\n"
+        .to_owned();
+    let mut group = "";
+    for (key, meaning) in SETTINGS.iter().chain(S::REFERENCE) {
+        if !is_read(key) {
+            continue;
+        }
+        let section = key.split_once('.').map_or("", |(section, _)| section);
+        if section != group {
+            group = section;
+            text += &format!("\n[{section}]\n");
+        }
+        let default = defaults.iter().find(|(known, _)| known == key);
+        let default = match default {
+            Some((_, value)) if *key != "instance" => format!(" [{value}]"),
+            _ => String::new(),
+        };
+        let variable = variable(key);
+        text += &format!("  {key:<33} {variable}\n      {meaning}{default}\n");
+    }
+    text
+}
+
+/// Keys and values of the default settings.
+fn defaults<S: DomainSettings>() -> Vec<(String, String)> {
+    let mut flat = Vec::new();
+    for (key, value) in Configuration::<S>::default().to_toml().unwrap_or_default() {
+        flatten(key, &value, &mut flat);
+    }
+    flat
+}
+
+fn flatten(path: String, value: &toml::Value, into: &mut Vec<(String, String)>) {
+    match value {
+        toml::Value::Table(table) => {
+            for (key, value) in table {
+                flatten(format!("{path}.{key}"), value, into);
+            }
+        }
+        toml::Value::String(text) => into.push((path, text.clone())),
+        value => into.push((path, value.to_string())),
+    }
+}
+
+/// Keys that `--help` lists for a domain, sorted; for tests.
+#[must_use]
+pub fn listed_settings<S: DomainSettings>() -> Vec<&'static str> {
+    let listed = SETTINGS.iter().chain(S::REFERENCE);
+    let mut listed: Vec<_> = listed.map(|(key, _)| *key).collect();
+    listed.sort_unstable();
+    listed
+}
+
+/// Keys that a configuration has, sorted; for tests.
+#[must_use]
+pub fn known_settings<S: DomainSettings>(configuration: &Configuration<S>) -> Vec<String> {
+    let mut flat = Vec::new();
+    for (key, value) in configuration.to_toml().unwrap_or_default() {
+        flatten(key, &value, &mut flat);
+    }
+    let mut known: Vec<_> = flat.into_iter().map(|(key, _)| key).collect();
+    known.sort_unstable();
+    known
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{FollowedFeed, Health, MongoDb, NoSettings};
+    use crate::{SecretUri, Settings};
+
+    #[test]
+    fn every_setting_is_listed_and_nothing_else() {
+        let uri = || Some(SecretUri::from("amqp://host"));
+        let mut full = Settings {
+            health: Health {
+                bind: Some(([127, 0, 0, 1], 1).into()),
+                ..Health::default()
+            },
+            mongodb: MongoDb {
+                source_uri: uri(),
+                presentation_uri: uri(),
+                initiate_replica_set: true,
+            },
+            ..Settings::default()
+        };
+        full.amqp.uri = uri();
+        let management = "http://localhost:15672".to_owned();
+        full.amqp.management_uri = Some(management.try_into().expect("a URL"));
+        full.http.public_url = Some("https://shop.example".parse().expect("a URL"));
+        full.auth.jwks = Some("keys.json".to_owned().try_into().expect("a file"));
+        full.auth.issuer = Some("https://issuer".into());
+        full.auth.audience = Some("orders".into());
+        let feed = "http://host/feed".to_owned().try_into().expect("a URL");
+        let feed = FollowedFeed {
+            url: feed,
+            token_file: Some("token".into()),
+        };
+        full.follow.insert("NAME".into(), feed);
+        let full = Configuration::<NoSettings> {
+            host: full,
+            domain: NoSettings {},
+        };
+        let mut known = known_settings(&full);
+        // The short form.
+        known.push("follow.NAME".to_owned());
+        known.sort_unstable();
+        assert_eq!(listed_settings::<NoSettings>(), known);
+    }
+
+    #[test]
+    fn defaults_are_shown() {
+        let text = text::<NoSettings>(&[]);
+        assert!(text.contains("[127.0.0.1:8080]"), "{text}");
+        assert!(text.contains("[200ms]"), "{text}");
+    }
+
+    #[test]
+    fn a_program_lists_the_settings_that_it_reads() {
+        let text = text::<NoSettings>(&["log.", "mongodb.source_uri"]);
+        assert!(text.contains("BAKEHOUSE_MONGODB__SOURCE_URI"), "{text}");
+        assert!(text.contains("\n[log]\n"), "{text}");
+        assert!(!text.contains("presentation_uri"), "{text}");
+        assert!(!text.contains("[http]"), "{text}");
+    }
+}

@@ -1,0 +1,51 @@
+//! Notifications of a domain: its rules, its channels, and the stages that send them.
+
+use std::sync::Arc;
+
+use bakehouse_engine::Shutdown;
+use bakehouse_engine::model::notification::NotificationRules;
+use bakehouse_engine::ports::Channel;
+use bakehouse_engine::stages::notifier::NotifierDeps;
+use bakehouse_engine::stages::{delivery, notifier};
+use tokio::sync::watch;
+
+use crate::{Settings, Stages};
+
+/// Rules and channels of notifications.
+pub struct Notifications {
+    /// Recipients and texts.
+    pub rules: Arc<dyn NotificationRules>,
+    /// Channels that send them.
+    pub channels: Vec<Arc<dyn Channel>>,
+}
+
+/// Creates what the notifier needs, so that no frame from now on is missed; then starts it, and
+/// a delivery for each channel. Returns early at shutdown.
+pub(crate) async fn run(
+    notifications: Notifications,
+    deps: NotifierDeps,
+    settings: &Settings,
+    stages: &mut Stages,
+    shutdown: &Shutdown,
+) {
+    if !notifier::prepare(&deps, shutdown).await {
+        return;
+    }
+    let (recorded, wake) = watch::channel(0);
+    for channel in notifications.channels {
+        stages.run(delivery::run(
+            channel,
+            deps.notifications.clone(),
+            settings.for_delivery(),
+            wake.clone(),
+            shutdown.clone(),
+        ));
+    }
+    stages.run(notifier::run(
+        deps,
+        notifications.rules,
+        settings.for_notifier(),
+        recorded,
+        shutdown.clone(),
+    ));
+}

@@ -1,0 +1,264 @@
+//! Single services of a domain, each a process of its own, on MongoDB and RabbitMQ.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use bakehouse_engine::feed::Feed;
+use bakehouse_engine::stages::baker::{self, BakerDeps};
+use bakehouse_engine::stages::manager::{self, ManagerDeps};
+use bakehouse_engine::stages::notifier::NotifierDeps;
+use bakehouse_engine::stages::writer::{self, WriterDeps};
+use bakehouse_engine::{Domain, Shutdown};
+use bakehouse_http::{AppState, RebuildTargets};
+
+use crate::readiness::{Watched, readiness};
+use crate::settings::{Configuration, DomainSettings, InvalidSetting};
+use crate::{ApiContext, App, DomainApi, Settings, Stages, http_server, notifications, servers};
+
+/// Prefixes of the settings that every service without an API reads.
+const COMMON: [&str; 12] = [
+    "instance",
+    "http.allowed_hosts",
+    "http.public_url",
+    "http.trusted_proxies",
+    "http.header_timeout",
+    "health.bind",
+    "log.",
+    "mongodb.source_uri",
+    "mongodb.initiate_replica_set",
+    "amqp.uri",
+    "amqp.management_uri",
+    "amqp.prefix",
+];
+
+/// Prefixes of the settings of every domain that api-server reads.
+const API: [&str; 12] = [
+    "instance",
+    "data_dir",
+    "http.",
+    "auth.",
+    "health.stall_timeout",
+    "log.",
+    "mongodb.",
+    "amqp.uri",
+    "amqp.management_uri",
+    "amqp.prefix",
+    "amqp.confirm_timeout",
+    "feed.",
+];
+
+impl<D: Domain, S: DomainSettings> App<D, S> {
+    /// Runs events-writer: the schedule queue into the log.
+    pub fn run_writer(self) -> ExitCode {
+        let app = self.reads(&COMMON, &["amqp.prefetch", "writer."]);
+        app.run_service(
+            |configuration| source_and_broker(&configuration.host),
+            async |configuration, shutdown| {
+                let settings = &configuration.host;
+                let source = servers::source::<D>(settings).await?;
+                let broker = servers::broker::<D>(settings)?;
+                let mut stages = Stages::new(&shutdown);
+                // Kept to the end: policies are checked and logged also without readiness checks.
+                let policies = broker.policy_probe();
+                let probes = vec![broker.probe(), source.probe(), policies.clone()];
+                http_server::health(settings, probes, &mut stages, &shutdown)?;
+                if source.prepare(&shutdown).await {
+                    let deps = WriterDeps {
+                        queue: broker.consumer(),
+                        log: source.log(),
+                        notices: broker.notices(),
+                    };
+                    stages.run(writer::run(deps, settings.for_writer(), shutdown));
+                }
+                stages.ended().await
+            },
+        )
+    }
+
+    /// Runs orders-manager: the log into the source state.
+    pub fn run_manager(self) -> ExitCode {
+        let app = self.reads(&COMMON, &["manager."]);
+        app.run_service(
+            |configuration| source_and_broker(&configuration.host),
+            async |configuration, shutdown| {
+                let settings = &configuration.host;
+                let source = servers::source::<D>(settings).await?;
+                let broker = servers::broker::<D>(settings)?;
+                let mut stages = Stages::new(&shutdown);
+                let probes = vec![broker.probe(), source.probe()];
+                http_server::health(settings, probes, &mut stages, &shutdown)?;
+                if source.prepare(&shutdown).await {
+                    let deps = ManagerDeps {
+                        log: source.log(),
+                        source: source.source(),
+                        leases: source.leases(),
+                        notices: broker.notices(),
+                        rebuilds: Some(source.source_rebuilds()),
+                    };
+                    let settings = settings.for_manager();
+                    stages.run(manager::run::<D>(deps, settings, shutdown));
+                }
+                stages.ended().await
+            },
+        )
+    }
+
+    /// Runs data-baker: the source state into documents and frames.
+    pub fn run_baker(self) -> ExitCode {
+        let app = self.reads(&COMMON, &["mongodb.presentation_uri", "baker."]);
+        app.run_service(
+            |configuration| all_servers(&configuration.host),
+            async |configuration, shutdown| {
+                let settings = &configuration.host;
+                let source = servers::source::<D>(settings).await?;
+                let presentation = servers::presentation::<D>(settings).await?;
+                let broker = servers::broker::<D>(settings)?;
+                let mut stages = Stages::new(&shutdown);
+                let probes = vec![broker.probe(), source.probe(), presentation.probe()];
+                http_server::health(settings, probes, &mut stages, &shutdown)?;
+                if source.prepare(&shutdown).await && presentation.prepare(&shutdown).await {
+                    let deps = BakerDeps {
+                        log: source.log(),
+                        source: source.source(),
+                        presentation: presentation.presentation(),
+                        leases: presentation.leases(),
+                        notices: broker.notices(),
+                        rebuilds: Some(presentation.presentation_rebuilds()),
+                    };
+                    stages.run(baker::run::<D>(deps, settings.for_baker(), shutdown));
+                }
+                stages.ended().await
+            },
+        )
+    }
+
+    /// Runs notifier: frames into notifications, and those to their recipients.
+    pub fn run_notifier(self) -> ExitCode {
+        let of_channels = S::CHANNELS.iter().map(|key| section(key));
+        let app = self
+            .reads(&COMMON, &["mongodb.presentation_uri", "notify."])
+            .reads(&of_channels.collect::<Vec<_>>(), &[]);
+        let configured = app.notifications;
+        app.run_service(
+            |configuration| {
+                all_servers(&configuration.host)?;
+                if configuration.domain.notifies() {
+                    return Ok(());
+                }
+                let keys = S::CHANNELS.join(", ");
+                Err(InvalidSetting::new(&keys, "none is set, so there is nobody to notify").into())
+            },
+            async |configuration, shutdown| {
+                let settings = &configuration.host;
+                let of_domain = configured(&configuration)?;
+                let source = servers::source::<D>(settings).await?;
+                let presentation = servers::presentation::<D>(settings).await?;
+                let broker = servers::broker::<D>(settings)?;
+                let mut stages = Stages::new(&shutdown);
+                let probes = vec![broker.probe(), source.probe(), presentation.probe()];
+                http_server::health(settings, probes, &mut stages, &shutdown)?;
+                let deps = NotifierDeps {
+                    log: source.log(),
+                    source: source.source(),
+                    presentation: presentation.reader(),
+                    notifications: source.notifications(),
+                    leases: source.leases(),
+                    notices: broker.notices(),
+                };
+                if let Some(of_domain) = of_domain
+                    && source.prepare(&shutdown).await
+                {
+                    notifications::run(of_domain, deps, settings, &mut stages, &shutdown).await;
+                }
+                stages.ended().await
+            },
+        )
+    }
+
+    /// Runs api-server: the API, the feed, and commands for operators.
+    pub fn run_api(
+        self,
+        api: impl FnOnce(&Configuration<S>, ApiContext<'_>) -> Result<DomainApi>,
+    ) -> ExitCode {
+        let app = self.reads(&API, S::SECTIONS);
+        let mut program = app.program();
+        program.commands = Some(app.commands());
+        program.check = Box::new(|configuration| all_servers(&configuration.host));
+        program.start(async |configuration, shutdown| {
+            let settings = &configuration.host;
+            let source = servers::source::<D>(settings).await?;
+            let presentation = servers::presentation::<D>(settings).await?;
+            let broker = servers::broker::<D>(settings)?;
+            let feed = Feed::new(presentation.reader(), source.log(), settings.for_feed());
+            let mut stages = Stages::new(&shutdown);
+            let context = ApiContext {
+                log: source.log(),
+                presentation: presentation.reader(),
+                feed: feed.clone(),
+                stages: &mut stages,
+                shutdown: &shutdown,
+            };
+            let api = api(&configuration, context)?;
+            let state = AppState {
+                scheduler: broker.scheduler(),
+                presentation: presentation.reader(),
+                log: source.log(),
+                progress: source.source(),
+                read_models: presentation.row_reader(),
+                rebuilds: RebuildTargets {
+                    source: source.source_rebuilds(),
+                    presentation: presentation.presentation_rebuilds(),
+                },
+                notifications: source.notifications(),
+                feed: feed.clone(),
+                limits: http_server::limits(settings),
+                api: api.definition,
+            };
+            let mut stores = vec![broker.probe(), source.probe(), presentation.probe()];
+            stores.extend(api.probes);
+            let watched = Watched {
+                domain: D::NAME,
+                backlog: broker.backlog(),
+                policies: Some(broker.policy_probe()),
+                notifier: configuration.domain.notifies().then(|| source.inspector()),
+                read_models: Vec::new(),
+                stall_timeout: settings.health.stall_timeout,
+            };
+            let (probes, watch) = readiness(&state, stores, watched, shutdown.clone());
+            stages.run(watch);
+            let server = http_server::http(settings, state, probes, &shutdown)?;
+            stages.run(feed.run(broker.notices(), shutdown.clone()));
+            stages.try_run(server.run(shutdown));
+            stages.ended().await
+        })
+    }
+
+    /// Runs a service without an API.
+    fn run_service(
+        self,
+        check: fn(&Configuration<S>) -> Result<()>,
+        run: impl AsyncFnOnce(Configuration<S>, Shutdown) -> Result<()>,
+    ) -> ExitCode {
+        let mut program = self.program();
+        program.health = http_server::health_address;
+        program.check = Box::new(check);
+        program.start(run)
+    }
+}
+
+fn source_and_broker(settings: &Settings) -> Result<()> {
+    settings.source_uri()?;
+    settings.amqp_uri()?;
+    Ok(())
+}
+
+fn all_servers(settings: &Settings) -> Result<()> {
+    source_and_broker(settings)?;
+    settings.presentation_uri()?;
+    Ok(())
+}
+
+/// Prefix of all settings in the section of a key.
+fn section(key: &'static str) -> &'static str {
+    key.find('.').map_or(key, |dot| &key[..=dot])
+}
