@@ -1,4 +1,4 @@
-//! Waiting between attempts: longer each time, never in step with others.
+//! Exponential backoff with jitter, and the rate limit of log lines about waiting.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use tokio::time::Instant;
 
 use crate::{Shutdown, jitter};
 
-const FIRST: Duration = Duration::from_millis(50);
-const LONGEST: Duration = Duration::from_secs(2);
+const INITIAL_DELAY: Duration = Duration::from_millis(50);
+const MAX_DELAY: Duration = Duration::from_secs(2);
 
-/// Jittered exponential waiting, 50 ms up to 2 s. The cap keeps recovery within
-/// seconds of the moment a server is back.
+/// Exponential backoff with jitter, from 50 ms to 2 s. The upper bound keeps recovery within
+/// seconds after a server is available again.
 #[derive(Debug)]
 pub struct Backoff {
     next: Duration,
@@ -18,46 +18,48 @@ pub struct Backoff {
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self { next: FIRST }
-    }
-}
-
-impl Backoff {
-    /// Back to the shortest wait: the last attempt succeeded.
-    pub fn reset(&mut self) {
-        self.next = FIRST;
-    }
-
-    /// How long to wait now: between half and all of the current step.
-    pub fn step(&mut self) -> Duration {
-        let wait = self.next.mul_f64(jitter::between(0.5, 1.0));
-        self.next = (self.next * 2).min(LONGEST);
-        wait
-    }
-
-    /// Waits one step, or until shutdown.
-    pub async fn wait(&mut self, shutdown: &Shutdown) {
-        let step = self.step();
-        tokio::select! {
-            biased;
-            () = shutdown.cancelled() => {}
-            () = tokio::time::sleep(step) => {}
+        Self {
+            next: INITIAL_DELAY,
         }
     }
 }
 
-/// How often waiting is mentioned again.
-const REMINDER: Duration = Duration::from_secs(10);
+impl Backoff {
+    /// Resets the delay to its initial value, after a successful attempt.
+    pub fn reset(&mut self) {
+        self.next = INITIAL_DELAY;
+    }
 
-/// Says when waiting for something is worth a line in the log: at first, and
-/// then every 10 s.
+    /// Returns the next delay, between half of the current step and all of it, and doubles the
+    /// step.
+    pub fn step(&mut self) -> Duration {
+        let delay = self.next.mul_f64(jitter::between(0.5, 1.0));
+        self.next = (self.next * 2).min(MAX_DELAY);
+        delay
+    }
+
+    /// Waits for one delay, or until shutdown.
+    pub async fn wait(&mut self, shutdown: &Shutdown) {
+        let delay = self.step();
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => {}
+            () = tokio::time::sleep(delay) => {}
+        }
+    }
+}
+
+/// Interval between two log lines about the same wait.
+const REMINDER_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Limits the log lines about one wait: the first is due after a delay, the others every 10 s.
 #[derive(Debug)]
 pub struct Reminder {
     due: Instant,
 }
 
 impl Reminder {
-    /// Due after `quiet`: what is back by then was never mentioned.
+    /// Creates a reminder that is first due after `quiet`. Shorter waits are not logged.
     #[must_use]
     pub fn after(quiet: Duration) -> Self {
         Self {
@@ -65,19 +67,19 @@ impl Reminder {
         }
     }
 
-    /// Whether to mention it now; if so, the next time is 10 s later.
+    /// Checks whether a line is due now; if so, the next one is due 10 s later.
     pub fn is_due(&mut self) -> bool {
         let now = Instant::now();
         let is_due = now >= self.due;
         if is_due {
-            self.due = now + REMINDER;
+            self.due = now + REMINDER_INTERVAL;
         }
         is_due
     }
 }
 
 impl Default for Reminder {
-    /// Due at once.
+    /// Creates a reminder that is due immediately.
     fn default() -> Self {
         Self::after(Duration::ZERO)
     }
@@ -103,9 +105,9 @@ mod tests {
     fn steps_grow_to_the_cap_and_start_over_after_a_reset() {
         let mut backoff = Backoff::default();
         let steps: Vec<_> = (0..12).map(|_| backoff.step()).collect();
-        assert!(steps[0] <= FIRST && steps[0] >= FIRST / 2);
-        assert!(steps[11] <= LONGEST && steps[11] >= LONGEST / 2);
+        assert!(steps[0] <= INITIAL_DELAY && steps[0] >= INITIAL_DELAY / 2);
+        assert!(steps[11] <= MAX_DELAY && steps[11] >= MAX_DELAY / 2);
         backoff.reset();
-        assert!(backoff.step() <= FIRST);
+        assert!(backoff.step() <= INITIAL_DELAY);
     }
 }

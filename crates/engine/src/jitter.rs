@@ -1,6 +1,6 @@
-//! Chance, where nothing depends on it but who comes first: how long to wait.
+//! Random numbers for delays. Correctness never depends on them.
 //!
-//! A simulation that is to come out the same again settles it beforehand, for its thread.
+//! A simulation seeds the generator of its thread, so that a run can be reproduced.
 
 use std::cell::RefCell;
 
@@ -8,18 +8,18 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 thread_local! {
-    static SETTLED: RefCell<Option<StdRng>> = const { RefCell::new(None) };
+    static SEEDED_RNG: RefCell<Option<StdRng>> = const { RefCell::new(None) };
 }
 
-/// From now on chance is a matter of this seed, on this thread.
+/// Seeds the random numbers of this thread.
 pub fn settle(seed: u64) {
-    SETTLED.with_borrow_mut(|settled| *settled = Some(StdRng::seed_from_u64(seed)));
+    SEEDED_RNG.with_borrow_mut(|seeded| *seeded = Some(StdRng::seed_from_u64(seed)));
 }
 
-/// A number from `least` up to `most`.
-pub(crate) fn between(least: f64, most: f64) -> f64 {
-    SETTLED.with_borrow_mut(|settled| match settled {
-        Some(random) => random.random_range(least..=most),
-        None => rand::rng().random_range(least..=most),
+/// Returns a random number from `min` to `max`, both included.
+pub(crate) fn between(min: f64, max: f64) -> f64 {
+    SEEDED_RNG.with_borrow_mut(|seeded| match seeded {
+        Some(random) => random.random_range(min..=max),
+        None => rand::rng().random_range(min..=max),
     })
 }

@@ -1,23 +1,23 @@
-//! Files that only their owner can read (0600, in folders of 0700), whatever the process's
-//! umask; and names that survive a loss of power, since their folders are synced. For adapters
-//! and mains that keep files.
+//! Files that only their owner can read (mode 0600, in folders of mode 0700), whatever the
+//! process's umask. New names survive a power failure, because their folders are synced. Used by
+//! adapters and programs that keep files.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// Permissions of a file.
+/// Mode of a file.
 const FILE_MODE: u32 = 0o600;
-/// Permissions of a folder.
+/// Mode of a folder.
 const FOLDER_MODE: u32 = 0o700;
-/// Permission bits of a mode.
+/// Mask of the permission bits of a mode.
 const MODE_BITS: u32 = 0o7777;
 
-/// Makes a folder, and those above it that are missing. Folders that exist stay as they are.
+/// Creates a folder and its missing parents. Existing folders are not changed.
 ///
 /// # Errors
-/// When one of them cannot be made or synced.
+/// When a folder cannot be created or synced.
 pub fn make_folder(folder: &Path) -> io::Result<()> {
     if folder.as_os_str().is_empty() || folder.is_dir() {
         return Ok(());
@@ -26,19 +26,19 @@ pub fn make_folder(folder: &Path) -> io::Result<()> {
     make_folder(parent)?;
     match DirBuilder::new().mode(FOLDER_MODE).create(folder) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
-        made => {
-            made?;
-            // The umask may have taken bits that the owner needs.
+        created => {
+            created?;
+            // The umask may have cleared bits that the owner needs.
             fs::set_permissions(folder, Permissions::from_mode(FOLDER_MODE))?;
             sync_folder(parent)
         }
     }
 }
 
-/// Opens a file for writing, and makes it where there is none. Its content stays.
+/// Opens a file for writing and creates it if it is missing. Existing content is kept.
 ///
 /// # Errors
-/// When it cannot be made or synced.
+/// When the file cannot be opened, created or synced.
 pub fn open(file: &Path) -> io::Result<File> {
     let is_new = !file.exists();
     let mut options = OpenOptions::new();
@@ -52,7 +52,8 @@ pub fn open(file: &Path) -> io::Result<File> {
     Ok(opened)
 }
 
-/// Takes what others may do with a file away, where it exists. Its owner alone can do that.
+/// Removes all permissions of other users from a file or folder, if it exists. Symbolic links are
+/// ignored. Only the owner can do this.
 ///
 /// # Errors
 /// When the permissions cannot be changed.
@@ -60,29 +61,31 @@ pub fn tighten(file: &Path) -> io::Result<()> {
     match fs::symlink_metadata(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
-        Ok(found) if found.is_symlink() => Ok(()),
-        Ok(found) => {
-            let wanted = if found.is_dir() {
+        Ok(metadata) if metadata.is_symlink() => Ok(()),
+        Ok(metadata) => {
+            let mode = if metadata.is_dir() {
                 FOLDER_MODE
             } else {
                 FILE_MODE
             };
-            if found.permissions().mode() & MODE_BITS == wanted {
+            if metadata.permissions().mode() & MODE_BITS == mode {
                 return Ok(());
             }
-            fs::set_permissions(file, Permissions::from_mode(wanted))
+            fs::set_permissions(file, Permissions::from_mode(mode))
         }
     }
 }
 
-/// Takes what others may do with a folder and all that is in it away. The folder itself is
-/// last: where it is private already, what is in it needs no look.
+/// Removes all permissions of other users from a folder and its content. The folder itself comes
+/// last: if it is private already, its content needs no check.
 ///
 /// # Errors
 /// When permissions cannot be changed.
 pub fn tighten_all(folder: &Path) -> io::Result<()> {
     match fs::metadata(folder) {
-        Ok(found) if found.permissions().mode() & MODE_BITS != FOLDER_MODE => tighten_tree(folder),
+        Ok(metadata) if metadata.permissions().mode() & MODE_BITS != FOLDER_MODE => {
+            tighten_tree(folder)
+        }
         _ => Ok(()),
     }
 }
@@ -90,21 +93,21 @@ pub fn tighten_all(folder: &Path) -> io::Result<()> {
 fn tighten_tree(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let tightened = if entry.file_type()?.is_dir() {
+        let result = if entry.file_type()?.is_dir() {
             tighten_tree(&entry.path())
         } else {
             tighten(&entry.path())
         };
-        match tightened {
-            // Removed meanwhile.
+        match result {
+            // The entry was removed in the meantime.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            tightened => tightened?,
+            result => result?,
         }
     }
     tighten(folder)
 }
 
-/// Syncs the names in a folder.
+/// Syncs the directory entries of a folder.
 ///
 /// # Errors
 /// When the folder cannot be synced.
@@ -112,13 +115,13 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// The folder that a path is in.
+/// Returns the folder that contains a path.
 #[must_use]
 pub fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         Some(_) => Path::new("."),
-        // The root.
+        // The path is the root.
         None => path,
     }
 }

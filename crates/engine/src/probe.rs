@@ -1,4 +1,4 @@
-//! Probes of readiness that are the same whatever is probed.
+//! Readiness probe that runs at most one check at a time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,19 +9,19 @@ use tokio::task::AbortHandle;
 
 use crate::ports::Probe;
 
-/// A check under way: whether it has ended, and its answer.
-type Running = (AbortHandle, Shared<BoxFuture<'static, Result<(), String>>>);
+/// A running check: the handle of its task, and its result.
+type RunningCheck = (AbortHandle, Shared<BoxFuture<'static, Result<(), String>>>);
 
-/// A probe of which one check is under way at a time: whoever asks meanwhile gets its answer,
-/// and a check that nobody waits for any more goes on to its end. A dependency that hangs is
-/// asked once, however often readiness is.
+/// A probe that runs at most one check at a time. Concurrent callers share its result, and a check
+/// continues after its callers are gone. A dependency that hangs is therefore checked once, however
+/// often readiness is requested.
 pub struct SingleFlight {
     inner: Arc<dyn Probe>,
-    running: Mutex<Option<Running>>,
+    running: Mutex<Option<RunningCheck>>,
 }
 
 impl SingleFlight {
-    /// The probe, checked once at a time.
+    /// Wraps a probe.
     #[must_use]
     pub fn new(inner: impl Probe + 'static) -> Self {
         Self {
@@ -30,7 +30,8 @@ impl SingleFlight {
         }
     }
 
-    fn running(&self) -> Shared<BoxFuture<'static, Result<(), String>>> {
+    /// Joins the running check, or starts one.
+    fn current_check(&self) -> Shared<BoxFuture<'static, Result<(), String>>> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((task, check)) = running.as_ref()
             && !task.is_finished()
@@ -40,7 +41,7 @@ impl SingleFlight {
         let inner = self.inner.clone();
         let task = tokio::spawn(async move { inner.check().await });
         let handle = task.abort_handle();
-        let check = task.map(|ended| ended.unwrap_or_else(|error| Err(error.to_string())));
+        let check = task.map(|joined| joined.unwrap_or_else(|error| Err(error.to_string())));
         let check = check.boxed().shared();
         *running = Some((handle, check.clone()));
         check
@@ -54,7 +55,7 @@ impl Probe for SingleFlight {
     }
 
     async fn check(&self) -> Result<(), String> {
-        self.running().await
+        self.current_check().await
     }
 
     fn note(&self) -> Option<String> {
@@ -69,7 +70,7 @@ mod tests {
 
     use super::*;
 
-    /// Hangs for as long as its permits last.
+    /// A probe that hangs until a permit is available. It counts its checks.
     struct Hanging(Arc<AtomicUsize>, Arc<tokio::sync::Semaphore>);
 
     #[async_trait]
@@ -86,21 +87,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dependency_that_hangs_is_asked_once() {
-        let (asked, permits) = (Arc::default(), Arc::new(tokio::sync::Semaphore::new(0)));
-        let probe = SingleFlight::new(Hanging(Arc::clone(&asked), permits.clone()));
+    async fn a_dependency_that_hangs_is_checked_once() {
+        let (checks, permits) = (Arc::default(), Arc::new(tokio::sync::Semaphore::new(0)));
+        let probe = SingleFlight::new(Hanging(Arc::clone(&checks), permits.clone()));
         for _ in 0..3 {
             let waited = tokio::time::timeout(Duration::from_millis(20), probe.check());
             assert!(waited.await.is_err());
         }
-        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        assert_eq!(checks.load(Ordering::SeqCst), 1);
         permits.add_permits(1);
         assert_eq!(probe.check().await, Ok(()));
         assert_eq!(probe.check().await, Ok(()));
         assert_eq!(
-            asked.load(Ordering::SeqCst),
+            checks.load(Ordering::SeqCst),
             2,
-            "and afresh once it has ended"
+            "a new check starts after the first has ended"
         );
     }
 }

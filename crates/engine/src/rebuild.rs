@@ -1,10 +1,11 @@
-//! Making anew what a stage has made, while it goes on and what it makes is read.
+//! Online rebuild of a stage's output: replays the log into a shadow store and swaps it in at
+//! equal checkpoints.
 //!
-//! Whoever leads does it, between its own batches and by the same code: another of the
-//! stage, which writes to a second generation of its store and tells nobody. Between two
-//! batches the stage is at rest; once the second generation stands at the same position
-//! it is as good as the first, and takes its place. Nothing that happened before can
-//! happen again: verdicts stay as they were given, and nobody is told.
+//! The leading instance of the stage runs the rebuild between its own batches and with the same
+//! code: a second instance of the stage writes to the shadow store and publishes no notices. The
+//! stage does not write between two of its batches, so a shadow store at the same position is
+//! complete and replaces the live one. A rebuild has no side effects: verdicts in the log are kept,
+//! and nothing is sent again.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -19,203 +20,204 @@ use crate::fault_injection::point;
 use crate::ports::{Notice, ShadowStores, StoreError};
 use crate::stages::runner::Stage;
 
-/// How long the stage is to wait for a piece of what is made anew: nobody who waits for an
-/// order of their own should notice.
-const PIECE: Duration = Duration::from_millis(80);
-/// How many events a piece has, at least and at most.
-const SIZES: RangeInclusive<usize> = 16..=1_024;
+/// Longest time that one batch of a rebuild should delay the stage; short enough for clients that
+/// wait for their own operation.
+const BATCH_TIME_BUDGET: Duration = Duration::from_millis(80);
+/// Smallest and largest number of events in one batch of a rebuild.
+const BATCH_SIZES: RangeInclusive<usize> = 16..=1_024;
 
-/// How often it is looked whether anything is asked for.
-pub(crate) const LOOK: Duration = Duration::from_secs(1);
+/// Interval at which a stage checks whether a rebuild is requested.
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A stage whose work can be made anew.
+/// A stage whose output can be rebuilt.
 #[async_trait]
 pub(crate) trait Rebuildable: Stage + Sync {
-    /// Where its work goes.
+    /// Store of the stage's output.
     type Store: ?Sized + Send + Sync + 'static;
 
-    /// One that makes the same there, and tells nobody.
-    fn beside(&self, store: Arc<Self::Store>) -> Self;
+    /// Creates an instance of the stage that writes to a shadow store and publishes no notices.
+    fn shadow(&self, store: Arc<Self::Store>) -> Self;
 
-    /// So many events at most of what is left up to a position; how far it has come then.
-    async fn make(&mut self, end: Position, most: usize) -> Result<Position, StoreError>;
+    /// Replays at most `limit` events up to the position `end`. Returns the position reached.
+    async fn replay(&mut self, end: Position, limit: usize) -> Result<Position, StoreError>;
 
-    /// Where it stands, between two batches.
-    fn at(&self) -> Option<Position>;
+    /// Returns the stage's checkpoint between two batches; `None` until it has been read.
+    fn position(&self) -> Option<Position>;
 
-    /// Whatever it remembers is to be read anew.
-    fn forget(&mut self);
+    /// Discards cached values, so that the next batch reads them from the store.
+    fn reset(&mut self);
 }
 
-/// A stage, and what is made anew beside it.
-pub(crate) struct RebuildRunner<M: Rebuildable> {
-    stage: M,
-    /// `None`: nothing ever is.
-    rebuilds: Option<Arc<dyn ShadowStores<M::Store>>>,
-    looked: Option<Instant>,
-    /// No replacement is half done.
-    is_whole: bool,
-    /// Nothing is left to be removed.
-    is_tidy: bool,
-    under_way: Option<(u64, M)>,
-    /// Events of the next piece.
-    size: usize,
+/// A stage, and the rebuild of its output that runs between its batches.
+pub(crate) struct RebuildRunner<S: Rebuildable> {
+    stage: S,
+    /// Requests and shadow stores; `None` if this instance never rebuilds.
+    rebuilds: Option<Arc<dyn ShadowStores<S::Store>>>,
+    polled_at: Option<Instant>,
+    /// Whether no swap is left unfinished.
+    is_swap_finished: bool,
+    /// Whether no obsolete data is left.
+    is_cleaned_up: bool,
+    /// Id and stage of the rebuild in progress.
+    in_progress: Option<(u64, S)>,
+    /// Number of events in the next batch of the rebuild.
+    batch_size: usize,
 }
 
-impl<M: Rebuildable> RebuildRunner<M> {
-    pub(crate) fn new(stage: M, rebuilds: Option<Arc<dyn ShadowStores<M::Store>>>) -> Self {
+impl<S: Rebuildable> RebuildRunner<S> {
+    pub(crate) fn new(stage: S, rebuilds: Option<Arc<dyn ShadowStores<S::Store>>>) -> Self {
         Self {
             stage,
             rebuilds,
-            looked: None,
-            is_whole: false,
-            is_tidy: false,
-            under_way: None,
-            size: *SIZES.start(),
+            polled_at: None,
+            is_swap_finished: false,
+            is_cleaned_up: false,
+            in_progress: None,
+            batch_size: *BATCH_SIZES.start(),
         }
     }
 
-    /// Somebody else has been at work: nothing that is known may be relied upon.
-    pub(crate) fn forget(&mut self) {
-        self.stage.forget();
-        self.looked = None;
-        self.is_whole = false;
-        self.is_tidy = false;
-        self.under_way = None;
+    /// Discards all cached values, because another instance may have written.
+    pub(crate) fn reset(&mut self) {
+        self.stage.reset();
+        self.polled_at = None;
+        self.is_swap_finished = false;
+        self.is_cleaned_up = false;
+        self.in_progress = None;
     }
 
-    /// The stage has gone on without this one.
-    pub(crate) fn resume(&mut self) {
-        self.stage.forget();
+    /// Discards the cached values of the stage, because another instance of it has written. The
+    /// rebuild in progress continues.
+    pub(crate) fn reset_stage(&mut self) {
+        self.stage.reset();
     }
 
-    /// Looks, now and then, whether anything is asked for; before a batch of the stage,
-    /// which could not be written while a replacement is half done.
-    async fn look(&mut self, rebuilds: &dyn ShadowStores<M::Store>) -> Result<(), StoreError> {
-        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
+    /// Checks at intervals whether a rebuild is requested, and finishes a swap that was interrupted.
+    /// Called before each batch of the stage, which could not be committed during a swap.
+    async fn poll(&mut self, rebuilds: &dyn ShadowStores<S::Store>) -> Result<(), StoreError> {
+        let polled_at = self.polled_at;
+        if polled_at.is_some_and(|polled_at| polled_at.elapsed() < POLL_INTERVAL) {
             return Ok(());
         }
-        self.looked = Some(Instant::now());
-        if !self.is_whole {
+        self.polled_at = Some(Instant::now());
+        if !self.is_swap_finished {
             rebuilds.finish().await?;
-            self.is_whole = true;
+            self.is_swap_finished = true;
         }
-        let wanted = rebuilds.last().await?.under_way();
-        let known = self.under_way.as_ref().map(|(round, _)| *round);
-        if wanted == known {
+        let requested = rebuilds.last().await?.under_way();
+        let current = self.in_progress.as_ref().map(|(id, _)| *id);
+        if requested == current {
             return Ok(());
         }
-        // What somebody has ended is to be removed.
-        self.is_tidy &= self.under_way.take().is_none();
-        if let Some(round) = wanted {
-            let store = rebuilds.beside(round).await?;
-            tracing::info!(stage = M::NAME, round, "making everything anew");
-            self.under_way = Some((round, self.stage.beside(store)));
+        // The shadow store of a rebuild that was cancelled is obsolete.
+        self.is_cleaned_up &= self.in_progress.take().is_none();
+        if let Some(rebuild_id) = requested {
+            let store = rebuilds.beside(rebuild_id).await?;
+            tracing::info!(stage = S::NAME, rebuild_id, "rebuild started");
+            self.in_progress = Some((rebuild_id, self.stage.shadow(store)));
         }
         Ok(())
     }
 
-    /// A batch of what is made anew, or a piece of what is to be removed. `true`: there
-    /// is more.
-    async fn step(&mut self, rebuilds: &dyn ShadowStores<M::Store>) -> Result<bool, StoreError> {
-        let (Some((round, maker)), Some(at)) = (&mut self.under_way, self.stage.at()) else {
-            let has_more = !self.is_tidy && rebuilds.tidy().await?;
-            self.is_tidy = !has_more;
+    /// Runs one batch of the rebuild, or removes a part of the obsolete data. Returns whether there
+    /// is more to do.
+    async fn advance(&mut self, rebuilds: &dyn ShadowStores<S::Store>) -> Result<bool, StoreError> {
+        let (Some((rebuild_id, shadow)), Some(live)) =
+            (&mut self.in_progress, self.stage.position())
+        else {
+            let has_more = !self.is_cleaned_up && rebuilds.tidy().await?;
+            self.is_cleaned_up = !has_more;
             return Ok(has_more);
         };
-        let round = *round;
-        let from = maker.at();
-        let began = Instant::now();
-        let made = maker.make(at, self.size).await?;
-        self.size = resized(self.size, began.elapsed());
-        let count = from.map_or(0, |from| made.saturating_sub(from));
-        counter!("bakehouse_events_remade_total", "stage" => M::NAME).increment(count);
+        let rebuild_id = *rebuild_id;
+        let from = shadow.position();
+        let started = Instant::now();
+        let position = shadow.replay(live, self.batch_size).await?;
+        self.batch_size = next_batch_size(self.batch_size, started.elapsed());
+        let count = from.map_or(0, |from| position.saturating_sub(from));
+        counter!("bakehouse_events_remade_total", "stage" => S::NAME).increment(count);
         point("rebuild.made");
-        if made == at {
-            rebuilds.replace(round, at).await?;
+        if position == live {
+            rebuilds.replace(rebuild_id, live).await?;
             point("rebuild.replaced");
-            let stage = M::NAME;
-            tracing::info!(stage, round, position = at, "what was made anew is read");
-            self.forget();
+            let stage = S::NAME;
+            tracing::info!(stage, rebuild_id, position, "rebuild finished");
+            self.reset();
         }
         Ok(true)
     }
 
-    /// What will never be otherwise ends the round; all else is tried again after a
-    /// while, and holds up nothing meanwhile.
-    async fn failed(&mut self, rebuilds: &dyn ShadowStores<M::Store>, error: StoreError) {
-        let stage = M::NAME;
+    /// Abandons the rebuild after a permanent error. After any other error the rebuild starts over
+    /// at the next poll; the stage is not blocked.
+    async fn handle_error(&mut self, rebuilds: &dyn ShadowStores<S::Store>, error: StoreError) {
+        let stage = S::NAME;
         counter!("bakehouse_rebuild_errors_total", "stage" => stage).increment(1);
-        self.is_whole = false;
-        self.is_tidy = false;
-        let under_way = self.under_way.take();
-        let is_final = matches!(error, StoreError::Corrupt(_) | StoreError::Hole { .. });
-        let Some((round, _)) = under_way.filter(|_| is_final) else {
-            tracing::warn!(stage, "making anew, again: {error}");
+        self.is_swap_finished = false;
+        self.is_cleaned_up = false;
+        let in_progress = self.in_progress.take();
+        let is_permanent = matches!(error, StoreError::Corrupt(_) | StoreError::Hole { .. });
+        let Some((rebuild_id, _)) = in_progress.filter(|_| is_permanent) else {
+            tracing::warn!(stage, "rebuild: will be retried: {error}");
             return;
         };
-        tracing::error!(
-            stage,
-            round,
-            "what was being made anew is given up: {error}"
-        );
-        // Where that fails, it is begun again, and fails again.
-        let _ = rebuilds.give_up(round, &error.to_string()).await;
+        tracing::error!(stage, rebuild_id, "rebuild abandoned: {error}");
+        // If this fails, the rebuild is started again and fails again.
+        let _ = rebuilds.give_up(rebuild_id, &error.to_string()).await;
     }
 }
 
 #[async_trait]
-impl<M: Rebuildable> Stage for RebuildRunner<M> {
-    const NAME: &'static str = M::NAME;
+impl<S: Rebuildable> Stage for RebuildRunner<S> {
+    const NAME: &'static str = S::NAME;
 
     async fn batch(&mut self) -> Result<bool, StoreError> {
         let rebuilds = self.rebuilds.clone();
         if let Some(rebuilds) = rebuilds.as_deref()
-            && let Err(error) = self.look(rebuilds).await
+            && let Err(error) = self.poll(rebuilds).await
         {
-            self.failed(rebuilds, error).await;
+            self.handle_error(rebuilds, error).await;
         }
-        let is_news = match self.stage.batch().await {
-            Ok(is_news) => is_news,
+        let has_work = match self.stage.batch().await {
+            Ok(has_work) => has_work,
             Err(error) => {
-                self.forget();
+                self.reset();
                 return Err(error);
             }
         };
         let Some(rebuilds) = rebuilds.as_deref() else {
-            return Ok(is_news);
+            return Ok(has_work);
         };
-        match self.step(rebuilds).await {
-            Ok(has_more) => Ok(has_more || is_news),
+        match self.advance(rebuilds).await {
+            Ok(has_more) => Ok(has_more || has_work),
             Err(error) => {
-                self.failed(rebuilds, error).await;
-                Ok(is_news)
+                self.handle_error(rebuilds, error).await;
+                Ok(has_work)
             }
         }
     }
 
-    fn hear(&mut self, notice: &Notice) {
-        self.stage.hear(notice);
+    fn on_notice(&mut self, notice: &Notice) {
+        self.stage.on_notice(notice);
     }
 }
 
-/// The size of the next piece, after one of this size that took so long.
-fn resized(size: usize, took: Duration) -> usize {
-    let next = match took {
-        took if took > PIECE => size / 2,
-        took if took < PIECE / 2 => size * 2,
+/// Returns the size of the next batch, given the size and duration of the last one.
+fn next_batch_size(size: usize, elapsed: Duration) -> usize {
+    let next = match elapsed {
+        elapsed if elapsed > BATCH_TIME_BUDGET => size / 2,
+        elapsed if elapsed < BATCH_TIME_BUDGET / 2 => size * 2,
         _ => size,
     };
-    next.clamp(*SIZES.start(), *SIZES.end())
+    next.clamp(*BATCH_SIZES.start(), *BATCH_SIZES.end())
 }
 
-/// How many positions a generation lacks.
+/// Returns the number of events that a shadow store lacks.
 ///
 /// # Errors
-/// [`StoreError::Fenced`] when it is ahead of what is read: somebody else leads.
-pub(crate) fn left(made: Position, end: Position) -> Result<usize, StoreError> {
-    let left = end.checked_sub(made).ok_or(StoreError::Fenced)?;
-    Ok(usize::try_from(left).unwrap_or(usize::MAX))
+/// [`StoreError::Fenced`] when the shadow store is ahead of the live one: another instance leads.
+pub(crate) fn remaining(shadow: Position, live: Position) -> Result<usize, StoreError> {
+    let count = live.checked_sub(shadow).ok_or(StoreError::Fenced)?;
+    Ok(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]
@@ -223,11 +225,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_grow_while_they_are_quick_and_shrink_when_they_are_not() {
-        assert_eq!(resized(100, PIECE / 4), 200);
-        assert_eq!(resized(100, PIECE), 100);
-        assert_eq!(resized(100, 2 * PIECE), 50);
-        assert_eq!(resized(*SIZES.end(), Duration::ZERO), *SIZES.end());
-        assert_eq!(resized(*SIZES.start(), 9 * PIECE), *SIZES.start());
+    fn batches_grow_while_they_are_fast_and_shrink_when_they_are_slow() {
+        assert_eq!(next_batch_size(100, BATCH_TIME_BUDGET / 4), 200);
+        assert_eq!(next_batch_size(100, BATCH_TIME_BUDGET), 100);
+        assert_eq!(next_batch_size(100, 2 * BATCH_TIME_BUDGET), 50);
+        assert_eq!(
+            next_batch_size(*BATCH_SIZES.end(), Duration::ZERO),
+            *BATCH_SIZES.end()
+        );
+        assert_eq!(
+            next_batch_size(*BATCH_SIZES.start(), 9 * BATCH_TIME_BUDGET),
+            *BATCH_SIZES.start()
+        );
     }
 }

@@ -1,11 +1,11 @@
-//! synchronous: everything that an operation leads to before it is answered, in one
-//! transaction: its event, its execution, documents and frames, rows of read models,
-//! state, commands and notifications of processes. Where any of it fails, nothing of
-//! it has happened, and whoever asked is told so.
+//! Single-transaction mode (`synchronous`): all effects of an operation are committed in one
+//! transaction before it is answered: its log entry, its execution, documents and frames, rows of
+//! read models, and state, commands and notifications of processes. If any of it fails, the
+//! transaction is rolled back and the caller gets an error.
 //!
-//! It is a [`Scheduler`], so that whoever accepts operations need not know. What has
-//! gathered while one transaction was under way shares the next; if that fails, each
-//! gets one of its own, so that nobody suffers for another's.
+//! Operations are submitted through a [`Scheduler`], so that the code that accepts operations is
+//! the same in every mode. Operations that arrive during a transaction share the next one. If that
+//! fails, each is retried in a transaction of its own, so that one failure does not affect others.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,124 +25,131 @@ use crate::ports::{
     ScheduleConsumer, ScheduleError, Scheduler, ShadowStores, SourceStore, StoreError, Topic,
     UnitOfWork, UnitsOfWork,
 };
-use crate::rebuild::{LOOK, RebuildRunner};
+use crate::rebuild::{POLL_INTERVAL, RebuildRunner};
 use crate::stages::baker::{Baker, BakerDeps};
 use crate::stages::manager::{Manager, ManagerDeps};
 use crate::stages::runner::Stage;
 use crate::stages::writer;
 use crate::{Domain, EntryStatus, Operation, Position, Shutdown};
 
-/// Operations that may wait; beyond that, they are refused.
-const QUEUE: usize = 1_024;
-/// Operations in one transaction at most.
-const GROUP: usize = 100;
-/// Events and facts a batch at most, within a transaction.
-const BATCH: usize = 500;
-/// How often a transaction looks for what its own effects have led to, before it is
-/// taken for one without an end.
-const ROUNDS: usize = 1_000;
+/// Maximum number of waiting operations; further ones are refused.
+const QUEUE_CAPACITY: usize = 1_024;
+/// Maximum number of operations in one transaction.
+const MAX_GROUP: usize = 100;
+/// Maximum number of log entries or feed events in one batch of a transaction.
+const MAX_BATCH: usize = 500;
+/// Maximum number of iterations in which commands of processes may lead to further commands
+/// within one transaction.
+const MAX_ITERATIONS: usize = 1_000;
 
-/// What all of it stands between.
+/// Dependencies of the single-transaction engine.
 pub struct SingleTransactionDeps {
-    /// The store.
+    /// Transactions over all stores.
     pub units: Arc<dyn UnitsOfWork>,
-    /// The log, where it is left to.
+    /// Log outside of transactions: catching up and rebuilds.
     pub log: Arc<dyn EventLog>,
-    /// The source state, likewise.
+    /// Source state outside of transactions.
     pub source: Arc<dyn SourceStore>,
-    /// The presentation, likewise.
+    /// Presentation outside of transactions.
     pub presentation: Arc<dyn PresentationStore>,
-    /// What read models stand between, likewise.
+    /// Dependencies of read models outside of transactions.
     pub follow: HandlerDeps,
-    /// Where the source state is made anew.
+    /// Rebuilds of the source state.
     pub source_rebuilds: Arc<dyn ShadowStores<dyn SourceStore>>,
-    /// Where the presentation is.
+    /// Rebuilds of the presentation.
     pub presentation_rebuilds: Arc<dyn ShadowStores<dyn PresentationStore>>,
-    /// Whose leases nobody needs here; stages have them.
+    /// Unused in this mode; required by the stages' dependencies.
     pub leases: Arc<dyn Leases>,
-    /// Who is told of what has been made durable.
+    /// Notices of committed changes.
     pub notices: Arc<dyn Notices>,
-    /// Read models of the domain's own feed alone. What of them is not up to date, or
-    /// being made anew, somebody else has to follow.
+    /// Read models that follow only the domain's own feed. Those that are behind or being rebuilt
+    /// must be updated by a separate runner.
     pub read_models: Vec<AnyHandler>,
-    /// Process managers of the domain's own feed alone; likewise.
+    /// Process managers that follow only the domain's own feed. Those that are behind must be
+    /// updated by a separate runner.
     pub processes: Vec<AnyHandler>,
 }
 
-type Waiting = (Operation, oneshot::Sender<Result<(), ScheduleError>>);
+/// An operation, and the channel of its result.
+type Submission = (Operation, oneshot::Sender<Result<(), ScheduleError>>);
 
-/// Where operations are handed in.
-struct SubmitQueue(mpsc::Sender<Waiting>);
+/// Scheduler that submits operations to the engine and waits for their result.
+struct SubmitQueue(mpsc::Sender<Submission>);
 
 #[async_trait]
 impl Scheduler for SubmitQueue {
     async fn schedule(&self, operation: &Operation) -> Result<(), ScheduleError> {
-        let (answer, outcome) = oneshot::channel();
-        let queued = self.0.try_send((operation.clone(), answer));
-        queued.map_err(|_| ScheduleError::Unconfirmed("too much is waiting".into()))?;
-        let gone = |_| ScheduleError::Unconfirmed("shutting down".into());
-        outcome.await.map_err(gone)?
+        let (result_sender, result) = oneshot::channel();
+        let queued = self.0.try_send((operation.clone(), result_sender));
+        queued.map_err(|_| ScheduleError::Unconfirmed("submit queue full or closed".into()))?;
+        let shutting_down = |_| ScheduleError::Unconfirmed("shutting down".into());
+        result.await.map_err(shutting_down)?
     }
 }
 
-/// Carries operations out, one transaction after the other.
+/// Engine that executes submitted operations, one transaction after the other.
 pub struct SingleTransactionEngine<D> {
     deps: SingleTransactionDeps,
-    queue: mpsc::Receiver<Waiting>,
+    queue: mpsc::Receiver<Submission>,
     domain: std::marker::PhantomData<fn() -> D>,
 }
 
 impl<D: Domain> SingleTransactionEngine<D> {
-    /// And where operations are handed in.
+    /// Creates the engine, and the scheduler that submits operations to it.
     #[must_use]
     pub fn new(deps: SingleTransactionDeps) -> (Self, Arc<dyn Scheduler>) {
-        let (entrance, queue) = mpsc::channel(QUEUE);
-        let this = Self {
+        let (sender, queue) = mpsc::channel(QUEUE_CAPACITY);
+        let engine = Self {
             deps,
             queue,
             domain: std::marker::PhantomData,
         };
-        (this, Arc::new(SubmitQueue(entrance)))
+        (engine, Arc::new(SubmitQueue(sender)))
     }
 
-    /// First what another mode has left to be done, in the log and in this queue; then
-    /// what is handed in, until shutdown.
-    pub async fn run(mut self, mut left: Box<dyn ScheduleConsumer>, shutdown: Shutdown) {
+    /// Runs until shutdown. First completes the work that another mode has left in the log and in
+    /// `backlog`, then executes submitted operations.
+    pub async fn run(mut self, mut backlog: Box<dyn ScheduleConsumer>, shutdown: Shutdown) {
         let mut backoff = Backoff::default();
-        while let Err(error) = self.catch_up(left.as_mut(), &shutdown).await {
-            tracing::warn!("what was left is not done yet: {error}");
+        while let Err(error) = self.catch_up(backlog.as_mut(), &shutdown).await {
+            tracing::warn!("catching up failed, will be retried: {error}");
             backoff.wait(&shutdown).await;
             if shutdown.is_cancelled() {
                 return;
             }
         }
         let mut group = Vec::new();
-        let mut renewing = self.stages(
+        let mut rebuild_stages = self.stages(
             Some(self.deps.source_rebuilds.clone()),
             Some(self.deps.presentation_rebuilds.clone()),
         );
-        let mut due = Instant::now() + LOOK;
+        let mut due = Instant::now() + POLL_INTERVAL;
         loop {
             let count = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
-                count = self.queue.recv_many(&mut group, GROUP) => Some(count),
+                count = self.queue.recv_many(&mut group, MAX_GROUP) => Some(count),
                 () = sleep_until(due) => None,
             };
             if count == Some(0) {
-                // Nobody is left who could hand anything in.
+                // All senders are gone.
                 return shutdown.cancelled().await;
             }
-            self.answer(std::mem::take(&mut group)).await;
-            // What is being made anew gets its turn whatever is handed in.
+            self.execute_group(std::mem::take(&mut group)).await;
+            // A rebuild advances even if operations arrive all the time.
             if Instant::now() >= due {
-                let has_more = renewing.renew().await;
-                due = Instant::now() + if has_more { Duration::ZERO } else { LOOK };
+                let has_more = rebuild_stages.advance_rebuilds().await;
+                let pause = if has_more {
+                    Duration::ZERO
+                } else {
+                    POLL_INTERVAL
+                };
+                due = Instant::now() + pause;
             }
         }
     }
 
-    /// Outside of any transaction.
+    /// Creates the stages that work outside of transactions.
     fn stages(
         &self,
         source: Option<Arc<dyn ShadowStores<dyn SourceStore>>>,
@@ -159,35 +166,36 @@ impl<D: Domain> SingleTransactionEngine<D> {
         Stages::new(manager, deps.presentation.clone(), presentation)
     }
 
-    /// What has been accepted already is done as it was accepted: what can be neither
-    /// executed nor refused is parked, and undoes nothing.
+    /// Processes operations that were accepted in another mode, by the rules of that mode: an
+    /// operation that fails is parked and rolls nothing back.
     async fn catch_up(
         &self,
-        left: &mut dyn ScheduleConsumer,
+        backlog: &mut dyn ScheduleConsumer,
         shutdown: &Shutdown,
     ) -> Result<(), StoreError> {
         let deps = &self.deps;
         loop {
-            let batch = left.receive_now(GROUP).await?;
+            let batch = backlog.receive_now(MAX_GROUP).await?;
             if batch.operations.is_empty() && batch.unreadable.is_empty() {
                 break;
             }
             let log = deps.log.as_ref();
-            if writer::keep(log, left, &batch, shutdown).await.is_none() {
+            if writer::keep(log, backlog, &batch, shutdown).await.is_none() {
                 return Ok(());
             }
-            left.settle().await?;
+            backlog.settle().await?;
         }
         let mut stages = self.stages(None, None);
-        while stages.work().await? {}
+        while stages.batch().await? {}
         for handler in &deps.read_models {
-            let mut projector = Projector::new(deps.follow.clone(), handler.clone(), BATCH);
+            let mut projector = Projector::new(deps.follow.clone(), handler.clone(), MAX_BATCH);
             loop {
                 match projector.batch().await {
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(error) => {
-                        tracing::error!("{} is not up to date: {error}", handler.name());
+                        let handler = handler.name();
+                        tracing::error!(handler, "read model not up to date: {error}");
                         break;
                     }
                 }
@@ -196,68 +204,71 @@ impl<D: Domain> SingleTransactionEngine<D> {
         Ok(())
     }
 
-    async fn answer(&self, group: Vec<Waiting>) {
-        let (operations, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        let together = match operations.len() {
+    /// Executes a group of operations in one transaction. If that fails, executes each in a
+    /// transaction of its own.
+    async fn execute_group(&self, group: Vec<Submission>) {
+        let (operations, result_senders): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        let group_result = match operations.len() {
             0 => return,
-            _ => self.carry_out(&operations).await,
+            _ => self.execute(&operations).await,
         };
-        let is_alone = operations.len() == 1;
-        for (operation, answer) in operations.iter().zip(answers) {
-            let outcome = match &together {
+        let is_single = operations.len() == 1;
+        for (operation, result_sender) in operations.iter().zip(result_senders) {
+            let result = match &group_result {
                 Ok(()) => Ok(()),
-                Err(error) if is_alone => Err(error.clone()),
-                Err(_) => self.carry_out(std::slice::from_ref(operation)).await,
+                Err(error) if is_single => Err(error.clone()),
+                Err(_) => self.execute(std::slice::from_ref(operation)).await,
             };
-            // Whoever does not wait any more misses nothing but the answer.
-            let _ = answer.send(outcome.map_err(refusal));
+            // The caller may have stopped waiting.
+            let _ = result_sender.send(result.map_err(schedule_error));
         }
     }
 
-    /// All that the operations lead to, or nothing.
-    async fn carry_out(&self, operations: &[Operation]) -> Result<(), StoreError> {
+    /// Executes the operations and everything that follows from them in one transaction.
+    async fn execute(&self, operations: &[Operation]) -> Result<(), StoreError> {
         let unit = self.deps.units.begin().await?;
-        let told = Arc::<Told>::default();
+        let notices = Arc::<BufferedNotices>::default();
         let before = unit.source().checkpoint().await?.position;
-        let mut followers = self.followers(unit.as_ref()).await?;
+        let mut handlers = self.handlers(unit.as_ref()).await?;
         let mut stages = Stages::<D>::new(
             ManagerDeps {
                 log: unit.log(),
                 source: unit.source(),
                 leases: self.deps.leases.clone(),
-                notices: told.clone(),
+                notices: notices.clone(),
                 rebuilds: None,
             },
             unit.presentation(),
             None,
         );
         writer::store(unit.log().as_ref(), operations).await?;
-        let mut rounds = 0;
+        let mut iterations = 0;
         loop {
-            let mut is_news = stages.work().await?;
-            for follower in &mut followers {
-                is_news |= follower.look().await?.is_news;
+            let mut has_work = stages.batch().await?;
+            for handler in &mut handlers {
+                has_work |= handler.look().await?.is_news;
             }
-            rounds += 1;
-            if !is_news {
+            iterations += 1;
+            if !has_work {
                 break;
             }
-            if rounds == ROUNDS {
-                let text = format!("commands led to commands for {ROUNDS} rounds without an end");
-                return Err(StoreError::Corrupt(text));
+            if iterations == MAX_ITERATIONS {
+                return Err(StoreError::Corrupt(format!(
+                    "endless loop: process managers still issue commands after {MAX_ITERATIONS} iterations"
+                )));
             }
         }
-        refuse_parked(unit.as_ref(), before).await?;
-        drop((stages, followers));
+        reject_parked(unit.as_ref(), before).await?;
+        drop((stages, handlers));
         unit.commit().await?;
-        for notice in told.take() {
+        for notice in notices.take() {
             self.deps.notices.publish(notice).await;
         }
         Ok(())
     }
 
-    /// All that are up to date before anything happens.
-    async fn followers(&self, unit: &dyn UnitOfWork) -> Result<Vec<HandlerRunner>, StoreError> {
+    /// Creates the runners of all handlers that are up to date before the transaction.
+    async fn handlers(&self, unit: &dyn UnitOfWork) -> Result<Vec<HandlerRunner>, StoreError> {
         let epoch = unit.log().epoch().await?;
         let baked = unit.presentation().open(&epoch).await?;
         let own: Arc<dyn FeedSource> = Arc::new(OwnFeed {
@@ -268,53 +279,54 @@ impl<D: Domain> SingleTransactionEngine<D> {
         let deps = HandlerDeps {
             feeds: Feeds::default().with(D::NAME, move || own.clone()),
             rows: unit.rows(),
-            scheduler: Arc::new(IntoLog(unit.log())),
+            scheduler: Arc::new(LogScheduler(unit.log())),
             log: unit.log(),
             domain: D::NAME,
         };
-        let mut followers = Vec::new();
+        let mut handlers = Vec::new();
         for handler in &self.deps.read_models {
-            let projector = Projector::new(deps.clone(), handler.clone(), BATCH);
-            followers.extend(projector.join(baked).await?);
+            let projector = Projector::new(deps.clone(), handler.clone(), MAX_BATCH);
+            handlers.extend(projector.join(baked).await?);
         }
         for handler in &self.deps.processes {
-            let process_runner = ProcessRunner::new(deps.clone(), handler.clone(), BATCH);
-            followers.extend(process_runner.join(baked).await?);
+            let process_runner = ProcessRunner::new(deps.clone(), handler.clone(), MAX_BATCH);
+            handlers.extend(process_runner.join(baked).await?);
         }
-        Ok(followers)
+        Ok(handlers)
     }
 }
 
-fn refusal(error: StoreError) -> ScheduleError {
+fn schedule_error(error: StoreError) -> ScheduleError {
     match error {
         StoreError::Corrupt(reason) => ScheduleError::Undone(reason),
         other => ScheduleError::Unconfirmed(other.to_string()),
     }
 }
 
+/// Checks that no log entry after a position is parked.
+///
 /// # Errors
-/// Why one of the events after a position could be neither executed nor refused.
-async fn refuse_parked(unit: &dyn UnitOfWork, after: Position) -> Result<(), StoreError> {
+/// [`StoreError::Corrupt`] with the reason of the first parked entry.
+async fn reject_parked(unit: &dyn UnitOfWork, after: Position) -> Result<(), StoreError> {
     let log = unit.log();
     let mut after = after;
     loop {
-        let events = log.read(after, BATCH).await?;
-        let Some(last) = events.last() else {
+        let entries = log.read(after, MAX_BATCH).await?;
+        let Some(last) = entries.last() else {
             return Ok(());
         };
         after = last.position;
-        let parked = events
+        let parked = entries
             .iter()
-            .find(|event| event.status == EntryStatus::Parked);
-        if let Some(event) = parked {
-            return Err(StoreError::Corrupt(
-                event.parked.clone().unwrap_or_default(),
-            ));
+            .find(|entry| entry.status == EntryStatus::Parked);
+        if let Some(entry) = parked {
+            let reason = entry.parked.clone().unwrap_or_default();
+            return Err(StoreError::Corrupt(reason));
         }
     }
 }
 
-/// orders-manager and data-baker, without leases.
+/// Executor and baker of one store, without leases.
 struct Stages<D: Domain> {
     manager: RebuildRunner<Manager<D>>,
     baker: RebuildRunner<Baker<D>>,
@@ -336,34 +348,35 @@ impl<D: Domain> Stages<D> {
         };
         let source = deps.rebuilds.clone();
         Self {
-            manager: RebuildRunner::new(Manager::new(deps, BATCH), source),
-            baker: RebuildRunner::new(Baker::new(baker, BATCH), rebuilds),
+            manager: RebuildRunner::new(Manager::new(deps, MAX_BATCH), source),
+            baker: RebuildRunner::new(Baker::new(baker, MAX_BATCH), rebuilds),
         }
     }
 
-    /// A batch of each; whether there was anything.
-    async fn work(&mut self) -> Result<bool, StoreError> {
+    /// Runs one batch of each stage. Returns whether there was anything to do.
+    async fn batch(&mut self) -> Result<bool, StoreError> {
         let is_executed = self.manager.batch().await?;
         Ok(self.baker.batch().await? || is_executed)
     }
 
-    /// A batch of what is made anew, between two transactions, which have gone on
-    /// without these. `true`: there is more.
-    async fn renew(&mut self) -> bool {
-        self.manager.resume();
-        self.baker.resume();
-        self.work().await.unwrap_or_else(|error| {
-            tracing::warn!("making anew, again: {error}");
+    /// Advances the rebuilds by one batch, between two transactions. Returns whether there is more
+    /// to do.
+    async fn advance_rebuilds(&mut self) -> bool {
+        // Transactions have written with stages of their own.
+        self.manager.reset_stage();
+        self.baker.reset_stage();
+        self.batch().await.unwrap_or_else(|error| {
+            tracing::warn!("rebuild: will be retried: {error}");
             false
         })
     }
 }
 
-/// Commands of processes, within the transaction that they came from.
-struct IntoLog(Arc<dyn EventLog>);
+/// Scheduler that appends commands of processes to the log within the same transaction.
+struct LogScheduler(Arc<dyn EventLog>);
 
 #[async_trait]
-impl Scheduler for IntoLog {
+impl Scheduler for LogScheduler {
     async fn schedule(&self, operation: &Operation) -> Result<(), ScheduleError> {
         let stored = writer::store(self.0.as_ref(), std::slice::from_ref(operation)).await;
         let failed = |error: StoreError| ScheduleError::Unconfirmed(error.to_string());
@@ -371,36 +384,36 @@ impl Scheduler for IntoLog {
     }
 }
 
-/// What is to be told once the transaction stands.
+/// Notices that are collected during a transaction and published after its commit.
 #[derive(Default)]
-struct Told(Mutex<Vec<Notice>>);
+struct BufferedNotices(Mutex<Vec<Notice>>);
 
-impl Told {
+impl BufferedNotices {
     fn take(&self) -> Vec<Notice> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 #[async_trait]
-impl Notices for Told {
+impl Notices for BufferedNotices {
     async fn publish(&self, notice: Notice) {
-        // The stages in between are at work already.
+        // The stages of the transaction need no notices.
         if notice.topic() == Topic::Baked {
-            let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            told.push(notice);
+            let mut notices = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            notices.push(notice);
         }
     }
 
     async fn subscribe(&self, _: Topic) -> Box<dyn NoticeStream> {
-        Box::new(Silence)
+        Box::new(EmptyStream)
     }
 }
 
-/// Nobody has to be woken here.
-struct Silence;
+/// Stream without notices.
+struct EmptyStream;
 
 #[async_trait]
-impl NoticeStream for Silence {
+impl NoticeStream for EmptyStream {
     async fn next(&mut self) -> Option<Notice> {
         std::future::pending().await
     }
