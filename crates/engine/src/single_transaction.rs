@@ -180,7 +180,10 @@ impl<D: Domain> SingleTransactionEngine<D> {
                 break;
             }
             let log = deps.log.as_ref();
-            if writer::keep(log, backlog, &batch, shutdown).await.is_none() {
+            if writer::store_batch(log, backlog, &batch, shutdown)
+                .await
+                .is_none()
+            {
                 return Ok(());
             }
             backlog.settle().await?;
@@ -241,7 +244,7 @@ impl<D: Domain> SingleTransactionEngine<D> {
             unit.presentation(),
             None,
         );
-        writer::store(unit.log().as_ref(), operations).await?;
+        writer::append(unit.log().as_ref(), operations).await?;
         let mut iterations = 0;
         loop {
             let mut has_work = stages.batch().await?;
@@ -254,7 +257,7 @@ impl<D: Domain> SingleTransactionEngine<D> {
             }
             if iterations == MAX_ITERATIONS {
                 return Err(StoreError::Corrupt(format!(
-                    "endless loop: process managers still issue commands after {MAX_ITERATIONS} iterations"
+                    "endless loop: commands led to commands {MAX_ITERATIONS} times"
                 )));
             }
         }
@@ -326,7 +329,7 @@ async fn reject_parked(unit: &dyn UnitOfWork, after: Position) -> Result<(), Sto
     }
 }
 
-/// Executor and baker of one store, without leases.
+/// The stages that execute and bake, without leases.
 struct Stages<D: Domain> {
     manager: RebuildRunner<Manager<D>>,
     baker: RebuildRunner<Baker<D>>,
@@ -378,7 +381,7 @@ struct LogScheduler(Arc<dyn EventLog>);
 #[async_trait]
 impl Scheduler for LogScheduler {
     async fn schedule(&self, operation: &Operation) -> Result<(), ScheduleError> {
-        let stored = writer::store(self.0.as_ref(), std::slice::from_ref(operation)).await;
+        let stored = writer::append(self.0.as_ref(), std::slice::from_ref(operation)).await;
         let failed = |error: StoreError| ScheduleError::Unconfirmed(error.to_string());
         stored.map(|_| ()).map_err(failed)
     }

@@ -266,7 +266,7 @@ async fn what_is_parked_is_seen_and_settled(kind: Kind) {
     // Not yet repaired: refused, and said so in the log.
     page.click("#parked button[aria-label='Retry position 3']")
         .await;
-    page.shows("#events li", |text| text.contains("it is still stuck"))
+    page.shows("#events li", |text| text.contains("retry failed"))
         .await;
     stores::replace_state(&world, kind, bad, &state).await;
     page.find("#parked [name=reason]")

@@ -108,7 +108,7 @@ async fn a_bad_order_waits_alone_until_it_is_retried(kind: Kind) {
     let again = receipt(&client, &resolution(&client, &paid, "retry", "").await).await;
     assert_eq!(again["status"], "rejected");
     let why = again["reason"].as_str().expect("a reason");
-    assert!(why.starts_with("it is still stuck: "), "{why}");
+    assert!(why.starts_with("retry failed: "), "{why}");
     assert_eq!(parked(&client).await.len(), 2);
     let reached = feed.events_up_to(7).await.expect("data-baker goes on");
 

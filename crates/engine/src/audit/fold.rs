@@ -57,6 +57,6 @@ fn fold<D: Domain>(
             Ok(())
         }
         Outcome::Rejected(rejection) => Err(StoreError::Corrupt(rejection.reason)),
-        Outcome::Stuck(reason) => Err(StoreError::Corrupt(reason)),
+        Outcome::Parked(reason) => Err(StoreError::Corrupt(reason)),
     }
 }

@@ -1,8 +1,8 @@
-//! Executing a run of events: pure, so that doing it twice gives the same.
+//! Execution of a batch of log entries. Pure, so that a repetition gives the same result.
 //!
-//! What can be neither executed nor refused is parked, and with it everything
-//! of the same entity that comes after it, until a [`Resolution`] settles it. All
-//! other entities go on.
+//! An operation that can be neither executed nor rejected is parked, together with all later
+//! operations of the same entity, until a [`Resolution`] retries or discards it. Other entities are
+//! not affected.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -15,57 +15,57 @@ use crate::{
     Timestamp, Verb,
 };
 
-/// Executes `events`, which follow `from` without a gap, on the entities that
-/// exist among those concerned. `held` are the events of those entities that
-/// have ever been parked, in order; none are needed if `from` has none parked.
+/// Executes `entries`, which follow `from` without a gap. `records` holds the existing entities
+/// among those concerned. `parked` holds all entries of these entities that have ever been parked,
+/// in order; it may be empty if `from` counts no parked entries.
 ///
 /// # Errors
-/// [`StoreError::Fenced`] when an entity is ahead of the events, so that
-/// somebody else has executed them; [`StoreError::Corrupt`] when an event that
-/// the log has as executed cannot be executed now.
+/// [`StoreError::Fenced`] when an entity is ahead of the entries, because another instance has
+/// executed them; [`StoreError::Corrupt`] when an entry that is marked as executed cannot be
+/// executed.
 pub fn execute<D: Domain>(
     from: Checkpoint,
-    events: &[LogEntry],
+    entries: &[LogEntry],
     records: HashMap<String, EntityRecord>,
-    held: Vec<LogEntry>,
+    parked: Vec<LogEntry>,
     now: Timestamp,
 ) -> Result<Execution, StoreError> {
-    let mut bench = BatchState::<D>::load(from, records, held);
-    let mut verdicts = Vec::with_capacity(events.len());
-    for event in events {
-        verdicts.push(bench.execute(event)?);
+    let mut state = BatchState::<D>::load(from, records, parked);
+    let mut verdicts = Vec::with_capacity(entries.len());
+    for entry in entries {
+        verdicts.push(state.execute(entry)?);
     }
-    let latest = events.last().map_or(now, |event| event.creation_time);
+    let latest = entries.last().map_or(now, |entry| entry.creation_time);
     Ok(Execution {
         from,
-        to: bench.tally,
+        to: state.checkpoint,
         executed_at: now.max(latest),
-        settlements: std::mem::take(&mut bench.settlements),
-        snapshots: std::mem::take(&mut bench.snapshots),
-        entities: bench.writes()?,
+        settlements: std::mem::take(&mut state.settlements),
+        snapshots: std::mem::take(&mut state.snapshots),
+        entities: state.writes()?,
         verdicts,
     })
 }
 
-/// The entities at hand, as they are between two events.
+/// Entities of the batch, as they are between two entries.
 struct BatchState<D: Domain> {
-    places: HashMap<String, Place<D::State>>,
-    tally: Checkpoint,
+    slots: HashMap<String, EntitySlot<D::State>>,
+    checkpoint: Checkpoint,
     settlements: Vec<Settlement>,
     snapshots: Vec<EntityRecord>,
 }
 
-/// An entity's place on the bench.
-struct Place<S> {
-    /// The position at which the store has it.
+/// An entity of the batch.
+struct EntitySlot<S> {
+    /// Position of the stored entity; `None` if it is not stored.
     loaded: Option<Position>,
-    /// What it is; or why that cannot be read.
+    /// Current entity, if it exists; or the reason why its state cannot be read.
     entity: Result<Option<Entity<S>>, String>,
-    /// What is parked of it, in order.
-    held: VecDeque<LogEntry>,
+    /// Parked entries, in order.
+    parked: VecDeque<LogEntry>,
 }
 
-impl<S: Serialize> Place<S> {
+impl<S: Serialize> EntitySlot<S> {
     fn version(&self) -> u64 {
         match &self.entity {
             Ok(Some(entity)) => entity.version,
@@ -73,7 +73,7 @@ impl<S: Serialize> Place<S> {
         }
     }
 
-    /// The entity as a store has it, if there is one.
+    /// Returns the entity in its stored form, if it exists.
     fn record(&self) -> Result<Option<EntityRecord>, StoreError> {
         let Ok(Some(entity)) = &self.entity else {
             return Ok(None);
@@ -82,184 +82,202 @@ impl<S: Serialize> Place<S> {
     }
 }
 
-impl<S> Default for Place<S> {
+impl<S> Default for EntitySlot<S> {
     fn default() -> Self {
         Self {
             loaded: None,
             entity: Ok(None),
-            held: VecDeque::new(),
+            parked: VecDeque::new(),
         }
     }
 }
 
 impl<D: Domain> BatchState<D> {
-    fn load(from: Checkpoint, records: HashMap<String, EntityRecord>, held: Vec<LogEntry>) -> Self {
-        let mut places: HashMap<String, Place<D::State>> = HashMap::with_capacity(records.len());
+    fn load(
+        from: Checkpoint,
+        records: HashMap<String, EntityRecord>,
+        parked: Vec<LogEntry>,
+    ) -> Self {
+        let mut slots: HashMap<String, EntitySlot<D::State>> =
+            HashMap::with_capacity(records.len());
         for (id, record) in records {
-            let place = Place {
+            let slot = EntitySlot {
                 loaded: Some(record.position),
                 entity: read_state::<D>(record)
                     .map(Some)
                     .map_err(|error| error.to_string()),
-                held: VecDeque::new(),
+                parked: VecDeque::new(),
             };
-            places.insert(id, place);
+            slots.insert(id, slot);
         }
-        // What is settled further on in the log is still parked here.
-        let is_held = |event: &LogEntry| {
-            let is_settled = event.settled_by.is_some_and(|by| by <= from.position);
-            event.position <= from.position && !is_settled
+        // An entry that is resolved later in the log is still parked at this checkpoint.
+        let is_parked = |entry: &LogEntry| {
+            let is_resolved = entry.settled_by.is_some_and(|by| by <= from.position);
+            entry.position <= from.position && !is_resolved
         };
-        for event in held.into_iter().filter(is_held) {
-            let place = places.entry(event.entity_id().to_owned()).or_default();
-            place.held.push_back(event);
+        for entry in parked.into_iter().filter(is_parked) {
+            let slot = slots.entry(entry.entity_id().to_owned()).or_default();
+            slot.parked.push_back(entry);
         }
         Self {
-            places,
-            tally: from,
+            slots,
+            checkpoint: from,
             settlements: Vec::new(),
             snapshots: Vec::new(),
         }
     }
 
-    fn execute(&mut self, event: &LogEntry) -> Result<Verdict, StoreError> {
-        let id = event.entity_id();
-        let mut place = self.places.remove(id).unwrap_or_default();
-        if place.loaded.is_some_and(|loaded| loaded >= event.position) {
+    fn execute(&mut self, entry: &LogEntry) -> Result<Verdict, StoreError> {
+        let id = entry.entity_id();
+        let mut slot = self.slots.remove(id).unwrap_or_default();
+        if slot.loaded.is_some_and(|loaded| loaded >= entry.position) {
             return Err(StoreError::Fenced);
         }
-        let before = place.version();
-        let verdict = if event.operation.operation.is_resolution() {
-            self.resolution(&mut place, event)?
+        let before = slot.version();
+        let verdict = if entry.operation.operation.is_resolution() {
+            self.execute_resolution(&mut slot, entry)?
         } else {
-            self.take(&mut place, event)?
+            self.execute_command(&mut slot, entry)?
         };
-        self.tally.position = event.position;
-        let is_asked_for = matches!(&verdict, Verdict::Executed { change }
+        self.checkpoint.position = entry.position;
+        let is_snapshot_change = matches!(&verdict, Verdict::Executed { change }
             if D::SNAPSHOT_ON.contains(&change.as_str()));
-        if is_asked_for || before / D::SNAPSHOT_EVERY < place.version() / D::SNAPSHOT_EVERY {
-            self.snapshots.extend(place.record()?);
+        if is_snapshot_change || before / D::SNAPSHOT_EVERY < slot.version() / D::SNAPSHOT_EVERY {
+            self.snapshots.extend(slot.record()?);
         }
-        self.places.insert(id.to_owned(), place);
+        self.slots.insert(id.to_owned(), slot);
         Ok(verdict)
     }
 
-    fn take(
+    /// Executes a command of the domain, or parks it.
+    fn execute_command(
         &mut self,
-        place: &mut Place<D::State>,
-        event: &LogEntry,
+        slot: &mut EntitySlot<D::State>,
+        entry: &LogEntry,
     ) -> Result<Verdict, StoreError> {
-        let outcome = match (&event.parked, place.held.front()) {
-            (Some(reason), _) => Outcome::Stuck(reason.clone()),
-            (None, Some(first)) if event.status == EntryStatus::Stored => {
-                Outcome::Stuck(format!("position {} is parked before it", first.position))
+        let outcome = match (&entry.parked, slot.parked.front()) {
+            (Some(reason), _) => Outcome::Parked(reason.clone()),
+            (None, Some(first)) if entry.status == EntryStatus::Stored => {
+                Outcome::Parked(format!("position {} is parked before it", first.position))
             }
-            _ => self.attempt(place, event, event)?,
+            _ => self.attempt(slot, entry, entry)?,
         };
-        if matches!(outcome, Outcome::Stuck(_)) {
-            place.held.push_back(event.clone());
-            self.tally.parked += 1;
+        if matches!(outcome, Outcome::Parked(_)) {
+            slot.parked.push_back(entry.clone());
+            self.checkpoint.parked += 1;
         }
         Ok(verdict(outcome))
     }
 
-    /// Carries out an event at the place in the log of `at`: itself, or the
-    /// remedy that settles it.
+    /// Executes an entry with the position and time of `effective`: the entry itself, or the
+    /// resolution that retries it.
     fn attempt(
         &mut self,
-        place: &mut Place<D::State>,
-        event: &LogEntry,
-        at: &LogEntry,
+        slot: &mut EntitySlot<D::State>,
+        entry: &LogEntry,
+        effective: &LogEntry,
     ) -> Result<Outcome, StoreError> {
-        let entity = match &mut place.entity {
+        let entity = match &mut slot.entity {
             Ok(entity) => entity,
-            Err(reason) if event.status == EntryStatus::Executed => {
+            Err(reason) if entry.status == EntryStatus::Executed => {
                 return Err(StoreError::Corrupt(reason.clone()));
             }
-            Err(reason) => return Ok(Outcome::Stuck(reason.clone())),
+            Err(reason) => return Ok(Outcome::Parked(reason.clone())),
         };
         let is_new = entity.is_none();
         let context = ExecutionContext {
-            moment: at.moment(),
-            number: self.tally.entities + 1,
+            moment: effective.moment(),
+            number: self.checkpoint.entities + 1,
         };
-        let outcome = replay::<D>(entity, event, context)?;
+        let outcome = replay::<D>(entity, entry, context)?;
         if is_new && matches!(outcome, Outcome::Executed(_)) {
-            self.tally.entities += 1;
+            self.checkpoint.entities += 1;
         }
         Ok(outcome)
     }
 
-    fn resolution(
+    /// Executes a `RETRY` or `DISCARD`.
+    fn execute_resolution(
         &mut self,
-        place: &mut Place<D::State>,
-        event: &LogEntry,
+        slot: &mut EntitySlot<D::State>,
+        entry: &LogEntry,
     ) -> Result<Verdict, StoreError> {
-        if event.status == EntryStatus::Rejected {
-            return Ok(Verdict::Rejected(event.rejection()));
+        if entry.status == EntryStatus::Rejected {
+            return Ok(Verdict::Rejected(entry.rejection()));
         }
-        let first = place.held.front().map(|first| first.operation.operation_id);
+        let first = slot
+            .parked
+            .front()
+            .map(|first| first.operation.operation_id);
         let resolution =
-            Resolution::of(event).filter(|resolution| first == Some(resolution.operation_id));
+            Resolution::of(entry).filter(|resolution| first == Some(resolution.operation_id));
         let Some(resolution) = resolution else {
-            let reason = format!("that is not the first operation parked of this {}", D::NAME);
+            let reason = format!("not the first parked operation of this {}", D::NAME);
             return Ok(Verdict::Rejected(Rejection::new(reason)));
         };
-        let verb = event.operation.operation;
+        let verb = entry.operation.operation;
         if verb == Verb::Discard {
-            let reason = resolution.reason.as_deref().unwrap_or("without a reason");
-            let refusal = Rejection::new(format!("discarded by an operator: {reason}"));
-            let outcome = Outcome::Rejected(refusal);
-            self.settle(place, event, outcome);
+            let reason = resolution.reason.as_deref().unwrap_or("no reason given");
+            let rejection = Rejection::new(format!("discarded by an operator: {reason}"));
+            let outcome = Outcome::Rejected(rejection);
+            self.resolve(slot, entry, outcome);
         }
-        let mut changes = Changes::default();
-        while let Some(next) = place.held.front().cloned() {
-            let is_replayed = event.status == EntryStatus::Executed;
-            if is_replayed && next.settled_by != Some(event.position) {
+        let mut summary = ChangeSummary::default();
+        while let Some(next) = slot.parked.front().cloned() {
+            let is_replayed = entry.status == EntryStatus::Executed;
+            if is_replayed && next.settled_by != Some(entry.position) {
                 break;
             }
-            let was_there = matches!(place.entity, Ok(Some(_)));
-            match self.attempt(place, &next, event)? {
-                Outcome::Stuck(reason) if first == Some(next.operation.operation_id) => {
-                    let reason = format!("it is still stuck: {reason}");
+            let existed = matches!(slot.entity, Ok(Some(_)));
+            match self.attempt(slot, &next, entry)? {
+                Outcome::Parked(reason) if first == Some(next.operation.operation_id) => {
+                    let reason = format!("retry failed: {reason}");
                     return Ok(Verdict::Rejected(Rejection::new(reason)));
                 }
-                Outcome::Stuck(_) => break,
+                Outcome::Parked(_) => break,
                 outcome => {
-                    changes.note(&outcome, was_there);
-                    self.settle(place, event, outcome);
+                    summary.add(&outcome, existed);
+                    self.resolve(slot, entry, outcome);
                 }
             }
         }
-        let change = changes.word.unwrap_or(verb.resolution_change()).to_owned();
+        let change = summary
+            .change
+            .unwrap_or(verb.resolution_change())
+            .to_owned();
         Ok(Verdict::Executed { change })
     }
 
-    /// The first one parked is no longer.
-    fn settle(&mut self, place: &mut Place<D::State>, resolution: &LogEntry, outcome: Outcome) {
-        if let Some(event) = place.held.pop_front() {
-            self.tally.parked = self.tally.parked.saturating_sub(1);
+    /// Removes the first parked entry and records its verdict.
+    fn resolve(
+        &mut self,
+        slot: &mut EntitySlot<D::State>,
+        resolution: &LogEntry,
+        outcome: Outcome,
+    ) {
+        if let Some(entry) = slot.parked.pop_front() {
+            self.checkpoint.parked = self.checkpoint.parked.saturating_sub(1);
             self.settlements.push(Settlement {
-                position: event.position,
+                position: entry.position,
                 by: resolution.position,
                 verdict: verdict(outcome),
             });
         }
     }
 
-    /// What differs from the store, in the order of positions.
+    /// Returns the entities that differ from the store, in the order of their positions.
     fn writes(self) -> Result<Vec<EntityWrite>, StoreError> {
         let mut writes = Vec::new();
-        for place in self.places.into_values() {
-            let Some(record) = place.record()? else {
+        for slot in self.slots.into_values() {
+            let Some(record) = slot.record()? else {
                 continue;
             };
-            if place.loaded == Some(record.position) {
+            if slot.loaded == Some(record.position) {
                 continue;
             }
             writes.push(EntityWrite {
                 record,
-                expected: place.loaded,
+                expected: slot.loaded,
             });
         }
         writes.sort_unstable_by_key(|write| write.record.position);
@@ -267,21 +285,21 @@ impl<D: Domain> BatchState<D> {
     }
 }
 
-/// What a remedy changed, in a word: that the entity came into being, or else
-/// what changed last.
+/// Name of the change that a resolution led to: the creation of the entity, or else the last
+/// change.
 #[derive(Default)]
-struct Changes {
-    word: Option<&'static str>,
+struct ChangeSummary {
+    change: Option<&'static str>,
     is_created: bool,
 }
 
-impl Changes {
-    fn note(&mut self, outcome: &Outcome, was_there: bool) {
+impl ChangeSummary {
+    fn add(&mut self, outcome: &Outcome, existed: bool) {
         if let Outcome::Executed(change) = outcome
             && !self.is_created
         {
-            self.word = Some(change);
-            self.is_created = !was_there;
+            self.change = Some(change);
+            self.is_created = !existed;
         }
     }
 }
@@ -292,14 +310,14 @@ fn verdict(outcome: Outcome) -> Verdict {
             change: change.to_owned(),
         },
         Outcome::Rejected(rejection) => Verdict::Rejected(rejection),
-        Outcome::Stuck(reason) => Verdict::Parked { reason },
+        Outcome::Parked(reason) => Verdict::Parked { reason },
     }
 }
 
-/// Reads the domain's state out of a stored entity.
+/// Reads the domain's state of a stored entity.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] when it is not a state of this domain.
+/// [`StoreError::Corrupt`] when the stored state is invalid.
 pub(crate) fn read_state<D: Domain>(record: EntityRecord) -> Result<Entity<D::State>, StoreError> {
     let id = record.id.clone();
     record

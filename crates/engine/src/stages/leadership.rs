@@ -1,4 +1,4 @@
-//! Leading: one instance of several does the work, the others stand by.
+//! Leader election: one of several instances works, the others are standbys.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,46 +9,47 @@ use crate::Shutdown;
 use crate::backoff::Backoff;
 use crate::ports::{Lease, Leases};
 
-/// An instance that would lead if it can.
+/// A candidate for the leadership of a stage.
 pub(crate) struct LeaderElection {
     pub(crate) leases: Arc<dyn Leases>,
-    /// Of the lease: the service's name.
+    /// Name of the lease: the service's name.
     pub(crate) name: String,
-    /// Of this instance.
+    /// Name of this instance.
     pub(crate) holder: String,
+    /// Time after which the lease expires unless it is renewed.
     pub(crate) time_to_live: Duration,
 }
 
-/// A time of leading.
+/// A period during which this instance holds the lease.
 pub(crate) struct Leadership {
     lease: Lease,
     ended: Shutdown,
 }
 
 impl Leadership {
-    /// Cancelled when the work must end: the lease is lost, or the service shuts down.
+    /// Returns the signal that the work must end: the lease is lost, or the service shuts down.
     pub(crate) fn ended(&self) -> Shutdown {
         self.ended.clone()
     }
 }
 
 impl LeaderElection {
-    /// Waits until the lease is ours; `None` at shutdown.
-    pub(crate) async fn win(&self, shutdown: &Shutdown) -> Option<Leadership> {
+    /// Waits until this instance holds the lease. Returns `None` at shutdown.
+    pub(crate) async fn acquire(&self, shutdown: &Shutdown) -> Option<Leadership> {
         let mut backoff = Backoff::default();
-        let mut standing_by = false;
+        let mut is_standby = false;
         while !shutdown.is_cancelled() {
-            match self.acquire().await {
-                Ok(Some(lease)) => return Some(self.begin(lease, shutdown)),
+            match self.try_acquire().await {
+                Ok(Some(lease)) => return Some(self.start(lease, shutdown)),
                 Ok(None) => {
-                    if !standing_by {
-                        tracing::info!(stage = %self.name, "standing by: another instance leads");
+                    if !is_standby {
+                        tracing::info!(stage = %self.name, "standby: another instance leads");
                     }
-                    standing_by = true;
+                    is_standby = true;
                     pause_until(Instant::now() + self.time_to_live / 6, shutdown).await;
                 }
                 Err(error) => {
-                    tracing::warn!(stage = %self.name, "waiting for the lease: {error}");
+                    tracing::warn!(stage = %self.name, "lease not acquired, will be retried: {error}");
                     backoff.wait(shutdown).await;
                 }
             }
@@ -56,14 +57,14 @@ impl LeaderElection {
         None
     }
 
-    async fn acquire(&self) -> Result<Option<Lease>, crate::ports::StoreError> {
+    async fn try_acquire(&self) -> Result<Option<Lease>, crate::ports::StoreError> {
         let leases = &self.leases;
         leases
             .acquire(&self.name, &self.holder, self.time_to_live)
             .await
     }
 
-    fn begin(&self, lease: Lease, shutdown: &Shutdown) -> Leadership {
+    fn start(&self, lease: Lease, shutdown: &Shutdown) -> Leadership {
         tracing::info!(stage = %self.name, epoch = lease.epoch, "leading");
         Leadership {
             lease,
@@ -71,42 +72,43 @@ impl LeaderElection {
         }
     }
 
-    /// Prolongs the lease until it is lost or the service shuts down, then ends the term.
-    pub(crate) async fn hold(&self, term: &Leadership, shutdown: &Shutdown) {
+    /// Renews the lease until it is lost or the service shuts down, then ends the leadership.
+    pub(crate) async fn keep_alive(&self, leadership: &Leadership, shutdown: &Shutdown) {
         let mut valid_until = Instant::now() + self.time_to_live;
         while !shutdown.is_cancelled() && Instant::now() < valid_until {
             let next = Instant::now() + self.time_to_live / 3;
             pause_until(next.min(valid_until), shutdown).await;
-            // Counted from before the question: the answer may take its time.
-            let asked = Instant::now();
-            match self.renew(&term.lease, valid_until).await {
-                Some(true) => valid_until = asked + self.time_to_live,
+            // Counted from before the request, because the answer may be slow.
+            let requested_at = Instant::now();
+            match self.renew(&leadership.lease, valid_until).await {
+                Some(true) => valid_until = requested_at + self.time_to_live,
                 Some(false) => break,
                 None => {}
             }
         }
-        term.ended.cancel();
+        leadership.ended.cancel();
         if shutdown.is_cancelled() {
-            // Best effort: a lease not given back runs out by itself.
-            let _ = self.leases.release(&self.name, &term.lease).await;
+            // Best effort: a lease that is not released expires.
+            let _ = self.leases.release(&self.name, &leadership.lease).await;
         } else {
             tracing::warn!(
                 stage = %self.name,
-                epoch = term.lease.epoch,
-                "lost the lease"
+                epoch = leadership.lease.epoch,
+                "lost the lease; stopping after this batch"
             );
         }
     }
 
-    /// `None`: no answer, or an error, while it is still valid.
+    /// Renews the lease. Returns `Some(false)` if another instance holds it, and `None` without an
+    /// answer before `valid_until` or after an error.
     async fn renew(&self, lease: &Lease, valid_until: Instant) -> Option<bool> {
-        let question = self.leases.renew(&self.name, lease, self.time_to_live);
-        match tokio::time::timeout_at(valid_until, question).await {
-            Ok(Ok(ours)) => Some(ours),
+        let renewal = self.leases.renew(&self.name, lease, self.time_to_live);
+        match tokio::time::timeout_at(valid_until, renewal).await {
+            Ok(Ok(is_held)) => Some(is_held),
             Ok(Err(error)) => {
-                tracing::warn!(stage = %self.name, "renewing the lease: {error}");
-                let again = Instant::now() + self.time_to_live / 12;
-                sleep_until(again.min(valid_until)).await;
+                tracing::warn!(stage = %self.name, "lease not renewed, will be retried: {error}");
+                let retry_at = Instant::now() + self.time_to_live / 12;
+                sleep_until(retry_at.min(valid_until)).await;
                 None
             }
             Err(_) => None,
@@ -114,7 +116,7 @@ impl LeaderElection {
     }
 }
 
-/// Waits until a time, or until shutdown.
+/// Waits until the given time, or until shutdown.
 async fn pause_until(time: Instant, shutdown: &Shutdown) {
     tokio::select! {
         biased;
@@ -137,12 +139,12 @@ mod tests {
     /// Precision of tokio's timers.
     const TICK: Duration = Duration::from_millis(2);
 
-    /// Leases whose answers to renewals are laid down: at first these, then only errors.
+    /// Leases with scripted answers to renewals. Further renewals fail.
     struct Scripted {
         answers: Vec<bool>,
         latency: Duration,
-        asked: AtomicUsize,
-        released: AtomicUsize,
+        renewals: AtomicUsize,
+        releases: AtomicUsize,
     }
 
     #[async_trait]
@@ -158,8 +160,8 @@ mod tests {
         }
 
         async fn renew(&self, _: &str, _: &Lease, _: Duration) -> Result<bool, StoreError> {
-            let index = self.asked.fetch_add(1, Ordering::Relaxed);
-            assert!(index < 1_000, "it asks without end");
+            let index = self.renewals.fetch_add(1, Ordering::Relaxed);
+            assert!(index < 1_000, "endless renewals");
             let Some(answer) = self.answers.get(index) else {
                 return Err(StoreError::unavailable("no answer"));
             };
@@ -168,13 +170,13 @@ mod tests {
         }
 
         async fn release(&self, _: &str, _: &Lease) -> Result<(), StoreError> {
-            self.released.fetch_add(1, Ordering::Relaxed);
+            self.releases.fetch_add(1, Ordering::Relaxed);
             Ok(())
         }
     }
 
-    /// The time until the term has ended, and how often the lease was given back.
-    async fn hold(
+    /// Returns the time until the leadership has ended, and the number of releases.
+    async fn keep_alive(
         answers: &[bool],
         latency: Duration,
         shutdown_after: Option<Duration>,
@@ -182,8 +184,8 @@ mod tests {
         let leases = Arc::new(Scripted {
             answers: answers.to_vec(),
             latency,
-            asked: AtomicUsize::new(0),
-            released: AtomicUsize::new(0),
+            renewals: AtomicUsize::new(0),
+            releases: AtomicUsize::new(0),
         });
         let election = LeaderElection {
             leases: leases.clone(),
@@ -192,9 +194,9 @@ mod tests {
             time_to_live: TIME_TO_LIVE,
         };
         let shutdown = Shutdown::new();
-        let term = election.win(&shutdown).await.expect("it leads");
-        let ended = term.ended();
-        let began = Instant::now();
+        let leadership = election.acquire(&shutdown).await.expect("a lease");
+        let ended = leadership.ended();
+        let started = Instant::now();
         if let Some(time) = shutdown_after {
             let shutdown = shutdown.clone();
             tokio::spawn(async move {
@@ -204,48 +206,48 @@ mod tests {
         }
         let work = async {
             ended.cancelled().await;
-            began.elapsed()
+            started.elapsed()
         };
-        let held = async { tokio::join!(election.hold(&term, &shutdown), work).1 };
-        let time = tokio::time::timeout(TIME_TO_LIVE * 100, held).await;
+        let run = async { tokio::join!(election.keep_alive(&leadership, &shutdown), work).1 };
+        let time = tokio::time::timeout(TIME_TO_LIVE * 100, run).await;
         (
-            time.expect("the term ends"),
-            leases.released.load(Ordering::Relaxed),
+            time.expect("the leadership ends"),
+            leases.releases.load(Ordering::Relaxed),
         )
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_term_ends_once_somebody_else_has_the_lease() {
-        let (time, released) = hold(&[true, false], Duration::ZERO, None).await;
+    async fn leadership_ends_once_another_instance_has_the_lease() {
+        let (time, releases) = keep_alive(&[true, false], Duration::ZERO, None).await;
         assert!(time <= TIME_TO_LIVE, "{time:?}");
-        assert_eq!(released, 0, "it is not ours to give back");
+        assert_eq!(releases, 0, "the lease belongs to another instance");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_term_ends_when_a_lease_that_cannot_be_renewed_runs_out() {
-        let (time, released) = hold(&[], Duration::ZERO, None).await;
+    async fn leadership_ends_when_a_lease_that_cannot_be_renewed_expires() {
+        let (time, releases) = keep_alive(&[], Duration::ZERO, None).await;
         assert!(
             time >= TIME_TO_LIVE && time <= TIME_TO_LIVE + TICK,
             "{time:?}"
         );
-        assert_eq!(released, 0);
+        assert_eq!(releases, 0);
     }
 
-    /// The lease may have been renewed as soon as it was asked for.
+    /// The store may have renewed the lease at any time after the request.
     #[tokio::test(start_paused = true)]
-    async fn a_slow_answer_does_not_prolong_the_term() {
+    async fn a_slow_answer_does_not_extend_the_leadership() {
         let latency = TIME_TO_LIVE / 2;
-        let (time, _) = hold(&[true], latency, None).await;
-        // Asked for after a third of the time.
+        let (time, _) = keep_alive(&[true], latency, None).await;
+        // The renewal is requested after a third of the time to live.
         let end = TIME_TO_LIVE / 3 + TIME_TO_LIVE;
         assert!(time >= end && time <= end + TICK, "{time:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn at_shutdown_the_lease_is_given_back() {
+    async fn the_lease_is_released_at_shutdown() {
         let time = TIME_TO_LIVE / 3 * 4;
-        let (ended, released) = hold(&[true; 100], Duration::ZERO, Some(time)).await;
+        let (ended, releases) = keep_alive(&[true; 100], Duration::ZERO, Some(time)).await;
         assert!(ended >= time && ended <= time + TICK, "{ended:?}");
-        assert_eq!(released, 1);
+        assert_eq!(releases, 1);
     }
 }

@@ -1,5 +1,5 @@
-//! One operation on one entity: pure, and safe from whatever the domain's code
-//! or an unforeseen payload may do.
+//! Execution of one operation on one entity. Pure; panics of the domain's code and invalid payloads
+//! lead to a parked operation.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,32 +7,32 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::ports::StoreError;
 use crate::{Domain, Entity, EntryStatus, LogEntry, Moment, Operation, Rejection, Terms, to_json};
 
-/// Why an event with a reused idempotency key is refused.
-const CONFLICT: &str = "the idempotency key was used before with other content";
+/// Reason of the rejection of a reused idempotency key.
+const KEY_REUSED_REASON: &str = "the idempotency key was used before with other content";
 
-/// What became of an operation.
+/// Outcome of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The entity is another now; what changed, in a word.
+    /// The entity has changed. Holds the name of the change.
     Executed(&'static str),
-    /// The domain refuses it.
+    /// The domain rejects the operation.
     Rejected(Rejection),
-    /// It can be neither executed nor refused. Nothing has changed.
-    Stuck(String),
+    /// The operation can be neither executed nor rejected, for this reason. Nothing has changed.
+    Parked(String),
 }
 
-/// Where and as what an operation takes effect.
+/// Position, time and entity number with which an operation takes effect.
 #[derive(Clone, Copy)]
 pub(crate) struct ExecutionContext {
-    /// Its own place in the log, or that of the remedy that settles it.
+    /// Position and time of the operation, or of the resolution that retries it.
     pub(crate) moment: Moment,
-    /// The number that the entity gets if this is its first operation.
+    /// Number of the entity if this is its first operation.
     pub(crate) number: u64,
 }
 
 enum StepError {
     Rejection(Rejection),
-    Stuck(String),
+    Parked(String),
 }
 
 impl From<Rejection> for StepError {
@@ -41,96 +41,100 @@ impl From<Rejection> for StepError {
     }
 }
 
-/// Carries out one event on its entity.
+/// Executes one log entry on its entity.
 ///
-/// A verdict that the log already has is kept to: what it refused stays
-/// refused, whatever the domain's rules say today.
+/// A verdict that is already in the log is kept: a rejected operation stays rejected even if the
+/// domain's rules have changed.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] when what the log has as executed cannot be now.
+/// [`StoreError::Corrupt`] when an entry that is marked as executed cannot be executed.
 pub(crate) fn replay<D: Domain>(
     entity: &mut Option<Entity<D::State>>,
-    event: &LogEntry,
+    entry: &LogEntry,
     context: ExecutionContext,
 ) -> Result<Outcome, StoreError> {
-    if event.status == EntryStatus::Rejected {
-        return Ok(Outcome::Rejected(event.rejection()));
+    if entry.status == EntryStatus::Rejected {
+        return Ok(Outcome::Rejected(entry.rejection()));
     }
-    let is_fresh = event.status != EntryStatus::Executed;
+    let is_pending = entry.status != EntryStatus::Executed;
     let attempt = || {
-        let (after, change) = step::<D>(entity.as_ref(), event, context)?;
-        if is_fresh {
-            // What cannot be shown is not executed: it would hold up data-baker.
-            to_json(&D::bake(&after)).map_err(|error| StepError::Stuck(error.to_string()))?;
+        let (after, change) = step::<D>(entity.as_ref(), entry, context)?;
+        if is_pending {
+            // An entity without a document would block data-baker.
+            to_json(&D::bake(&after)).map_err(|error| StepError::Parked(error.to_string()))?;
         }
         Ok((after, change))
     };
-    // Nothing is changed before it has come back, so that nothing is half done.
-    let attempted = catch_unwind(AssertUnwindSafe(attempt));
-    let outcome = match attempted {
+    // The entity is replaced only after a complete attempt: a panic leaves it unchanged.
+    let result = catch_unwind(AssertUnwindSafe(attempt));
+    let outcome = match result {
         Ok(Ok((after, change))) => {
             *entity = Some(after);
             return Ok(Outcome::Executed(change));
         }
         Ok(Err(StepError::Rejection(rejection))) => Outcome::Rejected(rejection),
-        Ok(Err(StepError::Stuck(reason))) => Outcome::Stuck(reason),
-        Err(panic) => Outcome::Stuck(format!("its execution failed: {}", message(&*panic))),
+        Ok(Err(StepError::Parked(reason))) => Outcome::Parked(reason),
+        Err(panic) => Outcome::Parked(format!("execution failed: {}", message(&*panic))),
     };
-    if is_fresh {
+    if is_pending {
         return Ok(outcome);
     }
-    let why = match outcome {
+    let reason = match outcome {
         Outcome::Executed(change) => change.to_owned(),
         Outcome::Rejected(rejection) => rejection.reason,
-        Outcome::Stuck(reason) => reason,
+        Outcome::Parked(reason) => reason,
     };
     Err(StoreError::Corrupt(format!(
-        "position {} was executed once and cannot be now: {why}",
-        event.position
+        "position {}: executed before, but cannot be executed now: {reason}",
+        entry.position
     )))
 }
 
+/// Returns the message of a caught panic.
 pub(crate) fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("a panic without a message")
 }
 
-/// The entity after the operation, and what changed.
+/// Returns the entity after the operation, and the name of the change.
 fn step<D: Domain>(
     before: Option<&Entity<D::State>>,
-    event: &LogEntry,
+    entry: &LogEntry,
     context: ExecutionContext,
 ) -> Result<(Entity<D::State>, &'static str), StepError> {
-    let command = command::<D>(event)?;
-    admit::<D>(before, &event.operation.terms)?;
+    let command = command::<D>(entry)?;
+    check_terms::<D>(before, &entry.operation.terms)?;
     let ExecutionContext { moment, number } = context;
-    let fact = D::decide(before.map(|entity| &entity.state), command, moment)?;
-    let change = D::change(&fact);
+    let event = D::decide(before.map(|entity| &entity.state), command, moment)?;
+    let change = D::change(&event);
     let (number, version, created_at) = match before {
         Some(entity) => (entity.number, entity.version, entity.created_at),
         None => (number, 0, moment.at),
     };
     let owner = match before {
         Some(entity) => entity.owner.clone(),
-        None => event.operation.terms.owner.clone(),
+        None => entry.operation.terms.owner.clone(),
     };
     let after = Entity {
-        id: event.entity_id().to_owned(),
+        id: entry.entity_id().to_owned(),
         owner,
         number,
         position: moment.position,
         version: version + 1,
         created_at,
         updated_at: moment.at,
-        state: D::apply(before.map(|entity| entity.state.clone()), fact, moment),
+        state: D::apply(before.map(|entity| entity.state.clone()), event, moment),
     };
     Ok((after, change))
 }
 
-/// Whether the operation may be executed on the entity as it is now. To anybody
-/// but its owner an entity does not exist.
-fn admit<D: Domain>(entity: Option<&Entity<D::State>>, terms: &Terms) -> Result<(), Rejection> {
+/// Checks the conditions of an operation against the current entity. An entity of another owner is
+/// treated as missing.
+fn check_terms<D: Domain>(
+    entity: Option<&Entity<D::State>>,
+    terms: &Terms,
+) -> Result<(), Rejection> {
     let missing = || Rejection::new(format!("there is no such {}", D::NAME));
     let Some(entity) = entity else {
         return terms.expected_version.map_or(Ok(()), |_| Err(missing()));
@@ -149,30 +153,31 @@ fn admit<D: Domain>(entity: Option<&Entity<D::State>>, terms: &Terms) -> Result<
     }
 }
 
-/// What is to be done; stuck where a newer program may know.
-fn command<D: Domain>(event: &LogEntry) -> Result<D::Command, StepError> {
-    let operation = &event.operation;
+/// Reads the command of a log entry. An unknown command is parked, because a newer program may
+/// support it.
+fn command<D: Domain>(entry: &LogEntry) -> Result<D::Command, StepError> {
+    let operation = &entry.operation;
     if operation.conflicts_with.is_some() {
-        return Err(Rejection::new(CONFLICT).of_kind(Rejection::KEY).into());
+        return Err(Rejection::new(KEY_REUSED_REASON)
+            .of_kind(Rejection::KEY)
+            .into());
     }
     if operation.service_name != D::NAME {
         let other = &operation.service_name;
-        return Err(StepError::Stuck(format!(
-            "no operation of service {other:?} is known here"
-        )));
+        return Err(StepError::Parked(format!("unknown service: {other}")));
     }
-    read_command::<D>(operation).map_err(StepError::Stuck)
+    read_command::<D>(operation).map_err(StepError::Parked)
 }
 
-/// The command that an operation is, whichever version wrote it.
+/// Reads the command of an operation, whichever schema version wrote it.
 ///
 /// # Errors
-/// Why it cannot be read: a newer program may be able to.
+/// The reason why the payload cannot be read. A newer program may be able to read it.
 pub fn read_command<D: Domain>(operation: &Operation) -> Result<D::Command, String> {
     let (found, known) = (operation.schema_version, D::SCHEMA_VERSION);
     if found > known {
         return Err(format!(
-            "its payload is of version {found}; this program knows versions up to {known}"
+            "payload version {found} not supported; this program supports versions up to {known}"
         ));
     }
     let payload = operation.payload.get();
@@ -180,5 +185,5 @@ pub fn read_command<D: Domain>(operation: &Operation) -> Result<D::Command, Stri
         found if found < known => D::upcast(found, payload),
         _ => serde_json::from_str(payload),
     };
-    command.map_err(|error| format!("its payload cannot be read: {error}"))
+    command.map_err(|error| format!("payload invalid: {error}"))
 }

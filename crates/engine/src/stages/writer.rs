@@ -1,13 +1,13 @@
-//! events-writer: the schedule queue into the log.
+//! events-writer: stores operations of the schedule queue in the log.
 //!
-//! 1. take what has gathered in the queue;
-//! 2. append it to the log: durable, at the next positions, each identity once;
-//! 3. park durably what cannot be read;
-//! 4. only then settle with the queue;
-//! 5. tell orders-manager.
+//! 1. receive the waiting operations of the queue;
+//! 2. append them to the log: durable, at the next positions, each operation id once;
+//! 3. park unreadable messages durably;
+//! 4. only then acknowledge the batch to the queue;
+//! 5. notify orders-manager.
 //!
-//! Killed anywhere, it is given the same operations again, and the log's unique
-//! index drops those that it has.
+//! After a crash at any step the queue delivers the same operations again, and the log's unique
+//! index drops duplicates.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,29 +22,29 @@ use crate::{Operation, Position, Shutdown};
 
 const NAME: &str = "events-writer";
 
-/// What events-writer stands between.
+/// Dependencies of events-writer.
 pub struct WriterDeps {
-    /// Where accepted operations come from.
+    /// Queue of accepted operations.
     pub queue: Box<dyn ScheduleConsumer>,
-    /// Where they are stored.
+    /// Log that operations are appended to.
     pub log: Arc<dyn EventLog>,
-    /// Who is told.
+    /// Notices to orders-manager.
     pub notices: Arc<dyn Notices>,
 }
 
-/// How events-writer works.
+/// Settings of events-writer.
 #[derive(Clone, Debug)]
 pub struct WriterSettings {
-    /// Operations a batch at most.
+    /// Maximum number of operations in one batch.
     pub max_batch: usize,
 }
 
-/// Runs until shutdown.
+/// Runs events-writer until shutdown.
 pub async fn run(deps: WriterDeps, settings: WriterSettings, shutdown: Shutdown) {
     let mut deps = fault_injection::writer(deps);
     let mut backoff = Backoff::default();
     while !shutdown.is_cancelled() {
-        match turn(&mut deps, &settings, &shutdown).await {
+        match run_batch(&mut deps, &settings, &shutdown).await {
             Ok(()) => backoff.reset(),
             Err(error) => {
                 tracing::warn!(stage = NAME, "waiting: {error}");
@@ -54,7 +54,7 @@ pub async fn run(deps: WriterDeps, settings: WriterSettings, shutdown: Shutdown)
     }
 }
 
-async fn turn(
+async fn run_batch(
     deps: &mut WriterDeps,
     settings: &WriterSettings,
     shutdown: &Shutdown,
@@ -64,15 +64,15 @@ async fn turn(
         () = shutdown.cancelled() => return Ok(()),
         batch = deps.queue.receive(settings.max_batch) => batch?,
     };
-    let began = Instant::now();
+    let started = Instant::now();
     point("events-writer.received");
-    let kept = keep(deps.log.as_ref(), deps.queue.as_mut(), &batch, shutdown);
-    let Some(head) = kept.await else {
+    let stored = store_batch(deps.log.as_ref(), deps.queue.as_mut(), &batch, shutdown);
+    let Some(head) = stored.await else {
         return Ok(());
     };
     deps.queue.settle().await?;
     point("events-writer.settled");
-    measure(NAME, batch.operations.len(), began);
+    measure(NAME, batch.operations.len(), started);
     if let Some(head) = head {
         deps.notices.publish(Notice::Stored { head }).await;
         point("events-writer.told");
@@ -80,10 +80,10 @@ async fn turn(
     Ok(())
 }
 
-/// Stores and parks the batch, however long that takes: there is nothing better
-/// to do with it, and the queue keeps it until it is settled. Says up to which
-/// position the log has grown, if it has; `None` at shutdown.
-pub(crate) async fn keep(
+/// Stores the batch and parks its unreadable messages. Retries until this succeeds, because the
+/// queue keeps the batch until it is acknowledged. Returns the last position that was stored, if
+/// there was one; `None` at shutdown.
+pub(crate) async fn store_batch(
     log: &dyn EventLog,
     queue: &mut dyn ScheduleConsumer,
     batch: &ScheduledBatch,
@@ -91,7 +91,7 @@ pub(crate) async fn keep(
 ) -> Option<Option<Position>> {
     let mut backoff = Backoff::default();
     loop {
-        match try_keep(log, queue, batch).await {
+        match try_store_batch(log, queue, batch).await {
             Ok(head) => {
                 note_success(NAME);
                 return Some(head);
@@ -99,7 +99,7 @@ pub(crate) async fn keep(
             Err(error) => {
                 count_error(NAME);
                 note_error(NAME, &error);
-                tracing::warn!(stage = NAME, "cannot store yet, keeping the batch: {error}");
+                tracing::warn!(stage = NAME, "batch not stored, will be retried: {error}");
                 backoff.wait(shutdown).await;
             }
         }
@@ -109,17 +109,21 @@ pub(crate) async fn keep(
     }
 }
 
-async fn try_keep(
+async fn try_store_batch(
     log: &dyn EventLog,
     queue: &mut dyn ScheduleConsumer,
     batch: &ScheduledBatch,
 ) -> Result<Option<Position>, StoreError> {
-    let answers = log.append(&batch.operations).await?;
-    let head = store_conflicts(log, &batch.operations, &answers).await?;
-    count_dead_letters(&batch.dead_letters, &answers);
+    let results = log.append(&batch.operations).await?;
+    let head = store_conflicts(log, &batch.operations, &results).await?;
+    count_dead_letters(&batch.dead_letters, &results);
     point("events-writer.appended");
     for message in &batch.unreadable {
-        tracing::error!(stage = NAME, "parking a message: {}", message.reason);
+        tracing::error!(
+            stage = NAME,
+            "unreadable message parked: {}",
+            message.reason
+        );
         queue.park(message).await?;
         metrics::counter!("bakehouse_unreadable_messages_total").increment(1);
         point("events-writer.parked");
@@ -127,40 +131,40 @@ async fn try_keep(
     Ok(head)
 }
 
-/// Appends the operations; those whose identity was taken by other content are
-/// appended under one of their own, so that their refusal can be seen.
-pub(crate) async fn store(
+/// Appends operations to the log. An operation whose id is already used by other content is appended
+/// under a new id, so that its rejection is visible. Returns the last position that was stored.
+pub(crate) async fn append(
     log: &dyn EventLog,
     operations: &[Operation],
 ) -> Result<Option<Position>, StoreError> {
-    let answers = log.append(operations).await?;
-    store_conflicts(log, operations, &answers).await
+    let results = log.append(operations).await?;
+    store_conflicts(log, operations, &results).await
 }
 
-/// Summarises an append, and appends those whose identity was taken under one of their own.
+/// Logs and counts the results of an append, and appends conflicting operations under new ids.
 async fn store_conflicts(
     log: &dyn EventLog,
     operations: &[Operation],
-    answers: &[Appended],
+    results: &[Appended],
 ) -> Result<Option<Position>, StoreError> {
     let conflicts: Vec<Operation> = operations
         .iter()
-        .zip(answers)
-        .filter(|(_, answer)| **answer == Appended::Conflict)
+        .zip(results)
+        .filter(|(_, result)| **result == Appended::Conflict)
         .map(|(operation, _)| operation.clone().into_conflict())
         .collect();
-    let mut head = summarise(operations, answers);
+    let mut head = summarise(operations, results);
     if !conflicts.is_empty() {
-        let answers = log.append(&conflicts).await?;
-        head = head.max(summarise(&conflicts, &answers));
+        let results = log.append(&conflicts).await?;
+        head = head.max(summarise(&conflicts, &results));
     }
     Ok(head)
 }
 
-/// Counts and reports the dead letters that the log did not have yet. Any others are repeats: of
-/// the other copy of a dead letter, or of what was read when an earlier process started.
-fn count_dead_letters(dead_letters: &DeadLetters, answers: &[Appended]) {
-    let count = new_dead_letters(dead_letters, answers);
+/// Counts and logs the dead letters that were new to the log. The others are repetitions: second
+/// copies, or dead letters that an earlier process had stored.
+fn count_dead_letters(dead_letters: &DeadLetters, results: &[Appended]) {
+    let count = new_dead_letters(dead_letters, results);
     if count > 0 {
         metrics::counter!("bakehouse_dead_letters_total").increment(count);
         let reason = &dead_letters.reason;
@@ -168,28 +172,28 @@ fn count_dead_letters(dead_letters: &DeadLetters, answers: &[Appended]) {
             stage = NAME,
             count,
             reason,
-            "accepted operations had been removed from the schedule queue, and were stored as dead \
-             letters; look for a policy on the queue"
+            "accepted operations had been removed from the schedule queue as dead letters, and are \
+             now stored; check the policies of the queue"
         );
     }
 }
 
-fn new_dead_letters(dead_letters: &DeadLetters, answers: &[Appended]) -> u64 {
+fn new_dead_letters(dead_letters: &DeadLetters, results: &[Appended]) -> u64 {
     let stored = dead_letters.indexes.iter().filter(|index| {
-        let answer = answers.get(**index);
-        matches!(answer, Some(Appended::Stored(_)))
+        let result = results.get(**index);
+        matches!(result, Some(Appended::Stored(_)))
     });
     stored.count() as u64
 }
 
-fn summarise(operations: &[Operation], answers: &[Appended]) -> Option<Position> {
-    for (operation, answer) in operations.iter().zip(answers) {
-        tracing::debug!(stage = NAME, operation_id = %operation.operation_id, "{answer:?}");
+fn summarise(operations: &[Operation], results: &[Appended]) -> Option<Position> {
+    for (operation, result) in operations.iter().zip(results) {
+        tracing::debug!(stage = NAME, operation_id = %operation.operation_id, "{result:?}");
     }
-    let count = |wanted: fn(&Appended) -> bool| answers.iter().filter(|a| wanted(a)).count();
-    let stored = count(|answer| matches!(answer, Appended::Stored(_)));
-    let duplicates = count(|answer| *answer == Appended::Duplicate);
-    let conflicts = count(|answer| *answer == Appended::Conflict);
+    let count = |wanted: fn(&Appended) -> bool| results.iter().filter(|a| wanted(a)).count();
+    let stored = count(|result| matches!(result, Appended::Stored(_)));
+    let duplicates = count(|result| *result == Appended::Duplicate);
+    let conflicts = count(|result| *result == Appended::Conflict);
     count_outcomes(
         "bakehouse_operations_stored_total",
         [
@@ -198,12 +202,12 @@ fn summarise(operations: &[Operation], answers: &[Appended]) -> Option<Position>
             ("conflict", conflicts),
         ],
     );
-    let head = answers.iter().rev().find_map(|answer| match answer {
+    let head = results.iter().rev().find_map(|result| match result {
         Appended::Stored(position) => Some(*position),
         Appended::Duplicate | Appended::Conflict => None,
     });
     if !operations.is_empty() {
-        tracing::info!(
+        tracing::debug!(
             stage = NAME,
             stored,
             duplicates,
@@ -225,15 +229,15 @@ mod tests {
             indexes: vec![0, 2, 3],
             reason: "expired".into(),
         };
-        let answers = [
+        let results = [
             Appended::Stored(7),
             Appended::Stored(8),
             Appended::Duplicate,
             Appended::Stored(9),
         ];
-        assert_eq!(new_dead_letters(&dead_letters, &answers), 2);
-        let again = [Appended::Duplicate; 4];
-        assert_eq!(new_dead_letters(&dead_letters, &again), 0);
-        assert_eq!(new_dead_letters(&DeadLetters::default(), &answers), 0);
+        assert_eq!(new_dead_letters(&dead_letters, &results), 2);
+        let duplicates = [Appended::Duplicate; 4];
+        assert_eq!(new_dead_letters(&dead_letters, &duplicates), 0);
+        assert_eq!(new_dead_letters(&DeadLetters::default(), &results), 0);
     }
 }

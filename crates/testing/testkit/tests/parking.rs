@@ -322,9 +322,9 @@ fn what_a_remedy_led_to_is_in_its_frame() {
         kinds,
         [parked, parked, changed, parked, "counter.rejected", changed]
     );
-    assert_eq!(frames[0]["reason"], "its execution failed: cursed");
+    assert_eq!(frames[0]["reason"], "execution failed: cursed");
     assert_eq!(frames[1]["reason"], "position 1 is parked before it");
-    let still = "it is still stuck: its execution failed: cursed";
+    let still = "retry failed: execution failed: cursed";
     assert_eq!(frames[4]["reason"], still);
     assert_eq!(frames[5]["counter"]["value"], 2);
     assert_eq!(frames[5]["counter"]["version"], 2);
