@@ -37,7 +37,7 @@ const WAYS: [&str; 3] = [
     "BAKEHOUSE_WEBHOOK__URLS",
 ];
 /// What it says once it will notify of everything that comes.
-const NOTIFIES: &str = "notifying of what comes after";
+const NOTIFIES: &str = "notifications enabled for events after this position";
 
 /// Where the servers are that the four services need.
 #[derive(Clone, Debug)]

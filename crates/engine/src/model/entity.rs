@@ -1,4 +1,4 @@
-//! An entity of the source state: what the engine keeps around a domain's state.
+//! Entities of the source state: a domain's state with the metadata of the engine.
 
 use serde::Serialize;
 
@@ -7,29 +7,29 @@ use crate::{Json, Position, Timestamp, to_json};
 /// One entity after its latest executed operation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entity<S> {
-    /// Given when its creation was accepted.
+    /// Id, assigned when its creation was accepted.
     pub id: String,
-    /// Whose it is, if anybody's: see [`crate::Terms::owner`].
+    /// Owner, if there is one; see [`crate::Terms::owner`].
     pub owner: Option<String>,
-    /// 1, 2, 3, … without gaps in creation order, over all entities of the domain.
+    /// Number in creation order over all entities of the domain: 1, 2, 3, … without gaps.
     pub number: u64,
     /// Position of the latest executed operation that it includes.
     pub position: Position,
-    /// How many executed operations it includes.
+    /// Number of executed operations that it includes.
     pub version: u64,
-    /// Creation time of its first event.
+    /// Creation time of its first log entry.
     pub created_at: Timestamp,
-    /// Creation time of its latest executed event.
+    /// Creation time of its latest executed log entry.
     pub updated_at: Timestamp,
-    /// The domain's own.
+    /// State of the domain.
     pub state: S,
 }
 
-/// An [`Entity`] as stores hold it: the state as JSON text.
+/// Stored form of an [`Entity`], with the state as JSON text.
 pub type EntityRecord = Entity<Json>;
 
 impl<S: Serialize> Entity<S> {
-    /// As stores hold it.
+    /// Returns the stored form.
     ///
     /// # Errors
     /// When the state has no JSON form.
@@ -48,10 +48,10 @@ impl<S: Serialize> Entity<S> {
 }
 
 impl<S> Entity<S> {
-    /// The same envelope around another form of the state.
+    /// Converts the state and keeps the metadata.
     ///
     /// # Errors
-    /// Whatever the conversion returns.
+    /// The error of the conversion.
     pub fn try_map<T, E>(self, convert: impl FnOnce(S) -> Result<T, E>) -> Result<Entity<T>, E> {
         Ok(Entity {
             id: self.id,

@@ -1,4 +1,4 @@
-//! A feed frame: what subscribers get for one position of the log.
+//! Feed frames: the messages that subscribers get, one for each position of the log.
 
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
@@ -7,76 +7,76 @@ use uuid::Uuid;
 use crate::model::resolution::{DISCARDED, RETRIED};
 use crate::{Domain, EntryStatus, Json, LogEntry, Position, Rejection, to_json};
 
-/// The change that a refusal is.
+/// Change name of a rejection.
 pub const REJECTED: &str = "rejected";
-/// The change that being set aside is.
+/// Change name of a parked operation.
 pub const PARKED: &str = "parked";
 
-/// The types of all frames that there can be of a domain.
+/// Returns all frame types of a domain.
 #[must_use]
 pub fn kinds<D: Domain>() -> Vec<String> {
-    let others = [REJECTED, PARKED, RETRIED, DISCARDED];
-    let changes = D::CHANGES.iter().copied().chain(others);
+    let engine_changes = [REJECTED, PARKED, RETRIED, DISCARDED];
+    let changes = D::CHANGES.iter().copied().chain(engine_changes);
     changes.map(|change| kind(D::NAME, change)).collect()
 }
 
-/// `order.created`: the type of a frame, the routing key of a notice.
+/// Returns the type of a frame, which is also the routing key of a notice: `order.created`.
 #[must_use]
 pub fn kind(name: &str, change: &str) -> String {
     format!("{name}.{change}")
 }
 
-/// One change, rendered once by data-baker; from then on its text is stored and
-/// passed on as it is, to every subscriber the same bytes.
+/// A frame of the feed. Rendered once by data-baker; the text is then stored and sent unchanged, so
+/// that every subscriber gets the same bytes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Frame {
-    /// The position it stands for.
+    /// Position of the log entry.
     pub position: Position,
-    /// `order.created`, `order.rejected`, …
+    /// Type: `order.created`, `order.rejected`, …
     #[serde(rename = "type")]
     pub kind: String,
-    /// Whom it concerns.
+    /// Id of the entity.
     pub entity_id: String,
-    /// Whose it is to see, if only its owner may: see [`crate::Terms::owner`].
+    /// Owner who may see the frame; `None`: not restricted. See [`crate::Terms::owner`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// The domain's group of the entity (an order's customer), if it has one.
+    /// Group of the entity, such as an order's customer, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
-    /// The group that the entity has left with this change, if it has.
+    /// Group that the entity has left with this change, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_group: Option<String>,
-    /// The whole frame as subscribers get it.
+    /// JSON text that subscribers get.
     pub body: Json,
 }
 
-/// What a frame says of an event's outcome.
+/// Outcome of a log entry, as its frame shows it.
 pub enum Outcome<'a> {
-    /// Executed: what changed, and the document after it.
+    /// The operation was executed.
     Changed {
-        /// In a word; see [`crate::Domain::change`].
+        /// Name of the change; see [`crate::Domain::change`].
         change: &'a str,
-        /// The document as of this position.
+        /// Document as of this position.
         document: &'a Json,
     },
-    /// Refused.
+    /// The operation was rejected.
     Rejected(&'a Rejection),
-    /// Set aside, with the reason.
+    /// The operation was parked, for this reason.
     Parked(&'a str),
-    /// A remedy took effect.
-    Settled {
-        /// In a word.
+    /// A resolution took effect.
+    Resolved {
+        /// Name of the change.
         change: &'a str,
-        /// The document as of this position, if the entity changed.
+        /// Document as of this position, if the entity changed.
         document: Option<&'a Json>,
-        /// What became of the operations that had been set aside.
-        settled: &'a [Settled<'a>],
+        /// Operations that were resolved.
+        resolved: &'a [ResolvedOperation<'a>],
     },
 }
 
-/// What became of an operation that had been set aside.
+/// A parked operation after its resolution.
 #[derive(Serialize)]
-pub struct Settled<'a> {
+pub struct ResolvedOperation<'a> {
     position: Position,
     operation_id: Uuid,
     status: EntryStatus,
@@ -86,16 +86,16 @@ pub struct Settled<'a> {
     code: Option<&'a str>,
 }
 
-impl<'a> Settled<'a> {
-    /// An event that has been settled.
+impl<'a> ResolvedOperation<'a> {
+    /// Describes a log entry that has been resolved.
     #[must_use]
-    pub fn of(event: &'a LogEntry) -> Self {
+    pub fn of(entry: &'a LogEntry) -> Self {
         Self {
-            position: event.position,
-            operation_id: event.operation.operation_id,
-            status: event.status,
-            reason: event.reason.as_deref(),
-            code: event.code.as_deref(),
+            position: entry.position,
+            operation_id: entry.operation.operation_id,
+            status: entry.status,
+            reason: entry.reason.as_deref(),
+            code: entry.code.as_deref(),
         }
     }
 }
@@ -103,31 +103,31 @@ impl<'a> Settled<'a> {
 impl Outcome<'_> {
     fn change(&self) -> &str {
         match self {
-            Self::Changed { change, .. } | Self::Settled { change, .. } => change,
+            Self::Changed { change, .. } | Self::Resolved { change, .. } => change,
             Self::Rejected(_) => REJECTED,
             Self::Parked(_) => PARKED,
         }
     }
 }
 
-/// Whom a frame concerns.
+/// Receivers of a frame.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Audience<'a> {
-    /// Whose it is to see, if only its owner may.
+    /// Owner who may see the frame; `None`: not restricted.
     pub owner: Option<&'a str>,
-    /// The domain's group of the entity.
+    /// Group of the entity.
     pub group: Option<&'a str>,
-    /// The group that it was of before, if that was another.
+    /// Previous group of the entity, if it was another one.
     pub left_group: Option<&'a str>,
 }
 
-/// Renders the frame of an event of the domain `name`.
+/// Renders the frame of a log entry of the domain `name`.
 ///
 /// # Errors
-/// Never in practice; serialisation of strings and numbers into memory.
+/// When the frame cannot be serialised, which does not occur in practice.
 pub fn render(
     name: &str,
-    event: &LogEntry,
+    entry: &LogEntry,
     audience: Audience<'_>,
     outcome: &Outcome<'_>,
 ) -> Result<Frame, serde_json::Error> {
@@ -135,13 +135,13 @@ pub fn render(
     let body = to_json(&Body {
         name,
         kind: &kind,
-        event,
+        entry,
         outcome,
     })?;
     Ok(Frame {
-        position: event.position,
+        position: entry.position,
         kind,
-        entity_id: event.entity_id().to_owned(),
+        entity_id: entry.entity_id().to_owned(),
         owner: audience.owner.map(str::to_owned),
         group: audience.group.map(str::to_owned),
         left_group: audience.left_group.map(str::to_owned),
@@ -152,13 +152,13 @@ pub fn render(
 struct Body<'a> {
     name: &'a str,
     kind: &'a str,
-    event: &'a LogEntry,
+    entry: &'a LogEntry,
     outcome: &'a Outcome<'a>,
 }
 
 impl Body<'_> {
     fn operation_id(&self) -> Uuid {
-        self.event.operation.operation_id
+        self.entry.operation.operation_id
     }
 }
 
@@ -166,10 +166,10 @@ impl Serialize for Body<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("type", self.kind)?;
-        map.serialize_entry("position", &self.event.position)?;
-        map.serialize_entry(&format!("{}_id", self.name), self.event.entity_id())?;
+        map.serialize_entry("position", &self.entry.position)?;
+        map.serialize_entry(&format!("{}_id", self.name), self.entry.entity_id())?;
         map.serialize_entry("operation_id", &self.operation_id())?;
-        map.serialize_entry("at", &self.event.creation_time)?;
+        map.serialize_entry("at", &self.entry.creation_time)?;
         match self.outcome {
             Outcome::Changed { document, .. } => map.serialize_entry(self.name, document)?,
             Outcome::Rejected(rejection) => {
@@ -179,13 +179,13 @@ impl Serialize for Body<'_> {
                 }
             }
             Outcome::Parked(reason) => map.serialize_entry("reason", reason)?,
-            Outcome::Settled {
-                document, settled, ..
+            Outcome::Resolved {
+                document, resolved, ..
             } => {
                 if let Some(document) = document {
                     map.serialize_entry(self.name, document)?;
                 }
-                map.serialize_entry("settled", settled)?;
+                map.serialize_entry("settled", resolved)?;
             }
         }
         map.end()

@@ -1,20 +1,19 @@
-//! Identifiers: fresh ones, and ones that a key always leads to again.
+//! Identifiers: random ones, and ones that are derived from a key.
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// A new time-ordered identifier.
+/// Returns a new time-ordered identifier.
 #[must_use]
 pub fn fresh() -> Uuid {
     Uuid::now_v7()
 }
 
-/// The identifier that `parts` always lead to, UUIDv7 in form: its time is 0
-/// and its 74 other bits come from SHA-256.
+/// Derives an identifier from `parts`. It has the form of a UUIDv7 with time 0; the other 74 bits come
+/// from SHA-256.
 ///
-/// This is how one idempotency key means one operation without any look-up:
-/// every api-server computes the same ids from it, at once and for ever, and
-/// the log's unique index does the rest.
+/// An idempotency key therefore needs no lookup: every api-server derives the same ids, and the log's
+/// unique index drops duplicates.
 #[must_use]
 pub fn derived(parts: &[&str]) -> Uuid {
     let digest = digest(parts);
@@ -23,19 +22,18 @@ pub fn derived(parts: &[&str]) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(0, &random).into_uuid()
 }
 
-/// A new operation's identifier, recognisable as issued to `holder`.
+/// Returns a new identifier of an operation, recognisable as issued to `holder`.
 ///
-/// The last 32 of its 122 free bits are a checksum of the others and the
-/// holder. So every api-server can tell an operation that is still on its way to
-/// the log from one that nobody ever accepted, without sharing any memory of
-/// it. It is no secret: who makes up a matching one fools nobody but themselves.
+/// The last 32 of its 122 free bits are a checksum of the others and the holder. Any api-server can
+/// therefore distinguish an operation that is not in the log yet from one that was never accepted,
+/// without shared state. The checksum is no secret: a forged id affects only its own sender.
 #[must_use]
 pub fn issued(holder: &str) -> Uuid {
     checked(fresh(), holder)
 }
 
-/// The operation's identifier that a holder's idempotency key always leads to,
-/// likewise recognisable; its 90 other free bits come from SHA-256.
+/// Derives the identifier of an operation from a holder's idempotency key. It is recognisable as
+/// issued to the holder; the other 90 free bits come from SHA-256.
 #[must_use]
 pub fn issued_for_key(holder: &str, key: &str) -> Uuid {
     let digest = digest(&["operation", holder, key]);
@@ -48,12 +46,13 @@ pub fn issued_for_key(holder: &str, key: &str) -> Uuid {
     checked(id, holder)
 }
 
-/// Whether the identifier was issued to this holder.
+/// Checks whether an identifier was issued to a holder.
 #[must_use]
 pub fn is_issued(id: Uuid, holder: &str) -> bool {
     checked(id, holder) == id
 }
 
+/// Replaces the last 32 bits of an identifier by the checksum.
 fn checked(id: Uuid, holder: &str) -> Uuid {
     let mut bytes = id.into_bytes();
     bytes[12..].fill(0);
@@ -62,7 +61,7 @@ fn checked(id: Uuid, holder: &str) -> Uuid {
     Uuid::from_bytes(bytes)
 }
 
-/// 128 bits of SHA-256 over `parts` as hex: equal only for equal content.
+/// Returns 128 bits of SHA-256 over `parts`, as hex.
 #[must_use]
 pub fn fingerprint(parts: &[&str]) -> String {
     digest(parts)[..16]
@@ -71,7 +70,7 @@ pub fn fingerprint(parts: &[&str]) -> String {
         .collect()
 }
 
-/// Each part is preceded by its length, so that ("ab","c") and ("a","bc") differ.
+/// Hashes the parts. Each is preceded by its length, so that ("ab","c") and ("a","bc") differ.
 fn digest(parts: &[&str]) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in parts {

@@ -1,4 +1,4 @@
-//! What the log holds: an accepted operation with its place, times and outcome.
+//! Entries of the log: accepted operations with position, times and outcome.
 
 use std::collections::HashMap;
 
@@ -7,23 +7,23 @@ use serde::{Deserialize, Serialize};
 use crate::model::frame;
 use crate::{Moment, Operation, Position, Rejection, Timestamp};
 
-/// How far an event has come.
+/// Status of a log entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EntryStatus {
     /// In the log, not yet executed.
     Stored,
-    /// Its effect is in the source state.
+    /// Executed: its effect is in the source state.
     Executed,
-    /// The domain refused it; the reason is with it.
+    /// Rejected by the domain, for the recorded reason.
     Rejected,
-    /// It could be neither executed nor refused, or stands behind one that
-    /// could not: set aside until an operator says what is to become of it.
+    /// Parked: it could be neither executed nor rejected, or an earlier operation of the same entity
+    /// is parked. It stays parked until an operator retries or discards it.
     Parked,
 }
 
 impl EntryStatus {
-    /// As stored: `stored`, `executed`, `rejected`, `parked`.
+    /// Returns the stored form: `stored`, `executed`, `rejected` or `parked`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -34,7 +34,7 @@ impl EntryStatus {
         }
     }
 
-    /// The status of its stored form; `None` for any other text.
+    /// Reads the stored form. Returns `None` for any other text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Stored, Self::Executed, Self::Rejected, Self::Parked]
@@ -43,35 +43,35 @@ impl EntryStatus {
     }
 }
 
-/// One entry of the log. Written once by events-writer; afterwards only its
-/// outcome is set: at execution, and for a parked one once more when it is settled.
+/// An entry of the log. Written once by events-writer. Afterwards only the outcome is set: at
+/// execution, and for a parked entry again when it is resolved.
 #[derive(Clone, Debug)]
 pub struct LogEntry {
-    /// 1, 2, 3, … without gaps.
+    /// Position: 1, 2, 3, … without gaps.
     pub position: Position,
-    /// When events-writer stored it; never decreases along the positions.
+    /// Time at which events-writer stored it. Never decreases along the positions.
     pub creation_time: Timestamp,
-    /// When it was executed or refused.
+    /// Time at which it was executed or rejected.
     pub execution_time: Option<Timestamp>,
-    /// How far it has come.
+    /// Status.
     pub status: EntryStatus,
-    /// What its execution changed, in a word; see [`crate::Domain::change`].
+    /// Name of the change, if it was executed; see [`crate::Domain::change`].
     pub change: Option<String>,
-    /// Why it was refused.
+    /// Reason of the rejection.
     pub reason: Option<String>,
-    /// What kind of refusal that is; see [`Rejection::code`].
+    /// Code of the rejection; see [`Rejection::code`].
     pub code: Option<String>,
-    /// Why it was parked; stays when it is settled.
+    /// Reason why it was parked. Kept after its resolution.
     pub parked: Option<String>,
-    /// The position of the [`crate::Resolution`] that settled it after it had been
-    /// parked: where its effect stands, instead of at its own position.
+    /// Position of the [`crate::Resolution`] that resolved it. Its effect is at that position
+    /// instead of its own.
     pub settled_by: Option<Position>,
-    /// What was accepted.
+    /// Accepted operation.
     pub operation: Operation,
 }
 
 impl LogEntry {
-    /// A fresh entry.
+    /// Creates a new entry with the status [`EntryStatus::Stored`].
     #[must_use]
     pub fn stored(position: Position, creation_time: Timestamp, operation: Operation) -> Self {
         Self {
@@ -88,26 +88,26 @@ impl LogEntry {
         }
     }
 
-    /// Whom it concerns.
+    /// Returns the id of the entity.
     #[must_use]
     pub fn entity_id(&self) -> &str {
         &self.operation.entity_id
     }
 
-    /// Whether it has been parked, settled since or not: at its own position it
-    /// has no effect.
+    /// Checks whether the entry has ever been parked, even if it is resolved now. Such an entry has no
+    /// effect at its own position.
     #[must_use]
     pub fn was_parked(&self) -> bool {
         self.parked.is_some()
     }
 
-    /// Whether, at its own position, it has been executed.
+    /// Checks whether the entry was executed at its own position.
     #[must_use]
     pub fn is_executed_in_place(&self) -> bool {
         self.status == EntryStatus::Executed && !self.was_parked()
     }
 
-    /// Why it was refused, if it was.
+    /// Returns the rejection. Meaningful only with the status [`EntryStatus::Rejected`].
     #[must_use]
     pub fn rejection(&self) -> Rejection {
         Rejection {
@@ -116,7 +116,7 @@ impl LogEntry {
         }
     }
 
-    /// What happened, as the feed calls it; `None` before it has.
+    /// Returns the type of the feed frame; `None` without a verdict.
     #[must_use]
     pub fn kind(&self) -> Option<String> {
         let change = match self.status {
@@ -128,7 +128,7 @@ impl LogEntry {
         change.map(|change| frame::kind(&self.operation.service_name, change))
     }
 
-    /// Its place and time for the domain's functions.
+    /// Returns position and time for the domain's functions.
     #[must_use]
     pub fn moment(&self) -> Moment {
         Moment {
@@ -138,18 +138,18 @@ impl LogEntry {
     }
 }
 
-/// The events of each entity, in order.
-pub(crate) fn by_entity(events: &[LogEntry]) -> HashMap<&str, Vec<&LogEntry>> {
+/// Groups log entries by entity. Keeps their order.
+pub(crate) fn by_entity(entries: &[LogEntry]) -> HashMap<&str, Vec<&LogEntry>> {
     let mut runs: HashMap<&str, Vec<&LogEntry>> = HashMap::new();
-    for event in events {
-        runs.entry(event.entity_id()).or_default().push(event);
+    for entry in entries {
+        runs.entry(entry.entity_id()).or_default().push(entry);
     }
     runs
 }
 
-/// Whom the events concern, each once.
-pub(crate) fn entity_ids(events: &[LogEntry]) -> Vec<&str> {
-    let mut ids: Vec<&str> = events.iter().map(LogEntry::entity_id).collect();
+/// Returns the ids of the entities that the entries concern, sorted and without duplicates.
+pub(crate) fn entity_ids(entries: &[LogEntry]) -> Vec<&str> {
+    let mut ids: Vec<&str> = entries.iter().map(LogEntry::entity_id).collect();
     ids.sort_unstable();
     ids.dedup();
     ids

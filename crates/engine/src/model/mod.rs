@@ -1,4 +1,4 @@
-//! Data of the engine: what is accepted, logged, executed, shown and sent.
+//! Data types of the engine: operations, log entries, entities, frames and notifications.
 
 pub mod entity;
 pub mod frame;

@@ -1,5 +1,5 @@
-//! A notification: somebody outside is to be told of one position of the log,
-//! once. `requested → accepted → sent | failed`.
+//! Notifications: messages to external recipients about one position of the log, each sent once.
+//! `requested → accepted → sent | failed`.
 
 use std::time::Duration;
 
@@ -9,25 +9,25 @@ use uuid::Uuid;
 use crate::model::ids;
 use crate::{Frame, Json, Position, Timestamp, jitter};
 
-/// How far a notification has come.
+/// Status of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NotificationStatus {
-    /// On record; nobody has tried to send it yet.
+    /// Recorded, without an attempt to send it.
     Requested,
-    /// Taken by a courier at least once; if the attempt failed, there will be another.
+    /// Claimed by a delivery worker at least once. A failed attempt will be repeated.
     Accepted,
-    /// The other side has confirmed it.
+    /// Confirmed by the receiver.
     Sent,
-    /// Given up, for the reason beside it.
+    /// Failed permanently, for the recorded reason.
     Failed,
-    /// Never sent from here: it was pending in the copy that the store was restored from.
+    /// Not sent: it was pending in the backup that the store was restored from.
     #[serde(rename = "not-sent")]
     NotSent,
 }
 
 impl NotificationStatus {
-    /// As stored: `requested`, `accepted`, `sent`, `failed`, `not-sent`.
+    /// Returns the stored form: `requested`, `accepted`, `sent`, `failed` or `not-sent`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -39,7 +39,7 @@ impl NotificationStatus {
         }
     }
 
-    /// The status of its stored form; `None` for any other text.
+    /// Reads the stored form. Returns `None` for any other text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let all = [
@@ -53,52 +53,51 @@ impl NotificationStatus {
     }
 }
 
-/// What is to be sent where; the domain says so ([`NotificationRules`]).
+/// A message to send, as requested by the domain's [`NotificationRules`].
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Which courier takes it: those of one lane wait for one another, and for
-    /// nobody else. Unique for each place that things are sent to: a mail
-    /// server, a gateway, a webhook's endpoint.
+    /// Name of the channel whose delivery worker sends it. Each receiver has a channel of its own: a
+    /// mail server, a gateway, a webhook endpoint.
     pub lane: String,
-    /// What kind of way that is: `email`, `sms`, `webhook`.
+    /// Kind of the channel: `email`, `sms`, `webhook`.
     pub channel: &'static str,
-    /// To whom, as it may be shown: an address or a number; of a webhook only
-    /// its host, since URLs hold secrets.
+    /// Recipient as it may be shown: an address or a phone number. For a webhook only the host,
+    /// because URLs may contain secrets.
     pub to: String,
-    /// What, in the channel's own form.
+    /// Message in the form of the channel.
     pub message: Json,
 }
 
-/// Whom to tell of a frame.
+/// Notifications of one frame.
 #[derive(Clone, Debug)]
 pub struct Announcement {
-    /// When it happened.
+    /// Time of the event.
     pub at: Timestamp,
-    /// To be sent for it; none where nobody is to be told.
+    /// Messages to send; may be empty.
     pub requests: Vec<Request>,
 }
 
-/// Says whom to tell what. Pure: the same frame gives the same requests.
+/// Rules of a domain: which messages to send for a frame. Pure: the same frame gives the same
+/// requests.
 pub trait NotificationRules: Send + Sync {
-    /// Whom to tell of this frame.
+    /// Returns the messages to send for a frame.
     ///
     /// # Errors
-    /// When the frame is not one of the domain's.
+    /// When the frame is not a frame of the domain.
     fn announce(&self, frame: &Frame) -> Result<Announcement, serde_json::Error>;
 }
 
-/// A notification on record.
+/// A recorded notification.
 #[derive(Clone, Debug)]
 pub struct Notification {
-    /// The same for the same position, lane and recipient, for ever: how one
-    /// event leads to one notification however often the log is replayed, and
-    /// how a receiver knows one that reaches it twice.
+    /// Identity, derived from operation, channel and recipient. A repeated frame therefore leads to
+    /// the same notification, and receivers can detect duplicates.
     pub id: Uuid,
-    /// Of which event.
+    /// Position of the event.
     pub position: Position,
-    /// `order.created`, …
+    /// Type of the frame: `order.created`, …
     pub kind: String,
-    /// Whom the event concerns.
+    /// Id of the entity.
     pub entity_id: String,
     /// See [`Request::lane`].
     pub lane: String,
@@ -108,27 +107,27 @@ pub struct Notification {
     pub to: String,
     /// See [`Request::message`].
     pub message: Json,
-    /// How far it has come.
+    /// Status.
     pub status: NotificationStatus,
-    /// How often it was tried, an attempt under way included.
+    /// Number of attempts, including a running one.
     pub attempts: u32,
-    /// When the event happened: the time to give up is counted from there.
+    /// Time of the event, from which the age limit counts.
     pub occurred_at: Timestamp,
-    /// When it went on record.
+    /// Time at which it was recorded.
     pub requested_at: Timestamp,
-    /// When a courier took it for the first time.
+    /// Time of the first claim by a delivery worker.
     pub accepted_at: Option<Timestamp>,
-    /// When it was sent, or given up.
+    /// Time at which it was sent or failed permanently.
     pub ended_at: Option<Timestamp>,
-    /// When it is tried (again) at the earliest; `None`: never.
+    /// Earliest time of the next attempt; `None`: no further attempt.
     pub due_at: Option<Timestamp>,
-    /// Why the latest attempt failed.
+    /// Reason of the latest failure.
     pub reason: Option<String>,
 }
 
 impl Notification {
-    /// A fresh one, due at once. Its identity is that of the `operation` that led to the frame,
-    /// the lane and the recipient: the same even if a store was restored and follows once more.
+    /// Creates a notification that is due immediately. Its id is derived from the `operation` of the
+    /// frame, the channel and the recipient, so it stays the same after a restore.
     #[must_use]
     pub fn requested(
         operation: Uuid,
@@ -159,7 +158,7 @@ impl Notification {
         }
     }
 
-    /// Marks it as not to be sent from here.
+    /// Marks the notification as not sent.
     #[must_use]
     pub fn withheld(self, reason: String, now: Timestamp) -> Self {
         Self {
@@ -168,7 +167,7 @@ impl Notification {
         }
     }
 
-    /// The same, given up before it was tried.
+    /// Marks the notification as failed without an attempt.
     #[must_use]
     pub fn abandoned(self, reason: String, now: Timestamp) -> Self {
         Self {
@@ -181,64 +180,66 @@ impl Notification {
     }
 }
 
-/// What became of an attempt.
+/// Result of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attempt {
-    /// Confirmed by the other side.
+    /// Confirmed by the receiver.
     Sent {
-        /// When.
+        /// Time of the result.
         at: Timestamp,
     },
-    /// To be tried again.
+    /// Failed; another attempt follows.
     Postponed {
-        /// When, at the earliest.
+        /// Earliest time of the next attempt.
         due_at: Timestamp,
-        /// Why it failed this time.
+        /// Reason of this failure.
         reason: String,
     },
-    /// Not to be tried again.
+    /// Failed permanently.
     Failed {
-        /// When.
+        /// Time of the result.
         at: Timestamp,
-        /// Why.
+        /// Reason of the failure.
         reason: String,
     },
 }
 
-/// How often, and how long, something is tried.
+/// Retry policy of deliveries.
 #[derive(Clone, Debug)]
 pub struct Patience {
-    /// Before the second attempt; every later wait is three times as long.
+    /// Delay before the second attempt. Every further delay is three times as long.
     pub first_wait: Duration,
-    /// But not longer than this.
+    /// Maximum delay.
     pub longest_wait: Duration,
-    /// Counted from the event. Whoever hears of it later than that would rather not.
+    /// Maximum age of the event. Older notifications are not sent.
     pub give_up_after: Duration,
 }
 
 impl Patience {
-    /// Whether an event of that time is too old to be told of.
+    /// Checks whether an event is too old to be notified of.
     #[must_use]
     pub fn is_over(&self, occurred_at: Timestamp, now: Timestamp) -> bool {
         occurred_at.after(self.give_up_after) <= now
     }
 
-    /// When to try again after `attempts` of them; `None`: not any more. `wish`
-    /// is how long the other side asked us to wait. Up to a quarter is added at
-    /// random, so that those that failed together do not come back together.
+    /// Returns the time of the next attempt; `None`: no further attempt. `retry_after` is the minimum
+    /// delay that the receiver requested. Adds up to a quarter of the delay at random, so that
+    /// notifications that failed together are not repeated together.
     #[must_use]
     pub fn next(
         &self,
         notification: &Notification,
-        wish: Option<Duration>,
+        retry_after: Option<Duration>,
         now: Timestamp,
     ) -> Option<Timestamp> {
         let exponent = notification.attempts.saturating_sub(1).min(20);
-        let wait = self
+        let delay = self
             .first_wait
             .saturating_mul(3_u32.saturating_pow(exponent));
-        let wait = wait.min(self.longest_wait).max(wish.unwrap_or_default());
-        let due = now.after(wait.mul_f64(jitter::between(1.0, 1.25)));
+        let delay = delay
+            .min(self.longest_wait)
+            .max(retry_after.unwrap_or_default());
+        let due = now.after(delay.mul_f64(jitter::between(1.0, 1.25)));
         (!self.is_over(notification.occurred_at, due)).then_some(due)
     }
 }
@@ -248,7 +249,7 @@ mod tests {
     use super::*;
     use crate::to_json;
 
-    const PATIENCE: Patience = Patience {
+    const RETRY_POLICY: Patience = Patience {
         first_wait: Duration::from_secs(5),
         longest_wait: Duration::from_secs(60),
         give_up_after: Duration::from_secs(600),
@@ -297,22 +298,23 @@ mod tests {
     }
 
     #[test]
-    fn waits_grow_up_to_the_longest_until_it_is_too_late() {
-        let wait = |attempts, wish, now| {
+    fn delays_grow_up_to_the_maximum_until_the_event_is_too_old() {
+        let delay = |attempts, retry_after, now| {
             let notification = Notification {
                 attempts,
                 ..notification(1, "email", "ada")
             };
-            let next = PATIENCE.next(&notification, wish, time(now))?;
+            let next = RETRY_POLICY.next(&notification, retry_after, time(now))?;
             Some((next.millis() - time(now).millis()) as f64 / 1_000.0)
         };
         for (attempts, expected) in [(1, 5.0), (2, 15.0), (3, 45.0), (4, 60.0), (99, 60.0)] {
-            let waited = wait(attempts, None, 0).expect("there is time");
-            assert!((expected..=expected * 1.25).contains(&waited), "{waited}");
+            let found = delay(attempts, None, 0).expect("another attempt");
+            assert!((expected..=expected * 1.25).contains(&found), "{found}");
         }
-        let wished = wait(1, Some(Duration::from_secs(100)), 0).expect("there is time");
-        assert!(wished >= 100.0, "{wished}");
-        assert_eq!(wait(1, None, 599), None);
-        assert!(PATIENCE.is_over(time(0), time(600)) && !PATIENCE.is_over(time(0), time(599)));
+        let found = delay(1, Some(Duration::from_secs(100)), 0).expect("another attempt");
+        assert!(found >= 100.0, "{found}");
+        assert_eq!(delay(1, None, 599), None);
+        assert!(RETRY_POLICY.is_over(time(0), time(600)));
+        assert!(!RETRY_POLICY.is_over(time(0), time(599)));
     }
 }

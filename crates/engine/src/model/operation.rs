@@ -1,4 +1,4 @@
-//! What was accepted: the message that travels from api-server to events-writer.
+//! Accepted operations: the messages from api-server to events-writer.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -6,25 +6,25 @@ use uuid::Uuid;
 use crate::model::ids;
 use crate::{Json, Timestamp};
 
-/// What an operation does to its entity. A coarse label for readers of the
-/// log; the meaning is in the payload.
+/// Coarse label of the effect of an operation on its entity, for readers of the log. The payload
+/// holds the details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Verb {
-    /// Brings the entity into being.
+    /// Creates the entity.
     Insert,
-    /// Changes it.
+    /// Changes the entity.
     Update,
-    /// Ends it.
+    /// Deletes the entity.
     Delete,
-    /// Executes what is parked of it; see [`crate::Resolution`].
+    /// Retries the parked operations of the entity; see [`crate::Resolution`].
     Retry,
-    /// Gives up the first that is parked of it, then does as `Retry`.
+    /// Discards the first parked operation of the entity, then retries the others.
     Discard,
 }
 
 impl Verb {
-    /// All of them.
+    /// All verbs.
     pub const ALL: [Self; 5] = [
         Self::Insert,
         Self::Update,
@@ -33,7 +33,7 @@ impl Verb {
         Self::Discard,
     ];
 
-    /// `INSERT`, `UPDATE`, `DELETE`, `RETRY` or `DISCARD`, as stored.
+    /// Returns the stored form: `INSERT`, `UPDATE`, `DELETE`, `RETRY` or `DISCARD`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -45,33 +45,33 @@ impl Verb {
         }
     }
 
-    /// The verb of its stored form; `None` for any other text.
+    /// Reads the stored form. Returns `None` for any other text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|verb| verb.as_str() == text)
     }
 }
 
-/// Who asked for an operation, and on which conditions it may be executed.
+/// Sender of an operation, and the conditions of its execution.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
-    /// Who asked, for the record; none where nobody is asked who they are.
+    /// Authenticated sender, for the record; `None` without authentication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
-    /// In whose stead they asked, if not in their own.
+    /// Subject that the sender acts for, if it is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<String>,
-    /// Whose the entity becomes by being made, and whose it must be to be
-    /// changed. None: a new entity is nobody's, and any may be changed.
+    /// Owner of an entity that is created; required owner of an entity that is changed. `None`: a new
+    /// entity has no owner, and any entity may be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// The version that the entity must be at.
+    /// Version that the entity must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_version: Option<u64>,
 }
 
 impl Terms {
-    /// Whether there are none, so that nothing need be written.
+    /// Checks whether all terms are absent; such terms are not serialised.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -91,35 +91,35 @@ fn request_part(fingerprint: &str) -> Option<&str> {
     parts.map(|(_, request)| request)
 }
 
-/// An accepted operation. Unknown fields of the message are ignored, so that a
-/// newer api-server can talk to an older writer.
+/// An accepted operation. Unknown fields of the message are ignored, so that a newer api-server is
+/// compatible with an older events-writer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Operation {
-    /// Its identity: the log holds it once, however often it is delivered.
+    /// Identity. The log holds it once, however often it is delivered.
     pub operation_id: Uuid,
-    /// The domain's name.
+    /// Name of the domain.
     pub service_name: String,
-    /// What it does.
+    /// Verb.
     pub operation: Verb,
-    /// Whom it concerns.
+    /// Id of the entity.
     pub entity_id: String,
-    /// The domain's command.
+    /// Command of the domain, or a [`crate::Resolution`].
     pub payload: Json,
-    /// Version of the payload's form.
+    /// Schema version of the payload.
     pub schema_version: u32,
-    /// Shared by everything that one outside request set off.
+    /// Correlation id, shared by all operations that one external request led to.
     pub correlation_id: Uuid,
-    /// Who asked, and on which conditions.
+    /// Sender and conditions.
     #[serde(default, skip_serializing_if = "Terms::is_empty")]
     pub terms: Terms,
-    /// The operation that led to this one, if any did.
+    /// Id of the operation that led to this one, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub causation_id: Option<Uuid>,
-    /// Set when another operation had this one's identity first: the identity
-    /// that was taken. Such an operation is kept and refused, never executed.
+    /// Original operation id, if another operation already used it. Such an operation is logged and
+    /// rejected, never executed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflicts_with: Option<Uuid>,
-    /// Hash of what it says; see [`Operation::content_fingerprint`] and
+    /// Hash of the content; see [`Operation::content_fingerprint`] and
     /// [`Operation::fingerprint_with_request`]. Compared by [`Operation::is_same`].
     pub fingerprint: String,
     /// api-server's clock when it was accepted; for information only.
@@ -127,8 +127,8 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// Hash of verb, entity, payload and expected version: two operations of one
-    /// identity are the same only if this is equal.
+    /// Returns the hash of verb, entity, payload and expected version. Two operations with the same
+    /// id are duplicates only if it is equal.
     #[must_use]
     pub fn content_fingerprint(
         verb: Verb,
@@ -145,23 +145,23 @@ impl Operation {
         }
     }
 
-    /// Fingerprint that holds the hash of the request beside that of the content, for
-    /// requests whose content depends on settings.
+    /// Combines the hash of the content with that of the request, for requests whose content depends
+    /// on settings.
     #[must_use]
     pub fn fingerprint_with_request(content: &str, request: &str) -> String {
         format!("{content}{REQUEST_SEPARATOR}{request}")
     }
 
-    /// Tells whether two fingerprints are of the same operation: of equal content, or of equal
-    /// requests where both of them say what was requested. Earlier versions stored the
-    /// content's hash alone, so what they stored is compared by that.
+    /// Checks whether two fingerprints belong to the same operation: equal content, or equal requests
+    /// if both fingerprints include the request. Earlier versions stored only the hash of the
+    /// content.
     #[must_use]
     pub fn is_same(one: &str, other: &str) -> bool {
         let (content, other_content) = (content_part(one), content_part(other));
         content == other_content || Self::is_same_request(one, other)
     }
 
-    /// Tells whether both fingerprints say what was requested, and that is equal.
+    /// Checks whether both fingerprints include the request, and the requests are equal.
     #[must_use]
     pub fn is_same_request(one: &str, other: &str) -> bool {
         match (request_part(one), request_part(other)) {
@@ -170,10 +170,10 @@ impl Operation {
         }
     }
 
-    /// The same content under an identity of its own, marked as conflicting.
+    /// Returns the operation under a new id, marked as conflicting.
     ///
-    /// The new identity depends on the content alone, so that a redelivery of
-    /// the conflicting message is again a duplicate and not a second conflict.
+    /// The new id depends only on the original id and the content, so that a redelivery of the
+    /// conflicting message is a duplicate and not a second conflict.
     #[must_use]
     pub fn into_conflict(self) -> Self {
         let taken = self.operation_id;

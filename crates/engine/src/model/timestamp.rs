@@ -1,4 +1,4 @@
-//! Points in time as the log knows them: UTC, whole milliseconds.
+//! Timestamps of the log: UTC with millisecond precision.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,45 +6,44 @@ use std::time::Duration;
 use chrono::{DateTime, Datelike, SecondsFormat, SubsecRound, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// UTC with millisecond precision, written as `2026-01-31T12:00:00.000Z`.
+/// Point in time in UTC with millisecond precision, written as `2026-01-31T12:00:00.000Z`.
 ///
-/// Milliseconds because that is what BSON dates hold: a finer time would come
-/// back from the database unequal to itself. The fixed width makes the text
-/// sort like the time.
+/// BSON dates have millisecond precision, so a finer time would change in the database. The text has
+/// a fixed width and sorts like the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(DateTime<Utc>);
 
 impl Timestamp {
-    /// The wall clock of this machine, truncated.
+    /// Returns the time of this machine's clock, truncated to milliseconds.
     #[must_use]
     pub fn now() -> Self {
         Utc::now().into()
     }
 
-    /// Milliseconds since 1970-01-01T00:00:00Z; `None` when out of chrono's range.
+    /// Converts milliseconds since 1970-01-01T00:00:00Z; `None` when out of chrono's range.
     #[must_use]
     pub fn from_millis(millis: i64) -> Option<Self> {
         DateTime::from_timestamp_millis(millis).map(Self)
     }
 
-    /// Milliseconds since 1970-01-01T00:00:00Z.
+    /// Returns the milliseconds since 1970-01-01T00:00:00Z.
     #[must_use]
     pub fn millis(self) -> i64 {
         self.0.timestamp_millis()
     }
 
-    /// This long after it; what is beyond all calendars is not after it at all.
+    /// Adds a duration. Returns the timestamp unchanged if the result is out of range.
     #[must_use]
     pub fn after(self, by: Duration) -> Self {
         let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         Self::from_millis(self.millis().saturating_add(millis)).unwrap_or(self)
     }
 
-    /// Reads RFC 3339 text of any offset.
+    /// Reads RFC 3339 text with any offset.
     ///
     /// # Errors
-    /// When the text is not RFC 3339, or would not be in UTC: at the ends of the calendar an
-    /// offset leads to the year -1 or 10000, which nobody could read back.
+    /// When the text is not RFC 3339, or its year in UTC is not within 0..=9999 because of the
+    /// offset.
     pub fn parse(text: &str) -> Result<Self, chrono::ParseError> {
         let time = Self::from(DateTime::parse_from_rfc3339(text)?.with_timezone(&Utc));
         match time.0.year() {

@@ -1,4 +1,4 @@
-//! A way to somebody outside: a mail server, a gateway, a webhook's endpoint.
+//! Notification channels: a mail server, a text message gateway, a webhook endpoint.
 
 use std::time::Duration;
 
@@ -7,55 +7,54 @@ use serde::{Deserialize, Serialize};
 
 use crate::Notification;
 
-/// The message of a mail.
+/// Message of an e-mail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mail {
-    /// Its subject, one line.
+    /// Subject, one line.
     pub subject: String,
     /// Plain text.
     pub text: String,
 }
 
-/// The message of a text message.
+/// Content of a text message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShortText {
     /// Plain text.
     pub text: String,
 }
 
-/// Sends notifications of one lane.
+/// Sends the notifications of one channel.
 #[async_trait]
 pub trait Channel: Send + Sync {
-    /// Which; see [`crate::model::notification::Request::lane`].
+    /// Returns the name of the channel; see [`crate::model::notification::Request::lane`].
     fn lane(&self) -> &str;
 
-    /// Sends one. Returning says that the other side has taken it over.
+    /// Sends a notification. `Ok` means that the receiver has accepted it.
     ///
     /// # Errors
-    /// [`SendError`]; the other side may have got it all the same, and knows it
-    /// by its id if it gets it again.
+    /// [`SendError`]. The receiver may have accepted the notification nevertheless; it can detect a
+    /// repetition by the id.
     async fn send(&self, notification: &Notification) -> Result<(), SendError>;
 }
 
-/// Why something was not sent. The texts are for whoever asks what became of it:
-/// they hold no secrets.
+/// Error of sending a notification. The texts are shown to users and contain no secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// It will never be taken.
+    /// Permanent failure: the receiver refuses the notification.
     #[error("{0}")]
     Refused(String),
-    /// Perhaps later.
+    /// Temporary failure: another attempt may succeed.
     #[error("{reason}")]
     Unavailable {
-        /// Why.
+        /// Reason of the failure.
         reason: String,
-        /// How long the other side asked us to wait.
+        /// Minimum delay before the next attempt, if the receiver requested one.
         wish: Option<Duration>,
     },
 }
 
 impl SendError {
-    /// Perhaps later, without a wish.
+    /// Creates a temporary failure without a requested delay.
     pub fn unavailable(reason: impl std::fmt::Display) -> Self {
         Self::Unavailable {
             reason: reason.to_string(),

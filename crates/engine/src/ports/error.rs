@@ -1,41 +1,41 @@
-//! What can go wrong behind a store's door.
+//! Errors of stores.
 
 use crate::Position;
 
-/// An error of a store. None of them says that nothing was written: a write
-/// whose answer was lost may well stand, so every write can be repeated.
+/// An error of a store. An error does not imply that nothing was written: the answer of a successful
+/// write may be lost. Every write can therefore be repeated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// It does not answer, or answered that it cannot right now. Try again.
+    /// The store does not answer, or cannot serve the request now. The caller may retry.
     #[error("{0}")]
     Unavailable(String),
-    /// It is still being made: not there yet, and on its way.
+    /// The data does not exist yet, but is being built.
     #[error("{0}")]
     NotYet(String),
-    /// Somebody else has moved the checkpoint: read it again, and go on from there.
+    /// Another instance has moved the checkpoint. The caller must read it again.
     #[error("the checkpoint has moved: another instance is at work")]
     Fenced,
-    /// The log has no event where one must be. Never skipped, always reported.
+    /// A position of the log or feed is missing. Never skipped, always reported.
     #[error("the log has a hole: expected position {expected}, found {found}")]
     Hole {
-        /// The position that is missing.
+        /// Missing position.
         expected: Position,
-        /// The position found in its place.
+        /// Position found instead.
         found: Position,
     },
-    /// What is stored cannot be what was written.
+    /// Stored data is invalid.
     #[error("{0}")]
     Corrupt(String),
 }
 
 impl StoreError {
-    /// [`StoreError::Unavailable`] with the reason's text.
+    /// Creates a [`StoreError::Unavailable`] with the text of the reason.
     #[must_use]
     pub fn unavailable(reason: impl std::fmt::Display) -> Self {
         Self::Unavailable(reason.to_string())
     }
 
-    /// [`StoreError::Corrupt`] with the reason's text.
+    /// Creates a [`StoreError::Corrupt`] with the text of the reason.
     #[must_use]
     pub fn corrupt(reason: impl std::fmt::Display) -> Self {
         Self::Corrupt(reason.to_string())

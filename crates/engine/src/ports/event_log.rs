@@ -1,4 +1,4 @@
-//! The log: every accepted event, in one order.
+//! The log: all accepted operations in one order.
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -6,40 +6,39 @@ use uuid::Uuid;
 use super::{Selection, StoreError, SummaryQuery};
 use crate::{LogEntry, Operation, Position, Timestamp};
 
-/// The `events` of the source database.
+/// The log of the source database, stored in `events`.
 #[async_trait]
 pub trait EventLog: Send + Sync {
-    /// Makes the operations durable at the next positions, in the order given;
-    /// answers for each of them, in that order. Several writers may call at
-    /// once: positions stay without gaps, each writer's order is kept.
+    /// Appends operations durably at the next positions, in the given order. Returns one result for
+    /// each, in the same order. Several writers may call this concurrently: positions have no gaps, and
+    /// the order of each writer is kept.
     ///
-    /// `creation_time` is `now`, or the previous event's if that is later: clocks of
-    /// writers differ, and are set back.
+    /// `creation_time` is `now`, or that of the previous entry if it is later, because the clocks of
+    /// writers differ and can be set back.
     ///
     /// # Errors
-    /// When that could not be confirmed; some may be stored. Repeating is safe.
+    /// When the append could not be confirmed; some operations may be stored. Repeating is safe.
     async fn append_at(
         &self,
         operations: &[Operation],
         now: Timestamp,
     ) -> Result<Vec<Appended>, StoreError>;
 
-    /// Appends by this machine's clock; see [`EventLog::append_at`].
+    /// Appends operations with the time of this machine's clock; see [`EventLog::append_at`].
     ///
     /// # Errors
-    /// When that could not be confirmed; some may be stored. Repeating is safe.
+    /// When the append could not be confirmed; some operations may be stored. Repeating is safe.
     async fn append(&self, operations: &[Operation]) -> Result<Vec<Appended>, StoreError> {
         self.append_at(operations, Timestamp::now()).await
     }
 
-    /// The events after a position, in order, at most `limit`; only durable ones.
+    /// Reads the durable entries after a position, in order, at most `limit`.
     ///
     /// # Errors
-    /// [`StoreError::Hole`] when one is missing in between.
+    /// [`StoreError::Hole`] when a position is missing.
     async fn read(&self, after: Position, limit: usize) -> Result<Vec<LogEntry>, StoreError>;
 
-    /// All events of one entity after a position, up to and including another, in
-    /// order.
+    /// Reads all entries of one entity after a position, up to and including another, in order.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -50,20 +49,20 @@ pub trait EventLog: Send + Sync {
         up_to: Position,
     ) -> Result<Vec<LogEntry>, StoreError>;
 
-    /// The event of an operation.
+    /// Finds the entry of an operation.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn find(&self, operation_id: Uuid) -> Result<Option<LogEntry>, StoreError>;
 
-    /// A page of events without their payloads (see [`super::no_payload`]), in order; found
-    /// by an index, so that what is not wanted costs nothing.
+    /// Reads a page of entries without payloads (see [`super::no_payload`]), in order. Uses an index, so
+    /// that only matching entries are read.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn summaries(&self, query: &SummaryQuery<'_>) -> Result<Vec<LogEntry>, StoreError>;
 
-    /// The event of an operation, without its payload.
+    /// Finds the entry of an operation, without its payload.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -73,7 +72,7 @@ pub trait EventLog: Send + Sync {
         Ok(self.summaries(&query).await?.pop())
     }
 
-    /// The events of one entity after a position, up to and including another, that were
+    /// Reads the entries of one entity after a position, up to and including another, that were
     /// executed in place ([`LogEntry::is_executed_in_place`]), in order, at most `limit`.
     ///
     /// # Errors
@@ -86,39 +85,39 @@ pub trait EventLog: Send + Sync {
         limit: usize,
     ) -> Result<Vec<LogEntry>, StoreError>;
 
-    /// Of the events of these entities those that have ever been parked, in order.
+    /// Reads all entries of these entities that have ever been parked, in order.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn held(&self, entity_ids: &[&str]) -> Result<Vec<LogEntry>, StoreError>;
 
-    /// The events after a position that are parked, in order, at most `limit`.
+    /// Reads the parked entries after a position, in order, at most `limit`.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn parked(&self, after: Position, limit: usize) -> Result<Vec<LogEntry>, StoreError>;
 
-    /// The last position; 0 in an empty log.
+    /// Returns the last position; 0 in an empty log.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn head(&self) -> Result<Position, StoreError>;
 
-    /// The identity of this log, drawn once when it was made. Positions of
-    /// another log mean nothing here; subscribers are told by it.
+    /// Returns the identity of this log, generated when the log was created. Positions are only valid
+    /// together with it; subscribers detect another log by it.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn epoch(&self) -> Result<String, StoreError>;
 }
 
-/// What became of an operation given to [`EventLog::append`].
+/// Result of appending an operation; see [`EventLog::append`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Appended {
-    /// It is in the log now, at this position.
+    /// Stored at this position.
     Stored(Position),
-    /// It was there already, with the same content.
+    /// Already stored, with the same content.
     Duplicate,
-    /// Its identity was there already, with other content.
+    /// The operation id is already used by other content.
     Conflict,
 }

@@ -1,5 +1,5 @@
-//! The doors to the outside. An adapter stands behind each; the conformance
-//! suites of the test kit say what it must keep to.
+//! Ports: the traits that adapters implement. The conformance suites of the test kit define the rules
+//! that every adapter must satisfy.
 
 mod blobs;
 mod channel;

@@ -1,11 +1,11 @@
-//! Notices between the stages. They only wake: the truth is in the stores, so
-//! losing one costs latency and nothing else.
+//! Notices between the stages. A notice only wakes its receivers, which read the stores. A lost notice
+//! costs latency and nothing else.
 
 use async_trait::async_trait;
 
 use crate::{Frame, Position};
 
-/// Who should look.
+/// Topic of a notice: its sender and receivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Topic {
     /// From events-writer to orders-manager.
@@ -16,34 +16,34 @@ pub enum Topic {
     Baked,
 }
 
-/// What happened.
+/// A notice of new data.
 #[derive(Clone, Debug)]
 pub enum Notice {
-    /// The log has grown up to this position.
+    /// Operations have been stored in the log.
     Stored {
-        /// The last position stored.
+        /// Last position of the log.
         head: Position,
     },
-    /// The log has been executed up to `to`.
+    /// Log entries have been executed.
     Executed {
-        /// The last position executed before.
+        /// Checkpoint before the batch.
         from: Position,
-        /// The last position executed now.
+        /// Checkpoint after the batch.
         to: Position,
-        /// What changed in between: kind (`order.created`) and entity id.
+        /// Changes in between: type (`order.created`) and entity id.
         changes: Vec<(String, String)>,
     },
-    /// The log has been baked up to `to`.
+    /// Log entries have been baked.
     Baked {
-        /// The last position baked before.
+        /// Checkpoint before the batch.
         from: Position,
-        /// Every frame in between, in order.
+        /// All frames of the batch, in order.
         frames: Vec<Frame>,
     },
 }
 
 impl Notice {
-    /// Who should look.
+    /// Returns the topic of the notice.
     #[must_use]
     pub fn topic(&self) -> Topic {
         match self {
@@ -54,23 +54,21 @@ impl Notice {
     }
 }
 
-/// Sends and receives notices.
+/// Publishes and receives notices.
 #[async_trait]
 pub trait Notices: Send + Sync {
-    /// Sends it to everybody who is subscribed, if that can be done now. Says
-    /// nothing of failure because nobody could do anything about it: the
-    /// receivers look on a timer as well.
+    /// Sends a notice to all subscribers, if possible now. Reports no failure, because receivers also
+    /// poll.
     async fn publish(&self, notice: Notice);
 
-    /// Starts receiving. Always succeeds: a stream whose server is away connects later.
+    /// Subscribes to a topic. Always succeeds: if the server is unavailable, the stream connects later.
     async fn subscribe(&self, topic: Topic) -> Box<dyn NoticeStream>;
 }
 
-/// Receives notices.
+/// Stream of notices.
 #[async_trait]
 pub trait NoticeStream: Send {
-    /// Waits for the next one. `None`: some may have been missed, look in the
-    /// stores. Dropping the future loses nothing. Never ends; after the sender
-    /// is gone for good it waits for ever.
+    /// Waits for the next notice. `None` means that notices may have been lost and the receiver must
+    /// read the stores. Cancel-safe. The stream never ends: without a sender it waits indefinitely.
     async fn next(&mut self) -> Option<Notice>;
 }

@@ -1,4 +1,4 @@
-//! The record of notifications: what is to be sent, and what became of it.
+//! Store of notifications and the results of their delivery.
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -7,76 +7,75 @@ use super::StoreError;
 use crate::model::notification::Attempt;
 use crate::{Notification, Position, Timestamp};
 
-/// Notifications and the notifier's own checkpoint. In the source database:
-/// dropping and baking the presentation anew must not send anything again.
+/// Notifications and the checkpoint of the notifier. They are in the source database, so that a
+/// rebuild of the presentation sends nothing again.
 #[async_trait]
 pub trait Notifications: Send + Sync {
-    /// How far the log has been followed. The first call of all ties the record
-    /// to the log of that epoch and begins after `start`.
+    /// Returns the checkpoint of the notifier. The first call binds the store to the log of this epoch,
+    /// and sets the checkpoint to `start`.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] when it belongs to another log.
+    /// [`StoreError::Corrupt`] when the store belongs to another log.
     async fn open(&self, epoch: &str, start: Position) -> Result<Position, StoreError>;
 
-    /// All of the recording or nothing. A notification whose id is on record
-    /// already stays as it is.
+    /// Commits a recording atomically: notifications and checkpoint. Notifications whose id already
+    /// exists are not changed.
     ///
     /// # Errors
-    /// [`StoreError::Fenced`], and nothing written, when the checkpoint is not
-    /// where the recording starts.
+    /// [`StoreError::Fenced`], without any change, when the stored checkpoint differs from
+    /// `recording.from`.
     async fn record(&self, recording: &Recording) -> Result<(), StoreError>;
 
-    /// Takes what is due of a lane, those that have waited longest first, and
-    /// counts an attempt for each. Nobody else is given them before
-    /// `claim.until`: then whoever took them must have died.
+    /// Claims the due notifications of a channel, the longest waiting ones first, and counts an attempt
+    /// for each. They are not given to another worker before `claim.until`.
     ///
     /// # Errors
-    /// When the store does not answer; some may have been taken.
+    /// When the store does not answer; some notifications may have been claimed.
     async fn take(&self, lane: &str, claim: Claim) -> Result<Vec<Notification>, StoreError>;
 
-    /// Notes what became of attempts. Those that somebody else has taken since
-    /// stay as they are. Repeating is safe.
+    /// Records the results of attempts. Notifications that another worker has claimed since are not
+    /// changed. Repeating is safe.
     ///
     /// # Errors
-    /// When the store does not answer; some may have been noted.
+    /// When the store does not answer; some results may have been recorded.
     async fn settle(&self, attempts: &[Settled]) -> Result<(), StoreError>;
 
-    /// All of an entity, by position.
+    /// Returns all notifications of an entity, ordered by position.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn of(&self, entity_id: &str) -> Result<Vec<Notification>, StoreError>;
 }
 
-/// What following a run of frames has led to.
+/// Notifications of a batch of frames.
 #[derive(Clone, Debug)]
 pub struct Recording {
-    /// Where it starts: the last position followed before.
+    /// Checkpoint before the batch.
     pub from: Position,
-    /// Where it ends.
+    /// Checkpoint after the batch.
     pub to: Position,
-    /// What is to be sent.
+    /// Notifications to send.
     pub notifications: Vec<Notification>,
 }
 
-/// How notifications are taken.
+/// Parameters of a claim.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim {
-    /// The time now.
+    /// Current time.
     pub now: Timestamp,
-    /// Until when nobody else gets them.
+    /// Expiry of the claim.
     pub until: Timestamp,
-    /// How many at most.
+    /// Maximum number of notifications.
     pub limit: usize,
 }
 
-/// An attempt that has ended.
+/// Result of an attempt of a notification.
 #[derive(Clone, Debug)]
 pub struct Settled {
-    /// The notification's.
+    /// Id of the notification.
     pub id: Uuid,
-    /// Which attempt it was, from 1.
+    /// Number of the attempt, from 1.
     pub attempt: u32,
-    /// What became of it.
+    /// Outcome of the attempt.
     pub outcome: Attempt,
 }

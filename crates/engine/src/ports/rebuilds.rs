@@ -1,5 +1,5 @@
-//! Making anew, from the log's first event on, what a stage has made: beside what is
-//! read, and put in its place once it is as far along.
+//! Online rebuild of a stage's output from the start of the log: a shadow store is built next to the
+//! live one and swapped in when both are at the same position.
 
 use std::sync::Arc;
 
@@ -8,55 +8,54 @@ use async_trait::async_trait;
 use super::StoreError;
 use crate::Position;
 
-/// What is asked for, and what has become of it. One round at a time.
+/// Requests and state of rebuilds, one at a time.
 #[async_trait]
 pub trait Rebuilds: Send + Sync {
-    /// Begins another round, unless one is under way, which is left to go on.
+    /// Requests a rebuild. If one is in progress, it continues and is returned.
     ///
     /// # Errors
-    /// When the store does not answer; it may have begun.
+    /// When the store does not answer; the rebuild may have been requested.
     async fn ask(&self) -> Result<Rebuild, StoreError>;
 
-    /// The last round.
+    /// Returns the last rebuild.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn last(&self) -> Result<Rebuild, StoreError>;
 
-    /// Ends the round, if it is under way. What is read stays as it is.
+    /// Abandons a rebuild, if it is in progress. The live store is not changed.
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn give_up(&self, round: u64, reason: &str) -> Result<(), StoreError>;
+    async fn give_up(&self, rebuild_id: u64, reason: &str) -> Result<(), StoreError>;
 
-    /// How far the round has come, if it is under way; and how far what is read has.
+    /// Returns the positions of the shadow store, if the rebuild is in progress, and of the live store.
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn progress(&self, round: u64) -> Result<(Position, Position), StoreError>;
+    async fn progress(&self, rebuild_id: u64) -> Result<(Position, Position), StoreError>;
 }
 
-/// The store of a stage, which can be there twice: what is read, and what is being made.
+/// Store of a stage that can exist twice: the live store, and the shadow store of a rebuild.
 #[async_trait]
 pub trait ShadowStores<S: ?Sized + Send + Sync>: Rebuilds {
-    /// What is being made in that round: empty at first, and read by nobody.
+    /// Opens the shadow store of a rebuild. It is initially empty and has no readers.
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn beside(&self, round: u64) -> Result<Arc<S>, StoreError>;
+    async fn beside(&self, rebuild_id: u64) -> Result<Arc<S>, StoreError>;
 
-    /// What was made is read from now on, and what was read is gone: all of that or
-    /// nothing, and without anybody who reads being turned away meanwhile. Whoever writes
-    /// has to see again where it stands: what was read of what is gone may be fenced.
+    /// Replaces the live store by the shadow store, atomically and without refusing reads. Writers must
+    /// read their checkpoint again: commits based on the former live store may be fenced.
     ///
     /// # Errors
-    /// [`StoreError::Fenced`], and nothing done, unless both stand exactly at this position
-    /// and the round is under way. After any other error it may be half done: nobody
-    /// can write then before [`ShadowStores::finish`] has done the rest.
-    async fn replace(&self, round: u64, at: Position) -> Result<(), StoreError>;
+    /// [`StoreError::Fenced`], without any change, unless both stores are exactly at the position `at`
+    /// and the rebuild is in progress. After any other error the swap may be incomplete: no writer can
+    /// commit before [`ShadowStores::finish`] has completed it.
+    async fn replace(&self, rebuild_id: u64, at: Position) -> Result<(), StoreError>;
 
-    /// Ends a replacement that somebody else has left half done. A store that replaces in
-    /// one piece has nothing to end.
+    /// Completes a swap that another instance has left incomplete. Stores that swap in one transaction
+    /// have nothing to do.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -64,40 +63,40 @@ pub trait ShadowStores<S: ?Sized + Send + Sync>: Rebuilds {
         Ok(())
     }
 
-    /// Removes, piece by piece, what nobody will ever read. `true`: there is more.
+    /// Removes a part of the obsolete data. Returns whether there is more.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn tidy(&self) -> Result<bool, StoreError>;
 }
 
-/// A round of making anew.
+/// A rebuild.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rebuild {
-    /// Which: 1, 2, 3, …; 0: there has been none.
+    /// Id of the rebuild: 1, 2, 3, …; 0: there has been none.
     pub round: u64,
-    /// What has become of it.
+    /// State of the rebuild.
     pub state: RebuildState,
-    /// Why it was given up.
+    /// Reason why it was abandoned.
     pub reason: Option<String>,
 }
 
-/// What has become of a round.
+/// State of a rebuild.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RebuildState {
-    /// What it made is read; or nothing was ever asked for.
+    /// Completed: the rebuilt store is live. Also the state before the first rebuild.
     #[default]
     Done,
-    /// It is being made.
+    /// In progress.
     UnderWay,
-    /// What was read before still is.
+    /// Abandoned: the live store has not changed.
     GivenUp,
 }
 
 impl RebuildState {
     const ALL: [Self; 3] = [Self::Done, Self::UnderWay, Self::GivenUp];
 
-    /// Lower case with hyphens, as it is stored and shown.
+    /// Returns the stored form: `done`, `under-way` or `given-up`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -107,66 +106,68 @@ impl RebuildState {
         }
     }
 
-    /// The state of that name.
+    /// Reads the stored form.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`]: there is none.
+    /// [`StoreError::Corrupt`] when there is no such state.
     pub fn named(name: &str) -> Result<Self, StoreError> {
         let found = Self::ALL.into_iter().find(|state| state.as_str() == name);
-        found.ok_or_else(|| StoreError::Corrupt(format!("there is no such state: {name}")))
+        found.ok_or_else(|| StoreError::Corrupt(format!("unknown state of a rebuild: {name}")))
     }
 }
 
 impl Rebuild {
-    /// The round that is under way.
+    /// Returns the id of the rebuild if it is in progress.
     #[must_use]
     pub fn under_way(&self) -> Option<u64> {
         (self.state == RebuildState::UnderWay).then_some(self.round)
     }
 
-    /// The last round that has ended; 0: none. It and those before it never begin again.
+    /// Returns the id of the last rebuild that has ended; 0: none. Ended rebuilds are never resumed.
     #[must_use]
     pub fn ended(&self) -> u64 {
-        self.under_way().map_or(self.round, |round| round - 1)
+        self.under_way()
+            .map_or(self.round, |rebuild_id| rebuild_id - 1)
     }
 }
 
-/// Which of the two generations of a store.
+/// Slot of a store: live or shadow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Slot {
-    /// What is read.
+    /// The store that is read.
     #[default]
     Live,
-    /// What is being made in a round.
+    /// The store that the rebuild with this id writes.
     Shadow(u64),
 }
 
 impl Slot {
-    /// What something of this half is called in a store: what is being made has its
-    /// round behind its name.
+    /// Returns the name of a table or collection in this slot. Names in a shadow slot end with the id
+    /// of the rebuild.
     #[must_use]
     pub fn name(self, name: &str) -> String {
         match self {
             Self::Live => name.to_owned(),
-            Self::Shadow(round) => format!("{name}_r{round}"),
+            Self::Shadow(rebuild_id) => format!("{name}_r{rebuild_id}"),
         }
     }
 
-    /// The name without its round.
+    /// Returns a name without the id of the rebuild.
     #[must_use]
     pub fn base(name: &str) -> &str {
         Self::parts(name).map_or(name, |(base, _)| base)
     }
 
-    /// Whether a name is that of something made in a round up to `last`.
+    /// Checks whether `found` is the shadow of `name` in a rebuild with an id up to `last`.
     #[must_use]
     pub fn is_made_of(found: &str, name: &str, last: u64) -> bool {
-        Self::parts(found).is_some_and(|(base, round)| base == name && round <= last)
+        Self::parts(found).is_some_and(|(base, rebuild_id)| base == name && rebuild_id <= last)
     }
 
+    /// Splits a shadow name into base and rebuild id.
     fn parts(name: &str) -> Option<(&str, u64)> {
-        let (base, round) = name.rsplit_once("_r")?;
-        Some((base, round.parse().ok()?))
+        let (base, rebuild_id) = name.rsplit_once("_r")?;
+        Some((base, rebuild_id.parse().ok()?))
     }
 }
 
@@ -175,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_made_has_its_round_behind_its_name() {
+    fn names_in_a_shadow_slot_end_with_the_rebuild_id() {
         assert_eq!(Slot::Live.name("orders"), "orders");
         assert_eq!(Slot::Shadow(7).name("orders"), "orders_r7");
         assert_eq!(Slot::base("orders_r7"), "orders");

@@ -1,4 +1,4 @@
-//! The source state: what executing the log's prefix has led to.
+//! The source state: the result of executing a prefix of the log.
 
 use std::collections::HashMap;
 
@@ -7,18 +7,17 @@ use async_trait::async_trait;
 use super::StoreError;
 use crate::{EntityRecord, EntryStatus, LogEntry, Position, Rejection, Timestamp};
 
-/// How far orders-manager has come and how entities were on the way, for it and for those
-/// who only read.
+/// Read access to the checkpoint and the snapshots of the source state.
 #[async_trait]
 pub trait Progress: Send + Sync {
-    /// How far the log has been executed.
+    /// Returns the checkpoint of the execution.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn checkpoint(&self) -> Result<Checkpoint, StoreError>;
 
-    /// Of each of these entities the latest snapshot that is not past a position, if
-    /// there is one.
+    /// Returns the latest snapshot of each entity that is not past the position `up_to`, by id.
+    /// Entities without such a snapshot are absent.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -29,113 +28,112 @@ pub trait Progress: Send + Sync {
     ) -> Result<HashMap<String, EntityRecord>, StoreError>;
 }
 
-/// The source database's entities, and orders-manager's checkpoint.
+/// Entities of the source database, and the checkpoint of orders-manager.
 #[async_trait]
 pub trait SourceStore: Progress {
-    /// Those of the entities that exist, by id; at least as new as any
-    /// checkpoint read before.
+    /// Loads the existing entities among `ids`, by id. They are at least as new as any checkpoint that
+    /// was read before.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError>;
 
-    /// All of the execution or nothing: entities, marks on the events, checkpoint.
+    /// Commits an execution atomically: entities, verdicts on the log entries, checkpoint.
     ///
     /// # Errors
-    /// [`StoreError::Fenced`], and nothing written, when the checkpoint is not
-    /// the one that the execution starts from, or an entity is not at the
-    /// position that it expects.
+    /// [`StoreError::Fenced`], without any change, when the stored checkpoint differs from
+    /// `execution.from`, or an entity is not at its expected position.
     async fn commit(&self, execution: &Execution) -> Result<(), StoreError>;
 }
 
-/// How far the log has been executed, and what must be remembered for the next event.
+/// Checkpoint of the execution, with the counters that the next entry needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Every event up to here has been executed, refused or parked.
+    /// Position up to which all entries have been executed, rejected or parked.
     pub position: Position,
-    /// How many entities exist: the highest number given.
+    /// Number of entities, which is the highest entity number.
     pub entities: u64,
-    /// How many events are parked.
+    /// Number of parked entries.
     pub parked: u64,
-    /// The round in which what is read was made anew; 0: it never was. What was read of
-    /// one generation is not committed to another.
+    /// Id of the rebuild that built the live store; 0: it was never rebuilt. A commit that was based
+    /// on another generation is fenced.
     pub generation: u64,
 }
 
-/// The effect of executing a run of events.
+/// Result of executing a batch of log entries.
 #[derive(Clone, Debug)]
 pub struct Execution {
-    /// Where it starts.
+    /// Checkpoint before the batch.
     pub from: Checkpoint,
-    /// Where it ends.
+    /// Checkpoint after the batch.
     pub to: Checkpoint,
-    /// When it happened; put on the events.
+    /// Time of the execution, stored with the entries.
     pub executed_at: Timestamp,
-    /// Entities as they are after it.
+    /// Changed entities, as of the end of the batch.
     pub entities: Vec<EntityWrite>,
-    /// What became of each event from `from.position + 1` to `to.position`, in
-    /// order. Put only on events that have no verdict yet.
+    /// Verdicts of the entries from `from.position + 1` to `to.position`, in order. Stored only on
+    /// entries without a verdict.
     pub verdicts: Vec<Verdict>,
-    /// What became of events that were parked. Put only on those that still are.
+    /// Verdicts of resolved entries. Stored only on entries that are still parked.
     pub settlements: Vec<Settlement>,
-    /// Entities as they were on the way, to be kept beside what they are; one that
-    /// is kept already is the same.
+    /// Snapshots of entities within the batch. A snapshot that is already stored is equal.
     pub snapshots: Vec<EntityRecord>,
 }
 
-/// The end of an event's being parked.
+/// Resolution of a parked entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
-    /// Of the event.
+    /// Position of the parked entry.
     pub position: Position,
-    /// Of the remedy that led to it.
+    /// Position of the resolution.
     pub by: Position,
-    /// What became of the event: executed or refused.
+    /// Verdict of the entry: executed or rejected.
     pub verdict: Verdict,
 }
 
-/// An entity to be written.
+/// An entity to write.
 #[derive(Clone, Debug)]
 pub struct EntityWrite {
-    /// As it is to be.
+    /// New version of the entity.
     pub record: EntityRecord,
-    /// The position at which it must stand before; `None`: it must not exist.
+    /// Position of the stored entity before the write; `None`: it must not exist.
     pub expected: Option<Position>,
 }
 
-/// What became of an event.
+/// Verdict of a log entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It was executed.
+    /// Executed.
     Executed {
-        /// What changed, in a word; see [`crate::Domain::change`].
+        /// Name of the change; see [`crate::Domain::change`].
         change: String,
     },
-    /// It was refused.
+    /// Rejected by the domain.
     Rejected(Rejection),
-    /// It was set aside.
+    /// Parked.
     Parked {
-        /// Why.
+        /// Reason.
         reason: String,
     },
 }
 
 impl Verdict {
-    /// Puts it on the event; the times and [`LogEntry::settled_by`] are the caller's.
-    pub fn put_on(&self, event: &mut LogEntry) {
+    /// Sets status and outcome of a log entry. The caller sets the times and
+    /// [`LogEntry::settled_by`].
+    pub fn put_on(&self, entry: &mut LogEntry) {
         match self {
             Self::Executed { change } => {
-                event.status = EntryStatus::Executed;
-                event.change = Some(change.clone());
+                entry.status = EntryStatus::Executed;
+                entry.change = Some(change.clone());
             }
             Self::Rejected(rejection) => {
-                event.status = EntryStatus::Rejected;
-                event.reason = Some(rejection.reason.clone());
-                event.code.clone_from(&rejection.code);
+                entry.status = EntryStatus::Rejected;
+                entry.reason = Some(rejection.reason.clone());
+                entry.code.clone_from(&rejection.code);
             }
             Self::Parked { reason } => {
-                event.status = EntryStatus::Parked;
-                event.parked = Some(reason.clone());
+                entry.status = EntryStatus::Parked;
+                entry.parked = Some(reason.clone());
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Bounded reads of the log without payloads: all that lists, receipts and histories show.
+//! Bounded reads of the log without payloads, for lists, receipts and histories.
 
 use std::sync::Arc;
 
@@ -6,50 +6,49 @@ use uuid::Uuid;
 
 use crate::{EntryStatus, Json, LogEntry, Position, Verb};
 
-/// A page of events to read without their payloads; see
-/// [`super::EventLog::summaries`].
+/// Query of a page of log entries without payloads; see [`super::EventLog::summaries`].
 #[derive(Clone, Copy, Debug)]
 pub struct SummaryQuery<'a> {
-    /// The events to choose from.
+    /// Entries to choose from.
     pub of: Selection<'a>,
-    /// The owners whose operations are wanted; others are not even read.
+    /// Owners whose operations are included. Others are not read.
     pub senders: Senders<'a>,
-    /// The position after which the page begins.
+    /// Position after which the page begins.
     pub after: Position,
-    /// Maximum number of events.
+    /// Maximum number of entries.
     pub limit: usize,
 }
 
-/// The events that a [`SummaryQuery`] chooses from.
+/// Log entries that a [`SummaryQuery`] chooses from.
 #[derive(Clone, Copy, Debug)]
 pub enum Selection<'a> {
     /// The whole log.
     Log,
-    /// The events of these operations.
+    /// Entries of these operations.
     Operations(&'a [Uuid]),
-    /// All events of one entity.
+    /// All entries of one entity.
     Entity(&'a str),
-    /// The operations that bring an entity into being, but for refused ones.
+    /// Operations that create the entity, without rejected ones.
     Creation(&'a str),
-    /// The events that are parked: of one entity, or of all.
+    /// Parked entries of one entity, or of all.
     Parked(Option<&'a str>),
-    /// Everything that one outside request set off.
+    /// Entries with this correlation id.
     Correlation(Uuid),
 }
 
-/// The owners whose operations a [`SummaryQuery`] wants; see [`crate::Terms::owner`].
+/// Owners whose operations a [`SummaryQuery`] includes; see [`crate::Terms::owner`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Senders<'a> {
-    /// Any.
+    /// Any owner.
     Any,
-    /// This owner alone.
+    /// Only this owner.
     Owner(&'a str),
-    /// This owner, and whoever is bound to none.
+    /// This owner, and operations without an owner.
     OwnerOrNone(&'a str),
 }
 
 impl<'a> SummaryQuery<'a> {
-    /// The first events of the selection, whoever sent them.
+    /// Creates a query of the first entries of a selection, of any sender.
     #[must_use]
     pub fn first(of: Selection<'a>, limit: usize) -> Self {
         Self {
@@ -60,33 +59,33 @@ impl<'a> SummaryQuery<'a> {
         }
     }
 
-    /// Tells whether an event belongs to the page, apart from its size. The definition that every
-    /// store keeps to.
+    /// Checks whether an entry belongs to the page, apart from the limit. Defines the behaviour of every
+    /// store.
     #[must_use]
-    pub fn matches(&self, event: &LogEntry) -> bool {
-        let operation = &event.operation;
-        let is_of = match self.of {
+    pub fn matches(&self, entry: &LogEntry) -> bool {
+        let operation = &entry.operation;
+        let is_selected = match self.of {
             Selection::Log => true,
             Selection::Operations(ids) => ids.contains(&operation.operation_id),
-            Selection::Entity(id) => event.entity_id() == id,
+            Selection::Entity(id) => entry.entity_id() == id,
             Selection::Creation(id) => {
-                event.entity_id() == id
+                entry.entity_id() == id
                     && operation.operation == Verb::Insert
-                    && event.status != EntryStatus::Rejected
+                    && entry.status != EntryStatus::Rejected
             }
             Selection::Parked(id) => {
-                event.status == EntryStatus::Parked && id.is_none_or(|id| event.entity_id() == id)
+                entry.status == EntryStatus::Parked && id.is_none_or(|id| entry.entity_id() == id)
             }
             Selection::Correlation(id) => operation.correlation_id == id,
         };
-        is_of
+        is_selected
             && self.senders.include(operation.terms.owner.as_deref())
-            && event.position > self.after
+            && entry.position > self.after
     }
 }
 
 impl Senders<'_> {
-    /// Tells whether an operation of this owner is wanted.
+    /// Checks whether an operation of this owner is included.
     #[must_use]
     pub fn include(self, owner: Option<&str>) -> bool {
         match self {
@@ -97,7 +96,7 @@ impl Senders<'_> {
     }
 }
 
-/// The payload of an event that was read without it: `null`.
+/// Returns the payload of an entry that was read without it: `null`.
 #[must_use]
 pub fn no_payload() -> Json {
     Arc::from(serde_json::value::RawValue::NULL.to_owned())

@@ -1,5 +1,4 @@
-//! One transaction over all of a store: everything that one operation leads to, or
-//! nothing of it.
+//! Unit of work: one transaction over all stores of a database.
 
 use std::sync::Arc;
 
@@ -7,34 +6,33 @@ use async_trait::async_trait;
 
 use super::{EventLog, PresentationReader, PresentationStore, RowStore, SourceStore, StoreError};
 
-/// Begins them.
+/// Begins units of work.
 #[async_trait]
 pub trait UnitsOfWork: Send + Sync {
-    /// Begins one; others wait until it has ended.
+    /// Begins a transaction. Others wait until it has ended.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError>;
 }
 
-/// An open transaction. What its doors write can be read through them, and by nobody
-/// else. Dropped, it has changed nothing.
+/// An open transaction. Only its own stores can read what it has written. Dropping it rolls it back.
 #[async_trait]
 pub trait UnitOfWork: Send + Sync {
-    /// The log.
+    /// Returns the log.
     fn log(&self) -> Arc<dyn EventLog>;
-    /// The source state.
+    /// Returns the store of the source state.
     fn source(&self) -> Arc<dyn SourceStore>;
-    /// The presentation, to be written.
+    /// Returns the presentation for writing.
     fn presentation(&self) -> Arc<dyn PresentationStore>;
-    /// The presentation, to be read.
+    /// Returns the presentation for reading.
     fn reader(&self) -> Arc<dyn PresentationReader>;
-    /// The rows of handlers.
+    /// Returns the rows of handlers.
     fn rows(&self) -> Arc<dyn RowStore>;
 
-    /// Makes all of it durable.
+    /// Commits the transaction durably.
     ///
     /// # Errors
-    /// When it could not be; nothing has changed then.
+    /// When the commit failed; nothing has changed then.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
 }

@@ -1,34 +1,34 @@
-//! Baking a run of executed events: pure, so that doing it twice gives the same.
+//! Baking of a batch of executed log entries. Pure, so that a repetition gives the same result.
 //!
-//! Every position gets a frame with the document *as of that position*. The
-//! source state holds only the latest: where it is already past a position, the
-//! entity's own events are folded once more up to there.
+//! Every position gets a frame with the document *as of that position*. The source state holds only
+//! the latest state of an entity. If that is already past a position, the entity's own entries are
+//! folded again up to the position.
 
 use std::collections::HashMap;
 
-use crate::model::frame::{Audience, Outcome, Settled, render};
+use crate::model::frame::{Audience, Outcome, ResolvedOperation, render};
 use crate::model::log_entry::by_entity;
 use crate::ports::{Baking, DocumentWrite, StoreError};
 use crate::stages::execute::read_state;
 use crate::stages::step::{self, ExecutionContext, replay};
 use crate::{Domain, Entity, EntityRecord, EntryStatus, Frame, Json, LogEntry, Position, to_json};
 
-/// Which entities' histories [`bake`] needs: those whose state at some position
-/// of the run can be had neither from the source nor from the run itself.
+/// Returns the entities whose history [`bake`] needs: their state at some position of the batch
+/// follows neither from the source state nor from the batch alone.
 #[must_use]
 pub fn needs_history<D: Domain>(
-    events: &[LogEntry],
+    entries: &[LogEntry],
     records: &HashMap<String, EntityRecord>,
 ) -> Vec<String> {
-    let mut ids: Vec<String> = by_entity(events)
+    let mut ids: Vec<String> = by_entity(entries)
         .into_iter()
         .filter(|(id, run)| {
             let record = records.get(*id);
-            let is_settled = run.iter().any(|event| is_settlement(event));
-            let moves = run.iter().any(|event| may_change_group::<D>(event));
-            is_settled
+            let has_resolution = run.iter().any(|entry| is_effective_resolution(entry));
+            let moves = run.iter().any(|entry| may_change_group::<D>(entry));
+            has_resolution
                 || record.is_some_and(|record| {
-                    !is_whole_life(record, run) && (moves || !is_enough(record, run))
+                    !covers_whole_life(record, run) && (moves || !is_record_sufficient(record, run))
                 })
         })
         .map(|(id, _)| id.to_owned())
@@ -37,45 +37,43 @@ pub fn needs_history<D: Domain>(
     ids
 }
 
-/// What an entity's state is taken from where both would do.
+/// Source from which an entity's state is taken if both are possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// The source state, which is at hand.
+    /// The source state, which is already loaded.
     State,
-    /// The log, from the entity's first event on: where a state cannot be read,
-    /// which must not hold up the others. Takes the history of every entity.
+    /// The log, from the entity's first entry on. Used when a stored state cannot be read, so that
+    /// it does not block the others. Requires the history of every entity.
     Log,
 }
 
-/// An entity's own past, as far back as it is needed.
+/// History of an entity, as far back as it is needed.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    /// The entity as it was at a position before the run; nothing before its first
-    /// event.
+    /// Snapshot of the entity before the batch; `None` starts before its first entry.
     pub base: Option<EntityRecord>,
-    /// Its events after that, in order; before them those that were parked and
-    /// have been settled since.
+    /// Entries of the entity after the snapshot, in order, preceded by the older ones that have ever
+    /// been parked.
     pub events: Vec<LogEntry>,
 }
 
-/// Bakes `events`, all with a verdict, which follow `from` without a gap.
+/// Bakes `entries`, which all have a verdict and follow `from` without a gap.
 ///
-/// `records` holds the source state of every entity that they concern and that
-/// exists, at least as new as the last of them; `histories` what [`needs_history`]
-/// asked for, or all of them.
+/// `records` holds the source state of every existing entity that they concern, at least as new as
+/// the last entry. `histories` holds the histories that [`needs_history`] requires, or all of them.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] when log and source state contradict each other, or a
-/// state that is trusted cannot be read.
+/// [`StoreError::Corrupt`] when log and source state contradict each other, or when a trusted state
+/// cannot be read.
 pub fn bake<D: Domain>(
     from: Position,
-    events: &[LogEntry],
+    entries: &[LogEntry],
     records: &HashMap<String, EntityRecord>,
     histories: &HashMap<String, History>,
     trust: Trust,
 ) -> Result<Baking, StoreError> {
-    let runs = by_entity(events);
-    let mut oven = BakeState::<D> {
+    let runs = by_entity(entries);
+    let mut state = BakeState::<D> {
         from,
         trust,
         runs,
@@ -84,41 +82,41 @@ pub fn bake<D: Domain>(
         entities: HashMap::new(),
         documents: HashMap::new(),
     };
-    let mut frames = Vec::with_capacity(events.len());
-    for event in events {
-        frames.push(oven.frame(event)?);
+    let mut frames = Vec::with_capacity(entries.len());
+    for entry in entries {
+        frames.push(state.frame(entry)?);
     }
-    let mut documents: Vec<_> = oven.documents.into_values().collect();
+    let mut documents: Vec<_> = state.documents.into_values().collect();
     documents.sort_unstable_by_key(|document| document.position);
     Ok(Baking {
         from,
-        to: events.last().map_or(from, |event| event.position),
+        to: entries.last().map_or(from, |entry| entry.position),
         documents,
         frames,
     })
 }
 
-fn is_executed(event: &LogEntry) -> bool {
-    event.is_executed_in_place()
+fn is_executed(entry: &LogEntry) -> bool {
+    entry.is_executed_in_place()
 }
 
-fn may_change_group<D: Domain>(event: &LogEntry) -> bool {
-    let change = event.change.as_deref();
-    is_executed(event) && change.is_some_and(D::may_change_group)
+fn may_change_group<D: Domain>(entry: &LogEntry) -> bool {
+    let change = entry.change.as_deref();
+    is_executed(entry) && change.is_some_and(D::may_change_group)
 }
 
-/// A remedy that took effect: it settled others, which are in the history.
-fn is_settlement(event: &LogEntry) -> bool {
-    event.operation.operation.is_resolution() && is_executed(event)
+/// Checks whether an entry is a resolution that took effect. It resolved entries of the history.
+fn is_effective_resolution(entry: &LogEntry) -> bool {
+    entry.operation.operation.is_resolution() && is_executed(entry)
 }
 
-/// The source state is the only one that the run needs: nothing in it changed
-/// the entity, or only its first event did, and nothing has since.
-fn is_enough(record: &EntityRecord, run: &[&LogEntry]) -> bool {
-    if run.iter().any(|event| is_settlement(event)) {
+/// Checks whether the batch needs the source state alone: no entry of the batch changed the entity,
+/// or only the first one did and nothing has changed it since.
+fn is_record_sufficient(record: &EntityRecord, run: &[&LogEntry]) -> bool {
+    if run.iter().any(|entry| is_effective_resolution(entry)) {
         return false;
     }
-    let changes = run.iter().filter(|event| is_executed(event)).count();
+    let changes = run.iter().filter(|entry| is_executed(entry)).count();
     match changes {
         0 => record.position < run[0].position,
         1 => is_executed(run[0]) && run[0].position == record.position,
@@ -126,10 +124,10 @@ fn is_enough(record: &EntityRecord, run: &[&LogEntry]) -> bool {
     }
 }
 
-/// Everything that ever changed the entity is in the run.
-fn is_whole_life(record: &EntityRecord, run: &[&LogEntry]) -> bool {
-    !run.iter().any(|event| is_settlement(event))
-        && record.version == run.iter().filter(|event| is_executed(event)).count() as u64
+/// Checks whether the batch contains every change of the entity.
+fn covers_whole_life(record: &EntityRecord, run: &[&LogEntry]) -> bool {
+    !run.iter().any(|entry| is_effective_resolution(entry))
+        && record.version == run.iter().filter(|entry| is_executed(entry)).count() as u64
 }
 
 struct BakeState<'a, D: Domain> {
@@ -138,57 +136,57 @@ struct BakeState<'a, D: Domain> {
     runs: HashMap<&'a str, Vec<&'a LogEntry>>,
     records: &'a HashMap<String, EntityRecord>,
     histories: &'a HashMap<String, History>,
-    /// Entities as of the event at hand; none before one has come into being.
+    /// Entities as of the current entry; `None` before their creation.
     entities: HashMap<&'a str, Option<Entity<D::State>>>,
     documents: HashMap<&'a str, DocumentWrite>,
 }
 
 impl<'a, D: Domain> BakeState<'a, D> {
-    fn frame(&mut self, event: &'a LogEntry) -> Result<Frame, StoreError> {
-        if let Some(reason) = &event.parked {
-            return self.parked(event, reason);
+    fn frame(&mut self, entry: &'a LogEntry) -> Result<Frame, StoreError> {
+        if let Some(reason) = &entry.parked {
+            return self.parked_frame(entry, reason);
         }
-        match event.status {
-            EntryStatus::Executed if is_settlement(event) => self.settled(event),
-            EntryStatus::Executed => self.changed(event),
-            EntryStatus::Rejected => self.rejected(event),
+        match entry.status {
+            EntryStatus::Executed if is_effective_resolution(entry) => self.resolved_frame(entry),
+            EntryStatus::Executed => self.changed_frame(entry),
+            EntryStatus::Rejected => self.rejected_frame(entry),
             EntryStatus::Stored | EntryStatus::Parked => Err(StoreError::Corrupt(format!(
-                "position {} has no verdict although it lies before the checkpoint",
-                event.position
+                "position {}: no verdict, although it is before the checkpoint",
+                entry.position
             ))),
         }
     }
 
-    fn changed(&mut self, event: &'a LogEntry) -> Result<Frame, StoreError> {
-        let former = self.former_group(event)?;
-        let entity = self.advance(event)?;
+    fn changed_frame(&mut self, entry: &'a LogEntry) -> Result<Frame, StoreError> {
+        let previous = self.previous_group(entry)?;
+        let entity = self.advance(entry)?;
         let body = to_json(&D::bake(&entity)).map_err(StoreError::corrupt)?;
         let outcome = Outcome::Changed {
-            change: event.change.as_deref().unwrap_or("changed"),
+            change: entry.change.as_deref().unwrap_or("changed"),
             document: &body,
         };
-        let audience = audience::<D>(&entity).after(former.as_deref());
-        let frame = render(D::NAME, event, audience, &outcome);
+        let audience = audience::<D>(&entity).with_previous_group(previous.as_deref());
+        let frame = render(D::NAME, entry, audience, &outcome);
         let is_new = entity.version == 1;
-        self.serve(event, entity, body, is_new);
+        self.store(entry, entity, body, is_new);
         frame.map_err(StoreError::corrupt)
     }
 
-    /// The entity's group before an event that may change it.
-    fn former_group(&mut self, event: &'a LogEntry) -> Result<Option<String>, StoreError> {
-        let id = event.entity_id();
+    /// Returns the entity's group before an entry that may change it.
+    fn previous_group(&mut self, entry: &'a LogEntry) -> Result<Option<String>, StoreError> {
+        let id = entry.entity_id();
         let Some(record) = self.records.get(id) else {
             return Ok(None);
         };
-        if !may_change_group::<D>(event) {
+        if !may_change_group::<D>(entry) {
             return Ok(None);
         }
-        // The source state, which would be enough otherwise, is the one after the event.
+        // The source state is the one after the entry, so the state before it must be folded.
         if !self.entities.contains_key(id) {
             let run = &self.runs[id];
-            let before = match is_whole_life(record, run) {
+            let before = match covers_whole_life(record, run) {
                 true => None,
-                false => self.before_the_run(record)?,
+                false => self.before_batch(record)?,
             };
             self.entities.insert(id, before);
         }
@@ -197,9 +195,9 @@ impl<'a, D: Domain> BakeState<'a, D> {
         Ok(group.map(str::to_owned))
     }
 
-    /// The document as it is now.
-    fn serve(&mut self, event: &'a LogEntry, entity: Entity<D::State>, body: Json, is_new: bool) {
-        let id = event.entity_id();
+    /// Keeps the current entity, and its document for the commit.
+    fn store(&mut self, entry: &'a LogEntry, entity: Entity<D::State>, body: Json, is_new: bool) {
+        let id = entry.entity_id();
         let created = self
             .documents
             .get(id)
@@ -219,57 +217,57 @@ impl<'a, D: Domain> BakeState<'a, D> {
         self.entities.insert(id, Some(entity));
     }
 
-    /// Only that it was set aside, and why. Nothing is read of its entity, which
-    /// may be what is wrong.
-    fn parked(&self, event: &LogEntry, reason: &str) -> Result<Frame, StoreError> {
-        let sender = event.operation.terms.owner.as_deref();
-        let record = self.records.get(event.entity_id());
+    /// Renders the frame of a parked entry: only the reason. The entity is not read, because its
+    /// state may be the cause.
+    fn parked_frame(&self, entry: &LogEntry, reason: &str) -> Result<Frame, StoreError> {
+        let sender = entry.operation.terms.owner.as_deref();
+        let record = self.records.get(entry.entity_id());
         let audience = Audience {
             owner: sender.or(record.and_then(|record| record.owner.as_deref())),
             ..Audience::default()
         };
-        render(D::NAME, event, audience, &Outcome::Parked(reason)).map_err(StoreError::corrupt)
+        render(D::NAME, entry, audience, &Outcome::Parked(reason)).map_err(StoreError::corrupt)
     }
 
-    /// What a remedy led to, which may have changed the entity several times,
-    /// once, or not at all.
-    fn settled(&mut self, event: &'a LogEntry) -> Result<Frame, StoreError> {
-        let id = event.entity_id();
+    /// Renders the frame of a resolution, which may have changed the entity several times, once or
+    /// not at all.
+    fn resolved_frame(&mut self, entry: &'a LogEntry) -> Result<Frame, StoreError> {
+        let id = entry.entity_id();
         let history = self.history(id);
         let number = self.records.get(id).map_or(0, |record| record.number);
         let mut entity = self.before(id)?;
         let before = entity.as_ref().map(|entity| entity.version);
-        let former = entity.as_ref().and_then(|entity| D::group(&entity.state));
-        let former = former.map(str::to_owned);
-        fold::<D>(&mut entity, event, history, number)?;
+        let previous = entity.as_ref().and_then(|entity| D::group(&entity.state));
+        let previous = previous.map(str::to_owned);
+        fold_entry::<D>(&mut entity, entry, history, number)?;
         let changed = entity
             .as_ref()
             .filter(|entity| before != Some(entity.version));
         let body = changed.map(|entity| to_json(&D::bake(entity))).transpose();
         let body = body.map_err(StoreError::corrupt)?;
-        let mut senders = settled_by(event, history).map(|event| &event.operation.terms);
+        let mut senders = resolved_by(entry, history).map(|entry| &entry.operation.terms);
         let audience = changed.map_or_else(
             || Audience {
                 owner: senders.find_map(|terms| terms.owner.as_deref()),
                 ..Audience::default()
             },
-            |entity| audience::<D>(entity).after(former.as_deref()),
+            |entity| audience::<D>(entity).with_previous_group(previous.as_deref()),
         );
-        // What somebody else asked for who could not know whose it is, is not told the owner.
-        let is_theirs = |settled: &&LogEntry| {
-            let sender = settled.operation.terms.owner.as_deref();
+        // The owner does not see operations that other senders requested for the entity.
+        let is_visible = |resolved: &&LogEntry| {
+            let sender = resolved.operation.terms.owner.as_deref();
             sender.is_none() || audience.owner.is_none() || sender == audience.owner
         };
-        let settled = settled_by(event, history).filter(is_theirs);
-        let settled: Vec<_> = settled.map(Settled::of).collect();
-        let outcome = Outcome::Settled {
-            change: event.change.as_deref().unwrap_or("changed"),
+        let resolved = resolved_by(entry, history).filter(is_visible);
+        let resolved: Vec<_> = resolved.map(ResolvedOperation::of).collect();
+        let outcome = Outcome::Resolved {
+            change: entry.change.as_deref().unwrap_or("changed"),
             document: body.as_ref(),
-            settled: &settled,
+            resolved: &resolved,
         };
-        let frame = render(D::NAME, event, audience, &outcome);
+        let frame = render(D::NAME, entry, audience, &outcome);
         match (entity, body) {
-            (Some(entity), Some(body)) => self.serve(event, entity, body, before.is_none()),
+            (Some(entity), Some(body)) => self.store(entry, entity, body, before.is_none()),
             (entity, _) => drop(self.entities.insert(id, entity)),
         }
         frame.map_err(StoreError::corrupt)
@@ -281,11 +279,11 @@ impl<'a, D: Domain> BakeState<'a, D> {
             .map_or(&[], |history| history.events.as_slice())
     }
 
-    /// A refusal is its sender's to see, whoever owns the entity.
-    fn rejected(&mut self, event: &'a LogEntry) -> Result<Frame, StoreError> {
-        let id = event.entity_id();
+    /// Renders the frame of a rejection. Its owner is the sender, whoever owns the entity.
+    fn rejected_frame(&mut self, entry: &'a LogEntry) -> Result<Frame, StoreError> {
+        let id = entry.entity_id();
         let entity = self.before(id)?;
-        let sender = event.operation.terms.owner.as_deref();
+        let sender = entry.operation.terms.owner.as_deref();
         let audience = Audience {
             owner: sender.or(entity.as_ref().and_then(|entity| entity.owner.as_deref())),
             group: entity.as_ref().and_then(|entity| D::group(&entity.state)),
@@ -293,27 +291,27 @@ impl<'a, D: Domain> BakeState<'a, D> {
         };
         let frame = render(
             D::NAME,
-            event,
+            entry,
             audience,
-            &Outcome::Rejected(&event.rejection()),
+            &Outcome::Rejected(&entry.rejection()),
         );
         self.entities.insert(id, entity);
         frame.map_err(StoreError::corrupt)
     }
 
-    /// The entity just after the event.
-    fn advance(&mut self, event: &'a LogEntry) -> Result<Entity<D::State>, StoreError> {
-        let id = event.entity_id();
-        let record = self.records.get(id).ok_or_else(|| missing::<D>(event))?;
-        if self.trust == Trust::State && is_enough(record, &self.runs[id]) {
+    /// Returns the entity just after an entry.
+    fn advance(&mut self, entry: &'a LogEntry) -> Result<Entity<D::State>, StoreError> {
+        let id = entry.entity_id();
+        let record = self.records.get(id).ok_or_else(|| missing::<D>(entry))?;
+        if self.trust == Trust::State && is_record_sufficient(record, &self.runs[id]) {
             return read_state::<D>(record.clone());
         }
         let mut entity = self.before(id)?;
-        fold::<D>(&mut entity, event, &[], record.number)?;
-        entity.ok_or_else(|| missing::<D>(event))
+        fold_entry::<D>(&mut entity, entry, &[], record.number)?;
+        entity.ok_or_else(|| missing::<D>(entry))
     }
 
-    /// The entity just before the event at hand.
+    /// Returns the entity just before the current entry.
     fn before(&mut self, id: &str) -> Result<Option<Entity<D::State>>, StoreError> {
         if let Some(entity) = self.entities.remove(id) {
             return Ok(entity);
@@ -322,22 +320,19 @@ impl<'a, D: Domain> BakeState<'a, D> {
             return Ok(None);
         };
         let run = &self.runs[id];
-        if is_whole_life(record, run) {
+        if covers_whole_life(record, run) {
             return Ok(None);
         }
-        if self.trust == Trust::State && is_enough(record, run) {
+        if self.trust == Trust::State && is_record_sufficient(record, run) {
             return read_state::<D>(record.clone()).map(Some);
         }
-        self.before_the_run(record)
+        self.before_batch(record)
     }
 
-    /// The entity as it was when the last run had been baked.
-    fn before_the_run(
-        &self,
-        record: &EntityRecord,
-    ) -> Result<Option<Entity<D::State>>, StoreError> {
+    /// Returns the entity as it was before the batch.
+    fn before_batch(&self, record: &EntityRecord) -> Result<Option<Entity<D::State>>, StoreError> {
         let history = self.history(&record.id);
-        let known = history.partition_point(|event| event.position <= self.from);
+        let known = history.partition_point(|entry| entry.position <= self.from);
         let base = self.histories.get(&record.id);
         let base = base.and_then(|history| history.base.clone());
         fold_from::<D>(base, &history[..known], record.number)
@@ -353,25 +348,25 @@ fn audience<D: Domain>(entity: &Entity<D::State>) -> Audience<'_> {
 }
 
 impl<'a> Audience<'a> {
-    /// Adds the group that the entity was of before.
-    fn after(self, former: Option<&'a str>) -> Self {
-        let left_group = former.filter(|former| self.group != Some(former));
+    /// Adds the previous group of the entity, if it is another one.
+    fn with_previous_group(self, previous: Option<&'a str>) -> Self {
+        let left_group = previous.filter(|previous| self.group != Some(previous));
         Self { left_group, ..self }
     }
 }
 
-/// The document of an entity after the last of these events, which are all of
-/// its own from the first one on. `None`: none of them has brought it into being.
+/// Returns the document of an entity after the last of `entries`, which must be all of its entries
+/// from the first one on. `None`: none of them created the entity.
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] when the log contradicts itself.
-pub fn as_of<D: Domain>(events: &[LogEntry], number: u64) -> Result<Option<Json>, StoreError> {
-    let entity = entity_after::<D>(events, number)?;
+pub fn as_of<D: Domain>(entries: &[LogEntry], number: u64) -> Result<Option<Json>, StoreError> {
+    let entity = entity_after::<D>(entries, number)?;
     let document = entity.map(|entity| to_json(&D::bake(&entity)));
     document.transpose().map_err(StoreError::corrupt)
 }
 
-/// An entity folded page by page from its executed events, in bounded memory.
+/// Fold of an entity over its executed entries, page by page in bounded memory.
 pub struct Fold<D: Domain> {
     entity: Option<Entity<D::State>>,
     number: u64,
@@ -379,7 +374,7 @@ pub struct Fold<D: Domain> {
 }
 
 impl<D: Domain> Fold<D> {
-    /// Begins with a snapshot, or before the entity's first event.
+    /// Starts with a snapshot, or before the entity's first entry.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when the snapshot cannot be read.
@@ -393,27 +388,27 @@ impl<D: Domain> Fold<D> {
         })
     }
 
-    /// The position up to which the entity's events are in.
+    /// Returns the position up to which entries have been added.
     #[must_use]
     pub fn position(&self) -> Position {
         self.position
     }
 
-    /// Tells whether a page settles what had been parked, so that [`Fold::extend`] needs that.
+    /// Checks whether a page resolves parked entries, so that [`Fold::extend`] needs them.
     #[must_use]
     pub fn needs_parked(page: &[LogEntry]) -> bool {
-        page.iter().any(is_settlement)
+        page.iter().any(is_effective_resolution)
     }
 
-    /// Adds the entity's next executed events. `parked`: those of its events that have ever
-    /// been parked, if [`Fold::needs_parked`] says so.
+    /// Adds the entity's next executed entries. `parked` holds all of its entries that have ever been
+    /// parked; it may be empty unless [`Fold::needs_parked`] returns `true`.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when the log contradicts itself.
     pub fn extend(&mut self, page: &[LogEntry], parked: &[LogEntry]) -> Result<(), StoreError> {
-        for event in page.iter().filter(|event| event.position > self.position) {
-            if is_executed(event) {
-                fold::<D>(&mut self.entity, event, parked, self.number)?;
+        for entry in page.iter().filter(|entry| entry.position > self.position) {
+            if is_executed(entry) {
+                fold_entry::<D>(&mut self.entity, entry, parked, self.number)?;
             }
         }
         self.position = page
@@ -422,7 +417,7 @@ impl<D: Domain> Fold<D> {
         Ok(())
     }
 
-    /// The document of the entity as folded; `None`: it has not come into being.
+    /// Returns the document of the folded entity; `None`: it has not been created.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when the document has no JSON form.
@@ -432,72 +427,73 @@ impl<D: Domain> Fold<D> {
     }
 }
 
-/// The entity itself, likewise.
+/// Returns the entity after the last of `entries`; see [`as_of`].
 pub(crate) fn entity_after<D: Domain>(
-    events: &[LogEntry],
+    entries: &[LogEntry],
     number: u64,
 ) -> Result<Option<Entity<D::State>>, StoreError> {
-    fold_from::<D>(None, events, number)
+    fold_from::<D>(None, entries, number)
 }
 
-/// The entity after the last of these events.
+/// Returns the entity after the last of `entries`, starting with a snapshot.
 fn fold_from<D: Domain>(
     base: Option<EntityRecord>,
-    events: &[LogEntry],
+    entries: &[LogEntry],
     number: u64,
 ) -> Result<Option<Entity<D::State>>, StoreError> {
-    let done = base.as_ref().map_or(0, |base| base.position);
+    let folded = base.as_ref().map_or(0, |base| base.position);
     let mut entity = base.map(read_state::<D>).transpose()?;
-    let is_next = |event: &&LogEntry| event.position > done && is_executed(event);
-    for event in events.iter().filter(is_next) {
-        fold::<D>(&mut entity, event, events, number)?;
+    let is_next = |entry: &&LogEntry| entry.position > folded && is_executed(entry);
+    for entry in entries.iter().filter(is_next) {
+        fold_entry::<D>(&mut entity, entry, entries, number)?;
     }
     Ok(entity)
 }
 
-/// One executed event; for a remedy, those of `history` that it settled.
-fn fold<D: Domain>(
+/// Applies an executed entry to an entity. A resolution applies the entries that it resolved.
+fn fold_entry<D: Domain>(
     entity: &mut Option<Entity<D::State>>,
-    event: &LogEntry,
+    entry: &LogEntry,
     history: &[LogEntry],
     number: u64,
 ) -> Result<(), StoreError> {
     let context = ExecutionContext {
-        moment: event.moment(),
+        moment: entry.moment(),
         number,
     };
-    if !is_settlement(event) {
-        return done(replay::<D>(entity, event, context)?);
+    if !is_effective_resolution(entry) {
+        return expect_executed(replay::<D>(entity, entry, context)?);
     }
-    let executed = |settled: &&LogEntry| settled.status == EntryStatus::Executed;
-    for settled in settled_by(event, history).filter(executed) {
-        done(replay::<D>(entity, settled, context)?)?;
+    let executed = |resolved: &&LogEntry| resolved.status == EntryStatus::Executed;
+    for resolved in resolved_by(entry, history).filter(executed) {
+        expect_executed(replay::<D>(entity, resolved, context)?)?;
     }
     Ok(())
 }
 
-/// Those of an entity's events that a remedy settled.
-fn settled_by<'a>(
+/// Returns the entries of an entity's history that a resolution resolved.
+fn resolved_by<'a>(
     resolution: &LogEntry,
     history: &'a [LogEntry],
 ) -> impl Iterator<Item = &'a LogEntry> {
     let by = Some(resolution.position);
-    history.iter().filter(move |event| event.settled_by == by)
+    history.iter().filter(move |entry| entry.settled_by == by)
 }
 
-fn done(outcome: step::Outcome) -> Result<(), StoreError> {
+/// Returns an error unless the outcome is an execution.
+fn expect_executed(outcome: step::Outcome) -> Result<(), StoreError> {
     match outcome {
         step::Outcome::Executed(_) => Ok(()),
         step::Outcome::Rejected(rejection) => Err(StoreError::Corrupt(rejection.reason)),
-        step::Outcome::Stuck(reason) => Err(StoreError::Corrupt(reason)),
+        step::Outcome::Parked(reason) => Err(StoreError::Corrupt(reason)),
     }
 }
 
-fn missing<D: Domain>(event: &LogEntry) -> StoreError {
+fn missing<D: Domain>(entry: &LogEntry) -> StoreError {
     StoreError::Corrupt(format!(
-        "position {} was executed, but {} {} does not exist",
-        event.position,
+        "position {}: executed, but {} {} does not exist",
+        entry.position,
         D::NAME,
-        event.entity_id()
+        entry.entity_id()
     ))
 }

@@ -1,11 +1,11 @@
-//! data-baker: the source state into ready-to-read documents and feed frames.
+//! data-baker: turns the source state into ready-to-read documents and feed frames.
 //!
-//! 1. while it holds the lease: see how far the log has been executed;
-//! 2. read the events in between, and the entities that they concern;
-//! 3. bake them ([`crate::bake`]);
-//! 4. commit documents, frames and checkpoint at once, conditional on the
-//!    checkpoint being where it was;
-//! 5. tell every api-server.
+//! 1. while it holds the lease: read how far the log has been executed;
+//! 2. read the log entries up to there, and the entities that they concern;
+//! 3. bake them ([`crate::stages::bake`]);
+//! 4. commit documents, frames and checkpoint in one transaction, on condition that the checkpoint
+//!    has not moved;
+//! 5. notify every api-server.
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -22,46 +22,46 @@ use crate::ports::{
     Baking, EventLog, Leases, Notice, Notices, PresentationStore, ShadowStores, SourceStore,
     StoreError, Topic,
 };
-use crate::rebuild::{RebuildRunner, Rebuildable, left};
+use crate::rebuild::{RebuildRunner, Rebuildable, remaining};
 use crate::stages::bake::{History, Trust, bake, needs_history};
 use crate::stages::leadership::LeaderElection;
 use crate::stages::runner::{Stage, Wake, lead, measure};
 use crate::{Domain, EntityRecord, EntryStatus, LogEntry, Position, Shutdown};
 
-/// Pasts that are read at once.
-const AT_ONCE: usize = 8;
+/// Maximum number of histories that are read concurrently.
+const MAX_CONCURRENT_READS: usize = 8;
 
-/// What data-baker stands between.
+/// Dependencies of data-baker.
 #[derive(Clone)]
 pub struct BakerDeps {
-    /// What happened.
+    /// Log that is baked.
     pub log: Arc<dyn EventLog>,
-    /// What it led to.
+    /// Source state after the execution of the log.
     pub source: Arc<dyn SourceStore>,
-    /// Where the documents go.
+    /// Store of documents and frames.
     pub presentation: Arc<dyn PresentationStore>,
-    /// Who leads; in the presentation database.
+    /// Leases of the leader election, in the presentation database.
     pub leases: Arc<dyn Leases>,
-    /// Who wakes it, and who is told.
+    /// Notices from orders-manager and to api-servers.
     pub notices: Arc<dyn Notices>,
-    /// Where the presentation is made anew, if it ever is.
+    /// Rebuilds of the presentation; `None` if this instance never rebuilds.
     pub rebuilds: Option<Arc<dyn ShadowStores<dyn PresentationStore>>>,
 }
 
-/// How data-baker works.
+/// Settings of data-baker.
 #[derive(Clone, Debug)]
 pub struct BakerSettings {
     /// Name of this instance.
     pub instance: String,
-    /// How often it looks although nobody told it to.
+    /// Interval at which it polls without a notice.
     pub sweep_interval: Duration,
-    /// Events a batch at most.
+    /// Maximum number of log entries in one batch.
     pub max_batch: usize,
-    /// How long its lease lasts without being renewed.
+    /// Time after which its lease expires unless it is renewed.
     pub lease_ttl: Duration,
 }
 
-/// Runs until shutdown.
+/// Runs data-baker until shutdown.
 pub async fn run<D: Domain>(deps: BakerDeps, settings: BakerSettings, shutdown: Shutdown) {
     let deps = fault_injection::baker(deps);
     let election = LeaderElection {
@@ -83,14 +83,14 @@ pub async fn run<D: Domain>(deps: BakerDeps, settings: BakerSettings, shutdown: 
     lead(&mut baker, &wake, &election, &shutdown).await;
 }
 
-/// The stage.
+/// Stage of data-baker.
 pub(crate) struct Baker<D> {
     deps: BakerDeps,
     max_batch: usize,
-    /// How far it has baked; `None`: to be read from the store.
+    /// Checkpoint as last committed by this instance; `None`: must be read from the store.
     baked: Option<Position>,
-    /// How far the log has been executed, by what was last heard or seen: a hint
-    /// for where to look. The events' own status is the truth.
+    /// Position up to which the log has been executed, according to the last notice or checkpoint.
+    /// A hint how far to read; the status of the entries decides.
     executed: Position,
     domain: PhantomData<fn() -> D>,
 }
@@ -106,21 +106,21 @@ impl<D: Domain> Stage for Baker<D> {
             self.executed = self.deps.source.checkpoint().await?.position;
         }
         if self.executed <= from {
-            // Where it stands is remembered, for a quick start when the next event comes;
-            // should another instance have led meanwhile, the commit is fenced.
+            // The cached checkpoint is kept for a quick start of the next batch. If another
+            // instance has led in the meantime, the commit is fenced.
             return Ok(false);
         }
-        let began = Instant::now();
-        let events = self.executed_after(from).await?;
-        if events.is_empty() && is_hint {
-            // The checkpoint will tell.
+        let started = Instant::now();
+        let entries = self.executed_after(from).await?;
+        if entries.is_empty() && is_hint {
+            // The next batch reads the checkpoint instead.
             self.executed = 0;
             return Ok(true);
         }
-        let baking = self.carry_out(from, &events).await?;
-        measure(Self::NAME, events.len(), began);
+        let baking = self.bake_and_commit(from, &entries).await?;
+        measure(Self::NAME, entries.len(), started);
         counter!("bakehouse_documents_baked_total").increment(baking.documents.len() as u64);
-        tracing::info!(
+        tracing::debug!(
             stage = Self::NAME,
             documents = baking.documents.len(),
             position = baking.to,
@@ -135,7 +135,7 @@ impl<D: Domain> Stage for Baker<D> {
         Ok(true)
     }
 
-    fn hear(&mut self, notice: &Notice) {
+    fn on_notice(&mut self, notice: &Notice) {
         if let Notice::Executed { to, .. } = notice {
             self.executed = self.executed.max(*to);
         }
@@ -146,7 +146,7 @@ impl<D: Domain> Stage for Baker<D> {
 impl<D: Domain> Rebuildable for Baker<D> {
     type Store = dyn PresentationStore;
 
-    fn beside(&self, presentation: Arc<dyn PresentationStore>) -> Self {
+    fn shadow(&self, presentation: Arc<dyn PresentationStore>) -> Self {
         let deps = BakerDeps {
             presentation,
             rebuilds: None,
@@ -155,27 +155,29 @@ impl<D: Domain> Rebuildable for Baker<D> {
         Self::new(deps, self.max_batch)
     }
 
-    async fn make(&mut self, end: Position, most: usize) -> Result<Position, StoreError> {
+    async fn replay(&mut self, end: Position, limit: usize) -> Result<Position, StoreError> {
         let from = self.baked().await?;
-        let left = left(from, end)?;
-        if left == 0 {
+        let remaining = remaining(from, end)?;
+        if remaining == 0 {
             return Ok(from);
         }
-        let count = left.min(most).min(self.max_batch);
-        let mut events = self.deps.log.read(from, count).await?;
-        truncate(&mut events);
-        if events.is_empty() {
-            // They are there, and have verdicts: what was read is old.
-            return Err(StoreError::unavailable("the log is behind what was baked"));
+        let count = remaining.min(limit).min(self.max_batch);
+        let mut entries = self.deps.log.read(from, count).await?;
+        truncate(&mut entries);
+        if entries.is_empty() {
+            // These entries exist and have verdicts: a replica of the log is behind.
+            return Err(StoreError::unavailable(
+                "log: read is behind the presentation",
+            ));
         }
-        Ok(self.carry_out(from, &events).await?.to)
+        Ok(self.bake_and_commit(from, &entries).await?.to)
     }
 
-    fn at(&self) -> Option<Position> {
+    fn position(&self) -> Option<Position> {
         self.baked
     }
 
-    fn forget(&mut self) {
+    fn reset(&mut self) {
         self.baked = None;
     }
 }
@@ -203,16 +205,16 @@ impl<D: Domain> Baker<D> {
         Ok(baked)
     }
 
-    /// Bakes the events, and commits that.
-    async fn carry_out(
+    /// Bakes the entries and commits the result.
+    async fn bake_and_commit(
         &mut self,
         from: Position,
-        events: &[LogEntry],
+        entries: &[LogEntry],
     ) -> Result<Baking, StoreError> {
-        // After an error it is to be read anew.
+        // After an error the checkpoint is read from the store.
         self.baked = None;
         point("data-baker.read");
-        let baking = self.bake(from, events).await?;
+        let baking = self.bake(from, entries).await?;
         point("data-baker.baked");
         self.deps.presentation.commit(&baking).await?;
         point("data-baker.committed");
@@ -220,96 +222,102 @@ impl<D: Domain> Baker<D> {
         Ok(baking)
     }
 
-    /// The events that have been executed; `self.executed` says only how far it
-    /// is worth reading.
+    /// Reads the executed entries after a position. `self.executed` limits how far to read.
     async fn executed_after(&self, from: Position) -> Result<Vec<LogEntry>, StoreError> {
         let ready = usize::try_from(self.executed - from).unwrap_or(usize::MAX);
-        let mut events = self.deps.log.read(from, ready.min(self.max_batch)).await?;
-        truncate(&mut events);
-        Ok(events)
+        let mut entries = self.deps.log.read(from, ready.min(self.max_batch)).await?;
+        truncate(&mut entries);
+        Ok(entries)
     }
 
-    async fn bake(&self, from: Position, events: &[LogEntry]) -> Result<Baking, StoreError> {
-        let Some(last) = events.last() else {
+    async fn bake(&self, from: Position, entries: &[LogEntry]) -> Result<Baking, StoreError> {
+        let Some(last) = entries.last() else {
             return Err(StoreError::Hole {
                 expected: from + 1,
                 found: self.executed,
             });
         };
-        let records = self.concerned(events).await?;
-        let needed = needs_history::<D>(events, &records);
-        let span = (from, last.position);
-        let kept = |id: &str| {
+        let records = self.entities_of(entries).await?;
+        let needed = needs_history::<D>(entries, &records);
+        let range = (from, last.position);
+        let may_have_snapshot = |id: &str| {
             let version = records.get(id).map_or(0, |record| record.version);
             version >= D::SNAPSHOT_EVERY || !D::SNAPSHOT_ON.is_empty()
         };
-        let histories = self.histories(needed, span, kept).await?;
-        match bake::<D>(from, events, &records, &histories, Trust::State) {
-            Err(StoreError::Corrupt(what)) => {
-                tracing::error!(stage = Self::NAME, "baking from the log alone: {what}");
-                let all = entity_ids(events).into_iter().map(str::to_owned).collect();
-                let histories = self.histories(all, span, |_| false).await?;
-                bake::<D>(from, events, &records, &histories, Trust::Log)
+        let histories = self.histories(needed, range, may_have_snapshot).await?;
+        match bake::<D>(from, entries, &records, &histories, Trust::State) {
+            Err(StoreError::Corrupt(reason)) => {
+                let stage = Self::NAME;
+                tracing::error!(stage, "source state invalid, baking from the log: {reason}");
+                let all = entity_ids(entries).into_iter().map(str::to_owned).collect();
+                let histories = self.histories(all, range, |_| false).await?;
+                bake::<D>(from, entries, &records, &histories, Trust::Log)
             }
             baked => baked,
         }
     }
 
-    /// The entities that the events changed, or were refused for.
-    async fn concerned(
+    /// Loads the entities that the entries concern.
+    async fn entities_of(
         &self,
-        events: &[LogEntry],
+        entries: &[LogEntry],
     ) -> Result<HashMap<String, EntityRecord>, StoreError> {
-        self.deps.source.load(&entity_ids(events)).await
+        self.deps.source.load(&entity_ids(entries)).await
     }
 
-    /// Their pasts, as short as they can be had: from a snapshot on that is not past
-    /// what has been baked, where there may be one that can be trusted.
+    /// Reads the histories of entities, starting with the latest snapshot that is not past the
+    /// checkpoint, if there is one.
     async fn histories(
         &self,
         ids: Vec<String>,
         (from, up_to): (Position, Position),
         may_have_snapshot: impl Fn(&str) -> bool,
     ) -> Result<HashMap<String, History>, StoreError> {
-        let kept = ids.iter().map(String::as_str);
-        let kept: Vec<&str> = kept.filter(|id| may_have_snapshot(id)).collect();
-        let mut bases = if kept.is_empty() {
+        let candidates = ids.iter().map(String::as_str);
+        let candidates: Vec<&str> = candidates.filter(|id| may_have_snapshot(id)).collect();
+        let mut bases = if candidates.is_empty() {
             HashMap::new()
         } else {
-            self.deps.source.snapshots(&kept, from).await?
+            self.deps.source.snapshots(&candidates, from).await?
         };
-        let pasts = ids.into_iter().map(|id| {
+        let histories = ids.into_iter().map(|id| {
             let base = bases.remove(&id);
-            self.past(id, base, up_to)
+            self.history(id, base, up_to)
         });
-        stream::iter(pasts)
-            .buffer_unordered(AT_ONCE)
+        stream::iter(histories)
+            .buffer_unordered(MAX_CONCURRENT_READS)
             .try_collect()
             .await
     }
 
-    /// One's past, after its snapshot if there is one.
-    async fn past(
+    /// Reads the history of an entity after its snapshot, if there is one.
+    async fn history(
         &self,
         id: String,
         base: Option<EntityRecord>,
         up_to: Position,
     ) -> Result<(String, History), StoreError> {
         let after = base.as_ref().map_or(0, |base| base.position);
-        let mut events = Vec::new();
+        let mut entries = Vec::new();
         if after > 0 {
-            // A remedy in the run may settle what is older than the snapshot.
-            events = self.deps.log.held(&[&id]).await?;
-            events.retain(|event| event.position <= after);
+            // A resolution in the batch may resolve entries that are older than the snapshot.
+            entries = self.deps.log.held(&[&id]).await?;
+            entries.retain(|entry| entry.position <= after);
         }
-        events.extend(self.deps.log.history(&id, after, up_to).await?);
-        Ok((id, History { base, events }))
+        entries.extend(self.deps.log.history(&id, after, up_to).await?);
+        Ok((
+            id,
+            History {
+                base,
+                events: entries,
+            },
+        ))
     }
 }
 
-/// Nothing from the first on that has no verdict yet.
-fn truncate(events: &mut Vec<LogEntry>) {
-    let mut all = events.iter();
-    let pending = all.position(|event| event.status == EntryStatus::Stored);
-    events.truncate(pending.unwrap_or(events.len()));
+/// Removes all entries from the first one on that has no verdict yet.
+fn truncate(entries: &mut Vec<LogEntry>) {
+    let mut all = entries.iter();
+    let first_pending = all.position(|entry| entry.status == EntryStatus::Stored);
+    entries.truncate(first_pending.unwrap_or(entries.len()));
 }

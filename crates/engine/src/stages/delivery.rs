@@ -1,11 +1,11 @@
-//! A courier: takes what is due of one lane, sends it, and notes what became of it.
+//! Delivery worker: claims the due notifications of one channel, sends them, and records the results.
 //!
-//! Every receiver that can be slow by itself (a mail server, a gateway, a webhook's endpoint) has
-//! a lane, and every lane a courier of its own, so that a mail server that is away holds up mail
-//! and nothing else. Within a lane deliveries run side by side, at most `at_once` of them: a
-//! delivery that has ended makes room for the next one, whatever the others are waiting for, and
-//! what became of it is noted while they go on. Any number of processes may run couriers of one
-//! lane: what one has taken nobody else gets, until it must have died.
+//! Every receiver (a mail server, a gateway, a webhook endpoint) has a channel with a delivery worker
+//! of its own, so that an unavailable receiver delays only its own notifications. Deliveries of a
+//! channel run concurrently, at most `at_once` of them. A finished delivery is replaced by the next
+//! one immediately, and its result is recorded while the others continue. Any number of processes may
+//! run workers of one channel: a claimed notification is not given to another worker before the
+//! claim expires.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -23,27 +23,27 @@ use crate::model::notification::{Attempt, Patience};
 use crate::ports::{Channel, Claim, Notifications, SendError, Settled, StoreError};
 use crate::{Notification, Position, Shutdown, Timestamp};
 
-/// How long what was taken stays taken, in times of how long an attempt may
-/// take: the rest is for noting what became of it.
-const CLAIM: u32 = 4;
-/// Interval between two looks into the record while there is more: deliveries that end at about
-/// the same time are replaced by one look.
+/// Duration of a claim, in multiples of the timeout of an attempt. The rest of the time is for
+/// recording the result.
+const CLAIM_TIMEOUTS: u32 = 4;
+/// Interval between two polls of the store while more notifications are due: deliveries that end at
+/// about the same time are replaced by one poll.
 const REFILL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// How a courier works.
+/// Settings of a delivery worker.
 #[derive(Clone, Debug)]
 pub struct DeliverySettings {
-    /// How often it looks although nobody told it to.
+    /// Interval at which it polls without a signal.
     pub poll_interval: Duration,
-    /// How long an attempt may take.
+    /// Timeout of an attempt.
     pub timeout: Duration,
-    /// How many are sent at the same time.
+    /// Maximum number of concurrent deliveries.
     pub at_once: usize,
-    /// How often, and how long, it tries.
+    /// Retry policy.
     pub patience: Patience,
 }
 
-/// Runs until shutdown; what has been begun by then is finished.
+/// Runs a delivery worker until shutdown. Deliveries in progress are completed.
 pub async fn run(
     channel: Arc<dyn Channel>,
     notifications: Arc<dyn Notifications>,
@@ -51,36 +51,38 @@ pub async fn run(
     mut recorded: watch::Receiver<Position>,
     shutdown: Shutdown,
 ) {
-    let delivery = DeliveryWorker {
+    let worker = DeliveryWorker {
         channel,
         notifications: fault_injection::notifications(notifications),
         settings,
         shutdown,
     };
-    let mut round = Round::new(&delivery);
+    let mut deliveries = Deliveries::new(&worker);
     loop {
-        round.note();
-        if delivery.shutdown.is_cancelled() {
-            if round.work.is_empty() {
+        deliveries.start_recording();
+        if worker.shutdown.is_cancelled() {
+            if deliveries.tasks.is_empty() {
                 return;
             }
-            round.finish_one().await;
+            deliveries.finish_one().await;
             continue;
         }
-        let has_room = round.has_room();
-        if has_room && round.next_look <= Instant::now() {
+        let has_capacity = deliveries.has_capacity();
+        if has_capacity && deliveries.next_poll <= Instant::now() {
             recorded.mark_unchanged();
-            round.take();
+            deliveries.start_claiming();
         }
-        let has_room = round.has_room();
-        let mut look = pin!(tokio::time::sleep_until(round.next_look));
+        let has_capacity = deliveries.has_capacity();
+        let mut poll = pin!(tokio::time::sleep_until(deliveries.next_poll));
         tokio::select! {
             biased;
-            () = delivery.shutdown.cancelled() => {}
-            Some(done) = round.work.next(), if !round.work.is_empty() => round.is_done(done),
+            () = worker.shutdown.cancelled() => {}
+            Some(done) = deliveries.tasks.next(), if !deliveries.tasks.is_empty() => {
+                deliveries.on_done(done);
+            }
             // The sender lives as long as the process.
-            _ = recorded.changed(), if has_room => round.look_soon(),
-            () = &mut look, if has_room => {}
+            _ = recorded.changed(), if has_capacity => deliveries.poll_soon(),
+            () = &mut poll, if has_capacity => {}
         }
     }
 }
@@ -92,147 +94,149 @@ struct DeliveryWorker {
     shutdown: Shutdown,
 }
 
-/// Deliveries that a courier has in hand.
-struct Round<'a> {
-    delivery: &'a DeliveryWorker,
-    /// Everything that is under way: looks into the record, attempts, notes.
-    work: FuturesUnordered<BoxFuture<'a, Done>>,
-    /// Attempts under way.
+/// Deliveries in progress of a worker.
+struct Deliveries<'a> {
+    worker: &'a DeliveryWorker,
+    /// Running tasks: claims, attempts, recordings.
+    tasks: FuturesUnordered<BoxFuture<'a, Done>>,
+    /// Number of running attempts.
     sending: usize,
-    /// Attempts that have ended and are still to be noted.
-    settled: Vec<Settled>,
-    /// Attempts that are being noted.
-    noting: usize,
-    is_taking: bool,
-    /// Time of the next look into the record.
-    next_look: Instant,
+    /// Results that are not recorded yet.
+    results: Vec<Settled>,
+    /// Number of results that are being recorded.
+    recording: usize,
+    is_claiming: bool,
+    /// Time of the next poll of the store.
+    next_poll: Instant,
     backoff: Backoff,
 }
 
-/// A piece of work that has ended.
+/// Result of a task.
 enum Done {
-    /// A look into the record for at most so many.
-    Taken(usize, Result<Vec<Notification>, StoreError>),
+    /// Notifications that were claimed, and the limit of the claim.
+    Claimed(usize, Result<Vec<Notification>, StoreError>),
     Attempted(Settled),
-    Noted,
+    Recorded,
 }
 
-impl<'a> Round<'a> {
-    fn new(delivery: &'a DeliveryWorker) -> Self {
+impl<'a> Deliveries<'a> {
+    fn new(worker: &'a DeliveryWorker) -> Self {
         Self {
-            delivery,
-            work: FuturesUnordered::new(),
+            worker,
+            tasks: FuturesUnordered::new(),
             sending: 0,
-            settled: Vec::new(),
-            noting: 0,
-            is_taking: false,
-            next_look: Instant::now(),
+            results: Vec::new(),
+            recording: 0,
+            is_claiming: false,
+            next_poll: Instant::now(),
             backoff: Backoff::default(),
         }
     }
 
-    /// The number of deliveries that may be begun.
-    fn free(&self) -> usize {
-        let in_hand = self.sending + self.settled.len() + self.noting;
-        self.delivery.settings.at_once.saturating_sub(in_hand)
+    /// Returns the number of deliveries that may be started.
+    fn capacity(&self) -> usize {
+        let in_progress = self.sending + self.results.len() + self.recording;
+        self.worker.settings.at_once.saturating_sub(in_progress)
     }
 
-    fn has_room(&self) -> bool {
-        !self.is_taking && self.free() > 0
+    fn has_capacity(&self) -> bool {
+        !self.is_claiming && self.capacity() > 0
     }
 
-    /// Something has gone on record.
-    fn look_soon(&mut self) {
-        let pause = match self.work.is_empty() {
+    /// Schedules a poll after notifications have been recorded.
+    fn poll_soon(&mut self) {
+        let pause = match self.tasks.is_empty() {
             true => Duration::ZERO,
             false => REFILL_INTERVAL,
         };
-        self.next_look = self.next_look.min(Instant::now() + pause);
+        self.next_poll = self.next_poll.min(Instant::now() + pause);
     }
 
-    /// Begins a look into the record.
-    fn take(&mut self) {
-        let (delivery, limit) = (self.delivery, self.free());
-        self.is_taking = true;
-        let taking = async move { Done::Taken(limit, delivery.take(limit).await) };
-        self.work.push(Box::pin(taking));
+    /// Starts to claim due notifications.
+    fn start_claiming(&mut self) {
+        let (worker, limit) = (self.worker, self.capacity());
+        self.is_claiming = true;
+        let claiming = async move { Done::Claimed(limit, worker.claim(limit).await) };
+        self.tasks.push(Box::pin(claiming));
     }
 
-    /// Begins to note what has ended, unless that is being done already.
-    fn note(&mut self) {
-        if self.noting > 0 || self.settled.is_empty() {
+    /// Starts to record results, unless a recording is already running.
+    fn start_recording(&mut self) {
+        if self.recording > 0 || self.results.is_empty() {
             return;
         }
-        let settled = std::mem::take(&mut self.settled);
-        self.noting = settled.len();
-        let delivery = self.delivery;
-        let noting = async move {
+        let results = std::mem::take(&mut self.results);
+        self.recording = results.len();
+        let worker = self.worker;
+        let recording = async move {
             point("courier.sent");
-            delivery.settle(&settled).await;
-            Done::Noted
+            worker.record(&results).await;
+            Done::Recorded
         };
-        self.work.push(Box::pin(noting));
+        self.tasks.push(Box::pin(recording));
     }
 
     async fn finish_one(&mut self) {
-        if let Some(done) = self.work.next().await {
-            self.is_done(done);
+        if let Some(done) = self.tasks.next().await {
+            self.on_done(done);
         }
     }
 
-    fn is_done(&mut self, done: Done) {
+    fn on_done(&mut self, done: Done) {
         match done {
-            Done::Taken(limit, Ok(taken)) => {
-                self.is_taking = false;
+            Done::Claimed(limit, Ok(claimed)) => {
+                self.is_claiming = false;
                 self.backoff.reset();
-                let pause = match taken.len() < limit {
-                    true => self.delivery.settings.poll_interval,
+                let pause = match claimed.len() < limit {
+                    true => self.worker.settings.poll_interval,
                     false => REFILL_INTERVAL,
                 };
-                // Something may have gone on record since the look.
-                self.next_look = self.next_look.max(Instant::now() + pause);
-                self.send(taken);
+                // Notifications may have been recorded since the poll.
+                self.next_poll = self.next_poll.max(Instant::now() + pause);
+                self.send(claimed);
             }
-            Done::Taken(_, Err(error)) => {
-                self.is_taking = false;
-                let lane = self.delivery.channel.lane();
+            Done::Claimed(_, Err(error)) => {
+                self.is_claiming = false;
+                let lane = self.worker.channel.lane();
                 tracing::warn!(lane, "waiting: {error}");
-                self.next_look = Instant::now() + self.backoff.step();
+                self.next_poll = Instant::now() + self.backoff.step();
             }
-            Done::Attempted(settled) => {
+            Done::Attempted(result) => {
                 self.sending -= 1;
-                self.settled.push(settled);
+                self.results.push(result);
             }
-            Done::Noted => self.noting = 0,
+            Done::Recorded => self.recording = 0,
         }
     }
 
-    fn send(&mut self, taken: Vec<Notification>) {
-        if taken.is_empty() {
+    /// Starts one attempt for each notification.
+    fn send(&mut self, claimed: Vec<Notification>) {
+        if claimed.is_empty() {
             return;
         }
         point("courier.taken");
-        self.sending += taken.len();
-        let delivery = self.delivery;
-        for notification in taken {
-            let attempt = async move { Done::Attempted(delivery.attempt(&notification).await) };
-            self.work.push(Box::pin(attempt));
+        self.sending += claimed.len();
+        let worker = self.worker;
+        for notification in claimed {
+            let attempt = async move { Done::Attempted(worker.attempt(&notification).await) };
+            self.tasks.push(Box::pin(attempt));
         }
     }
 }
 
 impl DeliveryWorker {
-    /// Takes what is due.
-    async fn take(&self, limit: usize) -> Result<Vec<Notification>, StoreError> {
+    /// Claims due notifications.
+    async fn claim(&self, limit: usize) -> Result<Vec<Notification>, StoreError> {
         let now = Timestamp::now();
         let claim = Claim {
             now,
-            until: now.after(self.settings.timeout * CLAIM),
+            until: now.after(self.settings.timeout * CLAIM_TIMEOUTS),
             limit,
         };
         self.notifications.take(self.channel.lane(), claim).await
     }
 
+    /// Sends a notification once.
     async fn attempt(&self, notification: &Notification) -> Settled {
         let sending = self.channel.send(notification);
         let result = match tokio::time::timeout(self.settings.timeout, sending).await {
@@ -249,10 +253,11 @@ impl DeliveryWorker {
         }
     }
 
+    /// Decides whether a failed attempt is repeated, and logs the result.
     fn outcome(&self, notification: &Notification, result: Result<(), SendError>) -> Attempt {
         let at = Timestamp::now();
         let (lane, id) = (&notification.lane, notification.id);
-        let (reason, wish) = match result {
+        let (reason, retry_after) = match result {
             Ok(()) => {
                 tracing::info!(%lane, %id, attempt = notification.attempts, "sent");
                 return Attempt::Sent { at };
@@ -263,30 +268,30 @@ impl DeliveryWorker {
             }
             Err(SendError::Unavailable { reason, wish }) => (reason, wish),
         };
-        match self.settings.patience.next(notification, wish, at) {
+        match self.settings.patience.next(notification, retry_after, at) {
             Some(due_at) => {
-                tracing::info!(%lane, %id, %due_at, "will be tried again: {reason}");
+                tracing::info!(%lane, %id, %due_at, "failed, will be retried: {reason}");
                 Attempt::Postponed { due_at, reason }
             }
             None => {
-                tracing::warn!(%lane, %id, attempts = notification.attempts, "given up: {reason}");
+                tracing::warn!(%lane, %id, attempts = notification.attempts, "failed permanently: {reason}");
                 Attempt::Failed { at, reason }
             }
         }
     }
 
-    /// Tries for as long as nobody else can have taken them: what was sent but
-    /// not noted is sent once more.
-    async fn settle(&self, settled: &[Settled]) {
+    /// Records the results. Retries until the claim expires; notifications whose result is not
+    /// recorded by then are sent again.
+    async fn record(&self, results: &[Settled]) {
         let mut backoff = Backoff::default();
-        let limit = tokio::time::sleep(self.settings.timeout * (CLAIM - 1));
+        let limit = tokio::time::sleep(self.settings.timeout * (CLAIM_TIMEOUTS - 1));
         tokio::pin!(limit);
         loop {
-            match self.notifications.settle(settled).await {
+            match self.notifications.settle(results).await {
                 Ok(()) => return,
                 Err(error) => tracing::warn!(
                     lane = self.channel.lane(),
-                    "cannot note what was sent: {error}"
+                    "results not recorded, will be retried: {error}"
                 ),
             }
             if self.shutdown.is_cancelled() {

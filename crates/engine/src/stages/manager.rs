@@ -1,14 +1,14 @@
-//! orders-manager: the log into the source state, in creation order, once.
+//! orders-manager: executes the log into the source state, each entry once and in order.
 //!
-//! 1. while it holds the lease: read the events after the checkpoint;
+//! 1. while it holds the lease: read the log entries after the checkpoint;
 //! 2. load the entities that they concern;
-//! 3. execute them ([`crate::execute`]), set aside what cannot be;
-//! 4. commit entities, verdicts and checkpoint at once, conditional on the
-//!    checkpoint being where it was;
-//! 5. tell data-baker.
+//! 3. execute them ([`crate::stages::execute`]) and park those that cannot be executed;
+//! 4. commit entities, verdicts and checkpoint in one transaction, on condition that the checkpoint
+//!    has not moved;
+//! 5. notify data-baker.
 //!
-//! It polls, and a notice wakes it early. A holder that was paused and goes on
-//! after its lease ran out fails at 4 and has changed nothing.
+//! It polls, and a notice wakes it early. An instance that was paused and continues after its lease
+//! has expired fails at step 4 and changes nothing.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -23,41 +23,41 @@ use crate::ports::{
     Checkpoint, EventLog, Execution, Leases, Notice, Notices, ShadowStores, SourceStore,
     StoreError, Topic, Verdict,
 };
-use crate::rebuild::{RebuildRunner, Rebuildable, left};
+use crate::rebuild::{RebuildRunner, Rebuildable, remaining};
 use crate::stages::execute::execute;
 use crate::stages::leadership::LeaderElection;
 use crate::stages::runner::{Stage, Wake, count_outcomes, lead, measure};
 use crate::{Domain, LogEntry, Position, Rejection, Shutdown, Timestamp};
 
-/// What orders-manager stands between.
+/// Dependencies of orders-manager.
 #[derive(Clone)]
 pub struct ManagerDeps {
-    /// Where events come from.
+    /// Log that is executed.
     pub log: Arc<dyn EventLog>,
-    /// Where their effects go.
+    /// Store of the source state.
     pub source: Arc<dyn SourceStore>,
-    /// Who leads; in the source database.
+    /// Leases of the leader election, in the source database.
     pub leases: Arc<dyn Leases>,
-    /// Who wakes it, and who is told.
+    /// Notices from events-writer and to data-baker.
     pub notices: Arc<dyn Notices>,
-    /// Where the source state is made anew, if it ever is.
+    /// Rebuilds of the source state; `None` if this instance never rebuilds.
     pub rebuilds: Option<Arc<dyn ShadowStores<dyn SourceStore>>>,
 }
 
-/// How orders-manager works.
+/// Settings of orders-manager.
 #[derive(Clone, Debug)]
 pub struct ManagerSettings {
     /// Name of this instance.
     pub instance: String,
-    /// How often it looks although nobody told it to.
+    /// Interval at which it polls without a notice.
     pub poll_interval: Duration,
-    /// Events a batch at most.
+    /// Maximum number of log entries in one batch.
     pub max_batch: usize,
-    /// How long its lease lasts without being renewed.
+    /// Time after which its lease expires unless it is renewed.
     pub lease_ttl: Duration,
 }
 
-/// Runs until shutdown.
+/// Runs orders-manager until shutdown.
 pub async fn run<D: Domain>(deps: ManagerDeps, settings: ManagerSettings, shutdown: Shutdown) {
     let deps = fault_injection::manager(deps);
     let election = LeaderElection {
@@ -79,11 +79,11 @@ pub async fn run<D: Domain>(deps: ManagerDeps, settings: ManagerSettings, shutdo
     lead(&mut manager, &wake, &election, &shutdown).await;
 }
 
-/// The stage.
+/// Stage of orders-manager.
 pub(crate) struct Manager<D> {
     deps: ManagerDeps,
     max_batch: usize,
-    /// As last committed by this instance; `None`: to be read from the store.
+    /// Checkpoint as last committed by this instance; `None`: must be read from the store.
     checkpoint: Option<Checkpoint>,
     domain: PhantomData<fn() -> D>,
 }
@@ -93,13 +93,13 @@ impl<D: Domain> Stage for Manager<D> {
     const NAME: &'static str = "orders-manager";
 
     async fn batch(&mut self) -> Result<bool, StoreError> {
-        let began = Instant::now();
-        let Some((events, execution)) = self.carry_out(self.max_batch).await? else {
+        let started = Instant::now();
+        let Some((entries, execution)) = self.execute_and_commit(self.max_batch).await? else {
             return Ok(false);
         };
-        measure(Self::NAME, events.len(), began);
-        report(&events, &execution);
-        let notice = notice(D::NAME, &events, &execution);
+        measure(Self::NAME, entries.len(), started);
+        log_verdicts(&entries, &execution);
+        let notice = notice(D::NAME, &entries, &execution);
         self.deps.notices.publish(notice).await;
         point("orders-manager.told");
         Ok(true)
@@ -110,7 +110,7 @@ impl<D: Domain> Stage for Manager<D> {
 impl<D: Domain> Rebuildable for Manager<D> {
     type Store = dyn SourceStore;
 
-    fn beside(&self, source: Arc<dyn SourceStore>) -> Self {
+    fn shadow(&self, source: Arc<dyn SourceStore>) -> Self {
         let deps = ManagerDeps {
             source,
             rebuilds: None,
@@ -119,18 +119,19 @@ impl<D: Domain> Rebuildable for Manager<D> {
         Self::new(deps, self.max_batch)
     }
 
-    async fn make(&mut self, end: Position, most: usize) -> Result<Position, StoreError> {
+    async fn replay(&mut self, end: Position, limit: usize) -> Result<Position, StoreError> {
         let from = self.checkpoint().await?;
-        let left = left(from.position, end)?;
-        self.carry_out(left.min(most).min(self.max_batch)).await?;
-        Ok(self.at().unwrap_or(from.position))
+        let remaining = remaining(from.position, end)?;
+        let limit = remaining.min(limit).min(self.max_batch);
+        self.execute_and_commit(limit).await?;
+        Ok(self.position().unwrap_or(from.position))
     }
 
-    fn at(&self) -> Option<Position> {
+    fn position(&self) -> Option<Position> {
         self.checkpoint.map(|checkpoint| checkpoint.position)
     }
 
-    fn forget(&mut self) {
+    fn reset(&mut self) {
         self.checkpoint = None;
     }
 }
@@ -154,99 +155,101 @@ impl<D: Domain> Manager<D> {
         Ok(from)
     }
 
-    /// Executes the next events, at most `limit`, and commits that. `None`: there are
-    /// none.
-    async fn carry_out(
+    /// Executes the next entries, at most `limit`, and commits the result. Returns `None` if there are
+    /// no entries.
+    async fn execute_and_commit(
         &mut self,
         limit: usize,
     ) -> Result<Option<(Vec<LogEntry>, Execution)>, StoreError> {
         let from = self.checkpoint().await?;
-        let events = match limit {
+        let entries = match limit {
             0 => Vec::new(),
             limit => self.deps.log.read(from.position, limit).await?,
         };
-        if events.is_empty() {
-            // Where it stands is remembered, for a quick start when the next event comes;
-            // should another instance have led meanwhile, the commit is fenced.
+        if entries.is_empty() {
+            // The cached checkpoint is kept for a quick start of the next batch. If another
+            // instance has led in the meantime, the commit is fenced.
             return Ok(None);
         }
-        // After an error it is to be read anew.
+        // After an error the checkpoint is read from the store.
         self.checkpoint = None;
         point("orders-manager.read");
-        let execution = self.execute(from, &events).await?;
+        let execution = self.execute(from, &entries).await?;
         point("orders-manager.executed");
         self.deps.source.commit(&execution).await?;
         point("orders-manager.committed");
         self.checkpoint = Some(execution.to);
-        Ok(Some((events, execution)))
+        Ok(Some((entries, execution)))
     }
 
     async fn execute(
         &self,
         from: Checkpoint,
-        events: &[LogEntry],
+        entries: &[LogEntry],
     ) -> Result<Execution, StoreError> {
-        let ids = entity_ids(events);
+        let ids = entity_ids(entries);
         let records = self.deps.source.load(&ids).await?;
-        let held = match from.parked {
+        let parked = match from.parked {
             0 => Vec::new(),
             _ => self.deps.log.held(&ids).await?,
         };
-        execute::<D>(from, events, records, held, Timestamp::now())
+        execute::<D>(from, entries, records, parked, Timestamp::now())
     }
 }
 
-fn report(events: &[LogEntry], execution: &Execution) {
+/// Logs and counts the verdicts of a batch.
+fn log_verdicts(entries: &[LogEntry], execution: &Execution) {
     let (mut rejected, mut parked) = (0, 0);
-    for (event, verdict) in events.iter().zip(&execution.verdicts) {
-        let operation_id = event.operation.operation_id;
+    for (entry, verdict) in entries.iter().zip(&execution.verdicts) {
+        let operation_id = entry.operation.operation_id;
         match verdict {
             Verdict::Executed { .. } => {}
             Verdict::Rejected(Rejection { reason, .. }) => {
                 rejected += 1;
-                tracing::info!(position = event.position, %operation_id, reason, "rejected");
+                tracing::info!(position = entry.position, %operation_id, reason, "rejected");
             }
             Verdict::Parked { reason } => {
                 parked += 1;
-                tracing::error!(position = event.position, %operation_id, reason, "parked");
+                tracing::error!(position = entry.position, %operation_id, reason, "parked");
             }
         }
     }
-    let executed = events.len() - rejected - parked;
-    let settled = execution.settlements.len();
+    let executed = entries.len() - rejected - parked;
+    let resolved = execution.settlements.len();
     count_outcomes(
         "bakehouse_events_executed_total",
         [
             ("executed", executed),
             ("rejected", rejected),
             ("parked", parked),
-            ("settled", settled),
+            ("settled", resolved),
         ],
     );
-    tracing::info!(
+    tracing::debug!(
         stage = "orders-manager",
         executed,
         rejected,
         parked,
-        settled,
+        resolved,
         position = execution.to.position,
         "batch executed"
     );
 }
 
-fn notice(name: &str, events: &[LogEntry], execution: &Execution) -> Notice {
-    let changes = events.iter().zip(&execution.verdicts);
+/// Returns the notice of an executed batch.
+fn notice(name: &str, entries: &[LogEntry], execution: &Execution) -> Notice {
+    let changes = entries.iter().zip(&execution.verdicts);
     Notice::Executed {
         from: execution.from.position,
         to: execution.to.position,
         changes: changes
-            .map(|(event, verdict)| {
+            .map(|(entry, verdict)| {
                 let change = match verdict {
                     Verdict::Executed { change } => change,
                     Verdict::Rejected(_) => frame::REJECTED,
                     Verdict::Parked { .. } => frame::PARKED,
                 };
-                (frame::kind(name, change), event.entity_id().to_owned())
+                (frame::kind(name, change), entry.entity_id().to_owned())
             })
             .collect(),
     }

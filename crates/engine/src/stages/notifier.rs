@@ -1,9 +1,8 @@
-//! notifier: the feed's frames into notifications on record.
+//! notifier: records notifications of the feed's frames.
 //!
-//! It follows the log at a position of its own, like any reader: nothing waits
-//! for it. What is to be sent goes on record together with that position, so
-//! that no event is forgotten and none leads to two notifications. Sending is
-//! for the couriers ([`crate::stages::delivery`]).
+//! It follows the feed with a checkpoint of its own; no other stage waits for it. Notifications are
+//! recorded together with the checkpoint, so that each frame is handled exactly once. Delivery
+//! workers send them ([`crate::stages::delivery`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,41 +22,41 @@ use crate::stages::leadership::LeaderElection;
 use crate::stages::runner::{Stage, Wake, lead};
 use crate::{Frame, Notification, Position, Shutdown, Timestamp};
 
-/// What notifier stands between.
+/// Dependencies of notifier.
 #[derive(Clone)]
 pub struct NotifierDeps {
-    /// Which log it is.
+    /// Log, for its identity.
     pub log: Arc<dyn EventLog>,
-    /// How far that has been executed: where the first start of all begins.
+    /// Source state, whose checkpoint is the start position of the first start.
     pub source: Arc<dyn SourceStore>,
-    /// Where the frames are.
+    /// Store of the frames.
     pub presentation: Arc<dyn PresentationReader>,
-    /// Where the notifications go.
+    /// Store of the notifications.
     pub notifications: Arc<dyn Notifications>,
-    /// Who leads; in the source database.
+    /// Leases of the leader election, in the source database.
     pub leases: Arc<dyn Leases>,
-    /// Who wakes it.
+    /// Notices from data-baker.
     pub notices: Arc<dyn Notices>,
 }
 
-/// How notifier works.
+/// Settings of notifier.
 #[derive(Clone, Debug)]
 pub struct NotifierSettings {
     /// Name of this instance.
     pub instance: String,
-    /// How often it looks although nobody told it to.
+    /// Interval at which it polls without a notice.
     pub sweep_interval: Duration,
-    /// Frames a batch at most.
+    /// Maximum number of frames in one batch.
     pub max_batch: usize,
-    /// How long its lease lasts without being renewed.
+    /// Time after which its lease expires unless it is renewed.
     pub lease_ttl: Duration,
-    /// Until when it is worth telling anybody.
+    /// Retry policy, which limits the age of events to notify of.
     pub patience: Patience,
 }
 
-/// Settles from where on notifications are sent, which the first start of all
-/// does for ever: what was executed before it is nobody's news. Waits for the
-/// stores. `false`: shutdown came first.
+/// Determines the position after which notifications are sent. The first start stores it: events that
+/// were executed before are never notified. Retries until the stores answer. Returns `false` if
+/// shutdown comes first.
 pub async fn prepare(deps: &NotifierDeps, shutdown: &Shutdown) -> bool {
     let mut backoff = Backoff::default();
     while !shutdown.is_cancelled() {
@@ -66,7 +65,7 @@ pub async fn prepare(deps: &NotifierDeps, shutdown: &Shutdown) -> bool {
                 tracing::info!(
                     stage = "notifier",
                     position,
-                    "notifying of what comes after"
+                    "notifications enabled for events after this position"
                 );
                 return true;
             }
@@ -77,17 +76,18 @@ pub async fn prepare(deps: &NotifierDeps, shutdown: &Shutdown) -> bool {
     false
 }
 
-/// The position to go on from.
+/// Opens the checkpoint.
 async fn open(deps: &NotifierDeps) -> Result<Position, StoreError> {
     let epoch = deps.log.epoch().await?;
     let start = deps.source.checkpoint().await?.position;
     deps.notifications.open(&epoch, start).await
 }
 
-/// Runs until shutdown. Tells `recorded` whenever there is something to send.
+/// Runs notifier until shutdown. Sends the position to `recorded` whenever there are notifications to
+/// deliver.
 pub async fn run(
     deps: NotifierDeps,
-    announcer: Arc<dyn NotificationRules>,
+    rules: Arc<dyn NotificationRules>,
     settings: NotifierSettings,
     recorded: watch::Sender<Position>,
     shutdown: Shutdown,
@@ -107,21 +107,21 @@ pub async fn run(
     };
     let mut notifier = Notifier {
         deps,
-        announcer,
+        rules,
         settings,
         recorded,
-        followed: None,
+        checkpoint: None,
     };
     lead(&mut notifier, &wake, &election, &shutdown).await;
 }
 
 struct Notifier {
     deps: NotifierDeps,
-    announcer: Arc<dyn NotificationRules>,
+    rules: Arc<dyn NotificationRules>,
     settings: NotifierSettings,
     recorded: watch::Sender<Position>,
-    /// How far the log was followed; `None`: to be read from the store.
-    followed: Option<Position>,
+    /// Checkpoint as last committed by this instance; `None`: must be read from the store.
+    checkpoint: Option<Position>,
 }
 
 #[async_trait]
@@ -129,23 +129,23 @@ impl Stage for Notifier {
     const NAME: &'static str = "notifier";
 
     async fn batch(&mut self) -> Result<bool, StoreError> {
-        let from = match self.followed.take() {
-            Some(followed) => followed,
+        let from = match self.checkpoint.take() {
+            Some(checkpoint) => checkpoint,
             None => open(&self.deps).await?,
         };
-        let most = self.settings.max_batch;
-        let frames = self.deps.presentation.frames(from, most).await?;
+        let limit = self.settings.max_batch;
+        let frames = self.deps.presentation.frames(from, limit).await?;
         let frames = contiguous(from, frames)?;
         let Some(recording) = self.recording(from, &frames)? else {
-            self.followed = Some(from);
+            self.checkpoint = Some(from);
             return Ok(false);
         };
         self.deps.notifications.record(&recording).await?;
         point("notifier.recorded");
         let (to, count) = (recording.to, recording.notifications.len());
-        self.followed = Some(to);
+        self.checkpoint = Some(to);
         if count > 0 {
-            tracing::info!(
+            tracing::debug!(
                 stage = Self::NAME,
                 notifications = count,
                 position = to,
@@ -158,7 +158,7 @@ impl Stage for Notifier {
 }
 
 impl Notifier {
-    /// What the frames lead to; `None` where there are none.
+    /// Creates the notifications of the frames; `None` if there are no frames.
     fn recording(&self, from: Position, frames: &[Frame]) -> Result<Option<Recording>, StoreError> {
         let mut recording = Recording {
             from,
@@ -172,20 +172,21 @@ impl Notifier {
         Ok((recording.to > from).then_some(recording))
     }
 
+    /// Creates the notifications of a frame.
     fn notifications(&self, frame: &Frame) -> Result<Vec<Notification>, StoreError> {
-        let announcement = self.announcer.announce(frame);
+        let announcement = self.rules.announce(frame);
         let announcement = announcement.map_err(StoreError::corrupt)?;
         if announcement.requests.is_empty() {
             return Ok(Vec::new());
         }
-        let fact = FeedEvent::of(frame).map_err(StoreError::corrupt)?;
+        let event = FeedEvent::of(frame).map_err(StoreError::corrupt)?;
         let (at, now) = (announcement.at, Timestamp::now());
         let patience = &self.settings.patience;
         let requests = announcement.requests.into_iter().map(|request| {
-            let notification = Notification::requested(fact.operation_id, frame, at, request, now);
+            let notification = Notification::requested(event.operation_id, frame, at, request, now);
             if patience.is_over(at, now) {
-                // An outage, or a pause of the operator's, outlasted its worth.
-                return notification.abandoned("too late when it could be sent".into(), now);
+                // The event is too old after an outage or a pause.
+                return notification.abandoned("expired before it could be sent".into(), now);
             }
             notification
         });

@@ -102,6 +102,6 @@ async fn what_is_too_old_is_on_record_and_never_sent() {
         assert_eq!(one.status, NotificationStatus::Failed);
         assert_eq!((one.attempts, one.due_at), (0, None));
         let reason = one.reason.unwrap_or_default();
-        assert!(reason.contains("too late"), "{reason}");
+        assert!(reason.contains("expired"), "{reason}");
     }
 }
