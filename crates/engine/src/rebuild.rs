@@ -92,8 +92,9 @@ impl<S: Rebuildable> RebuildRunner<S> {
         self.stage.reset();
     }
 
-    /// Checks at intervals whether a rebuild is requested, and finishes a swap that was interrupted.
-    /// Called before each batch of the stage, which could not be committed during a swap.
+    /// Checks at intervals whether a rebuild is requested, and finishes a swap that was
+    /// interrupted. Called before each batch of the stage, which could not be committed during a
+    /// swap.
     async fn poll(&mut self, rebuilds: &dyn ShadowStores<S::Store>) -> Result<(), StoreError> {
         let polled_at = self.polled_at;
         if polled_at.is_some_and(|polled_at| polled_at.elapsed() < POLL_INTERVAL) {

@@ -9,11 +9,11 @@ pub fn fresh() -> Uuid {
     Uuid::now_v7()
 }
 
-/// Derives an identifier from `parts`. It has the form of a UUIDv7 with time 0; the other 74 bits come
-/// from SHA-256.
+/// Derives an identifier from `parts`. It has the form of a UUIDv7 with time 0; the other 74 bits
+/// come from SHA-256.
 ///
-/// An idempotency key therefore needs no lookup: every api-server derives the same ids, and the log's
-/// unique index drops duplicates.
+/// An idempotency key therefore needs no lookup: every api-server derives the same ids, and the
+/// log's unique index drops duplicates.
 #[must_use]
 pub fn derived(parts: &[&str]) -> Uuid {
     let digest = digest(parts);

@@ -17,8 +17,8 @@ pub enum EntryStatus {
     Executed,
     /// Rejected by the domain, for the recorded reason.
     Rejected,
-    /// Parked: it could be neither executed nor rejected, or an earlier operation of the same entity
-    /// is parked. It stays parked until an operator retries or discards it.
+    /// Parked: it could be neither executed nor rejected, or an earlier operation of the same
+    /// entity is parked. It stays parked until an operator retries or discards it.
     Parked,
 }
 
@@ -94,8 +94,8 @@ impl LogEntry {
         &self.operation.entity_id
     }
 
-    /// Checks whether the entry has ever been parked, even if it is resolved now. Such an entry has no
-    /// effect at its own position.
+    /// Checks whether the entry has ever been parked, even if it is resolved now. Such an entry has
+    /// no effect at its own position.
     #[must_use]
     pub fn was_parked(&self) -> bool {
         self.parked.is_some()

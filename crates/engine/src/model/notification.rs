@@ -56,8 +56,8 @@ impl NotificationStatus {
 /// A message to send, as requested by the domain's [`NotificationRules`].
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Name of the channel whose delivery worker sends it. Each receiver has a channel of its own: a
-    /// mail server, a gateway, a webhook endpoint.
+    /// Name of the channel whose delivery worker sends it. Each receiver has a channel of its own:
+    /// a mail server, a gateway, a webhook endpoint.
     pub lane: String,
     /// Kind of the channel: `email`, `sms`, `webhook`.
     pub channel: &'static str,
@@ -126,8 +126,8 @@ pub struct Notification {
 }
 
 impl Notification {
-    /// Creates a notification that is due immediately. Its id is derived from the `operation` of the
-    /// frame, the channel and the recipient, so it stays the same after a restore.
+    /// Creates a notification that is due immediately. Its id is derived from the `operation` of
+    /// the frame, the channel and the recipient, so it stays the same after a restore.
     #[must_use]
     pub fn requested(
         operation: Uuid,
@@ -222,9 +222,9 @@ impl Patience {
         occurred_at.after(self.give_up_after) <= now
     }
 
-    /// Returns the time of the next attempt; `None`: no further attempt. `retry_after` is the minimum
-    /// delay that the receiver requested. Adds up to a quarter of the delay at random, so that
-    /// notifications that failed together are not repeated together.
+    /// Returns the time of the next attempt; `None`: no further attempt. `retry_after` is the
+    /// minimum delay that the receiver requested. Adds up to a quarter of the delay at random, so
+    /// that notifications that failed together are not repeated together.
     #[must_use]
     pub fn next(
         &self,

@@ -61,8 +61,8 @@ pub struct Terms {
     /// Subject that the sender acts for, if it is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<String>,
-    /// Owner of an entity that is created; required owner of an entity that is changed. `None`: a new
-    /// entity has no owner, and any entity may be changed.
+    /// Owner of an entity that is created; required owner of an entity that is changed. `None`: a
+    /// new entity has no owner, and any entity may be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// Version that the entity must have.
@@ -145,16 +145,16 @@ impl Operation {
         }
     }
 
-    /// Combines the hash of the content with that of the request, for requests whose content depends
-    /// on settings.
+    /// Combines the hash of the content with that of the request, for requests whose content
+    /// depends on settings.
     #[must_use]
     pub fn fingerprint_with_request(content: &str, request: &str) -> String {
         format!("{content}{REQUEST_SEPARATOR}{request}")
     }
 
-    /// Checks whether two fingerprints belong to the same operation: equal content, or equal requests
-    /// if both fingerprints include the request. Earlier versions stored only the hash of the
-    /// content.
+    /// Checks whether two fingerprints belong to the same operation: equal content, or equal
+    /// requests if both fingerprints include the request. Earlier versions stored only the hash of
+    /// the content.
     #[must_use]
     pub fn is_same(one: &str, other: &str) -> bool {
         let (content, other_content) = (content_part(one), content_part(other));

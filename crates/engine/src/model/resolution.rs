@@ -1,9 +1,9 @@
 //! Resolutions: operations by which an operator retries or discards a parked operation. They are
 //! logged like other operations, so that the source state stays a function of the log.
 //!
-//! A resolution takes effect at its own position, for all parked operations of one entity, in order:
-//! `RETRY` executes them from the first one on; `DISCARD` rejects the first one and executes the
-//! others. It stops at the first operation that fails again.
+//! A resolution takes effect at its own position, for all parked operations of one entity, in
+//! order: `RETRY` executes them from the first one on; `DISCARD` rejects the first one and executes
+//! the others. It stops at the first operation that fails again.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -18,8 +18,8 @@ pub const DISCARDED: &str = "discarded";
 /// Payload of a `RETRY` or `DISCARD`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resolution {
-    /// Id of the first parked operation of the entity. If another one is the first, the resolution is
-    /// rejected, so that a repeated resolution has no effect.
+    /// Id of the first parked operation of the entity. If another one is the first, the resolution
+    /// is rejected, so that a repeated resolution has no effect.
     pub operation_id: Uuid,
     /// Reason given by the operator, shown to the sender of a discarded operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]

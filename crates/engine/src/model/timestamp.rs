@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Point in time in UTC with millisecond precision, written as `2026-01-31T12:00:00.000Z`.
 ///
-/// BSON dates have millisecond precision, so a finer time would change in the database. The text has
-/// a fixed width and sorts like the time.
+/// BSON dates have millisecond precision, so a finer time would change in the database. The text
+/// has a fixed width and sorts like the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(DateTime<Utc>);
 

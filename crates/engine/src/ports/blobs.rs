@@ -1,5 +1,5 @@
-//! Blobs: bytes too large for the log, such as files that belong to an entity.
-//! The log holds what they are; a name of theirs is written once.
+//! Blobs: data too large for the log, such as attachments of an entity. The log holds their
+//! metadata. Each name is written once.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -8,43 +8,42 @@ use futures_util::stream::BoxStream;
 use super::StoreError;
 use crate::Timestamp;
 
-/// Where blobs are kept. Names are paths without a slash at either end.
+/// Blob store. Names are paths without a slash at either end.
 #[async_trait]
 pub trait Blobs: Send + Sync {
-    /// Starts writing one. Nobody sees it before it is finished.
+    /// Starts to write a blob. It is not visible before it is finished.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn begin(&self, name: &str) -> Result<Box<dyn BlobWriter>, StoreError>;
 
-    /// Reads one; `None`: there is none of that name.
+    /// Opens a blob for reading; `None`: there is none of this name.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn read(&self, name: &str) -> Result<Option<Blob>, StoreError>;
 
-    /// Gives a blob its final name, in place of whatever had it.
+    /// Renames a blob. Replaces an existing blob of the new name.
     ///
     /// # Errors
-    /// When the store does not answer, or there is none of the first name.
+    /// When the store does not answer, or `from` does not exist.
     async fn rename(&self, from: &str, to: &str) -> Result<(), StoreError>;
 
-    /// Removes one; that there is none is no error.
+    /// Removes a blob. A missing blob is not an error.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn remove(&self, name: &str) -> Result<(), StoreError>;
 
-    /// Names everything that is finished, what is in one folder in a row. What comes or goes
-    /// meanwhile may be named or not.
+    /// Lists all finished blobs, grouped by folder. Blobs that are added or removed in the meantime
+    /// may be missing or included.
     fn list(&self) -> BoxStream<'static, Result<BlobEntry, StoreError>>;
 
-    /// Names what is finished below a folder, which need not be there.
+    /// Lists the finished blobs below a folder. A missing folder is empty.
     fn list_below(&self, folder: &str) -> BoxStream<'static, Result<BlobEntry, StoreError>>;
 
-    /// Removes what writers have left unfinished and not touched since `before`, and says how
-    /// many there were. A store that sees to that by itself, or by a rule of its owner, does
-    /// nothing.
+    /// Removes unfinished blobs that have not changed since `before`. Returns their number. Stores
+    /// with their own cleanup do nothing.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -53,41 +52,41 @@ pub trait Blobs: Send + Sync {
     }
 }
 
-/// A blob's entry in the list.
+/// A blob in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlobEntry {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// When it got it, by the store's clock.
+    /// Time of the last write or rename, by the store's clock.
     pub since: Timestamp,
-    /// Number of its bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 
-/// A blob on its way into the store. Dropped before it is finished it leaves
-/// nothing, as far as the store can help it.
+/// Writer of a blob. Dropped before it is finished, it removes what it has written, as far as the
+/// store can.
 #[async_trait]
 pub trait BlobWriter: Send {
-    /// Adds bytes.
+    /// Appends bytes.
     ///
     /// # Errors
-    /// When the store does not take them.
+    /// When the store does not accept them.
     async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError>;
 
-    /// Makes it durable and visible.
+    /// Makes the blob durable and visible.
     ///
     /// # Errors
-    /// When that could not be confirmed.
+    /// When this could not be confirmed.
     async fn finish(self: Box<Self>) -> Result<(), StoreError>;
 
-    /// Gives it up.
+    /// Removes the unfinished blob.
     async fn abort(self: Box<Self>);
 }
 
-/// A blob on its way out.
+/// Reader of a blob.
 pub struct Blob {
-    /// How many bytes it has.
+    /// Size in bytes.
     pub size: u64,
-    /// The bytes.
+    /// Content.
     pub bytes: BoxStream<'static, Result<Bytes, StoreError>>,
 }

@@ -1,11 +1,11 @@
-//! Runs of positions without a gap: whoever reads one says so, or that there is a hole.
+//! Check that a sequence of positions has no gap.
 
 use super::StoreError;
 use crate::{Frame, LogEntry, Position};
 
-/// What stands at a position.
+/// An item with a position.
 pub trait Positioned {
-    /// Which.
+    /// Returns the position.
     fn position(&self) -> Position;
 }
 
@@ -21,12 +21,12 @@ impl Positioned for Frame {
     }
 }
 
-/// Passes on what follows `after` without a gap.
+/// Returns `run` unchanged if it follows `after` without a gap.
 ///
 /// # Errors
 /// [`StoreError::Hole`] at the first gap.
 pub fn contiguous<T: Positioned>(after: Position, run: Vec<T>) -> Result<Vec<T>, StoreError> {
-    // Nothing follows the last position that there can be.
+    // The range ends at the largest position, which has no successor.
     for (found, before) in run.iter().map(Positioned::position).zip(after..) {
         let expected = before + 1;
         if found != expected {

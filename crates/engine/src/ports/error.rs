@@ -2,8 +2,8 @@
 
 use crate::Position;
 
-/// An error of a store. An error does not imply that nothing was written: the answer of a successful
-/// write may be lost. Every write can therefore be repeated.
+/// An error of a store. An error does not imply that nothing was written: the answer of a
+/// successful write may be lost. Every write can therefore be repeated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The store does not answer, or cannot serve the request now. The caller may retry.

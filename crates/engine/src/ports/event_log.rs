@@ -10,11 +10,11 @@ use crate::{LogEntry, Operation, Position, Timestamp};
 #[async_trait]
 pub trait EventLog: Send + Sync {
     /// Appends operations durably at the next positions, in the given order. Returns one result for
-    /// each, in the same order. Several writers may call this concurrently: positions have no gaps, and
-    /// the order of each writer is kept.
+    /// each, in the same order. Several writers may call this concurrently: positions have no gaps,
+    /// and the order of each writer is kept.
     ///
-    /// `creation_time` is `now`, or that of the previous entry if it is later, because the clocks of
-    /// writers differ and can be set back.
+    /// `creation_time` is `now`, or that of the previous entry if it is later, because the clocks
+    /// of writers differ and can be set back.
     ///
     /// # Errors
     /// When the append could not be confirmed; some operations may be stored. Repeating is safe.
@@ -55,8 +55,8 @@ pub trait EventLog: Send + Sync {
     /// When the store does not answer.
     async fn find(&self, operation_id: Uuid) -> Result<Option<LogEntry>, StoreError>;
 
-    /// Reads a page of entries without payloads (see [`super::no_payload`]), in order. Uses an index, so
-    /// that only matching entries are read.
+    /// Reads a page of entries without payloads (see [`super::no_payload`]), in order. Uses an
+    /// index, so that only matching entries are read.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -103,8 +103,8 @@ pub trait EventLog: Send + Sync {
     /// When the store does not answer.
     async fn head(&self) -> Result<Position, StoreError>;
 
-    /// Returns the identity of this log, generated when the log was created. Positions are only valid
-    /// together with it; subscribers detect another log by it.
+    /// Returns the identity of this log, generated when the log was created. Positions are only
+    /// valid together with it; subscribers detect another log by it.
     ///
     /// # Errors
     /// When the store does not answer.

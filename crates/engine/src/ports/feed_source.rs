@@ -1,27 +1,27 @@
-//! A feed, to be followed by handlers: one's own, or another service's.
+//! Source of feed frames for handlers: the domain's own feed, or that of another service.
 
 use async_trait::async_trait;
 
 use super::{Head, StoreError};
 use crate::{Frame, Position};
 
-/// Frames of one domain, from the first on.
+/// Frames of one domain, from the first one on.
 #[async_trait]
 pub trait FeedSource: Send + Sync {
-    /// The log behind them, and the position of its last frame.
+    /// Returns the identity of the log, and the position of its last frame.
     ///
     /// # Errors
-    /// When that cannot be found out now.
+    /// When the source does not answer.
     async fn head(&self) -> Result<Head, StoreError>;
 
-    /// Frames after a position, in order, without gaps, at most `limit`. None: there
-    /// are no more for now, or they are on their way.
+    /// Returns the frames after a position, in order, without gaps, at most `limit`. An empty
+    /// result means that there are no more frames now, or that they have not arrived yet.
     ///
     /// # Errors
-    /// When the other side does not answer, or cannot serve that position.
+    /// When the source does not answer, or cannot serve that position.
     async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError>;
 
-    /// Whether all that there was when it was last asked has been given out; what
-    /// follows is news.
+    /// Checks whether all frames that existed at the last request have been returned. Later frames
+    /// are new.
     fn is_live(&self) -> bool;
 }

@@ -1,5 +1,5 @@
-//! Reads that only an audit makes: every stored field, and what is stored although no
-//! event speaks of it. An audit reads beside services that are at work, and writes nothing.
+//! Reads for the audit: all stored fields, and data that no log entry accounts for. An audit runs
+//! while the services are running, and writes nothing.
 
 use std::collections::HashMap;
 
@@ -9,27 +9,27 @@ use super::{Head, StoreError};
 use crate::handlers::Generation;
 use crate::{EntityRecord, Json, Notification, Position, Timestamp};
 
-/// Items found under each key of a page, in the order of the keys; or why it cannot be
-/// read.
+/// Items of a page by key, in the order of the keys. An item that cannot be read is replaced by the
+/// reason.
 pub type Page<T> = Vec<(String, Result<T, String>)>;
 
-/// Source database of an audit.
+/// Reads of the source database for an audit.
 #[async_trait]
 pub trait SourceInspector: Send + Sync {
-    /// Position of each entity, by id, from after an id on, at most `limit`.
+    /// Returns the positions of entities, ordered by id, after an id, at most `limit`.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn entities(&self, after: &str, limit: usize) -> Result<Page<Position>, StoreError>;
 
-    /// Those of the entities, each with a position, whose event does not stand there.
+    /// Returns the ids of those entities that have no log entry at the given position.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn unfounded(&self, entities: &[(&str, Position)]) -> Result<Vec<String>, StoreError>;
 
-    /// Snapshots by entity and position, from after one on, at most `limit`; the key of
-    /// each is its entity's id.
+    /// Returns snapshots, ordered by entity and position, after the given ones, at most `limit`.
+    /// The key of each item is the id of the entity.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -39,7 +39,7 @@ pub trait SourceInspector: Send + Sync {
         limit: usize,
     ) -> Result<Page<EntityRecord>, StoreError>;
 
-    /// Notifications by id, from after an id on, at most `limit`.
+    /// Returns notifications, ordered by id, after an id, at most `limit`.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -49,14 +49,15 @@ pub trait SourceInspector: Send + Sync {
         limit: usize,
     ) -> Result<Page<Notification>, StoreError>;
 
-    /// Checkpoint of the notifier; `None`: it has never run.
+    /// Returns the checkpoint of the notifier; `None`: it has never run.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn notified(&self) -> Result<Option<Head>, StoreError>;
 
-    /// Events after a position, up to and including another, of which a field that repeats
-    /// others says something else: position and field. None where no field does.
+    /// Returns position and field of log entries after a position, up to and including another,
+    /// whose redundant field differs from the fields that it repeats. Empty for stores without such
+    /// fields.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -69,10 +70,10 @@ pub trait SourceInspector: Send + Sync {
     }
 }
 
-/// Presentation database of an audit.
+/// Reads of the presentation database for an audit.
 #[async_trait]
 pub trait PresentationInspector: Send + Sync {
-    /// Documents by id, with all of their fields.
+    /// Returns documents with all stored fields, by id.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -81,17 +82,17 @@ pub trait PresentationInspector: Send + Sync {
         ids: &[&str],
     ) -> Result<HashMap<String, Result<DocumentRecord, String>>, StoreError>;
 
-    /// Position of each document, by id, from after an id on, at most `limit`.
+    /// Returns the positions of documents, ordered by id, after an id, at most `limit`.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn document_ids(&self, after: &str, limit: usize) -> Result<Page<Position>, StoreError>;
 }
 
-/// Rows of read models and process managers, for an audit.
+/// Reads of the rows of read models and process managers for an audit.
 #[async_trait]
 pub trait RowInspector: Send + Sync {
-    /// Rows of a generation by key, from after a key on, at most `limit`.
+    /// Returns rows of a generation, ordered by key, after a key, at most `limit`.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -102,7 +103,7 @@ pub trait RowInspector: Send + Sync {
         limit: usize,
     ) -> Result<Page<RowRecord>, StoreError>;
 
-    /// Links to rows that are not there, at most `limit`: link and key of each.
+    /// Returns link and key of links to missing rows, at most `limit`.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -113,41 +114,41 @@ pub trait RowInspector: Send + Sync {
     ) -> Result<Vec<(String, String)>, StoreError>;
 }
 
-/// Accepted operations on their way to the log.
+/// Accepted operations that are not in the log yet.
 #[async_trait]
 pub trait Backlog: Send + Sync {
-    /// How many there are now.
+    /// Returns the current content of the queue.
     ///
     /// # Errors
     /// When the queue does not answer.
     async fn waiting(&self) -> Result<Waiting, StoreError>;
 }
 
-/// Settings of the queues' server, by which accepted operations can vanish before the log.
+/// Check of the queue server's settings for those by which accepted operations can be lost.
 #[async_trait]
 pub trait QueueInspector: Send + Sync {
-    /// Risks found.
+    /// Returns the risks found.
     ///
     /// # Errors
-    /// When the server does not tell.
+    /// When the server does not answer.
     async fn risks(&self) -> Result<Vec<QueueRisk>, StoreError>;
 }
 
-/// Setting of a queue by which accepted operations can vanish.
+/// Setting of a queue by which accepted operations can be lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueRisk {
     /// Name of the queue.
     pub queue: String,
-    /// Setting, who made it, and what it leads to.
+    /// Description of the setting, its origin and its effect.
     pub what: String,
-    /// Command or step that mends it.
+    /// Command or step that fixes it.
     pub fix: String,
 }
 
-/// Integrity of a store's own files, as far as it can check them itself.
+/// Integrity check of a store's own files.
 #[async_trait]
 pub trait Integrity: Send + Sync {
-    /// Damages found, at most a hundred.
+    /// Returns the damages found, at most 100.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -173,7 +174,7 @@ pub struct DocumentRecord {
     pub body: Json,
 }
 
-/// A row with what it is found by.
+/// A row with its links.
 #[derive(Clone, Debug)]
 pub struct RowRecord {
     /// Links, sorted.
@@ -182,29 +183,28 @@ pub struct RowRecord {
     pub body: Json,
 }
 
-/// Content of the schedule queue.
+/// Number of messages in the schedule queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Waiting {
     /// Accepted operations that are not in the log yet, dead letters included.
     pub operations: u64,
     /// Dead letters among them: removed from the queue by its server, which keeps them.
     pub dead_letters: u64,
-    /// Acceptance time of the oldest of them, where the queue knows it.
+    /// Acceptance time of the oldest operation, if the queue knows it.
     pub oldest: Option<Timestamp>,
-    /// Messages that were no operation, and are kept aside.
+    /// Parked messages that are not operations.
     pub unreadable: u64,
-    /// Accepted operations that have vanished before the log, where the queue can tell;
-    /// 0 otherwise.
+    /// Accepted operations that were lost before the log, if the queue can detect it; otherwise 0.
     pub lost: u64,
 }
 
 /// Damage of a store's files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// Table or index that is damaged, if that is known.
+    /// Damaged table or index, if known.
     pub part: Option<String>,
-    /// True if that is an index alone, so that no data is lost.
+    /// True if only an index is damaged, so that no data is lost.
     pub is_index: bool,
-    /// The store's own words.
+    /// Message of the store.
     pub what: String,
 }

@@ -1,4 +1,4 @@
-//! Leases: who of several instances does the work.
+//! Leases for the leader election among several instances.
 
 use std::time::Duration;
 
@@ -6,14 +6,15 @@ use async_trait::async_trait;
 
 use super::StoreError;
 
-/// Leases by name, judged by the store's clock and no other.
+/// Named leases. Their expiry is measured only by the store's clock.
 ///
-/// A lease saves double work; it does not protect the data. A holder that was
-/// paused beyond its time does not know it: what stops it is the checkpoint
-/// that every commit is conditional on.
+/// A lease avoids duplicate work; it does not protect the data. A holder that was paused longer
+/// than its lease may still believe that it leads. Its commits are fenced, because they require an
+/// unchanged checkpoint.
 #[async_trait]
 pub trait Leases: Send + Sync {
-    /// Takes the lease if nobody holds it, or if `holder` does already.
+    /// Acquires a lease if it is free, or held by `holder` already. Returns `None` if another
+    /// instance holds it.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -24,7 +25,7 @@ pub trait Leases: Send + Sync {
         time_to_live: Duration,
     ) -> Result<Option<Lease>, StoreError>;
 
-    /// Prolongs it. `false`: somebody else has held it since.
+    /// Renews a lease. Returns `false` if another instance has acquired it since.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -35,18 +36,18 @@ pub trait Leases: Send + Sync {
         time_to_live: Duration,
     ) -> Result<bool, StoreError>;
 
-    /// Gives it back, so that a standby need not wait for it to run out.
+    /// Releases a lease, so that a standby need not wait for its expiry.
     ///
     /// # Errors
-    /// When the store does not answer; it then runs out.
+    /// When the store does not answer; the lease then expires.
     async fn release(&self, name: &str, lease: &Lease) -> Result<(), StoreError>;
 }
 
-/// A lease held.
+/// An acquired lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// By whom.
+    /// Instance that holds the lease.
     pub holder: String,
-    /// Rises by one whenever the holder changes.
+    /// Number that increases by one whenever the holder changes.
     pub epoch: u64,
 }

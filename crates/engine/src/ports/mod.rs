@@ -1,5 +1,5 @@
-//! Ports: the traits that adapters implement. The conformance suites of the test kit define the rules
-//! that every adapter must satisfy.
+//! Ports: the traits that adapters implement. The conformance suites of the test kit define the
+//! rules that every adapter must satisfy.
 
 mod blobs;
 mod channel;

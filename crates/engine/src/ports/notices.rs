@@ -1,5 +1,5 @@
-//! Notices between the stages. A notice only wakes its receivers, which read the stores. A lost notice
-//! costs latency and nothing else.
+//! Notices between the stages. A notice only wakes its receivers, which read the stores. A lost
+//! notice costs latency and nothing else.
 
 use async_trait::async_trait;
 
@@ -57,18 +57,20 @@ impl Notice {
 /// Publishes and receives notices.
 #[async_trait]
 pub trait Notices: Send + Sync {
-    /// Sends a notice to all subscribers, if possible now. Reports no failure, because receivers also
-    /// poll.
+    /// Sends a notice to all subscribers, if possible now. Reports no failure, because receivers
+    /// also poll.
     async fn publish(&self, notice: Notice);
 
-    /// Subscribes to a topic. Always succeeds: if the server is unavailable, the stream connects later.
+    /// Subscribes to a topic. Always succeeds: if the server is unavailable, the stream connects
+    /// later.
     async fn subscribe(&self, topic: Topic) -> Box<dyn NoticeStream>;
 }
 
 /// Stream of notices.
 #[async_trait]
 pub trait NoticeStream: Send {
-    /// Waits for the next notice. `None` means that notices may have been lost and the receiver must
-    /// read the stores. Cancel-safe. The stream never ends: without a sender it waits indefinitely.
+    /// Waits for the next notice. `None` means that notices may have been lost and the receiver
+    /// must read the stores. Cancel-safe. The stream never ends: without a sender it waits
+    /// indefinitely.
     async fn next(&mut self) -> Option<Notice>;
 }

@@ -11,8 +11,8 @@ use crate::{Notification, Position, Timestamp};
 /// rebuild of the presentation sends nothing again.
 #[async_trait]
 pub trait Notifications: Send + Sync {
-    /// Returns the checkpoint of the notifier. The first call binds the store to the log of this epoch,
-    /// and sets the checkpoint to `start`.
+    /// Returns the checkpoint of the notifier. The first call binds the store to the log of this
+    /// epoch, and sets the checkpoint to `start`.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when the store belongs to another log.
@@ -26,8 +26,8 @@ pub trait Notifications: Send + Sync {
     /// `recording.from`.
     async fn record(&self, recording: &Recording) -> Result<(), StoreError>;
 
-    /// Claims the due notifications of a channel, the longest waiting ones first, and counts an attempt
-    /// for each. They are not given to another worker before `claim.until`.
+    /// Claims the due notifications of a channel, the longest waiting ones first, and counts an
+    /// attempt for each. They are not given to another worker before `claim.until`.
     ///
     /// # Errors
     /// When the store does not answer; some notifications may have been claimed.

@@ -1,68 +1,69 @@
-//! The presentation: documents ready to read, and the feed's history.
+//! The presentation: ready-to-read documents and the frames of the feed.
 
 use async_trait::async_trait;
 
 use super::StoreError;
 use crate::{Facet, Frame, Json, Position, Timestamp};
 
-/// data-baker's end of the presentation database.
+/// Write access to the presentation database, for data-baker.
 #[async_trait]
 pub trait PresentationStore: Send + Sync {
-    /// How far the log has been baked. The first call of all ties the
-    /// presentation to the log of that epoch.
+    /// Returns the checkpoint of data-baker. The first call binds the presentation to the log of
+    /// this epoch.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] when it belongs to another log.
+    /// [`StoreError::Corrupt`] when the presentation belongs to another log.
     async fn open(&self, epoch: &str) -> Result<Position, StoreError>;
 
-    /// All of the baking or nothing: documents, frames, checkpoint.
+    /// Commits a baking atomically: documents, frames, checkpoint.
     ///
     /// # Errors
-    /// [`StoreError::Fenced`], and nothing written, when the checkpoint is not
-    /// where the baking starts.
+    /// [`StoreError::Fenced`], without any change, when the stored checkpoint differs from
+    /// `baking.from`.
     async fn commit(&self, baking: &Baking) -> Result<(), StoreError>;
 }
 
-/// api-server's end: reads only.
+/// Read access to the presentation database, for api-server.
 #[async_trait]
 pub trait PresentationReader: Send + Sync {
-    /// A document by id.
+    /// Returns a document by id.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn document(&self, id: &str) -> Result<Option<StoredDocument>, StoreError>;
 
-    /// A page of the listed documents.
+    /// Returns a page of the listed documents.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn list(&self, query: &ListQuery) -> Result<Vec<StoredDocument>, StoreError>;
 
-    /// The keys of a page of the listed documents, in the order of [`PresentationReader::list`].
+    /// Returns the keys of a page of the listed documents, in the order of
+    /// [`PresentationReader::list`].
     ///
     /// # Errors
     /// When the store does not answer.
     async fn list_keys(&self, query: &ListQuery) -> Result<Vec<DocumentKey>, StoreError>;
 
-    /// The listed ones among the documents of these numbers, in any order.
+    /// Returns the listed documents among those with the given numbers, in any order.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn documents(&self, numbers: &[u64]) -> Result<Vec<StoredDocument>, StoreError>;
 
-    /// The frames after a position, in order, without gaps, at most `limit`.
+    /// Returns the frames after a position, in order, without gaps, at most `limit`.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError>;
 
-    /// How far it has been baked.
+    /// Returns the head of the feed.
     ///
     /// # Errors
-    /// When the store does not answer, or nothing has ever been baked into it.
+    /// When the store does not answer; [`StoreError::NotYet`] when nothing has been baked yet.
     async fn head(&self) -> Result<Head, StoreError>;
 
-    /// Head of the feed; `None`: nothing has been baked yet.
+    /// Returns the head of the feed; `None`: nothing has been baked yet.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -75,72 +76,72 @@ pub trait PresentationReader: Send + Sync {
     }
 }
 
-/// Where the feed stands.
+/// Head of a feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// The log's identity.
+    /// Identity of the log.
     pub epoch: String,
-    /// The last position baked.
+    /// Last position that has been baked.
     pub position: Position,
 }
 
-/// What baking a run of events has led to.
+/// Result of baking a batch of log entries.
 #[derive(Clone, Debug)]
 pub struct Baking {
-    /// Where it starts: the last position baked before.
+    /// Checkpoint before the batch.
     pub from: Position,
-    /// Where it ends.
+    /// Checkpoint after the batch.
     pub to: Position,
-    /// Documents as they are after it, one an entity.
+    /// Documents as of the end of the batch, one for each entity.
     pub documents: Vec<DocumentWrite>,
-    /// One for each position, in order.
+    /// Frames, one for each position, in order.
     pub frames: Vec<Frame>,
 }
 
-/// A document to be written.
+/// A document to write.
 #[derive(Clone, Debug)]
 pub struct DocumentWrite {
-    /// The entity's id.
+    /// Id of the entity.
     pub id: String,
-    /// The entity's number; unless told otherwise, lists are sorted by it.
+    /// Number of the entity, the default sort key of lists.
     pub number: u64,
-    /// The position that it includes; a stored document's only ever rises.
+    /// Position that the document includes. It only increases.
     pub position: Position,
-    /// How many executed operations the entity includes.
+    /// Number of executed operations that the entity includes.
     pub version: u64,
-    /// When the entity came into being; never decreases along the numbers.
+    /// Creation time of the entity. Never decreases along the numbers.
     pub created_at: Timestamp,
-    /// Whose the entity is, if anybody's.
+    /// Owner of the entity, if there is one.
     pub owner: Option<String>,
-    /// Whether the entity came into being in this run, so that there is none yet.
+    /// Whether the entity was created in this batch, so that no document is stored yet.
     pub created: bool,
     /// Whether lists show it.
     pub listed: bool,
-    /// As readers get it: a JSON object.
+    /// JSON object as readers get it.
     pub body: Json,
 }
 
-/// A document as readers get it, with what decides who that may be.
+/// A document as readers get it, with the owner who may read it.
 #[derive(Clone, Debug)]
 pub struct StoredDocument {
-    /// The entity's number.
+    /// Number of the entity.
     pub number: u64,
-    /// The position that it includes.
+    /// Position that the document includes.
     pub position: Position,
-    /// How many executed operations it includes.
+    /// Number of executed operations that the document includes.
     pub version: u64,
-    /// Whose the entity is, if anybody's.
+    /// Owner of the entity, if there is one.
     pub owner: Option<String>,
-    /// The JSON object.
+    /// JSON object.
     pub body: Json,
 }
 
-/// Key that a list is sorted by, and that tells whether a document is still the same.
+/// Sort key of a document, which also identifies its version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DocumentKey {
-    /// The entity's number.
+    /// Number of the entity.
     pub number: u64,
-    /// The position that the document includes.
+    /// Position that the document includes.
     pub position: Position,
 }
 
@@ -153,28 +154,27 @@ impl From<&StoredDocument> for DocumentKey {
     }
 }
 
-/// Which page of which list.
+/// Query of a page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListQuery {
-    /// How many at most.
+    /// Maximum number of documents.
     pub limit: usize,
-    /// In which order.
+    /// Order of the list.
     pub sort: Sort,
-    /// Only what comes after the one with this [`Sort::key`].
+    /// [`Sort::key`] after which the page begins.
     pub past: Option<u64>,
-    /// Only what belongs to this owner.
+    /// Owner of the documents; `None`: any.
     pub owner: Option<String>,
-    /// Only documents of which these members are exactly this text; the facets
-    /// are the domain's.
+    /// Facets of the domain, and the exact text that each must have.
     pub facets: Vec<(Facet, String)>,
-    /// Only what was created later.
+    /// Creation time that documents must be later than.
     pub created_after: Option<Timestamp>,
-    /// Only what was created earlier.
+    /// Creation time that documents must be earlier than.
     pub created_before: Option<Timestamp>,
 }
 
 impl ListQuery {
-    /// The first `limit` documents of all, newest first.
+    /// Creates a query of the `limit` newest documents.
     #[must_use]
     pub fn newest(limit: usize) -> Self {
         Self {
@@ -189,39 +189,39 @@ impl ListQuery {
     }
 }
 
-/// The order of a list. Each document has a key of its own in either, so that a
-/// page can start exactly where the one before it ended.
+/// Order of a list. Sort keys are unique, so that a page starts exactly where the previous one
+/// ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sort {
-    /// By what.
+    /// Sort key.
     pub by: SortKey,
-    /// Highest first.
+    /// Whether the highest key comes first.
     pub descending: bool,
 }
 
-/// By what a list is sorted.
+/// Sort key of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SortKey {
-    /// When the entity was created: by number.
+    /// Creation of the entity: its number.
     Created,
-    /// When it was last changed: by position.
+    /// Last change of the entity: its position.
     Updated,
 }
 
 impl Sort {
-    /// What was created last comes first.
+    /// Newest entities first.
     pub const NEWEST_FIRST: Self = Self {
         by: SortKey::Created,
         descending: true,
     };
 
-    /// Where the document stands in this order.
+    /// Returns the sort key of a document.
     #[must_use]
     pub fn key(self, document: &StoredDocument) -> u64 {
         self.value(DocumentKey::from(document))
     }
 
-    /// Value of a document's key by which this sorts.
+    /// Returns the value of a document's key by which this sorts.
     #[must_use]
     pub fn value(self, key: DocumentKey) -> u64 {
         match self.by {

@@ -1,21 +1,21 @@
-//! Readiness: whether what a service depends on answers.
+//! Readiness probes of a service's dependencies.
 
 use async_trait::async_trait;
 
-/// Something a service needs.
+/// Readiness probe of a dependency.
 #[async_trait]
 pub trait Probe: Send + Sync {
-    /// What it is, as an operator would call it: `source database`, `broker`.
+    /// Returns the name of the dependency for operators: `source database`, `broker`.
     fn name(&self) -> &str;
 
-    /// Asks it.
+    /// Checks the dependency.
     ///
     /// # Errors
-    /// Why it is not there, a sentence for an operator, without secrets.
+    /// The reason why it is unavailable: a sentence for operators, without secrets.
     async fn check(&self) -> Result<(), String>;
 
-    /// Remark on the last check, for the details of readiness, which it does not decide; without
-    /// secrets.
+    /// Returns a remark on the last check for the details of readiness, without secrets. It does
+    /// not affect readiness.
     fn note(&self) -> Option<String> {
         None
     }

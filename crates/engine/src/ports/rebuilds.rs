@@ -1,5 +1,5 @@
-//! Online rebuild of a stage's output from the start of the log: a shadow store is built next to the
-//! live one and swapped in when both are at the same position.
+//! Online rebuild of a stage's output from the start of the log: a shadow store is built next to
+//! the live one and swapped in when both are at the same position.
 
 use std::sync::Arc;
 
@@ -29,7 +29,8 @@ pub trait Rebuilds: Send + Sync {
     /// When the store does not answer.
     async fn give_up(&self, rebuild_id: u64, reason: &str) -> Result<(), StoreError>;
 
-    /// Returns the positions of the shadow store, if the rebuild is in progress, and of the live store.
+    /// Returns the positions of the shadow store, if the rebuild is in progress, and of the live
+    /// store.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -45,17 +46,17 @@ pub trait ShadowStores<S: ?Sized + Send + Sync>: Rebuilds {
     /// When the store does not answer.
     async fn beside(&self, rebuild_id: u64) -> Result<Arc<S>, StoreError>;
 
-    /// Replaces the live store by the shadow store, atomically and without refusing reads. Writers must
-    /// read their checkpoint again: commits based on the former live store may be fenced.
+    /// Replaces the live store by the shadow store, atomically and without refusing reads. Writers
+    /// must read their checkpoint again: commits based on the former live store may be fenced.
     ///
     /// # Errors
-    /// [`StoreError::Fenced`], without any change, unless both stores are exactly at the position `at`
-    /// and the rebuild is in progress. After any other error the swap may be incomplete: no writer can
-    /// commit before [`ShadowStores::finish`] has completed it.
+    /// [`StoreError::Fenced`], without any change, unless both stores are exactly at the position
+    /// `at` and the rebuild is in progress. After any other error the swap may be incomplete: no
+    /// writer can commit before [`ShadowStores::finish`] has completed it.
     async fn replace(&self, rebuild_id: u64, at: Position) -> Result<(), StoreError>;
 
-    /// Completes a swap that another instance has left incomplete. Stores that swap in one transaction
-    /// have nothing to do.
+    /// Completes a swap that another instance has left incomplete. Stores that swap in one
+    /// transaction have nothing to do.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -123,7 +124,8 @@ impl Rebuild {
         (self.state == RebuildState::UnderWay).then_some(self.round)
     }
 
-    /// Returns the id of the last rebuild that has ended; 0: none. Ended rebuilds are never resumed.
+    /// Returns the id of the last rebuild that has ended; 0: none. Ended rebuilds are never
+    /// resumed.
     #[must_use]
     pub fn ended(&self) -> u64 {
         self.under_way()
@@ -142,8 +144,8 @@ pub enum Slot {
 }
 
 impl Slot {
-    /// Returns the name of a table or collection in this slot. Names in a shadow slot end with the id
-    /// of the rebuild.
+    /// Returns the name of a table or collection in this slot. Names in a shadow slot end with the
+    /// id of the rebuild.
     #[must_use]
     pub fn name(self, name: &str) -> String {
         match self {

@@ -8,14 +8,14 @@ use super::StoreError;
 use crate::handlers::{Generation, Needs};
 use crate::{Json, Notification, Position};
 
-/// Where handlers' rows are written.
+/// Write access to the rows of handlers.
 #[async_trait]
 pub trait RowStore: Send + Sync {
-    /// How far a feed has been followed for a generation. The first call ties it to
-    /// the feed of that epoch, and begins after `start`.
+    /// Returns the checkpoint of a generation in a feed. The first call binds the generation to the
+    /// feed of this epoch, and sets the checkpoint to `start`.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] when it was made of another feed.
+    /// [`StoreError::Corrupt`] when the generation was built from another feed.
     async fn open(
         &self,
         generation: &Generation,
@@ -23,158 +23,158 @@ pub trait RowStore: Send + Sync {
         start: Position,
     ) -> Result<Position, StoreError>;
 
-    /// The rows that are needed, as far as they are there, each once; and the revision
-    /// that the generation is at, found after them: if it is the one that was expected,
-    /// so are they.
+    /// Loads the existing rows among `needs`, each once, and the revision of the generation. The
+    /// revision is read after the rows: if it is the expected one, so are the rows.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn load(&self, generation: &Generation, needs: &Needs) -> Result<Loaded, StoreError>;
 
-    /// All of it or nothing: rows, notifications, how far the feed was followed. A
-    /// notification whose id is on record already stays as it is.
+    /// Commits the output of a handler atomically: rows, notifications, checkpoint. Notifications
+    /// whose id already exists are not changed.
     ///
     /// # Errors
-    /// [`StoreError::Fenced`], and nothing written, when the feed was not followed
-    /// to where it starts, or anything has been committed since the rows were loaded,
-    /// of whichever feed.
-    async fn commit(&self, handling: &HandlerCommit) -> Result<(), StoreError>;
+    /// [`StoreError::Fenced`], without any change, when the stored checkpoint of the feed differs
+    /// from `commit.from`, or anything has been committed to the generation since the rows were
+    /// loaded.
+    async fn commit(&self, commit: &HandlerCommit) -> Result<(), StoreError>;
 
-    /// What is to be made of a read model, and what is read. A version that is higher
-    /// than any before is to be made from now on.
+    /// Registers a version of a read model. Returns the generation to build and the one that is
+    /// read. A version higher than all before becomes the one to build.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn register(&self, name: &str, version: u32) -> Result<Registration, StoreError>;
 
-    /// From now on this generation is read. What else there was of the read model may
-    /// go. Repeating is safe; a generation that is not wanted (any more) is not read.
+    /// Makes a generation the one that is read. Other generations of the read model may be removed.
+    /// Repeating is safe. A generation that is not (or no longer) wanted is ignored.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn promote(&self, generation: &Generation) -> Result<(), StoreError>;
 }
 
-/// Where readers find rows: always those of the generation that is read.
+/// Read access to the rows of the generation that is currently served.
 #[async_trait]
 pub trait RowReader: Send + Sync {
-    /// One row.
+    /// Returns a row by key.
     ///
     /// # Errors
-    /// When the store does not answer, or nothing can be read yet.
+    /// When the store does not answer, or no generation is served yet.
     async fn row(&self, name: &str, key: &str) -> Result<Option<StoredRow>, StoreError>;
 
-    /// Rows that carry a link, by key, from after a key on.
+    /// Returns rows with a link, ordered by key, after a key.
     ///
     /// # Errors
-    /// When the store does not answer, or nothing can be read yet.
+    /// When the store does not answer, or no generation is served yet.
     async fn rows(&self, name: &str, page: &RowPage<'_>) -> Result<Vec<StoredRow>, StoreError>;
 
-    /// All read models that there are, by name.
+    /// Returns all read models, ordered by name.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn states(&self) -> Result<Vec<ModelState>, StoreError>;
 
-    /// The read model's rows are to be made anew. `None`: there is none of this name.
+    /// Requests a rebuild of a read model. Returns the generation to build; `None`: there is no
+    /// read model of this name.
     ///
     /// # Errors
     /// When the store does not answer.
     async fn rebuild(&self, name: &str) -> Result<Option<Generation>, StoreError>;
 }
 
-/// A feed, and which making of it.
+/// A feed, and the identity of its log.
 #[derive(Clone, Copy, Debug)]
 pub struct Feed<'a> {
-    /// Of which domain.
+    /// Name of the domain.
     pub name: &'a str,
-    /// The identity of its log.
+    /// Identity of the log.
     pub epoch: &'a str,
 }
 
-/// Rows as they were loaded.
+/// Rows that were loaded.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// The rows.
+    /// Rows.
     pub rows: Vec<StoredRow>,
-    /// How often anything was committed to their generation.
+    /// Number of commits to the generation.
     pub revision: u64,
 }
 
-/// A row as it is kept.
+/// A stored row.
 #[derive(Clone, Debug)]
 pub struct StoredRow {
-    /// What it is found by.
+    /// Key.
     pub key: String,
-    /// The JSON object.
+    /// JSON object.
     pub body: Json,
 }
 
-/// A row to be written, or removed.
+/// A row to write or delete.
 #[derive(Clone, Debug)]
 pub struct RowWrite {
-    /// What it is found by.
+    /// Key.
     pub key: String,
-    /// What else it is found by, each once.
+    /// Links by which the row is found, without duplicates.
     pub links: Vec<String>,
-    /// As it is to be; `None`: it is to be no more.
+    /// New body; `None` deletes the row.
     pub body: Option<Json>,
 }
 
-/// What following a feed from one position to another has led to.
+/// Output of a handler for a batch of a feed.
 #[derive(Clone, Debug)]
 pub struct HandlerCommit {
-    /// Of which handler.
+    /// Generation of the handler.
     pub generation: Generation,
-    /// The revision at which its rows were loaded; it becomes the next one.
+    /// Revision at which the rows were loaded. The commit increases it by one.
     pub revision: u64,
-    /// Of which domain the feed is.
+    /// Name of the feed's domain.
     pub feed: String,
-    /// Where it starts: how far the feed had been followed.
+    /// Checkpoint before the batch.
     pub from: Position,
-    /// Where it ends.
+    /// Checkpoint after the batch.
     pub to: Position,
-    /// Rows, one a key.
+    /// Rows, one for each key.
     pub rows: Vec<RowWrite>,
-    /// What is to be sent.
+    /// Notifications to send.
     pub notifications: Vec<Notification>,
 }
 
-/// Which rows of a list.
+/// Query of a page of rows.
 #[derive(Clone, Copy, Debug)]
 pub struct RowPage<'a> {
-    /// That carry this.
+    /// Link of the rows.
     pub link: &'a str,
-    /// Of which the key comes after this.
+    /// Key after which the page begins.
     pub after: Option<&'a str>,
-    /// How many at most.
+    /// Maximum number of rows.
     pub limit: usize,
 }
 
-/// What is made of a read model.
+/// Generations of a read model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
-    /// What is to be read once it is there.
+    /// Generation that is served once it is complete.
     pub wanted: Generation,
-    /// What is read.
+    /// Generation that is served now.
     pub serving: Option<Generation>,
 }
 
 impl Registration {
-    /// What is being made to be read next, if anything is.
+    /// Returns the generation that is being built, if there is one.
     #[must_use]
     pub fn building(&self) -> Option<&Generation> {
         Some(&self.wanted).filter(|wanted| self.serving.as_ref() != Some(wanted))
     }
 }
 
-/// A read model, for those who watch it.
+/// State of a read model.
 #[derive(Clone, Debug)]
 pub struct ModelState {
-    /// What is made of it.
+    /// Generations.
     pub registration: Registration,
-    /// How far each feed has been followed for what is read.
+    /// Checkpoint in each feed of the generation that is served.
     pub served: BTreeMap<String, Position>,
-    /// The same for what is being made to be read next, if anything is.
+    /// Checkpoint in each feed of the generation that is being built; empty if there is none.
     pub building: BTreeMap<String, Position>,
 }

@@ -1,4 +1,4 @@
-//! The schedule queue: accepted operations on their way to the log.
+//! The schedule queue: accepted operations that are not in the log yet.
 
 use std::time::Duration;
 
@@ -7,90 +7,91 @@ use async_trait::async_trait;
 use super::StoreError;
 use crate::Operation;
 
-/// How long something may be on its way.
-const WHILE: Duration = Duration::from_secs(1);
+/// Timeout of [`ScheduleConsumer::receive_now`].
+const RECEIVE_NOW_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// api-server's end.
+/// Producer side of the schedule queue, for api-server.
 #[async_trait]
 pub trait Scheduler: Send + Sync {
-    /// Returns once the operation is durable. Many calls may be under way at once.
+    /// Queues an operation. Returns once it is durable. Calls may run concurrently.
     ///
     /// # Errors
-    /// [`ScheduleError::Unconfirmed`] when it could not be confirmed in time; it may be
-    /// durable all the same.
+    /// [`ScheduleError::Unconfirmed`] when durability could not be confirmed in time; the operation
+    /// may be durable nevertheless. [`ScheduleError::Undone`] when it was rolled back.
     async fn schedule(&self, operation: &Operation) -> Result<(), ScheduleError>;
 }
 
-/// Why an operation was not scheduled; the reason is for the log.
+/// Error of scheduling an operation. The reason is for log lines.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
-    /// It could not be confirmed as durable.
+    /// Durability could not be confirmed.
     #[error("{0}")]
     Unconfirmed(String),
-    /// What it leads to was to be done at once, and failed: nothing has happened.
+    /// The operation was executed in the same transaction, which failed and was rolled back.
     #[error("{0}")]
     Undone(String),
 }
 
-/// events-writer's end: delivers in order, and again what was not settled.
+/// Consumer side of the schedule queue, for events-writer. Delivers messages in order, and delivers
+/// messages again that were not acknowledged.
 #[async_trait]
 pub trait ScheduleConsumer: Send {
-    /// Waits for something to be there, then takes what has gathered, at most
-    /// `max`. Dropping the future loses nothing.
+    /// Waits for messages, then returns those that are available, at most `max`. Cancel-safe.
     ///
     /// # Errors
-    /// When the queue is gone. The next call tries to reach it again, and what
-    /// was not settled is delivered again.
+    /// When the queue is unavailable. The next call reconnects, and messages that were not
+    /// acknowledged are delivered again.
     async fn receive(&mut self, max: usize) -> Result<ScheduledBatch, StoreError>;
 
-    /// Takes what has gathered, at most `max`, and does not wait for more: nothing, where
-    /// there is nothing. What is still on its way counts as nothing after a while.
+    /// Returns the messages that are available, at most `max`, and an empty batch if there are
+    /// none. The default waits up to one second for messages in transit.
     ///
     /// # Errors
-    /// Those of [`ScheduleConsumer::receive`].
+    /// The same as for [`ScheduleConsumer::receive`].
     async fn receive_now(&mut self, max: usize) -> Result<ScheduledBatch, StoreError> {
-        let received = tokio::time::timeout(WHILE, self.receive(max)).await;
+        let received = tokio::time::timeout(RECEIVE_NOW_TIMEOUT, self.receive(max)).await;
         received.unwrap_or_else(|_| Ok(ScheduledBatch::default()))
     }
 
-    /// Puts a message that nobody can read where an operator finds it, durably.
+    /// Parks an unreadable message durably, where an operator can inspect it.
     ///
     /// # Errors
-    /// When it could not be confirmed as durable.
+    /// When durability could not be confirmed.
     async fn park(&mut self, message: &Unreadable) -> Result<(), StoreError>;
 
-    /// Gives up all that has been received so far: it is in the log, or parked.
+    /// Acknowledges all messages received so far, which are now in the log or parked.
     ///
     /// # Errors
-    /// When the queue may not have heard of it; it is then delivered again.
+    /// When the queue may not have received the acknowledgement; the messages are then delivered
+    /// again.
     async fn settle(&mut self) -> Result<(), StoreError>;
 }
 
-/// What had gathered in the queue.
+/// Messages received from the queue.
 #[derive(Clone, Debug, Default)]
 pub struct ScheduledBatch {
-    /// In the order of the queue.
+    /// Operations, in the order of the queue.
     pub operations: Vec<Operation>,
-    /// What was no operation.
+    /// Messages that are not operations.
     pub unreadable: Vec<Unreadable>,
     /// Dead letters among the operations.
     pub dead_letters: DeadLetters,
 }
 
-/// Operations that the queue's server had removed from the queue, and that have come back.
+/// Operations that the queue's server had removed from the queue and that were received again.
 #[derive(Clone, Debug, Default)]
 pub struct DeadLetters {
-    /// Their places in the batch.
+    /// Indexes of the operations in the batch.
     pub indexes: Vec<usize>,
-    /// Reason why the last of them was removed, in the server's words.
+    /// Reason of the last removal, as given by the server.
     pub reason: String,
 }
 
-/// A message that is no operation.
+/// A message that is not an operation.
 #[derive(Clone, Debug)]
 pub struct Unreadable {
-    /// As it came.
+    /// Content, unchanged.
     pub bytes: Vec<u8>,
-    /// What is wrong with it.
+    /// Reason why it cannot be read.
     pub reason: String,
 }

@@ -31,8 +31,8 @@ pub trait Progress: Send + Sync {
 /// Entities of the source database, and the checkpoint of orders-manager.
 #[async_trait]
 pub trait SourceStore: Progress {
-    /// Loads the existing entities among `ids`, by id. They are at least as new as any checkpoint that
-    /// was read before.
+    /// Loads the existing entities among `ids`, by id. They are at least as new as any checkpoint
+    /// that was read before.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -55,8 +55,8 @@ pub struct Checkpoint {
     pub entities: u64,
     /// Number of parked entries.
     pub parked: u64,
-    /// Id of the rebuild that built the live store; 0: it was never rebuilt. A commit that was based
-    /// on another generation is fenced.
+    /// Id of the rebuild that built the live store; 0: it was never rebuilt. A commit that was
+    /// based on another generation is fenced.
     pub generation: u64,
 }
 

@@ -59,8 +59,8 @@ impl<'a> SummaryQuery<'a> {
         }
     }
 
-    /// Checks whether an entry belongs to the page, apart from the limit. Defines the behaviour of every
-    /// store.
+    /// Checks whether an entry belongs to the page, apart from the limit. Defines the behaviour of
+    /// every store.
     #[must_use]
     pub fn matches(&self, entry: &LogEntry) -> bool {
         let operation = &entry.operation;

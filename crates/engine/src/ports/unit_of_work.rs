@@ -16,7 +16,8 @@ pub trait UnitsOfWork: Send + Sync {
     async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError>;
 }
 
-/// An open transaction. Only its own stores can read what it has written. Dropping it rolls it back.
+/// An open transaction. Only its own stores can read what it has written. Dropping it rolls it
+/// back.
 #[async_trait]
 pub trait UnitOfWork: Send + Sync {
     /// Returns the log.

@@ -52,8 +52,8 @@ pub enum Trust {
 pub struct History {
     /// Snapshot of the entity before the batch; `None` starts before its first entry.
     pub base: Option<EntityRecord>,
-    /// Entries of the entity after the snapshot, in order, preceded by the older ones that have ever
-    /// been parked.
+    /// Entries of the entity after the snapshot, in order, preceded by the older ones that have
+    /// ever been parked.
     pub events: Vec<LogEntry>,
 }
 
@@ -279,7 +279,7 @@ impl<'a, D: Domain> BakeState<'a, D> {
             .map_or(&[], |history| history.events.as_slice())
     }
 
-    /// Renders the frame of a rejection. Its owner is the sender, whoever owns the entity.
+    /// Renders the frame of a rejection. Its owner is the sender, not the owner of the entity.
     fn rejected_frame(&mut self, entry: &'a LogEntry) -> Result<Frame, StoreError> {
         let id = entry.entity_id();
         let entity = self.before(id)?;
@@ -400,8 +400,8 @@ impl<D: Domain> Fold<D> {
         page.iter().any(is_effective_resolution)
     }
 
-    /// Adds the entity's next executed entries. `parked` holds all of its entries that have ever been
-    /// parked; it may be empty unless [`Fold::needs_parked`] returns `true`.
+    /// Adds the entity's next executed entries. `parked` holds all of its entries that have ever
+    /// been parked; it may be empty unless [`Fold::needs_parked`] returns `true`.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when the log contradicts itself.

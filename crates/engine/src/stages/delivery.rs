@@ -1,11 +1,12 @@
-//! Delivery worker: claims the due notifications of one channel, sends them, and records the results.
+//! Delivery worker: claims the due notifications of one channel, sends them, and records the
+//! results.
 //!
-//! Every receiver (a mail server, a gateway, a webhook endpoint) has a channel with a delivery worker
-//! of its own, so that an unavailable receiver delays only its own notifications. Deliveries of a
-//! channel run concurrently, at most `at_once` of them. A finished delivery is replaced by the next
-//! one immediately, and its result is recorded while the others continue. Any number of processes may
-//! run workers of one channel: a claimed notification is not given to another worker before the
-//! claim expires.
+//! Every receiver (a mail server, a gateway, a webhook endpoint) has a channel with a delivery
+//! worker of its own, so that an unavailable receiver delays only its own notifications. Deliveries
+//! of a channel run concurrently, at most `at_once` of them. A finished delivery is replaced by the
+//! next one immediately, and its result is recorded while the others continue. Any number of
+//! processes may run workers of one channel: a claimed notification is not given to another worker
+//! before the claim expires.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -274,7 +275,8 @@ impl DeliveryWorker {
                 Attempt::Postponed { due_at, reason }
             }
             None => {
-                tracing::warn!(%lane, %id, attempts = notification.attempts, "failed permanently: {reason}");
+                let attempts = notification.attempts;
+                tracing::warn!(%lane, %id, attempts, "not delivered: {reason}");
                 Attempt::Failed { at, reason }
             }
         }

@@ -49,7 +49,7 @@ impl LeaderElection {
                     pause_until(Instant::now() + self.time_to_live / 6, shutdown).await;
                 }
                 Err(error) => {
-                    tracing::warn!(stage = %self.name, "lease not acquired, will be retried: {error}");
+                    tracing::warn!(stage = %self.name, "lease not acquired: {error}");
                     backoff.wait(shutdown).await;
                 }
             }
@@ -106,7 +106,7 @@ impl LeaderElection {
         match tokio::time::timeout_at(valid_until, renewal).await {
             Ok(Ok(is_held)) => Some(is_held),
             Ok(Err(error)) => {
-                tracing::warn!(stage = %self.name, "lease not renewed, will be retried: {error}");
+                tracing::warn!(stage = %self.name, "lease not renewed: {error}");
                 let retry_at = Instant::now() + self.time_to_live / 12;
                 sleep_until(retry_at.min(valid_until)).await;
                 None

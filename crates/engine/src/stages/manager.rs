@@ -155,8 +155,8 @@ impl<D: Domain> Manager<D> {
         Ok(from)
     }
 
-    /// Executes the next entries, at most `limit`, and commits the result. Returns `None` if there are
-    /// no entries.
+    /// Executes the next entries, at most `limit`, and commits the result. Returns `None` if there
+    /// are no entries.
     async fn execute_and_commit(
         &mut self,
         limit: usize,

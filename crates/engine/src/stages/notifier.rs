@@ -54,9 +54,9 @@ pub struct NotifierSettings {
     pub patience: Patience,
 }
 
-/// Determines the position after which notifications are sent. The first start stores it: events that
-/// were executed before are never notified. Retries until the stores answer. Returns `false` if
-/// shutdown comes first.
+/// Determines the position after which notifications are sent. The first start stores it: events
+/// that were executed before are never notified. Retries until the stores answer. Returns `false`
+/// if shutdown comes first.
 pub async fn prepare(deps: &NotifierDeps, shutdown: &Shutdown) -> bool {
     let mut backoff = Backoff::default();
     while !shutdown.is_cancelled() {
@@ -83,8 +83,8 @@ async fn open(deps: &NotifierDeps) -> Result<Position, StoreError> {
     deps.notifications.open(&epoch, start).await
 }
 
-/// Runs notifier until shutdown. Sends the position to `recorded` whenever there are notifications to
-/// deliver.
+/// Runs notifier until shutdown. Sends the position to `recorded` whenever there are notifications
+/// to deliver.
 pub async fn run(
     deps: NotifierDeps,
     rules: Arc<dyn NotificationRules>,

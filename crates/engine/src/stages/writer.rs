@@ -131,8 +131,9 @@ async fn try_store_batch(
     Ok(head)
 }
 
-/// Appends operations to the log. An operation whose id is already used by other content is appended
-/// under a new id, so that its rejection is visible. Returns the last position that was stored.
+/// Appends operations to the log. An operation whose id is already used by other content is
+/// appended under a new id, so that its rejection is visible. Returns the last position that was
+/// stored.
 pub(crate) async fn append(
     log: &dyn EventLog,
     operations: &[Operation],
