@@ -13,10 +13,10 @@ pub enum StoreError {
     #[error("{0}")]
     NotYet(String),
     /// Another instance has moved the checkpoint. The caller must read it again.
-    #[error("the checkpoint has moved: another instance is at work")]
+    #[error("fenced: another instance has moved the checkpoint")]
     Fenced,
     /// A position of the log or feed is missing. Never skipped, always reported.
-    #[error("the log has a hole: expected position {expected}, found {found}")]
+    #[error("gap in the log: expected position {expected}, found {found}")]
     Hole {
         /// Missing position.
         expected: Position,
