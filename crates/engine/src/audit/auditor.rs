@@ -1,4 +1,4 @@
-//! Page by page through the log.
+//! Comparison of the log with the stores, one page of the log at a time.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::marker::PhantomData;
@@ -9,51 +9,56 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::diff::Difference;
 use super::heads::Heads;
 use super::numbers::Numbers;
-use super::report::Place;
-use super::seen::Seen;
+use super::report::Location;
+use super::seen::SeenIds;
 use super::{Audit, AuditDeps, AuditSettings, Code};
 use crate::model::log_entry::{by_entity, entity_ids};
 use crate::ports::{Baking, Checkpoint, StoreError};
 use crate::stages::bake::{History, Trust, bake};
 use crate::{Domain, EntityRecord, LogEntry, Position, Timestamp};
 
-/// Reads that are under way together.
-pub(super) const AT_ONCE: usize = 16;
-/// A store that has just changed its leader may answer from a moment ago.
-const LOOKS: usize = 4;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+/// Maximum number of concurrent reads.
+pub(super) const MAX_CONCURRENT_READS: usize = 16;
+/// Attempts to read consistent heads: a store that has just changed its leader may return
+/// outdated values.
+const HEAD_READ_ATTEMPTS: usize = 4;
+/// Interval between two attempts to read the heads.
+const HEAD_READ_INTERVAL: Duration = Duration::from_millis(500);
 
+/// State of a running audit.
 pub(super) struct Auditor<D> {
     pub(super) deps: AuditDeps,
     pub(super) settings: AuditSettings,
     pub(super) audit: Audit,
     /// Identity of the log.
     pub(super) epoch: String,
-    /// Findings of each kind that have been told.
-    pub(super) told: BTreeMap<Code, usize>,
+    /// Number of findings in the result, by code.
+    pub(super) reported: BTreeMap<Code, usize>,
     pub(super) numbers: Numbers,
     checkpoint: Checkpoint,
-    /// When the last event was stored.
-    last: Option<Timestamp>,
-    identities: Seen,
-    /// What changed meanwhile, and up to where.
-    moving: HashSet<String>,
-    latest: Position,
+    /// Creation time of the previous log entry.
+    last_creation_time: Option<Timestamp>,
+    seen_operations: SeenIds,
+    /// Ids of entities that changed after the audit had started.
+    concurrently_changed: HashSet<String>,
+    /// Highest position of such a change.
+    latest_change: Position,
     domain: PhantomData<fn() -> D>,
 }
 
 impl<D: Domain> Auditor<D> {
-    pub(super) async fn begin(
+    /// Reads the checkpoints of all stages and checks them.
+    pub(super) async fn start(
         deps: AuditDeps,
         settings: AuditSettings,
         audit: Audit,
     ) -> Result<Self, StoreError> {
         let mut heads = Heads::read(&deps).await?;
-        for _ in 1..LOOKS {
-            if heads.is_in_order() {
+        for _ in 1..HEAD_READ_ATTEMPTS {
+            if heads.is_consistent() {
                 break;
             }
-            tokio::time::sleep(BETWEEN_LOOKS).await;
+            tokio::time::sleep(HEAD_READ_INTERVAL).await;
             heads = Heads::read(&deps).await?;
         }
         let epoch = deps.log.epoch().await?;
@@ -67,35 +72,36 @@ impl<D: Domain> Auditor<D> {
             deps,
             settings,
             epoch,
-            told: BTreeMap::new(),
+            reported: BTreeMap::new(),
             numbers: Numbers::default(),
             checkpoint: heads.checkpoint,
-            last: None,
-            identities: Seen::for_about(heads.stored),
-            moving: HashSet::new(),
-            latest: 0,
+            last_creation_time: None,
+            seen_operations: SeenIds::with_capacity(heads.stored),
+            concurrently_changed: HashSet::new(),
+            latest_change: 0,
             domain: PhantomData,
         };
         auditor.check_heads(&heads);
         Ok(auditor)
     }
 
-    /// Not to be judged: it is at a position that was not there at the beginning.
-    pub(super) fn moves(&mut self, id: &str, position: Position) {
-        self.latest = self.latest.max(position);
-        if self.moving.insert(id.to_owned()) {
+    /// Counts an entity as changed during the audit; such entities are not compared.
+    pub(super) fn note_concurrent_change(&mut self, id: &str, position: Position) {
+        self.latest_change = self.latest_change.max(position);
+        if self.concurrently_changed.insert(id.to_owned()) {
             self.audit.moving += 1;
         }
     }
 
-    /// One page of what is executed, which ends before or at `end`: says where.
-    pub(super) async fn page(
+    /// Compares at most `limit` executed log entries after `from`, up to `end`. Returns the
+    /// position of the last one.
+    pub(super) async fn audit_page(
         &mut self,
         from: Position,
-        most: usize,
+        limit: usize,
         end: Position,
     ) -> Result<Position, StoreError> {
-        let (events, to) = self.events(from, most, end).await?;
+        let (events, to) = self.read_entries(from, limit, end).await?;
         if events.is_empty() {
             return Ok(to);
         }
@@ -103,70 +109,74 @@ impl<D: Domain> Auditor<D> {
             self.compare_verdict(event);
         }
         for (at, field) in self.deps.source_inspector.redundant(from, to).await? {
-            let what = format!("field {field} does not agree with the fields that it repeats");
-            self.find(Code::WrongEvent, Place::at(at), &what);
+            let what = format!("field {field} does not match the fields that it repeats");
+            self.report(Code::WrongEvent, Location::position(at), &what);
         }
-        let records = self.records(&events).await?;
-        let histories = self.histories(&events, &records, to).await?;
+        let records = self.load_records(&events).await?;
+        let histories = self.load_histories(&events, &records, to).await?;
         let baking = self.bake(from, &events, &records, &histories)?;
         self.compare_numbers(&events, &baking, &histories);
         self.compare_frames(&baking).await?;
-        let mut settled = Vec::new();
+        let mut compared = Vec::new();
         for (id, record) in &records {
             if record.position > self.audit.executed {
-                self.moves(id, record.position);
+                self.note_concurrent_change(id, record.position);
             } else if record.position > from && record.position <= to {
-                settled.extend(self.compare_entity(id, record, &histories[id].events)?);
+                compared.extend(self.compare_entity(id, record, &histories[id].events)?);
             }
         }
-        self.compare_ages(from, &events, &records, &histories);
-        self.compare_blobs(&settled).await?;
-        self.compare_documents(settled).await?;
+        self.check_stale_states(from, &events, &records, &histories);
+        self.compare_blobs(&compared).await?;
+        self.compare_documents(compared).await?;
         Ok(to)
     }
 
-    /// One page of what is not executed yet.
-    pub(super) async fn tail(
+    /// Checks at most `limit` log entries that are not executed yet: only that they can be
+    /// read. Returns the position of the last one.
+    pub(super) async fn audit_unexecuted(
         &mut self,
         from: Position,
-        most: usize,
+        limit: usize,
         end: Position,
     ) -> Result<Position, StoreError> {
-        Ok(self.events(from, most, end).await?.1)
+        Ok(self.read_entries(from, limit, end).await?.1)
     }
 
-    /// Events in their places, and up to where: all that were expected if there are none.
-    async fn events(
+    /// Reads at most `limit` log entries after `from`, and checks their creation times and
+    /// operation ids. Returns them with the position of the last one, or with `end` if there
+    /// are none.
+    async fn read_entries(
         &mut self,
         from: Position,
-        most: usize,
+        limit: usize,
         end: Position,
     ) -> Result<(Vec<LogEntry>, Position), StoreError> {
-        let left = usize::try_from(end - from).unwrap_or(most);
-        let events = self.deps.log.read(from, most.min(left)).await?;
+        let left = usize::try_from(end - from).unwrap_or(limit);
+        let events = self.deps.log.read(from, limit.min(left)).await?;
         if events.is_empty() {
-            let what = format!("the log ends here, but should reach {end}");
-            self.find(Code::LogGap, Place::at(from), &what);
+            let what = format!("the log ends here, expected to reach {end}");
+            self.report(Code::LogGap, Location::position(from), &what);
         }
         for event in &events {
             self.audit.events += 1;
-            let place = Place::of(event);
-            if let Some(last) = self.last.filter(|last| event.creation_time < *last) {
-                let differs = Difference {
+            let location = Location::entry(event);
+            let last = self.last_creation_time;
+            if let Some(last) = last.filter(|last| event.creation_time < *last) {
+                let difference = Difference {
                     field: "creation_time".into(),
                     expected: format!("at least {last}").into(),
                     found: event.creation_time.to_string().into(),
                 };
-                self.find_in(Code::WrongEvent, place, differs, None);
+                self.report_field(Code::WrongEvent, location, difference, None);
             }
-            self.last = Some(event.creation_time);
+            self.last_creation_time = Some(event.creation_time);
             let operation = event.operation.operation_id;
-            if self.identities.add(operation) {
+            if self.seen_operations.add(operation) {
                 let other = self.deps.log.find(operation).await?;
                 let other = other.filter(|other| other.position != event.position);
                 if let Some(other) = other {
-                    let what = format!("its operation is also at {}", other.position);
-                    self.find(Code::DuplicateOperation, place, &what);
+                    let what = format!("the same operation is also at {}", other.position);
+                    self.report(Code::DuplicateOperation, location, &what);
                 }
             }
         }
@@ -174,8 +184,9 @@ impl<D: Domain> Auditor<D> {
         Ok((events, to))
     }
 
-    /// The source's; one that cannot be read is as good as none, and told.
-    async fn records(
+    /// Loads the source state of the entities of these log entries. State that cannot be read
+    /// is reported and treated as absent.
+    async fn load_records(
         &mut self,
         events: &[LogEntry],
     ) -> Result<HashMap<String, EntityRecord>, StoreError> {
@@ -189,7 +200,7 @@ impl<D: Domain> Auditor<D> {
             match self.deps.source.load(&[id]).await {
                 Ok(found) => records.extend(found),
                 Err(StoreError::Corrupt(what)) => {
-                    self.find(Code::WrongState, Place::of_entity(id), &what);
+                    self.report(Code::WrongState, Location::entity(id), &what);
                 }
                 Err(error) => return Err(error),
             }
@@ -197,27 +208,31 @@ impl<D: Domain> Auditor<D> {
         Ok(records)
     }
 
-    /// All that ever happened to these entities, up to the end of the page.
-    async fn histories(
+    /// Loads the complete histories of these entities, up to the end of the page.
+    async fn load_histories(
         &self,
         events: &[LogEntry],
         records: &HashMap<String, EntityRecord>,
         to: Position,
     ) -> Result<HashMap<String, History>, StoreError> {
         let read = async |(id, run): (&str, Vec<&LogEntry>)| {
-            let events = match is_whole(records.get(id), &run) {
+            let events = match is_complete_history(records.get(id), &run) {
                 true => run.into_iter().cloned().collect(),
                 false => self.deps.log.history(id, 0, to).await?,
             };
             Ok((id.to_owned(), History { base: None, events }))
         };
         let reading = stream::iter(by_entity(events)).map(read);
-        let all: Vec<_> = reading.buffer_unordered(AT_ONCE).try_collect().await?;
+        let all: Vec<_> = reading
+            .buffer_unordered(MAX_CONCURRENT_READS)
+            .try_collect()
+            .await?;
         Ok(all.into_iter().collect())
     }
 
-    /// What the page must have led to. Where one entity contradicts itself, each is baked
-    /// alone: the others are none the worse.
+    /// Returns the documents and frames that the page must have produced. If the history of one
+    /// entity is inconsistent, each entity is baked separately, so that the others are still
+    /// compared.
     fn bake(
         &mut self,
         from: Position,
@@ -225,8 +240,9 @@ impl<D: Domain> Auditor<D> {
         records: &HashMap<String, EntityRecord>,
         histories: &HashMap<String, History>,
     ) -> Result<Baking, StoreError> {
-        let oven = |events: &[LogEntry]| bake::<D>(from, events, records, histories, Trust::Log);
-        match oven(events) {
+        let bake_page =
+            |events: &[LogEntry]| bake::<D>(from, events, records, histories, Trust::Log);
+        match bake_page(events) {
             Err(StoreError::Corrupt(_)) => {}
             baked => return baked,
         }
@@ -238,7 +254,7 @@ impl<D: Domain> Auditor<D> {
         };
         for (id, run) in by_entity(events) {
             let run: Vec<LogEntry> = run.into_iter().cloned().collect();
-            match oven(&run) {
+            match bake_page(&run) {
                 Ok(one) => {
                     all.documents.extend(one.documents);
                     all.frames.extend(one.frames);
@@ -248,8 +264,8 @@ impl<D: Domain> Auditor<D> {
                         true => Code::WrongVerdict,
                         false => Code::MissingState,
                     };
-                    self.find(code, Place::of(&run[0]), &what);
-                    self.numbers.skip();
+                    self.report(code, Location::entry(&run[0]), &what);
+                    self.numbers.skip_unknown();
                 }
                 Err(error) => return Err(error),
             }
@@ -258,13 +274,15 @@ impl<D: Domain> Auditor<D> {
         Ok(all)
     }
 
-    /// What can only be said once everything has been seen.
-    pub(super) async fn end(&mut self) -> Result<(), StoreError> {
+    /// Runs the checks that need the whole log to have been read: counts and late positions.
+    pub(super) async fn finish(&mut self) -> Result<(), StoreError> {
         let now = self.deps.source.checkpoint().await?;
-        let (latest, executed) = (self.latest, now.position);
+        let (latest, executed) = (self.latest_change, now.position);
         if latest > executed {
-            let what = format!("something is at {latest}, but executed only up to {executed}");
-            self.find(Code::WrongCheckpoint, Place::at(latest), &what);
+            let what = format!(
+                "stored output is at {latest}, but the log is executed only up to {executed}"
+            );
+            self.report(Code::WrongCheckpoint, Location::position(latest), &what);
         }
         let Checkpoint {
             position,
@@ -272,30 +290,30 @@ impl<D: Domain> Auditor<D> {
             parked,
             ..
         } = self.checkpoint;
-        if !self.numbers.may_be(entities) {
-            self.wrong_count("entities", self.numbers.counted(), entities);
+        if !self.numbers.is_possible_count(entities) {
+            self.report_count("entities", self.numbers.counted(), entities);
         }
-        // A remedy settles meanwhile what was parked at the beginning.
+        // A resolution may execute an operation that was parked when the audit started.
         let seen = self.audit.parked;
         if parked < seen || (parked > seen && executed == position) {
-            self.wrong_count("parked", seen, parked);
+            self.report_count("parked", seen, parked);
         }
         Ok(())
     }
 
-    fn wrong_count(&mut self, name: &str, expected: u64, found: u64) {
-        let differs = Difference {
+    fn report_count(&mut self, name: &str, expected: u64, found: u64) {
+        let difference = Difference {
             field: format!("checkpoints.orders-manager.{name}"),
             expected: expected.into(),
             found: found.into(),
         };
-        self.find_in(Code::WrongCheckpoint, Place::default(), differs, None);
+        self.report_field(Code::WrongCheckpoint, Location::default(), difference, None);
     }
 }
 
-/// Nothing has happened to it but what is in the run, as far as the source says: should
-/// that be wrong, the comparison shows.
-fn is_whole(record: Option<&EntityRecord>, run: &[&LogEntry]) -> bool {
+/// Checks whether the run holds all changes of an entity, according to the version in its
+/// source state. A wrong version shows up in the comparison.
+fn is_complete_history(record: Option<&EntityRecord>, run: &[&LogEntry]) -> bool {
     let is_plain =
         |event: &&LogEntry| !event.was_parked() && !event.operation.operation.is_resolution();
     let changes = run.iter().filter(|event| event.is_executed_in_place());

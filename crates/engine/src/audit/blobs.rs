@@ -1,27 +1,27 @@
-//! Attached files, by size and checksum.
+//! Comparison of attached files by size and checksum.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 
 use super::Code;
 use super::auditor::Auditor;
-use super::compare::{Expected, differs};
+use super::compare::{Expected, difference};
 use super::diff::Difference;
-use super::report::Place;
+use super::report::Location;
 use crate::ports::{Blobs, StoreError};
 use crate::{BlobRef, Domain};
 
-/// Files that are read at the same time.
-const AT_ONCE: usize = 4;
+/// Maximum number of files that are read concurrently.
+const MAX_CONCURRENT_FILES: usize = 4;
 
-/// Result of looking at a file.
-enum Found {
+/// Result of comparing a file.
+enum Comparison {
     Missing,
-    Differs(Vec<Difference>),
+    Present(Vec<Difference>),
 }
 
 impl<D: Domain> Auditor<D> {
-    /// The files that these entities refer to.
+    /// Compares the files that these entities refer to.
     pub(super) async fn compare_blobs(&mut self, all: &[Expected]) -> Result<(), StoreError> {
         let Some(blobs) = self.deps.blobs.clone() else {
             return Ok(());
@@ -35,21 +35,26 @@ impl<D: Domain> Auditor<D> {
             let found = compare(blobs, blob, reads_bytes).await?;
             Ok::<_, StoreError>((record, found))
         });
-        let found: Vec<_> = reading.buffer_unordered(AT_ONCE).try_collect().await?;
+        let found: Vec<_> = reading
+            .buffer_unordered(MAX_CONCURRENT_FILES)
+            .try_collect()
+            .await?;
         for (record, found) in found {
-            let place = Place::entity_at(&record.id, record.position);
+            let location = Location::entity_at(&record.id, record.position);
             self.audit.attachments += 1;
             match found {
-                Found::Differs(all) => self.find_all(Code::WrongAttachment, place, all),
-                Found::Missing => {
-                    // It may have been taken off meanwhile.
+                Comparison::Present(all) => {
+                    self.report_fields(Code::WrongAttachment, location, all);
+                }
+                Comparison::Missing => {
+                    // It may have been detached since the audit started.
                     let now = self.deps.source.load(&[&record.id]).await?;
                     let at = now.get(&record.id).map_or(0, |now| now.position);
                     if at > self.audit.executed {
-                        self.moves(&record.id, at);
+                        self.note_concurrent_change(&record.id, at);
                     } else {
-                        let what = "an attached file is not there";
-                        self.find(Code::MissingAttachment, place, what);
+                        let what = "an attached file is missing";
+                        self.report(Code::MissingAttachment, location, what);
                     }
                 }
             }
@@ -58,20 +63,21 @@ impl<D: Domain> Auditor<D> {
     }
 }
 
+/// Compares a stored file with the reference to it; its bytes only if `reads_bytes` is true.
 async fn compare(
     blobs: &dyn Blobs,
     expected: &BlobRef,
     reads_bytes: bool,
-) -> Result<Found, StoreError> {
+) -> Result<Comparison, StoreError> {
     let Some(mut found) = blobs.read(&expected.name).await? else {
-        return Ok(Found::Missing);
+        return Ok(Comparison::Missing);
     };
     if found.size != expected.size {
-        let differs = differs("attachment.size", expected.size, found.size);
-        return Ok(Found::Differs(vec![differs]));
+        let difference = difference("attachment.size", expected.size, found.size);
+        return Ok(Comparison::Present(vec![difference]));
     }
     if !reads_bytes {
-        return Ok(Found::Differs(Vec::new()));
+        return Ok(Comparison::Present(Vec::new()));
     }
     let mut hash = Sha256::new();
     while let Some(bytes) = found.bytes.try_next().await? {
@@ -79,11 +85,11 @@ async fn compare(
     }
     let digest = hash.finalize();
     let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    let is_it = digest == expected.sha256;
-    let differs = differs("attachment.sha256", expected.sha256.clone(), digest);
-    Ok(Found::Differs(if is_it {
+    let is_equal = digest == expected.sha256;
+    let difference = difference("attachment.sha256", expected.sha256.clone(), digest);
+    Ok(Comparison::Present(if is_equal {
         Vec::new()
     } else {
-        vec![differs]
+        vec![difference]
     }))
 }

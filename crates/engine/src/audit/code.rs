@@ -1,83 +1,83 @@
-//! Kinds of findings: what each is called, and what mends it. `docs/doctor.md` lists them.
+//! Codes of findings, with the name and the fix of each. `docs/doctor.md` lists them.
 
 use serde::{Serialize, Serializer};
 
-/// Kind of a finding.
+/// Code of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Code {
     /// A table of the store, or its file, cannot be read.
     DamagedData,
     /// An index of the store cannot be read, or does not agree with its table.
     DamagedIndex,
-    /// An accepted operation has vanished before the log.
+    /// An accepted operation was lost before it reached the log.
     LostOperation,
-    /// A setting of a queue before the log can make accepted operations vanish.
+    /// A setting of a queue before the log can cause the loss of accepted operations.
     LossyQueue,
     /// A position of the log has no event.
     LogGap,
     /// An event cannot be read.
     UnreadableEvent,
-    /// A field of an event contradicts others.
+    /// A field of an event contradicts other fields.
     WrongEvent,
     /// An operation is in the log twice.
     DuplicateOperation,
-    /// The log's word on an execution cannot be, or contradicts itself.
+    /// A stored verdict is impossible or contradicts itself.
     WrongVerdict,
-    /// A stage's checkpoint cannot be where it is.
+    /// The checkpoint of a stage has an impossible position or count.
     WrongCheckpoint,
-    /// A stage's output belongs to another log.
+    /// The output of a stage belongs to another log.
     OtherLog,
-    /// There is no state of an entity that was executed.
+    /// An executed entity has no source state.
     MissingState,
-    /// A state is not what the log leads to.
+    /// A source state differs from the one that the log yields.
     WrongState,
-    /// A state lacks later events.
+    /// A source state lacks later events.
     StaleState,
-    /// A state that no event speaks of.
+    /// A source state has no event in the log.
     UnknownState,
-    /// An entity's number is not its turn.
+    /// An entity's number is out of sequence.
     WrongNumber,
-    /// A snapshot is not what the log leads to.
+    /// A snapshot differs from the state that the log yields.
     WrongSnapshot,
-    /// There is no presentation.
+    /// The presentation is missing.
     MissingPresentation,
-    /// There is no document of an entity.
+    /// An entity has no document.
     MissingDocument,
-    /// A document is not what the log leads to.
+    /// A document differs from the one that the log yields.
     WrongDocument,
     /// A document lacks later events.
     StaleDocument,
-    /// A document that no event speaks of.
+    /// A document has no event in the log.
     UnknownDocument,
     /// A position has no frame.
     MissingFrame,
-    /// A frame is not what the log leads to.
+    /// A frame differs from the one that the log yields.
     WrongFrame,
     /// A notification contradicts the log or itself.
     WrongNotification,
-    /// A row of a read model cannot be read or found.
+    /// A row of a read model is unreadable, missing or wrong.
     WrongRow,
-    /// An attached file is not there.
+    /// An attached file is missing.
     MissingAttachment,
-    /// An attached file is not the one that was uploaded.
+    /// An attached file differs from the one that was uploaded.
     WrongAttachment,
 }
 
-/// Way to mend a finding.
+/// Way to fix a finding.
 enum Fix {
-    /// A rebuild of a part, which the program does.
+    /// Rebuild of a part of the stores by a command of the program.
     Rebuild(&'static str),
-    /// Something else, in words; `{program}` is the program's name.
-    Words(&'static str),
+    /// Instruction for the operator; `{program}` stands for the program's name.
+    Instruction(&'static str),
 }
 
 const PRESENTATION: Fix = Fix::Rebuild("presentation");
 const SOURCE: Fix = Fix::Rebuild("source");
 const BACKUP: Fix =
-    Fix::Words("restore the latest backup: nothing else holds what the log must say here");
+    Fix::Instruction("restore the latest backup: no other store holds this part of the log");
 
 impl Code {
-    /// All of them.
+    /// All codes.
     pub const ALL: [Self; 28] = [
         Self::DamagedData,
         Self::DamagedIndex,
@@ -109,41 +109,44 @@ impl Code {
         Self::WrongAttachment,
     ];
 
-    /// Its name in output and documentation: lower case, with hyphens.
+    /// Returns the name used in output and documentation: lower case, with hyphens.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        self.described().0
+        self.description().0
     }
 
-    /// The command or the words that mend it, for a program of this name.
+    /// Returns the command or the instruction that fixes the finding, for a program of this name.
     #[must_use]
     pub fn fix(self, program: &str) -> String {
-        match self.described().1 {
+        match self.description().1 {
             Fix::Rebuild(part) => format!("{program} replay {part}"),
-            Fix::Words(words) => words.replace("{program}", program),
+            Fix::Instruction(text) => text.replace("{program}", program),
         }
     }
 
-    fn described(self) -> (&'static str, Fix) {
+    /// Name and fix of the code.
+    fn description(self) -> (&'static str, Fix) {
         match self {
             Self::DamagedData => (
                 "damaged-data",
-                Fix::Words("restore the latest backup, on another disk"),
+                Fix::Instruction("restore the latest backup, on another disk"),
             ),
             Self::DamagedIndex => (
                 "damaged-index",
-                Fix::Words(
+                Fix::Instruction(
                     "{program} backup COPY, stop the program, move its data folder away, \
-                     {program} restore COPY: the copy has its indexes made again",
+                     {program} restore COPY: the indexes are rebuilt from the copy",
                 ),
             ),
             Self::LostOperation => (
                 "lost-operation",
-                Fix::Words("have the senders of that time send again under the same keys"),
+                Fix::Instruction(
+                    "have the senders of that time send again under the same idempotency keys",
+                ),
             ),
             Self::LossyQueue => (
                 "lossy-queue",
-                Fix::Words("take the setting back, or keep it off the queue"),
+                Fix::Instruction("revert the setting, or keep it from applying to the queue"),
             ),
             Self::LogGap => ("log-gap", BACKUP),
             Self::UnreadableEvent => ("unreadable-event", BACKUP),
@@ -152,16 +155,16 @@ impl Code {
             Self::WrongVerdict => ("wrong-verdict", BACKUP),
             Self::WrongCheckpoint => (
                 "wrong-checkpoint",
-                Fix::Words(
+                Fix::Instruction(
                     "{program} replay source, if only a count is wrong; if a position is, restore \
                      the latest backup",
                 ),
             ),
             Self::OtherLog => (
                 "other-log",
-                Fix::Words(
+                Fix::Instruction(
                     "check that both database URIs belong together; if so, empty the presentation \
-                     database, and data-baker makes it again",
+                     database; data-baker bakes it again",
                 ),
             ),
             Self::MissingState => ("missing-state", SOURCE),
@@ -172,7 +175,9 @@ impl Code {
             Self::WrongSnapshot => ("wrong-snapshot", SOURCE),
             Self::MissingPresentation => (
                 "missing-presentation",
-                Fix::Words("start data-baker with this presentation database, or correct its URI"),
+                Fix::Instruction(
+                    "start data-baker with this presentation database, or correct its URI",
+                ),
             ),
             Self::MissingDocument => ("missing-document", PRESENTATION),
             Self::WrongDocument => ("wrong-document", PRESENTATION),
@@ -182,19 +187,19 @@ impl Code {
             Self::WrongFrame => ("wrong-frame", PRESENTATION),
             Self::WrongNotification => (
                 "wrong-notification",
-                Fix::Words("compare it with what was sent; nothing sends it again"),
+                Fix::Instruction("compare it with what was sent; it is not sent again"),
             ),
             Self::WrongRow => (
                 "wrong-row",
-                Fix::Words("POST /read-models/NAME/rebuild, at the server"),
+                Fix::Instruction("send POST /read-models/NAME/rebuild to the server"),
             ),
             Self::MissingAttachment => (
                 "missing-attachment",
-                Fix::Words("put the file back from a backup of the attachments"),
+                Fix::Instruction("put the file back from a backup of the attachments"),
             ),
             Self::WrongAttachment => (
                 "wrong-attachment",
-                Fix::Words("put the file back from a backup of the attachments"),
+                Fix::Instruction("put the file back from a backup of the attachments"),
             ),
         }
     }

@@ -1,4 +1,4 @@
-//! Each thing with what it must be.
+//! Comparison of verdicts, numbers, states, documents and frames with what the log yields.
 
 use std::collections::HashMap;
 
@@ -8,14 +8,14 @@ use super::Code;
 use super::auditor::Auditor;
 use super::diff::{Difference, kind_of_text};
 use super::fold::{Folded, fold_all};
-use super::report::Place;
+use super::report::Location;
 use crate::ports::{Baking, DocumentRecord, DocumentWrite, StoreError};
 use crate::stages::bake::History;
 use crate::{
     BlobRef, Domain, EntityRecord, EntryStatus, Frame, Json, LogEntry, Position, Timestamp, to_json,
 };
 
-/// Output that an entity must have led to, as of its latest change.
+/// Stored output that an entity must have, as of its latest change.
 pub(super) struct Expected {
     pub(super) record: EntityRecord,
     pub(super) listed: bool,
@@ -25,17 +25,18 @@ pub(super) struct Expected {
 }
 
 impl<D: Domain> Auditor<D> {
-    /// Tells whether the fields of a verdict agree with each other, and with the event's place.
+    /// Checks whether the fields of a verdict agree with each other and with the position.
     pub(super) fn compare_verdict(&mut self, event: &LogEntry) {
-        let place = Place::of(event);
+        let location = Location::entry(event);
         if event.status == EntryStatus::Parked {
             self.audit.parked += 1;
         }
-        for differs in verdict_faults(event) {
-            self.find_in(Code::WrongVerdict, place, differs, None);
+        for difference in verdict_differences(event) {
+            self.report_field(Code::WrongVerdict, location, difference, None);
         }
     }
 
+    /// Compares the numbers of the entities that the page created with the expected sequence.
     pub(super) fn compare_numbers(
         &mut self,
         events: &[LogEntry],
@@ -55,15 +56,15 @@ impl<D: Domain> Auditor<D> {
             let Some(document) = created.remove(id) else {
                 continue;
             };
-            if let Some(expected) = self.numbers.next(document.number) {
-                let differs = differs("number", expected, document.number);
-                self.find_in(Code::WrongNumber, Place::of(event), differs, None);
+            if let Some(expected) = self.numbers.check_next(document.number) {
+                let difference = difference("number", expected, document.number);
+                self.report_field(Code::WrongNumber, Location::entry(event), difference, None);
             }
         }
     }
 
-    /// What is older than the page was not changed by what is in it.
-    pub(super) fn compare_ages(
+    /// Reports entities that the page changed although their source state is older than it.
+    pub(super) fn check_stale_states(
         &mut self,
         from: Position,
         events: &[LogEntry],
@@ -76,13 +77,13 @@ impl<D: Domain> Auditor<D> {
                 continue;
             };
             if at <= from && is_change(event, &histories[id].events) {
-                let differs = differs("position", format!("at least {}", event.position), at);
-                self.find_in(Code::StaleState, Place::of(event), differs, None);
+                let difference = difference("position", format!("at least {}", event.position), at);
+                self.report_field(Code::StaleState, Location::entry(event), difference, None);
             }
         }
     }
 
-    /// Those that are baked: byte for byte.
+    /// Compares the frames that are already baked, byte for byte.
     pub(super) async fn compare_frames(&mut self, baking: &Baking) -> Result<(), StoreError> {
         let baked = self.audit.baked;
         let expected = baking.frames.iter().filter(|frame| frame.position <= baked);
@@ -91,16 +92,16 @@ impl<D: Domain> Auditor<D> {
             return Ok(());
         };
         let from = first.position - 1;
-        let found = self.frames(from, last.position).await?;
+        let found = self.load_frames(from, last.position).await?;
         for frame in expected {
-            let place = Place::entity_at(&frame.entity_id, frame.position);
+            let location = Location::entity_at(&frame.entity_id, frame.position);
             let Some(found) = found.get(&frame.position) else {
-                self.find(Code::MissingFrame, place, "the feed has no frame for it");
+                self.report(Code::MissingFrame, location, "the feed has no frame");
                 continue;
             };
             self.audit.frames += 1;
             let all = Self::frame_differences(frame, found);
-            self.find_all(Code::WrongFrame, place, all);
+            self.report_fields(Code::WrongFrame, location, all);
         }
         Ok(())
     }
@@ -112,7 +113,7 @@ impl<D: Domain> Auditor<D> {
         all.extend(differing(&field, &expected.entity_id, &found.entity_id));
         all.extend(differing_text("owner", &expected.owner, &found.owner));
         all.extend(differing_text("group", &expected.group, &found.group));
-        // Frames of earlier versions do not say which group an entity has left.
+        // Frames of earlier program versions do not have the group that an entity has left.
         if expected.left_group.is_some() && found.left_group.is_some() {
             let (one, other) = (&expected.left_group, &found.left_group);
             all.extend(differing_text("left_group", one, other));
@@ -121,20 +122,21 @@ impl<D: Domain> Auditor<D> {
             return all;
         }
         let (one, other) = (value(&expected.body), value(&found.body));
-        let within = Self::shown().differences(&one, &other);
+        let within = Self::redaction().differences(&one, &other);
         if within.is_empty() {
-            all.push(differs(
+            all.push(difference(
                 "body",
                 "the same text",
-                "another form of the same values",
+                "another text with the same values",
             ));
         }
         all.extend(within);
         all
     }
 
-    /// Those after a position, up to another, as far as they are there.
-    async fn frames(
+    /// Loads the frames after `from`, up to `to`, and skips those that are missing or cannot be
+    /// read.
+    async fn load_frames(
         &mut self,
         mut from: Position,
         to: Position,
@@ -148,7 +150,7 @@ impl<D: Domain> Auditor<D> {
                     all.extend(found.into_iter().map(|frame| (frame.position, frame)));
                     from = last.unwrap_or(to).max(from + 1);
                 }
-                // Read up to where it is missing or cannot be read, then beyond.
+                // Read the frames before the gap, then continue behind it.
                 Err(StoreError::Hole { expected, .. }) if expected > from + 1 => {
                     let limit = usize::try_from(expected - 1 - from).unwrap_or(usize::MAX);
                     let found = self.deps.presentation.frames(from, limit).await?;
@@ -157,13 +159,13 @@ impl<D: Domain> Auditor<D> {
                 }
                 Err(StoreError::Hole { .. }) => from += 1,
                 Err(StoreError::Corrupt(what)) if limit == 1 => {
-                    self.find(Code::WrongFrame, Place::at(to), &what);
+                    self.report(Code::WrongFrame, Location::position(to), &what);
                     return Ok(all);
                 }
-                // One of them cannot be read: each by itself.
+                // One of the frames cannot be read: read each one separately.
                 Err(StoreError::Corrupt(_)) => {
                     for position in from + 1..=to {
-                        let one = Box::pin(self.frames(position - 1, position)).await?;
+                        let one = Box::pin(self.load_frames(position - 1, position)).await?;
                         all.extend(one);
                     }
                     return Ok(all);
@@ -174,18 +176,18 @@ impl<D: Domain> Auditor<D> {
         Ok(all)
     }
 
-    /// Compares the source state of an entity with what the log leads to.
+    /// Compares the source state of an entity with the state that the log yields.
     pub(super) fn compare_entity(
         &mut self,
         id: &str,
         record: &EntityRecord,
         history: &[LogEntry],
     ) -> Result<Option<Expected>, StoreError> {
-        let place = Place::entity_at(id, record.position);
+        let location = Location::entity_at(id, record.position);
         let Folded { entity, changes } = match fold_all::<D>(history, record.number) {
             Ok(folded) => folded,
             Err(StoreError::Corrupt(what)) => {
-                self.find(Code::WrongVerdict, place, &what);
+                self.report(Code::WrongVerdict, location, &what);
                 return Ok(None);
             }
             Err(error) => return Err(error),
@@ -194,20 +196,20 @@ impl<D: Domain> Auditor<D> {
             let expected = changes.get(&event.position);
             if let Some(expected) = expected.filter(|word| event.change.as_deref() != Some(word)) {
                 let found = event.change.as_deref();
-                let differs = differs("change", *expected, found);
-                self.find_in(Code::WrongVerdict, Place::of(event), differs, None);
+                let difference = difference("change", *expected, found);
+                self.report_field(Code::WrongVerdict, Location::entry(event), difference, None);
             }
         }
         let Some(entity) = entity else {
-            let what = "the log has not brought it into being";
-            self.find(Code::UnknownState, place, what);
+            let what = "no event in the log creates it";
+            self.report(Code::UnknownState, location, what);
             return Ok(None);
         };
         self.audit.entities += 1;
         let body = to_json(&D::bake(&entity)).map_err(StoreError::corrupt)?;
         let expected = entity.record().map_err(StoreError::corrupt)?;
         let all = Self::record_differences(&expected, record);
-        self.find_all(Code::WrongState, place, all);
+        self.report_fields(Code::WrongState, location, all);
         Ok(Some(Expected {
             listed: D::listed(&entity.state),
             blobs: D::blobs(id, &entity.state),
@@ -217,7 +219,7 @@ impl<D: Domain> Auditor<D> {
         }))
     }
 
-    /// Fields in which two records differ.
+    /// Returns the fields in which two records differ.
     pub(super) fn record_differences(
         expected: &EntityRecord,
         found: &EntityRecord,
@@ -238,10 +240,10 @@ impl<D: Domain> Auditor<D> {
             expected.updated_at,
             found.updated_at,
         ));
-        let shown = Self::shown();
+        let redaction = Self::redaction();
         let (one, other) = (value(&expected.state), value(&found.state));
         all.extend(
-            shown
+            redaction
                 .differences(&one, &other)
                 .into_iter()
                 .map(|one| Difference {
@@ -252,6 +254,7 @@ impl<D: Domain> Auditor<D> {
         all
     }
 
+    /// Compares the documents of those entities that are already baked.
     pub(super) async fn compare_documents(&mut self, all: Vec<Expected>) -> Result<(), StoreError> {
         let all: Vec<Expected> = all.into_iter().filter(|one| one.is_baked).collect();
         let ids: Vec<&str> = all.iter().map(|one| one.record.id.as_str()).collect();
@@ -273,20 +276,20 @@ impl<D: Domain> Auditor<D> {
         document: Option<Result<DocumentRecord, String>>,
     ) {
         let record = &expected.record;
-        let place = Place::entity_at(&record.id, record.position);
+        let location = Location::entity_at(&record.id, record.position);
         let found = match document {
             None => {
-                self.find(Code::MissingDocument, place, "there is no document of it");
+                self.report(Code::MissingDocument, location, "the document is missing");
                 return;
             }
             Some(Err(what)) => {
-                self.find(Code::WrongDocument, place, &what);
+                self.report(Code::WrongDocument, location, &what);
                 return;
             }
             Some(Ok(found)) => found,
         };
         if found.position > self.audit.baked {
-            self.moves(&record.id, found.position);
+            self.note_concurrent_change(&record.id, found.position);
             return;
         }
         self.audit.documents += 1;
@@ -303,7 +306,7 @@ impl<D: Domain> Auditor<D> {
         all.extend(differing("listed", &expected.listed, &found.listed));
         let (one, other) = (value(&expected.body), value(&found.body));
         all.extend(
-            Self::shown()
+            Self::redaction()
                 .differences(&one, &other)
                 .into_iter()
                 .map(|one| Difference {
@@ -315,12 +318,12 @@ impl<D: Domain> Auditor<D> {
             true => Code::StaleDocument,
             false => Code::WrongDocument,
         };
-        self.find_all(code, place, all);
+        self.report_fields(code, location, all);
     }
 }
 
-/// Fields of a verdict that cannot be as they are.
-fn verdict_faults(event: &LogEntry) -> Vec<Difference> {
+/// Returns the fields of a verdict that have impossible values.
+fn verdict_differences(event: &LogEntry) -> Vec<Difference> {
     let mut all = Vec::new();
     let (is_executed, is_rejected) = (
         event.status == EntryStatus::Executed,
@@ -328,7 +331,7 @@ fn verdict_faults(event: &LogEntry) -> Vec<Difference> {
     );
     let is_parked = event.status == EntryStatus::Parked;
     if event.status == EntryStatus::Stored {
-        all.push(differs(
+        all.push(difference(
             "status",
             "executed, rejected or parked",
             event.status.as_str(),
@@ -339,7 +342,7 @@ fn verdict_faults(event: &LogEntry) -> Vec<Difference> {
         if must_be != text.is_some() {
             let expected = if must_be { "present" } else { "absent" };
             let found = text.map_or_else(|| "absent".into(), kind_of_text);
-            all.push(differs(field, expected, found));
+            all.push(difference(field, expected, found));
         }
     };
     check("change", is_executed, event.change.as_deref());
@@ -351,9 +354,9 @@ fn verdict_faults(event: &LogEntry) -> Vec<Difference> {
     check("parked", is_parked || is_settled, event.parked.as_deref());
     let settled_by = event.settled_by;
     if is_parked && is_settled {
-        all.push(differs("settled_by", "absent", settled_by));
+        all.push(difference("settled_by", "absent", settled_by));
     } else if let Some(by) = settled_by.filter(|by| *by <= event.position) {
-        all.push(differs(
+        all.push(difference(
             "settled_by",
             format!("above {}", event.position),
             by,
@@ -363,11 +366,11 @@ fn verdict_faults(event: &LogEntry) -> Vec<Difference> {
     let earliest = event.creation_time;
     match event.execution_time {
         None if is_executed || is_rejected => {
-            all.push(differs("execution_time", "present", "absent"));
+            all.push(difference("execution_time", "present", "absent"));
         }
-        Some(_) if is_parked => all.push(differs("execution_time", "absent", time)),
+        Some(_) if is_parked => all.push(difference("execution_time", "absent", time)),
         Some(at) if at < earliest => {
-            all.push(differs(
+            all.push(difference(
                 "execution_time",
                 format!("at least {earliest}"),
                 time,
@@ -378,19 +381,20 @@ fn verdict_faults(event: &LogEntry) -> Vec<Difference> {
     all
 }
 
-/// Whether the event changed its entity: by itself, or by settling one that does.
+/// Checks whether the log entry changed its entity: by its own execution, or by resolving a
+/// parked entry that was then executed.
 fn is_change(event: &LogEntry, history: &[LogEntry]) -> bool {
     if !event.operation.operation.is_resolution() {
         return event.is_executed_in_place();
     }
-    let mut settled = history
+    let mut resolved = history
         .iter()
         .filter(|one| one.settled_by == Some(event.position));
-    settled.any(|one| one.status == EntryStatus::Executed)
+    resolved.any(|one| one.status == EntryStatus::Executed)
 }
 
-/// A field with values that say nothing about a person.
-pub(super) fn differs(
+/// Difference of a field whose values contain no personal data.
+pub(super) fn difference(
     field: &str,
     expected: impl Into<Value>,
     found: impl Into<Value>,
@@ -402,24 +406,25 @@ pub(super) fn differs(
     }
 }
 
-/// Such a field, if its values differ.
+/// Difference of such a field; `None` if its values are equal.
 pub(super) fn differing<T: PartialEq + Clone + Into<Value>>(
     field: &str,
     expected: &T,
     found: &T,
 ) -> Option<Difference> {
-    (expected != found).then(|| differs(field, expected.clone(), found.clone()))
+    (expected != found).then(|| difference(field, expected.clone(), found.clone()))
 }
 
+/// Difference of a timestamp; `None` if both are equal.
 pub(super) fn differing_time(
     field: &str,
     expected: Timestamp,
     found: Timestamp,
 ) -> Option<Difference> {
-    (expected != found).then(|| differs(field, expected.to_string(), found.to_string()))
+    (expected != found).then(|| difference(field, expected.to_string(), found.to_string()))
 }
 
-/// A field whose text may say something about a person.
+/// Difference of a field whose text may contain personal data; `None` if both are equal.
 fn differing_text(
     field: &str,
     expected: &Option<String>,
@@ -433,10 +438,10 @@ fn differing_text(
     if one == other {
         other = other.map(|text| format!("another {text}"));
     }
-    Some(differs(field, json!(one), json!(other)))
+    Some(difference(field, json!(one), json!(other)))
 }
 
-/// What it says, however it is written: stores may order members as they like.
+/// Parsed JSON, for comparisons that ignore the order of members.
 fn value(text: &Json) -> Value {
     serde_json::from_str(text.get()).unwrap_or_default()
 }

@@ -1,13 +1,13 @@
-//! Differences between two JSON values, field by field, and how values are shown: those that
-//! may say something about a person only by their kind and length.
+//! Differences between two JSON values, field by field. Values that may contain personal data
+//! are shown only by their kind and length.
 
 use serde_json::{Map, Value};
 
-/// Differences of one thing that are told; the rest is counted with them.
+/// Maximum number of differing fields that are reported for one object; the rest is counted.
 pub(super) const MAX_FIELDS: usize = 8;
 
-/// Members that the engine itself puts into every document and frame.
-const PLAIN: &[&str] = &[
+/// Members without personal data that the engine puts into every document and frame.
+const ENGINE_MEMBERS: &[&str] = &[
     "id",
     "number",
     "position",
@@ -20,27 +20,27 @@ const PLAIN: &[&str] = &[
     "code",
 ];
 
-/// A field that is not what it must be.
+/// Field with an unexpected value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Difference {
     /// Path of the field, such as `products.0.price`.
     pub(super) field: String,
-    /// Value that it must have, as it may be shown.
+    /// Expected value, redacted.
     pub(super) expected: Value,
-    /// Value that it has, likewise.
+    /// Actual value, redacted.
     pub(super) found: Value,
 }
 
-/// Rules of what may be shown.
-pub(super) struct Shown<'a> {
-    /// Paths of the domain's plain members.
+/// Rules by which values are redacted.
+pub(super) struct Redaction<'a> {
+    /// Paths of the domain's members that contain no personal data.
     pub(super) plain: &'a [&'a str],
-    /// Member that holds a document, in a frame.
+    /// Member of a frame that holds a document.
     pub(super) document: &'a str,
 }
 
-impl Shown<'_> {
-    /// Fields in which the values differ.
+impl Redaction<'_> {
+    /// Returns the fields in which the values differ.
     pub(super) fn differences(&self, expected: &Value, found: &Value) -> Vec<Difference> {
         let mut all = Vec::new();
         self.walk(&mut String::new(), Some(expected), Some(found), &mut all);
@@ -99,18 +99,18 @@ impl Shown<'_> {
         found: Option<&Value>,
     ) -> Difference {
         let show = |value| self.show(path, value);
-        let (expected, mut shown) = (show(expected), show(found));
-        if expected == shown {
-            shown = format!("another {}", shown.as_str().unwrap_or("value")).into();
+        let (expected, mut found) = (show(expected), show(found));
+        if expected == found {
+            found = format!("another {}", found.as_str().unwrap_or("value")).into();
         }
         Difference {
             field: path.to_owned(),
             expected,
-            found: shown,
+            found,
         }
     }
 
-    /// A value as it may be shown.
+    /// Redacts a value.
     fn show(&self, path: &str, value: Option<&Value>) -> Value {
         match value {
             None => "absent".into(),
@@ -130,15 +130,15 @@ impl Shown<'_> {
             .filter(|part| part.parse::<usize>().is_err())
             .collect();
         let names = names.join(".");
-        let of_document = names
+        let within_document = names
             .strip_prefix(self.document)
             .and_then(|rest| rest.strip_prefix('.'));
-        let name = of_document.unwrap_or(&names);
-        PLAIN.contains(&name) || self.plain.contains(&name)
+        let name = within_document.unwrap_or(&names);
+        ENGINE_MEMBERS.contains(&name) || self.plain.contains(&name)
     }
 }
 
-/// Text that may say something about a person, as it may be shown.
+/// Redacted form of a text that may contain personal data.
 pub(super) fn kind_of_text(text: &str) -> String {
     format!("text of {} characters", text.chars().count())
 }
@@ -154,13 +154,13 @@ mod tests {
 
     use super::*;
 
-    const SHOWN: Shown<'static> = Shown {
+    const REDACTION: Redaction<'static> = Redaction {
         plain: &["total", "products.price"],
         document: "order",
     };
 
-    fn told(expected: &Value, found: &Value) -> Vec<(String, Value, Value)> {
-        let all = SHOWN.differences(expected, found).into_iter();
+    fn differences(expected: &Value, found: &Value) -> Vec<(String, Value, Value)> {
+        let all = REDACTION.differences(expected, found).into_iter();
         all.map(|one| (one.field, one.expected, one.found))
             .collect()
     }
@@ -192,7 +192,7 @@ mod tests {
             .into_iter()
             .map(|(field, one, other)| (field.to_owned(), one, other))
             .collect();
-        let mut found = told(&expected, &found);
+        let mut found = differences(&expected, &found);
         found.sort_by_key(|one| all.iter().position(|other| other.0 == one.0));
         assert_eq!(found, all);
     }
@@ -202,7 +202,7 @@ mod tests {
         let one = json!({ "type": "order.created", "order": { "total": "1.00", "id": "a" } });
         let other = json!({ "type": "order.created", "order": { "total": "2.00", "id": "a" } });
         let expected = ("order.total".to_owned(), json!("1.00"), json!("2.00"));
-        assert_eq!(told(&one, &other), [expected]);
-        assert!(!SHOWN.is_plain("order.customer.id") && !SHOWN.is_plain("customer.id"));
+        assert_eq!(differences(&one, &other), [expected]);
+        assert!(!REDACTION.is_plain("order.customer.id") && !REDACTION.is_plain("customer.id"));
     }
 }

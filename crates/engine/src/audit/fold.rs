@@ -1,4 +1,4 @@
-//! Folding all events of an entity, and what each of them changed.
+//! Replay of all events of an entity, with the change that each of them made.
 
 use std::collections::HashMap;
 
@@ -6,19 +6,19 @@ use crate::ports::StoreError;
 use crate::stages::step::{ExecutionContext, Outcome, replay};
 use crate::{Domain, Entity, EntryStatus, LogEntry, Position};
 
-/// An entity after all of its events.
+/// Entity after all of its events.
 pub(super) struct Folded<S> {
-    /// The entity; `None`: none of them has brought it into being.
+    /// The entity; `None` if no event has created it.
     pub(super) entity: Option<Entity<S>>,
-    /// Word for what each executed event changed, by its position; none for remedies, which
-    /// change what they settle.
+    /// Name of the change of each executed event, by position. Resolutions have none: the change
+    /// is that of the entry they resolve.
     pub(super) changes: HashMap<Position, &'static str>,
 }
 
-/// Folds all events of an entity, which are all of its own from the first one on.
+/// Replays the events of an entity. `events` must be its complete history.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] when the log contradicts itself.
+/// [`StoreError::Corrupt`] if the log contradicts itself.
 pub(super) fn fold_all<D: Domain>(
     events: &[LogEntry],
     number: u64,
@@ -36,11 +36,11 @@ pub(super) fn fold_all<D: Domain>(
             fold::<D>(&mut folded, event, context)?;
             continue;
         }
-        let is_settled = |one: &&LogEntry| {
+        let is_resolved = |one: &&LogEntry| {
             one.settled_by == Some(event.position) && one.status == EntryStatus::Executed
         };
-        for settled in events.iter().filter(is_settled) {
-            fold::<D>(&mut folded, settled, context)?;
+        for resolved in events.iter().filter(is_resolved) {
+            fold::<D>(&mut folded, resolved, context)?;
         }
     }
     Ok(folded)

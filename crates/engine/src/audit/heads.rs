@@ -1,13 +1,13 @@
-//! Checkpoints of the stages, and whether they can stand where they do.
+//! Checkpoints of the stages, and checks that their positions are possible.
 
 use super::auditor::Auditor;
 use super::diff::Difference;
-use super::report::Place;
+use super::report::Location;
 use super::{Audit, AuditDeps, Code};
 use crate::ports::{Checkpoint, Head, StoreError};
 use crate::{Domain, Position};
 
-/// How far each stage is.
+/// Checkpoint of each stage.
 pub(super) struct Heads {
     pub(super) stored: Position,
     pub(super) checkpoint: Checkpoint,
@@ -16,7 +16,8 @@ pub(super) struct Heads {
 }
 
 impl Heads {
-    /// Read from the last stage to the first: none can be ahead of the one before it.
+    /// Reads the checkpoints from the last stage to the first, so that no stage can appear to be
+    /// ahead of the one before it.
     pub(super) async fn read(deps: &AuditDeps) -> Result<Self, StoreError> {
         let notified = deps.source_inspector.notified().await?;
         let baked = deps.presentation.head_if_any().await?;
@@ -38,13 +39,14 @@ impl Heads {
         self.notified.as_ref().map_or(0, |head| head.position)
     }
 
-    /// There must be a presentation as soon as there is anything that it could show.
-    fn is_missing(&self) -> bool {
+    /// Checks whether operations were executed although no presentation exists.
+    fn is_presentation_missing(&self) -> bool {
         self.baked.is_none() && self.checkpoint.position > 0
     }
 
-    pub(super) fn is_in_order(&self) -> bool {
-        !self.is_missing()
+    /// Checks whether no stage is ahead of the one before it and the presentation exists.
+    pub(super) fn is_consistent(&self) -> bool {
+        !self.is_presentation_missing()
             && self.baked() <= self.checkpoint.position
             && self.checkpoint.position <= self.stored
             && self.notified() <= self.checkpoint.position
@@ -52,46 +54,46 @@ impl Heads {
 }
 
 impl<D: Domain> Auditor<D> {
-    /// Tells whether the stages can stand where they do.
+    /// Reports checkpoints with impossible positions or of another log.
     pub(super) fn check_heads(&mut self, heads: &Heads) {
         let Audit {
             stored, executed, ..
         } = self.audit;
         for (stage, position, before, limit) in [
             ("orders-manager", executed, "the log ends", stored),
-            ("data-baker", heads.baked(), "it is executed", executed),
-            ("notifier", heads.notified(), "it is executed", executed),
+            ("data-baker", heads.baked(), "execution is", executed),
+            ("notifier", heads.notified(), "execution is", executed),
         ] {
             if position > limit {
-                let place = Place::at(limit);
-                let what = format!("{stage} has come to {position}, but {before} at {limit}");
-                let differs = Difference {
+                let location = Location::position(limit);
+                let what = format!("{stage} is at {position}, but {before} at {limit}");
+                let difference = Difference {
                     field: format!("checkpoints.{stage}.position"),
                     expected: format!("at most {limit}").into(),
                     found: position.into(),
                 };
-                self.find_in(Code::WrongCheckpoint, place, differs, Some(what));
+                self.report_field(Code::WrongCheckpoint, location, difference, Some(what));
             }
         }
-        if heads.is_missing() {
-            let what = format!("executed up to {executed}, but there is no presentation at all");
-            self.find(Code::MissingPresentation, Place::default(), &what);
+        if heads.is_presentation_missing() {
+            let what = format!("executed up to {executed}, but the presentation is missing");
+            self.report(Code::MissingPresentation, Location::default(), &what);
         }
-        let made = [
+        let outputs = [
             ("data-baker", heads.baked.as_ref()),
             ("notifier", heads.notified.as_ref()),
         ];
-        for (stage, head) in made {
+        for (stage, head) in outputs {
             let Some(head) = head.filter(|head| head.epoch != self.epoch) else {
                 continue;
             };
-            let what = format!("what {stage} has made belongs to another log");
-            let differs = Difference {
+            let what = format!("the output of {stage} belongs to another log");
+            let difference = Difference {
                 field: format!("checkpoints.{stage}.epoch"),
                 expected: self.epoch.clone().into(),
                 found: head.epoch.clone().into(),
             };
-            self.find_in(Code::OtherLog, Place::default(), differs, Some(what));
+            self.report_field(Code::OtherLog, Location::default(), difference, Some(what));
         }
     }
 }

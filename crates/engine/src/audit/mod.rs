@@ -1,24 +1,24 @@
-//! Audit: compares what the stores hold with what the log says, while services are at work.
+//! Audit: compares the contents of the stores with the log, while the services are running.
 //!
-//! The log is read once, page by page. What each page must have led to is worked out from
-//! the log alone ([`crate::bake`] with [`Trust::Log`](crate::bake::Trust::Log)), and compared
-//! with what there is: verdicts, numbers and states in the source; documents and frames in
-//! the presentation; attached files. An entity is compared with the page of its latest
-//! change; one that changes meanwhile is counted, not judged. What is wrong with one entity
-//! says nothing about the others. Snapshots, notifications, rows of read models, and what no
-//! event speaks of, are gone through after that.
+//! The log is read once, page by page. The expected output of each page is computed from the log
+//! alone ([`crate::bake`] with [`Trust::Log`](crate::bake::Trust::Log)) and compared with the
+//! stores: verdicts, numbers and states in the source; documents and frames in the presentation;
+//! attached files. An entity is compared with the page of its latest change; an entity that
+//! changes during the audit is counted and not compared. An inconsistent entity does not keep
+//! others from being compared. Snapshots, notifications, rows of read models and records without
+//! any event are checked afterwards.
 //!
-//! - `auditor`: page by page through the log;
-//! - `heads`: where the stages stand;
-//! - `compare`: each thing with what it must be; `fold`: what that is;
-//! - `blobs`, `rest`: what is not led to event by event;
-//! - `numbers`: those that entities are given in the order in which they come into being;
-//! - `seen`: identities that are there twice;
-//! - `code`, `diff`, `report`: how findings are told.
+//! - `auditor`: reads the log page by page;
+//! - `heads`: checks the checkpoints of the stages;
+//! - `compare`: compares each record with the expected one; `fold`: computes the expected state;
+//! - `blobs`, `rest`, `rows`: check data that is not the direct output of an event;
+//! - `numbers`: checks the entities' sequence of numbers;
+//! - `seen`: detects duplicate operation ids;
+//! - `code`, `diff`, `report`: describe findings.
 //!
-//! It takes memory for one page and the histories of its entities, and at most 32 MiB for
-//! the identities of operations. It goes by the program that runs it: what an earlier one
-//! wrote differently is told, too.
+//! The audit takes memory for one page and the histories of its entities, and at most 32 MiB for
+//! the ids of operations. It applies the rules of the running program: different output of an
+//! earlier version is reported as well.
 
 mod auditor;
 mod blobs;
@@ -55,21 +55,21 @@ pub struct AuditDeps {
     pub log: Arc<dyn EventLog>,
     /// Source state.
     pub source: Arc<dyn SourceStore>,
-    /// Source database, as audits read it.
+    /// Source database, read record by record.
     pub source_inspector: Arc<dyn SourceInspector>,
-    /// Presentation.
+    /// Presentation store.
     pub presentation: Arc<dyn PresentationReader>,
-    /// Presentation database, as audits read it.
+    /// Presentation database, read record by record.
     pub presentation_inspector: Arc<dyn PresentationInspector>,
-    /// Read models.
+    /// State of the read models.
     pub models: Arc<dyn RowReader>,
-    /// Their rows.
+    /// Rows of the read models.
     pub rows: Arc<dyn RowInspector>,
     /// Accepted operations that are not in the log yet, where they can be counted.
     pub backlog: Option<Arc<dyn Backlog>>,
     /// Settings of the queues before the log, where they can be read.
     pub queues: Option<Arc<dyn QueueInspector>>,
-    /// The stores' own checks.
+    /// Integrity checks of the stores themselves.
     pub integrity: Vec<Arc<dyn Integrity>>,
     /// Attached files, where the domain has any.
     pub blobs: Option<Arc<dyn Blobs>>,
@@ -80,13 +80,13 @@ pub struct AuditDeps {
 /// Settings of an audit.
 #[derive(Clone, Debug)]
 pub struct AuditSettings {
-    /// Name of the program, for the commands that mend what is found.
+    /// Name of the program, used in the commands that fix findings.
     pub program: String,
-    /// Events that are compared together.
+    /// Number of log entries per page.
     pub page: usize,
-    /// True to leave out what takes long: the stores' own checks, and the bytes of files.
+    /// True to skip the slow checks: the stores' own integrity checks and the bytes of files.
     pub is_quick: bool,
-    /// True if process managers make notifications, whose ids lead back to no recipient.
+    /// True if process managers send notifications, whose ids are not derived from a recipient.
     pub has_processes: bool,
 }
 
@@ -95,78 +95,79 @@ pub struct AuditSettings {
 pub struct Audit {
     /// Last position of the log.
     pub stored: Position,
-    /// How far it is executed.
+    /// Position up to which the log is executed.
     pub executed: Position,
-    /// How far it is baked.
+    /// Position up to which the log is baked.
     pub baked: Position,
-    /// Events that were compared.
+    /// Number of log entries compared.
     pub events: u64,
-    /// Entities whose state was compared.
+    /// Number of entities whose state was compared.
     pub entities: u64,
-    /// Documents that were compared.
+    /// Number of documents compared.
     pub documents: u64,
-    /// Frames that were compared.
+    /// Number of frames compared.
     pub frames: u64,
-    /// Snapshots that were compared.
+    /// Number of snapshots compared.
     pub snapshots: u64,
-    /// Notifications that were compared.
+    /// Number of notifications compared.
     pub notifications: u64,
-    /// Rows of read models that were read and, where this program makes them, compared.
+    /// Number of read model rows that were read and, if this program has the read model,
+    /// compared.
     pub rows: u64,
-    /// Attached files that were compared.
+    /// Number of attached files compared.
     pub attachments: u64,
-    /// Operations that are parked.
+    /// Number of parked operations.
     pub parked: u64,
-    /// Accepted operations that are not in the log yet; `None`: not known.
+    /// Number of accepted operations that are not in the log yet; `None` if unknown.
     pub waiting: Option<u64>,
-    /// Dead letters among them; `None`: not known.
+    /// Number of dead letters among them; `None` if unknown.
     pub dead_letters: Option<u64>,
-    /// Acceptance time of the oldest of them, where it is known.
+    /// Acceptance time of the oldest of them, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_since: Option<String>,
-    /// Messages that were no operation, and are kept aside; `None`: not known.
+    /// Number of parked messages that are not operations; `None` if unknown.
     pub unreadable: Option<u64>,
-    /// Entities that changed meanwhile, and were not compared.
+    /// Number of entities that changed during the audit and were not compared.
     pub moving: u64,
     /// Number of inconsistencies.
     pub faults: u64,
-    /// Inconsistencies, the first of each kind.
+    /// Inconsistencies, at most 20 per code.
     pub findings: Vec<Finding>,
-    /// Things that were not looked at, in words.
+    /// Descriptions of what was not checked.
     pub not_checked: Vec<String>,
 }
 
-/// An inconsistency.
+/// Inconsistency found by an audit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Kind, as `docs/doctor.md` lists them.
+    /// Code; `docs/doctor.md` lists them.
     pub code: Code,
     /// Position in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,
-    /// Entity.
+    /// Id of the entity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entity: Option<String>,
-    /// Field that is not what it must be.
+    /// Field with an unexpected value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// Value that it must have; of what may be personal, only its kind and length.
+    /// Expected value; personal data is redacted to its kind and length.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<Value>,
-    /// Value that it has, likewise.
+    /// Actual value, redacted likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found: Option<Value>,
-    /// A sentence.
+    /// Description for operators.
     pub what: String,
-    /// Command or step that mends it.
+    /// Command or instruction that fixes it.
     pub fix: String,
 }
 
-/// Audits everything that there is now; tells `progress` how far it has come, and how far
-/// it will go. `not_checked` is what the caller knows it cannot look at.
+/// Audits the stores up to the current end of the log. `progress` is called with the position
+/// reached and the last position. `not_checked` lists what the caller cannot check.
 ///
 /// # Errors
-/// When a store does not answer. What is wrong with what it answers is a finding.
+/// [`StoreError`] if a store does not answer. Wrong contents are findings.
 pub async fn audit<D: Domain>(
     deps: AuditDeps,
     settings: AuditSettings,
@@ -177,42 +178,42 @@ pub async fn audit<D: Domain>(
         not_checked,
         ..Audit::default()
     };
-    let before = before_the_log(&deps, &settings, &mut audit).await?;
+    let queue_report = check_files_and_queues(&deps, &settings, &mut audit).await?;
     if settings.is_quick {
-        let left_out = [
+        let skipped = [
             "the store's own check of its file",
             "bytes of attached files",
         ];
-        let left_out = left_out.map(|what| format!("{what} (run without --quick)"));
-        audit.not_checked.extend(left_out);
+        let skipped = skipped.map(|what| format!("{what} (run without --quick)"));
+        audit.not_checked.extend(skipped);
     } else if deps.blobs.is_none() {
-        let what = "attached files: this program has none, or does not know where they are";
+        let what = "attached files: this program has none, or their store is not configured";
         audit.not_checked.push(what.into());
     }
     let is_damaged = audit.faults > 0;
     let so_far = audit.clone();
-    match through_the_log::<D>(deps, settings, audit, progress).await {
+    match check_log::<D>(deps, settings, audit, progress).await {
         Err(error) if is_damaged => {
             let mut audit = so_far;
-            let what = format!("all else, since the damage keeps it from being read: {error}");
+            let what = format!("everything else: the damaged store cannot be read: {error}");
             audit.not_checked.push(what);
-            before.note(&mut audit);
+            queue_report.add_to(&mut audit);
             Ok(audit)
         }
         Ok(mut audit) => {
-            before.note(&mut audit);
+            queue_report.add_to(&mut audit);
             Ok(audit)
         }
         Err(error) => Err(error),
     }
 }
 
-/// Damages of the files, and what waits before the log.
-async fn before_the_log(
+/// Checks the files of the stores, and reads the queues before the log.
+async fn check_files_and_queues(
     deps: &AuditDeps,
     settings: &AuditSettings,
     audit: &mut Audit,
-) -> Result<Queue, StoreError> {
+) -> Result<QueueReport, StoreError> {
     let mut damages: Vec<Damage> = Vec::new();
     for integrity in &deps.integrity {
         if !settings.is_quick {
@@ -238,29 +239,29 @@ async fn before_the_log(
         Some(backlog) => match backlog.waiting().await {
             Ok(waiting) => Some(waiting),
             Err(error) => {
-                let what = format!("operations that wait before the log: {error}");
+                let what = format!("accepted operations that are not in the log yet: {error}");
                 audit.not_checked.push(what);
                 None
             }
         },
         None => None,
     };
-    Ok(Queue {
+    Ok(QueueReport {
         risks,
         waiting,
         program: settings.program.clone(),
     })
 }
 
-/// The schedule queue as it was found.
-struct Queue {
+/// Risks and backlog of the queues before the log.
+struct QueueReport {
     risks: Vec<QueueRisk>,
     waiting: Option<Waiting>,
     program: String,
 }
 
-impl Queue {
-    fn note(self, audit: &mut Audit) {
+impl QueueReport {
+    fn add_to(self, audit: &mut Audit) {
         for risk in self.risks {
             add_risk(audit, risk);
         }
@@ -280,7 +281,7 @@ impl Queue {
                 field: Some("schedule".into()),
                 expected: Some((waiting.operations + lost).into()),
                 found: Some(waiting.operations.into()),
-                what: format!("{lost} accepted operations have vanished before the log"),
+                what: format!("{lost} accepted operations were lost before they reached the log"),
                 fix: code.fix(&self.program),
             });
         }
@@ -321,8 +322,8 @@ fn add(
     });
 }
 
-/// Audits stores without a log, in which there must be nothing that was made of an event.
-fn without_a_log(mut audit: Audit, settings: &AuditSettings, baked: Position) -> Audit {
+/// Checks that stores with an empty log hold no output of events.
+fn check_empty_log(mut audit: Audit, settings: &AuditSettings, baked: Position) -> Audit {
     audit.baked = baked;
     if baked > 0 {
         let what = format!("the log is empty, but the presentation is baked up to {baked}");
@@ -331,44 +332,44 @@ fn without_a_log(mut audit: Audit, settings: &AuditSettings, baked: Position) ->
     audit
 }
 
-async fn through_the_log<D: Domain>(
+async fn check_log<D: Domain>(
     deps: AuditDeps,
     settings: AuditSettings,
     audit: Audit,
     mut progress: impl FnMut(Position, Position),
 ) -> Result<Audit, StoreError> {
-    // From the last stage to the first. Asked for anything else, an empty store would make it.
+    // From the last stage to the first. Other reads would initialize an empty store.
     let baked = deps.presentation.head_if_any().await?;
     let baked = baked.map_or(0, |head| head.position);
     if deps.log.head().await? == 0 {
-        return Ok(without_a_log(audit, &settings, baked));
+        return Ok(check_empty_log(audit, &settings, baked));
     }
     let page = settings.page;
-    let mut auditor = Auditor::<D>::begin(deps, settings, audit).await?;
+    let mut auditor = Auditor::<D>::start(deps, settings, audit).await?;
     let (executed, stored) = (auditor.audit.executed, auditor.audit.stored);
     let mut from = 0;
     while from < stored {
-        // What is not executed yet is looked at for its place in the log alone.
+        // Entries that are not executed yet are only read.
         let end = if from < executed { executed } else { stored };
         let read = match from < executed {
-            true => auditor.page(from, page, end).await,
-            false => auditor.tail(from, page, end).await,
+            true => auditor.audit_page(from, page, end).await,
+            false => auditor.audit_unexecuted(from, page, end).await,
         };
         match read {
             Ok(to) => from = to,
             Err(StoreError::Hole { expected, found }) => {
                 let what = format!("position {expected} is missing; the next is {found}");
-                return Ok(auditor.give_up(Code::LogGap, expected, &what));
+                return Ok(auditor.abort(Code::LogGap, expected, &what));
             }
             Err(StoreError::Corrupt(what)) => {
-                let what = format!("cannot be read on: {what}");
-                return Ok(auditor.give_up(Code::UnreadableEvent, from + 1, &what));
+                let what = format!("cannot be read: {what}");
+                return Ok(auditor.abort(Code::UnreadableEvent, from + 1, &what));
             }
             Err(error) => return Err(error),
         }
         progress(from, stored);
     }
-    auditor.rest().await?;
-    auditor.end().await?;
+    auditor.check_rest().await?;
+    auditor.finish().await?;
     Ok(auditor.audit)
 }

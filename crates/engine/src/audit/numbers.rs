@@ -1,21 +1,22 @@
-//! Numbers are given in the order in which entities come into being: 1, 2, 3, …
+//! Check of the entities' numbers, which follow the order of creation: 1, 2, 3, …
 
-/// What has been given so far, by the log.
+/// Sequence of the numbers assigned so far, according to the log.
 #[derive(Debug, Default)]
 pub(super) struct Numbers {
     counted: u64,
-    /// How far the stored numbers are from those: after one finding, not one for each.
-    shift: i128,
-    /// How far the last one was, which may be wrong alone.
+    /// Offset of the stored numbers from the counted ones. A shifted sequence is reported once
+    /// and not for each number.
+    offset: i128,
+    /// Deviation of the last number, if it may be the only wrong one.
     suspected: Option<i128>,
-    /// Entities of which it is not known whether they came into being.
+    /// Number of entities whose creation is uncertain.
     unknown: u64,
 }
 
 impl Numbers {
-    /// The next one has this number. What it should be, if it is another.
-    pub(super) fn next(&mut self, number: u64) -> Option<u64> {
-        let before = i128::from(self.counted) + self.shift;
+    /// Checks the number of the next created entity. Returns the expected one if it differs.
+    pub(super) fn check_next(&mut self, number: u64) -> Option<u64> {
+        let before = i128::from(self.counted) + self.offset;
         self.counted += 1;
         let distance = i128::from(number) - before - 1;
         if distance == 0 {
@@ -24,12 +25,12 @@ impl Numbers {
         }
         if distance > 0 && distance <= i128::from(self.unknown) {
             self.unknown -= u64::try_from(distance).unwrap_or_default();
-            self.shift += distance;
+            self.offset += distance;
             return None;
         }
         if self.suspected == Some(distance) {
-            // Not that one alone: from there on.
-            self.shift += distance;
+            // The whole sequence is shifted, not only one number.
+            self.offset += distance;
             self.suspected = None;
             return None;
         }
@@ -37,20 +38,20 @@ impl Numbers {
         u64::try_from(before + 1).ok()
     }
 
-    /// There is one that cannot be told about.
-    pub(super) fn skip(&mut self) {
+    /// Counts an entity whose creation is uncertain.
+    pub(super) fn skip_unknown(&mut self) {
         self.unknown += 1;
     }
 
-    /// How many have been given.
+    /// Returns the count of numbers assigned.
     pub(super) fn counted(&self) -> u64 {
         self.counted
     }
 
-    /// Whether so many can have been given.
-    pub(super) fn may_be(&self, given: u64) -> bool {
-        let least = i128::from(self.counted) + self.shift;
-        (least..=least + i128::from(self.unknown)).contains(&i128::from(given))
+    /// Checks whether `count` is a possible count of created entities.
+    pub(super) fn is_possible_count(&self, count: u64) -> bool {
+        let least = i128::from(self.counted) + self.offset;
+        (least..=least + i128::from(self.unknown)).contains(&i128::from(count))
     }
 }
 
@@ -62,23 +63,24 @@ mod tests {
         let mut all = Numbers::default();
         numbers
             .iter()
-            .filter_map(|number| all.next(*number))
+            .filter_map(|number| all.check_next(*number))
             .collect()
     }
 
     #[test]
-    fn what_is_wrong_is_blamed_and_nothing_else() {
+    fn only_wrong_numbers_are_reported() {
         assert_eq!(wrong(&[1, 2, 3]), [0_u64; 0]);
-        assert_eq!(wrong(&[1, 9, 3, 4]), [2], "one alone");
-        assert_eq!(wrong(&[1, 3, 4, 5]), [2], "from there on");
+        assert_eq!(wrong(&[1, 9, 3, 4]), [2], "a single wrong number");
+        assert_eq!(wrong(&[1, 3, 4, 5]), [2], "a shifted sequence");
         assert_eq!(wrong(&[2, 1]), [1, 2]);
     }
 
     #[test]
-    fn what_cannot_be_told_may_have_been_one() {
+    fn an_uncertain_creation_may_have_taken_a_number() {
         let mut numbers = Numbers::default();
-        numbers.skip();
-        assert_eq!(numbers.next(2), None);
-        assert!(numbers.may_be(2) && !numbers.may_be(1) && !numbers.may_be(3));
+        numbers.skip_unknown();
+        assert_eq!(numbers.check_next(2), None);
+        assert!(numbers.is_possible_count(2));
+        assert!(!numbers.is_possible_count(1) && !numbers.is_possible_count(3));
     }
 }

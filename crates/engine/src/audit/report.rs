@@ -1,22 +1,22 @@
-//! Noting what is found.
+//! Recording of findings.
 
 use serde_json::Value;
 
 use super::auditor::Auditor;
-use super::diff::{Difference, MAX_FIELDS, Shown};
+use super::diff::{Difference, MAX_FIELDS, Redaction};
 use super::{Audit, Code, Finding};
 use crate::{Domain, LogEntry, Position};
 
-/// Findings of one kind that are told; all are counted.
-const MAX_TOLD: usize = 20;
+/// Maximum number of findings per code that are listed; all are counted.
+const MAX_REPORTED: usize = 20;
 
 impl<D: Domain> Auditor<D> {
-    /// Notes a finding that no field can be named of.
-    pub(super) fn find(&mut self, code: Code, place: Place<'_>, what: &str) {
-        self.note(Finding {
+    /// Reports a finding that is not about a single field.
+    pub(super) fn report(&mut self, code: Code, location: Location<'_>, what: &str) {
+        self.record(Finding {
             code,
-            position: place.position,
-            entity: place.entity.map(str::to_owned),
+            position: location.position,
+            entity: location.entity.map(str::to_owned),
             field: None,
             expected: None,
             found: None,
@@ -25,31 +25,31 @@ impl<D: Domain> Auditor<D> {
         });
     }
 
-    /// Notes a field that is not what it must be.
-    pub(super) fn find_in(
+    /// Reports a field with an unexpected value; `what` replaces the default description.
+    pub(super) fn report_field(
         &mut self,
         code: Code,
-        place: Place<'_>,
-        differs: Difference,
+        location: Location<'_>,
+        difference: Difference,
         what: Option<String>,
     ) {
         let Difference {
             field,
             expected,
             found,
-        } = differs;
-        let said = || {
+        } = difference;
+        let description = || {
             format!(
                 "field {field}: expected {}, found {}",
                 plain(&expected),
                 plain(&found)
             )
         };
-        self.note(Finding {
+        self.record(Finding {
             code,
-            position: place.position,
-            entity: place.entity.map(str::to_owned),
-            what: what.unwrap_or_else(said),
+            position: location.position,
+            entity: location.entity.map(str::to_owned),
+            what: what.unwrap_or_else(description),
             field: Some(field),
             expected: Some(expected),
             found: Some(found),
@@ -57,76 +57,82 @@ impl<D: Domain> Auditor<D> {
         });
     }
 
-    /// Notes all fields of one thing that are not what they must be.
-    pub(super) fn find_all(&mut self, code: Code, place: Place<'_>, all: Vec<Difference>) {
+    /// Reports all fields of one object with unexpected values.
+    pub(super) fn report_fields(
+        &mut self,
+        code: Code,
+        location: Location<'_>,
+        all: Vec<Difference>,
+    ) {
         let more = all.len().saturating_sub(MAX_FIELDS);
-        for differs in all.into_iter().take(MAX_FIELDS) {
-            self.find_in(code, place, differs, None);
+        for difference in all.into_iter().take(MAX_FIELDS) {
+            self.report_field(code, location, difference, None);
         }
         if more > 0 {
-            self.find(code, place, &format!("and {more} more fields differ"));
+            self.report(code, location, &format!("{more} more fields differ"));
         }
     }
 
-    fn note(&mut self, finding: Finding) {
+    fn record(&mut self, finding: Finding) {
         self.audit.faults += 1;
-        let told = self.told.entry(finding.code).or_default();
-        if *told < MAX_TOLD {
-            *told += 1;
+        let reported = self.reported.entry(finding.code).or_default();
+        if *reported < MAX_REPORTED {
+            *reported += 1;
             self.audit.findings.push(finding);
         }
     }
 
-    /// Notes where the log cannot be read on, and what is not looked at therefore.
-    pub(super) fn give_up(mut self, code: Code, position: Position, what: &str) -> Audit {
-        self.find(code, Place::at(position), what);
+    /// Ends the audit at a position from which the log cannot be read, and notes the rest as not
+    /// checked.
+    pub(super) fn abort(mut self, code: Code, position: Position, what: &str) -> Audit {
+        self.report(code, Location::position(position), what);
         let left = format!("everything from position {position} on");
         self.audit.not_checked.push(left);
         self.audit
     }
 
-    /// Members that may be shown of this domain.
-    pub(super) fn shown() -> Shown<'static> {
-        Shown {
+    /// Returns the redaction rules of the domain.
+    pub(super) fn redaction() -> Redaction<'static> {
+        Redaction {
             plain: D::PLAIN,
             document: D::NAME,
         }
     }
 }
 
-/// Place of a finding.
+/// Location of a finding.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Place<'a> {
+pub(super) struct Location<'a> {
     pub(super) position: Option<Position>,
     pub(super) entity: Option<&'a str>,
 }
 
-impl<'a> Place<'a> {
-    /// A position of the log.
-    pub(super) fn at(position: Position) -> Self {
+impl<'a> Location<'a> {
+    /// Location of a position of the log.
+    pub(super) fn position(position: Position) -> Self {
         Self {
             position: Some(position),
             entity: None,
         }
     }
 
-    /// An event.
-    pub(super) fn of(event: &'a LogEntry) -> Self {
+    /// Location of a log entry and its entity.
+    pub(super) fn entry(event: &'a LogEntry) -> Self {
         Self {
             position: Some(event.position),
             entity: Some(event.entity_id()),
         }
     }
 
-    /// An entity.
-    pub(super) fn of_entity(entity: &'a str) -> Self {
+    /// Location of an entity.
+    pub(super) fn entity(entity: &'a str) -> Self {
         Self {
             position: None,
             entity: Some(entity),
         }
     }
 
-    /// An entity as of a position.
+    /// Location of an entity as of a position.
     pub(super) fn entity_at(entity: &'a str, position: Position) -> Self {
         Self {
             position: Some(position),
@@ -135,7 +141,7 @@ impl<'a> Place<'a> {
     }
 }
 
-/// A value in a sentence.
+/// Text form of a value, without quotes around strings.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -143,9 +149,9 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// A store's or parser's words without what they quote, which may be anybody's data.
-pub(super) fn redacted(words: &str) -> String {
-    let mut parts = words.split('"');
+/// Error text of a store or parser without its quoted parts, which may be personal data.
+pub(super) fn redacted(error: &str) -> String {
+    let mut parts = error.split('"');
     let mut text = parts.next().unwrap_or_default().to_owned();
     for (index, part) in parts.enumerate() {
         text.push('"');
@@ -159,10 +165,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_quoted_is_not_repeated() {
-        let said = "invalid type: string \"Ada\", expected u64 at \"line\" 1";
+    fn quoted_parts_are_redacted() {
+        let error = "invalid type: string \"Ada\", expected u64 at \"line\" 1";
         let expected = "invalid type: string \"…\", expected u64 at \"…\" 1";
-        assert_eq!(redacted(said), expected);
+        assert_eq!(redacted(error), expected);
         assert_eq!(redacted("nothing quoted"), "nothing quoted");
     }
 }

@@ -1,70 +1,70 @@
-//! Checks of what the log does not lead through: snapshots, notifications, rows, what no event
-//! speaks of, and what waits before the log.
+//! Checks that do not follow the log: snapshots, notifications, rows of read models, and states
+//! and documents without any event.
 
 use std::collections::HashMap;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::Code;
-use super::auditor::{AT_ONCE, Auditor};
-use super::compare::{differing, differing_time, differs};
+use super::auditor::{Auditor, MAX_CONCURRENT_READS};
+use super::compare::{difference, differing, differing_time};
 use super::diff::Difference;
 use super::fold::fold_all;
-use super::report::Place;
+use super::report::Location;
 use crate::model::ids;
 use crate::model::notification::NotificationStatus;
 use crate::ports::{Page, StoreError};
 use crate::{Domain, EntityRecord, Frame, LogEntry, Notification, Position};
 
-/// Rows of a kind that are read together.
-const PAGE: usize = 500;
+/// Number of records per read.
+const PAGE_SIZE: usize = 500;
 
-/// Two of the stores' collections that are gone through alike.
+/// Collections whose records must each have an event.
 #[derive(Clone, Copy)]
-enum Kept {
+enum Collection {
     States,
     Documents,
 }
 
 impl<D: Domain> Auditor<D> {
-    /// Everything that is stored beside events, states, documents and frames.
-    pub(super) async fn rest(&mut self) -> Result<(), StoreError> {
-        self.snapshots().await?;
-        self.unknown(Kept::States).await?;
-        self.unknown(Kept::Documents).await?;
-        self.notifications().await?;
-        self.rows().await
+    /// Checks everything that is stored besides events, states, documents and frames.
+    pub(super) async fn check_rest(&mut self) -> Result<(), StoreError> {
+        self.check_snapshots().await?;
+        self.check_orphans(Collection::States).await?;
+        self.check_orphans(Collection::Documents).await?;
+        self.check_notifications().await?;
+        self.check_rows().await
     }
 
-    async fn snapshots(&mut self) -> Result<(), StoreError> {
+    async fn check_snapshots(&mut self) -> Result<(), StoreError> {
         let inspector = self.deps.source_inspector.clone();
         let mut after = (String::new(), 0);
         loop {
-            let page = inspector.snapshots((&after.0, after.1), PAGE).await?;
+            let page = inspector.snapshots((&after.0, after.1), PAGE_SIZE).await?;
             let Some((last, found)) = page.last() else {
                 return Ok(());
             };
-            // One that cannot be read does not say where it stands: beyond its entity.
+            // The position of an unreadable snapshot is unknown: continue behind its entity.
             let at = found
                 .as_ref()
                 .map_or(Position::MAX >> 1, |one| one.position);
             after = (last.clone(), at);
-            self.snapshot_page(page).await?;
+            self.check_snapshot_page(page).await?;
         }
     }
 
-    async fn snapshot_page(&mut self, page: Page<EntityRecord>) -> Result<(), StoreError> {
-        let mut of_entity: Vec<(String, Vec<EntityRecord>)> = Vec::new();
+    async fn check_snapshot_page(&mut self, page: Page<EntityRecord>) -> Result<(), StoreError> {
+        let mut by_entity: Vec<(String, Vec<EntityRecord>)> = Vec::new();
         for (id, found) in page {
             match found {
-                Ok(record) => match of_entity.last_mut().filter(|last| last.0 == id) {
+                Ok(record) => match by_entity.last_mut().filter(|last| last.0 == id) {
                     Some((_, records)) => records.push(record),
-                    None => of_entity.push((id, vec![record])),
+                    None => by_entity.push((id, vec![record])),
                 },
-                Err(what) => self.find(Code::WrongSnapshot, Place::of_entity(&id), &what),
+                Err(what) => self.report(Code::WrongSnapshot, Location::entity(&id), &what),
             }
         }
-        for (id, records) in of_entity {
+        for (id, records) in by_entity {
             let up_to = records.last().map_or(0, |last| last.position);
             let history = self.deps.log.history(&id, 0, up_to).await?;
             let record = self.deps.source.load(&[&id]).await;
@@ -86,7 +86,7 @@ impl<D: Domain> Auditor<D> {
         if snapshot.position > self.audit.executed {
             return;
         }
-        let place = Place::entity_at(&snapshot.id, snapshot.position);
+        let location = Location::entity_at(&snapshot.id, snapshot.position);
         let known = history.partition_point(|event| event.position <= snapshot.position);
         let number = number.unwrap_or(snapshot.number);
         let folded = fold_all::<D>(&history[..known], number);
@@ -96,21 +96,27 @@ impl<D: Domain> Auditor<D> {
         match expected {
             Some(expected) => {
                 let all = Self::record_differences(&expected, snapshot);
-                self.find_all(Code::WrongSnapshot, place, all);
+                self.report_fields(Code::WrongSnapshot, location, all);
             }
-            None => self.find(Code::WrongSnapshot, place, "the log does not lead to it"),
+            None => {
+                let what = "the log yields no state at its position";
+                self.report(Code::WrongSnapshot, location, what);
+            }
         }
     }
 
-    /// States and documents that no event leads to.
-    async fn unknown(&mut self, kept: Kept) -> Result<(), StoreError> {
+    /// Checks that each record of a collection belongs to an event of the log.
+    async fn check_orphans(&mut self, collection: Collection) -> Result<(), StoreError> {
         let mut after = String::new();
         loop {
-            let page = match kept {
-                Kept::States => self.deps.source_inspector.entities(&after, PAGE).await?,
-                Kept::Documents => {
+            let page = match collection {
+                Collection::States => {
+                    let inspector = &self.deps.source_inspector;
+                    inspector.entities(&after, PAGE_SIZE).await?
+                }
+                Collection::Documents => {
                     let inspector = &self.deps.presentation_inspector;
-                    inspector.document_ids(&after, PAGE).await?
+                    inspector.document_ids(&after, PAGE_SIZE).await?
                 }
             };
             let Some((last, _)) = page.last() else {
@@ -124,37 +130,39 @@ impl<D: Domain> Auditor<D> {
             let unfounded = self.deps.source_inspector.unfounded(&readable).await?;
             let positions: HashMap<&str, Position> = readable.into_iter().collect();
             for id in unfounded {
-                self.unfounded(kept, &id, positions[id.as_str()]).await?;
+                self.report_orphan(collection, &id, positions[id.as_str()])
+                    .await?;
             }
         }
     }
 
-    async fn unfounded(
+    async fn report_orphan(
         &mut self,
-        kept: Kept,
+        collection: Collection,
         id: &str,
         position: Position,
     ) -> Result<(), StoreError> {
-        let (unknown, wrong) = match kept {
-            Kept::States => (Code::UnknownState, Code::WrongState),
-            Kept::Documents => (Code::UnknownDocument, Code::WrongDocument),
+        let (unknown, wrong) = match collection {
+            Collection::States => (Code::UnknownState, Code::WrongState),
+            Collection::Documents => (Code::UnknownDocument, Code::WrongDocument),
         };
-        let place = Place::entity_at(id, position);
+        let location = Location::entity_at(id, position);
         let events = self.deps.log.history(id, 0, Position::MAX).await?;
         if events.is_empty() {
-            self.find(unknown, place, "no event speaks of it");
+            self.report(unknown, location, "the log has no event of it");
             return Ok(());
         }
         let expected = "the position of one of its events";
-        self.find_in(wrong, place, differs("position", expected, position), None);
+        let difference = difference("position", expected, position);
+        self.report_field(wrong, location, difference, None);
         Ok(())
     }
 
-    async fn notifications(&mut self) -> Result<(), StoreError> {
+    async fn check_notifications(&mut self) -> Result<(), StoreError> {
         let inspector = self.deps.source_inspector.clone();
         let mut after = String::new();
         loop {
-            let page = inspector.notifications(&after, PAGE).await?;
+            let page = inspector.notifications(&after, PAGE_SIZE).await?;
             let Some((last, _)) = page.last() else {
                 return Ok(());
             };
@@ -165,20 +173,23 @@ impl<D: Domain> Auditor<D> {
                     Ok(one) => readable.push(one),
                     Err(what) => {
                         let what = format!("notification {id}: {what}");
-                        self.find(Code::WrongNotification, Place::default(), &what);
+                        self.report(Code::WrongNotification, Location::default(), &what);
                     }
                 }
             }
-            self.notification_page(readable).await?;
+            self.check_notification_page(readable).await?;
         }
     }
 
-    async fn notification_page(&mut self, page: Vec<Notification>) -> Result<(), StoreError> {
+    async fn check_notification_page(&mut self, page: Vec<Notification>) -> Result<(), StoreError> {
         let (stored, baked) = (self.audit.stored, self.audit.baked);
-        let own = format!("{}.", D::NAME);
+        let own_prefix = format!("{}.", D::NAME);
         let (log, presentation) = (&self.deps.log, &self.deps.presentation);
         let read = async |one: Notification| {
-            let (from, is_own) = (one.position.saturating_sub(1), one.kind.starts_with(&own));
+            let (from, is_own) = (
+                one.position.saturating_sub(1),
+                one.kind.starts_with(&own_prefix),
+            );
             let event = match is_own && one.position <= stored {
                 true => readable(log.read(from, 1).await)?.and_then(|mut all| all.pop()),
                 false => None,
@@ -190,28 +201,31 @@ impl<D: Domain> Auditor<D> {
             let frame = frame.filter(|frame| frame.position == one.position);
             Ok::<_, StoreError>((one, is_own, event, frame))
         };
-        let reading = stream::iter(page).map(read).buffer_unordered(AT_ONCE);
+        let reading = stream::iter(page)
+            .map(read)
+            .buffer_unordered(MAX_CONCURRENT_READS);
         let all: Vec<_> = reading.try_collect().await?;
         for (one, is_own, event, frame) in all {
-            // What has been stored meanwhile counts as well.
+            // Events stored since the audit started count as well.
             if is_own && one.position > stored && one.position > self.deps.log.head().await? {
-                let place = Place::entity_at(&one.entity_id, one.position);
-                let differs = differs("position", format!("at most {stored}"), one.position);
-                self.find_in(Code::WrongNotification, place, differs, None);
+                let location = Location::entity_at(&one.entity_id, one.position);
+                let difference = difference("position", format!("at most {stored}"), one.position);
+                self.report_field(Code::WrongNotification, location, difference, None);
                 continue;
             }
             self.audit.notifications += 1;
-            let mut all = status_faults(&one);
+            let mut all = status_differences(&one);
             if let Some(event) = &event {
-                all.extend(self.against_event(&one, event, frame.as_ref()));
+                all.extend(self.event_differences(&one, event, frame.as_ref()));
             }
-            let place = Place::entity_at(&one.entity_id, one.position);
-            self.find_all(Code::WrongNotification, place, all);
+            let location = Location::entity_at(&one.entity_id, one.position);
+            self.report_fields(Code::WrongNotification, location, all);
         }
         Ok(())
     }
 
-    fn against_event(
+    /// Returns the fields of a notification that contradict its event.
+    fn event_differences(
         &self,
         one: &Notification,
         event: &LogEntry,
@@ -220,8 +234,8 @@ impl<D: Domain> Auditor<D> {
         let mut all = Vec::new();
         let entity = event.entity_id().to_owned();
         all.extend(differing("entity_id", &entity, &one.entity_id));
-        let (happened, told) = (event.creation_time, one.occurred_at);
-        all.extend(differing_time("occurred_at", happened, told));
+        let (expected, found) = (event.creation_time, one.occurred_at);
+        all.extend(differing_time("occurred_at", expected, found));
         if let Some(frame) = frame {
             all.extend(differing("type", &frame.kind, &one.kind));
         }
@@ -229,15 +243,15 @@ impl<D: Domain> Auditor<D> {
             let operation = event.operation.operation_id.to_string();
             let parts = ["notification", &operation, &one.lane, &one.to];
             if ids::derived(&parts) != one.id {
-                let expected = "the id that operation, lane and recipient lead to";
-                all.push(differs("id", expected, one.id.to_string()));
+                let expected = "the id derived from operation, lane and recipient";
+                all.push(difference("id", expected, one.id.to_string()));
             }
         }
         all
     }
 }
 
-/// A hole or an event that cannot be read has been found elsewhere.
+/// Maps gaps and unreadable events, which are reported elsewhere, to `None`.
 fn readable<T>(found: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     match found {
         Ok(found) => Ok(Some(found)),
@@ -246,25 +260,25 @@ fn readable<T>(found: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     }
 }
 
-/// Fields of a notification that contradict its status.
-fn status_faults(one: &Notification) -> Vec<Difference> {
+/// Returns the fields of a notification that contradict its status.
+fn status_differences(one: &Notification) -> Vec<Difference> {
     use NotificationStatus::{Accepted, Failed, Requested, Sent};
     let mut all = Vec::new();
     let is_open = matches!(one.status, Requested | Accepted);
     let mut check = |field: &str, must_be: bool, is: bool| {
         let word = |is| if is { "present" } else { "absent" };
         if must_be != is {
-            all.push(differs(field, word(must_be), word(is)));
+            all.push(difference(field, word(must_be), word(is)));
         }
     };
     check("due_at", is_open, one.due_at.is_some());
     check("ended_at", !is_open, one.ended_at.is_some());
     match one.status {
-        Requested if one.attempts > 0 => all.push(differs("attempts", 0, one.attempts)),
+        Requested if one.attempts > 0 => all.push(difference("attempts", 0, one.attempts)),
         Accepted | Sent if one.attempts == 0 => {
-            all.push(differs("attempts", "at least 1", one.attempts));
+            all.push(difference("attempts", "at least 1", one.attempts));
         }
-        Failed if one.reason.is_none() => all.push(differs("reason", "present", "absent")),
+        Failed if one.reason.is_none() => all.push(difference("reason", "present", "absent")),
         _ => {}
     }
     all

@@ -1,5 +1,5 @@
-//! Identities that have been seen, in a bounded amount of memory: a filter that may take a new
-//! one for known, and never a known one for new.
+//! Bloom filter of ids, for finding duplicates in bounded memory. It has false positives and no
+//! false negatives.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -7,24 +7,25 @@ use uuid::Uuid;
 
 use crate::Position;
 
-/// Bits of the filter for each identity.
-const BITS_EACH: u64 = 16;
-/// Bits at least and at most: 8 KiB and 32 MiB.
+/// Size of the filter in bits per id.
+const BITS_PER_ID: u64 = 16;
+/// Minimum size of the filter in bits (8 KiB).
 const MIN_BITS: u64 = 1 << 16;
+/// Maximum size of the filter in bits (32 MiB).
 const MAX_BITS: u64 = 1 << 28;
-/// Bits that each identity sets.
-const HASHES: u64 = 6;
+/// Number of bits that each id sets.
+const HASHES_PER_ID: u64 = 6;
 
-/// Filter of identities.
-pub(super) struct Seen {
+/// Bloom filter of ids.
+pub(super) struct SeenIds {
     words: Vec<u64>,
     bits: u64,
 }
 
-impl Seen {
-    /// An empty filter for about so many identities.
-    pub(super) fn for_about(count: Position) -> Self {
-        let bits = count.saturating_mul(BITS_EACH);
+impl SeenIds {
+    /// Creates an empty filter for about `count` ids.
+    pub(super) fn with_capacity(count: Position) -> Self {
+        let bits = count.saturating_mul(BITS_PER_ID);
         let bits = bits.clamp(MIN_BITS, MAX_BITS).next_power_of_two();
         let words = usize::try_from(bits / 64).unwrap_or(usize::MAX);
         Self {
@@ -33,7 +34,7 @@ impl Seen {
         }
     }
 
-    /// Adds an identity. `false`: it has not been added before; `true`: it may have been.
+    /// Adds an id. Returns `false` if it was not added before, `true` if it may have been.
     pub(super) fn add(&mut self, id: Uuid) -> bool {
         let hash = |seed: u64| {
             let mut hasher = DefaultHasher::new();
@@ -42,7 +43,7 @@ impl Seen {
         };
         let (first, second) = (hash(1), hash(2) | 1);
         let mut is_known = true;
-        for number in 0..HASHES {
+        for number in 0..HASHES_PER_ID {
             let bit = first.wrapping_add(number.wrapping_mul(second)) & (self.bits - 1);
             let index = usize::try_from(bit / 64).unwrap_or_default();
             let mask = 1 << (bit % 64);
@@ -60,10 +61,10 @@ mod tests {
 
     #[test]
     fn known_identities_are_known_and_new_ones_mostly_new() {
-        let mut seen = Seen::for_about(10_000);
+        let mut seen = SeenIds::with_capacity(10_000);
         let all: Vec<Uuid> = (0..10_000).map(|_| ids::fresh()).collect();
-        let taken_for_known = all.iter().filter(|id| seen.add(**id)).count();
-        assert!(taken_for_known < 100, "{taken_for_known}");
+        let false_positives = all.iter().filter(|id| seen.add(**id)).count();
+        assert!(false_positives < 100, "{false_positives}");
         assert!(all.iter().all(|id| seen.add(*id)));
     }
 }
