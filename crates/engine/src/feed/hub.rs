@@ -1,4 +1,4 @@
-//! The hub: follows what has been baked, for all subscriptions of one process.
+//! Feed hub: reads baked frames on behalf of all subscriptions of a process.
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
@@ -15,42 +15,42 @@ use crate::ports::{
 };
 use crate::{Frame, Position, Shutdown};
 
-/// Frames fetched from the store at once.
-const PAGE: usize = 256;
+/// Number of frames per read of the store.
+const PAGE_SIZE: usize = 256;
 
-/// Frames that a subscriber is given of the store at once, as far as they have no more than
-/// a run of the ring.
-pub(super) const CATCH_UP_PAGE: usize = 64;
+/// Maximum number of frames that a subscription reads from the store at once; their size is
+/// limited as well ([`fits_run`]).
+pub(super) const MAX_CATCH_UP_PAGE: usize = 64;
 
-/// Subscriptions that read from the store at the same time: thousands that come
-/// back together must not take it away from everybody else.
-const CATCHING_UP: usize = 16;
+/// Maximum number of subscriptions that read from the store concurrently, so that thousands of
+/// reconnecting subscribers do not overload it.
+const MAX_CONCURRENT_CATCH_UPS: usize = 16;
 
-/// How long a subscriber is waited for who has seen more than this process has:
-/// they come from another one, which was a moment faster.
-const AHEAD: Duration = Duration::from_secs(3);
+/// Maximum time to wait for a position that another, faster process has already delivered.
+const AHEAD_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long to wait without a word: data-baker may be starting as well.
-const QUIET: Duration = Duration::from_millis(500);
+/// Time before the first log line while the presentation is unavailable: data-baker may still
+/// be starting.
+const FIRST_WARNING_DELAY: Duration = Duration::from_millis(500);
 
-/// How the feed works.
+/// Settings of the feed.
 #[derive(Clone, Debug)]
 pub struct FeedSettings {
-    /// How many of the latest frames are kept in memory.
+    /// Maximum number of latest frames kept in memory.
     pub ring: usize,
-    /// How often the store is looked at although nobody told it to.
+    /// Interval at which the store is polled without a notice.
     pub sweep_interval: Duration,
 }
 
-/// The feed of one process.
+/// Feed of one process.
 pub struct Feed {
     reader: Arc<dyn PresentationReader>,
     log: Arc<dyn EventLog>,
     settings: FeedSettings,
-    /// Set once it is known where the feed stands.
+    /// Set once the head of the feed is known.
     opened: OnceLock<Opened>,
     head: watch::Sender<Position>,
-    catching_up: Semaphore,
+    catch_up_permits: Semaphore,
     interests: Interests,
 }
 
@@ -60,7 +60,7 @@ struct Opened {
 }
 
 impl Feed {
-    /// A feed that knows nothing yet; [`Feed::run`] fills it.
+    /// Creates an unopened feed; [`Feed::run`] opens and fills it.
     #[must_use]
     pub fn new(
         reader: Arc<dyn PresentationReader>,
@@ -73,26 +73,26 @@ impl Feed {
             settings,
             opened: OnceLock::new(),
             head: watch::Sender::new(0),
-            catching_up: Semaphore::new(CATCHING_UP),
+            catch_up_permits: Semaphore::new(MAX_CONCURRENT_CATCH_UPS),
             interests: Interests::default(),
         })
     }
 
-    /// Follows what is baked, until shutdown.
+    /// Reads baked frames until shutdown.
     pub async fn run(self: Arc<Self>, notices: Arc<dyn Notices>, shutdown: Shutdown) {
-        // Subscribed before the head is read: nothing falls in between.
+        // Subscribe before reading the head, so that no notice is missed in between.
         let mut stream = notices.subscribe(Topic::Baked).await;
         self.open(&shutdown).await;
-        let mut sweep = tokio::time::interval(self.settings.sweep_interval);
-        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut poll = tokio::time::interval(self.settings.sweep_interval);
+        poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !shutdown.is_cancelled() {
-            let complete = tokio::select! {
+            let is_complete = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
-                _ = sweep.tick() => false,
-                notice = stream.next() => self.take(notice),
+                _ = poll.tick() => false,
+                notice = stream.next() => self.on_notice(notice),
             };
-            if !complete && let Err(error) = self.fetch().await {
+            if !is_complete && let Err(error) = self.fetch().await {
                 tracing::warn!(stage = "feed", "waiting: {error}");
             }
         }
@@ -100,9 +100,9 @@ impl Feed {
 
     async fn open(&self, shutdown: &Shutdown) {
         let mut backoff = Backoff::default();
-        let mut reminder = Reminder::after(QUIET);
+        let mut reminder = Reminder::after(FIRST_WARNING_DELAY);
         while !shutdown.is_cancelled() {
-            match self.stand().await {
+            match self.read_head().await {
                 Ok(head) => {
                     let ring = RwLock::new(Ring::new(head.position, self.settings.ring));
                     let epoch = head.epoch;
@@ -119,9 +119,9 @@ impl Feed {
         }
     }
 
-    /// Standing of the feed. Before anything has been baked that is the beginning of the
-    /// log, whose identity the first baking takes over.
-    async fn stand(&self) -> Result<Head, StoreError> {
+    /// Reads the head of the feed. Before the first frame is baked, it is position 0 and the
+    /// epoch of the log.
+    async fn read_head(&self) -> Result<Head, StoreError> {
         match self.reader.head().await {
             Err(StoreError::NotYet(_)) => Ok(Head {
                 epoch: self.log.epoch().await?,
@@ -131,8 +131,8 @@ impl Feed {
         }
     }
 
-    /// `false`: frames are missing and must be fetched.
-    fn take(&self, notice: Option<Notice>) -> bool {
+    /// Adds the frames of a notice. Returns `false` if frames are missing and must be fetched.
+    fn on_notice(&self, notice: Option<Notice>) -> bool {
         match notice {
             Some(Notice::Baked { from, frames }) => {
                 let is_behind = self.head_position() < from;
@@ -143,10 +143,11 @@ impl Feed {
         }
     }
 
+    /// Reads all frames after the head from the store.
     async fn fetch(&self) -> Result<(), StoreError> {
         loop {
-            let frames = self.page(self.head_position()).await?;
-            let is_last = frames.len() < PAGE;
+            let frames = self.read_page(self.head_position()).await?;
+            let is_last = frames.len() < PAGE_SIZE;
             self.extend(frames);
             if is_last {
                 return Ok(());
@@ -154,55 +155,55 @@ impl Feed {
         }
     }
 
+    /// Adds frames to the ring and wakes the waiting readers. Returns `false` at a gap.
     fn extend(&self, frames: Vec<Frame>) -> bool {
         let Some(opened) = self.opened.get() else {
             return true;
         };
-        let concerned = self.interests.concerned(&frames);
+        let matching = self.interests.matching(&frames);
         let mut ring = opened.ring.write().unwrap_or_else(PoisonError::into_inner);
-        let complete = ring.extend(frames);
+        let is_complete = ring.extend(frames);
         let head = ring.head();
         drop(ring);
         self.head
             .send_if_modified(|seen| std::mem::replace(seen, head) != head);
-        for interest in concerned {
+        for interest in matching {
             interest.send_replace(());
         }
-        complete
+        is_complete
     }
 
-    /// The last position that subscribers of this process can have seen.
+    /// Returns the last position that subscribers of this process can have received.
     #[must_use]
     pub fn head_position(&self) -> Position {
         *self.head.borrow()
     }
 
-    /// Waits until subscribers of this process can have seen a position.
+    /// Waits until subscribers of this process can have received a position.
     pub async fn reached(&self, position: Position) {
         let mut head = self.head.subscribe();
         // The sender lives as long as this feed.
         let _ = head.wait_for(|head| *head >= position).await;
     }
 
-    /// Registers an interest in one entity: whoever waits for it is woken by its frames
-    /// alone, however many others there are.
+    /// Registers an interest in one entity: only frames of this entity wake the waiting task.
     #[must_use]
     pub fn change_of(&self, entity_id: &str) -> Change {
         self.interests.register(entity_id)
     }
 
-    /// The log's identity; `None` while the presentation has not been reached.
+    /// Returns the epoch of the log; `None` until the presentation was first read.
     #[must_use]
     pub fn epoch(&self) -> Option<&str> {
         self.opened.get().map(|opened| opened.epoch.as_str())
     }
 
-    /// A subscription to all frames after `since`, or from now on.
+    /// Subscribes to all frames after `since`, or after the current head if it is `None`.
     ///
     /// # Errors
-    /// [`FeedError::Unavailable`] while the presentation has not been reached;
-    /// [`FeedError::OtherEpoch`] and [`FeedError::Ahead`] when the subscriber's
-    /// position means nothing here.
+    /// [`FeedError::Unavailable`] until the presentation was first read;
+    /// [`FeedError::OtherEpoch`] if `epoch` is not the epoch of this log;
+    /// [`FeedError::Ahead`] if `since` is after the head.
     pub fn subscribe(
         self: &Arc<Self>,
         since: Option<Position>,
@@ -222,11 +223,13 @@ impl Feed {
         Ok(Subscription::new(self.clone(), seen, since))
     }
 
-    /// The same for a position that another process may have handed out.
+    /// Subscribes like [`Feed::subscribe`], and waits up to 3 s for a position that another
+    /// process has already delivered.
     ///
     /// # Errors
-    /// As [`Feed::subscribe`]; [`FeedError::Ahead`] only after a while, and only if the store
-    /// has no such position either: this process may be behind for longer.
+    /// The errors of [`Feed::subscribe`]. [`FeedError::Ahead`] is returned only after the wait and
+    /// if the store does not have the position; if the store has it, this process is behind and
+    /// the error is [`FeedError::Unavailable`]. [`FeedError::Store`] if the store does not answer.
     pub async fn join(
         self: &Arc<Self>,
         since: Option<Position>,
@@ -234,7 +237,7 @@ impl Feed {
     ) -> Result<Subscription, FeedError> {
         match (self.subscribe(since, epoch), since) {
             (Err(FeedError::Ahead { .. }), Some(since)) => {
-                let _ = tokio::time::timeout(AHEAD, self.reached(since)).await;
+                let _ = tokio::time::timeout(AHEAD_TIMEOUT, self.reached(since)).await;
                 match self.subscribe(Some(since), epoch) {
                     Err(FeedError::Ahead { .. }) if self.reader.head().await?.position >= since => {
                         Err(FeedError::Unavailable)
@@ -246,32 +249,33 @@ impl Feed {
         }
     }
 
+    /// Frames after a position from the ring; `None` if the ring does not reach back that far.
     pub(super) fn recent(&self, after: Position, limit: usize) -> Option<Vec<Arc<Shared>>> {
         let ring = &self.opened.get()?.ring;
         let ring = ring.read().unwrap_or_else(PoisonError::into_inner);
         ring.after(after, limit)
     }
 
-    async fn page(&self, after: Position) -> Result<Vec<Frame>, StoreError> {
-        contiguous(after, self.reader.frames(after, PAGE).await?)
+    async fn read_page(&self, after: Position) -> Result<Vec<Frame>, StoreError> {
+        contiguous(after, self.reader.frames(after, PAGE_SIZE).await?)
     }
 
-    /// Reads at most `page` frames, and says in its place how many to read next.
+    /// Reads at most `page` frames from the store and sets `page` to the number to read next.
     pub(super) async fn stored(
         &self,
         after: Position,
         page: &mut usize,
     ) -> Result<Vec<Frame>, StoreError> {
-        // Never closed; and without a permit one would only be in the others' way.
-        let _permit = self.catching_up.acquire().await;
+        // The semaphore is never closed.
+        let _permit = self.catch_up_permits.acquire().await;
         let frames = self.reader.frames(after, *page).await?;
         let mut frames = contiguous(after, frames)?;
         let mut fits = fits_run();
         let count = frames.iter().take_while(|frame| fits(frame)).count();
-        // Of large frames so many are read as are handed out, and of small ones more again.
+        // Large frames: read as many as fit. Small frames: double the page.
         *page = match count < frames.len() {
             true => count,
-            false => (*page * 2).min(CATCH_UP_PAGE),
+            false => (*page * 2).min(MAX_CATCH_UP_PAGE),
         };
         frames.truncate(count);
         Ok(frames)

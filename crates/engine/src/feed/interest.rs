@@ -1,4 +1,4 @@
-//! Entities that somebody waits for: one look-up a frame wakes whoever it concerns.
+//! Registry of entities that tasks wait for: one lookup per frame finds the tasks to wake.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,15 +7,15 @@ use tokio::sync::watch;
 
 use crate::Frame;
 
-/// The entities that are waited for, by id; clones share them.
+/// Registered interests by entity id; clones share the registry.
 #[derive(Clone, Default)]
 pub(super) struct Interests(Arc<Mutex<HashMap<String, watch::Sender<()>>>>);
 
-/// A registered interest in one entity, until it is dropped.
+/// Registered interest in one entity; dropping it removes the registration.
 pub struct Change {
     interests: Interests,
     entity_id: String,
-    news: watch::Receiver<()>,
+    changes: watch::Receiver<()>,
 }
 
 impl Interests {
@@ -29,36 +29,35 @@ impl Interests {
         Change {
             interests: self.clone(),
             entity_id: entity_id.to_owned(),
-            news: sender.subscribe(),
+            changes: sender.subscribe(),
         }
     }
 
-    /// The interests that these frames concern.
-    pub(super) fn concerned(&self, frames: &[Frame]) -> Vec<watch::Sender<()>> {
+    /// Returns the senders of the entities that these frames belong to.
+    pub(super) fn matching(&self, frames: &[Frame]) -> Vec<watch::Sender<()>> {
         let senders = self.senders();
         if senders.is_empty() {
             return Vec::new();
         }
-        let concerned = frames
+        let matching = frames
             .iter()
             .filter_map(|frame| senders.get(&frame.entity_id));
-        concerned.cloned().collect()
+        matching.cloned().collect()
     }
 }
 
 impl Change {
-    /// Waits until a frame has come of the entity since the registration, or since the
-    /// last call.
+    /// Waits for a frame of the entity that arrived after the registration or the last call.
     pub async fn happened(&mut self) {
-        // The sender stays as long as this receiver does.
-        let _ = self.news.changed().await;
+        // The sender lives as long as this receiver.
+        let _ = self.changes.changed().await;
     }
 }
 
 impl Drop for Change {
     fn drop(&mut self) {
         let mut senders = self.interests.senders();
-        // The last one that is left is this one.
+        // A count of 1 is this receiver itself.
         let is_last = |sender: &watch::Sender<()>| sender.receiver_count() <= 1;
         if senders.get(&self.entity_id).is_some_and(is_last) {
             senders.remove(&self.entity_id);
@@ -83,24 +82,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_waits_is_woken_by_frames_of_the_entity_alone() {
+    async fn only_frames_of_the_entity_wake_a_waiting_task() {
         let interests = Interests::default();
         let mut first = interests.register("a");
         let mut second = interests.register("a");
-        for sender in interests.concerned(&[frame("b")]) {
+        for sender in interests.matching(&[frame("b")]) {
             sender.send_replace(());
         }
-        let second_long = std::time::Duration::from_secs(1);
-        let woken = tokio::time::timeout(second_long, first.happened()).await;
-        assert!(woken.is_err(), "nothing happened to it");
-        for sender in interests.concerned(&[frame("b"), frame("a")]) {
+        let one_second = std::time::Duration::from_secs(1);
+        let woken = tokio::time::timeout(one_second, first.happened()).await;
+        assert!(woken.is_err(), "no frame of this entity");
+        for sender in interests.matching(&[frame("b"), frame("a")]) {
             sender.send_replace(());
         }
         first.happened().await;
         second.happened().await;
         drop(first);
-        assert_eq!(interests.concerned(&[frame("a")]).len(), 1);
+        assert_eq!(interests.matching(&[frame("a")]).len(), 1);
         drop(second);
-        assert!(interests.senders().is_empty(), "nobody is remembered");
+        assert!(
+            interests.senders().is_empty(),
+            "all registrations are removed"
+        );
     }
 }

@@ -1,9 +1,10 @@
-//! The feed: every position's frame, in order, to every subscriber.
+//! The feed delivers the frame of every position, in order, to every subscriber.
 //!
-//! `hub` follows what data-baker has baked and keeps the latest frames in one
-//! shared `ring`; a `subscription` is a cursor that reads from the store
-//! until it has caught up with the ring, and from the ring after that. Both hold
-//! the same frames by position, so the two meet without gap or repeat.
+//! `hub` reads the frames that data-baker has baked and keeps the latest ones in one shared
+//! `ring`. A `subscription` is a cursor that reads from the store until it has caught up with
+//! the ring, and from the ring after that. Both hold the same frames by position, so that the
+//! switch neither skips nor repeats a frame. `interest` wakes readers that wait for changes of
+//! one entity.
 
 mod hub;
 mod interest;

@@ -1,4 +1,4 @@
-//! The latest frames, shared by all subscriptions.
+//! Ring buffer of the latest frames, shared by all subscriptions.
 
 use std::collections::VecDeque;
 use std::ops::Deref;
@@ -8,16 +8,16 @@ use bytes::Bytes;
 
 use crate::{Frame, Position};
 
-/// Bytes of documents that are kept at most, but for the latest one: they may be of 64 KiB
-/// and more, and edges keep what they make of them as well.
-const BYTES: usize = 64 * 1024 * 1024;
+/// Maximum total size of the kept frame bodies in bytes; the latest frame is kept in any case.
+/// The rendered form of each frame takes about as much again.
+const MAX_RING_BYTES: usize = 64 * 1024 * 1024;
 
-/// Bytes of documents that a subscriber is handed at once: it keeps them from being freed until
-/// its socket has taken them, and there may be thousands.
-const RUN_BYTES: usize = 64 * 1024;
+/// Maximum total size in bytes of the frame bodies that a subscriber gets at once. They stay in
+/// memory until its socket has accepted them, and there may be thousands of subscribers.
+const MAX_RUN_BYTES: usize = 64 * 1024;
 
-/// A frame on its way to many subscribers, with the bytes that the edge makes of
-/// it: made once, by whoever is first, and the same for all.
+/// Frame shared by all subscribers, with its rendered bytes, which are computed once on first
+/// use.
 #[derive(Debug)]
 pub struct Shared {
     frame: Frame,
@@ -32,7 +32,8 @@ impl Shared {
         })
     }
 
-    /// What `render` makes of it. All who call must mean the same.
+    /// Returns the rendered bytes, computed by `render` on the first call. All callers must pass
+    /// the same function.
     pub fn rendered(&self, render: impl FnOnce(&Frame) -> Bytes) -> Bytes {
         self.rendered.get_or_init(|| render(&self.frame)).clone()
     }
@@ -46,18 +47,18 @@ impl Deref for Shared {
     }
 }
 
-/// A run of frames without gaps that ends at the head of the feed.
+/// Consecutive frames up to the head of the feed.
 #[derive(Debug)]
 pub(super) struct Ring {
     frames: VecDeque<Arc<Shared>>,
     head: Position,
     capacity: usize,
-    /// Of all bodies.
+    /// Total size of all bodies.
     bytes: usize,
 }
 
 impl Ring {
-    /// Empty, at `head`.
+    /// Creates an empty ring at `head`.
     pub(super) fn new(head: Position, capacity: usize) -> Self {
         Self {
             frames: VecDeque::new(),
@@ -67,13 +68,13 @@ impl Ring {
         }
     }
 
-    /// The last position.
+    /// Returns the last position.
     pub(super) fn head(&self) -> Position {
         self.head
     }
 
-    /// Takes the frames that come next, skips those it has, and stops at a gap.
-    /// `false`: there was a gap, and the missing frames must be fetched.
+    /// Appends consecutive frames and skips those it has. Returns `false` at a gap: the missing
+    /// frames must be fetched.
     pub(super) fn extend(&mut self, frames: impl IntoIterator<Item = Frame>) -> bool {
         for frame in frames {
             if frame.position > self.head + 1 {
@@ -88,7 +89,7 @@ impl Ring {
 
     fn push(&mut self, frame: Frame) {
         self.bytes += size(&frame);
-        while self.frames.len() >= self.capacity || self.bytes > BYTES {
+        while self.frames.len() >= self.capacity || self.bytes > MAX_RING_BYTES {
             let Some(oldest) = self.frames.pop_front() else {
                 break;
             };
@@ -98,8 +99,8 @@ impl Ring {
         self.frames.push_back(Shared::new(frame));
     }
 
-    /// Frames after a position, at most `limit`, and beyond the first no more than
-    /// [`RUN_BYTES`]; `None` when the ring does not reach back that far.
+    /// Returns the frames after a position: at most `limit`, and at least one but otherwise at
+    /// most [`MAX_RUN_BYTES`]. `None` if the ring does not reach back that far.
     pub(super) fn after(&self, position: Position, limit: usize) -> Option<Vec<Arc<Shared>>> {
         let behind = usize::try_from(self.head.checked_sub(position)?).ok()?;
         let skip = self.frames.len().checked_sub(behind)?;
@@ -109,13 +110,14 @@ impl Ring {
     }
 }
 
-/// Tells of each frame in turn whether it still belongs to the run: the first always does.
+/// Returns a predicate that checks for each frame in turn whether it still fits into the run;
+/// the first one always does.
 pub(super) fn fits_run() -> impl FnMut(&Frame) -> bool {
     let mut bytes = 0;
     move |frame| {
         let is_first = bytes == 0;
         bytes += size(frame);
-        is_first || bytes <= RUN_BYTES
+        is_first || bytes <= MAX_RUN_BYTES
     }
 }
 
@@ -144,20 +146,24 @@ mod tests {
     }
 
     #[test]
-    fn keeps_the_latest_and_knows_how_far_back_it_reaches() {
+    fn the_ring_keeps_the_latest_frames_and_reports_evicted_ones() {
         let mut ring = Ring::new(10, 3);
         assert!(ring.extend((11..=15).map(frame)));
         assert_eq!(positions(ring.after(15, 9)), Some(vec![]));
         assert_eq!(positions(ring.after(12, 9)), Some(vec![13, 14, 15]));
         assert_eq!(positions(ring.after(12, 2)), Some(vec![13, 14]));
-        assert_eq!(positions(ring.after(11, 9)), None, "11 → 12 has fallen out");
+        assert_eq!(
+            positions(ring.after(11, 9)),
+            None,
+            "position 12 was evicted"
+        );
         assert_eq!(positions(ring.after(16, 9)), None, "ahead of the head");
     }
 
     #[test]
-    fn large_frames_are_fewer() {
+    fn the_ring_keeps_fewer_large_frames() {
         let large = |position| Frame {
-            body: crate::to_json(&"x".repeat(BYTES / 3)).expect("text"),
+            body: crate::to_json(&"x".repeat(MAX_RING_BYTES / 3)).expect("text"),
             ..frame(position)
         };
         let mut ring = Ring::new(0, 9);

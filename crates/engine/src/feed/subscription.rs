@@ -1,57 +1,57 @@
-//! One subscriber's way along the feed.
+//! Cursor of one subscriber on the feed.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use super::Feed;
-use super::hub::CATCH_UP_PAGE;
+use super::hub::MAX_CATCH_UP_PAGE;
 use super::ring::Shared;
 use crate::Position;
 use crate::ports::StoreError;
 
-/// Frames handed out at once while live: what a subscriber that does not read
-/// keeps from being freed.
-const RUN: usize = 32;
+/// Maximum number of frames returned at once from the ring: a subscriber that does not read keeps
+/// them in memory.
+const MAX_RUN: usize = 32;
 
-/// A cursor on the feed. It holds no frames, so a slow subscriber costs nothing.
+/// Cursor on the feed. It holds no frames, so that slow subscribers take no memory.
 pub struct Subscription {
     feed: Arc<Feed>,
     head: watch::Receiver<Position>,
     cursor: Position,
-    live: bool,
-    /// Frames to be read at once from the store: as many as are handed out at once.
+    is_live: bool,
+    /// Number of frames of the next read of the store.
     page: usize,
 }
 
-/// What a subscriber is to be told next.
+/// Next item for a subscriber.
 #[derive(Debug)]
 pub enum Step {
-    /// The next frames, in order, without a gap; never empty.
+    /// Next frames in order, without a gap; never empty.
     Frames(Vec<Arc<Shared>>),
-    /// Once: it has caught up, at this position.
+    /// The subscriber has caught up at this position; returned once.
     Live(Position),
 }
 
-/// Why a subscription cannot begin, or cannot go on.
+/// Error of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FeedError {
-    /// The presentation has not been reached yet.
+    /// The presentation could not be read yet.
     #[error("the feed is not available yet")]
     Unavailable,
-    /// The subscriber's position is of another log.
+    /// The subscriber's position belongs to another log.
     #[error("the position belongs to another epoch of the log")]
     OtherEpoch,
-    /// The subscriber's position does not exist yet.
+    /// The subscriber's position is after the head of the feed.
     #[error("the position is ahead of the feed, which ends at {head}")]
     Ahead {
-        /// Where the feed ends.
+        /// Last position of the feed.
         head: Position,
     },
-    /// The subscriber was so slow that its next frame is no longer in memory.
+    /// The subscriber was too slow: its next frame is no longer in memory.
     #[error("too slow: position {cursor} is the last one sent")]
     TooSlow {
-        /// The last position handed out.
+        /// Last position returned.
         cursor: Position,
     },
     /// The store does not answer.
@@ -65,34 +65,35 @@ impl Subscription {
             feed,
             head,
             cursor,
-            live: false,
-            page: CATCH_UP_PAGE,
+            is_live: false,
+            page: MAX_CATCH_UP_PAGE,
         }
     }
 
-    /// The last position handed out.
+    /// Returns the last position handed out.
     #[must_use]
     pub fn cursor(&self) -> Position {
         self.cursor
     }
 
-    /// Waits for what comes next. Dropping the future loses nothing.
+    /// Waits for the next item. Cancel-safe.
     ///
     /// # Errors
-    /// [`FeedError::TooSlow`] and [`FeedError::Store`]; the subscriber may come
-    /// back with its cursor.
+    /// [`FeedError::TooSlow`] if the next frame is no longer in memory, [`FeedError::Store`] if the
+    /// store does not answer, and [`FeedError::Unavailable`] if the store ends before the ring. The
+    /// subscriber may subscribe again with its cursor.
     pub async fn next(&mut self) -> Result<Step, FeedError> {
         loop {
-            // Seen before looking, so that what comes after the look wakes us.
+            // Mark the head as seen before reading, so that a later change wakes this task.
             self.head.borrow_and_update();
-            match self.feed.recent(self.cursor, RUN) {
+            match self.feed.recent(self.cursor, MAX_RUN) {
                 Some(frames) if !frames.is_empty() => return Ok(self.advance(frames)),
-                Some(_) if !self.live => {
-                    self.live = true;
+                Some(_) if !self.is_live => {
+                    self.is_live = true;
                     return Ok(Step::Live(self.cursor));
                 }
-                Some(_) => self.changed().await?,
-                None if self.live => {
+                Some(_) => self.head_changed().await?,
+                None if self.is_live => {
                     return Err(FeedError::TooSlow {
                         cursor: self.cursor,
                     });
@@ -101,12 +102,12 @@ impl Subscription {
                     let frames = self.feed.stored(self.cursor, &mut self.page).await?;
                     let frames: Vec<_> = frames.into_iter().map(Shared::new).collect();
                     if frames.is_empty() {
-                        // The store may have been read further than this process has come.
+                        // Frames from the store may be ahead of this process's ring.
                         let is_ahead = *self.head.borrow() < self.cursor;
                         if !is_ahead {
                             return Err(FeedError::Unavailable);
                         }
-                        self.changed().await?;
+                        self.head_changed().await?;
                         continue;
                     }
                     return Ok(self.advance(frames));
@@ -120,7 +121,7 @@ impl Subscription {
         Step::Frames(frames)
     }
 
-    async fn changed(&mut self) -> Result<(), FeedError> {
+    async fn head_changed(&mut self) -> Result<(), FeedError> {
         self.head
             .changed()
             .await
