@@ -1,4 +1,4 @@
-//! A fact: one frame of a feed, as handlers see it.
+//! Event of a feed: one frame, parsed for handlers.
 
 use std::collections::HashMap;
 
@@ -10,37 +10,37 @@ use uuid::Uuid;
 use super::Failed;
 use crate::{Frame, Json, Position, Timestamp};
 
-/// What happened at one position of one feed.
+/// Event at one position of one feed.
 #[derive(Clone, Debug)]
 pub struct FeedEvent {
-    /// Whose feed: the domain's name, as in `order` of `order.created`.
+    /// Name of the feed, which is the domain's name: `order` in `order.created`.
     pub feed: String,
-    /// Where in it.
+    /// Position in the feed.
     pub position: Position,
-    /// What, in a word: `created`, `rejected`, …
+    /// Kind of the change: `created`, `rejected`, …
     pub change: String,
-    /// Whom it concerns.
+    /// Id of the entity.
     pub entity_id: String,
-    /// Which operation led to it.
+    /// Operation that caused the event.
     pub operation_id: Uuid,
-    /// When.
+    /// Time of the event.
     pub at: Timestamp,
     document: Option<Json>,
 }
 
 #[derive(Deserialize)]
-struct Told {
+struct FrameHeader {
     operation_id: Uuid,
     at: Timestamp,
 }
 
 impl FeedEvent {
-    /// Of a frame.
+    /// Parses a frame.
     ///
     /// # Errors
-    /// When the frame is not of the form that frames have.
+    /// [`serde_json::Error`] if the body is not that of a frame.
     pub fn of(frame: &Frame) -> Result<Self, serde_json::Error> {
-        let told: Told = serde_json::from_str(frame.body.get())?;
+        let header: FrameHeader = serde_json::from_str(frame.body.get())?;
         let members: HashMap<&str, &RawValue> = serde_json::from_str(frame.body.get())?;
         let (feed, change) = frame.kind.split_once('.').unwrap_or((&frame.kind, ""));
         let document = members.get(feed).map(|raw| Json::from((*raw).to_owned()));
@@ -49,24 +49,24 @@ impl FeedEvent {
             position: frame.position,
             change: change.to_owned(),
             entity_id: frame.entity_id.clone(),
-            operation_id: told.operation_id,
-            at: told.at,
+            operation_id: header.operation_id,
+            at: header.at,
             document,
         })
     }
 
-    /// The document as of this position; `None` where nothing changed: a refusal,
-    /// something set aside.
+    /// Returns the document as of this position; `None` if the entity did not change because the
+    /// operation was rejected or parked.
     ///
     /// # Errors
-    /// When it is not of the form `T`.
+    /// [`Failed`] if the document is not a `T`.
     pub fn document<T: DeserializeOwned>(&self) -> Result<Option<T>, Failed> {
         let document = self.document.as_ref();
         let parsed = document.map(|json| serde_json::from_str(json.get()));
         Ok(parsed.transpose()?)
     }
 
-    /// Whether there is a document of another form than before.
+    /// Checks whether the event changed the document.
     #[must_use]
     pub fn is_change(&self) -> bool {
         self.document.is_some()
@@ -100,13 +100,16 @@ mod tests {
     }
 
     #[test]
-    fn a_change_has_its_document_and_a_refusal_none() {
-        let fact =
-            FeedEvent::of(&frame("note.made", json!({ "note": { "a": 1 } }))).expect("a fact");
-        assert_eq!((fact.feed.as_str(), fact.change.as_str()), ("note", "made"));
-        let document: Option<serde_json::Value> = fact.document().ok().flatten();
+    fn a_change_has_its_document_and_a_rejection_none() {
+        let event =
+            FeedEvent::of(&frame("note.made", json!({ "note": { "a": 1 } }))).expect("an event");
+        assert_eq!(
+            (event.feed.as_str(), event.change.as_str()),
+            ("note", "made")
+        );
+        let document: Option<serde_json::Value> = event.document().ok().flatten();
         assert_eq!(document, Some(json!({ "a": 1 })));
-        let refused = frame("note.rejected", json!({ "reason": "no" }));
-        assert!(!FeedEvent::of(&refused).expect("a fact").is_change());
+        let rejected = frame("note.rejected", json!({ "reason": "no" }));
+        assert!(!FeedEvent::of(&rejected).expect("an event").is_change());
     }
 }

@@ -1,19 +1,19 @@
-//! Where feeds are, for whoever is to follow them.
+//! Registry of feed sources by name.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::ports::{FeedSource, StoreError};
 
-type Open = Arc<dyn Fn() -> Arc<dyn FeedSource> + Send + Sync>;
+type OpenSource = Arc<dyn Fn() -> Arc<dyn FeedSource> + Send + Sync>;
 
-/// Feeds by their domains' names. Each follower has one of its own, since each is at
-/// another place.
+/// Feed sources by their domains' names. Each runner opens its own source, because each reads at a
+/// different position.
 #[derive(Clone, Default)]
-pub struct Feeds(HashMap<String, Open>);
+pub struct Feeds(HashMap<String, OpenSource>);
 
 impl Feeds {
-    /// And this one.
+    /// Adds a source.
     #[must_use]
     pub fn with(
         mut self,
@@ -24,19 +24,19 @@ impl Feeds {
         self
     }
 
-    /// Whether this one is among them.
+    /// Checks whether a source of this name is registered.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    /// The feed of this name.
+    /// Opens the source of this name.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] when nobody has said where it is.
+    /// [`StoreError::Corrupt`] if no source of this name is registered.
     pub(super) fn open(&self, name: &str) -> Result<Arc<dyn FeedSource>, StoreError> {
         let open = self.0.get(name).ok_or_else(|| {
-            StoreError::Corrupt(format!("nobody has said where the feed {name:?} is"))
+            StoreError::Corrupt(format!("no source is configured for the feed {name:?}"))
         })?;
         Ok(open())
     }

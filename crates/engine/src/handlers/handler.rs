@@ -1,4 +1,4 @@
-//! A run of facts, handled: pure, so that doing it twice gives the same.
+//! Handling of a batch of events: pure, so that repeating it yields the same output.
 
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,42 +14,42 @@ use crate::Position;
 use crate::ports::{RowWrite, StoredRow};
 use crate::stages::step::message;
 
-/// A read model or a process manager, whatever its rows are.
+/// Read model or process manager, independent of the type of its rows.
 pub trait Handler: Send + Sync {
-    /// What it is called.
+    /// Returns its name.
     fn name(&self) -> &'static str;
-    /// Of its functions; 0 for a process manager, which is never built anew.
+    /// Returns the version of its functions; 0 for a process manager, which is never rebuilt.
     fn version(&self) -> u32;
-    /// Whose feeds it follows.
+    /// Returns the names of the feeds that it handles.
     fn feeds(&self) -> &'static [&'static str];
 
-    /// Which rows must be there for all of these facts.
+    /// Returns the rows to load for all of these events.
     ///
     /// # Errors
-    /// At the first fact for which that cannot be said.
-    fn needs(&self, facts: &[FeedEvent]) -> Result<Needs, Stuck>;
+    /// [`Stuck`] at the first event for which the handler panics.
+    fn needs(&self, events: &[FeedEvent]) -> Result<Needs, Stuck>;
 
-    /// What these facts of one feed make of the rows.
+    /// Applies events of one feed to the rows.
     ///
     /// # Errors
-    /// At the first fact of which nothing can be made. Those before it can be handled
-    /// by themselves.
-    fn handle(&self, facts: &[FeedEvent], rows: Vec<StoredRow>) -> Result<HandlerOutput, Stuck>;
+    /// [`Stuck`] at the first event that cannot be handled. The events before it can be handled
+    /// without it.
+    fn handle(&self, events: &[FeedEvent], rows: Vec<StoredRow>) -> Result<HandlerOutput, Stuck>;
 }
 
-/// Of a read model.
+/// Creates the handler of a read model.
 #[must_use]
 pub fn read_model<M: ReadModel>() -> AnyHandler {
     Arc::new(Projection::<M>(PhantomData))
 }
 
-/// Of a process manager.
+/// Creates the handler of a process manager.
 #[must_use]
 pub fn process<P: ProcessManager>() -> AnyHandler {
     Arc::new(Process::<P>(PhantomData))
 }
 
-/// Why nothing can be made of a fact: a sentence for operators.
+/// Reason why an event cannot be handled, as text for operators.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failed(pub String);
 
@@ -59,89 +59,89 @@ impl<E: std::error::Error> From<E> for Failed {
     }
 }
 
-/// Where a run of facts cannot be gone on with.
+/// Failure of a batch at one event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("position {position} of the feed {feed:?}: {reason}")]
 pub struct Stuck {
-    /// How many facts stand before it.
+    /// Number of events before it in the batch.
     pub after: usize,
-    /// In which feed.
+    /// Name of the feed.
     pub feed: String,
-    /// Where in it.
+    /// Position of the event in the feed.
     pub position: Position,
-    /// Why.
+    /// Reason for operators.
     pub reason: String,
 }
 
 impl Stuck {
-    fn at(after: usize, fact: &FeedEvent, reason: String) -> Self {
+    fn at(after: usize, event: &FeedEvent, reason: String) -> Self {
         Self {
             after,
-            feed: fact.feed.clone(),
-            position: fact.position,
+            feed: event.feed.clone(),
+            position: event.position,
             reason,
         }
     }
 }
 
-/// What a run of facts has led to.
+/// Output of a batch of events.
 #[derive(Debug, Default)]
 pub struct HandlerOutput {
-    /// Rows as they are to be.
+    /// Rows to write.
     pub writes: Vec<RowWrite>,
-    /// What is to be done, each with the place of its fact in the run.
+    /// Effects to carry out, each with the index of its event in the batch.
     pub effects: Vec<(usize, Effect)>,
 }
 
+/// Collects the needs of all events.
 pub(super) fn all_needs(
-    facts: &[FeedEvent],
+    events: &[FeedEvent],
     needs: fn(&FeedEvent) -> Needs,
 ) -> Result<Needs, Stuck> {
     let mut all = Needs::default();
-    for (index, fact) in facts.iter().enumerate() {
-        let one = guarded(|| Ok(needs(fact)));
-        all.add(one.map_err(|reason| Stuck::at(index, fact, reason))?);
+    for (index, event) in events.iter().enumerate() {
+        let one = catch_panic(|| Ok(needs(event)));
+        all.add(one.map_err(|reason| Stuck::at(index, event, reason))?);
     }
     Ok(all)
 }
 
+/// Applies events to typed rows, one by one.
 pub(super) fn handle<R: Clone + Serialize + DeserializeOwned>(
-    facts: &[FeedEvent],
+    events: &[FeedEvent],
     stored: Vec<StoredRow>,
     links: fn(&R) -> Vec<String>,
     needs: fn(&FeedEvent) -> Needs,
     mut one: impl FnMut(&FeedEvent, &mut Rows<R>) -> Result<Vec<Effect>, Failed>,
 ) -> Result<HandlerOutput, Stuck> {
-    let Some(first) = facts.first() else {
+    let Some(first) = events.first() else {
         return Ok(HandlerOutput::default());
     };
     let unreadable = |error: serde_json::Error| Stuck::at(0, first, error.to_string());
     let mut rows = Rows::load(stored, links).map_err(unreadable)?;
     let mut effects = Vec::new();
-    for (index, fact) in facts.iter().enumerate() {
-        let handled = guarded(|| {
-            rows.begin(needs(fact));
-            let effects = one(fact, &mut rows)?;
-            match rows.fault() {
+    for (index, event) in events.iter().enumerate() {
+        let handled = catch_panic(|| {
+            rows.start_event(needs(event));
+            let effects = one(event, &mut rows)?;
+            match rows.take_undeclared() {
                 None => Ok(effects),
-                Some(what) => Err(Failed(format!(
-                    "{what} was touched, which needs() did not name"
-                ))),
+                Some(what) => Err(Failed(format!("{what} was accessed but is not in needs()"))),
             }
         });
-        let asked = handled.map_err(|reason| Stuck::at(index, fact, reason))?;
-        effects.extend(asked.into_iter().map(|effect| (index, effect)));
+        let requested = handled.map_err(|reason| Stuck::at(index, event, reason))?;
+        effects.extend(requested.into_iter().map(|effect| (index, effect)));
     }
     let writes = rows.writes().map_err(unreadable)?;
     Ok(HandlerOutput { writes, effects })
 }
 
-/// A handler that panics has failed, no more: what it may have left half done is
-/// thrown away by whoever gets the error.
-fn guarded<T>(body: impl FnOnce() -> Result<T, Failed>) -> Result<T, String> {
+/// Turns a panic of the handler into an error. Callers discard the rows on an error, so that no
+/// partial change remains.
+fn catch_panic<T>(body: impl FnOnce() -> Result<T, Failed>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(Failed(reason))) => Err(reason),
-        Err(panic) => Err(format!("it panicked: {}", message(&*panic))),
+        Err(panic) => Err(format!("the handler panicked: {}", message(&*panic))),
     }
 }

@@ -1,18 +1,20 @@
-//! What follows feeds: read models, and process managers.
+//! Handlers of feed events: read models and process managers.
 //!
-//! Both are pure: a few functions that say what a fact makes of some rows. What
-//! they follow are the frames of their own domain, or those of another service:
-//! what everybody outside can see. Rows, effects and how far a feed has been
-//! followed are committed together, so that a fact counts once, wherever a process
-//! is killed. Read the files in this order:
+//! Both are pure functions from an event and some rows to changed rows. They handle the public
+//! frames of their own domain or of another service. Rows, effects and the position of the feed
+//! are committed together, so that each event takes effect exactly once, even if a process is
+//! killed at any point. Reading order of the files:
 //!
-//! 1. [`fact`]: what happened, as a feed tells it;
-//! 2. [`rows`]: what a handler sees and changes;
-//! 3. [`read_model`]: facts into rows that readers get; it can be built anew;
-//! 4. [`process`]: facts into state, commands and notifications; never again on replay;
-//! 5. [`handler`]: a run of facts, whichever of the two handles them;
+//! 1. [`feed_event`]: an event of a feed;
+//! 2. [`rows`]: rows that a handler reads and changes;
+//! 3. [`read_model`]: events to rows for readers; can be rebuilt;
+//! 4. [`process`]: events to state, commands and notifications; never replayed;
+//! 5. [`handler`]: common interface of both, for batches of events;
 //! 6. [`runner`]: from feeds to stores;
-//! 7. [`projector`]: read models by the lease, with generations; [`process_runner`]: processes.
+//! 7. [`projector`]: runs a read model under a lease, with generations; [`process_runner`]: runs
+//!    a process manager under a lease.
+//!
+//! [`own_feed`] and [`feeds`] provide the sources of events.
 
 pub mod feed_event;
 pub mod feeds;
@@ -36,21 +38,21 @@ pub use read_model::{Generation, ReadModel};
 pub use rows::{Needs, Rows};
 use tokio::sync::watch;
 
-/// How feeds are followed.
+/// Settings of handlers.
 #[derive(Clone, Debug)]
 pub struct HandlerSettings {
     /// Name of this instance.
     pub instance: String,
-    /// How often a feed is looked at although nobody said that there is something.
+    /// Interval at which a feed is polled without a notice.
     pub sweep_interval: Duration,
-    /// Facts a batch at most.
+    /// Maximum number of events per batch.
     pub max_batch: usize,
-    /// How long a lease lasts without being renewed.
+    /// Lifetime of a lease without renewal.
     pub lease_ttl: Duration,
 }
 
-/// What is handled: one read model, or one process manager.
+/// Handler of one read model or one process manager.
 pub type AnyHandler = Arc<dyn Handler>;
 
-/// Changes whenever something came from the feed of another service.
+/// Counter that changes whenever frames of another service arrive.
 pub type WakeSignal = watch::Receiver<u64>;

@@ -1,4 +1,4 @@
-//! The feed of one's own domain, from the presentation.
+//! Source of the domain's own feed, read from the presentation.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use crate::ports::{EventLog, FeedSource, Head, PresentationReader, Progress, StoreError};
 use crate::{Frame, Position};
 
-/// The frames that data-baker has made.
+/// Feed source of the frames that data-baker has baked.
 pub struct OwnFeed {
-    /// Which log it is.
+    /// Log, which has the epoch.
     pub log: Arc<dyn EventLog>,
-    /// How far it has been executed.
+    /// Position up to which the log is executed.
     pub progress: Arc<dyn Progress>,
-    /// Where the frames are.
+    /// Store of the frames.
     pub presentation: Arc<dyn PresentationReader>,
 }
 
@@ -22,7 +22,7 @@ impl FeedSource for OwnFeed {
     async fn head(&self) -> Result<Head, StoreError> {
         Ok(Head {
             epoch: self.log.epoch().await?,
-            // Whatever has been executed is baked, or is about to be.
+            // Everything that is executed is baked or about to be baked.
             position: self.progress.checkpoint().await?.position,
         })
     }

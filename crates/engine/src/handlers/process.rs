@@ -1,4 +1,4 @@
-//! A process manager: it waits for facts, remembers, and has something done.
+//! Process managers: react to events with state, commands and notifications.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,45 +9,45 @@ use crate::model::notification::Request;
 use crate::ports::StoredRow;
 use crate::{Domain, Json, Verb, to_json};
 
-/// Facts into state of its own, and what is to be done about them. Pure: commands
-/// and notifications are told, not carried out. They take effect once, together
-/// with the state, and never again, whatever is replayed or built anew.
+/// Function from events to its own state and effects. Pure: it returns commands and notifications
+/// and does not carry them out. Effects are committed exactly once, together with the state, and
+/// are not repeated by a rebuild.
 pub trait ProcessManager: Send + Sync + 'static {
-    /// Lower case with hyphens: `low-stock`. What its state is kept under, for ever:
-    /// under another name it begins with nothing, and with what happens from then on.
+    /// Name, in lower case with hyphens: `low-stock`. Its state is stored under this name: a process
+    /// manager with a new name starts without state, at the current end of its feeds.
     const NAME: &'static str;
-    /// Whose feeds it follows, by their domains' names.
+    /// Names of the feeds that it handles, which are their domains' names.
     const FEEDS: &'static [&'static str];
 
-    /// What it remembers, under keys that it chooses; a JSON object each.
+    /// State, stored under keys that it chooses; each must serialize to a JSON object.
     type State: Clone + Serialize + DeserializeOwned + Send + Sync;
 
-    /// Which of it has to be seen for this fact.
-    fn needs(fact: &FeedEvent) -> Needs;
+    /// Returns the states to load for this event.
+    fn needs(event: &FeedEvent) -> Needs;
 
-    /// What the fact makes of it, and what is to be done.
+    /// Changes the state and returns the effects of an event.
     ///
     /// # Errors
-    /// When nothing right can be done about the fact: the process stops there, says
-    /// so, and is tried again; nothing of it has happened.
-    fn react(fact: &FeedEvent, state: &mut Rows<Self::State>) -> Result<Vec<Effect>, Failed>;
+    /// [`Failed`] if the event cannot be handled. Nothing is committed; the process manager stops at
+    /// this event, logs the reason and retries.
+    fn react(event: &FeedEvent, state: &mut Rows<Self::State>) -> Result<Vec<Effect>, Failed>;
 
-    /// What a state is found by beside its key.
+    /// Returns the links by which a state can be found besides its key.
     fn links(_state: &Self::State) -> Vec<String> {
         Vec::new()
     }
 }
 
-/// Something to be done.
+/// Effect requested by a process manager.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// A command of its own domain.
+    /// Command to its own domain.
     Command(IssuedCommand),
-    /// Somebody is to be told, once.
+    /// Notification, sent once.
     Notify(Request),
 }
 
-/// A command that a process gives.
+/// Command issued by a process manager.
 #[derive(Clone, Debug)]
 pub struct IssuedCommand {
     pub(super) service_name: &'static str,
@@ -58,11 +58,11 @@ pub struct IssuedCommand {
 }
 
 impl Effect {
-    /// A command to the entity of this id. It goes the way of all commands, under an
-    /// identity that the fact leads to, and may be refused like any.
+    /// Creates a command to the entity of this id. It is scheduled like any other command, with an
+    /// id derived from the event, and may be rejected.
     ///
     /// # Errors
-    /// When the command has no JSON form.
+    /// [`Failed`] if the command cannot be serialized to JSON.
     pub fn command<D: Domain>(entity_id: &str, command: &D::Command) -> Result<Self, Failed> {
         Ok(Self::Command(IssuedCommand {
             service_name: D::NAME,
@@ -74,7 +74,7 @@ impl Effect {
     }
 }
 
-/// A process manager as a handler.
+/// Handler of a process manager.
 pub(super) struct Process<P>(pub(super) std::marker::PhantomData<fn() -> P>);
 
 impl<P: ProcessManager> Handler for Process<P> {
@@ -90,11 +90,11 @@ impl<P: ProcessManager> Handler for Process<P> {
         P::FEEDS
     }
 
-    fn needs(&self, facts: &[FeedEvent]) -> Result<Needs, Stuck> {
-        all_needs(facts, P::needs)
+    fn needs(&self, events: &[FeedEvent]) -> Result<Needs, Stuck> {
+        all_needs(events, P::needs)
     }
 
-    fn handle(&self, facts: &[FeedEvent], rows: Vec<StoredRow>) -> Result<HandlerOutput, Stuck> {
-        handle(facts, rows, P::links, P::needs, P::react)
+    fn handle(&self, events: &[FeedEvent], rows: Vec<StoredRow>) -> Result<HandlerOutput, Stuck> {
+        handle(events, rows, P::links, P::needs, P::react)
     }
 }

@@ -1,8 +1,8 @@
-//! attendant: a process manager at work, by the lease.
+//! Stage that runs a process manager while it holds the lease.
 
 use async_trait::async_trait;
 
-use super::projector::{RunnerContext, attend};
+use super::projector::{RunnerContext, run_stage};
 use super::runner::{HandlerDeps, HandlerRunner, Start};
 use super::{AnyHandler, Generation, HandlerSettings};
 use crate::backoff::Backoff;
@@ -10,7 +10,7 @@ use crate::ports::StoreError;
 use crate::stages::runner::Stage;
 use crate::{Position, Shutdown};
 
-/// Runs until shutdown.
+/// Runs a process manager until shutdown.
 pub async fn run(
     deps: HandlerDeps,
     handler: AnyHandler,
@@ -20,16 +20,16 @@ pub async fn run(
 ) {
     let name = format!("process/{}", handler.name());
     let process_runner = ProcessRunner::new(deps, handler, settings.max_batch);
-    attend(name, process_runner, context, &settings, &shutdown).await;
+    run_stage(name, process_runner, context, &settings, &shutdown).await;
 }
 
-/// Settles where a process manager begins that has never been at work: with what is
-/// executed from now on. Waits for the stores. `false`: shutdown came first.
+/// Stores the start position of a process manager that has none yet: the position up to which the
+/// log is executed. Waits for the stores. Returns `false` if shutdown came first.
 pub async fn prepare(deps: &HandlerDeps, handler: &AnyHandler, shutdown: &Shutdown) -> bool {
     let mut process_runner = ProcessRunner::new(deps.clone(), handler.clone(), 1);
     let mut backoff = Backoff::default();
     while !shutdown.is_cancelled() {
-        match process_runner.0.begin().await {
+        match process_runner.0.open_own_feed().await {
             Ok(()) => return true,
             Err(error) => tracing::warn!(stage = ProcessRunner::NAME, "waiting: {error}"),
         }
@@ -38,11 +38,11 @@ pub async fn prepare(deps: &HandlerDeps, handler: &AnyHandler, shutdown: &Shutdo
     false
 }
 
-/// A process manager's state, and what it has done.
+/// Stage that runs a process manager.
 pub struct ProcessRunner(HandlerRunner);
 
 impl ProcessRunner {
-    /// Of this process manager, in batches of this many facts at most.
+    /// Creates the stage of a process manager, with at most `max_batch` events per batch.
     #[must_use]
     pub fn new(deps: HandlerDeps, handler: AnyHandler, max_batch: usize) -> Self {
         let generation = Generation {
@@ -50,16 +50,17 @@ impl ProcessRunner {
             version: 0,
             round: 0,
         };
-        let start = Start::WakeSignal;
+        let start = Start::Head;
         Self(HandlerRunner::new(
             deps, handler, generation, start, max_batch,
         ))
     }
 
-    /// Within a transaction over all of a store, if it is up to date.
+    /// Returns the runner, for use within a transaction of the whole store, if it has handled the
+    /// own feed up to `baked`.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// [`StoreError`] if the store does not answer.
     pub(crate) async fn join(
         mut self,
         baked: Position,

@@ -1,5 +1,5 @@
-//! projector: a read model's rows, by the lease; and made anew beside those that are
-//! read, where that is wanted.
+//! projector: keeps the rows of a read model up to date while it holds the lease, and rebuilds
+//! them in a new generation while the old one is served.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,21 +15,21 @@ use crate::stages::leadership::LeaderElection;
 use crate::stages::runner::{Stage, Wake, lead};
 use crate::{Position, Shutdown};
 
-/// How often it is looked whether something else is wanted by now.
-const REGISTER: Duration = Duration::from_secs(1);
+/// Interval at which the registration is refreshed, to notice requested rebuilds.
+const REGISTRATION_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Who leads, and who wakes.
+/// Dependencies of handler stages for leader election and wake-ups.
 #[derive(Clone)]
 pub struct RunnerContext {
-    /// Where the leases are: in the database that is written.
+    /// Store of the leases, in the source database.
     pub leases: Arc<dyn Leases>,
-    /// Who tells of frames of one's own.
+    /// Notices of new frames of the own feed.
     pub notices: Arc<dyn Notices>,
-    /// Who tells of frames of others.
+    /// Signal of new frames of other services' feeds.
     pub news: WakeSignal,
 }
 
-/// Runs until shutdown.
+/// Runs a read model until shutdown.
 pub async fn run(
     deps: HandlerDeps,
     handler: AnyHandler,
@@ -39,21 +39,21 @@ pub async fn run(
 ) {
     let name = format!("read-model/{}", handler.name());
     let mut projector = Projector::new(deps, handler, settings.max_batch);
-    // What a newer program makes is not held up by one of before.
+    // Once a newer program version runs the read model, this one stops.
     let outdated = shutdown.child_token();
     projector.outdated = outdated.clone();
-    attend(name.clone(), projector, context, &settings, &outdated).await;
+    run_stage(name.clone(), projector, context, &settings, &outdated).await;
     if !shutdown.is_cancelled() {
         tracing::warn!(
             read_model = name,
-            "left to the newer program that is at work"
+            "a newer program version runs this read model; stopping"
         );
         shutdown.cancelled().await;
     }
 }
 
-/// Runs a stage that follows feeds whenever the lease of this name is ours.
-pub(super) async fn attend<S: Stage>(
+/// Runs a handler stage while this instance holds the lease of this name.
+pub(super) async fn run_stage<S: Stage>(
     name: String,
     mut stage: S,
     context: RunnerContext,
@@ -75,80 +75,82 @@ pub(super) async fn attend<S: Stage>(
     lead(&mut stage, &wake, &election, shutdown).await;
 }
 
-/// A read model's rows.
+/// Stage that runs a read model.
 pub struct Projector {
     deps: HandlerDeps,
     handler: AnyHandler,
     max_batch: usize,
     plan: Option<Plan>,
-    /// Whether it was seen to it that nothing is left of what is not made any more.
-    is_tidy: bool,
-    /// Cancelled once a newer program makes this read model.
+    /// True once leftovers of replaced generations were removed.
+    is_cleaned_up: bool,
+    /// Cancelled once a newer program version runs this read model.
     outdated: Shutdown,
 }
 
-/// What is to be made, as it was found.
+/// Generations to keep up to date, according to the registration.
 struct Plan {
     as_of: Instant,
     registration: Registration,
-    /// Of what is read, if this program can make it; and of what is to be read next.
-    followers: Vec<HandlerRunner>,
+    /// Runners of the served generation, if its version is that of this program, and of the one
+    /// being built.
+    runners: Vec<HandlerRunner>,
 }
 
-/// What a look has come to.
+/// Result of polling all runners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
-    Nothing,
-    WakeSignal,
+    Idle,
+    Progressed,
     Promoted,
 }
 
 impl Plan {
-    /// What is read goes first, and is not held up by what cannot be made.
-    async fn look(&mut self, rows: &dyn RowStore) -> Result<Outcome, StoreError> {
-        let mut outcome = Outcome::Nothing;
+    /// Polls all runners, the served generation first: errors of the one being built do not hold
+    /// it up.
+    async fn poll(&mut self, rows: &dyn RowStore) -> Result<Outcome, StoreError> {
+        let mut outcome = Outcome::Idle;
         let mut failure = None;
-        let mut read = HashMap::new();
-        for runner in &mut self.followers {
+        let mut served = HashMap::new();
+        for runner in &mut self.runners {
             let is_next = self.registration.serving.as_ref() != Some(&runner.generation);
-            let look = match runner.look().await {
-                Ok(look) => look,
+            let polled = match runner.look().await {
+                Ok(polled) => polled,
                 Err(error) => {
                     failure.get_or_insert(error);
                     continue;
                 }
             };
-            if look.is_news {
-                outcome = Outcome::WakeSignal;
+            if polled.is_news {
+                outcome = Outcome::Progressed;
             }
             if !is_next {
-                read = runner.positions();
+                served = runner.positions();
                 continue;
             }
-            // Nobody who reads it goes back in time.
-            let made = runner.positions();
-            let is_past = |(feed, position): (&&str, &Position)| made.get(*feed) >= Some(position);
-            if look.is_live && read.iter().all(is_past) {
+            // Promoting it must not take readers back to an earlier position.
+            let built = runner.positions();
+            let is_past = |(feed, position): (&&str, &Position)| built.get(*feed) >= Some(position);
+            if polled.is_live && served.iter().all(is_past) {
                 rows.promote(&runner.generation).await?;
-                tracing::info!(read_model = %runner.generation, "is read from now on");
+                tracing::info!(read_model = %runner.generation, "new generation is served");
                 return Ok(Outcome::Promoted);
             }
         }
         match failure {
-            Some(error) if outcome == Outcome::Nothing => Err(error),
+            Some(error) if outcome == Outcome::Idle => Err(error),
             _ => Ok(outcome),
         }
     }
 
     fn serving(self) -> Option<HandlerRunner> {
         let serving = self.registration.serving;
-        let mut followers = self.followers.into_iter();
-        followers.find(|runner| Some(&runner.generation) == serving.as_ref())
+        let mut runners = self.runners.into_iter();
+        runners.find(|runner| Some(&runner.generation) == serving.as_ref())
     }
 }
 
 impl Projector {
-    /// Of this read model, in batches of this many facts at most.
+    /// Creates the stage of a read model, with at most `max_batch` events per batch.
     #[must_use]
     pub fn new(deps: HandlerDeps, handler: AnyHandler, max_batch: usize) -> Self {
         Self {
@@ -156,16 +158,16 @@ impl Projector {
             handler,
             max_batch,
             plan: None,
-            is_tidy: false,
+            is_cleaned_up: false,
             outdated: Shutdown::new(),
         }
     }
 
-    /// Within a transaction over all of a store, the rows that are read, if they are up to
-    /// date; what is not is followed elsewhere.
+    /// Returns the runner of the served generation, for use within a transaction of the whole store,
+    /// if it has handled the own feed up to `baked`.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// [`StoreError`] if the store does not answer.
     pub(crate) async fn join(
         mut self,
         baked: Position,
@@ -180,7 +182,7 @@ impl Projector {
 
     async fn plan(&mut self) -> Result<Plan, StoreError> {
         let known = match self.plan.take() {
-            Some(plan) if plan.as_of.elapsed() < REGISTER => return Ok(plan),
+            Some(plan) if plan.as_of.elapsed() < REGISTRATION_INTERVAL => return Ok(plan),
             known => known,
         };
         let (name, version) = (self.handler.name(), self.handler.version());
@@ -192,17 +194,17 @@ impl Projector {
         if let Some(plan) = known.filter(|plan| plan.registration == registration) {
             return Ok(Plan { as_of, ..plan });
         }
-        let mut rebuilds: Vec<Generation> = registration.serving.iter().cloned().collect();
-        rebuilds.extend(registration.building().cloned());
-        // What another version of this program makes is for that one to make.
-        rebuilds.retain(|generation| generation.version == version);
-        let followers = rebuilds.into_iter().map(|generation| {
+        let mut generations: Vec<Generation> = registration.serving.iter().cloned().collect();
+        generations.extend(registration.building().cloned());
+        // Generations of other versions are left to programs of those versions.
+        generations.retain(|generation| generation.version == version);
+        let runners = generations.into_iter().map(|generation| {
             let (deps, handler) = (self.deps.clone(), self.handler.clone());
             HandlerRunner::new(deps, handler, generation, Start::Beginning, self.max_batch)
         });
         Ok(Plan {
             as_of,
-            followers: followers.collect(),
+            runners: runners.collect(),
             registration,
         })
     }
@@ -212,20 +214,20 @@ impl Projector {
 impl Stage for Projector {
     const NAME: &'static str = "projector";
 
-    /// One batch of each feed for all that is made.
+    /// Handles one batch of each feed for each generation.
     async fn batch(&mut self) -> Result<bool, StoreError> {
         let mut plan = self.plan().await?;
         let wanted = &plan.registration.wanted;
-        if !self.is_tidy && plan.registration.building().is_none() {
-            // Whoever promoted it may not have come to remove what it replaced.
+        if !self.is_cleaned_up && plan.registration.building().is_none() {
+            // The instance that promoted it may have ended before it removed the old generation.
             self.deps.rows.promote(wanted).await?;
         }
-        self.is_tidy = true;
-        let looked = plan.look(self.deps.rows.as_ref()).await;
-        let is_promoted = matches!(looked, Ok(Outcome::Promoted));
+        self.is_cleaned_up = true;
+        let outcome = plan.poll(self.deps.rows.as_ref()).await;
+        let is_promoted = matches!(outcome, Ok(Outcome::Promoted));
         if !is_promoted {
             self.plan = Some(plan);
         }
-        Ok(looked? != Outcome::Nothing)
+        Ok(outcome? != Outcome::Idle)
     }
 }

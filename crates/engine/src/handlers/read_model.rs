@@ -1,4 +1,4 @@
-//! A read model: rows that readers get, made of nothing but facts.
+//! Read models: rows for readers, computed only from feed events.
 
 use std::fmt;
 
@@ -9,46 +9,46 @@ use super::handler::{Failed, Handler, HandlerOutput, Stuck, all_needs, handle};
 use super::{FeedEvent, Needs, Rows};
 use crate::ports::StoredRow;
 
-/// Facts into rows. Pure, so that it can be built anew at any time from the feeds,
-/// beside the one that is being read.
+/// Function from events to rows. Pure, so that the rows can be rebuilt from the feeds at any time
+/// while the old ones are served.
 pub trait ReadModel: Send + Sync + 'static {
-    /// Lower case with hyphens: `accounts`. What it is kept and asked for under.
+    /// Name, in lower case with hyphens: `accounts`. Its rows are stored and queried under it.
     const NAME: &'static str;
-    /// Another one with every change of what these functions make of the facts: the
-    /// rows are built anew then, and those of before are read until they are there.
+    /// Version of these functions, to be changed with every change of their output: the rows are
+    /// then rebuilt, and the old ones are served until the rebuild has caught up.
     const VERSION: u32;
-    /// Whose feeds it follows, by their domains' names. Facts of one feed come in
-    /// their order; of several feeds, in any.
+    /// Names of the feeds that it handles, which are their domains' names. Events of one feed come
+    /// in order; events of several feeds may be interleaved in any way.
     const FEEDS: &'static [&'static str];
 
-    /// A row; a JSON object.
+    /// Row; must serialize to a JSON object.
     type Row: Clone + Serialize + DeserializeOwned + Send + Sync;
 
-    /// Which rows have to be seen for this fact.
-    fn needs(fact: &FeedEvent) -> Needs;
+    /// Returns the rows to load for this event.
+    fn needs(event: &FeedEvent) -> Needs;
 
-    /// What the fact makes of them.
+    /// Applies an event to the rows.
     ///
     /// # Errors
-    /// When it makes nothing of the fact that could be right: the read model stops
-    /// there, says so, and is tried again; all others go on.
-    fn apply(fact: &FeedEvent, rows: &mut Rows<Self::Row>) -> Result<(), Failed>;
+    /// [`Failed`] if the event cannot be handled. The read model stops at this event, logs the reason
+    /// and retries; other read models are not affected.
+    fn apply(event: &FeedEvent, rows: &mut Rows<Self::Row>) -> Result<(), Failed>;
 
-    /// What a row is found by beside its key: `author:7`. Lists are asked for by one.
+    /// Returns the links of a row, such as `author:7`. Lists of rows are queried by one link.
     fn links(_row: &Self::Row) -> Vec<String> {
         Vec::new()
     }
 }
 
-/// One making of a read model's rows.
+/// Generation of a read model's rows; each rebuild starts a new one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Generation {
-    /// Of which: [`ReadModel::NAME`].
+    /// Name of the read model: [`ReadModel::NAME`].
     #[serde(skip)]
     pub name: String,
-    /// By which version of its functions.
+    /// Version of its functions: [`ReadModel::VERSION`].
     pub version: u32,
-    /// How often that version had been made anew before.
+    /// Number of earlier rebuilds of that version.
     pub round: u64,
 }
 
@@ -58,7 +58,7 @@ impl fmt::Display for Generation {
     }
 }
 
-/// A read model as a handler.
+/// Handler of a read model.
 pub(super) struct Projection<M>(pub(super) std::marker::PhantomData<fn() -> M>);
 
 impl<M: ReadModel> Handler for Projection<M> {
@@ -74,13 +74,13 @@ impl<M: ReadModel> Handler for Projection<M> {
         M::FEEDS
     }
 
-    fn needs(&self, facts: &[FeedEvent]) -> Result<Needs, Stuck> {
-        all_needs(facts, M::needs)
+    fn needs(&self, events: &[FeedEvent]) -> Result<Needs, Stuck> {
+        all_needs(events, M::needs)
     }
 
-    fn handle(&self, facts: &[FeedEvent], rows: Vec<StoredRow>) -> Result<HandlerOutput, Stuck> {
-        handle(facts, rows, M::links, M::needs, |fact, rows| {
-            M::apply(fact, rows).map(|()| Vec::new())
+    fn handle(&self, events: &[FeedEvent], rows: Vec<StoredRow>) -> Result<HandlerOutput, Stuck> {
+        handle(events, rows, M::links, M::needs, |event, rows| {
+            M::apply(event, rows).map(|()| Vec::new())
         })
     }
 }

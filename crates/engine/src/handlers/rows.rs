@@ -1,4 +1,4 @@
-//! Rows between two facts: those that a handler asked to see, as they are now.
+//! Rows that a handler has declared in its needs, with the changes made so far.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -8,43 +8,43 @@ use serde::de::DeserializeOwned;
 use crate::ports::{RowWrite, StoredRow};
 use crate::{Json, to_json};
 
-/// Which rows a handler has to see: by key, and by what they are linked to.
+/// Declaration of the rows that a handler accesses, by key and by link.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// Rows of these keys, whether they are there or not.
+    /// Keys of rows, whether they exist or not.
     pub keys: BTreeSet<String>,
-    /// All rows that carry one of these links.
+    /// Links: all rows with one of them.
     pub links: BTreeSet<String>,
 }
 
 impl Needs {
-    /// None at all: the fact is not for this handler.
+    /// Declares no rows: the event is not for this handler.
     #[must_use]
     pub fn nothing() -> Self {
         Self::default()
     }
 
-    /// The row of this key.
+    /// Declares the row of this key.
     #[must_use]
     pub fn row(key: impl Into<String>) -> Self {
         Self::default().and_row(key)
     }
 
-    /// And the row of this key.
+    /// Adds the row of this key.
     #[must_use]
     pub fn and_row(mut self, key: impl Into<String>) -> Self {
         self.keys.insert(key.into());
         self
     }
 
-    /// And all rows with this link.
+    /// Adds all rows with this link.
     #[must_use]
     pub fn and_linked(mut self, link: impl Into<String>) -> Self {
         self.links.insert(link.into());
         self
     }
 
-    /// Whether that is none.
+    /// Checks whether no rows are declared.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty() && self.links.is_empty()
@@ -56,18 +56,18 @@ impl Needs {
     }
 }
 
-/// What a row is found by beside its key.
+/// Function that returns the links of a row.
 type LinksOf<R> = fn(&R) -> Vec<String>;
 
-/// The rows at hand.
+/// Loaded rows of a handler.
 pub struct Rows<R> {
     slots: BTreeMap<String, Slot<R>>,
     by_link: HashMap<String, BTreeSet<String>>,
     links_of: LinksOf<R>,
-    /// What the fact at hand asked for.
+    /// Rows that the current event has declared.
     needs: Needs,
-    /// The first row that was touched without having been asked for.
-    fault: Option<String>,
+    /// First row or link that was accessed without being declared.
+    undeclared: Option<String>,
 }
 
 struct Slot<R> {
@@ -86,21 +86,21 @@ impl<R: Clone + Serialize + DeserializeOwned> Rows<R> {
             by_link: HashMap::new(),
             links_of,
             needs: Needs::default(),
-            fault: None,
+            undeclared: None,
         };
         for StoredRow { key, body } in stored {
-            rows.place(key, Some(serde_json::from_str(body.get())?), true, false);
+            rows.set(key, Some(serde_json::from_str(body.get())?), true, false);
         }
         Ok(rows)
     }
 
-    /// The row of this key, if there is one.
+    /// Returns the row of this key, if it exists.
     pub fn get(&mut self, key: &str) -> Option<&R> {
-        self.note(key);
+        self.check_declared(key);
         self.slots.get(key)?.row.as_ref()
     }
 
-    /// The row of this key, or a fresh one.
+    /// Returns the row of this key, or the default if it does not exist.
     pub fn get_or_default(&mut self, key: &str) -> R
     where
         R: Default,
@@ -108,30 +108,31 @@ impl<R: Clone + Serialize + DeserializeOwned> Rows<R> {
         self.get(key).cloned().unwrap_or_default()
     }
 
-    /// Puts a row in the place of whatever there was.
+    /// Inserts or replaces the row of this key.
     pub fn put(&mut self, key: &str, row: R) {
-        self.note(key);
+        self.check_declared(key);
         let is_stored = self.slots.get(key).is_some_and(|slot| slot.is_stored);
-        self.place(key.to_owned(), Some(row), is_stored, true);
+        self.set(key.to_owned(), Some(row), is_stored, true);
     }
 
-    /// There is no such row any more.
+    /// Removes the row of this key.
     pub fn remove(&mut self, key: &str) {
-        self.note(key);
+        self.check_declared(key);
         let is_stored = self.slots.get(key).is_some_and(|slot| slot.is_stored);
-        self.place(key.to_owned(), None, is_stored, true);
+        self.set(key.to_owned(), None, is_stored, true);
     }
 
-    /// The keys of the rows that carry this link now, in order.
+    /// Returns the keys of the rows that currently have this link, in order.
     pub fn linked(&mut self, link: &str) -> Vec<String> {
         if !self.needs.links.contains(link) {
-            self.fault.get_or_insert_with(|| format!("link {link:?}"));
+            self.undeclared
+                .get_or_insert_with(|| format!("link {link:?}"));
         }
         let keys = self.by_link.get(link);
         keys.map_or_else(Vec::new, |keys| keys.iter().cloned().collect())
     }
 
-    fn note(&mut self, key: &str) {
+    fn check_declared(&mut self, key: &str) {
         let is_linked = || {
             let mut links = self.needs.links.iter();
             links.any(|link| {
@@ -141,11 +142,12 @@ impl<R: Clone + Serialize + DeserializeOwned> Rows<R> {
             })
         };
         if !self.needs.keys.contains(key) && !is_linked() {
-            self.fault.get_or_insert_with(|| format!("row {key:?}"));
+            self.undeclared
+                .get_or_insert_with(|| format!("row {key:?}"));
         }
     }
 
-    fn place(&mut self, key: String, row: Option<R>, is_stored: bool, is_changed: bool) {
+    fn set(&mut self, key: String, row: Option<R>, is_stored: bool, is_changed: bool) {
         let links_of = self.links_of;
         let links = |row: Option<&R>| -> HashSet<String> {
             row.map(|row| links_of(row).into_iter().collect())
@@ -169,17 +171,17 @@ impl<R: Clone + Serialize + DeserializeOwned> Rows<R> {
         self.slots.insert(key, slot);
     }
 
-    /// Before a fact is handled that asked for these.
-    pub(super) fn begin(&mut self, needs: Needs) {
+    /// Sets the declared rows before an event is handled.
+    pub(super) fn start_event(&mut self, needs: Needs) {
         self.needs = needs;
     }
 
-    /// After it: what it touched without having asked for it.
-    pub(super) fn fault(&mut self) -> Option<String> {
-        self.fault.take()
+    /// Returns the first undeclared access of the event, if any.
+    pub(super) fn take_undeclared(&mut self) -> Option<String> {
+        self.undeclared.take()
     }
 
-    /// What differs from the store.
+    /// Returns the rows that differ from the store.
     pub(super) fn writes(self) -> Result<Vec<RowWrite>, serde_json::Error> {
         let mut writes = Vec::new();
         for (key, slot) in self.slots {

@@ -1,4 +1,4 @@
-//! One generation of one handler: from feeds to stores, batch by batch.
+//! Runner of one generation of one handler: from feeds to stores, batch by batch.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,31 +15,31 @@ use crate::ports::{
 };
 use crate::{Frame, LogEntry, Notification, Operation, Position, Terms, Timestamp};
 
-/// What handlers stand between.
+/// Dependencies of handler runners.
 #[derive(Clone)]
 pub struct HandlerDeps {
-    /// Where the feeds are.
+    /// Sources of the feeds.
     pub feeds: Feeds,
-    /// Where the rows are.
+    /// Store of the rows.
     pub rows: Arc<dyn RowStore>,
-    /// Where commands go.
+    /// Receiver of issued commands.
     pub scheduler: Arc<dyn Scheduler>,
-    /// What set off the facts of the feed of one's own.
+    /// Log of the own domain, which has the correlation ids of its operations.
     pub log: Arc<dyn EventLog>,
-    /// Of the domain of one's own.
+    /// Name of the own domain.
     pub domain: &'static str,
 }
 
-/// Whence a generation begins where it has never been.
+/// Start position of a generation that has no checkpoint yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Start {
-    /// With the first fact there is.
+    /// First event of the feed.
     Beginning,
-    /// With what happens from now on.
-    WakeSignal,
+    /// Current head of the feed.
+    Head,
 }
 
-/// Follows all feeds of a handler.
+/// Runner that handles all feeds of a handler.
 pub struct HandlerRunner {
     deps: HandlerDeps,
     handler: AnyHandler,
@@ -47,28 +47,27 @@ pub struct HandlerRunner {
     start: Start,
     max_batch: usize,
     feeds: HashMap<&'static str, Arc<dyn FeedSource>>,
-    /// Where it is; `None`: to be read from the store.
-    place: Option<Place>,
-    /// The feed of which a batch has given commands, and the end of that batch, until it is
-    /// committed.
+    /// Checkpoint; `None` if it must be read from the store.
+    checkpoint: Option<HandlerCheckpoint>,
+    /// Feed and end of a batch that has issued commands and is not committed yet.
     unfinished: Option<(&'static str, Position)>,
 }
 
-/// Where a generation is: as this follower has left it. Should anybody else have been
-/// at work, its revision is another.
+/// Checkpoint of a generation as this runner has left it. The revision differs if another instance
+/// has committed since.
 #[derive(Default)]
-struct Place {
+struct HandlerCheckpoint {
     revision: u64,
-    /// How far each feed was followed, and which log it is of.
-    followed: HashMap<&'static str, (String, Position)>,
+    /// Epoch and position of each feed.
+    feeds: HashMap<&'static str, (String, Position)>,
 }
 
-/// What a look at all feeds has come to.
+/// Result of polling all feeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
-    /// Whether there was anything.
+    /// True if a batch was handled.
     pub is_news: bool,
-    /// Whether there is no more for now.
+    /// True if all feeds are handled up to their heads.
     pub is_live: bool,
 }
 
@@ -87,17 +86,17 @@ impl HandlerRunner {
             start,
             max_batch,
             feeds: HashMap::new(),
-            place: None,
+            checkpoint: None,
             unfinished: None,
         }
     }
 
-    /// One batch of each feed. A feed that is away holds up no other; the first error is
-    /// told if there was nothing else. What could not be finished comes first the next
-    /// time, and holds up what comes after it until it is: it has given commands by the rows
-    /// as they were, and nobody may change those before.
+    /// Handles one batch of each feed. An unavailable feed does not hold up the others; the first
+    /// error is returned if no batch was handled. An unfinished batch is handled first and holds up
+    /// all others until it is committed: it has issued commands based on the current rows, so they
+    /// must not change before.
     pub(crate) async fn look(&mut self) -> Result<Look, StoreError> {
-        let mut look = Look {
+        let mut result = Look {
             is_news: false,
             is_live: true,
         };
@@ -106,57 +105,57 @@ impl HandlerRunner {
         let unfinished = self.unfinished.map(|(name, _)| name);
         names.sort_by_key(|name| Some(*name) != unfinished);
         for name in names {
-            match self.follow(name).await {
-                Ok(moved) => {
-                    look.is_news |= moved;
-                    look.is_live &= !moved && self.feed(name)?.is_live();
+            match self.handle_batch(name).await {
+                Ok(has_progressed) => {
+                    result.is_news |= has_progressed;
+                    result.is_live &= !has_progressed && self.feed(name)?.is_live();
                 }
                 Err(error) => {
-                    look.is_live = false;
+                    result.is_live = false;
                     failure.get_or_insert(error);
                 }
             }
-            // Its facts may be on their way once more, or come in smaller batches.
+            // Its events may still be in transit, or come in smaller batches.
             if self.unfinished.is_some() {
-                look.is_live = false;
+                result.is_live = false;
                 break;
             }
         }
         match failure {
-            Some(error) if look.is_news => {
+            Some(error) if result.is_news => {
                 tracing::warn!(
                     handler = self.handler.name(),
-                    "going on with other feeds: {error}"
+                    "continuing with other feeds: {error}"
                 );
-                Ok(look)
+                Ok(result)
             }
             Some(error) => Err(error),
-            None => Ok(look),
+            None => Ok(result),
         }
     }
 
-    /// How far each feed was followed, as far as that is known.
+    /// Returns the known position of each feed.
     pub(super) fn positions(&self) -> HashMap<&'static str, Position> {
-        let followed = self.place.iter().flat_map(|place| &place.followed);
-        followed
+        let feeds = self.checkpoint.iter().flat_map(|known| &known.feeds);
+        feeds
             .map(|(name, (_, position))| (*name, *position))
             .collect()
     }
 
-    /// Settles where it begins in the feed of one's own, if it has never been at work.
-    pub(super) async fn begin(&mut self) -> Result<(), StoreError> {
+    /// Stores the start position in the own feed if the generation has no checkpoint yet.
+    pub(super) async fn open_own_feed(&mut self) -> Result<(), StoreError> {
         let own = self.deps.domain;
         if self.handler.feeds().contains(&own) {
-            let mut place = self.place().await?;
-            self.at(own, &mut place).await?;
-            self.place = Some(place);
+            let mut checkpoint = self.take_checkpoint().await?;
+            self.feed_position(own, &mut checkpoint).await?;
+            self.checkpoint = Some(checkpoint);
         }
         Ok(())
     }
 
-    /// Whether it is where its one feed, that of one's own, is baked up to.
+    /// Checks whether the own feed, its only one, is handled up to `baked`.
     pub(crate) async fn is_up_to_date(&mut self, baked: Position) -> Result<bool, StoreError> {
-        self.begin().await?;
+        self.open_own_feed().await?;
         Ok(self.positions().get(self.deps.domain) == Some(&baked))
     }
 
@@ -169,32 +168,33 @@ impl HandlerRunner {
         Ok(feed)
     }
 
-    /// Taken out: put back only by whoever knows what the store holds.
-    async fn place(&mut self) -> Result<Place, StoreError> {
-        if let Some(place) = self.place.take() {
-            return Ok(place);
+    /// Takes the checkpoint out, or reads it from the store. Callers put it back only if they know
+    /// that it matches the store.
+    async fn take_checkpoint(&mut self) -> Result<HandlerCheckpoint, StoreError> {
+        if let Some(checkpoint) = self.checkpoint.take() {
+            return Ok(checkpoint);
         }
-        // Before any feed's position: what is committed in between shows.
+        // Read before any feed's position, so that a commit in between is detected.
         let nothing = Needs::nothing();
         let loaded = self.deps.rows.load(&self.generation, &nothing).await?;
-        Ok(Place {
+        Ok(HandlerCheckpoint {
             revision: loaded.revision,
-            followed: HashMap::new(),
+            feeds: HashMap::new(),
         })
     }
 
-    /// How far a feed was followed.
-    async fn at(
+    /// Returns the epoch and position of a feed; opens it in the store if necessary.
+    async fn feed_position(
         &mut self,
         name: &'static str,
-        place: &mut Place,
+        checkpoint: &mut HandlerCheckpoint,
     ) -> Result<(String, Position), StoreError> {
-        if let Some(followed) = place.followed.get(name) {
-            return Ok(followed.clone());
+        if let Some(known) = checkpoint.feeds.get(name) {
+            return Ok(known.clone());
         }
         let Head { epoch, position } = self.feed(name)?.head().await?;
         let start = match self.start {
-            Start::WakeSignal => position,
+            Start::Head => position,
             Start::Beginning => 0,
         };
         let feed = Feed {
@@ -202,17 +202,17 @@ impl HandlerRunner {
             epoch: &epoch,
         };
         let position = self.deps.rows.open(&self.generation, &feed, start).await?;
-        place.followed.insert(name, (epoch.clone(), position));
+        checkpoint.feeds.insert(name, (epoch.clone(), position));
         Ok((epoch, position))
     }
 
-    /// The next batch of a feed. `false`: there is nothing for now.
-    async fn follow(&mut self, name: &'static str) -> Result<bool, StoreError> {
-        let mut place = self.place().await?;
-        let from = self.at(name, &mut place).await;
+    /// Handles the next batch of a feed. Returns `false` if there are no events.
+    async fn handle_batch(&mut self, name: &'static str) -> Result<bool, StoreError> {
+        let mut checkpoint = self.take_checkpoint().await?;
+        let from = self.feed_position(name, &mut checkpoint).await;
         if let Ok((_, from)) = &from {
-            // Committed after all: by somebody else, or the answer was lost.
-            self.finish(name, *from);
+            // The batch may have been committed by another instance, or its answer was lost.
+            self.mark_finished(name, *from);
         }
         let frames = match &from {
             Ok((_, from)) => self.feed(name)?.frames(*from, self.max_batch).await,
@@ -221,86 +221,86 @@ impl HandlerRunner {
         let (epoch, from, frames) = match (from, frames) {
             (Ok((epoch, from)), Ok(frames)) if !frames.is_empty() => (epoch, from, frames),
             (_, frames) => {
-                // Nothing has been written: what is known of other feeds still holds.
-                self.place = Some(place);
+                // Nothing was written: the checkpoint is still valid.
+                self.checkpoint = Some(checkpoint);
                 return frames.map(|_| false);
             }
         };
         let frames = contiguous(from, frames)?;
-        let facts = facts(name, &frames)?;
-        let Some((work, count)) = self.handle(&facts, place.revision).await? else {
-            // Somebody else has been at work: look again, from where they are.
+        let events = parse_events(name, &frames)?;
+        let Some((output, count)) = self.handle(&events, checkpoint.revision).await? else {
+            // Another instance has committed: continue from its checkpoint.
             return Ok(true);
         };
         let to = from + count as Position;
-        let mut handling = HandlerCommit {
+        let mut commit = HandlerCommit {
             generation: self.generation.clone(),
-            revision: place.revision,
+            revision: checkpoint.revision,
             feed: name.to_owned(),
             from,
             to,
-            rows: work.writes,
+            rows: output.writes,
             notifications: Vec::new(),
         };
-        let mut of_fact = (usize::MAX, 0);
-        for (index, effect) in work.effects {
-            // Numbered within its fact: however the facts come in batches, what a fact
-            // leads to is the same.
-            of_fact = (index, if of_fact.0 == index { of_fact.1 + 1 } else { 0 });
-            let identity = self.identity(&facts[index], of_fact.1);
+        // Index of the last event with effects, and number of its last effect.
+        let mut last = (usize::MAX, 0);
+        for (index, effect) in output.effects {
+            // Effects are numbered per event, so that their ids do not depend on the batches.
+            last = (index, if last.0 == index { last.1 + 1 } else { 0 });
+            let effect_id = self.effect_id(&events[index], last.1);
             match effect {
-                // Before the feed counts as followed: told again, it is dropped by the log.
-                Effect::Command(order) => {
+                // Scheduled before the commit: if repeated, the log drops the duplicate.
+                Effect::Command(command) => {
                     self.unfinished = self.unfinished.max(Some((name, to)));
-                    self.give(identity, &facts[index], order).await?;
+                    self.schedule(effect_id, &events[index], command).await?;
                     point("follower.given");
                 }
                 Effect::Notify(request) => {
-                    let (at, now) = (facts[index].at, Timestamp::now());
-                    let operation = facts[index].operation_id;
+                    let (at, now) = (events[index].at, Timestamp::now());
+                    let operation = events[index].operation_id;
                     let one = Notification::requested(operation, &frames[index], at, request, now);
-                    handling.notifications.push(Notification {
-                        id: identity,
+                    commit.notifications.push(Notification {
+                        id: effect_id,
                         ..one
                     });
                 }
             }
         }
         point("follower.handled");
-        self.deps.rows.commit(&handling).await?;
+        self.deps.rows.commit(&commit).await?;
         point("follower.committed");
-        place.revision += 1;
-        place.followed.insert(name, (epoch, to));
-        self.place = Some(place);
-        self.finish(name, to);
+        checkpoint.revision += 1;
+        checkpoint.feeds.insert(name, (epoch, to));
+        self.checkpoint = Some(checkpoint);
+        self.mark_finished(name, to);
         Ok(true)
     }
 
-    /// Notes that a feed has been followed up to here for good.
-    fn finish(&mut self, name: &str, up_to: Position) {
+    /// Clears the unfinished batch of a feed if it is committed up to its end.
+    fn mark_finished(&mut self, name: &str, up_to: Position) {
         self.unfinished
             .take_if(|(unfinished, end)| *unfinished == name && *end <= up_to);
     }
 
-    /// Of what a fact leads to: the same for ever, also where a store was restored and its
-    /// log has begun another epoch.
-    fn identity(&self, fact: &FeedEvent, number: usize) -> Uuid {
-        let (operation, number) = (fact.operation_id.to_string(), number.to_string());
+    /// Derives the id of an effect. It does not depend on the epoch, so that it stays the same after
+    /// a restore.
+    fn effect_id(&self, event: &FeedEvent, number: usize) -> Uuid {
+        let (operation, number) = (event.operation_id.to_string(), number.to_string());
         let name = self.handler.name();
-        ids::derived(&["effect", name, &fact.feed, &operation, &number])
+        ids::derived(&["effect", name, &event.feed, &operation, &number])
     }
 
-    /// What the facts make of the rows, as far as that can be said, and how many they
-    /// are. `None`: the rows are at another revision than the one expected.
+    /// Handles the events up to the first that fails. Returns the output and the number of handled
+    /// events; `None` if the rows are not at the expected revision.
     async fn handle(
         &self,
-        facts: &[FeedEvent],
+        events: &[FeedEvent],
         revision: u64,
     ) -> Result<Option<(HandlerOutput, usize)>, StoreError> {
-        let mut count = facts.len();
-        let mut failure = None;
+        let mut count = events.len();
+        let mut last_failure = None;
         while count > 0 {
-            let run = &facts[..count];
+            let run = &events[..count];
             let done = match self.handler.needs(run) {
                 Ok(needs) => {
                     let loaded = self.deps.rows.load(&self.generation, &needs).await?;
@@ -309,28 +309,28 @@ impl HandlerRunner {
                     }
                     self.handler.handle(run, loaded.rows)
                 }
-                Err(stuck) => Err(stuck),
+                Err(failure) => Err(failure),
             };
             match done {
-                Ok(work) => return Ok(Some((work, count))),
-                // What stands before it is done first, by itself.
-                Err(stuck) => {
-                    count = stuck.after.min(count - 1);
-                    failure = Some(stuck);
+                Ok(output) => return Ok(Some((output, count))),
+                // Handle the events before the failed one without it.
+                Err(failure) => {
+                    count = failure.after.min(count - 1);
+                    last_failure = Some(failure);
                 }
             }
         }
         let name = self.handler.name();
-        let reason = failure.map_or_else(String::new, |stuck| stuck.to_string());
+        let reason = last_failure.map_or_else(String::new, |failure| failure.to_string());
         Err(StoreError::Corrupt(format!("{name} failed at {reason}")))
     }
 
-    /// Has a command carried out that a fact led to.
-    async fn give(
+    /// Schedules a command that an event has caused.
+    async fn schedule(
         &self,
-        identity: Uuid,
-        fact: &FeedEvent,
-        order: IssuedCommand,
+        effect_id: Uuid,
+        event: &FeedEvent,
+        command: IssuedCommand,
     ) -> Result<(), StoreError> {
         let name = self.handler.name();
         let terms = Terms {
@@ -343,49 +343,50 @@ impl HandlerRunner {
             entity_id,
             verb,
             payload,
-        } = order;
+        } = command;
         let operation = Operation {
-            operation_id: identity,
+            operation_id: effect_id,
             service_name: service_name.to_owned(),
             operation: verb,
             fingerprint: Operation::content_fingerprint(verb, &entity_id, &payload, &terms),
             entity_id,
             payload,
             schema_version,
-            correlation_id: self.correlation(fact).await?,
+            correlation_id: self.correlation_id(event).await?,
             terms,
-            causation_id: Some(fact.operation_id),
+            causation_id: Some(event.operation_id),
             conflicts_with: None,
             accepted_at: Timestamp::now(),
         };
-        let given = self.deps.scheduler.schedule(&operation).await;
-        given.map_err(StoreError::unavailable)
+        let scheduled = self.deps.scheduler.schedule(&operation).await;
+        scheduled.map_err(StoreError::unavailable)
     }
 
-    /// What set off the fact; of another service's, all that is known is the operation.
-    async fn correlation(&self, fact: &FeedEvent) -> Result<Uuid, StoreError> {
-        if fact.feed != self.deps.domain {
-            return Ok(fact.operation_id);
+    /// Returns the correlation id of an event; for an event of another service, its operation id.
+    async fn correlation_id(&self, event: &FeedEvent) -> Result<Uuid, StoreError> {
+        if event.feed != self.deps.domain {
+            return Ok(event.operation_id);
         }
-        let events = self.deps.log.read(fact.position - 1, 1).await?;
-        let known = events
+        let entries = self.deps.log.read(event.position - 1, 1).await?;
+        let known = entries
             .first()
-            .map(|event: &LogEntry| event.operation.correlation_id);
-        Ok(known.unwrap_or(fact.operation_id))
+            .map(|entry: &LogEntry| entry.operation.correlation_id);
+        Ok(known.unwrap_or(event.operation_id))
     }
 }
 
-fn facts(name: &str, frames: &[Frame]) -> Result<Vec<FeedEvent>, StoreError> {
-    let mut facts = Vec::with_capacity(frames.len());
+/// Parses frames and checks that they belong to the feed of this name.
+fn parse_events(name: &str, frames: &[Frame]) -> Result<Vec<FeedEvent>, StoreError> {
+    let mut events = Vec::with_capacity(frames.len());
     for frame in frames {
-        let fact = FeedEvent::of(frame).map_err(StoreError::corrupt)?;
-        if fact.feed != name {
-            let other = fact.feed;
+        let event = FeedEvent::of(frame).map_err(StoreError::corrupt)?;
+        if event.feed != name {
+            let other = event.feed;
             return Err(StoreError::Corrupt(format!(
-                "what is followed as {name:?} is the feed of {other:?}"
+                "the source of the feed {name:?} delivers the feed {other:?}"
             )));
         }
-        facts.push(fact);
+        events.push(event);
     }
-    Ok(facts)
+    Ok(events)
 }
