@@ -1,7 +1,7 @@
-//! Characters that no name may have: those that are not seen, or that change how what stands
-//! beside them is seen.
+//! Characters that are not allowed in names: control characters, invisible ones, and those that
+//! change the direction of text.
 
-/// Explains what is wrong with a text, for whoever sent it; `None`: nothing.
+/// Returns an error message if a text has a character that is not allowed.
 #[must_use]
 pub fn unfit_character(text: &str) -> Option<String> {
     if text.chars().any(char::is_control) {
@@ -14,7 +14,7 @@ pub fn unfit_character(text: &str) -> Option<String> {
     ))
 }
 
-/// Tells whether nothing of a text can be seen.
+/// Checks whether a text has no visible character.
 #[must_use]
 pub fn is_blank(text: &str) -> bool {
     text.chars()
@@ -22,7 +22,7 @@ pub fn is_blank(text: &str) -> bool {
 }
 
 /// Zero-width joiner and non-joiner, which scripts and emoji need, and variation selectors:
-/// allowed, but nothing by themselves.
+/// allowed, but invisible by themselves.
 fn is_joiner_or_selector(c: char) -> bool {
     matches!(
         c,
@@ -32,7 +32,7 @@ fn is_joiner_or_selector(c: char) -> bool {
 
 /// Characters without a glyph (Unicode's default-ignorable ones, fillers, line separators,
 /// interlinear annotations, noncharacters) and those that set the direction of text (bidi).
-/// With them one name can look like another.
+/// They can make one name look like another.
 fn is_invisible(c: char) -> bool {
     if is_joiner_or_selector(c) {
         return false;

@@ -1,23 +1,22 @@
-//! Decimal numbers, exactly as they are written: however many zeros lead or trail, and whatever
-//! the exponent, two spellings of one number are read as the same number.
+//! Exact decimal numbers. All spellings of a number, with any leading or trailing zeros and any
+//! exponent, are parsed to the same value.
 
-/// A number in decimal notation: `digits × 10^-scale`, without zeros at either end of the
-/// digits.
+/// Decimal number: `digits × 10^-scale`, without leading or trailing zeros in the digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExactDecimal {
-    /// True if the number is below zero; zero itself never is.
+    /// True if the number is below zero; false for `-0`.
     pub is_negative: bool,
     digits: String,
     scale: i64,
 }
 
 impl ExactDecimal {
-    /// Parses plain decimal notation, or JSON's with an exponent. Refused are spellings that
-    /// JSON does not have, such as `.5`, `1.`, `+1` and `1_000`.
+    /// Parses decimal notation with an optional exponent. Leading zeros are accepted. Returns `None`
+    /// for other spellings that JSON does not have, such as `.5`, `1.`, `+1` and `1_000`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-            Some((mantissa, exponent)) => (mantissa, power(exponent)?),
+            Some((mantissa, exponent)) => (mantissa, parse_exponent(exponent)?),
             None => (text, 0),
         };
         let unsigned = mantissa.strip_prefix('-').unwrap_or(mantissa);
@@ -48,21 +47,21 @@ impl ExactDecimal {
         })
     }
 
-    /// The number of digits after the decimal point, trailing zeros not counted.
+    /// Returns the number of digits after the decimal point, without trailing zeros.
     #[must_use]
     pub fn fraction_digits(&self) -> u64 {
         self.scale.max(0).unsigned_abs()
     }
 
-    /// The number of digits before the decimal point, leading zeros not counted.
+    /// Returns the number of digits before the decimal point, without leading zeros.
     #[must_use]
     pub fn whole_digits(&self) -> u64 {
         let length = self.digits.len() as i64;
         length.saturating_sub(self.scale).max(0).unsigned_abs()
     }
 
-    /// The magnitude in units of `10^-scale`: 350 for 3.5 at a scale of 2. `None` where the
-    /// number is finer than that, or does not fit.
+    /// Returns the magnitude in units of `10^-scale`: 350 for 3.5 at a scale of 2. `None` if the
+    /// number has more digits after the decimal point, or does not fit.
     #[must_use]
     pub fn magnitude_at(&self, scale: u32) -> Option<u128> {
         if self.digits.is_empty() {
@@ -74,7 +73,7 @@ impl ExactDecimal {
         digits.checked_mul(10_u128.checked_pow(zeros)?)
     }
 
-    /// The number as an integer; `None` where it has a fraction, or does not fit.
+    /// Returns the number as an integer; `None` if it has a fraction, or does not fit.
     #[must_use]
     pub fn as_integer(&self) -> Option<i64> {
         let magnitude = i128::try_from(self.magnitude_at(0)?).ok()?;
@@ -91,15 +90,16 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// An exponent; one that is out of all proportion counts as the largest there is.
-fn power(text: &str) -> Option<i64> {
-    /// Far beyond what any number here may have, and far from overflow.
+/// Parses an exponent; its magnitude is limited to `MAX_EXPONENT`.
+fn parse_exponent(text: &str) -> Option<i64> {
+    /// Limit of the magnitude of an exponent: larger than any accepted number needs, and small
+    /// enough to rule out overflow.
     const MAX_EXPONENT: i64 = 1_000_000_000_000;
     let is_negative = text.starts_with('-');
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     if !is_digits(digits) {
         return None;
     }
-    let power: i64 = digits.parse().unwrap_or(MAX_EXPONENT).min(MAX_EXPONENT);
-    Some(if is_negative { -power } else { power })
+    let exponent: i64 = digits.parse().unwrap_or(MAX_EXPONENT).min(MAX_EXPONENT);
+    Some(if is_negative { -exponent } else { exponent })
 }

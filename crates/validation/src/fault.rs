@@ -1,34 +1,34 @@
-//! What is wrong with a body.
+//! Errors of a body.
 
-/// The most faults that one answer names.
-const MOST: usize = 100;
+/// Maximum number of errors that are returned for one body.
+const MAX_FAULTS: usize = 100;
 
-/// Why a body is no command.
+/// Reason why a body is invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Faults {
-    /// It is not JSON; where and why.
+    /// The body is not valid JSON, with the position and the reason.
     Syntax(String),
-    /// It says something that it must not, or does not say what it must.
+    /// The body is JSON, but has invalid values, or unknown or missing members.
     Content(Vec<Fault>),
 }
 
-/// One thing that is wrong.
+/// Error at one value of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where: a JSON pointer (RFC 6901).
+    /// JSON pointer of the value (RFC 6901).
     pub pointer: String,
-    /// What was expected there.
+    /// Description of the error, such as the expected value.
     pub detail: String,
 }
 
-/// Gathers faults, up to a number that an answer has room for.
+/// Collector of the errors of one body, up to `MAX_FAULTS`.
 #[derive(Debug, Default)]
 pub struct Collector(Vec<Fault>);
 
 impl Collector {
-    /// Adds one, at this pointer.
+    /// Adds an error at this pointer.
     pub fn add(&mut self, pointer: &str, detail: impl Into<String>) {
-        if self.0.len() < MOST {
+        if self.0.len() < MAX_FAULTS {
             self.0.push(Fault {
                 pointer: pointer.to_owned(),
                 detail: detail.into(),
@@ -36,10 +36,10 @@ impl Collector {
         }
     }
 
-    /// The value, if nothing is wrong.
+    /// Returns the value if no error was added.
     ///
     /// # Errors
-    /// [`Faults`]: all of them.
+    /// [`Faults::Content`] with all errors that were added.
     pub fn finish<T>(self, value: Option<T>) -> Result<T, Faults> {
         match value {
             Some(value) if self.0.is_empty() => Ok(value),

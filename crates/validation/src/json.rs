@@ -1,5 +1,4 @@
-//! Walking JSON text without ever turning a number into a binary float, and
-//! without losing a member that is there twice.
+//! Access to JSON text that keeps numbers exact and duplicate members visible.
 
 use std::fmt;
 
@@ -8,27 +7,28 @@ use serde_json::value::RawValue;
 
 use crate::fault::Collector;
 
-/// Levels that arrays and objects of a body may be nested in each other.
+/// Maximum nesting depth of arrays and objects in a body.
 pub const MAX_DEPTH: usize = 32;
 
-/// A value and where it stands.
+/// JSON value with its pointer in the body.
 #[derive(Clone, Debug)]
 pub struct Place<'a> {
-    /// Where: a JSON pointer (RFC 6901).
+    /// JSON pointer of the value (RFC 6901).
     pub pointer: String,
     value: &'a RawValue,
 }
 
 impl<'a> Place<'a> {
-    /// The whole body.
+    /// Parses a body.
     ///
     /// # Errors
-    /// Where it stops being JSON in UTF-8 (RFC 8259), or is nested too deeply.
+    /// A message for the sender if the body is not JSON in UTF-8 (RFC 8259), or is nested deeper
+    /// than [`MAX_DEPTH`].
     pub fn root(body: &'a [u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(body)
-            .map_err(|error| format!("expected UTF-8; byte {} is not", error.valid_up_to()))?;
+            .map_err(|error| format!("expected UTF-8; byte {} is invalid", error.valid_up_to()))?;
         if text.starts_with('\u{feff}') {
-            return Err("expected JSON without a byte order mark before it".into());
+            return Err("expected JSON without a byte order mark".into());
         }
         if text.trim_ascii().is_empty() {
             return Err("expected JSON, found an empty body".into());
@@ -41,49 +41,49 @@ impl<'a> Place<'a> {
         })
     }
 
-    /// Its text as it was sent.
+    /// Returns the text of the value as it was sent.
     #[must_use]
     pub fn raw(&self) -> &'a str {
         self.value.get()
     }
 
-    /// Whether it is `null`.
+    /// Checks whether the value is `null`.
     #[must_use]
     pub fn is_null(&self) -> bool {
         self.raw() == "null"
     }
 
-    /// Whether it is a number, however large or exact.
+    /// Checks whether the value is a number of any size and precision.
     #[must_use]
     pub fn is_number(&self) -> bool {
         self.raw()
             .starts_with(|c: char| c == '-' || c.is_ascii_digit())
     }
 
-    /// Tells whether it is a string, whatever is in it.
+    /// Checks whether the value is a string, valid or not.
     #[must_use]
     pub fn is_string(&self) -> bool {
         self.raw().starts_with('"')
     }
 
-    /// `None`: it is no string, or one with half a surrogate pair.
+    /// Returns the string; `None` if the value is not a string, or has an unpaired surrogate.
     #[must_use]
     pub fn string(&self) -> Option<String> {
         serde_json::from_str(self.raw()).ok()
     }
 
-    /// `None`: it is no array.
+    /// Returns the items; `None` if the value is not an array.
     #[must_use]
     pub fn items(&self) -> Option<Vec<Self>> {
         let items: Vec<&'a RawValue> = serde_json::from_str(self.raw()).ok()?;
-        let place = |(index, value)| Self {
+        let item = |(index, value)| Self {
             pointer: format!("{}/{index}", self.pointer),
             value,
         };
-        Some(items.into_iter().enumerate().map(place).collect())
+        Some(items.into_iter().enumerate().map(item).collect())
     }
 
-    /// Its members, if it is an object.
+    /// Returns the members. Adds an error and returns `None` if the value is not an object.
     pub fn members(&self, faults: &mut Collector) -> Option<Members<'a>> {
         match serde_json::from_str::<Pairs<'a>>(self.raw()) {
             Ok(Pairs(pairs)) => Some(Members {
@@ -92,7 +92,7 @@ impl<'a> Place<'a> {
             }),
             Err(_) => {
                 let detail = match self.raw().starts_with('{') {
-                    true => "a member's name has half a surrogate pair (\\ud800 to \\udfff)",
+                    true => "a member's name has an unpaired surrogate (\\ud800 to \\udfff)",
                     false => "expected an object",
                 };
                 faults.add(&self.pointer, detail);
@@ -101,35 +101,35 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Appends it in a form that does not depend on how it was written: without blanks, members
-    /// sorted by name, strings with as few escapes as there can be. Numbers stay as they are.
-    fn write_canonical(&self, into: &mut String) {
+    /// Appends the canonical form: without whitespace, members sorted by name, strings with as few
+    /// escapes as possible. Numbers are kept as they were sent.
+    fn write_canonical(&self, out: &mut String) {
         if let Ok(Pairs(mut pairs)) = serde_json::from_str::<Pairs<'a>>(self.raw()) {
             pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
-            into.push('{');
+            out.push('{');
             for (name, value) in pairs {
-                into.push_str(&serde_json::Value::from(name).to_string());
-                into.push(':');
-                self.at(value).write_canonical(into);
-                into.push(',');
+                out.push_str(&serde_json::Value::from(name).to_string());
+                out.push(':');
+                self.nested(value).write_canonical(out);
+                out.push(',');
             }
-            into.push('}');
+            out.push('}');
         } else if let Ok(items) = serde_json::from_str::<Vec<&'a RawValue>>(self.raw()) {
-            into.push('[');
+            out.push('[');
             for value in items {
-                self.at(value).write_canonical(into);
-                into.push(',');
+                self.nested(value).write_canonical(out);
+                out.push(',');
             }
-            into.push(']');
+            out.push(']');
         } else if let Some(text) = self.string() {
-            into.push_str(&serde_json::Value::from(text).to_string());
+            out.push_str(&serde_json::Value::from(text).to_string());
         } else {
-            into.push_str(self.raw());
+            out.push_str(self.raw());
         }
     }
 
-    /// A value within it, without a pointer to it.
-    fn at(&self, value: &'a RawValue) -> Self {
+    /// Creates a nested value without a pointer.
+    fn nested(&self, value: &'a RawValue) -> Self {
         Self {
             pointer: String::new(),
             value,
@@ -137,8 +137,8 @@ impl<'a> Place<'a> {
     }
 }
 
-/// A form of a body that is equal for equal requests, however they are written: the order of
-/// members, blanks and escapes do not count. `None`: the body is not JSON.
+/// Returns the canonical form of a body, which does not depend on the order of members,
+/// whitespace and escapes. `None` if the body is not JSON.
 #[must_use]
 pub fn canonical(body: &[u8]) -> Option<String> {
     let root = Place::root(body).ok()?;
@@ -147,7 +147,7 @@ pub fn canonical(body: &[u8]) -> Option<String> {
     Some(text)
 }
 
-/// The parser of raw values goes through any depth; those who walk them do not.
+/// Checks the nesting depth, which the parser of raw values does not limit.
 fn check_depth(text: &str) -> Result<(), String> {
     let (mut depth, mut is_string, mut is_escaped) = (0_usize, false, false);
     for byte in text.bytes() {
@@ -159,7 +159,7 @@ fn check_depth(text: &str) -> Result<(), String> {
             b'[' | b'{' => {
                 depth += 1;
                 if depth > MAX_DEPTH {
-                    return Err(format!("nested in more than {MAX_DEPTH} levels"));
+                    return Err(format!("nested deeper than {MAX_DEPTH} levels"));
                 }
             }
             b']' | b'}' => depth = depth.saturating_sub(1),
@@ -169,41 +169,42 @@ fn check_depth(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The members of an object that nobody has asked for yet.
+/// Members of an object that were not taken yet.
 pub struct Members<'a> {
     pointer: String,
     pairs: Vec<(String, &'a RawValue)>,
 }
 
 impl<'a> Members<'a> {
-    /// The member's value; `None` when it is absent, or `null`.
+    /// Takes a member; `None` if it is absent or `null`.
     pub fn take(&mut self, name: &str) -> Option<Place<'a>> {
         let index = self.pairs.iter().position(|(key, _)| key == name)?;
         let (_, value) = self.pairs.remove(index);
-        let place = Place {
+        let node = Place {
             pointer: self.pointer_to(name),
             value,
         };
-        (!place.is_null()).then_some(place)
+        (!node.is_null()).then_some(node)
     }
 
-    /// Whether it is there still, and not `null`.
+    /// Checks whether a member was not taken yet and is not `null`.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         let mut pairs = self.pairs.iter();
         pairs.any(|(key, value)| key == name && value.get() != "null")
     }
 
-    /// Like [`Self::take`]; its absence is a fault.
+    /// Takes a member like [`Self::take`]; adds an error if it is absent.
     pub fn require(&mut self, name: &str, faults: &mut Collector) -> Option<Place<'a>> {
-        let place = self.take(name);
-        if place.is_none() {
+        let node = self.take(name);
+        if node.is_none() {
             faults.add(&self.pointer_to(name), "required");
         }
-        place
+        node
     }
 
-    /// Whatever has not been taken should not be there. `known` names what may be.
+    /// Adds an error for each member that was not taken: a duplicate if its name is in `known`, an
+    /// unknown member otherwise.
     pub fn finish(self, known: &[&str], faults: &mut Collector) {
         for (name, _) in &self.pairs {
             let pointer = self.pointer_to(name);
@@ -218,7 +219,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// The pointer to a member of this name.
+    /// Returns the JSON pointer of a member of this name.
     #[must_use]
     pub fn pointer_to(&self, name: &str) -> String {
         let escaped = name.replace('~', "~0").replace('/', "~1");
@@ -226,7 +227,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// An object's members in the order of the text, doubles included.
+/// Members of an object in the order of the text, including duplicates.
 struct Pairs<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Pairs<'de> {

@@ -1,5 +1,5 @@
-//! Request bodies into commands: everything that is wrong with one is said at
-//! once, each fault with where it is and what was expected there. Pure.
+//! Validation of JSON request bodies. All errors of a body are collected and returned together,
+//! each with its JSON pointer and the expected value. Pure: no I/O.
 //!
 //! ```
 //! use bakehouse_validation::{read, text};
@@ -26,10 +26,10 @@ pub use fault::{Collector, Fault, Faults};
 pub use fields::{one_of, text, time, whole_number};
 pub use json::{MAX_DEPTH, Members, Place, canonical};
 
-/// Reads a body that is an object with members of these names at most.
+/// Reads a body that must be an object whose members are all among `known`.
 ///
 /// # Errors
-/// [`Faults`]: all of them.
+/// [`Faults::Syntax`] if the body is not JSON, [`Faults::Content`] with all errors otherwise.
 pub fn read<T>(
     body: &[u8],
     known: &[&str],

@@ -1,9 +1,9 @@
-//! Bodies that are JSON, and bodies that almost are.
+//! Parsing of valid and invalid JSON bodies.
 
 use bakehouse_validation::{Collector, MAX_DEPTH, Place, canonical};
 
 #[test]
-fn what_is_not_json_is_told_in_words() {
+fn syntax_errors_are_described() {
     let deep = "[".repeat(MAX_DEPTH + 1) + &"]".repeat(MAX_DEPTH + 1);
     let bomb = "[".repeat(60_000);
     for (body, word) in [
@@ -18,16 +18,16 @@ fn what_is_not_json_is_told_in_words() {
         (b"{\"a\":NaN}", "line 1"),
         (b"{\"a\":1,}", "line 1"),
     ] {
-        let error = Place::root(body).expect_err("refused");
+        let error = Place::root(body).expect_err("invalid");
         assert!(error.contains(word), "{word}: {error}");
     }
-    let most = "[".repeat(MAX_DEPTH) + "\"[[[\\\"[[[\"" + &"]".repeat(MAX_DEPTH);
-    assert!(Place::root(most.as_bytes()).is_ok());
-    assert!(Place::root(b"1e999999").is_ok(), "a number is read exactly");
+    let deepest = "[".repeat(MAX_DEPTH) + "\"[[[\\\"[[[\"" + &"]".repeat(MAX_DEPTH);
+    assert!(Place::root(deepest.as_bytes()).is_ok());
+    assert!(Place::root(b"1e999999").is_ok(), "a number is kept exactly");
 }
 
 #[test]
-fn half_a_surrogate_pair_is_named() {
+fn an_unpaired_surrogate_is_reported() {
     let fault = |body: &str| {
         let mut faults = Collector::default();
         let root = Place::root(body.as_bytes()).expect("JSON");
@@ -39,19 +39,22 @@ fn half_a_surrogate_pair_is_named() {
 }
 
 #[test]
-fn canonical_text_is_of_what_is_said_not_of_how() {
-    let of = |body: &str| canonical(body.as_bytes());
-    let one = of(r#"{"b": [1, {"d":null,"c":"\u00e4"}], "a": true}"#);
-    assert_eq!(one, of("{\"a\":true,\n\"b\":[1,{\"c\":\"ä\",\"d\":null}]}"));
+fn canonical_text_depends_on_values_and_not_on_spelling() {
+    let form = |body: &str| canonical(body.as_bytes());
+    let one = form(r#"{"b": [1, {"d":null,"c":"\u00e4"}], "a": true}"#);
+    assert_eq!(
+        one,
+        form("{\"a\":true,\n\"b\":[1,{\"c\":\"ä\",\"d\":null}]}")
+    );
     for other in [
         r#"{"a":true,"b":[1.0,{"c":"ä","d":null}]}"#,
         r#"{"a":true,"b":[{"c":"ä","d":null},1]}"#,
         r#"{"a":true,"b":[1,{"c":"ä"}]}"#,
         r#"{"a":"true","b":[1,{"c":"ä","d":null}]}"#,
     ] {
-        assert_ne!(one, of(other), "{other}");
+        assert_ne!(one, form(other), "{other}");
     }
-    // A string cannot be taken for the end of one.
-    assert_ne!(of(r#"["a","b"]"#), of(r#"["a\",\"b"]"#));
-    assert_eq!(of("{"), None);
+    // An escaped quote does not end a string.
+    assert_ne!(form(r#"["a","b"]"#), form(r#"["a\",\"b"]"#));
+    assert_eq!(form("{"), None);
 }

@@ -1,4 +1,5 @@
-//! Bodies against a reader of another kind, and against themselves written otherwise.
+//! Properties: bodies are compared with another parser and with other spellings of the same
+//! value.
 
 use bakehouse_testkit::cases::cases;
 use bakehouse_testkit::mangle::{edits, mangle};
@@ -12,7 +13,7 @@ const BODIES: [&str; 3] = [
     r#"{"name":"Tea","other":[{"~/":1}]}"#,
 ];
 
-/// Values without fractions: those are written in many ways, and kept as they are.
+/// Values without fractions, whose spelling the canonical form keeps.
 fn values() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -29,7 +30,7 @@ fn values() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Writes the same value in another hand: members the other way round, blanks, and every character
+/// Writes a value with another spelling: members in reverse order, whitespace, and every character
 /// as an escape.
 fn rewrite(value: &Value, blank: &str) -> String {
     let join = |parts: Vec<String>| parts.join(&format!("{blank},{blank}"));
@@ -71,7 +72,7 @@ fn depth(value: &Value) -> usize {
 proptest! {
     #![proptest_config(cases(2_000))]
 
-    /// However it is written.
+    /// All spellings of a value have the same canonical form.
     #[test]
     fn a_value_has_one_canonical_text(value in values(), blank in "[ \t\r\n]{0,3}") {
         let one = canonical(value.to_string().as_bytes());
@@ -85,16 +86,15 @@ proptest! {
         prop_assert_eq!(text(&one) == text(&other), one == other);
     }
 
-    /// A body that the one reader takes, the other takes as well, unless it is nested too deeply or
-    /// begins with a mark; and the other way round, but for numbers that no float holds and
-    /// halves of surrogate pairs.
+    /// Both parsers accept the same bodies, except those that are nested too deeply or begin with a
+    /// byte order mark, numbers that a float cannot hold, and unpaired surrogates.
     #[test]
     fn bodies_are_json_and_nothing_else(which: u8, edits in edits()) {
         let bytes = mangle(&BODIES, which, &edits);
         let value = serde_json::from_slice::<Value>(&bytes);
         let body = String::from_utf8_lossy(&bytes);
         match (Place::root(&bytes), value) {
-            (Ok(place), Ok(value)) => prop_assert_eq!(place.items().is_some(), value.is_array()),
+            (Ok(node), Ok(value)) => prop_assert_eq!(node.items().is_some(), value.is_array()),
             (Ok(_), Err(error)) => {
                 let is_larger = body.contains("999") || body.contains("\\ud8") || error.is_data();
                 prop_assert!(is_larger, "{}: {}", body, error);
@@ -107,7 +107,7 @@ proptest! {
         }
     }
 
-    /// Exactly one member of one name: anything else is named, where it is.
+    /// Exactly one member `n` is accepted; every other member is reported with its pointer.
     #[test]
     fn members_are_taken_once_and_no_other_is_passed_over(names in prop::collection::vec("[nm~/]{1,2}", 0..4)) {
         let members: Vec<String> = names.iter().map(|name| format!("{name:?}:\"x\"")).collect();
@@ -127,7 +127,7 @@ proptest! {
         }
     }
 
-    /// Integer times power of ten: compared without fractions.
+    /// Compares with an integer times a power of ten.
     #[test]
     fn a_decimal_is_the_number_that_is_written(
         units in 0..1_000_000_000_u64, scale in 0..9_u32, shift in -9..9_i32, is_negative: bool,
@@ -142,7 +142,7 @@ proptest! {
         let text = format!("{sign}{}{fraction}e{shift}", units / divisor);
         let decimal = ExactDecimal::parse(&text).expect("a number");
         prop_assert_eq!(decimal.is_negative, is_negative && units > 0);
-        // In units of 10^-18 it is whole, whatever the shift is.
+        // In units of 10^-18 the number is an integer for every shift.
         let power = u32::try_from(18 + shift - i32::try_from(scale).expect("small"));
         let expected = u128::from(units) * 10_u128.pow(power.expect("not below 0"));
         prop_assert_eq!(decimal.magnitude_at(18), Some(expected));
