@@ -8,7 +8,7 @@ use bakehouse_blob_store::S3;
 use bakehouse_engine::ports::{Blobs, Probe};
 use bakehouse_host::settings::Mode;
 use bakehouse_host::{ApiContext, DomainApi, Settings};
-use bakehouse_orders::intake::Defaults;
+use bakehouse_orders::parse::Defaults;
 use bakehouse_orders_http::attachments::AttachmentSettings;
 use bakehouse_orders_http::attachments::sweep::SweepSettings;
 use bakehouse_orders_http::attachments::uploads::UploadLimits;

@@ -18,7 +18,7 @@ use bakehouse_engine::feed::Feed;
 use bakehouse_engine::ports::{Blobs, EventLog, PresentationReader};
 use bakehouse_http::ApiDefinition;
 use bakehouse_orders::Orders;
-use bakehouse_orders::intake::Defaults;
+use bakehouse_orders::parse::Defaults;
 use url::Url;
 
 use attachments::AttachmentSettings;

@@ -1,5 +1,5 @@
-//! What can be asked of an order. Stored as the payload of an event, so the
-//! form may only grow in ways that old payloads can still be read by.
+//! Commands on orders. They are stored as payloads in the log, so that changes must keep old
+//! payloads readable.
 
 use bakehouse_engine::{Timestamp, Verb};
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::Status;
 use crate::money::{Amount, Currency};
 
-/// A command.
+/// Command on an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
@@ -16,27 +16,27 @@ pub enum Command {
     Place(Draft),
     /// Replaces products, customer and reference.
     Amend(Draft),
-    /// Moves the order along.
+    /// Changes the status of the order.
     SetStatus {
-        /// Where to.
+        /// New status.
         status: Status,
     },
-    /// Takes the order off the lists, and cancels it where nothing has been shipped.
+    /// Removes the order from the lists, and cancels it if it has not been shipped.
     Delete,
-    /// The meaning that `delete` had in schema version 1: the order is cancelled, whatever its
-    /// status. Never written; read from operations of that version, whose outcome stays as it was.
+    /// Meaning of `delete` in schema version 1: cancels the order in any status. Never written; read
+    /// from operations of that version, so that their outcome stays the same.
     DeleteAndCancel,
-    /// Adds a file, whose bytes are kept elsewhere.
+    /// Attaches a file, whose bytes are in the blob store.
     Attach(File),
-    /// Takes a file away.
+    /// Removes an attached file.
     Detach {
-        /// Which one.
+        /// Id of the file.
         id: String,
     },
 }
 
 impl Command {
-    /// The label that the log gives it.
+    /// Returns the verb under which the log stores the command.
     #[must_use]
     pub fn verb(&self) -> Verb {
         match self {
@@ -49,70 +49,69 @@ impl Command {
     }
 }
 
-/// An order as its sender wrote it, checked and complete.
+/// Validated contents of an order, as sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Draft {
-    /// At least one.
+    /// Products; at least one.
     pub products: Vec<Product>,
-    /// Who ordered.
+    /// Customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer: Option<Customer>,
-    /// Of all prices.
+    /// Currency of all prices.
     pub currency: Currency,
-    /// The sender's date. Where there is none, the time of its event counts; it
-    /// is not filled in earlier, so that sending the same body again stays the
-    /// same operation.
+    /// Date given by the sender. If absent, the time of the event is used; it is not filled in
+    /// earlier, so that a repeated request has the same payload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub date: Option<Timestamp>,
-    /// The sender's own name for it.
+    /// Reference given by the sender.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
 }
 
-/// What there is to know of an attached file.
+/// Metadata of an attached file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct File {
-    /// Given when it was uploaded.
+    /// Id assigned at the upload.
     #[schema(format = "uuid")]
     pub id: String,
-    /// As its sender called it.
+    /// File name given by the sender.
     pub name: String,
-    /// As its sender declared it, such as `application/pdf`.
+    /// Media type given by the sender, such as `application/pdf`.
     pub media_type: String,
-    /// How many bytes it has.
+    /// Size in bytes.
     pub size: u64,
     /// SHA-256 of the bytes, in hexadecimal.
     #[schema(pattern = "^[0-9a-f]{64}$")]
     pub sha256: String,
 }
 
-/// A line of an order.
+/// Line of an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Product {
-    /// The seller's article number.
+    /// Article number of the seller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sku: Option<String>,
-    /// What it is called.
+    /// Name of the product.
     pub name: String,
-    /// Of one.
+    /// Price per unit.
     pub price: Amount,
-    /// How many; at least 1.
+    /// Quantity; at least 1.
     pub quantity: u32,
 }
 
-/// Who ordered.
+/// Customer of an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Customer {
-    /// The sender's name for them; feeds can be filtered by it.
+    /// Customer id given by the sender; feeds can be filtered by it.
     #[schema(required)]
     pub id: Option<String>,
-    /// What they are called.
+    /// Name.
     #[schema(required)]
     pub name: Option<String>,
-    /// Where they can be reached.
+    /// E-mail address.
     #[schema(required)]
     pub email: Option<String>,
-    /// Their telephone (E.164); absent where it is not known.
+    /// Telephone number (E.164); absent if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     pub phone: Option<String>,

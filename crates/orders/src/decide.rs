@@ -1,19 +1,19 @@
-//! Which commands an order carries out, and why it refuses the others.
+//! Decisions on commands: the resulting event, or the reason of the rejection.
 
 use bakehouse_engine::Rejection;
 
 use crate::{Command, Draft, Event, File, Order, Status};
 
-/// The most files that an order may have.
-pub const MOST_ATTACHMENTS: usize = 50;
-/// How often the content of an order may change. Every document and frame has all that
-/// happened to its order: without an end to that, one order could hold up all others.
-pub const MOST_CHANGES: usize = 1_000;
+/// Maximum number of files per order.
+pub const MAX_ATTACHMENTS: usize = 50;
+/// Maximum number of changes to the contents of an order. Documents and frames contain the whole
+/// timeline of their order, so that an unlimited one could hold up all others.
+pub const MAX_CHANGES: usize = 1_000;
 
-/// Decides a command in the light of the order so far.
+/// Decides on a command, given the state of the order.
 ///
 /// # Errors
-/// The reason for refusing it, a sentence for its sender.
+/// [`Rejection`] with the reason for the sender if the command is not allowed in this state.
 pub fn decide(order: Option<&Order>, command: Command) -> Result<Event, Rejection> {
     match (order, command) {
         (None, Command::Place(draft)) => Ok(Event::Created(draft)),
@@ -21,7 +21,7 @@ pub fn decide(order: Option<&Order>, command: Command) -> Result<Event, Rejectio
         (None, _) => Err(Rejection::new("there is no such order")),
         (Some(order), _) if order.is_deleted => Err(deleted()),
         (Some(order), Command::Amend(_) | Command::Attach(_) | Command::Detach { .. })
-            if order.timeline.len() > MOST_CHANGES =>
+            if order.timeline.len() > MAX_CHANGES =>
         {
             Err(changed_too_often())
         }
@@ -42,26 +42,26 @@ fn deleted() -> Rejection {
 
 fn changed_too_often() -> Rejection {
     Rejection::new(format!(
-        "the order has been changed {MOST_CHANGES} times, and can only be moved along, cancelled or deleted"
+        "the order has been changed {MAX_CHANGES} times; only its status can still be changed, or the order deleted"
     ))
 }
 
-/// The refusal of any file for an order in this state, whose timeline has so many entries:
-/// what [`decide`] would answer, known before there is a file.
+/// Returns the rejection of any file for an order with this state and number of timeline entries,
+/// as [`decide`] would; it is known before the file is uploaded.
 #[must_use]
 pub fn no_more_files(is_deleted: bool, timeline: usize) -> Option<Rejection> {
     if is_deleted {
         return Some(deleted());
     }
-    (timeline > MOST_CHANGES).then(changed_too_often)
+    (timeline > MAX_CHANGES).then(changed_too_often)
 }
 
-/// The refusal of one more file for an order that has so many, if it cannot have it.
+/// Returns the rejection of another file for an order that has `count` files, if it is full.
 #[must_use]
 pub fn too_many_files(count: usize) -> Option<Rejection> {
-    (count >= MOST_ATTACHMENTS).then(|| {
+    (count >= MAX_ATTACHMENTS).then(|| {
         Rejection::new(format!(
-            "the order has {MOST_ATTACHMENTS} attachments, and can have no more"
+            "the order has {MAX_ATTACHMENTS} attachments, and can have no more"
         ))
     })
 }
@@ -83,8 +83,8 @@ fn amend(order: &Order, draft: Draft) -> Result<Event, Rejection> {
 }
 
 fn attach(order: &Order, file: File) -> Result<Event, Rejection> {
-    if let Some(refusal) = too_many_files(order.attachments.len()) {
-        return Err(refusal);
+    if let Some(rejection) = too_many_files(order.attachments.len()) {
+        return Err(rejection);
     }
     if order.attachments.iter().any(|other| other.id == file.id) {
         return Err(Rejection::new("the order has this attachment already"));

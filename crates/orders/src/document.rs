@@ -1,4 +1,4 @@
-//! The order as readers get it.
+//! Presentation document of an order.
 
 use bakehouse_engine::{Entity, Position, Timestamp};
 use serde::Serialize;
@@ -8,19 +8,19 @@ use crate::money::{Amount, Currency};
 use crate::order::Entry;
 use crate::{Customer, File, Order, Product, Status};
 
-/// A presentation document. Its members and their order are a public interface.
+/// Presentation document of an order. Its members and their order are a public interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Order)]
 pub struct Document {
     #[schema(format = "uuid")]
     id: String,
-    /// 1, 2, 3, … without gaps, in creation order.
+    /// Sequence number in creation order, without gaps: 1, 2, 3, …
     number: u64,
     status: Status,
-    /// Of the latest change, in the log.
+    /// Position of the latest change in the log.
     #[schema(value_type = u64)]
     position: Position,
-    /// How many changes it includes; in quotes it is the entity tag.
+    /// Number of changes so far; in quotes, the entity tag.
     version: u64,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -32,19 +32,19 @@ pub struct Document {
     currency: Currency,
     products: Vec<Line>,
     items_count: u64,
-    /// Exact, with the digits of the currency.
+    /// Exact total, with the digits of the currency.
     #[schema(value_type = String, pattern = r"^[0-9]+(\.[0-9]+)?$")]
     total: Amount,
     #[schema(required)]
     reference: Option<String>,
     timeline: Vec<Entry>,
-    /// Its files; absent where there are none.
+    /// Attached files; absent if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     attachments: Vec<File>,
 }
 
-/// A product with what it comes to.
+/// Product with its total.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 struct Line {
     #[schema(required)]
@@ -53,12 +53,12 @@ struct Line {
     quantity: u32,
     #[schema(value_type = String, pattern = r"^[0-9]+(\.[0-9]+)?$")]
     price: Amount,
-    /// Exact, with the digits of the currency.
+    /// Exact total of the line, with the digits of the currency.
     #[schema(value_type = String, pattern = r"^[0-9]+(\.[0-9]+)?$")]
     total: Amount,
 }
 
-/// The document of an order.
+/// Builds the document of an order.
 #[must_use]
 pub fn bake(entity: &Entity<Order>) -> Document {
     let order = &entity.state;

@@ -1,32 +1,32 @@
-//! What execution establishes about an order.
+//! Events of an order, which executed commands cause.
 
 use crate::{Draft, File, Status};
 
-/// All that [`Event::change`] may say.
+/// All values of [`Event::change`].
 pub const CHANGES: &[&str] = &["created", "updated", "status", "deleted"];
 
-/// A fact.
+/// Event of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// It was placed.
+    /// The order was placed.
     Created(Draft),
     /// Products, customer and reference were replaced.
     Updated(Draft),
-    /// It moved along.
+    /// The status was changed.
     StatusChanged(Status),
-    /// It was taken off the lists.
+    /// The order was removed from the lists.
     Deleted {
-        /// True if it was cancelled by that.
+        /// True if the order was cancelled as well.
         is_cancelled: bool,
     },
-    /// A file was added.
+    /// A file was attached.
     Attached(File),
-    /// The file of this id was taken away.
+    /// The file of this id was removed.
     Detached(String),
 }
 
 impl Event {
-    /// What changed, in a word: the second half of the feed's `type`.
+    /// Returns the name of the change: the second half of the feed's `type`.
     #[must_use]
     pub fn change(&self) -> &'static str {
         match self {

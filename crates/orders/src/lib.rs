@@ -1,39 +1,39 @@
-//! What an order is. Pure: no I/O, no async, no clock.
+//! Domain of orders. Pure: no I/O, no async, no clock.
 //!
-//! - [`intake`]: a request's body into a [`Command`], or all of its faults;
-//! - [`decide`]: a command into a [`Event`], or the reason why not;
-//! - [`order`]: the state, and what an event makes of it;
-//! - [`document`]: the order as readers get it;
-//! - [`notify`]: whom to tell of what became of it;
+//! - [`parse`]: from a request body to a [`Command`], or to all of its errors;
+//! - [`decide`]: from a command to an [`Event`], or to a rejection;
+//! - [`order`]: the state, and how events change it;
+//! - [`document`]: the presentation of an order;
+//! - [`notify`]: rules of notifications;
 //! - [`money`]: exact amounts.
 
 pub mod command;
 pub mod decide;
 pub mod document;
 pub mod event;
-pub mod intake;
 pub mod money;
 pub mod notify;
 pub mod order;
+pub mod parse;
 pub mod status;
 
 use bakehouse_engine::{BlobRef, Domain, Entity, Facet, Moment, Rejection, Verb};
 
 pub use command::{Command, Customer, Draft, File, Product};
-pub use decide::{MOST_ATTACHMENTS, no_more_files, too_many_files};
+pub use decide::{MAX_ATTACHMENTS, no_more_files, too_many_files};
 pub use document::Document;
 pub use event::Event;
-pub use intake::{MOST_OF_ONE, MOST_PRODUCTS};
 pub use order::Order;
+pub use parse::{MOST_OF_ONE, MOST_PRODUCTS};
 pub use status::{Status, UnknownStatus};
 
-/// Lists of orders can be filtered by where they stand.
+/// Facet for filtering lists of orders by status.
 pub const STATUS: Facet = Facet {
     name: "status",
     member: "status",
 };
 
-/// Lists of orders can be filtered by who ordered.
+/// Facet for filtering lists of orders by customer.
 pub const CUSTOMER: Facet = Facet {
     name: "customer",
     member: "customer.id",
@@ -43,7 +43,7 @@ pub const CUSTOMER: Facet = Facet {
 #[derive(Clone, Copy, Debug)]
 pub struct Orders;
 
-/// Members of orders and their documents that say nothing about a person.
+/// Members of orders and their documents that contain no personal data.
 const PLAIN: &[&str] = &[
     "status",
     "is_deleted",
@@ -64,8 +64,8 @@ const PLAIN: &[&str] = &[
 /// Folder of the blobs that orders refer to.
 pub const BLOBS: &str = "orders";
 
-/// Name of an attached file's blob. The checksum is part of it: whatever is uploaded under an
-/// idempotency key a second time, it never takes the place of what the order refers to.
+/// Returns the name of an attached file's blob. It includes the checksum, so that another upload
+/// under the same idempotency key cannot replace the file that the order refers to.
 #[must_use]
 pub fn blob_name(order_id: &str, attachment_id: &str, sha256: &str) -> String {
     format!("{BLOBS}/{order_id}/{attachment_id}-{sha256}")
@@ -88,8 +88,8 @@ impl Domain for Orders {
         command.verb()
     }
 
-    /// Only what a program of version 1 would carry out otherwise is of version 2, so that
-    /// nothing else waits for the programs that are still to be upgraded.
+    /// Only commands that a program of version 1 would execute differently have version 2, so that
+    /// all others are executed during a rolling upgrade.
     fn version_of(command: &Command) -> u32 {
         match command {
             Command::Delete => 2,

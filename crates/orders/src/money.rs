@@ -1,4 +1,4 @@
-//! Exact amounts of money, with exactly the digits that the currency has.
+//! Exact amounts of money, with the number of digits of their currency.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,8 +8,8 @@ use iso_currency::IntoEnumIterator;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-/// A currency of ISO 4217 that has units and so can have prices; gold (`XAU`)
-/// and "no currency" (`XXX`) have none.
+/// Currency of ISO 4217 with a minor unit. Codes without one, such as gold (`XAU`) and
+/// "no currency" (`XXX`), are not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Currency {
@@ -18,12 +18,12 @@ pub struct Currency {
 }
 
 impl Currency {
-    /// All that have units.
+    /// Returns all accepted currencies.
     pub fn all() -> impl Iterator<Item = Self> {
         iso_currency::Currency::iter().filter_map(|iso| iso.code().parse().ok())
     }
 
-    /// Digits after the decimal point: 2 for `EUR`, 0 for `JPY`, 3 for `KWD`.
+    /// Returns the number of digits after the decimal point: 2 for `EUR`, 0 for `JPY`, 3 for `KWD`.
     #[must_use]
     pub fn digits(self) -> u8 {
         self.digits
@@ -72,49 +72,50 @@ impl fmt::Display for Currency {
     }
 }
 
-/// Why something is no currency or no amount; each says what was expected.
+/// Error of a currency or an amount; the message says what was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MoneyError {
-    /// Not in ISO 4217, or without units.
+    /// The code is not in ISO 4217, or has no minor unit.
     #[error("expected a currency code of ISO 4217, such as \"EUR\"")]
     UnknownCurrency,
-    /// Not a number in decimal notation.
+    /// The text is not a number in decimal notation.
     #[error("expected a decimal such as \"3.50\" or 3.50")]
     NotADecimal,
-    /// Less than nothing.
+    /// The amount is negative.
     #[error("must not be negative")]
     Negative,
-    /// Finer than the currency.
+    /// The amount has more digits after the decimal point than the currency.
     #[error("must have at most {digits} digits after the decimal point in {currency}")]
     TooManyDigits {
-        /// What was asked for.
+        /// Currency of the amount.
         currency: Currency,
-        /// How many it has.
+        /// Number of digits of the currency.
         digits: u8,
     },
-    /// So much that a total might not be exact any more.
+    /// The amount is not below [`LIMIT`].
     #[error("must be less than {LIMIT}")]
     TooLarge,
 }
 
-/// Prices are below this. An order's total then has at most 12 + 6 + 3 digits
-/// before the point (quantity at most a million, products at most a thousand)
-/// and 4 after it, which the decimal's 28 hold exactly.
+/// Exclusive upper limit of prices. The total of an order then has at most 12 + 6 + 3 digits before
+/// the decimal point (at most a million of each of a thousand products) and 4 after it, which fit
+/// into the 28 digits of the decimal type.
 pub const LIMIT: u64 = 1_000_000_000_000;
 /// Digits before the decimal point that an amount below [`LIMIT`] may have.
 const WHOLE_DIGITS: u64 = 12;
 
-/// An amount ≥ 0; written as a decimal string with the currency's digits.
+/// Amount ≥ 0, serialized as a decimal string with the digits of the currency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Amount(Decimal);
 
 impl Amount {
-    /// Reads a price exactly: plain decimal notation, or JSON's with an exponent. Zeros at the
-    /// end mean nothing, however many there are.
+    /// Parses a price in decimal notation with an optional exponent. Any number of trailing zeros is
+    /// accepted.
     ///
     /// # Errors
-    /// [`MoneyError`], never a rounded amount.
+    /// [`MoneyError`] if the text is not a number, or the amount is negative, too large or has too
+    /// many digits; amounts are never rounded.
     pub fn parse(text: &str, currency: Currency) -> Result<Self, MoneyError> {
         let decimal = ExactDecimal::parse(text).ok_or(MoneyError::NotADecimal)?;
         if decimal.is_negative {
@@ -134,22 +135,22 @@ impl Amount {
         amount.map(Self).ok_or(MoneyError::TooLarge)
     }
 
-    /// Nothing, in the currency's digits.
+    /// Returns zero with the digits of the currency.
     #[must_use]
     pub fn zero(currency: Currency) -> Self {
         Self(Decimal::new(0, u32::from(currency.digits())))
     }
 
-    /// So many of it.
+    /// Returns the amount multiplied by a quantity.
     #[must_use]
     pub fn times(self, quantity: u32) -> Self {
         let mut product = self.0 * Decimal::from(quantity);
-        // Of nothing, the digits get lost.
+        // Multiplying zero drops the digits of the currency.
         product.rescale(self.0.scale());
         Self(product)
     }
 
-    /// Both together.
+    /// Returns the sum of two amounts.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self(self.0 + other.0)
@@ -171,7 +172,7 @@ impl From<Amount> for String {
 impl TryFrom<String> for Amount {
     type Error = MoneyError;
 
-    /// Reads back what was written; the digits are already the currency's.
+    /// Parses a serialized amount, which already has the digits of its currency.
     fn try_from(text: String) -> Result<Self, MoneyError> {
         Decimal::from_str_exact(&text)
             .map(Self)
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_exact_amount_is_refused_with_what_was_expected() {
+    fn inexact_amounts_are_rejected_with_the_expected_form() {
         let eur: Currency = "EUR".parse().expect("a currency");
         let (currency, digits) = (eur, 2);
         assert_eq!(amount("-0.01", "EUR"), Err(MoneyError::Negative));
@@ -225,7 +226,7 @@ mod tests {
             amount("1.001", "EUR"),
             Err(MoneyError::TooManyDigits { currency, digits })
         );
-        // One digit more than can be held, with an exponent or without.
+        // One digit more than the decimal type can hold, with an exponent or without.
         let nines = format!("3.4{}", "9".repeat(32));
         for text in [format!("{nines}e0"), format!("{nines}e-0"), nines] {
             let expected = Err(MoneyError::TooManyDigits { currency, digits });
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_units_is_no_currency() {
+    fn codes_without_a_minor_unit_are_rejected() {
         for code in ["XXX", "XAU", "eur", "EURO", ""] {
             assert_eq!(
                 code.parse::<Currency>(),
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn many_of_nothing_have_the_digits_of_their_currency() {
+    fn multiples_of_zero_keep_the_digits_of_their_currency() {
         let eur: Currency = "EUR".parse().expect("a currency");
         assert_eq!(Amount::zero(eur).times(3).to_string(), "0.00");
         assert_eq!(

@@ -1,8 +1,8 @@
-//! Whom to tell of what became of an order, and in which words.
+//! Rules and texts of notifications about orders.
 //!
-//! Customers are told by mail and text message, other programs by webhooks,
-//! each of the kinds of events that the operator chose. A rejection has no order
-//! with it, so that only webhooks can tell of one; its sender reads it in the receipt.
+//! Customers are notified by mail and text message, other programs by webhooks; the operator
+//! chooses the types of events for each. Frames of rejections contain no order, so that only
+//! webhooks are notified of them; the sender of the command finds the rejection in its receipt.
 
 use bakehouse_engine::model::frame;
 use bakehouse_engine::model::notification::{Announcement, NotificationRules, Request};
@@ -14,20 +14,20 @@ use serde_json::value::RawValue;
 use crate::Orders;
 use crate::{Customer, Status};
 
-/// A choice of events.
+/// Filter of event types.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Events(Vec<String>);
 
-/// Text that is no kind of event.
+/// Error of an unknown event type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}: expected *, or one of {all}", all = frame::kinds::<Orders>().join(", "))]
 pub struct UnknownKind(String);
 
 impl Events {
-    /// These kinds; `*` stands for all of them.
+    /// Creates a filter of these types; `*` matches all of them.
     ///
     /// # Errors
-    /// [`UnknownKind`].
+    /// [`UnknownKind`] with the first type that does not exist.
     pub fn of(kinds: &[String]) -> Result<Self, UnknownKind> {
         let is_known =
             |kind: &str| kind == "*" || frame::kinds::<Orders>().iter().any(|known| known == kind);
@@ -42,43 +42,43 @@ impl Events {
     }
 }
 
-/// What is told to a webhook.
+/// Webhook to be notified.
 #[derive(Clone, Debug)]
 pub struct Webhook {
-    /// Which one.
+    /// Name of its lane.
     pub lane: String,
-    /// Its host, to be shown.
+    /// Host of its URL, shown as the recipient.
     pub host: String,
-    /// Which events.
+    /// Types of events that it receives.
     pub events: Events,
 }
 
-/// Whom to tell of which events.
+/// Notification rules of orders.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    /// Of which customers get a mail, if any.
+    /// Types of events for which customers get a mail.
     pub mail: Events,
-    /// Of which they get a text message.
+    /// Types of events for which customers get a text message.
     pub sms: Events,
-    /// Who else is told.
+    /// Webhooks.
     pub webhooks: Vec<Webhook>,
 }
 
-/// The lane of mails.
+/// Lane of mails.
 pub const MAIL: &str = "email";
-/// The lane of text messages.
+/// Lane of text messages.
 pub const SMS: &str = "sms";
 
-/// A frame, as far as it matters here.
+/// Members of a frame that notifications need.
 #[derive(Deserialize)]
-struct News {
+struct FrameBody {
     at: Timestamp,
-    order: Option<Told>,
+    order: Option<OrderSummary>,
 }
 
-/// An order, as far as customers are told of it.
+/// Members of an order that notifications contain.
 #[derive(Deserialize)]
-struct Told {
+struct OrderSummary {
     number: u64,
     status: Status,
     customer: Option<Customer>,
@@ -95,44 +95,44 @@ struct Line {
     total: String,
 }
 
-/// The body of a webhook, as the Standard Webhooks ask for.
+/// Body of a webhook request, in the form of the Standard Webhooks specification.
 #[derive(Serialize)]
 struct Payload<'a> {
     r#type: &'a str,
     timestamp: Timestamp,
-    /// The frame, as subscribers of the feed get it.
+    /// Frame, as subscribers of the feed receive it.
     data: &'a RawValue,
 }
 
 impl NotificationRules for Rules {
     fn announce(&self, frame: &Frame) -> Result<Announcement, serde_json::Error> {
-        let news: News = serde_json::from_str(frame.body.get())?;
+        let body: FrameBody = serde_json::from_str(frame.body.get())?;
         let mut requests = Vec::new();
-        if let Some(order) = &news.order {
+        if let Some(order) = &body.order {
             requests.extend(self.mail(&frame.kind, order)?);
             requests.extend(self.sms(&frame.kind, order)?);
         }
         for webhook in &self.webhooks {
             if webhook.events.include(&frame.kind) {
-                requests.push(webhook.request(frame, news.at)?);
+                requests.push(webhook.request(frame, body.at)?);
             }
         }
         Ok(Announcement {
-            at: news.at,
+            at: body.at,
             requests,
         })
     }
 }
 
 impl Rules {
-    fn mail(&self, kind: &str, order: &Told) -> Result<Option<Request>, serde_json::Error> {
+    fn mail(&self, kind: &str, order: &OrderSummary) -> Result<Option<Request>, serde_json::Error> {
         let to = order.customer.as_ref().and_then(|who| who.email.clone());
         let Some(to) = to.filter(|_| self.mail.include(kind)) else {
             return Ok(None);
         };
         let mail = Mail {
             subject: headline(kind, order),
-            text: letter(kind, order),
+            text: mail_text(kind, order),
         };
         Ok(Some(Request {
             lane: MAIL.into(),
@@ -142,7 +142,7 @@ impl Rules {
         }))
     }
 
-    fn sms(&self, kind: &str, order: &Told) -> Result<Option<Request>, serde_json::Error> {
+    fn sms(&self, kind: &str, order: &OrderSummary) -> Result<Option<Request>, serde_json::Error> {
         let to = order.customer.as_ref().and_then(|who| who.phone.clone());
         let Some(to) = to.filter(|_| self.sms.include(kind)) else {
             return Ok(None);
@@ -173,14 +173,14 @@ impl Webhook {
     }
 }
 
-impl Told {
+impl OrderSummary {
     fn price(&self) -> String {
         format!("{} {}", self.total, self.currency)
     }
 }
 
-/// What happened, in a line.
-fn headline(kind: &str, order: &Told) -> String {
+/// Builds the one-line summary of an event.
+fn headline(kind: &str, order: &OrderSummary) -> String {
     let what = match (kind, order.status) {
         ("order.created", _) => "has been received",
         ("order.deleted" | "order.status", Status::Cancelled) => "has been cancelled",
@@ -193,8 +193,8 @@ fn headline(kind: &str, order: &Told) -> String {
     format!("Your order {} {what}", order.number)
 }
 
-/// The same with everything that a customer may want to check.
-fn letter(kind: &str, order: &Told) -> String {
+/// Builds the text of a mail: the summary, and the contents of the order.
+fn mail_text(kind: &str, order: &OrderSummary) -> String {
     let name = order.customer.as_ref().and_then(|who| who.name.as_deref());
     let greeting = name.map_or_else(|| "Hello,".to_owned(), |name| format!("Hello {name},"));
     let line = |line: &Line| format!("  {} x {}: {}\n", line.quantity, line.name, line.total);
@@ -256,7 +256,7 @@ mod tests {
     }
 
     fn requests(frame: &Frame) -> Vec<(String, String, Value)> {
-        let announcement = rules().announce(frame).expect("a frame of ours");
+        let announcement = rules().announce(frame).expect("an order frame");
         let shown = |request: Request| {
             let message = serde_json::from_str(request.message.get()).expect("JSON");
             (request.lane, request.to, message)
@@ -265,22 +265,22 @@ mod tests {
     }
 
     #[test]
-    fn customers_are_told_where_they_can_be_reached() {
+    fn customers_are_notified_by_the_channels_they_have() {
         let ada =
             json!({ "id": "c", "name": "Ada", "email": "ada@example.org", "phone": "+4930123456" });
-        let told = requests(&frame("order.status", "shipped", &ada));
-        let lanes: Vec<&str> = told.iter().map(|(lane, ..)| lane.as_str()).collect();
+        let sent = requests(&frame("order.status", "shipped", &ada));
+        let lanes: Vec<&str> = sent.iter().map(|(lane, ..)| lane.as_str()).collect();
         assert_eq!(lanes, ["email", "sms", "webhook-1"]);
-        assert_eq!(told[0].1, "ada@example.org");
-        assert_eq!(told[0].2["subject"], "Your order 3 is on its way");
+        assert_eq!(sent[0].1, "ada@example.org");
+        assert_eq!(sent[0].2["subject"], "Your order 3 is on its way");
         assert_eq!(
-            told[0].2["text"],
+            sent[0].2["text"],
             "Hello Ada,\n\nYour order 3 is on its way.\n\n  2 x Tea: 7.00\n\nTotal: 7.00 EUR\n\
              Your reference: R-1\n"
         );
-        assert_eq!(told[1].1, "+4930123456");
+        assert_eq!(sent[1].1, "+4930123456");
         assert_eq!(
-            told[1].2["text"],
+            sent[1].2["text"],
             "Your order 3 is on its way. Total: 7.00 EUR"
         );
         let unreachable = json!({ "id": "c", "name": null, "email": null });
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deleted_order_that_has_arrived_is_not_called_cancelled() {
+    fn a_deleted_order_that_was_delivered_is_not_called_cancelled() {
         let rules = Rules {
             mail: events(&["order.deleted"]),
             ..Rules::default()
@@ -306,43 +306,43 @@ mod tests {
                 "Your order 3 has been removed from the list of orders",
             ),
         ] {
-            let told = rules.announce(&frame("order.deleted", status, &ada));
-            let message = &told.expect("a frame of ours").requests[0].message;
+            let announcement = rules.announce(&frame("order.deleted", status, &ada));
+            let message = &announcement.expect("an order frame").requests[0].message;
             let mail: Value = serde_json::from_str(message.get()).expect("JSON");
             assert_eq!(mail["subject"], expected);
         }
     }
 
     #[test]
-    fn only_of_what_was_chosen() {
+    fn only_chosen_types_of_events_are_notified() {
         let ada =
             json!({ "id": "c", "name": null, "email": "ada@example.org", "phone": "+4930123456" });
         let lanes = |kind| -> Vec<String> {
-            let told = requests(&frame(kind, "placed", &ada)).into_iter();
-            told.map(|(lane, ..)| lane).collect()
+            let requests = requests(&frame(kind, "placed", &ada)).into_iter();
+            requests.map(|(lane, ..)| lane).collect()
         };
         assert_eq!(lanes("order.created"), ["email", "webhook-1"]);
         assert_eq!(lanes("order.updated"), ["webhook-1"]);
-        let error = Events::of(&["order.paid".to_owned()]).expect_err("no kind");
+        let error = Events::of(&["order.paid".to_owned()]).expect_err("an unknown type");
         assert!(error.to_string().contains("order.status"), "{error}");
     }
 
     #[test]
-    fn webhooks_get_the_frame_and_hear_of_rejections() {
+    fn webhooks_get_the_frame_also_of_rejections() {
         let body = json!({
             "type": "order.rejected", "position": 7, "order_id": "o",
             "at": "2026-01-01T12:00:07.000Z", "reason": "no",
         });
-        let told = requests(&with_body("order.rejected", &body));
-        assert_eq!(told.len(), 1);
-        assert_eq!(told[0].1, "shop.example");
-        assert_eq!(told[0].2["type"], "order.rejected");
-        assert_eq!(told[0].2["timestamp"], "2026-01-01T12:00:07.000Z");
-        assert_eq!(told[0].2["data"], body);
+        let sent = requests(&with_body("order.rejected", &body));
+        assert_eq!(sent.len(), 1);
+        assert_eq!(sent[0].1, "shop.example");
+        assert_eq!(sent[0].2["type"], "order.rejected");
+        assert_eq!(sent[0].2["timestamp"], "2026-01-01T12:00:07.000Z");
+        assert_eq!(sent[0].2["data"], body);
     }
 
     #[test]
-    fn what_is_no_frame_of_ours_is_an_error() {
+    fn a_frame_of_another_form_is_an_error() {
         assert!(
             rules()
                 .announce(&with_body("order.created", &json!({})))

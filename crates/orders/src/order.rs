@@ -1,4 +1,4 @@
-//! An order's state: what later decisions and the document need.
+//! State of an order, which decisions and documents are based on.
 
 use bakehouse_engine::{Moment, Position, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -7,48 +7,50 @@ use utoipa::ToSchema;
 use crate::money::Currency;
 use crate::{Customer, Draft, Event, File, Product, Status};
 
-/// An order.
+/// State of an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
-    /// Where it stands.
+    /// Status.
     pub status: Status,
-    /// Whether it was taken off the lists.
+    /// True if the order was removed from the lists.
     pub is_deleted: bool,
-    /// Of all prices.
+    /// Currency of all prices.
     pub currency: Currency,
-    /// Its lines.
+    /// Lines of the order.
     pub products: Vec<Product>,
-    /// Who ordered.
+    /// Customer.
     pub customer: Option<Customer>,
-    /// The sender's date, or when it was stored.
+    /// Date given by the sender, or the time at which the order was stored.
     pub date: Timestamp,
-    /// The sender's own name for it.
+    /// Reference given by the sender.
     pub reference: Option<String>,
-    /// Its files, in the order in which they came.
+    /// Attached files, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<File>,
-    /// What happened to it, in order.
+    /// Events of the order, oldest first.
     pub timeline: Vec<Entry>,
 }
 
-/// A line of the timeline.
+/// Entry of the timeline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Entry {
-    /// Where in the log.
+    /// Position in the log.
     #[schema(value_type = u64)]
     pub position: Position,
-    /// `order.created`, `order.updated`, `order.deleted`; for a change of
-    /// status the status itself: `order.paid`, …; `order.attached` and
-    /// `order.detached` for files.
+    /// Type of the event: `order.created`, `order.updated`, `order.deleted`; for a change of status
+    /// the status itself: `order.paid`, …; for files `order.attached` and `order.detached`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// When it was stored.
+    /// Time at which the event was stored.
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
 }
 
-/// The order after the event. Events only ever follow a decision, which is why
-/// one on an order that does not exist can only be its creation.
+/// Applies an event to an order.
+///
+/// # Panics
+/// If the order does not exist and the event is not its creation. Decisions never yield such an
+/// event.
 #[must_use]
 pub fn apply(order: Option<Order>, event: Event, moment: Moment) -> Order {
     let entry = entry(&event, moment);
@@ -72,7 +74,7 @@ pub fn apply(order: Option<Order>, event: Event, moment: Moment) -> Order {
             order.attachments.retain(|file| file.id != id);
             order
         }
-        (None, _) => unreachable!("an order that does not exist was changed"),
+        (None, _) => unreachable!("event on an order that does not exist"),
     };
     order.timeline.push(entry);
     order

@@ -1,5 +1,5 @@
-//! The life of an order: `placed → paid → shipped → delivered`, and
-//! `cancelled` as long as nothing has been shipped.
+//! Status of an order: `placed → paid → shipped → delivered`, or `cancelled` before it is
+//! shipped.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,24 +7,24 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Where an order stands.
+/// Status of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Accepted.
+    /// The order was placed.
     Placed,
-    /// Paid for.
+    /// The order was paid.
     Paid,
-    /// On its way.
+    /// The order was shipped.
     Shipped,
-    /// Arrived.
+    /// The order was delivered.
     Delivered,
-    /// Called off.
+    /// The order was cancelled.
     Cancelled,
 }
 
 impl Status {
-    /// All of them, in the order of life.
+    /// All statuses, in the order of the lifecycle.
     pub const ALL: [Self; 5] = [
         Self::Placed,
         Self::Paid,
@@ -33,7 +33,7 @@ impl Status {
         Self::Cancelled,
     ];
 
-    /// Whether an order may go from here to there.
+    /// Checks whether an order with this status may change to `next`.
     #[must_use]
     pub fn may_become(self, next: Self) -> bool {
         matches!(
@@ -45,7 +45,7 @@ impl Status {
     }
 }
 
-/// Text that is no status.
+/// Error of an unknown status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected placed, paid, shipped, delivered or cancelled")]
 pub struct UnknownStatus;

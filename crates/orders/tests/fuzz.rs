@@ -1,8 +1,8 @@
-//! Bodies that are almost orders: what is accepted says what the body says, what is refused
-//! is faulty where it is said to be. More of them with `PROPTEST_CASES=1000000`.
+//! Fuzzing with bodies that are almost valid: accepted commands match their bodies, and errors
+//! point to existing values. Run more cases with `PROPTEST_CASES=1000000`.
 
 use bakehouse_orders::Command;
-use bakehouse_orders::intake::{Defaults, Faults, amend, place, set_status};
+use bakehouse_orders::parse::{Defaults, Faults, amend, place, set_status};
 use bakehouse_testkit::cases::cases;
 use bakehouse_testkit::mangle::{edits, mangle};
 use proptest::prelude::*;
@@ -17,10 +17,10 @@ const ORDERS: [&str; 4] = [
     r#"{"status":"paid"}"#,
 ];
 
-/// Levels that a body may be nested in; see the intake.
+/// Maximum nesting depth of a body, as in `bakehouse_validation`.
 const MAX_DEPTH: usize = 32;
 
-/// A reader that decides nothing: `None`, the bytes are no JSON text that anybody reads here.
+/// Reference parser; `None` if the bytes are not JSON, or begin with a byte order mark.
 fn json(bytes: &[u8]) -> Option<Value> {
     let text = std::str::from_utf8(bytes).ok()?;
     (!text.starts_with('\u{feff}')).then_some(())?;
@@ -35,13 +35,13 @@ fn depth(value: &Value) -> usize {
     }
 }
 
-/// Texts of a body at these pointers; what is `null` is absent.
-fn texts<'a>(body: &'a Value, pointer: &str) -> Option<&'a str> {
+/// Text of a body at a pointer; `None` if it is absent or `null`.
+fn text_at<'a>(body: &'a Value, pointer: &str) -> Option<&'a str> {
     body.pointer(pointer).and_then(Value::as_str)
 }
 
-/// The command says what the body says, and nothing of the body has been left out.
-fn is_faithful(body: &Value, command: &Command) {
+/// Asserts that the command has all values of the body and no others.
+fn assert_matches(body: &Value, command: &Command) {
     let known = |value: &Value, names: &[&str]| {
         let members = value.as_object().expect("an object");
         let unknown = members.keys().find(|name| !names.contains(&name.as_str()));
@@ -52,7 +52,7 @@ fn is_faithful(body: &Value, command: &Command) {
         let Command::SetStatus { status } = command else {
             panic!("{command:?} of {body}");
         };
-        assert_eq!(texts(body, "/status"), Some(&*status.to_string()));
+        assert_eq!(text_at(body, "/status"), Some(&*status.to_string()));
         return;
     };
     known(
@@ -61,27 +61,26 @@ fn is_faithful(body: &Value, command: &Command) {
     );
     let products = body["products"].as_array().expect("an array");
     assert_eq!(draft.products.len(), products.len());
-    for (product, said) in draft.products.iter().zip(products) {
-        known(said, &["name", "price", "quantity", "sku"]);
-        assert_eq!(Some(product.name.as_str()), said["name"].as_str());
-        assert_eq!(product.sku.as_deref(), said["sku"].as_str());
-        // Of numbers only those are compared here that a float holds; amounts have tests of
-        // their own.
-        let quantity = said["quantity"].as_f64().unwrap_or(1.0);
+    for (product, sent) in draft.products.iter().zip(products) {
+        known(sent, &["name", "price", "quantity", "sku"]);
+        assert_eq!(Some(product.name.as_str()), sent["name"].as_str());
+        assert_eq!(product.sku.as_deref(), sent["sku"].as_str());
+        // Numbers are compared as floats here; other tests check amounts exactly.
+        let quantity = sent["quantity"].as_f64().unwrap_or(1.0);
         assert_eq!(f64::from(product.quantity), quantity);
         let price: f64 = product.price.to_string().parse().expect("a number");
-        let said = &said["price"];
-        let said = said.as_f64().or_else(|| said.as_str()?.parse().ok());
-        let said = said.expect("a number");
+        let sent = &sent["price"];
+        let sent = sent.as_f64().or_else(|| sent.as_str()?.parse().ok());
+        let sent = sent.expect("a number");
         assert!(
-            (price - said).abs() <= said.abs() * 1e-12,
-            "{price} of {said}"
+            (price - sent).abs() <= sent.abs() * 1e-12,
+            "{price} of {sent}"
         );
     }
-    let currency = texts(body, "/currency").unwrap_or("EUR");
+    let currency = text_at(body, "/currency").unwrap_or("EUR");
     assert_eq!(String::from(draft.currency), currency);
-    assert_eq!(draft.reference.as_deref(), texts(body, "/reference"));
-    assert_eq!(draft.date.is_some(), texts(body, "/date").is_some());
+    assert_eq!(draft.reference.as_deref(), text_at(body, "/reference"));
+    assert_eq!(draft.date.is_some(), text_at(body, "/date").is_some());
     let customer = draft.customer.as_ref();
     for (pointer, value) in [
         ("/customer/id", customer.and_then(|c| c.id.as_deref())),
@@ -89,26 +88,27 @@ fn is_faithful(body: &Value, command: &Command) {
         ("/customer/email", customer.and_then(|c| c.email.as_deref())),
         ("/customer/phone", customer.and_then(|c| c.phone.as_deref())),
     ] {
-        assert_eq!(value, texts(body, pointer), "{pointer} of {body}");
+        assert_eq!(value, text_at(body, pointer), "{pointer} of {body}");
     }
 }
 
-/// The fault is of something that the body has, or lacks in an object that it has.
-fn is_there(body: &Value, pointer: &str) -> bool {
+/// Checks whether a pointer refers to a value of the body, or to a missing member of an object in
+/// it.
+fn is_valid_pointer(body: &Value, pointer: &str) -> bool {
     let parent = pointer.rsplit_once('/').map_or("", |(parent, _)| parent);
     body.pointer(pointer).is_some() || body.pointer(parent).is_some_and(Value::is_object)
 }
 
-/// Checks that a body is read whole, or refused with words that a sender can act on; `true` if it
-/// was read.
-fn holds(bytes: &[u8], read: Result<Command, Faults>) -> bool {
+/// Asserts that a body is either parsed completely or rejected with valid errors. Returns `true` if
+/// it was parsed.
+fn check(bytes: &[u8], read: Result<Command, Faults>) -> bool {
     let body = json(bytes);
     match read {
         Ok(command) => {
             let text = serde_json::to_string(&command).expect("JSON");
-            let again: Command = serde_json::from_str(&text).expect("it can be read again");
+            let again: Command = serde_json::from_str(&text).expect("a stored command");
             assert_eq!(again, command, "{}", String::from_utf8_lossy(bytes));
-            is_faithful(&body.expect("JSON"), &command);
+            assert_matches(&body.expect("JSON"), &command);
             true
         }
         Err(Faults::Content(faults)) => {
@@ -116,11 +116,11 @@ fn holds(bytes: &[u8], read: Result<Command, Faults>) -> bool {
             for fault in faults {
                 let pointer = &fault.pointer;
                 assert!(!fault.detail.is_empty());
-                // A number may be too large for the other reader, and half a surrogate pair
-                // is none of its strings.
+                // The reference parser rejects numbers too large for a float, and unpaired
+                // surrogates.
                 let Some(body) = &body else { continue };
                 assert!(
-                    is_there(body, pointer),
+                    is_valid_pointer(body, pointer),
                     "{pointer}: {} in {body}",
                     fault.detail
                 );
@@ -136,13 +136,13 @@ fn holds(bytes: &[u8], read: Result<Command, Faults>) -> bool {
     }
 }
 
-/// Runs all three readers on one body; tells which of them have read it.
-fn readers(bytes: &[u8]) -> [bool; 3] {
+/// Runs all three parsers on one body. Returns which of them accepted it.
+fn accepted_by(bytes: &[u8]) -> [bool; 3] {
     let defaults = Defaults::default();
     [
-        holds(bytes, place(bytes, &defaults)),
-        holds(bytes, amend(bytes, &defaults)),
-        holds(bytes, set_status(bytes)),
+        check(bytes, place(bytes, &defaults)),
+        check(bytes, amend(bytes, &defaults)),
+        check(bytes, set_status(bytes)),
     ]
 }
 
@@ -151,23 +151,23 @@ proptest! {
 
     #[test]
     fn bodies_that_are_almost_orders(which: u8, edits in edits()) {
-        let [placed, amended, moved] = readers(&mangle(&ORDERS, which, &edits));
+        let [placed, amended, set] = accepted_by(&mangle(&ORDERS, which, &edits));
         prop_assert_eq!(placed, amended);
-        prop_assert!(!(placed && moved));
+        prop_assert!(!(placed && set));
     }
 
     #[test]
     fn bytes_that_are_anything(bytes: Vec<u8>) {
-        // Not one of these can be an order.
-        prop_assert_eq!(readers(&bytes), [false; 3]);
+        // Random bytes are never a valid body.
+        prop_assert_eq!(accepted_by(&bytes), [false; 3]);
     }
 }
 
-/// Examples are read as they are, and refused with one decisive change to each.
+/// The examples are accepted unchanged, and rejected after one invalidating change.
 #[test]
 fn examples_are_read_and_what_is_wrong_with_others_is_named() {
     for (which, expected) in [(0, true), (3, false)] {
-        let read = readers(ORDERS[which].as_bytes());
+        let read = accepted_by(ORDERS[which].as_bytes());
         assert_eq!(read, [expected, expected, !expected], "{}", ORDERS[which]);
     }
     for (which, from, to, pointer) in [
@@ -194,7 +194,7 @@ fn examples_are_read_and_what_is_wrong_with_others_is_named() {
     }
 }
 
-/// Both outcomes are common, so that the assertions on each of them are reached.
+/// All outcomes are common, so that the assertions on each of them are reached.
 #[test]
 fn of_almost_orders_many_are_read_and_many_refused() {
     let mut runner = TestRunner::deterministic();

@@ -1,14 +1,14 @@
-//! The life of an order: given, when, then.
+//! Lifecycle of an order: given, when, then.
 
 use bakehouse_engine::Domain;
-use bakehouse_orders::decide::MOST_CHANGES;
-use bakehouse_orders::intake::{self, Defaults};
+use bakehouse_orders::decide::MAX_CHANGES;
+use bakehouse_orders::parse::{self, Defaults};
 use bakehouse_orders::{Command, Orders, Status};
 use bakehouse_testkit::scenario::{ENTITY, Scenario};
 use serde_json::json;
 
 fn place(body: &serde_json::Value) -> Command {
-    intake::place(body.to_string().as_bytes(), &Defaults::default()).expect("a valid order")
+    parse::place(body.to_string().as_bytes(), &Defaults::default()).expect("a valid order")
 }
 
 fn tea() -> Command {
@@ -29,7 +29,7 @@ fn amend(command: Command) -> Command {
     }
 }
 
-fn become_(status: Status) -> Command {
+fn set_status(status: Status) -> Command {
     Command::SetStatus { status }
 }
 
@@ -92,7 +92,7 @@ fn a_placed_order_can_be_replaced_but_keeps_its_identity() {
 
 #[test]
 fn a_paid_order_cannot_be_replaced() {
-    Scenario::<Orders>::given([tea(), become_(Status::Paid)])
+    Scenario::<Orders>::given([tea(), set_status(Status::Paid)])
         .when(amend(tea()))
         .then_refused("the order is paid; only a placed one can be changed");
 }
@@ -113,8 +113,8 @@ fn an_order_is_placed_once() {
 }
 
 #[test]
-fn what_does_not_exist_cannot_be_changed() {
-    for command in [amend(tea()), become_(Status::Paid), Command::Delete] {
+fn an_order_that_does_not_exist_cannot_be_changed() {
+    for command in [amend(tea()), set_status(Status::Paid), Command::Delete] {
         Scenario::<Orders>::given([])
             .when(command)
             .then_refused("there is no such order");
@@ -130,7 +130,7 @@ fn a_deleted_order_is_cancelled_unlisted_and_final() {
             assert_eq!(order.status, Status::Cancelled);
             assert!(order.is_deleted);
         });
-    for command in [amend(tea()), become_(Status::Paid), Command::Delete] {
+    for command in [amend(tea()), set_status(Status::Paid), Command::Delete] {
         Scenario::<Orders>::given([tea(), Command::Delete])
             .when(command)
             .then_refused("the order has been deleted");
@@ -144,7 +144,7 @@ fn deleting_cancels_only_what_has_not_been_shipped() {
             Status::Placed | Status::Paid => Status::Cancelled,
             other => other,
         };
-        Scenario::<Orders>::given(way_to(status))
+        Scenario::<Orders>::given(commands_to(status))
             .when(Command::Delete)
             .then_changed("deleted")
             .then_state(|order| {
@@ -155,28 +155,28 @@ fn deleting_cancels_only_what_has_not_been_shipped() {
     }
 }
 
-/// Executions by programs of schema version 1 stay what they were: their deletions
-/// cancelled orders in any status, and a rebuild must give the same documents.
+/// Deletions that programs of schema version 1 executed cancelled orders in any status; a rebuild
+/// must yield the same documents.
 #[test]
 fn deletions_of_schema_version_1_cancel_as_they_did() {
     let old = Orders::upcast(1, r#"{"command":"delete"}"#).expect("a command");
     assert_eq!(old, Command::DeleteAndCancel);
     for status in Status::ALL {
-        Scenario::<Orders>::given(way_to(status))
+        Scenario::<Orders>::given(commands_to(status))
             .when(old.clone())
             .then_changed("deleted")
             .then_state(|order| assert_eq!(order.status, Status::Cancelled));
     }
     let place = serde_json::to_string(&tea()).expect("JSON");
     assert_eq!(Orders::upcast(1, &place).expect("a command"), tea());
-    // Only the command that means something else now waits for programs that know it.
+    // Only the command whose meaning has changed needs the new schema version.
     assert_eq!(Orders::version_of(&Command::Delete), 2);
     assert_eq!(Orders::version_of(&tea()), 1);
-    assert_eq!(Orders::version_of(&become_(Status::Paid)), 1);
+    assert_eq!(Orders::version_of(&set_status(Status::Paid)), 1);
 }
 
-/// The way there, for each status.
-fn way_to(status: Status) -> Vec<Command> {
+/// Commands that lead to a status.
+fn commands_to(status: Status) -> Vec<Command> {
     let steps: &[Status] = match status {
         Status::Placed => &[],
         Status::Paid => &[Status::Paid],
@@ -184,7 +184,7 @@ fn way_to(status: Status) -> Vec<Command> {
         Status::Delivered => &[Status::Paid, Status::Shipped, Status::Delivered],
         Status::Cancelled => &[Status::Cancelled],
     };
-    let steps = steps.iter().map(|status| become_(*status));
+    let steps = steps.iter().map(|status| set_status(*status));
     std::iter::once(tea()).chain(steps).collect()
 }
 
@@ -200,7 +200,7 @@ fn exactly_the_documented_transitions_are_carried_out() {
     ];
     for from in Status::ALL {
         for to in Status::ALL {
-            let outcome = Scenario::<Orders>::given(way_to(from)).when(become_(to));
+            let outcome = Scenario::<Orders>::given(commands_to(from)).when(set_status(to));
             if allowed.contains(&(from, to)) {
                 outcome.then_changed("status").then_state(|order| {
                     assert_eq!(order.status, to);
@@ -230,7 +230,7 @@ fn detach(id: &str) -> Command {
 
 #[test]
 fn files_come_and_go_whatever_the_status() {
-    let paid = become_(Status::Paid);
+    let paid = set_status(Status::Paid);
     let attached = [
         tea(),
         paid,
@@ -265,7 +265,7 @@ fn files_are_refused_twice_once_gone_and_on_deleted_orders() {
 }
 
 #[test]
-fn an_order_has_only_so_many_files() {
+fn the_number_of_files_is_limited() {
     let files = (0..50).map(|number| Command::Attach(file(&number.to_string())));
     Scenario::<Orders>::given([tea()].into_iter().chain(files))
         .when(Command::Attach(file("one more")))
@@ -273,11 +273,11 @@ fn an_order_has_only_so_many_files() {
 }
 
 #[test]
-fn an_order_cannot_be_amended_without_an_end() {
-    let changes = std::iter::repeat_with(|| amend(tea())).take(MOST_CHANGES);
+fn the_number_of_changes_is_limited() {
+    let changes = std::iter::repeat_with(|| amend(tea())).take(MAX_CHANGES);
     let life = || Scenario::<Orders>::given(std::iter::once(tea()).chain(changes.clone()));
     life().when(amend(tea())).then_refused(
-        "the order has been changed 1000 times, and can only be moved along, cancelled or deleted",
+        "the order has been changed 1000 times; only its status can still be changed, or the order deleted",
     );
-    life().when(become_(Status::Paid)).then_changed("status");
+    life().when(set_status(Status::Paid)).then_changed("status");
 }

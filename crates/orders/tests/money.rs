@@ -1,15 +1,15 @@
-//! Money against arithmetic of another kind: whole units of the smallest coin, in integers.
+//! Properties of money, checked against integer arithmetic in minor units.
 
-use bakehouse_orders::intake::{Defaults, Faults, place};
 use bakehouse_orders::money::{Amount, Currency, LIMIT};
+use bakehouse_orders::parse::{Defaults, Faults, place};
 use bakehouse_orders::{Command, Orders};
 use bakehouse_testkit::cases::cases;
 use bakehouse_testkit::scenario::Scenario;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// Writes a number of the currency's smallest units in its notation.
-fn written(units: u128, digits: u8) -> String {
+/// Formats a number of minor units as a decimal.
+fn format_units(units: u128, digits: u8) -> String {
     let width = usize::from(digits);
     let text = format!("{units:0>width$}", width = width + 1);
     let (whole, fraction) = text.split_at(text.len() - width);
@@ -23,13 +23,12 @@ fn currencies() -> impl Strategy<Value = Currency> {
     prop::sample::select(Currency::all().collect::<Vec<_>>())
 }
 
-/// Prices in smallest units, from nothing to the limit, and quantities. The first number
-/// chooses how large the second may become.
+/// Lines with a size in digits, a number for the price in minor units, and a quantity.
 fn lines() -> impl Strategy<Value = Vec<(u32, u128, u32)>> {
     prop::collection::vec((1..=16_u32, any::<u128>(), 1..=1_000_000_u32), 1..40)
 }
 
-/// A price below the limit.
+/// Price in minor units with at most `size` digits, below the limit.
 fn units(size: u32, number: u128, digits: u8) -> u128 {
     let limit = u128::from(LIMIT) * 10_u128.pow(u32::from(digits));
     number % 10_u128.pow(size) % limit
@@ -43,7 +42,7 @@ fn order(currency: Currency, products: &[Value]) -> Result<Command, Faults> {
 proptest! {
     #![proptest_config(cases(1_000))]
 
-    /// Totals of each line, and of all.
+    /// Totals of the lines and of the order.
     #[test]
     fn totals_are_exact_in_every_currency(currency in currencies(), lines in lines()) {
         let digits = currency.digits();
@@ -51,23 +50,23 @@ proptest! {
         for (size, number, quantity) in lines {
             let price = units(size, number, digits);
             let line = price * u128::from(quantity);
-            let price = written(price, digits);
+            let price = format_units(price, digits);
             products.push(json!({ "name": "Tea", "price": price, "quantity": quantity }));
-            expected.push((price, written(line, digits)));
+            expected.push((price, format_units(line, digits)));
             total += line;
         }
         let command = order(currency, &products);
         let command = command.map_err(|faults| TestCaseError::fail(format!("{faults:?}")))?;
         let document = Scenario::<Orders>::given([]).when(command).document();
-        prop_assert_eq!(&document["total"], &json!(written(total, digits)));
+        prop_assert_eq!(&document["total"], &json!(format_units(total, digits)));
         for (line, (price, total)) in document["products"].as_array().into_iter().flatten().zip(expected) {
             prop_assert_eq!(&line["price"], &json!(price));
             prop_assert_eq!(&line["total"], &json!(total));
         }
     }
 
-    /// Never one that was rounded: a digit more than the currency has is refused, unless it
-    /// says nothing; so is the limit, and whatever is below zero.
+    /// Amounts are never rounded: significant digits beyond those of the currency are rejected, and
+    /// so are negative amounts.
     #[test]
     fn an_amount_is_read_exactly_or_refused(
         currency in currencies(), size in 1..=16_u32, number: u128, more in "[0-9]{0,4}",
@@ -75,7 +74,7 @@ proptest! {
     ) {
         let digits = currency.digits();
         let units = units(size, number, digits);
-        let written = written(units, digits);
+        let written = format_units(units, digits);
         let point = if digits == 0 && !more.is_empty() { "." } else { "" };
         let sign = if is_negative { "-" } else { "" };
         let text = format!("{sign}{written}{point}{more}");
@@ -90,7 +89,7 @@ proptest! {
         }
     }
 
-    /// The order of them does not count, and taking many is adding as often.
+    /// Sums do not depend on the order of their terms, and multiplication equals repeated addition.
     #[test]
     fn sums_do_not_depend_on_their_order(
         currency in currencies(), prices in prop::collection::vec((1..=16_u32, any::<u128>()), 1..20),
@@ -98,24 +97,24 @@ proptest! {
     ) {
         let digits = currency.digits();
         let amount = |(size, number): &(u32, u128)| {
-            Amount::parse(&written(units(*size, *number, digits), digits), currency)
+            Amount::parse(&format_units(units(*size, *number, digits), digits), currency)
         };
         let amounts: Vec<Amount> = prices.iter().map(amount).collect::<Result<_, _>>().expect("amounts");
         let sum = |all: &mut dyn Iterator<Item = Amount>| all.fold(Amount::zero(currency), Amount::plus);
         let forward = sum(&mut amounts.iter().copied());
         prop_assert_eq!(forward, sum(&mut amounts.iter().rev().copied()));
-        let often = sum(&mut std::iter::repeat_n(amounts[0], quantity as usize));
-        prop_assert_eq!(amounts[0].times(quantity).to_string(), often.to_string());
+        let repeated = sum(&mut std::iter::repeat_n(amounts[0], quantity as usize));
+        prop_assert_eq!(amounts[0].times(quantity).to_string(), repeated.to_string());
     }
 }
 
-/// The limit, in all currencies.
+/// In all currencies, the limit itself is rejected and the largest amount below it accepted.
 #[test]
 fn the_limit_is_the_first_amount_that_is_refused() {
     for currency in Currency::all() {
         let digits = currency.digits();
         let limit = u128::from(LIMIT) * 10_u128.pow(u32::from(digits));
-        assert!(Amount::parse(&written(limit - 1, digits), currency).is_ok());
-        assert!(Amount::parse(&written(limit, digits), currency).is_err());
+        assert!(Amount::parse(&format_units(limit - 1, digits), currency).is_ok());
+        assert!(Amount::parse(&format_units(limit, digits), currency).is_err());
     }
 }

@@ -1,7 +1,7 @@
-//! Commands as they were stored, by this version and by those before it.
+//! Reading of stored commands of this and of earlier schema versions.
 
 use bakehouse_engine::Domain;
-use bakehouse_orders::intake::{Defaults, amend, place};
+use bakehouse_orders::parse::{Defaults, amend, place};
 use bakehouse_orders::{Command, File, Orders, Status};
 use bakehouse_testkit::cases::cases;
 use proptest::prelude::*;
@@ -53,8 +53,8 @@ fn commands() -> impl Strategy<Value = Command> {
 proptest! {
     #![proptest_config(cases(1_000))]
 
-    /// Under the version that it is written with a command means what it meant; under the
-    /// first one as well, but for what was changed since.
+    /// A stored command keeps its meaning under the version it was written with. Read as version 1,
+    /// only `delete` differs.
     #[test]
     fn commands_are_read_as_what_they_meant(command in commands()) {
         let text = serde_json::to_string(&command).expect("JSON");
@@ -71,7 +71,7 @@ proptest! {
     }
 }
 
-/// Payloads as programs of each version have stored them, letter for letter.
+/// Payloads exactly as programs of each version have stored them.
 #[test]
 fn what_released_programs_have_stored_is_read() {
     for (version, text, expected) in [

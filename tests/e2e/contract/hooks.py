@@ -6,7 +6,7 @@ import schemathesis
 
 CURSOR = re.compile("[0-9a-f]{1,16}-[0-9a-f]{16}")
 # Unseen characters beyond the basic multilingual plane, and noncharacters there: patterns have no
-# notation for these that all readers share. tests/intake.rs of the orders crate sees to them.
+# notation for these that all readers share. tests/parse.rs of the orders crate tests them.
 UNSEEN = re.compile(
     "[\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
     + "".join(chr(plane << 16 | end) for plane in range(1, 17) for end in (0xFFFE, 0xFFFF))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_multipart::{Field, Multipart};
 use bakehouse_http::response::problem::{InputFault, Problem};
-use bakehouse_orders::intake::{is_blank, unfit_character};
+use bakehouse_orders::parse::{is_blank, unfit_character};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::Instant;

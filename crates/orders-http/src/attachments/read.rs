@@ -15,7 +15,7 @@ use bakehouse_http::request::prefer::Wait;
 use bakehouse_http::request::query::Parameters;
 use bakehouse_http::response::problem::Problem;
 use bakehouse_orders::File;
-use bakehouse_orders::intake::unfit_character;
+use bakehouse_orders::parse::unfit_character;
 use futures_util::TryStreamExt;
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! Schemas of the bodies that are read by hand, in [`bakehouse_orders::intake`]:
+//! Schemas of the bodies that are read by hand, in [`bakehouse_orders::parse`]:
 //! JSON Schema of the rules that the reader keeps to.
 
 use bakehouse_http::routes::parked::LONGEST_REASON;

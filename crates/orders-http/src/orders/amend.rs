@@ -10,8 +10,8 @@ use bakehouse_http::request::body::read_json;
 use bakehouse_http::request::path_id::PathId;
 use bakehouse_http::response::problem::Problem;
 use bakehouse_http::{AppState, RequestSettings};
-use bakehouse_orders::intake::{self, Defaults};
 use bakehouse_orders::money::Currency;
+use bakehouse_orders::parse::{self, Defaults};
 use bakehouse_orders::{Command, Orders};
 use serde::Deserialize;
 
@@ -66,13 +66,13 @@ pub(super) async fn amend(
 /// Prices that would be right in another currency are no fault of the body, but
 /// of body and order together.
 fn read(body: &[u8], currency: Currency) -> Result<Command, Problem> {
-    let faults = match intake::amend(body, &Defaults { currency }) {
+    let faults = match parse::amend(body, &Defaults { currency }) {
         Ok(command) => return Ok(command),
         Err(faults) => faults,
     };
     let finest = Currency::all().max_by_key(|currency| currency.digits());
     let finest = finest.unwrap_or_default();
-    if intake::amend(body, &Defaults { currency: finest }).is_ok() {
+    if parse::amend(body, &Defaults { currency: finest }).is_ok() {
         return Err(Problem::from(faults).into_conflict());
     }
     Err(faults.into())

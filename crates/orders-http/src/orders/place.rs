@@ -7,7 +7,7 @@ use bakehouse_http::auth::Principal;
 use bakehouse_http::request::body::read_json;
 use bakehouse_http::response::problem::Problem;
 use bakehouse_http::{AppState, RequestSettings};
-use bakehouse_orders::{Orders, intake};
+use bakehouse_orders::{Orders, parse};
 
 use crate::OrderSettings;
 use crate::docs::parts::{
@@ -41,7 +41,7 @@ pub(super) async fn place(
     if let Some(answer) = repeat.await? {
         return Ok(answer);
     }
-    let command = intake::place(&body, &rules.defaults)?;
+    let command = parse::place(&body, &rules.defaults)?;
     let submission =
         Submission::of_new_as::<Orders>(&request, identity, &principal, &state, &command)?;
     accept_and_wait(&request, &principal, &state, submission).await

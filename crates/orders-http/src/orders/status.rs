@@ -7,7 +7,7 @@ use bakehouse_http::request::body::read_json;
 use bakehouse_http::request::path_id::PathId;
 use bakehouse_http::response::problem::Problem;
 use bakehouse_http::{AppState, RequestSettings};
-use bakehouse_orders::{Orders, intake};
+use bakehouse_orders::{Orders, parse};
 
 use crate::docs::parts::{
     Accepted, CarriedOut, Changed, IfMatch, IfNoneMatchWrite, KeyReused, NoSuchOrder, OrderId,
@@ -35,7 +35,7 @@ pub(super) async fn set_status(
     settings: web::Data<RequestSettings>,
 ) -> Result<HttpResponse, Problem> {
     let body = read_json(&request, payload, &settings).await?;
-    let command = intake::set_status(&body)?;
+    let command = parse::set_status(&body)?;
     let change = Change {
         request: &request,
         principal: &principal,

@@ -1,6 +1,6 @@
-//! What a body must say, and what is said of one that does not.
+//! Parsing of bodies, and the errors of invalid ones.
 
-use bakehouse_orders::intake::{Defaults, Fault, Faults, place};
+use bakehouse_orders::parse::{Defaults, Fault, Faults, place};
 use bakehouse_orders::{Command, Draft};
 use proptest::prelude::*;
 use serde_json::json;
@@ -33,7 +33,7 @@ fn with_product(product: &str) -> String {
 }
 
 #[test]
-fn the_smallest_order_is_filled_in() {
+fn a_minimal_order_gets_default_values() {
     let draft = accept(r#"{"products":[{"name":"Tea","price":3.5}]}"#);
     assert_eq!(draft.currency.to_string(), "EUR");
     assert_eq!(draft.products[0].quantity, 1);
@@ -45,7 +45,7 @@ fn the_smallest_order_is_filled_in() {
 }
 
 #[test]
-fn a_customer_is_known_by_whatever_there_is() {
+fn a_customer_needs_at_least_one_member() {
     let with = |customer: &str| {
         let order = r#"{"products":[{"name":"Tea","price":1}],"customer":CUSTOMER}"#;
         order.replace("CUSTOMER", customer)
@@ -53,14 +53,14 @@ fn a_customer_is_known_by_whatever_there_is() {
     let draft = accept(&with(r#"{"name":"Ada","email":"ada@example.org"}"#));
     let customer = draft.customer.expect("a customer");
     assert_eq!((customer.id, customer.name), (None, Some("Ada".into())));
-    for nobody in ["{}", r#"{"id":null}"#] {
-        assert_eq!(fault(&with(nobody)).0, "/customer");
+    for empty in ["{}", r#"{"id":null}"#] {
+        assert_eq!(fault(&with(empty)).0, "/customer");
     }
 }
 
-/// An offset may lead out of the calendar: what would be written then could not be read.
+/// In UTC, a date with an offset may be outside of the calendar: it could not be read back.
 #[test]
-fn a_date_is_one_in_utc_as_well() {
+fn a_date_must_be_valid_in_utc() {
     let with = |date: &str| {
         let order = r#"{"products":[{"name":"Tea","price":1}],"date":"DATE"}"#;
         order.replace("DATE", date)
@@ -78,7 +78,7 @@ fn a_date_is_one_in_utc_as_well() {
     }
 }
 
-/// A number that is whole only when it is rounded is none.
+/// A number that is whole only after rounding is rejected.
 #[test]
 fn a_quantity_is_not_rounded() {
     for quantity in [
@@ -90,10 +90,10 @@ fn a_quantity_is_not_rounded() {
     }
 }
 
-/// Zeros that say nothing never make a number too long, and whole numbers may be written with
-/// a fraction of zeros or an exponent.
+/// Insignificant zeros never make a number too long, and whole numbers may have a fraction of zeros
+/// or an exponent.
 #[test]
-fn zeros_that_say_nothing_are_taken() {
+fn insignificant_zeros_are_accepted() {
     let zeros = "0".repeat(60);
     for price in [
         format!("\"3.5{zeros}\""),
@@ -137,9 +137,9 @@ fn zeros_that_say_nothing_are_taken() {
     }
 }
 
-/// With them one name can look like another, or like nothing.
+/// They can make one name look like another, or like none.
 #[test]
-fn characters_that_are_not_seen_are_refused_wherever_text_is_taken() {
+fn invisible_characters_are_rejected_in_all_texts() {
     let hidden = [
         0x202A, 0x202B, 0x202C, 0x202D, 0x202E, 0x2066, 0x2067, 0x2068, 0x2069, 0x200E, 0x200F,
         0x061C, 0x200B, 0x2060, 0xFEFF, 0x00AD, 0x2028, 0x2029, 0x180E, 0x3164, 0xFFF9, 0xE0041,
@@ -176,9 +176,9 @@ fn characters_that_are_not_seen_are_refused_wherever_text_is_taken() {
     }
 }
 
-/// Joiners belong to scripts and emoji.
+/// Scripts and emoji need joiners.
 #[test]
-fn names_of_all_scripts_are_taken() {
+fn names_of_all_scripts_are_accepted() {
     for name in [
         "👩\u{200D}🍳 Brötchen",
         "نامه\u{200C}ای",
@@ -204,7 +204,7 @@ fn null_is_the_same_as_absent() {
 
 #[test]
 fn prices_are_read_as_they_are_written() {
-    // As binary floats these two would be the same.
+    // Exactly, and not as binary floats.
     for (sent, read) in [
         ("999999999999.99", "999999999999.99"),
         ("0.1", "0.10"),
@@ -218,7 +218,7 @@ fn prices_are_read_as_they_are_written() {
 }
 
 #[test]
-fn each_fault_is_named_where_it_is() {
+fn each_error_has_its_pointer() {
     let cases = [
         ("[]", "", "expected an object"),
         ("{}", "/products", "required"),
@@ -282,7 +282,7 @@ fn each_fault_is_named_where_it_is() {
         (
             &with_product(r#"{"name":"\ud800","price":1}"#),
             "/products/0/name",
-            "expected text; it has half a surrogate pair (\\ud800 to \\udfff)",
+            "expected text; it has an unpaired surrogate (\\ud800 to \\udfff)",
         ),
         (
             &with_product(r#"{"name":"Tea","price":1,"name":"Tee"}"#),
@@ -305,7 +305,7 @@ fn each_fault_is_named_where_it_is() {
 }
 
 #[test]
-fn all_faults_are_named_at_once() {
+fn all_errors_are_returned_together() {
     let body = json!({
         "currency": "XXX",
         "products": [{ "price": -1 }, { "name": "Tea", "price": 1, "color": "red" }],
@@ -328,7 +328,7 @@ fn all_faults_are_named_at_once() {
 }
 
 #[test]
-fn a_thousand_products_are_an_order_and_one_more_is_not() {
+fn an_order_has_at_most_a_thousand_products() {
     let body = |count: usize| {
         let product = json!({ "name": "Tea", "price": "1" });
         json!({ "products": vec![product; count] }).to_string()
@@ -338,7 +338,7 @@ fn a_thousand_products_are_an_order_and_one_more_is_not() {
 }
 
 #[test]
-fn what_is_not_json_is_told_where() {
+fn syntax_errors_have_their_line() {
     for body in ["{", "{\"products\":[}", "nope", "{} {}", "{\"a\":1,}"] {
         match place(body.as_bytes(), &Defaults::default()) {
             Err(Faults::Syntax(detail)) => assert!(detail.contains("line"), "{body}: {detail}"),
@@ -352,14 +352,14 @@ fn what_is_not_json_is_told_where() {
 }
 
 #[test]
-fn deep_nesting_is_no_way_to_use_up_the_stack() {
+fn deep_nesting_does_not_overflow_the_stack() {
     let deep = format!("{}{}", "[".repeat(30_000), "]".repeat(30_000));
     let body = format!(r#"{{"products":{deep}}}"#);
     assert!(place(body.as_bytes(), &Defaults::default()).is_err());
 }
 
 proptest! {
-    /// Whatever comes in, an answer comes out.
+    /// Parsing never panics.
     #[test]
     fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = place(&bytes, &Defaults::default());
@@ -372,7 +372,7 @@ proptest! {
         let _ = place(text.as_bytes(), &Defaults::default());
     }
 
-    /// An amount stays the same, however it is written.
+    /// All spellings of an amount are equal.
     #[test]
     fn spellings_of_an_amount_are_one_amount(
         cents in 0_u64..1_000_000_000,
@@ -389,7 +389,7 @@ proptest! {
         let trail = "0".repeat(trailing);
         let text = match zeros {
             0 => format!("\"{lead}{digits}{trail}e{exponent}\""),
-            // A fraction that the exponent takes back.
+            // A fraction that the exponent undoes.
             _ => {
                 let width = zeros.max(digits.len());
                 let padded = format!("{digits:0>width$}");
@@ -403,7 +403,7 @@ proptest! {
         prop_assert_eq!(draft.products[0].price.to_string(), expected);
     }
 
-    /// A stored command reads back equal to the one that was accepted.
+    /// A stored command is read back equal to the accepted one.
     #[test]
     fn a_command_survives_being_stored(
         name in "[a-zäß漢]{1,20}",

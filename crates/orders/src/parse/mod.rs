@@ -1,5 +1,5 @@
-//! A request's body into a command: everything that is wrong with it is said at
-//! once, each fault with where it is and what was expected there.
+//! Parsing of request bodies to commands. All errors of a body are returned together, each with
+//! its JSON pointer and the expected value.
 
 mod fields;
 mod order;
@@ -11,14 +11,14 @@ pub use status::set_status;
 
 use crate::money::Currency;
 
-/// The most lines that an order may have.
+/// Maximum number of lines per order.
 pub const MOST_PRODUCTS: usize = 1_000;
-/// The most of one product.
+/// Maximum quantity of one product.
 pub const MOST_OF_ONE: u32 = 1_000_000;
 
-/// What an order gets that does not say otherwise.
+/// Default values of members that a body may omit.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Defaults {
-    /// Of its prices.
+    /// Currency of the prices.
     pub currency: Currency,
 }
