@@ -131,8 +131,8 @@ impl<D: Domain> Auditor<D> {
         Ok(to)
     }
 
-    /// Checks at most `limit` log entries that are not executed yet: only that they can be
-    /// read. Returns the position of the last one.
+    /// Reads and checks at most `limit` log entries that are not executed yet and have no output.
+    /// Returns the position of the last one.
     pub(super) async fn audit_unexecuted(
         &mut self,
         from: Position,
