@@ -1,5 +1,4 @@
-//! What a server serves beside what it does for every domain: the names that its
-//! clients know the domain by, and its routes.
+//! Description of a domain's HTTP API: its routes, and the names by which clients know it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,34 +10,35 @@ use serde::{Serialize, Serializer};
 
 use crate::auth::Scope;
 
-/// Adds a domain's routes.
+/// Function that registers a domain's routes.
 type Routes = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
-/// A domain as clients see it.
+/// HTTP API of a domain: names, paths and routes.
 #[derive(Clone)]
 pub struct ApiDefinition {
-    /// What one of its entities is called: [`Domain::NAME`].
+    /// Name of an entity: [`Domain::NAME`].
     pub entity: &'static str,
-    /// Types of feed frames that there are.
+    /// Types of the domain's feed frames.
     pub kinds: Vec<String>,
-    /// What the feed calls [`Domain::group`], if the domain has any: `customer`.
+    /// Name of [`Domain::group`] in the feed, such as `customer`; `None` for a domain without
+    /// groups.
     pub group: Option<&'static str>,
     /// Path of the feed.
     pub feed: &'static str,
-    /// What scopes begin with: `orders` where they are `orders:read`,
-    /// `orders:write` and `orders:admin`.
+    /// Prefix of the scopes: `orders` for `orders:read`, `orders:write` and `orders:admin`.
     pub scopes: &'static str,
-    /// Where an entity is read, by its id.
+    /// Path of an entity, by its id.
     pub location: fn(&str) -> String,
-    /// Paths, and all below them, that show nothing of anybody's: whoever asks may
-    /// have them.
+    /// Public paths: they and all paths below them are served without authentication. `/` stands
+    /// for itself only.
     pub open: &'static [&'static str],
-    /// The routes of the domain's own.
+    /// Registration of the domain's own routes.
     pub routes: Routes,
 }
 
 impl ApiDefinition {
-    /// Of a domain: its feed is at `feed`, its entities are where `location` says.
+    /// Creates the definition of a domain whose feed is at the path `feed` and whose entities
+    /// are at the paths given by `location`.
     pub fn of<D: Domain>(
         feed: &'static str,
         location: fn(&str) -> String,
@@ -56,7 +56,7 @@ impl ApiDefinition {
         }
     }
 
-    /// An entity's id under the name that answers have it by: `order_id`.
+    /// Returns an entity's id with its member name in responses, such as `order_id`.
     pub(crate) fn named(&self, id: &str) -> NamedId {
         NamedId {
             name: format!("{}_id", self.entity),
@@ -64,14 +64,14 @@ impl ApiDefinition {
         }
     }
 
-    /// What a scope is called in tokens.
+    /// Returns a scope's name in tokens, such as `orders:read`.
     #[must_use]
     pub fn scope(&self, scope: Scope) -> String {
         format!("{}:{}", self.scopes, scope.name())
     }
 }
 
-/// To be flattened into what has it.
+/// Entity id as a JSON member, to be flattened into the object that contains it.
 pub(crate) struct NamedId {
     name: String,
     id: String,
@@ -85,7 +85,7 @@ impl Serialize for NamedId {
 
 impl fmt::Debug for ApiDefinition {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Menu")
+        out.debug_struct("ApiDefinition")
             .field("entity", &self.entity)
             .field("feed", &self.feed)
             .finish_non_exhaustive()
@@ -96,7 +96,7 @@ impl fmt::Debug for ApiDefinition {
 pub(crate) mod tests {
     use super::*;
 
-    /// One to test with.
+    /// Definition for tests.
     pub(crate) fn api() -> ApiDefinition {
         let changes = ["created", "deleted", "rejected"];
         ApiDefinition {

@@ -1,36 +1,35 @@
-//! The answer to a question that costs something, kept for a moment: whoever asks while it is
-//! looked up waits for the same answer.
+//! Cache of one computed value with a time to live: concurrent callers share one computation.
 
 use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// An answer, kept for a time.
+/// Value that is recomputed once it is older than its time to live.
 pub(crate) struct Cached<T> {
-    lifetime: Duration,
-    kept: Mutex<Option<(Instant, T)>>,
+    ttl: Duration,
+    entry: Mutex<Option<(Instant, T)>>,
 }
 
 impl<T: Clone> Cached<T> {
-    pub(crate) fn new(lifetime: Duration) -> Self {
+    pub(crate) fn new(ttl: Duration) -> Self {
         Self {
-            lifetime,
-            kept: Mutex::default(),
+            ttl,
+            entry: Mutex::default(),
         }
     }
 
-    /// The answer, looked up unless it is known from a moment ago.
-    pub(crate) async fn get(&self, look: impl Future<Output = T>) -> T {
-        let mut kept = self.kept.lock().await;
-        if let Some((at, answer)) = &*kept
-            && at.elapsed() < self.lifetime
+    /// Returns the cached value, or the output of `compute` if there is none or it has expired.
+    pub(crate) async fn get(&self, compute: impl Future<Output = T>) -> T {
+        let mut entry = self.entry.lock().await;
+        if let Some((computed_at, value)) = &*entry
+            && computed_at.elapsed() < self.ttl
         {
-            return answer.clone();
+            return value.clone();
         }
-        let answer = look.await;
-        *kept = Some((Instant::now(), answer.clone()));
-        answer
+        let value = compute.await;
+        *entry = Some((Instant::now(), value.clone()));
+        value
     }
 }
 
@@ -43,20 +42,20 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn many_who_ask_share_one_look() {
+    async fn concurrent_callers_share_one_computation() {
         let cached = Cached::new(Duration::from_secs(1));
-        let looks = AtomicUsize::new(0);
-        let ask = || {
+        let computations = AtomicUsize::new(0);
+        let get = || {
             cached.get(async {
                 tokio::time::sleep(Duration::from_millis(700)).await;
-                looks.fetch_add(1, Ordering::Relaxed)
+                computations.fetch_add(1, Ordering::Relaxed)
             })
         };
-        let answers = join_all((0..50).map(|_| ask())).await;
-        assert_eq!(answers, [0; 50]);
+        let values = join_all((0..50).map(|_| get())).await;
+        assert_eq!(values, [0; 50]);
         tokio::time::sleep(Duration::from_millis(900)).await;
-        assert_eq!(ask().await, 0);
+        assert_eq!(get().await, 0);
         tokio::time::sleep(Duration::from_millis(200)).await;
-        assert_eq!(ask().await, 1);
+        assert_eq!(get().await, 1);
     }
 }

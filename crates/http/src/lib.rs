@@ -1,18 +1,18 @@
-//! HTTP and websockets for any domain: requests become operations, documents and frames become
-//! responses.
+//! HTTP and websocket server for any domain: requests become operations, documents and frames
+//! become responses.
 //!
-//! - [`api_definition`]: what a domain adds to the routes that all domains have;
-//! - [`exposure`]: which hosts and pages are answered, before anything else;
-//! - [`auth`]: who may do what;
-//! - [`request`] and [`response`]: their parts;
-//! - [`accept`]: from a request to a durable operation, and its 202;
+//! - [`api_definition`]: routes and names that a domain adds to those of every domain;
+//! - [`exposure`]: host and origin checks, CORS and security headers; runs before anything else;
+//! - [`auth`]: authentication, authorization and rate limits;
+//! - [`request`] and [`response`]: parsing of requests, building of responses;
+//! - [`accept`]: from a request to a durable operation and its 202;
 //! - [`reads`]: documents, lists and rows;
-//! - [`routes`]: the routes that all domains have;
+//! - [`routes`]: routes of every domain;
 //! - [`feed`]: every change, over a websocket or as server-sent events;
-//! - [`websocket`]: the websocket protocol, independent of what it carries;
-//! - `listener` and `connections`: the HTTP library on each accepted connection, how many there
-//!   may be, and what each may hold;
-//! - [`limits`]: what one client may keep the server busy with;
+//! - [`websocket`]: the websocket protocol, independent of its payload;
+//! - `listener` and `connections`: the HTTP library on each accepted connection, and the limits
+//!   on connections and on the memory they use;
+//! - [`limits`]: limits on concurrent and expensive work of one client;
 //! - [`metrics`]: counters, and the lag of the stages.
 
 pub mod accept;

@@ -1,4 +1,4 @@
-//! A listening socket, and the HTTP library on each connection that is accepted at it.
+//! Listening socket, and the HTTP library on each connection accepted from it.
 
 use std::fmt::Debug;
 use std::future::ready;
@@ -17,55 +17,54 @@ use actix_web::rt::net::TcpStream;
 use crate::connections::{BUFFER_BYTES, ConnectionLimits, Socket};
 use crate::exposure;
 
-/// Time that a client that has been sent away gets to close its side. Browsers
-/// give us a second; and below the 500 ms in which the server's clock ticks, the
-/// time may be over before it is looked at, which is then forgotten.
-const GOODBYE: Duration = Duration::from_millis(600);
-/// More connections than a worker can have: the process has a bound of its own.
-const UNBOUNDED: usize = usize::MAX / 2;
+/// Time for a client to close its side of a connection that the server has closed. Browsers allow
+/// one second; the HTTP library's clock ticks every 500 ms and misses shorter timeouts.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(600);
+/// Disables the HTTP library's limit per worker: [`ConnectionLimits`] bounds the whole process.
+const UNLIMITED_CONNECTIONS: usize = usize::MAX / 2;
 
-/// Settings of how connections are accepted and kept.
+/// Settings of a listener and its connections.
 pub(crate) struct ListenSettings {
-    /// Bounds on connections.
+    /// Limits on open connections.
     pub(crate) limits: Arc<ConnectionLimits>,
-    /// Path of the feed, if there is one.
+    /// Path of the feed; `None` for a server without a feed.
     pub(crate) feed: Option<&'static str>,
-    /// Time that a client may take to send a request's head.
+    /// Time limit for a client to send a request's head.
     pub(crate) head_timeout: Duration,
-    /// Time for which an idle connection is kept for the next request.
+    /// Time after which an idle connection is closed.
     pub(crate) keep_alive: Duration,
-    /// Threads that answer; 0: one a core.
+    /// Number of worker threads; 0: one per core.
     pub(crate) workers: usize,
-    /// Time that open requests get at shutdown.
+    /// Time for open requests to complete at shutdown.
     pub(crate) drain_timeout: Duration,
 }
 
-/// A bound socket.
+/// Bound listening socket.
 pub(crate) struct Listener {
     listener: TcpListener,
     address: SocketAddr,
 }
 
 impl Listener {
-    /// Listens at `bind`; port 0 takes a free one.
+    /// Binds a socket to `bind`; port 0 takes a free port.
     ///
     /// # Errors
-    /// When the address cannot be had.
+    /// An I/O error if the address cannot be bound.
     pub(crate) fn bind(bind: SocketAddr) -> std::io::Result<Self> {
         let listener = TcpListener::bind(bind)?;
         let address = listener.local_addr()?;
         Ok(Self { listener, address })
     }
 
-    /// Address at which it listens.
+    /// Address at which the socket listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Answers requests with an app of its own for each thread.
+    /// Builds a server that runs one instance of `app` per worker thread.
     ///
     /// # Errors
-    /// When the system refuses the socket.
+    /// An I/O error if the socket cannot be set up.
     pub(crate) fn serve<F, I, S, B>(
         self,
         settings: ListenSettings,
@@ -81,7 +80,7 @@ impl Listener {
     {
         let Self { listener, address } = self;
         let builder = Running::build()
-            .max_concurrent_connections(UNBOUNDED)
+            .max_concurrent_connections(UNLIMITED_CONNECTIONS)
             .shutdown_timeout(settings.drain_timeout.as_secs())
             .disable_signals();
         let builder = match settings.workers {
@@ -105,8 +104,8 @@ impl Listener {
                 })
                 .keep_alive(settings.keep_alive)
                 .client_request_timeout(settings.head_timeout)
-                // What closes last is to be told by the other side.
-                .client_disconnect_timeout(GOODBYE)
+                // Waits for the client's end of stream before the socket is closed.
+                .client_disconnect_timeout(CLOSE_TIMEOUT)
                 .h1_write_buffer_size(BUFFER_BYTES)
                 .local_addr(address)
                 .on_connect_ext(|socket: &Socket, data: &mut Extensions| {

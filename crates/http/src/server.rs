@@ -1,4 +1,4 @@
-//! The HTTP server: routes, limits, and an orderly end.
+//! HTTP server: routes, middleware, limits and graceful shutdown.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -27,42 +27,42 @@ use crate::routes::{correlation, parked, read_models, rebuilds, receipt};
 use crate::state::{AppState, RequestSettings};
 use crate::{feed, metrics};
 
-/// Time that open requests get at shutdown. Sockets have been told by then.
+/// Time for open requests to complete at shutdown. Websockets are closed before.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an idle connection is kept for the next request.
+/// Time after which an idle connection is closed.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// Connections of a server for health checks, in all; of one client address half of them.
+/// Maximum number of connections of a health server; half of them per client address.
 const MAX_HEALTH_CONNECTIONS: usize = 128;
-/// Time for which an idle connection is kept for the next health check.
+/// Time after which an idle connection of a health server is closed.
 const HEALTH_KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// Time that open health checks get at shutdown.
+/// Time for open health checks to complete at shutdown.
 const HEALTH_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How api-server works.
+/// Settings of the HTTP server.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Bytes that a body may have.
+    /// Maximum length of a request body, in bytes.
     pub body_limit: usize,
-    /// Threads that answer; 0: one a core.
+    /// Number of worker threads; 0: one per core.
     pub workers: usize,
-    /// How often a feed client is pinged.
+    /// Interval of pings to a feed subscriber.
     pub heartbeat: Duration,
-    /// Who may do what.
+    /// Settings of authentication and rate limits.
     pub access: AccessSettings,
-    /// Which hosts and pages are answered.
+    /// Settings of host checks, CORS and proxies.
     pub exposure: ExposureSettings,
-    /// How long a client may take to send a request's head.
+    /// Time limit for a client to send a request's head.
     pub head_timeout: Duration,
-    /// How long it may take to send its body.
+    /// Time limit for a client to send a request's body.
     pub body_timeout: Duration,
-    /// How many may follow the feed.
+    /// Limits on feed subscribers.
     pub places: SubscriberSettings,
-    /// How many connections may be open.
+    /// Limits on open connections.
     pub connections: ConnectionSettings,
 }
 
-/// A server that listens.
+/// HTTP server with a bound socket.
 pub struct Server {
     address: SocketAddr,
     running: Running,
@@ -71,10 +71,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens at `bind`; port 0 takes a free one. Answers once [`Server::run`] runs.
+    /// Binds the server to `bind`; port 0 takes a free port. Requests are shared_state once
+    /// [`Server::run`] is polled.
     ///
     /// # Errors
-    /// When the address cannot be had.
+    /// An I/O error if the address cannot be bound.
     pub fn bind(
         bind: SocketAddr,
         state: AppState,
@@ -89,13 +90,13 @@ impl Server {
             scheduler: fault_injection::entrance(state.scheduler.clone()),
             ..state
         });
-        let served = state.clone();
+        let shared_state = state.clone();
         let positions = metrics::positions(&state);
         let readiness = web::Data::new(Readiness::new(probes));
         let access = web::Data::new(Access::new(settings.access.clone(), &state.api));
-        let exposed = web::Data::new(Exposure::new(settings.exposure.clone(), bind.ip()));
+        let exposure_state = web::Data::new(Exposure::new(settings.exposure.clone(), bind.ip()));
         let head_timeout = settings.head_timeout;
-        let places = web::Data::from(SubscriberLimits::new(settings.places));
+        let subscriber_limits = web::Data::from(SubscriberLimits::new(settings.places));
         let limits = ConnectionLimits::new(
             settings.connections,
             open_files_limit(),
@@ -106,7 +107,7 @@ impl Server {
             body_timeout: settings.body_timeout,
             heartbeat: settings.heartbeat,
         });
-        let sockets = web::Data::new(shutdown.clone());
+        let shutdown_signal = web::Data::new(shutdown.clone());
         let in_flight = web::Data::new(InFlight::default());
         let feed = api.feed;
         let app = move || {
@@ -116,17 +117,17 @@ impl Server {
                 .app_data(positions.clone())
                 .app_data(settings.clone())
                 .app_data(access.clone())
-                .app_data(exposed.clone())
+                .app_data(exposure_state.clone())
                 .app_data(path_id::config())
-                .app_data(sockets.clone())
-                .app_data(places.clone())
+                .app_data(shutdown_signal.clone())
+                .app_data(subscriber_limits.clone())
                 .app_data(in_flight.clone())
                 .wrap(from_fn(head))
                 .wrap(from_fn(refuse_encoded))
                 .wrap(from_fn(authenticate))
-                // Outside of what refuses in words of its own.
+                // Outside of the middleware above, whose error responses it rewrites.
                 .wrap(from_fn(uniform))
-                // Outside of the guard: a refusal must reach the page as well.
+                // Outside of authentication: pages must be able to read its errors as well.
                 .wrap(from_fn(exposure))
                 .wrap(from_fn(metrics::measure))
                 .wrap(from_fn(ignore_other_upgrades))
@@ -140,7 +141,7 @@ impl Server {
                 .configure(health::routes)
                 .configure(metrics::routes)
                 .configure(|config| feed::routes(config, api.feed))
-                .default_service(web::to(unknown))
+                .default_service(web::to(not_found))
         };
         let listener = Listener::bind(bind)?;
         let address = listener.address();
@@ -158,20 +159,20 @@ impl Server {
             address,
             running,
             handle,
-            state: served,
+            state: shared_state,
         })
     }
 
-    /// Where it listens.
+    /// Address at which the server listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Answers until shutdown, then finishes what has begun.
+    /// Serves requests until shutdown, then drains the open ones.
     ///
     /// # Errors
-    /// When the server fails by itself.
+    /// An I/O error if the server fails.
     pub async fn run(self, shutdown: Shutdown) -> std::io::Result<()> {
         let limits = self.state.limits.run(&self.state, &shutdown);
         let (ended, ()) = tokio::join!(run(self.running, self.handle, shutdown.clone()), limits);
@@ -187,7 +188,7 @@ async fn run(running: Running, handle: ServerHandle, shutdown: Shutdown) -> std:
     let (ended, (), ()) = tokio::join!(
         async {
             let ended = running.await;
-            // Whatever ended it, nothing is to wait for it any more.
+            // Also ends the other two futures if the server has failed.
             shutdown.cancel();
             ended
         },
@@ -197,19 +198,19 @@ async fn run(running: Running, handle: ServerHandle, shutdown: Shutdown) -> std:
     ended
 }
 
-async fn unknown(request: actix_web::HttpRequest) -> Result<HttpResponse, Problem> {
+async fn not_found(request: actix_web::HttpRequest) -> Result<HttpResponse, Problem> {
     Err(Problem::not_found(format!(
         "there is nothing at {}",
         request.path()
     )))
 }
 
-/// Answers `/health/live`, `/health/ready` and `/metrics` only, for a service without HTTP
-/// of its own, until shutdown. Keeps 128 connections at most, 64 of one client address; a
-/// client has `head_timeout` to send a request's head.
+/// Serves only `/health/live`, `/health/ready` and `/metrics` until shutdown, for a service
+/// without an HTTP API. Accepts at most 128 connections, 64 per client address; a client has
+/// `head_timeout` to send a request's head.
 ///
 /// # Errors
-/// When the address cannot be had, or the server fails by itself.
+/// An I/O error if the address cannot be bound or the server fails.
 pub async fn serve_health(
     bind: SocketAddr,
     probes: Probes,
@@ -232,11 +233,11 @@ pub async fn serve_health(
         drain_timeout: HEALTH_DRAIN_TIMEOUT,
     };
     let readiness = web::Data::new(Readiness::new(probes));
-    let exposed = web::Data::new(Exposure::new(settings, bind.ip()));
+    let exposure_state = web::Data::new(Exposure::new(settings, bind.ip()));
     let app = move || {
         App::new()
             .app_data(readiness.clone())
-            .app_data(exposed.clone())
+            .app_data(exposure_state.clone())
             .wrap(from_fn(head))
             .wrap(from_fn(uniform))
             .wrap(from_fn(exposure))
@@ -244,7 +245,7 @@ pub async fn serve_health(
             .wrap(from_fn(track))
             .configure(health::routes)
             .configure(metrics::routes)
-            .default_service(web::to(unknown))
+            .default_service(web::to(not_found))
     };
     let running = Listener::bind(bind)?.serve(listen, app)?;
     let handle = running.handle();

@@ -1,4 +1,4 @@
-//! State that all requests share: the engine's ports, and the settings of single requests.
+//! State shared by all requests: the engine's ports, and the settings of single requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,38 +13,38 @@ use crate::limits::Limits;
 
 /// Dependencies of the routes, shared by all requests.
 pub struct AppState {
-    /// Schedule queue for accepted operations.
+    /// Queue of accepted operations.
     pub scheduler: Arc<dyn Scheduler>,
-    /// Documents and frames.
+    /// Reader of documents and frames.
     pub presentation: Arc<dyn PresentationReader>,
-    /// The log: receipts, histories and idempotency keys.
+    /// Log of operations: receipts, histories and idempotency keys.
     pub log: Arc<dyn EventLog>,
     /// Progress of the execution.
     pub progress: Arc<dyn Progress>,
-    /// Rows of read models.
+    /// Reader of read models' rows.
     pub read_models: Arc<dyn RowReader>,
-    /// Parts that can be rebuilt.
+    /// Stage outputs that can be rebuilt online.
     pub rebuilds: RebuildTargets,
     /// Notifications and their delivery.
     pub notifications: Arc<dyn Notifications>,
     /// Hub of the feed.
     pub feed: Arc<Feed>,
-    /// Limits on what one client may keep the server busy with.
+    /// Limits on concurrent and expensive work of one client.
     pub limits: Limits,
     /// Routes and names of the domain.
     pub api: ApiDefinition,
 }
 
-/// Parts that an operator can have rebuilt while they are read.
+/// Stage outputs that an operator can rebuild online.
 pub struct RebuildTargets {
-    /// The source state, output of orders-manager.
+    /// Source state, the output of the manager stage.
     pub source: Arc<dyn Rebuilds>,
-    /// The documents, output of data-baker.
+    /// Documents, the output of the baker stage.
     pub presentation: Arc<dyn Rebuilds>,
 }
 
 impl RebuildTargets {
-    /// All of them, with their names in the API.
+    /// Returns every target with its name in the API.
     pub(crate) fn all(&self) -> [(&'static str, &dyn Rebuilds); 2] {
         [
             ("source", self.source.as_ref()),
@@ -53,13 +53,13 @@ impl RebuildTargets {
     }
 }
 
-/// Settings that single requests need.
+/// Settings used by single requests.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestSettings {
-    /// Largest body, in bytes.
+    /// Maximum length of a request body, in bytes.
     pub body_limit: usize,
-    /// Time that a client may take to send a body.
+    /// Time limit for a client to send a body.
     pub body_timeout: Duration,
-    /// Interval of pings to a subscriber.
+    /// Interval of pings to a feed subscriber.
     pub heartbeat: Duration,
 }
