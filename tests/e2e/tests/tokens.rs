@@ -246,7 +246,7 @@ async fn a_key_set_is_as_good_as_its_good_keys() {
         let count = text.lines().find_map(|line| line.strip_prefix(name));
         count.and_then(|count| count.parse().ok()).unwrap_or(0_u64)
     };
-    // Empty, broken, or of nothing that can be used: the keys before stay.
+    // Empty, malformed or without usable keys: the previous keys stay in use.
     for (count, bad) in (1..).zip([
         "{\"keys\":[]}",
         "<html>",
@@ -263,7 +263,7 @@ async fn a_key_set_is_as_good_as_its_good_keys() {
             .expect("seen");
     }
     let logs = world.final_logs().expect("they end");
-    assert!(logs.contains("the keys before stay in use"), "{logs}");
+    assert!(logs.contains("the previous keys stay in use"), "{logs}");
 }
 
 async fn a_separator_does_not_make_two_principals_one(kind: Kind) {

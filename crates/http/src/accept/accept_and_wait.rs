@@ -1,5 +1,4 @@
-//! The answer for those who prefer to wait: what came of it, instead of that it
-//! will be carried out.
+//! Responses to `Prefer: wait`: the outcome of an operation instead of its acceptance.
 
 use std::collections::HashMap;
 
@@ -18,16 +17,16 @@ use crate::response::problem::Problem;
 use crate::routes::receipt::at_rest;
 use crate::state::AppState;
 
-/// Makes the operation durable. With `Prefer: wait` the answer is 200 (201 for what
-/// [`Submission::creates`]) with the document as the operation left it, or 409 with the reason
-/// why it was refused (412 for another version than the one expected); without, or when time is
-/// up, or it was set aside, it is that of [`accept`].
+/// Makes the operation durable and responds with its outcome if the request has `Prefer: wait`.
 ///
-/// Whatever goes wrong while waiting, the operation is accepted, and the answer
-/// says so.
+/// The response is 200 (201 if [`Submission::creates`] was called) with the document as the
+/// operation left it. Without `Prefer: wait`, after its time limit, and for a parked operation,
+/// the response is that of [`accept`]. Failures while waiting do not affect the acceptance: the
+/// response is that of [`accept`] as well.
 ///
 /// # Errors
-/// Those of [`accept`]; 409 or 412 when the domain refused it.
+/// Those of [`accept`]; 409 if the domain refused the operation, 412 if it refused it because of
+/// the expected version.
 pub async fn accept_and_wait(
     request: &HttpRequest,
     principal: &Principal,
@@ -48,17 +47,18 @@ pub async fn accept_and_wait(
         known: known.and_then(Result::ok).flatten(),
         success,
     };
-    pending.settled(state, &wait).await
+    pending.outcome(state, &wait).await
 }
 
-/// Answers a request that the log has under its idempotency key, before anything else of it is
-/// looked at; with `Prefer: wait` as [`accept_and_wait`] does, with `success` for what was
-/// carried out. `None`: the log has nothing under the key, or another request; or the request
-/// was not given ([`Identity::by_request`]).
+/// Returns the response to a repeated request, found in the log under its idempotency key.
+///
+/// With `Prefer: wait` the response is that of [`accept_and_wait`], with the status `success` for
+/// an executed operation. Returns `None` if the log has no operation under the key, if that
+/// operation is of another request, or if [`Identity::by_request`] was not called.
 ///
 /// # Errors
-/// 409 when another request under the same key takes too long, or the domain refused it; 412
-/// when it refused it for its version.
+/// 409 if another request under the same key takes too long, or if the domain refused the
+/// operation; 412 if the domain refused it because of the expected version.
 pub async fn repeat_and_wait(
     request: &HttpRequest,
     principal: &Principal,
@@ -72,8 +72,8 @@ pub async fn repeat_and_wait(
     let Some(wait) = Wait::of_write(request, principal, state) else {
         return Ok(Some(accepted));
     };
-    // Others under the key need not wait for what is waited for here.
-    identity.end_turn();
+    // Other requests under the key need not wait for this operation's outcome.
+    identity.unlock_key();
     let pending = Pending {
         accepted: applied(accepted, &wait),
         operation_id: identity.operation_id,
@@ -81,35 +81,35 @@ pub async fn repeat_and_wait(
         known: Some(event),
         success,
     };
-    pending.settled(state, &wait).await.map(Some)
+    pending.outcome(state, &wait).await.map(Some)
 }
 
-/// An accepted operation that is waited for.
+/// Accepted operation whose outcome the request waits for.
 struct Pending {
-    /// Answer if it is not settled in time.
+    /// Response if there is no outcome in time.
     accepted: HttpResponse,
     operation_id: Uuid,
     fingerprint: String,
-    /// Event of the operation as it was a moment ago, if the log had it.
+    /// Log entry of the operation, if the log had it before the wait.
     known: Option<LogEntry>,
-    /// Status of the answer if it is carried out.
+    /// Status of the response once the operation is executed.
     success: StatusCode,
 }
 
 impl Pending {
-    async fn settled(self, state: &AppState, wait: &Wait) -> Result<HttpResponse, Problem> {
+    async fn outcome(self, state: &AppState, wait: &Wait) -> Result<HttpResponse, Problem> {
         let accepted = self.accepted;
         let event = at_rest(state, self.operation_id, self.known, wait).await;
         let Ok(Some(event)) = event else {
             return Ok(accepted);
         };
         if !Operation::is_same(&event.operation.fingerprint, &self.fingerprint) {
-            // Another came first under the same key, while this one was on its way.
+            // Another operation reached the log first under the same key.
             return Err(Problem::key_reused());
         }
         match event.status {
             EntryStatus::Rejected => Err(refused(&accepted, &event)),
-            // What an operator's remedy led to is more than this operation's doing.
+            // The document also contains the effects of the operator's resolution.
             EntryStatus::Executed if event.settled_by.is_some() => Ok(accepted),
             EntryStatus::Executed => match document(state, &event).await {
                 Some(document) => Ok(with_document(accepted, self.success, &document)),
@@ -128,8 +128,8 @@ fn applied(mut accepted: HttpResponse, wait: &Wait) -> HttpResponse {
     accepted
 }
 
-/// The document as the event left it, which its frame has; `None`: it is not baked
-/// yet, or that cannot be found out.
+/// Returns the document as the event left it, from the event's frame; `None` if the event is not
+/// baked yet or the frame cannot be read.
 async fn document(state: &AppState, event: &LogEntry) -> Option<Json> {
     let before = event.position - 1;
     let frames = state.presentation.frames(before, 1).await.ok()?;
@@ -141,7 +141,7 @@ async fn document(state: &AppState, event: &LogEntry) -> Option<Json> {
     Some(Json::from((*document).to_owned()))
 }
 
-/// The refusal, with what tells of the operation.
+/// Returns the problem of a refused operation, with the headers of its acceptance.
 fn refused(accepted: &HttpResponse, event: &LogEntry) -> Problem {
     let headers = accepted.headers().iter();
     let headers = headers.filter_map(|(name, value)| Some((name, value.to_str().ok()?)));

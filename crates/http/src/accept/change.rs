@@ -1,4 +1,4 @@
-//! What all changes of something that is there have in common.
+//! Changes of an existing entity: repeats, conditions and acceptance.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse};
@@ -12,23 +12,23 @@ use crate::request::conditional::{Conditions, Current};
 use crate::response::problem::Problem;
 use crate::state::AppState;
 
-/// A change that somebody asks for.
+/// Requested change of an existing entity.
 pub struct Change<'a> {
-    /// How they ask: with which key, and based on which version.
+    /// Request, for its idempotency key, conditions and preferences.
     pub request: &'a HttpRequest,
-    /// Who asks.
+    /// Principal that sent the request.
     pub principal: &'a Principal,
-    /// Of what.
+    /// Id of the entity.
     pub id: &'a str,
 }
 
 impl Change<'_> {
-    /// Accepts what `command` makes of the entity's document, if it can be had, and
-    /// of what the operation is known by; with `Prefer: wait` answers once it is settled.
+    /// Accepts the command that `command` builds from the entity's document, if there is one, and
+    /// the operation's identity. With `Prefer: wait` the response has the operation's outcome.
     ///
     /// # Errors
-    /// 404 when there is no such entity, 412 when it is not as the conditions of the request
-    /// want it, what `command` refuses, and those of [`accept_and_wait`].
+    /// 404 if there is no such entity, 412 if the conditions of the request do not hold, the
+    /// error of `command`, and those of [`accept_and_wait`].
     pub async fn accept<D: Domain>(
         &self,
         state: &AppState,
@@ -38,7 +38,7 @@ impl Change<'_> {
         self.accept_as::<D>(state, identity, command).await
     }
 
-    /// Accepts an operation whose identity the caller has.
+    /// Accepts the change under a given identity; otherwise like [`Change::accept`].
     ///
     /// # Errors
     /// Those of [`Change::accept`].
@@ -71,11 +71,11 @@ impl Change<'_> {
     }
 }
 
-/// The version that a change of this entity has to be carried out on for the conditions of its
-/// request to hold; `None`: any. For those who do not go by [`Change::accept`].
+/// Returns the entity version that a change must be executed on for the conditions of its request
+/// to hold; `None`: any version. For changes that are not accepted by [`Change::accept`].
 ///
 /// # Errors
-/// 400 for conditions that are none, 412 when they do not hold, 503 when that cannot be told.
+/// 400 if the conditions are malformed, 412 if they do not hold, 503 if they cannot be evaluated.
 pub async fn expected_version(
     request: &HttpRequest,
     document: Option<&StoredDocument>,
@@ -87,8 +87,9 @@ pub async fn expected_version(
     expected(&Conditions::of(request)?, current, identity, state).await
 }
 
-/// The version that a change has to be carried out on. With an idempotency key the first answer
-/// counts, whatever has happened since: what the log knows is held to the conditions no more.
+/// Returns the entity version that a change must be executed on; `None`: any version. A repeat
+/// under an idempotency key gets the version of the first request: its conditions are not
+/// evaluated again.
 pub(super) async fn expected(
     conditions: &Conditions,
     current: Current,
@@ -99,14 +100,14 @@ pub(super) async fn expected(
     if !identity.is_keyed() || *conditions == Conditions::default() {
         return resolved;
     }
-    // After the look at the entity: what has changed it may have been this very operation.
+    // After the entity was read: this very operation may have changed it in between.
     let Some(known) = identity.find(state.log.as_ref()).await else {
         return resolved;
     };
-    let before = known.operation.terms.expected_version;
-    match conditions.admit(before) {
-        true => Ok(before),
-        // Of another request, so that it makes no difference.
+    let first = known.operation.terms.expected_version;
+    match conditions.admit(first) {
+        true => Ok(first),
+        // The key was used by another request, so that this one is refused later.
         false => Ok(resolved.unwrap_or_default()),
     }
 }

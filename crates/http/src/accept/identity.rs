@@ -1,5 +1,5 @@
-//! Idempotency keys: what an operation is known by, so that repeating a request
-//! repeats its answer and nothing else.
+//! Identity of an operation: its id, idempotency key and correlation id. A repeated request gets
+//! the identity of the first one, so that it repeats the response and nothing else.
 
 use std::time::Duration;
 
@@ -10,50 +10,51 @@ use bakehouse_engine::ports::EventLog;
 use bakehouse_engine::{LogEntry, Operation};
 use uuid::Uuid;
 
-use super::in_flight::{InFlight, Turn};
+use super::in_flight::{InFlight, KeyLock};
 use crate::auth::Principal;
 use crate::request::conditional::header;
 use crate::response::problem::{InputFault, Problem};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const CORRELATION_ID: &str = "x-correlation-id";
-const LONGEST_KEY: usize = 255;
-/// How long the log may take to tell whether it knows a key.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Maximum length of an idempotency key, in bytes.
+const MAX_KEY_LENGTH: usize = 255;
+/// Timeout of the log's lookup of an idempotency key.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the operation of a request is known by.
+/// Ids of the operation that a request leads to.
 pub struct Identity {
-    /// What the log holds it under, once.
+    /// Unique id of the operation in the log.
     pub operation_id: Uuid,
-    /// Of what the operation makes, should it make anything.
+    /// Id of the entity that the operation creates, if it creates one.
     pub new_id: Uuid,
-    /// What it shares with everything else that one outside request sets off.
+    /// Id shared by all operations that result from one outside request.
     pub correlation_id: Uuid,
     is_keyed: bool,
-    /// Hash of the request itself, where that counts beside its content.
+    /// Hash of the request itself, if it identifies the operation in addition to its content.
     request: Option<String>,
     in_flight: Option<web::Data<InFlight>>,
-    /// Held from the first look at what the key is known for until it has been answered.
-    turn: Option<Turn>,
-    /// Answer of the log to that look. It need not be asked twice: within this process nobody
-    /// else uses the key meanwhile, and between several of them the log decides.
+    /// Lock of the idempotency key, from the first lookup until the response.
+    key_lock: Option<KeyLock>,
+    /// Result of the first lookup. It stays valid: within this process the lock excludes other
+    /// users of the key, and between processes the log's unique index decides.
     found: Option<Option<LogEntry>>,
 }
 
 impl Identity {
-    /// New ones; or, with an `Idempotency-Key`, those that the principal's key
-    /// always leads to, on every api-server and for ever.
+    /// Returns fresh ids; with an `Idempotency-Key`, ids derived from the principal and the key,
+    /// which are the same on every api-server and at any time.
     ///
     /// # Errors
-    /// 400 for a key that is none.
+    /// 400 if the key is malformed.
     pub fn of(request: &HttpRequest, principal: &Principal) -> Result<Self, Problem> {
-        let holder = principal.holder();
+        let subject = principal.subject();
         let key = key(request)?;
         let (operation_id, new_id) = match &key {
-            None => (ids::issued(&holder), ids::fresh()),
+            None => (ids::issued(&subject), ids::fresh()),
             Some(key) => (
-                ids::issued_for_key(&holder, key),
-                ids::derived(&["new", &holder, key]),
+                ids::issued_for_key(&subject, key),
+                ids::derived(&["new", &subject, key]),
             ),
         };
         Ok(Self {
@@ -63,14 +64,14 @@ impl Identity {
             is_keyed: key.is_some(),
             request: None,
             in_flight: request.app_data::<web::Data<InFlight>>().cloned(),
-            turn: None,
+            key_lock: None,
             found: None,
         })
     }
 
-    /// Identifies a request whose content depends on settings, such as a default currency: a
-    /// repeat is known by the request, whatever the settings have become. Of no use for bodies
-    /// that hold secrets: a hash of them is kept with the operation.
+    /// Adds a hash of the request, for operations whose content depends on settings such as a
+    /// default currency: a repeat is recognized by its request even if the settings have changed.
+    /// Not suitable for bodies with secrets, because the hash is stored with the operation.
     #[must_use]
     pub fn by_request(mut self, request: &HttpRequest, body: &[u8]) -> Self {
         if self.is_keyed {
@@ -88,7 +89,7 @@ impl Identity {
         self
     }
 
-    /// Fingerprint of an operation of this content.
+    /// Returns the fingerprint of an operation with this content.
     pub(super) fn fingerprint(&self, content: String) -> String {
         match &self.request {
             Some(request) => Operation::fingerprint_with_request(&content, request),
@@ -96,26 +97,26 @@ impl Identity {
         }
     }
 
-    /// Waits until no other request under the same key is being accepted by this process.
+    /// Locks the idempotency key, once no other request of this process holds the lock.
     ///
     /// # Errors
-    /// 409 when that takes too long.
-    pub(super) async fn begin(&mut self) -> Result<(), Problem> {
-        if let (true, None, Some(in_flight)) = (self.is_keyed, &self.turn, &self.in_flight) {
-            self.turn = Some(in_flight.turn(self.operation_id).await?);
+    /// 409 if that takes too long.
+    pub(super) async fn lock_key(&mut self) -> Result<(), Problem> {
+        if let (true, None, Some(in_flight)) = (self.is_keyed, &self.key_lock, &self.in_flight) {
+            self.key_lock = Some(in_flight.lock_key(self.operation_id).await?);
         }
         Ok(())
     }
 
-    /// The operation that the log has under the key, if it is of this very request.
+    /// Returns the log entry under the key if it is of this very request.
     ///
     /// # Errors
-    /// 409 when another request under the key takes too long.
+    /// 409 if another request under the key takes too long.
     pub(super) async fn repeated(
         &mut self,
         log: &dyn EventLog,
     ) -> Result<Option<LogEntry>, Problem> {
-        self.begin().await?;
+        self.lock_key().await?;
         let Some(request) = &self.request else {
             return Ok(None);
         };
@@ -126,13 +127,13 @@ impl Identity {
             .filter(|event| Operation::is_same_request(&event.operation.fingerprint, &fingerprint)))
     }
 
-    /// Tells whether the log has the operation already. A key that it knows with other content is
-    /// refused here, and so is one that this process has accepted with other content. One whose
-    /// first use is on its way to the log from another process is not seen; that operation is
-    /// then kept as rejected, so nothing is executed twice either way.
+    /// Checks whether the log already has the operation, and that the key was not used with other
+    /// content, neither in the log nor by this process. A first use that another process has not
+    /// written to the log yet is not found; the later operation is then stored as rejected, so
+    /// that nothing is executed twice.
     ///
     /// # Errors
-    /// 422 for other content.
+    /// 422 if the key was used with other content.
     pub(super) async fn refuse_reuse(
         &self,
         log: &dyn EventLog,
@@ -150,62 +151,63 @@ impl Identity {
             same(&known.operation.fingerprint)?;
             return Ok(true);
         }
-        if let Some(known) = self.turn.as_ref().and_then(Turn::known) {
+        if let Some(known) = self.key_lock.as_ref().and_then(KeyLock::accepted) {
             same(known)?;
         }
         Ok(false)
     }
 
-    /// Lets other requests under the same key go on.
-    pub(super) fn end_turn(&mut self) {
-        self.turn = None;
+    /// Unlocks the idempotency key for other requests.
+    pub(super) fn unlock_key(&mut self) {
+        self.key_lock = None;
     }
 
-    /// Remembers what was made durable under the key until the log has it.
+    /// Remembers the operation accepted under the key until the log has it.
     pub(super) fn accepted(&mut self, operation: &Operation) {
-        if let Some(turn) = &mut self.turn {
-            turn.accept(operation.fingerprint.clone());
+        if let Some(key_lock) = &mut self.key_lock {
+            key_lock.record_accepted(operation.fingerprint.clone());
         }
     }
 
-    /// Whether the log has the operation of this key already.
+    /// Checks whether the log already has the operation of this key.
     pub async fn is_known(&self, log: &dyn EventLog) -> bool {
         self.find(log).await.is_some()
     }
 
-    /// The operation that the log has under the key.
+    /// Returns the log entry of the operation under the key. `None` also if the lookup fails or
+    /// times out.
     pub(super) async fn find(&self, log: &dyn EventLog) -> Option<LogEntry> {
         if !self.is_keyed {
             return None;
         }
-        let question = log.summary(self.operation_id);
-        let answer = tokio::time::timeout(PATIENCE, question).await;
-        // No answer is no reason to refuse what can be made durable.
-        answer.ok()?.ok()?
+        let lookup = log.summary(self.operation_id);
+        let found = tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await;
+        // A failed lookup is no reason to refuse an operation that can be made durable.
+        found.ok()?.ok()?
     }
 
-    /// Whether repeating the request must repeat the answer.
+    /// Checks whether the request has an idempotency key.
     #[must_use]
     pub fn is_keyed(&self) -> bool {
         self.is_keyed
     }
 }
 
-/// The id that a client, or whoever stands before us, has given its request. Any
-/// text will do; what is no UUID stands for one.
+/// Returns the correlation id from the request's header, as set by the client or a proxy; `None`
+/// if there is none.
 fn given_correlation_id(request: &HttpRequest) -> Option<Uuid> {
     let text = header(request, &HeaderName::from_static(CORRELATION_ID))?;
     let text = text.trim();
     (!text.is_empty()).then(|| correlation_id(text))
 }
 
-/// The correlation id that a text is, or stands for.
+/// Parses a correlation id; a text that is not a UUID is hashed to one.
 pub(crate) fn correlation_id(text: &str) -> Uuid {
     text.parse()
         .unwrap_or_else(|_| ids::derived(&["correlation", text]))
 }
 
-/// The key, bare or as a quoted string.
+/// Parses the `Idempotency-Key` header: a bare value or a quoted string.
 fn key(request: &HttpRequest) -> Result<Option<String>, Problem> {
     let mut values = request.headers().get_all(IDEMPOTENCY_KEY);
     let Some(value) = values.next() else {
@@ -217,12 +219,12 @@ fn key(request: &HttpRequest) -> Result<Option<String>, Problem> {
         .and_then(|text| text.strip_suffix('"'));
     let key = unquoted.unwrap_or(text);
     let is_usable = !key.is_empty()
-        && key.len() <= LONGEST_KEY
+        && key.len() <= MAX_KEY_LENGTH
         && key.chars().all(|c| c.is_ascii_graphic() || c == ' ');
     if !is_usable || values.next().is_some() {
         return Err(Problem::invalid(vec![InputFault {
             pointer: "/header/Idempotency-Key".into(),
-            detail: format!("expected one value of 1 to {LONGEST_KEY} visible ASCII characters"),
+            detail: format!("expected one value of 1 to {MAX_KEY_LENGTH} visible ASCII characters"),
         }]));
     }
     Ok(Some(key.to_owned()))

@@ -1,6 +1,6 @@
-//! Idempotency keys whose first request has not reached the log yet: whoever comes second under
-//! one waits for the first, and is held against it. For one process; between several of them the
-//! log's unique index decides.
+//! Locks of idempotency keys whose first request may not have reached the log yet: a second request
+//! under the same key waits for the first and is compared with it. Valid for one process; between
+//! processes the log's unique index decides.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,41 +11,42 @@ use uuid::Uuid;
 
 use crate::response::problem::Problem;
 
-/// Time that a request waits for another one under the same key before it gets 409.
+/// Time that a request waits for the lock of its key before it gets 409.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Requests that wait for one at the same time; more of them get 409 at once.
-const MAX_WAITING: usize = 16;
-/// Time for which an accepted operation is remembered: ample for the log to have it.
-const MEMORY: Duration = Duration::from_secs(60);
-/// Accepted operations that are remembered at most: the oldest go first.
+/// Maximum number of requests that wait for the lock of one key; further ones get 409 at once.
+const MAX_WAITERS: usize = 16;
+/// Time for which an accepted operation is remembered; it reaches the log long before.
+const RETENTION: Duration = Duration::from_secs(60);
+/// Maximum number of accepted operations that are remembered; the oldest are evicted first.
 const MAX_REMEMBERED: usize = 10_000;
 
-/// Keys whose requests are being accepted, or just were. Clones share them.
+/// Idempotency keys of requests that are being accepted or were accepted recently. Clones share
+/// the keys.
 #[derive(Clone, Default)]
 pub(crate) struct InFlight(Arc<Mutex<Keys>>);
 
 #[derive(Default)]
 struct Keys {
     entries: HashMap<Uuid, Entry>,
-    /// Accepted ones, oldest first.
+    /// Operation ids of accepted keys, oldest first.
     accepted: VecDeque<(Instant, Uuid)>,
 }
 
-/// State of a key, by the id of its operation.
+/// State of a key.
 enum Entry {
-    /// Its request is being accepted; whoever waits is told the end.
-    Running(Arc<watch::Sender<bool>>),
-    /// Its operation is durable, with this fingerprint, since then.
+    /// Locked by a request; the channel notifies waiters when it is unlocked.
+    Locked(Arc<watch::Sender<bool>>),
+    /// Unlocked, with the fingerprint of the accepted operation and the time of its acceptance.
     Accepted(String, Instant),
 }
 
-/// Exclusive right to accept an operation under a key, until it is dropped.
-pub(crate) struct Turn {
+/// Exclusive right to accept an operation under a key; released when it is dropped.
+pub(crate) struct KeyLock {
     keys: InFlight,
     id: Uuid,
-    /// Fingerprint of what has been accepted under the key, if that is remembered.
+    /// Fingerprint of the operation accepted under the key, if it is remembered.
     accepted: Option<String>,
-    done: Arc<watch::Sender<bool>>,
+    released: Arc<watch::Sender<bool>>,
 }
 
 impl InFlight {
@@ -53,57 +54,59 @@ impl InFlight {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the turn of the key that leads to this operation, as soon as nobody has it.
+    /// Locks the key of this operation, once no other request holds the lock.
     ///
     /// # Errors
-    /// 409 when that takes too long, or too many wait for it.
-    pub(crate) async fn turn(&self, id: Uuid) -> Result<Turn, Problem> {
-        let taken = tokio::time::timeout(WAIT_TIMEOUT, async {
+    /// 409 if that takes too long, or if too many requests wait already.
+    pub(crate) async fn lock_key(&self, id: Uuid) -> Result<KeyLock, Problem> {
+        let locked = tokio::time::timeout(WAIT_TIMEOUT, async {
             loop {
-                let mut running = match self.try_turn(id) {
-                    Ok(turn) => return Ok(turn),
-                    Err(running) => running.ok_or_else(Problem::key_in_use)?,
+                let mut released = match self.try_lock_key(id) {
+                    Ok(lock) => return Ok(lock),
+                    Err(released) => released.ok_or_else(Problem::key_in_use)?,
                 };
-                // It may as well be gone.
-                let _ = running.wait_for(|is_done| *is_done).await;
+                // An error means that the sender was dropped, which is a release as well.
+                let _ = released.wait_for(|is_released| *is_released).await;
             }
         });
-        taken.await.unwrap_or_else(|_| Err(Problem::key_in_use()))
+        locked.await.unwrap_or_else(|_| Err(Problem::key_in_use()))
     }
 
+    /// Locks the key if no other request holds the lock.
+    ///
     /// # Errors
-    /// What tells the end of the turn that somebody else has; `None`: too many wait for it.
-    fn try_turn(&self, id: Uuid) -> Result<Turn, Option<watch::Receiver<bool>>> {
+    /// The channel that reports the release of the lock; `None` if too many requests wait.
+    fn try_lock_key(&self, id: Uuid) -> Result<KeyLock, Option<watch::Receiver<bool>>> {
         let mut keys = self.lock();
-        keys.forget_old(Instant::now());
+        keys.evict_old(Instant::now());
         let accepted = match keys.entries.get(&id) {
-            Some(Entry::Running(done)) => {
-                let has_room = done.receiver_count() < MAX_WAITING;
-                return Err(has_room.then(|| done.subscribe()));
+            Some(Entry::Locked(released)) => {
+                let may_wait = released.receiver_count() < MAX_WAITERS;
+                return Err(may_wait.then(|| released.subscribe()));
             }
             Some(Entry::Accepted(fingerprint, _)) => Some(fingerprint.clone()),
             None => None,
         };
-        let done = Arc::new(watch::Sender::new(false));
-        keys.entries.insert(id, Entry::Running(done.clone()));
-        Ok(Turn {
+        let released = Arc::new(watch::Sender::new(false));
+        keys.entries.insert(id, Entry::Locked(released.clone()));
+        Ok(KeyLock {
             keys: self.clone(),
             id,
             accepted,
-            done,
+            released,
         })
     }
 }
 
 impl Keys {
-    fn forget_old(&mut self, now: Instant) {
+    fn evict_old(&mut self, now: Instant) {
         while let Some((at, id)) = self.accepted.front().copied() {
-            let is_old = now.duration_since(at) > MEMORY;
+            let is_old = now.duration_since(at) > RETENTION;
             if !is_old && self.accepted.len() <= MAX_REMEMBERED {
                 return;
             }
             self.accepted.pop_front();
-            // Unless it has been accepted again since.
+            // Unless the key was accepted again since.
             if matches!(self.entries.get(&id), Some(Entry::Accepted(_, since)) if *since == at) {
                 self.entries.remove(&id);
             }
@@ -111,19 +114,19 @@ impl Keys {
     }
 }
 
-impl Turn {
-    /// Fingerprint of what was accepted under the key before, or has been since.
-    pub(crate) fn known(&self) -> Option<&str> {
+impl KeyLock {
+    /// Returns the fingerprint of the operation accepted under the key, if it is remembered.
+    pub(crate) fn accepted(&self) -> Option<&str> {
         self.accepted.as_deref()
     }
 
-    /// Remembers what was accepted.
-    pub(crate) fn accept(&mut self, fingerprint: String) {
+    /// Remembers the fingerprint of the operation accepted under the key; the first one counts.
+    pub(crate) fn record_accepted(&mut self, fingerprint: String) {
         self.accepted.get_or_insert(fingerprint);
     }
 }
 
-impl Drop for Turn {
+impl Drop for KeyLock {
     fn drop(&mut self) {
         let mut keys = self.keys.lock();
         match self.accepted.take() {
@@ -138,7 +141,7 @@ impl Drop for Turn {
             }
         }
         drop(keys);
-        self.done.send_replace(true);
+        self.released.send_replace(true);
     }
 }
 
@@ -152,42 +155,44 @@ mod tests {
     async fn the_second_waits_for_the_first_and_knows_its_outcome() {
         let keys = InFlight::default();
         let id = Uuid::from_u128(1);
-        let mut first = keys.turn(id).await.expect("a turn");
-        assert_eq!(first.known(), None);
-        let waiting = keys.turn(id);
+        let mut first = keys.lock_key(id).await.expect("a lock");
+        assert_eq!(first.accepted(), None);
+        let waiting = keys.lock_key(id);
         tokio::pin!(waiting);
         let early = tokio::time::timeout(Duration::from_millis(50), &mut waiting).await;
         assert!(early.is_err(), "it waits");
-        // Other keys do not.
-        assert!(keys.turn(Uuid::from_u128(2)).await.is_ok());
-        first.accept("f".into());
+        // Locks of other keys are independent.
+        assert!(keys.lock_key(Uuid::from_u128(2)).await.is_ok());
+        first.record_accepted("f".into());
         drop(first);
-        let second = waiting.await.expect("a turn");
-        assert_eq!(second.known(), Some("f"));
+        let second = waiting.await.expect("a lock");
+        assert_eq!(second.accepted(), Some("f"));
         drop(second);
-        assert_eq!(keys.turn(id).await.expect("a turn").known(), Some("f"));
+        let third = keys.lock_key(id).await.expect("a lock");
+        assert_eq!(third.accepted(), Some("f"));
     }
 
     #[tokio::test]
-    async fn what_was_not_accepted_leaves_nothing_behind() {
+    async fn a_key_without_an_accepted_operation_is_forgotten() {
         let keys = InFlight::default();
         let id = Uuid::from_u128(1);
-        drop(keys.turn(id).await.expect("a turn"));
+        drop(keys.lock_key(id).await.expect("a lock"));
         assert!(keys.lock().entries.is_empty());
-        assert_eq!(keys.turn(id).await.expect("a turn").known(), None);
+        assert_eq!(keys.lock_key(id).await.expect("a lock").accepted(), None);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_waits_for_ever_nor_in_any_number() {
+    async fn waiting_is_bounded_in_time_and_number() {
         let keys = InFlight::default();
         let id = Uuid::from_u128(1);
-        let first = keys.turn(id).await.expect("a turn");
-        let waiting: Vec<_> = (0..MAX_WAITING + 3)
+        let first = keys.lock_key(id).await.expect("a lock");
+        let waiting: Vec<_> = (0..MAX_WAITERS + 3)
             .map(|_| {
                 let keys = keys.clone();
-                tokio::spawn(
-                    async move { (keys.turn(id).await.err(), tokio::time::Instant::now()) },
-                )
+                tokio::spawn(async move {
+                    let refused = keys.lock_key(id).await.err();
+                    (refused, tokio::time::Instant::now())
+                })
             })
             .collect();
         let start = tokio::time::Instant::now();
@@ -199,24 +204,24 @@ mod tests {
         }
         assert_eq!(at_once, 3);
         drop(first);
-        assert!(keys.turn(id).await.is_ok());
+        assert!(keys.lock_key(id).await.is_ok());
     }
 
     #[tokio::test]
-    async fn what_is_remembered_is_bounded() {
+    async fn remembered_keys_are_bounded() {
         let keys = InFlight::default();
         for id in 0..MAX_REMEMBERED as u128 + 50 {
-            let mut turn = keys.turn(Uuid::from_u128(id)).await.expect("a turn");
-            turn.accept(String::new());
+            let mut lock = keys.lock_key(Uuid::from_u128(id)).await.expect("a lock");
+            lock.record_accepted(String::new());
         }
-        // Taken again and again it is remembered once.
+        // A key that is locked repeatedly has one entry.
         for _ in 0..50 {
-            drop(keys.turn(Uuid::from_u128(60)).await.expect("a turn"));
+            drop(keys.lock_key(Uuid::from_u128(60)).await.expect("a lock"));
         }
         assert!(keys.lock().entries.len() <= MAX_REMEMBERED + 1);
         assert!(keys.lock().accepted.len() <= MAX_REMEMBERED + 1);
-        let later = Instant::now() + 2 * MEMORY;
-        keys.lock().forget_old(later);
+        let later = Instant::now() + 2 * RETENTION;
+        keys.lock().evict_old(later);
         assert!(keys.lock().entries.is_empty() && keys.lock().accepted.is_empty());
     }
 }

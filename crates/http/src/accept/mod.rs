@@ -1,10 +1,10 @@
-//! Accepting: from a request to an operation that is durable, and its 202.
+//! Acceptance of operations: from a request to a durable operation and its 202.
 //!
-//! - `identity`: what the operation is known by, for ever;
-//! - `in_flight`: two requests under one key at the same time;
-//! - `change`: of something that is there already;
-//! - `submission`: into the schedule queue;
-//! - `outcome`: for those who prefer to wait, what came of it.
+//! - `identity`: operation ids, idempotency keys and correlation ids;
+//! - `in_flight`: serialization of concurrent requests under one idempotency key;
+//! - `change`: changes of an existing entity;
+//! - `submission`: publication to the schedule queue;
+//! - `accept_and_wait`: responses to `Prefer: wait`, with the operation's outcome.
 
 mod accept_and_wait;
 mod change;

@@ -1,4 +1,4 @@
-//! Accepting an operation: its way into the schedule queue, and the 202.
+//! Acceptance of an operation: publication to the schedule queue, and the 202.
 
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
@@ -20,29 +20,29 @@ use crate::request::conditional::{Conditions, Current};
 use crate::response::problem::Problem;
 use crate::state::AppState;
 
-/// An operation that may be accepted.
+/// Operation to be accepted, with its conditions.
 pub struct Submission {
     identity: Identity,
     service_name: &'static str,
     entity_id: String,
-    /// Where what it makes or changes can be read.
+    /// Path of the resource that the operation creates or changes.
     location: String,
     verb: Verb,
     payload: Json,
     schema_version: u32,
     terms: Terms,
-    /// Conditions that have yet to be held against what is there.
+    /// Conditions that have yet to be evaluated against the entity.
     conditions: Conditions,
-    /// True if what is at `location` is made by this.
+    /// True if the operation creates the resource at `location`.
     creates: bool,
 }
 
 impl Submission {
-    /// Of a command to the entity of this id, on these terms; what it makes or
-    /// changes is at `location`.
+    /// Builds the submission of a command to an entity, with the given terms. `location` is the
+    /// path of the resource that the command creates or changes.
     ///
     /// # Errors
-    /// 500 when the command has no JSON form.
+    /// 500 if the command cannot be serialized.
     pub fn of_command<D: Domain>(
         identity: Identity,
         entity_id: &str,
@@ -64,8 +64,8 @@ impl Submission {
         })
     }
 
-    /// Marks the submission as one that makes what is at its location, which a client that waits
-    /// is told by 201 instead of 200.
+    /// Marks the submission as one that creates the resource at its location: the response to a
+    /// client that waits is then 201 instead of 200.
     #[must_use]
     pub fn creates(self) -> Self {
         Self {
@@ -74,7 +74,7 @@ impl Submission {
         }
     }
 
-    /// Status of the answer once it has been carried out.
+    /// Returns the status of the response once the operation is executed.
     pub(super) fn success(&self) -> StatusCode {
         match self.creates {
             true => StatusCode::CREATED,
@@ -82,12 +82,12 @@ impl Submission {
         }
     }
 
-    /// Of a command that makes an entity, with an id of its own, which becomes the
-    /// principal's.
+    /// Builds the submission of a command that creates an entity, which gets a new id and is owned
+    /// by the principal.
     ///
     /// # Errors
-    /// 400 for an idempotency key or a condition that is none; 412 for a condition that what
-    /// does not exist yet cannot meet.
+    /// 400 if the idempotency key or a condition is malformed; 412 if a condition requires an
+    /// existing entity.
     pub fn of_new<D: Domain>(
         request: &HttpRequest,
         principal: &Principal,
@@ -98,7 +98,7 @@ impl Submission {
         Self::of_new_as::<D>(request, identity, principal, state, command)
     }
 
-    /// Builds the submission of an operation whose identity the caller has.
+    /// Builds the submission under a given identity; otherwise like [`Submission::of_new`].
     ///
     /// # Errors
     /// Those of [`Submission::of_new`].
@@ -117,11 +117,11 @@ impl Submission {
         Ok(submission.creates())
     }
 
-    /// Of a command to an entity, whether there is one or not: where there is none,
-    /// the domain refuses it. [`super::Change`] looks first.
+    /// Builds the submission of a command to an entity without checking that it exists: if it does
+    /// not, the domain refuses the operation. [`super::Change`] checks first.
     ///
     /// # Errors
-    /// 400 for an idempotency key or a condition that is none.
+    /// 400 if the idempotency key or a condition is malformed.
     pub fn of_change<D: Domain>(
         request: &HttpRequest,
         principal: &Principal,
@@ -140,9 +140,9 @@ impl Submission {
         })
     }
 
-    /// Settles which version the change has to be carried out on. Looks at what is there only
-    /// where the conditions take that.
-    async fn settle_conditions(&mut self, state: &AppState) -> Result<(), Problem> {
+    /// Evaluates the conditions and sets the version that the operation must be executed on. Reads
+    /// the entity only if the conditions depend on it.
+    async fn resolve_conditions(&mut self, state: &AppState) -> Result<(), Problem> {
         let conditions = std::mem::take(&mut self.conditions);
         if conditions == Conditions::default() {
             return Ok(());
@@ -151,11 +151,11 @@ impl Submission {
         if conditions.need_a_look() {
             let document = state.presentation.document(&self.entity_id).await?;
             let owner = self.terms.owner.as_deref();
-            // Of what is another owner's not even the version is told: it is refused at
-            // execution like what does not exist.
-            let is_seen = |known: Option<&str>| owner.is_none() || owner == known;
+            // The version of another owner's entity is not disclosed: the operation is refused
+            // at execution, as if there were no entity.
+            let is_visible = |known: Option<&str>| owner.is_none() || owner == known;
             match document {
-                Some(document) if is_seen(document.owner.as_deref()) => {
+                Some(document) if is_visible(document.owner.as_deref()) => {
                     current = Current::Version(document.version);
                 }
                 _ => return Ok(()),
@@ -166,20 +166,20 @@ impl Submission {
         Ok(())
     }
 
-    /// Fingerprint of what it says.
+    /// Returns the fingerprint of the operation's content.
     fn fingerprint(&self) -> String {
         let (payload, terms) = (&self.payload, &self.terms);
         let content = Operation::content_fingerprint(self.verb, &self.entity_id, payload, terms);
         self.identity.fingerprint(content)
     }
 
-    /// Whom it concerns.
+    /// Id of the entity that the operation is for.
     #[must_use]
     pub fn entity_id(&self) -> &str {
         &self.entity_id
     }
 
-    /// Of what an operator does about what is parked of an entity.
+    /// Builds the submission of an operator's resolution of an entity's parked operations.
     pub(crate) fn of_resolution(
         identity: Identity,
         entity_id: &str,
@@ -225,18 +225,19 @@ impl Submission {
     }
 }
 
-fn payload(of: &impl Serialize) -> Result<Json, Problem> {
-    to_json(of).map_err(|error| {
-        tracing::error!("a command cannot be written as JSON: {error}");
+fn payload(command: &impl Serialize) -> Result<Json, Problem> {
+    to_json(command).map_err(|error| {
+        tracing::error!("cannot serialize a command to JSON: {error}");
         Problem::internal()
     })
 }
 
-/// The answer to a request that the log has under its idempotency key, and its event. `None`: it
-/// has none, or of another request; or the request was not given ([`Identity::by_request`]).
+/// Returns the 202 for a repeated request, and the log entry under its idempotency key. `None` if
+/// the log has no operation under the key, if that operation is of another request, or if
+/// [`Identity::by_request`] was not called.
 ///
 /// # Errors
-/// 409 when another request under the same key takes too long.
+/// 409 if another request under the same key takes too long.
 pub(super) async fn repeated(
     identity: &mut Identity,
     state: &AppState,
@@ -249,27 +250,27 @@ pub(super) async fn repeated(
     Ok(Some((accepted(location, identity.operation_id), event)))
 }
 
-/// Makes the operation durable, then answers 202 with an empty body.
+/// Makes the operation durable, then responds with 202 and an empty body.
 ///
 /// # Errors
-/// 409 when another request under the same idempotency key takes too long; 412 when a condition
-/// does not hold; 422 when its key was used before with other content; 429 when too many
-/// changes of the entity by the same principal have been refused; 503 when it
-/// is not confirmed as durable; 500 when all that it leads to was to be done at once,
-/// and failed.
+/// 409 if another request under the same idempotency key takes too long; 412 if a condition
+/// does not hold; 422 if the key was used before with other content; 429 if too many
+/// changes of the entity by the same principal have been refused; 503 if the operation is not
+/// confirmed as durable; 500 if it was executed in a single transaction that was rolled back.
 pub async fn accept(state: &AppState, submission: Submission) -> Result<HttpResponse, Problem> {
     Ok(submit(state, submission).await?.0)
 }
 
-/// Accepts a submission: the answer, and the operation that it is for.
+/// Accepts a submission; returns the 202 and the operation.
 pub(super) async fn submit(
     state: &AppState,
     mut submission: Submission,
 ) -> Result<(HttpResponse, Operation), Problem> {
-    submission.identity.begin().await?;
-    submission.settle_conditions(state).await?;
-    // Before anything is durable: what could not be answered is not accepted.
-    let location = HeaderValue::from_str(&submission.location).map_err(|_| no_id(&submission))?;
+    submission.identity.lock_key().await?;
+    submission.resolve_conditions(state).await?;
+    // Before anything is durable: an operation without a valid response is not accepted.
+    let location =
+        HeaderValue::from_str(&submission.location).map_err(|_| invalid_id(&submission))?;
     let operation = submission.operation();
     let identity = &mut submission.identity;
     let operation_id = operation.operation_id;
@@ -277,7 +278,7 @@ pub(super) async fn submit(
         .refuse_reuse(state.log.as_ref(), &operation)
         .await?
     {
-        // It is durable where it counts.
+        // The log has the operation already.
         return Ok((accepted(location, operation_id), operation));
     }
     point("api-server.received");
@@ -319,22 +320,22 @@ fn not_scheduled(operation_id: Uuid, error: &ScheduleError) -> Problem {
             )
         }
         ScheduleError::Undone(why) => {
-            tracing::error!(%operation_id, "answering 500, all of it is undone: {why}");
+            tracing::error!(%operation_id, "answering 500, the transaction was rolled back: {why}");
             Problem::undone()
         }
     }
 }
 
-fn no_id(submission: &Submission) -> Problem {
+fn invalid_id(submission: &Submission) -> Problem {
     let Submission {
         service_name,
         entity_id,
         ..
     } = submission;
-    Problem::not_found(format!("{entity_id:?} is no id of any {service_name}"))
+    Problem::not_found(format!("{entity_id:?} is not a valid {service_name} id"))
 }
 
-/// The same answer with a body that names what it is about: `{"id":"…"}`.
+/// Replaces a response's body by `{"id":"…"}`.
 #[must_use]
 pub fn with_id(answer: HttpResponse, id: &str) -> HttpResponse {
     let body = serde_json::json!({ "id": id }).to_string();

@@ -1,4 +1,4 @@
-//! The claims of a token (RFC 7519) whose signature has been checked.
+//! Claims of a token (RFC 7519) whose signature has been verified.
 
 use bakehouse_engine::Timestamp;
 use serde_json::Value;
@@ -11,35 +11,35 @@ use super::refusal::TokenRefusal;
 use super::token::TokenSettings;
 use crate::api_definition::ApiDefinition;
 
-/// Latest time that an expiry is kept as: the end of the year 9999, in milliseconds.
-const END_OF_TIME: f64 = 253_402_300_799_999.0;
+/// Latest expiry, to which later ones are clamped: the end of the year 9999, in milliseconds.
+const MAX_EXPIRY_MILLIS: f64 = 253_402_300_799_999.0;
 
-/// Claims that hold now, of the expected issuer, for the expected audience.
+/// Claims that are valid now, from the expected issuer, for the expected audience.
 pub(super) struct Claims<'a> {
-    /// Whom the token speaks of.
+    /// Subject of the token.
     pub(super) subject: String,
-    /// When it ends, leeway left aside.
+    /// Expiry, without the leeway.
     pub(super) expires_at: Timestamp,
     members: Object<'a>,
 }
 
 impl<'a> Claims<'a> {
-    /// Reads the claims, and checks those that every token must have.
+    /// Parses the claims, and checks those that every token must have.
     ///
     /// # Errors
-    /// [`TokenRefusal`]: the first check that fails.
+    /// [`TokenRefusal`] of the first check that fails.
     pub(super) fn check(
         payload: &'a [u8],
         settings: &TokenSettings,
         now: Timestamp,
     ) -> Result<Self, TokenRefusal> {
-        let why = "its claims are not a JSON object of single members";
+        let why = "its claims are not a JSON object with unique members";
         let members = Object::parse(payload, why)?;
         let issuer = members.optional_text("iss", "its iss is not text")?;
         if issuer.as_deref() != Some(settings.issuer.as_str()) {
             return Err(TokenRefusal::Issuer);
         }
-        if !is_for(members.get("aud"), &settings.audience) {
+        if !has_audience(members.get("aud"), &settings.audience) {
             return Err(TokenRefusal::Audience);
         }
         let leeway = settings.leeway.as_secs_f64();
@@ -54,10 +54,10 @@ impl<'a> Claims<'a> {
         if expiry + leeway <= now {
             return Err(TokenRefusal::Expired);
         }
-        if date("nbf", "its nbf is not a number")?.is_some_and(|from| from > now + leeway) {
+        if date("nbf", "its nbf is not a number")?.is_some_and(|start| start > now + leeway) {
             return Err(TokenRefusal::NotYetValid);
         }
-        // For information only (RFC 7519, section 4.1.6).
+        // Only its form is checked: it is informational (RFC 7519, section 4.1.6).
         date("iat", "its iat is not a number")?;
         let subject = members.optional_text("sub", "its sub is not text")?;
         let subject = subject.filter(|subject| !subject.is_empty());
@@ -68,20 +68,20 @@ impl<'a> Claims<'a> {
         })
     }
 
-    /// A claim that is text.
+    /// Returns a claim that is a string.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         self.members.optional_text(name, "").ok().flatten()
     }
 
-    /// Party that acts in the subject's stead (RFC 8693, section 4.1), where that is said by
-    /// a subject's name.
+    /// Returns the subject of the party that acts on behalf of the token's subject (RFC 8693,
+    /// section 4.1).
     pub(super) fn actor(&self) -> Option<String> {
         let actor = self.value("act")?;
         actor.get("sub")?.as_str().map(str::to_owned)
     }
 
-    /// From `scope` (RFC 8693: names with blanks in between) or, as some issuers
-    /// write it, `scp`; either may be an array.
+    /// Returns the scopes from `scope` (RFC 8693: names separated by spaces) and `scp`, which some
+    /// issuers use instead; either may be an array.
     pub(super) fn scopes(&self, api: &ApiDefinition) -> Scopes {
         let mut scopes = Scopes::default();
         for claim in ["scope", "scp"].iter().filter_map(|name| self.value(name)) {
@@ -103,8 +103,8 @@ impl<'a> Claims<'a> {
     }
 }
 
-/// Tells whether the audience is the claim, or one of an array of texts.
-fn is_for(claim: Option<&RawValue>, audience: &str) -> bool {
+/// Checks whether the audience is the claim, or one of an array of strings.
+fn has_audience(claim: Option<&RawValue>, audience: &str) -> bool {
     let claim = claim.and_then(|claim| serde_json::from_str::<Value>(claim.get()).ok());
     match claim {
         Some(Value::String(one)) => one == audience,
@@ -115,8 +115,8 @@ fn is_for(claim: Option<&RawValue>, audience: &str) -> bool {
     }
 }
 
-/// Seconds since 1970 of a NumericDate (RFC 7519, section 2): any JSON number, with a fraction
-/// or an exponent, however large. `None`: it is none.
+/// Parses a NumericDate (RFC 7519, section 2) to seconds since 1970: any JSON number, with a
+/// fraction or an exponent, of any size. `None` if the claim is not a number.
 fn numeric_date(claim: &RawValue) -> Option<f64> {
     let text = claim.get();
     let is_number = text.starts_with(|c: char| c == '-' || c.is_ascii_digit());
@@ -128,10 +128,10 @@ fn seconds(time: Timestamp) -> f64 {
     time.millis() as f64 / 1_000.0
 }
 
-/// Clamps seconds beyond all calendars to their end.
+/// Converts seconds since 1970, clamped to [`MAX_EXPIRY_MILLIS`].
 #[expect(clippy::cast_possible_truncation, reason = "within bounds")]
 fn timestamp(seconds: f64) -> Timestamp {
-    let millis = (seconds * 1_000.0).floor().clamp(0.0, END_OF_TIME);
+    let millis = (seconds * 1_000.0).floor().clamp(0.0, MAX_EXPIRY_MILLIS);
     Timestamp::from_millis(millis as i64).unwrap_or_else(Timestamp::now)
 }
 
@@ -192,7 +192,7 @@ mod tests {
             ("1e300", 253_402_300_799_999),
             ("1e400", 253_402_300_799_999),
             ("9223372036854775808", 253_402_300_799_999),
-            // Within the leeway.
+            // Within the leeway of 5 s.
             ("1699999995.5", 1_699_999_995_500),
         ] {
             let expiry = with("exp", exp).map(Timestamp::millis);
@@ -281,7 +281,7 @@ mod tests {
     }
 
     proptest! {
-        /// No number is taken for another side of now than it is on.
+        /// Checks that a token is expired exactly if its expiry plus the leeway is not after now.
         #[test]
         fn expiry_is_on_the_right_side(exp in -1e12_f64..1e12) {
             let text = format!("{exp:e}");
@@ -289,9 +289,9 @@ mod tests {
             prop_assert_eq!(with("exp", &text).is_err(), is_over);
         }
 
-        /// Whatever stands there is taken or refused.
+        /// Checks that parsing does not panic.
         #[test]
-        fn nothing_is_too_odd(text in "[-+0-9eE.]{1,40}") {
+        fn any_text_is_parsed_or_refused(text in "[-+0-9eE.]{1,40}") {
             let _ = with("exp", &text);
         }
     }

@@ -1,4 +1,4 @@
-//! Address of the client behind trusted proxies, and the form in which addresses are counted.
+//! Address of the client behind trusted proxies, and the network by which clients are counted.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -8,10 +8,10 @@ use actix_web::web;
 
 use crate::exposure::Exposure;
 
-/// Bits of an IPv6 address that name a network of one customer; the rest is theirs to choose.
+/// Prefix length of the IPv6 network of one customer, who may choose the remaining bits freely.
 const IPV6_NETWORK_BITS: u8 = 64;
 
-/// A range of addresses: `10.0.0.0/8`.
+/// Range of addresses, such as `10.0.0.0/8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
@@ -19,7 +19,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// The range of the addresses that begin with the first `prefix` bits of `address`.
+    /// Creates the range of addresses whose first `prefix` bits are those of `address`.
     #[must_use]
     pub fn new(address: IpAddr, prefix: u8) -> Self {
         Self { address, prefix }
@@ -30,7 +30,7 @@ impl Network {
     }
 }
 
-/// The address with all bits after the prefix cleared.
+/// Clears all bits of an address after the prefix.
 fn masked(address: IpAddr, prefix: u8) -> IpAddr {
     match address {
         IpAddr::V4(address) => {
@@ -46,35 +46,35 @@ fn masked(address: IpAddr, prefix: u8) -> IpAddr {
     }
 }
 
-/// The proxies whose `X-Forwarded-…` and `Forwarded` headers are believed.
+/// Proxies whose `X-Forwarded-…` and `Forwarded` headers are trusted.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies(Vec<Network>);
 
 impl TrustedProxies {
-    /// The proxies of these networks.
+    /// Creates the set of proxies in these networks.
     #[must_use]
     pub fn new(networks: Vec<Network>) -> Self {
         Self(networks)
     }
 
-    /// Tells whether the address is one of a trusted proxy.
+    /// Checks whether the address is that of a trusted proxy.
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(address))
     }
 
-    /// Address of the client that a connection's peer forwards for: the last address in
-    /// `X-Forwarded-For` or `Forwarded` that is not a trusted proxy's own.
+    /// Returns the address of the client for which a connection's peer forwards: the last address
+    /// in `X-Forwarded-For` or `Forwarded` that is not a trusted proxy's.
     ///
-    /// A header counts only as far as trusted proxies wrote it. Where both headers are there
-    /// and differ, one of them was sent by the client: then the address is the proxy's.
+    /// Only the part of a header that trusted proxies wrote is used. If both headers are present
+    /// and differ, one of them was sent by the client: the result is then the proxy's address.
     fn client_of(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.contains(peer) {
             return peer;
         }
-        let plain = forwarded_for(headers).map(|hops| self.first_stranger(peer, &hops));
-        let standard = forwarded(headers).map(|hops| self.first_stranger(peer, &hops));
+        let plain = forwarded_for(headers).map(|hops| self.first_untrusted(peer, &hops));
+        let standard = forwarded(headers).map(|hops| self.first_untrusted(peer, &hops));
         match (plain, standard) {
             (Some(one), Some(other)) if one != other => peer,
             (Some(client), _) | (None, Some(client)) => client,
@@ -82,9 +82,9 @@ impl TrustedProxies {
         }
     }
 
-    /// The last hop that is no trusted proxy. A hop that cannot be read ends the search at
-    /// the proxy that wrote it.
-    fn first_stranger(&self, peer: IpAddr, hops: &[Option<IpAddr>]) -> IpAddr {
+    /// Returns the nearest hop that is not a trusted proxy. A malformed hop ends the search at the
+    /// proxy that wrote it.
+    fn first_untrusted(&self, peer: IpAddr, hops: &[Option<IpAddr>]) -> IpAddr {
         let mut known = peer;
         for hop in hops.iter().rev() {
             let Some(hop) = hop else { return known };
@@ -97,8 +97,8 @@ impl TrustedProxies {
     }
 }
 
-/// Address of the client that sent the request, behind trusted proxies as well; `None` where
-/// the connection has none.
+/// Returns the address of the client that sent the request, also behind trusted proxies; `None`
+/// if the connection has no peer address.
 pub(crate) fn client_address(request: &HttpRequest) -> Option<IpAddr> {
     let peer = request.peer_addr()?.ip();
     let exposure = request.app_data::<web::Data<Exposure>>();
@@ -110,18 +110,21 @@ pub(crate) fn client_address(request: &HttpRequest) -> Option<IpAddr> {
     })
 }
 
-/// The address as it is counted: IPv6 by its /64, IPv4 in IPv6 as IPv4.
-pub(crate) fn counted_as(address: IpAddr) -> IpAddr {
+/// Returns the address by which a client is counted: the /64 network of an IPv6 address, the IPv4
+/// address of an IPv4-mapped one.
+pub(crate) fn client_network(address: IpAddr) -> IpAddr {
     masked(address.to_canonical(), IPV6_NETWORK_BITS)
 }
 
-/// The hops in all `X-Forwarded-For` headers, the nearest last; `None` without any.
+/// Returns the hops of all `X-Forwarded-For` headers, the nearest last; `None` if there is no
+/// such header.
 fn forwarded_for(headers: &HeaderMap) -> Option<Vec<Option<IpAddr>>> {
     const NAME: HeaderName = header::X_FORWARDED_FOR;
     hops(headers, &NAME, |text| text.split(',').map(node).collect())
 }
 
-/// The hops in all `Forwarded` headers (RFC 7239), the nearest last; `None` without any.
+/// Returns the hops of all `Forwarded` headers (RFC 7239), the nearest last; `None` if there is
+/// no such header.
 fn forwarded(headers: &HeaderMap) -> Option<Vec<Option<IpAddr>>> {
     const NAME: HeaderName = header::FORWARDED;
     hops(headers, &NAME, |text| {
@@ -147,7 +150,7 @@ fn hops(
         return None;
     }
     let texts = headers.get_all(name).map(|value| value.to_str());
-    // Bytes that are no text are a hop that cannot be read.
+    // A value that is not ASCII text is a malformed hop.
     Some(
         texts
             .flat_map(|text| text.map_or_else(|_| vec![None], &parse))
@@ -155,7 +158,7 @@ fn hops(
     )
 }
 
-/// Parts of the text between separators that stand in no quoted string.
+/// Splits a text at separators outside of quoted strings.
 fn split_outside_quotes(text: &str, separator: char) -> Vec<&str> {
     let mut parts = Vec::new();
     let (mut start, mut is_quoted, mut is_escaped) = (0, false, false);
@@ -175,8 +178,8 @@ fn split_outside_quotes(text: &str, separator: char) -> Vec<&str> {
     parts
 }
 
-/// The address of a hop: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`, each
-/// in quotes or not; `None` for anything else, such as `unknown`.
+/// Parses the address of a hop: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1` or
+/// `[2001:db8::1]:80`, with or without quotes; `None` for anything else, such as `unknown`.
 fn node(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let quoted = text
@@ -196,7 +199,7 @@ fn node(text: &str) -> Option<IpAddr> {
     address.map(|address| address.to_canonical())
 }
 
-/// Tells whether the text is a port, or a word in its place (RFC 7239, 6.2).
+/// Checks whether the text is a port or an obfuscated one (RFC 7239, section 6).
 fn is_port(text: &str) -> bool {
     let is_plain = |letter: u8| letter.is_ascii_alphanumeric() || b"._-".contains(&letter);
     !text.is_empty() && text.bytes().all(is_plain)
@@ -231,14 +234,14 @@ mod tests {
     }
 
     #[test]
-    fn only_what_trusted_proxies_wrote_is_believed() {
+    fn only_hops_written_by_trusted_proxies_are_used() {
         let plain = header::X_FORWARDED_FOR;
         for (peer, value, expected) in [
-            // A stranger says what it likes.
+            // An untrusted peer.
             ("192.0.2.9", "1.1.1.1", "192.0.2.9"),
             ("127.0.0.1", "1.1.1.1", "1.1.1.1"),
             ("::ffff:127.0.0.1", "1.1.1.1", "1.1.1.1"),
-            // What stands before the first stranger, that one may have sent.
+            // Hops before the first untrusted one may be forged by it.
             ("127.0.0.1", "6.6.6.6, 1.1.1.1", "1.1.1.1"),
             ("127.0.0.1", "6.6.6.6, 1.1.1.1 , 10.1.2.3", "1.1.1.1"),
             ("127.0.0.1", "127.0.0.1, 1.1.1.1, 10.1.2.3", "1.1.1.1"),
@@ -281,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_only_the_client_wrote_wins_nothing() {
+    fn conflicting_headers_lead_to_the_proxy() {
         let both = |plain, standard| {
             let lines = [
                 (header::X_FORWARDED_FOR, plain),
@@ -302,14 +305,14 @@ mod tests {
             ("::ffff:192.0.2.1", "192.0.2.1"),
             ("192.0.2.1", "192.0.2.1"),
         ] {
-            assert_eq!(counted_as(ip(address)), ip(expected));
+            assert_eq!(client_network(ip(address)), ip(expected));
         }
-        assert_ne!(counted_as(ip("2001:db8:1:3::1")), ip("2001:db8:1:2::"));
+        assert_ne!(client_network(ip("2001:db8:1:3::1")), ip("2001:db8:1:2::"));
     }
 
     proptest! {
         #[test]
-        fn no_header_makes_a_client_of_a_trusted_proxy_behind_a_stranger(text in "[ -~]{0,60}") {
+        fn no_forged_header_hides_the_untrusted_hop(text in "[ -~]{0,60}") {
             let value = format!("{text}, 192.0.2.1");
             let found = client("10.0.0.1", &[(header::X_FORWARDED_FOR, &value)]);
             prop_assert_eq!(found, "192.0.2.1");

@@ -1,5 +1,5 @@
-//! Signed tokens in compact form (RFC 7515): the header and its rules, before any key is
-//! looked for.
+//! Signed tokens in compact form (RFC 7515): parsing and checks of the header, before any key is
+//! looked up.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,29 +13,28 @@ use serde_json::value::RawValue;
 use super::refusal::TokenRefusal;
 use super::token;
 
-/// Bytes that a token may have. Nothing is decoded of a longer one.
+/// Maximum length of a token, in bytes. Longer ones are refused without decoding.
 pub(crate) const MAX_TOKEN_LENGTH: usize = 8 * 1024;
 
-/// A token whose header has been read, and whose signature has not been checked.
+/// Token with a parsed header and an unverified signature.
 #[derive(Debug)]
 pub(super) struct Jws<'a> {
-    /// Header and payload as they are signed.
+    /// Signed text: the encoded header and payload.
     signed: &'a str,
     payload: &'a str,
     signature: &'a str,
-    /// How it is signed.
+    /// Signature algorithm.
     pub(super) algorithm: Algorithm,
-    /// With which key, if it says so.
+    /// Id of the signing key, if the token names one.
     pub(super) key_id: Option<String>,
 }
 
 impl<'a> Jws<'a> {
-    /// Takes a token apart, and checks the rules of its header: none of what it asks to be
-    /// understood (`crit`) is known here; keys that it brings or names (`jwk`, `jku`, `x5c`,
-    /// `x5u`) are not looked at.
+    /// Parses a token and checks its header. Critical extensions (`crit`) are not supported; keys
+    /// in the header (`jwk`, `jku`, `x5c`, `x5u`) are ignored.
     ///
     /// # Errors
-    /// [`TokenRefusal`]: malformed, of another type, or of an algorithm that is not known.
+    /// [`TokenRefusal`] if the token is malformed, has another type or an unsupported algorithm.
     pub(super) fn parse(token: &'a str) -> Result<Self, TokenRefusal> {
         if token.len() > MAX_TOKEN_LENGTH {
             return Err(TokenRefusal::Malformed("it is longer than 8192 bytes"));
@@ -44,11 +43,12 @@ impl<'a> Jws<'a> {
         let (Some(header), Some(payload), Some(signature), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            let why = "expected three parts with dots in between; encrypted tokens are not read";
+            let why = "expected three parts separated by dots; encrypted tokens are not supported";
             return Err(TokenRefusal::Malformed(why));
         };
         let header = decode(header, "its header is not base64url")?;
-        let header = Object::parse(&header, "its header is not a JSON object of single members")?;
+        let why = "its header is not a JSON object with unique members";
+        let header = Object::parse(&header, why)?;
         check_rules(&header)?;
         Ok(Self {
             signed: &token[..token.len() - signature.len() - 1],
@@ -59,33 +59,33 @@ impl<'a> Jws<'a> {
         })
     }
 
-    /// Tells whether this key has signed it.
+    /// Verifies the signature with this key.
     pub(super) fn is_signed_with(&self, key: &DecodingKey) -> bool {
         let verified = crypto::verify(self.signature, self.signed.as_bytes(), key, self.algorithm);
         verified.is_ok_and(|is_valid| is_valid)
     }
 
-    /// The claims, which count for nothing until the signature has been checked.
+    /// Decodes the claims, which must not be trusted before the signature is verified.
     ///
     /// # Errors
-    /// When they are not base64url.
+    /// [`TokenRefusal::Malformed`] if they are not base64url.
     pub(super) fn payload(&self) -> Result<Vec<u8>, TokenRefusal> {
         decode(self.payload, "its claims are not base64url")
     }
 }
 
-/// Rules of header parameters other than `alg` and `kid`.
+/// Checks header parameters other than `alg` and `kid`.
 fn check_rules(header: &Object<'_>) -> Result<(), TokenRefusal> {
     if header.get("crit").is_some() {
-        let why = "its header names critical extensions, none of which is known here";
+        let why = "its header names critical extensions, which are not supported";
         return Err(TokenRefusal::Malformed(why));
     }
-    // Only to be used together with `crit` (RFC 7797, section 6), and never in a JWT.
+    // Allowed together with `crit` only (RFC 7797, section 6), and never in a JWT.
     if header.get("b64").is_some() {
         return Err(TokenRefusal::Malformed("its header has b64"));
     }
-    // Tokens made for something else (RFC 8725, section 3.11): of the types that there are,
-    // only those of access tokens (RFC 9068) and of tokens that do not say.
+    // Refuses tokens issued for other purposes (RFC 8725, section 3.11): only the generic type
+    // and that of access tokens (RFC 9068) are accepted.
     if let Some(kind) = header.optional_text("typ", "its typ is not text")? {
         let kind = kind.to_ascii_lowercase();
         let kind = kind.strip_prefix("application/").unwrap_or(&kind);
@@ -96,7 +96,7 @@ fn check_rules(header: &Object<'_>) -> Result<(), TokenRefusal> {
     if let Some(content) = header.optional_text("cty", "its cty is not text")? {
         let content = content.to_ascii_lowercase();
         if !["json", "application/json"].contains(&content.as_str()) {
-            let why = "its cty says that it holds something other than claims";
+            let why = "its cty is not that of claims";
             return Err(TokenRefusal::Malformed(why));
         }
     }
@@ -114,13 +114,15 @@ fn decode(part: &str, why: &'static str) -> Result<Vec<u8>, TokenRefusal> {
     decoded.map_err(|_| TokenRefusal::Malformed(why))
 }
 
-/// The members of a JSON object, each there once.
+/// Members of a JSON object, with unique names.
 #[derive(Debug)]
 pub(super) struct Object<'a>(BTreeMap<String, &'a RawValue>);
 
 impl<'a> Object<'a> {
+    /// Parses a JSON object.
+    ///
     /// # Errors
-    /// When it is none, or has a member twice.
+    /// [`TokenRefusal::Malformed`] with `why` if it is not an object or has a duplicate member.
     pub(super) fn parse(text: &'a [u8], why: &'static str) -> Result<Self, TokenRefusal> {
         serde_json::from_slice(text).map_err(|_| TokenRefusal::Malformed(why))
     }
@@ -129,8 +131,10 @@ impl<'a> Object<'a> {
         self.0.get(name).copied()
     }
 
+    /// Returns the string member of this name, if there is one.
+    ///
     /// # Errors
-    /// When it is there and is no text.
+    /// [`TokenRefusal::Malformed`] with `why` if the member is not a string.
     pub(super) fn optional_text(
         &self,
         name: &str,
@@ -160,7 +164,7 @@ impl<'de> Visitor<'de> for ObjectVisitor {
         let mut members = BTreeMap::new();
         while let Some((name, value)) = map.next_entry()? {
             if members.insert(name, value).is_some() {
-                return Err(A::Error::custom("a member is there twice"));
+                return Err(A::Error::custom("duplicate member"));
             }
         }
         Ok(Object(members))
@@ -185,7 +189,7 @@ mod tests {
             r#"{"alg":"EdDSA","typ":"at+jwt"}"#,
             r#"{"alg":"EdDSA","typ":"application/at+JWT"}"#,
             r#"{"alg":"Ed25519"}"#,
-            // Not looked at: keys are those of `auth.jwks` alone.
+            // Ignored: only keys of `auth.jwks` are used.
             r#"{"alg":"EdDSA","jku":"https://evil.example","jwk":{"kty":"oct"},"x5u":"x","x5c":[]}"#,
             r#"{"alg":"EdDSA","x":1e999,"deep":[[[[]]]]}"#,
         ] {

@@ -1,5 +1,5 @@
-//! A JSON Web Key Set (RFC 7517): the keys of it that tokens may be signed with. An entry that
-//! cannot be used is in no other's way.
+//! JSON Web Key Set (RFC 7517): parsing, and selection of the keys that may have signed a token.
+//! Unusable entries are skipped.
 
 use jsonwebtoken::{Algorithm, DecodingKey, crypto};
 use serde::Deserialize;
@@ -7,23 +7,23 @@ use serde_json::value::RawValue;
 
 use super::token::known_algorithm;
 
-/// Keys that are taken of one set; what follows is left out.
+/// Maximum number of keys used of one set; further ones are skipped.
 const MAX_KEYS: usize = 100;
-/// Keys that are tried on one token, where it does not name one or several share its id.
+/// Maximum number of keys tried on one token, if it names none or several have its key id.
 const MAX_CANDIDATES: usize = 8;
-/// Bytes of an RSA modulus: 2,048 bits at least (RFC 7518, section 3.3), and no more than the
-/// library takes.
-const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=512;
-/// Bytes of an RSA exponent.
-const EXPONENT_BYTES: std::ops::RangeInclusive<usize> = 1..=4;
-/// Bytes of an Ed25519 public key.
+/// Length of an RSA modulus, in bytes: at least 2,048 bits (RFC 7518, section 3.3), at most the
+/// library's limit.
+const RSA_MODULUS_BYTES: std::ops::RangeInclusive<usize> = 256..=512;
+/// Length of an RSA exponent, in bytes.
+const RSA_EXPONENT_BYTES: std::ops::RangeInclusive<usize> = 1..=4;
+/// Length of an Ed25519 public key, in bytes.
 const ED25519_BYTES: usize = 32;
 
-/// Public keys that tokens may be signed with.
+/// Public keys that may sign tokens.
 #[derive(Debug, Default)]
 pub(super) struct KeySet {
     keys: Vec<Key>,
-    /// Why entries were left out.
+    /// Reasons for which entries were skipped, one per entry.
     pub(super) unusable: Vec<&'static str>,
 }
 
@@ -31,12 +31,12 @@ pub(super) struct KeySet {
 struct Key {
     id: Option<String>,
     kind: Kind,
-    /// The one algorithm that it is for, if it says so.
+    /// The only algorithm of the key, if it names one.
     algorithm: Option<Algorithm>,
     key: DecodingKey,
 }
 
-/// Kind of a key, which decides what it can check.
+/// Type and curve of a key, which determine its algorithms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Rsa,
@@ -46,7 +46,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// Kind of the keys that an algorithm takes.
+    /// Returns the kind of key that an algorithm needs; `None` for symmetric algorithms.
     fn of(algorithm: Algorithm) -> Option<Self> {
         match algorithm {
             Algorithm::ES256 => Some(Self::P256),
@@ -57,7 +57,7 @@ impl Kind {
         }
     }
 
-    /// An algorithm that takes such keys.
+    /// Returns an algorithm for keys of this kind.
     fn example(self) -> Algorithm {
         match self {
             Self::Rsa => Algorithm::RS256,
@@ -71,7 +71,7 @@ impl Kind {
 /// Keys that may have signed a token.
 pub(super) struct Candidates<'a> {
     pub(super) keys: Vec<&'a DecodingKey>,
-    /// True if they were found by the id that the token names.
+    /// True if the token names a key id and the set has keys with it.
     pub(super) is_by_id: bool,
 }
 
@@ -81,7 +81,7 @@ struct Document<'a> {
     keys: Vec<&'a RawValue>,
 }
 
-/// An entry, with the members that matter here (RFC 7518, section 6; RFC 8037).
+/// Entry of a key set, with the members used here (RFC 7518, section 6; RFC 8037).
 #[derive(Deserialize)]
 struct Entry {
     kty: String,
@@ -98,47 +98,45 @@ struct Entry {
 }
 
 impl KeySet {
-    /// Reads a set.
+    /// Parses a key set.
     ///
     /// # Errors
-    /// When it is none, or has no key that can be used.
+    /// A message for the log if the text is not a key set or has no usable key.
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
         let document: Document<'_> = serde_json::from_slice(text)
-            .map_err(|error| format!("expected a JSON Web Key Set: {error}"))?;
+            .map_err(|error| format!("not a JSON Web Key Set: {error}"))?;
         let mut set = Self::default();
         for entry in document.keys {
             match Key::parse(entry.get()) {
-                Ok(_) if set.keys.len() >= MAX_KEYS => set.unusable.push("beyond 100 keys"),
+                Ok(_) if set.keys.len() >= MAX_KEYS => set.unusable.push("more than 100 keys"),
                 Ok(key) => set.keys.push(key),
                 Err(why) => set.unusable.push(why),
             }
         }
         if set.keys.is_empty() {
             let why = reasons(&set.unusable).unwrap_or_else(|| "it is empty".to_owned());
-            return Err(format!(
-                "it has no key that tokens can be signed with ({why})"
-            ));
+            return Err(format!("the key set has no usable key ({why})"));
         }
         Ok(set)
     }
 
-    /// Count of usable keys.
+    /// Returns the number of usable keys.
     pub(super) fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// The keys that a token may be signed with: those of the id that it names, else those
-    /// without an id; all of them where it names none. Of these the ones that fit its algorithm.
+    /// Returns the keys that may have signed a token and fit its algorithm: those with the id that
+    /// it names, else those without an id; all keys if the token names none.
     pub(super) fn candidates(&self, id: Option<&str>, algorithm: Algorithm) -> Candidates<'_> {
         let by_id = |wanted: &str| {
             let keys = self.keys.iter();
             keys.filter(|key| key.id.as_deref() == Some(wanted))
                 .collect::<Vec<_>>()
         };
-        let of_the_id = id.map(by_id).unwrap_or_default();
-        let is_by_id = !of_the_id.is_empty();
+        let with_id = id.map(by_id).unwrap_or_default();
+        let is_by_id = !with_id.is_empty();
         let found = match id {
-            Some(_) if is_by_id => of_the_id,
+            Some(_) if is_by_id => with_id,
             Some(_) => self.keys.iter().filter(|key| key.id.is_none()).collect(),
             None => self.keys.iter().collect(),
         };
@@ -150,7 +148,7 @@ impl KeySet {
     }
 }
 
-/// Reasons, each once; `None`: there are none.
+/// Returns the distinct reasons in one text; `None` if there are none.
 pub(super) fn reasons(unusable: &[&'static str]) -> Option<String> {
     let mut reasons = unusable.to_vec();
     reasons.sort_unstable();
@@ -159,11 +157,17 @@ pub(super) fn reasons(unusable: &[&'static str]) -> Option<String> {
 }
 
 impl Key {
+    /// Parses an entry.
+    ///
     /// # Errors
-    /// Why it cannot be used.
+    /// The reason why the key cannot be used.
     fn parse(entry: &str) -> Result<Self, &'static str> {
         let entry: Entry = serde_json::from_str(entry).map_err(|_| "an entry is malformed")?;
-        if entry.purpose.as_deref().is_some_and(|what| what != "sig") {
+        if entry
+            .purpose
+            .as_deref()
+            .is_some_and(|purpose| purpose != "sig")
+        {
             return Err("a key is not for signatures");
         }
         let operations = entry.key_ops.as_deref();
@@ -176,14 +180,16 @@ impl Key {
             ("EC", Some("P-384")) => Kind::P384,
             ("OKP", Some("Ed25519")) => Kind::Ed25519,
             ("oct", _) => return Err("a key is a shared secret"),
-            _ => return Err("a key is of a kind or curve that is not known"),
+            _ => return Err("a key has an unsupported type or curve"),
         };
         let algorithm = match entry.alg.as_deref() {
             None => None,
-            Some(name) => Some(known_algorithm(name).ok_or("a key is for an unknown algorithm")?),
+            Some(name) => {
+                Some(known_algorithm(name).ok_or("a key is for an unsupported algorithm")?)
+            }
         };
         if algorithm.is_some_and(|algorithm| Kind::of(algorithm) != Some(kind)) {
-            return Err("a key is not of the kind that its algorithm takes");
+            return Err("a key does not fit its algorithm");
         }
         Ok(Self {
             key: entry.key(kind)?,
@@ -194,25 +200,28 @@ impl Key {
     }
 
     fn fits(&self, algorithm: Algorithm) -> bool {
-        let is_meant = self.algorithm.is_none_or(|only| only == algorithm);
-        is_meant && Kind::of(algorithm) == Some(self.kind)
+        let is_allowed = self.algorithm.is_none_or(|only| only == algorithm);
+        is_allowed && Kind::of(algorithm) == Some(self.kind)
     }
 }
 
 impl Entry {
-    /// The key itself, tried out: what the library would choke on later is not taken.
+    /// Builds the key and tries it once, so that a key which the library cannot use is found here.
+    ///
+    /// # Errors
+    /// The reason why the key cannot be used.
     fn key(&self, kind: Kind) -> Result<DecodingKey, &'static str> {
         let part = |value: &Option<String>| value.clone().unwrap_or_default();
         let bytes = |value: &Option<String>| decoded_length(&part(value));
         let key = match kind {
-            Kind::Rsa if !RSA_BYTES.contains(&bytes(&self.n)) => {
-                return Err("an RSA key has less than 2048 or more than 4096 bits");
+            Kind::Rsa if !RSA_MODULUS_BYTES.contains(&bytes(&self.n)) => {
+                return Err("an RSA key has fewer than 2048 or more than 4096 bits");
             }
-            Kind::Rsa if !EXPONENT_BYTES.contains(&bytes(&self.e)) => {
+            Kind::Rsa if !RSA_EXPONENT_BYTES.contains(&bytes(&self.e)) => {
                 return Err("an RSA key has no usable exponent");
             }
             Kind::Rsa => DecodingKey::from_rsa_components(&part(&self.n), &part(&self.e)),
-            // The library would take more bytes for a key, and panic over fewer.
+            // The library accepts more bytes than that, and panics if there are fewer.
             Kind::Ed25519 if bytes(&self.x) != ED25519_BYTES => {
                 return Err("an Ed25519 key does not have 32 bytes");
             }
@@ -222,14 +231,14 @@ impl Entry {
             }
         };
         let key = key.map_err(|_| "a key is not base64url")?;
-        // Whether the signature matches is beside the point; whether it can be checked is not.
+        // The signature does not match; an error says that the key cannot be used.
         let tried = crypto::verify("", b"", &key, kind.example());
         tried.map_err(|_| "a key is invalid")?;
         Ok(key)
     }
 }
 
-/// Bytes behind base64url without padding; leading zeros of a number are not told apart.
+/// Returns the length of decoded base64url without padding, in bytes; leading zeros count.
 fn decoded_length(text: &str) -> usize {
     text.len() * 3 / 4
 }
@@ -266,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn one_unusable_entry_harms_no_other() {
+    fn an_unusable_entry_is_skipped() {
         let rsa = |n: &str| json!({ "kty": "RSA", "n": n, "e": "AQAB" });
         let unusable = [
             json!(null),
@@ -279,7 +288,7 @@ mod tests {
             json!({ "kty": "OKP", "crv": "Ed448", "x": ED25519 }),
             json!({ "kty": "EC", "crv": "secp256k1", "x": P256[0], "y": P256[1] }),
             json!({ "kty": "EC", "crv": "P-521", "x": P256[0], "y": P256[1] }),
-            // Not on the curve, of another length, of nothing.
+            // Not on the curve, of another length, without coordinates.
             json!({ "kty": "EC", "crv": "P-256", "x": P256[1], "y": P256[0] }),
             json!({ "kty": "EC", "crv": "P-384", "x": P256[0], "y": P256[1] }),
             json!({ "kty": "EC", "crv": "P-256" }),
@@ -312,7 +321,7 @@ mod tests {
             rsa(RSA),
             json!({ "kty": "EC", "crv": "P-256", "x": P256[0], "y": P256[1] }),
             ed25519(json!({ "use": "sig", "key_ops": ["verify"], "alg": "EdDSA" })),
-            // What is beside the key is not looked at.
+            // Other members are ignored.
             ed25519(json!({ "alg": "Ed25519", "x5t": 7, "x5c": "x", "d": "secret", "ext": true })),
         ] {
             assert!(parse(std::slice::from_ref(&usable)).is_ok(), "{usable}");
@@ -320,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn no_set_is_made_of_nothing() {
+    fn a_set_without_usable_keys_is_refused() {
         for text in [
             "",
             "{}",
@@ -354,14 +363,14 @@ mod tests {
         };
         assert_eq!(found(Some("a"), Algorithm::EdDSA), (1, true));
         assert_eq!(found(Some("a"), Algorithm::ES256), (1, true));
-        // The same id, and no key of it for this algorithm.
+        // The id is known, but has no key for this algorithm.
         assert_eq!(found(Some("b"), Algorithm::ES256), (0, true));
         assert_eq!(found(Some("c"), Algorithm::EdDSA), (0, false));
-        // Without an id any that fits may be it.
+        // A token without a key id: any key that fits.
         assert_eq!(found(None, Algorithm::EdDSA), (2, false));
         assert_eq!(found(None, Algorithm::ES256), (1, false));
         assert_eq!(found(None, Algorithm::RS256), (0, false));
-        // A key without an id may be any.
+        // A key without an id fits any key id.
         let set = parse(&[ed25519(json!({}))]).expect("a set");
         let found = set.candidates(Some("c"), Algorithm::EdDSA);
         assert_eq!((found.keys.len(), found.is_by_id), (1, false));

@@ -1,8 +1,7 @@
-//! The issuer's public keys, kept fresh from a file or a URL.
+//! Cache of the issuer's public keys, loaded from a file or a URL.
 //!
-//! They are loaded by a task of its own: requests that wait for it can be cancelled without
-//! cancelling or repeating it, and there is never more than one. A set that cannot be had or
-//! used does not replace a good one.
+//! Keys are loaded by a separate task, of which there is at most one: cancelling a request that
+//! waits for it neither cancels nor repeats the load. A failed load does not replace a usable set.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -16,37 +15,37 @@ use url::Url;
 use super::key_set::{KeySet, reasons};
 use crate::response::problem::Problem;
 
-/// Interval after a successful load before keys are loaded again. Without it, anybody could have
-/// the issuer asked as often as they like, by naming keys that there are not.
+/// Minimum interval between two loads. Without it, clients could cause any number of requests to
+/// the issuer by naming unknown keys.
 const MIN_INTERVAL: Duration = Duration::from_secs(2);
-/// Longest interval between attempts while loading fails; it doubles from [`MIN_INTERVAL`] on.
+/// Maximum interval between attempts while loading fails; it doubles from [`MIN_INTERVAL`] on.
 const MAX_BACKOFF: Duration = Duration::from_secs(16);
-/// Time that the issuer may take to answer, and a file to be read.
+/// Timeout of one load, from the issuer or from a file.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(3);
-/// Age at which keys of a file are read again, if `auth.keys_lifetime` is not shorter.
-const FILE_LIFETIME: Duration = Duration::from_secs(5);
-/// Bytes that a key set may have; far more than any.
+/// Age at which keys from a file are loaded again, if `auth.keys_lifetime` is not shorter.
+const FILE_CACHE_TTL: Duration = Duration::from_secs(5);
+/// Maximum length of a key set, in bytes.
 const MAX_BYTES: usize = 1024 * 1024;
 
 /// Metric that counts loads of the key set by outcome.
 const METRIC: &str = "bakehouse_token_key_loads_total";
 
-/// Where a key set is.
+/// Location of a key set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
-    /// In a file.
+    /// Path of a file.
     File(PathBuf),
-    /// At the issuer's `jwks_uri`.
+    /// URL of the issuer's key set (`jwks_uri`).
     Url(Url),
 }
 
-/// Clones share the keys.
+/// Cache of a key set. Clones share it.
 #[derive(Clone)]
 pub(super) struct Keys(Arc<Shared>);
 
 struct Shared {
     source: KeySource,
-    lifetime: Duration,
+    ttl: Duration,
     set: RwLock<Option<Arc<KeySet>>>,
     loading: Mutex<Loading>,
 }
@@ -54,40 +53,39 @@ struct Shared {
 /// State of loading.
 #[derive(Default)]
 struct Loading {
-    /// Closed by the task that loads as soon as it is done.
+    /// Channel that the running load closes when it ends; `None` if none is running.
     running: Option<watch::Receiver<()>>,
-    /// Before this, no other load begins.
+    /// Earliest time of the next load.
     not_before: Option<Instant>,
-    /// When the keys were loaded last.
+    /// Time of the last successful load.
     loaded: Option<Instant>,
-    /// Text of the keys in use, to tell whether another load brings anything new.
+    /// Text of the current key set, to detect changes.
     text: Vec<u8>,
-    /// Attempts that failed since.
+    /// Number of failed loads since the last successful one.
     failures: u32,
 }
 
 impl Keys {
-    pub(super) fn new(source: KeySource, lifetime: Duration) -> Self {
-        let lifetime = match &source {
-            KeySource::File(_) => lifetime.min(FILE_LIFETIME),
-            KeySource::Url(_) => lifetime,
+    pub(super) fn new(source: KeySource, ttl: Duration) -> Self {
+        let ttl = match &source {
+            KeySource::File(_) => ttl.min(FILE_CACHE_TTL),
+            KeySource::Url(_) => ttl,
         };
         Self(Arc::new(Shared {
             source,
-            lifetime,
+            ttl,
             set: RwLock::default(),
             loading: Mutex::default(),
         }))
     }
 
-    /// The keys in use. While they are old, newer ones are loaded beside.
+    /// Returns the current keys. If they have expired, newer ones are loaded in the background.
     ///
     /// # Errors
-    /// 503 when there are none yet and none can be had.
+    /// 503 if no keys are loaded yet and loading fails.
     pub(super) async fn current(&self) -> Result<Arc<KeySet>, Problem> {
         if let Some(set) = self.0.set() {
-            if self.0.is_old() {
-                // Nobody waits for newer ones as long as the old ones do.
+            if self.0.is_expired() {
                 self.0.load();
             }
             return Ok(set);
@@ -95,10 +93,10 @@ impl Keys {
         self.0.wait_for_load().await;
         self.0
             .set()
-            .ok_or_else(|| Problem::unavailable("the token issuer's keys cannot be had right now"))
+            .ok_or_else(|| Problem::unavailable("the token issuer's keys are not available"))
     }
 
-    /// Newer keys than these, if there are any.
+    /// Returns keys newer than these, if there are any.
     pub(super) async fn newer_than(&self, known: &Arc<KeySet>) -> Option<Arc<KeySet>> {
         let is_newer = |set: &Arc<KeySet>| !Arc::ptr_eq(set, known);
         if let Some(set) = self.0.set().filter(is_newer) {
@@ -119,20 +117,21 @@ impl Shared {
         self.loading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_old(&self) -> bool {
+    fn is_expired(&self) -> bool {
         let loaded = self.loading().loaded;
-        loaded.is_none_or(|loaded| loaded.elapsed() > self.lifetime)
+        loaded.is_none_or(|loaded| loaded.elapsed() > self.ttl)
     }
 
-    /// Waits for the load that is under way, or for one that it begins, if that may be.
+    /// Waits for the end of the running load, or of one that it starts unless it is too early.
     async fn wait_for_load(self: &Arc<Self>) {
         if let Some(mut running) = self.load() {
-            // Nothing is ever sent: it is closed at the end.
+            // Nothing is sent: an error says that the load has ended.
             while running.changed().await.is_ok() {}
         }
     }
 
-    /// Begins to load, unless that is under way or too soon. The task belongs to nobody.
+    /// Starts a load in a detached task, unless one is running or it is too early. Returns the
+    /// channel of the running load.
     fn load(self: &Arc<Self>) -> Option<watch::Receiver<()>> {
         let mut loading = self.loading();
         if let Some(running) = &loading.running {
@@ -162,7 +161,7 @@ impl Shared {
         read.unwrap_or_else(|_| Err(format!("no answer within {LOAD_TIMEOUT:?}")))
     }
 
-    fn take(&self, text: Vec<u8>) -> Result<(), String> {
+    fn install(&self, text: Vec<u8>) -> Result<(), String> {
         let mut loading = self.loading();
         if self.set().is_none() || text != loading.text {
             let set = KeySet::parse(&text)?;
@@ -170,7 +169,7 @@ impl Shared {
                 usable = set.len(),
                 unusable = set.unusable.len(),
                 "the token issuer's keys are loaded{}",
-                why(&set.unusable)
+                skipped(&set.unusable)
             );
             let mut current = self.set.write().unwrap_or_else(PoisonError::into_inner);
             *current = Some(Arc::new(set));
@@ -181,13 +180,13 @@ impl Shared {
     }
 }
 
-/// End of a line in the log that says which keys were left out.
-fn why(unusable: &[&'static str]) -> String {
-    let left_out = reasons(unusable).map(|reasons| format!("; left out: {reasons}"));
-    left_out.unwrap_or_default()
+/// Returns the end of a log line with the reasons for which keys were skipped.
+fn skipped(unusable: &[&'static str]) -> String {
+    let skipped = reasons(unusable).map(|reasons| format!("; skipped: {reasons}"));
+    skipped.unwrap_or_default()
 }
 
-/// One load. Whatever becomes of it, even a panic, it is over when this is dropped.
+/// One load. It ends when it is dropped, even after a panic.
 struct Load {
     shared: Arc<Shared>,
     _done: watch::Sender<()>,
@@ -196,22 +195,26 @@ struct Load {
 impl Load {
     async fn run(self) {
         let read = self.shared.read().await;
-        let taken = read.and_then(|text| self.shared.take(text));
-        let outcome = if taken.is_ok() { "loaded" } else { "failed" };
+        let installed = read.and_then(|text| self.shared.install(text));
+        let outcome = if installed.is_ok() {
+            "loaded"
+        } else {
+            "failed"
+        };
         metrics::counter!(METRIC, "outcome" => outcome).increment(1);
         let mut loading = self.shared.loading();
-        match taken {
+        match installed {
             Ok(()) => loading.failures = 0,
             Err(error) => {
                 loading.failures = loading.failures.saturating_add(1);
-                let keeping = match self.shared.set() {
-                    Some(_) => "the keys before stay in use",
-                    None => "no token can be checked until they are",
+                let effect = match self.shared.set() {
+                    Some(_) => "the previous keys stay in use",
+                    None => "tokens cannot be verified until a load succeeds",
                 };
-                tracing::warn!("auth.jwks: keys cannot be loaded; {keeping}: {error}");
+                tracing::warn!("auth.jwks: loading keys failed; {effect}: {error}");
             }
         }
-        // Before this is dropped, which takes it again.
+        // Unlocks the state before `self` is dropped, which locks it again.
         drop(loading);
     }
 }
@@ -238,10 +241,10 @@ async fn read(path: &Path) -> Result<Vec<u8>, String> {
 
 async fn fetch(url: &Url) -> Result<Vec<u8>, String> {
     let client = client().map_err(|error| error.to_string())?;
-    // It may hold a secret.
-    let told = |error: reqwest::Error| error.without_url().to_string();
-    let mut answer = client.get(url.clone()).send().await.map_err(told)?;
-    let status = answer.status();
+    // The URL may contain a secret.
+    let redacted = |error: reqwest::Error| error.without_url().to_string();
+    let mut response = client.get(url.clone()).send().await.map_err(redacted)?;
+    let status = response.status();
     if status.is_redirection() {
         return Err(format!("{status}: redirects are not followed"));
     }
@@ -249,7 +252,7 @@ async fn fetch(url: &Url) -> Result<Vec<u8>, String> {
         return Err(format!("the issuer answered {status}"));
     }
     let mut text = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(told)? {
+    while let Some(chunk) = response.chunk().await.map_err(redacted)? {
         text.extend_from_slice(&chunk);
         if text.len() > MAX_BYTES {
             break;
@@ -260,14 +263,13 @@ async fn fetch(url: &Url) -> Result<Vec<u8>, String> {
 
 fn bounded_text(text: Vec<u8>) -> Result<Vec<u8>, String> {
     match text.len() > MAX_BYTES {
-        true => Err(format!("it has more than {MAX_BYTES} bytes")),
+        true => Err(format!("the key set has more than {MAX_BYTES} bytes")),
         false => Ok(text),
     }
 }
 
 fn client() -> reqwest::Result<reqwest::Client> {
-    // The client brings no cryptography of its own. An error only says that
-    // somebody has chosen already.
+    // The client has no default cryptography provider. An error says that one is installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .timeout(LOAD_TIMEOUT)
@@ -290,7 +292,7 @@ mod tests {
         Keys::new(KeySource::File(file.to_owned()), Duration::from_secs(300))
     }
 
-    /// A server that counts its callers and answers each of them after a while.
+    /// Starts a server that counts its requests and answers each of them after a delay.
     async fn server(answer: &'static str, after: Duration) -> (Url, Arc<AtomicUsize>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/", listener.local_addr().expect("an address"));
@@ -318,8 +320,8 @@ mod tests {
         let keys = Keys::new(KeySource::Url(url), Duration::from_secs(300));
         for _ in 0..20 {
             let waiting = keys.current();
-            let given_up = tokio::time::timeout(Duration::from_millis(10), waiting).await;
-            assert!(given_up.is_err());
+            let cancelled = tokio::time::timeout(Duration::from_millis(10), waiting).await;
+            assert!(cancelled.is_err());
         }
         let (one, other) = tokio::join!(keys.current(), keys.current());
         assert!(one.is_ok() && other.is_ok());
@@ -340,7 +342,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_no_key_set_does_not_replace_one() {
+    async fn an_invalid_key_set_does_not_replace_a_valid_one() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), GOOD).expect("written");
         let keys = keys_of(file.path());
@@ -361,7 +363,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failures_are_repeated_ever_more_slowly() {
+    async fn failed_loads_are_retried_with_backoff() {
         let keys = keys_of(Path::new("/nowhere/keys.json"));
         let mut attempts = 0;
         for _ in 0..100 {
@@ -370,7 +372,7 @@ mod tests {
             attempts += keys.0.loading().failures - before;
             tokio::time::advance(Duration::from_secs(1)).await;
         }
-        // At 0, 2, 6, 14, 30 s, and each 16 s from there on.
+        // At 0, 2, 6, 14 and 30 s, then every 16 s.
         assert!((7..=10).contains(&attempts), "{attempts}");
     }
 }

@@ -1,6 +1,5 @@
-//! The guard before every route: says who is asking, how often they may, and
-//! whether they may read or change anything at all. Whose things those are is
-//! for the routes to respect.
+//! Authentication middleware: identifies the principal, and checks its rate limit and its scope
+//! before every route. Checks of an entity's owner are left to the routes.
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -16,20 +15,20 @@ use crate::connections::is_handshake;
 use crate::exposure::Exposure;
 use crate::response::problem::Problem;
 
-/// What anybody may have, of any domain: it shows nothing of anybody's.
-const OPEN: [&str; 2] = ["/health", "/metrics"];
+/// Public paths of every domain: they and all paths below them need no authentication.
+const PUBLIC_PATHS: [&str; 2] = ["/health", "/metrics"];
 
-/// Lets the request through with its [`Principal`], or answers it.
+/// Passes the request on with its [`Principal`], or responds with a problem.
 pub(crate) async fn authenticate<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     match admit(&request).await {
-        Ok(visitor) => {
-            if let Some(principal) = visitor.principal() {
+        Ok(maybe_principal) => {
+            if let Some(principal) = maybe_principal.principal() {
                 request.extensions_mut().insert(principal);
             }
-            request.extensions_mut().insert(visitor);
+            request.extensions_mut().insert(maybe_principal);
             next.call(request)
                 .await
                 .map(ServiceResponse::map_into_left_body)
@@ -45,19 +44,19 @@ async fn admit(request: &ServiceRequest) -> Result<MaybePrincipal, Problem> {
     let access = request
         .app_data::<web::Data<Access>>()
         .ok_or_else(Problem::internal)?;
-    if is_open(&access.api, request.path()) {
-        return Ok(MaybePrincipal::Known(Principal::anybody()));
+    if is_public(&access.api, request.path()) {
+        return Ok(MaybePrincipal::Known(Principal::anonymous()));
     }
     let identified = identify(access, request).await;
-    // Those who cannot say who they are get to try just as often as others.
+    // Requests that fail authentication count as well.
     count(access, request, identified.as_ref().ok())?;
-    if may_say_so_later(access, request) {
+    if may_authenticate_later(access, request) {
         return Ok(MaybePrincipal::Unknown);
     }
     let principal = identified?;
     let scope = Scope::of_method(request.method().as_str());
-    // A token no page can have a browser add; where none is asked for, any page on this
-    // machine could write.
+    // A page cannot make a browser add a token. Without tokens, any page on this machine could
+    // write.
     if access.verifier.is_none() && scope == Scope::Write {
         let exposure = request.app_data::<web::Data<Exposure>>();
         let exposure = exposure.ok_or_else(Problem::internal)?;
@@ -69,8 +68,9 @@ async fn admit(request: &ServiceRequest) -> Result<MaybePrincipal, Problem> {
     Err(lacks(&access.api, scope))
 }
 
-/// A page's websocket cannot send a header: it shows its token in its first frame.
-fn may_say_so_later(access: &Access, request: &ServiceRequest) -> bool {
+/// Checks whether the token may come in the first frame: the websocket of a page cannot send an
+/// `Authorization` header.
+fn may_authenticate_later(access: &Access, request: &ServiceRequest) -> bool {
     let headers = request.headers();
     access.verifier.is_some()
         && request.path() == access.api.feed
@@ -78,22 +78,22 @@ fn may_say_so_later(access: &Access, request: &ServiceRequest) -> bool {
         && !headers.contains_key(AUTHORIZATION)
 }
 
-fn is_open(api: &ApiDefinition, path: &str) -> bool {
-    let is_below = |open: &str| {
-        let rest = path.strip_prefix(open);
+fn is_public(api: &ApiDefinition, path: &str) -> bool {
+    let is_below = |public: &str| {
+        let rest = path.strip_prefix(public);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    let is_open = |open: &&str| match *open {
-        // Everything is below it.
+    let is_match = |public: &&str| match *public {
+        // Every path is below it.
         "/" => path == "/",
-        open => is_below(open),
+        public => is_below(public),
     };
-    OPEN.iter().chain(api.open).any(is_open)
+    PUBLIC_PATHS.iter().chain(api.open).any(is_match)
 }
 
 async fn identify(access: &Access, request: &ServiceRequest) -> Result<Principal, Problem> {
     if access.verifier.is_none() {
-        return Ok(Principal::anybody());
+        return Ok(Principal::anonymous());
     }
     let mut headers = request.headers().get_all(AUTHORIZATION);
     let missing = || {
@@ -101,7 +101,7 @@ async fn identify(access: &Access, request: &ServiceRequest) -> Result<Principal
         Problem::unauthenticated()
     };
     let header = headers.next().ok_or_else(missing)?;
-    // What is no text is no token of any scheme.
+    // A value that is not ASCII text has no known scheme.
     let header = header.to_str().unwrap_or_default();
     let (scheme, token) = header.split_once(' ').unwrap_or((header, ""));
     if !scheme.eq_ignore_ascii_case("bearer") {
@@ -124,6 +124,6 @@ fn count(
     let Some(limiter) = &access.limiter else {
         return Ok(());
     };
-    let caller = RateLimitKey::of_request(principal, request.request());
-    limiter.count(&caller).map_err(Problem::too_many_requests)
+    let key = RateLimitKey::of_request(principal, request.request());
+    limiter.count(&key).map_err(Problem::too_many_requests)
 }

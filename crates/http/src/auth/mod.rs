@@ -1,13 +1,13 @@
-//! Who may do what: from a bearer token to a [`Principal`].
+//! Authentication and authorization: from a bearer token to a [`Principal`].
 //!
-//! - `guard`: stands before every route, and lets through who may pass;
-//! - `token`: what a token must be to be believed;
-//! - `jws`, `claims`: its header and signature, and what it says;
-//! - `keys`, `key_set`: the issuer's public keys, kept fresh;
-//! - `refusal`: why one is refused;
-//! - `principal`: who is asking, and what they may see;
-//! - `rate`: how often they may ask;
-//! - `client_address`: the address they ask from, behind trusted proxies as well.
+//! - `middleware`: authentication, rate limit and scope check before every route;
+//! - `token`: token settings and verification;
+//! - `jws`, `claims`: a token's header and signature, and its claims;
+//! - `keys`, `key_set`: the issuer's public keys and their refresh;
+//! - `refusal`: reasons for which tokens are refused;
+//! - `principal`: identity and permissions of a request's sender;
+//! - `rate`: rate limits per principal or address;
+//! - `client_address`: address of the client, also behind trusted proxies.
 
 mod claims;
 mod client_address;
@@ -20,7 +20,7 @@ mod rate;
 pub(crate) mod refusal;
 mod token;
 
-pub(crate) use client_address::counted_as;
+pub(crate) use client_address::client_network;
 pub use client_address::{Network, TrustedProxies};
 pub use keys::KeySource;
 pub(crate) use principal::MaybePrincipal;
@@ -39,27 +39,27 @@ use crate::limits::Leaky;
 use crate::response::problem::Problem;
 use crate::state::AppState;
 
-/// How access is decided.
+/// Settings of authentication and rate limits.
 #[derive(Clone, Debug, Default)]
 pub struct AccessSettings {
-    /// What tokens must be; without it nobody is asked for one.
+    /// Requirements of tokens; `None`: requests need no token.
     pub tokens: Option<TokenSettings>,
-    /// How often each principal may ask; without it as often as they like.
+    /// Rate limit of each principal; `None`: unlimited.
     pub rate: Option<RateSettings>,
 }
 
-/// Invalid tokens of one address that are looked at within [`FAILURES_PERIOD`]: enough for
-/// clients behind one address that renew theirs late, and too few to cost anything.
+/// Maximum number of invalid tokens of one address that are verified within [`FAILURES_PERIOD`]:
+/// enough for many clients behind one address that renew their tokens late.
 const MAX_FAILURES: u32 = 100;
-/// Time after which that many invalid tokens of an address are forgotten.
+/// Time after which [`MAX_FAILURES`] invalid tokens of an address are forgotten.
 const FAILURES_PERIOD: Duration = Duration::from_secs(10);
 
-/// Decides on access, for all threads that answer.
+/// Token verification and rate limits, shared by all worker threads.
 pub(crate) struct Access {
     api: ApiDefinition,
     verifier: Option<Verifier>,
     limiter: Option<Limiter>,
-    /// Invalid tokens, by the address that they came from.
+    /// Counts of invalid tokens, by client address.
     failures: Leaky<RateLimitKey>,
 }
 
@@ -74,18 +74,18 @@ impl Access {
         }
     }
 
-    /// Who the bearer of this token is; anybody, where nobody is asked.
+    /// Verifies a token and returns its principal; an anonymous one if no token is required.
     ///
     /// # Errors
-    /// When it is not to be believed, or that cannot be found out now; 429, before it is
-    /// looked at, when too many from the same address were not.
+    /// 401 or 403 if the token is invalid; 503 if it cannot be verified now; 429 without
+    /// verification if too many tokens from the same address were invalid.
     pub(crate) async fn verify(
         &self,
         token: &str,
         address: &RateLimitKey,
     ) -> Result<Principal, Problem> {
         let Some(verifier) = &self.verifier else {
-            return Ok(Principal::anybody());
+            return Ok(Principal::anonymous());
         };
         if let Some(seconds) = self.failures.wait_of(address) {
             return Err(Problem::too_many_failures(seconds));
@@ -100,10 +100,10 @@ impl Access {
     }
 }
 
-/// What may be anybody's is for operators alone to see and to settle.
+/// Requires an operator: a principal that is not restricted to an owner.
 ///
 /// # Errors
-/// 403 for those who may see but their own.
+/// 403 if the principal lacks the scope `admin`.
 pub fn operators_only(principal: &Principal, state: &AppState) -> Result<(), Problem> {
     if principal.confined_to().is_none() {
         return Ok(());
@@ -111,7 +111,7 @@ pub fn operators_only(principal: &Principal, state: &AppState) -> Result<(), Pro
     Err(lacks(&state.api, Scope::Admin))
 }
 
-/// The refusal of a token without this scope, counted.
+/// Returns the problem of a token without this scope, and records the refusal.
 pub(crate) fn lacks(api: &ApiDefinition, scope: Scope) -> Problem {
     let scope = api.scope(scope);
     refusal::record(

@@ -1,4 +1,4 @@
-//! Who is asking.
+//! Principal of a request: its identity, scopes and owner.
 
 use std::borrow::Cow;
 use std::future::{Ready, ready};
@@ -9,22 +9,22 @@ use bakehouse_engine::{Terms, Timestamp};
 
 use crate::response::problem::Problem;
 
-/// Separator of a principal's name and owner in what they hold things under.
+/// Separator of name and owner in [`Principal::subject`].
 const SEPARATOR: char = '\n';
 
-/// What a call takes.
+/// Permission that a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// To read and follow.
+    /// Permission to read and to subscribe to the feed.
     Read,
-    /// To change.
+    /// Permission to change entities.
     Write,
-    /// Both, with what is anybody's, and to settle what is parked.
+    /// Permission to read and change entities of every owner, and to resolve parked operations.
     Admin,
 }
 
 impl Scope {
-    /// What a call of this HTTP method takes.
+    /// Returns the scope that a request of this HTTP method needs.
     #[must_use]
     pub fn of_method(method: &str) -> Self {
         match method {
@@ -33,7 +33,7 @@ impl Scope {
         }
     }
 
-    /// As tokens name it, behind the domain's name and a colon.
+    /// Returns the scope's name in tokens, which follows the domain's prefix and a colon.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -44,7 +44,7 @@ impl Scope {
     }
 }
 
-/// What a token allows: read, change, and do so with what is anybody's.
+/// Scopes of a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scopes {
     pub(crate) read: bool,
@@ -52,22 +52,23 @@ pub(crate) struct Scopes {
     pub(crate) admin: bool,
 }
 
-/// Whoever is asking.
+/// Authenticated or anonymous sender of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// Their name; none where nobody is asked.
+    /// Subject of the token; `None` if no token is required.
     name: Option<String>,
-    /// Who acts in their stead; none where they act themselves.
+    /// Party that acts on the subject's behalf; `None` if the subject acts itself.
     actor: Option<String>,
-    /// What they own; none where nobody is asked, or the token does not say.
+    /// Owner of the entities that the principal may access; `None` if no token is required or the
+    /// token does not name one.
     owner: Option<String>,
     scopes: Scopes,
     expires_at: Option<Timestamp>,
 }
 
 impl Principal {
-    /// Anybody, where nobody is asked who they are: may do everything.
-    pub(crate) fn anybody() -> Self {
+    /// Returns the principal of requests without a token, which has every scope.
+    pub(crate) fn anonymous() -> Self {
         Self {
             name: None,
             actor: None,
@@ -81,7 +82,7 @@ impl Principal {
         }
     }
 
-    /// Who a token speaks of.
+    /// Returns the principal of a token.
     pub(crate) fn named(
         name: String,
         owner: Option<String>,
@@ -97,13 +98,13 @@ impl Principal {
         }
     }
 
-    /// The same, with somebody acting in their stead.
+    /// Sets the party that acts on the principal's behalf.
     #[must_use]
-    pub(crate) fn through(self, actor: Option<String>) -> Self {
+    pub(crate) fn with_actor(self, actor: Option<String>) -> Self {
         Self { actor, ..self }
     }
 
-    /// Whether it may do what takes this scope.
+    /// Checks whether the principal has this scope.
     #[must_use]
     pub fn may(&self, scope: Scope) -> bool {
         let granted = match scope {
@@ -114,13 +115,14 @@ impl Principal {
         self.scopes.admin || granted
     }
 
-    /// What its idempotency keys and operations are held under: the name, and the owner
-    /// where that is somebody else (a tenant), since the same key is another's there.
+    /// Returns the namespace of the principal's idempotency keys and operations: the name, followed
+    /// by the owner if it differs (a tenant), because keys are unique per tenant only.
     ///
-    /// The two cannot be confused: where the separator is in one of them, the name's length
-    /// precedes it. No other holder begins with a line's end, since a name is never empty.
+    /// The encoding is unambiguous: if the name or the owner contains the separator, the name is
+    /// preceded by a line feed and its length. No other subject begins with a line feed, since a
+    /// name is never empty.
     #[must_use]
-    pub fn holder(&self) -> Cow<'_, str> {
+    pub fn subject(&self) -> Cow<'_, str> {
         let name = self.name.as_deref().unwrap_or_default();
         let owner = self.owner.as_deref().filter(|owner| *owner != name);
         let has_separator = |text: &str| text.contains(SEPARATOR);
@@ -133,23 +135,24 @@ impl Principal {
         }
     }
 
-    /// Whose things alone it may see and change; `None`: everybody's.
+    /// Returns the only owner whose entities the principal may read and change; `None`: every
+    /// owner.
     #[must_use]
     pub fn confined_to(&self) -> Option<&str> {
         if self.scopes.admin {
             return None;
         }
-        // Without an owner a token owns nothing, which is not everything.
+        // A token without an owner gives access to no entity, not to all of them.
         Some(self.owner.as_deref().unwrap_or_default())
     }
 
-    /// Whether something of this owner exists, as far as it is concerned.
+    /// Checks whether the principal may read an entity of this owner.
     #[must_use]
     pub fn can_view(&self, owner: Option<&str>) -> bool {
         self.confined_to().is_none_or(|mine| owner == Some(mine))
     }
 
-    /// For making something new, which becomes its own.
+    /// Returns the terms of an operation that creates an entity, which the principal then owns.
     #[must_use]
     pub fn terms_of_creation(&self) -> Terms {
         Terms {
@@ -159,7 +162,8 @@ impl Principal {
         }
     }
 
-    /// For changing something, which must be its own, and of this version.
+    /// Returns the terms of an operation that changes an entity: the principal must be its owner,
+    /// unless it is not restricted to one, and the version must match if there is one.
     #[must_use]
     pub fn terms_of_change(&self, expected_version: Option<u64>) -> Terms {
         Terms {
@@ -169,7 +173,7 @@ impl Principal {
         }
     }
 
-    /// Who asks, and in whose stead.
+    /// Returns terms with the actor and the party on whose behalf it acts.
     fn terms(&self) -> Terms {
         match &self.actor {
             None => Terms {
@@ -184,23 +188,23 @@ impl Principal {
         }
     }
 
-    /// When its token ends; never, where there is none.
+    /// Returns the expiry of the token; `None` for an anonymous principal.
     pub(crate) fn expires_at(&self) -> Option<Timestamp> {
         self.expires_at
     }
 }
 
-/// Whoever is asking, where one may also say so later.
+/// Sender of a request that may authenticate later, in the first frame of its websocket.
 #[derive(Clone, Debug)]
 pub(crate) enum MaybePrincipal {
-    /// They have said so.
+    /// Sender that is authenticated, or needs no token.
     Known(Principal),
-    /// They have yet to.
+    /// Sender that has yet to authenticate.
     Unknown,
 }
 
 impl MaybePrincipal {
-    /// Who they are, if they have said so.
+    /// Returns the principal, if it is known.
     pub(crate) fn principal(&self) -> Option<Principal> {
         match self {
             Self::Known(principal) => Some(principal.clone()),
@@ -214,13 +218,13 @@ impl FromRequest for MaybePrincipal {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let visitor = request.extensions().get::<Self>().cloned();
-        ready(visitor.ok_or_else(Problem::internal))
+        let maybe_principal = request.extensions().get::<Self>().cloned();
+        ready(maybe_principal.ok_or_else(Problem::internal))
     }
 }
 
-/// What `super::guard` has found out. A route that the guard does not stand
-/// before has no principal, and answers 500 rather than everything.
+/// Extracts the principal found by `super::middleware`. A route without that middleware has no
+/// principal and responds with 500.
 impl FromRequest for Principal {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
@@ -238,41 +242,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_held_under_the_name_and_the_tenant() {
+    fn the_subject_is_the_name_and_the_tenant() {
         let of = |owner: Option<&str>| {
             let owner = owner.map(str::to_owned);
             let principal =
                 Principal::named("ada".into(), owner, Scopes::default(), Timestamp::now());
-            principal.holder().into_owned()
+            principal.subject().into_owned()
         };
         assert_eq!(of(None), "ada");
         assert_eq!(of(Some("ada")), "ada");
         assert_ne!(of(Some("acme")), of(Some("other")));
         assert_ne!(of(Some("acme")), of(None));
-        // What earlier versions have stored is found under the same.
+        // The format of stored operations.
         assert_eq!(of(Some("acme")), "ada\nacme");
     }
 
-    fn holder(name: &str, owner: Option<&str>) -> String {
+    fn subject(name: &str, owner: Option<&str>) -> String {
         let owner = owner.map(str::to_owned);
         let principal = Principal::named(name.into(), owner, Scopes::default(), Timestamp::now());
-        principal.holder().into_owned()
+        principal.subject().into_owned()
     }
 
     proptest! {
-        /// Names and owners that are made of nothing but what separates them.
+        /// Uses names and owners that consist of separators and digits mostly.
         #[test]
-        fn no_two_are_held_under_the_same(
+        fn subjects_are_unique(
             one in ("[\n0-9a]{1,4}", proptest::option::of("[\n0-9a]{1,4}")),
             other in ("[\n0-9a]{1,4}", proptest::option::of("[\n0-9a]{1,4}")),
         ) {
-            // Who is their own tenant is the same with a tenant and without.
+            // An owner equal to the name is the same as no owner.
             let of = |(name, owner): &(String, Option<String>)| {
                 (name.clone(), owner.clone().filter(|owner| owner != name))
             };
             let is_same = of(&one) == of(&other);
-            let holders = [&one, &other].map(|(name, owner)| holder(name, owner.as_deref()));
-            prop_assert_eq!(holders[0] == holders[1], is_same);
+            let subjects = [&one, &other].map(|(name, owner)| subject(name, owner.as_deref()));
+            prop_assert_eq!(subjects[0] == subjects[1], is_same);
         }
     }
 }

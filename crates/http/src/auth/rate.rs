@@ -1,4 +1,4 @@
-//! How often each principal, or each address, may ask.
+//! Rate limits per principal or address.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -9,35 +9,35 @@ use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use super::Principal;
-use super::client_address::{client_address, counted_as};
+use super::client_address::{client_address, client_network};
 
-/// Requests after which whoever has not asked for a while is forgotten.
-const SWEEP: u32 = 10_000;
+/// Number of requests between two removals of idle keys.
+const REQUESTS_PER_SWEEP: u32 = 10_000;
 
-/// How often.
+/// Settings of a rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateSettings {
-    /// Requests a second, on the average.
+    /// Average number of requests per second.
     pub per_second: NonZeroU32,
-    /// Requests at once.
+    /// Maximum number of requests at once.
     pub burst: NonZeroU32,
 }
 
-/// Who is counted.
+/// Key by which requests and other uses are limited.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RateLimitKey {
-    /// By name.
+    /// Subject of a principal.
     Principal(String),
-    /// By address, where there is no name.
+    /// Address of an anonymous client.
     Address(IpAddr),
 }
 
 impl RateLimitKey {
-    /// The sender of a request: the principal, or else the client's address, which is found
-    /// behind trusted proxies as well (IPv6 by its /64).
+    /// Returns the key of a request's sender: the principal's subject if it has one, else the
+    /// client's address, also behind trusted proxies (IPv6: its /64 network).
     #[must_use]
     pub fn of_request(principal: Option<&Principal>, request: &HttpRequest) -> Self {
-        let address = client_address(request).map(counted_as);
+        let address = client_address(request).map(client_network);
         let anonymous = address.map_or_else(|| Self::Principal(String::new()), Self::Address);
         match principal {
             Some(principal) => anonymous.named(principal),
@@ -45,17 +45,17 @@ impl RateLimitKey {
         }
     }
 
-    /// Key of the same sender once it is known who it is.
+    /// Returns the key of the same sender once its principal is known.
     pub(crate) fn named(self, principal: &Principal) -> Self {
-        let name = principal.holder();
-        if name.is_empty() {
+        let subject = principal.subject();
+        if subject.is_empty() {
             return self;
         }
-        Self::Principal(name.into_owned())
+        Self::Principal(subject.into_owned())
     }
 }
 
-/// Counts by the generic cell rate algorithm: no window that could be gamed.
+/// Rate limiter by the generic cell rate algorithm, which has no fixed windows.
 pub(super) struct Limiter {
     buckets: DefaultKeyedRateLimiter<RateLimitKey>,
     clock: DefaultClock,
@@ -75,17 +75,17 @@ impl Limiter {
     /// Counts one request.
     ///
     /// # Errors
-    /// Seconds to wait before the next.
-    pub(super) fn count(&self, caller: &RateLimitKey) -> Result<(), u32> {
+    /// The time until the next request is allowed, in seconds, if the limit is exceeded.
+    pub(super) fn count(&self, key: &RateLimitKey) -> Result<(), u32> {
         if self
             .requests
             .fetch_add(1, Ordering::Relaxed)
-            .is_multiple_of(SWEEP)
+            .is_multiple_of(REQUESTS_PER_SWEEP)
         {
             self.buckets.retain_recent();
             self.buckets.shrink_to_fit();
         }
-        self.buckets.check_key(caller).map_err(|until| {
+        self.buckets.check_key(key).map_err(|until| {
             let wait = until.wait_time_from(self.clock.now());
             u32::try_from(wait.as_millis().div_ceil(1_000))
                 .unwrap_or(u32::MAX)

@@ -1,10 +1,10 @@
-//! Why a token is refused: for its bearer, for the log and for the metrics.
+//! Reasons for which tokens are refused: problem details, log lines and metrics.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Interval in which refusals for the same reason are logged once; the others are counted.
+/// Interval within which refusals for the same reason are logged once; the others are counted.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Metric that counts refusals by reason.
@@ -20,28 +20,29 @@ pub(super) const MISSING: &str = "missing";
 /// Check that a token failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TokenRefusal {
-    /// Not a signed token in compact form, or one whose header or claims break the rules.
+    /// The token is not in signed compact form, or its header or claims are malformed; with the
+    /// detail.
     Malformed(&'static str),
-    /// A token of another kind, by its `typ`.
+    /// The header's `typ` is that of another kind of token.
     Type,
-    /// An algorithm that `auth.algorithms` does not allow, or that does not fit the key.
+    /// The algorithm is not in `auth.algorithms`, or does not fit the key.
     Algorithm,
-    /// A key that the issuer does not publish.
+    /// The issuer does not publish the key.
     UnknownKey,
-    /// A signature by another key, or of another text.
+    /// The signature does not match.
     Signature,
-    /// `exp` is over.
+    /// `exp` is in the past.
     Expired,
-    /// `nbf` is yet to come.
+    /// `nbf` is in the future.
     NotYetValid,
-    /// Another `iss`.
+    /// `iss` is not the expected issuer.
     Issuer,
-    /// Another `aud`.
+    /// `aud` does not contain the expected audience.
     Audience,
 }
 
 impl TokenRefusal {
-    /// Name of the check, as in problem documents, metrics and logs.
+    /// Returns the name of the failed check in problem documents, metrics and logs.
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::Malformed(_) => "malformed",
@@ -56,12 +57,12 @@ impl TokenRefusal {
         }
     }
 
-    /// Sentence for whoever has sent the token: printable ASCII without quotes and
-    /// backslashes, as `error_description` (RFC 6750, section 3) wants it.
+    /// Returns a description for the client: printable ASCII without quotes and backslashes, as
+    /// `error_description` requires (RFC 6750, section 3).
     pub(crate) fn description(self) -> String {
         let text = match self {
             Self::Malformed(why) => return format!("the token is malformed: {why}"),
-            Self::Type => "the token is of another type: its typ must be JWT or at+jwt, or absent",
+            Self::Type => "the token has another type: its typ must be JWT or at+jwt, or absent",
             Self::Algorithm => "the token's algorithm is not accepted, or does not fit its key",
             Self::UnknownKey => "the token is signed with a key that the issuer does not publish",
             Self::Signature => "the token's signature does not match",
@@ -73,28 +74,30 @@ impl TokenRefusal {
         text.to_owned()
     }
 
-    /// Counts it, and logs it unless the same was logged just now.
+    /// Counts the refusal, and logs it at most once per [`LOG_INTERVAL`].
     pub(super) fn record(self) {
         record(self.reason(), &self.description());
     }
 }
 
-/// Counts a refusal, and logs it unless one for the same reason was logged just now: who sends
-/// bad tokens all day does not fill anybody's disk. Never given any part of a token.
+/// Counts a refusal, and logs it at most once per reason and [`LOG_INTERVAL`], so that a client
+/// that keeps sending invalid tokens does not flood the log. `description` must not contain any
+/// part of a token.
 pub(crate) fn record(reason: &'static str, description: &str) {
     count(reason);
-    if let Some(suppressed) = turn(reason, Instant::now()) {
+    if let Some(suppressed) = log_line(reason, Instant::now()) {
         tracing::warn!(reason, suppressed, "request refused: {description}");
     }
 }
 
-/// Counts a refusal that is not worth a line in the log.
+/// Counts a refusal without logging it.
 pub(super) fn count(reason: &'static str) {
     metrics::counter!(METRIC, "reason" => reason).increment(1);
 }
 
-/// Refusals since the last line for this reason, if it is time for the next.
-fn turn(reason: &'static str, now: Instant) -> Option<u64> {
+/// Returns the number of refusals suppressed since the last log line for this reason if the next
+/// line is due; else counts this one as suppressed.
+fn log_line(reason: &'static str, now: Instant) -> Option<u64> {
     static LINES: Mutex<BTreeMap<&'static str, (Instant, u64)>> = Mutex::new(BTreeMap::new());
     let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
     match lines.get_mut(reason) {
@@ -137,13 +140,13 @@ mod tests {
     }
 
     #[test]
-    fn one_line_a_reason_and_interval_with_how_many_were_left_out() {
+    fn one_line_per_reason_and_interval_with_the_number_suppressed() {
         let now = Instant::now();
-        assert_eq!(turn("test", now), Some(0));
-        assert_eq!(turn("test", now), None);
-        assert_eq!(turn("test", now + LOG_INTERVAL / 2), None);
-        assert_eq!(turn("another test", now), Some(0));
-        assert_eq!(turn("test", now + LOG_INTERVAL), Some(2));
-        assert_eq!(turn("test", now + 2 * LOG_INTERVAL), Some(0));
+        assert_eq!(log_line("test", now), Some(0));
+        assert_eq!(log_line("test", now), None);
+        assert_eq!(log_line("test", now + LOG_INTERVAL / 2), None);
+        assert_eq!(log_line("another test", now), Some(0));
+        assert_eq!(log_line("test", now + LOG_INTERVAL), Some(2));
+        assert_eq!(log_line("test", now + 2 * LOG_INTERVAL), Some(0));
     }
 }

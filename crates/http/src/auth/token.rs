@@ -14,46 +14,46 @@ use super::refusal::{self, TokenRefusal};
 use crate::api_definition::ApiDefinition;
 use crate::response::problem::Problem;
 
-/// What a token must be.
+/// Requirements of a token, and the source of the keys that verify it.
 #[derive(Clone, Debug)]
 pub struct TokenSettings {
-    /// Its `iss`.
+    /// Expected `iss`.
     pub issuer: String,
-    /// What must be among its `aud`.
+    /// Audience that `aud` must contain.
     pub audience: String,
-    /// How it may be signed; only ever with public keys.
+    /// Accepted signature algorithms; asymmetric ones only.
     pub algorithms: Vec<Algorithm>,
-    /// The claim that says what the bearer may see and change.
+    /// Claim that names the owner of the entities which the bearer may read and change.
     pub owner_claim: String,
-    /// By how much the clocks may differ.
+    /// Tolerated difference between the clocks.
     pub leeway: Duration,
-    /// Where the issuer's keys are.
+    /// Location of the issuer's keys.
     pub keys: KeySource,
-    /// How long they may be used without looking for newer ones.
+    /// Age at which the keys are loaded again.
     pub keys_lifetime: Duration,
 }
 
-/// No algorithm of public keys.
+/// Name that is not a supported signature algorithm.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no algorithm that tokens may be signed with; known are {names}", names = NAMES.join(", "))]
+#[error("unsupported signature algorithm {0:?}; supported: {names}", names = NAMES.join(", "))]
 pub struct UnknownAlgorithm(String);
 
 const NAMES: [&str; 9] = [
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
 ];
-/// Name that RFC 9864 gives to EdDSA with the one curve that is known here.
+/// Name of EdDSA with the only supported curve (RFC 9864).
 const ED25519: &str = "Ed25519";
 
-/// The algorithm of a name. Those with a shared secret are not known: whoever
-/// could check such a token could also make one.
+/// Parses the name of a signature algorithm. Algorithms with a shared secret are not supported:
+/// their verification key can also sign tokens.
 ///
 /// # Errors
-/// [`UnknownAlgorithm`].
+/// [`UnknownAlgorithm`] if the algorithm is not supported.
 pub fn algorithm(name: &str) -> Result<Algorithm, UnknownAlgorithm> {
     known_algorithm(name).ok_or_else(|| UnknownAlgorithm(name.to_owned()))
 }
 
-/// The algorithm of a name, if it is one of public keys.
+/// Parses the name of a signature algorithm; `None` if it is not supported.
 pub(super) fn known_algorithm(name: &str) -> Option<Algorithm> {
     if name == ED25519 {
         return Some(Algorithm::EdDSA);
@@ -61,7 +61,7 @@ pub(super) fn known_algorithm(name: &str) -> Option<Algorithm> {
     NAMES.contains(&name).then(|| name.parse().ok()).flatten()
 }
 
-/// Believes tokens, or not.
+/// Verifies tokens.
 pub(super) struct Verifier {
     api: ApiDefinition,
     settings: TokenSettings,
@@ -78,11 +78,11 @@ impl Verifier {
         }
     }
 
-    /// Who the bearer of this token is.
+    /// Verifies a token and returns its principal.
     ///
     /// # Errors
-    /// 401 for a token that is not to be believed, with the check that it fails; 403 for one
-    /// that does not name its owner; 503 when the issuer's keys cannot be had.
+    /// 401 with the failed check if the token is invalid; 403 if it does not name an owner; 503 if
+    /// the issuer's keys are unavailable.
     pub(super) async fn verify(&self, token: &str) -> Result<Principal, Problem> {
         let refused = |refusal: TokenRefusal| {
             refusal.record();
@@ -98,15 +98,15 @@ impl Verifier {
         self.principal(&claims)
     }
 
-    /// Looks for a key that has signed it; once more among newer keys, where the issuer may
-    /// have changed them.
+    /// Verifies the signature with the current keys and, if the issuer may have changed them, with
+    /// newer ones.
     async fn check_signature(&self, token: &Jws<'_>) -> Result<Result<(), TokenRefusal>, Problem> {
-        let known = self.keys.current().await?;
-        let checked = check_signature(token, &known);
-        if !checked.is_worth_newer_keys {
+        let current = self.keys.current().await?;
+        let checked = check_signature(token, &current);
+        if !checked.may_need_newer_keys {
             return Ok(checked.outcome);
         }
-        let newer = self.keys.newer_than(&known).await;
+        let newer = self.keys.newer_than(&current).await;
         let checked = newer.map_or(checked, |newer| check_signature(token, &newer));
         Ok(checked.outcome)
     }
@@ -120,30 +120,30 @@ impl Verifier {
         let owner = owner.filter(|owner| !owner.is_empty());
         if owner.is_none() && !scopes.admin {
             let claim = &self.settings.owner_claim;
-            let detail = format!("the token has no claim {claim:?} that says whose it is");
+            let detail = format!("the token has no claim {claim:?}, which names the owner");
             refusal::record(refusal::OWNER, &detail);
             return Err(Problem::forbidden(detail));
         }
-        // One that is believed only because clocks differ: a feed that it opens is not to
-        // be closed at once.
+        // A token that is valid only because of the leeway must not open a feed that is closed
+        // at once.
         let is_over = claims.expires_at <= Timestamp::now();
         let expires_at = match is_over {
             true => claims.expires_at.after(self.settings.leeway),
             false => claims.expires_at,
         };
         let subject = claims.subject.clone();
-        Ok(Principal::named(subject, owner, scopes, expires_at).through(claims.actor()))
+        Ok(Principal::named(subject, owner, scopes, expires_at).with_actor(claims.actor()))
     }
 }
 
-/// Outcome of a look for the key that has signed a token.
-struct Checked {
+/// Result of a signature check with one key set.
+struct SignatureCheck {
     outcome: Result<(), TokenRefusal>,
-    /// True if a newer key set may have the key.
-    is_worth_newer_keys: bool,
+    /// True if a newer key set may contain the key.
+    may_need_newer_keys: bool,
 }
 
-fn check_signature(token: &Jws<'_>, keys: &KeySet) -> Checked {
+fn check_signature(token: &Jws<'_>, keys: &KeySet) -> SignatureCheck {
     let found = keys.candidates(token.key_id.as_deref(), token.algorithm);
     let is_signed = found.keys.iter().any(|key| token.is_signed_with(key));
     let outcome = match () {
@@ -152,8 +152,8 @@ fn check_signature(token: &Jws<'_>, keys: &KeySet) -> Checked {
         () if found.is_by_id => Err(TokenRefusal::Algorithm),
         () => Err(TokenRefusal::UnknownKey),
     };
-    Checked {
-        is_worth_newer_keys: outcome.is_err() && !found.is_by_id,
+    SignatureCheck {
+        may_need_newer_keys: outcome.is_err() && !found.is_by_id,
         outcome,
     }
 }

@@ -1,48 +1,48 @@
-//! Bounds on open connections and on the bytes that they hold, in all and by client address.
+//! Limits on open connections and on the bytes they hold, in total and per client address.
 
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::auth::{TrustedProxies, counted_as};
+use crate::auth::{TrustedProxies, client_network};
 use crate::metrics;
 
-/// Most connections where the settings name no number.
-const DEFAULT_MAX: usize = 25_000;
-/// Descriptors kept for stores, files and outgoing connections, at most.
-const MAX_RESERVE: usize = 1_024;
-/// Reserve of descriptors at least.
-const MIN_RESERVE: usize = 64;
+/// Maximum number of connections if the settings name none.
+const DEFAULT_MAX_CONNECTIONS: usize = 25_000;
+/// Maximum number of file descriptors reserved for stores, files and outgoing connections.
+const MAX_RESERVED_FILES: usize = 1_024;
+/// Minimum number of reserved file descriptors.
+const MIN_RESERVED_FILES: usize = 64;
 
-/// Bytes that all connections together may hold beyond their ordinary buffers: request heads
-/// that are not complete, and answers that are not read.
-const MAX_HELD: usize = 128 * 1024 * 1024;
-/// Bytes held for the connections of one client address.
-const MAX_HELD_PER_CLIENT: usize = 32 * 1024 * 1024;
-/// Bytes of a connection's ordinary buffers, which are not counted as held.
-const FREE_BYTES: usize = 16 * 1024;
+/// Maximum number of bytes that all connections together hold beyond [`UNCOUNTED_BYTES`] each:
+/// incomplete request heads, and responses that the client does not read.
+const MAX_HELD_BYTES: usize = 128 * 1024 * 1024;
+/// Maximum number of such bytes for the connections of one client address.
+const MAX_HELD_BYTES_PER_CLIENT: usize = 32 * 1024 * 1024;
+/// Size of a connection's ordinary buffers, which do not count as held.
+const UNCOUNTED_BYTES: usize = 16 * 1024;
 
-/// How many connections may be open.
+/// Limits on open connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConnectionSettings {
-    /// In all; 0: as many as the limit on open files allows, at most 25,000.
+    /// Maximum number in total; 0: as many as the limit on open files allows, at most 25,000.
     pub max: usize,
-    /// From one client address; 0: half of all.
+    /// Maximum number per client address; 0: half of the total.
     pub max_per_client: usize,
 }
 
-/// A connection, or bytes on one, beyond a bound.
+/// Limit that a connection, or the bytes it holds, would exceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exceeded {
-    /// The bound on all connections.
+    /// The limit for all connections.
     Total,
-    /// The bound on those of one client address.
+    /// The limit per client address.
     Client,
 }
 
 impl Exceeded {
-    /// The value of the metric's label.
+    /// Returns the value of the metric's label.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Total => "total",
@@ -51,11 +51,11 @@ impl Exceeded {
     }
 }
 
-/// Open connections of this process.
+/// Limits on connections of this process, and their current use.
 pub(crate) struct ConnectionLimits {
     max: usize,
     max_per_client: usize,
-    /// Those are many clients each, and not bounded as one.
+    /// Proxies, which stand for many clients and are exempt from the limits per client.
     trusted_proxies: TrustedProxies,
     open: Mutex<Open>,
 }
@@ -73,25 +73,25 @@ struct Usage {
 }
 
 impl ConnectionLimits {
-    /// Bounds by the settings, and by how many files this process may open.
+    /// Creates limits from the settings and the process's limit on open files.
     pub(crate) fn new(
         settings: ConnectionSettings,
         open_files: Option<usize>,
         trusted_proxies: TrustedProxies,
     ) -> Arc<Self> {
         let available = open_files.map_or(usize::MAX, |files| {
-            let reserve = (files / 4).clamp(MIN_RESERVE, MAX_RESERVE);
+            let reserve = (files / 4).clamp(MIN_RESERVED_FILES, MAX_RESERVED_FILES);
             files.saturating_sub(reserve).max(1)
         });
         let wanted = match settings.max {
-            0 => DEFAULT_MAX,
+            0 => DEFAULT_MAX_CONNECTIONS,
             max => max,
         };
         let max = wanted.min(available);
         if max < wanted && settings.max > 0 {
             tracing::warn!(
-                "http.max_connections: {wanted} connections need more open files than this \
-                 process may have; at most {max} are accepted (raise the limit: ulimit -n)"
+                "http.max_connections: {wanted} exceeds the limit on open files; accepting at \
+                 most {max} connections (raise the limit: ulimit -n)"
             );
         }
         let max_per_client = match settings.max_per_client {
@@ -113,10 +113,10 @@ impl ConnectionLimits {
     /// Counts a new connection.
     ///
     /// # Errors
-    /// The bound that it would exceed.
+    /// The limit that the connection would exceed.
     pub(crate) fn admit(self: &Arc<Self>, client: IpAddr) -> Result<ConnectionPermit, Exceeded> {
         let is_proxy = self.trusted_proxies.contains(client);
-        let client = counted_as(client);
+        let client = client_network(client);
         let mut open = self.open();
         if open.total.connections >= self.max {
             return Err(Exceeded::Total);
@@ -138,7 +138,7 @@ impl ConnectionLimits {
     }
 }
 
-/// A counted connection; no longer counted once this is dropped.
+/// Permit of an open connection; it counts until this is dropped.
 pub(crate) struct ConnectionPermit {
     limits: Arc<ConnectionLimits>,
     client: IpAddr,
@@ -147,24 +147,24 @@ pub(crate) struct ConnectionPermit {
 }
 
 impl ConnectionPermit {
-    /// Records how many bytes the connection holds now.
+    /// Sets the number of bytes that the connection holds.
     ///
     /// # Errors
-    /// The bound that they exceed; they are not counted then.
+    /// The limit that they exceed; the previous number stays counted then.
     pub(crate) fn hold(&self, bytes: usize) -> Result<(), Exceeded> {
-        let bytes = bytes.saturating_sub(FREE_BYTES);
+        let bytes = bytes.saturating_sub(UNCOUNTED_BYTES);
         let before = self.held.get();
         if bytes == before {
             return Ok(());
         }
         let mut open = self.limits.open();
         let total = open.total.held - before + bytes;
-        if bytes > before && total > MAX_HELD {
+        if bytes > before && total > MAX_HELD_BYTES {
             return Err(Exceeded::Total);
         }
         if let Some(own) = open.clients.get_mut(&self.client) {
             let held = own.held - before + bytes;
-            if bytes > before && held > MAX_HELD_PER_CLIENT && !self.is_proxy {
+            if bytes > before && held > MAX_HELD_BYTES_PER_CLIENT && !self.is_proxy {
                 return Err(Exceeded::Client);
             }
             own.held = held;
@@ -253,13 +253,16 @@ mod tests {
         let ada = address("192.0.2.1");
         let first = limits.admit(ada).expect("admitted");
         let second = limits.admit(ada).expect("admitted");
-        assert_eq!(first.hold(MAX_HELD_PER_CLIENT + FREE_BYTES), Ok(()));
-        assert_eq!(second.hold(FREE_BYTES), Ok(()));
-        assert_eq!(second.hold(FREE_BYTES + 1), Err(Exceeded::Client));
+        assert_eq!(
+            first.hold(MAX_HELD_BYTES_PER_CLIENT + UNCOUNTED_BYTES),
+            Ok(())
+        );
+        assert_eq!(second.hold(UNCOUNTED_BYTES), Ok(()));
+        assert_eq!(second.hold(UNCOUNTED_BYTES + 1), Err(Exceeded::Client));
         let other = limits.admit(address("192.0.2.2")).expect("admitted");
-        assert_eq!(other.hold(FREE_BYTES + 1), Ok(()));
+        assert_eq!(other.hold(UNCOUNTED_BYTES + 1), Ok(()));
         assert_eq!(first.hold(0), Ok(()));
-        assert_eq!(second.hold(FREE_BYTES + 1), Ok(()));
+        assert_eq!(second.hold(UNCOUNTED_BYTES + 1), Ok(()));
         drop((first, second, other));
         assert_eq!(limits.open().total.held, 0);
     }
@@ -270,9 +273,9 @@ mod tests {
             let settings = ConnectionSettings::default();
             ConnectionLimits::new(settings, files, TrustedProxies::default()).max
         };
-        assert_eq!(max(None), DEFAULT_MAX);
+        assert_eq!(max(None), DEFAULT_MAX_CONNECTIONS);
         assert_eq!(max(Some(1_024)), 768);
-        assert_eq!(max(Some(20_000)), 20_000 - MAX_RESERVE);
-        assert_eq!(max(Some(1_000_000)), DEFAULT_MAX);
+        assert_eq!(max(Some(20_000)), 20_000 - MAX_RESERVED_FILES);
+        assert_eq!(max(Some(1_000_000)), DEFAULT_MAX_CONNECTIONS);
     }
 }

@@ -334,7 +334,7 @@ impl Socket {
             );
             return Err(CloseReason::Forbidden(why));
         }
-        let is_another = |known: &Principal| known.holder() != principal.holder();
+        let is_another = |known: &Principal| known.subject() != principal.subject();
         if self.principal.as_ref().is_some_and(is_another) {
             return Err(CloseReason::Forbidden(
                 "token: it is somebody else's".into(),

@@ -177,7 +177,7 @@ fn visible(
         Some(event) if principal.can_view(event.operation.terms.owner.as_deref()) => {
             Ok(Some(event))
         }
-        None if ids::is_issued(id, &principal.holder()) => Ok(None),
+        None if ids::is_issued(id, &principal.subject()) => Ok(None),
         _ => Err(not_found()),
     }
 }
