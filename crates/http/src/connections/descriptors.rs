@@ -1,6 +1,6 @@
-//! The limit on open files of this process.
+//! Limit on open files of this process.
 
-/// Limit on open files, if there is one; whoever starts the process has raised it.
+/// Returns the soft limit on open files; `None` if it cannot be read.
 #[cfg(unix)]
 pub(crate) fn open_files_limit() -> Option<usize> {
     use nix::sys::resource::{Resource, getrlimit};
@@ -9,7 +9,7 @@ pub(crate) fn open_files_limit() -> Option<usize> {
     Some(usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-/// Unknown on this system.
+/// Returns `None`: the limit is not known on this system.
 #[cfg(not(unix))]
 pub(crate) fn open_files_limit() -> Option<usize> {
     None

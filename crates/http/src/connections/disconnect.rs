@@ -1,9 +1,9 @@
-//! Notices when a client closes its connection while its request waits.
+//! Detection of clients that close their connection while their request waits.
 //!
-//! The HTTP server polls a handler until it is done, whether anybody is left to read the
-//! answer or not. Whatever waits for long therefore watches the connection: one thread of the
-//! process watches all of them by the descriptors that the server has anyway. A client that
-//! closes only its sending side counts as gone as well; it gets its answer at once.
+//! The HTTP library polls a handler until it completes, even if the client is gone. Handlers that
+//! wait long therefore watch the connection: one thread of the process watches all of them, by the
+//! file descriptors of the sockets. A client that closes only its sending side is treated as
+//! gone as well and gets its response at once.
 
 use actix_web::HttpRequest;
 use tokio_util::sync::CancellationToken;
@@ -11,28 +11,28 @@ use tokio_util::sync::CancellationToken;
 #[cfg(unix)]
 use crate::connections::Connection;
 
-/// A watched connection, until it is dropped; to be dropped by the handler of its request,
-/// before the server can close the socket.
+/// Watched connection. The handler of its request must drop it, before the server can close the
+/// socket.
 pub(crate) struct Watch {
-    gone: CancellationToken,
+    closed: CancellationToken,
     #[cfg(unix)]
-    _watched: watcher::Watched,
+    _registration: watcher::Registration,
 }
 
 impl Watch {
-    /// Watches the connection of a request; `None` where that cannot be done.
+    /// Watches the connection of a request; `None` if it cannot be watched.
     #[cfg(unix)]
     pub(crate) fn of(request: &HttpRequest) -> Option<Self> {
         let descriptor = request.conn_data::<Connection>()?.descriptor()?;
-        let gone = CancellationToken::new();
-        let watched = watcher::watch(descriptor, gone.clone())?;
+        let closed = CancellationToken::new();
+        let registration = watcher::watch(descriptor, closed.clone())?;
         Some(Self {
-            gone,
-            _watched: watched,
+            closed,
+            _registration: registration,
         })
     }
 
-    /// Watches nothing: this system cannot.
+    /// Returns `None`: connections cannot be watched on this system.
     #[cfg(not(unix))]
     pub(crate) fn of(_: &HttpRequest) -> Option<Self> {
         None
@@ -40,12 +40,12 @@ impl Watch {
 
     /// Waits until the client has closed the connection.
     pub(crate) async fn closed(&self) {
-        self.gone.cancelled().await;
+        self.closed.cancelled().await;
     }
 
-    /// Tells whether the client has closed the connection.
+    /// Checks whether the client has closed the connection.
     pub(crate) fn is_closed(&self) -> bool {
-        self.gone.is_cancelled()
+        self.closed.is_cancelled()
     }
 }
 
@@ -62,68 +62,68 @@ mod watcher {
     use mio::{Events, Interest, Poll, Registry, Token};
     use tokio_util::sync::CancellationToken;
 
-    /// Events that are taken from the kernel at once.
+    /// Maximum number of events taken from the kernel at once.
     const MAX_EVENTS: usize = 256;
-    /// Pause after an error of the kernel's, which is not expected.
+    /// Pause after an unexpected error of the kernel.
     const ERROR_PAUSE: Duration = Duration::from_millis(100);
 
-    /// The one thread that watches, as others see it.
+    /// Handle of the watching thread.
     struct Watcher {
         registry: Registry,
         connections: Arc<Connections>,
     }
 
     #[derive(Default)]
-    struct Connections(Mutex<Watching>);
+    struct Connections(Mutex<Registrations>);
 
     #[derive(Default)]
-    struct Watching {
-        gone: HashMap<Token, CancellationToken>,
-        latest: usize,
+    struct Registrations {
+        closed: HashMap<Token, CancellationToken>,
+        last_token: usize,
     }
 
     impl Connections {
-        fn lock(&self) -> MutexGuard<'_, Watching> {
+        fn lock(&self) -> MutexGuard<'_, Registrations> {
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
     }
 
-    /// A registration, ended when it is dropped.
-    pub(super) struct Watched {
+    /// Registration of a socket, removed when it is dropped.
+    pub(super) struct Registration {
         watcher: &'static Watcher,
         descriptor: RawFd,
         token: Token,
     }
 
-    /// Cancels `gone` when the other side closes the socket.
-    pub(super) fn watch(descriptor: RawFd, gone: CancellationToken) -> Option<Watched> {
+    /// Cancels `closed` when the peer closes the socket.
+    pub(super) fn watch(descriptor: RawFd, closed: CancellationToken) -> Option<Registration> {
         let watcher = watcher()?;
         let token = {
-            let mut watching = watcher.connections.lock();
-            watching.latest = watching.latest.wrapping_add(1);
-            let token = Token(watching.latest);
-            watching.gone.insert(token, gone);
+            let mut registrations = watcher.connections.lock();
+            registrations.last_token = registrations.last_token.wrapping_add(1);
+            let token = Token(registrations.last_token);
+            registrations.closed.insert(token, closed);
             token
         };
-        let watched = Watched {
+        let registration = Registration {
             watcher,
             descriptor,
             token,
         };
-        // Reports what has happened before as well. On failure the wait just lasts longer.
-        let mut source = SourceFd(&watched.descriptor);
+        // Also reports a socket that was closed before. Without it the request waits longer.
+        let mut source = SourceFd(&registration.descriptor);
         let registered = watcher
             .registry
             .register(&mut source, token, Interest::READABLE);
         registered
-            .inspect_err(|error| tracing::debug!("a connection cannot be watched: {error}"))
+            .inspect_err(|error| tracing::debug!("cannot watch a connection: {error}"))
             .ok()
-            .map(|()| watched)
+            .map(|()| registration)
     }
 
-    impl Drop for Watched {
+    impl Drop for Registration {
         fn drop(&mut self) {
-            self.watcher.connections.lock().gone.remove(&self.token);
+            self.watcher.connections.lock().closed.remove(&self.token);
             let mut source = SourceFd(&self.descriptor);
             let _ = self.watcher.registry.deregister(&mut source);
         }
@@ -133,7 +133,7 @@ mod watcher {
         static WATCHER: OnceLock<Option<Watcher>> = OnceLock::new();
         let started = WATCHER.get_or_init(|| {
             start()
-                .inspect_err(|error| tracing::warn!("connections cannot be watched: {error}"))
+                .inspect_err(|error| tracing::warn!("cannot watch connections: {error}"))
                 .ok()
         });
         started.as_ref()
@@ -143,17 +143,17 @@ mod watcher {
         let poll = Poll::new()?;
         let registry = poll.registry().try_clone()?;
         let connections = Arc::<Connections>::default();
-        let watched = connections.clone();
+        let shared = connections.clone();
         thread::Builder::new()
             .name("hangup-watcher".into())
-            .spawn(move || run(poll, &watched))?;
+            .spawn(move || run(poll, &shared))?;
         Ok(Watcher {
             registry,
             connections,
         })
     }
 
-    /// As long as the process.
+    /// Watches the registered sockets; runs until the process ends.
     fn run(mut poll: Poll, connections: &Connections) {
         let mut events = Events::with_capacity(MAX_EVENTS);
         loop {
@@ -161,17 +161,17 @@ mod watcher {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
-                    tracing::debug!("watching connections: {error}");
+                    tracing::debug!("polling watched connections failed: {error}");
                     thread::sleep(ERROR_PAUSE);
                     continue;
                 }
             }
-            let watching = connections.lock();
-            let closed = events
+            let registrations = connections.lock();
+            let closing = events
                 .iter()
                 .filter(|event| event.is_read_closed() || event.is_error());
-            for gone in closed.filter_map(|event| watching.gone.get(&event.token())) {
-                gone.cancel();
+            for closed in closing.filter_map(|event| registrations.closed.get(&event.token())) {
+                closed.cancel();
             }
         }
     }
@@ -201,41 +201,41 @@ mod watcher {
                 |client: TcpStream| client.shutdown(Shutdown::Write).expect("closed"),
             ] {
                 let (mut client, server) = pair();
-                // Nobody reads this.
+                // Data that the server does not read.
                 client.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("sent");
-                let gone = CancellationToken::new();
-                let watched = watch(server.as_raw_fd(), gone.clone()).expect("watched");
+                let closed = CancellationToken::new();
+                let registration = watch(server.as_raw_fd(), closed.clone()).expect("watched");
                 tokio::time::sleep(Duration::from_millis(50)).await;
-                assert!(!gone.is_cancelled(), "it is there");
+                assert!(!closed.is_cancelled(), "it is open");
                 let kept = client.try_clone().expect("a handle");
                 closes(client);
                 kept.shutdown(Shutdown::Write).ok();
-                let noticed = tokio::time::timeout(WAIT, gone.cancelled()).await;
+                let noticed = tokio::time::timeout(WAIT, closed.cancelled()).await;
                 assert!(noticed.is_ok(), "noticed");
-                drop(watched);
-                // One that had closed before is noticed as well.
-                let gone = CancellationToken::new();
-                let _watched = watch(server.as_raw_fd(), gone.clone()).expect("watched");
-                let noticed = tokio::time::timeout(WAIT, gone.cancelled()).await;
+                drop(registration);
+                // A connection closed before it is watched is noticed as well.
+                let closed = CancellationToken::new();
+                let _registration = watch(server.as_raw_fd(), closed.clone()).expect("watched");
+                let noticed = tokio::time::timeout(WAIT, closed.cancelled()).await;
                 assert!(noticed.is_ok(), "noticed at once");
             }
         }
 
         #[tokio::test]
-        async fn nobody_is_remembered() {
+        async fn a_dropped_registration_is_forgotten() {
             let (client, server) = pair();
-            let gone = CancellationToken::new();
-            let watched = watch(server.as_raw_fd(), gone.clone()).expect("watched");
-            let token = watched.token;
-            drop(watched);
+            let closed = CancellationToken::new();
+            let registration = watch(server.as_raw_fd(), closed.clone()).expect("watched");
+            let token = registration.token;
+            drop(registration);
             let is_remembered = {
-                let watching = watcher().expect("a thread").connections.lock();
-                watching.gone.contains_key(&token)
+                let registrations = watcher().expect("a thread").connections.lock();
+                registrations.closed.contains_key(&token)
             };
             assert!(!is_remembered);
             drop(client);
             tokio::time::sleep(Duration::from_millis(50)).await;
-            assert!(!gone.is_cancelled());
+            assert!(!closed.is_cancelled());
         }
     }
 }

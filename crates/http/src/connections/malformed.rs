@@ -1,36 +1,36 @@
-//! Answers that the HTTP library makes by itself, to what it cannot read as a request: they have
-//! no body, and the library has no hook to give them one. They are recognised where they are
-//! written to the connection, and become problem documents there.
+//! Problem documents for input that is not an HTTP request. The HTTP library answers it by itself
+//! with a response without a body, and has no hook to add one: such responses are recognized when
+//! they are written to the connection, and replaced there.
 
 use actix_web::http::StatusCode;
 
 use crate::response::problem::Problem;
 
-/// Longest head that the library gives such an answer, with room to spare.
-const MAX_HEAD: usize = 256;
-/// Its headers. Answers of handlers always have others as well.
+/// Maximum length of the head of such a response, in bytes, with a margin.
+const MAX_HEAD_BYTES: usize = 256;
+/// Headers of such a response. Responses of handlers always have others as well.
 const HEADERS: [&str; 3] = ["content-length", "connection", "date"];
 
-/// The problem document in the place of a bare answer. To be asked only where an answer begins:
-/// the same bytes may be in the middle of a body.
+/// Returns the problem that replaces a response without a body; `None` for any other response.
+/// To be called only at the start of a response: the same bytes may occur in a body.
 pub(super) fn problem(bytes: &[u8]) -> Option<Problem> {
     let status = bare_status(bytes)?;
     Some(match status {
         StatusCode::REQUEST_TIMEOUT => Problem::slow_head(),
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
-            let detail = "the request line and headers have at most 128 KiB and 96 headers";
+            let detail = "the request line and headers exceed 128 KiB or 96 headers";
             Problem::protocol(status, Some(detail.to_owned()))
         }
         _ => {
-            let detail = "the request cannot be read as HTTP/1.1";
+            let detail = "the request is not valid HTTP/1.1";
             Problem::protocol(status, Some(detail.to_owned()))
         }
     })
 }
 
-/// Status of an answer without a body that no handler has made.
+/// Returns the status of a response without a body that was not made by a handler.
 fn bare_status(bytes: &[u8]) -> Option<StatusCode> {
-    if bytes.len() > MAX_HEAD {
+    if bytes.len() > MAX_HEAD_BYTES {
         return None;
     }
     let head = std::str::from_utf8(bytes).ok()?.strip_suffix("\r\n\r\n")?;

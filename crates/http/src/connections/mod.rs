@@ -1,13 +1,14 @@
-//! TCP connections of the HTTP server: how many may be open, what each may hold in memory, and
-//! the byte stream between the kernel and the HTTP library.
+//! TCP connections of the HTTP server: limits on their number and memory, and the byte stream
+//! between the kernel and the HTTP library.
 //!
-//! - `limits`: open connections and the bytes they hold, in all and by client address;
-//! - `socket`: the byte stream that the HTTP library reads and writes;
-//! - `malformed`: problem documents for what is no request;
-//! - `writer`: sends shared frames to the kernel without copying them;
-//! - `track`: tells a connection when a request on it begins and ends;
-//! - `upgrade`: requests that name an upgrade and are none;
-//! - `descriptors`: how many files this process may open.
+//! - `limits`: limits on open connections and on the bytes they hold, in total and per client;
+//! - `socket`: byte stream that the HTTP library reads and writes;
+//! - `malformed`: problem documents for input that is not an HTTP request;
+//! - `writer`: writes of shared frames to the kernel without copying them;
+//! - `track`: middleware that counts a connection's requests;
+//! - `upgrade`: requests with an upgrade that the server does not support;
+//! - `disconnect`: detection of closed connections while a request waits;
+//! - `descriptors`: limit on open files of the process.
 
 mod descriptors;
 pub(crate) mod disconnect;

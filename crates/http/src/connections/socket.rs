@@ -1,4 +1,4 @@
-//! The byte stream of one connection, as the HTTP library reads and writes it.
+//! Byte stream of one connection, read and written by the HTTP library.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -20,62 +20,61 @@ use super::upgrade::without_other_upgrades;
 use crate::metrics;
 use crate::response::problem::Problem;
 
-/// How long bytes may wait for a client that does not take them. The kernel
-/// ends the connection then, whatever it is for, and everything that is kept for it.
+/// Time after which the kernel closes a connection whose client does not acknowledge sent bytes.
 #[cfg(target_os = "linux")]
 const STALL_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Bytes that the kernel takes off our hands before it has sent those it has.
+/// Maximum number of unsent bytes for which the kernel accepts further ones.
 #[cfg(target_os = "linux")]
 const MAX_UNSENT_BYTES: u32 = 32 * 1024;
 
-/// Bytes that are read of one connection before the others have their turn: the HTTP library
-/// would go on as long as there are any, and keeps them all.
+/// Maximum number of bytes read from one connection before it yields to others: the HTTP library
+/// reads and buffers as long as there are any.
 const MAX_READ_RUN: usize = 32 * 1024;
 
-/// Bytes that the HTTP library keeps of a request's head at most.
+/// Maximum number of bytes of a request's head that the HTTP library buffers.
 const MAX_UNPARSED: usize = 128 * 1024;
 
-/// Time that a client which is refused a connection is told to wait.
+/// `Retry-After` of a refused connection.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// A client's connection. It is read only while what was written has been taken: a client that
-/// does not read is not listened to.
+/// Connection of a client. It is not read while written bytes are pending, so that a client must
+/// read responses before it sends more requests.
 pub(crate) struct Socket(Rc<Shared>);
 
-/// Connection as the handlers of its requests know it. It does not keep it open.
+/// Handle of a connection for the handlers of its requests. It does not keep the connection open.
 #[derive(Clone)]
 pub(crate) struct Connection(Weak<Shared>);
 
 struct Shared {
     stream: TcpStream,
     permit: ConnectionPermit,
-    /// True if the last write was not taken as a whole.
+    /// True if the kernel did not accept the whole last write.
     is_blocked: Cell<bool>,
-    /// True if a handler has asked for nothing more to be read.
+    /// True if a handler has paused reading.
     is_paused: Cell<bool>,
-    /// The task to wake once there may be something to read again.
+    /// Task to wake once reading may continue.
     reader: RefCell<Option<Waker>>,
     /// Path of the feed, until the first bytes have been read.
     feed: Cell<Option<&'static str>>,
-    /// Bytes read since others had their turn.
-    run: Cell<usize>,
-    /// Requests that are being answered.
-    answering: Cell<usize>,
-    /// Bytes read while none is: a request's head that is not complete.
+    /// Number of bytes read since the connection last yielded.
+    read_run: Cell<usize>,
+    /// Number of requests in progress.
+    requests: Cell<usize>,
+    /// Number of bytes read while no request is in progress: an incomplete request head.
     unparsed: Cell<usize>,
-    /// True if bytes of an answer may still have to be written.
+    /// True if bytes of a response may still have to be written.
     is_unsent: Cell<bool>,
-    /// Rest of a problem document that is written in the place of a bare answer.
+    /// Rest of a problem document that replaces a response without a body.
     document: RefCell<Bytes>,
 }
 
 impl Socket {
-    /// Takes a new connection, or refuses it with a 503 or 429. The feed, if there is one, is at the
-    /// path `feed`.
+    /// Accepts a new connection, or refuses it with a 503 or 429. `feed` is the path of the feed,
+    /// if there is one.
     ///
     /// # Errors
-    /// The bound that it exceeds.
+    /// The limit that the connection would exceed.
     pub(crate) fn accept(
         stream: TcpStream,
         peer: Option<SocketAddr>,
@@ -92,7 +91,7 @@ impl Socket {
             }
         };
         limit_stalls(&stream);
-        // Feed frames are small, and each is late enough by itself.
+        // Feed frames are small and must not be delayed.
         let _ = stream.set_nodelay(true);
         Ok(Self(Rc::new(Shared {
             stream,
@@ -101,54 +100,54 @@ impl Socket {
             is_paused: Cell::new(false),
             reader: RefCell::new(None),
             feed: Cell::new(feed),
-            run: Cell::new(0),
-            answering: Cell::new(0),
+            read_run: Cell::new(0),
+            requests: Cell::new(0),
             unparsed: Cell::new(0),
             is_unsent: Cell::new(false),
             document: RefCell::default(),
         })))
     }
 
-    /// A handle for the handlers of its requests.
+    /// Returns a handle for the handlers of the connection's requests.
     pub(crate) fn connection(&self) -> Connection {
         Connection(Rc::downgrade(&self.0))
     }
 
-    /// Address at which it came in.
+    /// Returns the local address of the connection.
     pub(crate) fn local_address(&self) -> Option<IpAddr> {
         let address = self.0.stream.local_addr().ok()?;
         Some(address.ip())
     }
 }
 
-/// A client that stops reading is not waited for, nor does much gather for it
-/// (`TCP_USER_TIMEOUT` and `TCP_NOTSENT_LOWAT`, where the system has them).
+/// Limits the time and the memory that a client which stops reading can use
+/// (`TCP_USER_TIMEOUT` and `TCP_NOTSENT_LOWAT`, if the system has them).
 #[cfg_attr(not(target_os = "linux"), expect(unused_variables))]
 fn limit_stalls(stream: &TcpStream) {
     #[cfg(target_os = "linux")]
     {
         let socket = SockRef::from(stream);
-        // Without them a stalled connection just lasts longer, and costs more.
+        // On failure a stalled connection lasts longer and uses more memory.
         let _ = socket.set_tcp_user_timeout(Some(STALL_TIMEOUT));
         let _ = socket.set_tcp_notsent_lowat(MAX_UNSENT_BYTES);
     }
 }
 
-/// Answers without reading anything, as far as the kernel takes it at once.
+/// Sends a problem without reading the request, as far as the kernel accepts it at once.
 fn refuse(stream: &TcpStream, exceeded: Exceeded) {
     let seconds = u32::try_from(RETRY_AFTER.as_secs()).unwrap_or(u32::MAX);
     let problem = match exceeded {
-        Exceeded::Total => Problem::unavailable("the server has as many connections as it takes"),
+        Exceeded::Total => Problem::unavailable("the server has reached its connection limit"),
         Exceeded::Client => Problem::too_many_connections(seconds),
     };
-    // The runtime does not know yet that it can be written to.
+    // Bypasses the runtime, which does not know yet that the socket is writable.
     let socket = SockRef::from(stream);
     let _ = socket.send(problem.raw().as_bytes());
     let _ = socket.shutdown(Shutdown::Write);
 }
 
 impl Shared {
-    /// Tells whether reading has to wait; the task is woken once it need not any more.
+    /// Checks whether reading has to wait; the task is woken once reading may continue.
     fn must_wait(&self, cx: &Context<'_>) -> bool {
         if !self.is_blocked.get() && !self.is_paused.get() {
             return false;
@@ -165,10 +164,10 @@ impl Shared {
 
     /// Counts bytes that have been read.
     fn count(&self, bytes: usize) -> io::Result<()> {
-        if self.answering.get() > 0 {
+        if self.requests.get() > 0 {
             return Ok(());
         }
-        // Of a body that nobody wants the rest is read as well, but not kept.
+        // The rest of an unread body is read as well, but not buffered.
         let unparsed = (self.unparsed.get() + bytes).min(MAX_UNPARSED);
         self.unparsed.set(unparsed);
         self.hold(unparsed)
@@ -179,12 +178,12 @@ impl Shared {
             metrics::connection_refused(exceeded.name());
             io::Error::new(
                 io::ErrorKind::OutOfMemory,
-                "connections hold as many bytes as they may",
+                "limit on bytes held by connections exceeded",
             )
         })
     }
 
-    /// Counts bytes that wait to be written; they are held until they are taken.
+    /// Counts pending bytes as held until the kernel accepts them.
     fn block(&self, waiting: usize) -> io::Result<()> {
         self.is_blocked.set(true);
         self.hold(waiting)
@@ -197,18 +196,19 @@ impl Shared {
         }
     }
 
-    /// The problem document for bytes that are an answer without a body, made by the HTTP
-    /// library; empty for all others. An answer begins here if nobody's is under way.
+    /// Returns the problem document that replaces these bytes if they are a response without a
+    /// body, made by the HTTP library; else empty. The bytes start a response if no request is in
+    /// progress and none is partly written.
     fn document_for(&self, bytes: &[u8]) -> Bytes {
         let document = self.document.borrow().clone();
-        if !document.is_empty() || self.answering.get() > 0 || self.is_unsent.get() {
+        if !document.is_empty() || self.requests.get() > 0 || self.is_unsent.get() {
             return document;
         }
         let problem = malformed::problem(bytes);
         problem.map_or(document, |problem| problem.raw().into())
     }
 
-    /// Writes the rest of a problem document in the place of so many bytes.
+    /// Writes the rest of a problem document that replaces `replaced` bytes.
     fn poll_write_document(
         &self,
         cx: &mut Context<'_>,
@@ -265,14 +265,14 @@ impl AsyncRead for Socket {
         if shared.must_wait(cx) {
             return Poll::Pending;
         }
-        if shared.run.get() >= MAX_READ_RUN {
-            shared.run.set(0);
+        if shared.read_run.get() >= MAX_READ_RUN {
+            shared.read_run.set(0);
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         loop {
             let Poll::Ready(is_ready) = shared.stream.poll_read_ready(cx) else {
-                shared.run.set(0);
+                shared.read_run.set(0);
                 return Poll::Pending;
             };
             is_ready?;
@@ -285,7 +285,7 @@ impl AsyncRead for Socket {
                         let length = without_other_upgrades(head, feed);
                         buffer.set_filled(before + length);
                     }
-                    shared.run.set(shared.run.get() + count);
+                    shared.read_run.set(shared.read_run.get() + count);
                     shared.count(count)?;
                     return Poll::Ready(Ok(()));
                 }
@@ -337,45 +337,45 @@ impl AsyncWrite for Socket {
 }
 
 impl Connection {
-    /// Writes what the kernel takes at once.
+    /// Writes as much as the kernel accepts at once; returns the number of bytes written.
     pub(super) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let shared = self.0.upgrade().ok_or(io::ErrorKind::NotConnected)?;
         shared.stream.try_write_vectored(slices)
     }
 
-    /// Reads nothing more until the guard is dropped.
-    pub(crate) fn pause(&self) -> Paused {
+    /// Pauses reading until the guard is dropped.
+    pub(crate) fn pause(&self) -> ReadPause {
         if let Some(shared) = self.0.upgrade() {
             shared.is_paused.set(true);
         }
-        Paused(self.0.clone())
+        ReadPause(self.0.clone())
     }
 
-    /// The number of its descriptor, which is its own as long as a request on it is answered.
+    /// Returns the connection's file descriptor, which is valid while a request is in progress.
     #[cfg(unix)]
     pub(crate) fn descriptor(&self) -> Option<std::os::fd::RawFd> {
         let shared = self.0.upgrade()?;
         Some(std::os::fd::AsRawFd::as_raw_fd(&shared.stream))
     }
 
-    /// Counts a request that has begun, until the guard is dropped.
-    pub(super) fn begin(&self) -> Answering {
+    /// Counts a request as in progress until the guard is dropped.
+    pub(super) fn begin_request(&self) -> RequestGuard {
         if let Some(shared) = self.0.upgrade() {
-            shared.answering.set(shared.answering.get() + 1);
+            shared.requests.set(shared.requests.get() + 1);
             shared.unparsed.set(0);
             shared.is_unsent.set(true);
             if !shared.is_blocked.get() {
                 let _ = shared.permit.hold(0);
             }
         }
-        Answering(self.0.clone())
+        RequestGuard(self.0.clone())
     }
 }
 
-/// A connection that is not read.
-pub(crate) struct Paused(Weak<Shared>);
+/// Guard during which a connection is not read.
+pub(crate) struct ReadPause(Weak<Shared>);
 
-impl Drop for Paused {
+impl Drop for ReadPause {
     fn drop(&mut self) {
         if let Some(shared) = self.0.upgrade() {
             shared.is_paused.set(false);
@@ -384,22 +384,22 @@ impl Drop for Paused {
     }
 }
 
-/// A request that is being answered.
-pub(crate) struct Answering(Weak<Shared>);
+/// Guard during which a request counts as in progress.
+pub(crate) struct RequestGuard(Weak<Shared>);
 
-impl Answering {
-    /// Records that its body has given bytes, which have yet to be written.
-    pub(super) fn has_more(&self) {
+impl RequestGuard {
+    /// Records that the response's body has produced bytes, which have yet to be written.
+    pub(super) fn mark_unsent(&self) {
         if let Some(shared) = self.0.upgrade() {
             shared.is_unsent.set(true);
         }
     }
 }
 
-impl Drop for Answering {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         if let Some(shared) = self.0.upgrade() {
-            shared.answering.set(shared.answering.get() - 1);
+            shared.requests.set(shared.requests.get() - 1);
         }
     }
 }

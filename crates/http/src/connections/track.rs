@@ -1,4 +1,4 @@
-//! Tells a connection when a request on it begins and when its answer has been sent.
+//! Middleware that reports to a connection when a request begins and when its response is sent.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,25 +10,27 @@ use actix_web::middleware::Next;
 use bytes::Bytes;
 
 use super::Connection;
-use super::socket::Answering;
+use super::socket::RequestGuard;
 
-/// Counts the request while it is answered.
+/// Counts a request as in progress until its response is sent.
 pub(crate) async fn track<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<Tracked>, Error> {
-    let answering = request.conn_data::<Connection>().map(Connection::begin);
-    let answer = next.call(request).await?;
-    Ok(answer.map_body(|_, body| Tracked {
+    let guard = request
+        .conn_data::<Connection>()
+        .map(Connection::begin_request);
+    let response = next.call(request).await?;
+    Ok(response.map_body(|_, body| Tracked {
         body: body.boxed(),
-        answering,
+        guard,
     }))
 }
 
-/// A body that counts its request until it has been sent, or is dropped.
+/// Response body whose request counts as in progress until it is dropped.
 pub(crate) struct Tracked {
     body: BoxBody,
-    answering: Option<Answering>,
+    guard: Option<RequestGuard>,
 }
 
 impl MessageBody for Tracked {
@@ -43,8 +45,8 @@ impl MessageBody for Tracked {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
         let next = Pin::new(&mut self.body).poll_next(cx);
-        if let (Poll::Ready(Some(_)), Some(answering)) = (&next, &self.answering) {
-            answering.has_more();
+        if let (Poll::Ready(Some(_)), Some(guard)) = (&next, &self.guard) {
+            guard.mark_unsent();
         }
         next
     }

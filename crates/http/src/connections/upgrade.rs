@@ -1,7 +1,6 @@
-//! Requests that name an upgrade and are no handshake of the feed: the header asks for something
-//! that the server does not do, and may ignore (RFC 9110, section 7.8). The HTTP library takes
-//! everything after such a request for its body, and ends the connection; here it becomes an
-//! ordinary request again.
+//! Requests with an `Upgrade` header that are not a handshake of the feed. The server may ignore
+//! such a header (RFC 9110, section 7.8), but the HTTP library takes everything after the request
+//! for its body and ends the connection; here it becomes an ordinary request again.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -21,7 +20,7 @@ use crate::state::AppState;
 
 const WEBSOCKET: &[u8] = b"websocket";
 
-/// Tells whether a request is a handshake for a websocket.
+/// Checks whether a request is a websocket handshake.
 pub(crate) fn is_handshake(head: &RequestHead) -> bool {
     head.method == Method::GET && head.upgrade() && names_websocket(head.headers())
 }
@@ -36,8 +35,8 @@ fn is_websocket(value: &[u8]) -> bool {
     value.trim_ascii().eq_ignore_ascii_case(WEBSOCKET)
 }
 
-/// Gives a request that is no handshake its own body, and closes the connection after the
-/// answer, since the HTTP library cannot tell where the next request begins.
+/// Bounds the body of a request with another upgrade, and closes the connection after the
+/// response, since the HTTP library does not know where the next request begins.
 pub(crate) async fn ignore_other_upgrades<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
@@ -74,7 +73,7 @@ fn content_length(headers: &HeaderMap) -> u64 {
         .unwrap_or_default()
 }
 
-/// The first bytes of a payload that does not know its length.
+/// Limits a payload of unknown length to its first `left` bytes.
 fn bounded(payload: Payload, left: u64) -> Payload {
     if left == 0 {
         return Payload::None;
@@ -110,9 +109,9 @@ impl Stream for Bounded {
     }
 }
 
-/// Removes what asks for an upgrade from the first request on a connection, unless it is a
-/// handshake for the websocket at `feed`; how many bytes are left. A head that is not complete
-/// stays as it is: [`ignore_other_upgrades`] sees to it.
+/// Removes the headers of an upgrade from the first request on a connection, unless it is a
+/// websocket handshake at the path `feed`; returns the number of remaining bytes. An incomplete
+/// head is not changed: [`ignore_other_upgrades`] handles it.
 pub(super) fn without_other_upgrades(bytes: &mut [u8], feed: &str) -> usize {
     let all = bytes.len();
     let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
@@ -128,7 +127,7 @@ pub(super) fn without_other_upgrades(bytes: &mut [u8], feed: &str) -> usize {
     all - removed
 }
 
-/// The head without its upgrade; `None` if it stays as it is.
+/// Returns the head without its upgrade; `None` if it has none or is a handshake of the feed.
 fn rewritten(head: &[u8], feed: &str) -> Option<Vec<u8>> {
     let mut lines = head.split_inclusive(|byte| *byte == b'\n');
     let first = lines.next()?;
@@ -167,7 +166,7 @@ fn rewritten(head: &[u8], feed: &str) -> Option<Vec<u8>> {
     (kept.len() < head.len() && !is_handshake).then_some(kept)
 }
 
-/// The value of a header line of this name.
+/// Returns the value of a header line if it has this name.
 fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let (start, value) = line.split_at_checked(name.len() + 1)?;
     let is_name = start[..name.len()].eq_ignore_ascii_case(name) && start[name.len()] == b':';
@@ -192,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upgrade_that_nobody_does_is_removed() {
+    fn an_unsupported_upgrade_is_removed() {
         let request = "POST /order HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\n\
                        Upgrade: h2c\r\nHTTP2-Settings: AAM\r\nContent-Length: 2\r\n\r\n{}";
         let expected = "POST /order HTTP/1.1\r\nHost: a\r\nconnection: HTTP2-Settings\r\n\
@@ -204,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_stays_as_it_is() {
+    fn other_requests_are_not_changed() {
         for request in [
             "GET /order-events?since=0 HTTP/1.1\r\nUpgrade: WebSocket\r\n\
              Connection: keep-alive, Upgrade\r\n\r\n",

@@ -1,13 +1,13 @@
-//! Sends frames that many clients get to the kernel as they are.
+//! Writes frames shared by many clients directly to the kernel, without copying them.
 //!
-//! The HTTP library copies what a body yields into a buffer of the connection, which stays as
-//! large as it has ever been: with thousands of subscribers, a burst would cost memory for as
-//! long as they stay. Shared frames are written to the socket directly instead, all that there
-//! are at once. Only what the kernel does not take goes through the library's buffer, which
-//! waits until the socket is writable again.
+//! The HTTP library copies the output of a body into a buffer of the connection, which never
+//! shrinks: with thousands of subscribers, one burst would use memory for as long as they stay
+//! connected. Shared frames are written to the socket directly instead, all pending ones at once.
+//! Only bytes that the kernel does not accept go through the library's buffer, which waits until
+//! the socket is writable again.
 //!
-//! The bytes keep their order because the library asks a body for more when, and only when,
-//! that buffer is empty: see [`BUFFER_BYTES`].
+//! The bytes keep their order because the library polls a body if and only if that buffer is
+//! empty: see [`BUFFER_BYTES`].
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -16,31 +16,31 @@ use bytes::{Buf, Bytes};
 
 use super::Connection;
 
-/// Bytes that must wait in the library's buffer for it to write them before it asks a body for
-/// more: any at all.
+/// Number of bytes in the library's buffer from which on it writes them before it polls a body
+/// again: with 1, whenever the buffer is not empty.
 pub(crate) const BUFFER_BYTES: usize = 1;
 
-/// Slices in one call; the kernel takes 1,024 at most.
+/// Maximum number of slices in one write; the kernel accepts at most 1,024.
 const MAX_SLICES: usize = 64;
 
-/// Writes to a connection past the HTTP library.
+/// Writer to a connection that bypasses the HTTP library.
 #[derive(Clone)]
 pub(crate) struct SocketWriter(Connection);
 
 impl SocketWriter {
-    /// A writer to this connection.
+    /// Creates a writer to this connection.
     pub(crate) fn new(connection: Connection) -> Self {
         Self(connection)
     }
 
-    /// Hands over as much as the kernel takes; the rest stays. To be called only where the
-    /// library asks a body for more.
+    /// Writes as much as the kernel accepts and removes it from `slices`. To be called only when
+    /// the library polls the body.
     pub(crate) fn send(&self, slices: &mut VecDeque<Bytes>) {
         send(slices, |batch| self.0.try_write(batch));
     }
 }
 
-/// Writes until everything has been taken, or less than offered.
+/// Writes until everything is accepted, or less than offered.
 fn send(
     slices: &mut VecDeque<Bytes>,
     mut write: impl FnMut(&[IoSlice<'_>]) -> std::io::Result<usize>,
@@ -52,10 +52,10 @@ fn send(
             .take(MAX_SLICES)
             .map(|slice| IoSlice::new(slice))
             .collect();
-        // Whatever is wrong, the library finds out when it tries.
-        let taken = write(&batch).unwrap_or(0);
-        drop_front(slices, taken);
-        if taken < offered {
+        // The library meets the same error at its next write.
+        let accepted = write(&batch).unwrap_or(0);
+        drop_front(slices, accepted);
+        if accepted < offered {
             return;
         }
     }
@@ -79,7 +79,7 @@ mod tests {
 
     use super::*;
 
-    /// Slices of many lengths, none of them empty.
+    /// Returns non-empty slices of different lengths.
     fn slices() -> VecDeque<Bytes> {
         (1..400_u32)
             .map(|n| Bytes::from(vec![n.to_le_bytes()[0]; (n as usize * 37) % 3_000 + 1]))
@@ -103,7 +103,7 @@ mod tests {
                 received.extend_from_slice(&all[..taken]);
                 Ok(taken)
             });
-            assert!(calls < 10_000, "nothing is taken any more");
+            assert!(calls < 10_000, "no progress");
         }
         assert!(received == expected);
     }
