@@ -1,19 +1,19 @@
-//! Host and port, as the `Host` header, origins and URLs have them (RFC 3986, 3.2).
+//! Host and port of `Host` headers, origins and URLs (RFC 3986, section 3.2).
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// A host in a form that can be compared.
+/// Host in a normalized form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Host {
-    /// An address; IPv4 in IPv6 as IPv4.
+    /// IP address; an IPv4-mapped IPv6 address as IPv4.
     Address(IpAddr),
-    /// A name in lower case, without a trailing dot.
+    /// Name in lower case, without a trailing dot.
     Name(String),
 }
 
 impl Host {
-    /// The host that the text is: a name, an IPv4 address, or an IPv6 address in brackets.
-    /// `None` for anything else, such as `user@host`, `host/path` and `a..b`.
+    /// Parses a host: a name, an IPv4 address, or an IPv6 address in brackets. `None` for
+    /// anything else, such as `user@host`, `host/path` and `a..b`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         if let Some(rest) = text.strip_prefix('[') {
             let address: Ipv6Addr = rest.strip_suffix(']')?.parse().ok()?;
@@ -30,7 +30,7 @@ impl Host {
     }
 }
 
-/// A host, and a port where one is named.
+/// Host with an optional port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Authority {
     pub(crate) host: Host,
@@ -38,7 +38,7 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
-    /// `HOST` or `HOST:PORT`; `None` for anything else.
+    /// Parses `HOST` or `HOST:PORT`; `None` for anything else.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let end = match text.starts_with('[') {
             true => text.find(']')? + 1,
@@ -48,7 +48,7 @@ impl Authority {
         let port = match port.strip_prefix(':') {
             None if port.is_empty() => None,
             None => return None,
-            // A port that is not said is the scheme's own.
+            // An empty port is the scheme's default port.
             Some("") => None,
             Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
                 Some(port.parse().ok()?)
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_are_put_into_one_form() {
+    fn hosts_are_normalized() {
         let same = |one: &str, other: &str| {
             let (one, other) = (Authority::parse(one), Authority::parse(other));
             assert!(one.is_some() && one == other, "{one:?} {other:?}");
@@ -113,7 +113,7 @@ mod tests {
         ] {
             assert_eq!(Authority::parse(text), None, "{text:?}");
         }
-        // No address, as far as this server is concerned.
+        // Numeric forms that are not parsed as addresses.
         for text in [
             "127.1",
             "2130706433",

@@ -1,4 +1,5 @@
-//! Which pages may read answers from a browser (the Fetch standard's CORS).
+//! CORS (Fetch standard): preflights, and the headers that let pages of other origins read
+//! responses.
 
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
@@ -12,28 +13,29 @@ use actix_web::{HttpResponse, ResponseError};
 use super::Exposure;
 use crate::response::problem::Problem;
 
-/// Seconds for which a browser may remember what a preflight answered.
-const MAX_AGE: &str = "3600";
+/// Time for which a browser may cache a preflight's response, in seconds.
+const MAX_AGE_SECONDS: &str = "3600";
 /// Methods of the API.
 const METHODS: &str = "GET, HEAD, POST, PUT, DELETE";
-/// Headers that the API reads, and those that clients and tracing add by themselves.
-const ALLOWED: &str = "accept, accept-language, authorization, baggage, cache-control, \
+/// Request headers that pages may send: those that the API reads, and those added by clients and
+/// tracing.
+const ALLOWED_HEADERS: &str = "accept, accept-language, authorization, baggage, cache-control, \
     content-language, content-type, idempotency-key, if-match, if-modified-since, if-none-match, \
     last-event-id, pragma, prefer, range, traceparent, tracestate, x-correlation-id, \
     x-requested-with";
-/// Headers of an answer that pages may read, beside those that they always may.
-const EXPOSED: &str = "accept-encoding, allow, content-disposition, etag, idempotency-key, link, \
-    location, operation-location, preference-applied, retry-after, traceparent, \
+/// Response headers that pages may read, in addition to the safelisted ones.
+const EXPOSED_HEADERS: &str = "accept-encoding, allow, content-disposition, etag, idempotency-key, \
+    link, location, operation-location, preference-applied, retry-after, traceparent, \
     www-authenticate, x-correlation-id";
 
-/// The page that a request comes from.
+/// Web page from which a request was sent.
 pub(super) struct Page {
     origin: HeaderValue,
     is_allowed: bool,
 }
 
 impl Page {
-    /// The page that the headers speak of, if a page it is.
+    /// Returns the page named by the `Origin` header; `None` if there is no such header.
     pub(super) fn of(exposure: &Exposure, headers: &HeaderMap) -> Option<Self> {
         let mut origins = headers.get_all(ORIGIN);
         let origin = origins.next()?.clone();
@@ -44,7 +46,7 @@ impl Page {
         })
     }
 
-    /// The answer to a preflight; `None` if the request is none.
+    /// Returns the response to a preflight; `None` if the request is not one.
     pub(super) fn preflight(
         &self,
         exposure: &Exposure,
@@ -54,13 +56,13 @@ impl Page {
         if request.method() != Method::OPTIONS {
             return None;
         }
-        if let Err(problem) = self.may(exposure, request, method) {
+        if let Err(problem) = self.check_preflight(exposure, request, method) {
             return Some(problem.error_response());
         }
         let answer = HttpResponse::Ok()
             .insert_header((ACCESS_CONTROL_ALLOW_METHODS, METHODS))
-            .insert_header((ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED))
-            .insert_header((ACCESS_CONTROL_MAX_AGE, MAX_AGE))
+            .insert_header((ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS))
+            .insert_header((ACCESS_CONTROL_MAX_AGE, MAX_AGE_SECONDS))
             .insert_header((
                 VARY,
                 "access-control-request-method, access-control-request-headers",
@@ -69,7 +71,7 @@ impl Page {
         Some(answer)
     }
 
-    fn may(
+    fn check_preflight(
         &self,
         exposure: &Exposure,
         request: &ServiceRequest,
@@ -81,33 +83,33 @@ impl Page {
             return Err(Problem::origin_refused(&origin, "use the API"));
         }
         let method = method.to_str().unwrap_or_default();
-        if !listed(METHODS, method) {
+        if !is_listed(METHODS, method) {
             let detail = format!("pages of other origins may not send {method:?}, only {METHODS}");
             return Err(Problem::forbidden(detail));
         }
         let headers = request.headers().get_all(ACCESS_CONTROL_REQUEST_HEADERS);
         let names = headers.flat_map(|names| names.to_str().unwrap_or("?").split(','));
         let mut names = names.map(str::trim).filter(|name| !name.is_empty());
-        match names.find(|name| !listed(ALLOWED, &name.to_ascii_lowercase())) {
+        match names.find(|name| !is_listed(ALLOWED_HEADERS, &name.to_ascii_lowercase())) {
             None => Ok(()),
             Some(name) => Err(Problem::forbidden(format!(
-                "pages of other origins may not send the header {name:?}, only {ALLOWED}"
+                "pages of other origins may not send the header {name:?}, only {ALLOWED_HEADERS}"
             ))),
         }
     }
 }
 
-fn listed(list: &str, one: &str) -> bool {
-    list.split(", ").any(|listed| listed == one)
+fn is_listed(list: &str, name: &str) -> bool {
+    list.split(", ").any(|listed| listed == name)
 }
 
-/// Lets the page read the answer, if it may. Tokens come in a header that no foreign page can
-/// have the browser add by itself, so that no credentials are at stake.
+/// Adds the headers that let an allowed page read the response. Credentials are never allowed:
+/// tokens are sent in a header that the browser does not add by itself.
 pub(super) fn complete(exposure: &Exposure, page: Option<&Page>, answer: &mut HttpResponse) {
-    if !exposure.origins.are_some() {
+    if !exposure.origins.allow_others() {
         return;
     }
-    let is_any = exposure.origins.are_any();
+    let is_any = exposure.origins.allow_any();
     let headers = answer.headers_mut();
     if let Some(page) = page.filter(|page| page.is_allowed) {
         let origin = match is_any {
@@ -115,11 +117,11 @@ pub(super) fn complete(exposure: &Exposure, page: Option<&Page>, answer: &mut Ht
             false => page.origin.clone(),
         };
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        let exposed = HeaderValue::from_static(EXPOSED);
+        let exposed = HeaderValue::from_static(EXPOSED_HEADERS);
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
     if !is_any {
-        // A cache must not give one page's answer to another.
+        // A cache must not serve one page's response to another.
         headers.append(VARY, HeaderValue::from_static("origin"));
     }
 }

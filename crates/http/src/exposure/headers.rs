@@ -1,4 +1,4 @@
-//! Headers that forbid browsers to guess an answer's type, run it, frame it or embed it.
+//! Security headers: browsers must not guess a response's type, run it, frame it or embed it.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -9,7 +9,7 @@ use actix_web::http::header::{
 
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// Each unless the answer has its own: pages say what they need.
+/// Default headers of a response, each used unless the response sets its own.
 const HEADERS: [(HeaderName, HeaderValue); 5] = [
     (
         CONTENT_SECURITY_POLICY,
@@ -21,7 +21,7 @@ const HEADERS: [(HeaderName, HeaderValue); 5] = [
     (RESOURCE_POLICY, HeaderValue::from_static("same-origin")),
 ];
 
-/// Adds the headers to an answer that a browser may show.
+/// Adds the default headers to a response, except to a websocket handshake.
 pub(super) fn protect(answer: &mut HttpResponse) {
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         return;

@@ -1,7 +1,7 @@
-//! Hosts that are served while no token is required.
+//! Host check, which protects against DNS rebinding while no token is required.
 //!
-//! A page of `evil.example` whose name has been pointed at this machine is of the same origin
-//! as this server, as far as its browser can tell (DNS rebinding); its requests name the host.
+//! If the name `evil.example` is made to resolve to this machine, a browser takes a page of
+//! `evil.example` for one of the same origin as this server. Its requests still name that host.
 
 use std::net::IpAddr;
 
@@ -13,12 +13,12 @@ use super::authority::{Authority, Host};
 use super::{Exposure, LocalAddress};
 use crate::response::problem::{InputFault, Problem};
 
-/// Hosts that are served.
+/// Hosts for which requests are served.
 #[derive(Debug)]
 pub(super) struct AllowedHosts {
     bind: IpAddr,
     hosts: Vec<Host>,
-    /// Each with its leading dot: all names that end so.
+    /// Suffixes of served names, each with its leading dot.
     suffixes: Vec<String>,
 }
 
@@ -43,7 +43,7 @@ impl AllowedHosts {
         }
     }
 
-    /// Tells whether requests for the host are served, on a connection that came in at an address.
+    /// Checks whether requests for the host are served on a connection to the address `local`.
     fn contains(&self, host: &Host, local: Option<IpAddr>) -> bool {
         let is_own = match host {
             Host::Address(address) => {
@@ -56,11 +56,11 @@ impl AllowedHosts {
     }
 }
 
-/// Refuses requests whose host cannot be told, and, while no token is required, those for a
-/// host that is not served.
+/// Checks a request's host.
 ///
 /// # Errors
-/// 400 or 421.
+/// 400 if the host is missing or malformed; 421 if no token is required and the host is not
+/// served.
 pub(super) fn check(exposure: &Exposure, request: &ServiceRequest) -> Result<(), Problem> {
     let Some(authority) = authority(request)? else {
         return Ok(());
@@ -78,8 +78,8 @@ pub(super) fn check(exposure: &Exposure, request: &ServiceRequest) -> Result<(),
     };
     let (text, authority) = authority;
     check(text, Some(&authority.host))?;
-    // The page's browser names this one to the proxy. The page could add it by itself where
-    // the proxy passes it on, so that it replaces nothing.
+    // The proxy forwards the host that the browser named. Both hosts are checked, because a page
+    // can send this header itself if the proxy does not replace it.
     let peer = request.peer_addr().map(|peer| peer.ip());
     for text in exposure.forwarded(request.headers(), peer, &X_FORWARDED_HOST) {
         check(
@@ -90,12 +90,12 @@ pub(super) fn check(exposure: &Exposure, request: &ServiceRequest) -> Result<(),
     Ok(())
 }
 
-/// The host and port that the request is for, as text as well; `None` where HTTP/1.0 does not
-/// say.
+/// Returns the request's host and port, as text and parsed; `None` if an HTTP/1.0 request has
+/// none.
 ///
 /// # Errors
-/// 400 where it is missing, there twice, no host, or another than in the request's target
-/// (RFC 9112, 3.2).
+/// 400 if the host is missing, duplicate, malformed, or differs from that in the request's target
+/// (RFC 9112, section 3.2).
 fn authority(request: &ServiceRequest) -> Result<Option<(&str, Authority)>, Problem> {
     let mut headers = request.headers().get_all(HOST);
     let (header, second) = (headers.next(), headers.next());
@@ -122,7 +122,10 @@ fn authority(request: &ServiceRequest) -> Result<Option<(&str, Authority)>, Prob
     }
 }
 
-/// The authority in the request's target (`:authority` in HTTP/2), if it has one.
+/// Returns the authority in the request's target (`:authority` in HTTP/2), if it has one.
+///
+/// # Errors
+/// 400 if the authority is malformed.
 fn target(target: &Uri) -> Result<Option<(&str, Authority)>, Problem> {
     let Some(authority) = target.authority() else {
         return Ok(None);
@@ -153,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn only_own_and_named_hosts_are_served() {
+    fn only_own_and_allowed_hosts_are_served() {
         let bound = |host| {
             serves(
                 "127.0.0.1",
@@ -199,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_of_the_connection_is_served_where_all_are_listened_at() {
+    fn the_local_address_is_served_if_the_server_listens_at_all() {
         assert!(serves("0.0.0.0", "10.0.0.5", &[], "10.0.0.5:8080"));
         assert!(serves("0.0.0.0", "10.0.0.5", &[], "0.0.0.0:8080"));
         assert!(serves("::", "::ffff:10.0.0.5", &[], "10.0.0.5"));

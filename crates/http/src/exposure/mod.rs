@@ -1,11 +1,13 @@
-//! Checks of hosts and origins, and headers for browsers: the first thing that a request meets.
+//! Exposure middleware: checks of hosts and origins, and headers for browsers. It runs before
+//! any other check of a request.
 //!
-//! - [`host`]: which hosts are served while no token is required (DNS rebinding);
-//! - [`origin`]: which pages may write and follow the feed;
-//! - [`cors`]: which pages may read answers (the Fetch standard's CORS);
-//! - [`headers`]: what browsers must not do with an answer;
-//! - [`public_url`]: links that are right behind a proxy;
-//! - [`refusals`]: a log line for each host and origin that was refused.
+//! - [`authority`]: parsing of hosts and ports;
+//! - [`host`]: hosts that are served while no token is required (DNS rebinding);
+//! - [`origin`]: pages that may write and subscribe to the feed;
+//! - [`cors`]: pages that may read responses (CORS);
+//! - [`headers`]: security headers;
+//! - [`public_url`]: links under the public URL behind a proxy;
+//! - [`refusals`]: log lines and counts of refused hosts and origins.
 
 mod authority;
 mod cors;
@@ -30,23 +32,23 @@ use origin::Origins;
 pub use public_url::PublicUrl;
 use refusals::Refusals;
 
-/// How the server is exposed.
+/// Settings of host checks, CORS, proxies and public links.
 #[derive(Clone, Debug, Default)]
 pub struct ExposureSettings {
-    /// True if a token is required; while none is, only known hosts are served.
+    /// True if a token is required; otherwise only allowed hosts are served.
     pub requires_token: bool,
-    /// Hosts that are served beside `localhost`, loopback addresses and the server's own:
-    /// names in lower case, addresses, and `*.NAME` for all names below one.
+    /// Hosts that are served in addition to `localhost`, loopback addresses and the server's own
+    /// address: names in lower case, addresses, and `*.NAME` for all names below one.
     pub allowed_hosts: Vec<String>,
     /// Origins of pages that may use the API from a browser, as browsers send them; `*`: any.
     pub cors_origins: Vec<String>,
-    /// Proxies whose forwarding headers are believed.
+    /// Proxies whose forwarding headers are trusted.
     pub trusted_proxies: TrustedProxies,
-    /// URL under which clients find the API, where that is not the server's own.
+    /// URL of the API for clients, if it is not the server's own.
     pub public_url: Option<PublicUrl>,
 }
 
-/// Decides who is answered, for all threads of a server.
+/// Host, origin and proxy settings in effect, shared by all worker threads.
 pub(crate) struct Exposure {
     requires_token: bool,
     hosts: AllowedHosts,
@@ -56,10 +58,10 @@ pub(crate) struct Exposure {
     refusals: Refusals,
 }
 
-/// Address at which a connection came in.
+/// Local address of a connection.
 struct LocalAddress(IpAddr);
 
-/// Remembers the local address where it is known.
+/// Stores a connection's local address, if it is known.
 pub(crate) fn remember_local(address: Option<IpAddr>, data: &mut Extensions) {
     if let Some(address) = address {
         data.insert(LocalAddress(address.to_canonical()));
@@ -67,7 +69,7 @@ pub(crate) fn remember_local(address: Option<IpAddr>, data: &mut Extensions) {
 }
 
 impl Exposure {
-    /// The exposure of a server that listens at the address.
+    /// Creates the exposure of a server that listens at the address `bind`.
     pub(crate) fn new(settings: ExposureSettings, bind: IpAddr) -> Self {
         let public_host = settings.public_url.as_ref().map(PublicUrl::host);
         Self {
@@ -80,12 +82,13 @@ impl Exposure {
         }
     }
 
-    /// The proxies whose forwarding headers are believed.
+    /// Proxies whose forwarding headers are trusted.
     pub(crate) fn trusted_proxies(&self) -> &TrustedProxies {
         &self.proxies
     }
 
-    /// Values of a forwarding header, the client's first; none unless a trusted proxy sent it.
+    /// Returns the values of a forwarding header, the client's first; empty unless a trusted proxy
+    /// sent it.
     fn forwarded<'a>(
         &self,
         headers: &'a HeaderMap,
@@ -96,7 +99,7 @@ impl Exposure {
             return Vec::new();
         }
         let lines = headers.get_all(name);
-        // Bytes that are no text are neither a host nor a scheme: empty, and refused.
+        // A value that is not ASCII text becomes empty, which is refused.
         let texts = lines.map(|line| line.to_str().unwrap_or_default());
         texts
             .flat_map(|text| text.split(','))
@@ -104,21 +107,23 @@ impl Exposure {
             .collect()
     }
 
-    /// Refuses what a page of another origin asks for.
+    /// Checks that the request does not come from a page of a disallowed origin. `action`
+    /// completes "pages of … may not".
     ///
     /// # Errors
-    /// 403 that names the setting.
-    pub(crate) fn check_origin(&self, request: &HttpRequest, what: &str) -> Result<(), Problem> {
+    /// 403 with the names of the settings that allow the origin.
+    pub(crate) fn check_origin(&self, request: &HttpRequest, action: &str) -> Result<(), Problem> {
         let refused = match origin::check(self, request) {
             Ok(()) => return Ok(()),
             Err(refused) => refused,
         };
         self.refusals.origin(&refused);
-        Err(Problem::origin_refused(&refused, what))
+        Err(Problem::origin_refused(&refused, action))
     }
 }
 
-/// Answers what may not be asked, and completes every other answer.
+/// Middleware that refuses disallowed hosts, responds to preflights, and adds headers to every
+/// response.
 pub(crate) async fn exposure<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,

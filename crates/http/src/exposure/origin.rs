@@ -1,5 +1,5 @@
-//! Which pages may do what browsers let any page do: they ask nobody before they open a
-//! websocket, or send a body that says of no type. The server has to look for itself.
+//! Origin check of requests that browsers send without a preflight: websocket handshakes, and
+//! bodies without a content type.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{
@@ -10,10 +10,10 @@ use super::Exposure;
 use super::authority::Authority;
 use super::public_url::PublicUrl;
 
-/// Header by which a browser says where a request comes from.
+/// Header in which a browser relates a request's initiator to its target.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// An origin in a form that can be compared: its port is said, if its scheme has one.
+/// Origin in a normalized form, with the scheme's default port if none is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
     scheme: String,
@@ -21,7 +21,7 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// The origin that the text is; `None` for `null` and anything else.
+    /// Parses an origin; `None` for `null` and anything else.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (scheme, authority) = text.split_once("://")?;
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
@@ -61,23 +61,24 @@ impl Origins {
         }
     }
 
-    /// Tells whether pages of any origin may.
-    pub(super) fn are_any(&self) -> bool {
+    /// Checks whether pages of any origin are allowed.
+    pub(super) fn allow_any(&self) -> bool {
         self.any
     }
 
-    /// Tells whether some pages of other origins may.
-    pub(super) fn are_some(&self) -> bool {
+    /// Checks whether pages of any other origin than the server's own are allowed.
+    pub(super) fn allow_others(&self) -> bool {
         self.any || !self.listed.is_empty()
     }
 
-    /// Tells whether pages of the origin are named.
+    /// Checks whether pages of this origin are allowed by the settings.
     pub(super) fn contain(&self, origin: &str) -> bool {
         self.any || Origin::parse(origin).is_some_and(|origin| self.listed.contains(&origin))
     }
 }
 
-/// Lets in who is no page, pages of this very server, and those of the list.
+/// Accepts requests that do not come from a page, and those of pages of the server's own and of
+/// allowed origins.
 ///
 /// # Errors
 /// The origin that is refused.
@@ -87,31 +88,34 @@ pub(super) fn check(exposure: &Exposure, request: &HttpRequest) -> Result<(), St
         return check_site(exposure, request);
     };
     let text = origin.to_str().ok().filter(|_| origins.next().is_none());
-    let is_let_in = text.is_some_and(|text| {
-        let is_own = |origin| own(exposure, request).contains(&origin);
+    let is_allowed = text.is_some_and(|text| {
+        let is_own = |origin| own_origins(exposure, request).contains(&origin);
         exposure.origins.contain(text) || Origin::parse(text).is_some_and(is_own)
     });
-    if is_let_in {
+    if is_allowed {
         return Ok(());
     }
     Err(String::from_utf8_lossy(origin.as_bytes()).into_owned())
 }
 
-/// Checks a request without an origin by the header that says whether another page is behind it.
+/// Checks a request without an `Origin` header by its `Sec-Fetch-Site` header.
+///
+/// # Errors
+/// A description of the origin that is refused.
 fn check_site(exposure: &Exposure, request: &HttpRequest) -> Result<(), String> {
     let mut sites = request
         .headers()
         .get_all(SEC_FETCH_SITE)
         .map(HeaderValue::as_bytes);
     let is_own = |site: &[u8]| matches!(site, b"same-origin" | b"none");
-    if exposure.origins.are_any() || sites.all(is_own) {
+    if exposure.origins.allow_any() || sites.all(is_own) {
         return Ok(());
     }
     Err("another site".to_owned())
 }
 
-/// The server's own origins: the one that the request was sent to, and the public one.
-fn own(exposure: &Exposure, request: &HttpRequest) -> Vec<Origin> {
+/// Returns the server's own origins: that to which the request was sent, and the public one.
+fn own_origins(exposure: &Exposure, request: &HttpRequest) -> Vec<Origin> {
     let headers = request.headers();
     let peer = request.peer_addr().map(|peer| peer.ip());
     let forwarded = |name| exposure.forwarded(headers, peer, &name).first().copied();
@@ -122,9 +126,10 @@ fn own(exposure: &Exposure, request: &HttpRequest) -> Vec<Origin> {
     let header = headers.get(HOST).and_then(|host| host.to_str().ok());
     let target = request.uri().authority().map(|target| target.as_str());
     let host = forwarded(X_FORWARDED_HOST).or(header).or(target);
-    let own = host.and_then(Authority::parse);
-    let own = own.map(|authority| Origin::new(scheme, authority));
-    own.into_iter()
+    let authority = host.and_then(Authority::parse);
+    let origin = authority.map(|authority| Origin::new(scheme, authority));
+    origin
+        .into_iter()
         .chain(exposure.origins.public.clone())
         .collect()
 }
@@ -151,7 +156,7 @@ mod tests {
         Exposure::new(settings, LOCAL)
     }
 
-    fn is_let_in(exposure: &Exposure, peer: [u8; 4], headers: &[(&str, &str)]) -> bool {
+    fn is_allowed(exposure: &Exposure, peer: [u8; 4], headers: &[(&str, &str)]) -> bool {
         let mut request = TestRequest::get().peer_addr(SocketAddr::from((peer, 1)));
         for (name, value) in headers {
             request = request.append_header((*name, *value));
@@ -160,11 +165,11 @@ mod tests {
     }
 
     #[test]
-    fn pages_from_elsewhere_are_refused_unless_they_are_on_the_list() {
+    fn pages_of_other_origins_are_refused_unless_they_are_listed() {
         let shop = ("host", "shop.example:8080");
         let listed = exposure(&["https://other.example"], None);
         let is_in = |exposure: &Exposure, origin| {
-            is_let_in(exposure, [192, 0, 2, 1], &[shop, ("origin", origin)])
+            is_allowed(exposure, [192, 0, 2, 1], &[shop, ("origin", origin)])
         };
         for origin in [
             "http://shop.example:8080",
@@ -199,18 +204,18 @@ mod tests {
             ("origin", "http://shop.example:8080"),
             ("origin", "null"),
         ];
-        assert!(!is_let_in(&listed, [192, 0, 2, 1], &twice));
+        assert!(!is_allowed(&listed, [192, 0, 2, 1], &twice));
     }
 
     #[test]
-    fn a_default_port_may_be_said_or_not() {
+    fn a_default_port_may_be_omitted() {
         let own = exposure(&[], None);
         for (host, origin) in [
             ("localhost", "http://localhost:80"),
             ("localhost:80", "http://localhost"),
             ("[::1]:80", "http://[0::1]"),
         ] {
-            assert!(is_let_in(
+            assert!(is_allowed(
                 &own,
                 [192, 0, 2, 1],
                 &[("host", host), ("origin", origin)]
@@ -218,8 +223,8 @@ mod tests {
         }
         let tls = [("host", "localhost:443"), ("origin", "https://localhost")];
         assert!(
-            !is_let_in(&own, [192, 0, 2, 1], &tls),
-            "there is no TLS here"
+            !is_allowed(&own, [192, 0, 2, 1], &tls),
+            "the server has no TLS"
         );
     }
 
@@ -228,33 +233,33 @@ mod tests {
         let public = exposure(&[], Some("https://shop.example/orders"));
         let inside = ("host", "127.0.0.1:8080");
         let page = ("origin", "https://shop.example");
-        assert!(is_let_in(&public, [192, 0, 2, 1], &[inside, page]));
+        assert!(is_allowed(&public, [192, 0, 2, 1], &[inside, page]));
         let own = exposure(&[], None);
-        assert!(!is_let_in(&own, [127, 0, 0, 1], &[inside, page]));
+        assert!(!is_allowed(&own, [127, 0, 0, 1], &[inside, page]));
         let forwarded = [
             inside,
             page,
             ("x-forwarded-host", "shop.example"),
             ("x-forwarded-proto", "https"),
         ];
-        assert!(is_let_in(&own, [127, 0, 0, 1], &forwarded));
+        assert!(is_allowed(&own, [127, 0, 0, 1], &forwarded));
         assert!(
-            !is_let_in(&own, [192, 0, 2, 1], &forwarded),
-            "a stranger says so"
+            !is_allowed(&own, [192, 0, 2, 1], &forwarded),
+            "the peer is not trusted"
         );
     }
 
     #[test]
-    fn without_an_origin_the_site_is_looked_at() {
+    fn without_an_origin_sec_fetch_site_decides() {
         let own = exposure(&["https://other.example"], None);
         let is_in = |exposure: &Exposure, site| {
-            is_let_in(
+            is_allowed(
                 exposure,
                 [127, 0, 0, 1],
                 &[("host", "localhost"), ("sec-fetch-site", site)],
             )
         };
-        assert!(is_let_in(&own, [127, 0, 0, 1], &[("host", "localhost")]));
+        assert!(is_allowed(&own, [127, 0, 0, 1], &[("host", "localhost")]));
         assert!(is_in(&own, "same-origin") && is_in(&own, "none"));
         assert!(!is_in(&own, "cross-site") && !is_in(&own, "same-site") && !is_in(&own, "x"));
         assert!(is_in(&exposure(&["*"], None), "cross-site"));

@@ -1,4 +1,4 @@
-//! Links that are right behind a proxy: `Location` and the like, under the public URL.
+//! Public URL of the API behind a proxy, and its insertion into links such as `Location`.
 
 use actix_web::http::header::{
     CONTENT_LOCATION, HeaderMap, HeaderName, HeaderValue, LINK, LOCATION,
@@ -8,24 +8,24 @@ use url::Url;
 use super::authority::{Authority, Host};
 use super::origin::Origin;
 
-/// Headers that are a link.
-const LINKS: [HeaderName; 3] = [
+/// Headers whose value is a single link.
+const LINK_HEADERS: [HeaderName; 3] = [
     LOCATION,
     CONTENT_LOCATION,
     HeaderName::from_static("operation-location"),
 ];
 
-/// URL under which clients find the API: scheme, host, port and a prefix of paths.
+/// URL of the API for clients: scheme, host, port and a path prefix.
 #[derive(Clone, Debug)]
 pub struct PublicUrl {
-    /// Without a trailing slash.
+    /// URL without a trailing slash.
     base: String,
     host: Host,
     origin: Origin,
 }
 
 impl PublicUrl {
-    /// The URL that the text is; `None` if it has no host.
+    /// Parses a URL; `None` if it is malformed or has no host.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let url = Url::parse(text).ok()?;
@@ -48,10 +48,10 @@ impl PublicUrl {
         &self.origin
     }
 
-    /// Puts the URL before every path in the headers of an answer that is a link.
+    /// Prepends the URL to every path in the link headers of a response.
     pub(super) fn complete(&self, headers: &mut HeaderMap) {
-        for name in LINKS {
-            if let Some(link) = headers.get(&name).and_then(|link| self.link(link)) {
+        for name in LINK_HEADERS {
+            if let Some(link) = headers.get(&name).and_then(|link| self.absolute(link)) {
                 headers.insert(name, link);
             }
         }
@@ -59,21 +59,22 @@ impl PublicUrl {
             let links: Vec<HeaderValue> = headers.get_all(LINK).cloned().collect();
             headers.remove(LINK);
             for link in links {
-                let link = self.targets(&link).unwrap_or(link);
+                let link = self.absolute_targets(&link).unwrap_or(link);
                 headers.append(LINK, link);
             }
         }
     }
 
-    fn link(&self, link: &HeaderValue) -> Option<HeaderValue> {
+    fn absolute(&self, link: &HeaderValue) -> Option<HeaderValue> {
         let path = link.to_str().ok()?;
         let is_path = path.starts_with('/') && !path.starts_with("//");
         let link = is_path.then(|| format!("{}{path}", self.base))?;
         HeaderValue::from_str(&link).ok()
     }
 
-    /// The targets of a `Link` header: `</order?cursor=a>; rel="next"`.
-    fn targets(&self, links: &HeaderValue) -> Option<HeaderValue> {
+    /// Prepends the URL to the targets of a `Link` header, such as
+    /// `</order?cursor=a>; rel="next"`.
+    fn absolute_targets(&self, links: &HeaderValue) -> Option<HeaderValue> {
         let links = links.to_str().ok()?;
         let links = links.replace("</", &format!("<{}/", self.base));
         HeaderValue::from_str(&links).ok()
@@ -85,14 +86,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_are_put_under_the_public_url() {
+    fn links_get_the_public_url() {
         let url = PublicUrl::parse("https://shop.example:8443/orders/").expect("a URL");
         let mut headers = HeaderMap::new();
         let mut put = |name: HeaderName, value| {
             headers.append(name, HeaderValue::from_static(value));
         };
         put(LOCATION, "/order/1");
-        put(LINKS[2].clone(), "/operation/2");
+        put(LINK_HEADERS[2].clone(), "/operation/2");
         put(CONTENT_LOCATION, "https://other.example/");
         put(LINK, "</order?a>; rel=\"next\", </order?b>; rel=\"prev\"");
         put(LINK, "<https://other.example/>; rel=\"help\"");
@@ -103,7 +104,7 @@ mod tests {
         };
         assert_eq!(at(&LOCATION), ["https://shop.example:8443/orders/order/1"]);
         assert_eq!(
-            at(&LINKS[2]),
+            at(&LINK_HEADERS[2]),
             ["https://shop.example:8443/orders/operation/2"]
         );
         assert_eq!(at(&CONTENT_LOCATION), ["https://other.example/"]);

@@ -1,13 +1,13 @@
-//! A log line for each host and origin that was refused, and a count of all.
+//! Refused hosts and origins: one log line for each, and a count of all refusals.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use metrics::counter;
 
-/// Different hosts, and different origins, that are logged by one process.
+/// Maximum number of distinct hosts, and of distinct origins, that a process logs.
 const MAX_LOGGED: usize = 100;
-/// Characters of each that are logged.
+/// Maximum number of logged characters of a host or origin.
 const MAX_LENGTH: usize = 200;
 
 /// Hosts and origins whose refusal has been logged.
@@ -21,30 +21,30 @@ impl Refusals {
     /// Counts a request for a host that is not served, and logs the host once.
     pub(super) fn host(&self, host: &str) {
         counter!("bakehouse_http_refused_total", "reason" => "host").increment(1);
-        if let Some(host) = first(&self.hosts, host) {
+        if let Some(host) = not_yet_logged(&self.hosts, host) {
             tracing::warn!(
                 host,
-                "refused a request for a host that is not served (421); http.allowed_hosts names \
-                 more"
+                "refused a request for a host that is not served (421); add the host to \
+                 http.allowed_hosts to serve it"
             );
         }
     }
 
-    /// Counts a request of a page of another origin, and logs the origin once.
+    /// Counts a request from a page of a disallowed origin, and logs the origin once.
     pub(super) fn origin(&self, origin: &str) {
         counter!("bakehouse_http_refused_total", "reason" => "origin").increment(1);
-        if let Some(origin) = first(&self.origins, origin) {
+        if let Some(origin) = not_yet_logged(&self.origins, origin) {
             tracing::warn!(
                 origin,
-                "refused a page of another origin (403); http.cors_origins names those that may \
-                 use the API"
+                "refused a page of another origin (403); add the origin to http.cors_origins to \
+                 allow it"
             );
         }
     }
 }
 
-/// Text to be logged, if it has not been before.
-fn first(logged: &Mutex<HashSet<String>>, text: &str) -> Option<String> {
+/// Returns the text to log, escaped and shortened, if it was not logged before.
+fn not_yet_logged(logged: &Mutex<HashSet<String>>, text: &str) -> Option<String> {
     let text: String = text.chars().take(MAX_LENGTH).collect();
     let mut logged = logged.lock().unwrap_or_else(PoisonError::into_inner);
     let is_new = logged.len() < MAX_LOGGED && logged.insert(text.clone());
@@ -56,18 +56,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_is_logged_once_and_not_without_end() {
+    fn each_is_logged_once_up_to_a_maximum() {
         let logged = Mutex::default();
-        assert_eq!(first(&logged, "a\n").as_deref(), Some("a\\n"));
-        assert_eq!(first(&logged, "a\n"), None);
+        assert_eq!(not_yet_logged(&logged, "a\n").as_deref(), Some("a\\n"));
+        assert_eq!(not_yet_logged(&logged, "a\n"), None);
         let count = (0..1_000)
-            .filter(|n| first(&logged, &n.to_string()).is_some())
+            .filter(|n| not_yet_logged(&logged, &n.to_string()).is_some())
             .count();
         assert_eq!(count, MAX_LOGGED - 1);
         let long = "x".repeat(10_000);
         let logged = Mutex::default();
         assert_eq!(
-            first(&logged, &long).map(|text| text.len()),
+            not_yet_logged(&logged, &long).map(|text| text.len()),
             Some(MAX_LENGTH)
         );
     }
