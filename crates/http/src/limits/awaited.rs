@@ -1,5 +1,5 @@
-//! Operations that somebody waits for: one look at the log for all of them together, whenever
-//! the feed has moved on or a moment has passed.
+//! Operations whose outcome requests wait for: one poll of the log for all of them, whenever the
+//! feed advances or an interval has passed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,26 +12,25 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// Operations looked up by one query.
+/// Maximum number of operations in one query.
 const MAX_BATCH: usize = 500;
-/// Pause after each look, so that a feed that is busy does not make the looks endless.
+/// Minimum interval between two polls while the feed is busy.
 const MIN_INTERVAL: Duration = Duration::from_millis(5);
-/// Added to that for each operation that was looked up.
+/// Addition to [`MIN_INTERVAL`] for each polled operation.
 const INTERVAL_PER_OPERATION: Duration = Duration::from_micros(50);
-/// Interval between two looks while the feed does not move.
+/// Interval between two polls while the feed does not advance.
 const MAX_INTERVAL: Duration = Duration::from_millis(200);
-/// Interval at which an event that is in the log without a verdict is looked at again,
-/// although the feed has not come to it.
+/// Interval at which an event without a verdict is polled again before the feed reaches it.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// Time that a look may take.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+/// Timeout of one query.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The operations that are waited for.
+/// Operations whose outcome requests wait for.
 #[derive(Default)]
 pub(crate) struct Awaited {
     operations: Mutex<HashMap<Uuid, Entry>>,
-    /// Somebody has begun to wait.
-    begun: Notify,
+    /// Notification that a wait has started.
+    wait_started: Notify,
 }
 
 struct Entry {
@@ -39,18 +38,18 @@ struct Entry {
     known: Known,
 }
 
-/// Result of the latest look.
+/// Result of the last poll of an operation.
 #[derive(Clone)]
 enum Known {
-    /// The log does not have it, as far as is known.
+    /// The log does not have the operation.
     Nothing,
-    /// It has a position, but no verdict.
+    /// The operation has a position, but no verdict; polled at the given time.
     Stored { position: Position, at: Instant },
-    /// It has its verdict, whose effect is seen once the feed has come to it.
+    /// The operation has a verdict, whose effect is visible once the feed has reached it.
     Decided(Arc<LogEntry>),
 }
 
-/// Somebody's wait for an operation, until it is dropped.
+/// Wait of one request for an operation; it ends when this is dropped.
 pub(crate) struct Outcome<'a> {
     awaited: &'a Awaited,
     operation_id: Uuid,
@@ -64,7 +63,7 @@ impl Awaited {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins to wait for an operation.
+    /// Starts a wait for an operation.
     pub(crate) fn outcome_of(&self, operation_id: Uuid) -> Outcome<'_> {
         let mut operations = self.operations();
         let entry = operations.entry(operation_id).or_insert_with(|| Entry {
@@ -73,7 +72,7 @@ impl Awaited {
         });
         let outcome = entry.outcome.subscribe();
         drop(operations);
-        self.begun.notify_one();
+        self.wait_started.notify_one();
         Outcome {
             awaited: self,
             operation_id,
@@ -81,21 +80,21 @@ impl Awaited {
         }
     }
 
-    /// Looks for all operations that are waited for, until shutdown, which ends their waits as
-    /// well ([`crate::request::prefer::Wait`]).
+    /// Polls the log for all awaited operations until shutdown, which ends the waits as well
+    /// ([`crate::request::prefer::Wait`]).
     pub(super) async fn run(&self, log: &dyn EventLog, feed: &Feed, shutdown: &Shutdown) {
         let serve = async {
             loop {
                 if self.operations().is_empty() {
-                    self.begun.notified().await;
+                    self.wait_started.notified().await;
                 }
                 let head = feed.head_position();
-                let count = self.look(log, feed).await;
+                let count = self.poll(log, feed).await;
                 let count = u32::try_from(count).unwrap_or(u32::MAX);
                 let interval = INTERVAL_PER_OPERATION.saturating_mul(count);
                 tokio::time::sleep(MIN_INTERVAL + interval).await;
                 tokio::select! {
-                    () = self.begun.notified() => {}
+                    () = self.wait_started.notified() => {}
                     () = feed.reached(head + 1) => {}
                     () = tokio::time::sleep(MAX_INTERVAL) => {}
                 }
@@ -107,38 +106,38 @@ impl Awaited {
         }
     }
 
-    /// Says how many operations were looked up.
-    async fn look(&self, log: &dyn EventLog, feed: &Feed) -> usize {
-        let ids = self.unknown(feed.head_position());
+    /// Polls the log once; returns the number of polled operations.
+    async fn poll(&self, log: &dyn EventLog, feed: &Feed) -> usize {
+        let ids = self.undecided(feed.head_position());
         for ids in ids.chunks(MAX_BATCH) {
             match find(log, ids).await {
-                Ok(events) => self.take(events, feed.head_position()),
-                // Whoever waits is told when their time is up.
-                Err(error) => tracing::debug!("waiting for the log: {error}"),
+                Ok(events) => self.record(events, feed.head_position()),
+                // The requests keep waiting until they time out.
+                Err(error) => tracing::debug!("polling the log failed: {error}"),
             }
         }
         ids.len()
     }
 
-    /// Tells of what the feed has come to; the operations that are left, and must be looked
-    /// up.
-    fn unknown(&self, head: Position) -> Vec<Uuid> {
-        let mut unknown = Vec::new();
+    /// Notifies the waits whose operations the feed has reached; returns the operations that must
+    /// be polled.
+    fn undecided(&self, head: Position) -> Vec<Uuid> {
+        let mut undecided = Vec::new();
         for (id, entry) in self.operations().iter() {
             match &entry.known {
-                Known::Nothing => unknown.push(*id),
+                Known::Nothing => undecided.push(*id),
                 Known::Stored { position, at } => {
                     if *position <= head || at.elapsed() >= RECHECK_INTERVAL {
-                        unknown.push(*id);
+                        undecided.push(*id);
                     }
                 }
-                Known::Decided(event) => entry.tell(event, head),
+                Known::Decided(event) => entry.notify(event, head),
             }
         }
-        unknown
+        undecided
     }
 
-    fn take(&self, events: Vec<LogEntry>, head: Position) {
+    fn record(&self, events: Vec<LogEntry>, head: Position) {
         let mut operations = self.operations();
         for event in events {
             let Some(entry) = operations.get_mut(&event.operation.operation_id) else {
@@ -150,7 +149,7 @@ impl Awaited {
                 continue;
             }
             let event = Arc::new(event);
-            entry.tell(&event, head);
+            entry.notify(&event, head);
             entry.known = Known::Decided(event);
         }
     }
@@ -158,11 +157,11 @@ impl Awaited {
 
 async fn find(log: &dyn EventLog, ids: &[Uuid]) -> Result<Vec<LogEntry>, StoreError> {
     let query = SummaryQuery::first(Selection::Operations(ids), ids.len());
-    let found = tokio::time::timeout(LOOK_TIMEOUT, log.summaries(&query)).await;
-    found.unwrap_or_else(|_| Err(StoreError::unavailable("the log: no answer in time")))
+    let found = tokio::time::timeout(QUERY_TIMEOUT, log.summaries(&query)).await;
+    found.unwrap_or_else(|_| Err(StoreError::unavailable("the log: timed out")))
 }
 
-/// Tells whether nothing more becomes of the event by itself, where the feed is at `head`.
+/// Checks whether the event's outcome is final, and visible in a feed that has reached `head`.
 pub(crate) fn is_at_rest(event: &LogEntry, head: Position) -> bool {
     match event.status {
         EntryStatus::Stored => false,
@@ -172,7 +171,8 @@ pub(crate) fn is_at_rest(event: &LogEntry, head: Position) -> bool {
 }
 
 impl Entry {
-    fn tell(&self, event: &Arc<LogEntry>, head: Position) {
+    /// Notifies the waits if the event's outcome is final.
+    fn notify(&self, event: &Arc<LogEntry>, head: Position) {
         if is_at_rest(event, head) {
             self.outcome.send_replace(Some(event.clone()));
         }
@@ -180,9 +180,9 @@ impl Entry {
 }
 
 impl Outcome<'_> {
-    /// The event as soon as it is at rest.
+    /// Waits until the event's outcome is final and returns the event.
     pub(crate) async fn at_rest(&mut self) -> Option<Arc<LogEntry>> {
-        // The sender stays as long as this receiver does.
+        // The sender lives as long as this receiver.
         let outcome = self.outcome.wait_for(Option::is_some).await;
         outcome.ok().and_then(|outcome| outcome.clone())
     }
@@ -191,7 +191,7 @@ impl Outcome<'_> {
 impl Drop for Outcome<'_> {
     fn drop(&mut self) {
         let mut operations = self.awaited.operations();
-        // The last one that is left is this one.
+        // The last receiver is this one.
         let is_last = |entry: &Entry| entry.outcome.receiver_count() <= 1;
         if operations.get(&self.operation_id).is_some_and(is_last) {
             operations.remove(&self.operation_id);

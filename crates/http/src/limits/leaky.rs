@@ -1,16 +1,16 @@
-//! Counts of each key that are forgotten with time (leaky buckets), in bounded memory.
+//! Leaky buckets by key: counts that decay over time, in bounded memory.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Maximum number of keys that are remembered; beyond it some are forgotten early.
+/// Maximum number of keys; beyond it keys are evicted early.
 const MAX_KEYS: usize = 10_000;
-/// Interval between two searches for keys whose count has run out.
+/// Minimum interval between two removals of keys whose count has decayed to zero.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Counts by key.
+/// Leaky buckets by key.
 pub(crate) struct Leaky<K> {
     capacity: f64,
     per_second: f64,
@@ -29,7 +29,7 @@ struct Level {
 }
 
 impl<K: Clone + Eq + Hash> Leaky<K> {
-    /// Counts of `capacity` at once, all of which is forgotten within `period`.
+    /// Creates buckets that hold `capacity` and drain completely within `period`.
     pub(crate) fn new(capacity: u32, period: Duration) -> Self {
         let capacity = f64::from(capacity);
         Self {
@@ -42,7 +42,8 @@ impl<K: Clone + Eq + Hash> Leaky<K> {
         }
     }
 
-    /// The seconds until the key's count has room for one more; `None`: it has now.
+    /// Returns the time until the key's bucket has room for one more, in seconds; `None` if it has
+    /// room now.
     pub(crate) fn wait_of(&self, key: &K) -> Option<u32> {
         self.wait_at(key, Instant::now())
     }
@@ -67,7 +68,7 @@ impl<K: Clone + Eq + Hash> Leaky<K> {
     fn add_at(&self, key: K, now: Instant) {
         let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
         if levels.of.len() >= MAX_KEYS && !levels.of.contains_key(&key) {
-            self.make_room(&mut levels, now);
+            self.evict(&mut levels, now);
         }
         let level = levels.of.get(&key).copied();
         let height = level.map_or(0.0, |level| self.height(level, now)) + 1.0;
@@ -79,7 +80,7 @@ impl<K: Clone + Eq + Hash> Leaky<K> {
         (level.height - seconds * self.per_second).max(0.0)
     }
 
-    fn make_room(&self, levels: &mut Levels<K>, now: Instant) {
+    fn evict(&self, levels: &mut Levels<K>, now: Instant) {
         let is_recent = |at: Instant| now.saturating_duration_since(at) < SWEEP_INTERVAL;
         if !levels.swept_at.is_some_and(is_recent) {
             levels.swept_at = Some(now);
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_fill_up_and_are_forgotten_with_time() {
+    fn counts_fill_up_and_decay() {
         let counts = Leaky::new(3, Duration::from_secs(60));
         let now = Instant::now();
         for _ in 0..3 {
@@ -108,7 +109,7 @@ mod tests {
         assert_eq!(
             counts.wait_at(&"b", now),
             None,
-            "others count by themselves"
+            "keys are counted separately"
         );
         let later = now + Duration::from_secs(15);
         assert_eq!(counts.wait_at(&"a", later), Some(5));
@@ -123,7 +124,7 @@ mod tests {
         for key in 0..3 * MAX_KEYS {
             counts.add_at(key, now);
         }
-        let levels = counts.levels.lock().expect("whole");
+        let levels = counts.levels.lock().expect("not poisoned");
         assert_eq!(levels.of.len(), MAX_KEYS);
     }
 }

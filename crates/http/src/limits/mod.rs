@@ -1,10 +1,10 @@
-//! Limits of what one client may keep the server busy with.
+//! Limits on concurrent and expensive work of one client.
 //!
-//! - `quota`: how many at the same time, of each client and in all;
-//! - `leaky`: how many within a time, of each key;
-//! - `reads`: reads of the log, which may be long, take turns;
-//! - `refusals`: changes of one entity that were refused;
-//! - `awaited`: one look at the log for all who wait for operations.
+//! - `quota`: limits on concurrent uses, per client and in total;
+//! - `leaky`: limits on events within a period, per key;
+//! - `reads`: queue of reads of the log, which may be long;
+//! - `refusals`: limit on refused changes of one entity;
+//! - `awaited`: one shared poll of the log for all requests that wait for operations.
 
 mod awaited;
 mod leaky;
@@ -20,7 +20,7 @@ use bakehouse_engine::Shutdown;
 pub(crate) use awaited::{Awaited, is_at_rest};
 pub(crate) use leaky::Leaky;
 pub use quota::{Exceeded, Permit, Quota};
-pub use reads::ReadTurn;
+pub use reads::ReadPermit;
 use reads::Reads;
 pub(crate) use refusals::Refusals;
 
@@ -28,22 +28,20 @@ use crate::auth::{Principal, RateLimitKey};
 use crate::response::problem::Problem;
 use crate::state::AppState;
 
-/// Limits as the settings say.
+/// Settings of the limits on one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitSettings {
-    /// Maximum number of answers that wait at the same time (`Prefer: wait`), in all.
+    /// Maximum number of concurrent requests that wait (`Prefer: wait`), in total.
     pub max_waits: usize,
-    /// Maximum number of those for one principal, or address.
+    /// Maximum number of concurrent requests that wait, per principal or address.
     pub max_waits_per_client: usize,
-    /// Maximum number of reads of the log at the same time; eight times as many may be in
-    /// line.
+    /// Maximum number of concurrent reads of the log; eight times as many may run or be queued.
     pub max_log_reads: usize,
-    /// Maximum number of changes of one entity that may be refused within a minute, of one
-    /// principal; 0: any number.
+    /// Maximum number of refused changes of one entity per minute and principal; 0: unlimited.
     pub max_refused_changes: u32,
 }
 
-/// The limits of one process; part of [`AppState`].
+/// Limits of one process; part of [`AppState`].
 pub struct Limits {
     pub(crate) waits: Arc<Quota>,
     pub(crate) awaited: Awaited,
@@ -52,7 +50,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Limits as the settings say.
+    /// Creates limits from the settings.
     #[must_use]
     pub fn new(settings: &LimitSettings) -> Self {
         Self {
@@ -63,20 +61,22 @@ impl Limits {
         }
     }
 
-    /// A turn for a read of the log, which may be long; held until it is dropped.
+    /// Waits for a permit to read the log, which may take long; the permit is released when it is
+    /// dropped.
     ///
     /// # Errors
-    /// 429 when this client has enough in line, 503 when all have.
+    /// 429 if the client has too many reads queued; 503 if the queue is full or the wait times
+    /// out.
     pub async fn read(
         &self,
         request: &HttpRequest,
         principal: &Principal,
-    ) -> Result<ReadTurn, Problem> {
-        let caller = RateLimitKey::of_request(Some(principal), request);
-        self.reads.turn(caller).await
+    ) -> Result<ReadPermit, Problem> {
+        let key = RateLimitKey::of_request(Some(principal), request);
+        self.reads.acquire(key).await
     }
 
-    /// Does until shutdown what the limits need beside the requests.
+    /// Runs the background tasks of the limits until shutdown.
     pub(crate) async fn run(&self, state: &AppState, shutdown: &Shutdown) {
         tokio::join!(
             self.awaited.run(state.log.as_ref(), &state.feed, shutdown),

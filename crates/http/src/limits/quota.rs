@@ -1,99 +1,100 @@
-//! Permits for what goes on at the same time: so many of each client, and so many in all.
+//! Permits for concurrent uses, limited per client and in total.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::auth::RateLimitKey;
 
-/// A number of permits.
+/// Limited number of permits.
 pub struct Quota {
-    all: usize,
-    each: usize,
-    taken: Mutex<Taken>,
-    /// Told the number of permits that are taken, whenever that changes.
+    max: usize,
+    max_per_client: usize,
+    in_use: Mutex<InUse>,
+    /// Called with the number of permits in use whenever it changes.
     observe: fn(usize),
 }
 
+/// Numbers of permits in use.
 #[derive(Default)]
-struct Taken {
-    all: usize,
-    each: HashMap<RateLimitKey, usize>,
+struct InUse {
+    total: usize,
+    clients: HashMap<RateLimitKey, usize>,
 }
 
-/// The limit that leaves no permit.
+/// Limit that a permit would exceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exceeded {
-    /// All permits are taken.
+    /// The limit in total.
     All,
-    /// This client has as many as one may have: so many.
+    /// The limit per client, with its value.
     Each(usize),
 }
 
-/// A permit, free again when it is dropped.
+/// Permit for one use; released when it is dropped.
 pub struct Permit {
     quota: Arc<Quota>,
-    caller: RateLimitKey,
+    key: RateLimitKey,
 }
 
 impl Quota {
-    /// A quota of so many permits in all, and so many of each client.
+    /// Creates a quota of `max` permits in total and `max_per_client` per client.
     #[must_use]
-    pub fn new(all: usize, each: usize) -> Arc<Self> {
-        Self::observed(all, each, |_| ())
+    pub fn new(max: usize, max_per_client: usize) -> Arc<Self> {
+        Self::observed(max, max_per_client, |_| ())
     }
 
-    /// A quota that tells `observe` how many permits are taken, whenever that changes.
+    /// Creates a quota that calls `observe` with the number of permits in use whenever it changes.
     #[must_use]
-    pub fn observed(all: usize, each: usize, observe: fn(usize)) -> Arc<Self> {
+    pub fn observed(max: usize, max_per_client: usize, observe: fn(usize)) -> Arc<Self> {
         Arc::new(Self {
-            all,
-            each,
-            taken: Mutex::default(),
+            max,
+            max_per_client,
+            in_use: Mutex::default(),
             observe,
         })
     }
 
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn in_use(&self) -> MutexGuard<'_, InUse> {
+        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Number of clients that have permits.
+    /// Returns the number of clients that have permits.
     #[cfg(test)]
     pub(crate) fn clients(&self) -> usize {
-        self.taken().each.len()
+        self.in_use().clients.len()
     }
 
     /// Takes a permit.
     ///
     /// # Errors
-    /// The limit that leaves none.
-    pub fn take(self: &Arc<Self>, caller: RateLimitKey) -> Result<Permit, Exceeded> {
-        let mut taken = self.taken();
-        if taken.all >= self.all {
+    /// The limit that the permit would exceed.
+    pub fn take(self: &Arc<Self>, key: RateLimitKey) -> Result<Permit, Exceeded> {
+        let mut in_use = self.in_use();
+        if in_use.total >= self.max {
             return Err(Exceeded::All);
         }
-        let own = taken.each.get(&caller).copied().unwrap_or_default();
-        if own >= self.each {
-            return Err(Exceeded::Each(self.each));
+        let own = in_use.clients.get(&key).copied().unwrap_or_default();
+        if own >= self.max_per_client {
+            return Err(Exceeded::Each(self.max_per_client));
         }
-        taken.each.insert(caller.clone(), own + 1);
-        taken.all += 1;
-        (self.observe)(taken.all);
-        drop(taken);
+        in_use.clients.insert(key.clone(), own + 1);
+        in_use.total += 1;
+        (self.observe)(in_use.total);
+        drop(in_use);
         let quota = self.clone();
-        Ok(Permit { quota, caller })
+        Ok(Permit { quota, key })
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut taken = self.quota.taken();
-        taken.all -= 1;
-        (self.quota.observe)(taken.all);
-        if let Some(own) = taken.each.get_mut(&self.caller) {
+        let mut in_use = self.quota.in_use();
+        in_use.total -= 1;
+        (self.quota.observe)(in_use.total);
+        if let Some(own) = in_use.clients.get_mut(&self.key) {
             *own -= 1;
             if *own == 0 {
-                taken.each.remove(&self.caller);
+                in_use.clients.remove(&self.key);
             }
         }
     }
@@ -103,24 +104,24 @@ impl Drop for Permit {
 mod tests {
     use super::*;
 
-    fn caller(name: &str) -> RateLimitKey {
+    fn key(name: &str) -> RateLimitKey {
         RateLimitKey::Principal(name.to_owned())
     }
 
     #[test]
-    fn permits_are_limited_and_come_free_again() {
+    fn permits_are_limited_and_released() {
         let quota = Quota::new(3, 2);
-        let first = quota.take(caller("ada")).ok();
-        let second = quota.take(caller("ada")).ok();
-        let refused = quota.take(caller("ada")).err();
+        let first = quota.take(key("ada")).ok();
+        let second = quota.take(key("ada")).ok();
+        let refused = quota.take(key("ada")).err();
         assert_eq!(refused, Some(Exceeded::Each(2)), "ada has two");
-        let third = quota.take(caller("bob")).ok();
-        let refused = quota.take(caller("eve")).err();
-        assert_eq!(refused, Some(Exceeded::All), "all are taken");
+        let third = quota.take(key("bob")).ok();
+        let refused = quota.take(key("eve")).err();
+        assert_eq!(refused, Some(Exceeded::All), "all are in use");
         drop(first);
-        let again = quota.take(caller("ada")).ok();
+        let again = quota.take(key("ada")).ok();
         assert!(again.is_some());
         drop((second, third, again));
-        assert!(quota.taken().each.is_empty(), "nobody is remembered");
+        assert!(quota.in_use().clients.is_empty(), "clients are forgotten");
     }
 }

@@ -1,4 +1,4 @@
-//! Turns for reads of the log, which may be long: few at a time, and a short line.
+//! Queue of reads of the log, which may be long: few run at a time, and the queue is short.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,45 +9,51 @@ use super::quota::{Exceeded, Permit, Quota};
 use crate::auth::RateLimitKey;
 use crate::response::problem::Problem;
 
-/// Reads in line and under way, in all, for each that may be under way.
-const LINE_FACTOR: usize = 8;
-/// Reads in line for one client, as a multiple of those at the same time.
-const LINE_FACTOR_PER_CLIENT: usize = 2;
-/// Time that a read may stand in line.
-const TURN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Maximum number of queued and running reads in total, as a multiple of the concurrent ones.
+const QUEUE_FACTOR: usize = 8;
+/// Maximum number of queued and running reads per client, as a multiple of the concurrent ones.
+const QUEUE_FACTOR_PER_CLIENT: usize = 2;
+/// Maximum time that a read is queued.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The turns of one process.
+/// Queue of one process.
 pub(super) struct Reads {
-    line: Arc<Quota>,
-    turns: Arc<Semaphore>,
+    queue: Arc<Quota>,
+    running: Arc<Semaphore>,
 }
 
-/// A turn for a read; the next one's when it is dropped.
-pub struct ReadTurn {
-    _place: Permit,
-    _turn: OwnedSemaphorePermit,
+/// Permit for a read; released when it is dropped.
+pub struct ReadPermit {
+    _queued: Permit,
+    _running: OwnedSemaphorePermit,
 }
 
 impl Reads {
     pub(super) fn new(max_reads: usize) -> Self {
-        let max_reads = max_reads.clamp(1, Semaphore::MAX_PERMITS / LINE_FACTOR);
+        let max_reads = max_reads.clamp(1, Semaphore::MAX_PERMITS / QUEUE_FACTOR);
+        let max_queued = max_reads * QUEUE_FACTOR;
         Self {
-            line: Quota::new(max_reads * LINE_FACTOR, max_reads * LINE_FACTOR_PER_CLIENT),
-            turns: Arc::new(Semaphore::new(max_reads)),
+            queue: Quota::new(max_queued, max_reads * QUEUE_FACTOR_PER_CLIENT),
+            running: Arc::new(Semaphore::new(max_reads)),
         }
     }
 
-    pub(super) async fn turn(&self, caller: RateLimitKey) -> Result<ReadTurn, Problem> {
-        let busy = || Problem::unavailable("too many reads are in line; try again");
-        let place = self.line.take(caller).map_err(|exceeded| match exceeded {
+    /// Waits for a permit.
+    ///
+    /// # Errors
+    /// 429 if the client has too many reads queued; 503 if the queue is full or the wait times
+    /// out.
+    pub(super) async fn acquire(&self, key: RateLimitKey) -> Result<ReadPermit, Problem> {
+        let busy = || Problem::unavailable("too many reads are queued; try again later");
+        let queued = self.queue.take(key).map_err(|exceeded| match exceeded {
             Exceeded::All => busy(),
-            Exceeded::Each(most) => Problem::too_many_reads(most),
+            Exceeded::Each(max) => Problem::too_many_reads(max),
         })?;
-        let turn = self.turns.clone().acquire_owned();
-        match tokio::time::timeout(TURN_TIMEOUT, turn).await {
-            Ok(Ok(turn)) => Ok(ReadTurn {
-                _place: place,
-                _turn: turn,
+        let running = self.running.clone().acquire_owned();
+        match tokio::time::timeout(QUEUE_TIMEOUT, running).await {
+            Ok(Ok(running)) => Ok(ReadPermit {
+                _queued: queued,
+                _running: running,
             }),
             _ => Err(busy()),
         }
@@ -65,21 +71,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn reads_take_turns_and_the_line_is_short() {
+    async fn reads_are_queued_and_the_queue_is_bounded() {
         let reads = Reads::new(1);
-        let Ok(first) = reads.turn(ada()).await else {
-            panic!("no turn");
+        let Ok(first) = reads.acquire(ada()).await else {
+            panic!("no permit");
         };
-        let mut second = Box::pin(reads.turn(ada()));
-        assert!((&mut second).now_or_never().is_none(), "it is in line");
-        let refused = reads.turn(ada()).await.err().expect("no third");
+        let mut second = Box::pin(reads.acquire(ada()));
+        assert!((&mut second).now_or_never().is_none(), "it is queued");
+        let refused = reads.acquire(ada()).await.err().expect("no third");
         assert!(refused.to_string().starts_with("429"), "{refused}");
         drop(first);
         let Ok(second) = second.await else {
-            panic!("not its turn");
+            panic!("no second permit");
         };
         let bob = RateLimitKey::Principal("bob".into());
-        let refused = reads.turn(bob).await.err().expect("time is up");
+        let refused = reads.acquire(bob).await.err().expect("timed out");
         assert!(refused.to_string().starts_with("503"), "{refused}");
         drop(second);
     }

@@ -1,5 +1,5 @@
-//! Changes of one entity that were refused: a principal that goes on sending them is asked
-//! to wait. Counted is what the feed says, so that whoever is not refused is never counted.
+//! Limit on refused changes: a principal that keeps sending changes of an entity that are refused
+//! gets 429. Refusals are counted from the feed, so that accepted changes never count.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,14 +16,14 @@ use super::Leaky;
 use crate::api_definition::ApiDefinition;
 use crate::response::problem::Problem;
 
-/// Accepted changes that are remembered until they are refused, or others come.
+/// Maximum number of accepted changes that are remembered; the oldest are evicted first.
 const MAX_PENDING: usize = 10_000;
-/// Time in which as many changes may be refused as the setting says.
+/// Period for which the setting limits the number of refused changes.
 const PERIOD: Duration = Duration::from_secs(60);
-/// Interval between attempts to follow the feed while that is not available.
+/// Interval between attempts to subscribe to the feed while it is unavailable.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The sender and the entity of a change, in a form that is short whatever they are called.
+/// Returns a key of fixed length for the sender and the entity of a change.
 fn key(terms: &Terms, entity_id: &str) -> Uuid {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let (actor, owner) = (text(&terms.actor), text(&terms.owner));
@@ -31,16 +31,16 @@ fn key(terms: &Terms, entity_id: &str) -> Uuid {
     ids::derived(&["refused-change", &actor, &on_behalf_of, &owner, entity_id])
 }
 
-/// The changes that were accepted by this process, the oldest first.
+/// Changes accepted by this process, the oldest first, with the keys of their counts.
 #[derive(Default)]
 struct Pending {
     order: VecDeque<Uuid>,
     keys: HashMap<Uuid, Uuid>,
 }
 
-/// The refused changes that were accepted by this process.
+/// Counts of refused changes that were accepted by this process.
 pub(crate) struct Refusals {
-    /// Counts of refusals; `None` where they are not limited.
+    /// Counts by key; `None` if refusals are not limited.
     counts: Option<Leaky<Uuid>>,
     pending: Mutex<Pending>,
 }
@@ -54,10 +54,10 @@ impl Refusals {
         }
     }
 
-    /// Lets the change pass unless too many of its kind have been refused.
+    /// Checks that not too many changes of this sender and entity have been refused.
     ///
     /// # Errors
-    /// 429.
+    /// 429 if the limit is reached.
     pub(crate) fn check(&self, terms: &Terms, entity_id: &str) -> Result<(), Problem> {
         let counts = self.counts.as_ref();
         let wait = counts.and_then(|counts| counts.wait_of(&key(terms, entity_id)));
@@ -79,6 +79,7 @@ impl Refusals {
         }
     }
 
+    /// Counts a refusal if the change was accepted by this process.
     fn refused(&self, frame: &Frame) {
         #[derive(Deserialize)]
         struct Body {
@@ -95,14 +96,14 @@ impl Refusals {
         }
     }
 
-    /// Counts what the feed says was refused, until shutdown.
+    /// Counts refusals from the feed until shutdown.
     pub(super) async fn run(&self, feed: &Arc<Feed>, api: &ApiDefinition, shutdown: &Shutdown) {
         if self.counts.is_none() {
             return;
         }
         let rejected = frame::kind(api.entity, frame::REJECTED);
         while !shutdown.is_cancelled() {
-            // One that falls behind begins anew: what it missed is not counted.
+            // A subscription that falls behind is restarted; frames in between are not counted.
             if let Ok(mut subscription) = feed.subscribe(None, None) {
                 loop {
                     let step = tokio::select! {
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_refused_counts_and_only_for_its_sender_and_entity() {
+    fn only_refused_changes_count_and_only_for_their_sender_and_entity() {
         let refusals = Refusals::new(2);
         let terms = |actor: &str| Terms {
             actor: Some(actor.into()),
@@ -165,17 +166,17 @@ mod tests {
         assert!(refused.to_string().starts_with("429"), "{refused}");
         assert!(refusals.check(&terms("ada"), "p").is_ok());
         assert!(refusals.check(&terms("bob"), "o").is_ok());
-        // What another process accepted is counted there.
+        // A change accepted by another process is counted there.
         refusals.refused(&frame(ids::fresh()));
     }
 
     #[test]
-    fn no_more_is_remembered_than_the_latest() {
+    fn pending_changes_are_bounded() {
         let refusals = Refusals::new(1);
         for _ in 0..2 * MAX_PENDING {
             refusals.accepted(ids::fresh(), &Terms::default(), "o");
         }
-        let pending = refusals.pending.lock().expect("whole");
+        let pending = refusals.pending.lock().expect("not poisoned");
         assert_eq!(pending.order.len(), MAX_PENDING);
         assert_eq!(pending.keys.len(), MAX_PENDING);
     }
