@@ -35,7 +35,7 @@ use rate::Limiter;
 use token::Verifier;
 
 use crate::api_definition::ApiDefinition;
-use crate::limits::Leaky;
+use crate::limits::LeakyBuckets;
 use crate::response::problem::Problem;
 use crate::state::AppState;
 
@@ -60,7 +60,7 @@ pub(crate) struct Access {
     verifier: Option<Verifier>,
     limiter: Option<Limiter>,
     /// Counts of invalid tokens, by client address.
-    failures: Leaky<RateLimitKey>,
+    failures: LeakyBuckets<RateLimitKey>,
 }
 
 impl Access {
@@ -70,7 +70,7 @@ impl Access {
             api: api.clone(),
             verifier: settings.tokens.map(verifier),
             limiter: settings.rate.map(|rate| Limiter::new(&rate)),
-            failures: Leaky::new(MAX_FAILURES, FAILURES_PERIOD),
+            failures: LeakyBuckets::new(MAX_FAILURES, FAILURES_PERIOD),
         }
     }
 

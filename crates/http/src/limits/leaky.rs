@@ -11,7 +11,7 @@ const MAX_KEYS: usize = 10_000;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Leaky buckets by key.
-pub(crate) struct Leaky<K> {
+pub(crate) struct LeakyBuckets<K> {
     capacity: f64,
     per_second: f64,
     levels: Mutex<Levels<K>>,
@@ -28,7 +28,7 @@ struct Level {
     at: Instant,
 }
 
-impl<K: Clone + Eq + Hash> Leaky<K> {
+impl<K: Clone + Eq + Hash> LeakyBuckets<K> {
     /// Creates buckets that hold `capacity` and drain completely within `period`.
     pub(crate) fn new(capacity: u32, period: Duration) -> Self {
         let capacity = f64::from(capacity);
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn counts_fill_up_and_decay() {
-        let counts = Leaky::new(3, Duration::from_secs(60));
+        let counts = LeakyBuckets::new(3, Duration::from_secs(60));
         let now = Instant::now();
         for _ in 0..3 {
             assert_eq!(counts.wait_at(&"a", now), None);
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_however_many_keys_come() {
-        let counts = Leaky::new(1, Duration::from_secs(60));
+        let counts = LeakyBuckets::new(1, Duration::from_secs(60));
         let now = Instant::now();
         for key in 0..3 * MAX_KEYS {
             counts.add_at(key, now);

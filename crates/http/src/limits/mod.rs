@@ -18,7 +18,7 @@ use actix_web::HttpRequest;
 use bakehouse_engine::Shutdown;
 
 pub(crate) use awaited::{Awaited, is_at_rest};
-pub(crate) use leaky::Leaky;
+pub(crate) use leaky::LeakyBuckets;
 pub use quota::{Exceeded, Permit, Quota};
 pub use reads::ReadPermit;
 use reads::Reads;

@@ -12,7 +12,7 @@ use bakehouse_engine::{Frame, Shutdown, Terms};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::Leaky;
+use super::LeakyBuckets;
 use crate::api_definition::ApiDefinition;
 use crate::response::problem::Problem;
 
@@ -41,13 +41,13 @@ struct Pending {
 /// Counts of refused changes that were accepted by this process.
 pub(crate) struct Refusals {
     /// Counts by key; `None` if refusals are not limited.
-    counts: Option<Leaky<Uuid>>,
+    counts: Option<LeakyBuckets<Uuid>>,
     pending: Mutex<Pending>,
 }
 
 impl Refusals {
     pub(super) fn new(max_per_minute: u32) -> Self {
-        let counts = (max_per_minute > 0).then(|| Leaky::new(max_per_minute, PERIOD));
+        let counts = (max_per_minute > 0).then(|| LeakyBuckets::new(max_per_minute, PERIOD));
         Self {
             counts,
             pending: Mutex::default(),
