@@ -49,12 +49,12 @@ async fn answer(messages: Option<Messages>) -> Option<(Answer, Option<Messages>)
             Incoming::Ping(payload) => (frame::pong(&payload), false),
             Incoming::Pong => continue,
             Incoming::Close(Some(code)) => (frame::close(code, ""), true),
-            Incoming::Close(None) => (frame::close_plainly(), true),
+            Incoming::Close(None) => (frame::close_without_reason(), true),
             Incoming::Violation(violation) => {
                 let (code, why) = violation.close();
                 (frame::close(code, why), true)
             }
-            Incoming::Gone => return None,
+            Incoming::Disconnected => return None,
         };
         return Some((Ok(bytes), (!is_last).then_some(messages)));
     }

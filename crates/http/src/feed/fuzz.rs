@@ -1,4 +1,4 @@
-//! What subscribers say, almost.
+//! Mangled `subscribe` frames and query strings.
 
 use bakehouse_testkit::cases::cases;
 use bakehouse_testkit::mangle::{edits, mangle};
@@ -21,16 +21,16 @@ const QUERIES: [&str; 3] = [
     "type=&epoch=%E2%82%AC+x",
 ];
 
-/// Whoever is turned away is told why, in a frame that can be read.
-fn is_explained(farewell: &CloseReason) {
-    assert!(!farewell.message().is_empty());
-    let frame: Value = serde_json::from_str(&farewell.frame()).expect("JSON");
+/// Checks that a close reason has a message, and that its error frame carries code and message.
+fn is_explained(reason: &CloseReason) {
+    assert!(!reason.message().is_empty());
+    let frame: Value = serde_json::from_str(&reason.frame()).expect("JSON");
     assert_eq!(frame["type"], "error");
-    assert_eq!(frame["code"], farewell.code());
-    assert_eq!(frame["message"], farewell.message());
+    assert_eq!(frame["code"], reason.code());
+    assert_eq!(frame["message"], reason.message());
 }
 
-/// The position that a value names, with or without a log before it.
+/// Position that a value names, with or without an epoch before it.
 fn position(since: &Value) -> Option<u64> {
     let text = since
         .as_str()
@@ -38,8 +38,8 @@ fn position(since: &Value) -> Option<u64> {
     since.as_u64().or_else(|| text?.parse().ok())
 }
 
-/// Wishes are those of the frame.
-fn are_of(request: &SubscribeRequest, frame: &Value) {
+/// Checks that a request has the members of the frame.
+fn is_equal(request: &SubscribeRequest, frame: &Value) {
     assert_eq!(request.since, position(&frame["since"]));
     let Filter {
         entity,
@@ -47,7 +47,7 @@ fn are_of(request: &SubscribeRequest, frame: &Value) {
         kinds,
     } = &request.filter;
     let text = |name: &str| frame[name].as_str();
-    // An id may be written in several ways.
+    // A UUID is normalised, so that only its presence can be compared.
     assert_eq!(entity.is_some(), text("order").is_some());
     assert_eq!(group.as_deref(), text("customer"));
     let types = frame["types"].as_array().map_or(&[][..], Vec::as_slice);
@@ -57,7 +57,7 @@ fn are_of(request: &SubscribeRequest, frame: &Value) {
 proptest! {
     #![proptest_config(cases(4_000))]
 
-    /// A frame is taken as what it says; what is turned away is no frame of ours.
+    /// A valid frame is parsed member by member; an invalid one is explained.
     #[test]
     fn frames(which: u8, edits in edits()) {
         let bytes = mangle(&FRAMES, which, &edits);
@@ -69,23 +69,23 @@ proptest! {
             prop_assert!(parsed.is_ok(), "{}", text);
         }
         match (parsed, frame) {
-            (Ok(ClientFrame::Subscribe(wish)), Ok(frame)) => {
+            (Ok(ClientFrame::Subscribe(subscribe)), Ok(frame)) => {
                 prop_assert_eq!(&frame["type"], "subscribe");
-                match wish.request(&api()) {
-                    Ok(request) => are_of(&request, &frame),
-                    Err(farewell) => is_explained(&farewell),
+                match subscribe.into_request(&api()) {
+                    Ok(request) => is_equal(&request, &frame),
+                    Err(reason) => is_explained(&reason),
                 }
             }
             (Ok(ClientFrame::Pong), Ok(frame)) => prop_assert_eq!(&frame["type"], "pong"),
             (Ok(_), Err(error)) => prop_assert!(false, "{}: {}", text, error),
-            (Err(farewell), _) => {
-                is_explained(&farewell);
-                prop_assert_eq!(farewell.code(), 4400);
+            (Err(reason), _) => {
+                is_explained(&reason);
+                prop_assert_eq!(reason.code(), 4400);
             }
         }
     }
 
-    /// A query is taken as what it says, or refused with the names of what is wrong.
+    /// A valid query is parsed parameter by parameter; the faults of an invalid one name theirs.
     #[test]
     fn queries(which: u8, edits in edits()) {
         let bytes = mangle(&QUERIES, which, &edits);
@@ -93,15 +93,15 @@ proptest! {
         let pairs: Vec<(String, String)> = url::form_urlencoded::parse(text.as_bytes())
             .into_owned()
             .collect();
-        let said = |name: &str| {
+        let value = |name: &str| {
             let found = pairs.iter().find(|(one, _)| one == name);
             found.map(|(_, value)| value.as_str())
         };
         match SubscribeRequest::parse(&text, &api()) {
             Ok(request) => {
-                let since = said("since").map(Value::from);
+                let since = value("since").map(Value::from);
                 prop_assert_eq!(request.since, since.as_ref().and_then(position));
-                prop_assert_eq!(request.filter.group.as_deref(), said("customer"));
+                prop_assert_eq!(request.filter.group.as_deref(), value("customer"));
                 let known = ["since", "epoch", "order", "customer", "type"];
                 prop_assert!(pairs.iter().all(|(name, _)| known.contains(&name.as_str())));
             }
@@ -116,8 +116,8 @@ proptest! {
         }
     }
 
-    /// The id of a server-sent event leads back to where it was sent, whatever its log is
-    /// called.
+    /// The id of a server-sent event is parsed into its epoch and position, whatever characters
+    /// the epoch has.
     #[test]
     fn ids_of_events_lead_back(epoch in "[^\\x00-\\x1f]{1,12}", at: u64) {
         let since = Since::parse(&format!("{epoch}:{at}")).expect("an id");

@@ -1,4 +1,4 @@
-//! The feed's own frames, as JSON text, and its close codes.
+//! Control frames of the feed as JSON text, client frames, and close codes.
 
 use std::collections::BTreeMap;
 
@@ -11,60 +11,61 @@ use super::subscribe_request::{Filter, Since, SubscribeRequest, canonical, kinds
 use crate::api_definition::ApiDefinition;
 use crate::response::problem::InputFault;
 
-/// How long, in milliseconds, clients that are sent away may take to come back:
-/// each is told another time, so that they do not come all at once.
-const COMEBACK: std::ops::Range<u64> = 200..3_000;
+/// Range of the delay, in milliseconds, after which disconnected clients should reconnect. Each
+/// client gets a random delay, so that they do not reconnect all at once.
+const RECONNECT_DELAY_MS: std::ops::Range<u64> = 200..3_000;
 
-/// The first frame of a subscription.
+/// First frame of a subscription.
 pub(super) fn welcome(epoch: &str, head: Position, heartbeat_s: u64) -> String {
     json!({ "type": "welcome", "epoch": epoch, "head": head, "heartbeat_s": heartbeat_s })
         .to_string()
 }
 
-/// Once: everything up to here has been sent.
+/// Frame that is sent once, when the subscription has caught up with the feed at this position.
 pub(super) fn live(position: Position) -> String {
     json!({ "type": "live", "position": position }).to_string()
 }
 
-/// Lets a client move on whose filter has passed nothing for a while.
+/// Frame that advances the position of a client whose filter has passed no frames for a while.
 pub(super) fn position(position: Position) -> String {
     json!({ "type": "position", "position": position }).to_string()
 }
 
-/// A frame of the log for a subscriber whose filter its entity has left: the frame is an object.
+/// Frame of the log, which is a JSON object, marked for a subscriber whose filter no longer
+/// includes the entity.
 pub(super) fn left(frame: &str) -> String {
     let members = frame.trim_end().strip_suffix('}').unwrap_or(frame);
     format!("{members},\"left\":true}}")
 }
 
-/// Every heartbeat.
+/// Frame of a heartbeat.
 pub(super) fn ping() -> String {
     json!({ "type": "ping" }).to_string()
 }
 
-/// Why a subscription ends.
+/// Reason for which the server ends a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum CloseReason {
-    /// The client may come back with the position it has.
+    /// The server shuts down; the client may reconnect with its position.
     GoingAway,
-    /// There are as many subscribers as there may be; the client may come back.
+    /// A subscriber limit has been reached; the client may reconnect.
     SubscriberLimitExceeded(String),
-    /// The client's token has ended; it may come back with a new one.
+    /// The client's token has expired; it may reconnect with a new one.
     Expired,
-    /// The client did not read, or did not answer; it may come back.
+    /// The client did not read or respond in time; it may reconnect.
     TooSlow(Position),
-    /// The position cannot be served; the client may start over.
+    /// The position cannot be served; the client may start over without it.
     NotAvailable(String),
-    /// The client asked for something that there is not.
+    /// The client's request is invalid.
     BadRequest(String),
-    /// The client has not said who it is, or not so that it can be believed.
+    /// The client sent no token, or an invalid one.
     Unauthenticated(String),
-    /// The client may not do this.
+    /// The client lacks a permission.
     Forbidden(String),
 }
 
 impl CloseReason {
-    /// Of the close frame: below 4400, it is worth coming back.
+    /// Code of the close frame; below 4400, the client may reconnect.
     pub(super) fn code(&self) -> u16 {
         match self {
             Self::GoingAway | Self::SubscriberLimitExceeded(_) => 4001,
@@ -77,6 +78,7 @@ impl CloseReason {
         }
     }
 
+    /// Explanation for the client.
     pub(super) fn message(&self) -> String {
         match self {
             Self::GoingAway => "the server is going away; reconnect with your position".into(),
@@ -90,19 +92,19 @@ impl CloseReason {
         }
     }
 
-    /// When to come back, in milliseconds, if that is worth while.
-    pub(super) fn comeback(&self) -> Option<u64> {
-        let is_worth_while = self.code() < 4400;
-        is_worth_while.then(|| rand::random_range(COMEBACK))
+    /// Delay before the client should reconnect, in milliseconds; `None` if it should not.
+    pub(super) fn reconnect_delay_ms(&self) -> Option<u64> {
+        let may_reconnect = self.code() < 4400;
+        may_reconnect.then(|| rand::random_range(RECONNECT_DELAY_MS))
     }
 
-    /// The frame before the close.
+    /// Error frame that precedes the close.
     pub(super) fn frame(&self) -> String {
         let mut frame = json!({
             "type": "error", "code": self.code(), "message": self.message(),
         });
-        if let Some(wait) = self.comeback() {
-            frame["retry_after_ms"] = Value::from(wait);
+        if let Some(delay) = self.reconnect_delay_ms() {
+            frame["retry_after_ms"] = Value::from(delay);
         }
         frame.to_string()
     }
@@ -122,62 +124,111 @@ impl From<FeedError> for CloseReason {
 
 impl From<Vec<InputFault>> for CloseReason {
     fn from(faults: Vec<InputFault>) -> Self {
-        let sentence = |fault: &InputFault| {
+        let describe = |fault: &InputFault| {
             let name = fault.pointer.rsplit('/').next().unwrap_or_default();
             format!("{name}: {}", fault.detail)
         };
-        let sentences: Vec<String> = faults.iter().map(sentence).collect();
-        Self::BadRequest(sentences.join("; "))
+        let descriptions: Vec<String> = faults.iter().map(describe).collect();
+        Self::BadRequest(descriptions.join("; "))
     }
 }
 
-/// What a client may send.
+/// Frame that a client may send.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub(super) enum ClientFrame {
-    /// The answer to a ping.
+    /// Response to a ping.
     Pong,
-    /// Says who the client is, or what it wants from now on, or both.
+    /// Token, new subscription, or both.
     Subscribe(Subscribe),
 }
 
-/// A frame that subscribes.
+/// Content of a `subscribe` frame.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Subscribe {
-    /// A bearer token, for clients that cannot send headers.
+    /// Bearer token, for clients that cannot send headers.
     pub(super) token: Option<String>,
     since: Option<Since>,
     epoch: Option<String>,
-    /// Types of frames. Called so since `type` is the type of this one.
+    /// Types of frames; not named `type`, which is the type of the frame itself.
     types: Vec<String>,
-    /// The entity and the group, by the domain's names for them.
+    /// Remaining members: the entity and the group, by the domain's names for them.
     #[serde(flatten)]
     others: BTreeMap<String, Value>,
 }
 
 impl ClientFrame {
-    /// Reads a message.
+    /// Parses a message.
     ///
     /// # Errors
-    /// What was expected.
+    /// [`CloseReason::BadRequest`] that names the first invalid member.
     pub(super) fn parse(text: &str) -> Result<Self, CloseReason> {
-        serde_json::from_str(text)
-            .map_err(|error| CloseReason::BadRequest(format!("this frame cannot be read: {error}")))
+        serde_json::from_str(text).map_err(|_| CloseReason::BadRequest(explain(text)))
+    }
+}
+
+/// Explains why a message is not a client frame.
+fn explain(text: &str) -> String {
+    let Ok(frame) = serde_json::from_str::<Value>(text) else {
+        return "frame: expected JSON".to_owned();
+    };
+    let Some(members) = frame.as_object() else {
+        return format!("frame: expected an object, found {}", found(&frame));
+    };
+    let member = |name: &str| members.get(name).unwrap_or(&Value::Null);
+    let kind = member("type");
+    if !matches!(kind.as_str(), Some("pong" | "subscribe")) {
+        return format!("type: expected pong or subscribe, found {}", found(kind));
+    }
+    for name in ["token", "epoch"] {
+        let value = member(name);
+        if !value.is_null() && !value.is_string() {
+            return format!("{name}: expected text, found {}", found(value));
+        }
+    }
+    let since = member("since");
+    if !since.is_null()
+        && let Err(fault) = Since::from_json(since)
+    {
+        return format!("since: {fault}");
+    }
+    let is_list_of_texts = |value: &Value| {
+        let items = value.as_array();
+        items.is_some_and(|items| items.iter().all(Value::is_string))
+    };
+    match members.get("types") {
+        Some(types) if !is_list_of_texts(types) => {
+            format!("types: expected a list of texts, found {}", found(types))
+        }
+        _ => "frame: a member is given more than once".to_owned(),
+    }
+}
+
+/// Describes a JSON value that was found instead of the expected one.
+fn found(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".to_owned(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
     }
 }
 
 impl Subscribe {
-    /// What it asks for.
+    /// Converts the frame into the subscription that it asks for.
     ///
     /// # Errors
-    /// What was expected.
-    pub(super) fn request(mut self, api: &ApiDefinition) -> Result<SubscribeRequest, CloseReason> {
+    /// [`CloseReason::BadRequest`] that names the first invalid member.
+    pub(super) fn into_request(
+        mut self,
+        api: &ApiDefinition,
+    ) -> Result<SubscribeRequest, CloseReason> {
         let kinds = kinds(self.types.iter().map(String::as_str), api);
         let kinds = kinds.map_err(|fault| CloseReason::BadRequest(format!("types: {fault}")))?;
-        let entity = self.take(api.entity)?.map(canonical);
+        let entity = self.take_text(api.entity)?.map(canonical);
         let group = match api.group {
-            Some(name) => self.take(name)?,
+            Some(name) => self.take_text(name)?,
             None => None,
         };
         if let Some(unknown) = self.others.keys().next() {
@@ -203,7 +254,8 @@ impl Subscribe {
         Ok(request)
     }
 
-    fn take(&mut self, name: &str) -> Result<Option<String>, CloseReason> {
+    /// Removes a text member; `None` if it is absent or `null`.
+    fn take_text(&mut self, name: &str) -> Result<Option<String>, CloseReason> {
         match self.others.remove(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -228,7 +280,7 @@ mod tests {
             panic!("{text}");
         };
         assert_eq!(subscribe.token.as_deref(), Some("t"));
-        let request = subscribe.request(&api()).expect("valid");
+        let request = subscribe.into_request(&api()).expect("valid");
         assert_eq!((request.since, request.filter.kinds.len()), (Some(3), 1));
         for (text, says) in [
             ("nonsense", "expected"),
@@ -242,19 +294,65 @@ mod tests {
             ),
         ] {
             let read = ClientFrame::parse(text).and_then(|frame| match frame {
-                ClientFrame::Subscribe(subscribe) => subscribe.request(&api()).map(|_| ()),
+                ClientFrame::Subscribe(subscribe) => subscribe.into_request(&api()).map(|_| ()),
                 ClientFrame::Pong => Ok(()),
             });
-            let Err(farewell) = read else {
-                panic!("{text} was taken");
+            let Err(reason) = read else {
+                panic!("{text} was accepted");
             };
-            assert_eq!(farewell.code(), 4400);
-            assert!(farewell.message().contains(says), "{}", farewell.message());
+            assert_eq!(reason.code(), 4400);
+            assert!(reason.message().contains(says), "{}", reason.message());
         }
     }
 
     #[test]
-    fn only_those_who_may_come_back_are_told_when() {
+    fn invalid_frames_are_explained_in_words_of_the_protocol() {
+        for (text, expected) in [
+            ("nonsense", "frame: expected JSON"),
+            (r#"{"type":"pong"} x"#, "frame: expected JSON"),
+            ("[7]", "frame: expected an object, found a list"),
+            (
+                r#"{"type":"shout"}"#,
+                "type: expected pong or subscribe, found \"shout\"",
+            ),
+            ("{}", "type: expected pong or subscribe, found nothing"),
+            (r#"{"type":7}"#, "type: expected pong or subscribe, found 7"),
+            (
+                r#"{"type":"subscribe","token":7}"#,
+                "token: expected text, found 7",
+            ),
+            (
+                r#"{"type":"subscribe","epoch":{}}"#,
+                "epoch: expected text, found an object",
+            ),
+            (
+                r#"{"type":"subscribe","since":-1}"#,
+                "since: expected a position (0, 1, 2, …), or EPOCH:POSITION as text",
+            ),
+            (
+                r#"{"type":"subscribe","since":"x"}"#,
+                "since: expected a position (0, 1, 2, …), or EPOCH:POSITION, found \"x\"",
+            ),
+            (
+                r#"{"type":"subscribe","types":"order.created"}"#,
+                "types: expected a list of texts, found \"order.created\"",
+            ),
+            (
+                r#"{"type":"subscribe","types":[7]}"#,
+                "types: expected a list of texts, found a list",
+            ),
+            (
+                r#"{"type":"subscribe","epoch":"a","epoch":"b"}"#,
+                "frame: a member is given more than once",
+            ),
+        ] {
+            let reason = ClientFrame::parse(text).expect_err(text);
+            assert_eq!(reason, CloseReason::BadRequest(expected.into()), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_clients_that_may_reconnect_get_a_delay() {
         assert!(CloseReason::GoingAway.frame().contains("retry_after_ms"));
         assert!(
             !CloseReason::BadRequest("no".into())

@@ -1,11 +1,11 @@
-//! The feed, where the menu says.
+//! Feed over HTTP: its route and its two transports, websocket and server-sent events.
 //!
-//! - `request`: what a subscriber asks for;
-//! - `places`: how many may; [`crate::exposure`]: pages of which origins;
-//! - `follower`: a subscriber's way along the feed;
-//! - `socket` and `stream`: over a websocket, and as server-sent events;
-//! - `outgoing`: bytes on their way to a subscriber;
-//! - `wire`: what is said beside the frames.
+//! - `subscribe_request`: start position and filter of a subscription;
+//! - `subscriber_limits`: limits on concurrent subscribers; [`crate::exposure`]: allowed origins;
+//! - `session`: one subscription, independent of its transport;
+//! - `socket` and `stream`: the transports;
+//! - `outgoing`: bytes queued for one subscriber;
+//! - `messages`: control frames and close codes.
 
 mod clock;
 #[cfg(test)]
@@ -31,7 +31,7 @@ use crate::exposure::Exposure;
 use crate::response::problem::Problem;
 use crate::state::{AppState, RequestSettings};
 
-/// Adds the route.
+/// Adds the route; `path` comes from the domain's API definition.
 pub(crate) fn routes(config: &mut web::ServiceConfig, path: &str) {
     let feed = web::resource(path)
         .route(web::get().to(subscribe))
@@ -39,12 +39,12 @@ pub(crate) fn routes(config: &mut web::ServiceConfig, path: &str) {
     config.service(feed);
 }
 
-/// `GET` on the feed's path.
+/// Handles `GET` on the feed's path: a websocket handshake, or `Accept: text/event-stream`.
 async fn subscribe(
     request: HttpRequest,
     payload: web::Payload,
-    visitor: MaybePrincipal,
-    places: web::Data<SubscriberLimits>,
+    maybe_principal: MaybePrincipal,
+    limits: web::Data<SubscriberLimits>,
     (shutdown, exposure): (web::Data<Shutdown>, web::Data<Exposure>),
     (state, settings, access): (
         web::Data<AppState>,
@@ -57,17 +57,17 @@ async fn subscribe(
         return Err(Problem::unavailable("the feed is not available yet").into());
     }
     let shutdown = shutdown.as_ref().clone();
-    let principal = visitor.principal();
-    let caller = RateLimitKey::of_request(principal.as_ref(), &request);
-    let places = places.into_inner();
+    let principal = maybe_principal.principal();
+    let key = RateLimitKey::of_request(principal.as_ref(), &request);
+    let limits = limits.into_inner();
     if is_handshake(request.head()) {
-        let place = match principal {
-            Some(_) => places.take(caller),
-            None => places.take_unauthenticated(caller),
+        let permit = match principal {
+            Some(_) => limits.acquire(key),
+            None => limits.acquire_unauthenticated(key),
         };
-        let place = place.map_err(Problem::from)?;
+        let permit = permit.map_err(Problem::from)?;
         let shared = (state, settings, access);
-        return socket::subscribe(&request, payload, place, principal, shutdown, shared).await;
+        return socket::subscribe(&request, payload, permit, principal, shutdown, shared).await;
     }
     let accept = request.headers().get(ACCEPT);
     let accept = accept
@@ -77,7 +77,7 @@ async fn subscribe(
         return Err(Problem::upgrade_required().into());
     }
     let principal = principal.ok_or_else(Problem::unauthenticated)?;
-    let place = places.take(caller).map_err(Problem::from)?;
-    let stream = stream::subscribe(&request, place, principal, &state, &settings, shutdown);
+    let permit = limits.acquire(key).map_err(Problem::from)?;
+    let stream = stream::subscribe(&request, permit, principal, &state, &settings, shutdown);
     Ok(stream.await?)
 }

@@ -1,5 +1,5 @@
-//! Bytes on their way to a subscriber: to the kernel as they are, as far as it takes them, and
-//! for the rest by way of the HTTP library, which waits until it takes more.
+//! Bytes queued for one subscriber. They are written to the socket directly, as far as the kernel
+//! takes them; the rest goes through the HTTP library, which waits until the socket is writable.
 
 use std::collections::VecDeque;
 
@@ -8,15 +8,15 @@ use bytes::Bytes;
 
 use crate::connections::{Connection, SocketWriter};
 
-/// Bytes that are to be sent.
+/// Queue of bytes for one subscriber.
 pub(super) struct Outgoing {
-    /// Past the HTTP library; none where the connection is not one of ours, as in tests.
+    /// Direct writer to the socket; `None` if the request has no tracked connection, as in tests.
     writer: Option<SocketWriter>,
     unsent: VecDeque<Bytes>,
 }
 
 impl Outgoing {
-    /// To the sender of this request.
+    /// Creates an empty queue for the client of a request.
     pub(super) fn new(request: &HttpRequest) -> Self {
         let connection = request.conn_data::<Connection>().cloned();
         Self {
@@ -25,13 +25,13 @@ impl Outgoing {
         }
     }
 
-    /// Adds what comes next.
+    /// Appends bytes to the queue.
     pub(super) fn extend(&mut self, bytes: impl IntoIterator<Item = Bytes>) {
         self.unsent.extend(bytes);
     }
 
-    /// Sends what the kernel takes; what the library is to send next, if anything is left. To
-    /// be called only where the library asks for more.
+    /// Writes to the socket what the kernel takes, and returns the bytes that the HTTP library
+    /// has to send next, if any are left. Must be called only when the library asks for more.
     pub(super) fn next(&mut self) -> Option<Bytes> {
         if let Some(writer) = &self.writer {
             writer.send(&mut self.unsent);

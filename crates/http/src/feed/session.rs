@@ -1,5 +1,5 @@
-//! A subscriber's way along the feed, whatever carries it: who sees what, and
-//! what is said beside the frames.
+//! One subscription to the feed, independent of its transport: visibility, filter, and control
+//! frames.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,110 +11,113 @@ use super::messages::{self, CloseReason};
 use super::subscribe_request::{Filter, Included, SubscribeRequest};
 use crate::auth::Principal;
 
-/// What is to be sent.
-pub(super) enum Piece {
-    /// A frame of the log, the same for all who get it.
+/// Message to be sent to a subscriber.
+pub(super) enum FeedMessage {
+    /// Frame of the log, shared by all subscribers that receive it.
     Frame(Arc<Shared>),
-    /// Something said to this subscriber, with the position that it has then.
-    Own(String, Option<Position>),
+    /// JSON text for this subscriber only, with the position that it reaches by it, if any.
+    Text(String, Option<Position>),
 }
 
-/// A subscriber that has been welcomed.
+/// Subscription whose `welcome` frame has been created.
 pub(super) struct FeedSession {
     principal: Principal,
     filter: Filter,
     subscription: Subscription,
-    /// The last position that has been sent, or that the subscriber does not want.
-    done: Position,
-    /// The last position that the subscriber has been told of.
-    told: Position,
-    /// That of the last frame of the log that has been sent on this connection; 0: none.
-    sent: Position,
+    /// Last position that has been sent or filtered out.
+    processed: Position,
+    /// Last position that the subscriber has been informed of.
+    reported: Position,
+    /// Position of the last frame of the log sent on this connection; 0 if none.
+    last_sent: Position,
 }
 
 impl FeedSession {
-    /// Begins to follow; the piece is the welcome.
+    /// Starts a subscription, and returns it with its `welcome` frame.
     ///
     /// # Errors
-    /// When the position means nothing here, or the feed is not there yet.
-    pub(super) async fn begin(
+    /// The close reason, when the position cannot be served, or the feed is not available yet.
+    pub(super) async fn start(
         feed: &Arc<Feed>,
         principal: Principal,
         request: SubscribeRequest,
         heartbeat: Duration,
-    ) -> Result<(Self, Piece), CloseReason> {
+    ) -> Result<(Self, FeedMessage), CloseReason> {
         let subscription = feed.join(request.since, request.epoch.as_deref()).await?;
         let epoch = feed.epoch().unwrap_or_default();
         let welcome = messages::welcome(epoch, feed.head_position(), heartbeat.as_secs());
         let cursor = subscription.cursor();
-        let follower = Self {
+        let session = Self {
             principal,
             filter: request.filter,
             subscription,
-            done: cursor,
-            told: cursor,
-            sent: 0,
+            processed: cursor,
+            reported: cursor,
+            last_sent: 0,
         };
-        Ok((follower, Piece::Own(welcome, None)))
+        Ok((session, FeedMessage::Text(welcome, None)))
     }
 
-    /// Everything up to here has been sent, or is not wanted.
-    pub(super) fn done(&self) -> Position {
-        self.done
+    /// Last position that has been sent or filtered out.
+    pub(super) fn processed(&self) -> Position {
+        self.processed
     }
 
-    /// The last frame of the log that this connection has had is of this position; 0: it
-    /// has had none.
-    pub(super) fn sent(&self) -> Position {
-        self.sent
+    /// Position of the last frame of the log sent on this connection; 0 if none.
+    pub(super) fn last_sent(&self) -> Position {
+        self.last_sent
     }
 
-    /// The same connection goes on, with other wishes.
-    pub(super) fn after(self, sent: Position) -> Self {
-        Self { sent, ..self }
+    /// Carries over the last sent position of the connection's previous session.
+    pub(super) fn with_last_sent(self, last_sent: Position) -> Self {
+        Self { last_sent, ..self }
     }
 
-    /// Waits for what comes next; it may be nothing that this subscriber wants.
-    /// Dropping the future loses nothing.
+    /// Waits for the feed's next step and returns its messages, none if all of its frames are
+    /// filtered out. Cancel-safe.
     ///
     /// # Errors
-    /// When it cannot go on.
-    pub(super) async fn next(&mut self) -> Result<Vec<Piece>, CloseReason> {
+    /// The close reason, when the subscription cannot continue.
+    pub(super) async fn next(&mut self) -> Result<Vec<FeedMessage>, CloseReason> {
         match self.subscription.next().await? {
-            Step::Live(position) => Ok(vec![Piece::Own(messages::live(position), Some(position))]),
+            Step::Live(position) => {
+                let live = messages::live(position);
+                Ok(vec![FeedMessage::Text(live, Some(position))])
+            }
             Step::Frames(frames) => {
-                self.done = frames.last().map_or(self.done, |frame| frame.position);
-                let mut pieces = Vec::new();
+                self.processed = frames.last().map_or(self.processed, |frame| frame.position);
+                let mut batch = Vec::new();
                 for frame in frames {
                     if !self.principal.can_view(frame.owner.as_deref()) {
                         continue;
                     }
                     let position = frame.position;
-                    pieces.push(match self.filter.includes(&frame) {
+                    batch.push(match self.filter.includes(&frame) {
                         Included::No => continue,
-                        Included::Yes => Piece::Frame(frame),
+                        Included::Yes => FeedMessage::Frame(frame),
                         Included::Left => {
-                            Piece::Own(messages::left(frame.body.get()), Some(position))
+                            let left = messages::left(frame.body.get());
+                            FeedMessage::Text(left, Some(position))
                         }
                     });
-                    self.told = position;
-                    self.sent = position;
+                    self.reported = position;
+                    self.last_sent = position;
                 }
-                Ok(pieces)
+                Ok(batch)
             }
         }
     }
 
-    /// What every heartbeat says: where a subscriber is whose filter has passed
-    /// nothing, and that the connection is alive.
-    pub(super) fn beat(&mut self) -> Vec<Piece> {
-        let mut pieces = Vec::new();
-        if self.told < self.done {
-            self.told = self.done;
-            let text = messages::position(self.told);
-            pieces.push(Piece::Own(text, Some(self.told)));
+    /// Messages of a heartbeat: the processed position if it is ahead of the reported one, and a
+    /// ping.
+    pub(super) fn heartbeat(&mut self) -> Vec<FeedMessage> {
+        let mut batch = Vec::new();
+        if self.reported < self.processed {
+            self.reported = self.processed;
+            let text = messages::position(self.reported);
+            batch.push(FeedMessage::Text(text, Some(self.reported)));
         }
-        pieces.push(Piece::Own(messages::ping(), None));
-        pieces
+        batch.push(FeedMessage::Text(messages::ping(), None));
+        batch
     }
 }

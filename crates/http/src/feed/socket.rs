@@ -1,4 +1,4 @@
-//! The feed over a websocket.
+//! Feed over a websocket.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::clock::expiry;
 use super::messages::{ClientFrame, CloseReason, Subscribe};
 use super::outgoing::Outgoing;
-use super::session::{FeedSession, Piece};
+use super::session::{FeedMessage, FeedSession};
 use super::subscribe_request::SubscribeRequest;
 use super::subscriber_limits::{SubscriberLimitExceeded, SubscriberPermit};
 use crate::auth::{Access, Principal, RateLimitKey, Scope};
@@ -28,32 +28,33 @@ use crate::websocket::{
     HandshakeError, Incoming, Limits, Messages, Rate, TokenBucket, Violation, frame, upgrade,
 };
 
-/// Bytes of the longest message that a client has reason to send: a token and filters.
+/// Maximum size of a message in bytes: enough for a token and filters.
 const MAX_MESSAGE_BYTES: usize = 16 * 1024;
-/// Frames that it may come in.
+/// Maximum number of frames of a message.
 const MAX_FRAGMENTS: u32 = 64;
-/// How often a client may send messages, and control frames beside the answers to our pings.
+/// Rate of messages, and of control frames beyond the answers to pings, per connection.
 const FRAME_RATE: Rate = Rate {
     burst: 60,
     per_second: 10,
 };
-/// How often a client may subscribe on one connection: each time may read from the store.
+/// Rate of `subscribe` frames per connection; each may cause a read from the store.
 const SUBSCRIBE_RATE: Rate = Rate {
     burst: 20,
     per_second: 1,
 };
-/// How long a client may take to say who it is.
-const INTRODUCTION: Duration = Duration::from_secs(5);
-/// How long the other side gets to answer our close.
-const GOODBYE: Duration = Duration::from_secs(1);
-/// Bounds on what a client may send that is pinged this often: it answers twice, with a pong of
-/// the protocol and one of ours.
+/// Time that a client has to authenticate after the handshake.
+const AUTHENTICATION_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time that a client has to answer a close frame.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Limits on what a client may send that is pinged at this interval. A client answers each
+/// heartbeat twice: with a pong of the websocket protocol and with a `pong` frame of the feed.
 fn limits(heartbeat: Duration) -> Limits {
-    let beats = Duration::from_secs(1).as_millis() / heartbeat.as_millis().max(1);
-    let beats = u32::try_from(beats).unwrap_or(u32::MAX);
+    let heartbeats = Duration::from_secs(1).as_millis() / heartbeat.as_millis().max(1);
+    let heartbeats = u32::try_from(heartbeats).unwrap_or(u32::MAX);
     let rate = Rate {
-        burst: FRAME_RATE.burst.saturating_add(beats),
-        per_second: FRAME_RATE.per_second.saturating_add(beats),
+        burst: FRAME_RATE.burst.saturating_add(heartbeats),
+        per_second: FRAME_RATE.per_second.saturating_add(heartbeats),
     };
     Limits {
         max_message_bytes: MAX_MESSAGE_BYTES,
@@ -63,8 +64,8 @@ fn limits(heartbeat: Duration) -> Limits {
     }
 }
 
-/// 400 with what is missing or wrong; 426 for another version of the protocol.
-fn no_handshake(error: HandshakeError) -> Problem {
+/// 426 for another version of the protocol; else 400 with the invalid header.
+fn handshake_problem(error: HandshakeError) -> Problem {
     if error == HandshakeError::Version {
         return Problem::websocket_version();
     }
@@ -74,12 +75,15 @@ fn no_handshake(error: HandshakeError) -> Problem {
     }])
 }
 
-/// Answers the handshake, and follows. A principal of `None` has yet to say who
-/// it is.
+/// Answers the handshake and serves the feed. Without a principal, the client has to authenticate
+/// by its first frame.
+///
+/// # Errors
+/// 400 or 426, when the request is not a valid handshake.
 pub(super) async fn subscribe(
     request: &HttpRequest,
     payload: web::Payload,
-    place: SubscriberPermit,
+    permit: SubscriberPermit,
     principal: Option<Principal>,
     shutdown: Shutdown,
     (state, settings, access): (
@@ -88,154 +92,161 @@ pub(super) async fn subscribe(
         web::Data<Access>,
     ),
 ) -> actix_web::Result<HttpResponse> {
-    let wanted =
+    let subscribe_request =
         SubscribeRequest::parse(request.query_string(), &state.api).map_err(CloseReason::from);
     let heartbeat = settings.heartbeat;
     let upgraded = upgrade(request, payload, limits(heartbeat));
-    let (response, messages) = upgraded.map_err(no_handshake)?;
+    let (response, messages) = upgraded.map_err(handshake_problem)?;
     let now = Instant::now();
-    let expires_at = principal.as_ref().map_or(now + INTRODUCTION, expiry);
-    let beats_at = now + heartbeat;
+    let authentication_deadline = now + AUTHENTICATION_TIMEOUT;
+    let expires_at = principal.as_ref().map_or(authentication_deadline, expiry);
+    let heartbeat_at = now + heartbeat;
     let socket = Socket {
         messages,
         state,
         access,
         heartbeat,
         shutdown: Box::pin(shutdown.cancelled_owned()),
-        stage: Stage::Opening(Some(wanted)),
+        phase: Phase::Opening(Some(subscribe_request)),
         expires_at,
         principal,
-        beats_at,
-        alarm: Box::pin(sleep_until(beats_at.min(expires_at))),
-        heard: now,
-        subscribes: TokenBucket::new(SUBSCRIBE_RATE, now.into_std()),
+        heartbeat_at,
+        timer: Box::pin(sleep_until(heartbeat_at.min(expires_at))),
+        last_received_at: now,
+        subscribe_rate: TokenBucket::new(SUBSCRIBE_RATE, now.into_std()),
         outgoing: Outgoing::new(request),
         connection: request.conn_data::<Connection>().cloned(),
         address: RateLimitKey::of_request(None, request),
-        feed_first: false,
-        place,
+        polls_feed_first: false,
+        permit,
     };
-    let frames = stream::unfold(Box::new(socket), turn);
+    let frames = stream::unfold(Box::new(socket), next_chunk);
     let body = BodyStream::new(frames.map(Ok::<_, Infallible>));
     Ok(response.set_body(BoxBody::new(body)))
 }
 
+/// State of one websocket.
 struct Socket {
     messages: Messages,
     state: web::Data<AppState>,
     access: web::Data<Access>,
     heartbeat: Duration,
-    // These two are kept, and not made anew for each wait: with thousands of
-    // subscribers, entering and leaving the lists of those who wait is what an
-    // event would cost most.
+    // These two futures are kept between waits: with thousands of subscribers, registering and
+    // unregistering a waiter for each of them would be the largest cost of an event.
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// For the next beat or the expiry, whichever is first.
-    alarm: Pin<Box<Sleep>>,
-    stage: Stage,
+    /// Timer of the next heartbeat or the expiry, whichever is first.
+    timer: Pin<Box<Sleep>>,
+    phase: Phase,
     /// Token expiry, or the authentication deadline if no token was received.
     expires_at: Instant,
     principal: Option<Principal>,
-    beats_at: Instant,
-    /// When the client was last heard of.
-    heard: Instant,
-    subscribes: TokenBucket,
+    heartbeat_at: Instant,
+    /// Time of the client's last message.
+    last_received_at: Instant,
+    subscribe_rate: TokenBucket,
     outgoing: Outgoing,
     connection: Option<Connection>,
-    /// The client without its name.
+    /// Rate limit key of the client's address.
     address: RateLimitKey,
-    feed_first: bool,
-    place: SubscriberPermit,
+    polls_feed_first: bool,
+    permit: SubscriberPermit,
 }
 
-enum Stage {
-    /// Nothing has been said yet; the query's wishes wait.
+/// Phase of a connection.
+enum Phase {
+    /// Nothing has been sent yet; holds the request of the query string.
     Opening(Option<Result<SubscribeRequest, CloseReason>>),
-    /// Waiting for the first frame, which says who the client is.
-    Unknown,
-    Following(Box<FeedSession>),
-    /// We have said goodbye and wait for an answer, or until then.
+    /// Waiting for the first frame, which must carry a token.
+    Authenticating,
+    /// Frames of the feed are sent.
+    Subscribed(Box<FeedSession>),
+    /// A close frame has been sent; waiting for the answer until this time.
     Closing(Instant),
+    /// Nothing more is sent or read.
     Closed,
 }
 
-/// What is to be sent next and has not been taken by the kernel already.
-async fn turn(mut socket: Box<Socket>) -> Option<(Bytes, Box<Socket>)> {
+/// Waits for the next bytes that the HTTP library has to send; `None` ends the connection.
+async fn next_chunk(mut socket: Box<Socket>) -> Option<(Bytes, Box<Socket>)> {
     loop {
         if let Some(next) = socket.outgoing.next() {
             return Some((next, socket));
         }
-        if matches!(socket.stage, Stage::Closed) {
+        if matches!(socket.phase, Phase::Closed) {
             return None;
         }
         let sent = match socket.step().await {
             Ok(sent) => sent,
-            Err(end) => socket.end(end),
+            Err(termination) => socket.terminate(termination),
         };
         socket.outgoing.extend(sent);
     }
 }
 
-/// Why it ends.
-enum End {
-    /// We end it.
-    CloseReason(CloseReason),
-    /// The client broke the rules of websockets.
+/// Cause of the end of a connection.
+enum Termination {
+    /// The server closes it.
+    Server(CloseReason),
+    /// The client violated the websocket protocol or a limit.
     Violation(Violation),
-    /// The client ends it, with this code if it gave one.
-    Close(Option<u16>),
-    /// There is nobody any more.
-    Gone,
+    /// The client closes it, with this code if it sent one.
+    Client(Option<u16>),
+    /// The connection is lost.
+    Disconnected,
 }
 
-impl From<CloseReason> for End {
-    fn from(farewell: CloseReason) -> Self {
-        Self::CloseReason(farewell)
+impl From<CloseReason> for Termination {
+    fn from(reason: CloseReason) -> Self {
+        Self::Server(reason)
     }
 }
 
+/// Event that wakes a connection.
 enum Event {
-    Pieces(Result<Vec<Piece>, CloseReason>),
-    Message(Incoming),
-    Alarm,
+    Feed(Result<Vec<FeedMessage>, CloseReason>),
+    Incoming(Incoming),
+    Timer,
     Shutdown,
 }
 
 impl Socket {
-    async fn step(&mut self) -> Result<Vec<Bytes>, End> {
-        match &mut self.stage {
-            Stage::Opening(request) => {
+    /// Waits for the next event and returns the bytes to send.
+    async fn step(&mut self) -> Result<Vec<Bytes>, Termination> {
+        match &mut self.phase {
+            Phase::Opening(request) => {
                 let request = request.take().unwrap_or(Ok(SubscribeRequest::default()))?;
                 if self.principal.is_none() {
-                    self.stage = Stage::Unknown;
+                    self.phase = Phase::Authenticating;
                     return Ok(Vec::new());
                 }
-                Box::pin(self.begin(request)).await
+                Box::pin(self.start_session(request)).await
             }
-            Stage::Closing(until) => {
-                let until = *until;
+            Phase::Closing(deadline) => {
+                let deadline = *deadline;
                 tokio::select! {
                     message = self.messages.next() => match message {
-                        Incoming::Close(_) | Incoming::Gone | Incoming::Violation(_) => {
-                            self.stage = Stage::Closed;
+                        Incoming::Close(_) | Incoming::Disconnected | Incoming::Violation(_) => {
+                            self.phase = Phase::Closed;
                         }
                         _ => {}
                     },
-                    () = sleep_until(until) => self.stage = Stage::Closed,
+                    () = sleep_until(deadline) => self.phase = Phase::Closed,
                 }
                 Ok(Vec::new())
             }
-            Stage::Closed => Ok(Vec::new()),
-            Stage::Unknown | Stage::Following(_) => {
-                let event = self.event().await;
-                self.take(event).await
+            Phase::Closed => Ok(Vec::new()),
+            Phase::Authenticating | Phase::Subscribed(_) => {
+                let event = self.next_event().await;
+                self.handle(event).await
             }
         }
     }
 
-    async fn event(&mut self) -> Event {
-        let pieces = async {
-            match &mut self.stage {
-                Stage::Following(follower) => Event::Pieces(follower.next().await),
+    /// Waits for the next event. Cancel-safe.
+    async fn next_event(&mut self) -> Event {
+        let feed = async {
+            match &mut self.phase {
+                Phase::Subscribed(session) => Event::Feed(session.next().await),
                 _ => std::future::pending().await,
             }
         };
@@ -243,32 +254,34 @@ impl Socket {
             tokio::select! {
                 biased;
                 () = &mut self.shutdown => Event::Shutdown,
-                () = &mut self.alarm => Event::Alarm,
-                message = self.messages.next() => Event::Message(message),
+                () = &mut self.timer => Event::Timer,
+                message = self.messages.next() => Event::Incoming(message),
             }
         };
-        // Most often it is the feed that has woken us, and nothing else needs to
-        // be looked at. Every other time it goes last, so that nothing is starved.
-        self.feed_first = !self.feed_first;
-        if self.feed_first {
-            tokio::select! { biased; event = pieces => event, event = others => event }
+        // Most wake-ups come from the feed, so it is polled first, and the other sources not at
+        // all if it is ready. Every second time it is polled last, so that they are not starved.
+        self.polls_feed_first = !self.polls_feed_first;
+        if self.polls_feed_first {
+            tokio::select! { biased; event = feed => event, event = others => event }
         } else {
-            tokio::select! { biased; event = others => event, event = pieces => event }
+            tokio::select! { biased; event = others => event, event = feed => event }
         }
     }
 
-    async fn take(&mut self, event: Event) -> Result<Vec<Bytes>, End> {
+    /// Handles an event and returns the bytes to send.
+    async fn handle(&mut self, event: Event) -> Result<Vec<Bytes>, Termination> {
         match event {
-            Event::Pieces(pieces) => Ok(pieces?.iter().map(bytes).collect()),
-            // Boxed: what seldom happens must not make every subscriber larger.
-            Event::Message(message) => Box::pin(self.hear(message)).await,
-            Event::Alarm => self.wake(),
+            Event::Feed(messages) => Ok(messages?.iter().map(bytes).collect()),
+            // Boxed, so that a rare event does not enlarge the future of every subscriber.
+            Event::Incoming(message) => Box::pin(self.handle_incoming(message)).await,
+            Event::Timer => self.handle_timer(),
             Event::Shutdown => Err(CloseReason::GoingAway.into()),
         }
     }
 
-    async fn hear(&mut self, message: Incoming) -> Result<Vec<Bytes>, End> {
-        self.heard = Instant::now();
+    /// Handles a message of the client.
+    async fn handle_incoming(&mut self, message: Incoming) -> Result<Vec<Bytes>, Termination> {
+        self.last_received_at = Instant::now();
         match message {
             Incoming::Text(text) => match ClientFrame::parse(&text)? {
                 ClientFrame::Pong => Ok(Vec::new()),
@@ -279,45 +292,46 @@ impl Socket {
             }
             Incoming::Ping(payload) => Ok(vec![frame::pong(&payload)]),
             Incoming::Pong => Ok(Vec::new()),
-            Incoming::Close(code) => Err(End::Close(code)),
-            Incoming::Gone => Err(End::Gone),
-            Incoming::Violation(violation) => Err(End::Violation(violation)),
+            Incoming::Close(code) => Err(Termination::Client(code)),
+            Incoming::Disconnected => Err(Termination::Disconnected),
+            Incoming::Violation(violation) => Err(Termination::Violation(violation)),
         }
     }
 
-    /// A frame that says who the client is, or what it wants from now on.
-    async fn subscribe(&mut self, mut subscribe: Subscribe) -> Result<Vec<Bytes>, End> {
-        // What it sends meanwhile can wait in the kernel's buffer.
+    /// Handles a `subscribe` frame: a token, a new subscription, or both.
+    async fn subscribe(&mut self, mut subscribe: Subscribe) -> Result<Vec<Bytes>, Termination> {
+        // Reading is paused; what the client sends meanwhile stays in the kernel's buffer.
         let _paused = self.connection.as_ref().map(Connection::pause);
         if let Some(token) = subscribe.token.take() {
-            self.introduce(&token).await?;
+            self.authenticate(&token).await?;
         }
         if self.principal.is_none() {
             let why = "token: expected a bearer token";
             return Err(CloseReason::Unauthenticated(why.into()).into());
         }
-        if !self.subscribes.take(std::time::Instant::now()) {
+        if !self.subscribe_rate.take(std::time::Instant::now()) {
             let why = "too many subscribe frames; at most one a second on the average";
             return Err(CloseReason::BadRequest(why.into()).into());
         }
-        let mut request = subscribe.request(&self.state.api)?;
-        if let Stage::Following(follower) = &self.stage {
-            // A connection gets no position twice. What its filter has kept from it, or what
-            // was before it began, it has not had.
-            let sent = follower.sent();
-            if request.since.is_some_and(|since| since < sent) {
-                let why = format!("since: this connection has had {sent} already; open another");
+        let mut request = subscribe.into_request(&self.state.api)?;
+        if let Phase::Subscribed(session) = &self.phase {
+            // No position is sent twice on one connection. Positions that were filtered out, or
+            // that precede the first subscription, have not been sent.
+            let last_sent = session.last_sent();
+            if request.since.is_some_and(|since| since < last_sent) {
+                let why =
+                    format!("since: this connection has had {last_sent} already; open another");
                 return Err(CloseReason::BadRequest(why).into());
             }
-            request.since.get_or_insert(follower.done());
+            request.since.get_or_insert(session.processed());
         }
-        self.begin(request).await
+        self.start_session(request).await
     }
 
-    /// Believes a token, or not. On a connection that somebody has begun nobody
-    /// else can go on.
-    async fn introduce(&mut self, token: &str) -> Result<(), CloseReason> {
-        // The issuer may be away for now; that is no reason to go for good.
+    /// Verifies a token and renews the connection's expiry. The principal of a connection cannot
+    /// be replaced by another one.
+    async fn authenticate(&mut self, token: &str) -> Result<(), CloseReason> {
+        // An unavailable token issuer is temporary: the client should reconnect.
         let refused = |problem: Problem| match problem.status_code() {
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
                 CloseReason::GoingAway
@@ -334,40 +348,44 @@ impl Socket {
             );
             return Err(CloseReason::Forbidden(why));
         }
-        let is_another = |known: &Principal| known.subject() != principal.subject();
-        if self.principal.as_ref().is_some_and(is_another) {
+        let is_other = |known: &Principal| known.subject() != principal.subject();
+        if self.principal.as_ref().is_some_and(is_other) {
             return Err(CloseReason::Forbidden(
                 "token: it is somebody else's".into(),
             ));
         }
-        let caller = self.address.clone().named(&principal);
-        let crowded = |crowded: SubscriberLimitExceeded| {
-            CloseReason::SubscriberLimitExceeded(crowded.to_string())
+        let key = self.address.clone().named(&principal);
+        let limit_exceeded = |exceeded: SubscriberLimitExceeded| {
+            CloseReason::SubscriberLimitExceeded(exceeded.to_string())
         };
-        self.place.taken_by(caller).map_err(crowded)?;
+        self.permit.authenticate(key).map_err(limit_exceeded)?;
         self.expires_at = expiry(&principal);
-        self.set_alarm();
+        self.reset_timer();
         self.principal = Some(principal);
         Ok(())
     }
 
-    async fn begin(&mut self, request: SubscribeRequest) -> Result<Vec<Bytes>, End> {
+    /// Starts a session, or replaces the current one, and returns its `welcome` frame.
+    async fn start_session(
+        &mut self,
+        request: SubscribeRequest,
+    ) -> Result<Vec<Bytes>, Termination> {
         let Some(principal) = self.principal.clone() else {
-            return Err(End::Gone);
+            return Err(Termination::Disconnected);
         };
-        let begun = FeedSession::begin(&self.state.feed, principal, request, self.heartbeat);
-        let (follower, welcome) = begun.await?;
-        let sent = match &self.stage {
-            Stage::Following(former) => former.sent(),
+        let started = FeedSession::start(&self.state.feed, principal, request, self.heartbeat);
+        let (session, welcome) = started.await?;
+        let last_sent = match &self.phase {
+            Phase::Subscribed(previous) => previous.last_sent(),
             _ => 0,
         };
-        let follower = follower.after(sent);
-        self.stage = Stage::Following(Box::new(follower));
+        let session = session.with_last_sent(last_sent);
+        self.phase = Phase::Subscribed(Box::new(session));
         Ok(vec![bytes(&welcome)])
     }
 
-    /// The time has come for a beat, or for the end.
-    fn wake(&mut self) -> Result<Vec<Bytes>, End> {
+    /// Sends a heartbeat if one is due, or ends the connection if it has expired.
+    fn handle_timer(&mut self) -> Result<Vec<Bytes>, Termination> {
         let now = Instant::now();
         if now >= self.expires_at {
             let why = "nobody has said who they are: send a subscribe frame with a token";
@@ -376,62 +394,66 @@ impl Socket {
                 None => CloseReason::Unauthenticated(why.into()).into(),
             });
         }
-        if now < self.beats_at {
-            self.set_alarm();
+        if now < self.heartbeat_at {
+            self.reset_timer();
             return Ok(Vec::new());
         }
-        self.beats_at = now + self.heartbeat;
-        self.set_alarm();
-        self.beat()
+        self.heartbeat_at = now + self.heartbeat;
+        self.reset_timer();
+        self.send_heartbeat()
     }
 
-    fn set_alarm(&mut self) {
-        self.alarm
+    fn reset_timer(&mut self) {
+        self.timer
             .as_mut()
-            .reset(self.beats_at.min(self.expires_at));
+            .reset(self.heartbeat_at.min(self.expires_at));
     }
 
-    /// Pings, and notices a client that is gone.
-    fn beat(&mut self) -> Result<Vec<Bytes>, End> {
-        let Stage::Following(follower) = &mut self.stage else {
+    /// Returns the frames of a heartbeat.
+    ///
+    /// # Errors
+    /// [`CloseReason::TooSlow`], when the client has sent nothing for three heartbeats.
+    fn send_heartbeat(&mut self) -> Result<Vec<Bytes>, Termination> {
+        let Phase::Subscribed(session) = &mut self.phase else {
             return Ok(Vec::new());
         };
-        if self.heard.elapsed() > self.heartbeat * 3 {
-            return Err(CloseReason::TooSlow(follower.done()).into());
+        if self.last_received_at.elapsed() > self.heartbeat * 3 {
+            return Err(CloseReason::TooSlow(session.processed()).into());
         }
-        let mut sent: Vec<Bytes> = follower.beat().iter().map(bytes).collect();
-        // Browsers answer the protocol's own ping by themselves.
-        sent.push(frame::ping());
-        Ok(sent)
+        let mut frames: Vec<Bytes> = session.heartbeat().iter().map(bytes).collect();
+        // Browsers answer a ping of the websocket protocol without the page's help.
+        frames.push(frame::ping());
+        Ok(frames)
     }
 
-    /// The last that is sent.
-    fn end(&mut self, end: End) -> Vec<Bytes> {
-        let (stage, sent) = match end {
-            End::CloseReason(farewell) => {
-                metrics::sent_away(farewell.code());
-                let words = frame::text(&farewell.frame());
-                let close = frame::close(farewell.code(), &farewell.message());
-                (Stage::Closing(Instant::now() + GOODBYE), vec![words, close])
+    /// Sets the final phase and returns the last frames.
+    fn terminate(&mut self, termination: Termination) -> Vec<Bytes> {
+        let (phase, frames) = match termination {
+            Termination::Server(reason) => {
+                metrics::subscription_closed(reason.code());
+                let error = frame::text(&reason.frame());
+                let close = frame::close(reason.code(), &reason.message());
+                let deadline = Instant::now() + CLOSE_TIMEOUT;
+                (Phase::Closing(deadline), vec![error, close])
             }
-            End::Violation(violation) => {
+            Termination::Violation(violation) => {
                 let (code, why) = violation.close();
-                metrics::sent_away(code);
-                (Stage::Closed, vec![frame::close(code, why)])
+                metrics::subscription_closed(code);
+                (Phase::Closed, vec![frame::close(code, why)])
             }
-            End::Close(Some(code)) => (Stage::Closed, vec![frame::close(code, "")]),
-            End::Close(None) => (Stage::Closed, vec![frame::close_plainly()]),
-            End::Gone => (Stage::Closed, Vec::new()),
+            Termination::Client(Some(code)) => (Phase::Closed, vec![frame::close(code, "")]),
+            Termination::Client(None) => (Phase::Closed, vec![frame::close_without_reason()]),
+            Termination::Disconnected => (Phase::Closed, Vec::new()),
         };
-        self.stage = stage;
-        sent
+        self.phase = phase;
+        frames
     }
 }
 
-fn bytes(piece: &Piece) -> Bytes {
-    match piece {
-        Piece::Frame(frame) => frame.rendered(rendered),
-        Piece::Own(text, _) => frame::text(text),
+fn bytes(message: &FeedMessage) -> Bytes {
+    match message {
+        FeedMessage::Frame(frame) => frame.rendered(rendered),
+        FeedMessage::Text(text, _) => frame::text(text),
     }
 }
 

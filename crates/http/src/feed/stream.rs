@@ -1,9 +1,9 @@
-//! The feed as server-sent events (the HTML standard, section 9.2): the same
-//! frames, each with log and position as the event's id, so that a browser's
-//! `EventSource` resumes by itself, and notices where it meets another log.
+//! Feed as server-sent events (HTML standard, section 9.2). Each frame carries epoch and position
+//! as the event's id, so that a browser's `EventSource` resumes by itself and detects another
+//! log.
 //!
-//! The body ends with the connection instead of being sent in chunks: its bytes are the same for
-//! all subscribers then, and go to the kernel without being copied, as those of websockets do.
+//! The body is not chunked and ends with the connection. Its bytes are therefore the same for all
+//! subscribers and are written to the socket without a copy, like those of websockets.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use tokio::time::{Instant, Interval, sleep_until};
 use super::clock::expiry;
 use super::messages::CloseReason;
 use super::outgoing::Outgoing;
-use super::session::{FeedSession, Piece};
+use super::session::{FeedMessage, FeedSession};
 use super::subscribe_request::{Since, SubscribeRequest};
 use super::subscriber_limits::SubscriberPermit;
 use crate::api_definition::ApiDefinition;
@@ -31,99 +31,107 @@ use crate::state::{AppState, RequestSettings};
 use crate::websocket::frame;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// Keeps proxies from gathering events before they pass them on.
-const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
-/// Keeps proxies from compressing events, which holds them back.
-const CACHING: &str = "no-store, no-transform";
+/// Header that keeps proxies from buffering events.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+/// Value of `Cache-Control`; `no-transform` keeps proxies from compressing events, which delays
+/// them.
+const NO_CACHE: &str = "no-store, no-transform";
 /// End of an event.
-const END: &[u8] = b"\n\n";
+const EVENT_END: &[u8] = b"\n\n";
 
-/// Answers with a stream of events.
+/// Responds with a stream of events.
+///
+/// # Errors
+/// 400 for an invalid request, 410 for a position that cannot be served, 503 while the feed is
+/// not available.
 pub(super) async fn subscribe(
     request: &HttpRequest,
-    place: SubscriberPermit,
+    permit: SubscriberPermit,
     principal: Principal,
     state: &AppState,
     settings: &RequestSettings,
     shutdown: Shutdown,
 ) -> Result<HttpResponse, Problem> {
-    let wanted = subscribe_request(request, &state.api).map_err(Problem::invalid)?;
+    let subscribe_request = subscribe_request(request, &state.api).map_err(Problem::invalid)?;
     let heartbeat = settings.heartbeat;
     let expires_at = expiry(&principal);
-    let begun = FeedSession::begin(&state.feed, principal, wanted, heartbeat).await;
-    let (follower, welcome) = begun.map_err(problem)?;
+    let started = FeedSession::start(&state.feed, principal, subscribe_request, heartbeat).await;
+    let (session, welcome) = started.map_err(problem)?;
     let epoch: Arc<str> = state.feed.epoch().unwrap_or_default().into();
-    let mut events = Events {
-        follower,
-        beat: tokio::time::interval_at(Instant::now() + heartbeat, heartbeat),
+    let mut events = EventStream {
+        session,
+        heartbeat: tokio::time::interval_at(Instant::now() + heartbeat, heartbeat),
         expires_at,
         shutdown,
         epoch,
         outgoing: Outgoing::new(request),
         is_closed: false,
-        _place: place,
+        _permit: permit,
     };
-    events.outgoing.extend([retry()]);
+    events.outgoing.extend([retry_field()]);
     events.send(&[welcome]);
-    let body = stream::unfold(Box::new(events), turn);
+    let body = stream::unfold(Box::new(events), next_chunk);
     let body = BodyStream::new(body.map(Ok::<_, Infallible>));
-    let mut answer = HttpResponse::Ok()
+    let mut response = HttpResponse::Ok()
         .content_type("text/event-stream")
-        .insert_header((CACHE_CONTROL, CACHING))
-        .insert_header((BUFFERING, HeaderValue::from_static("no")))
+        .insert_header((CACHE_CONTROL, NO_CACHE))
+        .insert_header((X_ACCEL_BUFFERING, HeaderValue::from_static("no")))
         .finish();
-    let head = answer.head_mut();
+    let head = response.head_mut();
     head.no_chunking(true);
     head.set_connection_type(ConnectionType::Close);
-    Ok(answer.set_body(BoxBody::new(body)))
+    Ok(response.set_body(BoxBody::new(body)))
 }
 
-/// The query's, and from the last event on that the client has seen.
+/// Parses the query string; the position of `Last-Event-ID` takes precedence over its `since`.
 fn subscribe_request(
     request: &HttpRequest,
     api: &ApiDefinition,
 ) -> Result<SubscribeRequest, Vec<InputFault>> {
-    let mut wanted = SubscribeRequest::parse(request.query_string(), api)?;
-    if let Some(seen) = request.headers().get(LAST_EVENT_ID) {
-        let seen = seen.to_str().map_err(|error| error.to_string());
-        let since = seen.and_then(|seen| match seen.trim() {
-            // What an EventSource sends that has seen no event with an id.
+    let mut subscribe_request = SubscribeRequest::parse(request.query_string(), api)?;
+    if let Some(id) = request.headers().get(LAST_EVENT_ID) {
+        let id = id
+            .to_str()
+            .map_err(|_| "expected a position, or EPOCH:POSITION, in ASCII".to_owned());
+        let since = id.and_then(|id| match id.trim() {
+            // An EventSource that has received no event with an id sends an empty one.
             "" => Ok(None),
-            seen => Since::parse(seen).map(Some),
+            id => Since::parse(id).map(Some),
         });
         let since = since.map_err(|detail| {
             let pointer = "/header/last-event-id".to_owned();
             vec![InputFault { pointer, detail }]
         })?;
         if let Some(since) = since {
-            wanted.resume(since);
+            subscribe_request.resume(since);
         }
     }
-    Ok(wanted)
+    Ok(subscribe_request)
 }
 
-/// Before anything has been answered a farewell is just a problem.
-fn problem(farewell: CloseReason) -> Problem {
-    match farewell {
+/// Problem document for a session that could not be started.
+fn problem(reason: CloseReason) -> Problem {
+    match reason {
         CloseReason::NotAvailable(why) => Problem::gone(why),
         other => Problem::unavailable(other.message()),
     }
 }
 
-struct Events {
-    follower: FeedSession,
-    beat: Interval,
+/// State of one stream of events.
+struct EventStream {
+    session: FeedSession,
+    heartbeat: Interval,
     expires_at: Instant,
     shutdown: Shutdown,
-    /// The log that positions are of.
+    /// Epoch of the log, part of the events' ids.
     epoch: Arc<str>,
     outgoing: Outgoing,
     is_closed: bool,
-    _place: SubscriberPermit,
+    _permit: SubscriberPermit,
 }
 
-/// Next bytes to be sent that the kernel has not taken already.
-async fn turn(mut events: Box<Events>) -> Option<(Bytes, Box<Events>)> {
+/// Waits for the next bytes that the HTTP library has to send; `None` ends the response.
+async fn next_chunk(mut events: Box<EventStream>) -> Option<(Bytes, Box<EventStream>)> {
     loop {
         if let Some(next) = events.outgoing.next() {
             return Some((next, events));
@@ -135,48 +143,53 @@ async fn turn(mut events: Box<Events>) -> Option<(Bytes, Box<Events>)> {
     }
 }
 
-impl Events {
+impl EventStream {
+    /// Waits for the next event of the stream and queues its bytes.
     async fn step(&mut self) {
         let next = tokio::select! {
-            next = self.follower.next() => next,
-            _ = self.beat.tick() => Ok(self.follower.beat()),
+            next = self.session.next() => next,
+            _ = self.heartbeat.tick() => Ok(self.session.heartbeat()),
             () = sleep_until(self.expires_at) => Err(CloseReason::Expired),
             () = self.shutdown.cancelled() => Err(CloseReason::GoingAway),
         };
         match next {
-            Ok(pieces) => self.send(&pieces),
-            Err(farewell) => {
-                metrics::sent_away(farewell.code());
-                self.send(&[Piece::Own(farewell.frame(), None)]);
+            Ok(messages) => self.send(&messages),
+            Err(reason) => {
+                metrics::subscription_closed(reason.code());
+                self.send(&[FeedMessage::Text(reason.frame(), None)]);
                 self.is_closed = true;
             }
         }
     }
 
-    fn send(&mut self, pieces: &[Piece]) {
-        for piece in pieces {
-            let (position, data) = match piece {
-                // What a websocket is sent, without its header: these bytes are there already.
-                Piece::Frame(shared) => {
+    /// Queues messages as events.
+    fn send(&mut self, messages: &[FeedMessage]) {
+        for message in messages {
+            let (position, data) = match message {
+                // Shares the rendered websocket frame, without its header.
+                FeedMessage::Frame(shared) => {
                     let rendered = shared.rendered(|frame| frame::text(frame.body.get()));
                     (Some(shared.position), frame::payload(&rendered))
                 }
-                Piece::Own(text, position) => (*position, Bytes::from(text.clone())),
+                FeedMessage::Text(text, position) => (*position, Bytes::from(text.clone())),
             };
-            let begin = beginning(&self.epoch, position);
-            self.outgoing.extend([begin, data, Bytes::from_static(END)]);
+            let head = event_head(&self.epoch, position);
+            self.outgoing
+                .extend([head, data, Bytes::from_static(EVENT_END)]);
         }
     }
 }
 
-/// When a client whose connection ends comes back, each at another time.
-fn retry() -> Bytes {
-    let wait = CloseReason::GoingAway.comeback().unwrap_or_default();
-    format!("retry: {wait}\n\n").into()
+/// Field `retry`: random delay before the client reconnects, in milliseconds.
+fn retry_field() -> Bytes {
+    let delay = CloseReason::GoingAway
+        .reconnect_delay_ms()
+        .unwrap_or_default();
+    format!("retry: {delay}\n\n").into()
 }
 
-/// An event up to its data, which is JSON and has no line breaks of its own.
-fn beginning(epoch: &str, position: Option<Position>) -> Bytes {
+/// Beginning of an event, up to its data. The data is JSON without line breaks.
+fn event_head(epoch: &str, position: Option<Position>) -> Bytes {
     match position {
         Some(position) => format!("id: {epoch}:{position}\ndata: ").into(),
         None => Bytes::from_static(b"data: "),

@@ -1,50 +1,53 @@
-//! What a subscriber asks for: in the query string, or in a frame.
+//! Start position and filter of a subscription, from a query string or a `subscribe` frame.
 
 use bakehouse_engine::{Frame, Position};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::api_definition::ApiDefinition;
 use crate::request::path_id::PathId;
 use crate::request::query::{Parameters, text};
 use crate::response::problem::InputFault;
 
-/// A subscription's wishes.
+/// Request for a subscription.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SubscribeRequest {
-    /// Everything after this position; from now on where there is none.
+    /// Position after which frames are sent; `None` starts at the head of the feed.
     pub(super) since: Option<Position>,
-    /// The log that the position is of.
+    /// Epoch of the log that the position belongs to.
     pub(super) epoch: Option<String>,
-    /// Which frames.
+    /// Filter on frames.
     pub(super) filter: Filter,
 }
 
-/// Which frames a subscriber wants.
+/// Filter on the frames of a subscription; all conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Filter {
-    /// Only this entity.
+    /// Entity to which frames are restricted.
     pub(super) entity: Option<String>,
-    /// Only entities of this group.
+    /// Group to whose entities frames are restricted.
     pub(super) group: Option<String>,
-    /// Only frames of these types; all where there are none.
+    /// Types to which frames are restricted; empty for all types.
     pub(super) kinds: Vec<String>,
 }
 
-/// True if a filter lets a frame through.
+/// Result of applying a filter to a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Included {
+    /// The frame is filtered out.
     No,
+    /// The frame is sent.
     Yes,
-    /// Once more, since the entity belongs to another group from now on.
+    /// The frame is sent as the entity's last one, because it moves the entity to another group.
     Left,
 }
 
 impl SubscribeRequest {
-    /// Reads a query string.
+    /// Parses a query string.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All faults of the query string.
     pub(super) fn parse(query: &str, api: &ApiDefinition) -> Result<Self, Vec<InputFault>> {
         let mut parameters = Parameters::of(query);
         let since = parameters.take("since", Since::parse);
@@ -68,7 +71,7 @@ impl SubscribeRequest {
         Ok(request)
     }
 
-    /// Everything after this place, in its log if it names one.
+    /// Sets the start position, and the epoch if the position names one.
     pub(super) fn resume(&mut self, since: Since) {
         self.since = Some(since.position);
         if since.epoch.is_some() {
@@ -77,7 +80,7 @@ impl SubscribeRequest {
     }
 }
 
-/// A place in a log: a position, or log and position as in the `id` of a server-sent event.
+/// Start position: a position, or epoch and position as in the `id` of a server-sent event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Since {
     epoch: Option<String>,
@@ -85,10 +88,10 @@ pub(super) struct Since {
 }
 
 impl Since {
-    /// Reads `124` or `EPOCH:124`.
+    /// Parses `124` or `EPOCH:124`.
     ///
     /// # Errors
-    /// What was expected.
+    /// The expected form, for the client.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let (epoch, number) = match text.rsplit_once(':') {
             Some((epoch, number)) if !epoch.is_empty() => (Some(epoch.to_owned()), number),
@@ -99,37 +102,42 @@ impl Since {
         })?;
         Ok(Self { epoch, position })
     }
-}
 
-impl<'de> Deserialize<'de> for Since {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "expected a position, or EPOCH:POSITION as text")]
-        enum Value {
-            Position(Position),
-            Text(String),
-        }
-        match Value::deserialize(deserializer)? {
-            Value::Position(position) => Ok(Self {
+    /// Reads a position as a JSON number, or what [`Since::parse`] takes as a JSON string.
+    ///
+    /// # Errors
+    /// The expected form, for the client.
+    pub(super) fn from_json(value: &Value) -> Result<Self, String> {
+        match (value.as_u64(), value.as_str()) {
+            (Some(position), _) => Ok(Self {
                 epoch: None,
                 position,
             }),
-            Value::Text(text) => Self::parse(&text).map_err(D::Error::custom),
+            (None, Some(text)) => Self::parse(text),
+            (None, None) => {
+                Err("expected a position (0, 1, 2, …), or EPOCH:POSITION as text".to_owned())
+            }
         }
     }
 }
 
+impl<'de> Deserialize<'de> for Since {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_json(&Value::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
 impl Filter {
-    /// Whether the subscriber wants this frame, should they be one to see it.
+    /// Applies the filter to a frame; whether the subscriber may see it is checked elsewhere.
     pub(super) fn includes(&self, frame: &Frame) -> Included {
-        let is = |wish: &Option<String>, value: Option<&str>| {
-            wish.as_deref().is_none_or(|wish| Some(wish) == value)
+        let matches = |wanted: &Option<String>, value: Option<&str>| {
+            wanted.as_deref().is_none_or(|wanted| Some(wanted) == value)
         };
-        let is_wanted = is(&self.entity, Some(&frame.entity_id))
+        let is_wanted = matches(&self.entity, Some(&frame.entity_id))
             && (self.kinds.is_empty() || self.kinds.contains(&frame.kind));
-        if is_wanted && is(&self.group, frame.group.as_deref()) {
+        if is_wanted && matches(&self.group, frame.group.as_deref()) {
             Included::Yes
-        } else if is_wanted && is(&self.group, frame.left_group.as_deref()) {
+        } else if is_wanted && matches(&self.group, frame.left_group.as_deref()) {
             Included::Left
         } else {
             Included::No
@@ -137,12 +145,15 @@ impl Filter {
     }
 }
 
-/// An entity's id as the log has it: a UUID may be written in several ways.
+/// Normalises an entity's id to the form used in the log; a UUID may be written in several ways.
 pub(super) fn canonical(id: String) -> String {
     id.parse().map_or(id, |uuid: PathId| uuid.to_string())
 }
 
-/// Types of frames that there are.
+/// Checks that all of these names are types of frames.
+///
+/// # Errors
+/// The known types, and the first name that is none of them.
 pub(super) fn kinds<'a>(
     names: impl Iterator<Item = &'a str>,
     api: &ApiDefinition,
@@ -173,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn wishes_are_all_to_be_met() {
+    fn all_conditions_of_a_filter_must_hold() {
         let includes = |query: &str| {
             SubscribeRequest::parse(query, &api())
                 .expect("valid")
@@ -209,27 +220,27 @@ mod tests {
     }
 
     #[test]
-    fn a_place_may_name_its_log() {
+    fn a_position_may_name_its_epoch() {
         let parse = |query: &str| {
             let request = SubscribeRequest::parse(query, &api()).expect("valid");
             (request.epoch, request.since)
         };
-        let log = |name: &str| Some(name.to_owned());
+        let epoch = |name: &str| Some(name.to_owned());
         assert_eq!(parse("since=7"), (None, Some(7)));
-        assert_eq!(parse("since=7&epoch=a"), (log("a"), Some(7)));
-        assert_eq!(parse("since=a:b:7"), (log("a:b"), Some(7)));
+        assert_eq!(parse("since=7&epoch=a"), (epoch("a"), Some(7)));
+        assert_eq!(parse("since=a:b:7"), (epoch("a:b"), Some(7)));
         for text in ["", ":7", "a:", "a", "-1", "a:-1", "7:a"] {
             assert!(Since::parse(text).is_err(), "{text}");
         }
         let read = |json: &str| serde_json::from_str::<Since>(json);
         assert_eq!(read("7").expect("valid").epoch, None);
-        assert_eq!(read("\"a:7\"").expect("valid").epoch, log("a"));
+        assert_eq!(read("\"a:7\"").expect("valid").epoch, epoch("a"));
         assert!(read("-1").is_err());
         assert!(read("[]").is_err());
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn invalid_parameters_are_named() {
         let pointers = |query: &str| -> Vec<String> {
             let faults = SubscribeRequest::parse(query, &api())
                 .expect_err("invalid")

@@ -1,5 +1,5 @@
-//! Bounds on subscribers: in all, of one client, and apart from them those who have not said who
-//! they are.
+//! Limits on concurrent subscribers: in total, per client, and separately for connections that
+//! are not authenticated yet.
 
 use std::sync::Arc;
 
@@ -8,38 +8,38 @@ use crate::limits::{Exceeded, Permit, Quota};
 use crate::metrics;
 use crate::response::problem::Problem;
 
-/// How many.
+/// Maximum numbers of subscribers.
 #[derive(Clone, Copy, Debug)]
 pub struct SubscriberSettings {
-    /// Subscribers in all, in this process.
+    /// Maximum number of subscribers of this process.
     pub all: usize,
-    /// Those of one principal, or address; 0: any.
+    /// Maximum number of subscribers per principal, or per address; 0 for no limit.
     pub each: usize,
-    /// Websockets that have yet to show a token, in all. They are counted apart.
+    /// Maximum number of websockets that have not sent a token yet; counted separately.
     pub unauthenticated: usize,
-    /// Those of one address; 0: any.
+    /// Maximum number of those per address; 0 for no limit.
     pub unauthenticated_each: usize,
 }
 
-/// The places of one process.
+/// Subscriber limits of one process.
 pub(crate) struct SubscriberLimits {
     subscribers: Arc<Quota>,
     unauthenticated: Arc<Quota>,
 }
 
-/// A place, free again when it is dropped.
+/// Permit of one subscriber; released on drop.
 pub(super) struct SubscriberPermit {
-    places: Arc<SubscriberLimits>,
+    limits: Arc<SubscriberLimits>,
     is_unauthenticated: bool,
     _permit: Permit,
 }
 
-/// The bound that another subscriber would exceed.
+/// Limit that another subscriber would exceed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SubscriberLimitExceeded {
-    /// The one on all.
+    /// Limit on all subscribers.
     All,
-    /// The one on this client's, which is this.
+    /// Limit per client, with its value.
     Client(usize),
 }
 
@@ -47,16 +47,16 @@ impl From<Exceeded> for SubscriberLimitExceeded {
     fn from(exceeded: Exceeded) -> Self {
         match exceeded {
             Exceeded::All => Self::All,
-            Exceeded::Each(most) => Self::Client(most),
+            Exceeded::Each(limit) => Self::Client(limit),
         }
     }
 }
 
 impl From<SubscriberLimitExceeded> for Problem {
-    fn from(crowded: SubscriberLimitExceeded) -> Self {
-        match crowded {
-            SubscriberLimitExceeded::All => Self::unavailable(crowded.to_string()),
-            SubscriberLimitExceeded::Client(most) => Self::too_many_subscriptions(most),
+    fn from(exceeded: SubscriberLimitExceeded) -> Self {
+        match exceeded {
+            SubscriberLimitExceeded::All => Self::unavailable(exceeded.to_string()),
+            SubscriberLimitExceeded::Client(limit) => Self::too_many_subscriptions(limit),
         }
     }
 }
@@ -65,10 +65,10 @@ impl std::fmt::Display for SubscriberLimitExceeded {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::All => out.write_str("the feed has as many subscribers as it takes"),
-            Self::Client(most) => {
+            Self::Client(limit) => {
                 write!(
                     out,
-                    "you follow the feed {most} times already, which is the most"
+                    "you follow the feed {limit} times already, which is the most"
                 )
             }
         }
@@ -76,58 +76,69 @@ impl std::fmt::Display for SubscriberLimitExceeded {
 }
 
 impl SubscriberLimits {
-    pub(crate) fn new(limits: SubscriberSettings) -> Arc<Self> {
-        let each = |most| if most == 0 { usize::MAX } else { most };
+    pub(crate) fn new(settings: SubscriberSettings) -> Arc<Self> {
+        let per_client = |limit| if limit == 0 { usize::MAX } else { limit };
         Arc::new(Self {
-            subscribers: Quota::observed(limits.all, each(limits.each), metrics::clients),
-            unauthenticated: Quota::new(limits.unauthenticated, each(limits.unauthenticated_each)),
+            subscribers: Quota::observed(
+                settings.all,
+                per_client(settings.each),
+                metrics::subscribers,
+            ),
+            unauthenticated: Quota::new(
+                settings.unauthenticated,
+                per_client(settings.unauthenticated_each),
+            ),
         })
     }
 
-    /// Takes a subscriber's place.
+    /// Acquires a subscriber's permit.
     ///
     /// # Errors
-    /// The bound that is reached.
-    pub(super) fn take(
+    /// The limit that has been reached.
+    pub(super) fn acquire(
         self: &Arc<Self>,
-        caller: RateLimitKey,
+        key: RateLimitKey,
     ) -> Result<SubscriberPermit, SubscriberLimitExceeded> {
-        self.place(&self.subscribers, caller, false)
+        self.acquire_from(&self.subscribers, key, false)
     }
 
-    /// Takes a place for somebody who has yet to say who they are.
+    /// Acquires a permit for a connection that is not authenticated yet.
     ///
     /// # Errors
-    /// The bound that is reached.
-    pub(super) fn take_unauthenticated(
+    /// The limit that has been reached.
+    pub(super) fn acquire_unauthenticated(
         self: &Arc<Self>,
-        caller: RateLimitKey,
+        key: RateLimitKey,
     ) -> Result<SubscriberPermit, SubscriberLimitExceeded> {
-        self.place(&self.unauthenticated, caller, true)
+        self.acquire_from(&self.unauthenticated, key, true)
     }
 
-    fn place(
+    fn acquire_from(
         self: &Arc<Self>,
         quota: &Arc<Quota>,
-        caller: RateLimitKey,
+        key: RateLimitKey,
         is_unauthenticated: bool,
     ) -> Result<SubscriberPermit, SubscriberLimitExceeded> {
         Ok(SubscriberPermit {
-            places: self.clone(),
+            limits: self.clone(),
             is_unauthenticated,
-            _permit: quota.take(caller)?,
+            _permit: quota.take(key)?,
         })
     }
 }
 
 impl SubscriberPermit {
-    /// The place of a subscriber, once it is known who it is.
+    /// Exchanges the permit of an unauthenticated connection for a subscriber's; does nothing if
+    /// it is one already.
     ///
     /// # Errors
-    /// The bound that is reached.
-    pub(super) fn taken_by(&mut self, caller: RateLimitKey) -> Result<(), SubscriberLimitExceeded> {
+    /// The limit that has been reached.
+    pub(super) fn authenticate(
+        &mut self,
+        key: RateLimitKey,
+    ) -> Result<(), SubscriberLimitExceeded> {
         if self.is_unauthenticated {
-            *self = self.places.take(caller)?;
+            *self = self.limits.acquire(key)?;
         }
         Ok(())
     }
@@ -137,11 +148,11 @@ impl SubscriberPermit {
 mod tests {
     use super::*;
 
-    fn caller(name: &str) -> RateLimitKey {
+    fn key(name: &str) -> RateLimitKey {
         RateLimitKey::Principal(name.to_owned())
     }
 
-    fn places() -> Arc<SubscriberLimits> {
+    fn limits() -> Arc<SubscriberLimits> {
         SubscriberLimits::new(SubscriberSettings {
             all: 3,
             each: 2,
@@ -151,41 +162,43 @@ mod tests {
     }
 
     #[test]
-    fn places_are_limited_and_come_free_again() {
-        let places = places();
-        let first = places.take(caller("ada")).expect("a place");
-        let _second = places.take(caller("ada")).expect("a place");
+    fn permits_are_limited_and_released_on_drop() {
+        let limits = limits();
+        let first = limits.acquire(key("ada")).expect("a permit");
+        let _second = limits.acquire(key("ada")).expect("a permit");
         assert_eq!(
-            places.take(caller("ada")).err(),
+            limits.acquire(key("ada")).err(),
             Some(SubscriberLimitExceeded::Client(2))
         );
-        let _third = places.take(caller("bob")).expect("a place");
+        let _third = limits.acquire(key("bob")).expect("a permit");
         assert_eq!(
-            places.take(caller("eve")).err(),
+            limits.acquire(key("eve")).err(),
             Some(SubscriberLimitExceeded::All)
         );
         drop(first);
-        assert!(places.take(caller("ada")).is_ok());
-        assert!(places.subscribers.clients() <= 2, "nobody is remembered");
+        assert!(limits.acquire(key("ada")).is_ok());
+        assert!(
+            limits.subscribers.clients() <= 2,
+            "clients without permits are forgotten"
+        );
     }
 
     #[test]
-    fn the_unauthenticated_take_nobodys_place() {
-        let places = places();
-        let somewhere = || caller("192.0.2.1");
-        let mut first = places.take_unauthenticated(somewhere()).expect("a place");
-        let _second = places.take_unauthenticated(somewhere()).expect("a place");
-        let third = places.take_unauthenticated(somewhere());
+    fn unauthenticated_connections_are_counted_separately() {
+        let limits = limits();
+        let address = || key("192.0.2.1");
+        let unauthenticated = || limits.acquire_unauthenticated(address());
+        let mut first = unauthenticated().expect("a permit");
+        let _second = unauthenticated().expect("a permit");
+        let third = unauthenticated();
         assert_eq!(third.err(), Some(SubscriberLimitExceeded::Client(2)));
-        first.taken_by(caller("ada")).expect("a place");
-        let _third = places
-            .take_unauthenticated(somewhere())
-            .expect("it is free again");
-        first.taken_by(caller("ada")).expect("it has one");
-        let _more = places.take(caller("ada")).expect("a place");
-        let mut fourth = places.take_unauthenticated(caller("b")).expect("a place");
+        first.authenticate(key("ada")).expect("a permit");
+        let _third = unauthenticated().expect("the first has been released");
+        first.authenticate(key("ada")).expect("it has one");
+        let _more = limits.acquire(key("ada")).expect("a permit");
+        let mut fourth = limits.acquire_unauthenticated(key("b")).expect("a permit");
         assert_eq!(
-            fourth.taken_by(caller("ada")),
+            fourth.authenticate(key("ada")),
             Err(SubscriberLimitExceeded::Client(2))
         );
     }

@@ -1,7 +1,7 @@
-//! `GET /metrics`: what the process has counted, in Prometheus' text form.
+//! `GET /metrics`: metrics of the process in Prometheus' text format.
 //!
-//! Whatever counts does so through the `metrics` facade, wherever it is; here is
-//! the one recorder of the process, and what is looked up only when somebody asks.
+//! Code anywhere in the process records through the `metrics` facade. This module owns the
+//! process's recorder, and the gauges that are read from the stores on request.
 
 mod positions;
 mod requests;
@@ -18,18 +18,18 @@ use crate::response::problem::Problem;
 pub(crate) use positions::Positions;
 pub(crate) use requests::measure;
 
-/// Upper bounds of histograms of times, in seconds: from an answer out of memory
-/// to a wait that a client has asked for.
-const SECONDS: [f64; 12] = [
+/// Buckets of histograms of durations, in seconds: from a response out of memory to the longest
+/// wait that a client may ask for.
+const DURATION_BUCKETS: [f64; 12] = [
     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 60.0,
 ];
-/// Of batch sizes.
-const SIZES: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 250.0, 500.0];
+/// Buckets of histograms of batch sizes, in events.
+const BATCH_SIZE_BUCKETS: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 50.0, 100.0, 250.0, 500.0];
 
-/// How often what histograms have gathered is summed up, asked for or not.
-const UPKEEP: Duration = Duration::from_secs(5);
+/// Interval at which the samples of histograms are aggregated, whether or not they are scraped.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The documentation of this call.
+/// OpenAPI documentation of this route.
 #[derive(OpenApi)]
 #[openapi(paths(show))]
 pub struct Documentation;
@@ -42,28 +42,31 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config.service(metrics);
 }
 
-/// The process's recorder, made when it is first asked for.
+/// Recorder of the process, installed at the first call; `None` if that failed.
 fn recorder() -> Option<&'static PrometheusHandle> {
     static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
-    let made = RECORDER.get_or_init(|| {
+    let recorder = RECORDER.get_or_init(|| {
         let builder = PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &DURATION_BUCKETS)
             .and_then(|builder| {
-                builder.set_buckets_for_metric(Matcher::Suffix("_batch_events".into()), &SIZES)
+                let batch_sizes = Matcher::Suffix("_batch_events".into());
+                builder.set_buckets_for_metric(batch_sizes, &BATCH_SIZE_BUCKETS)
             });
         let installed = builder.and_then(PrometheusBuilder::install_recorder);
         installed
             .inspect(|_| describe())
-            .inspect_err(|error| tracing::warn!("nothing will be counted: {error}"))
+            .inspect_err(|error| {
+                tracing::warn!("metrics recorder not installed; no metrics are recorded: {error}")
+            })
             .ok()
     });
-    made.as_ref()
+    recorder.as_ref()
 }
 
-/// Sums up what has been counted, until shutdown.
+/// Aggregates the samples of histograms periodically, until shutdown.
 pub(crate) async fn upkeep(shutdown: Shutdown) {
     let Some(recorder) = recorder() else { return };
-    let mut tick = tokio::time::interval(UPKEEP);
+    let mut tick = tokio::time::interval(UPKEEP_INTERVAL);
     while !shutdown.is_cancelled() {
         tokio::select! {
             _ = tick.tick() => recorder.run_upkeep(),
@@ -72,29 +75,30 @@ pub(crate) async fn upkeep(shutdown: Shutdown) {
     }
 }
 
+/// Registers the help texts of all metrics.
 fn describe() {
     use metrics::{
         describe_counter as counter, describe_gauge as gauge, describe_histogram as histogram,
     };
     counter!(
         "bakehouse_operations_stored_total",
-        "Operations that reached events-writer, by outcome"
+        "Operations received by events-writer, by outcome"
     );
     counter!(
         "bakehouse_events_executed_total",
-        "Events that orders-manager has dealt with, by outcome"
+        "Events processed by orders-manager, by outcome"
     );
     counter!(
         "bakehouse_documents_baked_total",
-        "Documents that data-baker has written"
+        "Documents written by data-baker"
     );
     counter!(
         "bakehouse_stage_errors_total",
-        "Batches that a stage has to do again, by stage"
+        "Failed batches that a stage retries, by stage"
     );
     histogram!(
         "bakehouse_stage_batch_seconds",
-        "How long batches took, by stage"
+        "Duration of batches, by stage"
     );
     histogram!(
         "bakehouse_stage_batch_events",
@@ -102,47 +106,47 @@ fn describe() {
     );
     counter!(
         "bakehouse_http_requests_total",
-        "Answers, by method, route and status"
+        "Responses, by method, route and status"
     );
     histogram!(
         "bakehouse_http_request_seconds",
-        "How long answers took, by method and route"
+        "Duration of responses, by method and route"
     );
     counter!(
         "bakehouse_http_refused_total",
-        "Requests for a host, or of a page of an origin, that is not served, by reason"
+        "Requests refused because of their host or origin, by reason"
     );
     counter!(
         "bakehouse_feed_closed_total",
-        "Subscribers that were sent away, by close code"
+        "Subscriptions closed by the server, by close code"
     );
     gauge!("bakehouse_feed_clients", "Subscribers of this process");
     gauge!("bakehouse_http_connections", "Open connections");
     counter!(
         "bakehouse_http_connections_refused_total",
-        "Connections refused or ended since a bound was reached, by bound"
+        "Connections refused or closed because a limit was reached, by limit"
     );
-    gauge!("bakehouse_position", "How far each stage has come");
+    gauge!("bakehouse_position", "Position of each stage");
     gauge!(
         "bakehouse_stage_lag_events",
-        "Events that a stage has yet to deal with"
+        "Events not processed yet, by stage"
     );
     gauge!(
         "bakehouse_stage_lag_seconds",
-        "How old the oldest of those is"
+        "Age of the oldest event not processed yet, by stage"
     );
-    gauge!("bakehouse_parked_events", "Events that have been set aside");
+    gauge!("bakehouse_parked_events", "Parked events");
     counter!(
         "bakehouse_unreadable_messages_total",
-        "Messages of the schedule queue that were no operation, and are kept aside"
+        "Messages of the schedule queue that could not be decoded and were parked"
     );
     counter!(
         "bakehouse_dead_letters_total",
-        "Accepted operations that the broker removed from the schedule queue, and that were taken back"
+        "Accepted operations that the broker removed from the schedule queue, and that were recovered"
     );
     counter!(
         "bakehouse_schedule_queue_lost_total",
-        "Times that the schedule queue was found deleted and was declared again"
+        "Times that the schedule queue was deleted and has been declared again"
     );
     gauge!(
         "bakehouse_queue_risks",
@@ -150,11 +154,11 @@ fn describe() {
     );
     counter!(
         "bakehouse_queue_check_errors_total",
-        "Checks of those that could not be made"
+        "Failed checks of the broker's policies and arguments"
     );
     counter!(
         "bakehouse_token_refusals_total",
-        "Requests refused for their token, by reason"
+        "Requests refused because of their token, by reason"
     );
     counter!(
         "bakehouse_token_key_loads_total",
@@ -162,16 +166,16 @@ fn describe() {
     );
     counter!(
         "bakehouse_events_remade_total",
-        "Events that a stage has gone through again, to make anew what it makes"
+        "Events processed by rebuilds, by stage"
     );
     counter!(
         "bakehouse_rebuild_errors_total",
-        "What went wrong while that was made anew, by stage"
+        "Errors of rebuilds, by stage"
     );
-    gauge!("bakehouse_uploads", "Uploads under way in this process");
+    gauge!("bakehouse_uploads", "Uploads in progress in this process");
     gauge!(
         "bakehouse_attachment_bytes",
-        "Bytes of attached files, as of the last sweep and since"
+        "Bytes of attached files, counted since the last sweep"
     );
     counter!(
         "bakehouse_attachments_removed_total",
@@ -179,13 +183,13 @@ fn describe() {
     );
     counter!(
         "bakehouse_log_lines_lost_total",
-        "Log lines that were not written: nobody read them in time, or writing failed"
+        "Log lines dropped because the output was blocked or failed"
     );
 }
 
-/// What has been counted
+/// Get the metrics of the process
 ///
-/// Prometheus' text form.
+/// Responds in Prometheus' text format.
 #[utoipa::path(
     get,
     path = "/metrics",
@@ -196,7 +200,7 @@ fn describe() {
 )]
 async fn show(positions: Option<web::Data<Positions>>) -> HttpResponse {
     if let Some(positions) = positions {
-        positions.look().await;
+        positions.update().await;
     }
     let text = recorder().map(PrometheusHandle::render);
     HttpResponse::Ok()
@@ -204,34 +208,34 @@ async fn show(positions: Option<web::Data<Positions>>) -> HttpResponse {
         .body(text.unwrap_or_default())
 }
 
-/// Makes sure that counting has begun.
+/// Installs the recorder of the process, unless that has been done.
 pub(crate) fn begin() {
     let _ = recorder();
 }
 
-/// Counts the subscribers of the process.
-pub(crate) fn clients(count: usize) {
-    #[expect(clippy::cast_precision_loss, reason = "nobody has that many")]
+/// Sets the number of subscribers of the process.
+pub(crate) fn subscribers(count: usize) {
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
     metrics::gauge!("bakehouse_feed_clients").set(count as f64);
 }
 
-/// Records how many connections are open.
+/// Sets the number of open connections.
 pub(crate) fn connections(count: usize) {
-    #[expect(clippy::cast_precision_loss, reason = "nobody has that many")]
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
     metrics::gauge!("bakehouse_http_connections").set(count as f64);
 }
 
-/// Counts a connection that was refused or ended since it exceeded a bound.
+/// Counts a connection that was refused or closed because it exceeded a limit.
 pub(crate) fn connection_refused(bound: &'static str) {
     metrics::counter!("bakehouse_http_connections_refused_total", "bound" => bound).increment(1);
 }
 
-/// Counts a subscriber that was sent away.
-pub(crate) fn sent_away(code: u16) {
+/// Counts a subscription that the server closed, by close code.
+pub(crate) fn subscription_closed(code: u16) {
     metrics::counter!("bakehouse_feed_closed_total", "code" => code.to_string()).increment(1);
 }
 
-/// How far the stages are behind, for whoever answers `/metrics`.
+/// Creates the gauges of the stages' positions and lags, for the handler of `/metrics`.
 pub(crate) fn positions(state: &web::Data<crate::AppState>) -> web::Data<Positions> {
     web::Data::from(Arc::new(Positions::new(state.clone())))
 }

@@ -1,5 +1,5 @@
-//! How far the stages have come, and how far behind they are: looked up in the
-//! stores when somebody asks, so that it is true of all processes together.
+//! Gauges of the stages' positions and lags. They are read from the stores on request, and so
+//! cover all processes.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use metrics::gauge;
 use crate::cached::Cached;
 use crate::state::AppState;
 
-/// How long the stores may take; what is not known then is `NaN`.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Time after which the stores count as unavailable, and the gauges are set to `NaN`.
+const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Time for which the positions are kept: however many ask, the stores are asked once.
-const LIFETIME: Duration = Duration::from_secs(1);
+/// Minimum interval between two reads of the stores, however many requests there are.
+const CACHE_TTL: Duration = Duration::from_secs(1);
 
-/// Looks the positions up.
+/// Reader of the positions; sets the gauges.
 pub(crate) struct Positions {
     state: web::Data<AppState>,
-    looked: Cached<()>,
+    update: Cached<()>,
 }
 
-/// Where the stages stand; not known is `NaN`.
-struct Found {
+/// Values of the gauges; `NaN` if unknown.
+struct Values {
     stored: f64,
     executed: f64,
     baked: f64,
@@ -33,11 +33,11 @@ struct Found {
     baker: Lag,
 }
 
-/// How far a stage is behind the one before it.
+/// Lag of a stage behind the previous one.
 #[derive(Clone, Copy)]
 struct Lag {
     events: f64,
-    /// Age of the oldest event that the stage has yet to do.
+    /// Age of the oldest event that the stage has not processed.
     seconds: f64,
 }
 
@@ -45,32 +45,32 @@ impl Positions {
     pub(super) fn new(state: web::Data<AppState>) -> Self {
         Self {
             state,
-            looked: Cached::new(LIFETIME),
+            update: Cached::new(CACHE_TTL),
         }
     }
 
-    /// Sets the gauges, unless that has just been done.
-    pub(super) async fn look(&self) {
-        self.looked.get(self.set()).await;
+    /// Sets the gauges, unless that has been done within the last second.
+    pub(super) async fn update(&self) {
+        self.update.get(self.set()).await;
     }
 
     async fn set(&self) {
         let fed = self.state.feed.head_position();
         gauge!("bakehouse_position", "stage" => "fed").set(number(fed));
-        let found = tokio::time::timeout(PATIENCE, self.find()).await;
-        // A figure from before would be taken for one of now.
-        let found = found.ok().and_then(Result::ok).unwrap_or(Found::NOTHING);
-        found.set();
+        let values = tokio::time::timeout(READ_TIMEOUT, self.read()).await;
+        // Unknown values are reset, because stale ones would be taken for current.
+        let values = values.ok().and_then(Result::ok).unwrap_or(Values::UNKNOWN);
+        values.set();
     }
 
-    async fn find(&self) -> Result<Found, StoreError> {
-        // From the last stage to the first: the other way round a busy stage
-        // would seem to be ahead of the one before it.
+    async fn read(&self) -> Result<Values, StoreError> {
+        // From the last stage to the first: in the opposite order a busy stage could appear to be
+        // ahead of the previous one.
         let baked = self.state.presentation.head_if_any().await?;
         let baked = baked.map_or(0, |head| head.position);
         let executed = self.state.progress.checkpoint().await?;
         let stored = self.state.log.head().await?;
-        Ok(Found {
+        Ok(Values {
             stored: number(stored),
             executed: number(executed.position),
             baked: number(baked),
@@ -80,7 +80,7 @@ impl Positions {
         })
     }
 
-    /// Of a stage that has come to `done`, where the one before it is at `head`.
+    /// Lag of a stage at `done` behind the previous one at `head`.
     async fn lag(&self, done: Position, head: Position) -> Result<Lag, StoreError> {
         let mut lag = Lag {
             events: number(head.saturating_sub(done)),
@@ -103,8 +103,8 @@ impl Lag {
     };
 }
 
-impl Found {
-    const NOTHING: Self = Self {
+impl Values {
+    const UNKNOWN: Self = Self {
         stored: f64::NAN,
         executed: f64::NAN,
         baked: f64::NAN,

@@ -1,7 +1,6 @@
-//! From bytes to messages, within bounds: every frame's header is looked at before anything of
-//! the frame is kept, fragments are copied into one buffer, and frames are counted. What breaks
-//! the protocol is told apart from what is merely not UTF-8, which decides on the code of the
-//! close (RFC 6455, sections 5 and 7.4).
+//! Decoder from bytes to messages, with limits: every frame's header is checked before its payload
+//! is buffered, fragments are copied into one buffer, and frames are counted. Each kind of
+//! violation has its own close code (RFC 6455, sections 5 and 7.4).
 
 use std::time::Instant;
 
@@ -13,26 +12,26 @@ use super::rate::{Rate, TokenBucket};
 /// Limits on what a client may send on one connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of a message, all of its fragments together.
+    /// Maximum size of a message in bytes, all of its fragments together.
     pub max_message_bytes: usize,
-    /// Frames that one message may be sent in.
+    /// Maximum number of frames of a message.
     pub max_fragments: u32,
-    /// Pings, pongs and closes.
+    /// Rate of pings, pongs and closes.
     pub control_frames: Rate,
-    /// Messages.
+    /// Rate of messages.
     pub messages: Rate,
 }
 
 /// Violation of the protocol or of a limit by a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Violation {
-    /// The protocol was broken (1002).
+    /// Violation of the protocol (1002).
     Protocol(&'static str),
     /// Text that is not UTF-8 (1007).
     NotUtf8,
-    /// A bound on the number of frames was exceeded (1008).
+    /// Too many frames or messages (1008).
     TooMany(&'static str),
-    /// A message that is too long (1009).
+    /// Message that is too long (1009).
     TooLong,
 }
 
@@ -49,9 +48,9 @@ impl Violation {
     }
 }
 
-/// Bytes of a header at most: two, a length of eight, a mask of four.
+/// Maximum size of a header in bytes: two, a length of eight, a mask of four.
 const MAX_HEADER_BYTES: usize = 14;
-/// Bytes that a control frame may carry.
+/// Maximum payload of a control frame in bytes.
 const MAX_CONTROL_BYTES: usize = 125;
 
 const CONTINUATION: u8 = 0;
@@ -61,23 +60,23 @@ const CLOSE: u8 = 8;
 const PING: u8 = 9;
 const PONG: u8 = 10;
 
-/// A frame whose header has been read.
+/// Frame whose header has been read.
 struct Frame {
     code: u8,
     is_final: bool,
-    /// Bytes that are still to come.
+    /// Number of payload bytes not received yet.
     left: usize,
     mask: [u8; 4],
-    /// Index of the next byte in the mask.
+    /// Index of the mask's next byte.
     mask_at: usize,
 }
 
-/// A message whose frames have not all come.
+/// Message of which not all frames have been received.
 struct Partial {
     is_text: bool,
     fragments: u32,
     bytes: Vec<u8>,
-    /// Bytes that are known to be UTF-8.
+    /// Number of leading bytes known to be UTF-8.
     checked: usize,
 }
 
@@ -88,7 +87,7 @@ pub(super) struct Decoder {
     messages: TokenBucket,
     header: Vec<u8>,
     frame: Option<Frame>,
-    /// Payload of the control frame at hand.
+    /// Payload of the current control frame.
     control: Vec<u8>,
     partial: Option<Partial>,
 }
@@ -106,10 +105,10 @@ impl Decoder {
         }
     }
 
-    /// Goes on with these bytes up to the end of the next message; `None` when they are used up.
+    /// Decodes bytes up to the end of the next message; `None` when all bytes are consumed.
     ///
     /// # Errors
-    /// What must not be.
+    /// [`Violation`], when the client violates the protocol or a limit.
     pub(super) fn decode(&mut self, bytes: &mut Bytes) -> Result<Option<Incoming>, Violation> {
         loop {
             let Some(frame) = &mut self.frame else {
@@ -120,24 +119,24 @@ impl Decoder {
                 self.read_header(byte)?;
                 continue;
             };
-            let here = frame.left.min(bytes.len());
-            let into = match &mut self.partial {
+            let available = frame.left.min(bytes.len());
+            let payload = match &mut self.partial {
                 Some(partial) if frame.code < CLOSE => &mut partial.bytes,
                 _ => &mut self.control,
             };
-            let unmasked = bytes[..here].iter().enumerate();
-            into.extend(unmasked.map(|(at, byte)| byte ^ frame.mask[(frame.mask_at + at) % 4]));
-            bytes.advance(here);
-            frame.left -= here;
-            frame.mask_at = (frame.mask_at + here) % 4;
+            let unmasked = bytes[..available].iter().enumerate();
+            payload.extend(unmasked.map(|(at, byte)| byte ^ frame.mask[(frame.mask_at + at) % 4]));
+            bytes.advance(available);
+            frame.left -= available;
+            frame.mask_at = (frame.mask_at + available) % 4;
             if frame.left > 0 {
                 return Ok(None);
             }
             let (code, is_final) = (frame.code, frame.is_final);
             self.frame = None;
             let complete = match code {
-                CLOSE.. => Some(control(code, std::mem::take(&mut self.control))?),
-                _ => self.end_of_fragment(is_final)?,
+                CLOSE.. => Some(control_message(code, std::mem::take(&mut self.control))?),
+                _ => self.end_fragment(is_final)?,
             };
             if complete.is_some() {
                 return Ok(complete);
@@ -145,14 +144,14 @@ impl Decoder {
         }
     }
 
-    /// Looks at a header as soon as it is complete.
+    /// Adds a byte to the header, and begins the frame once the header is complete.
     fn read_header(&mut self, byte: u8) -> Result<(), Violation> {
         self.header.push(byte);
         let [first, second, ..] = self.header[..] else {
             return Ok(());
         };
         if self.header.len() == 2 {
-            self.judge(first, second)?;
+            self.check_header(first, second)?;
         }
         let extended = match second & 0x7f {
             126 => 2,
@@ -162,13 +161,13 @@ impl Decoder {
         if self.header.len() < 2 + extended + 4 {
             return Ok(());
         }
-        let announced = self.header[2..2 + extended]
+        let extended_length = self.header[2..2 + extended]
             .iter()
             .fold(0_u64, |length, byte| length << 8 | u64::from(*byte));
         let length = if extended == 0 {
             u64::from(second & 0x7f)
         } else {
-            announced
+            extended_length
         };
         let mut mask = [0; 4];
         mask.copy_from_slice(&self.header[2 + extended..]);
@@ -176,29 +175,30 @@ impl Decoder {
         self.begin_frame(first, length, mask)
     }
 
-    /// Checks the first two bytes by themselves.
-    fn judge(&self, first: u8, second: u8) -> Result<(), Violation> {
+    /// Checks the first two bytes of a header.
+    fn check_header(&self, first: u8, second: u8) -> Result<(), Violation> {
         let (code, is_final) = (first & 0x0f, first & 0x80 != 0);
-        let broken = |what| Err(Violation::Protocol(what));
+        let violation = |what| Err(Violation::Protocol(what));
         if first & 0x70 != 0 {
-            return broken("reserved bits are set");
+            return violation("reserved bits are set");
         }
         if second & 0x80 == 0 {
-            return broken("a frame of a client is not masked");
+            return violation("a frame of a client is not masked");
         }
         match code {
-            CONTINUATION if self.partial.is_none() => broken("there is no message to continue"),
-            TEXT | BINARY if self.partial.is_some() => broken("a message is not complete"),
+            CONTINUATION if self.partial.is_none() => violation("there is no message to continue"),
+            TEXT | BINARY if self.partial.is_some() => violation("a message is not complete"),
             CONTINUATION | TEXT | BINARY => Ok(()),
-            CLOSE..=PONG if !is_final => broken("a control frame is in fragments"),
+            CLOSE..=PONG if !is_final => violation("a control frame is in fragments"),
             CLOSE..=PONG if usize::from(second & 0x7f) > MAX_CONTROL_BYTES => {
-                broken("a control frame is too long")
+                violation("a control frame is too long")
             }
             CLOSE..=PONG => Ok(()),
-            _ => broken("the kind of a frame is reserved"),
+            _ => violation("the kind of a frame is reserved"),
         }
     }
 
+    /// Counts a frame against the limits, and expects its payload.
     fn begin_frame(&mut self, first: u8, length: u64, mask: [u8; 4]) -> Result<(), Violation> {
         let code = first & 0x0f;
         let left = usize::try_from(length).map_err(|_| Violation::TooLong)?;
@@ -243,8 +243,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// Text must be UTF-8 as far as it has come; the last fragment completes the message.
-    fn end_of_fragment(&mut self, is_final: bool) -> Result<Option<Incoming>, Violation> {
+    /// Checks that the text received so far is UTF-8; returns the message after its last fragment.
+    fn end_fragment(&mut self, is_final: bool) -> Result<Option<Incoming>, Violation> {
         let Some(partial) = &mut self.partial else {
             return Ok(None);
         };
@@ -252,7 +252,7 @@ impl Decoder {
             let unchecked = &partial.bytes[partial.checked..];
             match std::str::from_utf8(unchecked) {
                 Ok(_) => partial.checked = partial.bytes.len(),
-                // A character may go on in the next fragment.
+                // A character may be split between two fragments.
                 Err(error) if error.error_len().is_none() && !is_final => {
                     partial.checked += error.valid_up_to();
                 }
@@ -273,8 +273,8 @@ impl Decoder {
     }
 }
 
-/// A control frame; what a close says must be sayable.
-fn control(code: u8, payload: Vec<u8>) -> Result<Incoming, Violation> {
+/// Converts a control frame into a message; checks the code and reason of a close.
+fn control_message(code: u8, payload: Vec<u8>) -> Result<Incoming, Violation> {
     match code {
         PING => return Ok(Incoming::Ping(payload.into())),
         PONG => return Ok(Incoming::Pong),
@@ -285,7 +285,7 @@ fn control(code: u8, payload: Vec<u8>) -> Result<Incoming, Violation> {
         [_] => Err(Violation::Protocol("close code truncated")),
         [high, low, ref reason @ ..] => {
             let code = u16::from_be_bytes([high, low]);
-            if !may_be_sent(code) {
+            if !is_valid_close_code(code) {
                 return Err(Violation::Protocol("the code of the close is reserved"));
             }
             std::str::from_utf8(reason).map_err(|_| Violation::NotUtf8)?;
@@ -294,8 +294,8 @@ fn control(code: u8, payload: Vec<u8>) -> Result<Incoming, Violation> {
     }
 }
 
-/// Codes that a close frame may carry (section 7.4, and the registry it opens).
-fn may_be_sent(code: u16) -> bool {
+/// Checks whether a close frame may carry this code (RFC 6455, section 7.4, and its registry).
+fn is_valid_close_code(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
@@ -303,18 +303,18 @@ fn may_be_sent(code: u16) -> bool {
 mod tests {
     use super::*;
 
-    const OFTEN: Rate = Rate {
+    const UNLIMITED: Rate = Rate {
         burst: 1_000_000,
         per_second: 1,
     };
     const LIMITS: Limits = Limits {
         max_message_bytes: 1_000,
         max_fragments: 5,
-        control_frames: OFTEN,
-        messages: OFTEN,
+        control_frames: UNLIMITED,
+        messages: UNLIMITED,
     };
 
-    /// A client's frame, masked.
+    /// Masked frame of a client.
     fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
         let mask = [1, 2, 3, 4];
         let mut bytes = vec![first];
@@ -345,7 +345,7 @@ mod tests {
         (found, None)
     }
 
-    /// In one piece, and byte by byte: what came, and the violation.
+    /// Decodes bytes at once and byte by byte; returns the messages and the violation.
     fn decode(bytes: &[u8]) -> (Vec<String>, Option<Violation>) {
         let mut decoder = Decoder::new(LIMITS, Instant::now());
         let whole = run(&mut decoder, &[bytes]);
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn what_keeps_to_the_protocol_passes() {
+    fn valid_frames_are_decoded() {
         let good = [
             frame(0x81, "hällo".as_bytes()),
             frame(0x01, &"hä".as_bytes()[..2]),
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_it_is_stopped_where_it_does() {
+    fn violations_of_the_protocol_are_named() {
         for (bytes, what) in [
             (frame(0xc1, b"x"), "reserved bits"),
             (frame(0x83, b"x"), "the kind"),
@@ -406,19 +406,19 @@ mod tests {
             ),
         ] {
             match violation(&bytes) {
-                Violation::Protocol(said) => assert!(said.contains(what), "{said}"),
+                Violation::Protocol(reason) => assert!(reason.contains(what), "{reason}"),
                 other => panic!("{other:?} for {what}"),
             }
         }
     }
 
     #[test]
-    fn a_length_is_enough_to_be_refused() {
-        let announced = [0x82, 0xff, 0, 0, 0, 0, 0x40, 0, 0, 0, 1, 2, 3, 4];
-        assert_eq!(violation(&announced), Violation::TooLong);
+    fn too_long_messages_are_refused_by_their_header() {
+        let header = [0x82, 0xff, 0, 0, 0, 0, 0x40, 0, 0, 0, 1, 2, 3, 4];
+        assert_eq!(violation(&header), Violation::TooLong);
         assert_eq!(decode(&frame(0x81, &[b'x'; 1_000])).1, None);
-        let half = frame(0x01, &[b'x'; 600]);
-        let both = [half, frame(0x80, &[b'x'; 401])].concat();
+        let first = frame(0x01, &[b'x'; 600]);
+        let both = [first, frame(0x80, &[b'x'; 401])].concat();
         assert_eq!(violation(&both), Violation::TooLong);
     }
 
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn fragments_are_counted_even_empty_ones() {
+    fn empty_fragments_are_counted() {
         let mut bytes = frame(0x01, b"");
         for _ in 0..9 {
             bytes.extend(frame(0x00, b""));
@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn one_byte_fragments_are_kept_in_one_buffer_of_their_size() {
+    fn fragments_are_buffered_without_overhead() {
         let limits = Limits {
             max_fragments: 1_000,
             ..LIMITS
@@ -462,14 +462,14 @@ mod tests {
     }
 
     #[test]
-    fn frames_may_come_only_so_often() {
-        let rare = Rate {
+    fn rates_of_frames_are_limited() {
+        let limited = Rate {
             burst: 3,
             per_second: 1,
         };
         let limits = Limits {
-            control_frames: rare,
-            messages: rare,
+            control_frames: limited,
+            messages: limited,
             ..LIMITS
         };
         for (bytes, what) in [

@@ -1,27 +1,27 @@
-//! Frames of a server, as bytes (RFC 6455, section 5). They are not masked, so
-//! that one frame is the same for every client.
+//! Frames of a server as bytes (RFC 6455, section 5). They are not masked, so that one frame is
+//! the same for every client.
 
 use actix_http::ws::{CloseReason, OpCode, Parser};
 use bytes::{Bytes, BytesMut};
 
-/// Bytes that a reason for closing may have, beside its code.
-const LONGEST_REASON: usize = 123;
-/// Bytes of a header at most.
-const HEADER: usize = 10;
+/// Maximum size of a close frame's reason in bytes.
+const MAX_REASON_BYTES: usize = 123;
+/// Maximum size of a header in bytes.
+const MAX_HEADER_BYTES: usize = 10;
 
-/// A text message in one frame.
+/// Text message in one frame.
 #[must_use]
 pub fn text(text: &str) -> Bytes {
     message(OpCode::Text, text.as_bytes())
 }
 
-/// A binary message in one frame.
+/// Binary message in one frame.
 #[must_use]
 pub fn binary(bytes: &[u8]) -> Bytes {
     message(OpCode::Binary, bytes)
 }
 
-/// The payload of one of these frames, without its header.
+/// Payload of a frame of this module, without its header.
 #[must_use]
 pub fn payload(frame: &Bytes) -> Bytes {
     let header = match frame.get(1) {
@@ -32,42 +32,42 @@ pub fn payload(frame: &Bytes) -> Bytes {
     frame.slice(header.min(frame.len())..)
 }
 
-/// Asks for a pong.
+/// Ping frame without a payload.
 #[must_use]
 pub fn ping() -> Bytes {
     message(OpCode::Ping, b"")
 }
 
-/// The answer to a ping.
+/// Pong frame that answers a ping with this payload.
 #[must_use]
 pub fn pong(payload: &[u8]) -> Bytes {
     message(OpCode::Pong, payload)
 }
 
-/// The last frame; a reason that is too long is cut.
+/// Close frame; a reason of more than 123 bytes is truncated.
 #[must_use]
 pub fn close(code: u16, reason: &str) -> Bytes {
     let reason = CloseReason {
         code: code.into(),
-        description: Some(reason[..reason.floor_char_boundary(LONGEST_REASON)].to_owned()),
+        description: Some(reason[..reason.floor_char_boundary(MAX_REASON_BYTES)].to_owned()),
     };
-    closing(Some(reason))
+    close_frame(Some(reason))
 }
 
-/// The last frame, in answer to one without a reason.
+/// Close frame without code and reason.
 #[must_use]
-pub fn close_plainly() -> Bytes {
-    closing(None)
+pub fn close_without_reason() -> Bytes {
+    close_frame(None)
 }
 
-fn closing(reason: Option<CloseReason>) -> Bytes {
+fn close_frame(reason: Option<CloseReason>) -> Bytes {
     let mut bytes = BytesMut::new();
     Parser::write_close(&mut bytes, reason, false);
     bytes.freeze()
 }
 
 fn message(code: OpCode, payload: &[u8]) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(HEADER + payload.len());
+    let mut bytes = BytesMut::with_capacity(MAX_HEADER_BYTES + payload.len());
     Parser::write_message(&mut bytes, payload, code, true, false);
     bytes.freeze()
 }
@@ -88,10 +88,10 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_cut_between_characters() {
+    fn a_reason_is_truncated_between_characters() {
         let frame = close(4001, &"ä".repeat(100));
         assert_eq!(frame.len(), 2 + 2 + 122);
         assert!(std::str::from_utf8(&frame[4..]).is_ok());
-        assert_eq!(&close_plainly()[..], b"\x88\x00");
+        assert_eq!(&close_without_reason()[..], b"\x88\x00");
     }
 }

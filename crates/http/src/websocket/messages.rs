@@ -1,4 +1,4 @@
-//! What a client sends, message by message.
+//! Messages of a client.
 
 use std::time::Instant;
 
@@ -8,30 +8,30 @@ use futures_util::StreamExt;
 
 use super::decoder::{Decoder, Limits, Violation};
 
-/// What came.
+/// Message or event received from a client.
 #[derive(Debug)]
 pub enum Incoming {
     /// A text message.
     Text(String),
     /// A binary message.
     Binary(Bytes),
-    /// To be answered by a pong.
+    /// Ping; must be answered by a pong with the same payload.
     Ping(Bytes),
-    /// The answer to a ping, or just a sign of life.
+    /// Pong, solicited or not.
     Pong,
-    /// To be answered by a close, with this code if it has one; nothing follows.
+    /// Close; must be answered by a close with the same code, if any. Nothing follows.
     Close(Option<u16>),
-    /// The connection is gone; nothing follows.
-    Gone,
-    /// Something that is not allowed; nothing that follows is looked at.
+    /// The connection is lost; nothing follows.
+    Disconnected,
+    /// Violation of the protocol or of a limit; nothing that follows is decoded.
     Violation(Violation),
 }
 
-/// A client's messages.
+/// Stream of a client's messages.
 pub struct Messages {
     payload: Payload,
     decoder: Decoder,
-    /// Bytes that have come and not been decoded.
+    /// Bytes received and not decoded yet.
     bytes: Bytes,
     violation: Option<Violation>,
 }
@@ -46,7 +46,7 @@ impl Messages {
         }
     }
 
-    /// Waits for the next one. Dropping the future loses nothing.
+    /// Waits for the next message. Cancel-safe.
     pub async fn next(&mut self) -> Incoming {
         loop {
             if let Some(violation) = self.violation {
@@ -63,7 +63,7 @@ impl Messages {
             }
             match self.payload.next().await {
                 Some(Ok(bytes)) => self.bytes = bytes,
-                Some(Err(_)) | None => return Incoming::Gone,
+                Some(Err(_)) | None => return Incoming::Disconnected,
             }
         }
     }

@@ -1,9 +1,9 @@
-//! A websocket as far as it is not about orders: messages in, bytes out.
+//! Websocket protocol (RFC 6455), independent of what it carries: messages in, bytes out.
 //!
-//! Incoming bytes go through a [`decoder`] that keeps no more of it than one message.
-//! Outgoing [`frame`]s are bytes of our own: what many clients get is made once. They are the
-//! response's body, which the server asks for more only when the socket has taken what there
-//! was: a client that does not read holds up nobody, and nothing gathers for it.
+//! Incoming bytes pass through a [`decoder`] that buffers at most one message. Outgoing
+//! [`frame`]s are rendered once for all of their clients. They form the response's body; the
+//! server asks for more of it only when the socket has taken the previous bytes. A client that
+//! does not read therefore delays no other client, and nothing is queued for it.
 
 pub mod decoder;
 pub mod frame;
@@ -20,27 +20,27 @@ pub use messages::{Incoming, Messages};
 pub use rate::Rate;
 pub(crate) use rate::TokenBucket;
 
-/// The one version of the protocol that there is (RFC 6455, section 4.1).
+/// Supported version of the protocol, the only one (RFC 6455, section 4.1).
 const VERSION: &[u8] = b"13";
-/// Characters of a key: 16 bytes in base64.
+/// Length of a key: 16 bytes in base64.
 const KEY_LENGTH: usize = 24;
 
-/// Why a handshake is refused.
+/// Error of an invalid handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HandshakeError {
-    /// It asks for another version of the protocol.
+    /// The version of the protocol is not supported.
     #[error("Sec-WebSocket-Version: expected 13")]
     Version,
-    /// It is no handshake, or not complete.
+    /// The request is not a handshake, or an incomplete one; with the expected header.
     #[error("{0}")]
     Malformed(&'static str),
 }
 
-/// Answers the handshake. The response has no body yet: it is to be a stream of
-/// frames, and must keep the [`Messages`].
+/// Answers a handshake, and returns the response and the client's messages. The caller sets a
+/// stream of frames as the response's body; that stream must own the [`Messages`].
 ///
 /// # Errors
-/// When the request is no handshake.
+/// [`HandshakeError`], when the request is not a valid handshake.
 pub fn upgrade(
     request: &HttpRequest,
     payload: web::Payload,

@@ -1,22 +1,22 @@
-//! How often a client may send something on one connection: a token bucket.
+//! Rate limit on what a client sends on one connection: a token bucket.
 
 use std::time::{Duration, Instant};
 
-/// How often.
+/// Rate that a token bucket allows.
 #[derive(Clone, Copy, Debug)]
 pub struct Rate {
-    /// How many at once.
+    /// Maximum number at once.
     pub burst: u32,
-    /// How many a second in the long run.
+    /// Average number per second.
     pub per_second: u32,
 }
 
-/// Counts against a [`Rate`].
+/// Token bucket for a [`Rate`].
 #[derive(Debug)]
 pub(crate) struct TokenBucket {
     rate: Rate,
     tokens: f64,
-    filled: Instant,
+    refilled_at: Instant,
 }
 
 impl TokenBucket {
@@ -24,21 +24,22 @@ impl TokenBucket {
         Self {
             rate,
             tokens: f64::from(rate.burst),
-            filled: now,
+            refilled_at: now,
         }
     }
 
-    /// Takes one; `false` if there is none left.
+    /// Takes a token; `false` if none is left.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
-        let passed = now.checked_duration_since(self.filled);
-        let new = passed.unwrap_or(Duration::ZERO).as_secs_f64() * f64::from(self.rate.per_second);
-        self.tokens = (self.tokens + new).min(f64::from(self.rate.burst));
-        self.filled = now;
-        let is_left = self.tokens >= 1.0;
-        if is_left {
+        let elapsed = now.checked_duration_since(self.refilled_at);
+        let added =
+            elapsed.unwrap_or(Duration::ZERO).as_secs_f64() * f64::from(self.rate.per_second);
+        self.tokens = (self.tokens + added).min(f64::from(self.rate.burst));
+        self.refilled_at = now;
+        let is_available = self.tokens >= 1.0;
+        if is_available {
             self.tokens -= 1.0;
         }
-        is_left
+        is_available
     }
 }
 
@@ -47,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_passes_and_then_only_so_many_a_second() {
+    fn a_burst_passes_and_then_the_average_rate() {
         let now = Instant::now();
         let rate = Rate {
             burst: 3,
@@ -61,6 +62,6 @@ mod tests {
         assert_eq!(passed, 2);
         let much_later = now + Duration::from_secs(100);
         let passed = (0..9).filter(|_| bucket.take(much_later)).count();
-        assert_eq!(passed, 3, "never more than the burst");
+        assert_eq!(passed, 3, "at most the burst");
     }
 }
