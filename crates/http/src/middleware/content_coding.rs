@@ -1,4 +1,4 @@
-//! Encoded bodies are not read (RFC 9110, section 8.4): a request with one is answered 415.
+//! Refusal of encoded request bodies with 415 (RFC 9110, section 8.4).
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -9,23 +9,23 @@ use actix_web::{Error, ResponseError};
 
 use crate::response::problem::Problem;
 
-/// Refuses writes whose body is encoded.
+/// Middleware that refuses writes with an encoded body.
 pub(crate) async fn refuse_encoded<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let is_read = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
+    let is_read_only = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
     let codings = request.headers().get_all(CONTENT_ENCODING);
-    let unknown = codings.filter(|_| !is_read).find_map(unknown_coding);
+    let unknown = codings.filter(|_| !is_read_only).find_map(unknown_coding);
     let Some(coding) = unknown else {
-        let answer = next.call(request).await?;
-        return Ok(answer.map_into_left_body());
+        let response = next.call(request).await?;
+        return Ok(response.map_into_left_body());
     };
-    let answer = Problem::unsupported_encoding(&coding).error_response();
-    Ok(request.into_response(answer).map_into_right_body())
+    let response = Problem::unsupported_encoding(&coding).error_response();
+    Ok(request.into_response(response).map_into_right_body())
 }
 
-/// The first coding of a header line that is more than none.
+/// First coding of a header line that is not `identity`.
 fn unknown_coding(line: &HeaderValue) -> Option<String> {
     let line = String::from_utf8_lossy(line.as_bytes());
     let mut codings = line.split(',').map(str::trim);
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_identity_is_no_coding() {
+    fn only_identity_is_accepted() {
         let of = |line| unknown_coding(&HeaderValue::from_static(line));
         assert_eq!(of("identity"), None);
         assert_eq!(of(" Identity, "), None);

@@ -1,4 +1,4 @@
-//! `HEAD` wherever there is `GET` (RFC 9110, section 9.3.2): the same headers without a body.
+//! `HEAD` for every `GET` route (RFC 9110, section 9.3.2): the same headers without a body.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use actix_web::http::header::UPGRADE;
 use actix_web::middleware::Next;
 use bytes::Bytes;
 
-/// A body of which only the size is told.
+/// Body of which only the size is reported.
 pub(crate) struct Omitted(BodySize);
 
 impl MessageBody for Omitted {
@@ -30,21 +30,20 @@ impl MessageBody for Omitted {
     }
 }
 
-/// Answers `HEAD` as `GET`, and drops the body before anything of it is made that need not
-/// be.
+/// Middleware that handles `HEAD` as `GET` and drops the body before it is polled.
 pub(crate) async fn head<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, Omitted>>, Error> {
     if request.method() != Method::HEAD {
-        let answer = next.call(request).await?;
-        return Ok(answer.map_into_left_body());
+        let response = next.call(request).await?;
+        return Ok(response.map_into_left_body());
     }
     request.head_mut().method = Method::GET;
-    // A protocol cannot be changed by it.
+    // `HEAD` cannot switch protocols.
     request.headers_mut().remove(UPGRADE);
-    let answer = next.call(request).await?;
-    Ok(answer
+    let response = next.call(request).await?;
+    Ok(response
         .map_body(|_, body| Omitted(body.size()))
         .map_into_right_body())
 }

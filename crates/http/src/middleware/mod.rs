@@ -1,4 +1,4 @@
-//! Middleware for every route: error documents, content codings, and HEAD.
+//! Middleware of all routes: error documents, content codings, and `HEAD`.
 
 pub(crate) mod content_coding;
 pub(crate) mod error_documents;
