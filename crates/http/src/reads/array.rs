@@ -1,22 +1,22 @@
-//! A JSON array that is written in pieces.
+//! JSON array that is written in pieces.
 
-/// Writer of one array: `[`, its elements with commas between them, `]`.
+/// Writer of one JSON array.
 #[derive(Default)]
 pub(super) struct ArrayWriter {
-    is_begun: bool,
+    has_elements: bool,
 }
 
 impl ArrayWriter {
-    /// Appends an element, which is JSON.
+    /// Appends an element, which must be JSON.
     pub(super) fn push(&mut self, text: &mut String, element: &str) {
-        text.push(if self.is_begun { ',' } else { '[' });
+        text.push(if self.has_elements { ',' } else { '[' });
         text.push_str(element);
-        self.is_begun = true;
+        self.has_elements = true;
     }
 
-    /// Appends the end.
+    /// Appends the end of the array.
     pub(super) fn end(&self, text: &mut String) {
-        text.push_str(if self.is_begun { "]" } else { "[]" });
+        text.push_str(if self.has_elements { "]" } else { "[]" });
     }
 }
 

@@ -1,4 +1,4 @@
-//! An entity as it was: from the nearest snapshot on, page by page.
+//! Past states of an entity, replayed from the nearest snapshot on.
 
 use bakehouse_engine::ports::{Selection, SummaryQuery};
 use bakehouse_engine::stages::bake::Fold;
@@ -7,14 +7,14 @@ use bakehouse_engine::{Domain, Json, Position, Timestamp};
 use crate::response::problem::Problem;
 use crate::state::AppState;
 
-/// Events that are in memory at the same time.
-const PAGE: usize = 32;
+/// Number of events per read of the log, and in memory at the same time.
+const PAGE_SIZE: usize = 32;
 
-/// The document of the entity of this id and number after everything up to a position that
-/// has been executed; `None`: it was not there yet.
+/// Returns the document of an entity, by id and number, as of an executed position; `None` if it
+/// did not exist at that position.
 ///
 /// # Errors
-/// 503 when that cannot be found out now, 500 when the log contradicts itself.
+/// 503 when the stores do not answer, 500 when the log is inconsistent.
 pub async fn as_of<D: Domain>(
     state: &AppState,
     id: &str,
@@ -25,29 +25,29 @@ pub async fn as_of<D: Domain>(
     let mut fold = match Fold::<D>::new(snapshot, number) {
         Ok(fold) => fold,
         Err(error) => {
-            tracing::warn!(id, "a snapshot is passed over: {error}");
+            tracing::warn!(id, "ignoring an unreadable snapshot: {error}");
             Fold::new(None, number)?
         }
     };
     loop {
         let after = fold.position();
-        let page = state.log.executed(id, after, position, PAGE).await?;
+        let page = state.log.executed(id, after, position, PAGE_SIZE).await?;
         let parked = match Fold::<D>::needs_parked(&page) {
             true => state.log.held(&[id]).await?,
             false => Vec::new(),
         };
         fold.extend(&page, &parked)?;
-        if page.len() < PAGE {
+        if page.len() < PAGE_SIZE {
             return Ok(fold.document()?);
         }
     }
 }
 
-/// The last position up to `head` that was stored by then; 0: none was. Times never decrease
-/// along the log, so that a few looks find it.
+/// Returns the last position up to `head` that was stored at this time; 0 if none was. Times
+/// never decrease along the log, so that a binary search finds it.
 ///
 /// # Errors
-/// 503 when that cannot be found out now.
+/// 503 when the log does not answer.
 pub async fn position_at(
     state: &AppState,
     time: Timestamp,
@@ -61,8 +61,8 @@ pub async fn position_at(
             ..SummaryQuery::first(Selection::Log, 1)
         };
         let events = state.log.summaries(&query).await?;
-        let is_by_then = |event: &bakehouse_engine::LogEntry| event.creation_time <= time;
-        if events.first().is_some_and(is_by_then) {
+        let is_stored = |event: &bakehouse_engine::LogEntry| event.creation_time <= time;
+        if events.first().is_some_and(is_stored) {
             low = middle;
         } else {
             high = middle - 1;

@@ -1,4 +1,4 @@
-//! `GET` of an entity: its document, untransformed.
+//! `GET` of an entity: its document, as stored.
 
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bakehouse_engine::Json;
@@ -11,12 +11,13 @@ use crate::request::prefer::Wait;
 use crate::response::problem::Problem;
 use crate::state::AppState;
 
-/// The entity's document, with its version as `ETag`. With `Prefer: wait`, as soon
-/// as it is there; with `If-None-Match` as well, as soon as it is newer than that.
+/// Responds with the entity's document and its version as `ETag`; 304 if `If-None-Match` names
+/// that version. With `Prefer: wait`, the response waits until the document exists, or until it
+/// is not the one named.
 ///
 /// # Errors
-/// 404 where there is none that the principal may see; 503 when that cannot be
-/// found out now.
+/// 404 when there is no such entity that the principal may view; 503 when the store does not
+/// answer.
 pub async fn show(
     request: &HttpRequest,
     principal: &Principal,
@@ -24,28 +25,28 @@ pub async fn show(
     id: &str,
 ) -> Result<HttpResponse, Problem> {
     let wait = Wait::of(request, principal, state)?;
-    let is_news = |document: &StoredDocument| !is_known(request, &tag(document.version));
-    let found = document(state, principal, id, wait.as_ref(), is_news).await?;
+    let is_modified = |document: &StoredDocument| !is_known(request, &tag(document.version));
+    let found = document(state, principal, id, wait.as_ref(), is_modified).await?;
     let document = found.ok_or_else(|| no_such(state))?;
-    let is_news = is_news(&document);
-    let mut answer = if is_news {
+    let is_modified = is_modified(&document);
+    let mut response = if is_modified {
         HttpResponse::Ok()
     } else {
         HttpResponse::NotModified()
     };
-    answer.insert_header(etag(&tag(document.version)));
+    response.insert_header(etag(&tag(document.version)));
     if let Some(wait) = wait {
-        answer.insert_header(wait.applied());
+        response.insert_header(wait.applied());
     }
-    if is_news {
-        return Ok(json(&mut answer, &document.body));
+    if is_modified {
+        return Ok(json(&mut response, &document.body));
     }
-    Ok(answer.finish())
+    Ok(response.finish())
 }
 
-/// A document as it is kept.
-pub fn json(answer: &mut HttpResponseBuilder, body: &Json) -> HttpResponse {
-    answer
+/// Completes a response with a JSON body, as stored.
+pub fn json(response: &mut HttpResponseBuilder, body: &Json) -> HttpResponse {
+    response
         .content_type("application/json")
         .body(body.get().to_owned())
 }

@@ -1,5 +1,5 @@
-//! A page of documents: sent as a whole where it is short, else read from the store a piece at a
-//! time, as the client takes it. A client that does not read keeps one piece in memory.
+//! Page of documents. A short page is sent as a whole. A longer one is read from the store in
+//! chunks, as the client takes them: a client that does not read keeps one chunk in memory.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -16,30 +16,30 @@ use tokio::sync::Semaphore;
 use super::array::ArrayWriter;
 use crate::response::problem::Problem;
 
-/// Bytes of documents that a piece has, but for one that is longer by itself.
-const PIECE_BYTES: usize = 64 * 1024;
-/// Documents that are read before it is known how long they are.
-const FIRST_DOCUMENTS: usize = 21;
-/// Documents in a later piece.
-const MAX_PIECE_DOCUMENTS: usize = 64;
-/// Pieces that are read at the same time: each may be many times as long until it has been cut.
+/// Maximum size of a chunk in bytes, unless a single document is larger.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// Number of documents read first, to estimate their size.
+const SAMPLE_DOCUMENTS: usize = 21;
+/// Maximum number of documents in a later chunk.
+const MAX_CHUNK_DOCUMENTS: usize = 64;
+/// Limit on concurrent reads of chunks: until it is truncated, a chunk may be many times as large.
 static READS: Semaphore = Semaphore::const_new(16);
 
-/// A page of documents.
+/// Page of documents.
 pub struct Listing {
     presentation: Arc<dyn PresentationReader>,
-    /// Its first documents; all of them where there are no keys.
+    /// First documents of the page; all of them if there are no keys.
     first: VecDeque<StoredDocument>,
-    /// The keys of all, where it is sent in pieces.
+    /// Keys of all documents, if the page is sent in chunks.
     keys: Option<Vec<DocumentKey>>,
-    /// Bytes of a document on the average.
-    average: usize,
+    /// Average size of a document in bytes.
+    average_bytes: usize,
     has_next: bool,
     last: Option<DocumentKey>,
 }
 
 impl Listing {
-    /// Reads a page, or the beginning of it.
+    /// Reads a page, or the beginning of a long one.
     ///
     /// # Errors
     /// 503 when the store does not answer.
@@ -47,25 +47,25 @@ impl Listing {
         presentation: Arc<dyn PresentationReader>,
         query: &ListQuery,
     ) -> Result<Self, Problem> {
-        // One more than asked for tells whether there is a next page.
+        // One document more than requested shows whether there is a next page.
         let wanted = query.limit + 1;
-        let of = |limit| ListQuery {
+        let with_limit = |limit| ListQuery {
             limit,
             ..query.clone()
         };
-        // Never closed.
+        // An error is impossible: the semaphore is never closed.
         let permit = READS.acquire().await;
-        let sample = wanted.min(FIRST_DOCUMENTS);
-        let mut first = presentation.list(&of(sample)).await?;
+        let sample = wanted.min(SAMPLE_DOCUMENTS);
+        let mut first = presentation.list(&with_limit(sample)).await?;
         let bytes: usize = first.iter().map(length).sum();
-        let average = (bytes / first.len().max(1)).max(1);
-        let is_all = first.len() < sample || sample == wanted;
-        let keys = if is_all && bytes <= PIECE_BYTES {
+        let average_bytes = (bytes / first.len().max(1)).max(1);
+        let is_complete = first.len() < sample || sample == wanted;
+        let keys = if is_complete && bytes <= CHUNK_BYTES {
             None
         } else {
-            cut(&mut first);
-            let keys = presentation.list_keys(&of(wanted)).await?;
-            // It may have changed between the two.
+            truncate(&mut first);
+            let keys = presentation.list_keys(&with_limit(wanted)).await?;
+            // The list may have changed between the two reads.
             if !first
                 .iter()
                 .map(DocumentKey::from)
@@ -91,19 +91,19 @@ impl Listing {
             presentation,
             first: first.into(),
             keys,
-            average,
+            average_bytes,
             has_next,
             last,
         })
     }
 
-    /// The key of its last document, if there is a page after it.
+    /// Key of the page's last document, if there is a next page.
     #[must_use]
     pub fn next(&self) -> Option<DocumentKey> {
         self.last.filter(|_| self.has_next)
     }
 
-    /// Its entity tag; `link` is where the next page is.
+    /// Entity tag of the page, computed from its documents and the link to the next page.
     #[must_use]
     pub fn tag(&self, link: &str) -> String {
         let content = match &self.keys {
@@ -117,22 +117,22 @@ impl Listing {
         format!("\"{}\"", ids::fingerprint(&[&content, link]))
     }
 
-    /// A JSON array of the documents' own bytes.
+    /// Response body: a JSON array of the documents, as stored.
     #[must_use]
     pub fn body(self) -> BoxBody {
         let Some(keys) = self.keys else {
             return array(&self.first).boxed();
         };
-        let left = keys.iter().skip(self.first.len());
-        let rest = Rest {
+        let unread = keys.iter().skip(self.first.len());
+        let chunks = ChunkStream {
             presentation: self.presentation,
-            piece_documents: (PIECE_BYTES / self.average).clamp(1, MAX_PIECE_DOCUMENTS),
-            left: left.map(|key| key.number).collect(),
+            chunk_documents: (CHUNK_BYTES / self.average_bytes).clamp(1, MAX_CHUNK_DOCUMENTS),
+            unread: unread.map(|key| key.number).collect(),
             ready: self.first,
             array: ArrayWriter::default(),
-            ended: false,
+            has_ended: false,
         };
-        BodyStream::new(stream::unfold(rest, piece)).boxed()
+        BodyStream::new(stream::unfold(chunks, next_chunk)).boxed()
     }
 }
 
@@ -140,12 +140,12 @@ fn length(document: &StoredDocument) -> usize {
     document.body.get().len()
 }
 
-/// Keeps no more than a piece.
-fn cut(documents: &mut Vec<StoredDocument>) {
+/// Truncates a list of documents to the size of a chunk.
+fn truncate(documents: &mut Vec<StoredDocument>) {
     let mut bytes = 0;
     let fits = |document: &&StoredDocument| {
         bytes += length(document);
-        bytes <= PIECE_BYTES
+        bytes <= CHUNK_BYTES
     };
     let count = documents.iter().take_while(fits).count();
     documents.truncate(count);
@@ -161,51 +161,54 @@ fn array(documents: &VecDeque<StoredDocument>) -> String {
     text
 }
 
-/// Rest of a list that is still to be sent.
-struct Rest {
+/// Stream of a page's chunks.
+struct ChunkStream {
     presentation: Arc<dyn PresentationReader>,
-    piece_documents: usize,
+    chunk_documents: usize,
     /// Numbers of the documents that have not been read.
-    left: VecDeque<u64>,
+    unread: VecDeque<u64>,
     ready: VecDeque<StoredDocument>,
     array: ArrayWriter,
-    ended: bool,
+    has_ended: bool,
 }
 
-async fn piece(mut rest: Rest) -> Option<(Result<Bytes, StoreError>, Rest)> {
-    if rest.ended {
+/// Waits for the next chunk; `None` after the last one.
+async fn next_chunk(mut chunks: ChunkStream) -> Option<(Result<Bytes, StoreError>, ChunkStream)> {
+    if chunks.has_ended {
         return None;
     }
-    while rest.ready.is_empty() && !rest.left.is_empty() {
-        if let Err(error) = rest.read().await {
-            tracing::warn!("a list ends before its end: {error}");
-            rest.ended = true;
-            return Some((Err(error), rest));
+    while chunks.ready.is_empty() && !chunks.unread.is_empty() {
+        if let Err(error) = chunks.read().await {
+            tracing::warn!("list response aborted: {error}");
+            chunks.has_ended = true;
+            return Some((Err(error), chunks));
         }
     }
     let mut text = String::new();
-    while text.len() < PIECE_BYTES
-        && let Some(document) = rest.ready.pop_front()
+    while text.len() < CHUNK_BYTES
+        && let Some(document) = chunks.ready.pop_front()
     {
-        rest.array.push(&mut text, document.body.get());
+        chunks.array.push(&mut text, document.body.get());
     }
-    if rest.ready.is_empty() && rest.left.is_empty() {
-        rest.array.end(&mut text);
-        rest.ended = true;
+    if chunks.ready.is_empty() && chunks.unread.is_empty() {
+        chunks.array.end(&mut text);
+        chunks.has_ended = true;
     }
-    Some((Ok(text.into()), rest))
+    Some((Ok(text.into()), chunks))
 }
 
-impl Rest {
-    /// The next documents, in order. One that lists no longer show is left out.
+impl ChunkStream {
+    /// Reads the next documents, in order. Documents that are no longer listed are skipped.
     async fn read(&mut self) -> Result<(), StoreError> {
-        let count = self.piece_documents.min(self.left.len());
-        let numbers: Vec<u64> = self.left.drain(..count).collect();
-        // Never closed.
+        let count = self.chunk_documents.min(self.unread.len());
+        let numbers: Vec<u64> = self.unread.drain(..count).collect();
+        // An error is impossible: the semaphore is never closed.
         let _permit = READS.acquire().await;
         let found = self.presentation.documents(&numbers).await?;
-        let mut found: HashMap<u64, StoredDocument> =
-            found.into_iter().map(|one| (one.number, one)).collect();
+        let mut found: HashMap<u64, StoredDocument> = found
+            .into_iter()
+            .map(|document| (document.number, document))
+            .collect();
         let documents = numbers.iter().filter_map(|number| found.remove(number));
         self.ready.extend(documents);
         Ok(())

@@ -1,4 +1,4 @@
-//! The entity that a request is about: there, and the principal's to see.
+//! Loading of the entity that a request is about, if the principal may view it.
 
 use std::time::Duration;
 
@@ -12,22 +12,22 @@ use crate::request::prefer::Wait;
 use crate::response::problem::Problem;
 use crate::state::AppState;
 
-/// How long a change waits for what may just have been made.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How old an id may be for what it names to be still on its way.
-const RECENT: Duration = Duration::from_secs(600);
+/// Time that a change waits for an entity that may have been created just before.
+const CREATION_TIMEOUT: Duration = Duration::from_secs(2);
+/// Maximum age of an id whose entity may not have reached the presentation yet.
+const MAX_IN_FLIGHT_AGE: Duration = Duration::from_secs(600);
 
-/// That there is no such entity.
+/// 404: there is no entity with the requested id.
 #[must_use]
 pub fn no_such(state: &AppState) -> Problem {
     let entity = state.api.entity;
     Problem::not_found(format!("there is no {entity} with this id, or not yet"))
 }
 
-/// The entity's document, if there is one that the principal may see.
+/// Returns the entity's document; `None` if it does not exist, or the principal may not view it.
 ///
 /// # Errors
-/// 503 when that cannot be found out now.
+/// 503 when the store does not answer.
 pub async fn find(
     state: &AppState,
     principal: &Principal,
@@ -37,15 +37,13 @@ pub async fn find(
     Ok(found.filter(|document| principal.can_view(document.owner.as_deref())))
 }
 
-/// The document of an entity that is to be changed. One that has only just been
-/// made is waited for. `None`: it is in the log, but its document takes its time; or nobody
-/// can say right now whether there is one. Its owner and version are checked at execution in
-/// any case.
+/// Returns the document of an entity that is to be changed; waits for it if it may have been
+/// created just before. `None` if the entity is in the log but not in the presentation yet, or if
+/// the presentation does not answer. Owner and version are checked at execution in any case.
 ///
 /// # Errors
-/// 404 for an entity that does not exist, or is another owner's, which is told
-/// apart by nothing, not even by the time it takes; 503 when there is no document, and whether
-/// it is on its way cannot be found out now.
+/// 404 for an entity that does not exist or has another owner; the two cannot be distinguished,
+/// not even by the response time. 503 when there is no document and the log does not answer.
 pub async fn to_change(
     state: &AppState,
     principal: &Principal,
@@ -53,25 +51,25 @@ pub async fn to_change(
 ) -> Result<Option<StoredDocument>, Problem> {
     let found = match find(state, principal, id).await {
         Ok(None) => {
-            let wait = Wait::lasting(PATIENCE);
+            let wait = Wait::lasting(CREATION_TIMEOUT);
             document(state, principal, id, Some(&wait), |_| true).await
         }
         found => found,
     };
     match found {
         Ok(Some(document)) => Ok(Some(document)),
-        Ok(None) if is_on_its_way(state, principal, id).await? => Ok(None),
+        Ok(None) if is_in_log(state, principal, id).await? => Ok(None),
         Ok(None) => Err(no_such(state)),
         Err(problem) => {
-            tracing::warn!("a change is accepted without a look at its entity: {problem}");
+            tracing::warn!("accepting a change without its entity's document: {problem}");
             Ok(None)
         }
     }
 }
 
-/// Whether the log has it, further on than documents go: a change of what was accepted is not
-/// to be refused for their being late.
-async fn is_on_its_way(state: &AppState, principal: &Principal, id: &str) -> Result<bool, Problem> {
+/// Checks whether the log contains the entity's creation beyond the position of the presentation:
+/// a change of an accepted entity must not be refused because the presentation lags.
+async fn is_in_log(state: &AppState, principal: &Principal, id: &str) -> Result<bool, Problem> {
     let query = SummaryQuery {
         senders: principal.confined_to().map_or(Senders::Any, Senders::Owner),
         after: state.feed.head_position(),
@@ -80,8 +78,8 @@ async fn is_on_its_way(state: &AppState, principal: &Principal, id: &str) -> Res
     Ok(!state.log.summaries(&query).await?.is_empty())
 }
 
-/// Whether what has this id may have been accepted although it cannot be seen
-/// yet: by the time in the id; one that was made from an idempotency key has none.
+/// Checks whether an entity with this id may have been accepted although it is not visible yet,
+/// by the time in the id. Ids derived from an idempotency key have no time and always pass.
 #[must_use]
 pub fn may_be_on_its_way(id: &str) -> bool {
     let Ok(id) = Uuid::parse_str(id) else {
@@ -92,5 +90,5 @@ pub fn may_be_on_its_way(id: &str) -> bool {
         .iter()
         .fold(0_i64, |sum, byte| sum << 8 | i64::from(*byte));
     let age = Timestamp::now().millis() - millis;
-    id.get_version_num() == 7 && (millis == 0 || age < RECENT.as_millis() as i64)
+    id.get_version_num() == 7 && (millis == 0 || age < MAX_IN_FLIGHT_AGE.as_millis() as i64)
 }

@@ -1,4 +1,4 @@
-//! Reading what was baked: as it is, or as soon as it is as somebody wants it.
+//! Reads of the presentation: documents, lists and rows, as they are or after a wait.
 
 mod array;
 mod as_of;

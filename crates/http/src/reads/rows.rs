@@ -1,5 +1,5 @@
-//! Rows of read models, as they are kept. A list is read from the store a page at a time, as the
-//! client takes it.
+//! Rows of read models, as stored. A list is read from the store page by page, as the client
+//! takes it.
 
 use std::sync::Arc;
 
@@ -15,49 +15,50 @@ use super::json;
 use crate::response::problem::Problem;
 use crate::state::AppState;
 
-/// Rows of a list that are in memory at the same time.
-const PAGE: usize = 100;
+/// Number of rows per read of the store, and in memory at the same time.
+const PAGE_SIZE: usize = 100;
 
-/// One row.
+/// Responds with one row.
 ///
 /// # Errors
-/// 404 where there is none of this key; 503 when that cannot be found out now, or the
-/// read model is still being made.
+/// 404 when there is no row with this key; 503 when the store does not answer, or the read model
+/// has not been built yet.
 pub async fn row<M: ReadModel>(state: &AppState, key: &str) -> Result<HttpResponse, Problem> {
     let found = state.read_models.row(M::NAME, key).await?;
-    let found = found.ok_or_else(|| Problem::not_found("there is none of this id, or not yet"))?;
+    let found =
+        found.ok_or_else(|| Problem::not_found("there is no row with this key, or not yet"))?;
     Ok(json(&mut HttpResponse::Ok(), &found.body))
 }
 
-/// All rows that carry a link, by key, as one array. If the store fails later than at the first
-/// page, the answer ends before its end.
+/// Responds with all rows that carry a link, as one array ordered by key. If the store fails after
+/// the first page, the response is aborted.
 ///
 /// # Errors
-/// 503 when that cannot be found out now, or the read model is still being made.
+/// 503 when the store does not answer, or the read model has not been built yet.
 pub async fn rows<M: ReadModel>(state: &AppState, link: &str) -> Result<HttpResponse, Problem> {
     let mut list = List::new(state.read_models.clone(), M::NAME, link);
     let page = list.read().await?;
-    let first = list.piece(&page);
-    let mut answer = HttpResponse::Ok();
-    answer.content_type("application/json");
-    if list.is_read {
-        return Ok(answer.body(first));
+    let first = list.chunk(&page);
+    let mut response = HttpResponse::Ok();
+    response.content_type("application/json");
+    if list.is_complete {
+        return Ok(response.body(first));
     }
     let body = stream::once(std::future::ready(Ok(first)));
     let body = futures_util::StreamExt::chain(body, list.rest());
-    Ok(answer.body(BodyStream::new(body)))
+    Ok(response.body(BodyStream::new(body)))
 }
 
-/// A list on its way to a client.
+/// List of rows that is being sent.
 struct List {
     reader: Arc<dyn RowReader>,
     name: &'static str,
     link: String,
     array: ArrayWriter,
     /// Key of the last row that has been read.
-    last: Option<String>,
-    /// True if there are no more rows, or they cannot be read.
-    is_read: bool,
+    last_key: Option<String>,
+    /// True after the last row, or after an error.
+    is_complete: bool,
 }
 
 impl List {
@@ -67,52 +68,52 @@ impl List {
             name,
             link: link.to_owned(),
             array: ArrayWriter::default(),
-            last: None,
-            is_read: false,
+            last_key: None,
+            is_complete: false,
         }
     }
 
     async fn read(&mut self) -> Result<Vec<StoredRow>, StoreError> {
         let page = RowPage {
             link: &self.link,
-            after: self.last.as_deref(),
-            limit: PAGE,
+            after: self.last_key.as_deref(),
+            limit: PAGE_SIZE,
         };
         self.reader.rows(self.name, &page).await
     }
 
-    /// Text of the page that comes next in the array.
-    fn piece(&mut self, page: &[StoredRow]) -> Bytes {
+    /// Renders the next page of the array.
+    fn chunk(&mut self, page: &[StoredRow]) -> Bytes {
         let mut text = String::new();
         for row in page {
             self.array.push(&mut text, row.body.get());
         }
-        self.is_read = page.len() < PAGE;
-        if self.is_read {
+        self.is_complete = page.len() < PAGE_SIZE;
+        if self.is_complete {
             self.array.end(&mut text);
         }
         if let Some(row) = page.last() {
-            self.last = Some(row.key.clone());
+            self.last_key = Some(row.key.clone());
         }
         text.into()
     }
 
-    /// Pieces after the first.
+    /// Stream of the remaining chunks.
     fn rest(self) -> impl Stream<Item = Result<Bytes, StoreError>> {
         stream::unfold(self, async |mut list| {
-            if list.is_read {
+            if list.is_complete {
                 return None;
             }
             let page = match list.read().await {
                 Ok(page) => page,
                 Err(error) => {
-                    tracing::warn!("a list ends before its end: {error}");
-                    list.is_read = true;
+                    tracing::warn!("list response aborted: {error}");
+                    list.is_complete = true;
                     return Some((Err(error), list));
                 }
             };
-            let piece = list.piece(&page);
-            Some((Ok(piece), list))
+            let chunk = list.chunk(&page);
+            Some((Ok(chunk), list))
         })
     }
 }
@@ -129,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    /// Store of this many rows, with a count of its reads.
+    /// Store of `count` rows that counts its reads.
     struct Rows {
         count: usize,
         reads: AtomicUsize,
@@ -163,17 +164,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_list_is_read_as_it_is_taken() {
-        for count in [0, 1, PAGE - 1, PAGE, PAGE + 1, 5 * PAGE + 7] {
+        for count in [
+            0,
+            1,
+            PAGE_SIZE - 1,
+            PAGE_SIZE,
+            PAGE_SIZE + 1,
+            5 * PAGE_SIZE + 7,
+        ] {
             let rows = Arc::new(Rows {
                 count,
                 reads: AtomicUsize::new(0),
             });
-            let mut pieces = Box::pin(List::new(rows.clone(), "model", "all").rest());
+            let mut chunks = Box::pin(List::new(rows.clone(), "model", "all").rest());
             let mut text = Vec::new();
             let mut taken = 0;
-            while let Some(piece) = pieces.next().await {
+            while let Some(chunk) = chunks.next().await {
                 taken += 1;
-                text.extend_from_slice(&piece.expect("a piece"));
+                text.extend_from_slice(&chunk.expect("a chunk"));
                 assert_eq!(rows.reads.load(Ordering::Relaxed), taken);
             }
             let found: Vec<usize> = serde_json::from_slice(&text).expect("an array");

@@ -1,4 +1,4 @@
-//! Waiting for a document to come about: woken by the feed, decided by the store.
+//! Wait for a document: woken by the feed, decided by the store.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use crate::request::prefer::Wait;
 use crate::response::problem::Problem;
 use crate::state::AppState;
 
-/// Between two looks while the feed cannot wake us.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Interval of reads while the feed is not available to wake the wait.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The entity's document as soon as it is one that is wanted; or, when time is
-/// up, as it then is. Without a wait, as it is now. An entity that cannot be on
-/// its way is not waited for.
+/// Returns the entity's document as soon as `is_wanted` accepts it, or the current one when the
+/// wait is over. Without a wait, returns the current one at once. An entity that cannot be in
+/// flight is not waited for.
 ///
 /// # Errors
-/// 503 when that cannot be found out now.
+/// 503 when the store does not answer.
 pub async fn document(
     state: &AppState,
     principal: &Principal,
@@ -29,7 +29,7 @@ pub async fn document(
     let Some(wait) = wait else {
         return find(state, principal, id).await;
     };
-    // Registered before the look: what comes after the look wakes us.
+    // Registered before the read, so that a later change wakes the wait.
     let mut change = state.feed.change_of(id);
     loop {
         let found = find(state, principal, id).await?;
@@ -40,7 +40,7 @@ pub async fn document(
         let changed = async {
             tokio::select! {
                 () = change.happened() => {}
-                () = tokio::time::sleep(PAUSE), if state.feed.epoch().is_none() => {}
+                () = tokio::time::sleep(POLL_INTERVAL), if state.feed.epoch().is_none() => {}
             }
         };
         wait.wait_for(changed).await;
