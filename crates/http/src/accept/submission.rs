@@ -148,7 +148,7 @@ impl Submission {
             return Ok(());
         }
         let mut current = Current::Unknown;
-        if conditions.need_a_look() {
+        if conditions.need_current_version() {
             let document = state.presentation.document(&self.entity_id).await?;
             let owner = self.terms.owner.as_deref();
             // The version of another owner's entity is not disclosed: the operation is refused

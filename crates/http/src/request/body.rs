@@ -1,4 +1,4 @@
-//! Reading a request's body: bounded in size and time.
+//! Request bodies, limited in size and time.
 
 use std::ops::Deref;
 use std::pin::Pin;
@@ -13,10 +13,14 @@ use crate::request::conditional::header;
 use crate::response::problem::{InputFault, Problem};
 use crate::state::RequestSettings;
 
-/// The body of a request that says it is JSON, or does not say what it is.
+/// Problem detail of a body that could not be received completely.
+const INCOMPLETE_BODY: &str = "the body ended early, or its chunks are invalid";
+
+/// Reads the body of a request whose `Content-Type` is JSON or absent.
 ///
 /// # Errors
-/// 408, 413 and 415 for one that is late, too large, or something else.
+/// 400 when the body ends early, 408 when it is late, 413 when it is too large, and 415 when its
+/// type is not JSON.
 pub async fn read_json(
     request: &HttpRequest,
     payload: web::Payload,
@@ -26,16 +30,15 @@ pub async fn read_json(
     if !is_json(request) {
         return Err(Problem::unsupported_media_type());
     }
-    let announced = header(request, &CONTENT_LENGTH).and_then(|length| length.parse().ok());
-    if announced.is_some_and(|length: usize| length > limit) {
+    let content_length = header(request, &CONTENT_LENGTH).and_then(|length| length.parse().ok());
+    if content_length.is_some_and(|length: usize| length > limit) {
         return Err(Problem::too_large(limit));
     }
     let collected = tokio::time::timeout(settings.body_timeout, collect(payload, limit)).await;
     collected.unwrap_or_else(|_| Err(Problem::too_slow()))
 }
 
-/// A request's body that is JSON: what [`read_json`] reads, as an argument of a
-/// handler.
+/// JSON body of a request, as an argument of a handler; read by [`read_json`].
 pub struct JsonBody(Vec<u8>);
 
 impl Deref for JsonBody {
@@ -65,7 +68,7 @@ impl FromRequest for JsonBody {
 async fn collect(mut payload: web::Payload, limit: usize) -> Result<Vec<u8>, Problem> {
     let mut body = Vec::new();
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|error| Problem::syntax(error.to_string()))?;
+        let chunk = chunk.map_err(|_| Problem::syntax(INCOMPLETE_BODY.to_owned()))?;
         if body.len() + chunk.len() > limit {
             return Err(Problem::too_large(limit));
         }
@@ -74,6 +77,7 @@ async fn collect(mut payload: web::Payload, limit: usize) -> Result<Vec<u8>, Pro
     Ok(body)
 }
 
+/// Checks whether the request's `Content-Type` is JSON or absent.
 fn is_json(request: &HttpRequest) -> bool {
     let Some(value) = header(request, &CONTENT_TYPE) else {
         return true;
@@ -94,5 +98,33 @@ impl From<Faults> for Problem {
                 Self::invalid(faults.collect())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::error::PayloadError;
+    use actix_web::test::TestRequest;
+    use bytes::Bytes;
+    use futures_util::stream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_incomplete_body_is_explained_in_words_of_the_protocol() {
+        let interrupted = stream::iter([
+            Ok(Bytes::from_static(b"{")),
+            Err(PayloadError::Incomplete(None)),
+        ]);
+        let mut payload = Payload::Stream {
+            payload: Box::pin(interrupted),
+        };
+        let request = TestRequest::default().to_http_request();
+        let payload = web::Payload::from_request(&request, &mut payload).await;
+        let problem = collect(payload.expect("a payload"), 10).await;
+        assert_eq!(
+            problem.expect_err("it is incomplete").detail(),
+            INCOMPLETE_BODY
+        );
     }
 }

@@ -1,39 +1,38 @@
-//! Conditional requests (RFC 9110, section 13). An entity's tag is its
-//! version in quotes, so that any document that has been seen, in a list or on
-//! the feed, can be the base of a change.
+//! Conditional requests (RFC 9110, section 13). An entity's tag is its version in quotes, so that
+//! a document from a list or from the feed can be the base of a change as well.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{ETAG, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 
 use crate::response::problem::{InputFault, Problem};
 
-/// Tags that a condition may list.
+/// Maximum number of tags in a condition.
 const MAX_TAGS: usize = 100;
 
-/// The entity tag of a document of this version.
+/// Entity tag of a document of this version.
 #[must_use]
 pub fn tag(version: u64) -> String {
     format!("\"{version}\"")
 }
 
-/// As an answer's header.
+/// `ETag` header with this tag.
 #[must_use]
 pub fn etag(tag: &str) -> (HeaderName, String) {
     (ETAG, tag.to_owned())
 }
 
-/// A header's text, all of its lines together; `None` if there is none.
+/// Text of a header, all of its lines joined by commas; `None` if it is absent.
 #[must_use]
 pub fn header(request: &HttpRequest, name: &HeaderName) -> Option<String> {
     let lines = request.headers().get_all(name);
-    // What is no text becomes something that is nothing in any header of ours.
+    // Invalid UTF-8 becomes a replacement character, which is invalid in all headers read here.
     let text = |line: &HeaderValue| String::from_utf8_lossy(line.as_bytes()).into_owned();
     let texts: Vec<String> = lines.map(text).collect();
     (!texts.is_empty()).then(|| texts.join(","))
 }
 
-/// Tells whether the client has what is tagged so: weak tags count as well. A list that cannot be
-/// read names nothing.
+/// Checks whether `If-None-Match` names this tag, by weak comparison. An invalid header names no
+/// tag.
 #[must_use]
 pub fn is_known(request: &HttpRequest, tag: &str) -> bool {
     let known = header(request, &IF_NONE_MATCH).and_then(|text| Tags::parse(&text));
@@ -44,20 +43,20 @@ pub fn is_known(request: &HttpRequest, tag: &str) -> bool {
     }
 }
 
-/// State of the entity that a change is aimed at, as far as conditions go.
+/// State of the entity to be changed, as far as it is relevant to conditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Current {
-    /// It is at this version, or was a moment ago.
+    /// The entity is at this version, or was just before.
     Version(u64),
-    /// It exists; at which version cannot be said right now.
+    /// The entity exists; its version is not known at the moment.
     Unknown,
-    /// It exists, and has no entity tag.
+    /// The entity exists and has no entity tag.
     Untagged,
-    /// It does not exist yet.
+    /// The entity does not exist yet.
     Absent,
 }
 
-/// The conditions of a change: `If-Match` and `If-None-Match`.
+/// Conditions of a change: `If-Match` and `If-None-Match`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conditions {
     matches: Option<Tags>,
@@ -65,10 +64,10 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// The conditions of a request.
+    /// Parses the conditions of a request.
     ///
     /// # Errors
-    /// 400 for a header that is no list of entity tags.
+    /// 400 for a header that is not a list of entity tags.
     pub fn of(request: &HttpRequest) -> Result<Self, Problem> {
         let tags = |name: &HeaderName, pointer: &str| {
             let text = header(request, name);
@@ -81,24 +80,24 @@ impl Conditions {
         })
     }
 
-    /// Tells whether it takes a look at what is there to tell what they come to.
+    /// Checks whether the conditions cannot be resolved without the entity's current version.
     #[must_use]
-    pub(crate) fn need_a_look(&self) -> bool {
+    pub(crate) fn need_current_version(&self) -> bool {
         self.none_matches.is_some() || self.resolve(Current::Unknown).is_err()
     }
 
-    /// The version that the change has to be carried out on for the conditions to hold; `None`:
-    /// any. Versions only rise, so what cannot hold now never will.
+    /// Resolves the conditions to the version that the change must be executed on; `None` for any
+    /// version. Versions only increase, so conditions that cannot hold now never will.
     ///
     /// # Errors
-    /// 412 when they do not hold; 503 when that depends on a version that is not known.
+    /// 412 when the conditions do not hold; 503 when they depend on an unknown version.
     pub fn resolve(&self, current: Current) -> Result<Option<u64>, Problem> {
         let wanted = self.wanted(current)?;
         let avoided = self.avoided(current)?;
         Ok(wanted.or(avoided))
     }
 
-    /// Tells whether these conditions may have come to this version.
+    /// Checks whether [`Conditions::resolve`] may have returned this version.
     pub(crate) fn admit(&self, version: Option<u64>) -> bool {
         let listed = |tags: &Option<Tags>| match tags {
             Some(Tags::Listed(tags)) => tags.iter().filter_map(Tag::version).collect(),
@@ -107,23 +106,24 @@ impl Conditions {
         match (&self.matches, version) {
             (Some(Tags::Listed(_)), Some(version)) => {
                 let mut strong = self.strong_versions();
-                strong.any(|one| one == version)
+                strong.any(|candidate| candidate == version)
             }
             (Some(Tags::Listed(_)), None) => false,
             (_, None) => true,
             (_, Some(version)) => {
                 let avoided: Vec<u64> = listed(&self.none_matches);
-                !avoided.contains(&version) && avoided.iter().any(|one| *one > version)
+                !avoided.contains(&version) && avoided.iter().any(|avoided| *avoided > version)
             }
         }
     }
 
+    /// Versions that `If-Match` names by strong tags.
     fn strong_versions(&self) -> impl Iterator<Item = u64> + '_ {
         let tags = match &self.matches {
             Some(Tags::Listed(tags)) => tags.as_slice(),
             _ => &[],
         };
-        // Changes are based on exactly what was seen (RFC 9110, section 8.8.3.2).
+        // `If-Match` uses strong comparison (RFC 9110, section 8.8.3.2).
         let strong = tags.iter().filter(|tag| !tag.is_weak);
         strong.filter_map(Tag::version)
     }
@@ -133,20 +133,20 @@ impl Conditions {
         match (&self.matches, current) {
             (None, _) => return Ok(None),
             (Some(_), Current::Absent) => {
-                let detail = "If-Match names a version of what does not exist yet";
+                let detail = "If-Match: the entity does not exist yet";
                 return Err(Problem::unmatched(detail));
             }
             (Some(Tags::Any), _) => return Ok(None),
             (Some(Tags::Listed(_)), _) => {}
         }
-        let nothing = || Problem::unmatched("If-Match names no version that this could have");
+        let unmatched = || Problem::unmatched("If-Match: no tag is a version of this entity");
         let mut versions: Vec<u64> = self.strong_versions().collect();
         versions.sort_unstable();
         versions.dedup();
         match (versions.as_slice(), current) {
-            ([], _) | (_, Current::Untagged | Current::Absent) => Err(nothing()),
+            ([], _) | (_, Current::Untagged | Current::Absent) => Err(unmatched()),
             (_, Current::Version(now)) => {
-                // It may be there by the time that the change is carried out.
+                // The entity may reach a later version before the change is executed.
                 let next = versions.iter().find(|version| **version >= now);
                 next.copied()
                     .map(Some)
@@ -163,7 +163,7 @@ impl Conditions {
             (None, _) | (_, Current::Absent) => return Ok(None),
             (Some(Tags::Any), Current::Version(now)) => return Err(exists(now)),
             (Some(Tags::Any), _) => {
-                let detail = "it exists, and If-None-Match says that it must not";
+                let detail = "If-None-Match: the entity exists";
                 return Err(Problem::unmatched(detail));
             }
             (Some(Tags::Listed(tags)), _) => tags,
@@ -171,8 +171,8 @@ impl Conditions {
         let versions: Vec<u64> = tags.iter().filter_map(Tag::version).collect();
         match current {
             Current::Version(now) if versions.contains(&now) => Err(exists(now)),
-            // It could be at one of them by the time that the change is carried out.
-            Current::Version(now) if versions.iter().any(|one| *one > now) => Ok(Some(now)),
+            // The entity could reach an avoided version before the change is executed.
+            Current::Version(now) if versions.iter().any(|avoided| *avoided > now) => Ok(Some(now)),
             Current::Unknown if !versions.is_empty() => Err(unknown()),
             _ => Ok(None),
         }
@@ -180,12 +180,12 @@ impl Conditions {
 }
 
 fn exists(version: u64) -> Problem {
-    let detail = format!("it is at version {version}, which If-None-Match names");
+    let detail = format!("If-None-Match: the entity is at version {version}");
     Problem::unmatched(&detail).with("version", version.into())
 }
 
 fn unknown() -> Problem {
-    Problem::unavailable("the version that the condition depends on cannot be read right now")
+    Problem::unavailable("the version that the condition depends on cannot be read at the moment")
 }
 
 fn not_tags(pointer: &str) -> Problem {
@@ -199,26 +199,26 @@ fn not_tags(pointer: &str) -> Problem {
     }])
 }
 
-/// Entity tags that a condition names.
+/// Entity tags of a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Tags {
-    /// `*`: whatever there is.
+    /// `*`: any version.
     Any,
-    /// These.
+    /// List of tags.
     Listed(Vec<Tag>),
 }
 
-/// An entity tag.
+/// Entity tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Tag {
     is_weak: bool,
-    /// As in an `ETag` header, without `W/`.
+    /// Tag as in an `ETag` header, without `W/`.
     quoted: String,
 }
 
 impl Tags {
-    /// Reads a list (RFC 9110, sections 5.6.1 and 8.8.3). Commas may be within tags, and empty
-    /// elements between them; of nothing but those it names nothing.
+    /// Parses `*` or a list of tags (RFC 9110, sections 5.6.1 and 8.8.3); `None` if it is invalid.
+    /// Tags may contain commas, and the list may contain empty elements.
     fn parse(text: &str) -> Option<Self> {
         let mut rest = text.trim();
         if rest == "*" {
@@ -252,7 +252,7 @@ impl Tags {
 }
 
 impl Tag {
-    /// The version that has this tag, written exactly so.
+    /// Version with exactly this tag, if any.
     fn version(&self) -> Option<u64> {
         let version = self.quoted.trim_matches('"').parse().ok()?;
         (tag(version) == self.quoted).then_some(version)
@@ -275,7 +275,7 @@ mod tests {
         Conditions::of(&request.to_http_request())
     }
 
-    /// The version that it comes to, or the status.
+    /// Resolved version, or the problem's status.
     fn resolve(headers: &[(&'static str, &str)], current: Current) -> Result<Option<u64>, u16> {
         let conditions = conditions(headers).map_err(|problem| problem.status_code().as_u16())?;
         let resolved = conditions.resolve(current);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn if_match_is_a_list_of_texts() {
+    fn if_match_compares_tags_as_texts() {
         let at = |text, version| resolve(&[("If-Match", text)], Current::Version(version));
         assert_eq!(at("\"3\"", 3), Ok(Some(3)));
         assert_eq!(at("\"2\", \"3\"", 3), Ok(Some(3)));
@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(at(" , \"2\" ,, \"3\" ,", 3), Ok(Some(3)));
         assert_eq!(at("\"a,b\", \"3\"", 3), Ok(Some(3)));
         assert_eq!(at("*", 3), Ok(None));
-        // It may come to that.
+        // The entity may reach that version.
         assert_eq!(at("\"9\"", 3), Ok(Some(9)));
         assert_eq!(at("\"1\", \"9\"", 3), Ok(Some(9)));
         for text in [
@@ -334,16 +334,16 @@ mod tests {
     }
 
     #[test]
-    fn if_none_match_is_refused_by_what_is_there() {
+    fn if_none_match_fails_for_the_current_version() {
         let at = |text, version| resolve(&[("If-None-Match", text)], Current::Version(version));
         assert_eq!(at("*", 3), Err(412));
         assert_eq!(at("\"3\"", 3), Err(412));
         assert_eq!(at("W/\"3\"", 3), Err(412));
         assert_eq!(at("\"1\", W/\"3\"", 3), Err(412));
         assert_eq!(at("\"03\"", 3), Ok(None));
-        // It never comes back to that.
+        // The entity never returns to that version.
         assert_eq!(at("\"2\"", 3), Ok(None));
-        // It may come to that before the change is carried out.
+        // The entity may reach that version before the change is executed.
         assert_eq!(at("\"4\"", 3), Ok(Some(3)));
         assert_eq!(at("3", 3), Err(400));
         for (text, outcome) in [("*", Ok(None)), ("\"3\"", Ok(None))] {
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_not_guessed() {
+    fn unknown_versions_are_not_guessed() {
         let at = |name, text, current| resolve(&[(name, text)], current);
         let (matches, none) = ("If-Match", "If-None-Match");
         assert_eq!(at(matches, "\"3\"", Current::Unknown), Ok(Some(3)));
@@ -374,24 +374,27 @@ mod tests {
         assert_eq!(at(matches, "*", Current::Untagged), Ok(None));
         assert_eq!(at(matches, "*", Current::Absent), Err(412));
         assert_eq!(at(none, "*", Current::Untagged), Err(412));
-        let needs = |name, text: &str| conditions(&[(name, text)]).expect("tags").need_a_look();
+        let needs = |name, text: &str| {
+            let conditions = conditions(&[(name, text)]).expect("tags");
+            conditions.need_current_version()
+        };
         assert!(!needs(matches, "\"3\"") && !needs(matches, "*"));
         assert!(needs(matches, "\"3\", \"4\"") && needs(none, "*") && needs(none, "\"3\""));
-        assert!(!Conditions::default().need_a_look());
+        assert!(!Conditions::default().need_current_version());
     }
 
     #[test]
-    fn lists_are_bounded() {
-        let most = vec!["\"3\""; MAX_TAGS].join(",");
-        assert!(conditions(&[("If-Match", &most)]).is_ok());
-        let more = vec!["\"3\""; MAX_TAGS + 1].join(",");
-        assert!(conditions(&[("If-Match", &more)]).is_err());
+    fn lists_are_limited() {
+        let longest = vec!["\"3\""; MAX_TAGS].join(",");
+        assert!(conditions(&[("If-Match", &longest)]).is_ok());
+        let too_long = vec!["\"3\""; MAX_TAGS + 1].join(",");
+        assert!(conditions(&[("If-Match", &too_long)]).is_err());
     }
 
     proptest! {
-        /// Lists are read back as they were written.
+        /// A written list is parsed into the same tags.
         #[test]
-        fn lists_are_read_back(tags in proptest::collection::vec((any::<bool>(), "[!#-~é]{0,5}"), 1..6)) {
+        fn lists_round_trip(tags in proptest::collection::vec((any::<bool>(), "[!#-~é]{0,5}"), 1..6)) {
             let written: Vec<String> = tags
                 .iter()
                 .map(|(is_weak, opaque)| format!("{}\"{opaque}\"", if *is_weak { "W/" } else { "" }))
@@ -405,9 +408,9 @@ mod tests {
             prop_assert_eq!(Tags::parse(&written.join(",")), expected);
         }
 
-        /// Whatever stands there is read or refused.
+        /// Any text is parsed or refused without a panic.
         #[test]
-        fn nothing_is_too_odd(text in "[W/\"*, 3é]{0,20}") {
+        fn any_text_is_parsed_or_refused(text in "[W/\"*, 3é]{0,20}") {
             let _ = Tags::parse(&text);
         }
     }

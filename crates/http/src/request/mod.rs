@@ -1,4 +1,4 @@
-//! Parts of a request: body, query, path, preconditions and preferences.
+//! Parts of a request: body, query string, path, preconditions and preferences.
 
 pub mod body;
 pub mod conditional;

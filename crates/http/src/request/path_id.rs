@@ -1,5 +1,4 @@
-//! Identifiers in paths. They come in any of the forms that a UUID can be written
-//! in (RFC 9562), and go on in one.
+//! UUIDs in paths: accepted in any of their forms (RFC 9562), and normalised to one.
 
 use std::fmt;
 use std::ops::Deref;
@@ -11,7 +10,7 @@ use uuid::Uuid;
 
 use crate::response::problem::Problem;
 
-/// An id as in a path: lower case, with hyphens.
+/// Id in a path, normalised to lower case with hyphens.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "Uuid")]
 pub struct PathId(String);
@@ -44,10 +43,10 @@ impl fmt::Display for PathId {
     }
 }
 
-/// What is no id is the id of nothing.
+/// Configuration of path parameters: an invalid id is answered 404, like an unknown one.
 pub(crate) fn config() -> web::PathConfig {
     web::PathConfig::default().error_handler(|_, request| {
         let path = request.path();
-        Problem::not_found(format!("there is nothing at {path}: its id is none")).into()
+        Problem::not_found(format!("there is nothing at {path}: expected a UUID as id")).into()
     })
 }

@@ -1,5 +1,5 @@
-//! `Prefer: wait=SECONDS` (RFC 7240): how long an answer may wait for its subject to come
-//! about, and that it waits no longer than its client does, nor beyond the server's shutdown.
+//! `Prefer: wait=SECONDS` (RFC 7240): time that a response may wait for its subject. A wait ends
+//! early when the client disconnects or the server shuts down.
 
 use std::time::Duration;
 
@@ -14,28 +14,28 @@ use crate::limits::{Exceeded, Permit};
 use crate::response::problem::Problem;
 use crate::state::AppState;
 
-/// The longest wait, whatever the client prefers.
-const LONGEST: u64 = 60;
+/// Maximum wait in seconds, whatever the client prefers.
+const MAX_WAIT_SECONDS: u64 = 60;
 const PREFER: &str = "prefer";
-const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// A wait that was asked for. It ends early when its client has closed the connection, and when
-/// the server shuts down: the answer then says what there is.
+/// Wait of one response. It ends early when the client closes the connection and when the server
+/// shuts down; the response then carries the current state.
 pub struct Wait {
     seconds: u64,
-    until: Instant,
+    deadline: Instant,
     client: Option<Watch>,
-    /// Shutdown of the server, where it is known.
+    /// Shutdown of the server, if known.
     shutdown: Option<Shutdown>,
     _permit: Option<Permit>,
 }
 
 impl Wait {
-    /// The wait that the request prefers; as the standard wants it, a preference that
-    /// cannot be understood is none.
+    /// Starts the wait that a read prefers; `None` without a valid preference (RFC 7240 has
+    /// invalid ones ignored).
     ///
     /// # Errors
-    /// 429 when as many answers to this client wait as may, 503 when as many do in all.
+    /// 429 when the limit of waits per client is reached, 503 when the total limit is.
     pub fn of(
         request: &HttpRequest,
         principal: &Principal,
@@ -47,15 +47,15 @@ impl Wait {
         Self::begin(request, principal, state, seconds)
             .map(Some)
             .map_err(|exceeded| match exceeded {
-                Exceeded::All => {
-                    Problem::unavailable("as many answers wait as can; ask again without waiting")
-                }
-                Exceeded::Each(most) => Problem::too_many_waits(most),
+                Exceeded::All => Problem::unavailable(
+                    "too many responses are waiting; repeat without Prefer: wait",
+                ),
+                Exceeded::Each(limit) => Problem::too_many_waits(limit),
             })
     }
 
-    /// Wait for a write, which is accepted in any case: where no more answers may wait,
-    /// it is answered without waiting.
+    /// Starts the wait that a write prefers; `None` without a valid preference, or when a limit of
+    /// waits is reached. A write is accepted in any case.
     pub fn of_write(
         request: &HttpRequest,
         principal: &Principal,
@@ -71,8 +71,8 @@ impl Wait {
         state: &AppState,
         seconds: u64,
     ) -> Result<Self, Exceeded> {
-        let caller = RateLimitKey::of_request(Some(principal), request);
-        let permit = state.limits.waits.take(caller)?;
+        let key = RateLimitKey::of_request(Some(principal), request);
+        let permit = state.limits.waits.take(key)?;
         Ok(Self {
             client: Watch::of(request),
             shutdown: shutdown_of(request),
@@ -81,35 +81,36 @@ impl Wait {
         })
     }
 
-    /// One that the server decides on.
+    /// Starts a wait that the server decides on, without a limit per client.
     #[must_use]
     pub fn lasting(time: Duration) -> Self {
         Self {
             seconds: time.as_secs(),
-            until: Instant::now() + time,
+            deadline: Instant::now() + time,
             client: None,
             shutdown: None,
             _permit: None,
         }
     }
 
-    /// Tells whether time is up, the client is gone, or the server shuts down.
+    /// Checks whether the deadline has passed, the client has disconnected, or the server shuts
+    /// down.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        Instant::now() >= self.until
+        Instant::now() >= self.deadline
             || self.client.as_ref().is_some_and(Watch::is_closed)
             || self.shutdown.as_ref().is_some_and(Shutdown::is_cancelled)
     }
 
-    /// Waits for a value; `None` if the wait is over before it has come.
+    /// Waits for a value; `None` if the wait is over first.
     pub async fn wait_for<T>(&self, value: impl Future<Output = T>) -> Option<T> {
-        let closed = async {
+        let disconnected = async {
             match &self.client {
                 Some(client) => client.closed().await,
                 None => std::future::pending().await,
             }
         };
-        let stopped = async {
+        let shut_down = async {
             match &self.shutdown {
                 Some(shutdown) => shutdown.cancelled().await,
                 None => std::future::pending().await,
@@ -118,31 +119,33 @@ impl Wait {
         tokio::select! {
             biased;
             value = value => Some(value),
-            () = tokio::time::sleep_until(self.until) => None,
-            () = closed => None,
-            () = stopped => None,
+            () = tokio::time::sleep_until(self.deadline) => None,
+            () = disconnected => None,
+            () = shut_down => None,
         }
     }
 
-    /// Tells the client that its wish was followed.
+    /// Header that confirms the preference to the client.
     #[must_use]
     pub fn applied(&self) -> (HeaderName, String) {
-        (APPLIED, format!("wait={}", self.seconds))
+        (PREFERENCE_APPLIED, format!("wait={}", self.seconds))
     }
 }
 
-/// Shutdown of the server that answers a request.
+/// Shutdown of the server that handles a request.
 fn shutdown_of(request: &HttpRequest) -> Option<Shutdown> {
     let shutdown = request.app_data::<web::Data<Shutdown>>()?;
     Some(shutdown.get_ref().clone())
 }
 
+/// Preferred wait of a request in seconds, at most the maximum.
 fn preferred(request: &HttpRequest) -> Option<u64> {
     let mut lines = request.headers().get_all(PREFER);
     let seconds = lines.find_map(|line: &HeaderValue| seconds(line.to_str().ok()?))?;
-    Some(seconds.min(LONGEST))
+    Some(seconds.min(MAX_WAIT_SECONDS))
 }
 
+/// Seconds of the preference `wait` in a header line.
 fn seconds(line: &str) -> Option<u64> {
     line.split([',', ';']).find_map(|preference| {
         let (name, value) = preference.split_once('=')?;
@@ -183,8 +186,8 @@ mod tests {
         let (found, ()) = tokio::join!(wait.wait_for(std::future::pending::<()>()), stop);
         assert_eq!(found, None);
         assert_eq!(start.elapsed(), Duration::from_secs(1));
-        assert!(wait.is_over(), "nothing more is waited for");
-        // What is there already is still taken.
+        assert!(wait.is_over(), "the wait is over");
+        // A value that is ready is still returned.
         assert_eq!(wait.wait_for(std::future::ready(7)).await, Some(7));
     }
 }

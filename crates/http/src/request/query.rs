@@ -1,5 +1,5 @@
-//! Query strings: every parameter known, given once, and read by somebody; or
-//! all that is wrong with them at once.
+//! Query strings: every parameter must be known, valid, and given once. All faults are reported
+//! together.
 
 use actix_web::http::header::{HeaderName, LINK};
 use bakehouse_engine::ports::{Selection, Senders, SummaryQuery};
@@ -7,7 +7,7 @@ use bakehouse_engine::{LogEntry, Position};
 
 use crate::response::problem::{InputFault, Problem};
 
-/// The parameters that nobody has asked for yet.
+/// Parameters of a query string that have not been taken yet.
 pub struct Parameters {
     pairs: Vec<(String, String)>,
     known: Vec<&'static str>,
@@ -15,7 +15,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// Of a query string, percent-encoded as it came.
+    /// Parses a query string, percent-encoded as received.
     pub fn of(query: &str) -> Self {
         Self {
             pairs: url::form_urlencoded::parse(query.as_bytes())
@@ -26,8 +26,8 @@ impl Parameters {
         }
     }
 
-    /// The parameter's value, if it is there and `parse` can read it; the error
-    /// says what was expected.
+    /// Takes a parameter and parses its value; `None` if it is absent or invalid. The error of
+    /// `parse` states what was expected.
     pub fn take<T>(
         &mut self,
         name: &'static str,
@@ -46,18 +46,18 @@ impl Parameters {
         self.faults.push(InputFault { pointer, detail });
     }
 
-    /// Whatever has not been taken should not be there.
+    /// Checks that no parameter was invalid, and that none is left over.
     ///
     /// # Errors
-    /// A problem that names everything that is wrong.
+    /// 400 with all faults.
     pub fn finish(self) -> Result<(), Problem> {
         self.faults().map_err(Problem::invalid)
     }
 
-    /// The same for where there are no problem documents.
+    /// Checks the same as [`Parameters::finish`], for transports without problem documents.
     ///
     /// # Errors
-    /// Everything that is wrong.
+    /// All faults.
     pub fn faults(mut self) -> Result<(), Vec<InputFault>> {
         let known = self.known.join(", ");
         for (name, _) in std::mem::take(&mut self.pairs) {
@@ -75,24 +75,28 @@ impl Parameters {
     }
 }
 
-/// A name within a JSON pointer (RFC 6901).
+/// Escapes a name for a JSON pointer (RFC 6901).
 fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
-/// How many documents a page has that does not say otherwise.
+/// Number of items of a page whose query string has no `limit`.
 pub const DEFAULT_LIMIT: usize = 20;
-const HIGHEST_LIMIT: usize = 100;
+/// Maximum number of items of a page.
+const MAX_LIMIT: usize = 100;
 
-/// How many documents a page may have.
+/// Parses the number of items of a page.
+///
+/// # Errors
+/// The expected range.
 pub fn limit(text: &str) -> Result<usize, String> {
     let limit = text.parse().ok();
     limit
-        .filter(|limit| (1..=HIGHEST_LIMIT).contains(limit))
-        .ok_or_else(|| format!("expected a whole number from 1 to {HIGHEST_LIMIT}"))
+        .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+        .ok_or_else(|| format!("expected a whole number from 1 to {MAX_LIMIT}"))
 }
 
-/// A position in the log; 0 stands before the first.
+/// Parses a position in the log; 0 precedes the first.
 fn position(text: &str) -> Result<Position, String> {
     let position = text.parse().ok();
     position
@@ -100,23 +104,26 @@ fn position(text: &str) -> Result<Position, String> {
         .ok_or_else(|| "expected a position: 0, 1, 2, …".to_owned())
 }
 
-/// A page of what stands in the log.
+/// Page of a list of log entries.
 pub struct Page {
     limit: usize,
-    /// Only what stands after this position.
+    /// Position after which the page starts.
     pub after: Position,
 }
 
 impl Page {
-    /// What a query string asks for.
+    /// Parses a query string.
+    ///
+    /// # Errors
+    /// 400 with all faults of the query string.
     pub(crate) fn of(query: &str) -> Result<Self, Problem> {
         Self::with_default(query, DEFAULT_LIMIT)
     }
 
-    /// Parses the query of a list whose pages have a size of their own unless the query says so.
+    /// Parses a query string; `default` is the size of a page without `limit`.
     ///
     /// # Errors
-    /// 400 with everything that is wrong with the query string.
+    /// 400 with all faults of the query string.
     pub fn with_default(query: &str, default: usize) -> Result<Self, Problem> {
         let mut parameters = Parameters::of(query);
         let limit = parameters.take("limit", limit).unwrap_or(default);
@@ -125,8 +132,8 @@ impl Page {
         Ok(Self { limit, after })
     }
 
-    /// The page of a selection of the log; one event more than asked for tells whether there
-    /// is a next page.
+    /// Query of the log for this page; it reads one event more than the page has, which shows
+    /// whether there is a next page.
     #[must_use]
     pub fn of_log<'a>(&self, of: Selection<'a>, senders: Senders<'a>) -> SummaryQuery<'a> {
         SummaryQuery {
@@ -137,7 +144,7 @@ impl Page {
         }
     }
 
-    /// Cuts the events that were found down to the page; the next one's `Link`, if
+    /// Truncates the events found to the page; returns the `Link` header of the next page, if
     /// there is one.
     pub fn cut(&self, events: &mut Vec<LogEntry>, path: &str) -> Option<(HeaderName, String)> {
         if events.len() <= self.limit {
@@ -150,14 +157,16 @@ impl Page {
     }
 }
 
-/// Text that can be compared with: not empty, not too long, without control
-/// characters.
+/// Parses a text of 1 to 200 characters without control characters.
+///
+/// # Errors
+/// The expected length.
 pub fn text(value: &str) -> Result<String, String> {
-    const LONGEST: usize = 200;
-    let is_usable =
-        (1..=LONGEST).contains(&value.chars().count()) && !value.chars().any(char::is_control);
-    if is_usable {
+    const MAX_LENGTH: usize = 200;
+    let is_valid =
+        (1..=MAX_LENGTH).contains(&value.chars().count()) && !value.chars().any(char::is_control);
+    if is_valid {
         return Ok(value.to_owned());
     }
-    Err(format!("expected text of 1 to {LONGEST} characters"))
+    Err(format!("expected text of 1 to {MAX_LENGTH} characters"))
 }
