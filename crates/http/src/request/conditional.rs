@@ -134,12 +134,13 @@ impl Conditions {
             (None, _) => return Ok(None),
             (Some(_), Current::Absent) => {
                 let detail = "If-Match: the entity does not exist yet";
-                return Err(Problem::unmatched(detail));
+                return Err(Problem::condition_not_met(detail));
             }
             (Some(Tags::Any), _) => return Ok(None),
             (Some(Tags::Listed(_)), _) => {}
         }
-        let unmatched = || Problem::unmatched("If-Match: no tag is a version of this entity");
+        let unmatched =
+            || Problem::condition_not_met("If-Match: no tag is a version of this entity");
         let mut versions: Vec<u64> = self.strong_versions().collect();
         versions.sort_unstable();
         versions.dedup();
@@ -164,7 +165,7 @@ impl Conditions {
             (Some(Tags::Any), Current::Version(now)) => return Err(exists(now)),
             (Some(Tags::Any), _) => {
                 let detail = "If-None-Match: the entity exists";
-                return Err(Problem::unmatched(detail));
+                return Err(Problem::condition_not_met(detail));
             }
             (Some(Tags::Listed(tags)), _) => tags,
         };
@@ -181,7 +182,7 @@ impl Conditions {
 
 fn exists(version: u64) -> Problem {
     let detail = format!("If-None-Match: the entity is at version {version}");
-    Problem::unmatched(&detail).with("version", version.into())
+    Problem::condition_not_met(&detail).with("version", version.into())
 }
 
 fn unknown() -> Problem {

@@ -1,4 +1,4 @@
-//! Parts of a response: problem documents, and their description for OpenAPI.
+//! Parts of a response: problem documents, and OpenAPI components.
 
 pub mod openapi_components;
 pub mod problem;

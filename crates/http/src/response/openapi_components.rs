@@ -1,62 +1,62 @@
-//! What the descriptions of several calls have in common. The types are never
-//! made: they only describe what is read and answered elsewhere.
-#![expect(dead_code, reason = "described, never made")]
+//! OpenAPI components that several routes share. The types are never constructed: they only
+//! describe requests and responses for the documentation.
+#![expect(dead_code, reason = "types for documentation only")]
 
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use crate::response::problem::InputFault;
 
-/// A problem document (RFC 9457).
+/// Problem document (RFC 9457).
 #[derive(ToSchema)]
 pub struct Problem {
-    /// What kind of problem, for programs.
+    /// Type of the problem, for programs.
     r#type: String,
-    /// What kind of problem, for people.
+    /// Type of the problem, for people.
     title: String,
-    /// The status of the answer.
+    /// HTTP status of the response.
     status: u16,
-    /// This problem in particular.
+    /// Explanation of this occurrence of the problem.
     detail: String,
-    /// Everything that is wrong with the request.
+    /// All faults of the request.
     errors: Option<Vec<InputFault>>,
 }
 
-/// What an operation does.
+/// Verb of an operation.
 #[derive(ToSchema)]
 #[schema(rename_all = "UPPERCASE")]
 pub enum Verbs {
-    /// Makes it.
+    /// Creates the entity.
     Insert,
-    /// Changes it.
+    /// Changes the entity.
     Update,
-    /// Ends it.
+    /// Deletes the entity.
     Delete,
-    /// Executes what is parked of it.
+    /// Executes the entity's parked operations.
     Retry,
-    /// Gives up the first that is parked of it.
+    /// Rejects the entity's first parked operation.
     Discard,
 }
 
-/// How far an event has come.
+/// Status of an event.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 pub enum Statuses {
-    /// In the log.
+    /// Stored in the log, not executed yet.
     Stored,
-    /// Carried out.
+    /// Executed.
     Executed,
-    /// Refused.
+    /// Rejected at execution.
     Rejected,
-    /// Set aside.
+    /// Parked until an operator resolves it.
     Parked,
 }
 
-/// The headers of whatever is accepted.
+/// Headers of all requests that submit an operation.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct SubmissionHeaders {
-    /// Repeating a request under its key repeats the answer and nothing else. Bare
-    /// or in quotes.
+    /// Key that makes a repeated request return the first one's response, and do nothing else.
+    /// Bare or in quotes.
     #[param(
         required = false,
         max_length = 255,
@@ -64,19 +64,19 @@ pub struct SubmissionHeaders {
     )]
     #[param(rename = "Idempotency-Key")]
     key: Option<String>,
-    /// What everything that this request sets off can be found by, at
+    /// Correlation id of everything that this request causes, to be looked up at
     /// `/correlation/{id}`: a UUID, or any other text.
     #[param(required = false)]
     #[param(rename = "X-Correlation-ID")]
     correlation: Option<String>,
 }
 
-/// The header `If-Match`.
+/// Header `If-Match`.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct IfMatch {
-    /// The versions that the change may be based on, as in `ETag`: a list, or `*`. Compared as
-    /// texts; a weak tag never matches.
+    /// Versions on which the change may be based, as in `ETag`: a list, or `*`. Tags are compared
+    /// as text; a weak tag never matches.
     #[param(
         required = false,
         pattern = r#"^(\*|(W/)?"[!#-~]{0,20}"( ?, ?(W/)?"[!#-~]{0,20}"){0,5})$"#
@@ -85,12 +85,12 @@ pub struct IfMatch {
     tag: Option<String>,
 }
 
-/// The header `If-None-Match` of a change.
+/// Header `If-None-Match` of a change.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct IfNoneMatchWrite {
-    /// Versions at which the change must not be carried out, as in `ETag`: a list; or `*`, at
-    /// none at all.
+    /// Versions on which the change must not be executed, as in `ETag`: a list, or `*` for all
+    /// versions.
     #[param(
         required = false,
         pattern = r#"^(\*|(W/)?"[!#-~]{0,20}"( ?, ?(W/)?"[!#-~]{0,20}"){0,5})$"#
@@ -99,49 +99,49 @@ pub struct IfNoneMatchWrite {
     tag: Option<String>,
 }
 
-/// The header `If-None-Match`.
+/// Header `If-None-Match`.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct IfNoneMatch {
-    /// What the client has already, as in `ETag`.
+    /// Versions that the client has already, as in `ETag`.
     #[param(required = false)]
     #[param(rename = "If-None-Match")]
     tag: Option<String>,
 }
 
-/// The header `Prefer`.
+/// Header `Prefer`.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 pub struct Prefer {
-    /// `wait=SECONDS`: how long the answer may wait, at most 60. Where as many answers wait as
-    /// may, a read is refused (429, 503), and a write is answered without waiting.
+    /// `wait=SECONDS`: maximum wait of the response, at most 60. If too many responses are waiting
+    /// already, a read is refused (429, 503), and a write is answered without a wait.
     #[param(required = false)]
     #[param(rename = "Prefer")]
     wait: Option<String>,
 }
 
-/// Durable; carried out soon.
+/// Accepted durably; executed soon.
 #[derive(IntoResponses)]
 #[response(
     status = 202,
     headers(
-        ("Location" = String, description = "What it makes or changes"),
-        ("Operation-Location" = String, description = "The receipt"),
+        ("Location" = String, description = "Entity that the operation creates or changes"),
+        ("Operation-Location" = String, description = "Receipt of the operation"),
     )
 )]
 pub struct Accepted;
 
-/// The client has it already.
+/// The client has this version already.
 #[derive(IntoResponses)]
 #[response(status = 304)]
 pub struct NotModified;
 
-/// There is no operation with this id, or it is not the bearer's.
+/// There is no operation with this id, or the caller may not view it.
 #[derive(IntoResponses)]
 #[response(status = 404, content_type = "application/problem+json")]
 pub struct NoSuchOperation(#[to_schema] Problem);
 
-/// Nothing is parked by that id.
+/// There is no parked operation with this id.
 #[derive(IntoResponses)]
 #[response(status = 404, content_type = "application/problem+json")]
 pub struct NothingParked(#[to_schema] Problem);
@@ -151,18 +151,18 @@ pub struct NothingParked(#[to_schema] Problem);
 #[response(status = 404, content_type = "application/problem+json")]
 pub struct NoSuchReadModel(#[to_schema] Problem);
 
-/// There is nothing of this name that could be made anew.
+/// There is no part of this name that can be rebuilt.
 #[derive(IntoResponses)]
 #[response(status = 404, content_type = "application/problem+json")]
 pub struct NoSuchPart(#[to_schema] Problem);
 
-/// Another operation of the same entity is parked before it; or another request with the same
-/// idempotency key is being accepted, and `Retry-After` says when to repeat this one.
+/// Another operation of the same entity is parked before this one; or another request with the
+/// same idempotency key is in progress, and `Retry-After` says when to repeat this one.
 #[derive(IntoResponses)]
 #[response(status = 409, content_type = "application/problem+json")]
 pub struct NotFirst(#[to_schema] Problem);
 
-/// It is not, or not any more, as `If-Match` or `If-None-Match` want it.
+/// The entity's version does not meet `If-Match` or `If-None-Match`.
 #[derive(IntoResponses)]
 #[response(status = 412, content_type = "application/problem+json")]
 pub struct Changed(#[to_schema] Problem);
@@ -172,14 +172,14 @@ pub struct Changed(#[to_schema] Problem);
 #[response(status = 422, content_type = "application/problem+json")]
 pub struct KeyReused(#[to_schema] Problem);
 
-/// Which page of what stands in the log.
+/// Parameters of a page of log entries.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct PageParameters {
-    /// How many at most.
+    /// Maximum number of items.
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<u32>,
-    /// Only what stands after this position, as in `Link`.
+    /// Position after which the page starts, as in `Link`.
     #[param(minimum = 0)]
     after: Option<u64>,
 }

@@ -1,4 +1,4 @@
-//! Problems of callers: who is asking, and what they may do.
+//! Problems of authentication, authorisation, origins and hosts.
 
 use actix_web::http::{StatusCode, header};
 
@@ -8,15 +8,14 @@ use super::Problem;
 use crate::auth::refusal::TokenRefusal;
 
 impl Problem {
-    /// 401: no token.
+    /// 401: the request has no token.
     #[must_use]
     pub fn unauthenticated() -> Self {
-        let detail = "a bearer token is needed";
+        let detail = "a bearer token is required";
         Self::challenge("unauthenticated", detail, "Bearer".to_owned())
     }
 
-    /// 401: a token that is not to be believed, with the check that it failed (RFC 6750,
-    /// section 3).
+    /// 401: the token is invalid; with the check that failed (RFC 6750, section 3).
     #[must_use]
     pub(crate) fn invalid_token(refusal: TokenRefusal) -> Self {
         let detail = refusal.description();
@@ -31,29 +30,30 @@ impl Problem {
         problem
     }
 
-    /// Tells whether it says that the caller is not who they say they are.
+    /// Checks whether the problem is a failed authentication.
     pub(crate) fn is_unauthenticated(&self) -> bool {
         self.status == StatusCode::UNAUTHORIZED
     }
 
-    /// 403: known, but this is not for them.
+    /// 403: the caller is authenticated but lacks a permission.
     #[must_use]
     pub fn forbidden(detail: String) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail)
     }
 
-    /// 403: a page of another origin.
+    /// 403: the request comes from a page of an origin that is not allowed; `action` is what it
+    /// tried.
     #[must_use]
-    pub fn origin_refused(origin: &str, what: &str) -> Self {
+    pub fn origin_refused(origin: &str, action: &str) -> Self {
         const MAX_LENGTH: usize = 200;
         let origin: String = origin.chars().take(MAX_LENGTH).collect();
         Self::forbidden(format!(
-            "pages of {origin:?} may not {what}; http.cors_origins names those that may, and \
-             http.public_url the server's own address behind a proxy"
+            "pages of {origin:?} may not {action}; add the origin to http.cors_origins, or set \
+             http.public_url if it is the server's own address behind a proxy"
         ))
     }
 
-    /// 421: a host that is not served.
+    /// 421: the host is not served.
     #[must_use]
     pub fn misdirected(host: &str) -> Self {
         const MAX_LENGTH: usize = 200;
@@ -62,11 +62,11 @@ impl Problem {
             StatusCode::MISDIRECTED_REQUEST,
             "misdirected-request",
             "Misdirected request",
-            format!("the host {host:?} is not served; http.allowed_hosts names those that are"),
+            format!("the host {host:?} is not served; add it to http.allowed_hosts"),
         )
     }
 
-    /// 403: a token without the scope that this takes.
+    /// 403: the token lacks the required scope.
     #[must_use]
     pub fn insufficient_scope(scope: &str) -> Self {
         let detail = format!("the token lacks the scope {scope}");

@@ -1,4 +1,4 @@
-//! Problems of limits: how often, how much, how slowly.
+//! Problems of limits: rates, sizes, quotas and timeouts.
 
 use actix_web::http::{StatusCode, header};
 use serde_json::json;
@@ -6,10 +6,10 @@ use serde_json::json;
 use super::Problem;
 
 impl Problem {
-    /// 429 with `Retry-After`, in seconds.
+    /// 429: too many requests; with `Retry-After` in seconds.
     #[must_use]
     pub fn too_many_requests(seconds: u32) -> Self {
-        let detail = format!("too many requests; the next one is welcome in {seconds} s");
+        let detail = format!("too many requests; retry in {seconds} s");
         let title = "Too many requests";
         let status = StatusCode::TOO_MANY_REQUESTS;
         let mut problem = Self::new(status, "too-many-requests", title, detail);
@@ -19,76 +19,75 @@ impl Problem {
         problem
     }
 
-    /// 429: one principal, or address, follows the feed often enough.
+    /// 429: a principal, or an address, has reached its limit of subscriptions to the feed.
     #[must_use]
-    pub fn too_many_subscriptions(most: usize) -> Self {
+    pub fn too_many_subscriptions(limit: usize) -> Self {
         let mut problem = Self::too_many_requests(1);
-        problem.detail = format!("you follow the feed {most} times already, which is the most");
+        problem.detail =
+            format!("you have {limit} subscriptions to the feed, which is the limit; close one");
         problem
     }
 
-    /// 429: a client has as many connections as it may.
+    /// 429: an address has reached its limit of connections.
     #[must_use]
     pub fn too_many_connections(seconds: u32) -> Self {
         let mut problem = Self::too_many_requests(seconds);
-        problem.detail = "there are too many connections from this address \
+        problem.detail = "too many connections from this address \
                           (http.max_connections_per_client); close some"
             .to_owned();
         problem
     }
 
-    /// 429: as many answers to one principal, or address, wait as may.
+    /// 429: a principal, or an address, has reached its limit of waiting responses.
     #[must_use]
-    pub fn too_many_waits(most: usize) -> Self {
+    pub fn too_many_waits(limit: usize) -> Self {
         let mut problem = Self::too_many_requests(1);
         problem.detail = format!(
-            "{most} answers to you wait already (Prefer: wait), which is the most; ask again \
-             without waiting, or when one of them has come"
+            "{limit} of your requests are waiting (Prefer: wait), which is the limit; repeat \
+             without Prefer: wait, or after one of them is answered"
         );
         problem
     }
 
-    /// 429: as many reads of one principal, or address, are in line as may be.
+    /// 429: a principal, or an address, has reached its limit of queued reads of the log.
     #[must_use]
-    pub fn too_many_reads(most: usize) -> Self {
+    pub fn too_many_reads(limit: usize) -> Self {
         let mut problem = Self::too_many_requests(1);
-        problem.detail = format!("{most} of your reads of the log are in line, which is the most");
+        problem.detail = format!("{limit} of your reads of the log are queued, which is the limit");
         problem
     }
 
-    /// 429: too many changes of one entity by one principal have been refused.
+    /// 429: too many changes of one entity by one principal have been rejected.
     #[must_use]
     pub fn too_many_refusals(seconds: u32) -> Self {
         let mut problem = Self::too_many_requests(seconds);
         problem.detail = format!(
-            "too many of your changes of this have been refused; see its history for the \
-             reasons; the next one is welcome in {seconds} s"
+            "too many of your changes of this entity were rejected; see its history for the \
+             reasons; retry in {seconds} s"
         );
         problem
     }
 
-    /// 429: too many tokens from one address were invalid.
+    /// 429: too many invalid tokens came from one address.
     #[must_use]
     pub fn too_many_failures(seconds: u32) -> Self {
         let mut problem = Self::too_many_requests(seconds);
-        problem.detail = format!(
-            "too many invalid tokens came from your address; the next one is looked at in \
-             {seconds} s"
-        );
+        problem.detail = format!("too many invalid tokens from your address; retry in {seconds} s");
         problem
     }
 
-    /// 415: the body is encoded; encodings are not read.
+    /// 415: the body has a content coding; none is supported.
     #[must_use]
     pub fn unsupported_encoding(encoding: &str) -> Self {
-        let detail = format!("Content-Encoding {encoding:?} is not read; send the body as it is");
+        let detail =
+            format!("Content-Encoding {encoding:?} is not supported; send the body unencoded");
         let mut problem = Self::unsupported(detail);
         let identity = (header::ACCEPT_ENCODING, "identity".to_owned());
         problem.headers.push(identity);
         problem
     }
 
-    /// 408: the body did not come.
+    /// 408: the body did not arrive in time.
     #[must_use]
     pub fn too_slow() -> Self {
         let detail = "the body did not arrive in time".to_owned();
@@ -100,7 +99,7 @@ impl Problem {
         )
     }
 
-    /// 408: the request's head did not come.
+    /// 408: the request's head did not arrive in time.
     #[must_use]
     pub(crate) fn slow_head() -> Self {
         let detail = "the request line and headers did not arrive in time".to_owned();
@@ -112,7 +111,7 @@ impl Problem {
         )
     }
 
-    /// 413 with the limit.
+    /// 413: the body is too large; `limit` is in bytes.
     #[must_use]
     pub fn too_large(limit: usize) -> Self {
         let detail = format!("the body may have at most {limit} bytes");
@@ -121,7 +120,7 @@ impl Problem {
             .with("limit", json!(limit))
     }
 
-    /// 413 for a file.
+    /// 413: an attached file is too large; `limit` is in bytes.
     #[must_use]
     pub fn attachment_too_large(limit: u64) -> Self {
         let detail = format!("the file may have at most {limit} bytes");
@@ -130,33 +129,31 @@ impl Problem {
             .with("limit", json!(limit))
     }
 
-    /// 429: a client has as many uploads under way as one may.
+    /// 429: a client has reached its limit of concurrent uploads.
     #[must_use]
     pub fn too_many_uploads(limit: usize) -> Self {
         let mut problem = Self::too_many_requests(1);
         problem.detail = format!(
-            "you have {limit} uploads under way, and may have no more at the same time \
+            "you have {limit} uploads in progress, which is the limit \
              (attachments.max_uploads_per_client)"
         );
         problem.with("limit", json!(limit))
     }
 
-    /// 503: all places for uploads are taken.
+    /// 503: the total limit of concurrent uploads is reached.
     #[must_use]
     pub fn no_upload_place(limit: usize) -> Self {
         let detail = format!(
-            "{limit} uploads are under way, and there may be no more at the same time \
-             (attachments.max_uploads)"
+            "{limit} uploads are in progress, which is the limit (attachments.max_uploads)"
         );
         Self::unavailable(detail).with("limit", json!(limit))
     }
 
-    /// 409: the files of an order, or of a client, would have more bytes than they may.
+    /// 409: the files of an entity, or of an owner, would exceed their quota in bytes.
     #[must_use]
     pub fn quota_exceeded(setting: &'static str, limit: u64, used: u64) -> Self {
-        let detail = format!(
-            "its files would have more bytes than the {limit} that {setting} allows; remove some"
-        );
+        let detail =
+            format!("the files would exceed the limit of {limit} bytes ({setting}); remove some");
         let title = "The quota is exceeded";
         Self::new(StatusCode::CONFLICT, "quota-exceeded", title, detail)
             .with("setting", json!(setting))
@@ -164,12 +161,11 @@ impl Problem {
             .with("used", json!(used))
     }
 
-    /// 507: all files together would have more bytes than they may.
+    /// 507: all files together would exceed their quota in bytes.
     #[must_use]
     pub fn insufficient_storage(setting: &'static str, limit: u64) -> Self {
-        let detail = format!(
-            "all files together would have more bytes than the {limit} that {setting} allows"
-        );
+        let detail =
+            format!("all files together would exceed the limit of {limit} bytes ({setting})");
         let title = "No room for more files";
         let status = StatusCode::INSUFFICIENT_STORAGE;
         Self::new(status, "insufficient-storage", title, detail)

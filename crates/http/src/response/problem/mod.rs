@@ -1,4 +1,4 @@
-//! Problem documents (RFC 9457): the one form of every error.
+//! Problem documents (RFC 9457): the format of all error responses.
 
 mod access;
 mod limits;
@@ -15,18 +15,18 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-/// What a fault of the input looks like within `errors`.
+/// Fault of the input, an item of `errors`.
 #[derive(Clone, Debug, Serialize, PartialEq, Eq, ToSchema)]
 #[schema(as = Fault)]
 pub struct InputFault {
-    /// Where: a JSON pointer into the body (RFC 6901), `/query/NAME`, or
+    /// Location: a JSON pointer into the body (RFC 6901), `/query/NAME`, or
     /// `/header/NAME`.
     pub pointer: String,
-    /// What was expected there.
+    /// What was expected at this location.
     pub detail: String,
 }
 
-/// An error as its receiver gets it: `application/problem+json`.
+/// Error response with the content type `application/problem+json`.
 #[derive(Clone, Debug)]
 pub struct Problem {
     status: StatusCode,
@@ -34,7 +34,7 @@ pub struct Problem {
     title: &'static str,
     detail: String,
     headers: Vec<(HeaderName, String)>,
-    more: Map<String, Value>,
+    members: Map<String, Value>,
 }
 
 impl Problem {
@@ -45,14 +45,14 @@ impl Problem {
             title,
             detail,
             headers: Vec::new(),
-            more: Map::new(),
+            members: Map::new(),
         }
     }
 
-    /// 400: the body is not what its type says.
+    /// 400: the body is not JSON.
     #[must_use]
     pub fn syntax(detail: String) -> Self {
-        // Of the whole body, since no part of it can be told from another.
+        // The pointer is empty: the fault is the body's as a whole.
         let errors = json!([{ "pointer": "", "detail": detail }]);
         Self::new(
             StatusCode::BAD_REQUEST,
@@ -63,19 +63,19 @@ impl Problem {
         .with("errors", errors)
     }
 
-    /// 400 with a fault for each thing that is wrong.
+    /// 400: the request is invalid; with all faults.
     #[must_use]
     pub fn invalid(faults: Vec<InputFault>) -> Self {
         let detail = match faults.as_slice() {
             [fault] => format!("{}: {}", fault.pointer, fault.detail),
-            faults => format!("{} things are wrong; errors names them all", faults.len()),
+            faults => format!("the request has {} faults; see errors", faults.len()),
         };
         let title = "The request is not valid";
         Self::new(StatusCode::BAD_REQUEST, "invalid-request", title, detail)
             .with("errors", json!(faults))
     }
 
-    /// 426: the feed is a websocket, or a stream of events.
+    /// 426: the feed needs a websocket handshake, or `Accept: text/event-stream`.
     #[must_use]
     pub fn upgrade_required() -> Self {
         let mut problem = Self::new(
@@ -90,7 +90,7 @@ impl Problem {
         problem
     }
 
-    /// 426: another version of the websocket protocol.
+    /// 426: the version of the websocket protocol is not supported.
     #[must_use]
     pub fn websocket_version() -> Self {
         let mut problem = Self::upgrade_required();
@@ -100,7 +100,7 @@ impl Problem {
         problem
     }
 
-    /// 410: a position that the feed does not have.
+    /// 410: the feed does not have the position.
     #[must_use]
     pub fn gone(detail: String) -> Self {
         Self::new(
@@ -111,7 +111,7 @@ impl Problem {
         )
     }
 
-    /// The same faults as 409: they are faults only as things stand.
+    /// Converts the problem to 409, for faults that depend on the current state.
     #[must_use]
     pub fn into_conflict(self) -> Self {
         Self {
@@ -122,7 +122,7 @@ impl Problem {
         }
     }
 
-    /// 409: what is parked of an entity is settled from the first on.
+    /// 409: only the first parked operation of an entity can be resolved; `first` is its id.
     #[must_use]
     pub fn not_first(first: &str) -> Self {
         let detail = format!("operation {first} is parked before it");
@@ -130,8 +130,8 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "not-first", title, detail).with("first", json!(first))
     }
 
-    /// 409: the domain refuses it, as things stood when it was carried out; 412 where
-    /// it was at another version than the one expected.
+    /// 409: the domain rejected the operation at execution; 412 if the entity was not at the
+    /// expected version.
     #[must_use]
     pub fn refused(rejection: &Rejection) -> Self {
         let title = "It was refused";
@@ -147,24 +147,24 @@ impl Problem {
         }
     }
 
-    /// 412: a condition that names no version of this, or that it does not exist.
+    /// 412: a condition does not hold; with an explanation.
     #[must_use]
-    pub fn unmatched(detail: &str) -> Self {
+    pub fn condition_not_met(detail: &str) -> Self {
         let title = "Precondition failed";
         let status = StatusCode::PRECONDITION_FAILED;
         Self::new(status, "precondition-failed", title, detail.to_owned())
     }
 
-    /// 412: it has been changed since.
+    /// 412: the entity has been changed; `version` is the current one.
     #[must_use]
     pub fn precondition_failed(version: u64) -> Self {
-        let detail = format!("it is at version {version} by now");
+        let detail = format!("the entity is at version {version}");
         let title = "Precondition failed";
         let status = StatusCode::PRECONDITION_FAILED;
         Self::new(status, "precondition-failed", title, detail).with("version", json!(version))
     }
 
-    /// 404: nothing here by that name.
+    /// 404: the resource does not exist, or the caller may not view it.
     #[must_use]
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(
@@ -175,10 +175,10 @@ impl Problem {
         )
     }
 
-    /// 405 with the methods that there are.
+    /// 405: the method is not allowed; `allow` lists the allowed ones.
     #[must_use]
     pub fn method_not_allowed(allow: &'static str) -> Self {
-        let detail = format!("this resource answers {allow}");
+        let detail = format!("allowed methods: {allow}");
         let title = "Method not allowed";
         let mut problem = Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -190,13 +190,13 @@ impl Problem {
         problem
     }
 
-    /// For a resource's methods that are not there.
+    /// Route that answers 405 to all other methods of a resource.
     #[must_use]
     pub fn other_methods(allow: &'static str) -> Route {
         web::route().to(move || ready(Err::<HttpResponse, _>(Self::method_not_allowed(allow))))
     }
 
-    /// Another 4xx, of HTTP itself or of the rules for pages of other origins.
+    /// Any other 4xx, of HTTP itself or of CORS; the detail defaults to the status' name.
     #[must_use]
     pub fn protocol(status: StatusCode, detail: Option<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Not allowed");
@@ -204,13 +204,13 @@ impl Problem {
         Self::new(status, "protocol", title, detail)
     }
 
-    /// 415: not JSON by its own account.
+    /// 415: the body's content type is not JSON.
     #[must_use]
     pub fn unsupported_media_type() -> Self {
         Self::unsupported("the body must be application/json".to_owned())
     }
 
-    /// 400: the body is not the multipart that it is said to be.
+    /// 400: the body is not valid multipart.
     #[must_use]
     pub fn malformed_multipart(detail: String) -> Self {
         let errors = json!([{ "pointer": "", "detail": detail }]);
@@ -218,17 +218,17 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "malformed-body", title, detail).with("errors", errors)
     }
 
-    /// 415: not multipart by its own account.
+    /// 415: the body's content type is not multipart.
     #[must_use]
     pub fn not_multipart() -> Self {
         let detail = "the body must be multipart/form-data".to_owned();
         Self::unsupported(detail)
     }
 
-    /// 415 for a file, with the types that there may be.
+    /// 415: files of this type cannot be attached; with the allowed types.
     #[must_use]
     pub fn unsupported_attachment(media_type: &str, known: &[String]) -> Self {
-        let detail = format!("no file of type {media_type} can be attached");
+        let detail = format!("files of type {media_type} cannot be attached");
         Self::unsupported(detail).with("media_types", json!(known))
     }
 
@@ -238,7 +238,7 @@ impl Problem {
         Self::new(status, "unsupported-media-type", title, detail)
     }
 
-    /// 422: an idempotency key that meant something else before.
+    /// 422: the idempotency key was used with other content.
     #[must_use]
     pub fn key_reused() -> Self {
         let detail = "this Idempotency-Key was used before with other content".to_owned();
@@ -251,12 +251,12 @@ impl Problem {
         )
     }
 
-    /// 409 with `Retry-After`: another request under the same idempotency key is under way, and
+    /// 409 with `Retry-After`: another request with the same idempotency key is in progress, and
     /// takes longer than this one waits.
     #[must_use]
     pub fn key_in_use() -> Self {
-        let detail = "another request with this Idempotency-Key is being accepted; repeat this \
-                      one to get its answer";
+        let detail = "another request with this Idempotency-Key is in progress; repeat this \
+                      one to get its response";
         let title = "Idempotency key in use";
         let kind = "idempotency-key-in-use";
         let mut problem = Self::new(StatusCode::CONFLICT, kind, title, detail.to_owned());
@@ -264,7 +264,7 @@ impl Problem {
         problem
     }
 
-    /// 503 with `Retry-After`: nothing has been accepted, as far as is known.
+    /// 503 with `Retry-After`: a dependency is unavailable or overloaded.
     #[must_use]
     pub fn unavailable(detail: impl Into<String>) -> Self {
         let title = "Temporarily unavailable";
@@ -274,10 +274,10 @@ impl Problem {
         problem
     }
 
-    /// 500: ours to mend; the details are in our log.
+    /// 500: internal error; its details are logged, not sent.
     #[must_use]
     pub fn internal() -> Self {
-        let detail = "the service met an error of its own; it has been logged".to_owned();
+        let detail = "internal error; it has been logged".to_owned();
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
@@ -286,29 +286,30 @@ impl Problem {
         )
     }
 
-    /// 500: what the request leads to failed on the way, and nothing of it has happened.
+    /// 500: an operation that the request causes failed, and the transaction was rolled back.
     #[must_use]
     pub fn undone() -> Self {
-        let detail = "a part of what this leads to failed; nothing of it has been done".to_owned();
+        let detail =
+            "an operation that this request causes failed; everything was rolled back".to_owned();
         let title = "Undone";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "undone", title, detail)
     }
 
-    /// The same with another header.
+    /// Adds a header to the response.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
         self
     }
 
-    /// Adds a member of its own to the document.
+    /// Adds a member to the document.
     #[must_use]
     pub fn with(mut self, key: &str, value: Value) -> Self {
-        self.more.insert(key.to_owned(), value);
+        self.members.insert(key.to_owned(), value);
         self
     }
 
-    /// Explanation of what is wrong, for people.
+    /// Explanation of this occurrence, for people.
     pub(crate) fn detail(&self) -> &str {
         &self.detail
     }
@@ -320,13 +321,13 @@ impl Problem {
             "status": self.status.as_u16(),
             "detail": self.detail,
         });
-        if let Some(members) = document.as_object_mut() {
-            members.extend(self.more.clone());
+        if let Some(document) = document.as_object_mut() {
+            document.extend(self.members.clone());
         }
         document
     }
 
-    /// The whole answer as bytes of HTTP, for a connection that is closed after it.
+    /// Response as HTTP/1.1 text, for a connection that is closed after it.
     pub(crate) fn raw(&self) -> String {
         let status = self.status;
         let body = self.document().to_string();
@@ -375,13 +376,13 @@ impl ResponseError for Problem {
 }
 
 impl From<StoreError> for Problem {
-    /// The reason goes to our log, not to whoever asked: it may name hosts.
+    /// Converts the error to 503 or 500. Its text is logged, not sent, because it may name hosts.
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::NotYet(what) => Self::unavailable(what),
             StoreError::Unavailable(_) | StoreError::Fenced => {
                 tracing::warn!("answering 503: {error}");
-                Self::unavailable("the database does not answer right now")
+                Self::unavailable("the database does not answer")
             }
             StoreError::Hole { .. } | StoreError::Corrupt(_) => {
                 tracing::error!("answering 500: {error}");
