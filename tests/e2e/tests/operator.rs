@@ -220,7 +220,7 @@ async fn what_is_set_aside_can_be_settled(kind: Kind) {
     let (code, said) = ask(&["discard", operation, "--reason", "again"]);
     assert_eq!(code, Some(1));
     assert!(
-        said.contains("404") && said.contains("nothing is parked"),
+        said.contains("404") && said.contains("no parked operation"),
         "{said}"
     );
     let (code, said) = ask(&["--url", "http://127.0.0.1:9"]);

@@ -337,7 +337,7 @@ async fn what_is_under_way_can_be_given_up() {
             let output = world.operate(&arguments).expect("it runs");
             assert!(output.status.success(), "{output:?}");
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
-            let expected = "presentation: rebuild 2, given-up: an operator gave it up; ";
+            let expected = "presentation: rebuild 2, given-up: cancelled by an operator; ";
             assert!(said.starts_with(expected), "{said}");
         }
         // Longer than the stage takes to look what is asked for.
@@ -351,7 +351,7 @@ async fn what_is_under_way_can_be_given_up() {
             (&last["state"], &last["round"]),
             (&"given-up".into(), &round.into())
         );
-        assert_eq!(last["reason"], "an operator gave it up");
+        assert_eq!(last["reason"], "cancelled by an operator");
     }
     assert!(documents(&client, COUNT).await == before);
     assert_eq!(frames(&world, end).await.len() as u64, end);

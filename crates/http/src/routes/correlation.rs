@@ -1,4 +1,4 @@
-//! `GET /correlation/{id}`: everything that one outside request set off.
+//! `GET /correlation/{id}`: all operations that one external request caused.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_engine::ports::{Selection, Senders};
@@ -12,7 +12,7 @@ use crate::response::problem::Problem;
 use crate::routes::receipt::Receipt;
 use crate::state::AppState;
 
-/// The documentation of this call.
+/// OpenAPI documentation of this route.
 #[derive(OpenApi)]
 #[openapi(paths(list))]
 pub struct Documentation;
@@ -25,19 +25,19 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config.service(list);
 }
 
-/// See what a request set off
+/// List the operations that a request caused
 ///
-/// Everything in the log under one correlation id: the client's own of
+/// All operations in the log with one correlation id: the client's own from
 /// `X-Correlation-ID`, or the id of the first operation.
 #[utoipa::path(
     get,
     path = "/correlation/{id}",
     operation_id = "list_correlated",
     tag = "operations",
-    params(("id" = String, Path, description = "The correlation id"), PageParameters),
+    params(("id" = String, Path, description = "Correlation id"), PageParameters),
     responses(
-        (status = 200, description = "In the order of the log", body = [Receipt],
-            headers(("Link" = Option<String>, description = "The next page, if there is one"))),
+        (status = 200, description = "Receipts in the order of the log", body = [Receipt],
+            headers(("Link" = Option<String>, description = "Next page, if there is one"))),
     )
 )]
 async fn list(
@@ -49,19 +49,19 @@ async fn list(
     let page = Page::of(request.query_string())?;
     let id = correlation_id(&id);
     let _turn = state.limits.read(&request, &principal).await?;
-    // Others' are not even read, so that nothing tells of them, not even the time it takes.
+    // Operations of other owners are not read, so that not even the response time reveals them.
     let senders = principal.confined_to().map_or(Senders::Any, Senders::Owner);
     let query = page.of_log(Selection::Correlation(id), senders);
     let mut events = state.log.summaries(&query).await?;
-    let mut answer = HttpResponse::Ok();
+    let mut response = HttpResponse::Ok();
     if let Some(next) = page.cut(&mut events, &format!("/correlation/{id}")) {
-        answer.insert_header(next);
+        response.insert_header(next);
     }
-    // After the look at the log: what is in it is not said to be further than it is.
+    // Read after the log, so that no operation is reported at a later stage than it is.
     let baked = state.feed.head_position();
     let receipts: Vec<_> = events
         .into_iter()
         .map(|event| Receipt::of(event, baked, &state.api))
         .collect();
-    Ok(answer.json(receipts))
+    Ok(response.json(receipts))
 }

@@ -1,4 +1,4 @@
-//! Liveness and readiness.
+//! Liveness and readiness probes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,28 +13,27 @@ use utoipa::{OpenApi, ToSchema};
 use crate::cached::Cached;
 use crate::response::problem::Problem;
 
-/// Time after which what a probe asks counts as missing.
+/// Time after which a dependency that does not answer counts as missing.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Time for which the answer of the probes is kept: however many ask, the stores are asked
-/// once.
-const LIFETIME: Duration = Duration::from_secs(1);
+/// Minimum interval between two runs of the probes, however many requests there are.
+const CACHE_TTL: Duration = Duration::from_secs(1);
 
-/// Everything that a service needs.
+/// Probes of all dependencies of a service.
 pub type Probes = Vec<Arc<dyn Probe>>;
 
-/// True if everything is there that a service needs, as of a moment ago.
+/// Readiness of a service: the results of its probes, cached for a second.
 pub(crate) struct Readiness {
     probes: Probes,
-    found: Cached<Found>,
+    results: Cached<ProbeResults>,
 }
 
-/// Answers of the probes.
+/// Results of the probes.
 #[derive(Clone)]
-struct Found {
-    /// Missing things, and why.
+struct ProbeResults {
+    /// Missing dependencies, each with `name` and `reason`.
     missing: Vec<Value>,
-    /// Remarks that do not decide whether the service is ready.
+    /// Notes that do not affect readiness, each with `name` and `note`.
     notes: Vec<Value>,
 }
 
@@ -42,30 +41,30 @@ impl Readiness {
     pub(crate) fn new(probes: Probes) -> Self {
         Self {
             probes,
-            found: Cached::new(LIFETIME),
+            results: Cached::new(CACHE_TTL),
         }
     }
 
-    async fn find(&self) -> Found {
-        let look = async {
+    async fn check(&self) -> ProbeResults {
+        let run = async {
             let checks = self.probes.iter().map(|probe| check(probe.as_ref()));
             let missing = join_all(checks).await.into_iter().flatten().collect();
             let notes = self.probes.iter().filter_map(|probe| note(probe.as_ref()));
-            Found {
+            ProbeResults {
                 missing,
                 notes: notes.collect(),
             }
         };
-        self.found.get(look).await
+        self.results.get(run).await
     }
 }
 
-/// What a healthy service says.
+/// Response of a healthy service.
 #[derive(Serialize, ToSchema)]
 struct Health {
     /// `live` or `ready`.
     status: &'static str,
-    /// Remarks, each with `name` and `note`: what could not be checked, and why.
+    /// Checks that could not be made, each with `name` and `note`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Object>, required = false)]
     notes: Vec<Value>,
@@ -82,17 +81,17 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config.service(live).service(ready);
 }
 
-/// The documentation of these calls.
+/// OpenAPI documentation of these routes.
 #[derive(OpenApi)]
 #[openapi(paths(live, ready))]
 pub struct Documentation;
 
-/// Is the process alive?
+/// Check whether the process is alive
 #[utoipa::path(
     get,
     path = "/health/live",
     tag = "health",
-    responses((status = 200, description = "It is", body = Health))
+    responses((status = 200, description = "The process is alive", body = Health))
 )]
 async fn live() -> HttpResponse {
     HttpResponse::Ok().json(Health {
@@ -101,18 +100,18 @@ async fn live() -> HttpResponse {
     })
 }
 
-/// Is everything there that it needs?
+/// Check whether all dependencies of the service are available
 ///
-/// If not, 503 with `missing`: the name of each thing that is not there, and why. `notes` says what
-/// could not be checked. Looked up at most once a second.
+/// If not, the response is 503 with `missing`: the `name` of each missing dependency and the
+/// `reason`. `notes` lists what could not be checked. Results are cached for a second.
 #[utoipa::path(
     get,
     path = "/health/ready",
     tag = "health",
-    responses((status = 200, description = "It is", body = Health))
+    responses((status = 200, description = "The service is ready", body = Health))
 )]
 async fn ready(readiness: web::Data<Readiness>) -> Result<HttpResponse, Problem> {
-    let Found { missing, notes } = readiness.find().await;
+    let ProbeResults { missing, notes } = readiness.check().await;
     if missing.is_empty() {
         return Ok(HttpResponse::Ok().json(Health {
             status: "ready",
@@ -121,7 +120,7 @@ async fn ready(readiness: web::Data<Readiness>) -> Result<HttpResponse, Problem>
     }
     let names: Vec<&str> = missing
         .iter()
-        .filter_map(|one| one["name"].as_str())
+        .filter_map(|dependency| dependency["name"].as_str())
         .collect();
     let detail = format!("missing: {}", names.join(", "));
     let problem = Problem::unavailable(detail).with("missing", json!(missing));

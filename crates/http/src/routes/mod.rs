@@ -1,9 +1,9 @@
-//! Routes that every domain has.
+//! Routes of every domain.
 //!
 //! - [`receipt`]: the state of an accepted operation;
-//! - [`correlation`]: all operations that one request set off;
+//! - [`correlation`]: all operations that one request caused;
 //! - [`parked`]: parked operations and their resolution, for operators;
-//! - [`read_models`] and [`rebuilds`]: their states, and online rebuilds;
+//! - [`read_models`] and [`rebuilds`]: their state, and online rebuilds;
 //! - [`health`]: liveness and readiness, of every service.
 
 pub mod correlation;

@@ -1,5 +1,5 @@
-//! Read models, for operators: what is read of each, how far it has come, and having
-//! one made anew while all of them go on being read.
+//! Read models, for operators: the generation that serves reads, its positions, and online
+//! rebuilds.
 
 use actix_web::{HttpResponse, web};
 use bakehouse_engine::ports::ModelState;
@@ -12,21 +12,21 @@ use crate::response::openapi_components::NoSuchReadModel;
 use crate::response::problem::Problem;
 use crate::state::AppState;
 
-/// The documentation of these calls.
+/// OpenAPI documentation of these routes.
 #[derive(OpenApi)]
 #[openapi(paths(list, rebuild))]
 pub struct Documentation;
 
-/// A read model.
+/// Read model.
 #[derive(Serialize, ToSchema)]
 struct ReadModel {
-    /// Its name.
+    /// Name of the read model.
     name: String,
-    /// What is read, `null` before there is anything: `version`, `round`, and how far
-    /// each feed has been followed (`positions`).
+    /// Generation that serves reads: `version`, `round`, and the position reached in each feed
+    /// (`positions`). `null` before the first one is built.
     #[schema(value_type = Object, nullable)]
     serving: Value,
-    /// What is being made to be read next, in the same form; `null`: nothing.
+    /// Generation that is being built to replace it, in the same form; `null` if there is none.
     #[schema(value_type = Object, nullable)]
     building: Value,
 }
@@ -42,46 +42,48 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config.service(all).service(one);
 }
 
-/// Read models, by name
+/// List the read models
 #[utoipa::path(
     get,
     path = "/read-models",
     operation_id = "list_read_models",
     tag = "operations",
-    responses((status = 200, description = "All that there are", body = Vec<ReadModel>))
+    responses((status = 200, description = "All read models, by name", body = Vec<ReadModel>))
 )]
 async fn list(principal: Principal, state: web::Data<AppState>) -> Result<HttpResponse, Problem> {
     operators_only(&principal, &state)?;
     let states = state.read_models.states().await?;
-    let all: Vec<ReadModel> = states.iter().map(shown).collect();
+    let all: Vec<ReadModel> = states.iter().map(read_model).collect();
     Ok(HttpResponse::Ok().json(all))
 }
 
-fn shown(state: &ModelState) -> ReadModel {
+fn read_model(state: &ModelState) -> ReadModel {
     let registration = &state.registration;
-    let part = |generation: Option<&_>, positions: &_| match generation {
+    let describe = |generation: Option<&_>, positions: &_| match generation {
         None => Value::Null,
         Some(generation) => {
-            let mut part = json!(generation);
-            part["positions"] = json!(positions);
-            part
+            let mut description = json!(generation);
+            description["positions"] = json!(positions);
+            description
         }
     };
     ReadModel {
         name: registration.wanted.name.clone(),
-        serving: part(registration.serving.as_ref(), &state.served),
-        building: part(registration.building(), &state.building),
+        serving: describe(registration.serving.as_ref(), &state.served),
+        building: describe(registration.building(), &state.building),
     }
 }
 
-/// Has a read model made anew; it is read as it is until that is done
+/// Rebuild a read model online
+///
+/// The current generation serves reads until the new one is complete.
 #[utoipa::path(
     post,
     path = "/read-models/{name}/rebuild",
     operation_id = "rebuild_read_model",
     tag = "operations",
-    params(("name" = String, Path, description = "Of the read model")),
-    responses((status = 202, description = "It is being made"), NoSuchReadModel)
+    params(("name" = String, Path, description = "Name of the read model")),
+    responses((status = 202, description = "The rebuild has been requested"), NoSuchReadModel)
 )]
 async fn rebuild(
     name: web::Path<String>,
@@ -89,8 +91,9 @@ async fn rebuild(
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     operators_only(&principal, &state)?;
-    let made = state.read_models.rebuild(&name).await?;
-    let made = made.ok_or_else(|| Problem::not_found("there is no read model of this name"))?;
-    tracing::info!(read_model = %made, "is to be made anew");
+    let generation = state.read_models.rebuild(&name).await?;
+    let generation =
+        generation.ok_or_else(|| Problem::not_found("there is no read model of this name"))?;
+    tracing::info!(read_model = %generation, "rebuild of a read model requested");
     Ok(HttpResponse::Accepted().finish())
 }

@@ -1,5 +1,4 @@
-//! Making anew, for operators: the source state or the presentation, from the log's first
-//! event on, while both go on being written and read.
+//! Online rebuilds of the source state or the presentation from the log, for operators.
 
 use actix_web::{HttpResponse, web};
 use bakehouse_engine::Position;
@@ -12,48 +11,50 @@ use crate::response::openapi_components::NoSuchPart;
 use crate::response::problem::Problem;
 use crate::state::AppState;
 
-/// The documentation of these calls.
+/// OpenAPI documentation of these routes.
 #[derive(OpenApi)]
-#[openapi(paths(list, begin, give_up))]
+#[openapi(paths(list, start, cancel))]
 pub struct Documentation;
 
-/// The last round of making one part anew.
+/// Last rebuild of one part.
 #[derive(Serialize, ToSchema)]
-struct Round {
-    /// `source` or `presentation`.
+#[schema(as = Round)]
+struct RebuildStatus {
+    /// Rebuilt part: `source` or `presentation`.
     name: &'static str,
-    /// Which round: 1, 2, 3, …; 0: there has been none.
-    round: u64,
-    /// `under-way`; `done`, also when there has been none; or `given-up`.
+    /// Number of the rebuild: 1, 2, 3, …; 0 if there has been none.
+    #[serde(rename = "round")]
+    rebuild_id: u64,
+    /// `under-way`, `given-up`, or `done`; also `done` if there has been none.
     state: &'static str,
-    /// Why it was given up.
+    /// Reason for which the rebuild was given up.
     #[schema(nullable)]
     reason: Option<String>,
-    /// While it is under way, the position up to which the part has been made anew;
-    /// then the same as `of`.
+    /// Position that the rebuild has reached while it is under way; afterwards equal to `of`.
     position: Position,
-    /// The position up to which what is read has been made.
-    of: Position,
+    /// Position of the store that serves reads.
+    #[serde(rename = "of")]
+    live_position: Position,
 }
 
-impl Round {
-    async fn of(
+impl RebuildStatus {
+    async fn read(
         name: &'static str,
         part: &dyn Rebuilds,
         last: Rebuild,
     ) -> Result<Self, StoreError> {
-        let (made, of) = part.progress(last.round).await?;
+        let (shadow_position, live_position) = part.progress(last.round).await?;
         let position = match last.state {
-            RebuildState::UnderWay => made,
-            RebuildState::Done | RebuildState::GivenUp => of,
+            RebuildState::UnderWay => shadow_position,
+            RebuildState::Done | RebuildState::GivenUp => live_position,
         };
         Ok(Self {
             name,
-            round: last.round,
+            rebuild_id: last.round,
             state: last.state.as_str(),
             reason: last.reason,
             position,
-            of,
+            live_position,
         })
     }
 }
@@ -64,31 +65,34 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         .route(web::get().to(list))
         .default_service(Problem::other_methods("GET, HEAD"));
     let one = web::resource("/rebuilds/{name}")
-        .route(web::post().to(begin))
-        .route(web::delete().to(give_up))
+        .route(web::post().to(start))
+        .route(web::delete().to(cancel))
         .default_service(Problem::other_methods("POST, DELETE"));
     config.service(all).service(one);
 }
 
-/// What can be made anew, and how far the last round has come
+/// List the parts that can be rebuilt, with their last rebuild
 #[utoipa::path(
     get,
     path = "/rebuilds",
     operation_id = "list_rebuilds",
     tag = "operations",
-    responses((status = 200, description = "Source and presentation", body = Vec<Round>))
+    responses((status = 200, description = "Source and presentation", body = Vec<RebuildStatus>))
 )]
 async fn list(principal: Principal, state: web::Data<AppState>) -> Result<HttpResponse, Problem> {
     operators_only(&principal, &state)?;
-    let mut rounds = Vec::new();
+    let mut rebuilds = Vec::new();
     for (name, part) in state.rebuilds.all() {
         let last = part.last().await?;
-        rounds.push(Round::of(name, part, last).await?);
+        rebuilds.push(RebuildStatus::read(name, part, last).await?);
     }
-    Ok(HttpResponse::Ok().json(rounds))
+    Ok(HttpResponse::Ok().json(rebuilds))
 }
 
-/// The part of that name, for operators.
+/// Finds a part by its name, for operators.
+///
+/// # Errors
+/// 403 when the principal is not an operator, 404 when there is no such part.
 fn part<'a>(
     name: &str,
     principal: &Principal,
@@ -97,50 +101,52 @@ fn part<'a>(
     operators_only(principal, state)?;
     let mut all = state.rebuilds.all().into_iter();
     let part = all.find(|(known, _)| *known == name);
-    let missing = "what can be made anew is `source` and `presentation`";
-    part.ok_or_else(|| Problem::not_found(missing))
+    let unknown = "unknown part; expected `source` or `presentation`";
+    part.ok_or_else(|| Problem::not_found(unknown))
 }
 
-/// Has a part made anew from the log; it is read and written as it is until that is done.
-/// A round that is under way goes on
+/// Rebuild a part online from the log
+///
+/// The part is read and written as before until the rebuild is done. If a rebuild is under way
+/// already, it continues.
 #[utoipa::path(
     post,
     path = "/rebuilds/{name}",
     operation_id = "begin_rebuild",
     tag = "operations",
     params(("name" = String, Path, description = "`source` or `presentation`")),
-    responses((status = 202, description = "It is being made", body = Round), NoSuchPart)
+    responses((status = 202, description = "A rebuild is under way", body = RebuildStatus), NoSuchPart)
 )]
-async fn begin(
+async fn start(
     name: web::Path<String>,
     principal: Principal,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let (name, part) = part(&name, &principal, &state)?;
     let last = part.ask().await?;
-    tracing::info!(part = name, round = last.round, "is to be made anew");
-    let round = Round::of(name, part, last).await?;
-    Ok(HttpResponse::Accepted().json(round))
+    tracing::info!(part = name, rebuild_id = last.round, "rebuild requested");
+    let status = RebuildStatus::read(name, part, last).await?;
+    Ok(HttpResponse::Accepted().json(status))
 }
 
-/// Gives up the round that is under way, if one is
+/// Cancel the rebuild that is under way, if there is one
 #[utoipa::path(
     delete,
     path = "/rebuilds/{name}",
     operation_id = "give_up_rebuild",
     tag = "operations",
     params(("name" = String, Path, description = "`source` or `presentation`")),
-    responses((status = 204, description = "No round is under way"), NoSuchPart)
+    responses((status = 204, description = "No rebuild is under way"), NoSuchPart)
 )]
-async fn give_up(
+async fn cancel(
     name: web::Path<String>,
     principal: Principal,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let (name, part) = part(&name, &principal, &state)?;
-    if let Some(round) = part.last().await?.under_way() {
-        part.give_up(round, "an operator gave it up").await?;
-        tracing::info!(part = name, round, "is given up");
+    if let Some(rebuild_id) = part.last().await?.under_way() {
+        part.give_up(rebuild_id, "cancelled by an operator").await?;
+        tracing::info!(part = name, rebuild_id, "rebuild cancelled");
     }
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,4 +1,4 @@
-//! `GET /operation/{id}`: the receipt, from accepted to baked, or rejected with
+//! `GET /operation/{id}`: the receipt of an operation, from accepted to baked, or rejected with
 //! its reason.
 
 use std::time::Duration;
@@ -21,28 +21,28 @@ use crate::response::openapi_components::{NoSuchOperation, Prefer, Verbs};
 use crate::response::problem::Problem;
 use crate::state::AppState;
 
-/// Time that the look at the log may take which follows a wait in vain.
-const LAST_LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Timeout of the read of the log after a wait without a result.
+const FINAL_READ_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How far an operation has come.
+/// Progress of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Progress {
-    /// Durable, on its way to the log.
+    /// Accepted durably, not in the log yet.
     Accepted,
-    /// In the log.
+    /// Stored in the log, not executed yet.
     Stored,
-    /// In the source state.
+    /// Executed; visible to readers soon.
     Executed,
-    /// Refused at execution.
+    /// Rejected at execution.
     Rejected,
-    /// Set aside; an operator will settle it.
+    /// Parked until an operator resolves it.
     Parked,
-    /// Where readers see it.
+    /// Visible to readers.
     Baked,
 }
 
-/// What its sender gets to know of an operation.
+/// Receipt of an operation, for its sender.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Receipt {
     #[schema(value_type = String, format = "uuid")]
@@ -51,7 +51,7 @@ pub(crate) struct Receipt {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u64>)]
     position: Option<Position>,
-    /// Where its effect stands, if it had been parked before.
+    /// Position at which a parked operation was resolved.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u64>)]
     settled_by: Option<Position>,
@@ -61,12 +61,12 @@ pub(crate) struct Receipt {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Verbs>)]
     operation: Option<Verb>,
-    /// As on the feed; absent before execution.
+    /// Type as on the feed; absent before execution.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// What kind of refusal it was, for programs, where kinds are told apart.
+    /// Code of the rejection, for programs, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,7 +80,7 @@ pub(crate) struct Receipt {
     executed_at: Option<Timestamp>,
 }
 
-/// The documentation of this call.
+/// OpenAPI documentation of this route.
 #[derive(OpenApi)]
 #[openapi(paths(show))]
 pub struct Documentation;
@@ -93,17 +93,17 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config.service(receipt);
 }
 
-/// Read an operation's receipt
+/// Get an operation's receipt
 ///
-/// With `Prefer: wait`, as soon as it is baked, rejected or parked.
+/// With `Prefer: wait`, the response waits until the operation is baked, rejected or parked.
 #[utoipa::path(
     get,
     path = "/operation/{id}",
     operation_id = "show_operation",
     tag = "operations",
-    params(("id" = String, Path, format = "uuid", description = "As in `Operation-Location`"), Prefer),
+    params(("id" = String, Path, format = "uuid", description = "Id of the operation, as in `Operation-Location`"), Prefer),
     responses(
-        (status = 200, description = "How far it has come", body = Receipt,
+        (status = 200, description = "Receipt of the operation", body = Receipt,
             headers(("Retry-After" = Option<u32>, description = "Seconds, unless it is final"))),
         NoSuchOperation,
     )
@@ -122,29 +122,29 @@ async fn show(
         event = visible(at_rest(&state, id, event, wait).await?, &principal, id)?;
     }
     let receipt = match event {
-        // After the look at the log: what is in it is not said to be further than it is.
+        // Read after the log, so that the operation is not reported at a later stage than it is.
         Some(event) => Receipt::of(event, state.feed.head_position(), &state.api),
         None => Receipt::accepted(id),
     };
-    let mut answer = HttpResponse::Ok();
+    let mut response = HttpResponse::Ok();
     if !receipt.is_final() {
-        answer.insert_header((RETRY_AFTER, "1"));
+        response.insert_header((RETRY_AFTER, "1"));
     }
     if let Some(wait) = wait {
-        answer.insert_header(wait.applied());
+        response.insert_header(wait.applied());
     }
-    Ok(answer.json(receipt))
+    Ok(response.json(receipt))
 }
 
 fn not_found() -> Problem {
     Problem::not_found("there is no operation with this id")
 }
 
-/// The event of an operation as soon as nothing more becomes of it by itself; or, when time
-/// is up, as it then is. `known`: as it was a moment ago.
+/// Waits until an operation is at rest, that is baked, rejected or parked, and returns its event;
+/// returns the current one when the wait is over. `known` is the event as last read.
 ///
 /// # Errors
-/// When the log does not answer.
+/// [`StoreError`], when the log does not answer.
 pub(crate) async fn at_rest(
     state: &AppState,
     id: Uuid,
@@ -152,22 +152,25 @@ pub(crate) async fn at_rest(
     wait: &Wait,
 ) -> Result<Option<LogEntry>, StoreError> {
     let head = state.feed.head_position();
-    let is_done = known.as_ref().is_some_and(|event| is_at_rest(event, head));
-    if is_done || wait.is_over() {
+    let is_at_rest = known.as_ref().is_some_and(|event| is_at_rest(event, head));
+    if is_at_rest || wait.is_over() {
         return Ok(known);
     }
     let mut outcome = state.limits.awaited.outcome_of(id);
     match wait.wait_for(outcome.at_rest()).await.flatten() {
         Some(event) => Ok(Some(event.as_ref().clone())),
-        // At a shutdown this has to be answered before connections are closed.
-        None => tokio::time::timeout(LAST_LOOK_TIMEOUT, state.log.summary(id))
+        // The timeout lets the response be sent before a shutdown closes the connections.
+        None => tokio::time::timeout(FINAL_READ_TIMEOUT, state.log.summary(id))
             .await
             .unwrap_or_else(|_| Err(StoreError::unavailable("the log: no answer in time"))),
     }
 }
 
-/// The event, if the principal may see it; `None`, and no problem, for an operation of its
-/// own that the log does not have yet.
+/// Returns the event if the principal may view it; `None` for an operation of its own that is not
+/// in the log yet.
+///
+/// # Errors
+/// 404 for all other operations.
 fn visible(
     event: Option<LogEntry>,
     principal: &Principal,
@@ -183,7 +186,7 @@ fn visible(
 }
 
 impl Receipt {
-    /// Of an operation that the log does not have yet.
+    /// Receipt of an operation that is not in the log yet.
     fn accepted(operation_id: Uuid) -> Self {
         Self {
             operation_id,
@@ -201,6 +204,7 @@ impl Receipt {
         }
     }
 
+    /// Receipt of an operation in the log; `baked` is the position of the presentation.
     pub(crate) fn of(event: LogEntry, baked: Position, api: &ApiDefinition) -> Self {
         let takes_effect_at = event.settled_by.unwrap_or(event.position);
         let status = match event.status {
@@ -212,7 +216,7 @@ impl Receipt {
         };
         let kind = event.kind();
         let entity_id = api.named(event.entity_id());
-        let why_parked = event.parked.filter(|_| status == Progress::Parked);
+        let parked_reason = event.parked.filter(|_| status == Progress::Parked);
         Self {
             operation_id: event.operation.operation_id,
             status,
@@ -221,7 +225,7 @@ impl Receipt {
             kind,
             entity_id: Some(entity_id),
             operation: Some(event.operation.operation),
-            reason: event.reason.or(why_parked),
+            reason: event.reason.or(parked_reason),
             code: event.code,
             accepted_at: Some(event.operation.accepted_at),
             stored_at: Some(event.creation_time),

@@ -1,4 +1,4 @@
-//! `GET /parked`: what has been set aside, and why.
+//! `GET /parked`: parked operations with their reasons.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_engine::ports::{Selection, Senders};
@@ -14,11 +14,11 @@ use crate::response::openapi_components::{PageParameters, Verbs};
 use crate::response::problem::Problem;
 use crate::state::AppState;
 
-/// An operation that was accepted and could be neither executed nor refused, or
-/// that stands behind one of the same entity that could not.
+/// Accepted operation that could be neither executed nor rejected, or that follows such an
+/// operation of the same entity.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Parked)]
-struct Line<'a> {
+struct ParkedOperation<'a> {
     #[schema(value_type = u64)]
     position: Position,
     #[schema(value_type = String, format = "uuid")]
@@ -28,12 +28,12 @@ struct Line<'a> {
     entity_id: NamedId,
     #[schema(value_type = Verbs)]
     operation: Verb,
-    /// Why it was set aside.
+    /// Reason for which the operation was parked.
     reason: &'a str,
-    /// Who asked for it, where that is known.
+    /// Subject that submitted the operation, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<&'a str>,
-    /// In whose stead, if not in their own.
+    /// Subject on whose behalf the operation was submitted, if not the actor's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     on_behalf_of: Option<&'a str>,
     #[schema(value_type = String, format = DateTime)]
@@ -42,9 +42,10 @@ struct Line<'a> {
     stored_at: Timestamp,
 }
 
-/// See what has been set aside
+/// List the parked operations
 ///
-/// All others go on. Takes the scope that ends with `:admin`.
+/// Operations of other entities are executed meanwhile. Requires the scope that ends with
+/// `:admin`.
 #[utoipa::path(
     get,
     path = "/parked",
@@ -52,8 +53,8 @@ struct Line<'a> {
     tag = "operators",
     params(PageParameters),
     responses(
-        (status = 200, description = "From the oldest on", body = [Line],
-            headers(("Link" = Option<String>, description = "The next page, if there is one"))),
+        (status = 200, description = "Parked operations, oldest first", body = [ParkedOperation],
+            headers(("Link" = Option<String>, description = "Next page, if there is one"))),
     )
 )]
 pub(super) async fn list(
@@ -66,16 +67,19 @@ pub(super) async fn list(
     let _turn = state.limits.read(&request, &principal).await?;
     let query = page.of_log(Selection::Parked(None), Senders::Any);
     let mut events = state.log.summaries(&query).await?;
-    let mut answer = HttpResponse::Ok();
+    let mut response = HttpResponse::Ok();
     if let Some(next) = page.cut(&mut events, "/parked") {
-        answer.insert_header(next);
+        response.insert_header(next);
     }
-    let lines: Vec<_> = events.iter().map(|event| line(event, &state.api)).collect();
-    Ok(answer.json(lines))
+    let operations: Vec<_> = events
+        .iter()
+        .map(|event| parked_operation(event, &state.api))
+        .collect();
+    Ok(response.json(operations))
 }
 
-fn line<'a>(event: &'a LogEntry, api: &ApiDefinition) -> Line<'a> {
-    Line {
+fn parked_operation<'a>(event: &'a LogEntry, api: &ApiDefinition) -> ParkedOperation<'a> {
+    ParkedOperation {
         position: event.position,
         operation_id: event.operation.operation_id,
         entity_id: api.named(event.entity_id()),

@@ -1,4 +1,4 @@
-//! What has been set aside, for operators: see it, try it again, give it up.
+//! Parked operations, for operators: list, retry and discard.
 
 mod list;
 mod resolve;
@@ -9,7 +9,7 @@ use utoipa::OpenApi;
 
 use crate::response::problem::Problem;
 
-/// The documentation of these calls.
+/// OpenAPI documentation of these routes.
 #[derive(OpenApi)]
 #[openapi(paths(list::list, resolve::retry, resolve::discard))]
 pub struct Documentation;

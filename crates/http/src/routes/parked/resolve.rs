@@ -1,5 +1,5 @@
-//! `POST /parked/{operation-id}/retry` and `…/discard`: accepted like any other
-//! operation, and carried out at its own place in the log.
+//! `POST /parked/{operation-id}/retry` and `…/discard`: resolutions of parked operations, accepted
+//! like any other operation and executed at their own position in the log.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_engine::ports::{Selection, SummaryQuery};
@@ -17,19 +17,19 @@ use crate::response::openapi_components::{
 use crate::response::problem::Problem;
 use crate::state::{AppState, RequestSettings};
 
-/// Why an operation is given up: characters at most.
+/// Maximum length of a discard's reason, in characters.
 pub const LONGEST_REASON: usize = 500;
 
-/// Try again what has been set aside
+/// Retry an entity's parked operations
 ///
-/// Executes everything that is parked of the entity, in order, until one gets
-/// stuck again. Takes the scope that ends with `:admin`.
+/// Executes all parked operations of the entity, in order, until one has to be parked again.
+/// Requires the scope that ends with `:admin`.
 #[utoipa::path(
     post,
     path = "/parked/{operation_id}/retry",
     tag = "operators",
     params(("operation_id" = String, Path, format = "uuid",
-        description = "The first that is parked of its entity"), SubmissionHeaders),
+        description = "Id of the entity's first parked operation"), SubmissionHeaders),
     responses(Accepted, NothingParked, NotFirst, Changed, KeyReused)
 )]
 pub(super) async fn retry(
@@ -41,16 +41,16 @@ pub(super) async fn retry(
     submit(&request, *id, &principal, &state, Verb::Retry, None).await
 }
 
-/// Give up what has been set aside
+/// Discard a parked operation
 ///
-/// The operation is refused with the reason; what is parked behind it is
-/// executed. Takes the scope that ends with `:admin`.
+/// The operation is rejected with the reason, and the entity's other parked operations are
+/// executed. Requires the scope that ends with `:admin`.
 #[utoipa::path(
     post,
     path = "/parked/{operation_id}/discard",
     tag = "operators",
     params(("operation_id" = String, Path, format = "uuid",
-        description = "The first that is parked of its entity"), SubmissionHeaders),
+        description = "Id of the entity's first parked operation"), SubmissionHeaders),
     request_body = ref("#/components/schemas/DiscardBody"),
     responses(Accepted, NothingParked, NotFirst, Changed, KeyReused)
 )]
@@ -86,8 +86,8 @@ async fn submit(
     operators_only(principal, state)?;
     let conditions = Conditions::of(request)?;
     let identity = Identity::of(request, principal)?;
-    let event = state.log.summary(parked).await?.ok_or_else(nothing)?;
-    // Under a key that is known the first answer counts, whatever it led to.
+    let event = state.log.summary(parked).await?.ok_or_else(not_parked)?;
+    // A repeated request is not checked again: it gets the response of the first one.
     if !identity.is_known(state.log.as_ref()).await {
         must_be_first(state, &event).await?;
         conditions.resolve(Current::Untagged)?;
@@ -106,13 +106,17 @@ async fn submit(
     accept(state, submission).await
 }
 
-fn nothing() -> Problem {
-    Problem::not_found("nothing is parked by this operation's id")
+fn not_parked() -> Problem {
+    Problem::not_found("there is no parked operation with this id")
 }
 
+/// Checks that an operation is the first parked one of its entity.
+///
+/// # Errors
+/// 404 when it is not parked, 409 when another one precedes it.
 async fn must_be_first(state: &AppState, event: &LogEntry) -> Result<(), Problem> {
     if event.status != EntryStatus::Parked {
-        return Err(nothing());
+        return Err(not_parked());
     }
     let parked = SummaryQuery::first(Selection::Parked(Some(event.entity_id())), 1);
     match state.log.summaries(&parked).await?.first() {
@@ -123,7 +127,7 @@ async fn must_be_first(state: &AppState, event: &LogEntry) -> Result<(), Problem
     }
 }
 
-/// Reads `{"reason":"typed by mistake"}`.
+/// Parses a body such as `{"reason":"typed by mistake"}`.
 fn reason(body: &[u8]) -> Result<String, Faults> {
     read(body, &["reason"], |members, faults| {
         let reason = members.require("reason", faults)?;
@@ -137,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_is_text_and_all_there_is() {
+    fn a_reason_is_the_only_member_and_text() {
         assert_eq!(reason(br#"{"reason":" typo "}"#), Ok("typo".to_owned()));
         for body in [
             r#"{}"#,
