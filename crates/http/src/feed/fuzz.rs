@@ -22,7 +22,7 @@ const QUERIES: [&str; 3] = [
 ];
 
 /// Checks that a close reason has a message, and that its error frame carries code and message.
-fn is_explained(reason: &CloseReason) {
+fn assert_explained(reason: &CloseReason) {
     assert!(!reason.message().is_empty());
     let frame: Value = serde_json::from_str(&reason.frame()).expect("JSON");
     assert_eq!(frame["type"], "error");
@@ -39,7 +39,7 @@ fn position(since: &Value) -> Option<u64> {
 }
 
 /// Checks that a request has the members of the frame.
-fn is_equal(request: &SubscribeRequest, frame: &Value) {
+fn assert_parsed_from(request: &SubscribeRequest, frame: &Value) {
     assert_eq!(request.since, position(&frame["since"]));
     let Filter {
         entity,
@@ -72,20 +72,21 @@ proptest! {
             (Ok(ClientFrame::Subscribe(subscribe)), Ok(frame)) => {
                 prop_assert_eq!(&frame["type"], "subscribe");
                 match subscribe.into_request(&api()) {
-                    Ok(request) => is_equal(&request, &frame),
-                    Err(reason) => is_explained(&reason),
+                    Ok(request) => assert_parsed_from(&request, &frame),
+                    Err(reason) => assert_explained(&reason),
                 }
             }
             (Ok(ClientFrame::Pong), Ok(frame)) => prop_assert_eq!(&frame["type"], "pong"),
             (Ok(_), Err(error)) => prop_assert!(false, "{}: {}", text, error),
             (Err(reason), _) => {
-                is_explained(&reason);
+                assert_explained(&reason);
                 prop_assert_eq!(reason.code(), 4400);
             }
         }
     }
 
-    /// A valid query is parsed parameter by parameter; the faults of an invalid one name theirs.
+    /// A valid query string is parsed parameter by parameter; each fault of an invalid one names
+    /// its parameter.
     #[test]
     fn queries(which: u8, edits in edits()) {
         let bytes = mangle(&QUERIES, which, &edits);

@@ -36,7 +36,7 @@ impl FeedSession {
     /// Starts a subscription, and returns it with its `welcome` frame.
     ///
     /// # Errors
-    /// The close reason, when the position cannot be served, or the feed is not available yet.
+    /// [`CloseReason`], when the position cannot be served, or the feed is not available yet.
     pub(super) async fn start(
         feed: &Arc<Feed>,
         principal: Principal,
@@ -77,7 +77,7 @@ impl FeedSession {
     /// filtered out. Cancel-safe.
     ///
     /// # Errors
-    /// The close reason, when the subscription cannot continue.
+    /// [`CloseReason`], when the subscription cannot continue.
     pub(super) async fn next(&mut self) -> Result<Vec<FeedMessage>, CloseReason> {
         match self.subscription.next().await? {
             Step::Live(position) => {

@@ -154,7 +154,7 @@ struct Socket {
 
 /// Phase of a connection.
 enum Phase {
-    /// Nothing has been sent yet; holds the request of the query string.
+    /// Nothing has been sent yet; holds the parsed query string.
     Opening(Option<Result<SubscribeRequest, CloseReason>>),
     /// Waiting for the first frame, which must carry a token.
     Authenticating,

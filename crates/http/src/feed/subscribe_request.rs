@@ -47,7 +47,7 @@ impl SubscribeRequest {
     /// Parses a query string.
     ///
     /// # Errors
-    /// All faults of the query string.
+    /// All faults, when the query string is invalid.
     pub(super) fn parse(query: &str, api: &ApiDefinition) -> Result<Self, Vec<InputFault>> {
         let mut parameters = Parameters::of(query);
         let since = parameters.take("since", Since::parse);
@@ -91,7 +91,7 @@ impl Since {
     /// Parses `124` or `EPOCH:124`.
     ///
     /// # Errors
-    /// The expected form, for the client.
+    /// A message for the client with the expected form, when the text has another one.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let (epoch, number) = match text.rsplit_once(':') {
             Some((epoch, number)) if !epoch.is_empty() => (Some(epoch.to_owned()), number),
@@ -106,7 +106,7 @@ impl Since {
     /// Reads a position as a JSON number, or what [`Since::parse`] takes as a JSON string.
     ///
     /// # Errors
-    /// The expected form, for the client.
+    /// A message for the client with the expected form, when the value has another one.
     pub(super) fn from_json(value: &Value) -> Result<Self, String> {
         match (value.as_u64(), value.as_str()) {
             (Some(position), _) => Ok(Self {
@@ -153,7 +153,7 @@ pub(super) fn canonical(id: String) -> String {
 /// Checks that all of these names are types of frames.
 ///
 /// # Errors
-/// The known types, and the first name that is none of them.
+/// A message for the client with the known types, when a name is not one of them.
 pub(super) fn kinds<'a>(
     names: impl Iterator<Item = &'a str>,
     api: &ApiDefinition,

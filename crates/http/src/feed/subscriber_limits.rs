@@ -94,7 +94,7 @@ impl SubscriberLimits {
     /// Acquires a subscriber's permit.
     ///
     /// # Errors
-    /// The limit that has been reached.
+    /// [`SubscriberLimitExceeded`], when a limit has been reached.
     pub(super) fn acquire(
         self: &Arc<Self>,
         key: RateLimitKey,
@@ -105,7 +105,7 @@ impl SubscriberLimits {
     /// Acquires a permit for a connection that is not authenticated yet.
     ///
     /// # Errors
-    /// The limit that has been reached.
+    /// [`SubscriberLimitExceeded`], when a limit has been reached.
     pub(super) fn acquire_unauthenticated(
         self: &Arc<Self>,
         key: RateLimitKey,
@@ -132,7 +132,7 @@ impl SubscriberPermit {
     /// it is one already.
     ///
     /// # Errors
-    /// The limit that has been reached.
+    /// [`SubscriberLimitExceeded`], when a limit has been reached.
     pub(super) fn authenticate(
         &mut self,
         key: RateLimitKey,

@@ -57,7 +57,7 @@ impl Parameters {
     /// Checks the same as [`Parameters::finish`], for transports without problem documents.
     ///
     /// # Errors
-    /// All faults.
+    /// All faults, when a parameter is invalid or left over.
     pub fn faults(mut self) -> Result<(), Vec<InputFault>> {
         let known = self.known.join(", ");
         for (name, _) in std::mem::take(&mut self.pairs) {
@@ -88,7 +88,7 @@ const MAX_LIMIT: usize = 100;
 /// Parses the number of items of a page.
 ///
 /// # Errors
-/// The expected range.
+/// A message for the client with the expected range, when the number is outside of it.
 pub fn limit(text: &str) -> Result<usize, String> {
     let limit = text.parse().ok();
     limit
@@ -160,7 +160,7 @@ impl Page {
 /// Parses a text of 1 to 200 characters without control characters.
 ///
 /// # Errors
-/// The expected length.
+/// A message for the client with the expected length, when the text is invalid.
 pub fn text(value: &str) -> Result<String, String> {
     const MAX_LENGTH: usize = 200;
     let is_valid =

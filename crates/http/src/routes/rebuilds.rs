@@ -115,7 +115,10 @@ fn part<'a>(
     operation_id = "begin_rebuild",
     tag = "operations",
     params(("name" = String, Path, description = "`source` or `presentation`")),
-    responses((status = 202, description = "A rebuild is under way", body = RebuildStatus), NoSuchPart)
+    responses(
+        (status = 202, description = "A rebuild is under way", body = RebuildStatus),
+        NoSuchPart,
+    )
 )]
 async fn start(
     name: web::Path<String>,

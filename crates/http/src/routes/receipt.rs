@@ -101,7 +101,11 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
     path = "/operation/{id}",
     operation_id = "show_operation",
     tag = "operations",
-    params(("id" = String, Path, format = "uuid", description = "Id of the operation, as in `Operation-Location`"), Prefer),
+    params(
+        ("id" = String, Path, format = "uuid",
+            description = "Id of the operation, as in `Operation-Location`"),
+        Prefer,
+    ),
     responses(
         (status = 200, description = "Receipt of the operation", body = Receipt,
             headers(("Retry-After" = Option<u32>, description = "Seconds, unless it is final"))),

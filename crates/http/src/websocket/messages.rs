@@ -11,9 +11,9 @@ use super::decoder::{Decoder, Limits, Violation};
 /// Message or event received from a client.
 #[derive(Debug)]
 pub enum Incoming {
-    /// A text message.
+    /// Text message.
     Text(String),
-    /// A binary message.
+    /// Binary message.
     Binary(Bytes),
     /// Ping; must be answered by a pong with the same payload.
     Ping(Bytes),

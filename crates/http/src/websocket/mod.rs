@@ -31,7 +31,7 @@ pub enum HandshakeError {
     /// The version of the protocol is not supported.
     #[error("Sec-WebSocket-Version: expected 13")]
     Version,
-    /// The request is not a handshake, or an incomplete one; with the expected header.
+    /// The request is not a handshake, or an incomplete one; states the expected header.
     #[error("{0}")]
     Malformed(&'static str),
 }

@@ -22,7 +22,7 @@ pub struct InputFault {
     /// Location: a JSON pointer into the body (RFC 6901), `/query/NAME`, or
     /// `/header/NAME`.
     pub pointer: String,
-    /// What was expected at this location.
+    /// Explanation of what was expected at this location.
     pub detail: String,
 }
 

@@ -1,5 +1,5 @@
-//! `POST /parked/{operation-id}/retry` and `…/discard`: resolutions of parked operations, accepted
-//! like any other operation and executed at their own position in the log.
+//! `POST /parked/{operation-id}/retry` and `…/discard`: resolutions of parked operations. They are
+//! accepted like any other operation and executed at their own position in the log.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_engine::ports::{Selection, SummaryQuery};
