@@ -1,4 +1,4 @@
-//! How far each stage has come, and of which log.
+//! Checkpoints: position and log epoch of each stage.
 
 use bakehouse_engine::Position;
 use bakehouse_engine::ports::{Head, StoreError};
@@ -7,42 +7,46 @@ use mongodb::bson::{Document, doc};
 use crate::connection::Connection;
 use crate::convert::{Fields, integer};
 
-/// Where each stage's progress is, by the stage's name.
+/// Collection of the checkpoints, by stage name.
 pub(crate) const CHECKPOINTS: &str = "checkpoints";
 
-/// Where what a stage makes stands.
-pub(crate) struct Tied {
+/// Checkpoint of an output that is bound to a log.
+pub(crate) struct BoundCheckpoint {
     pub(crate) position: Position,
-    /// The round in which it was made anew; 0: it never was.
+    /// Id of the rebuild that produced the output; 0 if it was never rebuilt.
     pub(crate) generation: u64,
 }
 
-/// Ties what a stage makes to the log of this epoch, where it is tied to none
-/// yet, and lets it begin after `start`; says how far it has come.
-pub(crate) async fn tie(
+/// Binds the output of a stage to the log with this epoch, unless it is bound already, and returns
+/// its checkpoint. A new checkpoint starts at `start`.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] if the output is bound to another log.
+pub(crate) async fn bind_to_log(
     connection: &Connection,
     name: &str,
     epoch: &str,
     start: Position,
-) -> Result<Tied, StoreError> {
+) -> Result<BoundCheckpoint, StoreError> {
     let fresh = doc! { "position": integer(start), "epoch": epoch };
-    let made = connection.find_or_make(CHECKPOINTS, name, fresh).await?;
-    let tied = head(&made)?;
-    if tied.epoch != epoch {
+    let row = connection.find_or_create(CHECKPOINTS, name, fresh).await?;
+    let bound = head(&row)?;
+    if bound.epoch != epoch {
         let text = format!(
-            "what {name} has made belongs to log {}, not {epoch}",
-            tied.epoch
+            "the output of {name} belongs to log {}, not {epoch}; check that both database URIs \
+             belong together",
+            bound.epoch
         );
         return Err(StoreError::Corrupt(text));
     }
-    let generation = Fields(&made).optional_position("generation")?;
-    Ok(Tied {
-        position: tied.position,
+    let generation = Fields(&row).optional_position("generation")?;
+    Ok(BoundCheckpoint {
+        position: bound.position,
         generation: generation.unwrap_or_default(),
     })
 }
 
-/// How far a stage has come; `None` before its first start.
+/// Returns the checkpoint of a stage; `None` before its first start.
 pub(crate) async fn find(connection: &Connection, name: &str) -> Result<Option<Head>, StoreError> {
     let row = connection.find_by_id(CHECKPOINTS, name).await?;
     row.as_ref().map(head).transpose()

@@ -1,4 +1,4 @@
-//! A client with time limits, and waiting for a server that is not there yet.
+//! Client of one database: timeouts, concerns, and waiting for the server at the start.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,40 +15,41 @@ use mongodb::{Client, Collection, Database};
 use tokio::sync::Semaphore;
 
 use crate::error::{code, store_error};
-use crate::reading::Horizon;
+use crate::horizon::Horizon;
 
-/// The driver's own default of 30 s would have a request wait that long.
-const SELECTION: Duration = Duration::from_secs(3);
-const CONNECT: Duration = Duration::from_secs(2);
-/// How soon a lost server is noticed, and one that is back.
-const HEARTBEAT: Duration = Duration::from_secs(1);
-/// Longer than any operation of ours takes, unless the server is stuck. The
-/// operation may still happen; all of ours can be repeated.
-const OPERATION: Duration = Duration::from_secs(15);
-/// Connections that the driver opens at most, where the URI does not say (`maxPoolSize`);
-/// its own default.
-const POOL: u32 = 10;
+/// Timeout for finding a primary; the driver's default of 30 s is too long for a request.
+const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(3);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Interval at which the driver checks whether a server is lost or back.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
+/// Timeout of one operation, longer than any takes unless the server hangs. A timed-out operation
+/// may still take effect; every operation can be repeated.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(15);
+/// Connections that the driver opens at most, unless the URI sets `maxPoolSize`; equal to the
+/// driver's own default.
+const MAX_POOL_SIZE: u32 = 10;
 const ALREADY_INITIALIZED: i32 = 23;
 const NAMESPACE_EXISTS: i32 = 48;
 
-/// Where a database is.
+/// Settings of the connection to one database.
 #[derive(Clone)]
 pub struct Settings {
-    /// Connection string with the database's name in its path. Holds a secret.
+    /// Connection string with the database's name in its path. Secret: it may contain a password.
     pub uri: String,
-    /// Shown in the server's logs.
+    /// Application name that the server shows in its logs.
     pub app_name: String,
-    /// Whether to initiate the replica set that the URI names, with the URI's
-    /// hosts as its members, where that has not been done.
+    /// Initiates the replica set that the URI names, with the URI's hosts as members, unless it is
+    /// initiated already.
     pub initiate_replica_set: bool,
 }
 
-/// Why a connection string cannot be used. Never repeats the string.
+/// Error for an invalid connection string. Never contains the string, which may hold a password.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ConnectError(String);
 
-/// The driver's reason, unless it repeats a part of the URI that may be a secret.
+/// Returns the driver's reason, or a hint if the reason repeats a part of the URI, which may be
+/// secret.
 fn reason(error: &mongodb::error::Error, uri: &str) -> String {
     let text = error.to_string();
     let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
@@ -61,15 +62,15 @@ fn reason(error: &mongodb::error::Error, uri: &str) -> String {
     text
 }
 
-/// A database of a client.
+/// Client and database; clones share the client.
 #[derive(Clone)]
 pub(crate) struct Connection {
     pub(crate) name: &'static str,
     pub(crate) client: Client,
     pub(crate) database: Database,
     pub(crate) horizon: Horizon,
-    /// For reads: as many as there are connections.
-    pub(crate) turns: Arc<Semaphore>,
+    /// Permits for concurrent reads: as many as there are connections.
+    pub(crate) read_permits: Arc<Semaphore>,
     options: ClientOptions,
     initiate_replica_set: bool,
 }
@@ -78,22 +79,24 @@ impl Connection {
     pub(crate) async fn new(settings: &Settings, name: &'static str) -> Result<Self, ConnectError> {
         let invalid = |error| {
             let error = reason(&error, &settings.uri);
-            ConnectError(format!("{name}: its URI cannot be used: {error}"))
+            ConnectError(format!("{name}: invalid URI: {error}"))
         };
         let mut options = ClientOptions::parse(&settings.uri).await.map_err(invalid)?;
         options.app_name.get_or_insert(settings.app_name.clone());
-        options.server_selection_timeout.get_or_insert(SELECTION);
-        options.connect_timeout.get_or_insert(CONNECT);
-        options.heartbeat_freq.get_or_insert(HEARTBEAT);
-        let pool = *options.max_pool_size.get_or_insert(POOL) as usize;
-        // Whatever the URI says: promises rest on these three.
+        options
+            .server_selection_timeout
+            .get_or_insert(SERVER_SELECTION_TIMEOUT);
+        options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
+        options.heartbeat_freq.get_or_insert(HEARTBEAT_INTERVAL);
+        let pool_size = *options.max_pool_size.get_or_insert(MAX_POOL_SIZE) as usize;
+        // Not the URI's: durability and consistency depend on these three.
         options.read_concern = Some(ReadConcern::majority());
         options.write_concern = Some(durable());
         options.selection_criteria =
             Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
         let missing = || {
-            let text = "its URI names no database (mongodb://host:27017/NAME?replicaSet=rs0)";
-            ConnectError(format!("{name}: {text}"))
+            let expected = "expected mongodb://HOST:PORT/DATABASE?replicaSet=NAME";
+            ConnectError(format!("{name}: invalid URI: no database name; {expected}"))
         };
         let database = options.default_database.clone().ok_or_else(missing)?;
         let client = Client::with_options(options.clone()).map_err(invalid)?;
@@ -101,7 +104,7 @@ impl Connection {
             name,
             database: client.database(&database),
             horizon: Horizon::default(),
-            turns: Arc::new(Semaphore::new(pool)),
+            read_permits: Arc::new(Semaphore::new(pool_size)),
             client,
             options,
             initiate_replica_set: settings.initiate_replica_set,
@@ -112,7 +115,10 @@ impl Connection {
         self.database.collection(name)
     }
 
-    /// Waits for an operation, but not for ever.
+    /// Runs an operation within the operation timeout.
+    ///
+    /// # Errors
+    /// [`StoreError`] for a timeout or an error of the driver.
     pub(crate) async fn bounded<T>(
         &self,
         operation: impl IntoFuture<Output = mongodb::error::Result<T>>,
@@ -121,38 +127,44 @@ impl Connection {
         result.map_err(|error| store_error(self.name, &error))
     }
 
-    /// The same for whoever has to tell the driver's errors apart.
+    /// Awaits a future within the operation timeout, and leaves the driver's errors to the caller.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] for a timeout.
     pub(crate) async fn in_time<T>(
         &self,
         work: impl IntoFuture<Output = T>,
     ) -> Result<T, StoreError> {
-        let answer = tokio::time::timeout(OPERATION, work.into_future()).await;
+        let answer = tokio::time::timeout(OPERATION_TIMEOUT, work.into_future()).await;
         answer.map_err(|_| {
-            let seconds = OPERATION.as_secs();
+            let seconds = OPERATION_TIMEOUT.as_secs();
             StoreError::unavailable(format!("{}: no answer within {seconds} s", self.name))
         })
     }
 
-    /// The document of an id; made of `fields` where there is none.
-    pub(crate) async fn find_or_make(
+    /// Returns the document with this id; creates it from `fields` if there is none.
+    pub(crate) async fn find_or_create(
         &self,
         collection: &str,
         id: &str,
         fields: Document,
     ) -> Result<Document, StoreError> {
         let collection = self.collection(collection);
-        let made = collection
+        let upsert = collection
             .find_one_and_update(doc! { "_id": id }, doc! { "$setOnInsert": fields })
             .upsert(true)
             .return_document(ReturnDocument::After);
-        let made = self.bounded(made).await?;
-        made.ok_or_else(|| StoreError::corrupt(format!("{id} cannot be made")))
+        let document = self.bounded(upsert).await?;
+        document.ok_or_else(|| {
+            let text = format!("{}: document {id}: the upsert returned nothing", self.name);
+            StoreError::corrupt(text)
+        })
     }
 
-    /// Makes a collection, unless it is there.
-    pub(crate) async fn make(&self, collection: &str) -> Result<(), StoreError> {
-        let made = self.database.create_collection(collection);
-        match self.in_time(made).await? {
+    /// Creates a collection, unless it exists.
+    pub(crate) async fn create_collection(&self, collection: &str) -> Result<(), StoreError> {
+        let create = self.database.create_collection(collection);
+        match self.in_time(create).await? {
             Err(error) if code(&error) != Some(NAMESPACE_EXISTS) => {
                 Err(store_error(self.name, &error))
             }
@@ -160,17 +172,17 @@ impl Connection {
         }
     }
 
-    /// Tries until the server is there and `make` has made what was missing.
-    /// `false`: shutdown came first.
+    /// Retries until the server answers and `create_missing` has succeeded. Returns `false` if
+    /// shutdown began first.
     pub(crate) async fn prepare(
         &self,
         shutdown: &Shutdown,
-        make: impl AsyncFn() -> Result<(), StoreError>,
+        create_missing: impl AsyncFn() -> Result<(), StoreError>,
     ) -> bool {
         let mut backoff = Backoff::default();
         let mut reminder = Reminder::default();
         while !shutdown.is_cancelled() {
-            let error = match self.try_prepare(&make).await {
+            let error = match self.try_prepare(&create_missing).await {
                 Ok(()) => return true,
                 Err(error) => error,
             };
@@ -184,38 +196,41 @@ impl Connection {
 
     async fn try_prepare(
         &self,
-        make: &impl AsyncFn() -> Result<(), StoreError>,
+        create_missing: &impl AsyncFn() -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         if self.initiate_replica_set {
             self.initiate().await?;
         }
-        self.ask_primary().await?;
-        make().await
+        self.check_primary().await?;
+        create_missing().await
     }
 
-    /// Asks the primary whether it answers.
+    /// Checks that the driver talks to the primary.
     ///
-    /// With `directConnection=true` the driver reads from whatever server the URI names, also
-    /// from a secondary; stages would read old data there.
-    pub(crate) async fn ask_primary(&self) -> Result<(), StoreError> {
+    /// With `directConnection=true` the driver reads from the server that the URI names, even if it
+    /// is a secondary, whose data may be stale.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the server does not answer or is not the primary.
+    pub(crate) async fn check_primary(&self) -> Result<(), StoreError> {
         let hello = self.hello().await?;
         if hello.get_bool("isWritablePrimary").unwrap_or(false) {
             return Ok(());
         }
         Err(StoreError::unavailable(format!(
-            "{}: the server of its URI is not the primary; name all members and replicaSet=NAME, \
-             without directConnection",
+            "{}: the server in the URI is not the primary; list all members and replicaSet=NAME in \
+             the URI, and remove directConnection",
             self.name
         )))
     }
 
-    /// State of the server in its replica set, as the server reports it.
+    /// Returns the server's answer to `hello`: its state in the replica set.
     pub(crate) async fn hello(&self) -> Result<Document, StoreError> {
         self.bounded(self.database.run_command(doc! { "hello": 1 }))
             .await
     }
 
-    /// Initiates the replica set, unless that has been done.
+    /// Initiates the replica set, unless it is initiated already.
     async fn initiate(&self) -> Result<(), StoreError> {
         let Some(name) = &self.options.repl_set_name else {
             return Ok(());
@@ -233,7 +248,7 @@ impl Connection {
             .collect();
         let command = doc! { "replSetInitiate": { "_id": name, "members": members } };
         match self.in_time(direct.run_command(command)).await? {
-            Ok(_) => tracing::info!("initiated the replica set {name}"),
+            Ok(_) => tracing::info!("replica set {name} initiated"),
             Err(error) if code(&error) == Some(ALREADY_INITIALIZED) => {}
             Err(error) => return Err(store_error(self.name, &error)),
         }
@@ -241,7 +256,7 @@ impl Connection {
     }
 }
 
-/// On the majority's disks.
+/// Returns the write concern of all writes: journaled on the majority.
 pub(crate) fn durable() -> WriteConcern {
     WriteConcern::builder()
         .w(Acknowledgment::Majority)
@@ -254,7 +269,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_wrong_with_a_uri_is_told_without_secrets() {
+    async fn errors_about_a_uri_contain_no_secret() {
         for uri in [
             "mongodb://user:hunter2/x@host/db",
             "mongodb://user:hunter2@ho st/db",

@@ -1,9 +1,10 @@
 //! The log: the `events` collection of the source database.
 //!
-//! Positions without a counter: read the highest one, or remember it from the
-//! batch before, and insert a batch, ordered, with the next ones. The unique index refuses a position that another writer
-//! took meanwhile, and an operation that is there already; either way the rest
-//! is numbered anew. What has been inserted by then is a run without gaps.
+//! Positions need no counter: the writer reads the last position, or remembers it from its
+//! previous batch, and inserts the next batch in order with the positions that follow. The unique
+//! indexes refuse a position that another writer has taken, and an operation that is in the log
+//! already; in both cases the rest of the batch is numbered again. The entries inserted until then
+//! are contiguous.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,30 +29,29 @@ use crate::event_rows::{from_row, summary, to_row, without_payload};
 
 pub(crate) const EVENTS: &str = "events";
 const META: &str = "meta";
-/// Rounds of numbering anew before the batch is given back: each round loses
-/// only to a writer that won, or removes repeats.
-const ROUNDS: usize = 64;
+/// Attempts to number and insert a batch before the append fails. An attempt loses only to a
+/// successful writer, or because it found operations that are in the log already.
+const MAX_ATTEMPTS: usize = 64;
 
 pub(crate) struct MongoLog {
     connection: Connection,
-    /// The end of the log as this writer's last batch left it, which the majority
-    /// has: where to go on without asking. The index refuses us if another writer
-    /// has gone on meanwhile.
-    end: Mutex<Option<End>>,
+    /// End of the log after this writer's last batch, which is on the majority. Saves a read before
+    /// the next batch; the unique index refuses the batch if another writer has appended meanwhile.
+    end: Mutex<Option<LogEnd>>,
 }
 
-/// The last position there is, and its time.
+/// Last position of the log, and its creation time.
 #[derive(Clone, Copy, Default)]
-struct End {
+struct LogEnd {
     position: Position,
     time: Option<Timestamp>,
-    /// Since when it is remembered; never, of one that has just been read.
-    since: Option<Instant>,
+    /// Time at which it was remembered; `None` if it was just read.
+    remembered_at: Option<Instant>,
 }
 
-/// How long an end is remembered: batch after batch under load, and not beyond a
-/// pause in which an operator may have put back an earlier log.
-const MEMORY: Duration = Duration::from_secs(1);
+/// Time for which the end of the log is remembered: long enough for consecutive batches under load,
+/// too short for an operator to restore an earlier log in between.
+const END_CACHE_TTL: Duration = Duration::from_secs(1);
 
 #[async_trait]
 impl EventLog for MongoLog {
@@ -61,17 +61,18 @@ impl EventLog for MongoLog {
         now: Timestamp,
     ) -> Result<Vec<Appended>, StoreError> {
         let mut answers = vec![None; operations.len()];
-        for _ in 0..ROUNDS {
+        for _ in 0..MAX_ATTEMPTS {
             let pending: Vec<usize> = (0..answers.len())
                 .filter(|i| answers[*i].is_none())
                 .collect();
             if pending.is_empty() {
                 return Ok(answers.into_iter().flatten().collect());
             }
-            self.round(operations, &pending, now, &mut answers).await?;
+            self.try_append(operations, &pending, now, &mut answers)
+                .await?;
         }
         Err(StoreError::unavailable(
-            "the log: other writers were always faster",
+            "append: lost every race against other writers",
         ))
     }
 
@@ -97,20 +98,20 @@ impl EventLog for MongoLog {
     }
 
     async fn summaries(&self, query: &SummaryQuery<'_>) -> Result<Vec<LogEntry>, StoreError> {
-        let mut events = Vec::new();
+        let mut entries = Vec::new();
         if query.limit == 0 {
-            return Ok(events);
+            return Ok(entries);
         }
         for filter in summary_filters(query) {
             let options = in_order(query.limit, Some(without_payload()));
             let rows = self.connection.find(EVENTS, filter, options).await?;
             for row in &rows {
-                events.push(summary(row)?);
+                entries.push(summary(row)?);
             }
         }
-        events.sort_unstable_by_key(|event| event.position);
-        events.truncate(query.limit);
-        Ok(events)
+        entries.sort_unstable_by_key(|entry| entry.position);
+        entries.truncate(query.limit);
+        Ok(entries)
     }
 
     async fn executed(
@@ -130,14 +131,14 @@ impl EventLog for MongoLog {
     }
 
     async fn held(&self, entity_ids: &[&str]) -> Result<Vec<LogEntry>, StoreError> {
-        // Of the same form as the index's own filter, or it is not used.
+        // The server uses the partial index only if the query repeats its filter.
         let filter = doc! { "entity_id": { "$in": entity_ids }, "parked": { "$exists": true } };
         self.find_all(filter, 0).await
     }
 
     async fn parked(&self, after: Position, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
         let parked = EntryStatus::Parked.as_str();
-        // By an index that no verdict touches: see `make_indexes`.
+        // Served by the partial index on `parked`, not on the status: see `create_indexes`.
         let filter = doc! {
             "parked": { "$exists": true }, "status": parked, "_id": { "$gt": integer(after) },
         };
@@ -145,17 +146,17 @@ impl EventLog for MongoLog {
     }
 
     async fn head(&self) -> Result<Position, StoreError> {
-        let last = self.end(doc! { "_id": 1 }).await?;
+        let last = self.last(doc! { "_id": 1 }).await?;
         last.map_or(Ok(0), |row| Fields(&row).position("_id"))
     }
 
     async fn epoch(&self) -> Result<String, StoreError> {
-        // Looked for first: whoever may only read can do that.
+        // Read first: a read-only user may do that.
         let found = match self.connection.find_by_id(META, "log").await? {
             Some(found) => found,
             None => {
-                let drawn = doc! { "epoch": ids::fresh().to_string() };
-                self.connection.find_or_make(META, "log", drawn).await?
+                let new = doc! { "epoch": ids::fresh().to_string() };
+                self.connection.find_or_create(META, "log", new).await?
             }
         };
         Ok(Fields(&found).text("epoch")?.to_owned())
@@ -170,8 +171,8 @@ impl MongoLog {
         }
     }
 
-    fn known_end(&self) -> MutexGuard<'_, Option<End>> {
-        // What it holds is whole at any time.
+    fn remembered_end(&self) -> MutexGuard<'_, Option<LogEnd>> {
+        // A panic cannot leave the value half written.
         self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -179,55 +180,58 @@ impl MongoLog {
         self.connection.collection(EVENTS)
     }
 
-    /// Makes the indexes. The one on the position is there already: `_id`.
-    pub(crate) async fn make_indexes(&self) -> Result<(), StoreError> {
+    /// Creates the indexes. The position is `_id`, which every collection indexes.
+    pub(crate) async fn create_indexes(&self) -> Result<(), StoreError> {
         let unique = IndexOptions::builder().unique(true).build();
-        let identity = IndexModel::builder()
+        let by_operation = IndexModel::builder()
             .keys(doc! { "operation_id": 1 })
             .options(unique);
-        let entity = IndexModel::builder().keys(doc! { "entity_id": 1, "_id": 1 });
-        let held = IndexModel::builder()
+        let by_entity = IndexModel::builder().keys(doc! { "entity_id": 1, "_id": 1 });
+        let parked_by_entity = IndexModel::builder()
             .keys(doc! { "entity_id": 1, "_id": 1, "parked": 1 })
-            .options(only(doc! { "parked": { "$exists": true } }));
-        // Not on the status: each verdict would have to keep such an index, and
-        // could not be written in place.
+            .options(partial(doc! { "parked": { "$exists": true } }));
+        // Not on the status: every verdict would update such an index, and could not be written in
+        // place.
         let parked = IndexModel::builder()
             .keys(doc! { "_id": 1, "parked": 1 })
-            .options(only(doc! { "parked": { "$exists": true } }));
-        let correlated = IndexModel::builder()
+            .options(partial(doc! { "parked": { "$exists": true } }));
+        let by_correlation = IndexModel::builder()
             .keys(doc! { "correlation_id": 1, "_id": 1 })
-            .options(only(doc! { "is_correlated": true }));
-        // Of one owner's, so that the others' need not be read to be left out.
-        let correlated_of_owner = IndexModel::builder()
+            .options(partial(doc! { "is_correlated": true }));
+        // With the owner, so that entries of other owners are not read and then filtered out.
+        let by_correlation_and_owner = IndexModel::builder()
             .keys(doc! { "correlation_id": 1, "owner": 1, "_id": 1 })
-            .options(only(doc! { "is_correlated": true }));
+            .options(partial(doc! { "is_correlated": true }));
         let indexes = [
-            correlated.build(),
-            correlated_of_owner.build(),
-            identity.build(),
-            entity.build(),
-            held.build(),
+            by_correlation.build(),
+            by_correlation_and_owner.build(),
+            by_operation.build(),
+            by_entity.build(),
+            parked_by_entity.build(),
             parked.build(),
         ];
         let events = self.events();
-        let made = events.create_indexes(indexes);
-        self.connection.bounded(made).await.map(|_| ())
+        let create = events.create_indexes(indexes);
+        self.connection.bounded(create).await.map(|_| ())
     }
 
-    /// Inserts what it can of the pending operations, and answers for those.
-    async fn round(
+    /// Inserts as many pending operations as possible, and sets their answers.
+    async fn try_append(
         &self,
         operations: &[Operation],
         pending: &[usize],
         now: Timestamp,
         answers: &mut [Option<Appended>],
     ) -> Result<(), StoreError> {
-        // Whatever goes wrong from here on, the next round asks.
-        let is_fresh = |end: &End| end.since.is_some_and(|since| since.elapsed() < MEMORY);
-        let known = self.known_end().take().filter(is_fresh);
-        let end = match known {
+        // Taken: after any error the next attempt reads the end from the server.
+        let is_fresh = |end: &LogEnd| {
+            let remembered_at = end.remembered_at;
+            remembered_at.is_some_and(|at| at.elapsed() < END_CACHE_TTL)
+        };
+        let remembered = self.remembered_end().take().filter(is_fresh);
+        let end = match remembered {
             Some(end) => end,
-            None => self.last().await?,
+            None => self.read_end().await?,
         };
         let mut head = end.position;
         if has_clock_positions() {
@@ -245,17 +249,17 @@ impl MongoLog {
         }
         let rest = &pending[inserted..];
         if rest.is_empty() {
-            *self.known_end() = Some(End {
+            *self.remembered_end() = Some(LogEnd {
                 position: head + inserted as u64,
                 time: Some(now),
-                since: Some(Instant::now()),
+                remembered_at: Some(Instant::now()),
             });
             return Ok(());
         }
         self.answer_known(operations, rest, answers).await
     }
 
-    /// How many were inserted before the first duplicate.
+    /// Inserts the rows in order. Returns how many were inserted before the first duplicate key.
     async fn insert(&self, rows: Vec<Document>) -> Result<usize, StoreError> {
         let count = rows.len();
         let events = self.events();
@@ -271,7 +275,7 @@ impl MongoLog {
         }
     }
 
-    /// Answers for those of the operations that the log has already.
+    /// Sets the answers of the operations that the log has already.
     async fn answer_known(
         &self,
         operations: &[Operation],
@@ -306,9 +310,10 @@ impl MongoLog {
         let options = FindOptions::builder()
             .projection(doc! { "operation_id": 1, "fingerprint": 1 })
             .build();
-        // Of the majority: what it has not, may go, and whoever sent it would be told that
-        // it is there. The duplicate key was reported once the majority had it, so that
-        // it is found; unless another primary does not know that yet, and is asked again.
+        // A majority read: an entry that the majority lacks may be rolled back, and must not be
+        // reported as a duplicate. The server reports the duplicate key once the majority has the
+        // entry, so the read finds it; a new primary may not know that yet, and the next attempt
+        // asks again.
         let found = self.connection.find(EVENTS, filter, options).await?;
         let mut known = HashMap::new();
         for row in found {
@@ -319,23 +324,23 @@ impl MongoLog {
         Ok(known)
     }
 
-    /// The last position that the majority has, with its time. Behind one that only this
-    /// primary has, another one would leave a hole: the driver repeats the insertion
-    /// there. What is too old a position meets a duplicate key.
-    async fn last(&self) -> Result<End, StoreError> {
-        let Some(row) = self.end(doc! { "creation_time": 1 }).await? else {
-            return Ok(End::default());
+    /// Reads the last position that the majority has, with its creation time. Appending after an
+    /// entry that only this primary has could leave a gap: the driver would repeat the insert at a
+    /// new primary that lacks the entry. A position that is too low meets a duplicate key.
+    async fn read_end(&self) -> Result<LogEnd, StoreError> {
+        let Some(row) = self.last(doc! { "creation_time": 1 }).await? else {
+            return Ok(LogEnd::default());
         };
         let fields = Fields(&row);
-        Ok(End {
+        Ok(LogEnd {
             position: fields.position("_id")?,
             time: Some(fields.time("creation_time")?),
-            since: None,
+            remembered_at: None,
         })
     }
 
-    /// So much of the last event.
-    async fn end(&self, projection: Document) -> Result<Option<Document>, StoreError> {
+    /// Fetches the last entry, projected to the given fields.
+    async fn last(&self, projection: Document) -> Result<Option<Document>, StoreError> {
         let options = FindOptions::builder()
             .sort(doc! { "_id": -1 })
             .projection(projection)
@@ -344,7 +349,7 @@ impl MongoLog {
         Ok(self.connection.find(EVENTS, doc! {}, options).await?.pop())
     }
 
-    /// Finds at most `limit` events, in the order of positions.
+    /// Finds at most `limit` entries, ordered by position.
     async fn find_some(&self, filter: Document, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
         match limit {
             0 => Ok(Vec::new()),
@@ -352,7 +357,7 @@ impl MongoLog {
         }
     }
 
-    /// In the order of positions; a limit of 0 is none.
+    /// Finds entries, ordered by position; a limit of 0 means no limit.
     async fn find_all(&self, filter: Document, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
         let options = in_order(limit, None);
         let rows = self.connection.find(EVENTS, filter, options).await?;
@@ -360,9 +365,9 @@ impl MongoLog {
     }
 }
 
-/// The options of a read in the order of positions; a limit of 0 is none.
+/// Returns the options of a read ordered by position; a limit of 0 means no limit.
 fn in_order(limit: usize, projection: Option<Document>) -> FindOptions {
-    // One answer instead of a first one of 101 and more after it.
+    // One batch, instead of a first one of 101 documents and further ones.
     let batch = u32::try_from(limit).ok().filter(|limit| *limit > 0);
     FindOptions::builder()
         .sort(doc! { "_id": 1 })
@@ -372,7 +377,7 @@ fn in_order(limit: usize, projection: Option<Document>) -> FindOptions {
         .build()
 }
 
-/// The filters whose results together are the page; each is served by one index, in order.
+/// Returns filters whose combined results are the page; each is served in order by one index.
 fn summary_filters(query: &SummaryQuery<'_>) -> Vec<Document> {
     let mut page = doc! { "_id": { "$gt": integer(query.after) } };
     match query.senders {
@@ -384,7 +389,7 @@ fn summary_filters(query: &SummaryQuery<'_>) -> Vec<Document> {
             page.insert("owner", doc! { "$in": [Bson::Null, owner] });
         }
     }
-    let of = match query.of {
+    let selections = match query.of {
         Selection::Log => vec![doc! {}],
         Selection::Operations(ids) => {
             let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
@@ -397,7 +402,7 @@ fn summary_filters(query: &SummaryQuery<'_>) -> Vec<Document> {
             "status": { "$ne": EntryStatus::Rejected.as_str() },
         }],
         Selection::Parked(id) => {
-            // `parked` as in the index's own filter, or it is not used.
+            // The server uses the partial index only if the query repeats its filter.
             let status = EntryStatus::Parked.as_str();
             let mut parked = doc! { "parked": { "$exists": true }, "status": status };
             if let Some(id) = id {
@@ -413,7 +418,8 @@ fn summary_filters(query: &SummaryQuery<'_>) -> Vec<Document> {
             ]
         }
     };
-    of.into_iter()
+    selections
+        .into_iter()
         .map(|mut filter| {
             filter.extend(page.clone());
             filter
@@ -421,8 +427,8 @@ fn summary_filters(query: &SummaryQuery<'_>) -> Vec<Document> {
         .collect()
 }
 
-/// An index of those documents only.
-fn only(filter: Document) -> IndexOptions {
+/// Options of a partial index on the documents that match the filter.
+fn partial(filter: Document) -> IndexOptions {
     IndexOptions::builder()
         .partial_filter_expression(filter)
         .build()

@@ -1,4 +1,4 @@
-//! An event as a document of the `events` collection.
+//! Conversion between log entries and documents of the `events` collection.
 
 use bakehouse_engine::ports::{StoreError, no_payload};
 use bakehouse_engine::{EntryStatus, Json, LogEntry, Operation, Position, Terms, Timestamp, Verb};
@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use crate::convert::{Fields, date, integer, to_bson};
 
-/// `_id` is the position, so that the unique index that every collection has
-/// is the fence between writers.
+/// Builds the document of a new log entry. `_id` is the position, so that the unique index of every
+/// collection fences concurrent writers.
 pub(crate) fn to_row(
     position: Position,
     now: Timestamp,
@@ -41,27 +41,27 @@ pub(crate) fn to_row(
         row.insert("on_behalf_of", other);
     }
     if operation.correlation_id != operation.operation_id {
-        // What the index of correlations holds; the others are found by their own id.
+        // Condition of the partial index on correlations; other entries are found by operation id.
         row.insert("is_correlated", true);
     }
     Ok(row)
 }
 
 pub(crate) fn from_row(row: &Document) -> Result<LogEntry, StoreError> {
-    event(row, Fields(row).json("payload")?)
+    entry(row, Fields(row).json("payload")?)
 }
 
-/// Without the payload, which [`without_payload`] leaves out.
+/// Reads an entry without its payload, as projected by [`without_payload`].
 pub(crate) fn summary(row: &Document) -> Result<LogEntry, StoreError> {
-    event(row, no_payload())
+    entry(row, no_payload())
 }
 
-/// The projection of rows for [`summary`].
+/// Returns the projection for [`summary`].
 pub(crate) fn without_payload() -> Document {
     doc! { "payload": 0 }
 }
 
-fn event(row: &Document, payload: Json) -> Result<LogEntry, StoreError> {
+fn entry(row: &Document, payload: Json) -> Result<LogEntry, StoreError> {
     let fields = Fields(row);
     Ok(LogEntry {
         position: fields.position("_id")?,
@@ -79,14 +79,13 @@ fn event(row: &Document, payload: Json) -> Result<LogEntry, StoreError> {
 
 fn operation(fields: &Fields<'_>, payload: Json) -> Result<Operation, StoreError> {
     let uuid = |text: &str| Uuid::parse_str(text).ok();
-    let version = fields.position("schema_version")?;
     Ok(Operation {
         operation_id: fields.parsed("operation_id", uuid)?,
         service_name: fields.text("service_name")?.to_owned(),
         operation: fields.parsed("operation", Verb::parse)?,
         entity_id: fields.text("entity_id")?.to_owned(),
         payload,
-        schema_version: u32::try_from(version).map_err(StoreError::corrupt)?,
+        schema_version: fields.u32("schema_version")?,
         correlation_id: fields.parsed("correlation_id", uuid)?,
         terms: Terms {
             actor: fields.optional_text("actor").map(str::to_owned),

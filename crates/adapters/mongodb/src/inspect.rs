@@ -1,4 +1,4 @@
-//! Reads of an audit in MongoDB.
+//! Audit reads in MongoDB.
 
 use std::collections::{HashMap, HashSet};
 
@@ -24,20 +24,19 @@ use crate::presentation::{document, meta};
 use crate::read_models::{collection, stored};
 use crate::source::{SNAPSHOTS, record};
 
-/// Error code of the server for a collection that is not there.
+/// Error code of the server for a collection that does not exist.
 const NAMESPACE_NOT_FOUND: i32 = 26;
-/// Field that the log's unique index is on.
-const OPERATION: &str = "operation_id";
+/// Field of the log's unique index.
+const OPERATION_ID: &str = "operation_id";
 
-/// Reads of an audit in one of the databases.
+/// Audit reads of one database.
 pub(crate) struct MongoInspector {
     pub(crate) connection: Connection,
-    /// Collection of entities, or of documents.
+    /// Collection of the entities (source database) or of the documents (presentation database).
     pub(crate) entities: String,
 }
 
-/// Items under each key, each read by itself: one that cannot be read says nothing about the
-/// others.
+/// Reads each row on its own, so that an unreadable row does not affect the others.
 fn page<T>(
     rows: Vec<Document>,
     key: impl Fn(&Document) -> Result<String, StoreError>,
@@ -104,19 +103,18 @@ impl SourceInspector for MongoInspector {
         let filter = doc! { "_id": { "$gt": after } };
         let rows = self.after(SNAPSHOTS, filter, None, limit).await?;
         let key = |row: &Document| {
-            let id = row.get_document("_id").and_then(|id| id.get_str("id"));
-            id.map(str::to_owned).map_err(StoreError::corrupt)
+            let id = Fields(row).document("_id")?;
+            Fields(id).text("id").map(str::to_owned)
         };
         let read = |row: Document| {
-            let id = row.get_document("_id").map_err(StoreError::corrupt)?;
-            let at = Fields(id).position("position")?;
-            let kept = row.get_document("record").map_err(StoreError::corrupt)?;
-            let kept = record(kept)?;
-            match kept.position == at {
-                true => Ok(kept),
+            let fields = Fields(&row);
+            let at = Fields(fields.document("_id")?).position("position")?;
+            let record = record(fields.document("record")?)?;
+            match record.position == at {
+                true => Ok(record),
                 false => Err(StoreError::Corrupt(format!(
                     "field position: expected {at}, found {}",
-                    kept.position
+                    record.position
                 ))),
             }
         };
@@ -143,11 +141,11 @@ impl SourceInspector for MongoInspector {
         up_to: Position,
     ) -> Result<Vec<(Position, &'static str)>, StoreError> {
         let is_correlated = doc! { "$ne": ["$correlation_id", "$operation_id"] };
-        let noted = doc! { "$ifNull": ["$is_correlated", false] };
+        let stored = doc! { "$ifNull": ["$is_correlated", false] };
         let mut found = Vec::new();
         for (field, differs) in [
             ("position", doc! { "$ne": ["$position", "$_id"] }),
-            ("is_correlated", doc! { "$ne": [noted, is_correlated] }),
+            ("is_correlated", doc! { "$ne": [stored, is_correlated] }),
         ] {
             let filter = doc! {
                 "_id": { "$gt": integer(after), "$lte": integer(up_to) }, "$expr": differs,
@@ -183,23 +181,26 @@ impl PresentationInspector for MongoInspector {
 fn document_record(row: Document) -> Result<DocumentRecord, StoreError> {
     let fields = Fields(meta(&row)?);
     let created_at = fields.time("created_at")?;
-    let wrong = |name: &str| StoreError::Corrupt(format!("field {name} is not as it was written"));
-    let listed = fields.0.get_bool("listed").map_err(|_| wrong("listed"))?;
+    let malformed = |name: &str| StoreError::Corrupt(format!("field {name}: missing or invalid"));
+    let listed = fields
+        .0
+        .get_bool("listed")
+        .map_err(|_| malformed("listed"))?;
     if !matches!(
         fields.0.get("owner"),
         None | Some(Bson::Null | Bson::String(_))
     ) {
-        return Err(wrong("owner"));
+        return Err(malformed("owner"));
     }
-    let shown = document(row)?;
+    let document = document(row)?;
     Ok(DocumentRecord {
-        number: shown.number,
-        position: shown.position,
-        version: shown.version,
+        number: document.number,
+        position: document.position,
+        version: document.version,
         created_at,
-        owner: shown.owner,
+        owner: document.owner,
         listed,
-        body: shown.body,
+        body: document.body,
     })
 }
 
@@ -216,17 +217,18 @@ impl RowInspector for MongoInspector {
             .after(&collection(generation), filter, None, limit)
             .await?;
         page(rows, id, |row| {
-            let links = row.get_array("links").map_err(StoreError::corrupt)?;
+            let links = row.get_array("links");
+            let links = links.map_err(|_| Fields(&row).malformed("links"))?;
             let text = |link: &Bson| link.as_str().map(str::to_owned);
             let links: Option<Vec<String>> = links.iter().map(text).collect();
-            let mut links = links.ok_or_else(|| StoreError::corrupt("field links is no text"))?;
+            let mut links = links.ok_or_else(|| Fields(&row).malformed("links"))?;
             links.sort_unstable();
             let body = stored(&row)?.body;
             Ok(RowRecord { links, body })
         })
     }
 
-    /// Links are part of their row here.
+    /// Returns nothing: links are part of their row.
     async fn loose_links(
         &self,
         _: &Generation,
@@ -238,27 +240,27 @@ impl RowInspector for MongoInspector {
 
 #[async_trait]
 impl Integrity for MongoInspector {
-    /// Tells whether the index is there that keeps an operation from being stored twice. The
-    /// server's own files are not looked at.
+    /// Checks whether the unique index exists that keeps an operation from being stored twice. The
+    /// server's own files are not checked.
     async fn damages(&self) -> Result<Vec<Damage>, StoreError> {
         let events = self.connection.collection(EVENTS);
         let listed = async { events.list_indexes().await?.try_collect::<Vec<_>>().await };
         let indexes = match self.connection.in_time(listed).await? {
             Ok(indexes) => indexes,
-            // There is no log yet.
+            // The log has not been created yet.
             Err(error) if code(&error) == Some(NAMESPACE_NOT_FOUND) => return Ok(Vec::new()),
             Err(error) => return Err(store_error(self.connection.name, &error)),
         };
         let is_unique = |index: &IndexModel| {
             let options = index.options.as_ref();
-            index.keys.contains_key(OPERATION)
+            index.keys.contains_key(OPERATION_ID)
                 && options.is_some_and(|options| options.unique == Some(true))
         };
         if indexes.is_empty() || indexes.iter().any(is_unique) {
             return Ok(Vec::new());
         }
         Ok(vec![Damage {
-            part: Some(format!("{EVENTS}.{OPERATION}")),
+            part: Some(format!("{EVENTS}.{OPERATION_ID}")),
             is_index: true,
             what: "the unique index is missing".into(),
         }])

@@ -1,4 +1,4 @@
-//! Leases, judged by the server's clock (`$$NOW`).
+//! Leases whose expiry is decided by the server's clock (`$$NOW`).
 
 use std::time::Duration;
 
@@ -22,18 +22,18 @@ impl Leases for MongoLeases {
         holder: &str,
         time_to_live: Duration,
     ) -> Result<Option<Lease>, StoreError> {
-        let has_run_out = doc! { "$expr": { "$lte": ["$expires_at", "$$NOW"] } };
-        let filter = doc! { "_id": name, "$or": [{ "holder": holder }, has_run_out] };
+        let is_expired = doc! { "$expr": { "$lte": ["$expires_at", "$$NOW"] } };
+        let filter = doc! { "_id": name, "$or": [{ "holder": holder }, is_expired] };
         let is_ours = doc! { "$eq": ["$holder", { "$literal": holder }] };
-        let next = doc! { "$add": ["$epoch", 1_i64] };
+        let next_epoch = doc! { "$add": ["$epoch", 1_i64] };
         let take = doc! { "$set": {
-            "epoch": { "$cond": [is_ours, "$epoch", next] },
+            "epoch": { "$cond": [is_ours, "$epoch", next_epoch] },
             "holder": { "$literal": holder },
             "expires_at": from_now(time_to_live),
         } };
         let take = vec![take];
         let mut taken = self.take(&filter, &take).await?;
-        if taken.is_none() && self.make(name).await? {
+        if taken.is_none() && self.create(name).await? {
             taken = self.take(&filter, &take).await?;
         }
         taken.as_ref().map(lease).transpose()
@@ -45,11 +45,13 @@ impl Leases for MongoLeases {
         lease: &Lease,
         time_to_live: Duration,
     ) -> Result<bool, StoreError> {
-        self.expire(name, lease, time_to_live).await
+        self.set_expiry(name, lease, time_to_live).await
     }
 
     async fn release(&self, name: &str, lease: &Lease) -> Result<(), StoreError> {
-        self.expire(name, lease, Duration::ZERO).await.map(|_| ())
+        self.set_expiry(name, lease, Duration::ZERO)
+            .await
+            .map(|_| ())
     }
 }
 
@@ -66,25 +68,31 @@ impl MongoLeases {
         self.0.bounded(taken).await
     }
 
-    /// Makes the lease, held by nobody, where there is none: an upsert cannot
-    /// ask for the server's time in its filter. `true`: there was none.
-    async fn make(&self, name: &str) -> Result<bool, StoreError> {
+    /// Creates an expired lease without a holder, unless the lease exists: an upsert cannot use the
+    /// server's time in its filter. Returns whether the lease was created.
+    async fn create(&self, name: &str) -> Result<bool, StoreError> {
         let free = doc! { "epoch": 0_i64, "holder": "", "expires_at": DateTime::from_millis(0) };
         let leases = self.0.collection(LEASES);
-        let make = leases
+        let create = leases
             .update_one(doc! { "_id": name }, doc! { "$setOnInsert": free })
             .upsert(true);
-        let made = self.0.bounded(make).await?;
-        Ok(made.upserted_id.is_some())
+        let created = self.0.bounded(create).await?;
+        Ok(created.upserted_id.is_some())
     }
 
-    /// Lets a lease that is still ours run out at a time from now.
-    async fn expire(&self, name: &str, lease: &Lease, time: Duration) -> Result<bool, StoreError> {
+    /// Sets the time to live of a lease, counted from now. Returns `false` if another instance
+    /// holds it.
+    async fn set_expiry(
+        &self,
+        name: &str,
+        lease: &Lease,
+        time_to_live: Duration,
+    ) -> Result<bool, StoreError> {
         let ours = doc! {
             "_id": name, "holder": &lease.holder, "epoch": integer(lease.epoch),
         };
         let leases = self.0.collection(LEASES);
-        let set = doc! { "$set": { "expires_at": from_now(time) } };
+        let set = doc! { "$set": { "expires_at": from_now(time_to_live) } };
         let update = leases.update_one(ours, vec![set]);
         let updated = self.0.bounded(update).await?;
         Ok(updated.matched_count == 1)

@@ -1,10 +1,10 @@
-//! The log, the source state, the presentation and the leases in MongoDB.
+//! MongoDB implementation of the stores: log, source state, presentation, notifications, rows
+//! and leases.
 //!
-//! Every write waits for the majority and the journal, can be repeated, and is
-//! one of two kinds: an ordered insert under a unique index (the log), or a
-//! transaction that starts by moving a checkpoint from where it must be
-//! (`transaction`). Reads that decide something are majority reads that miss nothing that was
-//! seen before (`reading`).
+//! Every write waits for the majority and the journal, and can be repeated. It is either an
+//! ordered insert under a unique index (the log), or a transaction whose first statement moves a
+//! checkpoint from its expected position (`transaction`). All reads are causally consistent
+//! majority reads (`reads`).
 
 mod checkpoints;
 mod connection;
@@ -12,6 +12,7 @@ mod convert;
 mod error;
 mod event_log;
 mod event_rows;
+mod horizon;
 mod inspect;
 mod leases;
 mod list;
@@ -19,7 +20,7 @@ mod notifications;
 mod presentation;
 mod probe;
 mod read_models;
-mod reading;
+mod reads;
 mod rebuilds;
 mod source;
 mod transaction;
@@ -49,49 +50,49 @@ pub struct SourceDatabase {
 }
 
 impl SourceDatabase {
-    /// A handle; nothing is sent yet. `entities` names the collection of the
-    /// source state: the domain's plural.
+    /// Creates a handle without contacting the server. `entities` is the name of the collection of
+    /// the source state: the domain's plural.
     ///
     /// # Errors
-    /// When the URI cannot be used.
+    /// [`ConnectError`] if the URI is invalid.
     pub async fn new(settings: &Settings, entities: &str) -> Result<Self, ConnectError> {
         let connection = Connection::new(settings, "source database").await?;
         let source = Arc::new(MongoSource::new(connection.clone(), entities));
         Ok(Self { connection, source })
     }
 
-    /// Waits until the server is there, and makes what is missing: the replica
-    /// set (if the settings say so) and the indexes. `false`: shutdown came first.
+    /// Waits until the server answers, then creates what is missing: the replica set (if the
+    /// settings say so) and the indexes. Returns `false` if shutdown began first.
     pub async fn prepare(&self, shutdown: &Shutdown) -> bool {
         let log = event_log::MongoLog::new(self.connection.clone());
-        let record = notifications::MongoNotifications::new(self.connection.clone());
-        let make = async || {
-            log.make_indexes().await?;
-            self.source.make_indexes().await?;
-            record.make_indexes().await
+        let notifications = notifications::MongoNotifications::new(self.connection.clone());
+        let create_indexes = async || {
+            log.create_indexes().await?;
+            self.source.create_indexes().await?;
+            notifications.create_indexes().await
         };
-        self.connection.prepare(shutdown, make).await
+        self.connection.prepare(shutdown, create_indexes).await
     }
 
-    /// The log.
+    /// Returns the log.
     #[must_use]
     pub fn log(&self) -> Arc<dyn EventLog> {
         Arc::new(event_log::MongoLog::new(self.connection.clone()))
     }
 
-    /// The source state.
+    /// Returns the store of the source state.
     #[must_use]
     pub fn source(&self) -> Arc<dyn SourceStore> {
         self.source.clone()
     }
 
-    /// Where it is made anew.
+    /// Returns the shadow stores in which the source state is rebuilt.
     #[must_use]
     pub fn source_rebuilds(&self) -> Arc<dyn ShadowStores<dyn SourceStore>> {
         Arc::new(MongoRebuilds(self.source.clone()))
     }
 
-    /// The record of notifications.
+    /// Returns the store of notifications.
     #[must_use]
     pub fn notifications(&self) -> Arc<dyn Notifications> {
         Arc::new(notifications::MongoNotifications::new(
@@ -99,19 +100,19 @@ impl SourceDatabase {
         ))
     }
 
-    /// The state of process managers.
+    /// Returns the store of the process managers' state.
     #[must_use]
     pub fn rows(&self) -> Arc<dyn RowStore> {
         Arc::new(read_models::MongoRows::new(self.connection.clone()))
     }
 
-    /// The leases of stages that write here.
+    /// Returns the leases of the stages that write to this database.
     #[must_use]
     pub fn leases(&self) -> Arc<dyn Leases> {
         Arc::new(leases::MongoLeases(self.connection.clone()))
     }
 
-    /// Readiness: whether it takes writes.
+    /// Returns the readiness probe, which checks whether the database accepts writes.
     #[must_use]
     pub fn probe(&self) -> Arc<dyn Probe> {
         Arc::new(SingleFlight::new(probe::MongoProbe(
@@ -119,23 +120,23 @@ impl SourceDatabase {
         )))
     }
 
-    fn inspector_of(&self) -> Arc<MongoInspector> {
+    fn mongo_inspector(&self) -> Arc<MongoInspector> {
         Arc::new(MongoInspector {
             connection: self.connection.clone(),
             entities: self.source.entities().to_owned(),
         })
     }
 
-    /// Source state of an audit.
+    /// Returns the reads that an audit of the source state needs.
     #[must_use]
     pub fn inspector(&self) -> Arc<dyn SourceInspector> {
-        self.inspector_of()
+        self.mongo_inspector()
     }
 
-    /// Indexes that the log relies upon.
+    /// Returns the check of the indexes that the log relies on.
     #[must_use]
     pub fn integrity(&self) -> Arc<dyn Integrity> {
-        self.inspector_of()
+        self.mongo_inspector()
     }
 }
 
@@ -146,12 +147,11 @@ pub struct PresentationDatabase {
 }
 
 impl PresentationDatabase {
-    /// A handle; nothing is sent yet. `documents` names the collection of the
-    /// documents: the domain's plural; `facets` are what its lists can be
-    /// filtered by.
+    /// Creates a handle without contacting the server. `documents` is the name of the collection of
+    /// the documents: the domain's plural. `facets` are the members by which lists can be filtered.
     ///
     /// # Errors
-    /// When the URI cannot be used.
+    /// [`ConnectError`] if the URI is invalid.
     pub async fn new(
         settings: &Settings,
         documents: &str,
@@ -165,50 +165,50 @@ impl PresentationDatabase {
         })
     }
 
-    /// Waits until the server is there, and makes what is missing: the replica
-    /// set (if the settings say so) and the indexes. `false`: shutdown came first.
+    /// Waits until the server answers, then creates what is missing: the replica set (if the
+    /// settings say so) and the indexes. Returns `false` if shutdown began first.
     pub async fn prepare(&self, shutdown: &Shutdown) -> bool {
-        let make = async || self.presentation.make_indexes().await;
-        self.connection.prepare(shutdown, make).await
+        let create_indexes = async || self.presentation.create_indexes().await;
+        self.connection.prepare(shutdown, create_indexes).await
     }
 
-    /// The presentation, to be written.
+    /// Returns the write side of the presentation.
     #[must_use]
     pub fn presentation(&self) -> Arc<dyn PresentationStore> {
         self.presentation.clone()
     }
 
-    /// Where it is made anew.
+    /// Returns the shadow stores in which the presentation is rebuilt.
     #[must_use]
     pub fn presentation_rebuilds(&self) -> Arc<dyn ShadowStores<dyn PresentationStore>> {
         Arc::new(MongoRebuilds(self.presentation.clone()))
     }
 
-    /// The presentation, to be read.
+    /// Returns the read side of the presentation.
     #[must_use]
     pub fn reader(&self) -> Arc<dyn PresentationReader> {
         self.presentation.clone()
     }
 
-    /// The rows of read models, to be written.
+    /// Returns the write side of the read models' rows.
     #[must_use]
     pub fn rows(&self) -> Arc<dyn RowStore> {
         Arc::new(read_models::MongoRows::new(self.connection.clone()))
     }
 
-    /// The rows of read models, to be read.
+    /// Returns the read side of the read models' rows.
     #[must_use]
     pub fn row_reader(&self) -> Arc<dyn RowReader> {
         Arc::new(read_models::MongoRows::new(self.connection.clone()))
     }
 
-    /// The leases of stages that write here.
+    /// Returns the leases of the stages that write to this database.
     #[must_use]
     pub fn leases(&self) -> Arc<dyn Leases> {
         Arc::new(leases::MongoLeases(self.connection.clone()))
     }
 
-    /// Readiness: whether it takes writes.
+    /// Returns the readiness probe, which checks whether the database accepts writes.
     #[must_use]
     pub fn probe(&self) -> Arc<dyn Probe> {
         Arc::new(SingleFlight::new(probe::MongoProbe(
@@ -216,22 +216,22 @@ impl PresentationDatabase {
         )))
     }
 
-    fn inspector_of(&self) -> Arc<MongoInspector> {
+    fn mongo_inspector(&self) -> Arc<MongoInspector> {
         Arc::new(MongoInspector {
             connection: self.connection.clone(),
             entities: self.presentation.documents().to_owned(),
         })
     }
 
-    /// Documents of an audit.
+    /// Returns the reads that an audit of the documents needs.
     #[must_use]
     pub fn inspector(&self) -> Arc<dyn PresentationInspector> {
-        self.inspector_of()
+        self.mongo_inspector()
     }
 
-    /// Rows of read models of an audit.
+    /// Returns the reads that an audit of the read models' rows needs.
     #[must_use]
     pub fn row_inspector(&self) -> Arc<dyn RowInspector> {
-        self.inspector_of()
+        self.mongo_inspector()
     }
 }

@@ -1,5 +1,4 @@
-//! Lists: the filter and sort that a query becomes, and the indexes that serve
-//! them.
+//! Translation of list queries into filters and sorts, and the indexes that serve them.
 
 use bakehouse_engine::ports::{ListQuery, SortKey};
 use bakehouse_engine::{Facet, Position};
@@ -15,8 +14,8 @@ const CREATED_AT: &str = "_meta.created_at";
 const OWNER: &str = "_meta.owner";
 const LISTED: &str = "_meta.listed";
 
-/// One for each way in which a list can begin: all, an owner's, a facet's; by
-/// last change; and from times to numbers.
+/// Returns one index for each entry point of a list (all, by owner, by facet, by last change), and
+/// one that leads from creation times to numbers.
 pub(crate) fn indexes(facets: &[Facet]) -> Vec<IndexModel> {
     let plain = |keys: Document| IndexModel::builder().keys(keys).build();
     let owned = IndexOptions::builder()
@@ -39,7 +38,7 @@ pub(crate) fn indexes(facets: &[Facet]) -> Vec<IndexModel> {
     indexes
 }
 
-/// What is asked of the server for a page.
+/// Query for one page of a list.
 pub(crate) struct Page {
     pub(crate) filter: Document,
     pub(crate) sort: Document,
@@ -47,7 +46,7 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// The page of one document, listed or not.
+    /// Selects one document, listed or not.
     pub(crate) fn of_one(id: &str) -> Self {
         Self {
             filter: doc! { "_id": id },
@@ -56,7 +55,7 @@ impl Page {
         }
     }
 
-    /// The page of the listed ones among the documents of these numbers.
+    /// Selects the listed documents with these numbers.
     pub(crate) fn of_numbers(numbers: &[Position]) -> Self {
         let numbers: Vec<i64> = numbers.iter().copied().map(integer).collect();
         Self {
@@ -66,7 +65,8 @@ impl Page {
         }
     }
 
-    /// Without the span of time, which [`edges`] turns into one of numbers.
+    /// Translates a list query, except for its time range, which [`edges`] turns into a range of
+    /// numbers.
     pub(crate) fn of(query: &ListQuery) -> Self {
         let mut filter = doc! { LISTED: true };
         if let Some(owner) = &query.owner {
@@ -91,14 +91,13 @@ impl Page {
         }
     }
 
-    /// Nothing beyond this number on that side.
+    /// Excludes the documents beyond this number on one side.
     pub(crate) fn limit_to(&mut self, side: Side, number: Position) {
         let operator = match side {
             Side::Lowest => "$gte",
             Side::Highest => "$lte",
         };
-        // A condition of its own beside the one of the page, if that is on the
-        // number as well.
+        // In `$and`, since the filter may have a condition on the number already.
         let condition = doc! { NUMBER: { operator: integer(number) } };
         match self.filter.get_array_mut("$and") {
             Ok(conditions) => conditions.push(condition.into()),
@@ -109,10 +108,10 @@ impl Page {
     }
 }
 
-/// One end of a span of time: how to find the number there.
+/// Query for the number at one end of a time range.
 ///
-/// Creation times never decrease along the numbers, so a span of time is a span
-/// of numbers, and the list needs no other order than that of its page.
+/// Creation times never decrease along the numbers, so a time range is a range of numbers, and a
+/// list needs no order other than that of its page.
 #[derive(Clone)]
 pub(crate) struct Edge {
     pub(crate) side: Side,
@@ -126,7 +125,7 @@ pub(crate) enum Side {
     Highest,
 }
 
-/// The ends of the span of time that is asked for.
+/// Returns the ends of the time range of a list query.
 pub(crate) fn edges(query: &ListQuery) -> Vec<Edge> {
     let lowest = query.created_after.map(|time| Edge {
         side: Side::Lowest,

@@ -1,4 +1,4 @@
-//! The record of notifications: `notifications` in the source database.
+//! Notifications: the `notifications` collection of the source database.
 
 use async_trait::async_trait;
 use bakehouse_engine::model::ids;
@@ -10,12 +10,13 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{FindOptions, IndexOptions};
 use uuid::Uuid;
 
-use crate::checkpoints::tie;
+use crate::checkpoints::bind_to_log;
 use crate::connection::Connection;
 use crate::convert::{Fields, date, from_bson, integer, to_bson};
 use crate::transaction::Transactor;
 use crate::update::update;
 
+/// Name of the checkpoint.
 pub(crate) const NAME: &str = "notifier";
 pub(crate) const NOTIFICATIONS: &str = "notifications";
 
@@ -32,18 +33,18 @@ impl MongoNotifications {
         }
     }
 
-    /// One to find what is due, which holds nothing else; and one for readers.
-    pub(crate) async fn make_indexes(&self) -> Result<(), StoreError> {
+    /// Creates a partial index on pending notifications by due time, and one by entity for readers.
+    pub(crate) async fn create_indexes(&self) -> Result<(), StoreError> {
         let pending = IndexOptions::builder()
             .partial_filter_expression(doc! { "due_at": { "$type": "date" } })
             .build();
-        let due = IndexModel::builder()
+        let by_due_time = IndexModel::builder()
             .keys(doc! { "lane": 1, "due_at": 1 })
             .options(pending);
-        let entity = IndexModel::builder().keys(doc! { "entity_id": 1, "position": 1 });
+        let by_entity = IndexModel::builder().keys(doc! { "entity_id": 1, "position": 1 });
         let notifications = self.connection.collection(NOTIFICATIONS);
-        let made = notifications.create_indexes([due.build(), entity.build()]);
-        self.connection.bounded(made).await.map(|_| ())
+        let create = notifications.create_indexes([by_due_time.build(), by_entity.build()]);
+        self.connection.bounded(create).await.map(|_| ())
     }
 
     async fn find(
@@ -60,8 +61,8 @@ impl MongoNotifications {
 #[async_trait]
 impl Notifications for MongoNotifications {
     async fn open(&self, epoch: &str, start: Position) -> Result<Position, StoreError> {
-        let tied = tie(&self.connection, NAME, epoch, start).await?;
-        Ok(tied.position)
+        let bound = bind_to_log(&self.connection, NAME, epoch, start).await?;
+        Ok(bound.position)
     }
 
     async fn record(&self, recording: &Recording) -> Result<(), StoreError> {
@@ -77,8 +78,8 @@ impl Notifications for MongoNotifications {
             .await
     }
 
-    /// A look, a claim under a name of its own, and a look at what was claimed:
-    /// of two who look at the same time, each gets what the other has not.
+    /// Finds due notifications, claims them under a unique id, and reads those it has claimed: of
+    /// two concurrent callers each gets only what the other did not claim.
     async fn take(&self, lane: &str, claim: Claim) -> Result<Vec<Notification>, StoreError> {
         if claim.limit == 0 {
             return Ok(Vec::new());
@@ -94,19 +95,19 @@ impl Notifications for MongoNotifications {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let name = ids::fresh().to_string();
+        let claim_id = ids::fresh().to_string();
         let is_due = doc! { "_id": { "$in": &ids }, "due_at": { "$lte": now } };
         let take = doc! { "$set": {
             "status": NotificationStatus::Accepted.as_str(),
             "attempts": { "$add": ["$attempts", 1_i64] },
             "accepted_at": { "$ifNull": ["$accepted_at", now] },
             "due_at": date(claim.until),
-            "claim": &name,
+            "claim": &claim_id,
         } };
         let notifications = self.connection.collection(NOTIFICATIONS);
         let taken = notifications.update_many(is_due, vec![take]);
         self.connection.bounded(taken).await?;
-        let ours = doc! { "_id": { "$in": ids }, "claim": name };
+        let ours = doc! { "_id": { "$in": ids }, "claim": claim_id };
         let rows = self.find(ours, doc! { "position": 1 }, limit).await?;
         rows.iter().map(notification).collect()
     }
@@ -125,33 +126,33 @@ impl Notifications for MongoNotifications {
     }
 }
 
-/// A statement that leaves what is there already as it is.
-pub(crate) fn insertion(one: &Notification) -> Result<Document, StoreError> {
+/// Returns the statement that inserts a notification, unless it is recorded already.
+pub(crate) fn insertion(notification: &Notification) -> Result<Document, StoreError> {
     let row = doc! {
-        "position": integer(one.position),
-        "type": &one.kind,
-        "entity_id": &one.entity_id,
-        "lane": &one.lane,
-        "channel": &one.channel,
-        "to": &one.to,
-        "message": to_bson(&one.message)?,
-        "status": one.status.as_str(),
-        "attempts": i64::from(one.attempts),
-        "occurred_at": date(one.occurred_at),
-        "requested_at": date(one.requested_at),
-        "accepted_at": one.accepted_at.map(date),
-        "ended_at": one.ended_at.map(date),
-        "due_at": one.due_at.map(date),
-        "reason": one.reason.as_deref(),
+        "position": integer(notification.position),
+        "type": &notification.kind,
+        "entity_id": &notification.entity_id,
+        "lane": &notification.lane,
+        "channel": &notification.channel,
+        "to": &notification.to,
+        "message": to_bson(&notification.message)?,
+        "status": notification.status.as_str(),
+        "attempts": i64::from(notification.attempts),
+        "occurred_at": date(notification.occurred_at),
+        "requested_at": date(notification.requested_at),
+        "accepted_at": notification.accepted_at.map(date),
+        "ended_at": notification.ended_at.map(date),
+        "due_at": notification.due_at.map(date),
+        "reason": notification.reason.as_deref(),
     };
     Ok(doc! {
-        "q": { "_id": one.id.to_string() },
+        "q": { "_id": notification.id.to_string() },
         "u": { "$setOnInsert": row },
         "upsert": true,
     })
 }
 
-/// A statement that notes what became of an attempt, if nobody has begun another.
+/// Returns the statement that records the outcome of an attempt, unless a later attempt has begun.
 fn settlement(settled: &Settled) -> Document {
     let set = match &settled.outcome {
         Attempt::Sent { at } => doc! {
@@ -181,7 +182,6 @@ fn settlement(settled: &Settled) -> Document {
 
 pub(crate) fn notification(row: &Document) -> Result<Notification, StoreError> {
     let fields = Fields(row);
-    let attempts = fields.position("attempts")?;
     Ok(Notification {
         id: fields.parsed("_id", |text| Uuid::parse_str(text).ok())?,
         position: fields.position("position")?,
@@ -192,7 +192,7 @@ pub(crate) fn notification(row: &Document) -> Result<Notification, StoreError> {
         to: fields.text("to")?.to_owned(),
         message: from_bson(row.get("message").unwrap_or(&Bson::Null))?,
         status: fields.parsed("status", NotificationStatus::parse)?,
-        attempts: u32::try_from(attempts).map_err(StoreError::corrupt)?,
+        attempts: fields.u32("attempts")?,
         occurred_at: fields.time("occurred_at")?,
         requested_at: fields.time("requested_at")?,
         accepted_at: fields.optional_time("accepted_at"),

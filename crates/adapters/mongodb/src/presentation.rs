@@ -1,8 +1,7 @@
-//! The presentation: documents, the feed's history, data-baker's checkpoint.
+//! Presentation: documents, history of the feed, and data-baker's checkpoint.
 //!
-//! A document is stored as its readers get it, field for field, plus `_id` and
-//! `_meta` (number, position, version, owner, listed and so on), which are taken
-//! off on the way out.
+//! A document is stored as readers get it, field for field, plus `_id` and `_meta` (number,
+//! position, version, owner, listed and so on), which are removed when it is read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,13 +15,14 @@ use bakehouse_engine::{Facet, Frame, Json, Position};
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::FindOptions;
 
-use crate::checkpoints::{self, tie};
+use crate::checkpoints::{self, bind_to_log};
 use crate::connection::Connection;
 use crate::convert::{Fields, date, from_bson, integer, to_document};
 use crate::list::{self, Edge, Page};
-use crate::rebuilds::{Part, Rebuilt, generation};
+use crate::rebuilds::{RebuildableStore, StageOutput, generation};
 use crate::transaction::{Transaction, Transactor};
 
+/// Name of the checkpoint.
 const NAME: &str = "data-baker";
 const FEED: &str = "feed";
 
@@ -31,9 +31,9 @@ pub(crate) struct MongoPresentation {
     transactions: Arc<Transactor>,
     documents: String,
     facets: &'static [Facet],
-    /// Of what is written; what is read is what is read by all.
+    /// Slot that is written; reads always go to the live one.
     slot: Slot,
-    /// Of which generation it was when it was opened.
+    /// Generation of the checkpoint when the store was opened.
     generation: AtomicU64,
 }
 
@@ -49,16 +49,16 @@ impl MongoPresentation {
         }
     }
 
-    /// Collection of the documents.
+    /// Returns the name of the collection of the documents.
     pub(crate) fn documents(&self) -> &str {
         &self.documents
     }
 
-    pub(crate) async fn make_indexes(&self) -> Result<(), StoreError> {
+    pub(crate) async fn create_indexes(&self) -> Result<(), StoreError> {
         let documents = self.slot.name(&self.documents);
         let documents = self.connection.collection(&documents);
-        let made = documents.create_indexes(list::indexes(self.facets));
-        self.connection.bounded(made).await.map(|_| ())
+        let create = documents.create_indexes(list::indexes(self.facets));
+        self.connection.bounded(create).await.map(|_| ())
     }
 
     async fn find(&self, page: Page) -> Result<Vec<StoredDocument>, StoreError> {
@@ -71,7 +71,7 @@ impl MongoPresentation {
         rows.into_iter().map(document).collect()
     }
 
-    /// The page of a list; `None`: there is nothing in its span of time, or nothing is wanted.
+    /// Returns the query for a page; `None` if the page is empty in any case.
     async fn page(&self, query: &ListQuery) -> Result<Option<Page>, StoreError> {
         if query.limit == 0 {
             return Ok(None);
@@ -86,7 +86,7 @@ impl MongoPresentation {
         Ok(Some(page))
     }
 
-    /// The number at one end of a span of time.
+    /// Returns the number at one end of a time range; `None` if the range is empty.
     async fn number(&self, edge: Edge) -> Result<Option<Position>, StoreError> {
         let options = FindOptions::builder()
             .sort(edge.sort)
@@ -124,9 +124,9 @@ impl MongoPresentation {
 #[async_trait]
 impl PresentationStore for MongoPresentation {
     async fn open(&self, epoch: &str) -> Result<Position, StoreError> {
-        let tied = tie(&self.connection, &self.slot.name(NAME), epoch, 0).await?;
-        self.generation.store(tied.generation, Ordering::Release);
-        Ok(tied.position)
+        let bound = bind_to_log(&self.connection, &self.slot.name(NAME), epoch, 0).await?;
+        self.generation.store(bound.generation, Ordering::Release);
+        Ok(bound.position)
     }
 
     async fn commit(&self, baking: &Baking) -> Result<(), StoreError> {
@@ -148,30 +148,31 @@ impl PresentationStore for MongoPresentation {
 }
 
 #[async_trait]
-impl Rebuilt for MongoPresentation {
-    type Door = dyn PresentationStore;
+impl RebuildableStore for MongoPresentation {
+    type Store = dyn PresentationStore;
 
-    fn part(&self) -> Part {
-        Part {
+    fn output(&self) -> StageOutput {
+        StageOutput {
             connection: self.connection.clone(),
             transactions: self.transactions.clone(),
-            name: NAME,
+            checkpoint: NAME,
             collections: vec![self.documents.clone(), FEED.to_owned()],
         }
     }
 
-    async fn twin(&self, round: u64) -> Result<Arc<dyn PresentationStore>, StoreError> {
-        let twin = Self {
+    async fn shadow(&self, rebuild_id: u64) -> Result<Arc<dyn PresentationStore>, StoreError> {
+        let shadow = Self {
             connection: self.connection.clone(),
             transactions: self.transactions.clone(),
             documents: self.documents.clone(),
             facets: self.facets,
-            slot: Slot::Shadow(round),
+            slot: Slot::Shadow(rebuild_id),
             generation: AtomicU64::default(),
         };
-        twin.make_indexes().await?;
-        self.connection.make(&twin.slot.name(FEED)).await?;
-        Ok(Arc::new(twin))
+        shadow.create_indexes().await?;
+        let feed = shadow.slot.name(FEED);
+        self.connection.create_collection(&feed).await?;
+        Ok(Arc::new(shadow))
     }
 }
 
@@ -210,7 +211,7 @@ impl PresentationReader for MongoPresentation {
         if limit == 0 {
             return Ok(Vec::new());
         }
-        // As large as the server takes them; beyond that there is no limit.
+        // A limit too large for the server counts as none.
         let batch = i32::try_from(limit).ok().map(i32::unsigned_abs);
         let options = FindOptions::builder()
             .sort(doc! { "_id": 1 })
@@ -244,7 +245,7 @@ fn row(write: &DocumentWrite) -> Result<Document, StoreError> {
 }
 
 pub(crate) fn meta(row: &Document) -> Result<&Document, StoreError> {
-    row.get_document("_meta").map_err(StoreError::corrupt)
+    Fields(row).document("_meta")
 }
 
 pub(crate) fn document(mut row: Document) -> Result<StoredDocument, StoreError> {
@@ -279,7 +280,7 @@ fn frame_row(frame: &Frame) -> Document {
         "entity_id": &frame.entity_id,
         "owner": frame.owner.as_deref(),
         "group": frame.group.as_deref(),
-        // As text: it is only ever passed on, byte for byte.
+        // As text, since frames are passed on byte for byte.
         "frame": frame.body.get(),
     };
     if let Some(left) = &frame.left_group {
@@ -291,7 +292,8 @@ fn frame_row(frame: &Frame) -> Document {
 fn frame(row: &Document) -> Result<Frame, StoreError> {
     let fields = Fields(row);
     let body = fields.text("frame")?.to_owned();
-    let body = serde_json::value::RawValue::from_string(body).map_err(StoreError::corrupt)?;
+    let body =
+        serde_json::value::RawValue::from_string(body).map_err(|_| fields.malformed("frame"))?;
     Ok(Frame {
         position: fields.position("_id")?,
         kind: fields.text("type")?.to_owned(),

@@ -1,4 +1,4 @@
-//! Readiness of a database: whether the majority takes a write onto its disks.
+//! Readiness of a database: checks that a majority accepts and journals a write.
 
 use async_trait::async_trait;
 use bakehouse_engine::ports::Probe;
@@ -6,7 +6,7 @@ use mongodb::bson::doc;
 
 use crate::connection::Connection;
 
-/// Collection of the one document that is written.
+/// Collection of the only document that the probe writes, and that document's id.
 const COLLECTION: &str = "readiness";
 
 pub(crate) struct MongoProbe(pub(crate) Connection);
@@ -19,9 +19,9 @@ impl Probe for MongoProbe {
 
     async fn check(&self) -> Result<(), String> {
         let collection = self.0.collection(COLLECTION);
-        let which = doc! { "_id": COLLECTION };
+        let filter = doc! { "_id": COLLECTION };
         let write = collection
-            .update_one(which, doc! { "$inc": { "checks": 1_i64 } })
+            .update_one(filter, doc! { "$inc": { "checks": 1_i64 } })
             .upsert(true);
         let answer = self.0.bounded(write).await;
         answer.map(|_| ()).map_err(|error| error.to_string())

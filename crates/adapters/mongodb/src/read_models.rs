@@ -1,6 +1,6 @@
-//! Rows of read models (in the presentation database), and the state of process
-//! managers (in the source database): a collection for each generation, so that an
-//! old one can be dropped as a whole.
+//! Rows of read models (in the presentation database) and state of process managers (in the source
+//! database). Each generation has a collection of its own, so that an old one can be dropped as a
+//! whole.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ use mongodb::IndexModel;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::FindOptions;
 
-use crate::checkpoints::{CHECKPOINTS, tie};
+use crate::checkpoints::{CHECKPOINTS, bind_to_log};
 use crate::connection::Connection;
 use crate::convert::{Fields, from_bson, integer, to_bson};
 use crate::notifications::{NOTIFICATIONS, insertion};
@@ -27,7 +27,7 @@ const READ_MODELS: &str = "read_models";
 
 pub(crate) struct MongoRows {
     connection: Connection,
-    /// One for each handler, since each writes at a pace of its own.
+    /// One per handler, since handlers commit independently.
     transactors: Mutex<HashMap<String, Arc<Transactor>>>,
 }
 
@@ -39,19 +39,21 @@ impl MongoRows {
         }
     }
 
-    fn transactor(&self, of: &Generation) -> Arc<Transactor> {
+    fn transactor(&self, generation: &Generation) -> Arc<Transactor> {
         let mut all = self
             .transactors
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let name = format!("rows.{}", of.name);
-        let make = || Arc::new(Transactor::new(self.connection.clone(), &name));
-        all.entry(of.name.clone()).or_insert_with(make).clone()
+        let name = format!("rows.{}", generation.name);
+        let create = || Arc::new(Transactor::new(self.connection.clone(), &name));
+        all.entry(generation.name.clone())
+            .or_insert_with(create)
+            .clone()
     }
 
     async fn find(
         &self,
-        of: &Generation,
+        generation: &Generation,
         filter: Document,
         limit: usize,
     ) -> Result<Vec<StoredRow>, StoreError> {
@@ -60,12 +62,12 @@ impl MongoRows {
             .sort(doc! { "_id": 1 })
             .limit(limit)
             .build();
-        let rows = collection(of);
+        let rows = collection(generation);
         let found = self.connection.find(&rows, filter, options).await?;
         found.iter().map(stored).collect()
     }
 
-    /// What is read now; should it be replaced and dropped meanwhile, what is read then.
+    /// Reads from the serving generation, and again if another one replaced it meanwhile.
     async fn read(
         &self,
         name: &str,
@@ -89,9 +91,7 @@ impl MongoRows {
     async fn serving(&self, name: &str) -> Result<Generation, StoreError> {
         let found = self.registration(name).await?;
         let serving = found.and_then(|found| found.serving);
-        serving.ok_or_else(|| {
-            StoreError::NotYet(format!("the read model {name:?} is still being made"))
-        })
+        serving.ok_or_else(|| StoreError::NotYet(format!("read model {name:?}: still being built")))
     }
 
     async fn registration(&self, name: &str) -> Result<Option<Registration>, StoreError> {
@@ -99,8 +99,8 @@ impl MongoRows {
         row.as_ref().map(registered).transpose()
     }
 
-    async fn revision(&self, of: &Generation) -> Result<u64, StoreError> {
-        let name = collection(of);
+    async fn revision(&self, generation: &Generation) -> Result<u64, StoreError> {
+        let name = collection(generation);
         match self.connection.find_by_id(CHECKPOINTS, &name).await? {
             Some(row) => Fields(&row).position("revision"),
             None => Ok(0),
@@ -109,12 +109,12 @@ impl MongoRows {
 
     async fn positions(
         &self,
-        of: Option<&Generation>,
+        generation: Option<&Generation>,
     ) -> Result<BTreeMap<String, Position>, StoreError> {
-        let Some(of) = of else {
+        let Some(generation) = generation else {
             return Ok(BTreeMap::new());
         };
-        let all = doc! { "of": collection(of) };
+        let all = doc! { "of": collection(generation) };
         let found = self
             .connection
             .find(CHECKPOINTS, all, FindOptions::default());
@@ -129,11 +129,12 @@ impl MongoRows {
         positions.collect()
     }
 
-    /// All generations before this one. Newer ones are left alone: whoever comes late with
-    /// this may not lead any more, and somebody else be making the next.
-    async fn drop_older(&self, than: &Generation) -> Result<(), StoreError> {
+    /// Drops all generations older than this one. Newer ones are kept: a caller that has lost its
+    /// lease must not drop the generation that the new leader is building.
+    async fn drop_older(&self, generation: &Generation) -> Result<(), StoreError> {
         let is_older = |name: &str| {
-            made(name, &than.name).is_some_and(|made| made < (than.version, than.round))
+            let found = version_and_rebuild(name, &generation.name);
+            found.is_some_and(|found| found < (generation.version, generation.round))
         };
         let names = self.connection.database.list_collection_names();
         for name in self.connection.bounded(names).await? {
@@ -142,14 +143,14 @@ impl MongoRows {
                 self.connection.bounded(old.drop()).await?;
             }
         }
-        let model = doc! { "model": &than.name };
+        let model = doc! { "model": &generation.name };
         let found = self
             .connection
             .find(CHECKPOINTS, model, FindOptions::default());
         let rows = found.await?;
         let is_old = |row: &&Document| {
-            let of = row.get_str("of").or(row.get_str("_id"));
-            of.is_ok_and(is_older)
+            let collection = row.get_str("of").or(row.get_str("_id"));
+            collection.is_ok_and(is_older)
         };
         let old = rows.iter().filter(is_old).filter_map(|row| row.get("_id"));
         let old = doc! { "_id": { "$in": old.cloned().collect::<Vec<_>>() } };
@@ -169,21 +170,21 @@ impl RowStore for MongoRows {
     ) -> Result<Position, StoreError> {
         let by_link = IndexModel::builder().keys(doc! { "links": 1, "_id": 1 });
         let rows = self.connection.collection(&collection(generation));
-        let made = rows.create_index(by_link.build());
-        self.connection.bounded(made).await?;
+        let create = rows.create_index(by_link.build());
+        self.connection.bounded(create).await?;
         let fresh = doc! { "model": &generation.name, "revision": 0_i64 };
         self.connection
-            .find_or_make(CHECKPOINTS, &collection(generation), fresh)
+            .find_or_create(CHECKPOINTS, &collection(generation), fresh)
             .await?;
         let checkpoint = checkpoint(generation, feed.name);
-        let tied = tie(&self.connection, &checkpoint, feed.epoch, start).await?;
-        let whose = doc! {
+        let bound = bind_to_log(&self.connection, &checkpoint, feed.epoch, start).await?;
+        let labels = doc! {
             "model": &generation.name, "of": collection(generation), "feed": feed.name,
         };
         let checkpoints = self.connection.collection(CHECKPOINTS);
-        let noted = checkpoints.update_one(doc! { "_id": checkpoint }, doc! { "$set": whose });
-        self.connection.bounded(noted).await?;
-        Ok(tied.position)
+        let labelled = checkpoints.update_one(doc! { "_id": checkpoint }, doc! { "$set": labels });
+        self.connection.bounded(labelled).await?;
+        Ok(bound.position)
     }
 
     async fn load(&self, generation: &Generation, needs: &Needs) -> Result<Loaded, StoreError> {
@@ -193,7 +194,7 @@ impl RowStore for MongoRows {
             { "_id": { "$in": keys } },
             { "links": { "$in": links } },
         ] };
-        // Before the rows: they may be newer than it, but never older.
+        // Read before the rows, which may therefore be newer than the revision, but never older.
         let revision = self.revision(generation).await?;
         let rows = match needs.is_empty() {
             true => Vec::new(),
@@ -203,7 +204,7 @@ impl RowStore for MongoRows {
     }
 
     async fn commit(&self, handling: &HandlerCommit) -> Result<(), StoreError> {
-        let of = &handling.generation;
+        let generation = &handling.generation;
         let (written, removed): (Vec<&RowWrite>, Vec<&RowWrite>) =
             handling.rows.iter().partition(|row| row.body.is_some());
         let written = written.into_iter().map(replacement);
@@ -211,18 +212,20 @@ impl RowStore for MongoRows {
         let removed: Vec<&str> = removed.iter().map(|row| row.key.as_str()).collect();
         let new = handling.notifications.iter().map(insertion);
         let new: Vec<Document> = new.collect::<Result<_, _>>()?;
-        self.transactor(of)
+        self.transactor(generation)
             .transact(async |transaction| {
                 let revision = handling.revision;
-                let before = doc! { "_id": collection(of), "revision": integer(revision) };
+                let before = doc! { "_id": collection(generation), "revision": integer(revision) };
                 let after = doc! { "revision": integer(revision + 1) };
                 transaction.move_checkpoint(before, after).await?;
-                let checkpoint = checkpoint(of, &handling.feed);
+                let checkpoint = checkpoint(generation, &handling.feed);
                 let before = doc! { "_id": checkpoint, "position": integer(handling.from) };
                 let after = doc! { "position": integer(handling.to) };
                 transaction.move_checkpoint(before, after).await?;
-                transaction.update(&collection(of), written).await?;
-                transaction.remove(&collection(of), &removed).await?;
+                transaction.update(&collection(generation), written).await?;
+                transaction
+                    .remove(&collection(generation), &removed)
+                    .await?;
                 transaction.update(NOTIFICATIONS, new).await.map(|_| ())
             })
             .await
@@ -237,14 +240,14 @@ impl RowStore for MongoRows {
         }
         let fresh = doc! { "version": wanted, "round": 0_i64 };
         self.connection
-            .find_or_make(READ_MODELS, name, fresh.clone())
+            .find_or_create(READ_MODELS, name, fresh.clone())
             .await?;
         let models = self.connection.collection(READ_MODELS);
         let older = doc! { "_id": name, "version": { "$lt": wanted } };
         let raised = models.update_one(older, doc! { "$set": fresh });
         self.connection.bounded(raised).await?;
         let found = self.registration(name).await?;
-        found.ok_or_else(|| StoreError::corrupt(format!("the read model {name:?} is not there")))
+        found.ok_or_else(|| StoreError::corrupt(format!("read model {name:?}: not registered")))
     }
 
     async fn promote(&self, generation: &Generation) -> Result<(), StoreError> {
@@ -305,19 +308,19 @@ impl RowReader for MongoRows {
     }
 }
 
-pub(crate) fn collection(of: &Generation) -> String {
-    format!("rows.{of}")
+pub(crate) fn collection(generation: &Generation) -> String {
+    format!("rows.{generation}")
 }
 
-/// Version and round of a model's collection, by its name.
-fn made(collection: &str, model: &str) -> Option<(u32, u64)> {
+/// Returns the version and the rebuild id in the name of a model's collection.
+fn version_and_rebuild(collection: &str, model: &str) -> Option<(u32, u64)> {
     let rest = collection.strip_prefix("rows.")?.strip_prefix(model)?;
-    let (version, round) = rest.strip_prefix('.')?.split_once('.')?;
-    Some((version.parse().ok()?, round.parse().ok()?))
+    let (version, rebuild_id) = rest.strip_prefix('.')?.split_once('.')?;
+    Some((version.parse().ok()?, rebuild_id.parse().ok()?))
 }
 
-fn checkpoint(of: &Generation, feed: &str) -> String {
-    format!("{}/{feed}", collection(of))
+fn checkpoint(generation: &Generation, feed: &str) -> String {
+    format!("{}/{feed}", collection(generation))
 }
 
 fn replacement(row: &RowWrite) -> Result<Document, StoreError> {
@@ -348,10 +351,9 @@ fn registered(row: &Document) -> Result<Registration, StoreError> {
 
 fn generation(name: &str, row: &Document) -> Result<Generation, StoreError> {
     let fields = Fields(row);
-    let version = fields.position("version")?;
     Ok(Generation {
         name: name.to_owned(),
-        version: u32::try_from(version).map_err(StoreError::corrupt)?,
+        version: fields.u32("version")?,
         round: fields.position("round")?,
     })
 }

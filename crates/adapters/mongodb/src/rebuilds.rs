@@ -1,10 +1,11 @@
-//! Making anew in MongoDB: rounds on record, and a second set of collections, which are
-//! renamed in place of the first.
+//! Online rebuild in MongoDB: replays into shadow collections, which are then renamed over the
+//! live ones.
 //!
-//! Renaming takes part in no transaction. Therefore a transaction says first that it is
-//! to be done (`replacing` in the checkpoint, which no commit passes), and whoever looks
-//! after the stage next does what is left of it. What is renamed is known by its own
-//! identity: what somebody makes too late by the same name is left alone, and removed.
+//! A rename cannot be part of a transaction. Therefore a transaction first records that the
+//! collections are to be replaced (`replacing` in the checkpoint, which blocks all commits), and
+//! the next leader of the stage finishes the renames that are left. The collections to rename are
+//! recorded by UUID: one that a late writer creates under the same name is not renamed, but
+//! removed.
 
 use std::sync::Arc;
 
@@ -23,100 +24,101 @@ use crate::error::{code, store_error};
 use crate::transaction::Transactor;
 use crate::update::update;
 
-/// The last round of each stage, by its checkpoint's name.
+/// Collection of the last rebuild of each stage, by checkpoint name.
 const REBUILDS: &str = "rebuilds";
 const NAMESPACE_NOT_FOUND: i32 = 26;
 
-/// What a stage writes.
+/// Checkpoint and collections that a stage writes.
 #[derive(Clone)]
-pub(crate) struct Part {
+pub(crate) struct StageOutput {
     pub(crate) connection: Connection,
     pub(crate) transactions: Arc<Transactor>,
-    /// Of its checkpoint.
-    pub(crate) name: &'static str,
+    /// Name of the checkpoint.
+    pub(crate) checkpoint: &'static str,
     pub(crate) collections: Vec<String>,
 }
 
-/// A store that can be there twice.
+/// Store that a shadow can be built of.
 #[async_trait]
-pub(crate) trait Rebuilt: Send + Sync + 'static {
-    type Door: ?Sized + Send + Sync;
+pub(crate) trait RebuildableStore: Send + Sync + 'static {
+    /// Port that the store implements.
+    type Store: ?Sized + Send + Sync;
 
-    fn part(&self) -> Part;
+    fn output(&self) -> StageOutput;
 
-    /// The other one, with all its indexes.
-    async fn twin(&self, round: u64) -> Result<Arc<Self::Door>, StoreError>;
+    /// Opens the shadow store of a rebuild, and creates its collections and indexes.
+    async fn shadow(&self, rebuild_id: u64) -> Result<Arc<Self::Store>, StoreError>;
 }
 
 pub(crate) struct MongoRebuilds<T>(pub(crate) Arc<T>);
 
 #[async_trait]
-impl<T: Rebuilt> Rebuilds for MongoRebuilds<T> {
+impl<T: RebuildableStore> Rebuilds for MongoRebuilds<T> {
     async fn ask(&self) -> Result<Rebuild, StoreError> {
-        self.0.part().ask().await
+        self.0.output().ask().await
     }
 
     async fn last(&self) -> Result<Rebuild, StoreError> {
-        self.0.part().last().await
+        self.0.output().last().await
     }
 
-    async fn give_up(&self, round: u64, reason: &str) -> Result<(), StoreError> {
-        self.0.part().give_up(round, reason).await
+    async fn give_up(&self, rebuild_id: u64, reason: &str) -> Result<(), StoreError> {
+        self.0.output().give_up(rebuild_id, reason).await
     }
 
-    async fn progress(&self, round: u64) -> Result<(Position, Position), StoreError> {
-        let part = self.0.part();
-        let made = part.checkpoint(Slot::Shadow(round)).await?;
-        let read = part.checkpoint(Slot::Live).await?;
+    async fn progress(&self, rebuild_id: u64) -> Result<(Position, Position), StoreError> {
+        let output = self.0.output();
+        let shadow = output.find_checkpoint(Slot::Shadow(rebuild_id)).await?;
+        let live = output.find_checkpoint(Slot::Live).await?;
         let position = |row: Option<Document>| match row {
             Some(row) => Fields(&row).position("position"),
             None => Ok(0),
         };
-        Ok((position(made)?, position(read)?))
+        Ok((position(shadow)?, position(live)?))
     }
 }
 
 #[async_trait]
-impl<T: Rebuilt> ShadowStores<T::Door> for MongoRebuilds<T> {
-    async fn beside(&self, round: u64) -> Result<Arc<T::Door>, StoreError> {
-        if self.0.part().last().await?.under_way() != Some(round) {
+impl<T: RebuildableStore> ShadowStores<T::Store> for MongoRebuilds<T> {
+    async fn beside(&self, rebuild_id: u64) -> Result<Arc<T::Store>, StoreError> {
+        if self.0.output().last().await?.under_way() != Some(rebuild_id) {
             return Err(StoreError::Fenced);
         }
-        self.0.twin(round).await
+        self.0.shadow(rebuild_id).await
     }
 
-    async fn replace(&self, round: u64, at: Position) -> Result<(), StoreError> {
-        let part = self.0.part();
-        part.resolve(round, at).await?;
+    async fn replace(&self, rebuild_id: u64, at: Position) -> Result<(), StoreError> {
+        let output = self.0.output();
+        output.decide_replacement(rebuild_id, at).await?;
         point("mongodb.replacing");
-        part.tidy().await
+        output.tidy().await
     }
 
     async fn finish(&self) -> Result<(), StoreError> {
-        self.0.part().finish().await
+        self.0.output().finish().await
     }
 
     async fn tidy(&self) -> Result<bool, StoreError> {
-        self.0.part().tidy().await?;
+        self.0.output().tidy().await?;
         Ok(false)
     }
 }
 
-/// The generation of a checkpoint, as it is looked for: those from before there were any
-/// have none.
-pub(crate) fn generation(round: u64) -> Bson {
-    match round {
+/// Returns the filter value for the generation of a checkpoint: checkpoints that were never rebuilt
+/// lack the field.
+pub(crate) fn generation(rebuild_id: u64) -> Bson {
+    match rebuild_id {
         0 => Bson::Null,
-        round => integer(round).into(),
+        rebuild_id => integer(rebuild_id).into(),
     }
 }
 
-impl Part {
+impl StageOutput {
     async fn ask(&self) -> Result<Rebuild, StoreError> {
         let under_way = RebuildState::UnderWay.as_str();
-        // One that is under way is not matched, and cannot be made twice.
+        // A rebuild under way does not match, and the upsert then meets its `_id`.
         let begin = doc! {
-            "q": { "_id": self.name, "state": { "$ne": under_way } },
+            "q": { "_id": self.checkpoint, "state": { "$ne": under_way } },
             "u": { "$inc": { "round": 1_i64 }, "$set": { "state": under_way, "reason": null } },
             "upsert": true,
         };
@@ -127,7 +129,7 @@ impl Part {
     }
 
     async fn last(&self) -> Result<Rebuild, StoreError> {
-        let found = self.connection.find_by_id(REBUILDS, self.name);
+        let found = self.connection.find_by_id(REBUILDS, self.checkpoint);
         let Some(row) = found.await? else {
             return Ok(Rebuild::default());
         };
@@ -139,61 +141,69 @@ impl Part {
         })
     }
 
-    async fn give_up(&self, round: u64, reason: &str) -> Result<(), StoreError> {
-        let end = self.ended(round, RebuildState::GivenUp, Some(reason));
+    async fn give_up(&self, rebuild_id: u64, reason: &str) -> Result<(), StoreError> {
+        let end = self.end_statement(rebuild_id, RebuildState::GivenUp, Some(reason));
         update(&self.connection, REBUILDS, vec![end]).await
     }
 
-    /// The statement that ends a round, if it is under way.
-    fn ended(&self, round: u64, state: RebuildState, reason: Option<&str>) -> Document {
+    /// Returns the statement that ends a rebuild, if it is under way.
+    fn end_statement(
+        &self,
+        rebuild_id: u64,
+        state: RebuildState,
+        reason: Option<&str>,
+    ) -> Document {
         let under_way = RebuildState::UnderWay.as_str();
         doc! {
-            "q": { "_id": self.name, "round": integer(round), "state": under_way },
+            "q": { "_id": self.checkpoint, "round": integer(rebuild_id), "state": under_way },
             "u": { "$set": { "state": state.as_str(), "reason": reason } },
         }
     }
 
-    async fn checkpoint(&self, slot: Slot) -> Result<Option<Document>, StoreError> {
-        let name = slot.name(self.name);
+    async fn find_checkpoint(&self, slot: Slot) -> Result<Option<Document>, StoreError> {
+        let name = slot.name(self.checkpoint);
         self.connection.find_by_id(CHECKPOINTS, &name).await
     }
 
-    /// From here on it is certain that what was made takes the place of what is read.
-    async fn resolve(&self, round: u64, at: Position) -> Result<(), StoreError> {
-        let made = self.checkpoint(Slot::Shadow(round)).await?;
-        let mut after = made.ok_or(StoreError::Fenced)?;
-        let by = self.made(round).await?;
+    /// Records, in a transaction, that the shadow collections replace the live ones. From then on
+    /// the replacement is certain to happen.
+    async fn decide_replacement(&self, rebuild_id: u64, at: Position) -> Result<(), StoreError> {
+        let slot = Slot::Shadow(rebuild_id);
+        let checkpoint = self.find_checkpoint(slot).await?;
+        let mut after = checkpoint.ok_or(StoreError::Fenced)?;
+        let by = self.shadow_identities(rebuild_id).await?;
         after.remove("_id");
-        after.insert("generation", integer(round));
-        after.insert("replacing", doc! { "round": integer(round), "by": by });
-        let made = Slot::Shadow(round).name(self.name);
+        after.insert("generation", integer(rebuild_id));
+        let replacing = doc! { "round": integer(rebuild_id), "by": by };
+        after.insert("replacing", replacing);
+        let shadow = slot.name(self.checkpoint);
         let transactions = &self.transactions;
-        let resolved = transactions.transact(async |transaction| {
+        let decided = transactions.transact(async |transaction| {
             let at = integer(at);
-            let before = doc! { "_id": self.name, "position": at, "replacing": null };
+            let before = doc! { "_id": self.checkpoint, "position": at, "replacing": null };
             transaction.move_checkpoint(before, after).await?;
-            let is_there = doc! { "q": { "_id": &made, "position": at },
+            let is_there = doc! { "q": { "_id": &shadow, "position": at },
             "u": { "$set": { "replaces": true } } };
             transaction
                 .write(CHECKPOINTS, Vec::new(), vec![is_there])
                 .await?;
-            transaction.remove(CHECKPOINTS, &[&made]).await?;
-            let ended = self.ended(round, RebuildState::Done, None);
+            transaction.remove(CHECKPOINTS, &[&shadow]).await?;
+            let ended = self.end_statement(rebuild_id, RebuildState::Done, None);
             transaction.write(REBUILDS, Vec::new(), vec![ended]).await
         });
-        resolved.await
+        decided.await
     }
 
-    /// What a round has made: each collection's own identity, by its name. One that
-    /// somebody makes later by the same name is another.
-    async fn made(&self, round: u64) -> Result<Document, StoreError> {
-        let mut made = Document::new();
+    /// Returns the UUID of each shadow collection, by the name of its live collection. A collection
+    /// that is created later under the same name has another UUID.
+    async fn shadow_identities(&self, rebuild_id: u64) -> Result<Document, StoreError> {
+        let mut identities = Document::new();
         for collection in &self.collections {
-            let name = Slot::Shadow(round).name(collection);
+            let name = Slot::Shadow(rebuild_id).name(collection);
             let identity = self.identity(&name).await?.ok_or(StoreError::Fenced)?;
-            made.insert(collection, identity);
+            identities.insert(collection, identity);
         }
-        Ok(made)
+        Ok(identities)
     }
 
     async fn identity(&self, collection: &str) -> Result<Option<Binary>, StoreError> {
@@ -207,36 +217,36 @@ impl Part {
         Ok(found.and_then(|found| found.info.uuid))
     }
 
-    /// Ends what has been resolved, and removes what nobody will ever read.
+    /// Finishes a recorded replacement, and removes the leftovers of ended rebuilds.
     async fn tidy(&self) -> Result<(), StoreError> {
-        // In this order: what is resolved later is not taken for what was left.
+        // Read first: a rebuild that ends meanwhile must not count as one with leftovers.
         let rebuild = self.last().await?;
         self.finish().await?;
         match rebuild.ended() {
             0 => Ok(()),
-            ended => self.remove(ended).await,
+            ended => self.remove_leftovers(ended).await,
         }
     }
 
-    /// Renames what is not yet renamed, and lets commits pass again.
+    /// Does the renames that are left of a recorded replacement, and unblocks commits.
     async fn finish(&self) -> Result<(), StoreError> {
-        let row = self.checkpoint(Slot::Live).await?.unwrap_or_default();
+        let row = self.find_checkpoint(Slot::Live).await?.unwrap_or_default();
         let Ok(replacing) = row.get_document("replacing") else {
             return Ok(());
         };
-        let round = Fields(replacing).position("round")?;
-        let by = replacing.get_document("by").map_err(StoreError::corrupt)?;
+        let rebuild_id = Fields(replacing).position("round")?;
+        let by = Fields(replacing).document("by")?;
         for (collection, identity) in by {
-            let made = Slot::Shadow(round).name(collection);
-            let found = self.identity(&made).await?.map(Bson::Binary);
-            // Else it has been renamed, and what is there now was made too late.
+            let shadow = Slot::Shadow(rebuild_id).name(collection);
+            let found = self.identity(&shadow).await?.map(Bson::Binary);
+            // Otherwise it is renamed already, and a late writer created this one.
             if found.as_ref() == Some(identity) {
-                self.rename(&made, collection).await?;
+                self.rename(&shadow, collection).await?;
                 point("mongodb.renamed");
             }
         }
         let done = doc! {
-            "q": { "_id": self.name, "replacing.round": integer(round) },
+            "q": { "_id": self.checkpoint, "replacing.round": integer(rebuild_id) },
             "u": { "$unset": { "replacing": "" } },
         };
         update(&self.connection, CHECKPOINTS, vec![done]).await
@@ -252,42 +262,44 @@ impl Part {
         };
         let admin = self.connection.client.database("admin");
         match self.connection.in_time(admin.run_command(command)).await? {
-            // Done, but not on the majority: it may be undone yet, and is looked at again.
-            Ok(answer) if answer.contains_key("writeConcernError") => Err(StoreError::unavailable(
-                format!("renaming {from}: {answer}"),
-            )),
+            // Not on the majority, so it may be rolled back: the next attempt checks again.
+            Ok(answer) if answer.contains_key("writeConcernError") => {
+                let name = self.connection.name;
+                let text = format!("{name}: rename of {from} not replicated to a majority");
+                Err(StoreError::unavailable(text))
+            }
             Ok(_) => Ok(()),
             Err(error) if code(&error) == Some(NAMESPACE_NOT_FOUND) => Ok(()),
             Err(error) => Err(store_error(self.connection.name, &error)),
         }
     }
 
-    /// Removes what is left of rounds up to `ended`; whoever comes too late with that
-    /// removes nothing that anybody makes.
-    async fn remove(&self, ended: u64) -> Result<(), StoreError> {
+    /// Removes the leftovers of rebuilds up to `ended`, so that a late caller never removes the
+    /// output of a later rebuild.
+    async fn remove_leftovers(&self, ended: u64) -> Result<(), StoreError> {
         let database = &self.connection.database;
         let names = self
             .connection
             .bounded(database.list_collection_names())
             .await?;
         for collection in &self.collections {
-            let is_left = |name: &&String| Slot::is_made_of(name, collection, ended);
-            for name in names.iter().filter(is_left) {
-                let left = self.connection.collection(name);
-                self.connection.bounded(left.drop()).await?;
+            let is_leftover = |name: &&String| Slot::is_made_of(name, collection, ended);
+            for name in names.iter().filter(is_leftover) {
+                let leftover = self.connection.collection(name);
+                self.connection.bounded(leftover.drop()).await?;
             }
         }
-        let like = doc! { "_id": { "$regex": format!("^{}_r", self.name) } };
+        let like = doc! { "_id": { "$regex": format!("^{}_r", self.checkpoint) } };
         let found = self
             .connection
             .find(CHECKPOINTS, like, FindOptions::default());
         let ids = found.await?.into_iter();
         let ids = ids.filter_map(|row| row.get_str("_id").ok().map(str::to_owned));
-        let left: Vec<String> = ids
-            .filter(|id| Slot::is_made_of(id, self.name, ended))
+        let leftovers: Vec<String> = ids
+            .filter(|id| Slot::is_made_of(id, self.checkpoint, ended))
             .collect();
         let checkpoints = self.connection.collection(CHECKPOINTS);
-        let deleted = checkpoints.delete_many(doc! { "_id": { "$in": left } });
+        let deleted = checkpoints.delete_many(doc! { "_id": { "$in": leftovers } });
         self.connection.bounded(deleted).await.map(|_| ())
     }
 }

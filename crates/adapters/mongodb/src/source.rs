@@ -1,4 +1,4 @@
-//! The source state: entities and orders-manager's checkpoint.
+//! Source state: entities, snapshots, and orders-manager's checkpoint.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,9 +15,10 @@ use mongodb::options::FindOptions;
 use crate::checkpoints::CHECKPOINTS;
 use crate::connection::Connection;
 use crate::convert::{Fields, date, integer, to_bson};
-use crate::rebuilds::{Part, Rebuilt, generation};
+use crate::rebuilds::{RebuildableStore, StageOutput, generation};
 use crate::transaction::{Transaction, Transactor};
 
+/// Name of the checkpoint.
 const NAME: &str = "orders-manager";
 pub(crate) const SNAPSHOTS: &str = "snapshots";
 
@@ -39,19 +40,19 @@ impl MongoSource {
         }
     }
 
-    /// Collection of the entities.
+    /// Returns the name of the collection of the entities.
     pub(crate) fn entities(&self) -> &str {
         &self.entities
     }
 
-    /// Makes the index that snapshots are found by.
-    pub(crate) async fn make_indexes(&self) -> Result<(), StoreError> {
+    /// Creates the index by which snapshots are found.
+    pub(crate) async fn create_indexes(&self) -> Result<(), StoreError> {
         let snapshots = self.connection.collection(&self.slot.name(SNAPSHOTS));
-        let latest = IndexModel::builder()
+        let latest_first = IndexModel::builder()
             .keys(doc! { "_id.id": 1, "_id.position": -1 })
             .build();
-        let made = snapshots.create_index(latest);
-        self.connection.bounded(made).await.map(|_| ())
+        let create = snapshots.create_index(latest_first);
+        self.connection.bounded(create).await.map(|_| ())
     }
 }
 
@@ -77,7 +78,7 @@ impl Progress for MongoSource {
         ids: &[&str],
         up_to: Position,
     ) -> Result<HashMap<String, EntityRecord>, StoreError> {
-        // The index has the latest first: one key of it is read for each entity.
+        // The index has the latest position first, so one key is read per entity.
         let pipeline = vec![
             doc! { "$match": { "_id.id": { "$in": ids }, "_id.position": { "$lte": integer(up_to) } } },
             doc! { "$sort": { "_id.id": 1, "_id.position": -1 } },
@@ -86,7 +87,7 @@ impl Progress for MongoSource {
         let snapshots = self.slot.name(SNAPSHOTS);
         let rows = self.connection.aggregate(&snapshots, pipeline).await?;
         let records = rows.iter().map(|row| {
-            let row = row.get_document("record").map_err(StoreError::corrupt)?;
+            let row = Fields(row).document("record")?;
             record(row).map(|record| (record.id.clone(), record))
         });
         records.collect()
@@ -97,8 +98,8 @@ impl Progress for MongoSource {
 impl SourceStore for MongoSource {
     async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
         let filter = doc! { "_id": { "$in": ids } };
-        // One more than can come: with a full answer the server keeps its cursor,
-        // and has to be asked whether that was all.
+        // One more than can match: with a full batch the server would keep its cursor open, and a
+        // second request would be needed to learn that there is nothing more.
         let batch = u32::try_from(ids.len() + 1).unwrap_or(u32::MAX);
         let options = FindOptions::builder().batch_size(batch).build();
         let entities = self.slot.name(&self.entities);
@@ -124,15 +125,16 @@ impl SourceStore for MongoSource {
                 transaction.move_checkpoint(before, after).await?;
                 self.write_entities(transaction, &execution.entities)
                     .await?;
-                let kept = execution.snapshots.iter().map(snapshot);
-                let kept = kept.collect::<Result<Vec<_>, _>>()?;
-                transaction.update(&self.slot.name(SNAPSHOTS), kept).await?;
+                let snapshots = execution.snapshots.iter().map(snapshot);
+                let snapshots = snapshots.collect::<Result<Vec<_>, _>>()?;
+                let collection = self.slot.name(SNAPSHOTS);
+                transaction.update(&collection, snapshots).await?;
                 if self.slot != Slot::Live {
-                    // Every event has its verdict.
+                    // A rebuild replays entries that have their verdicts already.
                     return Ok(());
                 }
                 transaction
-                    .update("events", marks(execution))
+                    .update("events", verdict_statements(execution))
                     .await
                     .map(|_| ())
             })
@@ -141,27 +143,27 @@ impl SourceStore for MongoSource {
 }
 
 #[async_trait]
-impl Rebuilt for MongoSource {
-    type Door = dyn SourceStore;
+impl RebuildableStore for MongoSource {
+    type Store = dyn SourceStore;
 
-    fn part(&self) -> Part {
-        Part {
+    fn output(&self) -> StageOutput {
+        StageOutput {
             connection: self.connection.clone(),
             transactions: self.transactions.clone(),
-            name: NAME,
+            checkpoint: NAME,
             collections: vec![self.entities.clone(), SNAPSHOTS.to_owned()],
         }
     }
 
-    async fn twin(&self, round: u64) -> Result<Arc<dyn SourceStore>, StoreError> {
-        let twin = Self {
-            slot: Slot::Shadow(round),
+    async fn shadow(&self, rebuild_id: u64) -> Result<Arc<dyn SourceStore>, StoreError> {
+        let shadow = Self {
+            slot: Slot::Shadow(rebuild_id),
             ..self.clone()
         };
-        twin.make_indexes().await?;
-        let entities = twin.slot.name(&twin.entities);
-        self.connection.make(&entities).await?;
-        Ok(Arc::new(twin))
+        shadow.create_indexes().await?;
+        let entities = shadow.slot.name(&shadow.entities);
+        self.connection.create_collection(&entities).await?;
+        Ok(Arc::new(shadow))
     }
 }
 
@@ -170,7 +172,7 @@ impl MongoSource {
         let start = doc! { "position": 0_i64, "entities": 0_i64 };
         let name = self.slot.name(NAME);
         self.connection
-            .find_or_make(CHECKPOINTS, &name, start)
+            .find_or_create(CHECKPOINTS, &name, start)
             .await
     }
 
@@ -195,7 +197,7 @@ impl MongoSource {
     }
 }
 
-/// The statement that keeps a snapshot, as often as it is executed.
+/// Returns the statement that stores a snapshot; repeating it changes nothing.
 fn snapshot(record: &EntityRecord) -> Result<Document, StoreError> {
     let id = doc! { "id": &record.id, "position": integer(record.position) };
     Ok(doc! {
@@ -230,41 +232,40 @@ pub(crate) fn record(row: &Document) -> Result<EntityRecord, StoreError> {
     })
 }
 
-/// Statements that put the verdicts on the events: one for each kind of
-/// change, not one for each event.
-fn marks(execution: &Execution) -> Vec<Document> {
+/// Returns the statements that set the verdicts of log entries: one per kind of change rather than
+/// one per entry.
+fn verdict_statements(execution: &Execution) -> Vec<Document> {
     let mut changes: HashMap<&str, Vec<i64>> = HashMap::new();
     let mut statements = Vec::new();
     let at = date(execution.executed_at);
-    let unmarked = EntryStatus::Stored;
+    let pending = EntryStatus::Stored;
     for (position, verdict) in (execution.from.position + 1..).zip(&execution.verdicts) {
         match verdict {
             Verdict::Executed { change } => {
                 changes.entry(change).or_default().push(integer(position));
             }
             Verdict::Rejected(_) | Verdict::Parked { .. } => {
-                let which = Bson::Int64(integer(position));
-                statements.push(mark(which, unmarked, outcome(verdict, at)));
+                let id = Bson::Int64(integer(position));
+                statements.push(verdict_statement(id, pending, outcome(verdict, at)));
             }
         }
     }
-    let all = execution.verdicts.len();
+    let count = execution.verdicts.len();
     for (change, positions) in changes {
-        let whole = positions.len() == all;
-        let which = if whole {
-            whole_run(execution)
+        let ids = if positions.len() == count {
+            position_range(execution)
         } else {
             doc! { "$in": positions }
         };
         let status = EntryStatus::Executed.as_str();
         let set = doc! { "status": status, "change": change, "execution_time": at };
-        statements.push(mark(Bson::Document(which), unmarked, set));
+        statements.push(verdict_statement(Bson::Document(ids), pending, set));
     }
     for settlement in &execution.settlements {
-        let which = Bson::Int64(integer(settlement.position));
+        let id = Bson::Int64(integer(settlement.position));
         let mut set = outcome(&settlement.verdict, at);
         set.insert("settled_by", integer(settlement.by));
-        statements.push(mark(which, EntryStatus::Parked, set));
+        statements.push(verdict_statement(id, EntryStatus::Parked, set));
     }
     statements
 }
@@ -285,18 +286,18 @@ fn outcome(verdict: &Verdict, at: DateTime) -> Document {
             }
             set
         }
-        // Nothing has been executed as long as it is parked.
+        // No execution time: a parked entry has not been executed.
         Verdict::Parked { reason } => doc! {
             "status": EntryStatus::Parked.as_str(), "parked": reason,
         },
     }
 }
 
-fn whole_run(execution: &Execution) -> Document {
+fn position_range(execution: &Execution) -> Document {
     let (from, to) = (execution.from.position, execution.to.position);
     doc! { "$gt": integer(from), "$lte": integer(to) }
 }
 
-fn mark(which: Bson, from: EntryStatus, set: Document) -> Document {
-    doc! { "q": { "_id": which, "status": from.as_str() }, "u": { "$set": set }, "multi": true }
+fn verdict_statement(id: Bson, from: EntryStatus, set: Document) -> Document {
+    doc! { "q": { "_id": id, "status": from.as_str() }, "u": { "$set": set }, "multi": true }
 }

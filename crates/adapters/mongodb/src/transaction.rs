@@ -1,4 +1,4 @@
-//! A transaction that is fenced by a checkpoint.
+//! Transactions that are fenced by a checkpoint.
 
 use std::collections::VecDeque;
 
@@ -14,24 +14,23 @@ use crate::connection::{Connection, durable};
 use crate::error::{duplicate, store_error};
 use crate::update;
 
-/// Tries to learn the outcome of a commit before it is left to the checkpoint.
-const COMMITS: usize = 3;
+/// Attempts to commit while the outcome is unknown; after that the checkpoint shows the outcome.
+const MAX_COMMIT_ATTEMPTS: usize = 3;
 
-/// Where the sessions of whoever writes are remembered, by its checkpoint's name.
+/// Collection of the recorded session ids, by the name of the stage's checkpoint.
 const SESSIONS: &str = "sessions";
 
-/// How many of them are. After any error a session is begun anew, so that as many failures
-/// kill each of them again.
-const REMEMBERED: usize = 16;
+/// Session ids that are recorded per stage. Every error starts a new session, which kills the
+/// recorded ones again, so each session is killed up to this many times.
+const MAX_RECORDED_SESSIONS: usize = 16;
 
 /// Runs the transactions of one stage, one at a time.
 ///
-/// A process that is killed in the middle of a transaction leaves it open on the
-/// server, with its locks, for a minute by default; its successor would meet
-/// nothing but write conflicts. Therefore all transactions of a stage use one
-/// session, whose id is on record before it is used for the first time, and whoever
-/// begins a session kills all others on record. They stay there for a while: what one
-/// that is dead had sent may arrive later than that, and open its transaction again.
+/// A process that is killed during a transaction leaves it open on the server, with its locks, for
+/// a minute by default; its successor would meet only write conflicts. Therefore all transactions
+/// of a stage use one session, whose id is recorded before its first use, and every new session
+/// kills the other recorded ones. Ids stay recorded for a while: a delayed request of a dead
+/// process could open its transaction again.
 pub(crate) struct Transactor {
     connection: Connection,
     name: String,
@@ -41,22 +40,22 @@ pub(crate) struct Transactor {
 #[derive(Default)]
 struct Sessions {
     current: Option<ClientSession>,
-    /// Whether the current one has something begun that did not come to its end.
+    /// True if the current session has a transaction whose end is unknown.
     is_open: bool,
-    /// Kept from being used by anybody else as long as they may be killed once more.
+    /// Sessions that may be killed again; kept so that the driver does not reuse their ids.
     retired: VecDeque<ClientSession>,
 }
 
 impl Sessions {
     fn retire(&mut self) {
         self.retired.extend(self.current.take());
-        if self.retired.len() > REMEMBERED {
+        if self.retired.len() > MAX_RECORDED_SESSIONS {
             self.retired.pop_front();
         }
     }
 }
 
-/// An open transaction.
+/// Open transaction.
 pub(crate) struct Transaction<'a> {
     connection: &'a Connection,
     session: &'a mut ClientSession,
@@ -73,8 +72,9 @@ impl Transactor {
 
     /// Runs `body` in a transaction and commits it.
     ///
-    /// After an error nothing is certain but this: the body's effects stand
-    /// altogether or not at all, and the checkpoint tells which.
+    /// # Errors
+    /// [`StoreError`]; the effects of `body` are then applied as a whole or not at all, and the
+    /// checkpoint shows which.
     pub(crate) async fn transact(
         &self,
         body: impl AsyncFnOnce(&mut Transaction<'_>) -> Result<(), StoreError>,
@@ -83,16 +83,16 @@ impl Transactor {
             let mut sessions = self.sessions.lock().await;
             let session = self.session(&mut sessions).await?;
             let mut transaction = Transaction::begin(&self.connection, session).await?;
-            let done = body(&mut transaction).await;
-            let done = transaction.end(done).await;
-            sessions.is_open = done.is_err();
-            done
+            let outcome = body(&mut transaction).await;
+            let outcome = transaction.end(outcome).await;
+            sessions.is_open = outcome.is_err();
+            outcome
         };
         self.connection.in_time(work).await?
     }
 
-    /// The session to be used next. One in which something went wrong, or was left by
-    /// whoever ran out of time, is not used again.
+    /// Returns the session for the next transaction. A session whose last transaction failed or was
+    /// dropped is replaced.
     async fn session<'a>(
         &self,
         sessions: &'a mut Sessions,
@@ -116,10 +116,10 @@ impl Transactor {
         Ok(session)
     }
 
-    /// Puts a session on record, and kills those that were.
+    /// Records a session, and kills those recorded before.
     async fn record(&self, session: &ClientSession) -> Result<(), StoreError> {
         let sessions = self.connection.collection(SESSIONS);
-        let latest = doc! { "$each": [session.id()], "$slice": -(REMEMBERED as i32) };
+        let latest = doc! { "$each": [session.id()], "$slice": -(MAX_RECORDED_SESSIONS as i32) };
         let recorded = sessions
             .find_one_and_update(
                 doc! { "_id": &self.name },
@@ -131,7 +131,7 @@ impl Transactor {
         let others = before.and_then(|row| row.get_array("latest").ok().cloned());
         let mut others = others.unwrap_or_default();
         others.retain(|other| other.as_document() != Some(session.id()));
-        // None would be taken for all there are.
+        // An empty list would kill all sessions.
         if !others.is_empty() {
             let kill = doc! { "killSessions": others };
             let admin = self.connection.client.database("admin");
@@ -157,17 +157,17 @@ impl<'a> Transaction<'a> {
         })
     }
 
-    /// Commits, or aborts if something went wrong.
-    async fn end(&mut self, done: Result<(), StoreError>) -> Result<(), StoreError> {
-        if let Err(error) = done {
-            // An error here changes nothing: the next session kills this one.
+    /// Commits, or aborts after an error of the body.
+    async fn end(&mut self, outcome: Result<(), StoreError>) -> Result<(), StoreError> {
+        if let Err(error) = outcome {
+            // A failure to abort is harmless: the next session kills this one.
             let _ = self.session.abort_transaction().await;
             return Err(error);
         }
         point("mongodb.written");
-        let mut tries = COMMITS;
+        let mut attempts = MAX_COMMIT_ATTEMPTS;
         loop {
-            tries -= 1;
+            attempts -= 1;
             match self.session.commit_transaction().await {
                 Ok(()) => {
                     self.connection.horizon.reach(self.session);
@@ -175,7 +175,7 @@ impl<'a> Transaction<'a> {
                     return Ok(());
                 }
                 Err(error)
-                    if tries > 0 && error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) => {}
+                    if attempts > 0 && error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) => {}
                 Err(error) => return Err(self.failed(&error)),
             }
         }
@@ -188,7 +188,10 @@ impl<'a> Transaction<'a> {
         store_error(self.connection.name, error)
     }
 
-    /// Moves the checkpoint, if it is where it must be.
+    /// Moves the checkpoint.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] unless the checkpoint matches `from`.
     pub(crate) async fn move_checkpoint(
         &mut self,
         from: Document,
@@ -203,7 +206,10 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Inserts documents none of which may be there.
+    /// Inserts documents.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] if one of them exists already.
     pub(crate) async fn insert(
         &mut self,
         collection: &str,
@@ -223,8 +229,10 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Inserts what is new, and runs update statements each of which must find
-    /// its document as it expects it.
+    /// Inserts the new documents, and runs the update statements of the changed ones.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] if a new document exists already, or a statement matches no document.
     pub(crate) async fn write(
         &mut self,
         collection: &str,
@@ -236,7 +244,7 @@ impl<'a> Transaction<'a> {
         fence(self.update(collection, changed).await?, expected)
     }
 
-    /// Removes documents by their ids, as far as they are there.
+    /// Removes the documents with these ids that exist.
     pub(crate) async fn remove(
         &mut self,
         collection: &str,
@@ -251,7 +259,7 @@ impl<'a> Transaction<'a> {
         deleted.map(|_| ()).map_err(|error| self.failed(&error))
     }
 
-    /// Runs update statements (`{q, u, …}`); says how many documents they matched.
+    /// Runs update statements (`{q, u, …}`). Returns how many documents they matched.
     pub(crate) async fn update(
         &mut self,
         collection: &str,
@@ -272,7 +280,7 @@ impl<'a> Transaction<'a> {
     }
 }
 
-/// Guarded writes that matched fewer documents than there are found a guard not to hold.
+/// Returns [`StoreError::Fenced`] unless every guarded statement has matched its document.
 fn fence(matched: u64, expected: usize) -> Result<(), StoreError> {
     if matched == expected as u64 {
         return Ok(());

@@ -1,5 +1,4 @@
-//! Many update statements (`{q, u, …}`) in one command, which servers of every
-//! version take.
+//! Update commands with many statements (`{q, u, …}`), which every server version accepts.
 
 use bakehouse_engine::ports::StoreError;
 use mongodb::bson::{Bson, Document, doc};
@@ -7,15 +6,15 @@ use mongodb::bson::{Bson, Document, doc};
 use crate::connection::Connection;
 use crate::error::DUPLICATE_KEY;
 
-/// Statements in one command at most.
-const STATEMENTS: usize = 500;
-/// Their bytes, about: a command that is sent as it is may have 16 MiB, like a document.
-const BYTES: usize = 12 * 1024 * 1024;
+/// Statements per command at most.
+const MAX_STATEMENTS: usize = 500;
+/// Approximate size of a command in bytes at most; the server accepts 16 MiB.
+const MAX_BYTES: usize = 12 * 1024 * 1024;
 
-/// The commands, as many as it takes.
+/// Splits the statements into as few commands as the limits allow.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] for what is no document.
+/// [`StoreError::Corrupt`] if a statement cannot be serialized.
 pub(crate) fn commands(
     collection: &str,
     statements: Vec<Document>,
@@ -26,7 +25,9 @@ pub(crate) fn commands(
         let size = statement.to_vec().map_err(StoreError::corrupt)?.len();
         bytes += size;
         match chunks.last_mut() {
-            Some(chunk) if chunk.len() < STATEMENTS && bytes <= BYTES => chunk.push(statement),
+            Some(chunk) if chunk.len() < MAX_STATEMENTS && bytes <= MAX_BYTES => {
+                chunk.push(statement)
+            }
             _ => {
                 bytes = size;
                 chunks.push(vec![statement]);
@@ -37,7 +38,10 @@ pub(crate) fn commands(
     Ok(chunks.into_iter().map(command).collect())
 }
 
-/// How many documents a command's statements matched, or made.
+/// Returns how many documents the statements of a command matched or inserted.
+///
+/// # Errors
+/// [`StoreError`] if the server refused a statement.
 pub(crate) fn matched(database: &str, answer: &Document) -> Result<u64, StoreError> {
     if let Ok(errors) = answer.get_array("writeErrors") {
         return Err(refused(database, errors));
@@ -52,25 +56,30 @@ fn refused(database: &str, errors: &[Bson]) -> StoreError {
     let first = errors.first().and_then(Bson::as_document);
     match first.and_then(|error| error.get_i32("code").ok()) {
         Some(DUPLICATE_KEY) => StoreError::Fenced,
-        _ => StoreError::unavailable(format!("{database}: {first:?}")),
+        _ => {
+            let message = first.and_then(|error| error.get_str("errmsg").ok());
+            let message = message.unwrap_or("unknown reason");
+            StoreError::unavailable(format!("{database}: update refused: {message}"))
+        }
     }
 }
 
-/// Runs the statements, each by itself, and waits until they are durable.
+/// Runs the statements without a transaction, and waits until they are durable.
 pub(crate) async fn update(
     connection: &Connection,
     collection: &str,
     statements: Vec<Document>,
 ) -> Result<(), StoreError> {
     for mut command in commands(collection, statements)? {
-        // Commands that are sent as they are do not get the client's own.
+        // The driver does not add the client's write concern to raw commands.
         command.insert("writeConcern", doc! { "w": "majority", "j": true });
         let run = connection.database.run_command(command);
         let answer = connection.bounded(run).await?;
         matched(connection.name, &answer)?;
         if let Ok(error) = answer.get_document("writeConcernError") {
+            let message = error.get_str("errmsg").unwrap_or("unknown reason");
             return Err(StoreError::unavailable(format!(
-                "{}: {error}",
+                "{}: write not replicated to a majority: {message}",
                 connection.name
             )));
         }
@@ -95,10 +104,10 @@ mod tests {
     fn commands_are_neither_too_many_statements_nor_too_large() {
         let small = doc! { "q": { "_id": 1 } };
         assert_eq!(sizes(Vec::new()), Vec::<usize>::new());
-        assert_eq!(sizes(vec![small; STATEMENTS + 1]), [STATEMENTS, 1]);
-        let large = doc! { "u": "x".repeat(BYTES / 4) };
+        assert_eq!(sizes(vec![small; MAX_STATEMENTS + 1]), [MAX_STATEMENTS, 1]);
+        let large = doc! { "u": "x".repeat(MAX_BYTES / 4) };
         assert_eq!(sizes(vec![large; 7]), [3, 3, 1]);
-        let larger = doc! { "u": "x".repeat(BYTES) };
+        let larger = doc! { "u": "x".repeat(MAX_BYTES) };
         assert_eq!(sizes(vec![larger; 2]), [1, 1]);
     }
 }

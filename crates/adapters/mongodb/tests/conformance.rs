@@ -1,4 +1,4 @@
-//! MongoDB keeps to the rules of every door, on a real replica set.
+//! Conformance of the MongoDB adapter to every store port, on a real replica set.
 
 use std::future::ready;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinSet, block_in_place};
 use tokio::time::timeout;
 
-/// Of a database that nobody else uses.
+/// Returns the settings of a database with a unique name.
 fn settings() -> Settings {
     Settings {
         uri: mongodb_uri(&format!("t-{}", ids::fresh())),
@@ -37,7 +37,7 @@ async fn source() -> SourceDatabase {
 async fn source_of(settings: &Settings) -> SourceDatabase {
     let database = SourceDatabase::new(settings, "counters")
         .await
-        .expect("a usable URI");
+        .expect("a valid URI");
     assert!(database.prepare(&Shutdown::new()).await);
     database
 }
@@ -49,7 +49,7 @@ async fn presentation() -> PresentationDatabase {
 async fn presentation_of(settings: &Settings) -> PresentationDatabase {
     let database = PresentationDatabase::new(settings, "counters", FACETS)
         .await
-        .expect("a usable URI");
+        .expect("a valid URI");
     assert!(database.prepare(&Shutdown::new()).await);
     database
 }
@@ -79,7 +79,7 @@ bakehouse_testkit::reopening_suite!(reopening, async {
     Box::new(open) as Reopen
 });
 
-/// Removes a document behind the store's back.
+/// Removes a document directly in the database, without the store.
 async fn remove(uri: String, collection: &'static str, position: u64) {
     let client = mongodb::Client::with_uri_str(uri).await.expect("a client");
     let database = client.default_database().expect("a database");
@@ -158,7 +158,7 @@ bakehouse_testkit::states_suite!(states, async {
 
 bakehouse_testkit::leases_suite!(leases, async { source().await.leases() });
 
-/// Each remembers where it left the log, and is wrong about it every time.
+/// Each writer remembers the end of the log, and is outdated every time.
 #[tokio::test]
 async fn writers_that_take_turns_leave_no_gap() {
     let database = source().await;
@@ -177,43 +177,43 @@ async fn writers_that_take_turns_leave_no_gap() {
     assert_eq!(writers[0].head().await.expect("a head"), 12);
 }
 
-/// A crowd that does not want to wait, and somebody who does.
+/// Thousands of cancelled reads, then one that waits for its answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_waits_behind_those_who_have_given_up() {
+async fn a_read_does_not_wait_behind_cancelled_ones() {
     let log = source().await.log();
     let id = ids::fresh();
-    let mut crowd = JoinSet::new();
+    let mut cancelled = JoinSet::new();
     for _ in 0..3_000 {
         let log = log.clone();
-        crowd.spawn(async move {
+        cancelled.spawn(async move {
             timeout(Duration::from_millis(20), log.find(id))
                 .await
                 .is_err()
         });
     }
-    let given_up = crowd.join_all().await;
-    assert!(given_up.iter().filter(|gave_up| **gave_up).count() > 1_000);
+    let timed_out = cancelled.join_all().await;
+    assert!(timed_out.iter().filter(|timed_out| **timed_out).count() > 1_000);
     let found = timeout(Duration::from_secs(5), log.find(id)).await;
     let found = found.expect("in time");
     assert!(matches!(found, Ok(None)), "{found:?}");
 }
 
 #[tokio::test]
-async fn probes_tell_whether_a_database_answers() {
+async fn probes_report_whether_a_database_answers() {
     assert_eq!(source().await.probe().check().await, Ok(()));
-    let away = Settings {
+    let unreachable = Settings {
         uri: "mongodb://user:secret@127.0.0.1:1/none?replicaSet=rs0".into(),
         ..settings()
     };
-    let database = SourceDatabase::new(&away, "counters")
+    let database = SourceDatabase::new(&unreachable, "counters")
         .await
-        .expect("a usable URI");
-    let reason = database.probe().check().await.expect_err("nobody is there");
+        .expect("a valid URI");
+    let reason = database.probe().check().await.expect_err("no server");
     assert!(!reason.contains("secret"), "{reason}");
 }
 
 #[tokio::test]
-async fn an_unusable_uri_is_told_without_its_secret() {
+async fn the_error_about_an_invalid_uri_contains_no_secret() {
     for uri in [
         "mongodb://user:secret@",
         "mongodb://user:secret@127.0.0.1:1",
@@ -224,7 +224,7 @@ async fn an_unusable_uri_is_told_without_its_secret() {
             ..settings()
         };
         let Err(error) = SourceDatabase::new(&settings, "counters").await else {
-            panic!("{uri} was taken");
+            panic!("{uri} was accepted");
         };
         assert!(!error.to_string().contains("secret"), "{error}");
     }

@@ -1,5 +1,4 @@
-//! No list makes the server look through the whole collection: what the server
-//! itself says about each of them.
+//! No list scans the whole collection, by the server's own profile of each query.
 
 use bakehouse_dev_servers::shared::mongodb_uri;
 use bakehouse_engine::Shutdown;
@@ -14,12 +13,13 @@ use mongodb::{Client, Database};
 const DOCUMENTS: u64 = 3_000;
 const LIMIT: usize = 20;
 
+/// Presentation database whose operations can be profiled.
 struct Profiled {
     store: PresentationDatabase,
     database: Database,
 }
 
-/// A filled database that can write down what each of its operations did.
+/// Creates and fills the database.
 async fn profiled() -> Profiled {
     let name = format!("t-{}", ids::fresh());
     let uri = mongodb_uri(&name);
@@ -30,12 +30,12 @@ async fn profiled() -> Profiled {
     };
     let store = PresentationDatabase::new(&settings, "counters", FACETS)
         .await
-        .expect("a usable URI");
+        .expect("a valid URI");
     assert!(store.prepare(&Shutdown::new()).await);
-    store.presentation().open("e").await.expect("it opens");
+    store.presentation().open("e").await.expect("opened");
     for from in (0..DOCUMENTS).step_by(500) {
         let committed = store.presentation().commit(&baking(from, 500)).await;
-        committed.expect("it is committed");
+        committed.expect("committed");
     }
     let client = Client::with_uri_str(&uri).await.expect("a client");
     let database = client.database(&name);
@@ -43,13 +43,13 @@ async fn profiled() -> Profiled {
 }
 
 impl Profiled {
-    /// What the server did for the list.
+    /// Runs a list query, and returns its entries in the profile.
     async fn list(&self, query: &ListQuery) -> Vec<Document> {
         let profile = self.database.collection::<Document>("system.profile");
-        profile.drop().await.expect("it is dropped");
+        profile.drop().await.expect("dropped");
         self.profile(2).await;
         let page = self.store.reader().list(query).await.expect("an answer");
-        assert!(!page.is_empty(), "{query:?} finds something");
+        assert!(!page.is_empty(), "{query:?} finds nothing");
         self.profile(0).await;
         let namespace = format!("{}.counters", self.database.name());
         let found = profile.find(doc! { "ns": namespace, "op": "query" }).await;
@@ -60,11 +60,11 @@ impl Profiled {
     async fn profile(&self, level: i32) {
         let profile = doc! { "profile": level, "slowms": 0 };
         let done = self.database.run_command(profile).await;
-        done.expect("it profiles, or does not");
+        done.expect("the profiling level is set");
     }
 }
 
-/// Every combination of filters, sorts and pages.
+/// Returns every combination of filters, sorts and pages.
 fn queries() -> Vec<ListQuery> {
     let mut queries = Vec::new();
     for which in 0..128_u32 {
@@ -124,9 +124,9 @@ async fn a_page_by_one_filter_costs_little_more_than_itself() {
             .iter()
             .map(|operation| i64::from(operation.get_i32("docsExamined").unwrap_or(i32::MAX)))
             .sum();
-        // The page, and the ends of the span of time. Where every third or fifth
-        // document fits, the server may as well read on past the others.
-        let most = 5 * LIMIT as i64 + 2;
-        assert!(examined <= most, "{query:?}: {examined} documents");
+        // The page, and the ends of the time range. Where every third or fifth document matches,
+        // the server may skip the others one by one.
+        let max_examined = 5 * LIMIT as i64 + 2;
+        assert!(examined <= max_examined, "{query:?}: {examined} documents");
     }
 }

@@ -1,58 +1,32 @@
-//! Reads that never miss what this process has seen before.
+//! Causally consistent reads: a read is never older than a commit or read of this process.
 //!
-//! A majority read by itself may. Whoever has just become primary has every write that was
-//! acknowledged, but does not know of all of them that the majority has them, and answers
-//! without them until it does. Therefore every read says what it must not be older than
-//! (causal consistency): the latest commit of this process, and the latest read.
+//! A majority read alone does not guarantee this. A new primary has every acknowledged write, but
+//! does not know at once which of them the majority has, and answers without them until it does.
+//! Therefore every read carries the latest operation time this process has seen (`horizon`).
 //!
-//! And reads that nobody waits for any more hold up nobody. The driver's queue for its
-//! connections (3.9) keeps the places of those who have given up, and passes over one of
-//! them whenever somebody else comes; so whoever comes stands behind all of these for good,
-//! and after a crowd that did not want to wait nobody is answered any more. Therefore reads
-//! take turns before they get there, and go on to their end from there.
+//! Cancelled reads do not delay later ones. The driver (3.9) keeps cancelled requests in its queue
+//! for connections and drops one of them only when another request arrives, so after a burst of
+//! cancelled reads every later read would wait behind them. Therefore a read first acquires a
+//! permit, which is cancellable, and from then on runs to its end in a task of its own.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bakehouse_engine::ports::StoreError;
 use futures_util::TryStreamExt;
-use mongodb::ClientSession;
 use mongodb::bson::{Document, Timestamp, doc};
 use mongodb::options::FindOptions;
 
 use crate::connection::Connection;
 use crate::error::{code, store_error};
 
-/// What it reads by was dropped, or has got another name.
+/// Error code for a read whose collection was dropped or renamed meanwhile.
 const QUERY_PLAN_KILLED: i32 = 175;
-/// Time in which a server that has just failed a read must say what its newest entry is.
+/// Timeout for asking a server that has just failed a read for its newest entry.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often a read is begun: one collection after the other may be replaced meanwhile.
-const READS: usize = 3;
+/// Attempts per read: a rebuild may replace several collections one after the other.
+const MAX_ATTEMPTS: usize = 3;
 
-/// The time of the latest that has been seen of a server; clones share it.
-#[derive(Clone, Default)]
-pub(crate) struct Horizon(Arc<Mutex<Option<Timestamp>>>);
-
-impl Horizon {
-    /// What the session has seen is not to be missed by others.
-    pub(crate) fn reach(&self, session: &ClientSession) {
-        let mut latest = self.latest();
-        *latest = (*latest).max(session.operation_time());
-    }
-
-    fn hand_on(&self, session: &mut ClientSession) {
-        if let Some(latest) = *self.latest() {
-            session.advance_operation_time(latest);
-        }
-    }
-
-    fn latest(&self) -> MutexGuard<'_, Option<Timestamp>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Time of the newest entry that the server has written.
+/// Returns the time of the newest oplog entry of the server.
 fn newest_entry(hello: &Document) -> Option<Timestamp> {
     let last_write = hello.get_document("lastWrite").ok()?;
     let entry = last_write.get_document("opTime").ok()?;
@@ -66,7 +40,7 @@ enum Query {
 }
 
 impl Connection {
-    /// The documents that fit.
+    /// Returns the documents that match the filter.
     pub(crate) async fn find(
         &self,
         collection: &str,
@@ -77,7 +51,7 @@ impl Connection {
             .await
     }
 
-    /// The document of an id.
+    /// Returns the document with this id.
     pub(crate) async fn find_by_id(
         &self,
         collection: &str,
@@ -88,7 +62,7 @@ impl Connection {
         Ok(self.find(collection, filter, options).await?.pop())
     }
 
-    /// What becomes of the documents.
+    /// Returns the results of an aggregation pipeline.
     pub(crate) async fn aggregate(
         &self,
         collection: &str,
@@ -97,40 +71,40 @@ impl Connection {
         self.read(collection, &Query::Aggregate(pipeline)).await
     }
 
-    /// Once more from the start if what is read was replaced meanwhile by what had been
-    /// made anew.
+    /// Reads, and starts over if a rebuild replaced the collection meanwhile.
     async fn read(&self, collection: &str, query: &Query) -> Result<Vec<Document>, StoreError> {
-        let mut reads = 1;
+        let mut attempt = 1;
         loop {
-            let answer = self.in_time(self.read_in_turn(collection, query)).await;
+            let answer = self.in_time(self.read_with_permit(collection, query)).await;
             let answer = match answer.and_then(|answer| answer) {
                 Ok(answer) => answer,
-                Err(_) if reads < READS && self.forget_lost_history().await => {
-                    reads += 1;
+                Err(_) if attempt < MAX_ATTEMPTS && self.forget_lost_history().await => {
+                    attempt += 1;
                     continue;
                 }
                 Err(error) => return Err(error),
             };
             match answer {
-                Err(error) if reads < READS && code(&error) == Some(QUERY_PLAN_KILLED) => {}
-                Err(_) if reads < READS && self.forget_lost_history().await => {}
+                Err(error) if attempt < MAX_ATTEMPTS && code(&error) == Some(QUERY_PLAN_KILLED) => {
+                }
+                Err(_) if attempt < MAX_ATTEMPTS && self.forget_lost_history().await => {}
                 answer => return answer.map_err(|error| store_error(self.name, &error)),
             }
-            reads += 1;
+            attempt += 1;
         }
     }
 
-    /// Forgets the horizon if the primary has no entry as new as that, which happens only
-    /// after the replica set was restored to an earlier time. Says whether it did.
+    /// Resets the horizon if the primary's newest entry is older, which happens only after the
+    /// replica set was restored to an earlier time. Returns whether it did.
     ///
-    /// Without this every read would wait for a time that belongs to the lost history, until
-    /// the process is restarted. The check is safe: what the horizon is taken from was on the
-    /// majority, and a primary elected by a majority has all of that.
+    /// Otherwise every read would wait for a time of the lost history until the process restarts.
+    /// The check is safe: every operation time in the horizon was on the majority, and a primary
+    /// elected by a majority has all of those.
     async fn forget_lost_history(&self) -> bool {
         let Some(horizon) = *self.horizon.latest() else {
             return false;
         };
-        // Whoever reads has waited long enough if this was a server that does not answer.
+        // The caller has already waited for a full operation timeout if the server hangs.
         let Ok(Ok(hello)) = tokio::time::timeout(HELLO_TIMEOUT, self.hello()).await else {
             return false;
         };
@@ -140,8 +114,8 @@ impl Connection {
             return false;
         };
         tracing::warn!(
-            "{}: its newest entry ({}) is older than what was read before ({}): it was restored to \
-             an earlier time; reading what is there now",
+            "{}: newest entry ({}) is older than earlier reads ({}): the replica set was restored \
+             to an earlier time; reading its current data",
             self.name,
             newest.time,
             horizon.time
@@ -153,24 +127,24 @@ impl Connection {
         true
     }
 
-    /// Whoever waits for it may give up at any time; it has a limit of its own, for when
-    /// nobody does.
-    async fn read_in_turn(
+    /// Reads once, with a permit. The caller may drop the future at any time; the read itself goes
+    /// on until it ends or times out.
+    async fn read_with_permit(
         &self,
         collection: &str,
         query: &Query,
     ) -> Result<mongodb::error::Result<Vec<Document>>, StoreError> {
-        // Nobody closes it.
-        let turn = self.turns.clone().acquire_owned().await;
+        // Never an error: the semaphore is never closed.
+        let permit = self.read_permits.clone().acquire_owned().await;
         let (connection, collection, query) = (self.clone(), collection.to_owned(), query.clone());
-        let reading = tokio::spawn(async move {
-            let _turn = turn;
+        let task = tokio::spawn(async move {
+            let _permit = permit;
             connection
                 .in_time(connection.read_once(&collection, query))
                 .await
         });
-        let ended = reading.await;
-        ended.unwrap_or_else(|error| Err(StoreError::unavailable(error.to_string())))
+        let outcome = task.await;
+        outcome.unwrap_or_else(|error| Err(StoreError::unavailable(error.to_string())))
     }
 
     async fn read_once(
@@ -180,7 +154,7 @@ impl Connection {
     ) -> mongodb::error::Result<Vec<Document>> {
         let collection = self.collection(collection);
         let mut session = self.client.start_session().await?;
-        self.horizon.hand_on(&mut session);
+        self.horizon.apply_to(&mut session);
         let mut cursor = match query {
             Query::Find(filter, options) => {
                 let find = collection.find(filter).with_options(*options);
@@ -213,11 +187,11 @@ mod tests {
         let separator = if options.is_empty() { "" } else { "&" };
         let settings = Settings {
             uri: format!("{uri}{separator}{options}"),
-            app_name: "reading".into(),
+            app_name: "reads".into(),
             initiate_replica_set: false,
         };
         let connected = Connection::new(&settings, "source database").await;
-        connected.expect("a usable URI")
+        connected.expect("a valid URI")
     }
 
     #[tokio::test]
@@ -231,7 +205,7 @@ mod tests {
         assert_eq!(concern, Some(&crate::connection::durable()));
         let concern = connection.client.read_concern();
         assert_eq!(concern, Some(&mongodb::options::ReadConcern::majority()));
-        // The set of one has no secondary: a read that may only go there finds no server.
+        // The set has one member: a read restricted to secondaries would find no server.
         let found = connection.find("c", Document::new(), FindOptions::default());
         assert_eq!(found.await, Ok(Vec::new()));
     }
@@ -239,7 +213,7 @@ mod tests {
     #[tokio::test]
     async fn a_time_of_a_lost_history_does_not_block_reads() {
         let connection = connection("").await;
-        connection.make("c").await.expect("made");
+        connection.create_collection("c").await.expect("created");
         let hello = connection.hello().await.expect("an answer");
         let newest = newest_entry(&hello).expect("a time");
         let future = Timestamp {
@@ -255,15 +229,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_primary_is_asked_and_its_horizon_kept() {
+    async fn a_primary_with_current_entries_keeps_the_horizon() {
         let connection = connection("").await;
-        connection.make("c").await.expect("made");
+        connection.create_collection("c").await.expect("created");
         let read = connection.find("c", Document::new(), FindOptions::default());
         read.await.expect("read");
         let before = *connection.horizon.latest();
         assert!(before.is_some());
         assert!(!connection.forget_lost_history().await);
         assert_eq!(*connection.horizon.latest(), before);
-        assert_eq!(connection.ask_primary().await, Ok(()));
+        assert_eq!(connection.check_primary().await, Ok(()));
     }
 }
