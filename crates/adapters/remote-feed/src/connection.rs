@@ -1,4 +1,4 @@
-//! The connection to a feed, made again whenever it ends.
+//! Connection to a feed, opened again whenever it ends.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -16,63 +16,65 @@ use url::Url;
 
 use crate::message::Message;
 
-/// Frames that wait to be taken, at most: then the other side has to wait.
-const WAITING: usize = 4_000;
-/// How long to wait before what did not work is tried again.
-const AGAIN: Duration = Duration::from_millis(500);
-/// How often it is looked whether what waits has been taken.
-const LOOK: Duration = Duration::from_millis(20);
-/// How long it may take until the other side has said who it is.
-const WELCOME: Duration = Duration::from_secs(10);
+/// Received frames that are buffered at most; beyond that nothing is read from the connection.
+const MAX_BUFFERED_FRAMES: usize = 4_000;
+/// Interval between attempts to connect.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// Interval at which a full buffer is checked for space.
+const BUFFER_POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// Timeout for the first message of a connection.
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where a feed is.
+/// Address of a feed, and the client for it.
 #[derive(Clone)]
 pub(crate) struct Connection {
     pub(crate) name: String,
     pub(crate) client: Client,
     pub(crate) url: Url,
-    /// File of the token that is presented.
+    /// File with the bearer token.
     pub(crate) token_file: Option<PathBuf>,
 }
 
-/// What has come of it.
+/// Received part of a feed.
 #[derive(Default)]
 pub(crate) struct State {
-    /// Counts how often it was begun: what came of another beginning is not taken.
-    turn: u64,
-    /// Which log it must be of.
+    /// Number of restarts; messages of an earlier run are dropped.
+    run: u64,
+    /// Epoch of the log that the feed must belong to.
     pub(crate) epoch: Option<String>,
-    /// Position of the last frame that was given out.
-    pub(crate) given: Option<Position>,
-    pub(crate) waiting: VecDeque<Frame>,
-    /// Whether everything that there was has come.
+    /// Position of the last frame that was handed out.
+    pub(crate) position: Option<Position>,
+    /// Frames that were received and not handed out yet.
+    pub(crate) buffer: VecDeque<Frame>,
+    /// True once all earlier frames have been received.
     pub(crate) is_live: bool,
-    /// Why nothing comes.
+    /// Error of the last connection; `None` while it works.
     pub(crate) fault: Option<StoreError>,
 }
 
 impl State {
-    /// From after this position on.
-    pub(crate) fn begin(&mut self, after: Position) {
-        self.turn += 1;
-        self.given = Some(after);
-        self.waiting.clear();
+    /// Starts again after this position.
+    pub(crate) fn restart(&mut self, after: Position) {
+        self.run += 1;
+        self.position = Some(after);
+        self.buffer.clear();
         self.is_live = false;
     }
 
+    /// Hands out at most `limit` frames.
     pub(crate) fn take(&mut self, limit: usize) -> Vec<Frame> {
-        let count = limit.min(self.waiting.len());
-        let frames: Vec<Frame> = self.waiting.drain(..count).collect();
+        let count = limit.min(self.buffer.len());
+        let frames: Vec<Frame> = self.buffer.drain(..count).collect();
         if let Some(last) = frames.last() {
-            self.given = Some(last.position);
+            self.position = Some(last.position);
         }
         frames
     }
 
-    /// The position of the last frame that has come.
-    fn last(&self) -> Option<Position> {
-        let last = self.waiting.back().map(|frame| frame.position);
-        last.or(self.given)
+    /// Returns the position of the last frame received.
+    fn last_received(&self) -> Option<Position> {
+        let last = self.buffer.back().map(|frame| frame.position);
+        last.or(self.position)
     }
 }
 
@@ -81,7 +83,10 @@ pub(crate) fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 impl Connection {
-    /// Which log the feed is of, and how far it is.
+    /// Fetches epoch and head of the feed's log.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] if the service does not answer in time, or refuses.
     pub(crate) async fn head(&self) -> Result<Head, StoreError> {
         let welcome = async {
             let mut messages = self.open(None, None).await?;
@@ -90,16 +95,19 @@ impl Connection {
                     Some(Ok(Message::Welcome(head))) => return Ok(head),
                     Some(Ok(_)) => {}
                     Some(Err(error)) => return Err(error),
-                    None => return Err(self.away("it ended the connection")),
+                    None => return Err(self.unavailable("connection closed by the server")),
                 }
             }
         };
-        let answer = tokio::time::timeout(WELCOME, welcome).await;
-        answer.unwrap_or_else(|_| Err(self.away("no answer")))
+        let answer = tokio::time::timeout(WELCOME_TIMEOUT, welcome).await;
+        answer.unwrap_or_else(|_| {
+            let seconds = WELCOME_TIMEOUT.as_secs();
+            Err(self.unavailable(format!("no answer within {seconds} s")))
+        })
     }
 
-    fn away(&self, reason: impl std::fmt::Display) -> StoreError {
-        StoreError::unavailable(format!("the feed {:?}: {reason}", self.name))
+    fn unavailable(&self, reason: impl std::fmt::Display) -> StoreError {
+        StoreError::unavailable(format!("feed {:?}: {reason}", self.name))
     }
 
     async fn open(
@@ -120,124 +128,126 @@ impl Connection {
             request = request.header(AUTHORIZATION, self.authorization(file).await?);
         }
         let answer = request.send().await;
-        // It may hold a secret.
-        let answer = answer.map_err(|error| self.away(error.without_url()))?;
+        // Without the URL, which may contain a secret.
+        let answer = answer.map_err(|error| self.unavailable(failure(&error.without_url())))?;
         if answer.status() == StatusCode::GONE {
-            // Frames of another log must not be taken for those that follow.
+            // Not retried as unavailable: frames of another log must not be taken as the next ones.
             return Err(StoreError::Corrupt(format!(
-                "the feed {:?} has no such position of log {}: it is of another log now",
+                "feed {:?}: position not found in log {}: the service has another log now",
                 self.name,
                 epoch.unwrap_or("unknown")
             )));
         }
         if !answer.status().is_success() {
-            return Err(self.away(self.refusal(&answer)));
+            return Err(self.unavailable(self.refusal(&answer)));
         }
         let this = self.clone();
         let events = answer.bytes_stream().eventsource();
         Ok(events.map(move |event| {
-            let event = event.map_err(|error| this.away(error))?;
-            Message::parse(&event.data).map_err(StoreError::corrupt)
+            let event = event.map_err(|error| this.unavailable(error))?;
+            let message = Message::parse(&event.data);
+            message.map_err(|error| StoreError::Corrupt(format!("feed {:?}: {error}", this.name)))
         }))
     }
 
-    /// The token that is in the file now. What is wrong with it is told without a word of it.
+    /// Reads the current token from the file. Errors never contain the token.
     async fn authorization(&self, file: &Path) -> Result<HeaderValue, StoreError> {
-        let unusable = |why: String| {
+        let unusable = |reason: String| {
             let (name, file) = (&self.name, file.display());
-            self.away(format!("follow.{name}.token_file: {file}: {why}"))
+            self.unavailable(format!("follow.{name}.token_file: {file}: {reason}"))
         };
         let text = tokio::fs::read_to_string(file).await;
         let text = text.map_err(|error| unusable(error.kind().to_string()))?;
         let token = text.trim();
         if token.is_empty() {
-            return Err(unusable("it is empty".into()));
+            return Err(unusable("the file is empty".into()));
         }
         let value = HeaderValue::try_from(format!("Bearer {token}"));
-        let mut value = value.map_err(|_| unusable("expected one token".into()))?;
+        let mut value = value.map_err(|_| unusable("expected one line with the token".into()))?;
         value.set_sensitive(true);
         Ok(value)
     }
 
-    /// Message for an answer that is no feed, with the way out.
+    /// Describes an unsuccessful answer, with the way out.
     fn refusal(&self, answer: &Response) -> String {
         let (status, name) = (answer.status(), &self.name);
         match status {
             _ if status.is_redirection() => {
                 format!(
-                    "it answered {status}; redirects are not followed: set follow.{name} to where it leads"
+                    "status {status}: redirects are not followed; set follow.{name} to the final URL"
                 )
             }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                format!("it answered {status}; see follow.{name}.token_file")
+                format!("status {status}; check follow.{name}.token_file")
             }
-            _ => format!("it answered {status}"),
+            _ => format!("status {status}"),
         }
     }
 
-    /// Goes on until it is aborted.
+    /// Keeps the feed connected, and increments `wake_signal` whenever something arrives. Ends when
+    /// the sender of `starts` is dropped.
     pub(crate) async fn listen(
         self,
         state: Arc<Mutex<State>>,
-        mut wanted: watch::Receiver<Option<Position>>,
-        news: watch::Sender<u64>,
+        mut starts: watch::Receiver<Option<Position>>,
+        wake_signal: watch::Sender<u64>,
     ) {
         loop {
-            if wanted.borrow_and_update().is_none() && wanted.changed().await.is_err() {
+            if starts.borrow_and_update().is_none() && starts.changed().await.is_err() {
                 return;
             }
             let fault = tokio::select! {
-                fault = self.follow(&state, &news) => fault,
-                _ = wanted.changed() => continue,
+                fault = self.receive(&state, &wake_signal) => fault,
+                _ = starts.changed() => continue,
             };
-            tracing::debug!(feed = self.name, "waiting: {fault}");
+            tracing::debug!(feed = self.name, "reconnecting: {fault}");
             {
                 let mut state = lock(&state);
                 state.is_live = false;
                 state.fault = Some(fault);
             }
-            news.send_modify(|count| *count += 1);
-            tokio::time::sleep(AGAIN).await;
+            wake_signal.send_modify(|count| *count += 1);
+            tokio::time::sleep(RETRY_INTERVAL).await;
         }
     }
 
-    /// Follows until it cannot any more; why.
-    async fn follow(&self, state: &Mutex<State>, news: &watch::Sender<u64>) -> StoreError {
-        let (since, epoch, turn) = {
+    /// Connects and receives messages until an error, which it returns.
+    async fn receive(&self, state: &Mutex<State>, wake_signal: &watch::Sender<u64>) -> StoreError {
+        let (since, epoch, run) = {
             let state = lock(state);
-            (state.last(), state.epoch.clone(), state.turn)
+            (state.last_received(), state.epoch.clone(), state.run)
         };
         let mut messages = match self.open(since, epoch.as_deref()).await {
             Ok(messages) => messages,
             Err(error) => return error,
         };
         loop {
-            while lock(state).waiting.len() >= WAITING {
-                tokio::time::sleep(LOOK).await;
+            while lock(state).buffer.len() >= MAX_BUFFERED_FRAMES {
+                tokio::time::sleep(BUFFER_POLL_INTERVAL).await;
             }
             let message = match messages.next().await {
                 Some(Ok(message)) => message,
                 Some(Err(error)) => return error,
-                None => return self.away("it ended the connection"),
+                None => return self.unavailable("connection closed by the server"),
             };
-            if let Err(error) = self.take(state, turn, message) {
+            if let Err(error) = self.apply(state, run, message) {
                 return error;
             }
-            news.send_modify(|count| *count += 1);
+            wake_signal.send_modify(|count| *count += 1);
         }
     }
 
-    fn take(&self, state: &Mutex<State>, turn: u64, message: Message) -> Result<(), StoreError> {
+    fn apply(&self, state: &Mutex<State>, run: u64, message: Message) -> Result<(), StoreError> {
         let mut state = lock(state);
-        if state.turn != turn {
-            return Err(self.away("it is begun anew"));
+        if state.run != run {
+            return Err(self.unavailable("restarted from another position"));
         }
         match message {
             Message::Welcome(Head { epoch, .. }) => {
                 state.fault = None;
                 match &state.epoch {
                     Some(known) if *known != epoch => Err(StoreError::Corrupt(format!(
-                        "the feed {:?} is of log {epoch} now, not of {known} any more",
+                        "feed {:?}: belongs to log {epoch} now, not to {known}",
                         self.name
                     ))),
                     _ => Ok(()),
@@ -248,11 +258,22 @@ impl Connection {
                 Ok(())
             }
             Message::Frame(frame) => {
-                state.waiting.push_back(frame);
+                state.buffer.push_back(frame);
                 Ok(())
             }
-            Message::CloseReason(why) => Err(self.away(why)),
+            Message::CloseReason(reason) => Err(self.unavailable(reason)),
             Message::Ping => Ok(()),
         }
     }
+}
+
+/// Returns the innermost cause of a failed request, which is more specific than its own text.
+fn failure(error: &reqwest::Error) -> String {
+    let mut text = "request failed".to_owned();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        text = format!("request failed: {error}");
+        source = error.source();
+    }
+    text
 }

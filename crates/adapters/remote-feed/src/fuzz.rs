@@ -1,4 +1,4 @@
-//! Feeds of other services, almost.
+//! Property tests: messages of a feed with random edits.
 
 use bakehouse_testkit::cases::cases;
 use bakehouse_testkit::mangle::{edits, mangle};
@@ -14,8 +14,8 @@ const MESSAGES: [&str; 4] = [
     r#"{"type":"live","position":3}"#,
 ];
 
-/// The message says what its text says.
-fn says(message: &Message, text: &Value) {
+/// Asserts that the message has the content of its text.
+fn assert_content(message: &Message, text: &Value) {
     let kind = text["type"].as_str();
     match message {
         Message::Welcome(head) => {
@@ -29,9 +29,9 @@ fn says(message: &Message, text: &Value) {
             assert_eq!(text["position"], frame.position);
             assert_eq!(text[format!("{name}_id")], frame.entity_id);
         }
-        Message::CloseReason(why) => {
+        Message::CloseReason(reason) => {
             assert_eq!(kind, Some("error"));
-            assert_eq!(text["message"], why.as_str());
+            assert_eq!(text["message"], reason.as_str());
         }
         Message::Live => assert_eq!(kind, Some("live")),
         Message::Ping => {
@@ -44,8 +44,8 @@ fn says(message: &Message, text: &Value) {
 proptest! {
     #![proptest_config(cases(4_000))]
 
-    /// A message is understood as what it says, a frame is passed on as it came; and nothing
-    /// that lacks something is taken for one.
+    /// Messages are parsed to their content, frames are passed on byte for byte, and a message with
+    /// a missing member is rejected.
     #[test]
     fn messages(which: u8, edits in edits()) {
         let bytes = mangle(&MESSAGES, which, &edits);
@@ -57,15 +57,15 @@ proptest! {
                     prop_assert_eq!(frame.body.get(), &*text);
                 }
                 if let Ok(parsed) = parsed {
-                    says(&message, &parsed);
+                    assert_content(&message, &parsed);
                 }
             }
             Err(error) => {
                 prop_assert!(!edits.is_empty(), "{}: {}", text, error);
                 let Ok(parsed) = parsed else { return Ok(()) };
                 let kind = parsed["type"].as_str();
-                let is_unknown = kind.is_some_and(|kind| kind == "live" || kind == "ping");
-                prop_assert!(!is_unknown, "{}: {}", text, error);
+                let has_no_members = kind.is_some_and(|kind| kind == "live" || kind == "ping");
+                prop_assert!(!has_no_members, "{}: {}", text, error);
             }
         }
     }

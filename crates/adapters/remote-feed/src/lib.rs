@@ -1,6 +1,5 @@
-//! Feeds of other services, followed over HTTP as server-sent events: what everybody
-//! can have, and nothing else. A feed that is away is waited for; where it was left,
-//! it is gone on with.
+//! Feeds of other services, followed over HTTP as server-sent events: the public frames only. A
+//! lost connection is opened again, and continues after the last position.
 
 mod connection;
 #[cfg(test)]
@@ -21,45 +20,46 @@ use url::Url;
 
 use connection::{Connection, State, lock};
 
-/// How long it may take to reach the other side.
-const CONNECT: Duration = Duration::from_secs(5);
-/// Longer than any feed is silent: it pings its followers.
-const SILENCE: Duration = Duration::from_secs(90);
+/// Timeout for connecting to a service.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time without data after which a connection counts as lost; longer than the interval of a feed's
+/// pings.
+const READ_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// A client for any number of feeds. It does not follow redirects: what it presents is meant for
-/// those whose URLs it was given.
+/// Creates an HTTP client for any number of feeds. It does not follow redirects, so that tokens are
+/// sent to the configured URLs only.
 ///
 /// # Errors
-/// When there can be none.
+/// [`reqwest::Error`] if the client cannot be built.
 pub fn client() -> reqwest::Result<Client> {
-    // Somebody may have installed one already.
+    // An error means that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .user_agent(concat!("bakehouse/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT)
-        .read_timeout(SILENCE)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(READ_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
         .build()
 }
 
-/// The feed of another service.
+/// Feed of another service.
 pub struct RemoteFeed {
     connection: Connection,
     state: Arc<Mutex<State>>,
-    wanted: watch::Sender<Option<Position>>,
+    start: watch::Sender<Option<Position>>,
     listener: JoinHandle<()>,
 }
 
 impl RemoteFeed {
-    /// The feed of the domain `name` at `url`. Whoever has `news` is told whenever
-    /// something has come. Connects once it is asked for frames, and presents the token that is
-    /// in the file by then, if there is to be one.
+    /// Creates the feed of the domain `name` at `url`. `wake_signal` is incremented whenever
+    /// something arrives. Connects when frames are first requested, with the current token of
+    /// `token_file`, if there is one.
     #[must_use]
     pub fn new(
         name: &str,
         (url, token_file): (Url, Option<PathBuf>),
         client: Client,
-        news: watch::Sender<u64>,
+        wake_signal: watch::Sender<u64>,
     ) -> Self {
         let connection = Connection {
             name: name.to_owned(),
@@ -68,12 +68,14 @@ impl RemoteFeed {
             token_file,
         };
         let state = Arc::<Mutex<State>>::default();
-        let (wanted, position) = watch::channel(None);
-        let listener = connection.clone().listen(state.clone(), position, news);
+        let (start, starts) = watch::channel(None);
+        let listener = connection
+            .clone()
+            .listen(state.clone(), starts, wake_signal);
         Self {
             connection,
             state,
-            wanted,
+            start,
             listener: tokio::spawn(listener),
         }
     }
@@ -96,9 +98,9 @@ impl FeedSource for RemoteFeed {
 
     async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError> {
         let mut state = lock(&self.state);
-        if state.given != Some(after) {
-            state.begin(after);
-            self.wanted.send_replace(Some(after));
+        if state.position != Some(after) {
+            state.restart(after);
+            self.start.send_replace(Some(after));
             return Ok(Vec::new());
         }
         let frames = state.take(limit);
@@ -110,6 +112,6 @@ impl FeedSource for RemoteFeed {
 
     fn is_live(&self) -> bool {
         let state = lock(&self.state);
-        state.is_live && state.waiting.is_empty()
+        state.is_live && state.buffer.is_empty()
     }
 }

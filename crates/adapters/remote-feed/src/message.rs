@@ -1,4 +1,4 @@
-//! What a feed says: frames, and words about itself.
+//! Messages of a feed: frames, and messages about the feed itself.
 
 use std::collections::HashMap;
 
@@ -7,24 +7,28 @@ use bakehouse_engine::{Frame, Json};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-/// One event of the stream.
+/// Message of a feed: the data of one server-sent event.
 pub(crate) enum Message {
-    /// The first: which log it is, and how far it has come.
+    /// First message: epoch and head of the log.
     Welcome(Head),
-    /// Everything that there was has been sent.
+    /// All earlier frames have been sent; the following ones are new.
     Live,
-    /// Something happened.
+    /// Frame of an event.
     Frame(Frame),
-    /// The other side ends it, for this reason.
+    /// Reason for which the server closes the connection.
     CloseReason(String),
-    /// A sign of life.
+    /// Keep-alive, or a message of an unknown type.
     Ping,
 }
 
 impl Message {
-    /// Of an event's data.
-    pub(crate) fn parse(data: &str) -> Result<Self, serde_json::Error> {
-        let members: Members<'_> = serde_json::from_str(data)?;
+    /// Parses the data of an event.
+    ///
+    /// # Errors
+    /// A text that names the missing or invalid member.
+    pub(crate) fn parse(data: &str) -> Result<Self, String> {
+        let no_object = |_| "message: not a JSON object".to_owned();
+        let members: Members<'_> = serde_json::from_str(data).map_err(no_object)?;
         let kind: String = member(&members, "type")?;
         let Some((name, _)) = kind.split_once('.') else {
             return Ok(match kind.as_str() {
@@ -37,7 +41,8 @@ impl Message {
                 _ => Self::Ping,
             });
         };
-        let body = RawValue::from_string(data.to_owned())?;
+        let body = RawValue::from_string(data.to_owned());
+        let body = body.map_err(|_| "message: not valid JSON".to_owned())?;
         Ok(Self::Frame(Frame {
             position: member(&members, "position")?,
             entity_id: member(&members, &format!("{name}_id"))?,
@@ -52,9 +57,10 @@ impl Message {
 
 type Members<'a> = HashMap<&'a str, &'a RawValue>;
 
-/// What is missing reads as `null`.
-fn member<T: DeserializeOwned>(members: &Members<'_>, name: &str) -> serde_json::Result<T> {
-    serde_json::from_str(members.get(name).map_or("null", |raw| raw.get()))
+/// Reads a member; a missing one counts as `null`.
+fn member<T: DeserializeOwned>(members: &Members<'_>, name: &str) -> Result<T, String> {
+    let value = members.get(name).map_or("null", |raw| raw.get());
+    serde_json::from_str(value).map_err(|_| format!("message: member {name}: missing or invalid"))
 }
 
 #[cfg(test)]
@@ -62,10 +68,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_are_told_from_words_about_the_feed() {
+    fn frames_and_messages_about_the_feed_are_distinguished() {
         let data = r#"{"type":"user.created","position":3,"user_id":"u","user":{"a":1}}"#;
         let Ok(Message::Frame(frame)) = Message::parse(data) else {
-            panic!("no frame");
+            panic!("not a frame");
         };
         assert_eq!((frame.position, frame.entity_id.as_str()), (3, "u"));
         assert_eq!(frame.body.get(), data);

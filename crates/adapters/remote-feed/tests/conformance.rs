@@ -1,4 +1,4 @@
-//! The feed of another service keeps to the rules of feeds.
+//! Conformance of the remote feed to the port of feeds.
 
 use std::sync::Arc;
 
@@ -9,7 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Answers one request with the five frames after the position that it names, and stays.
+/// Answers one request with those of five frames that follow its position, and keeps the connection
+/// open.
 async fn serve(mut socket: TcpStream) {
     let mut request = vec![0; 4096];
     let length = socket.read(&mut request).await.unwrap_or_default();
@@ -29,7 +30,7 @@ async fn serve(mut socket: TcpStream) {
     }
     answer += "data: {\"type\":\"live\",\"position\":5}\n\n";
     let _ = socket.write_all(answer.as_bytes()).await;
-    // Until the other side goes.
+    // Returns when the client closes the connection.
     let _ = socket.read(&mut [0; 1]).await;
 }
 
@@ -41,9 +42,9 @@ bakehouse_testkit::feeds_suite!(remote_feed, async {
             tokio::spawn(serve(socket));
         }
     });
-    let (news, _) = watch::channel(0);
+    let (wake_signal, _) = watch::channel(0);
     let url = (url.parse().expect("a URL"), None);
-    let feed = RemoteFeed::new("users", url, client().expect("a client"), news);
+    let feed = RemoteFeed::new("users", url, client().expect("a client"), wake_signal);
     Fed {
         feed: Arc::new(feed),
         epoch: "e".into(),

@@ -1,4 +1,4 @@
-//! Requests for a feed: tokens from a file, and never beyond the URL that was given.
+//! Requests for a feed: the token comes from a file, and is sent to the configured URL only.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,17 +13,18 @@ use url::Url;
 const WELCOME: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n\
                        data: {\"type\":\"welcome\",\"epoch\":\"e\",\"head\":7}\n\n";
 
-/// A service that answers everybody so, closes, and passes on what it was asked.
+/// Starts a service that gives every request this answer and closes. Returns its URL and the
+/// requests.
 async fn service(answer: String) -> (Url, mpsc::UnboundedReceiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/feed", listener.local_addr().expect("an address"));
-    let (asked, requests) = mpsc::unbounded_channel();
+    let (sender, requests) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Ok((mut socket, _)) = listener.accept().await {
             let mut request = vec![0; 4096];
             let length = socket.read(&mut request).await.unwrap_or_default();
             request.truncate(length);
-            let _ = asked.send(String::from_utf8_lossy(&request).into_owned());
+            let _ = sender.send(String::from_utf8_lossy(&request).into_owned());
             let _ = socket.write_all(answer.as_bytes()).await;
         }
     });
@@ -31,17 +32,17 @@ async fn service(answer: String) -> (Url, mpsc::UnboundedReceiver<String>) {
 }
 
 fn feed(url: Url, token_file: Option<PathBuf>) -> RemoteFeed {
-    let (news, _) = watch::channel(0);
+    let (wake_signal, _) = watch::channel(0);
     RemoteFeed::new(
         "users",
         (url, token_file),
         client().expect("a client"),
-        news,
+        wake_signal,
     )
 }
 
 #[tokio::test]
-async fn the_token_of_the_moment_is_presented() {
+async fn each_connection_sends_the_current_token() {
     let (url, mut requests) = service(WELCOME.to_owned()).await;
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("token");
@@ -53,7 +54,7 @@ async fn the_token_of_the_moment_is_presented() {
         request.contains("authorization: Bearer first.token\r\n"),
         "{request}"
     );
-    // What it follows it connects to again and again, with what is there by then.
+    // The feed reconnects again and again, each time with the current token.
     assert!(feed.frames(7, 10).await.is_ok());
     requests.recv().await.expect("a request");
     std::fs::write(&file, "second.token").expect("written");
@@ -78,10 +79,10 @@ async fn the_token_of_the_moment_is_presented() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_no_way_to_anybodys_token() {
-    let (elsewhere, mut stolen) = service(WELCOME.to_owned()).await;
+async fn a_redirect_does_not_receive_the_token() {
+    let (target, mut redirected) = service(WELCOME.to_owned()).await;
     let redirect = format!(
-        "HTTP/1.1 307 Temporary Redirect\r\nlocation: {elsewhere}\r\ncontent-length: 0\r\n\r\n"
+        "HTTP/1.1 307 Temporary Redirect\r\nlocation: {target}\r\ncontent-length: 0\r\n\r\n"
     );
     let (url, mut requests) = service(redirect).await;
     let file = tempfile::NamedTempFile::new().expect("a file");
@@ -91,11 +92,11 @@ async fn a_redirect_is_no_way_to_anybodys_token() {
     assert!(error.contains("redirects are not followed"), "{error}");
     assert!(!error.contains("secret"), "{error}");
     assert!(requests.recv().await.is_some());
-    assert!(stolen.try_recv().is_err());
+    assert!(redirected.try_recv().is_err());
 }
 
 #[tokio::test]
-async fn who_is_refused_is_told_what_to_set() {
+async fn a_refusal_names_the_setting_to_check() {
     let refusal = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n".to_owned();
     let (url, _requests) = service(refusal).await;
     let error = feed(url, None)
