@@ -1,4 +1,4 @@
-//! Number of operations on their way to the log, asked for without declaring anything.
+//! Number of operations waiting in the queues, read without declaring anything.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use lapin::Connection;
 use tokio::sync::Mutex;
 
 use crate::connection::Target;
-use crate::topology::find;
+use crate::topology::message_count;
 
 pub(crate) struct RabbitBacklog {
     target: Target,
-    /// Opened when it is first asked for.
+    /// Opened at the first request.
     connection: Mutex<Option<Arc<Connection>>>,
 }
 
@@ -34,20 +34,20 @@ impl RabbitBacklog {
         Ok(open)
     }
 
-    /// Counts what the consumer of the schedule queue will be given: of the queue, of the one that
-    /// takes its place while it is replaced, and of the dead letters.
+    /// Counts the messages that events-writer will receive: those of the schedule queue, of the
+    /// queue that stands in for it during a migration, and of the dead-letter queue.
     async fn count(&self) -> Result<Waiting, String> {
         let connection = self.connection().await?;
         let count = async |queue: String| {
-            let counted = find(&connection, &queue).await?;
+            let counted = message_count(&connection, &queue).await?;
             Ok::<_, String>(counted.map(u64::from))
         };
-        // A message on its way from one to the other is counted twice rather than not at all.
+        // In this order, a message that moves meanwhile is counted twice rather than not at all.
         let scheduled = count(self.target.schedule_queue()).await?;
         let moving = count(self.target.moving_queue()).await?;
         if scheduled.is_none() && moving.is_none() {
             let queue = self.target.schedule_queue();
-            return Err(format!("broker: there is no queue {queue}"));
+            return Err(format!("broker: queue {queue} not found"));
         }
         let dead_letters = count(self.target.dead_letter_queue()).await?;
         let dead_letters = dead_letters.unwrap_or_default();

@@ -1,39 +1,39 @@
-//! Connecting, within a time.
+//! Settings of the connections, and connecting with a timeout.
 
 use std::time::Duration;
 
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
 
-use crate::topology::{Form, TAKEN};
+use crate::topology::{Form, NAME_TAKEN};
 
-/// A broker that does not answer may accept the connection all the same.
-const CONNECT: Duration = Duration::from_secs(5);
-/// Seconds. A peer that is gone without a word is noticed after twice that.
-const HEARTBEAT: u16 = 5;
+/// Timeout for opening a connection; a hanging broker may accept it and never answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Heartbeat interval in seconds; a lost peer is noticed after twice that.
+const HEARTBEAT_SECONDS: u16 = 5;
 
-/// Where the broker is.
+/// Settings of the broker.
 #[derive(Clone)]
 pub struct Settings {
-    /// Connection string with the virtual host in its path. Holds a secret.
+    /// Connection string with the virtual host in its path. Secret: it may contain a password.
     pub uri: String,
-    /// URL of the management API, with user and password; `None`: policies are not checked. Holds a
-    /// secret.
+    /// URL of the management API, with user and password; `None` disables the check of policies.
+    /// Secret.
     pub management_uri: Option<String>,
-    /// Shown in the broker's lists.
+    /// Connection name that the broker shows in its lists.
     pub connection_name: String,
     /// The domain's name, as in the keys `platform-event.created.NAME`.
     pub domain: &'static str,
-    /// Put before every exchange's and queue's name, so that several systems
-    /// can share a virtual host.
+    /// Prefix of the names of all exchanges and queues, so that several systems can share a virtual
+    /// host.
     pub prefix: String,
-    /// How long the broker may take to confirm a message.
+    /// Timeout for the broker's confirmation of a message.
     pub confirm_timeout: Duration,
-    /// Messages that the writer may have in hand.
+    /// Messages delivered to events-writer and not acknowledged at most.
     pub prefetch: u16,
 }
 
-/// Why a connection string cannot be used. Never repeats the string.
+/// Error for an invalid URI. Never contains the URI, which may hold a password.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ConnectError(String);
@@ -44,7 +44,7 @@ impl ConnectError {
     }
 }
 
-/// Where to connect to, and by what names things are there.
+/// Address of the broker, and the names of its exchanges and queues.
 #[derive(Clone)]
 pub(crate) struct Target {
     uri: AMQPUri,
@@ -58,10 +58,10 @@ impl Target {
     pub(crate) fn new(settings: &Settings) -> Result<Self, ConnectError> {
         let mut uri: AMQPUri = settings.uri.parse().map_err(|_| {
             let expected = "expected amqp://USER:PASSWORD@HOST:PORT/VHOST";
-            ConnectError(format!("broker: its URI cannot be used: {expected}"))
+            ConnectError(format!("broker: invalid URI: {expected}"))
         })?;
-        uri.query.heartbeat.get_or_insert(HEARTBEAT);
-        let limit = u64::try_from(CONNECT.as_millis()).unwrap_or(u64::MAX);
+        uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+        let limit = u64::try_from(CONNECT_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
         uri.query.connection_timeout.get_or_insert(limit);
         Ok(Self {
             uri,
@@ -72,34 +72,39 @@ impl Target {
         })
     }
 
-    /// Name of the virtual host.
+    /// Returns the name of the virtual host.
     pub(crate) fn vhost(&self) -> &str {
         &self.uri.vhost
     }
 
-    /// Connects for a purpose, which the broker's lists show, and declares everything that is
-    /// durable. Says in which form the schedule queue is there.
+    /// Connects, and declares all durable exchanges and queues. Returns the form of the existing
+    /// schedule queue as well. `purpose` becomes part of the connection's name.
     pub(crate) async fn connect(&self, purpose: &str) -> Result<(Connection, Form), String> {
         let connection = self.open(purpose).await?;
         match self.declare(&connection).await? {
-            Form::Taken => Err(TAKEN.to_owned()),
+            Form::Taken => Err(NAME_TAKEN.to_owned()),
             form => Ok((connection, form)),
         }
     }
 
-    /// Connects for a purpose, and declares nothing.
+    /// Connects without declaring anything.
     pub(crate) async fn open(&self, purpose: &str) -> Result<Connection, String> {
         let name = format!("{} ({purpose})", self.name);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let connecting = Connection::connect_uri(self.uri.clone(), properties);
-        let connected = tokio::time::timeout(CONNECT, connecting).await;
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
         connected
-            .map_err(|_| format!("the broker does not answer within {} s", CONNECT.as_secs()))?
+            .map_err(|_| no_answer(CONNECT_TIMEOUT))?
             .map_err(reason)
     }
 }
 
-/// An error's text, for an operator.
+/// Returns the text of an error, for an operator.
 pub(crate) fn reason(error: lapin::Error) -> String {
     format!("broker: {error}")
+}
+
+/// Returns the text for a broker that has not answered in time, for an operator.
+pub(crate) fn no_answer(timeout: Duration) -> String {
+    format!("broker: no answer within {} s", timeout.as_secs())
 }

@@ -1,10 +1,10 @@
 //! events-writer's end of the schedule queue.
 //!
-//! Nothing is ever given back to the queue message by message, since that would
-//! change the order: to be given everything again, the connection is dropped.
+//! Messages are never requeued one by one, since that would change their order: to receive
+//! unsettled messages again, the connection is dropped.
 //!
-//! Dead letters come first: what the broker has removed from the queue is older than what is
-//! still in it.
+//! Dead letters come first: what the broker has removed from the queue is older than the rest of
+//! it.
 
 use std::time::Duration;
 
@@ -19,64 +19,66 @@ use lapin::types::FieldTable;
 use lapin::{Connection, Consumer};
 use tokio::time::Instant;
 
-use crate::connection::{Target, reason};
+use crate::connection::{Target, no_answer, reason};
 use crate::dead_letters::{self, is_marker};
-use crate::migration::{Migration, TICK};
+use crate::migration::{Migration, STEP_INTERVAL};
 use crate::publisher::{Message, Publisher};
-use crate::topology::find;
+use crate::topology::message_count;
 
-/// How long handing over an acknowledgement may take.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Time that opening a connection and its consumers may take.
+/// Timeout of sending an acknowledgement, and of checking the queue.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Timeout of opening a connection and its consumers, and of one migration step.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
-/// Time without a dead letter after which all earlier ones count as received.
+/// Time without a dead letter after which all earlier ones count as received, and the schedule
+/// queue is consumed.
 const CATCH_UP_QUIET: Duration = Duration::from_millis(250);
 
-/// Interval at which an idle consumer makes sure that its queue is there, and that nothing waits
-/// in it: the broker may have forgotten a consumer whose queue was replaced.
+/// Interval at which an idle consumer checks that its queue exists and is empty: the broker may
+/// have lost a consumer whose queue was replaced.
 const IDLE_CHECK_INTERVAL: Duration = Duration::from_secs(5);
-/// Time without a delivery after which a consumer connects again, whatever the broker says.
+/// Time without a delivery after which a consumer reconnects in any case.
 const IDLE_RECONNECT: Duration = Duration::from_secs(20);
-/// Times that the stream of dead letters is tried when a connection is opened.
+/// Attempts to open the dead-letter stream per connection.
 const STREAM_ATTEMPTS: usize = 6;
-/// Interval between these.
+/// Interval between those attempts.
 const STREAM_RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 pub(crate) struct RabbitConsumer {
     target: Target,
     publisher: Publisher,
-    open: Option<Open>,
-    /// Offset of the last message of the stream of dead letters that is settled.
+    open: Option<OpenConsumer>,
+    /// Offset of the last settled message of the dead-letter stream.
     offset: Option<i64>,
 }
 
-/// A connection that is being consumed from.
-struct Open {
+/// Connection with the consumers of all queues.
+struct OpenConsumer {
     connection: Option<Connection>,
-    schedule: Intake,
-    dead_letters: Intake,
-    /// Dead letters' stream; `None` while the broker has none.
-    stream: Option<Intake>,
+    schedule: QueueConsumer,
+    dead_letters: QueueConsumer,
+    /// Consumer of the dead-letter stream; `None` while the broker has none.
+    stream: Option<QueueConsumer>,
     /// Offset of the last message received from the stream.
     offset: Option<i64>,
-    /// True if the dead letters of before have been received.
+    /// True once the dead letters from before the connection have been received.
     is_caught_up: bool,
     migration: Option<Migration>,
     /// Time of the last delivery or check.
     active_at: Instant,
     /// Time of the last delivery.
     delivered_at: Instant,
+    /// True if the connection must be replaced.
     is_stale: bool,
 }
 
-/// Source of deliveries, on a channel of its own.
-pub(crate) struct Intake {
-    consumer: Consumer,
-    /// Of the last message received and not settled; it speaks for all before it.
-    last: Option<Acker>,
+/// Consumer of one queue, on a channel of its own.
+pub(crate) struct QueueConsumer {
+    deliveries: Consumer,
+    /// Acker of the last unsettled message, which acknowledges all earlier ones as well.
+    last_unsettled: Option<Acker>,
 }
 
-/// Kind of an [`Intake`].
+/// Queue of a [`QueueConsumer`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
     Schedule,
@@ -84,19 +86,19 @@ enum Source {
     Stream,
 }
 
-type Next = Option<lapin::Result<Delivery>>;
+/// Next item of a consumer's stream; `None` if the consumer has ended.
+type NextDelivery = Option<lapin::Result<Delivery>>;
 
-/// The connection is closed as a whole, which gives what is in hand back to the
-/// queue in its order. Left to themselves, the library's handles would cancel
-/// the consumer first.
-impl Drop for Open {
+/// Closes the connection as a whole, which requeues the unsettled messages in order. Dropping the
+/// library's handles one by one would cancel the consumers first.
+impl Drop for OpenConsumer {
     fn drop(&mut self) {
         let sources = [
             Some(&self.schedule),
             Some(&self.dead_letters),
             self.stream.as_ref(),
         ];
-        let consumers = sources.map(|source| source.map(|source| source.consumer.clone()));
+        let consumers = sources.map(|source| source.map(|source| source.deliveries.clone()));
         let connection = self.connection.take();
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
@@ -125,7 +127,7 @@ impl RabbitConsumer {
             Some(open) => open,
             none => {
                 let opened = tokio::time::timeout(OPEN_TIMEOUT, open(&self.target, self.offset));
-                none.insert(opened.await.map_err(|_| "the broker does not answer")??)
+                none.insert(opened.await.map_err(|_| no_answer(OPEN_TIMEOUT))??)
             }
         };
         open.receive(&self.target, &self.publisher, max).await
@@ -147,7 +149,7 @@ impl ScheduleConsumer for RabbitConsumer {
             if self.open.as_ref().is_some_and(|open| open.is_stale) {
                 self.open = None;
             } else {
-                // Markers only.
+                // The batch had only markers.
                 self.settle().await?;
             }
         }
@@ -155,22 +157,20 @@ impl ScheduleConsumer for RabbitConsumer {
 
     async fn park(&mut self, message: &Unreadable) -> Result<(), StoreError> {
         let Unreadable { bytes, reason } = message;
-        let parked = Message::as_it_came(self.target.parked_queue(), bytes.clone(), reason);
+        let parked = Message::raw(self.target.parked_queue(), bytes.clone(), reason);
         let published = self.publisher.publish_durably(parked);
         published.await.map_err(StoreError::Unavailable)?;
-        // In the stream as well, where no policy expires it.
-        let kept = Message::as_it_came(self.target.dead_letter_stream(), bytes.clone(), reason);
-        if let Err(error) = self.publisher.publish_durably(kept).await {
-            tracing::debug!("an unreadable message is not in the stream of dead letters: {error}");
+        // In the stream as well, where policies on age of messages do not apply.
+        let copy = Message::raw(self.target.dead_letter_stream(), bytes.clone(), reason);
+        if let Err(error) = self.publisher.publish_durably(copy).await {
+            tracing::debug!("cannot copy an unreadable message to the dead-letter stream: {error}");
         }
         Ok(())
     }
 
     async fn settle(&mut self) -> Result<(), StoreError> {
         let Some(open) = &mut self.open else {
-            return Err(StoreError::unavailable(
-                "the connection to the broker is lost",
-            ));
+            return Err(StoreError::unavailable("broker: connection lost"));
         };
         let settled = open.settle().await;
         if settled.is_err() {
@@ -179,7 +179,7 @@ impl ScheduleConsumer for RabbitConsumer {
         }
         self.offset = open.offset;
         if open.migration.as_ref().is_some_and(Migration::is_drained) {
-            // What is to be consumed next is found out by connecting again.
+            // Reconnecting determines the queue to consume next.
             if let Some(open) = self.open.take() {
                 open.finish_migration(&self.target).await;
             }
@@ -188,18 +188,18 @@ impl ScheduleConsumer for RabbitConsumer {
     }
 }
 
-async fn open(target: &Target, offset: Option<i64>) -> Result<Open, String> {
+async fn open(target: &Target, offset: Option<i64>) -> Result<OpenConsumer, String> {
     let (connection, form) = target.connect("consuming").await?;
-    let migration = Migration::find(target, &connection, form).await?;
+    let migration = Migration::detect(target, &connection, form).await?;
     let queue = match &migration {
         Some(migration) => migration.queue().to_owned(),
         None => target.schedule_queue(),
     };
     let (letters, none) = (target.dead_letter_queue(), FieldTable::default());
-    Ok(Open {
+    Ok(OpenConsumer {
         stream: open_stream(target, &connection, offset).await,
-        dead_letters: Intake::open(target, &connection, letters, none.clone()).await?,
-        schedule: Intake::open(target, &connection, queue, none).await?,
+        dead_letters: QueueConsumer::open(target, &connection, letters, none.clone()).await?,
+        schedule: QueueConsumer::open(target, &connection, queue, none).await?,
         connection: Some(connection),
         offset,
         is_caught_up: false,
@@ -210,12 +210,12 @@ async fn open(target: &Target, offset: Option<i64>) -> Result<Open, String> {
     })
 }
 
-/// Waits a little for the stream of dead letters: a broker that has just started has it last.
+/// Opens the dead-letter stream, with retries, since a broker that has just started opens it last.
 async fn open_stream(
     target: &Target,
     connection: &Connection,
     offset: Option<i64>,
-) -> Option<Intake> {
+) -> Option<QueueConsumer> {
     let mut error = String::new();
     for _ in 0..STREAM_ATTEMPTS {
         let (stream, at) = (
@@ -223,20 +223,20 @@ async fn open_stream(
             dead_letters::offset_after(offset),
         );
         let opened = match target.declare_stream(connection).await {
-            Ok(()) => Intake::open(target, connection, stream, at).await,
+            Ok(()) => QueueConsumer::open(target, connection, stream, at).await,
             Err(error) => Err(error),
         };
         match opened {
-            Ok(intake) => return Some(intake),
+            Ok(consumer) => return Some(consumer),
             Err(refused) => error = refused,
         }
         tokio::time::sleep(STREAM_RETRY_INTERVAL).await;
     }
-    tracing::warn!("going on without the stream of dead letters: {error}");
+    tracing::warn!("dead-letter stream unavailable; consuming the dead-letter queue only: {error}");
     None
 }
 
-impl Intake {
+impl QueueConsumer {
     async fn open(
         target: &Target,
         connection: &Connection,
@@ -251,41 +251,41 @@ impl Intake {
         let options = BasicConsumeOptions::default();
         let consumer = channel.basic_consume(queue.into(), "".into(), options, arguments);
         Ok(Self {
-            consumer: consumer.await.map_err(reason)?,
-            last: None,
+            deliveries: consumer.await.map_err(reason)?,
+            last_unsettled: None,
         })
     }
 
-    /// Next message that has arrived already, if any has.
-    fn ready(&mut self) -> Option<Next> {
-        self.consumer.next().now_or_never()
+    /// Returns the next message if it has arrived already.
+    fn ready(&mut self) -> Option<NextDelivery> {
+        self.deliveries.next().now_or_never()
     }
 
     async fn settle(&mut self) -> Result<(), String> {
-        let Some(last) = self.last.take() else {
+        let Some(last) = self.last_unsettled.take() else {
             return Ok(());
         };
         let acknowledging = last.ack(BasicAckOptions { multiple: true });
-        match tokio::time::timeout(PATIENCE, acknowledging).await {
+        match tokio::time::timeout(REQUEST_TIMEOUT, acknowledging).await {
             Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) => Err("broker: the channel is gone".into()),
+            Ok(Ok(false)) => Err("broker: channel closed".into()),
             Ok(Err(error)) => Err(reason(error)),
-            Err(_) => Err("the broker does not take acknowledgements".into()),
+            Err(_) => Err(no_answer(REQUEST_TIMEOUT)),
         }
     }
 }
 
-/// The next message, where there is a source.
-async fn next_of(intake: &mut Option<Intake>) -> Next {
-    match intake {
-        Some(intake) => intake.consumer.next().await,
+/// Returns the next message of a consumer; never completes without a consumer.
+async fn next_of(consumer: &mut Option<QueueConsumer>) -> NextDelivery {
+    match consumer {
+        Some(consumer) => consumer.deliveries.next().await,
         None => std::future::pending().await,
     }
 }
 
-impl Open {
-    /// Waits for one message, then takes those that are there already. The batch is empty where
-    /// none of them was an operation.
+impl OpenConsumer {
+    /// Waits for one message, then takes those that have arrived already. The batch is empty if all
+    /// of them were markers, or the connection is stale.
     async fn receive(
         &mut self,
         target: &Target,
@@ -297,7 +297,7 @@ impl Open {
             if let (Some(migration), Some(connection)) = (&mut self.migration, &self.connection) {
                 let step = migration.step(target, connection, publisher);
                 let step = tokio::time::timeout(OPEN_TIMEOUT, step).await;
-                step.map_err(|_| "the broker does not answer")??;
+                step.map_err(|_| no_answer(OPEN_TIMEOUT))??;
             }
             match self.next().await {
                 Some(first) => break first,
@@ -312,7 +312,7 @@ impl Open {
         };
         self.active_at = Instant::now();
         self.delivered_at = self.active_at;
-        // From here on nothing is awaited, so a dropped future has lost nothing.
+        // Nothing is awaited from here on, so that dropping the future loses nothing.
         self.take(source, first, &mut batch)?;
         for _ in 1..max {
             let Some((source, next)) = self.ready() else {
@@ -323,18 +323,18 @@ impl Open {
         Ok(batch)
     }
 
-    /// The next message. `None`: something else has to be looked at.
-    async fn next(&mut self) -> Option<(Source, Next)> {
+    /// Returns the next message; `None` if a migration step or a check of the queue may be due.
+    async fn next(&mut self) -> Option<(Source, NextDelivery)> {
         let wait = match (self.is_caught_up, &self.migration) {
             (false, _) => CATCH_UP_QUIET,
-            (true, Some(_)) => TICK,
+            (true, Some(_)) => STEP_INTERVAL,
             (true, None) => IDLE_CHECK_INTERVAL,
         };
         let found = tokio::select! {
             biased;
-            next = self.dead_letters.consumer.next() => Some((Source::DeadLetters, next)),
+            next = self.dead_letters.deliveries.next() => Some((Source::DeadLetters, next)),
             next = next_of(&mut self.stream) => Some((Source::Stream, next)),
-            next = self.schedule.consumer.next(), if self.is_caught_up => {
+            next = self.schedule.deliveries.next(), if self.is_caught_up => {
                 Some((Source::Schedule, next))
             }
             () = tokio::time::sleep(wait) => None,
@@ -347,31 +347,34 @@ impl Open {
         self.active_at.elapsed() >= IDLE_CHECK_INTERVAL
     }
 
-    /// Fails if the queue is gone; finds the consumer stale if the queue has messages that it is
-    /// not given, or has been idle for long. A standby is not given any either, and takes its place
-    /// again.
+    /// Checks an idle consumer. It is stale if its queue has messages that are not delivered, or if
+    /// it has been idle for long. A standby consumer, which gets no deliveries either, just
+    /// subscribes again.
+    ///
+    /// # Errors
+    /// A text for an operator if the queue does not exist or the broker does not answer.
     async fn check(&mut self, target: &Target) -> Result<(), String> {
         let Some(connection) = &self.connection else {
             return Ok(());
         };
         let queue = target.schedule_queue();
-        let check = tokio::time::timeout(PATIENCE, find(connection, &queue));
-        let found = check.await.map_err(|_| "the broker does not answer")?;
+        let check = tokio::time::timeout(REQUEST_TIMEOUT, message_count(connection, &queue));
+        let found = check.await.map_err(|_| no_answer(REQUEST_TIMEOUT))?;
         self.active_at = Instant::now();
         match found? {
             Some(waiting) => {
                 self.is_stale = waiting > 0 || self.delivered_at.elapsed() >= IDLE_RECONNECT;
                 Ok(())
             }
-            None => Err("broker: the queue is gone".into()),
+            None => Err(format!("broker: queue {queue} not found")),
         }
     }
 
-    fn ready(&mut self) -> Option<(Source, Next)> {
+    fn ready(&mut self) -> Option<(Source, NextDelivery)> {
         if let Some(next) = self.dead_letters.ready() {
             return Some((Source::DeadLetters, next));
         }
-        if let Some(next) = self.stream.as_mut().and_then(Intake::ready) {
+        if let Some(next) = self.stream.as_mut().and_then(QueueConsumer::ready) {
             return Some((Source::Stream, next));
         }
         if !self.is_caught_up {
@@ -383,19 +386,19 @@ impl Open {
     fn take(
         &mut self,
         source: Source,
-        delivery: Next,
+        delivery: NextDelivery,
         batch: &mut ScheduledBatch,
     ) -> Result<(), String> {
         let delivery = delivery
-            .ok_or("broker: the queue is gone")?
+            .ok_or("broker: consumer ended; the queue was deleted or the connection lost")?
             .map_err(reason)?;
-        let intake = match source {
+        let consumer = match source {
             Source::Schedule => Some(&mut self.schedule),
             Source::DeadLetters => Some(&mut self.dead_letters),
             Source::Stream => self.stream.as_mut(),
         };
-        if let Some(intake) = intake {
-            intake.last = Some(delivery.acker);
+        if let Some(consumer) = consumer {
+            consumer.last_unsettled = Some(delivery.acker);
         }
         if source == Source::Stream {
             self.offset = dead_letters::offset(&delivery.properties).or(self.offset);
@@ -403,12 +406,12 @@ impl Open {
         if source == Source::Schedule
             && let Some(migration) = &mut self.migration
         {
-            migration.delivered();
+            migration.note_delivery();
         }
         if is_marker(&delivery.properties) {
             let id = delivery.properties.message_id();
             if let (Some(migration), Some(id)) = (&mut self.migration, id) {
-                migration.arrived(id.as_str());
+                migration.note_marker(id.as_str());
             }
             return Ok(());
         }
@@ -421,11 +424,11 @@ impl Open {
                 }
                 batch.operations.push(operation);
             }
-            // Nothing takes it out of the stream: it is kept there already.
+            // Not parked: it stays in the stream in any case.
             Err(_) if source == Source::Stream => {}
             Err(error) => batch.unreadable.push(Unreadable {
                 bytes: delivery.data,
-                reason: error.to_string(),
+                reason: format!("not an operation of this version: {error}"),
             }),
         }
         Ok(())
@@ -440,13 +443,12 @@ impl Open {
         self.schedule.settle().await
     }
 
-    /// Deletes the queue that has been emptied. Where that fails it is tried again with the
-    /// next connection.
+    /// Deletes the queue that has been emptied. After a failure the next connection tries again.
     async fn finish_migration(self, target: &Target) {
         if let (Some(migration), Some(connection)) = (&self.migration, &self.connection)
             && let Err(error) = migration.finish(target, connection).await
         {
-            tracing::warn!("the schedule queue is not replaced yet: {error}");
+            tracing::warn!("schedule queue not replaced yet: {error}");
         }
     }
 }

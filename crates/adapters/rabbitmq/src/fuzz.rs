@@ -1,4 +1,4 @@
-//! Notices, almost: they come from whoever may publish.
+//! Property tests: notices with random edits, since every user of the broker may publish.
 
 use bakehouse_engine::ports::{Notice, Topic};
 use bakehouse_testkit::cases::cases;
@@ -6,7 +6,7 @@ use bakehouse_testkit::mangle::{edits, mangle};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::notices::read;
+use crate::notices::parse;
 
 const NOTICES: [&str; 3] = [
     r#"{"head":7}"#,
@@ -15,8 +15,8 @@ const NOTICES: [&str; 3] = [
 ];
 const TOPICS: [Topic; 3] = [Topic::Stored, Topic::Executed, Topic::Baked];
 
-/// Content of a notice, in the form of its message.
-fn said(notice: &Notice) -> Value {
+/// Returns the content of a notice in the form of its message.
+fn content(notice: &Notice) -> Value {
     match notice {
         Notice::Stored { head } => json!({ "head": head }),
         Notice::Executed { from, to, changes } => {
@@ -28,7 +28,7 @@ fn said(notice: &Notice) -> Value {
     }
 }
 
-/// Tells whether each member of the first value is in the second, which may have more.
+/// Checks whether each member of the first value is in the second, which may have more.
 fn is_part(part: &Value, whole: &Value) -> bool {
     match (part, whole) {
         (Value::Object(part), Value::Object(_)) => part
@@ -44,23 +44,24 @@ fn is_part(part: &Value, whole: &Value) -> bool {
 proptest! {
     #![proptest_config(cases(4_000))]
 
-    /// Understood as what it says, and of one topic alone; or passed over.
+    /// A notice is parsed to its content, under one topic only, or rejected.
     #[test]
     fn notices(which: u8, edits in edits()) {
         let bytes = mangle(&NOTICES, which, &edits);
-        let notices = TOPICS.map(|topic| read(topic, "order.created", &bytes));
+        let notices = TOPICS.map(|topic| parse(topic, "order.created", &bytes));
         for (topic, notice) in TOPICS.into_iter().zip(&notices) {
             let Some(notice) = notice else { continue };
             prop_assert_eq!(notice.topic(), topic);
-            // Numbers in a body may be too large for the other reader.
+            // Numbers in a body may be too large for `Value`.
             if let Ok(message) = serde_json::from_slice::<Value>(&bytes) {
-                prop_assert!(is_part(&said(notice), &message) || message.is_array(), "{}", message);
+                let is_content = is_part(&content(notice), &message) || message.is_array();
+                prop_assert!(is_content, "{}", message);
             }
         }
         if edits.is_empty() {
-            let understood = notices.map(|notice| notice.is_some());
+            let parsed = notices.map(|notice| notice.is_some());
             let which = usize::from(which) % NOTICES.len();
-            prop_assert_eq!(understood, [which == 0, which == 1, which == 2]);
+            prop_assert_eq!(parsed, [which == 0, which == 1, which == 2]);
         }
     }
 }

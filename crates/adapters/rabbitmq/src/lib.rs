@@ -1,19 +1,18 @@
-//! The schedule queue and the notices over RabbitMQ.
+//! RabbitMQ implementation of the schedule queue and of notices.
 //!
-//! - `topology`: exchanges and queues, by their names and arguments;
-//! - `upkeep`: what others delete is declared again;
-//! - `publisher`: the publishing connection, which comes back by itself;
+//! - `topology`: names and arguments of exchanges and queues, and their declaration;
+//! - `upkeep`: repeated declaration of exchanges and queues that others have deleted;
+//! - `publisher`: the publishing connection, which reconnects by itself;
 //! - `scheduler` and `consumer`: the two ends of the schedule queue;
-//! - `dead_letters`: what the broker removed from it, taken back;
-//! - `migration`: the replacement of a schedule queue in an earlier form;
-//! - `notices`: what wakes the stages;
-//! - `management`: what the broker's management API says of a queue;
-//! - `queue_risks`: which of that can lose accepted operations;
-//! - `policy_check`: the same, asked at intervals for readiness, and once for an audit.
+//! - `dead_letters`: operations that the broker removed from the schedule queue;
+//! - `migration`: the replacement of a schedule queue of an earlier version;
+//! - `notices`: notices that wake the stages;
+//! - `management`: client of the broker's management API;
+//! - `queue_risks`: rules that find settings by which accepted operations can be lost;
+//! - `policy_check`: these rules, applied at intervals for readiness and once for an audit.
 //!
-//! Publishing and consuming never share a connection: a broker that is short of
-//! memory or disk stops reading from those that publish, and would hold up
-//! acknowledgements with it.
+//! Publishing and consuming never share a connection: a broker that is short of memory or disk
+//! stops reading from publishers, which would hold up acknowledgements on the same connection.
 
 mod backlog;
 mod connection;
@@ -43,20 +42,20 @@ pub use connection::{ConnectError, Settings};
 use policy_check::{PolicyCheck, PolicyProbe};
 use publisher::Publisher;
 
-/// Depth of the schedule queue of a broker that nothing else is asked of.
+/// Returns the depth of the schedule queue, for programs that use the broker for nothing else.
 ///
 /// # Errors
-/// When the URI cannot be used.
+/// [`ConnectError`] if the URI is invalid.
 pub fn backlog(settings: &Settings) -> Result<Arc<dyn Backlog>, ConnectError> {
     let target = Target::new(settings)?;
     Ok(Arc::new(backlog::RabbitBacklog::new(target)))
 }
 
-/// Settings of the queues, as an audit asks for them; `None` where the management API is not
-/// known.
+/// Returns the check of the queues' settings for an audit; `None` if no management API is
+/// configured.
 ///
 /// # Errors
-/// When a URI cannot be used.
+/// [`ConnectError`] if a URI is invalid.
 pub fn queue_inspector(
     settings: &Settings,
 ) -> Result<Option<Arc<dyn QueueInspector>>, ConnectError> {
@@ -65,7 +64,7 @@ pub fn queue_inspector(
     Ok(check.map(|check| Arc::new(check) as Arc<dyn QueueInspector>))
 }
 
-/// A broker, and one publishing connection to it.
+/// Broker, with one publishing connection.
 pub struct Broker {
     target: Target,
     publisher: Publisher,
@@ -73,10 +72,10 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts connecting, and returns at once.
+    /// Starts connecting in the background, and returns at once.
     ///
     /// # Errors
-    /// When the URI cannot be used.
+    /// [`ConnectError`] if a URI is invalid.
     pub fn new(settings: &Settings) -> Result<Self, ConnectError> {
         let target = Target::new(settings)?;
         Ok(Self {
@@ -86,7 +85,7 @@ impl Broker {
         })
     }
 
-    /// api-server's end of the schedule queue.
+    /// Returns api-server's end of the schedule queue.
     #[must_use]
     pub fn scheduler(&self) -> Arc<dyn Scheduler> {
         Arc::new(scheduler::RabbitScheduler {
@@ -94,7 +93,7 @@ impl Broker {
         })
     }
 
-    /// events-writer's end of the schedule queue.
+    /// Returns events-writer's end of the schedule queue.
     #[must_use]
     pub fn consumer(&self) -> Box<dyn ScheduleConsumer> {
         let publisher = self.publisher.clone();
@@ -104,7 +103,7 @@ impl Broker {
         ))
     }
 
-    /// What wakes the stages.
+    /// Returns the notices that wake the stages.
     #[must_use]
     pub fn notices(&self) -> Arc<dyn Notices> {
         Arc::new(notices::RabbitNotices {
@@ -113,20 +112,21 @@ impl Broker {
         })
     }
 
-    /// Depth of the schedule queue; it has a connection of its own, once it is asked.
+    /// Returns the depth of the schedule queue. It opens a connection of its own at the first
+    /// request.
     #[must_use]
     pub fn backlog(&self) -> Arc<dyn Backlog> {
         Arc::new(backlog::RabbitBacklog::new(self.target.clone()))
     }
 
-    /// Readiness of the policies on the queues; checked at intervals for as long as the probe is
-    /// there.
+    /// Returns the readiness probe of the policies on the queues, which are checked at intervals
+    /// until the probe is dropped.
     #[must_use]
     pub fn policy_probe(&self) -> Arc<dyn Probe> {
         Arc::new(PolicyProbe::start(self.policies.clone()))
     }
 
-    /// Whether it answers.
+    /// Returns the readiness probe of the publishing connection and the schedule queue.
     #[must_use]
     pub fn probe(&self) -> Arc<dyn Probe> {
         Arc::new(probe::RabbitProbe(self.publisher.clone()))

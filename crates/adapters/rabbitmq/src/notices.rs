@@ -1,5 +1,5 @@
-//! What wakes the stages. Every receiver has a queue of its own that goes with
-//! it; what is in it is worth nothing to anybody else.
+//! Notices that wake the stages. Every receiver has an exclusive queue, which is deleted with its
+//! connection.
 
 use std::collections::BTreeMap;
 
@@ -17,25 +17,25 @@ use tokio::sync::mpsc;
 use crate::connection::{Target, reason};
 use crate::publisher::{Message, Publisher};
 
-/// Notices that a stage may be behind before it is told to look for itself.
-const CAPACITY: usize = 256;
-/// Messages that a receiver's queue holds; the oldest go first.
-const LONGEST_QUEUE: i32 = 1_000;
-/// Bytes of frames in one message, about; brokers from 4.0 on take 16 MiB.
-const LARGEST_MESSAGE: usize = 1024 * 1024;
+/// Notices buffered per receiver at most; beyond that it is told to read from the stores.
+const NOTICE_BUFFER: usize = 256;
+/// Messages in a receiver's queue at most; the broker drops the oldest.
+const MAX_QUEUE_LENGTH: i32 = 1_000;
+/// Approximate bytes of frames per message at most; brokers from 4.0 on accept 16 MiB.
+const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
 pub(crate) struct RabbitNotices {
     pub(crate) target: Target,
     pub(crate) publisher: Publisher,
 }
 
-/// The log has grown.
+/// Body of the notice that the log has grown.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     head: Position,
 }
 
-/// Entities have changed, all in the same way; the key says in which.
+/// Body of the notice that entities have changed; the routing key is the kind of change.
 #[derive(Serialize, Deserialize)]
 struct Executed {
     from: Position,
@@ -43,7 +43,7 @@ struct Executed {
     ids: Vec<String>,
 }
 
-/// Frames are there.
+/// Body of the notice that frames have been baked.
 #[derive(Serialize, Deserialize)]
 struct Baked {
     from: Position,
@@ -64,7 +64,7 @@ impl RabbitNotices {
         }
     }
 
-    /// One message a kind of change.
+    /// Returns one message per kind of change.
     fn executed(
         &self,
         from: Position,
@@ -82,7 +82,7 @@ impl RabbitNotices {
         kinds.into_iter().map(message).collect()
     }
 
-    /// As many messages as it takes; each starts where the one before ends.
+    /// Splits frames into messages; each starts at the position where the previous one ends.
     fn baked(&self, from: Position, frames: Vec<Frame>) -> serde_json::Result<Vec<Message>> {
         let mut messages = Vec::new();
         let mut part = Baked {
@@ -94,7 +94,7 @@ impl RabbitNotices {
             size += frame.body.get().len();
             let position = frame.position;
             part.frames.push(frame);
-            if size > LARGEST_MESSAGE {
+            if size > MAX_MESSAGE_BYTES {
                 messages.push(self.baked_message(&part)?);
                 part = Baked {
                     from: position,
@@ -129,43 +129,43 @@ impl Notices for RabbitNotices {
                     self.publisher.publish_if_possible(message).await;
                 }
             }
-            Err(error) => tracing::error!("a notice cannot be written as JSON: {error}"),
+            Err(error) => tracing::error!("cannot serialize a notice: {error}"),
         }
     }
 
     async fn subscribe(&self, topic: Topic) -> Box<dyn NoticeStream> {
-        let (sender, receiver) = mpsc::channel(CAPACITY);
-        tokio::spawn(listen(self.target.clone(), topic, sender));
-        Box::new(Stream(receiver))
+        let (sender, receiver) = mpsc::channel(NOTICE_BUFFER);
+        tokio::spawn(keep_subscribed(self.target.clone(), topic, sender));
+        Box::new(RabbitNoticeStream(receiver))
     }
 }
 
-/// `None` in it: some may have been missed.
-struct Stream(mpsc::Receiver<Option<Notice>>);
+/// Receiver of notices; `None` means that some may have been missed.
+struct RabbitNoticeStream(mpsc::Receiver<Option<Notice>>);
 
 #[async_trait]
-impl NoticeStream for Stream {
+impl NoticeStream for RabbitNoticeStream {
     async fn next(&mut self) -> Option<Notice> {
         match self.0.recv().await {
             Some(notice) => notice,
-            // The task has ended with the runtime.
+            // The task ends before the receiver only when the runtime shuts down.
             None => std::future::pending().await,
         }
     }
 }
 
-/// Listens, and again after every loss of the connection, until nobody does.
-async fn listen(target: Target, topic: Topic, sender: mpsc::Sender<Option<Notice>>) {
+/// Subscribes, and again after every loss of the connection, until the receiver is dropped.
+async fn keep_subscribed(target: Target, topic: Topic, sender: mpsc::Sender<Option<Notice>>) {
     let mut backoff = Backoff::default();
     while !sender.is_closed() {
         match open(&target, topic).await {
             Ok((_connection, mut consumer)) => {
                 backoff.reset();
-                // Whatever was sent while nobody listened.
+                // Notices sent before the subscription were missed.
                 let _ = sender.send(None).await;
-                pass_on(&mut consumer, topic, &sender).await;
+                forward(&mut consumer, topic, &sender).await;
             }
-            Err(error) => tracing::debug!("cannot listen for notices: {error}"),
+            Err(error) => tracing::debug!("cannot subscribe to notices: {error}"),
         }
         tokio::select! {
             () = tokio::time::sleep(backoff.step()) => {}
@@ -187,7 +187,7 @@ async fn consume(
 ) -> lapin::Result<Consumer> {
     let channel = connection.create_channel().await?;
     let mut limit = FieldTable::default();
-    limit.insert("x-max-length".into(), AMQPValue::LongInt(LONGEST_QUEUE));
+    limit.insert("x-max-length".into(), AMQPValue::LongInt(MAX_QUEUE_LENGTH));
     let queue = channel
         .queue_declare("".into(), QueueDeclareOptions::exclusive(), limit)
         .await?;
@@ -210,8 +210,8 @@ async fn consume(
         .await
 }
 
-/// Until the connection is lost or nobody listens.
-async fn pass_on(consumer: &mut Consumer, topic: Topic, sender: &mpsc::Sender<Option<Notice>>) {
+/// Forwards notices until the connection is lost or the receiver is dropped.
+async fn forward(consumer: &mut Consumer, topic: Topic, sender: &mpsc::Sender<Option<Notice>>) {
     let mut is_behind = false;
     loop {
         let delivery = tokio::select! {
@@ -219,7 +219,7 @@ async fn pass_on(consumer: &mut Consumer, topic: Topic, sender: &mpsc::Sender<Op
             () = sender.closed() => return,
         };
         let Some(Ok(delivery)) = delivery else { return };
-        let notice = read(topic, delivery.routing_key.as_str(), &delivery.data);
+        let notice = parse(topic, delivery.routing_key.as_str(), &delivery.data);
         if is_behind && sender.try_send(None).is_ok() {
             is_behind = false;
         }
@@ -227,8 +227,9 @@ async fn pass_on(consumer: &mut Consumer, topic: Topic, sender: &mpsc::Sender<Op
     }
 }
 
-/// `None`: somebody speaks in a way that is not known here; the stores know.
-pub(crate) fn read(topic: Topic, key: &str, body: &[u8]) -> Option<Notice> {
+/// Parses a notice. `None`: its form is unknown to this version, so the receiver must read from the
+/// stores.
+pub(crate) fn parse(topic: Topic, key: &str, body: &[u8]) -> Option<Notice> {
     let notice = match topic {
         Topic::Stored => {
             serde_json::from_slice(body).map(|Stored { head }| Notice::Stored { head })

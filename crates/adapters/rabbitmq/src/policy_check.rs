@@ -1,7 +1,7 @@
 //! Check of the policies on the queues: at intervals for readiness, and once for an audit.
 //!
-//! It is never on the path of an operation. A management API that does not answer is told beside
-//! readiness, and does not decide it.
+//! Operations never wait for the check. A management API that does not answer is reported in a note
+//! of readiness, but does not make it fail.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use crate::connection::{ConnectError, Settings, Target};
 use crate::management::Management;
 use crate::queue_risks::{Queue, Queues};
 
-/// Interval between checks. The broker itself takes some seconds to say that a policy has changed.
+/// Interval between checks. The broker itself takes some seconds to report a changed policy.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
-/// Time that the checks of all queues may take together.
+/// Timeout of the checks of all queues together.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time for which readiness waits for the first check.
+/// Timeout of readiness for the first check.
 const FIRST_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Queues of a broker, and its management API.
+/// Check of a broker's queues through its management API.
 #[derive(Clone)]
 pub(crate) struct PolicyCheck {
     management: Management,
@@ -28,7 +28,10 @@ pub(crate) struct PolicyCheck {
 }
 
 impl PolicyCheck {
-    /// `None` where the settings name no management API.
+    /// Creates the check; `None` if no management API is configured.
+    ///
+    /// # Errors
+    /// [`ConnectError`] if the URI of the management API is invalid.
     pub(crate) fn new(settings: &Settings, target: Target) -> Result<Option<Self>, ConnectError> {
         let Some(uri) = &settings.management_uri else {
             return Ok(None);
@@ -42,7 +45,10 @@ impl PolicyCheck {
         Ok(state.map(|state| Queue { name, state }))
     }
 
-    /// Risks of all queues.
+    /// Finds the risks of all queues.
+    ///
+    /// # Errors
+    /// A text for an operator if the API does not answer.
     async fn check(&self) -> Result<Vec<QueueRisk>, String> {
         let checking = async {
             let target = &self.target;
@@ -58,17 +64,20 @@ impl PolicyCheck {
             };
             if queues.scheduled.is_empty() {
                 let queue = target.schedule_queue();
-                return Err(format!("the management API knows no queue {queue}"));
+                return Err(format!("management API: queue {queue} not found"));
             }
             match queues.unknown() {
                 Some(queue) => Err(format!(
-                    "the broker has not said yet which policies are on the queue {queue}"
+                    "management API: policies of queue {queue} not reported yet"
                 )),
                 None => Ok(queues.risks()),
             }
         };
         let checked = tokio::time::timeout(CHECK_TIMEOUT, checking).await;
-        checked.unwrap_or_else(|_| Err("the management API is too slow".into()))
+        checked.unwrap_or_else(|_| {
+            let seconds = CHECK_TIMEOUT.as_secs();
+            Err(format!("management API: not checked within {seconds} s"))
+        })
     }
 }
 
@@ -79,17 +88,17 @@ impl QueueInspector for PolicyCheck {
     }
 }
 
-/// Result of the last check: risks, or why there was none.
+/// Result of a check: the risks, or the reason why there is no result.
 type Outcome = Result<Vec<QueueRisk>, String>;
 
-/// Readiness of the policies.
+/// Readiness probe of the policies.
 pub(crate) struct PolicyProbe {
-    /// `None` where nothing is checked.
+    /// Result of the last check; `None` if no management API is configured.
     last: Option<watch::Receiver<Option<Outcome>>>,
 }
 
 impl PolicyProbe {
-    /// Starts checking, for as long as the probe is there.
+    /// Starts the checks, which run until the probe is dropped.
     pub(crate) fn start(check: Option<PolicyCheck>) -> Self {
         let Some(check) = check else {
             tracing::info!(
@@ -98,7 +107,7 @@ impl PolicyProbe {
             return Self { last: None };
         };
         let (sender, last) = watch::channel(None);
-        tokio::spawn(keep_checking(check, sender));
+        tokio::spawn(run_checks(check, sender));
         Self { last: Some(last) }
     }
 }
@@ -115,10 +124,10 @@ impl Probe for PolicyProbe {
         };
         let mut last = last.clone();
         let first = tokio::time::timeout(FIRST_CHECK_TIMEOUT, last.wait_for(Option::is_some));
-        // Without one it is told by the note.
+        // After a timeout the note says that nothing has been checked yet.
         let _ = first.await;
         match &*last.borrow() {
-            Some(Ok(risks)) if !risks.is_empty() => Err(sentence(risks)),
+            Some(Ok(risks)) if !risks.is_empty() => Err(describe(risks)),
             _ => Ok(()),
         }
     }
@@ -126,26 +135,26 @@ impl Probe for PolicyProbe {
     fn note(&self) -> Option<String> {
         match &*self.last.as_ref()?.borrow() {
             Some(Ok(_)) => None,
-            Some(Err(why)) => Some(format!("not checked: {why}")),
+            Some(Err(reason)) => Some(format!("not checked: {reason}")),
             None => Some("not checked yet".into()),
         }
     }
 }
 
-fn sentence(risks: &[QueueRisk]) -> String {
-    let sentences = risks.iter().map(|risk| {
+fn describe(risks: &[QueueRisk]) -> String {
+    let descriptions = risks.iter().map(|risk| {
         let QueueRisk { what, fix, .. } = risk;
         format!("{what} (fix: {fix})")
     });
-    sentences.collect::<Vec<_>>().join("; ")
+    descriptions.collect::<Vec<_>>().join("; ")
 }
 
-/// Checks until nobody wants to know any more. A change is logged once.
-async fn keep_checking(check: PolicyCheck, last: watch::Sender<Option<Outcome>>) {
+/// Checks at intervals until the receiver is dropped. Logs each change of the result once.
+async fn run_checks(check: PolicyCheck, last: watch::Sender<Option<Outcome>>) {
     while !last.is_closed() {
         let outcome = check.check().await;
-        count(&outcome);
-        tell_change(last.borrow().as_ref(), &outcome);
+        record_metrics(&outcome);
+        log_change(last.borrow().as_ref(), &outcome);
         let _ = last.send_replace(Some(outcome));
         tokio::select! {
             () = tokio::time::sleep(CHECK_INTERVAL) => {}
@@ -154,7 +163,7 @@ async fn keep_checking(check: PolicyCheck, last: watch::Sender<Option<Outcome>>)
     }
 }
 
-fn count(outcome: &Outcome) {
+fn record_metrics(outcome: &Outcome) {
     #[expect(clippy::cast_precision_loss, reason = "a handful")]
     let risks = outcome
         .as_ref()
@@ -164,19 +173,21 @@ fn count(outcome: &Outcome) {
     errors.increment(u64::from(outcome.is_err()));
 }
 
-fn tell_change(before: Option<&Outcome>, now: &Outcome) {
+fn log_change(before: Option<&Outcome>, now: &Outcome) {
     match (before, now) {
         (Some(Err(_)), Err(_)) => {}
-        (_, Err(why)) => tracing::warn!("policies on the broker's queues are not checked: {why}"),
+        (_, Err(reason)) => {
+            tracing::warn!("policies on the broker's queues are not checked: {reason}");
+        }
         (Some(Ok(before)), Ok(risks)) if before == risks => {}
         (Some(Ok(_)), Ok(risks)) if risks.is_empty() => {
-            tracing::info!("policies on the broker's queues lose nothing any more");
+            tracing::info!("policies on the broker's queues checked: no risks left");
         }
         (_, Ok(risks)) if risks.is_empty() => {
-            tracing::info!("policies on the broker's queues are checked: none loses anything");
+            tracing::info!("policies on the broker's queues checked: no risks found");
         }
         (_, Ok(risks)) => {
-            let risks = sentence(risks);
+            let risks = describe(risks);
             tracing::error!("accepted operations can be lost at the broker: {risks}");
         }
     }

@@ -1,4 +1,4 @@
-//! Readiness of the broker.
+//! Readiness of the broker: publishing connection and schedule queue.
 
 use async_trait::async_trait;
 use bakehouse_engine::ports::Probe;

@@ -1,4 +1,4 @@
-//! The publishing connection: one a process, rebuilt whenever it breaks.
+//! Publishing connection: one per process, opened again whenever it breaks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,35 +14,35 @@ use tokio::time::Instant;
 use crate::connection::{Target, reason};
 use crate::upkeep::Upkeep;
 
-/// Type of the messages by which events-writer finds out that it has reached the end of a queue.
+/// Type of the messages that show events-writer that it has reached the end of a queue.
 pub(crate) const MARKER: &str = "bakehouse.marker";
-/// Body of such a message, for the earlier versions that cannot read it.
+/// Body of a marker, for earlier versions, which park it as unreadable.
 const MARKER_BODY: &[u8] =
     b"\"marker of a later events-writer that replaces this queue; harmless\"";
 
-/// How often the connection is looked at although it said nothing.
-const LOOK: Duration = Duration::from_millis(250);
-/// How long a message that nobody relies on may hold up its sender.
-const COURTESY: Duration = Duration::from_millis(500);
-/// How often somebody who waits looks whether waiting makes sense.
-const IMPATIENCE: Duration = Duration::from_millis(50);
-const PERSISTENT: u8 = 2;
-const BLOCKED: &str = "the broker takes no messages: it is short of memory or disk";
+/// Interval at which the state of the connection is checked.
+const CONNECTION_POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// Timeout for publishing an unconfirmed message such as a notice.
+const UNCONFIRMED_TIMEOUT: Duration = Duration::from_millis(500);
+/// Interval at which a pending publish re-checks whether the broker is blocked.
+const BLOCKED_POLL_INTERVAL: Duration = Duration::from_millis(50);
+const DELIVERY_MODE_PERSISTENT: u8 = 2;
+const BLOCKED: &str = "broker: blocked; it is short of memory or disk";
 
-/// What may wait for its confirmation at once, in KiB: each message takes as many as it
-/// has, and one more. Beyond that it is better to be told so than to wait.
-const ROOM: u32 = 64 * 1024;
-const FULL: &str = "too much waits for the broker's confirmation already";
+/// Size of all messages that wait for their confirmation at most, in KiB; each message counts its
+/// size rounded up. Beyond that, publishing fails at once.
+const MAX_PENDING_KIB: u32 = 64 * 1024;
+const TOO_MANY_PENDING: &str = "broker: too many messages wait for a confirmation; retry later";
 
-/// Bytes of a reason: a message's header has to fit into one frame of the connection, and
-/// what a parser complains of may be as long as what it was given.
-const REASON: usize = 1_000;
+/// Size in bytes of the reason in a message's header at most. Headers have to fit into one frame,
+/// and a parser's error may be as long as its input.
+const MAX_REASON_BYTES: usize = 1_000;
 
 /// Destination of a message.
 enum Destination {
     /// An exchange, and a routing key.
     Exchange(String, String),
-    /// The schedule queue, by the way that its form needs.
+    /// The schedule queue, by the route that its form requires.
     Schedule,
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// JSON for whoever listens.
+    /// Creates a JSON message for the receivers at an exchange.
     pub(crate) fn json(exchange: String, key: String, payload: Vec<u8>) -> Self {
         Self {
             destination: Destination::Exchange(exchange, key),
@@ -63,7 +63,7 @@ impl Message {
         }
     }
 
-    /// An accepted operation.
+    /// Creates the message of an accepted operation.
     pub(crate) fn operation(payload: Vec<u8>) -> Self {
         Self {
             destination: Destination::Schedule,
@@ -72,7 +72,7 @@ impl Message {
         }
     }
 
-    /// A message that is recognised when it comes out of the queue.
+    /// Creates a marker: a message that is recognised when it is received from the queue.
     pub(crate) fn marker(queue: String, id: &str) -> Self {
         let properties = json_properties()
             .with_type(MARKER.into())
@@ -84,18 +84,18 @@ impl Message {
         }
     }
 
-    /// Bytes of whatever kind for one queue, as they came; why stands in the header
+    /// Creates a message with unchanged bytes for one queue, and the reason in the header
     /// `x-reason`.
-    pub(crate) fn as_it_came(queue: String, payload: Vec<u8>, reason: &str) -> Self {
-        let reason = &reason[..reason.floor_char_boundary(REASON)];
+    pub(crate) fn raw(queue: String, payload: Vec<u8>, reason: &str) -> Self {
+        let reason = &reason[..reason.floor_char_boundary(MAX_REASON_BYTES)];
         let reason = AMQPValue::LongString(LongString::from(reason));
         let mut headers = FieldTable::default();
         headers.insert("x-reason".into(), reason);
         let properties = BasicProperties::default()
-            .with_delivery_mode(PERSISTENT)
+            .with_delivery_mode(DELIVERY_MODE_PERSISTENT)
             .with_headers(headers);
         Self {
-            // The default exchange leads to the queue of the key's name.
+            // The default exchange routes to the queue of the key's name.
             destination: Destination::Exchange(String::new(), queue),
             payload,
             properties,
@@ -105,50 +105,55 @@ impl Message {
 
 fn json_properties() -> BasicProperties {
     BasicProperties::default()
-        .with_delivery_mode(PERSISTENT)
+        .with_delivery_mode(DELIVERY_MODE_PERSISTENT)
         .with_content_type("application/json".into())
 }
 
-/// The connection as it is now, or why there is none.
-type State = Result<Live, String>;
+/// Current connection, or the reason why there is none.
+type State = Result<LiveConnection, String>;
 
+/// Open connection with its channels.
 #[derive(Clone)]
-struct Live {
+struct LiveConnection {
     connection: Arc<Connection>,
-    /// Every message on it is confirmed.
+    /// Channel with confirmations.
     confirmed: Channel,
-    /// None is.
-    plain: Channel,
-    /// Told by whoever waits for it in vain.
-    suspicion: Arc<Notify>,
+    /// Channel without confirmations.
+    unconfirmed: Channel,
+    /// Notified when a confirmation has timed out.
+    confirm_timed_out: Arc<Notify>,
     upkeep: Arc<Upkeep>,
 }
 
-/// A handle to the publishing connection, which lives as long as any handle.
+/// Handle to the publishing connection, which is closed with its last handle.
 #[derive(Clone)]
 pub(crate) struct Publisher {
     state: watch::Receiver<State>,
     confirm_timeout: Duration,
-    room: Arc<Semaphore>,
+    /// Budget of pending messages, in KiB.
+    pending: Arc<Semaphore>,
 }
 
 impl Publisher {
     pub(crate) fn start(target: Target, confirm_timeout: Duration) -> Self {
-        let (sender, state) = watch::channel(Err("not connected to the broker yet".to_owned()));
+        let (sender, state) = watch::channel(Err("broker: not connected yet".to_owned()));
         tokio::spawn(keep_connected(target, sender));
         Self {
             state,
             confirm_timeout,
-            room: Arc::new(Semaphore::new(ROOM as usize)),
+            pending: Arc::new(Semaphore::new(MAX_PENDING_KIB as usize)),
         }
     }
 
-    /// Whether a message could be published now, and if not, why.
+    /// Checks whether an operation could be published now.
+    ///
+    /// # Errors
+    /// A text for an operator.
     pub(crate) fn check(&self) -> Result<(), String> {
         self.live()?.upkeep.check()
     }
 
-    fn live(&self) -> Result<Live, String> {
+    fn live(&self) -> Result<LiveConnection, String> {
         let live = self.state.borrow().clone()?;
         if live.connection.status().blocked() {
             return Err(BLOCKED.into());
@@ -156,61 +161,65 @@ impl Publisher {
         Ok(live)
     }
 
-    /// Publishes a message and waits until the broker has it on disk, in a queue.
+    /// Publishes a message, and waits for the confirmation that it is in a queue, on disk.
+    ///
+    /// # Errors
+    /// A text for an operator; the message may be in the queue nevertheless.
     pub(crate) async fn publish_durably(&self, message: Message) -> Result<(), String> {
         let live = self.live()?;
-        // What is larger than all of it goes alone.
-        let size = u32::try_from(message.payload.len() / 1024 + 1).unwrap_or(ROOM);
-        let room = self.room.clone().try_acquire_many_owned(size.min(ROOM));
-        let room = room.map_err(|_| FULL)?;
-        // In a task of its own: whoever waits may go away, but a confirmation
-        // that nobody awaits would stay in the channel's books for ever.
+        // A message larger than the whole budget takes all of it.
+        let size = u32::try_from(message.payload.len() / 1024 + 1).unwrap_or(MAX_PENDING_KIB);
+        let size = size.min(MAX_PENDING_KIB);
+        let permit = self.pending.clone().try_acquire_many_owned(size);
+        let permit = permit.map_err(|_| TOO_MANY_PENDING)?;
+        // In a task of its own: the caller may drop the future, but a confirmation that is not
+        // awaited would never be removed from the channel.
         let delivering = live.clone();
         let mut confirming = tokio::spawn(async move {
             let confirmed = delivering.deliver(&message).await;
-            drop(room);
+            drop(permit);
             confirmed
         });
         let deadline = Instant::now() + self.confirm_timeout;
         loop {
-            let look = deadline.min(Instant::now() + IMPATIENCE);
+            let next_check = deadline.min(Instant::now() + BLOCKED_POLL_INTERVAL);
             tokio::select! {
                 outcome = &mut confirming => {
                     return outcome.unwrap_or_else(|panicked| Err(panicked.to_string()));
                 }
-                () = tokio::time::sleep_until(look) => {}
+                () = tokio::time::sleep_until(next_check) => {}
             }
-            // A broker says that it is blocked when somebody publishes, not before.
+            // A broker reports that it is blocked only once something is published.
             if live.connection.status().blocked() {
                 return Err(BLOCKED.into());
             }
             if Instant::now() >= deadline {
-                live.suspicion.notify_one();
+                live.confirm_timed_out.notify_one();
                 let seconds = self.confirm_timeout.as_secs_f64();
-                return Err(format!("the broker has not confirmed within {seconds} s"));
+                return Err(format!("broker: no confirmation within {seconds} s"));
             }
         }
     }
 
-    /// Publishes a message if that can be done now.
+    /// Publishes a message without confirmation, and drops it if there is no connection.
     pub(crate) async fn publish_if_possible(&self, message: Message) {
         let Ok(live) = self.live() else { return };
-        let publishing = live.publish(&live.plain, &message, false);
-        let _ = tokio::time::timeout(COURTESY, publishing).await;
+        let publishing = live.publish(&live.unconfirmed, &message, false);
+        let _ = tokio::time::timeout(UNCONFIRMED_TIMEOUT, publishing).await;
     }
 }
 
 /// Answer of the broker to a message.
 enum Outcome {
-    /// It is in the queue, on disk.
+    /// The message is in the queue, on disk.
     Stored,
-    /// There is no queue for it.
+    /// No queue is bound for the message.
     Unroutable,
-    /// The queue takes no more.
+    /// The queue refused the message.
     Refused,
 }
 
-impl Live {
+impl LiveConnection {
     async fn publish(
         &self,
         channel: &Channel,
@@ -232,8 +241,8 @@ impl Live {
             .await
     }
 
-    /// Only an empty acknowledgement says that the message is in a queue: one with
-    /// the message in it says that no queue wanted it.
+    /// Publishes a message, and waits for the answer. An acknowledgement means that the message is
+    /// in a queue only if it is empty; otherwise it contains the returned message.
     async fn confirm(&self, message: &Message) -> Result<Outcome, String> {
         let confirming = self.publish(&self.confirmed, message, true);
         let confirming = confirming.await.map_err(reason)?;
@@ -245,38 +254,39 @@ impl Live {
             }
             Confirmation::Ack(Some(_)) => Ok(Outcome::Unroutable),
             Confirmation::Nack(_) => Ok(Outcome::Refused),
-            Confirmation::NotRequested => Err("the channel does not confirm".into()),
+            Confirmation::NotRequested => Err("broker: confirmations are not enabled".into()),
         }
     }
 
-    /// Publishes a message until it is in a queue; where there is none, the exchanges and
-    /// queues are declared again first, once.
+    /// Publishes a message. If no queue is bound for it, declares the exchanges and queues again
+    /// and retries once.
     async fn deliver(&self, message: &Message) -> Result<(), String> {
         let began = Instant::now();
         let mut outcome = self.confirm(message).await?;
         if matches!(outcome, Outcome::Unroutable) {
-            tracing::warn!("the broker returned a message: no queue is there for it");
+            tracing::warn!(
+                "message returned: no queue is bound for it; declaring the queues again"
+            );
             self.upkeep.declare(&self.connection, began).await?;
             outcome = self.confirm(message).await?;
         }
         match outcome {
             Outcome::Stored => {
                 if matches!(message.destination, Destination::Schedule) {
-                    self.upkeep.note_taken();
+                    self.upkeep.note_accepted();
                 }
                 Ok(())
             }
-            Outcome::Unroutable => Err("the broker has no queue for the message".into()),
+            Outcome::Unroutable => Err("broker: no queue for the message".into()),
             Outcome::Refused => match message.destination {
                 Destination::Schedule => Err(self.upkeep.note_refused()),
-                Destination::Exchange(..) => Err("the broker refused the message".into()),
+                Destination::Exchange(..) => Err("broker: message refused".into()),
             },
         }
     }
 }
 
-/// Connects, waits until the connection is of no use any more, and starts over;
-/// until nobody wants it.
+/// Connects, and again whenever the connection breaks, until the last handle is dropped.
 async fn keep_connected(target: Target, state: watch::Sender<State>) {
     let mut backoff = Backoff::default();
     let mut reminder = Reminder::default();
@@ -287,8 +297,8 @@ async fn keep_connected(target: Target, state: watch::Sender<State>) {
                 backoff.reset();
                 reminder = Reminder::default();
                 let _ = state.send_replace(Ok(live.clone()));
-                broken(&live, &state).await;
-                let _ = state.send_replace(Err("the connection to the broker is lost".into()));
+                maintain(&live, &state).await;
+                let _ = state.send_replace(Err("broker: connection lost".into()));
             }
             Err(error) => {
                 if reminder.is_due() {
@@ -311,35 +321,35 @@ async fn open(target: &Target) -> State {
         .confirm_select(ConfirmSelectOptions::default())
         .await
         .map_err(reason)?;
-    let plain = connection.create_channel().await.map_err(reason)?;
-    Ok(Live {
+    let unconfirmed = connection.create_channel().await.map_err(reason)?;
+    Ok(LiveConnection {
         connection: Arc::new(connection),
         confirmed,
-        plain,
-        suspicion: Arc::default(),
+        unconfirmed,
+        confirm_timed_out: Arc::default(),
         upkeep: Arc::new(Upkeep::new(target.clone(), form)),
     })
 }
 
-/// Looks after the connection until it is of no use any more.
-async fn broken(live: &Live, state: &watch::Sender<State>) {
+/// Maintains exchanges and queues until the connection breaks or must be replaced.
+async fn maintain(live: &LiveConnection, state: &watch::Sender<State>) {
     let mut next_check = Instant::now() + live.upkeep.interval();
     while live.connection.status().connected()
         && live.confirmed.status().connected()
-        && live.plain.status().connected()
+        && live.unconfirmed.status().connected()
     {
         tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(CONNECTION_POLL_INTERVAL) => {}
             () = state.closed() => return,
-            () = live.suspicion.notified() => return,
+            () = live.confirm_timed_out.notified() => return,
         }
-        // A blocked broker answers nothing here, declarations least of all.
+        // A blocked broker does not answer declarations.
         let is_due = Instant::now() >= next_check && !live.connection.status().blocked();
         if is_due {
             if let Err(error) = live.upkeep.declare(&live.connection, Instant::now()).await {
-                tracing::warn!("the broker's exchanges and queues are not as needed: {error}");
+                tracing::warn!("cannot declare the broker's exchanges and queues: {error}");
             }
-            // Connecting again succeeds once the queue is ours.
+            // Reconnecting succeeds once the name is free.
             if live.upkeep.is_taken() {
                 return;
             }

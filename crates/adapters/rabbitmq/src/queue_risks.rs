@@ -1,23 +1,27 @@
-//! Rules: which policies and arguments of the queues can make accepted operations vanish.
-//! `docs/operating.md` has the same as a table.
+//! Rules that find the policies and arguments of queues by which accepted operations can be lost.
+//! `docs/operating.md` lists them in a table.
 //!
-//! What the broker removes from the schedule queue comes back as a dead letter, which is kept in a
-//! queue and in a stream. It is lost where it is not sent at least once, or where neither keeps
-//! it. The same two keep unreadable messages, which may be operations of a later version.
+//! A message that the broker removes from the schedule queue becomes a dead letter, which is kept
+//! in a queue and in a stream. It is lost if it is not sent at least once, or if neither keeps it.
+//! The stream also keeps a copy of parked unreadable messages, which may be operations of a later
+//! version.
 
 use bakehouse_engine::ports::QueueRisk;
 use serde_json::Value;
 
 use crate::management::QueueState;
 
-/// Overflow behaviour that loses nothing.
+/// Overflow behaviour without loss.
 const REJECT_PUBLISH: &str = "reject-publish";
+/// Way out for a queue that others have declared.
+const REDECLARE_FIX: &str = "make sure that no other program declares the queue, and run \
+                             events-writer, which replaces it";
 /// Keys that limit the length of a queue.
 const LENGTHS: [&str; 2] = ["max-length", "max-length-bytes"];
 /// Keys by which a stream drops its oldest messages.
 const RETENTION: [&str; 2] = ["max-age", "max-length-bytes"];
 
-/// A queue by its name.
+/// Queue with its name and state.
 #[derive(Clone, Debug)]
 pub(crate) struct Queue {
     pub(crate) name: String,
@@ -28,9 +32,9 @@ pub(crate) struct Queue {
 #[derive(Clone, Debug)]
 pub(crate) struct Queues {
     pub(crate) vhost: String,
-    /// Exchange to which the schedule queue's dead letters must go.
+    /// Exchange to which the schedule queue's dead letters must be sent.
     pub(crate) dead_letter_exchange: String,
-    /// Schedule queue, and the one that takes its place while it is replaced.
+    /// Schedule queue, and the queue that stands in for it during a migration.
     pub(crate) scheduled: Vec<Queue>,
     pub(crate) dead_letters: Option<Queue>,
     pub(crate) parked: Option<Queue>,
@@ -38,7 +42,7 @@ pub(crate) struct Queues {
     pub(crate) stream: Option<Queue>,
 }
 
-/// A setting of a queue: its value, and whether a policy or an argument has it.
+/// Setting of a queue: key and value, from a policy or an argument.
 struct Setting<'a> {
     queue: &'a Queue,
     key: &'static str,
@@ -70,20 +74,20 @@ impl Queue {
         }
     }
 
-    /// True if a full queue refuses new messages. A policy wins over the argument.
+    /// Returns whether a full queue refuses new messages. A policy overrides the argument.
     fn refuses_when_full(&self) -> bool {
         let overflow = self.either("overflow");
         overflow.is_some_and(|overflow| overflow.value == REJECT_PUBLISH)
     }
 
-    /// Limit of its length, where a full queue drops messages.
+    /// Returns the limit of the queue's length, if a full queue drops messages.
     fn dropping_limit(&self) -> Option<Setting<'_>> {
         let limit = LENGTHS.into_iter().find_map(|key| self.either(key));
         limit.filter(|_| !self.refuses_when_full())
     }
 
-    /// Setting by which it loses messages that nobody takes in time.
-    fn leak(&self) -> Option<Setting<'_>> {
+    /// Returns the setting by which the queue loses messages that are not consumed in time.
+    fn lossy_setting(&self) -> Option<Setting<'_>> {
         let expiry = self
             .either("expires")
             .or_else(|| self.either("message-ttl"));
@@ -93,8 +97,8 @@ impl Queue {
 }
 
 impl Setting<'_> {
-    /// Setting in words: queue, policy, key and value.
-    fn words(&self) -> String {
+    /// Describes the setting: queue, policy or argument, key and value.
+    fn description(&self) -> String {
         let Self {
             queue, key, value, ..
         } = self;
@@ -118,8 +122,7 @@ impl Setting<'_> {
 
     fn fix(&self, vhost: &str) -> String {
         if !self.is_policy {
-            return "keep others from declaring the queue, and run events-writer, which replaces it"
-                .into();
+            return REDECLARE_FIX.into();
         }
         let QueueState {
             policy,
@@ -143,14 +146,14 @@ impl Setting<'_> {
     fn risk(&self, vhost: &str, effect: &str) -> QueueRisk {
         QueueRisk {
             queue: self.queue.name.clone(),
-            what: format!("{}: {effect}", self.words()),
+            what: format!("{}: {effect}", self.description()),
             fix: self.fix(vhost),
         }
     }
 }
 
 impl Queues {
-    /// Risks of all queues.
+    /// Returns the risks of all queues.
     pub(crate) fn risks(&self) -> Vec<QueueRisk> {
         let mut risks = Vec::new();
         for queue in &self.scheduled {
@@ -160,8 +163,8 @@ impl Queues {
         risks
     }
 
-    /// Name of a queue of which the broker has not said yet which policies hold. A stream that it
-    /// says nothing of counts as none.
+    /// Returns the name of a queue whose policies the broker has not reported yet. A stream without
+    /// reported policies counts as missing instead.
     pub(crate) fn unknown(&self) -> Option<&str> {
         let others = [&self.dead_letters, &self.parked].into_iter().flatten();
         let mut all = self.scheduled.iter().chain(others);
@@ -173,14 +176,14 @@ impl Queues {
         let vhost = self.vhost.as_str();
         risks.extend(form_risk(queue));
         if let Some(expires) = queue.either("expires") {
-            let effect = "the broker deletes the queue, with the accepted operations in it, once \
-                          nobody has consumed it for so many milliseconds";
+            let effect = "the broker deletes the queue, with the accepted operations in it, after \
+                          that many milliseconds without a consumer";
             risks.push(expires.risk(vhost, effect));
         }
         let overflow = queue.policy("overflow");
         if let Some(overflow) = overflow.filter(|_| !queue.refuses_when_full()) {
-            let effect = "it wins over the queue's argument; a full queue drops accepted \
-                          operations, and no dead letter is sent more than once";
+            let effect = "it overrides the queue's argument; a full queue drops accepted \
+                          operations, and dead letters are sent at most once";
             risks.push(overflow.risk(vhost, effect));
         } else if let Some(limit) = queue.dropping_limit() {
             let effect = "a full queue drops accepted operations, since it was declared without \
@@ -188,30 +191,32 @@ impl Queues {
             risks.push(limit.risk(vhost, effect));
         }
         if let Some(ttl) = queue.either("message-ttl") {
-            let effect = match self.dead_letter_leak(queue) {
-                Some(leak) => format!(
-                    "accepted operations that wait for so many milliseconds are lost, since no \
-                     dead letter is kept: {leak}"
+            let effect = match self.dead_letter_loss(queue) {
+                Some(loss) => format!(
+                    "accepted operations that wait that many milliseconds are lost, since no dead \
+                     letter is kept: {loss}"
                 ),
-                None => "accepted operations that wait for so many milliseconds leave the queue, \
-                         and come back out of order, as dead letters"
-                    .into(),
+                None => {
+                    "accepted operations that wait that many milliseconds leave the queue, and \
+                         come back out of order, as dead letters"
+                        .into()
+                }
             };
             risks.push(ttl.risk(vhost, &effect));
         }
         if let Some(limit) = queue.policy("delivery-limit")
-            && let Some(leak) = self.dead_letter_leak(queue)
+            && let Some(loss) = self.dead_letter_loss(queue)
         {
             let effect = format!(
                 "accepted operations that are delivered more often are lost, since no dead letter \
-                 is kept: {leak}"
+                 is kept: {loss}"
             );
             risks.push(limit.risk(vhost, &effect));
         }
     }
 
-    /// Reason for which a dead letter of this queue may be lost.
-    fn dead_letter_leak(&self, queue: &Queue) -> Option<String> {
+    /// Returns the reason for which a dead letter of this queue may be lost, if there is one.
+    fn dead_letter_loss(&self, queue: &Queue) -> Option<String> {
         let exchange = queue.argument("dead-letter-exchange");
         if exchange.is_none_or(|exchange| exchange.value != self.dead_letter_exchange.as_str()) {
             let exchange = &self.dead_letter_exchange;
@@ -219,17 +224,17 @@ impl Queues {
                 "the queue was declared without x-dead-letter-exchange={exchange}"
             ));
         }
-        let stream = self.stream_leak()?;
+        let stream = self.stream_loss()?;
         let queue = match &self.dead_letters {
-            Some(queue) => queue.leak()?.words(),
-            None => "there is no queue of dead letters".into(),
+            Some(queue) => queue.lossy_setting()?.description(),
+            None => "there is no dead-letter queue".into(),
         };
         Some(format!("{queue}; {stream}"))
     }
 
-    /// Reason for which the stream may lose messages.
-    fn stream_leak(&self) -> Option<String> {
-        let none = "there is no stream of dead letters";
+    /// Returns the reason for which the stream may lose messages, if there is one.
+    fn stream_loss(&self) -> Option<String> {
+        let none = "there is no dead-letter stream";
         let Some(stream) = &self.stream else {
             return Some(none.into());
         };
@@ -237,23 +242,23 @@ impl Queues {
             return Some(none.into());
         }
         let retention = RETENTION.into_iter().find_map(|key| stream.either(key));
-        retention.map(|setting| setting.words())
+        retention.map(|setting| setting.description())
     }
 
     fn parked_risk(&self) -> Option<QueueRisk> {
-        let leak = self.parked.as_ref()?.leak()?;
-        // A queue that nobody consumes delivers nothing.
-        if leak.key == "delivery-limit" {
+        let setting = self.parked.as_ref()?.lossy_setting()?;
+        // The queue has no consumer, so that nothing in it is ever delivered.
+        if setting.key == "delivery-limit" {
             return None;
         }
-        let stream = self.stream_leak()?;
+        let stream = self.stream_loss()?;
         let effect =
             format!("unreadable messages are lost, since nothing else keeps them: {stream}");
-        Some(leak.risk(&self.vhost, &effect))
+        Some(setting.risk(&self.vhost, &effect))
     }
 }
 
-/// Risk of a queue that is not what its name says.
+/// Returns the risk of a queue that is not a durable quorum queue.
 fn form_risk(queue: &Queue) -> Option<QueueRisk> {
     let QueueState {
         kind,
@@ -273,15 +278,14 @@ fn form_risk(queue: &Queue) -> Option<QueueRisk> {
     Some(QueueRisk {
         queue: name.clone(),
         what: format!(
-            "queue {name}: its type is {kind}{durable}{deleted}: it does not keep accepted \
-             operations as a durable quorum queue does"
+            "queue {name}: type is {kind}{durable}{deleted}: only a durable quorum queue keeps \
+             accepted operations safe"
         ),
-        fix: "keep others from declaring the queue, and run events-writer, which replaces it"
-            .into(),
+        fix: REDECLARE_FIX.into(),
     })
 }
 
-/// Word of a shell.
+/// Quotes a word for the shell, if necessary.
 fn quoted(word: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-".contains(letter);
     if !word.is_empty() && word.chars().all(is_plain) {
@@ -317,7 +321,7 @@ mod tests {
         }
     }
 
-    /// Queues as this version declares them, with policies on each.
+    /// Returns the queues as this version declares them, with policies on each.
     fn queues(schedule: Value, letters: Value, parked: Value, stream: Value) -> Queues {
         let arguments = json!({
             "x-queue-type": "quorum", "x-overflow": "reject-publish",
@@ -344,7 +348,8 @@ mod tests {
         queues(policy, json!({}), json!({}), json!({}))
     }
 
-    /// Queues under a policy on `.*` in RabbitMQ 3.10: a stream takes policies of its own keys.
+    /// Returns the queues under a policy on `.*`. RabbitMQ 3.10 does not apply these keys to
+    /// streams.
     fn on_all(policy: Value) -> Queues {
         queues(policy.clone(), policy.clone(), policy, json!({}))
     }
@@ -354,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_loses_nothing_is_no_risk() {
+    fn policies_without_loss_are_no_risk() {
         for policy in [
             json!({}),
             json!({"max-length": 5}),
@@ -368,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn what_loses_accepted_operations_is_named() {
+    fn policies_that_lose_accepted_operations_are_risks() {
         for (policy, words) in [
             (
                 json!({"expires": 600_000}),
@@ -376,11 +381,11 @@ mod tests {
             ),
             (
                 json!({"max-length": 5, "overflow": "drop-head"}),
-                "overflow=\"drop-head\": it wins",
+                "overflow=\"drop-head\": it overrides",
             ),
             (
                 json!({"overflow": "reject-publish-dlx"}),
-                "overflow=\"reject-publish-dlx\": it wins",
+                "overflow=\"reject-publish-dlx\": it overrides",
             ),
             (json!({"message-ttl": 500}), "message-ttl=500: accepted"),
         ] {
@@ -404,7 +409,10 @@ mod tests {
         let lost = whats(&without);
         assert!(lost[0].contains("are lost"), "{lost:?}");
         assert!(lost[0].contains("queue letters: policy"), "{lost:?}");
-        assert!(lost[0].contains("there is no stream"), "{lost:?}");
+        assert!(
+            lost[0].contains("there is no dead-letter stream"),
+            "{lost:?}"
+        );
         assert!(lost[1].starts_with("queue parked: policy"), "{lost:?}");
 
         let limit = json!({"delivery-limit": 3});

@@ -1,18 +1,17 @@
-//! Exchanges and queues. Declared by every service each time it connects, and again at
-//! intervals, so that none has to be started first, and none of them by hand.
+//! Exchanges and queues. Every service declares them each time it connects, and again at intervals,
+//! so that services can start in any order and nothing is declared by hand.
 //!
-//! The schedule queue's arguments protect what was accepted from the broker's policies
+//! The schedule queue's arguments protect accepted operations from the broker's policies
 //! (`docs/adr/0018-broker-policies.md`):
 //!
-//! - `x-overflow=reject-publish`: a full queue refuses new messages instead of dropping old
-//!   ones;
-//! - `x-dead-letter-exchange`: what a policy expires or drops all the same goes to the dead
-//!   letters, from where events-writer takes it back. They are kept twice: in a quorum queue,
-//!   and in a stream, which no policy on age or length of messages touches;
-//! - `x-delivery-limit`: nothing is dropped for having been delivered too often.
+//! - `x-overflow=reject-publish`: a full queue refuses new messages instead of dropping old ones;
+//! - `x-dead-letter-exchange`: messages that a policy expires or drops nevertheless become dead
+//!   letters, which events-writer consumes. They are kept twice: in a quorum queue, and in a
+//!   stream, to which policies on age or length of messages do not apply;
+//! - `x-delivery-limit`: no message is dropped for having been delivered too often.
 //!
-//! Arguments of an existing queue cannot be changed: one in an earlier form is replaced by
-//! events-writer (`migration`).
+//! The arguments of an existing queue cannot be changed: events-writer replaces a queue of an
+//! earlier version (`migration`).
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
@@ -20,17 +19,17 @@ use lapin::{Channel, Connection, ErrorKind, ExchangeKind, Queue};
 
 use crate::connection::{Target, reason};
 
-/// Exchange of accepted operations from other programs, and of hints that they have been stored.
+/// Exchange of accepted operations from other programs, and of notices that they have been stored.
 const SCHEDULER: &str = "platform-events-scheduler";
-/// Exchange of what has been executed.
+/// Exchange of notices of executed operations.
 const SOURCE: &str = "data-source";
-/// Exchange of what has been baked.
+/// Exchange of baked frames.
 const SOCKET: &str = "orders-socket";
-/// Exchange of what the broker removes from the schedule queue.
+/// Exchange of dead letters: messages that the broker removes from the schedule queue.
 const DEAD_LETTERS: &str = "platform-events-dead-letters";
-/// Queue of accepted operations, and their routing key.
+/// Queue of accepted operations; its name is their routing key as well.
 pub(crate) const SCHEDULE: &str = "platform-event.schedule";
-/// Queue that takes the schedule queue's place while that is replaced.
+/// Queue that stands in for the schedule queue during a migration.
 const MOVING: &str = "platform-event.schedule.moving";
 /// Queue of messages that events-writer cannot read.
 const PARKED: &str = "platform-event.parked";
@@ -46,92 +45,96 @@ const RESOURCE_LOCKED: u16 = 405;
 /// Reply code of a queue that exists with other arguments.
 const PRECONDITION_FAILED: u16 = 406;
 
-/// As good as no limit: what has been accepted is never dropped for having been
-/// delivered too often. Brokers from 4.0 on have a limit of 20 unless told
-/// otherwise. Their word for "none", -1, is fatal elsewhere: 3.10.8 takes it
-/// without complaint and then drops every message that is delivered again.
-const DELIVERIES: (&str, AMQPValue) = ("x-delivery-limit", AMQPValue::LongInt(i32::MAX));
+/// Delivery limit so high that no operation is dropped for having been delivered too often. Brokers
+/// from 4.0 on have a default of 20. Their value for "no limit", -1, loses messages elsewhere:
+/// 3.10.8 accepts it, and then drops every message that is delivered again.
+const DELIVERY_LIMIT: (&str, AMQPValue) = ("x-delivery-limit", AMQPValue::LongInt(i32::MAX));
 
-/// Form in which the schedule queue exists.
+/// Form of the existing schedule queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// With the arguments of this version.
+    /// Declared with the arguments of this version.
     Current,
-    /// With others: declared by an earlier version, and not replaced yet.
+    /// Declared with other arguments by an earlier version, and not replaced yet.
     Earlier,
-    /// Exclusive queue of a stranger's connection, which takes what is published to it and ends
-    /// with it.
+    /// Exclusive queue of another program's connection: messages published to it would be lost.
     Taken,
 }
 
-/// Explanation of [`Form::Taken`].
-pub(crate) const TAKEN: &str = "broker: the schedule queue's name is taken by an exclusive queue of another \
-                                connection; nothing is published to it";
+/// Text about [`Form::Taken`], for an operator.
+pub(crate) const NAME_TAKEN: &str = "broker: the schedule queue's name is taken by an exclusive queue \
+                                     of another connection; close that connection";
 
 impl Target {
     pub(crate) fn scheduler_exchange(&self) -> String {
-        self.named(SCHEDULER)
+        self.prefixed(SCHEDULER)
     }
 
     pub(crate) fn source_exchange(&self) -> String {
-        self.named(SOURCE)
+        self.prefixed(SOURCE)
     }
 
     pub(crate) fn socket_exchange(&self) -> String {
-        self.named(SOCKET)
+        self.prefixed(SOCKET)
     }
 
     pub(crate) fn schedule_queue(&self) -> String {
-        self.named(SCHEDULE)
+        self.prefixed(SCHEDULE)
     }
 
     pub(crate) fn moving_queue(&self) -> String {
-        self.named(MOVING)
+        self.prefixed(MOVING)
     }
 
     pub(crate) fn parked_queue(&self) -> String {
-        self.named(PARKED)
+        self.prefixed(PARKED)
     }
 
     pub(crate) fn dead_letter_queue(&self) -> String {
-        self.named(DEAD_LETTER_QUEUE)
+        self.prefixed(DEAD_LETTER_QUEUE)
     }
 
     pub(crate) fn dead_letter_stream(&self) -> String {
-        self.named(DEAD_LETTER_STREAM)
+        self.prefixed(DEAD_LETTER_STREAM)
     }
 
     pub(crate) fn dead_letter_exchange(&self) -> String {
-        self.named(DEAD_LETTERS)
+        self.prefixed(DEAD_LETTERS)
     }
 
-    /// Routing key of hints that the log has grown.
+    /// Returns the routing key of notices that the log has grown.
     pub(crate) fn stored_key(&self) -> String {
         format!("platform-event.created.{}", self.domain)
     }
 
-    /// Routing key of frames.
+    /// Returns the routing key of frames.
     pub(crate) fn baked_key(&self) -> String {
         format!("{}.baked", self.domain)
     }
 
-    fn named(&self, name: &str) -> String {
+    fn prefixed(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 
-    /// Declares everything that is durable, and says in which form the schedule queue is there.
+    /// Declares all durable exchanges and queues. Returns the form of the schedule queue.
     pub(crate) async fn declare(&self, connection: &Connection) -> Result<Form, String> {
         let channel = connection.create_channel().await.map_err(reason)?;
-        self.declare_around(&channel).await.map_err(reason)?;
+        self.declare_all_but_schedule(&channel)
+            .await
+            .map_err(reason)?;
         if let Err(error) = self.declare_stream(connection).await {
-            tracing::debug!("without the stream of dead letters: {error}");
+            tracing::debug!("dead-letter stream unavailable: {error}");
         }
         let form = self.declare_schedule(connection).await?;
         if form == Form::Taken {
             return Ok(form);
         }
-        // While the queue is replaced its place at the exchange is taken.
-        if form == Form::Current || find(connection, &self.moving_queue()).await?.is_none() {
+        // During a migration the moving queue is bound in its place.
+        if form == Form::Current
+            || message_count(connection, &self.moving_queue())
+                .await?
+                .is_none()
+        {
             let queue = self.schedule_queue();
             self.bind(&channel, &queue).await.map_err(reason)?;
         }
@@ -140,7 +143,7 @@ impl Target {
     }
 
     /// Declares everything but the schedule queue.
-    async fn declare_around(&self, channel: &Channel) -> lapin::Result<()> {
+    async fn declare_all_but_schedule(&self, channel: &Channel) -> lapin::Result<()> {
         for exchange in [
             self.scheduler_exchange(),
             self.source_exchange(),
@@ -155,11 +158,12 @@ impl Target {
         bind(channel, &self.dead_letter_queue(), &dead_letters, "").await
     }
 
-    /// Declares the stream of dead letters, on a channel of its own: a refusal closes it.
+    /// Declares the dead-letter stream, on a channel of its own, since a refusal closes the
+    /// channel.
     ///
     /// # Errors
-    /// Where the broker has no streams, or not now. Everything but the dead letters' second copy
-    /// works without.
+    /// A text for an operator if the broker has no streams, or none at the moment. Everything but
+    /// the second copy of dead letters works without the stream.
     pub(crate) async fn declare_stream(&self, connection: &Connection) -> Result<(), String> {
         let channel = connection.create_channel().await.map_err(reason)?;
         let mut arguments = FieldTable::default();
@@ -173,7 +177,7 @@ impl Target {
         Ok(())
     }
 
-    /// Declares the schedule queue, on a channel of its own: a refusal closes it.
+    /// Declares the schedule queue, on a channel of its own, since a refusal closes the channel.
     pub(crate) async fn declare_schedule(&self, connection: &Connection) -> Result<Form, String> {
         let channel = connection.create_channel().await.map_err(reason)?;
         let declared = declare_queue(&channel, self.schedule_queue(), self.schedule_arguments());
@@ -190,8 +194,8 @@ impl Target {
         }
     }
 
-    /// Arguments of the schedule queue. With one active consumer at a time, several writers
-    /// keep the queue's order.
+    /// Returns the arguments of the schedule queue. One consumer is active at a time, so that
+    /// several writers keep the queue's order.
     pub(crate) fn schedule_arguments(&self) -> FieldTable {
         let mut arguments = quorum();
         arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
@@ -202,12 +206,12 @@ impl Target {
         arguments
     }
 
-    /// Binds a queue for operations that are published to the exchange.
+    /// Binds a queue to the exchange of accepted operations.
     pub(crate) async fn bind(&self, channel: &Channel, queue: &str) -> lapin::Result<()> {
         bind(channel, queue, &self.scheduler_exchange(), SCHEDULE).await
     }
 
-    /// Takes back [`Target::bind`].
+    /// Removes the binding of [`Target::bind`].
     pub(crate) async fn unbind(&self, channel: &Channel, queue: &str) -> lapin::Result<()> {
         let exchange = self.scheduler_exchange();
         let none = FieldTable::default();
@@ -217,10 +221,13 @@ impl Target {
     }
 }
 
-/// Number of messages ready in a queue; `None` where there is no such queue.
-pub(crate) async fn find(connection: &Connection, queue: &str) -> Result<Option<u32>, String> {
+/// Returns the number of messages ready in a queue; `None` if the queue does not exist.
+pub(crate) async fn message_count(
+    connection: &Connection,
+    queue: &str,
+) -> Result<Option<u32>, String> {
     let channel = connection.create_channel().await.map_err(reason)?;
-    match ask(&channel, queue).await {
+    match inspect(&channel, queue).await {
         Ok(queue) => {
             let _ = channel.close(200, "done".into()).await;
             Ok(Some(queue.message_count()))
@@ -230,8 +237,8 @@ pub(crate) async fn find(connection: &Connection, queue: &str) -> Result<Option<
     }
 }
 
-/// Asks whether a queue is there, and what is in it, without declaring it.
-pub(crate) async fn ask(channel: &Channel, queue: &str) -> lapin::Result<Queue> {
+/// Inspects a queue without declaring it.
+async fn inspect(channel: &Channel, queue: &str) -> lapin::Result<Queue> {
     let passive = QueueDeclareOptions {
         passive: true,
         ..QueueDeclareOptions::durable()
@@ -284,7 +291,7 @@ async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> lapi
 fn quorum() -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), text("quorum"));
-    arguments.insert(DELIVERIES.0.into(), DELIVERIES.1);
+    arguments.insert(DELIVERY_LIMIT.0.into(), DELIVERY_LIMIT.1);
     arguments
 }
 

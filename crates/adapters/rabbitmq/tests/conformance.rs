@@ -1,4 +1,5 @@
-//! RabbitMQ keeps to the rules of the schedule queue, on a real broker.
+//! Conformance of the RabbitMQ adapter to the ports of the schedule queue and notices, on a real
+//! broker.
 
 mod support;
 
@@ -12,10 +13,10 @@ use bakehouse_testkit::conformance::schedule::Consumers;
 use bakehouse_testkit::conformance::unreadable::Mixed;
 use bakehouse_testkit::operations::{many, operation};
 use futures_util::future::BoxFuture;
-use support::{Other, connected, reached, settings};
+use support::{ForeignClient, connected_broker, settings, wait_until_ready};
 
 async fn broker() -> Broker {
-    reached(&settings(amqp_uri())).await
+    connected_broker(&settings(amqp_uri())).await
 }
 
 bakehouse_testkit::schedule_suite!(schedule, async {
@@ -36,12 +37,17 @@ bakehouse_testkit::notices_suite!(notices, async { broker().await.notices() });
 
 bakehouse_testkit::unreadable_suite!(unreadable, async {
     let settings = settings(amqp_uri());
-    let broker = reached(&settings).await;
+    let broker = connected_broker(&settings).await;
     let (scheduler, backlog) = (broker.scheduler(), broker.backlog());
     let consumers: Consumers = Box::new(move || broker.consumer());
     let put = move |bytes| {
         let settings = settings.clone();
-        let put = async move { Other::at(&settings).await.put(bytes).await };
+        let put = async move {
+            ForeignClient::connect(&settings)
+                .await
+                .publish_raw(bytes)
+                .await
+        };
         Box::pin(put) as BoxFuture<'static, ()>
     };
     Mixed {
@@ -53,10 +59,10 @@ bakehouse_testkit::unreadable_suite!(unreadable, async {
 });
 
 #[tokio::test]
-async fn an_unusable_uri_is_told_without_its_secret() {
+async fn the_error_about_an_invalid_uri_contains_no_secret() {
     for uri in ["http://user:secret@host", "secret", ""] {
         let Err(error) = Broker::new(&settings(uri.into())) else {
-            panic!("{uri} was taken");
+            panic!("{uri} was accepted");
         };
         assert!(!error.to_string().contains("secret"), "{error}");
     }
@@ -65,71 +71,71 @@ async fn an_unusable_uri_is_told_without_its_secret() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_broker_scheduling_fails_at_once() {
     let broker = Broker::new(&settings("amqp://user:secret@127.0.0.1:1/%2f".into()));
-    let broker = broker.expect("a usable URI");
+    let broker = broker.expect("a valid URI");
     tokio::time::sleep(Duration::from_millis(200)).await;
     let started = std::time::Instant::now();
     let error = broker
         .scheduler()
         .schedule(&many("a", 1)[0])
         .await
-        .expect_err("nobody is there");
+        .expect_err("no broker");
     assert!(started.elapsed() < Duration::from_millis(100));
-    let reason = broker.probe().check().await.expect_err("nobody is there");
+    let reason = broker.probe().check().await.expect_err("no broker");
     assert!(
         !error.to_string().contains("secret") && !reason.contains("secret"),
         "{reason}"
     );
 }
 
-/// A broker of its own goes away and comes back, in every way that it can.
+/// Kill, memory alarm and pause of a broker, each followed by recovery.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_confirmed_survives_the_broker() {
+async fn confirmed_operations_survive_failures_of_the_broker() {
     let mut server = Rabbit::start("rabbit-survives").expect("a broker");
-    let broker = Broker::new(&settings(server.uri())).expect("a usable URI");
-    connected(&broker).await;
+    let broker = Broker::new(&settings(server.uri())).expect("a valid URI");
+    wait_until_ready(&broker).await;
     let (scheduler, mut consumer) = (broker.scheduler(), broker.consumer());
     let operations = many("a", 40);
     for operation in &operations[..20] {
         scheduler.schedule(operation).await.expect("confirmed");
     }
-    // A node that is killed within moments of declaring a queue may not find its leader again.
+    // A node that is killed right after declaring a queue may not find the queue's leader again.
     tokio::time::sleep(Duration::from_secs(4)).await;
     server.kill();
     assert!(
         scheduler.schedule(&operations[20]).await.is_err(),
-        "nobody confirms"
+        "not confirmed"
     );
     server.start_again().expect("it starts again");
-    connected(&broker).await;
-    // A broker that has just started elects the leaders of its queues first.
+    wait_until_ready(&broker).await;
+    // A broker that has just started must elect the leaders of its queues first.
     for operation in &operations[20..30] {
         schedule_until_confirmed(scheduler.as_ref(), operation).await;
     }
     server.alarm(true).expect("an alarm");
-    // The first one may still be told by its lack of a confirmation.
+    // The first one may fail only by the confirmation timeout.
     assert!(
         scheduler.schedule(&operations[30]).await.is_err(),
-        "nobody confirms"
+        "not confirmed"
     );
     let started = std::time::Instant::now();
     let error = scheduler
         .schedule(&operations[30])
         .await
-        .expect_err("nobody confirms");
+        .expect_err("not confirmed");
     assert!(error.to_string().contains("short of memory"), "{error}");
     assert!(started.elapsed() < Duration::from_millis(500));
     assert!(broker.probe().check().await.is_err());
-    server.alarm(false).expect("an end of it");
-    connected(&broker).await;
+    server.alarm(false).expect("the alarm is cleared");
+    wait_until_ready(&broker).await;
     server.pause();
     let started = std::time::Instant::now();
     assert!(
         scheduler.schedule(&operations[30]).await.is_err(),
-        "nobody confirms"
+        "not confirmed"
     );
     assert!(started.elapsed() < Duration::from_secs(4));
     server.resume();
-    connected(&broker).await;
+    wait_until_ready(&broker).await;
     for operation in &operations[30..] {
         schedule_until_confirmed(scheduler.as_ref(), operation).await;
     }
@@ -138,13 +144,13 @@ async fn what_was_confirmed_survives_the_broker() {
         .iter()
         .all(|o| received.contains(&o.operation_id))
     {
-        // What was in hand when a connection broke comes again.
+        // Messages that were unsettled when a connection broke are delivered again.
         match consumer.receive(100).await {
             Ok(batch) => received.extend(batch.operations.iter().map(|o| o.operation_id)),
             Err(_) => received.clear(),
         }
     }
-    // One whose confirmation was lost may be there twice; the log drops it.
+    // An operation whose confirmation was lost may arrive twice; the log drops the duplicate.
     let mut first_seen = Vec::new();
     received.retain(|id| {
         !first_seen.contains(id) && {
@@ -173,12 +179,12 @@ async fn schedule_until_confirmed(
     panic!("the broker confirms nothing");
 }
 
-/// What is no operation is kept where an operator finds it.
+/// A message that is not an operation is parked, with its bytes unchanged.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unreadable_message_is_told_apart_and_can_be_parked() {
+async fn an_unreadable_message_is_reported_and_can_be_parked() {
     let settings = settings(amqp_uri());
-    let broker = Broker::new(&settings).expect("a usable URI");
-    connected(&broker).await;
+    let broker = Broker::new(&settings).expect("a valid URI");
+    wait_until_ready(&broker).await;
     let connection =
         lapin::Connection::connect(&settings.uri, lapin::ConnectionProperties::default());
     let connection = connection.await.expect("connects");
@@ -186,18 +192,18 @@ async fn an_unreadable_message_is_told_apart_and_can_be_parked() {
     let queue = format!("{}platform-event.schedule", settings.prefix);
     let options = lapin::options::BasicPublishOptions::default();
     let properties = lapin::BasicProperties::default();
-    // Not even text, and a reason as long as the message.
-    let mut what = format!(r#"{{"operation":"{}",""#, "Z".repeat(200_000)).into_bytes();
-    what.push(0xff);
+    // Not valid UTF-8, and with a parser error as long as the message.
+    let mut bytes = format!(r#"{{"operation":"{}",""#, "Z".repeat(200_000)).into_bytes();
+    bytes.push(0xff);
     let published = channel
-        .basic_publish("".into(), queue.into(), options, &what, properties)
+        .basic_publish("".into(), queue.into(), options, &bytes, properties)
         .await;
     published.expect("published");
     let mut consumer = broker.consumer();
     let batch = consumer.receive(10).await.expect("received");
     assert!(batch.operations.is_empty());
     let unreadable = &batch.unreadable[0];
-    assert_eq!(unreadable.bytes, what);
+    assert_eq!(unreadable.bytes, bytes);
     consumer.park(unreadable).await.expect("parked");
     consumer.settle().await.expect("settled");
     let parked = format!("{}platform-event.parked", settings.prefix);
@@ -206,33 +212,33 @@ async fn an_unreadable_message_is_told_apart_and_can_be_parked() {
         .basic_get(parked.into(), options)
         .await
         .expect("answers");
-    let message = message.expect("it is there");
-    assert_eq!(message.delivery.data, what, "as it came");
+    let message = message.expect("a parked message");
+    assert_eq!(message.delivery.data, bytes, "unchanged");
     let headers = message.delivery.properties.headers().as_ref();
     let reason = headers.and_then(|headers| headers.inner().get("x-reason"));
     let reason = reason.and_then(|reason| reason.as_long_string());
     let reason = reason.expect("a reason").to_string();
     assert!(reason.contains("unknown variant"), "{reason}");
-    assert!(reason.len() <= 1_000, "it would fit into no frame");
+    assert!(reason.len() <= 1_000, "too long for a frame");
 }
 
-/// While nobody confirms, so much waits and no more: whoever comes then is told at once.
+/// While nothing is confirmed, pending messages are limited to 64 MiB; further ones fail at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_waits_for_a_confirmation_is_bounded() {
-    const ALL: usize = 90;
+async fn messages_that_wait_for_a_confirmation_are_bounded() {
+    const COUNT: usize = 90;
     let server = Rabbit::start("rabbit-room").expect("a broker");
-    let broker = Broker::new(&settings(server.uri())).expect("a usable URI");
-    connected(&broker).await;
+    let broker = Broker::new(&settings(server.uri())).expect("a valid URI");
+    wait_until_ready(&broker).await;
     server.pause();
     let large = "x".repeat(1024 * 1024);
     let mut tasks = tokio::task::JoinSet::new();
-    for number in 0..ALL {
+    for number in 0..COUNT {
         let (scheduler, operation) = (broker.scheduler(), operation(&number.to_string(), &large));
         tasks.spawn(async move {
             let began = std::time::Instant::now();
             let refused = scheduler.schedule(&operation).await;
-            let why = refused.expect_err("nobody confirms").to_string();
-            (why.contains("too much waits"), began.elapsed())
+            let reason = refused.expect_err("not confirmed").to_string();
+            (reason.contains("too many messages wait"), began.elapsed())
         });
     }
     let answers = tasks.join_all().await;
@@ -242,8 +248,8 @@ async fn what_waits_for_a_confirmation_is_bounded() {
             .clone()
             .all(|(_, took)| *took < Duration::from_secs(1))
     );
-    // 64 MiB of a little more than one each.
-    assert_eq!(at_once.count(), ALL - 63);
+    // Each message has a little more than 1 MiB of 64 MiB.
+    assert_eq!(at_once.count(), COUNT - 63);
     server.resume();
     let again = async {
         while broker.scheduler().schedule(&many("b", 1)[0]).await.is_err() {
@@ -251,5 +257,5 @@ async fn what_waits_for_a_confirmation_is_bounded() {
         }
     };
     let again = tokio::time::timeout(Duration::from_secs(30), again).await;
-    again.expect("there is room again");
+    again.expect("messages are accepted again");
 }

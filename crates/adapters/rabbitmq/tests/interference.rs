@@ -1,4 +1,5 @@
-//! Accepted operations survive what others do at the broker: policies, queues and bindings.
+//! Accepted operations survive changes that others make at the broker: policies, queues and
+//! bindings.
 
 mod support;
 
@@ -15,15 +16,16 @@ use lapin::options::{
 };
 use lapin::types::FieldTable;
 use support::{
-    Other, SCHEDULE, SCHEDULER, connected, ids_of, insist, reached, receive_all, settings,
+    ForeignClient, SCHEDULE, SCHEDULER, connected_broker, ids_of, receive_all,
+    schedule_with_retries, settings, wait_until_ready,
 };
 use tokio::time::sleep;
 
-/// Policy on everything that there is, while nobody consumes; then somebody does. The number of
-/// operations that were accepted.
+/// Sets a policy on all queues, schedules operations without a consumer, and then consumes them.
+/// Returns the number of accepted operations.
 async fn under_policy(server: &Rabbit, policy: &str, count: usize, wait: Duration) -> usize {
     let settings = settings(server.uri());
-    let broker = reached(&settings).await;
+    let broker = connected_broker(&settings).await;
     server.set_policy("p", ".*", policy).expect("a policy");
     sleep(Duration::from_millis(500)).await;
     let operations = many("a", count);
@@ -32,7 +34,7 @@ async fn under_policy(server: &Rabbit, policy: &str, count: usize, wait: Duratio
         match broker.scheduler().schedule(operation).await {
             Ok(()) => accepted.push(operation.clone()),
             Err(error) => assert!(
-                error.to_string().contains("it is full"),
+                error.to_string().contains("schedule queue full"),
                 "{policy}: {error}"
             ),
         }
@@ -43,20 +45,20 @@ async fn under_policy(server: &Rabbit, policy: &str, count: usize, wait: Duratio
     sleep(wait).await;
     let mut consumer = broker.consumer();
     let ids = ids_of(&accepted);
-    let came = receive_all(consumer.as_mut(), &ids).await;
+    let received = receive_all(consumer.as_mut(), &ids).await;
     if !policy.contains("drop-head") {
-        assert_eq!(came, ids, "{policy}: in order");
+        assert_eq!(received, ids, "{policy}: in order");
     }
-    // Where there is room again it is ready again.
-    insist(broker.scheduler().as_ref(), &many("b", 1)[0]).await;
-    connected(&broker).await;
+    // The broker is ready again once the queue has room.
+    schedule_with_retries(broker.scheduler().as_ref(), &many("b", 1)[0]).await;
+    wait_until_ready(&broker).await;
     server.clear_policy("p");
     accepted.len()
 }
 
-/// One broker for all: starting it takes longer than what is tried on it.
+/// One broker for all policies, since starting it takes longer than the checks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn policies_take_nothing_away_that_was_accepted() {
+async fn policies_lose_no_accepted_operation() {
     let server = Rabbit::start("rabbit-policies").expect("a broker");
     let (none, long) = (Duration::ZERO, Duration::from_secs(3));
     let ttl = r#"{"message-ttl":500}"#;
@@ -68,22 +70,22 @@ async fn policies_take_nothing_away_that_was_accepted() {
     assert!(under_policy(&server, short, 20, none).await < 20);
     let small = r#"{"max-length-bytes":2000}"#;
     assert!(under_policy(&server, small, 20, none).await < 20);
-    // The argument does not win over this one; what is dropped is taken back all the same.
+    // This policy overrides the argument; the dropped operations come back as dead letters.
     let dropping = r#"{"max-length":5,"overflow":"drop-head"}"#;
     assert_eq!(under_policy(&server, dropping, 9, long).await, 9);
     delivery_limit(&server).await;
 }
 
-/// A writer that is killed again and again.
+/// A writer is killed more often than the delivery limit allows.
 async fn delivery_limit(server: &Rabbit) {
     let settings = settings(server.uri());
-    let broker = reached(&settings).await;
+    let broker = connected_broker(&settings).await;
     let policy = r#"{"delivery-limit":1}"#;
     server.set_policy("p", ".*", policy).expect("a policy");
     sleep(Duration::from_millis(500)).await;
     let operations = many("a", 5);
     for operation in &operations {
-        insist(broker.scheduler().as_ref(), operation).await;
+        schedule_with_retries(broker.scheduler().as_ref(), operation).await;
     }
     for _ in 0..4 {
         let mut consumer = broker.consumer();
@@ -99,19 +101,19 @@ async fn delivery_limit(server: &Rabbit) {
     server.clear_policy("p");
 }
 
-async fn shared() -> (Settings, Broker, Other) {
+async fn shared() -> (Settings, Broker, ForeignClient) {
     let settings = settings(amqp_uri());
-    let broker = reached(&settings).await;
-    let other = Other::at(&settings).await;
+    let broker = connected_broker(&settings).await;
+    let other = ForeignClient::connect(&settings).await;
     (settings, broker, other)
 }
 
-/// `mandatory` would be content with any queue at the exchange.
+/// With `mandatory` alone, any queue bound to the exchange would satisfy the broker.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_schedule_queue_alone_counts() {
+async fn only_the_schedule_queue_confirms_an_operation() {
     let (_, broker, other) = shared().await;
-    other.listen().await;
-    other.unbind(&other.named(SCHEDULE)).await;
+    other.bind_own_queue().await;
+    other.unbind(&other.prefixed(SCHEDULE)).await;
     let operations = many("a", 5);
     for operation in &operations {
         let scheduled = broker.scheduler().schedule(operation).await;
@@ -120,20 +122,20 @@ async fn the_schedule_queue_alone_counts() {
     let mut consumer = broker.consumer();
     let ids = ids_of(&operations);
     assert_eq!(receive_all(consumer.as_mut(), &ids).await, ids);
-    // Connecting has bound the queue again, for those who publish to the exchange.
+    // Connecting has bound the queue again, for programs that publish to the exchange.
     let others = many("b", 3);
     other.publish(&others).await;
     let ids = ids_of(&others);
     assert_eq!(receive_all(consumer.as_mut(), &ids).await, ids);
 }
 
-/// The next message finds no queue: it is declared again, and the message accepted.
+/// A message without a queue causes the queue to be declared again, and is accepted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_deleted_is_declared_again() {
+async fn deleted_queues_and_exchanges_are_declared_again() {
     let (_, broker, other) = shared().await;
     let operations = many("a", 2);
     let channel = other.channel().await;
-    let queue = other.named(SCHEDULE);
+    let queue = other.prefixed(SCHEDULE);
     let options = QueueDeleteOptions::default();
     let deleted = channel.queue_delete(queue.as_str().into(), options);
     deleted.await.expect("deleted");
@@ -142,14 +144,14 @@ async fn what_is_deleted_is_declared_again() {
     let mut consumer = broker.consumer();
     let ids = ids_of(&operations);
     receive_all(consumer.as_mut(), &ids[..1]).await;
-    // While it is consumed: the consumer comes back by itself.
+    // Deleted while it is consumed: the consumer reconnects by itself.
     let options = QueueDeleteOptions::default();
     let deleted = channel.queue_delete(queue.as_str().into(), options);
     deleted.await.expect("deleted");
-    insist(broker.scheduler().as_ref(), &operations[1]).await;
+    schedule_with_retries(broker.scheduler().as_ref(), &operations[1]).await;
     receive_all(consumer.as_mut(), &ids[1..]).await;
-    // Nothing is returned for these: they are looked at every few seconds.
-    let exchange = other.named(SCHEDULER);
+    // No message is returned for a missing exchange: the periodic check declares it again.
+    let exchange = other.prefixed(SCHEDULER);
     let options = ExchangeDeleteOptions::default();
     let deleted = channel.exchange_delete(exchange.into(), options);
     deleted.await.expect("deleted");
@@ -160,23 +162,23 @@ async fn what_is_deleted_is_declared_again() {
     assert_eq!(receive_all(consumer.as_mut(), &ids).await, ids);
 }
 
-/// Wherever it waits: in the queue, in the one that takes its place, or among the dead letters.
+/// Operations wait in the schedule queue, the moving queue, or the dead-letter queue.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_that_waits_is_counted() {
+async fn waiting_operations_of_all_queues_are_counted() {
     let (_, broker, other) = shared().await;
     let channel = other.channel().await;
     let confirms = channel.confirm_select(ConfirmSelectOptions::default());
     confirms.await.expect("confirms");
-    let moving = other.named("platform-event.schedule.moving");
+    let moving = other.prefixed("platform-event.schedule.moving");
     let options = QueueDeclareOptions::durable();
     let declared = channel.queue_declare(moving.as_str().into(), options, FieldTable::default());
     declared.await.expect("a queue");
     let waiting = |(scheduled, moved, dead): (u64, u64, u64)| (scheduled + moved + dead, dead);
     let mut expected = (0, 0, 0);
     for (queue, add) in [
-        (other.named(SCHEDULE), (1, 0, 0)),
+        (other.prefixed(SCHEDULE), (1, 0, 0)),
         (moving.clone(), (0, 1, 0)),
-        (other.named("platform-event.dead-letters"), (0, 0, 1)),
+        (other.prefixed("platform-event.dead-letters"), (0, 0, 1)),
     ] {
         let options = BasicPublishOptions::default();
         let properties = BasicProperties::default().with_delivery_mode(2);
@@ -197,25 +199,25 @@ async fn all_that_waits_is_counted() {
             }
         };
         let counted = tokio::time::timeout(Duration::from_secs(30), counted).await;
-        assert!(counted.is_ok(), "{expected:?} are counted");
+        assert!(counted.is_ok(), "expected {expected:?}");
     }
     let deleted = channel.queue_delete(moving.into(), QueueDeleteOptions::default());
     deleted.await.expect("deleted");
 }
 
-/// An exclusive queue of somebody else in the place of ours would take what is accepted.
+/// An exclusive queue of another program under the schedule queue's name would lose operations.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stranger_in_the_place_of_the_queue_gets_nothing() {
+async fn an_exclusive_queue_under_the_same_name_gets_nothing() {
     let (settings, broker, other) = shared().await;
-    let stranger = Other::at(&settings).await;
-    let channel = stranger.channel().await;
-    let queue = other.named(SCHEDULE);
+    let owner = ForeignClient::connect(&settings).await;
+    let channel = owner.channel().await;
+    let queue = other.prefixed(SCHEDULE);
     let options = QueueDeleteOptions::default();
     let deleted = channel.queue_delete(queue.as_str().into(), options);
     deleted.await.expect("deleted");
     let options = QueueDeclareOptions::exclusive();
     let declared = channel.queue_declare(queue.as_str().into(), options, FieldTable::default());
-    declared.await.expect("theirs");
+    declared.await.expect("an exclusive queue");
     let probe = broker.probe();
     let noticed = async {
         while probe.check().await.is_ok() {
@@ -225,16 +227,16 @@ async fn a_stranger_in_the_place_of_the_queue_gets_nothing() {
     let noticed = tokio::time::timeout(Duration::from_secs(30), noticed).await;
     noticed.expect("not ready");
     let operations = many("a", 2);
-    // Also while it connects again and again.
+    // Also while the publisher keeps reconnecting.
     for _ in 0..20 {
         let refused = broker.scheduler().schedule(&operations[0]).await;
-        refused.expect_err("nobody of ours would get it");
+        refused.expect_err("not published");
         sleep(Duration::from_millis(50)).await;
     }
-    let closed = stranger.connection.close(200, "gone".into());
+    let closed = owner.connection.close(200, "gone".into());
     closed.await.expect("closed");
-    connected(&broker).await;
-    insist(broker.scheduler().as_ref(), &operations[1]).await;
+    wait_until_ready(&broker).await;
+    schedule_with_retries(broker.scheduler().as_ref(), &operations[1]).await;
     let mut consumer = broker.consumer();
     receive_all(consumer.as_mut(), &ids_of(&operations[1..])).await;
 }

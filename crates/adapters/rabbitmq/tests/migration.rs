@@ -1,4 +1,4 @@
-//! A schedule queue of an earlier version is replaced: nothing is lost, nothing overtakes.
+//! Migration of a schedule queue of an earlier version, without loss and in order.
 
 mod support;
 
@@ -14,20 +14,23 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Consumer, ExchangeKind};
-use support::{Other, SCHEDULE, SCHEDULER, ids_of, insist, reached, receive_all, settings};
+use support::{
+    ForeignClient, SCHEDULE, SCHEDULER, connected_broker, ids_of, receive_all,
+    schedule_with_retries, settings,
+};
 use tokio::time::sleep;
 
 const MOVING: &str = "platform-event.schedule.moving";
 
-/// Declares what the earlier version declares.
-async fn earlier(settings: &Settings) -> Other {
-    let other = Other::at(settings).await;
+/// Declares exchange and queue as the earlier version does.
+async fn declare_earlier(settings: &Settings) -> ForeignClient {
+    let other = ForeignClient::connect(settings).await;
     let channel = other.channel().await;
     let durable = ExchangeDeclareOptions {
         durable: true,
         ..ExchangeDeclareOptions::default()
     };
-    let exchange = other.named(SCHEDULER).into();
+    let exchange = other.prefixed(SCHEDULER).into();
     let declared = channel.exchange_declare(
         exchange,
         ExchangeKind::Topic,
@@ -42,7 +45,7 @@ async fn earlier(settings: &Settings) -> Other {
     );
     arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(i32::MAX));
     arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
-    let queue = other.named(SCHEDULE);
+    let queue = other.prefixed(SCHEDULE);
     let options = QueueDeclareOptions::durable();
     let declared = channel.queue_declare(queue.as_str().into(), options, arguments);
     declared.await.expect("a queue");
@@ -50,18 +53,18 @@ async fn earlier(settings: &Settings) -> Other {
     other
 }
 
-/// Consumes as the writer of the earlier version.
-async fn earlier_writer(other: &Other) -> Consumer {
+/// Consumes as events-writer of the earlier version does.
+async fn earlier_writer(other: &ForeignClient) -> Consumer {
     let channel = other.channel().await;
     let options = BasicQosOptions::default();
     channel.basic_qos(10, options).await.expect("a prefetch");
-    let queue = other.named(SCHEDULE).into();
+    let queue = other.prefixed(SCHEDULE).into();
     let options = BasicConsumeOptions::default();
     let consumer = channel.basic_consume(queue, "".into(), options, FieldTable::default());
     consumer.await.expect("a consumer")
 }
 
-async fn wait_until_replaced(other: &Other) {
+async fn wait_until_replaced(other: &ForeignClient) {
     let replaced = async {
         while other.has_queue(MOVING).await || !other.has_queue(SCHEDULE).await {
             sleep(Duration::from_millis(200)).await;
@@ -71,27 +74,27 @@ async fn wait_until_replaced(other: &Other) {
     replaced.expect("replaced in time");
 }
 
-/// Publishers of both versions, one operation after the other, each accepted before the next;
-/// writers that are killed again and again.
+/// Publishers of both versions take turns, each operation is accepted before the next, and writers
+/// are killed repeatedly.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_order_whoever_publishes_and_whoever_is_killed() {
+async fn order_survives_mixed_publishers_and_killed_writers() {
     let settings = settings(amqp_uri());
-    let old = earlier(&settings).await;
+    let old = declare_earlier(&settings).await;
     let operations = many("a", 260);
     let ids = ids_of(&operations);
     old.publish(&operations[..40]).await;
-    // A writer of the earlier version is at work, and goes away with some in hand.
-    let old_writer = Other::at(&settings).await;
+    // A writer of the earlier version is active, and leaves with unsettled operations.
+    let old_writer = ForeignClient::connect(&settings).await;
     let mut consumer = earlier_writer(&old_writer).await;
     for _ in 0..5 {
         let delivery = consumer.next().await.expect("a delivery").expect("one");
         let acked = delivery.acker.ack(BasicAckOptions::default());
         acked.await.expect("acked");
     }
-    let broker = reached(&settings).await;
+    let broker = connected_broker(&settings).await;
     let mut writer = broker.consumer();
     let early = tokio::time::timeout(Duration::from_secs(2), writer.receive(10)).await;
-    assert!(early.is_err(), "the earlier writer is at work");
+    assert!(early.is_err(), "the earlier writer is still active");
     assert!(old.has_queue(SCHEDULE).await && !old.has_queue(MOVING).await);
     let closed = old_writer.connection.close(200, "gone".into());
     closed.await.expect("closed");
@@ -100,7 +103,7 @@ async fn in_order_whoever_publishes_and_whoever_is_killed() {
         async move {
             for (number, operation) in rest.iter().enumerate() {
                 if number % 2 == 0 {
-                    insist(scheduler.as_ref(), operation).await;
+                    schedule_with_retries(scheduler.as_ref(), operation).await;
                 } else {
                     old.publish(std::slice::from_ref(operation)).await;
                 }
@@ -110,12 +113,12 @@ async fn in_order_whoever_publishes_and_whoever_is_killed() {
         }
     });
     let mut seen = Vec::new();
-    let mut round = 0;
+    let mut attempt = 0;
     while !ids[5..].iter().all(|id| seen.contains(id)) {
-        round += 1;
-        assert!(round < 2_000, "{} came", seen.len());
-        if round % 25 == 0 {
-            // Killed with what it has in hand.
+        attempt += 1;
+        assert!(attempt < 2_000, "{} arrived", seen.len());
+        if attempt % 25 == 0 {
+            // Killed with unsettled operations.
             writer = broker.consumer();
         }
         let receiving = tokio::time::timeout(Duration::from_secs(1), writer.receive(10));
@@ -127,7 +130,7 @@ async fn in_order_whoever_publishes_and_whoever_is_killed() {
                 seen.push(operation.operation_id);
             }
         }
-        if round % 7 != 0 {
+        if attempt % 7 != 0 {
             let _ = writer.settle().await;
         }
     }
@@ -140,20 +143,20 @@ async fn in_order_whoever_publishes_and_whoever_is_killed() {
     });
     wait_until_replaced(&old).await;
     settling.abort();
-    // What is there now is the queue of this version, and works.
+    // The queue is the one of this version now, and works.
     let last = many("z", 2);
-    insist(broker.scheduler().as_ref(), &last[0]).await;
+    schedule_with_retries(broker.scheduler().as_ref(), &last[0]).await;
     old.publish(&last[1..]).await;
     let mut writer = broker.consumer();
     receive_all(writer.as_mut(), &ids_of(&last)).await;
 }
 
-/// Nothing comes, and nobody of the earlier version is there: replaced all the same.
+/// Without operations and without a writer of the earlier version, the queue is replaced as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_queue_is_replaced() {
     let settings = settings(amqp_uri());
-    let old = earlier(&settings).await;
-    let broker = reached(&settings).await;
+    let old = declare_earlier(&settings).await;
+    let broker = connected_broker(&settings).await;
     let mut writer = broker.consumer();
     let settling = tokio::spawn(async move {
         while writer.receive(10).await.is_ok() {
@@ -172,15 +175,15 @@ async fn an_idle_queue_is_replaced() {
     settling.abort();
 }
 
-/// A classic queue in the place of the deleted one, which no restart would survive: messages in it
-/// are stored, and the queue is replaced.
+/// Another program declares a classic queue, which would not survive a restart, under the name of
+/// the deleted one: its messages are stored, and the queue is replaced.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_that_others_declared_is_replaced() {
     let settings = settings(amqp_uri());
-    let broker = reached(&settings).await;
-    let other = Other::at(&settings).await;
+    let broker = connected_broker(&settings).await;
+    let other = ForeignClient::connect(&settings).await;
     let channel = other.channel().await;
-    let queue = other.named(SCHEDULE);
+    let queue = other.prefixed(SCHEDULE);
     let deleted = channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default());
     deleted.await.expect("deleted");
     let none = FieldTable::default();
@@ -189,7 +192,7 @@ async fn a_queue_that_others_declared_is_replaced() {
     declared.await.expect("a queue that is not durable");
     let operations = many("a", 20);
     for operation in &operations {
-        insist(broker.scheduler().as_ref(), operation).await;
+        schedule_with_retries(broker.scheduler().as_ref(), operation).await;
     }
     let mut writer = broker.consumer();
     let ids = ids_of(&operations);
@@ -218,8 +221,8 @@ async fn a_queue_that_others_declared_is_replaced() {
     settling.abort();
 }
 
-/// Arguments of this version.
-fn current_arguments(other: &Other) -> FieldTable {
+/// Returns the arguments of this version.
+fn current_arguments(other: &ForeignClient) -> FieldTable {
     let text = |text: &str| AMQPValue::LongString(text.into());
     let mut arguments = FieldTable::default();
     for (name, value) in [
@@ -229,7 +232,7 @@ fn current_arguments(other: &Other) -> FieldTable {
         ("x-overflow", text("reject-publish")),
         (
             "x-dead-letter-exchange",
-            text(&other.named("platform-events-dead-letters")),
+            text(&other.prefixed("platform-events-dead-letters")),
         ),
         ("x-dead-letter-strategy", text("at-least-once")),
     ] {

@@ -1,4 +1,5 @@
-//! Policies that can lose accepted operations are found by the management API of a real broker.
+//! Policies by which accepted operations can be lost are found through the management API of a real
+//! broker.
 
 mod support;
 
@@ -8,28 +9,28 @@ use bakehouse_dev_servers::Rabbit;
 use bakehouse_engine::ports::Probe;
 use bakehouse_rabbitmq::{Settings, queue_inspector};
 use serde_json::{Value, json};
-use support::{SCHEDULE, reached, settings};
+use support::{SCHEDULE, connected_broker, settings};
 
-/// Time that a broker takes at most to say that a policy has changed, and the probe to ask.
-const SOON: Duration = Duration::from_secs(60);
+/// Timeout for the broker to report a changed policy, and for the probe to notice.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Waits until the probe says this; the reason, where it is not ready.
-async fn until(probe: &dyn Probe, what: &str, is_it: impl Fn(&Result<(), String>) -> bool) {
+/// Waits until the result of the probe satisfies the condition.
+async fn until(probe: &dyn Probe, what: &str, condition: impl Fn(&Result<(), String>) -> bool) {
     let mut last = Ok(());
     let waiting = async {
         loop {
             last = probe.check().await;
-            if is_it(&last) {
+            if condition(&last) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    let waited = tokio::time::timeout(SOON, waiting).await;
+    let waited = tokio::time::timeout(CHECK_TIMEOUT, waiting).await;
     assert!(waited.is_ok(), "{what}: {:?}", probe.note());
 }
 
-/// Waits until the policies have been checked, and none loses anything.
+/// Waits until the policies have been checked without risks.
 async fn until_safe(probe: &dyn Probe) {
     let is_safe = |ready: &Result<(), String>| ready.is_ok() && probe.note().is_none();
     until(probe, "safe", is_safe).await;
@@ -42,7 +43,7 @@ fn started() -> (Rabbit, String) {
     (server, uri)
 }
 
-/// One broker for all: starting it takes longer than what is tried on it.
+/// One broker for all policies, since starting it takes longer than the checks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_policy_that_can_lose_operations_is_found() {
     let (server, management) = started();
@@ -50,7 +51,7 @@ async fn a_policy_that_can_lose_operations_is_found() {
         management_uri: Some(management.clone()),
         ..settings(server.uri())
     };
-    let broker = reached(&settings).await;
+    let broker = connected_broker(&settings).await;
     let probe = broker.policy_probe();
     let inspector = queue_inspector(&settings).expect("a URI");
     let inspector = inspector.expect("an API");
@@ -88,9 +89,9 @@ async fn a_policy_that_can_lose_operations_is_found() {
         until_safe(probe.as_ref()).await;
         assert_eq!(inspector.risks().await.expect("an answer"), []);
     }
-    harmless(&server, &settings, &management, probe.as_ref()).await;
-    neither_copy(&server, &settings, probe.as_ref()).await;
-    user(&settings, &management).await;
+    harmless_policies(&server, &settings, &management, probe.as_ref()).await;
+    no_copy_is_kept(&server, &settings, probe.as_ref()).await;
+    permissions_of_the_user(&settings, &management).await;
 
     drop(server);
     let is_noted = |ready: &Result<(), String>| {
@@ -98,11 +99,11 @@ async fn a_policy_that_can_lose_operations_is_found() {
         ready.is_ok() && note.starts_with("not checked: management API: no answer")
     };
     until(probe.as_ref(), "noted", is_noted).await;
-    let error = inspector.risks().await.expect_err("nobody answers");
+    let error = inspector.risks().await.expect_err("no answer");
     assert!(!error.to_string().contains("guest"), "{error}");
 }
 
-/// Calls the management API with a body; the answer's JSON.
+/// Calls the management API with a body. Returns the answer's JSON.
 async fn call(method: reqwest::Method, url: &str, body: Value) -> Value {
     let request = reqwest::Client::new().request(method, url).json(&body);
     let answer = request.send().await.expect("an answer");
@@ -110,8 +111,13 @@ async fn call(method: reqwest::Method, url: &str, body: Value) -> Value {
     answer.json().await.unwrap_or_default()
 }
 
-/// Policies that lose nothing, in force.
-async fn harmless(server: &Rabbit, settings: &Settings, management: &str, probe: &dyn Probe) {
+/// Policies without loss are no risk, once they are in force.
+async fn harmless_policies(
+    server: &Rabbit,
+    settings: &Settings,
+    management: &str,
+    probe: &dyn Probe,
+) {
     let inspector = queue_inspector(settings).expect("a URI").expect("an API");
     let url = format!(
         "{management}/api/queues/%2f/{}{SCHEDULE}?columns=policy",
@@ -131,7 +137,7 @@ async fn harmless(server: &Rabbit, settings: &Settings, management: &str, probe:
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         };
-        let in_force = tokio::time::timeout(SOON, in_force).await;
+        let in_force = tokio::time::timeout(CHECK_TIMEOUT, in_force).await;
         in_force.expect("the policy is in force");
         assert_eq!(inspector.risks().await.expect("an answer"), [], "{policy}");
         assert_eq!(probe.check().await, Ok(()), "{policy}");
@@ -139,8 +145,9 @@ async fn harmless(server: &Rabbit, settings: &Settings, management: &str, probe:
     }
 }
 
-/// Unreadable messages are in a queue and in a stream: one policy is harmless, two are not.
-async fn neither_copy(server: &Rabbit, settings: &Settings, probe: &dyn Probe) {
+/// Unreadable messages are kept in a queue and a stream: a policy on one is harmless, policies on
+/// both are a risk.
+async fn no_copy_is_kept(server: &Rabbit, settings: &Settings, probe: &dyn Probe) {
     let prefix = &settings.prefix;
     let parked = format!("^{prefix}platform-event.parked$");
     let stream = format!("^{prefix}platform-event.dead-letters.stream$");
@@ -160,8 +167,9 @@ async fn neither_copy(server: &Rabbit, settings: &Settings, probe: &dyn Probe) {
     server.clear_policy("parked");
 }
 
-/// The tag `management` is enough, with permissions that allow nothing; less is not.
-async fn user(settings: &Settings, management: &str) {
+/// The user needs the tag `management` and permissions on the virtual host, which may allow
+/// nothing.
+async fn permissions_of_the_user(settings: &Settings, management: &str) {
     let put = async |path: &str, body: Value| {
         call(
             reqwest::Method::PUT,
@@ -178,7 +186,7 @@ async fn user(settings: &Settings, management: &str) {
     let inspector = queue_inspector(&watched).expect("a URI").expect("an API");
     let refused = async || {
         let error = inspector.risks().await.expect_err("refused").to_string();
-        assert!(error.contains("it refuses the user"), "{error}");
+        assert!(error.contains("user refused"), "{error}");
         assert!(!error.contains("secret"), "{error}");
     };
     refused().await;

@@ -174,7 +174,7 @@ impl Connection {
         match status {
             _ if status.is_redirection() => {
                 format!(
-                    "status {status}: redirects are not followed; set follow.{name} to the final URL"
+                    "status {status}: redirects are not followed; set follow.{name} to the new URL"
                 )
             }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {

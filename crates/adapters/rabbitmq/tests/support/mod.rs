@@ -1,5 +1,5 @@
-//! Connections to a broker, for the tests of this crate.
-#![allow(dead_code, reason = "not every test needs all of it")]
+//! Brokers and foreign clients for the tests of this crate.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub(crate) const SCHEDULER: &str = "platform-events-scheduler";
 pub(crate) const SCHEDULE: &str = "platform-event.schedule";
 
-/// Settings with names that nobody else uses.
+/// Returns settings with a unique prefix of names.
 pub(crate) fn settings(uri: String) -> Settings {
     Settings {
         uri,
@@ -29,26 +29,27 @@ pub(crate) fn settings(uri: String) -> Settings {
     }
 }
 
-/// A broker that has been reached.
-pub(crate) async fn reached(settings: &Settings) -> Broker {
-    let broker = Broker::new(settings).expect("a usable URI");
-    connected(&broker).await;
+/// Connects to a broker, and waits until it is ready.
+pub(crate) async fn connected_broker(settings: &Settings) -> Broker {
+    let broker = Broker::new(settings).expect("a valid URI");
+    wait_until_ready(&broker).await;
     broker
 }
 
-pub(crate) async fn connected(broker: &Broker) {
+pub(crate) async fn wait_until_ready(broker: &Broker) {
     let probe = broker.probe();
-    let reached = async {
+    let ready = async {
         while probe.check().await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), reached)
+    tokio::time::timeout(Duration::from_secs(30), ready)
         .await
-        .expect("the broker answers");
+        .expect("the broker is ready");
 }
 
-/// Receives and settles until all of these have come, and says in which order they first came.
+/// Receives and settles until all of these operations have arrived. Returns them in the order of
+/// their first arrival.
 pub(crate) async fn receive_all(consumer: &mut dyn ScheduleConsumer, ids: &[Uuid]) -> Vec<Uuid> {
     let mut seen: Vec<Uuid> = Vec::new();
     let receiving = async {
@@ -70,12 +71,15 @@ pub(crate) async fn receive_all(consumer: &mut dyn ScheduleConsumer, ids: &[Uuid
         }
     };
     let received = tokio::time::timeout(Duration::from_secs(60), receiving).await;
-    assert!(received.is_ok(), "{} of {} came", seen.len(), ids.len());
+    assert!(received.is_ok(), "{} of {} arrived", seen.len(), ids.len());
     seen
 }
 
-/// Schedules, and again after a while where it is refused.
-pub(crate) async fn insist(scheduler: &dyn Scheduler, operation: &bakehouse_engine::Operation) {
+/// Schedules an operation, and retries while it is refused.
+pub(crate) async fn schedule_with_retries(
+    scheduler: &dyn Scheduler,
+    operation: &bakehouse_engine::Operation,
+) {
     for _ in 0..100 {
         if scheduler.schedule(operation).await.is_ok() {
             return;
@@ -85,14 +89,14 @@ pub(crate) async fn insist(scheduler: &dyn Scheduler, operation: &bakehouse_engi
     panic!("the broker confirms nothing");
 }
 
-/// Another program at the broker.
-pub(crate) struct Other {
+/// Client of another program at the same broker.
+pub(crate) struct ForeignClient {
     pub(crate) connection: Connection,
     pub(crate) prefix: String,
 }
 
-impl Other {
-    pub(crate) async fn at(settings: &Settings) -> Self {
+impl ForeignClient {
+    pub(crate) async fn connect(settings: &Settings) -> Self {
         let connection = Connection::connect(&settings.uri, ConnectionProperties::default());
         Self {
             connection: connection.await.expect("connects"),
@@ -104,24 +108,24 @@ impl Other {
         self.connection.create_channel().await.expect("a channel")
     }
 
-    pub(crate) fn named(&self, name: &str) -> String {
+    pub(crate) fn prefixed(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 
-    /// Tells whether there is a queue of this name.
+    /// Checks whether a queue of this name exists.
     pub(crate) async fn has_queue(&self, name: &str) -> bool {
         let passive = QueueDeclareOptions {
             passive: true,
             ..QueueDeclareOptions::durable()
         };
         let channel = self.channel().await;
-        let name = self.named(name).into();
+        let name = self.prefixed(name).into();
         let found = channel.queue_declare(name, passive, FieldTable::default());
         found.await.is_ok()
     }
 
-    /// Binds a queue of its own to the scheduler's exchange.
-    pub(crate) async fn listen(&self) -> String {
+    /// Declares an exclusive queue, and binds it to the scheduler's exchange.
+    pub(crate) async fn bind_own_queue(&self) -> String {
         let channel = self.channel().await;
         let options = QueueDeclareOptions::exclusive();
         let queue = channel.queue_declare("".into(), options, FieldTable::default());
@@ -131,7 +135,7 @@ impl Other {
     }
 
     pub(crate) async fn bind(&self, queue: &str) {
-        let exchange = self.named(SCHEDULER).into();
+        let exchange = self.prefixed(SCHEDULER).into();
         let (options, none) = (QueueBindOptions::default(), FieldTable::default());
         let channel = self.channel().await;
         let bound = channel.queue_bind(queue.into(), exchange, SCHEDULE.into(), options, none);
@@ -139,15 +143,15 @@ impl Other {
     }
 
     pub(crate) async fn unbind(&self, queue: &str) {
-        let exchange = self.named(SCHEDULER).into();
+        let exchange = self.prefixed(SCHEDULER).into();
         let channel = self.channel().await;
         let none = FieldTable::default();
         let unbound = channel.queue_unbind(queue.into(), exchange, SCHEDULE.into(), none);
         unbound.await.expect("unbound");
     }
 
-    /// Publishes a message to the schedule queue itself, confirmed.
-    pub(crate) async fn put(&self, message: Vec<u8>) {
+    /// Publishes a message to the schedule queue itself, and waits for the confirmation.
+    pub(crate) async fn publish_raw(&self, message: Vec<u8>) {
         let channel = self.channel().await;
         let confirms = channel.confirm_select(ConfirmSelectOptions::default());
         confirms.await.expect("confirms");
@@ -156,14 +160,14 @@ impl Other {
             ..BasicPublishOptions::default()
         };
         let properties = BasicProperties::default().with_delivery_mode(2);
-        let queue = self.named(SCHEDULE).into();
+        let queue = self.prefixed(SCHEDULE).into();
         let published = channel.basic_publish("".into(), queue, options, &message, properties);
         let confirmed = published.await.expect("published").await;
         let confirmed = confirmed.expect("an answer");
         assert!(matches!(confirmed, lapin::Confirmation::Ack(None)));
     }
 
-    /// Publishes operations to the scheduler's exchange, each confirmed.
+    /// Publishes operations to the scheduler's exchange, and waits for the confirmation of each.
     pub(crate) async fn publish(&self, operations: &[bakehouse_engine::Operation]) {
         let channel = self.channel().await;
         let confirms = channel.confirm_select(ConfirmSelectOptions::default());
@@ -175,7 +179,7 @@ impl Other {
                 ..BasicPublishOptions::default()
             };
             let properties = BasicProperties::default().with_delivery_mode(2);
-            let exchange = self.named(SCHEDULER).into();
+            let exchange = self.prefixed(SCHEDULER).into();
             let published =
                 channel.basic_publish(exchange, SCHEDULE.into(), options, &payload, properties);
             let confirmed = published.await.expect("published").await;
