@@ -42,8 +42,8 @@ use presentation::MongoPresentation;
 use rebuilds::MongoRebuilds;
 use source::MongoSource;
 
-/// The source database: `events`, `orders`, `snapshots`, `notifications`,
-/// `checkpoints`, `leases`, `meta`.
+/// Source database, with the collections `events`, `orders`, `snapshots`, `notifications`,
+/// `checkpoints`, `leases` and `meta`.
 pub struct SourceDatabase {
     connection: Connection,
     source: Arc<MongoSource>,
@@ -140,7 +140,7 @@ impl SourceDatabase {
     }
 }
 
-/// The presentation database: `orders`, `feed`, `checkpoints`, `leases`.
+/// Presentation database, with the collections `orders`, `feed`, `checkpoints` and `leases`.
 pub struct PresentationDatabase {
     connection: Connection,
     presentation: Arc<MongoPresentation>,

@@ -26,7 +26,7 @@ pub(crate) fn commands(
         bytes += size;
         match chunks.last_mut() {
             Some(chunk) if chunk.len() < MAX_STATEMENTS && bytes <= MAX_BYTES => {
-                chunk.push(statement)
+                chunk.push(statement);
             }
             _ => {
                 bytes = size;

@@ -18,7 +18,7 @@ pub struct Settings {
     /// Connection string with the virtual host in its path. Secret: it may contain a password.
     pub uri: String,
     /// URL of the management API, with user and password; `None` disables the check of policies.
-    /// Secret.
+    /// Secret: it contains a password.
     pub management_uri: Option<String>,
     /// Connection name that the broker shows in its lists.
     pub connection_name: String,

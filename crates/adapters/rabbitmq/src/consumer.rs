@@ -40,7 +40,7 @@ const IDLE_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 const IDLE_RECONNECT: Duration = Duration::from_secs(20);
 /// Attempts to open the dead-letter stream per connection.
 const STREAM_ATTEMPTS: usize = 6;
-/// Interval between those attempts.
+/// Interval between attempts to open the dead-letter stream.
 const STREAM_RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 pub(crate) struct RabbitConsumer {

@@ -30,7 +30,7 @@ use crate::topology::{Form, declare_queue, message_count};
 pub(crate) const STEP_INTERVAL: Duration = Duration::from_millis(250);
 /// Time after which an idle writer sends a marker to find out whether it is the active consumer.
 const STANDBY_PROBE_DELAY: Duration = Duration::from_secs(5);
-/// Interval at which it repeats that.
+/// Interval at which an idle writer repeats that marker.
 const STANDBY_PROBE_INTERVAL: Duration = Duration::from_secs(60);
 /// Time after which a marker that has not arrived is sent again.
 const MARKER_TIMEOUT: Duration = Duration::from_secs(5);

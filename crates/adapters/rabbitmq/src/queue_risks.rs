@@ -13,7 +13,7 @@ use crate::management::QueueState;
 
 /// Overflow behaviour without loss.
 const REJECT_PUBLISH: &str = "reject-publish";
-/// Way out for a queue that others have declared.
+/// Fix suggested for a queue that another program has declared.
 const REDECLARE_FIX: &str = "make sure that no other program declares the queue, and run \
                              events-writer, which replaces it";
 /// Keys that limit the length of a queue.
