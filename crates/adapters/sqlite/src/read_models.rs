@@ -268,7 +268,7 @@ fn stored(row: &Row<'_>) -> Outcome<StoredRow> {
 
 fn commit(connection: &Connection, handling: &HandlerCommit) -> Outcome<()> {
     let of = &handling.generation;
-    let raise = "UPDATE rebuilds SET revision = revision + 1 \
+    let raise = "UPDATE generations SET revision = revision + 1 \
                  WHERE name = ?1 AND version = ?2 AND round = ?3 AND revision = ?4";
     fence(connection.prepare_cached(raise)?.execute(params![
         of.name,

@@ -163,7 +163,7 @@ CREATE TABLE read_models (
     served_version INTEGER,
     served_round   INTEGER
 ) WITHOUT ROWID;
-CREATE TABLE rebuilds (
+CREATE TABLE generations (
     name     TEXT NOT NULL,
     version  INTEGER NOT NULL,
     round    INTEGER NOT NULL,

@@ -45,7 +45,7 @@ const BACK: [(i64, &str); 5] = [
     (7, "DROP TABLE rebuilds;"),
     (
         6,
-        "DROP TABLE read_models; DROP TABLE rebuilds; DROP TABLE followed; DROP TABLE rows; \
+        "DROP TABLE read_models; DROP TABLE generations; DROP TABLE followed; DROP TABLE rows; \
          DROP TABLE row_links;",
     ),
     (
