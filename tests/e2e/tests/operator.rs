@@ -280,7 +280,7 @@ async fn a_store_is_copied_while_it_is_at_work_and_made_of_the_copy() {
     assert!(copied.status.success(), "{copied:?}");
     let again = world.operate(&["backup", &copy_at]).expect("it runs");
     assert_eq!(again.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&again.stderr).contains("is there already"));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("already exists"));
     let after = client.post(order("after")).await.expect("202");
     client.settled(&after).await.expect("a receipt");
     let welcome = world.feed("").await.expect("a feed").frame().await;
@@ -298,7 +298,7 @@ async fn a_store_is_copied_while_it_is_at_work_and_made_of_the_copy() {
     let beside = world.operate(&["restore", &copy_at]).expect("it runs");
     assert_eq!(beside.status.code(), Some(1));
     let said = String::from_utf8_lossy(&beside.stderr).into_owned();
-    assert!(said.contains("bakehouse.db-wal is there already"), "{said}");
+    assert!(said.contains("bakehouse.db-wal already exists"), "{said}");
     std::fs::rename(&aside, &store).expect("moved back");
     std::fs::rename(&data, world.folder().join("lost")).expect("moved");
     let restored = world.operate(&["restore", &copy_at]).expect("it runs");

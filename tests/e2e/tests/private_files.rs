@@ -1,5 +1,5 @@
 //! Files of the embedded store: their owner's alone, whatever the umask; and a store whose
-//! writing thread fails.
+//! writer thread fails.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -125,7 +125,7 @@ async fn a_writer_that_panics_ends_the_process() {
     assert_eq!(status.code(), Some(1));
     let log = world.process("bakehouse").log();
     assert!(log.contains("panicked: asked for"), "{log}");
-    assert!(log.contains("writing thread has panicked"), "{log}");
+    assert!(log.contains("writer thread panicked"), "{log}");
     assert!(!ledger.accepted.is_empty());
     world.begin().await.expect("it starts");
     audit(&world, &ledger, LIMIT).await.expect("all are there");

@@ -1,8 +1,8 @@
-//! A copy of the store while it is at work, and a store made of such a copy.
+//! Backup of a store in use, and restore of a store from a backup.
 //!
-//! A copy is of one moment. A store that is made of it is another log from there on: what
-//! came after that moment is gone, and other events will have its positions. So it gets an
-//! epoch of its own, and whoever knows a position of the old one is told.
+//! A backup is a consistent snapshot. A restored store continues as another log: later entries of
+//! the original are missing, and new ones take their positions. It therefore gets a new epoch, so
+//! that clients with a position of the original log are rejected.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,122 +13,126 @@ use bakehouse_engine::model::notification::NotificationStatus;
 use bakehouse_engine::{Timestamp, private_files};
 use rusqlite::{Connection, OpenFlags, params};
 
+use crate::error::{DatabaseError, OpenError};
 use crate::notifications::{RESTORED_AT, WITHHELD};
 use crate::salvage::{self, is_damage};
-use crate::{FILE_NAME, OpenError, lock, schema};
+use crate::{FILE_NAME, lock, schema};
 
-/// Why there is no copy, or no store made of one.
+/// Error of a backup or restore.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// Something is in the way.
-    #[error("{} is there already; nothing was written", .0.display())]
+    /// The target exists.
+    #[error("{} already exists; nothing was written", .0.display())]
     InTheWay(PathBuf),
-    /// Somebody is at work where a store is to be made.
+    /// The target folder is in use, or cannot be used.
     #[error(transparent)]
     InUse(OpenError),
-    /// What it is made of is not there, or no store of ours.
+    /// The source does not exist or is not a store.
     #[error("{} cannot be read as a store", .file.display())]
     Source {
         /// The database file.
         file: PathBuf,
-        /// Why.
-        source: rusqlite::Error,
+        /// The cause.
+        source: DatabaseError,
     },
-    /// It cannot be written.
+    /// The target cannot be written.
     #[error("{} cannot be written", .file.display())]
     Target {
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
 
-/// A copy that is whole and on disk, and not yet called what a store is called.
+/// Complete and synced copy that still has a temporary file name.
 #[derive(Debug)]
-#[must_use = "it is no copy before it is kept"]
+#[must_use = "the copy has a temporary name until it is kept"]
 pub struct Copy {
     unfinished: PathBuf,
     to: PathBuf,
 }
 
 impl Copy {
-    /// From now on it is a copy.
+    /// Gives the copy its final name and syncs the folder.
     ///
     /// # Errors
-    /// [`BackupError::Target`].
+    /// [`BackupError::Target`] if the file cannot be renamed or the folder cannot be synced.
     pub fn keep(self) -> Result<(), BackupError> {
         let Self { unfinished, to } = self;
-        fs::rename(&unfinished, &to).map_err(at(&to))?;
+        fs::rename(&unfinished, &to).map_err(target_error(&to))?;
         sync(to.parent().unwrap_or(&to))
     }
 }
 
-/// Copies the store in the folder `data`, as it is at one moment, into the folder `into`,
-/// which is made. The store may be at work meanwhile.
+/// Copies a consistent snapshot of the store in the folder `data` into the folder `into`, which is
+/// created. The store may be in use meanwhile.
 ///
 /// # Errors
-/// [`BackupError`]; then there is no copy.
+/// [`BackupError`] if `into` has a store already, or a file cannot be read or written; then there
+/// is no copy.
 pub fn back_up(data: &Path, into: &Path) -> Result<Copy, BackupError> {
     let to = into.join(FILE_NAME);
     if to.exists() {
         return Err(BackupError::InTheWay(to));
     }
-    // With what stands in its log beside it, whoever is at work.
+    // This connection also reads the write-ahead log of a store in use.
     let connection = open(data)?;
-    private_files::make_folder(into).map_err(at(into))?;
+    private_files::make_folder(into).map_err(target_error(into))?;
     let unfinished = into.join(format!("{FILE_NAME}.unfinished"));
     let _ = fs::remove_file(&unfinished);
-    // An empty file is taken, with its permissions.
-    private_files::open(&unfinished).map_err(at(&unfinished))?;
+    // `VACUUM INTO` accepts an empty file and keeps its permissions.
+    private_files::open(&unfinished).map_err(target_error(&unfinished))?;
     let quoted = unfinished.display().to_string().replace('\'', "''");
     let copy = format!("PRAGMA busy_timeout = 5000; VACUUM INTO '{quoted}'");
     let file = data.join(FILE_NAME);
     match connection.execute_batch(&copy) {
         Err(error) if is_damage(&error) => {
             let _ = fs::remove_file(&unfinished);
-            private_files::open(&unfinished).map_err(at(&unfinished))?;
-            salvage::copy(&file, &unfinished).map_err(at_source(&file))?;
+            private_files::open(&unfinished).map_err(target_error(&unfinished))?;
+            salvage::copy(&file, &unfinished).map_err(|error| source_error(&file, error))?;
         }
-        copied => copied.map_err(at_source(&file))?,
+        copied => copied.map_err(|error| source_error(&file, error))?,
     }
     sync(&unfinished)?;
     Ok(Copy { unfinished, to })
 }
 
-/// Treatment of notifications that are pending in a copy.
+/// Treatment of the notifications that are pending in a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pending {
-    /// They are not sent: the store that the copy is of may have sent them since.
+    /// Does not send them, because the original store may have sent them since.
     Withhold,
-    /// They are sent.
+    /// Sends them.
     Resume,
 }
 
-/// Makes a store in the folder `data` of the copy in the folder `from`.
+/// Creates a store in the folder `data` from the copy in the folder `from`.
 ///
 /// # Errors
-/// [`BackupError`]; then there is no store.
+/// [`BackupError`] if `data` has a store already or is in use, or a file cannot be read or written;
+/// then there is no store.
 pub fn restore(from: &Path, data: &Path, pending: Pending) -> Result<(), BackupError> {
     may_restore(data)?;
     open(from)?;
-    private_files::make_folder(data).map_err(at(data))?;
+    private_files::make_folder(data).map_err(target_error(data))?;
     let _lock = lock(data).map_err(BackupError::InUse)?;
     may_restore(data)?;
     let copy = back_up(from, data)?;
-    begin_anew(&copy.unfinished, pending).map_err(at_source(&copy.unfinished))?;
+    start_new_log(&copy.unfinished, pending)
+        .map_err(|error| source_error(&copy.unfinished, error))?;
     sync(&copy.unfinished)?;
     copy.keep()
 }
 
-/// Whether there is nothing in the folder that a store would be made of.
+/// Checks that the folder has no files of a store.
 ///
 /// # Errors
-/// [`BackupError::InTheWay`]: the store itself, or what one has left beside it, which would
-/// be taken for a part of the new one.
+/// [`BackupError::InTheWay`] if it has a database file, or a log or journal that SQLite would take
+/// for a part of the new one.
 pub fn may_restore(data: &Path) -> Result<(), BackupError> {
-    for left in ["", "-wal", "-shm", "-journal"] {
-        let file = data.join(format!("{FILE_NAME}{left}"));
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let file = data.join(format!("{FILE_NAME}{suffix}"));
         if file.exists() {
             return Err(BackupError::InTheWay(file));
         }
@@ -136,19 +140,19 @@ pub fn may_restore(data: &Path) -> Result<(), BackupError> {
     Ok(())
 }
 
-/// The store of a folder, of a version that is known.
+/// Opens the store of a folder, and checks that its tables can be upgraded.
 fn open(folder: &Path) -> Result<Connection, BackupError> {
     let file = folder.join(FILE_NAME);
     let opened = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_WRITE);
-    let connection = opened.map_err(at_source(&file))?;
-    schema::known(&connection).map_err(at_source(&file))?;
+    let connection = opened.map_err(|error| source_error(&file, error))?;
+    schema::check_upgradable(&connection).map_err(|error| source_error(&file, error))?;
     Ok(connection)
 }
 
-/// Another epoch, wherever the log's own is noted; and what becomes of pending notifications.
-fn begin_anew(file: &Path, pending: Pending) -> rusqlite::Result<()> {
+/// Replaces the log's epoch wherever it is stored, and treats the pending notifications.
+fn start_new_log(file: &Path, pending: Pending) -> rusqlite::Result<()> {
     let mut connection = Connection::open(file)?;
-    // One file, and nothing beside it.
+    // Without a write-ahead log the copy is a single file.
     connection.pragma_update(None, "journal_mode", "DELETE")?;
     let transaction = connection.transaction()?;
     let own = "SELECT epoch FROM checkpoints WHERE name = 'orders-manager'";
@@ -163,21 +167,21 @@ fn begin_anew(file: &Path, pending: Pending) -> rusqlite::Result<()> {
         let update = format!("UPDATE {table} SET epoch = ?2 WHERE epoch = ?1");
         transaction.execute(&update, [&old, &new])?;
     }
-    let forget = "DELETE FROM checkpoints WHERE name = ?1";
-    transaction.execute(forget, [RESTORED_AT])?;
+    let delete = "DELETE FROM checkpoints WHERE name = ?1";
+    transaction.execute(delete, [RESTORED_AT])?;
     if pending == Pending::Withhold {
         withhold(&transaction)?;
     }
     transaction.commit()
 }
 
-/// Nothing that was accepted before now is notified of.
+/// Withholds the notifications of all operations that were accepted before now.
 fn withhold(connection: &Connection) -> rusqlite::Result<()> {
     let now = Timestamp::now().millis();
-    let note = "INSERT INTO checkpoints (name, position, entities, epoch) VALUES (?1, ?2, 0, '')";
-    connection.execute(note, params![RESTORED_AT, now])?;
-    let all = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'notifications')";
-    if !connection.query_row(all, [], |row| row.get(0))? {
+    let insert = "INSERT INTO checkpoints (name, position, entities, epoch) VALUES (?1, ?2, 0, '')";
+    connection.execute(insert, params![RESTORED_AT, now])?;
+    let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'notifications')";
+    if !connection.query_row(exists, [], |row| row.get(0))? {
         return Ok(());
     }
     let update = "UPDATE notifications SET status = ?1, ended_at = ?2, due_at = NULL, reason = ?3 \
@@ -189,18 +193,17 @@ fn withhold(connection: &Connection) -> rusqlite::Result<()> {
 
 fn sync(file: &Path) -> Result<(), BackupError> {
     let synced = File::open(file).and_then(|file| file.sync_all());
-    synced.map_err(at(file))
+    synced.map_err(target_error(file))
 }
 
-fn at_source(file: &Path) -> impl Fn(rusqlite::Error) -> BackupError {
-    let file = file.to_owned();
-    move |source| BackupError::Source {
-        file: file.clone(),
-        source,
+fn source_error(file: &Path, source: impl Into<DatabaseError>) -> BackupError {
+    BackupError::Source {
+        file: file.to_owned(),
+        source: source.into(),
     }
 }
 
-fn at(file: &Path) -> impl Fn(io::Error) -> BackupError {
+fn target_error(file: &Path) -> impl Fn(io::Error) -> BackupError {
     let file = file.to_owned();
     move |source| BackupError::Target {
         file: file.clone(),

@@ -1,51 +1,57 @@
-//! How far each stage has come, and of which log.
+//! Checkpoints of the stages: position and log epoch.
 
 use bakehouse_engine::Position;
 use bakehouse_engine::ports::StoreError;
 use rusqlite::{Connection, params};
 
-use crate::database::Outcome;
+use crate::error::Outcome;
 use crate::rows::{integer, position};
 
-/// Ties a stage's half of the store to the log of this epoch, where it is tied
-/// to none yet, and lets it begin after `start`; says how far it has come.
-pub(crate) fn tie(
+/// Binds a stage's checkpoint to the log of this epoch if it is bound to none yet, starting after
+/// `start`; returns its position.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] if the checkpoint is bound to another log.
+pub(crate) fn bind_to_log(
     connection: &Connection,
     name: &str,
     epoch: &str,
     start: Position,
 ) -> Outcome<Position> {
-    let tie = "UPDATE checkpoints SET epoch = ?2, position = ?3 WHERE name = ?1 AND epoch = ''";
+    let bind = "UPDATE checkpoints SET epoch = ?2, position = ?3 WHERE name = ?1 AND epoch = ''";
     connection
-        .prepare_cached(tie)?
+        .prepare_cached(bind)?
         .execute(params![name, epoch, integer(start)])?;
-    let tied = epoch_of(connection, name)?;
-    if tied != epoch {
-        let text = format!("what {name} has made belongs to log {tied}, not {epoch}");
+    let bound = epoch_of(connection, name)?;
+    if bound != epoch {
+        let text = format!("the checkpoint of {name} belongs to log {bound}, not {epoch}");
         return Err(StoreError::Corrupt(text).into());
     }
     position_of(connection, name)
 }
 
-/// The log that a stage's half of the store is tied to; empty: none yet.
+/// Returns the epoch of the log that a checkpoint is bound to; empty if it is bound to none.
 pub(crate) fn epoch_of(connection: &Connection, name: &str) -> Outcome<String> {
     let query = "SELECT epoch FROM checkpoints WHERE name = ?1";
     let mut statement = connection.prepare_cached(query)?;
     Ok(statement.query_row([name], |row| row.get(0))?)
 }
 
-/// How far a stage has come.
+/// Returns the position of a checkpoint.
 pub(crate) fn position_of(connection: &Connection, name: &str) -> Outcome<Position> {
     let query = "SELECT position FROM checkpoints WHERE name = ?1";
     let mut statement = connection.prepare_cached(query)?;
     let mut rows = statement.query([name])?;
     let row = rows
         .next()?
-        .ok_or(StoreError::Corrupt("no checkpoint".into()))?;
+        .ok_or_else(|| StoreError::Corrupt(format!("no checkpoint of {name}")))?;
     position(row, 0)
 }
 
-/// Moves a checkpoint, if it is where it must be.
+/// Moves a checkpoint from one position to another.
+///
+/// # Errors
+/// [`StoreError::Fenced`] if it is not at `from`.
 pub(crate) fn advance(
     connection: &Connection,
     name: &str,
@@ -57,7 +63,10 @@ pub(crate) fn advance(
     fence(statement.execute(params![name, integer(to), integer(from)])?)
 }
 
-/// A guarded write that touched nothing found the guard not to hold.
+/// Checks that a conditional write changed its row.
+///
+/// # Errors
+/// [`StoreError::Fenced`] if it did not, because its condition no longer holds.
 pub(crate) fn fence(touched: usize) -> Outcome<()> {
     if touched == 1 {
         return Ok(());

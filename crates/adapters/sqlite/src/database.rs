@@ -1,11 +1,11 @@
-//! One writing thread, several reading connections.
+//! Access to the database file: one writer thread, several reading connections.
 //!
-//! A write is a job for the thread. It runs all jobs that have gathered in one
-//! transaction, each in a savepoint of its own, syncs once, and only then
-//! answers them: what is answered is on disk, and a flood costs few syncs.
+//! A write is a job for the writer thread. The thread runs all queued jobs in one transaction,
+//! each in its own savepoint, syncs once, and only then answers them: an answered write is on
+//! disk, and many concurrent writes cost few syncs.
 //!
-//! A store in memory has one connection, the thread's: reads are jobs as well. So are
-//! they within a [`Database::begin`], which sees what it has written itself.
+//! An in-memory store has a single connection, the writer's, so its reads are jobs as well. The
+//! same holds within [`Database::begin`], whose reads see the transaction's own writes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -21,144 +21,116 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use crate::error::{DatabaseError, Failure, Outcome};
 use crate::salvage::is_damage;
 use crate::{list, schema};
 
-/// Jobs that may wait for the thread; beyond that, callers wait or are refused.
-const QUEUE: usize = 8_192;
-/// Jobs in one transaction at most, so that none waits for too many others.
-const GROUP: usize = 2_048;
-/// Idle reading connections kept open.
-const READERS: usize = 4;
-/// Reads at the same time; each has a connection with a cache of its own, and a thread.
-const MAX_READS: usize = 16;
+/// Maximum number of jobs in the queue of the writer thread; a caller waits, or is refused, while
+/// the queue is full.
+const MAX_QUEUED_JOBS: usize = 8_192;
+/// Maximum number of jobs in one transaction, which bounds the latency of each.
+const MAX_BATCH: usize = 2_048;
+/// Maximum number of idle reading connections that are kept open.
+const MAX_IDLE_READERS: usize = 4;
+/// Maximum number of concurrent reads; each has its own connection, page cache and thread.
+const MAX_CONCURRENT_READS: usize = 16;
 
-/// Runs inside the transaction; what it returns runs once the outcome is certain.
+/// Work that runs inside the transaction; the returned reply runs after the commit.
 type Job = Box<dyn FnOnce(&Connection) -> Reply + Send>;
 type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
-/// What a job's body may fail with.
-pub(crate) enum Failure {
-    /// SQLite's own.
-    Sqlite(rusqlite::Error),
-    /// The adapter's.
-    Store(StoreError),
-}
-
-impl From<rusqlite::Error> for Failure {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<Failure> for StoreError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Sqlite(error) => Self::unavailable(format!("embedded store: {error}")),
-            Failure::Store(error) => error,
-        }
-    }
-}
-
-/// The result of a job's or a query's body.
-pub(crate) type Outcome<T> = Result<T, Failure>;
+type Prepare = fn(Connection) -> Result<Connection, DatabaseError>;
 
 /// An open database.
 pub(crate) struct Database {
     jobs: Option<mpsc::Sender<Job>>,
     writer: Option<thread::JoinHandle<()>>,
     readers: Option<Readers>,
-    /// First damage that anybody has met.
+    /// First damage that any access has found.
     damage: Arc<OnceLock<String>>,
-    /// True if the writing thread has panicked.
+    /// True after a panic of the writer thread.
     has_panicked: watch::Receiver<bool>,
 }
 
-/// Connections to read by, beside the thread's.
+/// Pool of reading connections.
 #[derive(Clone)]
 struct Readers {
     file: PathBuf,
-    prepare: fn(Connection) -> rusqlite::Result<Connection>,
+    prepare: Prepare,
     idle: Arc<Mutex<Vec<Connection>>>,
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 impl Readers {
-    fn new(
-        file: &Path,
-        prepare: fn(Connection) -> rusqlite::Result<Connection>,
-        idle: Vec<Connection>,
-    ) -> Self {
+    fn new(file: &Path, prepare: Prepare, idle: Vec<Connection>) -> Self {
         Self {
             file: file.to_owned(),
             prepare,
             idle: Arc::new(Mutex::new(idle)),
-            turns: Arc::new(Semaphore::new(MAX_READS)),
+            permits: Arc::new(Semaphore::new(MAX_CONCURRENT_READS)),
         }
     }
 }
 
-/// Ends an open transaction: kept, or else undone.
-pub(crate) struct End {
-    ending: Arc<AtomicU8>,
+/// Handle of an open transaction; dropped without a commit, it rolls the transaction back.
+pub(crate) struct TransactionHandle {
+    state: Arc<AtomicU8>,
     jobs: mpsc::Sender<Job>,
 }
 
-/// How an open transaction ends.
+/// State of a transaction that accepts jobs.
 const OPEN: u8 = 0;
-const KEPT: u8 = 1;
-const UNDONE: u8 = 2;
+/// State of a transaction that is to be committed.
+const COMMITTED: u8 = 1;
+/// State of a transaction that is to be rolled back.
+const ROLLED_BACK: u8 = 2;
 
-impl End {
-    /// All that was done stands.
-    pub(crate) fn keep(self) {
-        self.ending.store(KEPT, Ordering::Release);
+impl TransactionHandle {
+    /// Ends the transaction with a commit.
+    pub(crate) fn commit(self) {
+        self.state.store(COMMITTED, Ordering::Release);
     }
 }
 
-impl Drop for End {
+impl Drop for TransactionHandle {
     fn drop(&mut self) {
-        let undo = self
-            .ending
-            .compare_exchange(OPEN, UNDONE, Ordering::AcqRel, Ordering::Acquire);
-        // An error says that it was kept.
-        let _ = undo;
-        // Wakes the thread; while it has other jobs, it looks by itself.
+        let rolled_back =
+            self.state
+                .compare_exchange(OPEN, ROLLED_BACK, Ordering::AcqRel, Ordering::Acquire);
+        // An error means that the transaction was committed.
+        let _ = rolled_back;
+        // Wakes the writer thread, which checks the state after each job.
         let _ = self.jobs.try_send(Box::new(|_| Box::new(|_| ())));
     }
 }
 
 impl Database {
-    pub(crate) fn open(file: &Path, facets: &[Facet]) -> rusqlite::Result<Self> {
+    /// Opens the database, creating or upgrading its tables.
+    pub(crate) fn open(file: &Path, facets: &[Facet]) -> Result<Self, DatabaseError> {
         let readers = Readers::new(file, connect_reader, Vec::new());
         let connection = connect(Connection::open(file)?)?;
-        // Whoever held them has ended, or the file would still be theirs.
+        // The lock of the folder proves that the previous lease holders have ended.
         connection.execute("UPDATE leases SET expires_at = 0", [])?;
         Self::run(connection, facets, Some(readers))
     }
 
-    /// To read alone: nothing is made, and nothing can be written.
-    pub(crate) fn inspect(file: &Path) -> rusqlite::Result<Self> {
-        let connection = look(Connection::open_with_flags(
+    /// Opens the database read-only: no table is created, and every write fails.
+    pub(crate) fn inspect(file: &Path) -> Result<Self, DatabaseError> {
+        let connection = connect_read_only(Connection::open_with_flags(
             file,
             OpenFlags::SQLITE_OPEN_READ_WRITE,
         )?)?;
         Ok(Self {
             jobs: None,
             writer: None,
-            readers: Some(Readers::new(file, look, vec![connection])),
+            readers: Some(Readers::new(file, connect_read_only, vec![connection])),
             damage: Arc::default(),
             has_panicked: watch::channel(false).1,
         })
     }
 
-    pub(crate) fn in_memory(facets: &[Facet]) -> rusqlite::Result<Self> {
+    /// Creates a database in memory.
+    pub(crate) fn in_memory(facets: &[Facet]) -> Result<Self, DatabaseError> {
         Self::run(connect(Connection::open_in_memory()?)?, facets, None)
     }
 
@@ -166,20 +138,20 @@ impl Database {
         connection: Connection,
         facets: &[Facet],
         readers: Option<Readers>,
-    ) -> rusqlite::Result<Self> {
-        list::make_indexes(&connection, facets)?;
-        let (jobs, queue) = mpsc::channel(QUEUE);
+    ) -> Result<Self, DatabaseError> {
+        list::create_indexes(&connection, facets)?;
+        let (jobs, queue) = mpsc::channel(MAX_QUEUED_JOBS);
         let (panicked, has_panicked) = watch::channel(false);
         let work = move || {
-            let written = catch_unwind(AssertUnwindSafe(move || write(&connection, queue)));
-            if written.is_err() {
+            let ended = catch_unwind(AssertUnwindSafe(move || run_writer(&connection, queue)));
+            if ended.is_err() {
                 panicked.send_replace(true);
             }
         };
         let writer = thread::Builder::new()
             .name("embedded-writer".into())
             .spawn(work)
-            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+            .map_err(DatabaseError::Thread)?;
         Ok(Self {
             jobs: Some(jobs),
             writer: Some(writer),
@@ -189,7 +161,7 @@ impl Database {
         })
     }
 
-    /// Runs `body` in a synced transaction; waits for a place in the queue.
+    /// Runs `body` in a synced transaction; waits while the queue is full.
     pub(crate) async fn write<T, F>(&self, body: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -201,7 +173,7 @@ impl Database {
         answer.await.map_err(|_| Self::closed())?
     }
 
-    /// Like [`Database::write`], but refuses at once when the queue is full.
+    /// Like [`Database::write`], but fails at once when the queue is full.
     pub(crate) async fn try_write<T, F>(&self, body: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -210,13 +182,15 @@ impl Database {
         let (job, answer) = job(self.damage.clone(), body);
         let jobs = self.jobs.as_ref().ok_or_else(Self::closed)?;
         jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => StoreError::unavailable("embedded store: too much to write"),
+            TrySendError::Full(_) => {
+                StoreError::unavailable("embedded store: write queue full; retry later")
+            }
             TrySendError::Closed(_) => Self::closed(),
         })?;
         answer.await.map_err(|_| Self::closed())?
     }
 
-    /// Runs `body` on a reading connection, away from the async threads.
+    /// Runs `body` on a reading connection, on a blocking thread.
     pub(crate) async fn read<T, F>(&self, body: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -225,28 +199,29 @@ impl Database {
         let Some(readers) = self.readers.clone() else {
             return self.write(body).await;
         };
-        // Never closed; and whoever gives up leaves the line.
-        let turn = readers.turns.clone().acquire_owned().await;
+        // The semaphore is never closed; a cancelled caller leaves its queue.
+        let permit = readers.permits.clone().acquire_owned().await;
         let task = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
+            let _permit = permit;
             let lock = || readers.idle.lock().unwrap_or_else(PoisonError::into_inner);
             let idle = lock().pop();
-            let open = || Connection::open(&readers.file).and_then(readers.prepare);
+            let open = || -> Result<Connection, DatabaseError> {
+                (readers.prepare)(Connection::open(&readers.file)?)
+            };
             let connection = idle.map_or_else(open, Ok)?;
             let result = body(&connection);
             let mut idle = lock();
-            if idle.len() < READERS {
+            if idle.len() < MAX_IDLE_READERS {
                 idle.push(connection);
             }
             result
         });
         let read = task.await.map_err(|_| Self::closed())?;
-        noted(&self.damage, read).map_err(StoreError::from)
+        with_damage_recorded(&self.damage, read).map_err(StoreError::from)
     }
 
-    /// Runs `body` on a connection of its own, so that what others have in their caches
-    /// does not count.
-    pub(crate) async fn read_afresh<T, F>(&self, body: F) -> Result<T, StoreError>
+    /// Runs `body` on a new connection, whose page cache is empty.
+    pub(crate) async fn read_uncached<T, F>(&self, body: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Outcome<T> + Send + 'static,
@@ -260,60 +235,70 @@ impl Database {
             body(&connection)
         });
         let read = task.await.map_err(|_| Self::closed())?;
-        noted(&self.damage, read).map_err(StoreError::from)
+        with_damage_recorded(&self.damage, read).map_err(StoreError::from)
     }
 
-    /// File of the database, if it has one.
+    /// Path of the database file; `None` in memory.
     pub(crate) fn file(&self) -> Option<&Path> {
         self.readers.as_ref().map(|readers| readers.file.as_path())
     }
 
-    /// First damage that anybody has met since the database was opened.
+    /// First damage that any access has found since the database was opened.
     pub(crate) fn damage(&self) -> Option<&str> {
         self.damage.get().map(String::as_str)
     }
 
-    /// Remembers a damage.
-    pub(crate) fn note_damage(&self, what: &str) {
+    /// Records a damage; only the first one is kept and logged.
+    pub(crate) fn record_damage(&self, what: &str) {
         if self.damage.set(what.to_owned()).is_ok() {
-            tracing::error!("embedded store: damaged: {what}");
+            tracing::error!(
+                "embedded store: damaged: {what}; run `doctor` to see what is affected"
+            );
         }
     }
 }
 
-/// Remembers a damage that a statement has met.
-fn noted<T>(damage: &OnceLock<String>, result: Outcome<T>) -> Outcome<T> {
+/// Records the damage that a failed statement reports.
+fn with_damage_recorded<T>(damage: &OnceLock<String>, result: Outcome<T>) -> Outcome<T> {
     if let Err(Failure::Sqlite(error)) = &result
         && is_damage(error)
         && damage.set(error.to_string()).is_ok()
     {
-        tracing::error!("embedded store: damaged: {error}");
+        tracing::error!("embedded store: damaged: {error}; run `doctor` to see what is affected");
     }
     result
 }
 
 impl Database {
-    /// Opens a transaction that stays open until its end: a database to work on it by,
-    /// the end, and whether what was kept is durable. Other writes wait.
+    /// Begins a transaction that stays open until its handle ends it; other writes wait
+    /// meanwhile. Returns a database whose jobs run in the transaction, the handle, and the
+    /// receiver of the commit's result.
     pub(crate) async fn begin(
         &self,
-    ) -> Result<(Self, End, oneshot::Receiver<Result<(), StoreError>>), StoreError> {
-        let (inner, mut queue) = mpsc::channel::<Job>(QUEUE);
-        let ending = Arc::new(AtomicU8::new(OPEN));
-        let end = End {
-            ending: ending.clone(),
+    ) -> Result<
+        (
+            Self,
+            TransactionHandle,
+            oneshot::Receiver<Result<(), StoreError>>,
+        ),
+        StoreError,
+    > {
+        let (inner, mut queue) = mpsc::channel::<Job>(MAX_QUEUED_JOBS);
+        let state = Arc::new(AtomicU8::new(OPEN));
+        let handle = TransactionHandle {
+            state: state.clone(),
             jobs: inner.clone(),
         };
         let (unit, outcome) = job(self.damage.clone(), move |connection| {
-            while ending.load(Ordering::Acquire) == OPEN {
+            while state.load(Ordering::Acquire) == OPEN {
                 let Some(job) = queue.blocking_recv() else {
                     break;
                 };
                 job(connection)(Ok(()));
             }
-            match ending.load(Ordering::Acquire) {
-                KEPT => Ok(()),
-                _ => Err(StoreError::unavailable("embedded store: undone").into()),
+            match state.load(Ordering::Acquire) {
+                COMMITTED => Ok(()),
+                _ => Err(StoreError::unavailable("embedded store: transaction rolled back").into()),
             }
         });
         let jobs = self.jobs.as_ref().ok_or_else(Self::closed)?;
@@ -325,10 +310,10 @@ impl Database {
             damage: self.damage.clone(),
             has_panicked: self.has_panicked.clone(),
         };
-        Ok((database, end, outcome))
+        Ok((database, handle, outcome))
     }
 
-    /// Waits until the writing thread has panicked.
+    /// Completes when the writer thread panics; stays pending after an orderly close.
     pub(crate) fn failure(&self) -> impl Future<Output = StoreError> + Send + use<> {
         let mut has_panicked = self.has_panicked.clone();
         async move {
@@ -336,18 +321,20 @@ impl Database {
                 // Closed in order.
                 std::future::pending::<()>().await;
             }
-            StoreError::unavailable("embedded store: its writing thread has panicked")
+            StoreError::unavailable(
+                "embedded store: the writer thread panicked; restart this program",
+            )
         }
     }
 
+    /// Error of an access to a closed database.
     pub(crate) fn closed() -> StoreError {
         StoreError::unavailable("embedded store: closed")
     }
 }
 
 impl Drop for Database {
-    /// Ends the thread after what it has been given, so that the file is
-    /// closed when this returns.
+    /// Waits until the writer thread has run all queued jobs and closed the file.
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(writer) = self.writer.take() {
@@ -356,19 +343,19 @@ impl Drop for Database {
     }
 }
 
-fn connect(mut connection: Connection) -> rusqlite::Result<Connection> {
+fn connect(mut connection: Connection) -> Result<Connection, DatabaseError> {
     schema::prepare(&mut connection, &ids::fresh().to_string())?;
     Ok(connection)
 }
 
-fn connect_reader(connection: Connection) -> rusqlite::Result<Connection> {
+fn connect_reader(connection: Connection) -> Result<Connection, DatabaseError> {
     let connection = connect(connection)?;
     schema::shrink_cache(&connection)?;
     Ok(connection)
 }
 
-fn look(connection: Connection) -> rusqlite::Result<Connection> {
-    schema::look(&connection)?;
+fn connect_read_only(connection: Connection) -> Result<Connection, DatabaseError> {
+    schema::prepare_read_only(&connection)?;
     Ok(connection)
 }
 
@@ -383,7 +370,7 @@ where
     let (answer, receiver) = oneshot::channel();
     let job: Job = Box::new(move |connection| {
         let result = in_savepoint(connection, body);
-        let result = noted(&damage, result).map_err(StoreError::from);
+        let result = with_damage_recorded(&damage, result).map_err(StoreError::from);
         Box::new(move |committed| {
             let _ = answer.send(committed.and(result));
         })
@@ -391,6 +378,7 @@ where
     (job, receiver)
 }
 
+/// Runs `body` in a savepoint, which is rolled back if `body` fails.
 pub(crate) fn in_savepoint<T>(
     connection: &Connection,
     body: impl FnOnce(&Connection) -> Outcome<T>,
@@ -404,19 +392,19 @@ pub(crate) fn in_savepoint<T>(
     result
 }
 
-/// The writing thread: until every sender is gone.
-fn write(connection: &Connection, mut queue: mpsc::Receiver<Job>) {
-    let mut group = Vec::new();
-    while queue.blocking_recv_many(&mut group, GROUP) > 0 {
-        run(connection, &mut group);
+/// Body of the writer thread; returns when all senders are dropped.
+fn run_writer(connection: &Connection, mut queue: mpsc::Receiver<Job>) {
+    let mut batch = Vec::new();
+    while queue.blocking_recv_many(&mut batch, MAX_BATCH) > 0 {
+        run_batch(connection, &mut batch);
     }
 }
 
-fn run(connection: &Connection, group: &mut Vec<Job>) {
-    let mut replies = Vec::with_capacity(group.len());
-    let outcome = transact(connection, group, &mut replies);
+fn run_batch(connection: &Connection, batch: &mut Vec<Job>) {
+    let mut replies = Vec::with_capacity(batch.len());
+    let outcome = transact(connection, batch, &mut replies);
     if let Err(error) = &outcome {
-        tracing::error!("embedded store: a commit failed: {error}");
+        tracing::error!("embedded store: commit failed: {error}");
     }
     for reply in replies {
         reply(outcome.clone());
@@ -425,7 +413,7 @@ fn run(connection: &Connection, group: &mut Vec<Job>) {
 
 fn transact(
     connection: &Connection,
-    group: &mut Vec<Job>,
+    batch: &mut Vec<Job>,
     replies: &mut Vec<Reply>,
 ) -> Result<(), StoreError> {
     let failed = |error| StoreError::from(Failure::Sqlite(error));
@@ -433,18 +421,18 @@ fn transact(
         .prepare_cached("BEGIN IMMEDIATE")
         .and_then(|mut s| s.execute([]));
     if let Err(error) = begun {
-        // Dropped unanswered, which their callers see as closed.
-        group.clear();
+        // The callers of dropped jobs get the error of a closed database.
+        batch.clear();
         return Err(failed(error));
     }
-    replies.extend(group.drain(..).map(|job| job(connection)));
+    replies.extend(batch.drain(..).map(|job| job(connection)));
     point("embedded.written");
     let committed = connection
         .prepare_cached("COMMIT")
         .and_then(|mut s| s.execute([]));
     point("embedded.committed");
     committed.map(|_| ()).map_err(|error| {
-        // A failed commit leaves the transaction open; the next must not join it.
+        // A failed commit leaves the transaction open; the next batch must not join it.
         let _ = connection.execute_batch("ROLLBACK");
         failed(error)
     })

@@ -1,4 +1,4 @@
-//! The log in the embedded store. What is read without payloads: `summaries`.
+//! Log in SQLite; the statements for reads without payloads are in `summaries`.
 
 use std::sync::Arc;
 
@@ -8,8 +8,9 @@ use bakehouse_engine::{EntryStatus, LogEntry, Operation, Position, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use uuid::Uuid;
 
-use crate::database::{Database, Outcome};
-use crate::rows::{EVENT, event, integer};
+use crate::database::Database;
+use crate::error::Outcome;
+use crate::rows::{EVENT_COLUMNS, integer, log_entry};
 use crate::summaries::statements;
 
 pub(crate) struct SqliteLog(pub(crate) Arc<Database>);
@@ -28,10 +29,11 @@ impl EventLog for SqliteLog {
     }
 
     async fn read(&self, after: Position, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
-        let query =
-            format!("SELECT {EVENT} FROM events WHERE position > ?1 ORDER BY position LIMIT ?2");
+        let query = format!(
+            "SELECT {EVENT_COLUMNS} FROM events WHERE position > ?1 ORDER BY position LIMIT ?2"
+        );
         let read = move |connection: &Connection| {
-            events(connection, &query, params![integer(after), limit as i64])
+            entries(connection, &query, params![integer(after), limit as i64])
         };
         contiguous(after, self.0.read(read).await?)
     }
@@ -44,12 +46,12 @@ impl EventLog for SqliteLog {
     ) -> Result<Vec<LogEntry>, StoreError> {
         let id = entity_id.to_owned();
         let query = format!(
-            "SELECT {EVENT} FROM events WHERE entity_id = ?1 AND position > ?2 AND position <= ?3 \
-             ORDER BY position"
+            "SELECT {EVENT_COLUMNS} FROM events WHERE entity_id = ?1 \
+             AND position > ?2 AND position <= ?3 ORDER BY position"
         );
         self.0
             .read(move |connection| {
-                events(
+                entries(
                     connection,
                     &query,
                     params![id, integer(after), integer(up_to)],
@@ -59,9 +61,9 @@ impl EventLog for SqliteLog {
     }
 
     async fn find(&self, operation_id: Uuid) -> Result<Option<LogEntry>, StoreError> {
-        let query = format!("SELECT {EVENT} FROM events WHERE operation_id = ?1");
+        let query = format!("SELECT {EVENT_COLUMNS} FROM events WHERE operation_id = ?1");
         let read = move |connection: &Connection| {
-            events(connection, &query, params![operation_id.to_string()])
+            entries(connection, &query, params![operation_id.to_string()])
         };
         Ok(self.0.read(read).await?.pop())
     }
@@ -71,9 +73,9 @@ impl EventLog for SqliteLog {
         let read = move |connection: &Connection| {
             let mut found = Vec::new();
             for (statement, values) in &statements {
-                found.extend(events(connection, statement, params_from_iter(values))?);
+                found.extend(entries(connection, statement, params_from_iter(values))?);
             }
-            found.sort_unstable_by_key(|event| event.position);
+            found.sort_unstable_by_key(|entry| entry.position);
             found.truncate(limit);
             Ok(found)
         };
@@ -90,12 +92,12 @@ impl EventLog for SqliteLog {
         let id = entity_id.to_owned();
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let query = format!(
-            "SELECT {EVENT} FROM events WHERE entity_id = ?1 AND position > ?2 AND position <= ?3 \
-             AND status = 'executed' AND parked IS NULL ORDER BY position LIMIT ?4"
+            "SELECT {EVENT_COLUMNS} FROM events WHERE entity_id = ?1 \
+             AND position > ?2 AND position <= ?3 AND status = 'executed' AND parked IS NULL ORDER BY position LIMIT ?4"
         );
         let read = move |connection: &Connection| {
             let values = params![id, integer(after), integer(up_to), limit];
-            events(connection, &query, values)
+            entries(connection, &query, values)
         };
         self.0.read(read).await
     }
@@ -103,29 +105,29 @@ impl EventLog for SqliteLog {
     async fn held(&self, entity_ids: &[&str]) -> Result<Vec<LogEntry>, StoreError> {
         let ids: Vec<String> = entity_ids.iter().map(|id| (*id).to_owned()).collect();
         let query = format!(
-            "SELECT {EVENT} FROM events WHERE entity_id = ?1 AND parked IS NOT NULL \
+            "SELECT {EVENT_COLUMNS} FROM events WHERE entity_id = ?1 AND parked IS NOT NULL \
              ORDER BY position"
         );
         let read = move |connection: &Connection| {
-            let mut held = Vec::new();
+            let mut found = Vec::new();
             for id in &ids {
-                held.extend(events(connection, &query, params![id])?);
+                found.extend(entries(connection, &query, params![id])?);
             }
-            Ok(held)
+            Ok(found)
         };
-        let mut held = self.0.read(read).await?;
-        held.sort_unstable_by_key(|event| event.position);
-        Ok(held)
+        let mut found = self.0.read(read).await?;
+        found.sort_unstable_by_key(|entry| entry.position);
+        Ok(found)
     }
 
     async fn parked(&self, after: Position, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
         let query = format!(
-            "SELECT {EVENT} FROM events WHERE status = 'parked' AND position > ?1 \
+            "SELECT {EVENT_COLUMNS} FROM events WHERE status = 'parked' AND position > ?1 \
              ORDER BY position LIMIT ?2"
         );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let read = move |connection: &Connection| {
-            events(connection, &query, params![integer(after), limit])
+            entries(connection, &query, params![integer(after), limit])
         };
         self.0.read(read).await
     }
@@ -145,18 +147,18 @@ impl EventLog for SqliteLog {
     }
 }
 
-fn events(
+fn entries(
     connection: &Connection,
     query: &str,
     parameters: impl rusqlite::Params,
 ) -> Outcome<Vec<LogEntry>> {
     let mut statement = connection.prepare_cached(query)?;
     let mut rows = statement.query(parameters)?;
-    let mut events = Vec::new();
+    let mut entries = Vec::new();
     while let Some(row) = rows.next()? {
-        events.push(event(row)?);
+        entries.push(log_entry(row)?);
     }
-    Ok(events)
+    Ok(entries)
 }
 
 fn append(
@@ -172,14 +174,14 @@ fn append(
             head += 1;
             Appended::Stored(head)
         } else {
-            known(connection, operation)?
+            compare_with_stored(connection, operation)?
         };
         answers.push(answer);
     }
     Ok(answers)
 }
 
-/// The last position and its creation time in milliseconds; zeros in an empty log.
+/// Returns the last position and its creation time in milliseconds; zeros for an empty log.
 fn head(connection: &Connection) -> Outcome<(Position, i64)> {
     let query = "SELECT position, creation_time FROM events ORDER BY position DESC LIMIT 1";
     let mut statement = connection.prepare_cached(query)?;
@@ -189,7 +191,7 @@ fn head(connection: &Connection) -> Outcome<(Position, i64)> {
     Ok(head.map_or((0, 0), |(position, time)| (position.unsigned_abs(), time)))
 }
 
-/// `false`: the operation is there already.
+/// Inserts an operation; returns `false` if its id is already stored.
 fn insert(
     connection: &Connection,
     position: Position,
@@ -223,7 +225,8 @@ fn insert(
     Ok(inserted == 1)
 }
 
-fn known(connection: &Connection, operation: &Operation) -> Outcome<Appended> {
+/// Compares an operation with the stored one of the same id.
+fn compare_with_stored(connection: &Connection, operation: &Operation) -> Outcome<Appended> {
     let query = "SELECT fingerprint FROM events WHERE operation_id = ?1";
     let mut statement = connection.prepare_cached(query)?;
     let stored: String =

@@ -1,4 +1,4 @@
-//! Reads of an audit in the embedded store.
+//! Reads of an audit in SQLite.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,18 +13,19 @@ use bakehouse_engine::{EntityRecord, Notification, Operation, Position};
 use rusqlite::{Connection, Params, Row, params};
 
 use crate::checkpoints::{epoch_of, position_of};
-use crate::database::{Database, Outcome};
-use crate::notifications::{COLUMNS, notification};
+use crate::database::Database;
+use crate::error::Outcome;
+use crate::notifications::{NOTIFICATION_COLUMNS, notification};
 use crate::rows::{integer, json, position, timestamp};
 use crate::schedule;
-use crate::source::{RECORD, record};
+use crate::source::{RECORD_COLUMNS, record};
 
-/// Damages that are told at most.
+/// Maximum number of reported damages.
 const MAX_DAMAGES: usize = 100;
 
 pub(crate) struct SqliteInspector(pub(crate) Arc<Database>);
 
-/// Rows of a page: the key of each is in its first column.
+/// Reads a page of rows, whose keys are in the first column.
 fn page<T>(
     connection: &Connection,
     query: &str,
@@ -40,7 +41,7 @@ fn page<T>(
     Ok(page)
 }
 
-/// Tells what is wrong with one row without giving up the others.
+/// Converts the error of one row to text, so that the other rows of the page can be read.
 fn readable<T>(found: Outcome<T>) -> Result<T, String> {
     found.map_err(|failure| StoreError::from(failure).to_string())
 }
@@ -88,7 +89,7 @@ impl SourceInspector for SqliteInspector {
     ) -> Result<Page<EntityRecord>, StoreError> {
         let (id, at, limit) = (after.0.to_owned(), integer(after.1), limit_of(limit));
         let query = format!(
-            "SELECT {RECORD} FROM snapshots WHERE (id, position) > (?1, ?2) \
+            "SELECT {RECORD_COLUMNS} FROM snapshots WHERE (id, position) > (?1, ?2) \
              ORDER BY id, position LIMIT ?3"
         );
         let read =
@@ -102,8 +103,9 @@ impl SourceInspector for SqliteInspector {
         limit: usize,
     ) -> Result<Page<Notification>, StoreError> {
         let (after, limit) = (after.to_owned(), limit_of(limit));
-        let query =
-            format!("SELECT {COLUMNS} FROM notifications WHERE id > ?1 ORDER BY id LIMIT ?2");
+        let query = format!(
+            "SELECT {NOTIFICATION_COLUMNS} FROM notifications WHERE id > ?1 ORDER BY id LIMIT ?2"
+        );
         let read = move |connection: &Connection| {
             page(connection, &query, params![after, limit], notification)
         };
@@ -256,20 +258,20 @@ fn waiting(connection: &Connection) -> Outcome<Waiting> {
 #[async_trait]
 impl Integrity for SqliteInspector {
     async fn damages(&self) -> Result<Vec<Damage>, StoreError> {
-        // By a connection of its own: what others have in their caches says nothing.
+        // A new connection reads the file; cached pages of others would hide damage.
         self.0
-            .read_afresh(|connection| Ok(damages(connection)))
+            .read_uncached(|connection| Ok(damages(connection)))
             .await
     }
 }
 
-/// Damage that SQLite finds; being unable to look counts as damage, too.
+/// Returns the damage that SQLite's integrity check finds; a failed check counts as damage.
 pub(crate) fn damages(connection: &Connection) -> Vec<Damage> {
-    match lines(connection, "integrity_check") {
-        Ok(lines) => told(connection, &lines),
-        // It gives up where a page cannot be read at all; the quick one does not.
-        Err(error) => match lines(connection, "quick_check") {
-            Ok(lines) if !lines.is_empty() => told(connection, &lines),
+    match check_lines(connection, "integrity_check") {
+        Ok(lines) => parse_damages(connection, &lines),
+        // The full check fails on an unreadable page; the quick check reports it.
+        Err(error) => match check_lines(connection, "quick_check") {
+            Ok(lines) if !lines.is_empty() => parse_damages(connection, &lines),
             _ => vec![Damage {
                 part: None,
                 is_index: false,
@@ -279,10 +281,10 @@ pub(crate) fn damages(connection: &Connection) -> Vec<Damage> {
     }
 }
 
-/// Damage that the quick check finds: pages that cannot be read.
+/// Returns the damage that SQLite's quick check finds: pages that cannot be read.
 pub(crate) fn quick_damages(connection: &Connection) -> Vec<Damage> {
-    match lines(connection, "quick_check") {
-        Ok(lines) => told(connection, &lines),
+    match check_lines(connection, "quick_check") {
+        Ok(lines) => parse_damages(connection, &lines),
         Err(error) => vec![Damage {
             part: None,
             is_index: false,
@@ -291,20 +293,22 @@ pub(crate) fn quick_damages(connection: &Connection) -> Vec<Damage> {
     }
 }
 
-fn lines(connection: &Connection, check: &str) -> rusqlite::Result<Vec<String>> {
+/// Runs a check of SQLite; returns the lines that report damage.
+fn check_lines(connection: &Connection, check: &str) -> rusqlite::Result<Vec<String>> {
     let mut statement = connection.prepare(&format!("PRAGMA {check}({MAX_DAMAGES})"))?;
     let found = statement.query_map([], |row| row.get::<_, String>(0))?;
     let mut lines = Vec::new();
     for text in found {
         let text = text?;
-        let told = text.lines().filter(|line| !line.starts_with("*** in"));
-        lines.extend(told.filter(|line| *line != "ok").map(str::to_owned));
+        let reported = text.lines().filter(|line| !line.starts_with("*** in"));
+        lines.extend(reported.filter(|line| *line != "ok").map(str::to_owned));
     }
     lines.truncate(MAX_DAMAGES);
     Ok(lines)
 }
 
-fn told(connection: &Connection, lines: &[String]) -> Vec<Damage> {
+/// Finds the table or index of each line.
+fn parse_damages(connection: &Connection, lines: &[String]) -> Vec<Damage> {
     let damage = |line: &String| {
         let part = part_of(connection, line);
         Damage {
@@ -316,7 +320,7 @@ fn told(connection: &Connection, lines: &[String]) -> Vec<Damage> {
     lines.iter().map(damage).collect()
 }
 
-/// Name and kind of the table or index that a line speaks of.
+/// Returns name and kind of the table or index that a line names.
 fn part_of(connection: &Connection, line: &str) -> Option<(String, String)> {
     let named = |by: &str, value: &dyn rusqlite::ToSql| {
         let query = format!("SELECT name, type FROM sqlite_master WHERE {by} = ?1");

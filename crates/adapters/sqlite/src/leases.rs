@@ -1,4 +1,4 @@
-//! Leases in the embedded store, judged by SQLite's clock.
+//! Leases in SQLite; they expire by SQLite's clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::database::Database;
 
-/// Now, in milliseconds since 1970.
+/// SQL expression of the current time in milliseconds since 1970.
 const NOW: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
 
 pub(crate) struct SqliteLeases(pub(crate) Arc<Database>);
@@ -59,7 +59,8 @@ impl Leases for SqliteLeases {
 }
 
 impl SqliteLeases {
-    /// Lets a lease that is still ours run out in `millis` from now.
+    /// Sets the expiry of a lease to `millis` from now if it still belongs to its holder and
+    /// epoch; returns the number of changed rows, 0 or 1.
     async fn expire(&self, name: &str, lease: &Lease, millis: i64) -> Result<usize, StoreError> {
         let (name, holder) = (name.to_owned(), lease.holder.clone());
         let epoch = crate::rows::integer(lease.epoch);

@@ -1,13 +1,13 @@
-//! Every store's door in one SQLite file: the log, the source state, the
-//! presentation, the schedule queue and the leases.
+//! Implementation of all store ports in one SQLite file: log, source state, presentation,
+//! notifications, read models, schedule queue and leases.
 //!
-//! All writes of all stages go through one thread that commits whatever has
-//! gathered in one synced transaction (`database`), so that stages share the
-//! cost of the disk instead of queueing for it.
+//! All writes of all stages go through one writer thread, which commits the queued jobs in one
+//! synced transaction (`database`), so stages share the cost of a sync.
 
 mod backup;
 mod checkpoints;
 mod database;
+mod error;
 mod event_log;
 mod inspect;
 mod leases;
@@ -28,7 +28,7 @@ mod unit_of_work;
 
 use std::fs::{File, TryLockError};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,88 +41,62 @@ use bakehouse_engine::ports::{
 use bakehouse_engine::probe::SingleFlight;
 use bakehouse_engine::{Facet, Shutdown, private_files};
 use database::Database;
+pub use error::{DatabaseError, OpenError};
 
-/// Name of the database file within the data folder.
+/// Name of the database file in the data folder.
 pub const FILE_NAME: &str = "bakehouse.db";
 
-/// An open embedded store; clones share it.
+/// Open store in a SQLite file or in memory; clones share it.
 #[derive(Clone)]
 pub struct SqliteStore {
     database: Arc<Database>,
-    queue: Arc<schedule::Arrivals>,
-    /// Held as long as the store is open.
+    arrivals: Arc<schedule::ArrivalSignal>,
+    /// Lock of the data folder, held while the store is open.
     #[allow(dead_code, reason = "it is released by being dropped")]
     lock: Option<Arc<File>>,
 }
 
-/// Why the store cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process has it open.
-    #[error("the data folder {} is in use by another process", .folder.display())]
-    InUse {
-        /// The data folder.
-        folder: PathBuf,
-    },
-    /// The folder cannot be made or written.
-    #[error("the data folder {} cannot be used", .folder.display())]
-    Folder {
-        /// The data folder.
-        folder: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file is no database of ours.
-    #[error("the database {} cannot be opened", .file.display())]
-    Database {
-        /// The database file.
-        file: PathBuf,
-        /// Why.
-        source: rusqlite::Error,
-    },
-}
-
 impl SqliteStore {
-    /// Opens the store in `folder`, and makes both where they do not exist.
-    /// `facets` are what the domain's lists can be filtered by.
+    /// Opens the store in `folder`, creating both if they do not exist. `facets` are the
+    /// filters of the domain's lists; each gets an index.
     ///
     /// # Errors
-    /// [`OpenError`]; two processes cannot have one store open.
+    /// [`OpenError::InUse`] if another process has the store open; [`OpenError::Folder`] or
+    /// [`OpenError::Database`] if the folder or the file cannot be used.
     pub fn open(folder: &Path, facets: &[Facet]) -> Result<Self, OpenError> {
-        private_files::make_folder(folder).map_err(at(folder))?;
+        private_files::make_folder(folder).map_err(folder_error(folder))?;
         let lock = lock(folder)?;
         let file = folder.join(FILE_NAME);
-        // SQLite gives the files beside it the same permissions.
-        private_files::open(&file).map_err(at(folder))?;
+        // SQLite creates its `-wal` and `-shm` files with the permissions of this one.
+        private_files::open(&file).map_err(folder_error(folder))?;
         let database =
             Database::open(&file, facets).map_err(|source| OpenError::Database { file, source })?;
         Ok(Self {
             database: Arc::new(database),
-            queue: Arc::default(),
+            arrivals: Arc::default(),
             lock: Some(Arc::new(lock)),
         })
     }
 
-    /// Opens the store in `folder` to be looked at, beside whoever works on it: every
-    /// write fails.
+    /// Opens the store in `folder` read-only; another process may be using it. Every write fails.
     ///
     /// # Errors
-    /// [`OpenError::Database`] when there is none, or one of another version.
+    /// [`OpenError::Database`] if there is no store, or its tables have another version.
     pub fn inspect(folder: &Path) -> Result<Self, OpenError> {
         let file = folder.join(FILE_NAME);
         let database =
             Database::inspect(&file).map_err(|source| OpenError::Database { file, source })?;
         Ok(Self {
             database: Arc::new(database),
-            queue: Arc::default(),
+            arrivals: Arc::default(),
             lock: None,
         })
     }
 
-    /// A store that is forgotten when it is closed, in nobody's way.
+    /// Creates a store in memory, whose content is lost when it is closed.
     ///
     /// # Errors
-    /// [`OpenError::Database`] when there is not even memory for that.
+    /// [`OpenError::Database`] if SQLite cannot create it.
     pub fn in_memory(facets: &[Facet]) -> Result<Self, OpenError> {
         let database = Database::in_memory(facets).map_err(|source| OpenError::Database {
             file: ":memory:".into(),
@@ -130,121 +104,121 @@ impl SqliteStore {
         })?;
         Ok(Self {
             database: Arc::new(database),
-            queue: Arc::default(),
+            arrivals: Arc::default(),
             lock: None,
         })
     }
 
-    /// api-server's end of the schedule queue.
+    /// Returns the sending end of the schedule queue, used by api-server.
     #[must_use]
     pub fn scheduler(&self) -> Arc<dyn Scheduler> {
         Arc::new(schedule::SqliteScheduler::new(
             self.database.clone(),
-            self.queue.clone(),
+            self.arrivals.clone(),
         ))
     }
 
-    /// events-writer's end of the schedule queue.
+    /// Returns the receiving end of the schedule queue, used by events-writer.
     #[must_use]
     pub fn consumer(&self) -> Box<dyn ScheduleConsumer> {
         Box::new(schedule::SqliteConsumer::new(
             self.database.clone(),
-            self.queue.clone(),
+            self.arrivals.clone(),
         ))
     }
 
-    /// The log.
+    /// Returns the log.
     #[must_use]
     pub fn log(&self) -> Arc<dyn EventLog> {
         Arc::new(event_log::SqliteLog(self.database.clone()))
     }
 
-    /// The source state.
+    /// Returns the source state.
     #[must_use]
     pub fn source(&self) -> Arc<dyn SourceStore> {
         Arc::new(source::SqliteSource::new(self.database.clone()))
     }
 
-    /// The presentation, to be written.
+    /// Returns the writing side of the presentation.
     #[must_use]
     pub fn presentation(&self) -> Arc<dyn PresentationStore> {
         Arc::new(presentation::SqlitePresentation::new(self.database.clone()))
     }
 
-    /// The presentation, to be read.
+    /// Returns the reading side of the presentation.
     #[must_use]
     pub fn reader(&self) -> Arc<dyn PresentationReader> {
         Arc::new(presentation::SqlitePresentation::new(self.database.clone()))
     }
 
-    /// Where the source state is made anew.
+    /// Returns the rebuilds of the source state.
     #[must_use]
     pub fn source_rebuilds(&self) -> Arc<dyn ShadowStores<dyn SourceStore>> {
-        Arc::new(rebuilds::of_source(self.database.clone()))
+        Arc::new(rebuilds::source(self.database.clone()))
     }
 
-    /// Where the presentation is.
+    /// Returns the rebuilds of the presentation.
     #[must_use]
     pub fn presentation_rebuilds(&self) -> Arc<dyn ShadowStores<dyn PresentationStore>> {
-        Arc::new(rebuilds::of_presentation(self.database.clone()))
+        Arc::new(rebuilds::presentation(self.database.clone()))
     }
 
-    /// The record of notifications.
+    /// Returns the recorded notifications.
     #[must_use]
     pub fn notifications(&self) -> Arc<dyn Notifications> {
         Arc::new(notifications::SqliteNotifications(self.database.clone()))
     }
 
-    /// The rows of read models and process managers, to be written.
+    /// Returns the writing side of the rows of read models and process managers.
     #[must_use]
     pub fn rows(&self) -> Arc<dyn RowStore> {
         Arc::new(read_models::SqliteRows(self.database.clone()))
     }
 
-    /// The rows of read models, to be read.
+    /// Returns the reading side of the rows of read models.
     #[must_use]
     pub fn row_reader(&self) -> Arc<dyn RowReader> {
         Arc::new(read_models::SqliteRows(self.database.clone()))
     }
 
-    /// The leases.
+    /// Returns the leases.
     #[must_use]
     pub fn leases(&self) -> Arc<dyn Leases> {
         Arc::new(leases::SqliteLeases(self.database.clone()))
     }
 
-    /// Source state of an audit.
+    /// Returns the source state as an audit reads it.
     #[must_use]
     pub fn source_inspector(&self) -> Arc<dyn SourceInspector> {
         Arc::new(inspect::SqliteInspector(self.database.clone()))
     }
 
-    /// Presentation of an audit.
+    /// Returns the presentation as an audit reads it.
     #[must_use]
     pub fn presentation_inspector(&self) -> Arc<dyn PresentationInspector> {
         Arc::new(inspect::SqliteInspector(self.database.clone()))
     }
 
-    /// Rows of an audit.
+    /// Returns the rows of read models as an audit reads them.
     #[must_use]
     pub fn row_inspector(&self) -> Arc<dyn RowInspector> {
         Arc::new(inspect::SqliteInspector(self.database.clone()))
     }
 
-    /// Accepted operations that are not in the log yet.
+    /// Returns the backlog: accepted operations that are not in the log yet.
     #[must_use]
     pub fn backlog(&self) -> Arc<dyn Backlog> {
         Arc::new(inspect::SqliteInspector(self.database.clone()))
     }
 
-    /// Integrity of the store's file.
+    /// Returns the integrity check of the database file.
     #[must_use]
     pub fn integrity(&self) -> Arc<dyn Integrity> {
         Arc::new(inspect::SqliteInspector(self.database.clone()))
     }
 
-    /// Looks for damaged pages of the file from now on, at most once an `interval`, so that
-    /// the probe knows of them; until shutdown.
+    /// Checks the file for damaged pages, at most once per `interval`, until shutdown; the probe
+    /// reports what it finds.
     pub fn watch(
         &self,
         interval: Duration,
@@ -253,13 +227,12 @@ impl SqliteStore {
         probe::watch(self.database.clone(), interval, shutdown)
     }
 
-    /// Waits until nothing can be written any more, because the writing thread has panicked;
-    /// otherwise for ever.
+    /// Completes when the writer thread panics, after which every write fails; pending otherwise.
     pub fn failure(&self) -> impl Future<Output = StoreError> + Send + use<> {
         self.database.failure()
     }
 
-    /// Readiness of the store: its file is there, sound, and can be written.
+    /// Returns the readiness probe: the file exists, is undamaged and can be written.
     #[must_use]
     pub fn probe(&self) -> Arc<dyn Probe> {
         Arc::new(SingleFlight::new(probe::SqliteProbe::new(
@@ -268,19 +241,19 @@ impl SqliteStore {
     }
 }
 
-/// The folder is this process's alone, as long as what is returned is held.
+/// Locks the folder for this process; dropping the returned file releases the lock.
 fn lock(folder: &Path) -> Result<File, OpenError> {
-    let lock = private_files::open(&folder.join("lock")).map_err(at(folder))?;
+    let lock = private_files::open(&folder.join("lock")).map_err(folder_error(folder))?;
     lock.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => OpenError::InUse {
             folder: folder.to_owned(),
         },
-        TryLockError::Error(error) => at(folder)(error),
+        TryLockError::Error(error) => folder_error(folder)(error),
     })?;
     Ok(lock)
 }
 
-fn at(folder: &Path) -> impl Fn(io::Error) -> OpenError {
+fn folder_error(folder: &Path) -> impl Fn(io::Error) -> OpenError {
     let folder = folder.to_owned();
     move |source| OpenError::Folder {
         folder: folder.clone(),

@@ -1,17 +1,16 @@
-//! Lists: the statement that a query becomes, and the indexes that serve it.
+//! Lists of documents: SQL statements of a query, and the indexes that serve them.
 
 use bakehouse_engine::Facet;
 use bakehouse_engine::ports::{DocumentKey, ListQuery, SortKey, StoredDocument};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
-use crate::database::Outcome;
-use crate::presentation::{DOCUMENT, documents};
-use crate::rows::{integer, position};
+use crate::error::Outcome;
+use crate::rows::{DOCUMENT_COLUMNS, documents, integer, position};
 use crate::shadow::ensure_index;
 
-/// Makes the indexes of the domain's facets.
-pub(crate) fn make_indexes(connection: &Connection, facets: &[Facet]) -> rusqlite::Result<()> {
+/// Creates an index for each facet of the domain.
+pub(crate) fn create_indexes(connection: &Connection, facets: &[Facet]) -> rusqlite::Result<()> {
     for facet in facets {
         let name = format!("documents_by_{}", facet.name);
         let on = format!("({}, number) WHERE listed = 1", member(facet));
@@ -20,7 +19,8 @@ pub(crate) fn make_indexes(connection: &Connection, facets: &[Facet]) -> rusqlit
     Ok(())
 }
 
-/// A member of the document. Indexes and statements must name it alike.
+/// Returns the SQL expression of a facet's value in the document. SQLite uses an index only if
+/// the statement has the same expression.
 fn member(facet: &Facet) -> String {
     format!("json_extract(body, '$.{}')", facet.member)
 }
@@ -29,7 +29,7 @@ pub(crate) fn list(connection: &Connection, query: &ListQuery) -> Outcome<Vec<St
     let Some(numbers) = numbers(connection, query)? else {
         return Ok(Vec::new());
     };
-    let (statement, values) = statement(DOCUMENT, query, numbers);
+    let (statement, values) = statement(DOCUMENT_COLUMNS, query, numbers);
     documents(connection, &statement, params_from_iter(values))
 }
 
@@ -50,17 +50,18 @@ pub(crate) fn list_keys(connection: &Connection, query: &ListQuery) -> Outcome<V
     Ok(keys)
 }
 
-/// The lowest and highest number of the time asked for; `None`: there are none.
+/// Returns the lowest and highest document number in the query's time range; `None` if the range
+/// is empty.
 ///
-/// Creation times never decrease along the numbers, so a span of time is a span
-/// of numbers, and the list needs no other order than that of its page.
+/// Creation times never decrease with the numbers, so a range of time is a range of numbers, and
+/// the list needs no sort by time.
 fn numbers(connection: &Connection, query: &ListQuery) -> Outcome<Option<(i64, i64)>> {
-    let mut span = (0, i64::MAX);
+    let mut range = (0, i64::MAX);
     if let Some(time) = query.created_after {
         let first = "SELECT number FROM documents WHERE created_at > ?1 \
                      ORDER BY created_at, number LIMIT 1";
         match number(connection, first, time.millis())? {
-            Some(number) => span.0 = number,
+            Some(number) => range.0 = number,
             None => return Ok(None),
         }
     }
@@ -68,11 +69,11 @@ fn numbers(connection: &Connection, query: &ListQuery) -> Outcome<Option<(i64, i
         let last = "SELECT number FROM documents WHERE created_at < ?1 \
                     ORDER BY created_at DESC, number DESC LIMIT 1";
         match number(connection, last, time.millis())? {
-            Some(number) => span.1 = number,
+            Some(number) => range.1 = number,
             None => return Ok(None),
         }
     }
-    Ok(Some(span))
+    Ok(Some(range))
 }
 
 fn number(connection: &Connection, query: &str, time: i64) -> Outcome<Option<i64>> {
@@ -132,12 +133,12 @@ mod tests {
         member: "paint.colour",
     };
 
-    /// How SQLite would go about the list.
+    /// Returns SQLite's query plan of a list.
     fn plan(query: &ListQuery) -> String {
         let mut connection = Connection::open_in_memory().expect("a database");
         schema::prepare(&mut connection, "e").expect("tables");
-        make_indexes(&connection, &[COLOUR]).expect("indexes");
-        let (statement, values) = statement(DOCUMENT, query, (1, 9));
+        create_indexes(&connection, &[COLOUR]).expect("indexes");
+        let (statement, values) = statement(DOCUMENT_COLUMNS, query, (1, 9));
         let explained = format!("EXPLAIN QUERY PLAN {statement}");
         let mut explained = connection.prepare(&explained).expect("a statement");
         let lines = explained.query_map(params_from_iter(values), |row| row.get(3));
@@ -158,7 +159,7 @@ mod tests {
 
     #[test]
     fn lists_are_read_in_the_order_of_a_key() {
-        // In the order of the primary key, as far as the page goes.
+        // A scan in the order of the primary key ends with the page.
         assert_eq!(plan(&sorted(SortKey::Created)), "SCAN documents");
         let updated = plan(&sorted(SortKey::Updated));
         assert_eq!(updated, "SCAN documents USING INDEX documents_by_change");
@@ -177,7 +178,7 @@ mod tests {
                 query.created_after = is(2).then(|| at(1));
                 query.past = is(3).then_some(7);
                 let plan = plan(&query);
-                // What no index begins with is looked at in the order asked for.
+                // Without a matching index, a scan in the requested order ends with the page.
                 let by_key = plan.starts_with("SCAN documents USING INDEX documents_by_change");
                 let is_looked_up = plan.starts_with("SEARCH documents USING") || by_key;
                 assert!(is_looked_up, "{query:?}: {plan}");

@@ -1,4 +1,4 @@
-//! The record of notifications in the embedded store.
+//! Notifications in SQLite.
 
 use std::sync::Arc;
 
@@ -8,15 +8,18 @@ use bakehouse_engine::ports::{Claim, Notifications, Recording, Settled, StoreErr
 use bakehouse_engine::{Notification, Position, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
-use crate::checkpoints::{advance, tie};
-use crate::database::{Database, Outcome};
-use crate::rows::{integer, json, known, position, text, timestamp, uuid};
+use crate::checkpoints::{advance, bind_to_log};
+use crate::database::Database;
+use crate::error::Outcome;
+use crate::rows::{integer, json, position, text, timestamp, uuid, valid};
 
+/// Name of the stage's checkpoint.
 const NAME: &str = "notifier";
 
-/// The columns of `notifications`, in their order.
-pub(crate) const COLUMNS: &str = "id, position, type, entity_id, lane, channel, recipient, message, status, \
-    attempts, occurred_at, requested_at, accepted_at, ended_at, due_at, reason";
+/// Columns of the table `notifications`, in their order.
+pub(crate) const NOTIFICATION_COLUMNS: &str = "id, position, type, entity_id, lane, channel, \
+    recipient, message, status, attempts, occurred_at, requested_at, \
+    accepted_at, ended_at, due_at, reason";
 
 pub(crate) struct SqliteNotifications(pub(crate) Arc<Database>);
 
@@ -25,7 +28,7 @@ impl Notifications for SqliteNotifications {
     async fn open(&self, epoch: &str, start: Position) -> Result<Position, StoreError> {
         let epoch = epoch.to_owned();
         self.0
-            .write(move |connection| tie(connection, NAME, &epoch, start))
+            .write(move |connection| bind_to_log(connection, NAME, &epoch, start))
             .await
     }
 
@@ -37,11 +40,11 @@ impl Notifications for SqliteNotifications {
     }
 
     async fn take(&self, lane: &str, claim: Claim) -> Result<Vec<Notification>, StoreError> {
-        let looked = lane.to_owned();
+        let queried = lane.to_owned();
         let is_any = self
             .0
-            .read(move |connection| is_any_due(connection, &looked, claim));
-        // A look costs no synced transaction, and mostly there is nothing.
+            .read(move |connection| is_any_due(connection, &queried, claim));
+        // A read needs no synced transaction, and mostly nothing is due.
         if !is_any.await? {
             return Ok(Vec::new());
         }
@@ -50,7 +53,7 @@ impl Notifications for SqliteNotifications {
             .0
             .write(move |connection| take(connection, &lane, claim));
         let mut taken = taken.await?;
-        taken.sort_by_key(|one| one.position);
+        taken.sort_by_key(|notification| notification.position);
         Ok(taken)
     }
 
@@ -64,7 +67,8 @@ impl Notifications for SqliteNotifications {
     async fn of(&self, entity_id: &str) -> Result<Vec<Notification>, StoreError> {
         let entity_id = entity_id.to_owned();
         let query = format!(
-            "SELECT {COLUMNS} FROM notifications WHERE entity_id = ?1 ORDER BY position, id"
+            "SELECT {NOTIFICATION_COLUMNS} FROM notifications WHERE entity_id = ?1 \
+             ORDER BY position, id"
         );
         self.0
             .read(move |connection| rows(connection, &query, [entity_id]))
@@ -74,19 +78,19 @@ impl Notifications for SqliteNotifications {
 
 fn record(connection: &Connection, recording: &Recording) -> Outcome<()> {
     advance(connection, NAME, recording.from, recording.to)?;
-    put_on_record(connection, &recording.notifications)
+    insert_missing(connection, &recording.notifications)
 }
 
-/// Name of the row of `checkpoints` that a restored store has: its `position` is the time of
-/// the restore in milliseconds, unless pending notifications were to be sent.
+/// Name of the row of `checkpoints` that a restore which withholds pending notifications writes;
+/// its `position` is the time of the restore in milliseconds.
 pub(crate) const RESTORED_AT: &str = "restored-at";
-/// Reason of notifications that a restored store does not send.
+/// Reason recorded with the notifications that a restored store withholds.
 pub(crate) const WITHHELD: &str = "pending when the store was restored from a copy; it may have \
     been sent by the store that the copy is of";
 
-/// Withholds a notification that belongs to what was accepted before the store was restored: it may
-/// have been sent already.
-fn withheld(connection: &Connection, one: &Notification) -> Outcome<Option<Notification>> {
+/// Returns the notification marked as withheld if its operation was accepted before the store was
+/// restored, because the original store may have sent it; `None` if it is to be sent.
+fn withheld(connection: &Connection, notification: &Notification) -> Outcome<Option<Notification>> {
     let query = "SELECT position FROM checkpoints WHERE name = ?1";
     let mut statement = connection.prepare_cached(query)?;
     let restored_at = statement.query_row([RESTORED_AT], |row| row.get(0));
@@ -95,40 +99,46 @@ fn withheld(connection: &Connection, one: &Notification) -> Outcome<Option<Notif
     };
     let query = "SELECT accepted_at FROM events WHERE position = ?1 AND entity_id = ?2";
     let mut statement = connection.prepare_cached(query)?;
-    let event = params![integer(one.position), one.entity_id];
-    let accepted_at = statement.query_row(event, |row| row.get(0)).optional()?;
-    let happened_at = accepted_at.unwrap_or_else(|| one.occurred_at.millis());
-    let is_withheld = one.due_at.is_some() && happened_at < restored_at;
-    Ok(is_withheld.then(|| one.clone().withheld(WITHHELD.into(), Timestamp::now())))
+    let entry = params![integer(notification.position), notification.entity_id];
+    let accepted_at = statement.query_row(entry, |row| row.get(0)).optional()?;
+    let happened_at = accepted_at.unwrap_or_else(|| notification.occurred_at.millis());
+    let is_withheld = notification.due_at.is_some() && happened_at < restored_at;
+    Ok(is_withheld.then(|| {
+        let notification = notification.clone();
+        notification.withheld(WITHHELD.into(), Timestamp::now())
+    }))
 }
 
-/// Those that are not there yet.
-pub(crate) fn put_on_record(connection: &Connection, all: &[Notification]) -> Outcome<()> {
+/// Inserts the notifications whose ids are not stored yet.
+pub(crate) fn insert_missing(
+    connection: &Connection,
+    notifications: &[Notification],
+) -> Outcome<()> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO notifications \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
          ON CONFLICT (id) DO NOTHING",
     )?;
-    for one in all {
-        let withheld = withheld(connection, one)?;
-        let one = withheld.as_ref().unwrap_or(one);
+    for notification in notifications {
+        let withheld = withheld(connection, notification)?;
+        let notification = withheld.as_ref().unwrap_or(notification);
         insert.execute(params![
-            one.id.to_string(),
-            integer(one.position),
-            one.kind,
-            one.entity_id,
-            one.lane,
-            one.channel,
-            one.to,
-            one.message.get(),
-            one.status.as_str(),
-            one.attempts,
-            one.occurred_at.millis(),
-            one.requested_at.millis(),
-            one.accepted_at.map(Timestamp::millis),
-            one.ended_at.map(Timestamp::millis),
-            one.due_at.map(Timestamp::millis),
-            one.reason,
+            notification.id.to_string(),
+            integer(notification.position),
+            notification.kind,
+            notification.entity_id,
+            notification.lane,
+            notification.channel,
+            notification.to,
+            notification.message.get(),
+            notification.status.as_str(),
+            notification.attempts,
+            notification.occurred_at.millis(),
+            notification.requested_at.millis(),
+            notification.accepted_at.map(Timestamp::millis),
+            notification.ended_at.map(Timestamp::millis),
+            notification.due_at.map(Timestamp::millis),
+            notification.reason,
         ])?;
     }
     Ok(())
@@ -145,7 +155,7 @@ fn take(connection: &Connection, lane: &str, claim: Claim) -> Outcome<Vec<Notifi
         "UPDATE notifications SET status = 'accepted', attempts = attempts + 1, due_at = ?3, \
          accepted_at = coalesce(accepted_at, ?2) WHERE id IN (SELECT id FROM notifications \
          WHERE lane = ?1 AND due_at <= ?2 ORDER BY due_at, position LIMIT ?4) \
-         RETURNING {COLUMNS}"
+         RETURNING {NOTIFICATION_COLUMNS}"
     );
     let limit = i64::try_from(claim.limit).unwrap_or(i64::MAX);
     let (now, until) = (claim.now.millis(), claim.until.millis());
@@ -215,7 +225,7 @@ pub(crate) fn notification(row: &Row<'_>) -> Outcome<Notification> {
         channel: row.get(5)?,
         to: row.get(6)?,
         message: json(row.get(7)?)?,
-        status: known(NotificationStatus::parse(text(row, 8)?), "status")?,
+        status: valid(NotificationStatus::parse(text(row, 8)?), "status")?,
         attempts: row.get(9)?,
         occurred_at: timestamp(row.get(10)?)?,
         requested_at: timestamp(row.get(11)?)?,

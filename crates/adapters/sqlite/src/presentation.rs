@@ -1,4 +1,4 @@
-//! The presentation in the embedded store.
+//! Presentation in SQLite.
 
 use std::sync::Arc;
 
@@ -8,18 +8,20 @@ use bakehouse_engine::ports::{
     StoredDocument,
 };
 use bakehouse_engine::{Frame, Position};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params};
 
-use crate::checkpoints::{advance, epoch_of, fence, position_of, tie};
-use crate::database::{Database, Outcome};
+use crate::checkpoints::{advance, bind_to_log, epoch_of, fence, position_of};
+use crate::database::Database;
+use crate::error::Outcome;
 use crate::list::{list, list_keys};
-use crate::rows::{FRAME, frame, integer, json, position};
+use crate::rows::{DOCUMENT_COLUMNS, FRAME_COLUMNS, documents, frame, integer};
 
+/// Name of the stage's checkpoint.
 const NAME: &str = "data-baker";
 
 pub(crate) struct SqlitePresentation {
     pub(crate) database: Arc<Database>,
-    /// Of what is written; what is read is what is read by all.
+    /// Slot that writes go to; reads always use the live one.
     pub(crate) slot: Slot,
 }
 
@@ -36,7 +38,7 @@ impl PresentationStore for SqlitePresentation {
         let epoch = epoch.to_owned();
         let name = self.slot.name(NAME);
         self.database
-            .write(move |connection| tie(connection, &name, &epoch, 0))
+            .write(move |connection| bind_to_log(connection, &name, &epoch, 0))
             .await
     }
 
@@ -52,7 +54,7 @@ impl PresentationStore for SqlitePresentation {
 impl PresentationReader for SqlitePresentation {
     async fn document(&self, id: &str) -> Result<Option<StoredDocument>, StoreError> {
         let id = id.to_owned();
-        let query = format!("SELECT {DOCUMENT} FROM documents WHERE id = ?1");
+        let query = format!("SELECT {DOCUMENT_COLUMNS} FROM documents WHERE id = ?1");
         let found = self
             .database
             .read(move |connection| documents(connection, &query, [id]));
@@ -75,7 +77,8 @@ impl PresentationReader for SqlitePresentation {
 
     async fn documents(&self, numbers: &[u64]) -> Result<Vec<StoredDocument>, StoreError> {
         let numbers = numbers.to_vec();
-        let query = format!("SELECT {DOCUMENT} FROM documents WHERE number = ?1 AND listed = 1");
+        let query =
+            format!("SELECT {DOCUMENT_COLUMNS} FROM documents WHERE number = ?1 AND listed = 1");
         self.database
             .read(move |connection| {
                 let mut found = Vec::new();
@@ -88,8 +91,9 @@ impl PresentationReader for SqlitePresentation {
     }
 
     async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError> {
-        let query =
-            format!("SELECT {FRAME} FROM frames WHERE position > ?1 ORDER BY position LIMIT ?2");
+        let query = format!(
+            "SELECT {FRAME_COLUMNS} FROM frames WHERE position > ?1 ORDER BY position LIMIT ?2"
+        );
         self.database
             .read(move |connection| {
                 let mut statement = connection.prepare_cached(&query)?;
@@ -132,7 +136,8 @@ fn commit(connection: &Connection, slot: Slot, baking: &Baking) -> Outcome<()> {
         fence(touched)?;
     }
     let frames = slot.name("frames");
-    let insert = format!("INSERT INTO {frames} ({FRAME}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+    let insert =
+        format!("INSERT INTO {frames} ({FRAME_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
     let mut insert = connection.prepare_cached(&insert)?;
     for frame in &baking.frames {
         insert.execute(params![
@@ -146,33 +151,6 @@ fn commit(connection: &Connection, slot: Slot, baking: &Baking) -> Outcome<()> {
         ])?;
     }
     Ok(())
-}
-
-/// The columns that [`document`] reads, in its order.
-pub(crate) const DOCUMENT: &str = "number, position, version, owner, body";
-
-pub(crate) fn documents(
-    connection: &Connection,
-    query: &str,
-    parameters: impl rusqlite::Params,
-) -> Outcome<Vec<StoredDocument>> {
-    let mut statement = connection.prepare_cached(query)?;
-    let mut rows = statement.query(parameters)?;
-    let mut documents = Vec::new();
-    while let Some(row) = rows.next()? {
-        documents.push(document(row)?);
-    }
-    Ok(documents)
-}
-
-fn document(row: &Row<'_>) -> Outcome<StoredDocument> {
-    Ok(StoredDocument {
-        number: position(row, 0)?,
-        position: position(row, 1)?,
-        version: position(row, 2)?,
-        owner: row.get(3)?,
-        body: json(row.get(4)?)?,
-    })
 }
 
 fn head(connection: &Connection) -> Outcome<Head> {

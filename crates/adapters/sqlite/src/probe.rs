@@ -1,4 +1,4 @@
-//! Readiness of the embedded store: its file is there, sound, and can be written.
+//! Readiness of the embedded store: the file exists, is undamaged and can be written.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -14,18 +14,20 @@ use bakehouse_engine::ports::Probe;
 use crate::database::Database;
 use crate::inspect::quick_damages;
 
-/// Bytes that must find room on the disk: about as many as the largest request takes.
-const ROOM: usize = 64 * 1024;
-/// Name of the file that they are written to.
-const FILE: &str = "readiness.tmp";
-/// Share of one core that checking the file takes at most, as a divisor.
+/// Size in bytes of the test file: about the size of the largest request.
+const TEST_FILE_SIZE: usize = 64 * 1024;
+/// Name of the test file that proves that the disk has space.
+const TEST_FILE: &str = "readiness.tmp";
+/// Minimum pause after a check of the file, as a multiple of the check's duration; limits checks to
+/// 2 % of one core.
 const CHECK_PAUSE_FACTOR: u32 = 50;
-/// Bytes of a file that is not checked while it is at work: reading all of it takes too long.
-const MAX_CHECKED: u64 = 1 << 30;
+/// Maximum size in bytes of a file that is checked while in use; reading a larger one takes too
+/// long.
+const MAX_CHECKED_BYTES: u64 = 1 << 30;
 
 pub(crate) struct SqliteProbe {
     database: Arc<Database>,
-    /// Device and inode of the file as it was opened.
+    /// Device and inode of the opened file.
     identity: Option<(u64, u64)>,
 }
 
@@ -35,7 +37,7 @@ impl SqliteProbe {
         Self { database, identity }
     }
 
-    /// Tells whether the files are the ones that were opened.
+    /// Checks that the database file and its log are the ones that were opened.
     fn check_files(&self, file: &Path) -> Result<(), String> {
         let name = file.display();
         if identity(file).ok() != self.identity {
@@ -47,8 +49,8 @@ impl SqliteProbe {
         let log = format!("{name}-wal");
         if !Path::new(&log).exists() {
             return Err(format!(
-                "{log} was removed while it was open; stop this program, which writes what was in \
-                 it, and start again"
+                "{log} was removed while it was open; stop this program, which writes its content \
+                 to the database, and start again"
             ));
         }
         Ok(())
@@ -64,7 +66,7 @@ impl Probe for SqliteProbe {
     async fn check(&self) -> Result<(), String> {
         if let Some(damage) = self.database.damage() {
             return Err(format!(
-                "damaged: {damage}; `doctor` says where and what to do"
+                "damaged: {damage}; run `doctor` to see what is affected"
             ));
         }
         if let Some(file) = self.database.file() {
@@ -72,9 +74,9 @@ impl Probe for SqliteProbe {
             let folder = file.parent().unwrap_or(file).to_owned();
             let written = tokio::task::spawn_blocking(move || write(&folder)).await;
             let written = written.map_err(|error| error.to_string())?;
-            written.map_err(|error| format!("its folder cannot be written: {error}"))?;
+            written.map_err(|error| format!("the data folder cannot be written: {error}"))?;
         }
-        // A value that changes: setting a column to itself writes no page.
+        // Changes a value, because setting a column to itself writes no page.
         let touch = self.database.write(|connection| {
             let statement = "INSERT INTO leases VALUES ('readiness', '', 1, 0) \
                              ON CONFLICT (name) DO UPDATE SET epoch = epoch + 1";
@@ -90,18 +92,19 @@ fn identity(file: &Path) -> io::Result<(u64, u64)> {
     Ok((found.dev(), found.ino()))
 }
 
-/// The database may find room within its own files where the disk has none left.
+/// Writes and removes a test file. The database alone is no proof of space on the disk: it may
+/// reuse free pages of its own file.
 fn write(folder: &Path) -> io::Result<()> {
-    let path = folder.join(FILE);
+    let path = folder.join(TEST_FILE);
     let written = File::create(&path).and_then(|mut file| {
-        file.write_all(&[1; ROOM])?;
+        file.write_all(&[1; TEST_FILE_SIZE])?;
         file.sync_all()
     });
     let removed = fs::remove_file(&path);
     written.and(removed)
 }
 
-/// Looks for damaged pages, at once and again and again, until shutdown.
+/// Checks the file for damaged pages, at once and then periodically, until shutdown.
 pub(crate) async fn watch(database: Arc<Database>, interval: Duration, shutdown: Shutdown) {
     let opened = database.file().and_then(|file| identity(file).ok());
     while !shutdown.is_cancelled() {
@@ -117,16 +120,16 @@ pub(crate) async fn watch(database: Arc<Database>, interval: Duration, shutdown:
 
 async fn check(database: &Database, opened: Option<(u64, u64)>) {
     let found = database.file().and_then(|file| fs::metadata(file).ok());
-    // Another file of that name is not to be opened beside the log of this one.
+    // A replaced file must not be opened together with the log of the original.
     let is_ours = |file: &fs::Metadata| Some((file.dev(), file.ino())) == opened;
-    let is_checked = found.is_some_and(|file| is_ours(&file) && file.len() <= MAX_CHECKED);
+    let is_checked = found.is_some_and(|file| is_ours(&file) && file.len() <= MAX_CHECKED_BYTES);
     if !is_checked || database.damage().is_some() {
         return;
     }
-    let found = database.read_afresh(|connection| Ok(quick_damages(connection)));
-    // An error is no damage, or has been noted already.
+    let found = database.read_uncached(|connection| Ok(quick_damages(connection)));
+    // An error is either no damage or already recorded.
     if let Some(first) = found.await.unwrap_or_default().first() {
         let part = first.part.as_deref().unwrap_or("the file");
-        database.note_damage(&format!("{part}: {}", first.what));
+        database.record_damage(&format!("{part}: {}", first.what));
     }
 }

@@ -1,4 +1,4 @@
-//! Rows of read models, and the state of process managers, in the embedded store.
+//! Rows of read models and process managers in SQLite.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,9 +13,10 @@ use bakehouse_engine::ports::{
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::checkpoints::fence;
-use crate::database::{Database, Outcome, in_savepoint};
-use crate::notifications::put_on_record;
-use crate::rows::{integer, json, known, position};
+use crate::database::{Database, in_savepoint};
+use crate::error::Outcome;
+use crate::notifications::insert_missing;
+use crate::rows::{integer, json, position, valid};
 
 pub(crate) struct SqliteRows(pub(crate) Arc<Database>);
 
@@ -28,27 +29,27 @@ impl RowStore for SqliteRows {
         start: Position,
     ) -> Result<Position, StoreError> {
         let (of, name) = (generation.clone(), feed.name.to_owned());
-        let known = self
+        let head = self
             .0
-            .read(move |connection| followed(connection, &of, &name));
-        // A look costs no synced transaction, and mostly there is nothing to be made.
-        let known = match known.await? {
-            Some(known) => known,
+            .read(move |connection| feed_head(connection, &of, &name));
+        // A read needs no synced transaction, and mostly the feed is known.
+        let head = match head.await? {
+            Some(head) => head,
             None => {
                 let (of, name) = (generation.clone(), feed.name.to_owned());
                 let epoch = feed.epoch.to_owned();
                 self.0
-                    .write(move |connection| tie(connection, &of, (&name, &epoch), start))
+                    .write(move |connection| bind_to_feed(connection, &of, (&name, &epoch), start))
                     .await?
             }
         };
-        if known.epoch != feed.epoch {
-            let (name, ours, theirs) = (feed.name, known.epoch, feed.epoch);
+        if head.epoch != feed.epoch {
+            let (name, ours, theirs) = (feed.name, head.epoch, feed.epoch);
             return Err(StoreError::Corrupt(format!(
-                "{generation} was made of the feed {name:?} of log {ours}, not of {theirs}"
+                "{generation} belongs to log {ours} of the feed {name:?}, not to log {theirs}"
             )));
         }
-        Ok(known.position)
+        Ok(head.position)
     }
 
     async fn load(&self, generation: &Generation, needs: &Needs) -> Result<Loaded, StoreError> {
@@ -58,19 +59,19 @@ impl RowStore for SqliteRows {
             .await
     }
 
-    async fn commit(&self, handling: &HandlerCommit) -> Result<(), StoreError> {
-        let handling = handling.clone();
+    async fn commit(&self, commit: &HandlerCommit) -> Result<(), StoreError> {
+        let commit = commit.clone();
         self.0
-            .write(move |connection| commit(connection, &handling))
+            .write(move |connection| write_commit(connection, &commit))
             .await
     }
 
     async fn register(&self, name: &str, version: u32) -> Result<Registration, StoreError> {
         let name = name.to_owned();
-        let looked = name.clone();
+        let queried = name.clone();
         let found = self
             .0
-            .read(move |connection| registration(connection, &looked));
+            .read(move |connection| registration(connection, &queried));
         if let Some(found) = found.await?.filter(|found| found.wanted.version >= version) {
             return Ok(found);
         }
@@ -82,7 +83,7 @@ impl RowStore for SqliteRows {
                      WHERE excluded.version > version",
                 )?;
                 statement.execute(params![name, version])?;
-                known(registration(connection, &name)?, "read model")
+                valid(registration(connection, &name)?, "read model")
             })
             .await
     }
@@ -102,7 +103,7 @@ impl RowReader for SqliteRows {
         self.0
             .read(move |connection| {
                 in_served(connection, &name, |generation| {
-                    one(connection, generation, &key)
+                    find_row(connection, generation, &key)
                 })
             })
             .await
@@ -114,7 +115,7 @@ impl RowReader for SqliteRows {
         self.0
             .read(move |connection| {
                 in_served(connection, &name, |generation| {
-                    linked(connection, generation, &link, after.as_deref(), limit)
+                    linked_rows(connection, generation, &link, after.as_deref(), limit)
                 })
             })
             .await
@@ -138,8 +139,8 @@ impl RowReader for SqliteRows {
     }
 }
 
-/// Reads what is served: found out and read at one and the same moment, so that what is
-/// replaced meanwhile is read whole.
+/// Reads the served generation; looks it up and reads it in one savepoint, so that a concurrent
+/// promotion is not seen in between.
 fn in_served<T>(
     connection: &Connection,
     name: &str,
@@ -147,15 +148,16 @@ fn in_served<T>(
 ) -> Outcome<T> {
     in_savepoint(connection, |connection| {
         let generation = served(connection, name)?;
-        body(&generation.ok_or_else(|| not_yet(name))?)
+        body(&generation.ok_or_else(|| not_built_yet(name))?)
     })
 }
 
-fn not_yet(name: &str) -> StoreError {
-    StoreError::NotYet(format!("the read model {name:?} is still being made"))
+fn not_built_yet(name: &str) -> StoreError {
+    StoreError::NotYet(format!("the read model {name:?} is still being built"))
 }
 
-fn tie(
+/// Binds a generation to a feed's log unless it is bound already; returns its head.
+fn bind_to_feed(
     connection: &Connection,
     of: &Generation,
     (feed, epoch): (&str, &str),
@@ -173,11 +175,12 @@ fn tie(
         epoch,
         integer(start)
     ])?;
-    known(followed(connection, of, feed)?, "position")
+    valid(feed_head(connection, of, feed)?, "position")
 }
 
-/// How far a feed was followed, and of which log; `None`: never.
-fn followed(connection: &Connection, of: &Generation, feed: &str) -> Outcome<Option<Head>> {
+/// Returns the position and log epoch up to which a generation has processed a feed; `None` if it
+/// has not begun.
+fn feed_head(connection: &Connection, of: &Generation, feed: &str) -> Outcome<Option<Head>> {
     let query = "SELECT position, epoch FROM followed \
                  WHERE name = ?1 AND version = ?2 AND round = ?3 AND feed = ?4";
     let mut statement = connection.prepare_cached(query)?;
@@ -198,7 +201,7 @@ fn load(connection: &Connection, of: &Generation, needs: &Needs) -> Outcome<Load
     }
     let mut rows = Vec::with_capacity(keys.len());
     for key in &keys {
-        rows.extend(one(connection, of, key)?);
+        rows.extend(find_row(connection, of, key)?);
     }
     let revision = revision(connection, of)?;
     Ok(Loaded { rows, revision })
@@ -223,15 +226,15 @@ fn keys_of(connection: &Connection, of: &Generation, link: &str) -> Outcome<Vec<
     Ok(keys.collect::<Result<_, _>>()?)
 }
 
-fn one(connection: &Connection, of: &Generation, key: &str) -> Outcome<Option<StoredRow>> {
+fn find_row(connection: &Connection, of: &Generation, key: &str) -> Outcome<Option<StoredRow>> {
     let query = "SELECT key, body FROM rows \
                  WHERE name = ?1 AND version = ?2 AND round = ?3 AND key = ?4";
     let mut statement = connection.prepare_cached(query)?;
     let mut rows = statement.query(params![of.name, of.version, integer(of.round), key])?;
-    rows.next()?.map(stored).transpose()
+    rows.next()?.map(stored_row).transpose()
 }
 
-fn linked(
+fn linked_rows(
     connection: &Connection,
     of: &Generation,
     link: &str,
@@ -254,27 +257,27 @@ fn linked(
     let mut rows = statement.query(of)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push(stored(row)?);
+        found.push(stored_row(row)?);
     }
     Ok(found)
 }
 
-fn stored(row: &Row<'_>) -> Outcome<StoredRow> {
+fn stored_row(row: &Row<'_>) -> Outcome<StoredRow> {
     Ok(StoredRow {
         key: row.get(0)?,
         body: json(row.get(1)?)?,
     })
 }
 
-fn commit(connection: &Connection, handling: &HandlerCommit) -> Outcome<()> {
-    let of = &handling.generation;
+fn write_commit(connection: &Connection, commit: &HandlerCommit) -> Outcome<()> {
+    let of = &commit.generation;
     let raise = "UPDATE generations SET revision = revision + 1 \
                  WHERE name = ?1 AND version = ?2 AND round = ?3 AND revision = ?4";
     fence(connection.prepare_cached(raise)?.execute(params![
         of.name,
         of.version,
         integer(of.round),
-        integer(handling.revision)
+        integer(commit.revision)
     ])?)?;
     let update = "UPDATE followed SET position = ?5 \
                   WHERE name = ?1 AND version = ?2 AND round = ?3 AND feed = ?4 AND position = ?6";
@@ -282,17 +285,17 @@ fn commit(connection: &Connection, handling: &HandlerCommit) -> Outcome<()> {
         of.name,
         of.version,
         integer(of.round),
-        handling.feed,
-        integer(handling.to),
-        integer(handling.from)
+        commit.feed,
+        integer(commit.to),
+        integer(commit.from)
     ])?)?;
-    for row in &handling.rows {
-        put(connection, of, row)?;
+    for row in &commit.rows {
+        write_row(connection, of, row)?;
     }
-    put_on_record(connection, &handling.notifications)
+    insert_missing(connection, &commit.notifications)
 }
 
-fn put(connection: &Connection, of: &Generation, row: &RowWrite) -> Outcome<()> {
+fn write_row(connection: &Connection, of: &Generation, row: &RowWrite) -> Outcome<()> {
     let (name, version, round) = (&of.name, of.version, integer(of.round));
     let at = params![name, version, round, row.key];
     let unlink = "DELETE FROM row_links WHERE name = ?1 AND version = ?2 AND round = ?3 \
@@ -315,6 +318,7 @@ fn put(connection: &Connection, of: &Generation, row: &RowWrite) -> Outcome<()> 
     Ok(())
 }
 
+/// Query of registrations, whose columns [`registered`] reads.
 const REGISTRATION: &str =
     "SELECT name, version, round, served_version, served_round FROM read_models";
 

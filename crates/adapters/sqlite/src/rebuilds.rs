@@ -1,5 +1,5 @@
-//! Making anew in the embedded store: rounds on record, and a second half of the tables,
-//! which takes the place of the first within one transaction.
+//! Rebuilds in SQLite: records of the rebuilds, and shadow tables that replace the live ones in
+//! one transaction.
 
 use std::sync::Arc;
 
@@ -11,47 +11,48 @@ use bakehouse_engine::ports::{
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::checkpoints::{fence, position_of};
-use crate::database::{Database, Outcome};
+use crate::database::Database;
+use crate::error::Outcome;
 use crate::presentation::SqlitePresentation;
 use crate::rows::{integer, position};
 use crate::shadow;
 use crate::source::SqliteSource;
 
-/// What a stage writes.
+/// Checkpoint and tables that a stage writes.
 #[derive(Clone, Copy)]
-struct Part {
-    /// Of its checkpoint.
+struct StageOutput {
+    /// Name of the stage's checkpoint.
     name: &'static str,
     tables: &'static [&'static str],
 }
 
-/// One part of the store, twice.
+/// Rebuilds of the output of one stage.
 pub(crate) struct SqliteRebuilds<S: ?Sized> {
     database: Arc<Database>,
-    part: Part,
+    output: StageOutput,
     open: fn(Arc<Database>, Slot) -> Arc<S>,
 }
 
-pub(crate) fn of_source(database: Arc<Database>) -> SqliteRebuilds<dyn SourceStore> {
-    let part = Part {
+pub(crate) fn source(database: Arc<Database>) -> SqliteRebuilds<dyn SourceStore> {
+    let output = StageOutput {
         name: "orders-manager",
         tables: &["entities", "snapshots"],
     };
     SqliteRebuilds {
         database,
-        part,
+        output,
         open: |database, slot| Arc::new(SqliteSource { database, slot }),
     }
 }
 
-pub(crate) fn of_presentation(database: Arc<Database>) -> SqliteRebuilds<dyn PresentationStore> {
-    let part = Part {
+pub(crate) fn presentation(database: Arc<Database>) -> SqliteRebuilds<dyn PresentationStore> {
+    let output = StageOutput {
         name: "data-baker",
         tables: &["documents", "frames"],
     };
     SqliteRebuilds {
         database,
-        part,
+        output,
         open: |database, slot| Arc::new(SqlitePresentation { database, slot }),
     }
 }
@@ -59,10 +60,10 @@ pub(crate) fn of_presentation(database: Arc<Database>) -> SqliteRebuilds<dyn Pre
 impl<S: ?Sized> SqliteRebuilds<S> {
     async fn write<T: Send + 'static>(
         &self,
-        body: impl FnOnce(&Connection, Part) -> Outcome<T> + Send + 'static,
+        body: impl FnOnce(&Connection, StageOutput) -> Outcome<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let part = self.part;
-        let job = move |connection: &Connection| body(connection, part);
+        let output = self.output;
+        let job = move |connection: &Connection| body(connection, output);
         self.database.write(job).await
     }
 }
@@ -74,28 +75,28 @@ impl<S: ?Sized + Send + Sync> Rebuilds for SqliteRebuilds<S> {
     }
 
     async fn last(&self) -> Result<Rebuild, StoreError> {
-        let part = self.part;
+        let output = self.output;
         self.database
-            .read(move |connection| last(connection, part))
+            .read(move |connection| last(connection, output))
             .await
     }
 
-    async fn give_up(&self, round: u64, reason: &str) -> Result<(), StoreError> {
+    async fn give_up(&self, rebuild_id: u64, reason: &str) -> Result<(), StoreError> {
         let reason = reason.to_owned();
-        let given_up = self.write(move |connection, part| {
+        let ended = self.write(move |connection, output| {
             let end = RebuildState::GivenUp;
-            end_round(connection, part, round, end, Some(&reason)).map(|_| ())
+            end_rebuild(connection, output, rebuild_id, end, Some(&reason)).map(|_| ())
         });
-        given_up.await
+        ended.await
     }
 
-    async fn progress(&self, round: u64) -> Result<(Position, Position), StoreError> {
-        let part = self.part;
+    async fn progress(&self, rebuild_id: u64) -> Result<(Position, Position), StoreError> {
+        let output = self.output;
         let read = move |connection: &Connection| {
-            let made = made(connection, part, round)?;
+            let shadow = shadow_position(connection, output, rebuild_id)?;
             Ok((
-                made.unwrap_or_default(),
-                position_of(connection, part.name)?,
+                shadow.unwrap_or_default(),
+                position_of(connection, output.name)?,
             ))
         };
         self.database.read(read).await
@@ -104,14 +105,14 @@ impl<S: ?Sized + Send + Sync> Rebuilds for SqliteRebuilds<S> {
 
 #[async_trait]
 impl<S: ?Sized + Send + Sync> ShadowStores<S> for SqliteRebuilds<S> {
-    async fn beside(&self, round: u64) -> Result<Arc<S>, StoreError> {
-        self.write(move |connection, part| begin(connection, part, round))
+    async fn beside(&self, rebuild_id: u64) -> Result<Arc<S>, StoreError> {
+        self.write(move |connection, output| create_shadow(connection, output, rebuild_id))
             .await?;
-        Ok((self.open)(self.database.clone(), Slot::Shadow(round)))
+        Ok((self.open)(self.database.clone(), Slot::Shadow(rebuild_id)))
     }
 
-    async fn replace(&self, round: u64, at: Position) -> Result<(), StoreError> {
-        self.write(move |connection, part| replace(connection, part, round, at))
+    async fn replace(&self, rebuild_id: u64, at: Position) -> Result<(), StoreError> {
+        self.write(move |connection, output| replace(connection, output, rebuild_id, at))
             .await
     }
 
@@ -120,18 +121,18 @@ impl<S: ?Sized + Send + Sync> ShadowStores<S> for SqliteRebuilds<S> {
     }
 }
 
-fn ask(connection: &Connection, part: Part) -> Outcome<Rebuild> {
+fn ask(connection: &Connection, output: StageOutput) -> Outcome<Rebuild> {
     let ask = "INSERT INTO rebuilds VALUES (?1, 1, ?2, NULL) ON CONFLICT (name) DO UPDATE \
                SET round = round + 1, state = ?2, reason = NULL WHERE state <> ?2";
     let mut ask = connection.prepare_cached(ask)?;
-    ask.execute(params![part.name, RebuildState::UnderWay.as_str()])?;
-    last(connection, part)
+    ask.execute(params![output.name, RebuildState::UnderWay.as_str()])?;
+    last(connection, output)
 }
 
-fn last(connection: &Connection, part: Part) -> Outcome<Rebuild> {
+fn last(connection: &Connection, output: StageOutput) -> Outcome<Rebuild> {
     let query = "SELECT round, state, reason FROM rebuilds WHERE name = ?1";
     let mut statement = connection.prepare_cached(query)?;
-    let mut rows = statement.query([part.name])?;
+    let mut rows = statement.query([output.name])?;
     let Some(row) = rows.next()? else {
         return Ok(Rebuild::default());
     };
@@ -142,11 +143,11 @@ fn last(connection: &Connection, part: Part) -> Outcome<Rebuild> {
     })
 }
 
-/// How many rounds were ended: one, if it was under way.
-fn end_round(
+/// Ends a rebuild if it is under way; returns the number of changed rows, 0 or 1.
+fn end_rebuild(
     connection: &Connection,
-    part: Part,
-    round: u64,
+    output: StageOutput,
+    rebuild_id: u64,
     state: RebuildState,
     reason: Option<&str>,
 ) -> Outcome<usize> {
@@ -154,64 +155,79 @@ fn end_round(
                WHERE name = ?1 AND round = ?2 AND state = ?5";
     let mut end = connection.prepare_cached(end)?;
     let under_way = RebuildState::UnderWay.as_str();
-    let values = params![part.name, integer(round), state.as_str(), reason, under_way];
+    let values = params![
+        output.name,
+        integer(rebuild_id),
+        state.as_str(),
+        reason,
+        under_way
+    ];
     Ok(end.execute(values)?)
 }
 
-fn made(connection: &Connection, part: Part, round: u64) -> Outcome<Option<Position>> {
-    let name = Slot::Shadow(round).name(part.name);
+fn shadow_position(
+    connection: &Connection,
+    output: StageOutput,
+    rebuild_id: u64,
+) -> Outcome<Option<Position>> {
+    let name = Slot::Shadow(rebuild_id).name(output.name);
     let query = "SELECT position FROM checkpoints WHERE name = ?1";
     let mut query = connection.prepare_cached(query)?;
     let found = query.query_row([name], |row| row.get::<_, i64>(0));
     Ok(found.optional()?.map(|position| position.unsigned_abs()))
 }
 
-fn begin(connection: &Connection, part: Part, round: u64) -> Outcome<()> {
-    if last(connection, part)?.under_way() != Some(round) {
+fn create_shadow(connection: &Connection, output: StageOutput, rebuild_id: u64) -> Outcome<()> {
+    if last(connection, output)?.under_way() != Some(rebuild_id) {
         return Err(StoreError::Fenced.into());
     }
-    let name = Slot::Shadow(round).name(part.name);
+    let name = Slot::Shadow(rebuild_id).name(output.name);
     let checkpoint = "INSERT OR IGNORE INTO checkpoints (name, position, entities, epoch) \
                       VALUES (?1, 0, 0, '')";
     connection.prepare_cached(checkpoint)?.execute([name])?;
-    for table in part.tables {
-        shadow::make(connection, table, round)?;
+    for table in output.tables {
+        shadow::create(connection, table, rebuild_id)?;
     }
     Ok(())
 }
 
-fn replace(connection: &Connection, part: Part, round: u64, at: Position) -> Outcome<()> {
-    fence(end_round(
+fn replace(
+    connection: &Connection,
+    output: StageOutput,
+    rebuild_id: u64,
+    at: Position,
+) -> Outcome<()> {
+    fence(end_rebuild(
         connection,
-        part,
-        round,
+        output,
+        rebuild_id,
         RebuildState::Done,
         None,
     )?)?;
-    let is_there = made(connection, part, round)? == Some(at);
-    if !is_there || position_of(connection, part.name)? != at {
+    let is_shadow_at = shadow_position(connection, output, rebuild_id)? == Some(at);
+    if !is_shadow_at || position_of(connection, output.name)? != at {
         return Err(StoreError::Fenced.into());
     }
-    let made = Slot::Shadow(round).name(part.name);
+    let shadow_name = Slot::Shadow(rebuild_id).name(output.name);
     let counts = "UPDATE checkpoints SET (entities, parked) = \
                   (SELECT entities, parked FROM checkpoints WHERE name = ?2) WHERE name = ?1";
-    connection.execute(counts, [part.name, &made])?;
-    connection.execute("DELETE FROM checkpoints WHERE name = ?1", [&made])?;
-    for table in part.tables {
-        shadow::replace(connection, table, round)?;
+    connection.execute(counts, [output.name, &shadow_name])?;
+    connection.execute("DELETE FROM checkpoints WHERE name = ?1", [&shadow_name])?;
+    for table in output.tables {
+        shadow::replace(connection, table, rebuild_id)?;
     }
     Ok(())
 }
 
-fn tidy(connection: &Connection, part: Part) -> Outcome<bool> {
-    let rebuild = last(connection, part)?;
+fn tidy(connection: &Connection, output: StageOutput) -> Outcome<bool> {
+    let rebuild = last(connection, output)?;
     let mut has_more = false;
-    for table in part.tables {
+    for table in output.tables {
         has_more |= shadow::remove(connection, table, rebuild.ended())?;
     }
     if rebuild.under_way().is_none() {
-        let left = format!("{}_r*", part.name);
-        connection.execute("DELETE FROM checkpoints WHERE name GLOB ?1", [left])?;
+        let obsolete = format!("{}_r*", output.name);
+        connection.execute("DELETE FROM checkpoints WHERE name GLOB ?1", [obsolete])?;
     }
     Ok(has_more)
 }

@@ -1,26 +1,26 @@
-//! Between rows and the engine's types.
+//! Mapping between rows and the engine's types.
 
-use bakehouse_engine::ports::StoreError;
+use bakehouse_engine::ports::{StoreError, StoredDocument};
 use bakehouse_engine::{
     EntryStatus, Frame, Json, LogEntry, Operation, Position, Terms, Timestamp, Verb,
 };
-use rusqlite::Row;
+use rusqlite::{Connection, Params, Row};
 use uuid::Uuid;
 
-use crate::database::{Failure, Outcome};
+use crate::error::{Failure, Outcome};
 
-/// The columns that [`event`] reads, in its order.
-pub(crate) const EVENT: &str = "position, operation_id, service_name, operation, entity_id, \
-    payload, schema_version, correlation_id, causation_id, conflicts_with, fingerprint, \
+/// Columns that [`log_entry`] reads, in its order.
+pub(crate) const EVENT_COLUMNS: &str = "position, operation_id, service_name, operation, \
+    entity_id, payload, schema_version, correlation_id, causation_id, conflicts_with, fingerprint, \
     accepted_at, creation_time, execution_time, status, change, reason, actor, owner, \
     expected_version, parked, settled_by, code, on_behalf_of";
 
-pub(crate) fn event(row: &Row<'_>) -> Outcome<LogEntry> {
+pub(crate) fn log_entry(row: &Row<'_>) -> Outcome<LogEntry> {
     Ok(LogEntry {
         position: position(row, 0)?,
         creation_time: timestamp(row.get(12)?)?,
         execution_time: row.get::<_, Option<i64>>(13)?.map(timestamp).transpose()?,
-        status: known(EntryStatus::parse(text(row, 14)?), "status")?,
+        status: valid(EntryStatus::parse(text(row, 14)?), "status")?,
         change: row.get(15)?,
         reason: row.get(16)?,
         code: row.get(22)?,
@@ -29,7 +29,7 @@ pub(crate) fn event(row: &Row<'_>) -> Outcome<LogEntry> {
         operation: Operation {
             operation_id: uuid(text(row, 1)?)?,
             service_name: row.get(2)?,
-            operation: known(Verb::parse(text(row, 3)?), "operation")?,
+            operation: valid(Verb::parse(text(row, 3)?), "operation")?,
             entity_id: row.get(4)?,
             payload: json(row.get(5)?)?,
             schema_version: row.get(6)?,
@@ -48,8 +48,9 @@ pub(crate) fn event(row: &Row<'_>) -> Outcome<LogEntry> {
     })
 }
 
-/// The columns that [`frame`] reads, in its order.
-pub(crate) const FRAME: &str = "position, type, entity_id, owner, grouping, left_grouping, body";
+/// Columns that [`frame`] reads, in its order.
+pub(crate) const FRAME_COLUMNS: &str =
+    "position, type, entity_id, owner, grouping, left_grouping, body";
 
 pub(crate) fn frame(row: &Row<'_>) -> Outcome<Frame> {
     Ok(Frame {
@@ -63,14 +64,42 @@ pub(crate) fn frame(row: &Row<'_>) -> Outcome<Frame> {
     })
 }
 
-/// SQLite's integers are signed; positions never reach its limit.
+/// Columns that [`document`] reads, in its order.
+pub(crate) const DOCUMENT_COLUMNS: &str = "number, position, version, owner, body";
+
+/// Reads the documents that a query for [`DOCUMENT_COLUMNS`] finds.
+pub(crate) fn documents(
+    connection: &Connection,
+    query: &str,
+    parameters: impl Params,
+) -> Outcome<Vec<StoredDocument>> {
+    let mut statement = connection.prepare_cached(query)?;
+    let mut rows = statement.query(parameters)?;
+    let mut documents = Vec::new();
+    while let Some(row) = rows.next()? {
+        documents.push(document(row)?);
+    }
+    Ok(documents)
+}
+
+fn document(row: &Row<'_>) -> Outcome<StoredDocument> {
+    Ok(StoredDocument {
+        number: position(row, 0)?,
+        position: position(row, 1)?,
+        version: position(row, 2)?,
+        owner: row.get(3)?,
+        body: json(row.get(4)?)?,
+    })
+}
+
+/// Converts a position to SQLite's signed integer, whose limit positions never reach.
 pub(crate) fn integer(position: Position) -> i64 {
     i64::try_from(position).unwrap_or(i64::MAX)
 }
 
 pub(crate) fn position(row: &Row<'_>, column: usize) -> Outcome<Position> {
     let value: i64 = row.get(column)?;
-    known(Position::try_from(value).ok(), "position")
+    valid(Position::try_from(value).ok(), "position")
 }
 
 fn optional_position(row: &Row<'_>, column: usize) -> Outcome<Option<Position>> {
@@ -79,7 +108,7 @@ fn optional_position(row: &Row<'_>, column: usize) -> Outcome<Option<Position>> 
 }
 
 pub(crate) fn timestamp(millis: i64) -> Outcome<Timestamp> {
-    known(Timestamp::from_millis(millis), "time")
+    valid(Timestamp::from_millis(millis), "time")
 }
 
 pub(crate) fn json(text: String) -> Outcome<Json> {
@@ -103,6 +132,10 @@ fn optional_uuid(row: &Row<'_>, column: usize) -> Outcome<Option<Uuid>> {
     text.as_deref().map(uuid).transpose()
 }
 
-pub(crate) fn known<T>(value: Option<T>, what: &str) -> Outcome<T> {
-    value.ok_or_else(|| Failure::Store(StoreError::Corrupt(format!("a stored {what} is none"))))
+/// Unwraps a parsed value.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] if the stored text or number could not be parsed.
+pub(crate) fn valid<T>(value: Option<T>, what: &str) -> Outcome<T> {
+    value.ok_or_else(|| Failure::Store(StoreError::Corrupt(format!("a stored {what} is invalid"))))
 }

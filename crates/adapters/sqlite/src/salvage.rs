@@ -1,11 +1,11 @@
-//! A copy of a store whose indexes are damaged: its tables are read row by row, without any
-//! index, and the indexes are made again.
+//! Copy of a store with damaged indexes: reads the tables row by row without an index, and creates
+//! the indexes again.
 
 use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode};
 
-/// Tells whether SQLite says that what it has read cannot have been written so.
+/// Checks whether an error of SQLite reports a damaged file.
 pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
     let code = error.sqlite_error_code();
     matches!(
@@ -14,10 +14,10 @@ pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// Copies the store in the file `from`, as it is at one moment, into a new file.
+/// Copies a consistent snapshot of the store in the file `from` into a new file.
 ///
 /// # Errors
-/// SQLite's own: a table is damaged itself, so that there is no whole copy.
+/// The error of SQLite if a table is damaged, so that no complete copy exists.
 pub(crate) fn copy(from: &Path, to: &Path) -> rusqlite::Result<()> {
     let connection = Connection::open(to)?;
     connection.execute_batch("PRAGMA busy_timeout = 5000; PRAGMA synchronous = FULL;")?;
@@ -25,7 +25,7 @@ pub(crate) fn copy(from: &Path, to: &Path) -> rusqlite::Result<()> {
     connection.execute_batch("BEGIN")?;
     for (name, statement) in parts(&connection, "table")? {
         connection.execute_batch(&statement)?;
-        // A condition keeps SQLite from copying the indexes page by page.
+        // Without a condition, SQLite would copy the indexes page by page.
         connection.execute_batch(&format!(
             "INSERT INTO main.\"{name}\" SELECT * FROM damaged.\"{name}\" NOT INDEXED WHERE true"
         ))?;
@@ -42,7 +42,7 @@ pub(crate) fn copy(from: &Path, to: &Path) -> rusqlite::Result<()> {
     connection.execute_batch("COMMIT; DETACH damaged;")
 }
 
-/// Tables or indexes that were made by a statement: name, and the statement.
+/// Returns the explicitly created tables or indexes: name and statement.
 fn parts(connection: &Connection, kind: &str) -> rusqlite::Result<Vec<(String, String)>> {
     let query = "SELECT name, sql FROM damaged.sqlite_master WHERE type = ?1 \
                  AND sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";

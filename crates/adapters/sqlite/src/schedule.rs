@@ -1,4 +1,4 @@
-//! The schedule queue in the embedded store.
+//! Schedule queue in SQLite.
 
 use std::sync::Arc;
 
@@ -10,23 +10,24 @@ use bakehouse_engine::{Operation, Position};
 use rusqlite::{Connection, params};
 use tokio::sync::Notify;
 
-use crate::database::{Database, Outcome};
+use crate::database::Database;
+use crate::error::Outcome;
 use crate::rows::{integer, position};
 
 /// Name of the consumer's checkpoint.
 const NAME: &str = "events-writer";
 
-/// How far the queue has been settled.
+/// Progress of the consumer.
 #[derive(Clone, Copy)]
 pub(crate) struct Settled {
-    /// Number of the last operation that was settled.
+    /// Sequence number of the last settled operation.
     pub(crate) position: Position,
-    /// Operations that were not there any more when their turn came.
+    /// Number of operations that were missing from the queue.
     pub(crate) lost: u64,
 }
 
-/// The consumer's checkpoint; `None` where nothing is known of it: in a store of an earlier
-/// program, or one whose checkpoints were reset.
+/// Returns the consumer's checkpoint; `None` in a store of an earlier version or after a reset of
+/// the checkpoints.
 pub(crate) fn settled(connection: &Connection) -> Outcome<Option<Settled>> {
     let query = "SELECT position, entities FROM checkpoints WHERE name = ?1 AND position > 0";
     let mut statement = connection.prepare_cached(query)?;
@@ -40,17 +41,17 @@ pub(crate) fn settled(connection: &Connection) -> Outcome<Option<Settled>> {
     }))
 }
 
-/// Tells the consumer that something was scheduled.
+/// Signal that wakes the consumer when an operation is scheduled.
 #[derive(Default)]
-pub(crate) struct Arrivals(Notify);
+pub(crate) struct ArrivalSignal(Notify);
 
 pub(crate) struct SqliteScheduler {
     database: Arc<Database>,
-    arrivals: Arc<Arrivals>,
+    arrivals: Arc<ArrivalSignal>,
 }
 
 impl SqliteScheduler {
-    pub(crate) fn new(database: Arc<Database>, arrivals: Arc<Arrivals>) -> Self {
+    pub(crate) fn new(database: Arc<Database>, arrivals: Arc<ArrivalSignal>) -> Self {
         Self { database, arrivals }
     }
 }
@@ -74,19 +75,19 @@ impl Scheduler for SqliteScheduler {
 
 pub(crate) struct SqliteConsumer {
     database: Arc<Database>,
-    arrivals: Arc<Arrivals>,
-    /// The last row handed out; `None`: to be read from the store.
-    taken: Option<i64>,
-    /// Rows that were not there any more when their turn came, not on record yet.
+    arrivals: Arc<ArrivalSignal>,
+    /// Sequence number of the last received row; `None` before it is read from the store.
+    last_received: Option<i64>,
+    /// Number of missing rows that is not stored in the checkpoint yet.
     lost: i64,
 }
 
 impl SqliteConsumer {
-    pub(crate) fn new(database: Arc<Database>, arrivals: Arc<Arrivals>) -> Self {
+    pub(crate) fn new(database: Arc<Database>, arrivals: Arc<ArrivalSignal>) -> Self {
         Self {
             database,
             arrivals,
-            taken: None,
+            last_received: None,
             lost: 0,
         }
     }
@@ -105,25 +106,29 @@ impl ScheduleConsumer for SqliteConsumer {
     }
 
     async fn receive_now(&mut self, max: usize) -> Result<ScheduledBatch, StoreError> {
-        let after = self.taken;
+        let after = self.last_received;
         let read = move |connection: &Connection| {
             let known = match after {
-                Some(taken) => Some(taken),
+                Some(last) => Some(last),
                 None => settled(connection)?.map(|settled| integer(settled.position)),
             };
-            Ok((known, waiting(connection, known.unwrap_or_default(), max)?))
+            let rows = queued_rows(connection, known.unwrap_or_default(), max)?;
+            Ok((known, rows))
         };
         let (known, rows) = self.database.read(read).await?;
         if let (Some((first, _)), Some((last, _))) = (rows.first(), rows.last()) {
-            // Numbers are given without gaps: what is missing between them was accepted.
+            // Sequence numbers have no gaps, so a missing number was an accepted operation.
             let before = known.unwrap_or(first - 1);
-            let there = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-            let lost = (last - before).saturating_sub(there).max(0);
+            let received = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+            let lost = (last - before).saturating_sub(received).max(0);
             if lost > 0 {
-                tracing::error!("embedded store: {lost} accepted operations have vanished");
+                tracing::error!(
+                    "embedded store: {lost} accepted operations are missing from the queue; run \
+                     `doctor` for what to do"
+                );
             }
             self.lost += lost;
-            self.taken = Some(*last);
+            self.last_received = Some(*last);
         }
         Ok(decode(rows))
     }
@@ -142,19 +147,19 @@ impl ScheduleConsumer for SqliteConsumer {
     }
 
     async fn settle(&mut self) -> Result<(), StoreError> {
-        let Some(taken) = self.taken else {
+        let Some(last) = self.last_received else {
             return Ok(());
         };
         let lost = self.lost;
         self.database
             .write(move |connection| {
                 let statement = "DELETE FROM schedule WHERE seq <= ?1";
-                connection.prepare_cached(statement)?.execute([taken])?;
+                connection.prepare_cached(statement)?.execute([last])?;
                 let statement = "INSERT INTO checkpoints (name, position, entities, epoch) \
                                  VALUES (?1, ?2, ?3, '') ON CONFLICT (name) DO UPDATE \
                                  SET position = ?2, entities = entities + ?3";
                 let mut statement = connection.prepare_cached(statement)?;
-                statement.execute(params![NAME, taken, lost])?;
+                statement.execute(params![NAME, last, lost])?;
                 Ok(())
             })
             .await?;
@@ -163,7 +168,7 @@ impl ScheduleConsumer for SqliteConsumer {
     }
 }
 
-fn waiting(connection: &Connection, after: i64, max: usize) -> Outcome<Vec<(i64, String)>> {
+fn queued_rows(connection: &Connection, after: i64, max: usize) -> Outcome<Vec<(i64, String)>> {
     let query = "SELECT seq, operation FROM schedule WHERE seq > ?1 ORDER BY seq LIMIT ?2";
     let mut statement = connection.prepare_cached(query)?;
     let rows = statement.query_map([after, max as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;

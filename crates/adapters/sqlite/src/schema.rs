@@ -1,12 +1,14 @@
-//! The tables, and how every connection is set up.
+//! Tables of the store, their migrations, and the setup of connections.
 
 use rusqlite::Connection;
 
-/// The version that this code writes, in SQLite's `user_version`.
+use crate::error::DatabaseError;
+
+/// Version of the tables that this program writes, stored in SQLite's `user_version`.
 const VERSION: i64 = 10;
 
-/// What leads to each version from the one before it, the first of them from
-/// nothing. Version 1 never left the house.
+/// Migration steps: the version that each leads to, and its statements. The first step starts
+/// from an empty file. Version 1 was never released.
 const STEPS: [(i64, &str); 9] = [
     (2, TABLES),
     (3, NOTIFICATIONS),
@@ -19,7 +21,8 @@ const STEPS: [(i64, &str); 9] = [
     (10, ALL_CORRELATIONS_BY_OWNER),
 ];
 
-/// Times are milliseconds since 1970 (UTC), ids text, JSON text as it was sent.
+/// Tables of version 2. Times are milliseconds since 1970 (UTC); ids are text; JSON is text,
+/// byte for byte as it was sent.
 const TABLES: &str = "
 CREATE TABLE schedule (
     seq       INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -99,7 +102,7 @@ CREATE TABLE leases (
 INSERT INTO checkpoints VALUES ('orders-manager', 0, 0, ''), ('data-baker', 0, 0, '');
 ";
 
-/// What is to be sent to whom.
+/// Table of notifications.
 const NOTIFICATIONS: &str = "
 CREATE TABLE notifications (
     id           TEXT PRIMARY KEY,
@@ -124,7 +127,8 @@ CREATE INDEX notifications_due ON notifications (lane, due_at) WHERE due_at IS N
 INSERT INTO checkpoints VALUES ('notifier', 0, 0, '');
 ";
 
-/// Why an event was set aside, what settled it, and how many there are.
+/// Columns of parked log entries: the reason, the position of the entry that resolved them, and
+/// their number at each checkpoint.
 const PARKING: &str = "
 ALTER TABLE events ADD COLUMN parked TEXT;
 ALTER TABLE events ADD COLUMN settled_by INTEGER;
@@ -133,8 +137,9 @@ CREATE INDEX events_held ON events (entity_id, position) WHERE parked IS NOT NUL
 CREATE INDEX events_parked ON events (position) WHERE status = 'parked';
 ";
 
-/// What kind of refusal, in whose stead, and what one outside request set off: an
-/// operation that began by itself is found by its own id. And entities as they were.
+/// Columns of the rejection code and of the represented user, the index of correlations, and the
+/// table of snapshots. An operation without a cause has its own id as correlation id and is
+/// found by it, so the index leaves it out.
 const PROVENANCE: &str = "
 ALTER TABLE events ADD COLUMN code TEXT;
 ALTER TABLE events ADD COLUMN on_behalf_of TEXT;
@@ -153,8 +158,8 @@ CREATE TABLE snapshots (
 ) WITHOUT ROWID;
 ";
 
-/// What is made of read models (`served_*`: what is read), how far each generation has
-/// followed each feed, its rows, and what they are found by.
+/// Tables of read models: registrations (`served_*`: the generation that is read), generations
+/// with their revision, positions in each feed, rows, and the links that rows are found by.
 const READ_MODELS: &str = "
 CREATE TABLE read_models (
     name           TEXT PRIMARY KEY,
@@ -198,7 +203,7 @@ CREATE TABLE row_links (
 CREATE INDEX row_links_by_key ON row_links (name, version, round, key);
 ";
 
-/// The last round of making anew of each part, by its checkpoint's name.
+/// Table of the last rebuild of each stage, by the name of its checkpoint.
 const REBUILDS: &str = "
 CREATE TABLE rebuilds (
     name   TEXT PRIMARY KEY,
@@ -208,23 +213,24 @@ CREATE TABLE rebuilds (
 ) WITHOUT ROWID;
 ";
 
-/// The group that an entity has left with a frame's change.
+/// Column of the group that an entity left with the change of a frame.
 const DEPARTURES: &str = "ALTER TABLE frames ADD COLUMN left_grouping TEXT;";
 
-/// The index of what one request set off of one owner's operations.
+/// Index of an owner's operations by correlation, without those that have no cause.
 const CORRELATION_BY_OWNER: &str = "
 CREATE INDEX events_by_correlation_and_owner ON events (correlation_id, owner, position)
     WHERE correlation_id <> operation_id;
 ";
 
-/// Replaces that index by one of all operations of an owner, those that began by themselves too.
+/// Replaces the index of an owner's operations by one that includes those without a cause.
 const ALL_CORRELATIONS_BY_OWNER: &str = "
 DROP INDEX events_by_correlation_and_owner;
 CREATE INDEX events_by_correlation_and_owner ON events (correlation_id, owner, position)
     WHERE owner IS NOT NULL;
 ";
 
-/// Readers do not wait for the writer in WAL mode; FULL syncs every commit.
+/// Settings of a connection. In WAL mode readers do not wait for the writer; FULL syncs every
+/// commit.
 const SETTINGS: &str = "
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
@@ -234,27 +240,31 @@ PRAGMA temp_store = MEMORY;
 PRAGMA wal_autocheckpoint = 4000;
 ";
 
-/// Bytes of pages that a reading connection keeps, in SQLite's own notation of KiB; the
-/// system's cache holds the rest.
+/// Page cache of a reading connection, 4 MiB in SQLite's notation of KiB; the operating system
+/// caches the rest of the file.
 const READER_CACHE: &str = "PRAGMA cache_size = -4096";
 
-/// Makes a connection that only reads keep fewer pages than the writer's.
+/// Gives a reading connection a smaller page cache than the writer's.
 pub(crate) fn shrink_cache(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(READER_CACHE)
 }
 
-/// Statements that a connection keeps prepared; more than there are.
-const STATEMENTS: usize = 64;
+/// Maximum number of prepared statements that a connection caches; more than the adapter has.
+const MAX_CACHED_STATEMENTS: usize = 64;
 
-/// Sets up a connection, and makes the tables where there are none, or only
-/// those of an earlier version.
-pub(crate) fn prepare(connection: &mut Connection, new_epoch: &str) -> rusqlite::Result<()> {
+/// Sets up a connection; creates the tables in an empty file and upgrades those of an older
+/// version.
+///
+/// # Errors
+/// [`DatabaseError::Newer`] and [`DatabaseError::NoStore`] for a file that cannot be upgraded;
+/// [`DatabaseError::Sqlite`] for a failed statement.
+pub(crate) fn prepare(connection: &mut Connection, new_epoch: &str) -> Result<(), DatabaseError> {
     connection.execute_batch(SETTINGS)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.set_prepared_statement_cache_capacity(MAX_CACHED_STATEMENTS);
     let transaction = connection.transaction()?;
     let found = version(&transaction)?;
     if found != 0 {
-        known(&transaction)?;
+        check_upgradable(&transaction)?;
     }
     for (version, step) in STEPS.iter().filter(|(version, _)| *version > found) {
         transaction.execute_batch(step)?;
@@ -266,36 +276,50 @@ pub(crate) fn prepare(connection: &mut Connection, new_epoch: &str) -> rusqlite:
             [new_epoch],
         )?;
     }
-    transaction.commit()
+    transaction.commit()?;
+    Ok(())
 }
 
-/// Whether there are tables of a version that this program can bring up to date.
-pub(crate) fn known(connection: &Connection) -> rusqlite::Result<()> {
+/// Checks that the tables have a version that this program can upgrade.
+///
+/// # Errors
+/// [`DatabaseError::Newer`] or [`DatabaseError::NoStore`] if they do not.
+pub(crate) fn check_upgradable(connection: &Connection) -> Result<(), DatabaseError> {
     let found = version(connection)?;
     if STEPS.iter().any(|(version, _)| *version == found) {
         return Ok(());
     }
-    Err(unknown(found))
+    Err(unsupported(found))
 }
 
-/// 0: there are no tables.
+/// Returns the version of the tables; 0 without tables.
 fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-fn unknown(found: i64) -> rusqlite::Error {
-    rusqlite::Error::InvalidParameterName(format!(
-        "its tables have version {found}, this program knows version {VERSION}"
-    ))
+/// Error of tables whose version is not the one that is needed.
+fn unsupported(found: i64) -> DatabaseError {
+    let is_released = STEPS.iter().any(|(version, _)| *version == found);
+    let known = VERSION;
+    if found > known {
+        DatabaseError::Newer { found, known }
+    } else if is_released {
+        DatabaseError::Older { found, known }
+    } else {
+        DatabaseError::NoStore { found }
+    }
 }
 
-/// Sets up a connection that only reads what this program's version has written.
-pub(crate) fn look(connection: &Connection) -> rusqlite::Result<()> {
+/// Sets up a read-only connection.
+///
+/// # Errors
+/// [`DatabaseError`] unless the tables have the version that this program writes.
+pub(crate) fn prepare_read_only(connection: &Connection) -> Result<(), DatabaseError> {
     connection.execute_batch("PRAGMA busy_timeout = 5000; PRAGMA query_only = ON;")?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.set_prepared_statement_cache_capacity(MAX_CACHED_STATEMENTS);
     match version(connection)? {
         VERSION => Ok(()),
-        other => Err(unknown(other)),
+        other => Err(unsupported(other)),
     }
 }
 
@@ -304,13 +328,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_of_an_earlier_version_are_brought_up_to_date() {
+    fn tables_of_an_earlier_version_are_upgraded() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut connection = Connection::open(folder.path().join("a.db")).expect("it opens");
         connection.execute_batch(TABLES).expect("tables");
-        let of_then = "UPDATE checkpoints SET position = 7, epoch = 'e' WHERE name = 'data-baker'; \
-                       PRAGMA user_version = 2;";
-        connection.execute_batch(of_then).expect("a position");
+        let state = "UPDATE checkpoints SET position = 7, epoch = 'e' WHERE name = 'data-baker'; \
+                     PRAGMA user_version = 2;";
+        connection.execute_batch(state).expect("a position");
         prepare(&mut connection, "another").expect("it is prepared");
         assert_eq!(version(&connection), Ok(VERSION));
         let kept = "SELECT position FROM checkpoints WHERE name = 'data-baker' AND epoch = 'e'";
@@ -318,13 +342,12 @@ mod tests {
             .query_row(kept, [], |row| row.get(0))
             .expect("kept");
         assert_eq!(position, 7);
-        prepare(&mut connection, "another").expect("and once more");
+        prepare(&mut connection, "another").expect("it is prepared again");
         assert_eq!(version(&connection), Ok(VERSION));
     }
 
-    /// Released steps have been taken by stores out there: a change of one would make new
-    /// stores differ from those. What is to be different is a step of its own, and gets its
-    /// fingerprint here.
+    /// Existing stores were created by the released steps; a changed step would give new stores
+    /// other tables. A change of the tables is a new step with its own fingerprint here.
     #[test]
     fn released_steps_stay_as_they_are() {
         let known = [
@@ -356,6 +379,29 @@ mod tests {
             .expect("set");
         let error = prepare(&mut connection, "e").expect_err("refused");
         assert!(error.to_string().contains("version 99"), "{error}");
+        let expected = format!(
+            "the store was written by a newer version of this program (tables version 99, this \
+             program knows up to {VERSION}); use that version of the program"
+        );
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn read_only_access_names_the_way_to_an_upgrade() {
+        let connection = Connection::open_in_memory().expect("it opens");
+        for (found, expected) in [
+            (0, "not a store of this program"),
+            (1, "not a store of this program"),
+            (7, "start the server once to upgrade it"),
+            (99, "use that version of the program"),
+        ] {
+            let set = connection.pragma_update(None, "user_version", found);
+            set.expect("set");
+            let error = prepare_read_only(&connection).expect_err("refused");
+            let reset = connection.execute_batch("PRAGMA query_only = OFF;");
+            reset.expect("writable again");
+            assert!(error.to_string().contains(expected), "{found}: {error}");
+        }
     }
 
     #[test]
@@ -369,7 +415,7 @@ mod tests {
         assert_eq!(synchronous, 2, "FULL");
         let journal: String = connection
             .pragma_query_value(None, "journal_mode", |row| row.get(0))
-            .expect("a word");
+            .expect("a mode");
         assert_eq!(journal, "wal");
     }
 }

@@ -1,76 +1,79 @@
-//! Tables that are there twice: what is read, and a twin of it in which the same is being
-//! made anew.
+//! Shadow tables of a rebuild.
 //!
-//! A twin has the name of its table with the round's number behind it (`documents_r7`).
-//! When it takes the table's place, the table goes on as `documents_old_r7`, until it has
-//! been removed, piece by piece.
+//! A shadow table has the name of its live table and the rebuild's id as suffix (`documents_r7`).
+//! When it replaces the live table, that one is renamed to `documents_old_r7` and then removed in
+//! small transactions.
 
 use bakehouse_engine::ports::Slot;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::database::Outcome;
+use crate::error::Outcome;
 
-/// Rows that are removed at a time: what others have to write does not wait for more.
-const PIECE: usize = 2_000;
+/// Maximum number of rows removed in one transaction, which bounds how long other writes wait.
+const MAX_ROWS_PER_DELETE: usize = 2_000;
 
-/// Makes an empty twin with the same columns and indexes, unless it is there.
-pub(crate) fn make(connection: &Connection, table: &str, round: u64) -> Outcome<()> {
-    let twin = Slot::Shadow(round).name(table);
-    if definition(connection, &twin)?.is_some() {
+/// Creates an empty shadow table with the same columns and indexes, unless it exists.
+pub(crate) fn create(connection: &Connection, table: &str, rebuild_id: u64) -> Outcome<()> {
+    let shadow = Slot::Shadow(rebuild_id).name(table);
+    if definition(connection, &shadow)?.is_some() {
         return Ok(());
     }
     let Some(columns) = definition(connection, table)? else {
         return Ok(());
     };
-    connection.execute_batch(&format!("CREATE TABLE {twin} {columns}"))?;
+    connection.execute_batch(&format!("CREATE TABLE {shadow} {columns}"))?;
     for (name, on) in indexes(connection, table)? {
-        let name = Slot::Shadow(round).name(Slot::base(&name));
-        connection.execute_batch(&format!("CREATE INDEX {name} ON {twin} {on}"))?;
+        let name = Slot::Shadow(rebuild_id).name(Slot::base(&name));
+        connection.execute_batch(&format!("CREATE INDEX {name} ON {shadow} {on}"))?;
     }
     Ok(())
 }
 
-/// The twin takes the table's place.
-pub(crate) fn replace(connection: &Connection, table: &str, round: u64) -> Outcome<()> {
-    let twin = Slot::Shadow(round).name(table);
+/// Replaces a live table by its shadow.
+pub(crate) fn replace(connection: &Connection, table: &str, rebuild_id: u64) -> Outcome<()> {
+    let shadow = Slot::Shadow(rebuild_id).name(table);
     connection.execute_batch(&format!(
-        "ALTER TABLE {table} RENAME TO {table}_old_r{round}; ALTER TABLE {twin} RENAME TO {table};"
+        "ALTER TABLE {table} RENAME TO {table}_old_r{rebuild_id}; \
+         ALTER TABLE {shadow} RENAME TO {table};"
     ))?;
     Ok(())
 }
 
-/// Removes a piece of what is left of rounds up to `last`; `true`: there was something.
+/// Removes some rows, an index or a table that rebuilds up to `last` have left; returns whether
+/// there was anything to remove.
 pub(crate) fn remove(connection: &Connection, table: &str, last: u64) -> Outcome<bool> {
-    let Some(dead) = dead(connection, table, last)? else {
+    let Some(obsolete) = find_obsolete(connection, table, last)? else {
         return Ok(false);
     };
-    if let Some((index, _)) = indexes(connection, &dead)?.pop() {
+    if let Some((index, _)) = indexes(connection, &obsolete)?.pop() {
         connection.execute_batch(&format!("DROP INDEX {index}"))?;
         return Ok(true);
     }
     let key = "SELECT group_concat(name) FROM (SELECT name FROM pragma_table_info(?1) \
                WHERE pk > 0 ORDER BY pk)";
-    let key: String = connection.query_row(key, [&dead], |row| row.get(0))?;
-    let piece =
-        format!("DELETE FROM {dead} WHERE ({key}) IN (SELECT {key} FROM {dead} LIMIT {PIECE})");
-    if connection.execute(&piece, [])? == 0 {
-        connection.execute_batch(&format!("DROP TABLE {dead}"))?;
+    let key: String = connection.query_row(key, [&obsolete], |row| row.get(0))?;
+    let delete = format!(
+        "DELETE FROM {obsolete} \
+         WHERE ({key}) IN (SELECT {key} FROM {obsolete} LIMIT {MAX_ROWS_PER_DELETE})"
+    );
+    if connection.execute(&delete, [])? == 0 {
+        connection.execute_batch(&format!("DROP TABLE {obsolete}"))?;
     }
     Ok(true)
 }
 
-/// Makes an index unless the table has one like it, by whatever name: one that was a
-/// twin's keeps its own.
+/// Creates an index unless the table has an equal one under any name: the indexes of a former
+/// shadow table keep their names.
 pub(crate) fn ensure_index(
     connection: &Connection,
     table: &str,
     name: &str,
     on: &str,
 ) -> rusqlite::Result<()> {
-    let alike = "SELECT 1 FROM sqlite_master WHERE type = 'index' AND tbl_name = ?1 \
+    let equal = "SELECT 1 FROM sqlite_master WHERE type = 'index' AND tbl_name = ?1 \
                  AND substr(sql, instr(sql, '(')) = ?2";
     let found = connection
-        .query_row(alike, params![table, on], |_| Ok(()))
+        .query_row(equal, params![table, on], |_| Ok(()))
         .optional()?;
     match found {
         Some(()) => Ok(()),
@@ -80,8 +83,8 @@ pub(crate) fn ensure_index(
     }
 }
 
-/// A table that nobody will ever read again.
-fn dead(connection: &Connection, table: &str, last: u64) -> Outcome<Option<String>> {
+/// Finds a table of a rebuild up to `last` that is no longer read or written.
+fn find_obsolete(connection: &Connection, table: &str, last: u64) -> Outcome<Option<String>> {
     let all = "SELECT name FROM sqlite_master WHERE type = 'table'";
     let mut all = connection.prepare(all)?;
     let names = all.query_map([], |row| row.get(0))?;
@@ -94,7 +97,7 @@ fn dead(connection: &Connection, table: &str, last: u64) -> Outcome<Option<Strin
     Ok(None)
 }
 
-/// What follows the name in a table's statement: the columns.
+/// Returns the column definitions of a table: the part of its statement after the name.
 fn definition(connection: &Connection, table: &str) -> Outcome<Option<String>> {
     let query = "SELECT substr(sql, instr(sql, '(')) FROM sqlite_master \
                  WHERE type = 'table' AND name = ?1";
@@ -102,7 +105,8 @@ fn definition(connection: &Connection, table: &str) -> Outcome<Option<String>> {
     Ok(found.optional()?)
 }
 
-/// Those that were made by a statement: by name, and what follows the table's in it.
+/// Returns the explicitly created indexes of a table: name, and the part of the statement after
+/// the table's name.
 fn indexes(connection: &Connection, table: &str) -> Outcome<Vec<(String, String)>> {
     let query = "SELECT name, substr(sql, instr(sql, '(')) FROM sqlite_master \
                  WHERE type = 'index' AND tbl_name = ?1 AND sql IS NOT NULL";

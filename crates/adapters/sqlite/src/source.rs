@@ -1,4 +1,4 @@
-//! The source state in the embedded store.
+//! Source state in SQLite.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,9 +12,11 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, Row, ToSql, params, params_from_iter};
 
 use crate::checkpoints::fence;
-use crate::database::{Database, Outcome};
+use crate::database::Database;
+use crate::error::Outcome;
 use crate::rows::{integer, json, position, timestamp};
 
+/// Name of the stage's checkpoint.
 const NAME: &str = "orders-manager";
 
 pub(crate) struct SqliteSource {
@@ -46,7 +48,7 @@ impl Progress for SqliteSource {
         let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
         let snapshots = self.slot.name("snapshots");
         let query = format!(
-            "SELECT {RECORD} FROM {snapshots} WHERE id = ?1 AND position <= ?2 \
+            "SELECT {RECORD_COLUMNS} FROM {snapshots} WHERE id = ?1 AND position <= ?2 \
              ORDER BY position DESC LIMIT 1"
         );
         let read = move |connection: &Connection| records(connection, &query, &ids, up_to);
@@ -59,7 +61,8 @@ impl SourceStore for SqliteSource {
     async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
         let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
         let entities = self.slot.name("entities");
-        let query = format!("SELECT {RECORD} FROM {entities} WHERE id = ?1 AND position <= ?2");
+        let query =
+            format!("SELECT {RECORD_COLUMNS} FROM {entities} WHERE id = ?1 AND position <= ?2");
         let read = move |connection: &Connection| records(connection, &query, &ids, Position::MAX);
         self.database.read(read).await
     }
@@ -78,21 +81,21 @@ fn checkpoint(connection: &Connection, name: &str) -> Outcome<Checkpoint> {
     let mut rows = statement.query([name])?;
     let row = rows
         .next()?
-        .ok_or(StoreError::Corrupt("no checkpoint".into()))?;
+        .ok_or_else(|| StoreError::Corrupt(format!("no checkpoint of {name}")))?;
     Ok(Checkpoint {
         position: position(row, 0)?,
         entities: position(row, 1)?,
         parked: position(row, 2)?,
-        // Who writes here is one process, and knows.
+        // Only one process writes a SQLite store, so writers need no generation.
         generation: 0,
     })
 }
 
-/// The columns that [`record`] reads and [`columns`] writes, in their order.
-pub(crate) const RECORD: &str =
+/// Columns that [`record`] reads and [`columns`] writes, in their order.
+pub(crate) const RECORD_COLUMNS: &str =
     "id, number, position, version, created_at, updated_at, owner, state";
 
-/// What a query finds for each of these ids, by id and position.
+/// Runs a query with id and position for each of the ids; returns the records found, by id.
 fn records(
     connection: &Connection,
     query: &str,
@@ -139,10 +142,10 @@ fn columns(record: &EntityRecord) -> rusqlite::Result<[ToSqlOutput<'_>; 8]> {
 fn commit(connection: &Connection, slot: Slot, execution: &Execution) -> Outcome<()> {
     move_checkpoint(connection, slot, execution)?;
     write_entities(connection, slot, &execution.entities)?;
-    keep(connection, slot, &execution.snapshots)?;
+    write_snapshots(connection, slot, &execution.snapshots)?;
     match slot {
-        Slot::Live => mark(connection, execution),
-        // Every event has its verdict.
+        Slot::Live => write_verdicts(connection, execution),
+        // A rebuild replays entries that already have their verdicts.
         Slot::Shadow(_) => Ok(()),
     }
 }
@@ -186,26 +189,26 @@ fn write_entities(connection: &Connection, slot: Slot, writes: &[EntityWrite]) -
     Ok(())
 }
 
-fn keep(connection: &Connection, slot: Slot, snapshots: &[EntityRecord]) -> Outcome<()> {
+fn write_snapshots(connection: &Connection, slot: Slot, snapshots: &[EntityRecord]) -> Outcome<()> {
     let table = slot.name("snapshots");
-    let keep = format!("INSERT OR REPLACE INTO {table} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
-    let mut keep = connection.prepare_cached(&keep)?;
+    let insert = format!("INSERT OR REPLACE INTO {table} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
+    let mut insert = connection.prepare_cached(&insert)?;
     for record in snapshots {
-        keep.execute(params_from_iter(columns(record)?))?;
+        insert.execute(params_from_iter(columns(record)?))?;
     }
     Ok(())
 }
 
-/// The verdicts of the run, and those that end an event's being parked.
-fn mark(connection: &Connection, execution: &Execution) -> Outcome<()> {
+/// Writes the verdicts of the executed entries, and those that resolve parked entries.
+fn write_verdicts(connection: &Connection, execution: &Execution) -> Outcome<()> {
     let at = execution.executed_at;
     let run = (execution.from.position + 1..).zip(&execution.verdicts);
     for (position, verdict) in run {
-        judge(connection, position, verdict, EntryStatus::Stored, None, at)?;
+        write_verdict(connection, position, verdict, EntryStatus::Stored, None, at)?;
     }
     for settlement in &execution.settlements {
         let (position, by) = (settlement.position, Some(settlement.by));
-        judge(
+        write_verdict(
             connection,
             position,
             &settlement.verdict,
@@ -217,8 +220,9 @@ fn mark(connection: &Connection, execution: &Execution) -> Outcome<()> {
     Ok(())
 }
 
-/// Puts a verdict on an event, if it still stands at `from`. Why it was parked stays.
-fn judge(
+/// Writes the verdict of a log entry if its status is still `from`; keeps the reason for which it
+/// was parked.
+fn write_verdict(
     connection: &Connection,
     position: Position,
     verdict: &Verdict,
@@ -231,7 +235,7 @@ fn judge(
          settled_by = ?7, execution_time = ?8, code = ?9 WHERE position = ?1 AND status = ?2",
     )?;
     let values = Columns::of(verdict);
-    // Nothing has been executed as long as it is parked.
+    // A parked entry has not been executed.
     let at = values.parked.is_none().then_some(at.millis());
     statement.execute(params![
         integer(position),
@@ -247,7 +251,7 @@ fn judge(
     Ok(())
 }
 
-/// A verdict as an event's columns.
+/// Columns of a verdict in the table `events`.
 struct Columns<'a> {
     status: EntryStatus,
     change: Option<&'a str>,

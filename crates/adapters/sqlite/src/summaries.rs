@@ -1,15 +1,15 @@
-//! Reads of the log without payloads: the statements that a query becomes.
+//! SQL statements for reads of the log without payloads.
 
 use bakehouse_engine::EntryStatus;
 use bakehouse_engine::ports::{Selection, Senders, SummaryQuery};
 use rusqlite::types::Value;
 
-use crate::rows::{EVENT, integer};
+use crate::rows::{EVENT_COLUMNS, integer};
 
-/// A statement and its values.
+/// SQL text and its parameters.
 pub(crate) type Statement = (String, Vec<Value>);
 
-/// The statements whose results together are the page; each is served by one index, in
+/// Returns the statements whose combined results are the page; one index serves each of them in
 /// order.
 pub(crate) fn statements(query: &SummaryQuery<'_>) -> Vec<Statement> {
     let text = |text: &str| Value::Text(text.to_owned());
@@ -27,13 +27,13 @@ pub(crate) fn statements(query: &SummaryQuery<'_>) -> Vec<Statement> {
         }
         Selection::Parked(None) => vec![page(query, "status = 'parked'", Vec::new())],
         Selection::Parked(Some(id)) => {
-            // `parked` as in the index's own condition, or it is not used.
+            // SQLite uses the index only if the statement repeats its condition on `parked`.
             let parked = "entity_id = ? AND parked IS NOT NULL AND status = 'parked'";
             vec![page(query, parked, vec![text(id)])]
         }
         Selection::Correlation(id) if matches!(query.senders, Senders::Owner(_)) => {
-            // By the index of owners alone: to read the column of a row, SQLite goes through the
-            // whole payload before it, which would cost a stranger's lookup as much.
+            // The index contains the owner, so that rows of other owners are not read: to reach
+            // the column, SQLite reads the whole payload before it.
             vec![page(
                 query,
                 "correlation_id = ?",
@@ -52,7 +52,7 @@ pub(crate) fn statements(query: &SummaryQuery<'_>) -> Vec<Statement> {
     }
 }
 
-fn page(query: &SummaryQuery<'_>, of: &str, mut values: Vec<Value>) -> Statement {
+fn page(query: &SummaryQuery<'_>, condition: &str, mut values: Vec<Value>) -> Statement {
     let owner = |owner: &str| Value::Text(owner.to_owned());
     let senders = match query.senders {
         Senders::Any => "",
@@ -65,9 +65,10 @@ fn page(query: &SummaryQuery<'_>, of: &str, mut values: Vec<Value>) -> Statement
             " AND (owner IS NULL OR owner = ?)"
         }
     };
-    let columns = EVENT.replacen("payload", "'null'", 1);
+    let columns = EVENT_COLUMNS.replacen("payload", "'null'", 1);
     let statement = format!(
-        "SELECT {columns} FROM events WHERE {of}{senders} AND position > ? ORDER BY position LIMIT ?"
+        "SELECT {columns} FROM events WHERE {condition}{senders} AND position > ? \
+         ORDER BY position LIMIT ?"
     );
     values.push(Value::Integer(integer(query.after)));
     values.push(Value::Integer(
@@ -84,7 +85,7 @@ mod tests {
     use super::*;
     use crate::schema;
 
-    /// SQLite's plan for finding a page.
+    /// Returns SQLite's query plan of a page.
     fn plan(of: Selection<'_>, senders: Senders<'_>) -> String {
         let mut connection = Connection::open_in_memory().expect("a database");
         schema::prepare(&mut connection, "e").expect("tables");

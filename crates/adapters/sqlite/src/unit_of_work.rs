@@ -1,8 +1,8 @@
-//! One transaction over the whole store, open for as long as it takes.
+//! Unit of work: one open transaction over the whole store.
 //!
-//! It is a job of the writing thread like any other ([`crate::database`]): one that
-//! takes jobs of its own, runs them, and answers them at once, until it is told to
-//! keep what they did. All other writes wait meanwhile.
+//! It is a single job of the writer thread ([`crate::database`]) that runs the jobs of the unit
+//! and answers each at once, until the unit commits or is dropped. All other writes wait
+//! meanwhile.
 
 use std::sync::Arc;
 
@@ -14,20 +14,20 @@ use bakehouse_engine::ports::{
 use tokio::sync::oneshot;
 
 use crate::SqliteStore;
-use crate::database::{Database, End};
+use crate::database::{Database, TransactionHandle};
 
 #[async_trait]
 impl UnitsOfWork for SqliteStore {
     async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
-        let (database, end, outcome) = self.database.begin().await?;
+        let (database, handle, outcome) = self.database.begin().await?;
         let store = Self {
             database: Arc::new(database),
-            queue: Arc::default(),
+            arrivals: Arc::default(),
             lock: None,
         };
         let unit = SqliteUnitOfWork {
             store,
-            end: Some(end),
+            handle: Some(handle),
             outcome,
         };
         Ok(Box::new(unit))
@@ -36,7 +36,7 @@ impl UnitsOfWork for SqliteStore {
 
 struct SqliteUnitOfWork {
     store: SqliteStore,
-    end: Option<End>,
+    handle: Option<TransactionHandle>,
     outcome: oneshot::Receiver<Result<(), StoreError>>,
 }
 
@@ -63,8 +63,8 @@ impl UnitOfWork for SqliteUnitOfWork {
     }
 
     async fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
-        if let Some(end) = self.end.take() {
-            end.keep();
+        if let Some(handle) = self.handle.take() {
+            handle.commit();
         }
         let outcome = (&mut self.outcome).await;
         outcome.unwrap_or_else(|_| Err(Database::closed()))

@@ -1,4 +1,4 @@
-//! The embedded store keeps to the rules of every door.
+//! Conformance of the SQLite store to the suites of all store ports.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,13 +20,13 @@ use bakehouse_testkit::operations::many;
 use futures_util::future::BoxFuture;
 use tempfile::TempDir;
 
-/// A store in a folder of its own, within the build's folder for test data: the
-/// doors that a rule is given must outlive this function.
+/// Opens a store in a new folder below the build's folder for test data, which outlives the stores
+/// that a suite gets.
 fn fresh() -> SqliteStore {
     SqliteStore::open(&folder(), FACETS).expect("a fresh store opens")
 }
 
-/// A folder that nobody else uses.
+/// Returns the path of a new folder.
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(ids::fresh().to_string())
 }
@@ -42,7 +42,7 @@ fn stores(store: &SqliteStore) -> Stores {
     }
 }
 
-/// Executes a statement behind the store's back.
+/// Executes a statement on the database file, bypassing the store.
 fn tamper(folder: &Path, statement: &str, value: impl rusqlite::ToSql) {
     let file = folder.join(bakehouse_sqlite::FILE_NAME);
     let database = rusqlite::Connection::open(file).expect("it opens");
@@ -107,7 +107,7 @@ bakehouse_testkit::unreadable_suite!(unreadable, async {
     }
 });
 
-fn whole(store: SqliteStore) -> Whole {
+fn unit_stores(store: SqliteStore) -> Whole {
     Whole {
         log: store.log(),
         source: store.source(),
@@ -117,10 +117,10 @@ fn whole(store: SqliteStore) -> Whole {
     }
 }
 
-bakehouse_testkit::units_suite!(units, async { whole(fresh()) });
+bakehouse_testkit::units_suite!(units, async { unit_stores(fresh()) });
 
 bakehouse_testkit::units_suite!(units_in_memory, async {
-    whole(SqliteStore::in_memory(FACETS).expect("memory"))
+    unit_stores(SqliteStore::in_memory(FACETS).expect("memory"))
 });
 
 bakehouse_testkit::event_log_suite!(event_log, async { fresh().log() });
@@ -135,7 +135,7 @@ bakehouse_testkit::presentation_suite!(presentation, async {
     (store.presentation(), store.reader())
 });
 
-fn twofold(store: &SqliteStore) -> Rebuilt {
+fn rebuilt(store: &SqliteStore) -> Rebuilt {
     Rebuilt {
         presentation: store.presentation(),
         reader: store.reader(),
@@ -146,10 +146,10 @@ fn twofold(store: &SqliteStore) -> Rebuilt {
     }
 }
 
-bakehouse_testkit::generations_suite!(rebuilds, async { twofold(&fresh()) });
+bakehouse_testkit::generations_suite!(rebuilds, async { rebuilt(&fresh()) });
 
-bakehouse_testkit::generations_suite!(generations_in_memory, async {
-    twofold(&SqliteStore::in_memory(FACETS).expect("memory"))
+bakehouse_testkit::generations_suite!(rebuilds_in_memory, async {
+    rebuilt(&SqliteStore::in_memory(FACETS).expect("memory"))
 });
 
 bakehouse_testkit::rows_suite!(rows, async {
@@ -198,9 +198,9 @@ bakehouse_testkit::backlog_suite!(backlog, async {
     ((scheduler, consumers), backlog)
 });
 
-/// Deleted before anybody took it, and between two that were taken.
+/// Covers an operation that is deleted between two others, and one at the end of the queue.
 #[tokio::test]
-async fn an_operation_that_vanishes_from_the_queue_is_missed() {
+async fn an_operation_deleted_from_the_queue_is_counted_as_lost() {
     let folder = TempDir::new().expect("a temporary folder");
     let store = SqliteStore::open(folder.path(), FACETS).expect("opens");
     let (scheduler, backlog) = (store.scheduler(), store.backlog());
@@ -226,7 +226,7 @@ async fn an_operation_that_vanishes_from_the_queue_is_missed() {
     assert_eq!(consumer.receive(9).await.expect("two").operations.len(), 2);
     consumer.settle().await.expect("settled");
     let found = backlog.waiting().await.expect("counted");
-    assert_eq!((found.operations, found.lost), (0, 1), "it stays on record");
+    assert_eq!((found.operations, found.lost), (0, 1), "it stays recorded");
     send(1).await;
     delete("5");
     assert_eq!(backlog.waiting().await.expect("counted").lost, 2);
@@ -244,7 +244,7 @@ fn a_folder_is_used_by_one_process_at_a_time() {
     assert!(SqliteStore::open(folder.path(), FACETS).is_ok());
 }
 
-/// Leases of a process that has ended are void: opening the store does not wait until they run out.
+/// Leases of an ended process are void: opening the store does not wait for their expiry.
 #[tokio::test]
 async fn opening_a_store_voids_the_leases_of_before() {
     let folder = TempDir::new().expect("a temporary folder");
@@ -253,7 +253,7 @@ async fn opening_a_store_voids_the_leases_of_before() {
     for holder in ["one", "another"] {
         let store = SqliteStore::open(folder.path(), FACETS).expect("it opens");
         let lease = store.leases().acquire("work", holder, ttl).await;
-        let lease = lease.expect("an answer").expect("it is free");
+        let lease = lease.expect("an answer").expect("the lease");
         epochs.push(lease.epoch);
         let third = store.leases().acquire("work", "third", ttl).await;
         assert_eq!(third, Ok(None));

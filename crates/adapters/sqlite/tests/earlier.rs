@@ -1,6 +1,6 @@
-//! Stores that released programs have written, with every kind of content, and what those
-//! would be in every version of the tables: brought up to date, found sound, copied and
-//! restored. `earlier/make.py` has made them.
+//! Upgrades of earlier stores: the store of the first release, converted to every version of the
+//! tables, is upgraded, audited, backed up and restored. `earlier/make.py` creates the stores of
+//! released programs.
 
 use std::fs;
 use std::io::Read;
@@ -16,8 +16,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
-/// Tables that a program of any later version only reads, with the columns that each version
-/// has had from the first on.
+/// Tables whose rows an upgrade must not change, with the columns that every version has.
 const KEPT: [(&str, &str); 4] = [
     (
         "events",
@@ -36,12 +35,12 @@ const KEPT: [(&str, &str); 4] = [
     ("frames", "position, type, entity_id, owner, grouping, body"),
 ];
 
-/// The version of the tables of the first release, whose store is the origin of all others.
+/// Version of the tables of the first release, whose store all others are derived from.
 const FIRST_RELEASE: i64 = 7;
 
-/// Steps that lead back from each version of the tables to the one before it. Versions before 4
-/// knew no parked operations, which are the last that were stored.
-const BACK: [(i64, &str); 5] = [
+/// Steps from each version of the tables back to the previous one. Versions before 4 had no parked
+/// operations; those of the store are its last entries and are deleted.
+const DOWNGRADES: [(i64, &str); 5] = [
     (7, "DROP TABLE rebuilds;"),
     (
         6,
@@ -70,8 +69,8 @@ const BACK: [(i64, &str); 5] = [
     ),
 ];
 
-/// Steps that lead from the first release to each version after it.
-const ON: [(i64, &str); 2] = [
+/// Steps from the first release to each later version.
+const UPGRADES: [(i64, &str); 2] = [
     (8, "ALTER TABLE frames ADD COLUMN left_grouping TEXT;"),
     (
         9,
@@ -80,22 +79,22 @@ const ON: [(i64, &str); 2] = [
     ),
 ];
 
-/// The store of the first release, as it would be in another version of the tables.
+/// Unpacks the store of the first release, converted to another version of the tables.
 fn unpack_as(version: i64, into: &Path) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/earlier");
     unpack(&root.join(format!("v{FIRST_RELEASE}")), into);
     let file = Connection::open(into.join(FILE_NAME)).expect("it opens");
-    for (_, step) in BACK.iter().filter(|(of, _)| *of > version) {
+    for (_, step) in DOWNGRADES.iter().filter(|(of, _)| *of > version) {
         file.execute_batch(step).expect("a step back");
     }
-    for (_, step) in ON.iter().filter(|(of, _)| *of <= version) {
-        file.execute_batch(step).expect("a step on");
+    for (_, step) in UPGRADES.iter().filter(|(of, _)| *of <= version) {
+        file.execute_batch(step).expect("a step forward");
     }
     file.pragma_update(None, "user_version", version)
         .expect("a version");
 }
 
-/// The store as the program of that version has left it.
+/// Unpacks a store as the released program wrote it.
 fn unpack(from: &Path, into: &Path) {
     fs::create_dir_all(into).expect("a folder");
     let packed = fs::File::open(from.join("bakehouse.db.gz")).expect("a store");
@@ -121,7 +120,7 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// Rows as the file has them, whatever program has written it.
+/// Reads the rows of a table directly from the file.
 fn rows(folder: &Path, table: &str, columns: &str) -> Vec<Vec<Value>> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
     let file = Connection::open_with_flags(folder.join(FILE_NAME), flags).expect("it opens");
@@ -145,7 +144,7 @@ fn version_of(folder: &Path) -> i64 {
     version.expect("a version")
 }
 
-/// Findings of `doctor`, and the number of events that it compared.
+/// Runs the audit; returns its findings and the number of compared log entries.
 async fn doctor(folder: &Path) -> (Vec<String>, u64) {
     let store = SqliteStore::inspect(folder).expect("it opens");
     let deps = AuditDeps {
@@ -175,7 +174,7 @@ async fn doctor(folder: &Path) -> (Vec<String>, u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_earlier_store_is_brought_up_to_date_and_sound() {
+async fn every_earlier_store_is_upgraded_and_sound() {
     let folder = TempDir::new().expect("a folder");
     for version in 2..current() {
         let data = folder.path().join(format!("v{version}"));
@@ -183,14 +182,14 @@ async fn every_earlier_store_is_brought_up_to_date_and_sound() {
         assert_eq!(version_of(&data), version);
         let before = content(&data);
         let store = SqliteStore::open(&data, Orders::FACETS).expect("it opens");
-        holds_everything(version, &store).await;
+        expect_content(version, &store).await;
         drop(store);
         assert!(
             content(&data) == before,
             "version {version}: a row has changed"
         );
-        let (faults, events) = doctor(&data).await;
-        assert!(faults.is_empty(), "version {version}: {faults:#?}");
+        let (findings, events) = doctor(&data).await;
+        assert!(findings.is_empty(), "version {version}: {findings:#?}");
         assert_eq!(events, before[0].len() as u64);
 
         let (copy, again) = (data.join("copy"), data.join("again"));
@@ -201,19 +200,19 @@ async fn every_earlier_store_is_brought_up_to_date_and_sound() {
             content(&again) == before,
             "version {version}: the copy differs"
         );
-        let (faults, _) = doctor(&again).await;
+        let (findings, _) = doctor(&again).await;
         assert!(
-            faults.is_empty(),
-            "version {version}, restored: {faults:#?}"
+            findings.is_empty(),
+            "version {version}, restored: {findings:#?}"
         );
         let store = SqliteStore::open(&again, Orders::FACETS).expect("it opens");
-        goes_on(version, &store).await;
+        expect_appendable(version, &store).await;
     }
 }
 
-/// Orders in every state, refusals; and from the version on that knew them first, parked
-/// operations, notifications, snapshots and rows of read models.
-async fn holds_everything(version: i64, store: &SqliteStore) {
+/// Checks for orders in every state and rejections, and for the parked operations, notifications
+/// and rows of read models that the version has.
+async fn expect_content(version: i64, store: &SqliteStore) {
     let events = store.log().read(0, 10_000).await.expect("events");
     let with = |status| events.iter().filter(|event| event.status == status).count();
     assert!(with(EntryStatus::Executed) > 20, "version {version}");
@@ -234,18 +233,18 @@ async fn holds_everything(version: i64, store: &SqliteStore) {
         statuses,
         ["cancelled", "delivered", "paid", "placed", "shipped"]
     );
-    let mut told = 0;
+    let mut notified = 0;
     for document in &listed {
         let body: serde_json::Value = serde_json::from_str(document.body.get()).expect("JSON");
         let id = body["id"].as_str().expect("an id");
-        told += store
+        notified += store
             .notifications()
             .of(id)
             .await
             .expect("notifications")
             .len();
     }
-    assert_eq!(told > 10, version >= 3, "version {version}: {told}");
+    assert_eq!(notified > 10, version >= 3, "version {version}: {notified}");
     if version >= 6 {
         let row = store
             .row_reader()
@@ -261,8 +260,8 @@ fn status(document: &str) -> String {
     document["status"].as_str().expect("a status").to_owned()
 }
 
-/// Checks that an operation that was waiting is stored next, and that a stored one is a repeat.
-async fn goes_on(version: i64, store: &SqliteStore) {
+/// Checks that a queued operation is appended next, and that a stored one is a duplicate.
+async fn expect_appendable(version: i64, store: &SqliteStore) {
     let log = store.log();
     let head = log.head().await.expect("a head");
     let mut consumer = store.consumer();
@@ -273,19 +272,19 @@ async fn goes_on(version: i64, store: &SqliteStore) {
     assert_eq!(answers.expect("appended"), expected, "version {version}");
 }
 
-/// The version of a store that this program makes.
+/// Returns the version of the tables that this program creates.
 fn current() -> i64 {
     let folder = TempDir::new().expect("a folder");
     drop(SqliteStore::open(folder.path(), &[]).expect("it opens"));
     version_of(folder.path())
 }
 
-/// Each step of the tables has its way back, or on, in this file.
+/// Each version of the tables has its step in this file.
 #[test]
-fn every_version_of_the_tables_is_tried() {
-    let back = BACK.iter().map(|(version, _)| version - 1);
-    let on = ON.iter().map(|(version, _)| *version);
-    let mut tried: Vec<i64> = back.chain([FIRST_RELEASE]).chain(on).collect();
-    tried.sort_unstable();
-    assert_eq!(tried, (2..current()).collect::<Vec<_>>());
+fn every_version_of_the_tables_is_tested() {
+    let earlier = DOWNGRADES.iter().map(|(version, _)| version - 1);
+    let later = UPGRADES.iter().map(|(version, _)| *version);
+    let mut tested: Vec<i64> = earlier.chain([FIRST_RELEASE]).chain(later).collect();
+    tested.sort_unstable();
+    assert_eq!(tested, (2..current()).collect::<Vec<_>>());
 }

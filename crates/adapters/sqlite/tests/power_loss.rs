@@ -1,4 +1,4 @@
-//! Losses of power: accepted operations and copies of the store are on disk when said to be.
+//! Power losses: an acknowledged operation or backup is on disk.
 
 use std::path::{Path, PathBuf};
 
@@ -10,15 +10,15 @@ use bakehouse_testkit::counter::Command;
 use bakehouse_testkit::operations;
 use tempfile::TempDir;
 
-/// Operations that are accepted before the power goes.
+/// Number of operations that are accepted before the power loss.
 const COUNT: usize = 60;
 
-/// The folder of the recorded process.
+/// Returns the folder of the recorded process.
 fn root() -> PathBuf {
     std::env::var("POWER_LOSS_ROOT").expect("a folder").into()
 }
 
-/// Accepts operations, and puts some of them into the log.
+/// Schedules `count` operations and appends as many others to the log.
 async fn accept(root: &Path, count: usize) {
     let store = SqliteStore::open(root, &[]).expect("it opens");
     let (scheduler, log) = (store.scheduler(), store.log());
@@ -33,7 +33,7 @@ async fn accept(root: &Path, count: usize) {
     }
 }
 
-/// All operations that are left, scheduled or in the log.
+/// Returns the ids of all operations that survived, scheduled or in the log.
 async fn left(root: &Path) -> Vec<String> {
     let store = SqliteStore::open(root, &[]).expect("it opens");
     let events = store.log().read(0, 10 * COUNT).await.expect("read");
@@ -49,7 +49,7 @@ async fn left(root: &Path) -> Vec<String> {
 
 fn expect_whole(loss: &Loss) {
     assert!(loss.unrecorded.is_empty(), "{loss:?}");
-    // The index of the log, which is made anew.
+    // SQLite rebuilds the index of the write-ahead log.
     let is_index = |file: &String| file.ends_with("bakehouse.db-shm");
     assert!(loss.mapped.iter().all(is_index), "{loss:?}");
     assert!(loss.syncs > 0, "{loss:?}");
@@ -66,11 +66,11 @@ async fn what_was_accepted_survives_a_power_loss() {
     for seed in 0..4 {
         let data = folder.path().join(seed.to_string());
         std::fs::create_dir(&data).expect("a folder");
-        let mut chance = by_seed(seed);
+        let mut random = by_seed(seed);
         let mut strict = nothing_unsynced;
         let choose: &mut dyn FnMut(usize) -> usize = match seed {
             0 => &mut strict,
-            _ => &mut chance,
+            _ => &mut random,
         };
         let (accepted, loss) = rerun(test, &data, 2 * COUNT - 7, choose).expect("it runs");
         expect_whole(&loss);
@@ -78,7 +78,7 @@ async fn what_was_accepted_survives_a_power_loss() {
         for id in accepted {
             assert!(
                 left.contains(&id),
-                "{id} was accepted, and is lost: {loss:?}"
+                "{id} was accepted but is lost: {loss:?}"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! A store that is made of a copy, and what it still notifies of.
+//! Notifications of a restored store.
 
 use bakehouse_engine::model::notification::{NotificationStatus, Request};
 use bakehouse_engine::ports::{Claim, Recording};
@@ -75,9 +75,10 @@ async fn restored(pending: Pending) -> (TempDir, SqliteStore) {
     (folder, store)
 }
 
-/// Neither what was on record, nor what the log has of before and notifier has not seen yet.
+/// Covers recorded notifications, and log entries from before the restore that the notifier has
+/// not processed yet.
 #[tokio::test]
-async fn what_was_pending_is_not_sent() {
+async fn pending_notifications_are_withheld() {
     use NotificationStatus::{NotSent, Requested};
     let (_folder, store) = restored(Pending::Withhold).await;
     record(&store, notification(2, time(NOW))).await;
@@ -89,13 +90,13 @@ async fn what_was_pending_is_not_sent() {
 }
 
 #[tokio::test]
-async fn what_was_pending_is_sent_where_that_is_asked_for() {
+async fn pending_notifications_are_sent_on_request() {
     let (_folder, store) = restored(Pending::Resume).await;
     record(&store, notification(2, time(NOW))).await;
     assert_eq!(due(&store).await, 2);
 }
 
-/// A store that was restored once, copied, and restored with what is pending.
+/// Covers a restored store that is copied, and restored again with its pending notifications.
 #[tokio::test]
 async fn the_last_restore_counts() {
     let (folder, store) = restored(Pending::Withhold).await;

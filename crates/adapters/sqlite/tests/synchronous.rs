@@ -1,4 +1,4 @@
-//! Everything at once or nothing of it, on disk and in memory.
+//! Synchronous mode: all effects of a request in one transaction, on disk and in memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -23,13 +23,13 @@ use bakehouse_testkit::flaky::{Faults, Flaky};
 use bakehouse_testkit::operations::{operation, with_identity};
 use serde::{Deserialize, Serialize};
 
-/// Value that the read model takes at first, and not once [`IS_SPOILED`].
+/// Value that the read model accepts until [`IS_SPOILED`] is set.
 const SPOILED: i64 = 77;
 static IS_SPOILED: AtomicBool = AtomicBool::new(false);
-/// Number of times that it was met since.
+/// Number of times that the value was rejected.
 static SPOILED_COUNT: AtomicUsize = AtomicUsize::new(0);
 
-/// values: what each counter counts to. It cannot bear 13.
+/// Read model of the value of each counter; it fails at 13 and panics at 14.
 struct Values;
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -43,17 +43,17 @@ impl ReadModel for Values {
     const FEEDS: &'static [&'static str] = &["counter"];
     type Row = Row;
 
-    fn needs(fact: &FeedEvent) -> Needs {
-        Needs::row(&fact.entity_id)
+    fn needs(event: &FeedEvent) -> Needs {
+        Needs::row(&event.entity_id)
     }
 
-    fn apply(fact: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
-        let Some(Document { id, value, .. }) = fact.document()? else {
+    fn apply(event: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
+        let Some(Document { id, value, .. }) = event.document()? else {
             return Ok(());
         };
         assert_ne!(value, 14, "a handler may panic");
         if value == 13 {
-            return Err(Failed("13 is more than it can bear".into()));
+            return Err(Failed("13 is not accepted".into()));
         }
         if value == SPOILED && IS_SPOILED.load(Ordering::Relaxed) {
             SPOILED_COUNT.fetch_add(1, Ordering::Relaxed);
@@ -64,7 +64,7 @@ impl ReadModel for Values {
     }
 }
 
-/// echo: whatever is added to `original` is added to `echo` as well, and told.
+/// Process that adds 1 to `echo`, and notifies, for each change of `original`.
 struct Echo;
 
 impl ProcessManager for Echo {
@@ -76,8 +76,8 @@ impl ProcessManager for Echo {
         Needs::row("seen")
     }
 
-    fn react(fact: &FeedEvent, state: &mut Rows<Row>) -> Result<Vec<Effect>, Failed> {
-        if fact.entity_id != "original" || !fact.is_change() {
+    fn react(event: &FeedEvent, state: &mut Rows<Row>) -> Result<Vec<Effect>, Failed> {
+        if event.entity_id != "original" || !event.is_change() {
             return Ok(Vec::new());
         }
         let value = state.get("seen").map_or(0, |row| row.value) + 1;
@@ -93,25 +93,25 @@ impl ProcessManager for Echo {
     }
 }
 
-struct World {
+struct Setup {
     store: SqliteStore,
     scheduler: Arc<dyn Scheduler>,
     shutdown: Shutdown,
 }
 
-impl Drop for World {
+impl Drop for Setup {
     fn drop(&mut self) {
         self.shutdown.cancel();
     }
 }
 
-fn start(store: SqliteStore) -> World {
+fn start(store: SqliteStore) -> Setup {
     let log = store.log();
     start_on(store, log)
 }
 
-/// With this log for what is not in a transaction.
-fn start_on(store: SqliteStore, log: Arc<dyn EventLog>) -> World {
+/// Starts the engine with `log` for access outside of transactions.
+fn start_on(store: SqliteStore, log: Arc<dyn EventLog>) -> Setup {
     let (feed, queue) = (store.clone(), store.consumer());
     let own = move || -> Arc<dyn FeedSource> {
         Arc::new(OwnFeed {
@@ -120,7 +120,7 @@ fn start_on(store: SqliteStore, log: Arc<dyn EventLog>) -> World {
             presentation: feed.reader(),
         })
     };
-    let (kitchen, scheduler) = SingleTransactionEngine::<Counter>::new(SingleTransactionDeps {
+    let (engine, scheduler) = SingleTransactionEngine::<Counter>::new(SingleTransactionDeps {
         units: Arc::new(store.clone()),
         log,
         source: store.source(),
@@ -140,35 +140,36 @@ fn start_on(store: SqliteStore, log: Arc<dyn EventLog>) -> World {
         processes: vec![process::<Echo>()],
     });
     let shutdown = Shutdown::new();
-    tokio::spawn(kitchen.run(queue, shutdown.clone()));
-    World {
+    tokio::spawn(engine.run(queue, shutdown.clone()));
+    Setup {
         store,
         scheduler,
         shutdown,
     }
 }
 
-fn in_memory() -> World {
+fn in_memory() -> Setup {
     start(SqliteStore::in_memory(FACETS).expect("memory"))
 }
 
-async fn add(world: &World, id: &str, by: i64) -> Result<(), ScheduleError> {
-    world
+async fn add(setup: &Setup, id: &str, by: i64) -> Result<(), ScheduleError> {
+    setup
         .scheduler
         .schedule(&operation(id, &Command::Add(by)))
         .await
 }
 
-/// What the store holds of it: events, value in the read model, notifications.
-async fn held(world: &World, id: &str) -> (u64, Option<String>, usize) {
-    let events = world.store.log().head().await.expect("a head");
-    let row = world
+/// Returns the number of log entries, the counter's row in the read model, and the number of its
+/// notifications.
+async fn stored(setup: &Setup, id: &str) -> (u64, Option<String>, usize) {
+    let events = setup.store.log().head().await.expect("a head");
+    let row = setup
         .store
         .row_reader()
         .row("values", id)
         .await
         .expect("a row");
-    let sent = world
+    let sent = setup
         .store
         .notifications()
         .of(id)
@@ -177,10 +178,9 @@ async fn held(world: &World, id: &str) -> (u64, Option<String>, usize) {
     (events, row.map(|row| row.body.get().to_owned()), sent.len())
 }
 
-/// What another mode has accepted is stored whatever fails meanwhile: each once, in its
-/// order.
+/// Operations that another mode accepted are stored once and in order, even if accesses fail.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_left_outlasts_failures() {
+async fn queued_operations_survive_failures() {
     for seed in 0..4 {
         let store = SqliteStore::in_memory(FACETS).expect("memory");
         let mut left = Vec::new();
@@ -191,8 +191,8 @@ async fn what_was_left_outlasts_failures() {
             accepted.expect("accepted");
         }
         let log = Flaky::new(store.log(), &Faults::new(seed, 0.2));
-        let world = start_on(store, log);
-        let log = world.store.log();
+        let setup = start_on(store, log);
+        let log = setup.store.log();
         for _ in 0..600 {
             if log.head().await.expect("a head") == 150 {
                 break;
@@ -212,16 +212,16 @@ async fn an_answer_comes_after_everything() {
         SqliteStore::in_memory(FACETS).expect("memory"),
         SqliteStore::open(folder.path(), FACETS).expect("a store"),
     ] {
-        let world = start(store);
-        add(&world, "original", 2).await.expect("done");
-        // Its own event, and the one of the command that it led to.
+        let setup = start(store);
+        add(&setup, "original", 2).await.expect("done");
+        // The entry of the request, and the one of the command that it caused.
         let original = Some(r#"{"value":2}"#.to_owned());
-        assert_eq!(held(&world, "original").await, (2, original, 1));
+        assert_eq!(stored(&setup, "original").await, (2, original, 1));
         assert_eq!(
-            held(&world, "echo").await.1.as_deref(),
+            stored(&setup, "echo").await.1.as_deref(),
             Some(r#"{"value":1}"#)
         );
-        let events = world.store.log().read(0, 10).await.expect("events");
+        let events = setup.store.log().read(0, 10).await.expect("events");
         assert!(
             events
                 .iter()
@@ -231,26 +231,26 @@ async fn an_answer_comes_after_everything() {
         assert_eq!(effect.causation_id, Some(cause.operation_id));
         assert_eq!(effect.correlation_id, cause.correlation_id);
         assert_eq!(effect.terms.actor.as_deref(), Some("process:echo"));
-        let documents = world.store.reader().list(&ListQuery::newest(10)).await;
+        let documents = setup.store.reader().list(&ListQuery::newest(10)).await;
         assert_eq!(documents.expect("documents").len(), 2);
     }
 }
 
-/// Its event, its document, its frame, what processes made of it: as if it had never
-/// been asked for. And those that were asked for at the same time are none the worse.
+/// Rolls back the log entry, document, frame and commands of the failed request, without an effect
+/// on concurrent requests.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failing_handler_undoes_all_of_it() {
-    let world = in_memory();
-    add(&world, "original", 12).await.expect("done");
-    let before = held(&world, "original").await;
+    let setup = in_memory();
+    add(&setup, "original", 12).await.expect("done");
+    let before = stored(&setup, "original").await;
     for fatal in [1, 2] {
-        let failed = add(&world, "original", fatal).await;
+        let failed = add(&setup, "original", fatal).await;
         assert!(
             matches!(failed, Err(ScheduleError::Undone(_))),
             "{failed:?}"
         );
-        assert_eq!(held(&world, "original").await, before);
-        let source = world
+        assert_eq!(stored(&setup, "original").await, before);
+        let source = setup
             .store
             .source()
             .checkpoint()
@@ -258,7 +258,7 @@ async fn a_failing_handler_undoes_all_of_it() {
             .expect("a checkpoint");
         assert_eq!(source.position, 2);
         assert_eq!(
-            world.store.reader().head().await.expect("a head").position,
+            setup.store.reader().head().await.expect("a head").position,
             2
         );
     }
@@ -266,33 +266,36 @@ async fn a_failing_handler_undoes_all_of_it() {
     let all = ids
         .iter()
         .enumerate()
-        .map(|(n, id)| add(&world, id, if n % 4 == 0 { 13 } else { 1 }));
+        .map(|(n, id)| add(&setup, id, if n % 4 == 0 { 13 } else { 1 }));
     let outcomes = futures_util::future::join_all(all).await;
     let failed = outcomes.iter().filter(|outcome| outcome.is_err()).count();
     assert_eq!(failed, 10);
-    assert_eq!(world.store.log().head().await.expect("a head"), 32);
-    add(&world, "original", 5).await.expect("done");
+    assert_eq!(setup.store.log().head().await.expect("a head"), 32);
+    add(&setup, "original", 5).await.expect("done");
     assert_eq!(
-        held(&world, "original").await.1.as_deref(),
+        stored(&setup, "original").await.1.as_deref(),
         Some(r#"{"value":17}"#)
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_identity_counts_once() {
-    let world = in_memory();
+    let setup = in_memory();
     let identity = ids::fresh();
     let same = with_identity(identity, "a", &Command::Add(1));
     for _ in 0..3 {
-        world.scheduler.schedule(&same).await.expect("done");
+        setup.scheduler.schedule(&same).await.expect("done");
     }
-    assert_eq!(held(&world, "a").await.1.as_deref(), Some(r#"{"value":1}"#));
+    assert_eq!(
+        stored(&setup, "a").await.1.as_deref(),
+        Some(r#"{"value":1}"#)
+    );
 }
 
-/// What had been accepted to be done later is done first, however much it is; what of it
-/// cannot be done is set aside, and holds up nothing else.
+/// Operations queued by another mode are executed first, whatever their number; those that cannot
+/// be executed are parked and do not block the others.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_left_is_done_first() {
+async fn queued_operations_are_executed_first() {
     let store = SqliteStore::in_memory(FACETS).expect("memory");
     let mut poison = operation("poisoned", &Command::Add(1));
     poison.schema_version = 99;
@@ -305,49 +308,49 @@ async fn what_was_left_is_done_first() {
         let left = operation("a", &Command::Add(20));
         store.scheduler().schedule(&left).await.expect("scheduled");
     }
-    let world = start(store);
-    world
+    let setup = start(store);
+    setup
         .scheduler
         .schedule(&operation("a", &Command::Take(5_000)))
         .await
         .expect("done");
     assert_eq!(
-        held(&world, "a").await,
+        stored(&setup, "a").await,
         (252, Some(r#"{"value":0}"#.to_owned()), 0)
     );
-    let events = world.store.log().read(0, 1_000).await.expect("events");
+    let events = setup.store.log().read(0, 1_000).await.expect("events");
     assert_eq!(events[0].status, EntryStatus::Parked);
     let executed = events
         .iter()
         .filter(|event| event.status == EntryStatus::Executed);
     assert_eq!(executed.count(), 251);
-    // Handed in now, the same is undone.
+    // The same operation as a request is rolled back.
     let mut poison = operation("b", &Command::Add(1));
     poison.schema_version = 99;
-    let failed = world.scheduler.schedule(&poison).await;
+    let failed = setup.scheduler.schedule(&poison).await;
     assert!(
         matches!(failed, Err(ScheduleError::Undone(_))),
         "{failed:?}"
     );
-    assert_eq!(world.store.log().head().await.expect("a head"), 252);
+    assert_eq!(setup.store.log().head().await.expect("a head"), 252);
 }
 
-/// What cannot be made anew does not keep anybody from anything.
+/// A failing rebuild of a read model does not block requests.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_model_that_cannot_be_made_anew_holds_up_nothing() {
+async fn a_failing_rebuild_of_a_read_model_does_not_block_requests() {
     let store = SqliteStore::in_memory(FACETS).expect("memory");
-    let world = start(store.clone());
-    add(&world, "a", SPOILED).await.expect("done");
+    let setup = start(store.clone());
+    add(&setup, "a", SPOILED).await.expect("done");
     let reader = store.row_reader();
     IS_SPOILED.store(true, Ordering::Relaxed);
     let wanted = reader.rebuild("values").await.expect("asked for");
-    drop(world);
-    // It is made anew before anything is taken, and fails.
-    let world = start(store);
-    add(&world, "a", 10).await.expect("done");
+    drop(setup);
+    // The rebuild runs before the first request, and fails.
+    let setup = start(store);
+    add(&setup, "a", 10).await.expect("done");
     assert!(SPOILED_COUNT.load(Ordering::Relaxed) > 0, "it was tried");
     assert_eq!(
-        held(&world, "a").await.1.as_deref(),
+        stored(&setup, "a").await.1.as_deref(),
         Some(r#"{"value":87}"#)
     );
     let states = reader.states().await.expect("states");

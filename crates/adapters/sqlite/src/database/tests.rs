@@ -1,17 +1,17 @@
-//! The writing thread: what becomes of it when a job or a commit fails.
+//! Failures of jobs, of commits and of the writer thread.
 
 use std::time::Duration;
 
 use super::*;
 
 #[tokio::test]
-async fn a_panic_of_the_writer_is_told_to_everybody() {
+async fn a_panic_of_the_writer_is_reported_to_all_callers() {
     let database = Database::in_memory(&[]).expect("memory");
     let failure = database.failure();
     let answer = database.write(|_| -> Outcome<()> { panic!("a bug") }).await;
     assert!(answer.is_err());
     let failure = tokio::time::timeout(Duration::from_secs(10), failure).await;
-    let text = failure.expect("it is told").to_string();
+    let text = failure.expect("the failure is reported").to_string();
     assert!(text.contains("panicked"), "{text}");
     let later = database.write(|_| Ok(())).await.expect_err("closed");
     assert!(later.to_string().contains("closed"), "{later}");
@@ -26,7 +26,7 @@ async fn a_database_that_is_closed_has_not_failed() {
     assert!(waited.is_err());
 }
 
-/// Numbers of rows of a table.
+/// Counts the rows of a table.
 async fn count(database: &Database, table: &'static str) -> i64 {
     let counted = database.read(move |connection| {
         let query = format!("SELECT count(*) FROM {table}");
@@ -36,7 +36,7 @@ async fn count(database: &Database, table: &'static str) -> i64 {
 }
 
 #[tokio::test]
-async fn a_failed_commit_is_told_and_leaves_nothing_behind() {
+async fn a_failed_commit_is_reported_and_leaves_nothing_behind() {
     let connection = connect(Connection::open_in_memory().expect("memory")).expect("tables");
     let tables = "PRAGMA foreign_keys = ON;
         CREATE TABLE parents (id INTEGER PRIMARY KEY);
@@ -48,13 +48,13 @@ async fn a_failed_commit_is_told_and_leaves_nothing_behind() {
         connection.execute("INSERT INTO children VALUES (7)", [])?;
         Ok(())
     });
-    let error = orphan.await.expect_err("it has no parent");
+    let error = orphan.await.expect_err("the parent is missing");
     assert!(error.to_string().contains("FOREIGN KEY"), "{error}");
     let next = database.write(|connection| {
         connection.execute("INSERT INTO parents VALUES (1)", [])?;
         Ok(())
     });
-    next.await.expect("a transaction of its own");
+    next.await.expect("a new transaction");
     assert_eq!(count(&database, "parents").await, 1);
     assert_eq!(count(&database, "children").await, 0);
 }

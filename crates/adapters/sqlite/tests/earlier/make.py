@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Makes a store with every kind of content by a released program.
+"""Creates a store with every kind of content by a released program.
 
     make.py BINARY FOLDER [CHANGES]
 
-BINARY is the all-in-one `bakehouse` of the version in question, FOLDER becomes what
-`earlier.rs` unpacks: the database file, compressed, and the attachments beside it. It needs
-nothing but Python's own library. With 104 CHANGES of one order there are snapshots. What a
-version does not know yet is left out.
+BINARY is the all-in-one `bakehouse` of the version in question. FOLDER receives what
+`earlier.rs` unpacks: the compressed database file and the attachments. Only Python's standard
+library is needed. Snapshots need at least 104 CHANGES of one order. Content that a version does
+not support is left out.
 """
 
 import gzip
@@ -38,8 +38,8 @@ def free_port():
 CALLS = itertools.count()
 
 
-class Partner(http.server.BaseHTTPRequestHandler):
-    """Takes some webhooks, and is in trouble with others."""
+class WebhookReceiver(http.server.BaseHTTPRequestHandler):
+    """Accepts some webhooks and fails others."""
 
     def do_POST(self):
         self.rfile.read(int(self.headers["content-length"]))
@@ -71,7 +71,7 @@ class Program:
         self.process = start(variables)
         time.sleep(2)
         if self.process.poll() is not None:
-            # A version without webhooks.
+            # The version has no webhooks.
             kept = {k: v for k, v in variables.items() if "WEBHOOK" not in k}
             self.process = start(kept)
         for _ in range(300):
@@ -81,7 +81,7 @@ class Program:
             except OSError:
                 pass
             time.sleep(0.1)
-        sys.exit("it does not become ready")
+        sys.exit("the program does not become ready")
 
     def __exit__(self, *_):
         self.process.send_signal(signal.SIGTERM)
@@ -98,7 +98,7 @@ class Program:
         return answer.status, answer.headers, answer.read()
 
     def write(self, method, path, body=None, headers=None):
-        """A write that is accepted, and executed or refused by the time this returns."""
+        """Sends a write; returns its location and status once it is executed or rejected."""
         status, answered, text = self.call(method, path, body, headers)
         if status != 202:
             sys.exit(f"{method} {path}: {status} {text!r}")
@@ -143,7 +143,7 @@ def attach(program, path, name, data):
 
 
 def live(program, many_changes):
-    """Orders in every state, refusals, files, and one with a long history."""
+    """Creates orders in every state, rejections, files, and an order with a long history."""
     steps = ["paid", "shipped", "delivered"]
     for number in range(1, 5):
         path = place(program, number)
@@ -180,7 +180,7 @@ def live(program, many_changes):
 
 
 def scheduled(template, entity, version):
-    """An accepted operation on its way, in the form that the version itself has written."""
+    """Returns an accepted operation in the form that the version itself writes."""
     operation = dict(template)
     operation["operation_id"] = operation["correlation_id"] = str(uuid.uuid4())
     operation |= {"entity_id": entity, "operation": "UPDATE", "schema_version": version}
@@ -189,14 +189,14 @@ def scheduled(template, entity, version):
 
 
 def main(binary, target, many_changes):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Partner)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), WebhookReceiver)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with tempfile.TemporaryDirectory() as work:
         folder = pathlib.Path(work) / "data"
         folder.mkdir()
         with Program(binary, folder, server.server_port) as program:
             entity = live(program, many_changes)
-            time.sleep(3)  # for what is sent
+            time.sleep(3)  # for the notifications
         file = folder / "bakehouse.db"
         database = sqlite3.connect(file)
         row = database.execute(
@@ -208,7 +208,7 @@ def main(binary, target, many_changes):
         put = lambda text: database.execute("INSERT INTO schedule (operation) VALUES (?)", [text])
         put('{"neither": "one nor the other"}')
         if version >= 4:
-            # Of a version that is still to come: parked, and whatever follows behind it.
+            # An operation of a future version is parked, as are its successors.
             put(scheduled(template, entity, 4_000_000))
             put(scheduled(template, entity, 1))
         database.commit()
@@ -216,7 +216,7 @@ def main(binary, target, many_changes):
         with Program(binary, folder, server.server_port):
             time.sleep(3)
         database = sqlite3.connect(file)
-        # What was accepted when the program was stopped for good.
+        # An operation that was accepted just before the program was stopped.
         database.execute(
             "INSERT INTO schedule (operation) VALUES (?)", [scheduled(template, "nobody", 1)]
         )
