@@ -76,7 +76,7 @@ impl SourceInspector for MemorySourceInspector {
     }
 
     async fn notified(&self) -> Result<Option<Head>, StoreError> {
-        Ok(self.notifications.followed())
+        Ok(self.notifications.head())
     }
 }
 

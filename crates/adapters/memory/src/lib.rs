@@ -1,5 +1,5 @@
-//! Every door in memory: for tests of the engine, and for notices between
-//! stages that live in one process. Nothing here outlives the process.
+//! Implementation of the store ports in memory, for tests of the engine, and notices between the
+//! stages of one process.
 
 mod inspect;
 mod log;
@@ -22,7 +22,7 @@ pub use source::{MemoryLeases, MemorySource};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A panicking test must not turn into a second failure elsewhere.
+/// Locks a mutex even if a panic has poisoned it, so that a failed test causes no other failures.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

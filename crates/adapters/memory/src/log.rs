@@ -1,4 +1,4 @@
-//! The log in memory.
+//! Log in memory.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,46 +12,46 @@ use uuid::Uuid;
 
 use crate::lock;
 
-/// The log in memory; clones share it.
+/// Log in memory; clones share it.
 #[derive(Clone)]
 pub struct MemoryLog {
     epoch: String,
-    events: Arc<Mutex<Vec<LogEntry>>>,
+    entries: Arc<Mutex<Vec<LogEntry>>>,
 }
 
 impl Default for MemoryLog {
     fn default() -> Self {
         Self {
             epoch: ids::fresh().to_string(),
-            events: Arc::default(),
+            entries: Arc::default(),
         }
     }
 }
 
 impl MemoryLog {
-    /// Puts verdicts on the events after `from`, where there are none yet.
-    pub(crate) fn mark(&self, from: Position, verdicts: &[Verdict], at: Timestamp) {
-        let mut events = lock(&self.events);
+    /// Writes the verdicts of the entries after `from` that have none yet.
+    pub(crate) fn write_verdicts(&self, from: Position, verdicts: &[Verdict], at: Timestamp) {
+        let mut entries = lock(&self.entries);
         let start = usize::try_from(from).unwrap_or(usize::MAX);
-        for (event, verdict) in events.iter_mut().skip(start).zip(verdicts) {
-            if event.status == EntryStatus::Stored {
+        for (entry, verdict) in entries.iter_mut().skip(start).zip(verdicts) {
+            if entry.status == EntryStatus::Stored {
                 let is_parked = matches!(verdict, Verdict::Parked { .. });
-                event.execution_time = (!is_parked).then_some(at);
-                verdict.put_on(event);
+                entry.execution_time = (!is_parked).then_some(at);
+                verdict.put_on(entry);
             }
         }
     }
 
-    /// Ends the being parked of those events that still are.
-    pub(crate) fn settle(&self, settlements: &[Settlement], at: Timestamp) {
-        let mut events = lock(&self.events);
+    /// Resolves those of the entries that are still parked.
+    pub(crate) fn resolve(&self, settlements: &[Settlement], at: Timestamp) {
+        let mut entries = lock(&self.entries);
         for settlement in settlements {
             let index = usize::try_from(settlement.position - 1).unwrap_or(usize::MAX);
-            let found = events.get_mut(index);
-            if let Some(event) = found.filter(|event| event.status == EntryStatus::Parked) {
-                event.execution_time = Some(at);
-                event.settled_by = Some(settlement.by);
-                settlement.verdict.put_on(event);
+            let found = entries.get_mut(index);
+            if let Some(entry) = found.filter(|entry| entry.status == EntryStatus::Parked) {
+                entry.execution_time = Some(at);
+                entry.settled_by = Some(settlement.by);
+                settlement.verdict.put_on(entry);
             }
         }
     }
@@ -64,16 +64,16 @@ impl EventLog for MemoryLog {
         operations: &[Operation],
         now: Timestamp,
     ) -> Result<Vec<Appended>, StoreError> {
-        let mut events = lock(&self.events);
+        let mut entries = lock(&self.entries);
         Ok(operations
             .iter()
-            .map(|operation| append(&mut events, operation, now))
+            .map(|operation| append(&mut entries, operation, now))
             .collect())
     }
 
     async fn read(&self, after: Position, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
         let start = usize::try_from(after).unwrap_or(usize::MAX);
-        let run = lock(&self.events)
+        let run = lock(&self.entries)
             .iter()
             .skip(start)
             .take(limit)
@@ -88,28 +88,28 @@ impl EventLog for MemoryLog {
         after: Position,
         up_to: Position,
     ) -> Result<Vec<LogEntry>, StoreError> {
-        let events = lock(&self.events);
+        let entries = lock(&self.entries);
         let is_within = |position| position > after && position <= up_to;
-        let history = events
+        let history = entries
             .iter()
-            .filter(|event| event.entity_id() == entity_id && is_within(event.position));
+            .filter(|entry| entry.entity_id() == entity_id && is_within(entry.position));
         Ok(history.cloned().collect())
     }
 
     async fn find(&self, operation_id: Uuid) -> Result<Option<LogEntry>, StoreError> {
-        let events = lock(&self.events);
-        let found = events
+        let entries = lock(&self.entries);
+        let found = entries
             .iter()
-            .find(|event| event.operation.operation_id == operation_id);
+            .find(|entry| entry.operation.operation_id == operation_id);
         Ok(found.cloned())
     }
 
     async fn summaries(&self, query: &SummaryQuery<'_>) -> Result<Vec<LogEntry>, StoreError> {
-        let events = lock(&self.events);
-        let found = events.iter().filter(|event| query.matches(event));
-        let found = found.take(query.limit).cloned().map(|mut event| {
-            event.operation.payload = no_payload();
-            event
+        let entries = lock(&self.entries);
+        let found = entries.iter().filter(|entry| query.matches(entry));
+        let found = found.take(query.limit).cloned().map(|mut entry| {
+            entry.operation.payload = no_payload();
+            entry
         });
         Ok(found.collect())
     }
@@ -121,34 +121,34 @@ impl EventLog for MemoryLog {
         up_to: Position,
         limit: usize,
     ) -> Result<Vec<LogEntry>, StoreError> {
-        let events = lock(&self.events);
+        let entries = lock(&self.entries);
         let is_within = |position| position > after && position <= up_to;
-        let executed = events.iter().filter(|event| {
-            event.entity_id() == entity_id
-                && is_within(event.position)
-                && event.is_executed_in_place()
+        let executed = entries.iter().filter(|entry| {
+            entry.entity_id() == entity_id
+                && is_within(entry.position)
+                && entry.is_executed_in_place()
         });
         Ok(executed.take(limit).cloned().collect())
     }
 
     async fn held(&self, entity_ids: &[&str]) -> Result<Vec<LogEntry>, StoreError> {
-        let events = lock(&self.events);
-        let held = events
+        let entries = lock(&self.entries);
+        let parked = entries
             .iter()
-            .filter(|event| event.was_parked() && entity_ids.contains(&event.entity_id()));
-        Ok(held.cloned().collect())
+            .filter(|entry| entry.was_parked() && entity_ids.contains(&entry.entity_id()));
+        Ok(parked.cloned().collect())
     }
 
     async fn parked(&self, after: Position, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
-        let events = lock(&self.events);
-        let parked = events
+        let entries = lock(&self.entries);
+        let parked = entries
             .iter()
-            .filter(|event| event.status == EntryStatus::Parked && event.position > after);
+            .filter(|entry| entry.status == EntryStatus::Parked && entry.position > after);
         Ok(parked.take(limit).cloned().collect())
     }
 
     async fn head(&self) -> Result<Position, StoreError> {
-        Ok(lock(&self.events).len() as Position)
+        Ok(lock(&self.entries).len() as Position)
     }
 
     async fn epoch(&self) -> Result<String, StoreError> {
@@ -156,20 +156,20 @@ impl EventLog for MemoryLog {
     }
 }
 
-fn append(events: &mut Vec<LogEntry>, operation: &Operation, now: Timestamp) -> Appended {
-    let known = events
+fn append(entries: &mut Vec<LogEntry>, operation: &Operation, now: Timestamp) -> Appended {
+    let stored = entries
         .iter()
-        .find(|event| event.operation.operation_id == operation.operation_id);
-    match known {
-        Some(event) if Operation::is_same(&event.operation.fingerprint, &operation.fingerprint) => {
+        .find(|entry| entry.operation.operation_id == operation.operation_id);
+    match stored {
+        Some(entry) if Operation::is_same(&entry.operation.fingerprint, &operation.fingerprint) => {
             Appended::Duplicate
         }
         Some(_) => Appended::Conflict,
         None => {
-            let previous = events.last().map(|event| event.creation_time);
+            let previous = entries.last().map(|entry| entry.creation_time);
             let creation_time = previous.map_or(now, |previous| previous.max(now));
-            let position = events.len() as Position + 1;
-            events.push(LogEntry::stored(position, creation_time, operation.clone()));
+            let position = entries.len() as Position + 1;
+            entries.push(LogEntry::stored(position, creation_time, operation.clone()));
             Appended::Stored(position)
         }
     }

@@ -5,7 +5,8 @@ use bakehouse_engine::ports::{Notice, NoticeStream, Notices, Topic};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-/// Notices a subscriber may be behind before it is told to look for itself.
+/// Number of notices that a topic buffers for slow subscribers; one that misses a notice gets
+/// `None` and reads the store.
 const CAPACITY: usize = 256;
 
 /// Notices between stages of one process.
@@ -38,7 +39,7 @@ impl InProcessNotices {
 #[async_trait]
 impl Notices for InProcessNotices {
     async fn publish(&self, notice: Notice) {
-        // An error says that nobody is subscribed, which is nobody's loss.
+        // An error means that the topic has no subscribers.
         let _ = self.sender(notice.topic()).send(notice);
     }
 

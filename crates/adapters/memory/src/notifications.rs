@@ -1,4 +1,4 @@
-//! The record of notifications in memory.
+//! Notifications in memory.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ use bakehouse_engine::{Notification, Position};
 
 use crate::lock;
 
-/// The record of notifications in memory; clones share it.
+/// Notifications in memory; clones share them.
 #[derive(Clone, Default)]
 pub struct MemoryNotifications {
     state: Arc<Mutex<State>>,
@@ -17,23 +17,25 @@ pub struct MemoryNotifications {
 
 #[derive(Default)]
 struct State {
-    followed: Option<(String, Position)>,
+    /// Epoch and position of the processed log.
+    head: Option<(String, Position)>,
     notifications: Vec<Notification>,
 }
 
 impl MemoryNotifications {
-    /// All of them, each with its id as text.
+    /// Returns all notifications, each with its id as text.
     pub(crate) fn all(&self) -> Vec<(String, Notification)> {
         let state = lock(&self.state);
         let all = state.notifications.iter();
-        all.map(|one| (one.id.to_string(), one.clone())).collect()
+        all.map(|notification| (notification.id.to_string(), notification.clone()))
+            .collect()
     }
 
-    /// How far the log has been followed.
-    pub(crate) fn followed(&self) -> Option<Head> {
+    /// Returns the epoch of the log and the position up to which it was processed.
+    pub(crate) fn head(&self) -> Option<Head> {
         let state = lock(&self.state);
-        let followed = state.followed.clone();
-        followed.map(|(epoch, position)| Head { epoch, position })
+        let head = state.head.clone();
+        head.map(|(epoch, position)| Head { epoch, position })
     }
 }
 
@@ -41,10 +43,10 @@ impl MemoryNotifications {
 impl Notifications for MemoryNotifications {
     async fn open(&self, epoch: &str, start: Position) -> Result<Position, StoreError> {
         let mut state = lock(&self.state);
-        let begin = || (epoch.to_owned(), start);
-        let (tied, position) = state.followed.get_or_insert_with(begin);
-        if tied != epoch {
-            let text = format!("the notifications belong to log {tied}, not {epoch}");
+        let initial = || (epoch.to_owned(), start);
+        let (bound, position) = state.head.get_or_insert_with(initial);
+        if bound != epoch {
+            let text = format!("the notifications belong to log {bound}, not {epoch}");
             return Err(StoreError::Corrupt(text));
         }
         Ok(*position)
@@ -52,7 +54,7 @@ impl Notifications for MemoryNotifications {
 
     async fn record(&self, recording: &Recording) -> Result<(), StoreError> {
         let mut state = lock(&self.state);
-        match &mut state.followed {
+        match &mut state.head {
             Some((_, position)) if *position == recording.from => *position = recording.to,
             _ => return Err(StoreError::Fenced),
         }
@@ -66,17 +68,20 @@ impl Notifications for MemoryNotifications {
 
     async fn take(&self, lane: &str, claim: Claim) -> Result<Vec<Notification>, StoreError> {
         let mut state = lock(&self.state);
-        let is_due = |one: &&mut Notification| {
-            one.lane == lane && one.due_at.is_some_and(|due_at| due_at <= claim.now)
+        let is_due = |notification: &&mut Notification| {
+            notification.lane == lane
+                && notification
+                    .due_at
+                    .is_some_and(|due_at| due_at <= claim.now)
         };
         let mut due: Vec<_> = state.notifications.iter_mut().filter(is_due).collect();
-        due.sort_by_key(|one| (one.due_at, one.position));
-        let taken = due.into_iter().take(claim.limit).map(|one| {
-            one.status = NotificationStatus::Accepted;
-            one.attempts += 1;
-            one.accepted_at.get_or_insert(claim.now);
-            one.due_at = Some(claim.until);
-            one.clone()
+        due.sort_by_key(|notification| (notification.due_at, notification.position));
+        let taken = due.into_iter().take(claim.limit).map(|notification| {
+            notification.status = NotificationStatus::Accepted;
+            notification.attempts += 1;
+            notification.accepted_at.get_or_insert(claim.now);
+            notification.due_at = Some(claim.until);
+            notification.clone()
         });
         Ok(taken.collect())
     }
@@ -84,11 +89,13 @@ impl Notifications for MemoryNotifications {
     async fn settle(&self, attempts: &[Settled]) -> Result<(), StoreError> {
         let mut state = lock(&self.state);
         for settled in attempts {
-            let is_it = |one: &&mut Notification| {
-                one.id == settled.id && one.attempts == settled.attempt && one.due_at.is_some()
+            let is_attempt = |notification: &&mut Notification| {
+                notification.id == settled.id
+                    && notification.attempts == settled.attempt
+                    && notification.due_at.is_some()
             };
-            if let Some(one) = state.notifications.iter_mut().find(is_it) {
-                note(one, settled.outcome.clone());
+            if let Some(notification) = state.notifications.iter_mut().find(is_attempt) {
+                apply_outcome(notification, settled.outcome.clone());
             }
         }
         Ok(())
@@ -98,31 +105,31 @@ impl Notifications for MemoryNotifications {
         let state = lock(&self.state);
         let all = state.notifications.iter();
         let mut found: Vec<_> = all
-            .filter(|one| one.entity_id == entity_id)
+            .filter(|notification| notification.entity_id == entity_id)
             .cloned()
             .collect();
-        found.sort_by_key(|one| (one.position, one.id));
+        found.sort_by_key(|notification| (notification.position, notification.id));
         Ok(found)
     }
 }
 
-fn note(one: &mut Notification, outcome: Attempt) {
+fn apply_outcome(notification: &mut Notification, outcome: Attempt) {
     match outcome {
         Attempt::Sent { at } => {
-            one.status = NotificationStatus::Sent;
-            one.ended_at = Some(at);
-            one.due_at = None;
-            one.reason = None;
+            notification.status = NotificationStatus::Sent;
+            notification.ended_at = Some(at);
+            notification.due_at = None;
+            notification.reason = None;
         }
         Attempt::Postponed { due_at, reason } => {
-            one.due_at = Some(due_at);
-            one.reason = Some(reason);
+            notification.due_at = Some(due_at);
+            notification.reason = Some(reason);
         }
         Attempt::Failed { at, reason } => {
-            one.status = NotificationStatus::Failed;
-            one.ended_at = Some(at);
-            one.due_at = None;
-            one.reason = Some(reason);
+            notification.status = NotificationStatus::Failed;
+            notification.ended_at = Some(at);
+            notification.due_at = None;
+            notification.reason = Some(reason);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The presentation in memory.
+//! Presentation in memory.
 
 use std::collections::BTreeMap;
 
@@ -9,19 +9,19 @@ use bakehouse_engine::ports::{
 };
 use bakehouse_engine::{Facet, Frame, Position};
 
-use crate::rebuilds::{Stand, Twice};
+use crate::rebuilds::{SlotState, Slots};
 
-/// The presentation in memory; clones share it.
+/// Presentation in memory; clones share it.
 #[derive(Clone, Default)]
 pub struct MemoryPresentation {
-    pub(crate) twice: Twice<State>,
+    pub(crate) slots: Slots<State>,
     pub(crate) slot: Slot,
 }
 
 #[derive(Default)]
 pub(crate) struct State {
     epoch: Option<String>,
-    /// By number.
+    /// Documents by number.
     pub(crate) documents: BTreeMap<u64, DocumentWrite>,
     frames: Vec<Frame>,
 }
@@ -29,11 +29,11 @@ pub(crate) struct State {
 #[async_trait]
 impl PresentationStore for MemoryPresentation {
     async fn open(&self, epoch: &str) -> Result<Position, StoreError> {
-        self.twice.with(self.slot, |state| {
-            let tied = state.epoch.get_or_insert_with(|| epoch.to_owned());
-            if tied != epoch {
+        self.slots.with(self.slot, |state| {
+            let bound = state.epoch.get_or_insert_with(|| epoch.to_owned());
+            if bound != epoch {
                 return Err(StoreError::Corrupt(format!(
-                    "the presentation belongs to log {tied}, not {epoch}"
+                    "the presentation belongs to log {bound}, not {epoch}"
                 )));
             }
             Ok(state.position())
@@ -41,7 +41,7 @@ impl PresentationStore for MemoryPresentation {
     }
 
     async fn commit(&self, baking: &Baking) -> Result<(), StoreError> {
-        self.twice.with(self.slot, |state| state.commit(baking))
+        self.slots.with(self.slot, |state| state.commit(baking))
     }
 }
 
@@ -56,7 +56,7 @@ impl PresentationReader for MemoryPresentation {
 
     async fn list(&self, query: &ListQuery) -> Result<Vec<StoredDocument>, StoreError> {
         let mut found: Vec<StoredDocument> = self.read(|state| {
-            let wanted = state.documents.values().filter(|one| fits(query, one));
+            let wanted = state.documents.values().filter(|one| matches(query, one));
             Ok(wanted.map(stored).collect())
         })?;
         let sort = query.sort;
@@ -113,11 +113,11 @@ impl MemoryPresentation {
         &self,
         work: impl FnOnce(&mut State) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
-        self.twice.with(Slot::Live, work)
+        self.slots.with(Slot::Live, work)
     }
 }
 
-impl Stand for State {
+impl SlotState for State {
     fn position(&self) -> Position {
         self.frames.len() as Position
     }
@@ -125,8 +125,8 @@ impl Stand for State {
 
 impl State {
     fn commit(&mut self, baking: &Baking) -> Result<(), StoreError> {
-        let is_past = |document| self.is_past(document);
-        if self.position() != baking.from || baking.documents.iter().any(is_past) {
+        let is_outdated = |document| self.is_outdated(document);
+        if self.position() != baking.from || baking.documents.iter().any(is_outdated) {
             return Err(StoreError::Fenced);
         }
         for document in &baking.documents {
@@ -136,14 +136,14 @@ impl State {
         Ok(())
     }
 
-    /// Whether the document stored is as new as this one, or newer.
-    fn is_past(&self, document: &DocumentWrite) -> bool {
+    /// Checks whether the stored document is as new as this one, or newer.
+    fn is_outdated(&self, document: &DocumentWrite) -> bool {
         let stored = self.documents.get(&document.number);
         stored.is_some_and(|stored| stored.position >= document.position)
     }
 }
 
-fn fits(query: &ListQuery, document: &DocumentWrite) -> bool {
+fn matches(query: &ListQuery, document: &DocumentWrite) -> bool {
     let body: serde_json::Value = serde_json::from_str(document.body.get()).unwrap_or_default();
     let has = |(facet, wanted): &(Facet, String)| {
         let pointer = format!("/{}", facet.member.replace('.', "/"));

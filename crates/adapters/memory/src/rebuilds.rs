@@ -1,4 +1,4 @@
-//! What is there twice in memory: what is read, and what is being made anew.
+//! Rebuilds in memory: live and shadow state of a store.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -10,166 +10,169 @@ use bakehouse_engine::ports::{
 
 use crate::{MemoryPresentation, MemorySource, lock};
 
-/// One generation of a store.
-pub(crate) trait Stand: Default + Send {
-    /// How far it has come.
+/// State of one slot of a store.
+pub(crate) trait SlotState: Default + Send {
+    /// Position up to which the log is processed.
     fn position(&self) -> Position;
 }
 
-/// Both, and the rounds; clones share them.
-pub(crate) struct Twice<T>(Arc<Mutex<Both<T>>>);
+/// Live and shadow state, and the last rebuild; clones share them.
+pub(crate) struct Slots<T>(Arc<Mutex<Content<T>>>);
 
 #[derive(Default)]
-struct Both<T> {
-    read: T,
-    made: Option<(u64, T)>,
+struct Content<T> {
+    live: T,
+    /// Id of the rebuild and its state.
+    shadow: Option<(u64, T)>,
     rebuild: Rebuild,
 }
 
-impl<T> Clone for Twice<T> {
+impl<T> Clone for Slots<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<T: Default> Default for Twice<T> {
+impl<T: Default> Default for Slots<T> {
     fn default() -> Self {
         Self(Arc::default())
     }
 }
 
-impl<T: Stand> Twice<T> {
-    /// Does something with one of them.
+impl<T: SlotState> Slots<T> {
+    /// Runs `work` with the state of a slot.
     ///
     /// # Errors
-    /// [`StoreError::Fenced`] when it is not there any more; and those of the work.
+    /// [`StoreError::Fenced`] if the slot no longer exists; errors of `work`.
     pub(crate) fn with<R>(
         &self,
         slot: Slot,
         work: impl FnOnce(&mut T) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
-        let mut both = self.lock();
-        match (slot, &mut both.made) {
-            (Slot::Live, _) => work(&mut both.read),
-            (Slot::Shadow(round), Some((made, state))) if *made == round => work(state),
+        let mut content = self.lock();
+        match (slot, &mut content.shadow) {
+            (Slot::Live, _) => work(&mut content.live),
+            (Slot::Shadow(rebuild_id), Some((id, state))) if *id == rebuild_id => work(state),
             (Slot::Shadow(_), _) => Err(StoreError::Fenced),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Both<T>> {
+    fn lock(&self) -> MutexGuard<'_, Content<T>> {
         lock(&self.0)
     }
 
     fn ask(&self) -> Rebuild {
-        let mut both = self.lock();
-        if both.rebuild.under_way().is_none() {
-            both.rebuild = Rebuild {
-                round: both.rebuild.round + 1,
+        let mut content = self.lock();
+        if content.rebuild.under_way().is_none() {
+            content.rebuild = Rebuild {
+                round: content.rebuild.round + 1,
                 state: RebuildState::UnderWay,
                 reason: None,
             };
         }
-        both.rebuild.clone()
+        content.rebuild.clone()
     }
 
-    fn give_up(&self, round: u64, reason: &str) {
-        let mut both = self.lock();
-        if both.rebuild.under_way() == Some(round) {
-            both.rebuild.state = RebuildState::GivenUp;
-            both.rebuild.reason = Some(reason.to_owned());
+    fn give_up(&self, rebuild_id: u64, reason: &str) {
+        let mut content = self.lock();
+        if content.rebuild.under_way() == Some(rebuild_id) {
+            content.rebuild.state = RebuildState::GivenUp;
+            content.rebuild.reason = Some(reason.to_owned());
         }
     }
 
-    fn progress(&self, round: u64) -> (Position, Position) {
-        let both = self.lock();
-        let made = both.made.as_ref().filter(|(made, _)| *made == round);
-        let made = made.map_or(0, |(_, state)| state.position());
-        (made, both.read.position())
+    fn progress(&self, rebuild_id: u64) -> (Position, Position) {
+        let content = self.lock();
+        let shadow = content.shadow.as_ref();
+        let shadow = shadow.filter(|(id, _)| *id == rebuild_id);
+        let position = shadow.map_or(0, |(_, state)| state.position());
+        (position, content.live.position())
     }
 
-    fn begin(&self, round: u64) -> Result<(), StoreError> {
-        let mut both = self.lock();
-        if both.rebuild.under_way() != Some(round) {
+    fn create_shadow(&self, rebuild_id: u64) -> Result<(), StoreError> {
+        let mut content = self.lock();
+        if content.rebuild.under_way() != Some(rebuild_id) {
             return Err(StoreError::Fenced);
         }
-        if both.made.as_ref().is_none_or(|(made, _)| *made != round) {
-            both.made = Some((round, T::default()));
+        let shadow = content.shadow.as_ref();
+        if shadow.is_none_or(|(id, _)| *id != rebuild_id) {
+            content.shadow = Some((rebuild_id, T::default()));
         }
         Ok(())
     }
 
-    fn replace(&self, round: u64, at: Position) -> Result<(), StoreError> {
-        let mut both = self.lock();
+    fn replace(&self, rebuild_id: u64, at: Position) -> Result<(), StoreError> {
+        let mut content = self.lock();
         let is_at = |state: &T| state.position() == at;
-        let is_due = both.rebuild.under_way() == Some(round) && is_at(&both.read);
-        let made = both
-            .made
-            .take_if(|(made, state)| is_due && *made == round && is_at(state));
-        let Some((_, made)) = made else {
+        let is_due = content.rebuild.under_way() == Some(rebuild_id) && is_at(&content.live);
+        let shadow = content
+            .shadow
+            .take_if(|(id, state)| is_due && *id == rebuild_id && is_at(state));
+        let Some((_, shadow)) = shadow else {
             return Err(StoreError::Fenced);
         };
-        both.read = made;
-        both.rebuild.state = RebuildState::Done;
+        content.live = shadow;
+        content.rebuild.state = RebuildState::Done;
         Ok(())
     }
 
     fn tidy(&self) {
-        let mut both = self.lock();
-        let under_way = both.rebuild.under_way();
-        both.made.take_if(|(made, _)| Some(*made) != under_way);
+        let mut content = self.lock();
+        let under_way = content.rebuild.under_way();
+        content.shadow.take_if(|(id, _)| Some(*id) != under_way);
     }
 }
 
-/// A store that is there twice.
+/// Rebuilds of one store.
 struct MemoryRebuilds<T, S: ?Sized> {
-    twice: Twice<T>,
+    slots: Slots<T>,
     open: Box<dyn Fn(Slot) -> Arc<S> + Send + Sync>,
 }
 
 #[async_trait]
-impl<T: Stand, S: ?Sized + Send + Sync> Rebuilds for MemoryRebuilds<T, S> {
+impl<T: SlotState, S: ?Sized + Send + Sync> Rebuilds for MemoryRebuilds<T, S> {
     async fn ask(&self) -> Result<Rebuild, StoreError> {
-        Ok(self.twice.ask())
+        Ok(self.slots.ask())
     }
 
     async fn last(&self) -> Result<Rebuild, StoreError> {
-        Ok(self.twice.lock().rebuild.clone())
+        Ok(self.slots.lock().rebuild.clone())
     }
 
-    async fn give_up(&self, round: u64, reason: &str) -> Result<(), StoreError> {
-        self.twice.give_up(round, reason);
+    async fn give_up(&self, rebuild_id: u64, reason: &str) -> Result<(), StoreError> {
+        self.slots.give_up(rebuild_id, reason);
         Ok(())
     }
 
-    async fn progress(&self, round: u64) -> Result<(Position, Position), StoreError> {
-        Ok(self.twice.progress(round))
+    async fn progress(&self, rebuild_id: u64) -> Result<(Position, Position), StoreError> {
+        Ok(self.slots.progress(rebuild_id))
     }
 }
 
 #[async_trait]
-impl<T: Stand, S: ?Sized + Send + Sync> ShadowStores<S> for MemoryRebuilds<T, S> {
-    async fn beside(&self, round: u64) -> Result<Arc<S>, StoreError> {
-        self.twice.begin(round)?;
-        Ok((self.open)(Slot::Shadow(round)))
+impl<T: SlotState, S: ?Sized + Send + Sync> ShadowStores<S> for MemoryRebuilds<T, S> {
+    async fn beside(&self, rebuild_id: u64) -> Result<Arc<S>, StoreError> {
+        self.slots.create_shadow(rebuild_id)?;
+        Ok((self.open)(Slot::Shadow(rebuild_id)))
     }
 
-    async fn replace(&self, round: u64, at: Position) -> Result<(), StoreError> {
-        self.twice.replace(round, at)
+    async fn replace(&self, rebuild_id: u64, at: Position) -> Result<(), StoreError> {
+        self.slots.replace(rebuild_id, at)
     }
 
     async fn tidy(&self) -> Result<bool, StoreError> {
-        self.twice.tidy();
+        self.slots.tidy();
         Ok(false)
     }
 }
 
 impl MemorySource {
-    /// Where it is made anew.
+    /// Returns the rebuilds of the source state.
     #[must_use]
     pub fn rebuilds(&self) -> Arc<dyn ShadowStores<dyn SourceStore>> {
         let this = self.clone();
         Arc::new(MemoryRebuilds {
-            twice: self.twice.clone(),
+            slots: self.slots.clone(),
             open: Box::new(move |slot| {
                 let source: Arc<dyn SourceStore> = Arc::new(MemorySource {
                     slot,
@@ -182,16 +185,17 @@ impl MemorySource {
 }
 
 impl MemoryPresentation {
-    /// Where it is made anew.
+    /// Returns the rebuilds of the presentation.
     #[must_use]
     pub fn rebuilds(&self) -> Arc<dyn ShadowStores<dyn PresentationStore>> {
-        let twice = self.twice.clone();
+        let slots = self.slots.clone();
         Arc::new(MemoryRebuilds {
-            twice: twice.clone(),
+            slots: slots.clone(),
             open: Box::new(move |slot| {
-                let twice = twice.clone();
-                let made: Arc<dyn PresentationStore> = Arc::new(MemoryPresentation { twice, slot });
-                made
+                let slots = slots.clone();
+                let presentation: Arc<dyn PresentationStore> =
+                    Arc::new(MemoryPresentation { slots, slot });
+                presentation
             }),
         })
     }

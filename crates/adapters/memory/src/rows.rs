@@ -1,4 +1,4 @@
-//! Handlers' rows in memory.
+//! Rows of read models and process managers in memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use bakehouse_engine::ports::{
 
 use crate::lock;
 
-/// Handlers' rows in memory; clones share them.
+/// Rows of read models and process managers in memory; clones share them.
 #[derive(Clone, Default)]
 pub struct MemoryRows(Arc<Mutex<State>>);
 
@@ -22,13 +22,14 @@ pub struct MemoryRows(Arc<Mutex<State>>);
 struct State {
     models: BTreeMap<String, Registration>,
     rows: HashMap<Generation, BTreeMap<String, RowWrite>>,
-    followed: HashMap<Generation, BTreeMap<String, (String, Position)>>,
+    /// Epoch and position of each processed feed.
+    feeds: HashMap<Generation, BTreeMap<String, (String, Position)>>,
     revisions: HashMap<Generation, u64>,
     notifications: Vec<Notification>,
 }
 
 impl MemoryRows {
-    /// What is to be sent, each once.
+    /// Returns the recorded notifications, each once.
     #[must_use]
     pub fn notifications(&self) -> Vec<Notification> {
         lock(&self.0).notifications.clone()
@@ -44,14 +45,11 @@ impl RowStore for MemoryRows {
         start: Position,
     ) -> Result<Position, StoreError> {
         let mut state = lock(&self.0);
-        let feeds = state.followed.entry(generation.clone()).or_default();
-        let fresh = || (feed.epoch.to_owned(), start);
-        let (epoch, position) = feeds.entry(feed.name.to_owned()).or_insert_with(fresh);
+        let feeds = state.feeds.entry(generation.clone()).or_default();
+        let initial = || (feed.epoch.to_owned(), start);
+        let (epoch, position) = feeds.entry(feed.name.to_owned()).or_insert_with(initial);
         if epoch != feed.epoch {
-            let text = format!(
-                "{generation} was made of log {epoch}, not of {}",
-                feed.epoch
-            );
+            let text = format!("{generation} belongs to log {epoch}, not to {}", feed.epoch);
             return Err(StoreError::Corrupt(text));
         }
         Ok(*position)
@@ -68,31 +66,28 @@ impl RowStore for MemoryRows {
             .into_iter()
             .flat_map(BTreeMap::values);
         Ok(Loaded {
-            rows: rows.filter(is_needed).filter_map(stored).collect(),
+            rows: rows.filter(is_needed).filter_map(stored_row).collect(),
             revision: state.revision(generation),
         })
     }
 
-    async fn commit(&self, handling: &HandlerCommit) -> Result<(), StoreError> {
+    async fn commit(&self, commit: &HandlerCommit) -> Result<(), StoreError> {
         let mut state = lock(&self.0);
-        if state.revision(&handling.generation) != handling.revision {
+        if state.revision(&commit.generation) != commit.revision {
             return Err(StoreError::Fenced);
         }
-        let feeds = state
-            .followed
-            .entry(handling.generation.clone())
-            .or_default();
-        match feeds.get_mut(&handling.feed) {
-            Some((_, position)) if *position == handling.from => *position = handling.to,
+        let feeds = state.feeds.entry(commit.generation.clone()).or_default();
+        match feeds.get_mut(&commit.feed) {
+            Some((_, position)) if *position == commit.from => *position = commit.to,
             _ => return Err(StoreError::Fenced),
         }
-        let next = handling.revision + 1;
-        state.revisions.insert(handling.generation.clone(), next);
-        let rows = state.rows.entry(handling.generation.clone()).or_default();
-        for row in &handling.rows {
+        let next = commit.revision + 1;
+        state.revisions.insert(commit.generation.clone(), next);
+        let rows = state.rows.entry(commit.generation.clone()).or_default();
+        for row in &commit.rows {
             rows.insert(row.key.clone(), row.clone());
         }
-        for one in &handling.notifications {
+        for one in &commit.notifications {
             if !state.notifications.iter().any(|known| known.id == one.id) {
                 state.notifications.push(one.clone());
             }
@@ -107,11 +102,11 @@ impl RowStore for MemoryRows {
             version,
             round: 0,
         };
-        let fresh = || Registration {
+        let initial = || Registration {
             wanted: wanted.clone(),
             serving: None,
         };
-        let known = state.models.entry(name.to_owned()).or_insert_with(fresh);
+        let known = state.models.entry(name.to_owned()).or_insert_with(initial);
         if known.wanted.version < version {
             known.wanted = wanted;
         }
@@ -125,9 +120,9 @@ impl RowStore for MemoryRows {
             return Ok(());
         };
         known.serving = Some(generation.clone());
-        let stays = |other: &Generation| other.name != generation.name || other == generation;
-        state.rows.retain(|other, _| stays(other));
-        state.followed.retain(|other, _| stays(other));
+        let is_kept = |other: &Generation| other.name != generation.name || other == generation;
+        state.rows.retain(|other, _| is_kept(other));
+        state.feeds.retain(|other, _| is_kept(other));
         Ok(())
     }
 }
@@ -137,19 +132,19 @@ impl RowReader for MemoryRows {
     async fn row(&self, name: &str, key: &str) -> Result<Option<StoredRow>, StoreError> {
         let state = lock(&self.0);
         let rows = state.served(name)?;
-        Ok(rows.and_then(|rows| rows.get(key)).and_then(stored))
+        Ok(rows.and_then(|rows| rows.get(key)).and_then(stored_row))
     }
 
     async fn rows(&self, name: &str, page: &RowPage<'_>) -> Result<Vec<StoredRow>, StoreError> {
         let state = lock(&self.0);
         let rows = state.served(name)?.into_iter().flat_map(BTreeMap::values);
-        let is_on = |row: &&RowWrite| {
+        let is_selected = |row: &&RowWrite| {
             row.links.iter().any(|link| link == page.link)
                 && page.after.is_none_or(|after| row.key.as_str() > after)
         };
         Ok(rows
-            .filter(is_on)
-            .filter_map(stored)
+            .filter(is_selected)
+            .filter_map(stored_row)
             .take(page.limit)
             .collect())
     }
@@ -157,10 +152,7 @@ impl RowReader for MemoryRows {
     async fn states(&self) -> Result<Vec<ModelState>, StoreError> {
         let state = lock(&self.0);
         let positions = |of: Option<&Generation>| {
-            let feeds = of
-                .and_then(|of| state.followed.get(of))
-                .into_iter()
-                .flatten();
+            let feeds = of.and_then(|of| state.feeds.get(of)).into_iter().flatten();
             feeds
                 .map(|(feed, (_, position))| (feed.clone(), *position))
                 .collect()
@@ -188,20 +180,23 @@ impl State {
         self.revisions.get(of).copied().unwrap_or_default()
     }
 
-    /// The rows that are read; `None`: there are none of them.
+    /// Returns the rows of the served generation; `None` if it has none.
+    ///
+    /// # Errors
+    /// [`StoreError::NotYet`] if no generation is served yet.
     fn served(&self, name: &str) -> Result<Option<&BTreeMap<String, RowWrite>>, StoreError> {
         let known = self
             .models
             .get(name)
             .and_then(|known| known.serving.as_ref());
         let serving = known.ok_or_else(|| {
-            StoreError::NotYet(format!("the read model {name:?} is still being made"))
+            StoreError::NotYet(format!("the read model {name:?} is still being built"))
         })?;
         Ok(self.rows.get(serving))
     }
 }
 
-fn stored(row: &RowWrite) -> Option<StoredRow> {
+fn stored_row(row: &RowWrite) -> Option<StoredRow> {
     row.body.clone().map(|body| StoredRow {
         key: row.key.clone(),
         body,

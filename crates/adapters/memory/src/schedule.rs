@@ -1,4 +1,4 @@
-//! The schedule queue in memory.
+//! Schedule queue in memory.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -20,35 +20,36 @@ struct Queue {
     arrived: Notify,
 }
 
-/// api-server's end; clones share the queue.
+/// Sending end of the queue, used by api-server; clones share the queue.
 #[derive(Clone)]
 pub struct MemoryScheduler(Arc<Queue>);
 
-/// events-writer's end. Dropped, it leaves what it has not settled to the next one.
+/// Receiving end of the queue, used by events-writer; operations that it has not settled when it is
+/// dropped go to the next one.
 pub struct MemoryConsumer {
     queue: Arc<Queue>,
-    /// How many of the waiting it has handed out.
-    taken: usize,
+    /// Number of operations that were received and not settled yet.
+    unsettled: usize,
 }
 
-/// A queue's two ends.
+/// Creates a queue; returns its two ends.
 #[must_use]
 pub fn schedule_queue() -> (MemoryScheduler, MemoryConsumer) {
     let queue = Arc::<Queue>::default();
     let consumer = MemoryConsumer {
         queue: queue.clone(),
-        taken: 0,
+        unsettled: 0,
     };
     (MemoryScheduler(queue), consumer)
 }
 
 impl MemoryScheduler {
-    /// Another consumer of the same queue, as after a restart.
+    /// Returns another consumer of the same queue, as after a restart.
     #[must_use]
     pub fn consumer(&self) -> MemoryConsumer {
         MemoryConsumer {
             queue: self.0.clone(),
-            taken: 0,
+            unsettled: 0,
         }
     }
 }
@@ -81,10 +82,15 @@ impl ScheduleConsumer for MemoryConsumer {
         loop {
             let operations: Vec<_> = {
                 let waiting = lock(&self.queue.waiting);
-                waiting.iter().skip(self.taken).take(max).cloned().collect()
+                waiting
+                    .iter()
+                    .skip(self.unsettled)
+                    .take(max)
+                    .cloned()
+                    .collect()
             };
             if !operations.is_empty() {
-                self.taken += operations.len();
+                self.unsettled += operations.len();
                 return Ok(ScheduledBatch {
                     operations,
                     ..ScheduledBatch::default()
@@ -100,8 +106,8 @@ impl ScheduleConsumer for MemoryConsumer {
     }
 
     async fn settle(&mut self) -> Result<(), StoreError> {
-        lock(&self.queue.waiting).drain(..self.taken);
-        self.taken = 0;
+        lock(&self.queue.waiting).drain(..self.unsettled);
+        self.unsettled = 0;
         Ok(())
     }
 }

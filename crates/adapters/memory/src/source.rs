@@ -1,4 +1,4 @@
-//! The source state and leases in memory.
+//! Source state and leases in memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -11,14 +11,14 @@ use bakehouse_engine::ports::{
 use bakehouse_engine::{EntityRecord, Position};
 use tokio::time::Instant;
 
-use crate::rebuilds::{Stand, Twice};
+use crate::rebuilds::{SlotState, Slots};
 use crate::{MemoryLog, lock};
 
-/// The source state in memory; clones share it.
+/// Source state in memory; clones share it.
 #[derive(Clone)]
 pub struct MemorySource {
     pub(crate) log: MemoryLog,
-    pub(crate) twice: Twice<State>,
+    pub(crate) slots: Slots<State>,
     pub(crate) slot: Slot,
 }
 
@@ -30,12 +30,12 @@ pub(crate) struct State {
 }
 
 impl MemorySource {
-    /// The empty state beside a log, on which verdicts are put.
+    /// Creates an empty state, which writes its verdicts to `log`.
     #[must_use]
     pub fn new(log: MemoryLog) -> Self {
         Self {
             log,
-            twice: Twice::default(),
+            slots: Slots::default(),
             slot: Slot::Live,
         }
     }
@@ -44,14 +44,14 @@ impl MemorySource {
         &self,
         work: impl FnOnce(&mut State) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
-        self.twice.with(Slot::Live, work)
+        self.slots.with(Slot::Live, work)
     }
 }
 
 #[async_trait]
 impl Progress for MemorySource {
     async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
-        self.twice.with(self.slot, |state| Ok(state.checkpoint))
+        self.slots.with(self.slot, |state| Ok(state.checkpoint))
     }
 
     async fn snapshots(
@@ -59,7 +59,7 @@ impl Progress for MemorySource {
         ids: &[&str],
         up_to: Position,
     ) -> Result<HashMap<String, EntityRecord>, StoreError> {
-        self.twice.with(self.slot, |state| {
+        self.slots.with(self.slot, |state| {
             let latest = |id: &&str| {
                 let span = ((*id).to_owned(), 0)..=((*id).to_owned(), up_to);
                 let (_, record) = state.snapshots.range(span).next_back()?;
@@ -73,7 +73,7 @@ impl Progress for MemorySource {
 #[async_trait]
 impl SourceStore for MemorySource {
     async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
-        self.twice.with(self.slot, |state| {
+        self.slots.with(self.slot, |state| {
             let found = ids.iter().filter_map(|id| state.entities.get(*id));
             let found = found.map(|record| (record.id.clone(), record.clone()));
             Ok(found.collect())
@@ -81,21 +81,21 @@ impl SourceStore for MemorySource {
     }
 
     async fn commit(&self, execution: &Execution) -> Result<(), StoreError> {
-        self.twice.with(self.slot, |state| {
+        self.slots.with(self.slot, |state| {
             state.commit(execution)?;
             if self.slot == Slot::Live {
                 let from = execution.from.position;
                 self.log
-                    .mark(from, &execution.verdicts, execution.executed_at);
+                    .write_verdicts(from, &execution.verdicts, execution.executed_at);
                 self.log
-                    .settle(&execution.settlements, execution.executed_at);
+                    .resolve(&execution.settlements, execution.executed_at);
             }
             Ok(())
         })
     }
 }
 
-impl Stand for State {
+impl SlotState for State {
     fn position(&self) -> Position {
         self.checkpoint.position
     }
@@ -103,7 +103,7 @@ impl Stand for State {
 
 impl State {
     fn commit(&mut self, execution: &Execution) -> Result<(), StoreError> {
-        let is_at = |write: &EntityWrite| self.place(&write.record.id) == write.expected;
+        let is_at = |write: &EntityWrite| self.position_of(&write.record.id) == write.expected;
         if self.checkpoint != execution.from || !execution.entities.iter().all(is_at) {
             return Err(StoreError::Fenced);
         }
@@ -119,12 +119,12 @@ impl State {
         Ok(())
     }
 
-    fn place(&self, id: &str) -> Option<Position> {
+    fn position_of(&self, id: &str) -> Option<Position> {
         self.entities.get(id).map(|record| record.position)
     }
 }
 
-/// Leases in memory, judged by tokio's clock.
+/// Leases in memory; they expire by tokio's clock.
 #[derive(Clone, Default)]
 pub struct MemoryLeases {
     held: Arc<Mutex<HashMap<String, Held>>>,

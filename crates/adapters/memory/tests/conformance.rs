@@ -1,4 +1,4 @@
-//! The memory adapter keeps to the rules of every door.
+//! Conformance of the memory adapter to the suites of the store ports.
 
 use std::sync::Arc;
 
@@ -78,10 +78,10 @@ bakehouse_testkit::inspect_suite!(inspect, async {
 
 bakehouse_testkit::backlog_suite!(backlog, async {
     let (scheduler, _) = schedule_queue();
-    let (consumers, counted) = (scheduler.clone(), scheduler.clone());
+    let (consumers, backlog) = (scheduler.clone(), scheduler.clone());
     let consumers: Consumers = Box::new(move || Box::new(consumers.consumer()));
     let queue = (Arc::new(scheduler) as Arc<dyn Scheduler>, consumers);
-    (queue, Arc::new(counted) as Arc<dyn Backlog>)
+    (queue, Arc::new(backlog) as Arc<dyn Backlog>)
 });
 
 bakehouse_testkit::generations_suite!(rebuilds, async {

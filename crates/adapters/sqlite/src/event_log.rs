@@ -93,7 +93,8 @@ impl EventLog for SqliteLog {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let query = format!(
             "SELECT {EVENT_COLUMNS} FROM events WHERE entity_id = ?1 \
-             AND position > ?2 AND position <= ?3 AND status = 'executed' AND parked IS NULL ORDER BY position LIMIT ?4"
+             AND position > ?2 AND position <= ?3 AND status = 'executed' AND parked IS NULL \
+             ORDER BY position LIMIT ?4"
         );
         let read = move |connection: &Connection| {
             let values = params![id, integer(after), integer(up_to), limit];
