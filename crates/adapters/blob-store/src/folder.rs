@@ -1,8 +1,8 @@
-//! Blobs as files below a folder.
+//! Blobs as files in a folder.
 //!
-//! A file being written has a name with a mark that no finished blob has (`NAME#1`); finishing
-//! syncs the file and gives it its name. A process that is killed leaves such a file behind, which
-//! [`Blobs::remove_unfinished`] removes.
+//! An unfinished file has a suffix that no blob name may contain (`NAME#1`); finishing syncs the
+//! file and renames it. [`Blobs::remove_unfinished`] removes the unfinished files that a killed
+//! process has left.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -21,14 +21,15 @@ use tokio::task::spawn_blocking;
 
 use crate::failed;
 
-/// The mark of a file that is not finished.
-const UNFINISHED: char = '#';
-/// Bytes that are read, or written, at once: what a blob on its way holds in memory.
-const CHUNK: usize = 64 * 1024;
-/// Entries of a list that wait to be taken.
-const LISTED: usize = 64;
-/// Attempts to put a file into a folder that somebody else removes because it is empty.
-const ATTEMPTS: usize = 5;
+/// Separator of the suffix of an unfinished file.
+const UNFINISHED_MARK: char = '#';
+/// Bytes per read or write; the memory that a blob in transfer needs.
+const CHUNK_SIZE: usize = 64 * 1024;
+/// Maximum number of buffered entries of a list.
+const MAX_BUFFERED_ENTRIES: usize = 64;
+/// Maximum number of attempts to create a file in a folder that a concurrent call removes because
+/// it is empty.
+const MAX_ATTEMPTS: usize = 5;
 
 pub(crate) struct FolderBlobs(PathBuf);
 
@@ -38,23 +39,27 @@ impl FolderBlobs {
         Ok(Self(folder.to_owned()))
     }
 
-    /// The file of a name; names that lead out of the folder, or that another blob's file could
-    /// have while it is being written, are none.
+    /// Returns the path of a blob's file.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] for a name that leads out of the folder or that an unfinished file
+    /// could have.
     fn file(&self, name: &str) -> Result<PathBuf, StoreError> {
         let is_part = |part: &str| {
-            let is_plain = |c: char| !c.is_control() && !matches!(c, UNFINISHED | '\\' | ':');
+            let is_plain = |c: char| !c.is_control() && !matches!(c, UNFINISHED_MARK | '\\' | ':');
             !part.is_empty() && part != "." && part != ".." && part.chars().all(is_plain)
         };
         if !name.split('/').all(is_part) {
-            return Err(StoreError::Corrupt(format!("{name:?} is no blob's name")));
+            return Err(StoreError::Corrupt(format!("invalid blob name: {name:?}")));
         }
         Ok(name
             .split('/')
             .fold(self.0.clone(), |path, part| path.join(part)))
     }
 
+    /// Lists the finished files below a folder.
     fn walk(&self, from: PathBuf) -> BoxStream<'static, Result<BlobEntry, StoreError>> {
-        let (sender, receiver) = mpsc::channel(LISTED);
+        let (sender, receiver) = mpsc::channel(MAX_BUFFERED_ENTRIES);
         let root = self.0.clone();
         spawn_blocking(move || {
             let mut folders = vec![from];
@@ -75,15 +80,15 @@ impl FolderBlobs {
     }
 }
 
-type Listed = Result<BlobEntry, StoreError>;
+type EntryResult = Result<BlobEntry, StoreError>;
 
-/// Sends what is finished in a folder, and notes the folders in it. A folder that is not there
-/// has nothing in it.
+/// Sends the finished files of a folder, and adds its subfolders to `folders`. A missing folder
+/// counts as empty.
 fn list_folder(
     root: &Path,
     folder: &Path,
     folders: &mut Vec<PathBuf>,
-    sender: &mpsc::Sender<Listed>,
+    sender: &mpsc::Sender<EntryResult>,
 ) -> io::Result<()> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -95,7 +100,7 @@ fn list_folder(
         let path = entry.path();
         let metadata = match entry.metadata() {
             Ok(metadata) => metadata,
-            // It has gone since.
+            // The file was removed meanwhile.
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
@@ -104,7 +109,7 @@ fn list_folder(
             continue;
         }
         let name = path.strip_prefix(root).ok().and_then(Path::to_str);
-        let Some(name) = name.filter(|name| !name.contains(UNFINISHED)) else {
+        let Some(name) = name.filter(|name| !name.contains(UNFINISHED_MARK)) else {
             continue;
         };
         let entry = BlobEntry {
@@ -129,12 +134,12 @@ fn time_of(time: SystemTime) -> Timestamp {
 impl Blobs for FolderBlobs {
     async fn begin(&self, name: &str) -> Result<Box<dyn BlobWriter>, StoreError> {
         let target = self.file(name)?;
-        let begun = spawn_blocking(move || begin(&target)).await;
-        let (file, path, target) = begun
+        let created = spawn_blocking(move || create_unfinished(&target)).await;
+        let (file, path, target) = created
             .map_err(|error| failed(&error))?
             .map_err(|error| failed(&error))?;
         let mut file = File::from_std(file);
-        file.set_max_buf_size(CHUNK);
+        file.set_max_buf_size(CHUNK_SIZE);
         Ok(Box::new(Writer {
             file: Some(file),
             path,
@@ -154,8 +159,12 @@ impl Blobs for FolderBlobs {
         }
         let bytes = stream::unfold(Some(opened), async |file| {
             let mut file = file?;
-            let mut chunk = Vec::with_capacity(CHUNK);
-            match (&mut file).take(CHUNK as u64).read_to_end(&mut chunk).await {
+            let mut chunk = Vec::with_capacity(CHUNK_SIZE);
+            match (&mut file)
+                .take(CHUNK_SIZE as u64)
+                .read_to_end(&mut chunk)
+                .await
+            {
                 Ok(0) => None,
                 Ok(_) => Some((Ok(Bytes::from(chunk)), Some(file))),
                 Err(error) => Some((Err(failed(&error)), None)),
@@ -196,11 +205,11 @@ impl Blobs for FolderBlobs {
             .map_err(|error| failed(&error))
     }
 
-    fn list(&self) -> BoxStream<'static, Listed> {
+    fn list(&self) -> BoxStream<'static, EntryResult> {
         self.walk(self.0.clone())
     }
 
-    fn list_below(&self, folder: &str) -> BoxStream<'static, Listed> {
+    fn list_below(&self, folder: &str) -> BoxStream<'static, EntryResult> {
         match self.file(folder) {
             Ok(folder) => self.walk(folder),
             Err(error) => stream::iter([Err(error)]).boxed(),
@@ -245,28 +254,29 @@ fn remove_unfinished(root: &Path, before: Timestamp) -> io::Result<usize> {
             }
         }
         if folder != root {
-            // Stays where there is something in it.
+            // Fails, as intended, if the folder is not empty.
             let _ = std::fs::remove_dir(&folder);
         }
     }
     Ok(removed)
 }
 
-/// Tells whether a file is one that a writer began: `NAME#NUMBER`.
+/// Checks whether a file has the name of an unfinished one: `NAME#NUMBER`.
 fn is_unfinished(name: &str) -> bool {
-    name.rsplit_once(UNFINISHED).is_some_and(|(_, number)| {
-        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-    })
+    name.rsplit_once(UNFINISHED_MARK)
+        .is_some_and(|(_, number)| {
+            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+        })
 }
 
-/// Creates the file of a writer: it, where it is, and where it is to be.
-fn begin(target: &Path) -> io::Result<(std::fs::File, PathBuf, PathBuf)> {
+/// Creates the unfinished file of a writer; returns the file, its path and its final path.
+fn create_unfinished(target: &Path) -> io::Result<(std::fs::File, PathBuf, PathBuf)> {
     let mut number: u64 = 0;
     let mut attempts = 0;
     loop {
         number += 1;
         let mut path = target.as_os_str().to_owned();
-        path.push(format!("{UNFINISHED}{number}"));
+        path.push(format!("{UNFINISHED_MARK}{number}"));
         let path = PathBuf::from(path);
         if let Some(parent) = target.parent() {
             make_folder(parent)?;
@@ -274,8 +284,8 @@ fn begin(target: &Path) -> io::Result<(std::fs::File, PathBuf, PathBuf)> {
         match create(&path) {
             Ok(file) => return Ok((file, path, target.to_owned())),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            // The folder was empty, and somebody else has removed it.
-            Err(error) if error.kind() == ErrorKind::NotFound && attempts < ATTEMPTS => {
+            // A concurrent call has removed the empty folder.
+            Err(error) if error.kind() == ErrorKind::NotFound && attempts < MAX_ATTEMPTS => {
                 attempts += 1;
             }
             Err(error) => return Err(error),
@@ -291,7 +301,7 @@ fn create(path: &Path) -> io::Result<std::fs::File> {
     options.open(path)
 }
 
-/// Gives a file its name, in place of whatever had it, and syncs the folder that has it then.
+/// Renames a file, replacing the target if it exists, and syncs the target's folder.
 fn put(from: &Path, to: &Path) -> io::Result<()> {
     let parent = to.parent().unwrap_or(to);
     let mut attempts = 0;
@@ -299,7 +309,7 @@ fn put(from: &Path, to: &Path) -> io::Result<()> {
         make_folder(parent)?;
         match std::fs::rename(from, to) {
             Ok(()) => break,
-            Err(error) if error.kind() == ErrorKind::NotFound && attempts < ATTEMPTS => {
+            Err(error) if error.kind() == ErrorKind::NotFound && attempts < MAX_ATTEMPTS => {
                 attempts += 1;
             }
             Err(error) => return Err(error),
@@ -308,7 +318,7 @@ fn put(from: &Path, to: &Path) -> io::Result<()> {
     sync_folder(parent)
 }
 
-/// Makes a folder and those above it, for their owner alone, and syncs their names.
+/// Creates a folder and its parents, readable by their owner alone, and syncs their names.
 fn make_folder(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -336,13 +346,13 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     };
     match std::fs::File::open(folder) {
         Ok(opened) => opened.sync_all(),
-        // It has gone since, and so has what was in it.
+        // The folder was removed meanwhile.
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// Removes folders from this one upwards as long as they are empty.
+/// Removes a folder and its parents below `root` as long as they are empty.
 fn remove_empty(root: &Path, mut folder: Option<&Path>) {
     while let Some(empty) = folder.filter(|folder| *folder != root && folder.starts_with(root)) {
         if std::fs::remove_dir(empty).is_err() {
@@ -352,7 +362,7 @@ fn remove_empty(root: &Path, mut folder: Option<&Path>) {
     }
 }
 
-/// A file on its way. Dropped before it is finished it is removed.
+/// Writer of an unfinished file, which is removed if the writer is dropped.
 struct Writer {
     file: Option<File>,
     path: PathBuf,
@@ -363,7 +373,9 @@ struct Writer {
 impl BlobWriter for Writer {
     async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
         let Some(file) = &mut self.file else {
-            return Err(StoreError::unavailable("attachment store: it is finished"));
+            return Err(StoreError::unavailable(
+                "attachment store: the file is already finished",
+            ));
         };
         file.write_all(&bytes).await.map_err(|error| failed(&error))
     }

@@ -1,4 +1,4 @@
-//! Blobs in a local folder, or on S3-compatible storage.
+//! Blob store in a local folder or on S3-compatible storage.
 
 mod folder;
 mod probe;
@@ -21,60 +21,59 @@ use tokio::io::AsyncWriteExt;
 
 pub use probe::probe;
 
-/// Bytes of one part of an upload to S3; what is smaller goes in one request. S3's
-/// smallest part is 5 MiB.
-const PART: usize = 5 * 1024 * 1024;
-/// Parts of one upload that are on their way to S3 at the same time. Beside them one part is
-/// being filled: an upload holds at most `PART * (PARTS_UNDER_WAY + 1)` bytes.
-const PARTS_UNDER_WAY: usize = 1;
+/// Size in bytes of one part of an upload to S3, whose minimum is 5 MiB; a smaller blob is sent in
+/// one request.
+const PART_SIZE: usize = 5 * 1024 * 1024;
+/// Maximum number of parts of one upload that are sent at the same time. With the part being
+/// filled, an upload holds at most `PART_SIZE * (MAX_CONCURRENT_PARTS + 1)` bytes in memory.
+const MAX_CONCURRENT_PARTS: usize = 1;
 
-/// An S3 bucket, or part of one.
+/// Settings of an S3 bucket, or of a prefix in one.
 #[derive(Clone)]
 pub struct S3 {
-    /// The bucket.
+    /// Name of the bucket.
     pub bucket: String,
-    /// Put before all names; may be empty.
+    /// Prefix of all object names; may be empty.
     pub prefix: String,
-    /// The region; servers other than Amazon's mostly do not care.
+    /// Region; most servers other than Amazon's ignore it.
     pub region: String,
-    /// Where the server is, if it is not Amazon's.
+    /// URL of the server; `None` for Amazon's.
     pub endpoint: Option<String>,
-    /// Whose key.
+    /// Id of the access key.
     pub access_key_id: String,
-    /// The key. Holds a secret.
+    /// Secret of the access key.
     pub secret_access_key: String,
 }
 
-/// Why a store cannot be opened. Never repeats a key.
+/// Error of opening a blob store. Never contains a key.
 #[derive(Debug, thiserror::Error)]
-#[error("attachments cannot be kept there: {0}")]
+#[error("the attachment store cannot be opened: {0}")]
 pub struct OpenError(String);
 
-/// Blobs in a folder, which is made if it is not there, for its owner alone to read. What has
-/// been finished is synced to the disk, names included. An upload holds no more of its bytes in
-/// memory than it is given at once.
+/// Opens a blob store in a folder, which is created if it does not exist, readable by its owner
+/// alone. Finished blobs and their names are synced to the disk. An upload buffers no more bytes
+/// than one write passes.
 ///
 /// # Errors
-/// When the folder cannot be made.
+/// [`OpenError`] if the folder cannot be created.
 pub fn local(folder: &FilePath) -> Result<Arc<dyn Blobs>, OpenError> {
     let blobs = folder::FolderBlobs::open(folder);
     let blobs = blobs.map_err(|error| OpenError(format!("{}: {error}", folder.display())))?;
     Ok(Arc::new(blobs))
 }
 
-/// Blobs that end with this process.
+/// Creates a blob store in memory.
 #[must_use]
 pub fn memory() -> Arc<dyn Blobs> {
     Arc::new(ObjectBlobs(Arc::new(InMemory::new())))
 }
 
-/// Blobs on S3-compatible storage. Nothing is sent yet.
+/// Creates a blob store on S3-compatible storage, without sending a request.
 ///
 /// # Errors
-/// When the settings contradict each other.
+/// [`OpenError`] if the settings contradict each other.
 pub fn s3(settings: &S3) -> Result<Arc<dyn Blobs>, OpenError> {
-    // The HTTP client brings no cryptography of its own. An error only says that
-    // somebody has chosen already.
+    // The HTTP client has no TLS provider of its own. An error means that one is installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&settings.bucket)
@@ -97,9 +96,9 @@ struct ObjectBlobs(Arc<dyn ObjectStore>);
 #[async_trait]
 impl Blobs for ObjectBlobs {
     async fn begin(&self, name: &str) -> Result<Box<dyn BlobWriter>, StoreError> {
-        let writer = BufWriter::with_capacity(self.0.clone(), Path::from(name), PART);
+        let writer = BufWriter::with_capacity(self.0.clone(), Path::from(name), PART_SIZE);
         Ok(Box::new(Writer(
-            writer.with_max_concurrency(PARTS_UNDER_WAY),
+            writer.with_max_concurrency(MAX_CONCURRENT_PARTS),
         )))
     }
 
@@ -162,7 +161,7 @@ impl BlobWriter for Writer {
     }
 
     async fn abort(mut self: Box<Self>) {
-        // An error means that nothing had been sent, or that nobody listens.
+        // An error means that nothing was sent, or that the server does not answer.
         let _ = self.0.abort().await;
     }
 }

@@ -1,4 +1,4 @@
-//! Readiness of a store of blobs: whether it takes one.
+//! Readiness of a blob store: it accepts a blob.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,34 +9,34 @@ use bakehouse_engine::ports::{Blobs, Probe, StoreError};
 use bakehouse_engine::probe::SingleFlight;
 use bytes::Bytes;
 
-/// Bytes that must find room, so that a full disk does not look like one with room.
-const ROOM: usize = 64 * 1024;
+/// Size in bytes of the test blob, which is large enough to detect a full disk.
+const TEST_BLOB_SIZE: usize = 64 * 1024;
 
 struct BlobProbe {
     blobs: Arc<dyn Blobs>,
-    /// Folder of incomplete uploads: what is left there is removed sometime.
+    /// Name of the test blob, in the folder of incomplete uploads, whose leftovers are removed.
     name: String,
-    /// How long a write that succeeded counts.
+    /// Time for which a successful write is valid.
     interval: Duration,
-    written: Mutex<Option<Instant>>,
+    last_written: Mutex<Option<Instant>>,
 }
 
-/// A probe that writes a blob and removes it again; after a success not before `interval`
-/// has passed.
+/// Creates a probe that writes and removes a test blob; after a success, it writes again only once
+/// `interval` has passed.
 #[must_use]
 pub fn probe(blobs: Arc<dyn Blobs>, interval: Duration) -> Arc<dyn Probe> {
     Arc::new(SingleFlight::new(BlobProbe {
         blobs,
         name: format!("uploads/readiness-{}", ids::fresh()),
         interval,
-        written: Mutex::default(),
+        last_written: Mutex::default(),
     }))
 }
 
 impl BlobProbe {
     async fn write(&self) -> Result<(), StoreError> {
         let mut writer = self.blobs.begin(&self.name).await?;
-        if let Err(error) = writer.write(Bytes::from_static(&[1; ROOM])).await {
+        if let Err(error) = writer.write(Bytes::from_static(&[1; TEST_BLOB_SIZE])).await {
             writer.abort().await;
             return Err(error);
         }
@@ -52,12 +52,18 @@ impl Probe for BlobProbe {
     }
 
     async fn check(&self) -> Result<(), String> {
-        let written = *self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if written.is_some_and(|at| at.elapsed() < self.interval) {
+        let last_written = *self
+            .last_written
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if last_written.is_some_and(|at| at.elapsed() < self.interval) {
             return Ok(());
         }
         self.write().await.map_err(|error| error.to_string())?;
-        *self.written.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self
+            .last_written
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         Ok(())
     }
 }

@@ -1,11 +1,11 @@
-//! A folder and an S3 server keep to the rules of blobs.
+//! Conformance of the folder and S3 adapters to the suite of blob stores.
 
 use bakehouse_blob_store::{S3, local, s3};
 use bakehouse_dev_servers::s3::S3Server;
 use bakehouse_engine::model::ids;
 
 bakehouse_testkit::blobs_suite!(folder, async {
-    // Not removed: what is in it belongs to the test run's folder.
+    // The suite removes the folder when its test ends.
     let folder = tempfile::TempDir::with_prefix("bakehouse-blobs-").expect("a folder");
     (local(&folder.path().join("new")).expect("it opens"), folder)
 });

@@ -1,4 +1,4 @@
-//! Blobs in a folder are on disk when the store says so, names and all.
+//! Power losses: finished blobs in a folder, and their names, are on disk.
 
 use std::path::Path;
 
@@ -11,9 +11,9 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use tempfile::TempDir;
 
-/// Blobs that are kept before the power goes.
+/// Number of blobs that are written before the power loss.
 const COUNT: usize = 12;
-/// Larger than a page, and not a multiple of it.
+/// Size of a blob in bytes: larger than a page, and not a multiple of it.
 const SIZE: usize = 3 * 4_096 + 17;
 
 async fn write(blobs: &dyn Blobs, name: &str) -> Result<(), StoreError> {
@@ -68,11 +68,11 @@ async fn a_finished_blob_survives_a_power_loss() {
     for seed in 0..3 {
         let root = folder.path().join(seed.to_string());
         std::fs::create_dir(&root).expect("a folder");
-        let mut chance = by_seed(seed);
+        let mut random = by_seed(seed);
         let mut strict = nothing_unsynced;
         let choose: &mut dyn FnMut(usize) -> usize = match seed {
             0 => &mut strict,
-            _ => &mut chance,
+            _ => &mut random,
         };
         let (names, loss) = rerun(test, &root, 2 * COUNT, choose).expect("it runs");
         assert!(loss.unrecorded.is_empty(), "{loss:?}");
