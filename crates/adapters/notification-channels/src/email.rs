@@ -1,4 +1,4 @@
-//! Mail by SMTP.
+//! Email over SMTP.
 
 use std::error::Error as _;
 use std::sync::Arc;
@@ -14,47 +14,47 @@ use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 
 use crate::SetupError;
 
-/// The replies that speak of us and not of the message: access (530 to 538) and
-/// a service that is closing (421). Those are mended by an operator.
-const OURS: [std::ops::RangeInclusive<u16>; 2] = [530..=538, 421..=421];
+/// SMTP replies about access (530 to 538) and about a closing service (421), which are independent
+/// of the message and are therefore retried.
+const ACCESS_REPLIES: [std::ops::RangeInclusive<u16>; 2] = [530..=538, 421..=421];
 
-/// How mail is sent.
+/// Settings of the channel.
 #[derive(Clone)]
 pub struct Settings {
-    /// The lane.
+    /// Name of the channel.
     pub lane: String,
-    /// `smtp://USER:PASSWORD@HOST:PORT`, or `smtps://`; with `?tls=required` an
-    /// `smtp` connection must change to TLS. Holds a secret.
+    /// URI of the mail server: `smtp://USER:PASSWORD@HOST:PORT`, or `smtps://`. With
+    /// `?tls=required`, an `smtp` connection must upgrade to TLS. Contains a secret.
     pub uri: String,
-    /// `Name <address>`.
+    /// Sender, as `Name <address>`.
     pub from: String,
-    /// How long an answer may take.
+    /// Timeout of sending one mail.
     pub timeout: Duration,
-    /// How many connections at most.
+    /// Maximum number of connections.
     pub connections: u32,
 }
 
 struct Email {
-    lane: String,
+    name: String,
     from: Mailbox,
     transport: AsyncSmtpTransport<Tokio1Executor>,
     timeout: Duration,
 }
 
-/// Mail, as the settings say. Nothing is sent yet.
+/// Creates the channel, without connecting to the mail server.
 ///
 /// # Errors
-/// When the URI or the sender cannot be used.
+/// [`SetupError`] if the URI or the sender is invalid.
 pub fn channel(settings: Settings) -> Result<Arc<dyn Channel>, SetupError> {
     let from = settings.from.parse().ok().and_then(with_ascii_domain);
-    let from = from.ok_or_else(|| SetupError::new("its sender is not like NAME <ADDRESS>"))?;
+    let from = from.ok_or_else(|| SetupError::new("from: must have the form NAME <ADDRESS>"))?;
     let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(&settings.uri)
-        .map_err(|_| SetupError::new("its URI is not like smtp://USER:PASSWORD@HOST:PORT"))?
+        .map_err(|_| SetupError::new("uri: must have the form smtp://USER:PASSWORD@HOST:PORT"))?
         .timeout(Some(settings.timeout))
         .pool_config(PoolConfig::new().max_size(settings.connections))
         .build();
     Ok(Arc::new(Email {
-        lane: settings.lane,
+        name: settings.lane,
         from,
         transport,
         timeout: settings.timeout,
@@ -64,24 +64,24 @@ pub fn channel(settings: Settings) -> Result<Arc<dyn Channel>, SetupError> {
 #[async_trait]
 impl Channel for Email {
     fn lane(&self) -> &str {
-        &self.lane
+        &self.name
     }
 
     async fn send(&self, notification: &Notification) -> Result<(), SendError> {
         let message = self.message(notification)?;
-        // The library limits how long it connects, and nothing after that.
+        // The library has a timeout for connecting only.
         let sending = tokio::time::timeout(self.timeout, self.transport.send(message));
         let Ok(sent) = sending.await else {
-            return Err(SendError::unavailable("the mail server: no answer in time"));
+            return Err(SendError::unavailable("mail server: timed out"));
         };
         match sent {
             Ok(_) => Ok(()),
             Err(error) if lacks_smtputf8(&error) => Err(SendError::Refused(
-                "the mail server takes no address with letters beyond ASCII before its @ \
+                "mail server: does not accept addresses with non-ASCII characters before the @ \
                  (SMTPUTF8)"
                     .into(),
             )),
-            Err(error) => Err(failure(&error)),
+            Err(error) => Err(send_error(&error)),
         }
     }
 }
@@ -90,12 +90,12 @@ impl Email {
     fn message(&self, notification: &Notification) -> Result<Message, SendError> {
         let refused = |reason: &str| SendError::Refused(reason.to_owned());
         let mail: Mail = serde_json::from_str(notification.message.get())
-            .map_err(|_| refused("what is on record is no mail"))?;
+            .map_err(|_| refused("the recorded message is not an email"))?;
         let to = notification.to.parse().ok().and_then(with_ascii_domain);
-        let to = to.ok_or_else(|| refused("the address cannot be used"))?;
-        // The same for every attempt, so that a mailbox that gets it twice can tell.
+        let to = to.ok_or_else(|| refused("the recipient's address is invalid"))?;
+        // Every attempt has the same id, so that a mailbox can recognize a duplicate.
         let id = format!("<{}@{}>", notification.id, self.from.email.domain());
-        // So that no holiday notice answers (RFC 3834).
+        // Suppresses automatic replies (RFC 3834).
         let automatic = HeaderValue::new(
             HeaderName::new_from_ascii_str("Auto-Submitted"),
             "auto-generated".to_owned(),
@@ -108,12 +108,12 @@ impl Email {
             .raw_header(automatic)
             .header(ContentType::TEXT_PLAIN)
             .body(mail.text)
-            .map_err(|_| refused("the mail cannot be written"))
+            .map_err(|_| refused("the email cannot be encoded"))
     }
 }
 
-/// The mailbox with the domain as mail servers take it: the A-labels of an international one
-/// (RFC 5890). `None`: it is no domain.
+/// Converts the domain of a mailbox to ASCII, which mail servers require: the A-labels of an
+/// internationalized domain (RFC 5890). `None` if the domain is invalid.
 fn with_ascii_domain(mailbox: Mailbox) -> Option<Mailbox> {
     let domain = mailbox.email.domain();
     if domain.is_ascii() {
@@ -124,20 +124,21 @@ fn with_ascii_domain(mailbox: Mailbox) -> Option<Mailbox> {
     Some(Mailbox::new(mailbox.name, email))
 }
 
-/// Tells whether the library did not even try, since the server does not offer what an address with
-/// letters beyond ASCII before its `@` takes. It has no kind of its own for that.
+/// Checks whether the mail was not sent because the server lacks SMTPUTF8, which an address with
+/// non-ASCII characters before its `@` needs. The library has no error kind for this case.
 fn lacks_smtputf8(error: &Error) -> bool {
     let cause = error.source().map(ToString::to_string);
     error.is_client() && cause.is_some_and(|cause| cause.contains("SMTPUTF8"))
 }
 
-fn failure(error: &Error) -> SendError {
+fn send_error(error: &Error) -> SendError {
     let code = error.status().map(u16::from);
-    let is_ours = code.is_some_and(|code| OURS.iter().any(|range| range.contains(&code)));
-    if error.is_permanent() && !is_ours {
-        return SendError::Refused(format!("the mail server refused it: {error}"));
+    let contains = |code: u16| ACCESS_REPLIES.iter().any(|range| range.contains(&code));
+    let is_access = code.is_some_and(contains);
+    if error.is_permanent() && !is_access {
+        return SendError::Refused(format!("mail server: refused: {error}"));
     }
-    SendError::unavailable(format!("the mail server: {error}"))
+    SendError::unavailable(format!("mail server: {error}"))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! What text messages and webhooks have in common: a client that never follows
-//! redirects, and what answers mean.
+//! HTTP client of the text message and webhook channels, which does not follow redirects, and the
+//! interpretation of its responses.
 
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
@@ -15,61 +15,60 @@ use url::{Host, Url};
 
 use crate::SetupError;
 
-/// The longest that somebody may ask us to wait.
-const LONGEST_WISH: Duration = Duration::from_secs(24 * 60 * 60);
+/// Maximum delay that a `Retry-After` header may ask for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Whom a client may talk to.
+/// Addresses that a client may connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reach {
-    /// Anybody.
-    Everywhere,
-    /// Only addresses that the whole Internet can reach: never this machine, nor
-    /// anything else that trusts it.
+pub(crate) enum AllowedHosts {
+    /// All addresses.
+    All,
+    /// Only publicly routable addresses, which excludes this machine and private networks.
     Public,
 }
 
-/// A client.
+/// Creates an HTTP client.
 ///
 /// # Errors
-/// When TLS cannot be set up.
-pub(crate) fn client(reach: Reach, timeout: Duration) -> Result<Client, SetupError> {
-    // Whoever is first decides; everybody here decides for the same.
+/// [`SetupError`] if TLS cannot be set up.
+pub(crate) fn client(allowed: AllowedHosts, timeout: Duration) -> Result<Client, SetupError> {
+    // An error means that a provider is installed; all parts of the program install the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = Client::builder()
         .user_agent(concat!("bakehouse/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
         .timeout(timeout);
-    if reach == Reach::Public {
-        // A proxy would resolve names by itself.
+    if allowed == AllowedHosts::Public {
+        // A proxy would resolve the names itself.
         builder = builder.no_proxy().dns_resolver(Arc::new(PublicOnly));
     }
     builder.build().map_err(SetupError::new)
 }
 
-/// A URL to post to.
+/// Parses the URL of an endpoint.
 ///
 /// # Errors
-/// When it is none, or one that may not be reached.
-pub(crate) fn url(text: &str, reach: Reach) -> Result<Url, SetupError> {
-    let invalid = || SetupError::new("its URL is not like https://HOST/PATH");
+/// [`SetupError`] if it is not an HTTP URL, or names an address that is not allowed.
+pub(crate) fn url(text: &str, allowed: AllowedHosts) -> Result<Url, SetupError> {
+    let invalid = || SetupError::new("url: must have the form https://HOST/PATH");
     let url: Url = text.parse().map_err(|_| invalid())?;
     let address = match url.host().ok_or_else(invalid)? {
         Host::Ipv4(address) => Some(IpAddr::V4(address)),
         Host::Ipv6(address) => Some(IpAddr::V6(address)),
-        // Looked at when it is resolved.
+        // Checked when the name is resolved.
         Host::Domain(_) => None,
     };
     if !["http", "https"].contains(&url.scheme()) {
         return Err(invalid());
     }
-    if reach == Reach::Public && address.is_some_and(|address| !is_public(address)) {
-        return Err(SetupError::new("its URL names a private address"));
+    if allowed == AllowedHosts::Public && address.is_some_and(|address| !is_public(address)) {
+        return Err(SetupError::new("url: private addresses are not allowed"));
     }
     Ok(url)
 }
 
-/// Resolves names, and leaves out the addresses that are not public. Done here
-/// and not before the request, so that no second look-up can say otherwise.
+/// Resolver that drops addresses which are not public. A check before the request could be evaded
+/// by a name whose second look-up has another result.
 struct PublicOnly;
 
 impl Resolve for PublicOnly {
@@ -88,8 +87,8 @@ impl Resolve for PublicOnly {
     }
 }
 
-/// Neither this machine's nor a private network's, nor one for special use
-/// (the registries of RFC 6890).
+/// Checks that an address is publicly routable: not this machine's, not private, and not in a
+/// special-purpose registry of RFC 6890.
 fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => {
@@ -110,21 +109,21 @@ fn is_public(address: IpAddr) -> bool {
         }
         IpAddr::V6(v6) => {
             let first = v6.segments()[0];
-            // Only 2000::/3 is given out. Within it, what leads back to IPv4
-            // (6to4, Teredo) or is for documentation.
-            let is_given_out = first & 0xe000 == 0x2000;
+            // Only 2000::/3 is allocated; it includes tunnels to IPv4 (6to4, Teredo) and
+            // addresses for documentation.
+            let is_allocated = first & 0xe000 == 0x2000;
             let is_special = first == 0x2002 || (first == 0x2001 && v6.segments()[1] < 0x200);
             let is_documentation = first == 0x2001 && v6.segments()[1] == 0xdb8;
-            is_given_out && !is_special && !is_documentation
+            is_allocated && !is_special && !is_documentation
         }
     }
 }
 
-/// Why there was no answer. Errors of the client repeat the URL, which may
-/// hold a secret; only their causes are told.
-pub(crate) fn no_answer(error: &reqwest::Error) -> SendError {
+/// Converts an error of the client, without the URL that it contains, because that may hold a
+/// secret; only the root cause is kept.
+pub(crate) fn no_response(error: &reqwest::Error) -> SendError {
     let mut cause = error.source();
-    let mut text = String::from("no answer");
+    let mut text = String::from("no response");
     while let Some(error) = cause {
         text = error.to_string();
         cause = error.source();
@@ -132,28 +131,27 @@ pub(crate) fn no_answer(error: &reqwest::Error) -> SendError {
     SendError::unavailable(text)
 }
 
-/// An answer that is no success and may be another one later, with how long the
-/// other side asked us to wait.
-pub(crate) fn try_later(answer: &Response, note: &str) -> SendError {
-    let wish = answer.headers().get(RETRY_AFTER);
-    let seconds = wish.and_then(|value| value.to_str().ok()?.parse().ok());
+/// Returns the error of a response that a retry may change, with its `Retry-After`.
+pub(crate) fn retryable(response: &Response, note: &str) -> SendError {
+    let retry_after = response.headers().get(RETRY_AFTER);
+    let seconds = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
     SendError::Unavailable {
-        reason: format!("answered {}{note}", answer.status().as_u16()),
-        wish: seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WISH)),
+        reason: format!("status {}{note}", response.status().as_u16()),
+        wish: seconds.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER)),
     }
 }
 
-/// Whether the same request may succeed later: the server's own trouble, too
-/// much at once, or an access that an operator can mend.
-pub(crate) fn may_pass(status: StatusCode) -> bool {
-    let passing = [
+/// Checks whether the same request may succeed later: after an error of the server, after
+/// throttling, or once an operator has corrected the credentials.
+pub(crate) fn is_retryable(status: StatusCode) -> bool {
+    let retryable = [
         StatusCode::UNAUTHORIZED,
         StatusCode::FORBIDDEN,
         StatusCode::REQUEST_TIMEOUT,
         StatusCode::TOO_EARLY,
         StatusCode::TOO_MANY_REQUESTS,
     ];
-    !status.is_client_error() || passing.contains(&status)
+    !status.is_client_error() || retryable.contains(&status)
 }
 
 #[cfg(test)]
@@ -161,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_everybody_can_reach_is_public() {
+    fn special_purpose_addresses_are_not_public() {
         for public in ["8.8.8.8", "100.63.0.1", "2a00:1450::1", "192.0.1.1"] {
             assert!(is_public(public.parse().expect("an address")), "{public}");
         }
@@ -203,8 +201,8 @@ mod tests {
             "https://10.0.0.1/hook",
             "http://2130706433/",
         ] {
-            assert!(url(text, Reach::Public).is_err(), "{text}");
-            assert!(url(text, Reach::Everywhere).is_ok(), "{text}");
+            assert!(url(text, AllowedHosts::Public).is_err(), "{text}");
+            assert!(url(text, AllowedHosts::All).is_ok(), "{text}");
         }
         for text in [
             "nothing",
@@ -212,14 +210,14 @@ mod tests {
             "http://",
             "mailto:ada@example.org",
         ] {
-            assert!(url(text, Reach::Everywhere).is_err(), "{text}");
+            assert!(url(text, AllowedHosts::All).is_err(), "{text}");
         }
-        assert!(url("https://shop.example/hook", Reach::Public).is_ok());
+        assert!(url("https://shop.example/hook", AllowedHosts::Public).is_ok());
     }
 
     #[test]
-    fn what_an_operator_or_time_can_mend_may_pass() {
-        for (status, may) in [
+    fn errors_of_servers_and_of_access_are_retryable() {
+        for (status, expected) in [
             (301, true),
             (400, false),
             (401, true),
@@ -235,7 +233,7 @@ mod tests {
             (503, true),
         ] {
             let status = StatusCode::from_u16(status).expect("a status");
-            assert_eq!(may_pass(status), may, "{status}");
+            assert_eq!(is_retryable(status), expected, "{status}");
         }
     }
 
@@ -243,7 +241,7 @@ mod tests {
     async fn names_of_this_machine_have_no_public_address() {
         let name: Name = "localhost".parse().expect("a name");
         let Err(error) = PublicOnly.resolve(name).await else {
-            panic!("it was resolved");
+            panic!("the name was resolved");
         };
         assert_eq!(error.to_string(), "the host has no public address");
     }

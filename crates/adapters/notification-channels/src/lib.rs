@@ -1,8 +1,8 @@
-//! Ways to those who are to be notified: [`email`] by SMTP, [`sms`] by a gateway's
-//! HTTP, [`webhook`]s by the Standard Webhooks rules.
+//! Notification channels: [`email`] over SMTP, [`sms`] through an HTTP gateway, and [`webhook`]s as
+//! specified by Standard Webhooks.
 //!
-//! What the other side does with what it has taken is its own affair; what it
-//! may get twice, because an answer was lost, it can tell by the notification's id.
+//! A receiver may get a notification twice if its answer was lost; the notification's id identifies
+//! the duplicate.
 
 pub mod email;
 mod http;
@@ -11,7 +11,7 @@ pub mod sms;
 mod tests;
 pub mod webhook;
 
-/// Why a channel cannot be set up. Never repeats a secret.
+/// Error of setting up a channel. Never contains a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SetupError(String);

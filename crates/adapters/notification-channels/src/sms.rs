@@ -1,5 +1,5 @@
-//! Text messages by a gateway that takes JSON over HTTP: which JSON is set by a
-//! template, since no two gateways agree.
+//! Text messages through a gateway that accepts JSON over HTTP. A template defines the JSON, because
+//! gateways differ.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,62 +12,68 @@ use serde_json::Value;
 use url::Url;
 
 use crate::SetupError;
-use crate::http::{self, Reach};
+use crate::http::{self, AllowedHosts};
 
-/// How text messages are sent.
+/// Settings of the channel.
 #[derive(Clone)]
 pub struct Settings {
-    /// The lane.
+    /// Name of the channel.
     pub lane: String,
-    /// Where the gateway takes them.
+    /// URL of the gateway.
     pub url: String,
-    /// Sent as a bearer token, if there is one.
+    /// Bearer token; `None` sends none.
     pub token: Option<String>,
-    /// The request's body: JSON in the texts of which `{to}`, `{text}` and `{id}`
-    /// stand for the number, the message and the notification's id.
+    /// Template of the request's body: JSON with the placeholders `{to}` (phone number), `{text}`
+    /// (message) and `{id}` (id of the notification) in its strings.
     pub body: String,
-    /// How long an answer may take.
+    /// Timeout of a request.
     pub timeout: Duration,
 }
 
 struct Sms {
-    lane: String,
+    name: String,
     url: Url,
     token: Option<String>,
     body: Value,
     client: Client,
 }
 
-/// Text messages, as the settings say. Nothing is sent yet.
+/// Creates the channel, without sending a request.
 ///
 /// # Errors
-/// When the URL or the body cannot be used.
+/// [`SetupError`] if the URL or the template is invalid.
 pub fn channel(settings: Settings) -> Result<Arc<dyn Channel>, SetupError> {
-    let body: Value = serde_json::from_str(&settings.body)
-        .map_err(|error| SetupError::new(format!("its body is no JSON: {error}")))?;
+    let body: Value = serde_json::from_str(&settings.body).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        SetupError::new(format!(
+            "body: invalid JSON at line {line}, column {column}"
+        ))
+    })?;
     for needed in ["{to}", "{text}"] {
         if !settings.body.contains(needed) {
-            return Err(SetupError::new(format!("its body lacks {needed}")));
+            return Err(SetupError::new(format!(
+                "body: the placeholder {needed} is missing"
+            )));
         }
     }
     Ok(Arc::new(Sms {
-        lane: settings.lane,
-        url: http::url(&settings.url, Reach::Everywhere)?,
+        name: settings.lane,
+        url: http::url(&settings.url, AllowedHosts::All)?,
         token: settings.token,
         body,
-        client: http::client(Reach::Everywhere, settings.timeout)?,
+        client: http::client(AllowedHosts::All, settings.timeout)?,
     }))
 }
 
 #[async_trait]
 impl Channel for Sms {
     fn lane(&self) -> &str {
-        &self.lane
+        &self.name
     }
 
     async fn send(&self, notification: &Notification) -> Result<(), SendError> {
         let message: ShortText = serde_json::from_str(notification.message.get())
-            .map_err(|_| SendError::Refused("what is on record is no text message".into()))?;
+            .map_err(|_| SendError::Refused("the recorded message is not a text message".into()))?;
         let id = notification.id.to_string();
         let mut body = self.body.clone();
         fill(
@@ -78,7 +84,7 @@ impl Channel for Sms {
                 ("{id}", &id),
             ],
         );
-        // The gateway's means to tell what it gets twice, if it has any.
+        // Lets a gateway that supports the header recognize a duplicate.
         let request = self
             .client
             .post(self.url.clone())
@@ -87,24 +93,24 @@ impl Channel for Sms {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
-        let answer = request.json(&body).send().await;
-        let answer = answer.map_err(|error| http::no_answer(&error))?;
-        let status = answer.status();
+        let response = request.json(&body).send().await;
+        let response = response.map_err(|error| http::no_response(&error))?;
+        let status = response.status();
         if status.is_success() {
             return Ok(());
         }
-        if http::may_pass(status) {
-            return Err(http::try_later(&answer, ""));
+        if http::is_retryable(status) {
+            return Err(http::retryable(&response, ""));
         }
         Err(SendError::Refused(format!(
-            "the gateway refused it: {}",
+            "gateway: refused with status {}",
             status.as_u16()
         )))
     }
 }
 
-/// Puts values in the place of their names, in one pass: what is put in is
-/// never looked at again.
+/// Replaces the placeholders in all strings of `body`, in one pass: placeholders in a value are not
+/// replaced.
 fn fill(body: &mut Value, values: &[(&str, &str)]) {
     match body {
         Value::String(text) => *text = filled(text, values),
@@ -121,9 +127,9 @@ fn filled(template: &str, values: &[(&str, &str)]) -> String {
         filled.push_str(&rest[..start]);
         rest = &rest[start..];
         let found = values.iter().find(|(name, _)| rest.starts_with(name));
-        let (put, taken) = found.map_or(("{", 1), |(name, value)| (*value, name.len()));
-        filled.push_str(put);
-        rest = &rest[taken..];
+        let (inserted, consumed) = found.map_or(("{", 1), |(name, value)| (*value, name.len()));
+        filled.push_str(inserted);
+        rest = &rest[consumed..];
     }
     filled.push_str(rest);
     filled
@@ -151,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_told() {
+    fn invalid_settings_are_reported() {
         let settings = |url: &str, body: &str| Settings {
             lane: "sms".into(),
             url: url.into(),
@@ -161,13 +167,13 @@ mod tests {
         };
         let good = r#"{"to":"{to}","text":"{text}"}"#;
         assert!(channel(settings("http://127.0.0.1:1/", good)).is_ok());
-        for (url, body, says) in [
-            ("gateway", good, "URL"),
+        for (url, body, expected) in [
+            ("gateway", good, "url"),
             ("http://g/", "{to}", "JSON"),
             ("http://g/", r#"{"to":"{to}"}"#, "{text}"),
         ] {
             let error = channel(settings(url, body)).err().expect("refused");
-            assert!(error.to_string().contains(says), "{error}");
+            assert!(error.to_string().contains(expected), "{error}");
         }
     }
 }

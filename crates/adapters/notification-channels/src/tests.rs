@@ -1,4 +1,4 @@
-//! Outcomes of deliveries by the answers of endpoints and of a mail server on this machine.
+//! Outcomes of deliveries to endpoints and to a mail server on this machine.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use crate::{email, webhook};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A listener whose connections are handled one after the other, and their number.
+/// Starts a listener that handles its connections one after the other; returns its address and the
+/// counter of connections.
 async fn listen<F, C>(handle: F) -> (SocketAddr, Arc<AtomicUsize>)
 where
     F: Fn(TcpStream) -> C + Send + 'static,
@@ -35,7 +36,7 @@ where
     (address, connections)
 }
 
-/// An HTTP endpoint that answers with this head, and nothing else.
+/// Starts an HTTP endpoint that answers with this response head and no body.
 async fn endpoint(head: String) -> (SocketAddr, Arc<AtomicUsize>) {
     listen(move |mut stream| {
         let answer = format!("HTTP/1.1 {head}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
@@ -47,7 +48,7 @@ async fn endpoint(head: String) -> (SocketAddr, Arc<AtomicUsize>) {
     .await
 }
 
-/// A mail server that answers every `MAIL` with this reply.
+/// Starts a mail server that answers every `MAIL` command with this reply.
 async fn mail_server(reply: &'static str) -> SocketAddr {
     let (address, _) = listen(move |stream| async move {
         let mut stream = BufReader::new(stream);
@@ -99,8 +100,8 @@ async fn call(url: String, allow_private: bool) -> Result<(), SendError> {
     webhook.send(&notification("host", message)).await
 }
 
-/// Outcome of a call of an endpoint that answers with this head.
-async fn answered(head: &str) -> Result<(), SendError> {
+/// Calls an endpoint that answers with this response head; returns the outcome.
+async fn outcome_of(head: &str) -> Result<(), SendError> {
     let (address, _) = endpoint(head.to_owned()).await;
     call(format!("http://{address}/"), true).await
 }
@@ -121,13 +122,13 @@ async fn a_name_of_this_machine_is_not_called_unless_allowed() {
 async fn a_redirect_is_not_followed() {
     let (elsewhere, connections) = endpoint("200 OK".into()).await;
     let head = format!("307 Temporary Redirect\r\nlocation: http://{elsewhere}/");
-    let text = "answered 307, a redirect, which is not followed";
-    assert_eq!(answered(&head).await, Err(SendError::unavailable(text)));
+    let text = "status 307; redirects are not followed";
+    assert_eq!(outcome_of(&head).await, Err(SendError::unavailable(text)));
     assert_eq!(connections.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test]
-async fn an_endpoint_says_when_to_come_back() {
+async fn the_retry_after_of_an_endpoint_is_respected() {
     let day = Duration::from_secs(24 * 60 * 60);
     for (value, wish) in [
         ("7", Some(Duration::from_secs(7))),
@@ -136,12 +137,12 @@ async fn an_endpoint_says_when_to_come_back() {
         ("soon", None),
     ] {
         let head = format!("503 Service Unavailable\r\nretry-after: {value}");
-        let reason = "answered 503".to_owned();
+        let reason = "status 503".to_owned();
         let expected = SendError::Unavailable { reason, wish };
-        assert_eq!(answered(&head).await, Err(expected), "{value}");
+        assert_eq!(outcome_of(&head).await, Err(expected), "{value}");
     }
     let gone = SendError::Refused("the endpoint is gone (410)".into());
-    assert_eq!(answered("410 Gone").await, Err(gone));
+    assert_eq!(outcome_of("410 Gone").await, Err(gone));
 }
 
 async fn mail(reply: &'static str) -> Result<(), SendError> {
@@ -163,9 +164,10 @@ async fn mail(reply: &'static str) -> Result<(), SendError> {
         .await
 }
 
-/// Replies about access, which an operator can mend, are retried; replies about the mail are not.
+/// Replies about access, which an operator can correct, are retried; replies about the mail are
+/// not.
 #[tokio::test]
-async fn replies_that_speak_of_access_are_no_refusals() {
+async fn replies_about_access_are_retryable() {
     for reply in [
         "530 log in",
         "535 wrong password",

@@ -1,6 +1,5 @@
-//! Webhooks by the Standard Webhooks rules (the specification of
-//! standardwebhooks.com, version 1.0): `webhook-id`, `webhook-timestamp` and
-//! `webhook-signature`, a symmetric signature of version 1.
+//! Webhooks as specified by Standard Webhooks 1.0 (standardwebhooks.com): the headers `webhook-id`,
+//! `webhook-timestamp` and `webhook-signature`, a symmetric signature of version 1.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,75 +17,75 @@ use sha2::Sha256;
 use url::Url;
 
 use crate::SetupError;
-use crate::http::{self, Reach};
+use crate::http::{self, AllowedHosts};
 
-/// What secrets start with.
+/// Prefix of a secret.
 const SECRET_PREFIX: &str = "whsec_";
-/// How many bytes a secret has, by the specification.
+/// Length of a secret in bytes, by the specification.
 const SECRET_SIZE: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// How webhooks are called.
+/// Settings of an endpoint.
 #[derive(Clone)]
 pub struct Settings {
-    /// The endpoint. May hold a secret.
+    /// URL of the endpoint. May contain a secret.
     pub url: String,
-    /// `whsec_` and 24 to 64 bytes in base64.
+    /// Secret of the signatures: `whsec_` and 24 to 64 bytes in base64.
     pub secret: String,
-    /// Whether the endpoint may be on this machine or in a private network.
+    /// Allows an endpoint on this machine or in a private network.
     pub allow_private: bool,
-    /// How long an answer may take.
+    /// Timeout of a request.
     pub timeout: Duration,
 }
 
-/// A webhook's endpoint.
+/// Channel to the endpoint of a webhook.
 pub struct Webhook {
-    lane: String,
+    name: String,
     url: Url,
     secret: Vec<u8>,
     client: Client,
 }
 
 impl Webhook {
-    /// An endpoint, as the settings say. Nothing is sent yet.
+    /// Creates the channel, without sending a request.
     ///
     /// # Errors
-    /// When the URL or the secret cannot be used.
+    /// [`SetupError`] if the URL or the secret is invalid.
     pub fn new(settings: &Settings) -> Result<Arc<Self>, SetupError> {
-        let reach = if settings.allow_private {
-            Reach::Everywhere
+        let allowed = if settings.allow_private {
+            AllowedHosts::All
         } else {
-            Reach::Public
+            AllowedHosts::Public
         };
-        let url = http::url(&settings.url, reach)?;
+        let url = http::url(&settings.url, allowed)?;
         Ok(Arc::new(Self {
-            // URLs hold secrets: on record is only what tells them apart.
-            lane: format!("webhook-{}", &ids::fingerprint(&[url.as_str()])[..16]),
+            // A URL may contain secrets, so its fingerprint is recorded instead.
+            name: format!("webhook-{}", &ids::fingerprint(&[url.as_str()])[..16]),
             url,
             secret: secret(&settings.secret)?,
-            client: http::client(reach, settings.timeout)?,
+            client: http::client(allowed, settings.timeout)?,
         }))
     }
 
-    /// The host, to be shown.
+    /// Returns the host of the endpoint, which may be shown to users.
     #[must_use]
     pub fn host(&self) -> &str {
         self.url.host_str().unwrap_or_default()
     }
 }
 
-/// The bytes of a secret.
+/// Decodes a secret.
 fn secret(text: &str) -> Result<Vec<u8>, SetupError> {
     let bytes = text.strip_prefix(SECRET_PREFIX);
     let bytes = bytes.and_then(|bytes| BASE64.decode(bytes).ok());
     bytes
         .filter(|bytes| SECRET_SIZE.contains(&bytes.len()))
-        .ok_or_else(|| SetupError::new("its secret is not whsec_ and the base64 of 24 to 64 bytes"))
+        .ok_or_else(|| SetupError::new("secret: must be whsec_ and 24 to 64 bytes in base64"))
 }
 
 #[async_trait]
 impl Channel for Webhook {
     fn lane(&self) -> &str {
-        &self.lane
+        &self.name
     }
 
     async fn send(&self, notification: &Notification) -> Result<(), SendError> {
@@ -104,11 +103,11 @@ impl Channel for Webhook {
                 sign(&self.secret, &id, seconds, payload),
             )
             .body(payload.to_owned());
-        let answer = request
+        let response = request
             .send()
             .await
-            .map_err(|error| http::no_answer(&error))?;
-        let status = answer.status();
+            .map_err(|error| http::no_response(&error))?;
+        let status = response.status();
         if status.is_success() {
             return Ok(());
         }
@@ -116,15 +115,15 @@ impl Channel for Webhook {
             return Err(SendError::Refused("the endpoint is gone (410)".into()));
         }
         let note = if status.is_redirection() {
-            ", a redirect, which is not followed"
+            "; redirects are not followed"
         } else {
             ""
         };
-        Err(http::try_later(&answer, note))
+        Err(http::retryable(&response, note))
     }
 }
 
-/// `v1,` and the base64 of the HMAC-SHA256 of `id.timestamp.payload`.
+/// Signs a request: `v1,` and the HMAC-SHA256 of `id.timestamp.payload` in base64.
 fn sign(secret: &[u8], id: &str, seconds: i64, payload: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any size");
     mac.update(format!("{id}.{seconds}.{payload}").as_bytes());
@@ -135,7 +134,7 @@ fn sign(secret: &[u8], id: &str, seconds: i64, payload: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The example that the specification's reference libraries test with.
+    /// Uses the test vector of the specification's reference libraries.
     #[test]
     fn signatures_are_those_of_the_specification() {
         let secret = secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("a secret");
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_told_without_its_secret() {
+    fn invalid_settings_are_reported_without_secrets() {
         let settings = |url: &str, secret: &str| Settings {
             url: url.into(),
             secret: secret.into(),

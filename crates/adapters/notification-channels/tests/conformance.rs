@@ -1,4 +1,4 @@
-//! Mail, text messages and webhooks keep to the rules of channels.
+//! Conformance of the email, text message and webhook channels to the suite of channels.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A server that does as it is told.
+/// Server whose answers the suite controls.
 struct Server {
     state: Mutex<(Answer, Vec<String>)>,
 }
@@ -31,24 +31,24 @@ impl OtherSide for Server {
 type Socket = BufStream<TcpStream>;
 
 impl Server {
-    fn now(&self) -> Answer {
+    fn current_answer(&self) -> Answer {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).0
     }
 
-    fn take(&self, text: String) {
+    fn record(&self, text: String) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.1.push(text);
     }
 
-    /// Answers with one of three texts, or not at all; `None`: that was the end.
-    async fn say(&self, socket: &mut Socket, texts: [&str; 3]) -> Option<()> {
-        let text = match self.now() {
+    /// Answers with one of three texts, or not at all; returns `None` when the connection ends.
+    async fn reply(&self, socket: &mut Socket, texts: [&str; 3]) -> Option<()> {
+        let text = match self.current_answer() {
             Answer::Taken => texts[0],
             Answer::Never => texts[1],
             Answer::Later => texts[2],
             Answer::End => return None,
             Answer::Silence => {
-                // Until the other side has had enough.
+                // Waits until the client closes the connection.
                 let _ = socket.read_u8().await;
                 return None;
             }
@@ -57,7 +57,7 @@ impl Server {
         socket.flush().await.ok()
     }
 
-    /// One request after the other, over HTTP.
+    /// Serves the HTTP requests of a connection.
     async fn http(self: Arc<Self>, mut socket: Socket, never: &'static str) -> Option<()> {
         loop {
             let (mut head, mut length) = (String::new(), 0);
@@ -73,17 +73,17 @@ impl Server {
             }
             let mut body = vec![0; length];
             socket.read_exact(&mut body).await.ok()?;
-            let is_taken = self.now() == Answer::Taken;
+            let is_taken = self.current_answer() == Answer::Taken;
             if is_taken {
-                self.take(head + &String::from_utf8_lossy(&body));
+                self.record(head + &String::from_utf8_lossy(&body));
             }
             let taken = "HTTP/1.1 204 No Content\r\n\r\n";
             let later = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
-            self.say(&mut socket, [taken, never, later]).await?;
+            self.reply(&mut socket, [taken, never, later]).await?;
         }
     }
 
-    /// One mail after the other, over SMTP.
+    /// Serves the SMTP commands of a connection.
     async fn smtp(self: Arc<Self>, mut socket: Socket) -> Option<()> {
         socket.write_all(b"220 mail.example\r\n").await.ok()?;
         socket.flush().await.ok()?;
@@ -100,7 +100,8 @@ impl Server {
             {
                 "RCPT" => {
                     let (never, later) = ("550 no such box\r\n", "451 try again\r\n");
-                    self.say(&mut socket, ["250 yes\r\n", never, later]).await?;
+                    self.reply(&mut socket, ["250 yes\r\n", never, later])
+                        .await?;
                 }
                 "DATA" => {
                     socket.write_all(b"354 go on\r\n").await.ok()?;
@@ -109,7 +110,7 @@ impl Server {
                     while !mail.ends_with("\r\n.\r\n") {
                         socket.read_line(&mut mail).await.ok()?;
                     }
-                    self.take(mail);
+                    self.record(mail);
                     socket.write_all(b"250 taken\r\n").await.ok()?;
                     socket.flush().await.ok()?;
                 }
@@ -122,16 +123,16 @@ impl Server {
     }
 }
 
-/// Which language a server speaks.
+/// Protocol of a server.
 #[derive(Clone, Copy)]
-enum Speaks {
+enum Protocol {
     Smtp,
-    /// HTTP endpoint, with its answer to a message that it will never take.
+    /// HTTP, with the response to a message that is permanently refused.
     Http(&'static str),
 }
 
-/// A server, and where it listens.
-async fn serve(speaks: Speaks) -> (Arc<Server>, String) {
+/// Starts a server; returns it and its address.
+async fn serve(protocol: Protocol) -> (Arc<Server>, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let at = listener.local_addr().expect("an address").to_string();
     let state = Mutex::new((Answer::Taken, Vec::new()));
@@ -140,9 +141,9 @@ async fn serve(speaks: Speaks) -> (Arc<Server>, String) {
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
             let (server, socket) = (other.clone(), BufStream::new(socket));
-            match speaks {
-                Speaks::Smtp => tokio::spawn(server.smtp(socket)),
-                Speaks::Http(never) => tokio::spawn(server.http(socket, never)),
+            match protocol {
+                Protocol::Smtp => tokio::spawn(server.smtp(socket)),
+                Protocol::Http(never) => tokio::spawn(server.http(socket, never)),
             };
         }
     });
@@ -150,7 +151,7 @@ async fn serve(speaks: Speaks) -> (Arc<Server>, String) {
 }
 
 bakehouse_testkit::channel_suite!(email_by_smtp, async {
-    let (other, at) = serve(Speaks::Smtp).await;
+    let (other, at) = serve(Protocol::Smtp).await;
     let settings = email::Settings {
         lane: "email".into(),
         uri: format!("smtp://{at}"),
@@ -174,7 +175,7 @@ bakehouse_testkit::channel_suite!(email_by_smtp, async {
 
 bakehouse_testkit::channel_suite!(sms_by_gateway, async {
     let bad_request = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
-    let (other, at) = serve(Speaks::Http(bad_request)).await;
+    let (other, at) = serve(Protocol::Http(bad_request)).await;
     let settings = sms::Settings {
         lane: "sms".into(),
         url: format!("http://{at}/s3cret"),
@@ -197,7 +198,7 @@ bakehouse_testkit::channel_suite!(sms_by_gateway, async {
 
 bakehouse_testkit::channel_suite!(webhook_by_http, async {
     let gone = "HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n";
-    let (other, at) = serve(Speaks::Http(gone)).await;
+    let (other, at) = serve(Protocol::Http(gone)).await;
     let settings = webhook::Settings {
         url: format!("http://{at}/s3cret"),
         secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into(),
