@@ -112,19 +112,24 @@ pub(crate) fn timestamp(millis: i64) -> Outcome<Timestamp> {
 }
 
 pub(crate) fn json(text: String) -> Outcome<Json> {
-    let raw = serde_json::value::RawValue::from_string(text);
-    Ok(Json::from(raw.map_err(StoreError::corrupt)?))
+    let raw = serde_json::value::RawValue::from_string(text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        StoreError::Corrupt(format!(
+            "a stored JSON text is invalid at line {line}, column {column}"
+        ))
+    })?;
+    Ok(Json::from(raw))
 }
 
 pub(crate) fn text<'a>(row: &'a Row<'_>, column: usize) -> Outcome<&'a str> {
     let value = row.get_ref(column)?;
-    value
-        .as_str()
-        .map_err(|error| StoreError::corrupt(error).into())
+    let text = value.as_str().ok();
+    text.ok_or_else(|| Failure::Store(StoreError::Corrupt("a stored value is not text".into())))
 }
 
 pub(crate) fn uuid(text: &str) -> Outcome<Uuid> {
-    Uuid::parse_str(text).map_err(|error| StoreError::corrupt(error).into())
+    let invalid = || StoreError::Corrupt(format!("a stored id is not a UUID: {text:?}"));
+    Uuid::parse_str(text).map_err(|_| Failure::Store(invalid()))
 }
 
 fn optional_uuid(row: &Row<'_>, column: usize) -> Outcome<Option<Uuid>> {

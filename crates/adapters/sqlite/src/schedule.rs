@@ -182,7 +182,11 @@ fn decode(rows: Vec<(i64, String)>) -> ScheduledBatch {
             Ok(operation) => batch.operations.push(operation),
             Err(error) => batch.unreadable.push(Unreadable {
                 bytes: text.into_bytes(),
-                reason: error.to_string(),
+                reason: format!(
+                    "not a valid operation (line {}, column {})",
+                    error.line(),
+                    error.column()
+                ),
             }),
         }
     }
