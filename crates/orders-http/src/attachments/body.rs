@@ -1,4 +1,4 @@
-//! The body of an upload, shared by what reads it and by what lets the rest of it pass.
+//! Body of an upload, shared by the multipart reader and by the code that drains a refused body.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -13,12 +13,12 @@ use bakehouse_http::response::problem::Problem;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
-/// Time in which a refused body may still come; then its connection is closed.
+/// Longest time for which a refused body is drained before its connection is closed.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time without a byte after which nothing more is waited for.
+/// Time without a byte after which draining stops.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A body; clones share it.
+/// Request body whose clones share one stream.
 #[derive(Clone)]
 pub(super) struct Body(Rc<RefCell<web::Payload>>);
 
@@ -27,9 +27,9 @@ impl Body {
         Self(Rc::new(RefCell::new(payload)))
     }
 
-    /// Lets what is left of a refused body pass, up to so many bytes and for a while, so that its
-    /// sender gets to read why it was refused; most senders do so only at the end. Nothing of it
-    /// is kept. After more than that the connection is closed.
+    /// Drains the rest of a refused body, up to `limit` bytes and [`DRAIN_TIMEOUT`], and returns
+    /// the problem to answer with. Most clients read the response only after they have sent the
+    /// whole body. A body that exceeds either bound gets `Connection: close`.
     pub(super) async fn refuse(mut self, problem: Problem, limit: u64) -> Problem {
         let drained = tokio::time::timeout(DRAIN_TIMEOUT, self.drain(limit)).await;
         match drained {
@@ -38,7 +38,7 @@ impl Body {
         }
     }
 
-    /// `false`: there is more.
+    /// Discards up to `limit` bytes; returns `false` if the body did not end within them.
     async fn drain(&mut self, limit: u64) -> bool {
         let mut left = limit;
         loop {

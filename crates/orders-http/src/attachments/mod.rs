@@ -1,12 +1,13 @@
-//! Files that belong to an order. Their bytes are kept as blobs; that there are
-//! any, and which, is told by operations in the log like everything else.
+//! Files attached to an order. Their bytes are stored as blobs; the list of an order's files
+//! results from operations in the log, like the rest of the order.
 //!
-//! - `upload`: multipart, checked before it is read, streamed, checked on the way;
-//! - [`uploads`]: how many at the same time, and how many bytes;
-//! - `pending`: those whose operation is not decided yet, and `verdict`: what the log says of it;
-//! - `read`: the list, and the bytes;
-//! - `remove`: off the order, and then off the store;
-//! - [`sweep`]: what was left behind all the same.
+//! - `upload`: receives a multipart body, checks it and streams it into the blob store;
+//! - [`uploads`]: limits on concurrent uploads and on stored bytes;
+//! - `pending`: uploads whose operation is not executed yet, and `verdict`: what the log says
+//!   about such an upload;
+//! - `read`: lists and downloads files;
+//! - `remove`: detaches a file and then deletes its bytes;
+//! - [`sweep`]: deletes bytes that no order refers to.
 
 mod body;
 mod part;
@@ -24,27 +25,27 @@ use bakehouse_orders::{BLOBS, blob_name};
 use utoipa::OpenApi;
 
 use uploads::UploadLimits;
-use verdict::Bytes;
+use verdict::FileKey;
 
-/// What may be attached.
+/// Rules for attached files.
 #[derive(Clone, Debug)]
 pub struct AttachmentSettings {
-    /// Bytes that a file may have.
+    /// Maximum size of a file in bytes.
     pub largest: u64,
-    /// Of which types; `*/*`: any.
+    /// Accepted media types; `*/*` accepts every type.
     pub media_types: Vec<String>,
-    /// Bytes a second that an upload must come at, on the average.
+    /// Minimum average rate of an upload, in bytes per second.
     pub min_upload_rate: u64,
-    /// How many uploads, and how many bytes.
+    /// Limits on concurrent uploads and on stored bytes.
     pub limits: UploadLimits,
 }
 
-/// The documentation of these calls.
+/// OpenAPI description of these operations.
 #[derive(OpenApi)]
 #[openapi(paths(upload::upload, read::list, read::download, remove::remove))]
 pub(crate) struct Documentation;
 
-/// Adds the routes.
+/// Registers the routes.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     let all = web::resource("/order/{id}/attachments")
         .route(web::post().to(upload::upload))
@@ -57,25 +58,26 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config.service(all).service(one);
 }
 
-/// Folder of the blobs of an order.
+/// Returns the folder of an order's blobs.
 fn order_folder(order_id: &str) -> String {
     format!("{BLOBS}/{order_id}")
 }
 
-/// The order and the bytes that a blob is of; `None`: it is no attachment.
-fn parts_of(blob_name: &str) -> Option<(&str, Bytes<'_>)> {
+/// Returns the order id and the file that a blob's name stands for; `None` if the blob is not an
+/// attachment.
+fn parse_blob_name(blob_name: &str) -> Option<(&str, FileKey<'_>)> {
     let mut parts = blob_name.strip_prefix(BLOBS)?.strip_prefix('/')?.split('/');
-    let (order_id, file) = (parts.next()?, parts.next()?);
-    let (attachment_id, sha256) = file.rsplit_once('-')?;
-    let bytes = Bytes {
+    let (order_id, file_name) = (parts.next()?, parts.next()?);
+    let (attachment_id, sha256) = file_name.rsplit_once('-')?;
+    let file = FileKey {
         attachment_id,
         sha256,
     };
-    parts.next().is_none().then_some((order_id, bytes))
+    parts.next().is_none().then_some((order_id, file))
 }
 
-/// Bytes that may stand around a file in the body: boundaries and headers of its part.
-const MULTIPART: u64 = 64 * 1024;
+/// Maximum bytes of a multipart body beyond the file: boundaries and part headers.
+const MULTIPART_OVERHEAD: u64 = 64 * 1024;
 
-/// Where blobs are until everything about them is known.
-const UPLOADS: &str = "uploads";
+/// Folder of blobs whose upload is not complete.
+const UPLOADS_FOLDER: &str = "uploads";

@@ -1,4 +1,4 @@
-//! The one part of a multipart body: a file with a name and a type.
+//! The single part of a multipart body: a file with a name and a media type.
 
 use std::time::Duration;
 
@@ -11,65 +11,72 @@ use tokio::time::Instant;
 
 use super::AttachmentSettings;
 
-/// What the part is called.
-const NAME: &str = "file";
-const LONGEST_FILE_NAME: usize = 200;
-/// Bytes at the start of a file that show what it is.
-const MAGIC: usize = 512;
+/// Form field name of the part.
+const FIELD_NAME: &str = "file";
+/// Maximum length of a file name in characters.
+const MAX_FILE_NAME_CHARS: usize = 200;
+/// Number of leading bytes from which a file's type is detected.
+const MAGIC_BYTES: usize = 512;
 
-/// How slowly a body may come.
+/// Minimum rate at which a body must arrive.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
-    /// Time that the next bytes may take, and that the whole may take beyond what its bytes may.
+    /// Maximum wait for the next bytes, and time allowed in addition to what the rate allows.
     pub(super) grace: Duration,
-    /// Bytes a second, on the average from the beginning.
+    /// Minimum average rate since the start of the body, in bytes per second.
     pub(super) min_rate: u64,
 }
 
 impl Pace {
-    /// The time by which more than `size` bytes must have come of what began at `began`.
-    fn deadline(self, began: Instant, size: u64) -> Instant {
+    /// Returns the time by which more than `size` bytes must have arrived of a body that started
+    /// at `started_at`.
+    fn deadline(self, started_at: Instant, size: u64) -> Instant {
         let owed = Duration::from_millis(size.saturating_mul(1_000) / self.min_rate.max(1));
         let next = Instant::now() + self.grace;
-        let average = began.checked_add(self.grace.saturating_add(owed));
+        let average = started_at.checked_add(self.grace.saturating_add(owed));
         average.map_or(next, |average| average.min(next))
     }
 }
 
-/// A file on its way in.
+/// File that is being received.
 pub(super) struct Part<'a> {
     field: Field,
     pub(super) file_name: String,
     pub(super) media_type: String,
     settings: &'a AttachmentSettings,
     pace: Pace,
-    began: Instant,
+    started_at: Instant,
     size: u64,
-    /// Its first bytes, until they have been checked.
+    /// Leading bytes, until the type has been detected from them.
     start: Option<Vec<u8>>,
 }
 
 fn fault(detail: impl Into<String>) -> Problem {
     Problem::invalid(vec![InputFault {
-        pointer: format!("/{NAME}"),
+        pointer: format!("/{FIELD_NAME}"),
         detail: detail.into(),
     }])
 }
 
 impl<'a> Part<'a> {
-    /// The first part of the body, which must be the file.
+    /// Reads the headers of the first part, which must be the file.
+    ///
+    /// # Errors
+    /// 400 if the part is missing, has another field name or an invalid file name; 415 if its
+    /// media type is not accepted; 408 if it does not arrive in time.
     pub(super) async fn first(
         body: &mut Multipart,
         settings: &'a AttachmentSettings,
         pace: Pace,
     ) -> Result<Self, Problem> {
-        let began = Instant::now();
+        let started_at = Instant::now();
         let field = next(body, pace.grace).await?;
-        let field = field.ok_or_else(|| fault("required: a part of a multipart/form-data body"))?;
-        if field.name() != Some(NAME) {
+        let field = field
+            .ok_or_else(|| fault("required as the first part of a multipart/form-data body"))?;
+        if field.name() != Some(FIELD_NAME) {
             return Err(fault(format!(
-                "expected as the first and only part; found {:?}",
-                field.name()
+                "expected as the first and only part; found {}",
+                field.name().unwrap_or("a part without a name")
             )));
         }
         let disposition = field.content_disposition();
@@ -82,7 +89,7 @@ impl<'a> Part<'a> {
         if !settings
             .media_types
             .iter()
-            .any(|known| *known == media_type || known == "*/*")
+            .any(|accepted| *accepted == media_type || accepted == "*/*")
         {
             return Err(Problem::unsupported_attachment(
                 &media_type,
@@ -95,18 +102,22 @@ impl<'a> Part<'a> {
             media_type,
             settings,
             pace,
-            began,
+            started_at,
             size: 0,
             start: Some(Vec::new()),
         })
     }
 
-    /// The next bytes; `None`: that was all.
+    /// Returns the next bytes; `None` at the end of the file.
+    ///
+    /// # Errors
+    /// 408 if the body is too slow, 413 if the file is too large, 400 if the body is malformed or
+    /// the content does not match the declared type.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
-        let until = self.pace.deadline(self.began, self.size);
-        let next = tokio::time::timeout_at(until, self.field.next()).await;
+        let deadline = self.pace.deadline(self.started_at, self.size);
+        let next = tokio::time::timeout_at(deadline, self.field.next()).await;
         let Some(bytes) = next.map_err(|_| Problem::too_slow())? else {
-            // It may be shorter than what shows most files for what they are.
+            // The file may be shorter than `MAGIC_BYTES`.
             if let Some(start) = self.start.take() {
                 self.check_magic(&start)?;
             }
@@ -118,9 +129,9 @@ impl<'a> Part<'a> {
             return Err(Problem::attachment_too_large(self.settings.largest));
         }
         if let Some(mut start) = self.start.take() {
-            // Networks cut where they like.
-            start.extend_from_slice(&bytes[..bytes.len().min(MAGIC - start.len())]);
-            if start.len() == MAGIC {
+            // Chunks may end anywhere, so the leading bytes are collected.
+            start.extend_from_slice(&bytes[..bytes.len().min(MAGIC_BYTES - start.len())]);
+            if start.len() == MAGIC_BYTES {
                 self.check_magic(&start)?;
             } else {
                 self.start = Some(start);
@@ -129,18 +140,18 @@ impl<'a> Part<'a> {
         Ok(Some(bytes))
     }
 
-    /// A file that shows what it is must not be declared to be something else.
+    /// Checks that a file whose type can be detected is declared with that type.
     fn check_magic(&self, start: &[u8]) -> Result<(), Problem> {
-        let shown = infer::get(start);
-        let shown = shown.map(|kind| kind.mime_type());
+        let detected = infer::get(start);
+        let detected = detected.map(|kind| kind.mime_type());
         let declared = self.media_type.as_str();
-        let must_show = declared.starts_with("image/") && declared != "image/svg+xml"
+        let is_detectable = declared.starts_with("image/") && declared != "image/svg+xml"
             || declared == "application/pdf";
-        match shown {
-            Some(shown) if must_show && shown != declared => Err(fault(format!(
-                "declared as {declared}, but its content is {shown}"
+        match detected {
+            Some(detected) if is_detectable && detected != declared => Err(fault(format!(
+                "declared as {declared}, but its content is {detected}"
             ))),
-            None if must_show => Err(fault(format!(
+            None if is_detectable => Err(fault(format!(
                 "declared as {declared}, but its content is not"
             ))),
             _ => Ok(()),
@@ -152,7 +163,10 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Nothing may come after the file.
+/// Checks that no further part follows the file.
+///
+/// # Errors
+/// 400 if another part follows, 408 if the end does not arrive in time.
 pub(super) async fn expect_end(body: &mut Multipart, pace: Pace) -> Result<(), Problem> {
     match next(body, pace.grace).await? {
         None => Ok(()),
@@ -162,20 +176,22 @@ pub(super) async fn expect_end(body: &mut Multipart, pace: Pace) -> Result<(), P
     }
 }
 
-async fn next(body: &mut Multipart, patience: Duration) -> Result<Option<Field>, Problem> {
-    let next = tokio::time::timeout(patience, body.next()).await;
+async fn next(body: &mut Multipart, limit: Duration) -> Result<Option<Field>, Problem> {
+    let next = tokio::time::timeout(limit, body.next()).await;
     let next = next.map_err(|_| Problem::too_slow())?;
     next.transpose()
         .map_err(|error| Problem::malformed_multipart(error.to_string()))
 }
 
-/// The last part of a path, as some senders put one there.
+/// Returns the last segment of a file name, since some clients send a whole path; the error is a
+/// text for the client.
 fn usable_name(name: &str) -> Result<String, String> {
     let name = name.rsplit(['/', '\\']).next().unwrap_or_default().trim();
     let length = name.chars().count();
-    if !(1..=LONGEST_FILE_NAME).contains(&length) || matches!(name, "." | "..") || is_blank(name) {
+    if !(1..=MAX_FILE_NAME_CHARS).contains(&length) || matches!(name, "." | "..") || is_blank(name)
+    {
         return Err(format!(
-            "expected a filename of 1 to {LONGEST_FILE_NAME} characters"
+            "expected a filename of 1 to {MAX_FILE_NAME_CHARS} characters"
         ));
     }
     match unfit_character(name) {
@@ -224,14 +240,17 @@ mod tests {
             grace: Duration::from_secs(10),
             min_rate: 1_000,
         };
-        let began = Instant::now();
-        let seconds = |size: u64| pace.deadline(began, size).duration_since(began).as_secs();
+        let started_at = Instant::now();
+        let seconds = |size: u64| {
+            let deadline = pace.deadline(started_at, size);
+            deadline.duration_since(started_at).as_secs()
+        };
         assert_eq!(seconds(0), 10);
         assert_eq!(seconds(5_000), 10);
         tokio::time::advance(Duration::from_secs(12)).await;
-        // 5,000 bytes are enough for 5 s beyond the grace.
+        // 5,000 bytes allow 5 s in addition to the grace.
         assert_eq!(seconds(5_000), 15);
-        // However much has come, the next bytes must not take longer than the grace.
+        // The next bytes must arrive within the grace, however many have arrived before.
         assert_eq!(seconds(1_000_000), 22);
     }
 }

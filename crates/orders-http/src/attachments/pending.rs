@@ -1,6 +1,6 @@
-//! Uploads that are accepted and not decided yet. As soon as the feed tells of a refusal, the
-//! bytes go. What this process does not hear of, because it ended before, the sweep at its next
-//! start finds in the log.
+//! Uploads whose operation is accepted and not executed yet. When the feed reports that the
+//! operation was rejected, the bytes are deleted. Rejections that this process misses because it
+//! stops before are found in the log by the sweep at its next start.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,33 +15,33 @@ use uuid::Uuid;
 
 use super::blob_name;
 use super::uploads::{Account, Uploads};
-use super::verdict::{Bytes, Verdict, sent_as};
+use super::verdict::{FileKey, Verdict, sent_operation_id};
 
-/// Interval between attempts to follow a feed that is not there.
+/// Interval between attempts to subscribe to the feed.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// An upload whose operation is not decided.
+/// Upload whose operation is not executed yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Upload {
     pub(super) attachment_id: String,
     pub(super) sha256: String,
-    /// Bytes that count for the account.
+    /// Bytes counted against the account's quota.
     pub(super) counted: u64,
     pub(super) account: Account,
-    /// The operation's identity, where it is known.
+    /// Id of the operation that attaches the file, if known.
     pub(super) operation_id: Option<Uuid>,
 }
 
 impl Upload {
-    fn bytes(&self) -> Bytes<'_> {
-        Bytes {
+    fn key(&self) -> FileKey<'_> {
+        FileKey {
             attachment_id: &self.attachment_id,
             sha256: &self.sha256,
         }
     }
 }
 
-/// All of them, and what it takes to remove the bytes of those that are refused.
+/// All pending uploads, and the stores needed to delete the bytes of rejected ones.
 pub(crate) struct Pending {
     by_order: Mutex<HashMap<String, Vec<Upload>>>,
     pub(super) blobs: Arc<dyn Blobs>,
@@ -67,7 +67,7 @@ impl Pending {
         self.by_order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes an upload that may be decided from now on.
+    /// Registers an upload whose operation may be executed from now on.
     pub(super) fn add(&self, order_id: &str, upload: Upload) {
         let mut by_order = self.by_order();
         let of_order = by_order.entry(order_id.to_owned()).or_default();
@@ -94,23 +94,26 @@ impl Pending {
         self.by_order().get(order_id).cloned().unwrap_or_default()
     }
 
-    /// Acts on what the log says of an upload, if it says anything.
-    pub(super) async fn settle(&self, order_id: &str, upload: &Upload) {
+    /// Deletes or keeps an upload's bytes according to the log; does nothing while the log has no
+    /// verdict.
+    pub(super) async fn apply_verdict(&self, order_id: &str, upload: &Upload) {
         let Some(operation_id) = upload.operation_id else {
             return;
         };
-        let bytes = upload.bytes();
-        let verdict = bytes.of_operation(self.log.as_ref(), operation_id);
-        let settled = match verdict.await {
+        let key = upload.key();
+        let verdict = key.verdict_of_operation(self.log.as_ref(), operation_id);
+        let applied = match verdict.await {
             Ok(Verdict::Keep) => Ok(()),
             Ok(Verdict::Remove) => self.remove(order_id, upload).await,
             Ok(Verdict::Undecided | Verdict::Unknown) => return,
             Err(error) => Err(error),
         };
-        match settled {
+        match applied {
             Ok(()) => self.forget(order_id, upload),
-            // The sweep will.
-            Err(error) => tracing::warn!(order_id, "a refused file's bytes stay: {error}"),
+            // The next sweep deletes them.
+            Err(error) => {
+                tracing::warn!(order_id, "bytes of a rejected file not deleted: {error}");
+            }
         }
     }
 
@@ -119,11 +122,11 @@ impl Pending {
         self.blobs.remove(&name).await?;
         self.uploads.removed(name, &upload.account, upload.counted);
         metrics::counter!("bakehouse_attachments_removed_total").increment(1);
-        tracing::debug!(order_id, "removed the bytes of a refused file");
+        tracing::debug!(order_id, "deleted the bytes of a rejected file");
         Ok(())
     }
 
-    /// Follows the feed, until shutdown.
+    /// Follows the feed until shutdown.
     pub(crate) async fn run(self: Arc<Self>, feed: Arc<Feed>, shutdown: Shutdown) {
         while !shutdown.is_cancelled() {
             tokio::select! {
@@ -137,56 +140,56 @@ impl Pending {
         }
     }
 
-    /// Returns where the feed cannot be followed further from where it was.
+    /// Follows the feed until the subscription ends.
     async fn follow(&self, feed: &Arc<Feed>) {
         let Ok(mut subscription) = feed.subscribe(None, None) else {
             return;
         };
-        // What was decided before the subscription began, or missed between two.
-        let known = self.by_order().clone();
-        for (order_id, uploads) in &known {
+        // Operations executed before this subscription, or between two subscriptions.
+        let pending = self.by_order().clone();
+        for (order_id, uploads) in &pending {
             for upload in uploads {
-                self.settle(order_id, upload).await;
+                self.apply_verdict(order_id, upload).await;
             }
         }
         while let Ok(step) = subscription.next().await {
             let Step::Frames(frames) = step else { continue };
             for frame in frames {
-                if let Err(error) = self.hear(&frame).await {
-                    tracing::warn!("a refused file's bytes may stay: {error}");
+                if let Err(error) = self.on_frame(&frame).await {
+                    tracing::warn!("bytes of a rejected file may remain: {error}");
                 }
             }
         }
     }
 
-    async fn hear(&self, frame: &Frame) -> Result<(), StoreError> {
+    async fn on_frame(&self, frame: &Frame) -> Result<(), StoreError> {
         let order_id = &frame.entity_id;
         let uploads = self.of_order(order_id);
         if uploads.is_empty() {
             return Ok(());
         }
         let position = frame.position;
-        let events = self.log.history(order_id, position - 1, position).await?;
-        let Some(event) = events.last() else {
+        let entries = self.log.history(order_id, position - 1, position).await?;
+        let Some(entry) = entries.last() else {
             return Ok(());
         };
-        // A remedy settles what had been parked, which is found by its identity.
-        let is_resolution = event.operation.operation.is_resolution();
-        let about = match read_command::<Orders>(&event.operation) {
+        // A resolution concerns a parked operation, which is found by its operation id.
+        let is_resolution = entry.operation.operation.is_resolution();
+        let attached = match read_command::<Orders>(&entry.operation) {
             Ok(Command::Attach(file)) if !is_resolution => Some(file.id),
             _ => None,
         };
         for mut upload in uploads {
-            if about.as_deref() == Some(upload.attachment_id.as_str()) {
+            if attached.as_deref() == Some(upload.attachment_id.as_str()) {
                 let known = upload.clone();
-                upload.operation_id = upload.operation_id.or(Some(sent_as(event)));
+                upload.operation_id = upload.operation_id.or(Some(sent_operation_id(entry)));
                 if upload != known {
                     self.add(order_id, upload.clone());
                 }
             } else if !is_resolution {
                 continue;
             }
-            self.settle(order_id, &upload).await;
+            self.apply_verdict(order_id, &upload).await;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! `GET /order/{id}/attachments`: what there is; and one of them, whole.
+//! `GET /order/{id}/attachments`: the list of an order's files, and the download of one of them.
 
 use actix_web::http::header::{
     CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS,
@@ -27,14 +27,14 @@ use crate::docs::parts::{
 
 /// List an order's files
 ///
-/// With `Prefer: wait`, as soon as the order is there.
+/// With `Prefer: wait`, the request waits until the order exists.
 #[utoipa::path(
     get,
     path = "/order/{id}/attachments",
     operation_id = "list_attachments",
     tag = "attachments",
     params(OrderId, Prefer),
-    responses((status = 200, description = "From the oldest on", body = [File]), NoSuchOrder)
+    responses((status = 200, description = "The files, oldest first", body = [File]), NoSuchOrder)
 )]
 pub(super) async fn list(
     request: HttpRequest,
@@ -51,14 +51,14 @@ pub(super) async fn list(
 
 /// Download a file
 ///
-/// With `Prefer: wait`, as soon as it is there.
+/// With `Prefer: wait`, the request waits until the file is attached.
 #[utoipa::path(
     get,
     path = "/order/{id}/attachments/{attachment_id}",
     tag = "attachments",
     params(OrderId, AttachmentId, IfNoneMatch, Prefer),
     responses(
-        (status = 200, description = "Its bytes", body = Vec<u8>, content_type = "*/*"),
+        (status = 200, description = "The bytes of the file", body = Vec<u8>, content_type = "*/*"),
         NotModified,
         NoSuchAttachment,
     )
@@ -68,16 +68,16 @@ pub(super) async fn download(
     ids: web::Path<(PathId, PathId)>,
     principal: Principal,
     state: web::Data<AppState>,
-    own: web::Data<OrdersState>,
+    orders_state: web::Data<OrdersState>,
 ) -> Result<HttpResponse, Problem> {
     Parameters::of(request.query_string()).finish()?;
     let (order_id, attachment_id) = ids.into_inner();
-    let has_it = |document: &StoredDocument| file(document, &attachment_id).is_some();
+    let has_file = |document: &StoredDocument| file(document, &attachment_id).is_some();
     let wait = match may_be_on_its_way(&attachment_id) {
         true => Wait::of(&request, &principal, &state)?,
         false => None,
     };
-    let document = reads::document(&state, &principal, &order_id, wait.as_ref(), has_it).await?;
+    let document = reads::document(&state, &principal, &order_id, wait.as_ref(), has_file).await?;
     let file = document.and_then(|document| file(&document, &attachment_id));
     let file = file.ok_or_else(no_such_attachment)?;
     let tag = format!("\"{}\"", file.sha256);
@@ -87,23 +87,23 @@ pub(super) async fn download(
             .finish());
     }
     let name = blob_name(&order_id, &file.id, &file.sha256);
-    let blob = own.blobs.read(&name).await?.ok_or_else(|| {
+    let blob = orders_state.blobs.read(&name).await?.ok_or_else(|| {
         tracing::error!(
             %order_id,
             %attachment_id,
-            "the bytes of an attachment are missing"
+            "bytes of an attachment are missing from the blob store"
         );
         Problem::internal()
     })?;
     let bytes = blob.bytes.map_err(|error| {
-        tracing::warn!("an attachment's bytes stopped coming: {error}");
+        tracing::warn!("download of an attachment aborted: {error}");
         error
     });
     Ok(HttpResponse::Ok()
         .content_type(file.media_type.as_str())
         .insert_header(etag(&tag))
-        .insert_header((CONTENT_DISPOSITION, as_download(&file.name)))
-        // It is somebody's file: never run, never taken for anything else.
+        .insert_header((CONTENT_DISPOSITION, download_disposition(&file.name)))
+        // The content is untrusted: browsers must not run it or guess another type.
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((
             CONTENT_SECURITY_POLICY,
@@ -113,12 +113,12 @@ pub(super) async fn download(
 }
 
 pub(super) fn no_such_attachment() -> Problem {
-    Problem::not_found("the order has no attachment with this id, or not yet")
+    Problem::not_found("the order has no attachment with this id, or it has not been processed yet")
 }
 
-/// To be saved under its name, whatever letters that has (RFC 6266, RFC 8187). Names that were
-/// taken by earlier versions may have characters that are not seen, which are replaced.
-fn as_download(name: &str) -> String {
+/// Returns a `Content-Disposition` that saves the file under its name (RFC 6266, RFC 8187).
+/// Invisible characters, which earlier versions accepted in names, are replaced by `_`.
+fn download_disposition(name: &str) -> String {
     let is_fit = |c: char| unfit_character(c.encode_utf8(&mut [0; 4])).is_none();
     let mut disposition = "attachment; filename*=UTF-8''".to_owned();
     for c in name.chars().map(|c| if is_fit(c) { c } else { '_' }) {
@@ -133,27 +133,27 @@ fn as_download(name: &str) -> String {
     disposition
 }
 
-/// Part of a document that files depend on.
+/// Fields of an order's document that decide whether a file may be attached.
 #[derive(Default, Deserialize)]
-pub(super) struct DocumentPart {
+pub(super) struct DocumentFields {
     #[serde(default)]
     pub(super) attachments: Vec<File>,
     #[serde(default)]
     pub(super) timeline: Vec<TimelineEntry>,
 }
 
-/// A line of the timeline.
+/// Entry of the timeline.
 #[derive(Deserialize)]
 pub(super) struct TimelineEntry {
     #[serde(rename = "type")]
     pub(super) kind: String,
 }
 
-pub(super) fn part_of(document: &StoredDocument) -> DocumentPart {
+pub(super) fn fields_of(document: &StoredDocument) -> DocumentFields {
     serde_json::from_str(document.body.get()).unwrap_or_default()
 }
 
-/// Files in the order's document, without a look at the rest of it.
+/// Returns the files in an order's document; its other fields are not parsed.
 pub(super) fn files(document: &StoredDocument) -> Vec<File> {
     #[derive(Default, Deserialize)]
     struct Listed {
@@ -170,7 +170,7 @@ fn file(document: &StoredDocument, id: &str) -> Option<File> {
 
 #[cfg(test)]
 mod tests {
-    use super::as_download;
+    use super::download_disposition;
 
     #[test]
     fn names_are_written_so_that_nothing_in_them_ends_the_header() {
@@ -186,7 +186,7 @@ mod tests {
             ),
             ("M\u{e4}rz", "attachment; filename*=UTF-8''M%C3%A4rz"),
         ] {
-            assert_eq!(as_download(name), value, "{name:?}");
+            assert_eq!(download_disposition(name), value, "{name:?}");
         }
     }
 }

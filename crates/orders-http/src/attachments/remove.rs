@@ -1,5 +1,5 @@
-//! `DELETE /order/{id}/attachments/{attachment_id}`: takes the file off the
-//! order; once that is done, its bytes are removed.
+//! `DELETE /order/{id}/attachments/{attachment_id}`: detaches a file from its order and deletes
+//! its bytes once the operation has been executed.
 
 use std::time::Duration;
 
@@ -24,12 +24,12 @@ use crate::docs::parts::{
     NoSuchAttachment, OrderId, Prefer, Refused, SubmissionHeaders,
 };
 
-/// How long the bytes wait for the operation that takes the file off.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest wait for the operation that detaches the file before its bytes are left to the sweep.
+const DETACH_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Take a file off an order
+/// Remove a file from an order
 ///
-/// Its bytes are removed once that has been carried out.
+/// The file's bytes are deleted once the operation has been executed.
 #[utoipa::path(
     delete,
     path = "/order/{id}/attachments/{attachment_id}",
@@ -49,7 +49,7 @@ pub(super) async fn remove(
     ids: web::Path<(PathId, PathId)>,
     principal: Principal,
     state: web::Data<AppState>,
-    own: web::Data<OrdersState>,
+    orders_state: web::Data<OrdersState>,
 ) -> Result<HttpResponse, Problem> {
     let (order_id, attachment_id) = ids.into_inner();
     let change = Change {
@@ -62,8 +62,8 @@ pub(super) async fn remove(
         if let Some(document) = document {
             let mut all = files(document).into_iter();
             found = all.find(|file| file.id == *attachment_id);
-            // It may have been this very request, sent before, that took the file
-            // off; then its answer is repeated.
+            // A repeated request may find the file detached by its first attempt; it then gets
+            // the same answer again.
             if found.is_none() && !identity.is_known(state.log.as_ref()).await {
                 return Err(no_such_attachment());
             }
@@ -74,34 +74,34 @@ pub(super) async fn remove(
     };
     let answer = change.accept::<Orders>(&state, command).await?;
     if let Some(file) = found {
-        let caller = RateLimitKey::of_request(Some(&principal), &request);
-        let who = (principal, caller);
-        actix_web::rt::spawn(clean_up(state, own, who, order_id, file));
+        let rate_limit_key = RateLimitKey::of_request(Some(&principal), &request);
+        let client = (principal, rate_limit_key);
+        actix_web::rt::spawn(clean_up(state, orders_state, client, order_id, file));
     }
     Ok(answer)
 }
 
-/// Removes the bytes as soon as the order no longer refers to them. Should this
-/// process end before, they are left to the sweep.
+/// Deletes a file's bytes as soon as the order no longer refers to them. If the process stops
+/// before, the sweep deletes them.
 async fn clean_up(
     state: web::Data<AppState>,
-    own: web::Data<OrdersState>,
-    (principal, caller): (Principal, RateLimitKey),
+    orders_state: web::Data<OrdersState>,
+    (principal, rate_limit_key): (Principal, RateLimitKey),
     order_id: PathId,
     file: File,
 ) {
-    let is_off = |document: &StoredDocument| !files(document).contains(&file);
-    let wait = Wait::lasting(PATIENCE);
-    let document = reads::document(&state, &principal, &order_id, Some(&wait), is_off).await;
-    if matches!(&document, Ok(Some(document)) if is_off(document)) {
+    let is_detached = |document: &StoredDocument| !files(document).contains(&file);
+    let wait = Wait::lasting(DETACH_TIMEOUT);
+    let document = reads::document(&state, &principal, &order_id, Some(&wait), is_detached).await;
+    if matches!(&document, Ok(Some(document)) if is_detached(document)) {
         let name = blob_name(&order_id, &file.id, &file.sha256);
-        if let Err(error) = own.blobs.remove(&name).await {
-            tracing::warn!(%order_id, "an attachment's bytes stay behind: {error}");
+        if let Err(error) = orders_state.blobs.remove(&name).await {
+            tracing::warn!(%order_id, "bytes of a detached file not deleted: {error}");
             return;
         }
         let owner = document.ok().flatten().and_then(|document| document.owner);
-        // Where orders have no owner, most files are removed by whoever uploaded them.
-        let account = owner.map_or(Account::RateLimitKey(caller), Account::Owner);
-        own.uploads.removed(name, &account, file.size);
+        // Files of orders without an owner are usually removed by the client that uploaded them.
+        let account = owner.map_or(Account::Client(rate_limit_key), Account::Owner);
+        orders_state.uploads.removed(name, &account, file.size);
     }
 }

@@ -1,18 +1,18 @@
-//! The sweep: removes bytes that no order refers to, nor ever will, and sums up those that stay.
-//! They are left behind when a process is killed during an upload, between an upload and its
-//! operation, before it has heard that the operation was refused, or between taking a file off
-//! and removing it.
+//! Sweep of the blob store: deletes bytes that no order refers to, now or later, and sums up the
+//! bytes that remain. Such bytes are left behind when a process is killed during an upload,
+//! between an upload and its operation, before it learns that the operation was rejected, or
+//! between detaching a file and deleting its bytes.
 //!
-//! A document that lists a file only ever speaks for its bytes. Against them speaks the log
-//! alone: while documents are made anew there may be none, and their files must not go. What the
-//! log says goes at once: the operation was refused, or the file taken off.
+//! A document that lists a file is a reason to keep the bytes. A missing document is no reason to
+//! delete them: documents may be missing during a rebuild. Only the log decides on deletion: the
+//! operation was rejected, or the file was detached.
 //!
-//! The log is silent as well while an operation waits in the queue, however long that is. So
-//! bytes of which it says nothing are removed only once the log has an operation that was
-//! accepted later than they were stored, by the grace: the queue keeps its order, and what was
-//! accepted before that one has come before it. In a queue that does not move, and in a shop in
-//! which nothing is ordered, they stay. The grace must be longer than clocks differ and than an
-//! operation takes from its acceptance into the queue.
+//! The log also says nothing about an operation that is still in the queue, however long that
+//! takes. Bytes without any entry in the log are therefore deleted only once the log contains an
+//! operation that was accepted later than the bytes were stored, by at least the grace period:
+//! the queue is ordered, so every operation accepted earlier is in the log by then. If the queue
+//! does not move, or nothing is ordered, the bytes remain. The grace period must exceed both the
+//! difference between clocks and the time from an operation's acceptance into the queue.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,28 +25,28 @@ use futures_util::TryStreamExt;
 use super::pending::{Pending, Upload};
 use super::read::files;
 use super::uploads::{Account, Usage};
-use super::verdict::{Bytes, Verdict};
-use super::{UPLOADS, parts_of};
+use super::verdict::{FileKey, Verdict};
+use super::{UPLOADS_FOLDER, parse_blob_name};
 
-/// Time after which an upload that has not been touched is not under way any more.
-const MAX_PAUSE: Duration = Duration::from_secs(60 * 60);
+/// Time without a write after which an unfinished upload counts as abandoned.
+const UPLOAD_IDLE_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
-/// How far the time of a file may be behind the clock: some file systems look at it now and then.
-const CLOCK_TICK: Duration = Duration::from_millis(10);
+/// Maximum lag of a file's modification time behind the clock on file systems with coarse times.
+const FILE_TIME_RESOLUTION: Duration = Duration::from_millis(10);
 
-/// How it sweeps.
+/// Settings of the sweep.
 #[derive(Clone, Debug)]
 pub struct SweepSettings {
-    /// Interval between two sweeps; the first is at the start.
+    /// Interval between two sweeps; the first one runs at the start.
     pub interval: Duration,
-    /// How long bytes have been there that may be removed though the log says nothing of them.
+    /// Age from which bytes without any entry in the log may be deleted.
     pub grace: Duration,
-    /// True if no other process uploads to the same store: what was under way before this
-    /// one began has ended with another.
+    /// True if no other process uploads to the same store; unfinished uploads from before the
+    /// start of this process are then abandoned.
     pub is_alone: bool,
 }
 
-/// Runs until shutdown. Several processes may sweep at the same time.
+/// Sweeps at each interval until shutdown. Several processes may sweep at the same time.
 pub(crate) async fn run(
     pending: Arc<Pending>,
     presentation: Arc<dyn PresentationReader>,
@@ -56,14 +56,16 @@ pub(crate) async fn run(
     let sweep = Sweep {
         pending,
         presentation,
-        began: before(Timestamp::now(), CLOCK_TICK),
+        started_at: before(Timestamp::now(), FILE_TIME_RESOLUTION),
         settings,
     };
     while !shutdown.is_cancelled() {
         match sweep.once().await {
             Ok(0) => {}
-            Ok(count) => tracing::info!("removed {count} files that no order refers to"),
-            Err(error) => tracing::warn!("left-over files stay until the next sweep: {error}"),
+            Ok(count) => tracing::info!("deleted {count} files that no order refers to"),
+            Err(error) => tracing::warn!(
+                "sweep of attachments failed; retrying at the next interval: {error}"
+            ),
         }
         tokio::select! {
             () = tokio::time::sleep(sweep.settings.interval) => {}
@@ -75,48 +77,51 @@ pub(crate) async fn run(
 struct Sweep {
     pending: Arc<Pending>,
     presentation: Arc<dyn PresentationReader>,
-    began: Timestamp,
+    started_at: Timestamp,
     settings: SweepSettings,
 }
 
-/// The order that the entries at hand are of: a store lists what is in one folder in a row.
-struct Order {
+/// Order whose blobs are being listed: a store lists all blobs of a folder in a row.
+struct CurrentOrder {
     id: String,
     account: Account,
     /// Files that its document lists.
     files: Vec<File>,
-    /// Asked for where the document does not speak for a file.
-    events: Option<Vec<LogEntry>>,
+    /// History of the order; loaded only for files that the document does not list.
+    entries: Option<Vec<LogEntry>>,
 }
 
 impl Sweep {
-    /// Says how many it has removed.
+    /// Sweeps once and returns the number of deleted blobs.
+    ///
+    /// # Errors
+    /// Returns the error of the first store that fails.
     async fn once(&self) -> Result<usize, StoreError> {
         let now = Timestamp::now();
-        let pause = self.settings.grace.min(MAX_PAUSE);
-        let idle = before(now, pause);
-        let unfinished = match self.settings.is_alone {
-            true => idle.max(self.began),
-            false => idle,
+        let idle_timeout = self.settings.grace.min(UPLOAD_IDLE_TIMEOUT);
+        let idle_since = before(now, idle_timeout);
+        let abandoned_before = match self.settings.is_alone {
+            true => idle_since.max(self.started_at),
+            false => idle_since,
         };
         let blobs = &self.pending.blobs;
-        let mut removed = blobs.remove_unfinished(unfinished).await?;
-        self.pending.uploads.sweep_begins();
-        // Before the log is asked about any file, so that what this tells has come there by then.
+        let mut removed = blobs.remove_unfinished(abandoned_before).await?;
+        self.pending.uploads.begin_sweep();
+        // Read before any file's history, so that operations before the horizon are in it.
         let horizon = self.horizon(now).await?;
         let mut usage = Usage::default();
-        let mut order: Option<Order> = None;
+        let mut order: Option<CurrentOrder> = None;
         let mut entries = blobs.list();
         while let Some(entry) = entries.try_next().await? {
             let account = match entry.name.split('/').next() {
-                Some(UPLOADS) if entry.since < unfinished => None,
-                Some(UPLOADS) => continue,
-                _ => match parts_of(&entry.name) {
-                    // What is not ours is not touched.
+                Some(UPLOADS_FOLDER) if entry.since < abandoned_before => None,
+                Some(UPLOADS_FOLDER) => continue,
+                _ => match parse_blob_name(&entry.name) {
+                    // Blobs of other kinds are left alone.
                     None => continue,
-                    Some((order_id, bytes)) => {
+                    Some((order_id, key)) => {
                         let order = self.order(&mut order, order_id).await?;
-                        self.judge(&entry, bytes, order, horizon).await?
+                        self.account_to_keep(&entry, key, order, horizon).await?
                     }
                 },
             };
@@ -129,12 +134,12 @@ impl Sweep {
                 }
             }
         }
-        self.pending.uploads.sweep_ended(usage);
+        self.pending.uploads.finish_sweep(usage);
         Ok(removed)
     }
 
-    /// The time before which every operation that was accepted, and is in no other queue by now,
-    /// is in the log, less the grace.
+    /// Returns the time before which every accepted operation is in the log, minus the grace
+    /// period.
     async fn horizon(&self, now: Timestamp) -> Result<Timestamp, StoreError> {
         let log = &self.pending.log;
         let head = log.head().await?;
@@ -145,97 +150,106 @@ impl Sweep {
         Ok(horizon(now, last.as_ref(), self.settings.grace))
     }
 
+    /// Returns the order with the given id, which is loaded if it is not the current one.
     async fn order<'a>(
         &self,
-        at_hand: &'a mut Option<Order>,
+        current: &'a mut Option<CurrentOrder>,
         id: &str,
-    ) -> Result<&'a mut Order, StoreError> {
-        let is_at_hand = at_hand.as_ref().is_some_and(|order| order.id == id);
-        let order = match at_hand.take() {
-            Some(order) if is_at_hand => order,
+    ) -> Result<&'a mut CurrentOrder, StoreError> {
+        let is_current = current.as_ref().is_some_and(|order| order.id == id);
+        let order = match current.take() {
+            Some(order) if is_current => order,
             _ => {
                 let document = self.presentation.document(id).await?;
-                Order {
+                CurrentOrder {
                     id: id.to_owned(),
                     account: account_of(document.as_ref()),
                     files: document.as_ref().map(files).unwrap_or_default(),
-                    events: None,
+                    entries: None,
                 }
             }
         };
-        Ok(at_hand.insert(order))
+        Ok(current.insert(order))
     }
 
-    /// Whose quota a file counts for; `None`: it goes.
-    async fn judge(
+    /// Returns the account whose quota a blob counts against; `None` if the blob is to be deleted.
+    async fn account_to_keep(
         &self,
-        entry: &BlobEntry,
-        bytes: Bytes<'_>,
-        order: &mut Order,
+        blob: &BlobEntry,
+        key: FileKey<'_>,
+        order: &mut CurrentOrder,
         horizon: Timestamp,
     ) -> Result<Option<Account>, StoreError> {
         let account = order.account.clone();
         let mut files = order.files.iter();
-        let is_it = |file: &File| file.id == bytes.attachment_id && file.sha256 == bytes.sha256;
-        if files.any(is_it) {
+        let is_same = |file: &File| file.id == key.attachment_id && file.sha256 == key.sha256;
+        if files.any(is_same) {
             return Ok(Some(account));
         }
-        let events = match &mut order.events {
-            Some(events) => events,
+        let entries = match &mut order.entries {
+            Some(entries) => entries,
             none => {
                 let history = self.pending.log.history(&order.id, 0, Position::MAX);
                 none.insert(history.await?)
             }
         };
-        let verdict = bytes.of_history(events);
-        // An order is there before its files: without any event it is another log's.
-        let is_ours = !events.is_empty();
+        let verdict = key.verdict_of_history(entries);
+        // An order exists before its files: without any entry it belongs to another log.
+        let is_in_this_log = !entries.is_empty();
         Ok(match verdict {
             Verdict::Keep => Some(account),
             Verdict::Remove => None,
-            Verdict::Unknown if !is_ours => Some(account),
-            Verdict::Unknown if entry.since < horizon => None,
+            Verdict::Unknown if !is_in_this_log => Some(account),
+            Verdict::Unknown if blob.since < horizon => None,
             Verdict::Unknown | Verdict::Undecided => {
-                self.note(entry, bytes, order, account.clone());
+                self.add_pending(blob, key, order, account.clone());
                 Some(account)
             }
         })
     }
 
-    /// It may be refused any time: perhaps an earlier process has accepted it.
-    fn note(&self, entry: &BlobEntry, bytes: Bytes<'_>, order: &Order, account: Account) {
-        let events = order.events.as_deref().unwrap_or_default();
-        let is_it = |event: &&LogEntry| {
-            let found = std::slice::from_ref(*event);
-            bytes.of_history(found) == Verdict::Undecided
+    /// Registers the upload as pending: its operation may be rejected at any time, and may have
+    /// been accepted by an earlier process.
+    fn add_pending(
+        &self,
+        blob: &BlobEntry,
+        key: FileKey<'_>,
+        order: &CurrentOrder,
+        account: Account,
+    ) {
+        let entries = order.entries.as_deref().unwrap_or_default();
+        let is_undecided = |entry: &&LogEntry| {
+            let history = std::slice::from_ref(*entry);
+            key.verdict_of_history(history) == Verdict::Undecided
         };
-        let event = events.iter().find(is_it);
+        let entry = entries.iter().find(is_undecided);
         let upload = Upload {
-            attachment_id: bytes.attachment_id.to_owned(),
-            sha256: bytes.sha256.to_owned(),
-            counted: entry.size,
+            attachment_id: key.attachment_id.to_owned(),
+            sha256: key.sha256.to_owned(),
+            counted: blob.size,
             account,
-            operation_id: event.map(|event| event.operation.operation_id),
+            operation_id: entry.map(|entry| entry.operation.operation_id),
         };
         self.pending.add(&order.id, upload);
     }
 }
 
-/// Whose quota an order's files count for.
+/// Returns the account whose quota an order's files count against.
 fn account_of(document: Option<&StoredDocument>) -> Account {
     let owner = document.and_then(|document| document.owner.clone());
-    owner.map_or(Account::Nobody, Account::Owner)
+    owner.map_or(Account::Unknown, Account::Owner)
 }
 
+/// Returns `time` minus `by`, but not before the epoch.
 fn before(time: Timestamp, by: Duration) -> Timestamp {
     let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
     let millis = time.millis().saturating_sub(by).max(0);
     Timestamp::from_millis(millis).unwrap_or(time)
 }
 
-/// Time before which unknown files that were stored are not waiting in the queue.
+/// Returns the time such that no operation is still in the queue for a file stored before it.
 fn horizon(now: Timestamp, last: Option<&LogEntry>, grace: Duration) -> Timestamp {
-    let accepted = last.map_or(0, |event| event.operation.accepted_at.millis());
+    let accepted = last.map_or(0, |entry| entry.operation.accepted_at.millis());
     let accepted = Timestamp::from_millis(accepted).unwrap_or(now);
     before(accepted.min(now), grace)
 }
@@ -269,7 +283,7 @@ mod tests {
         LogEntry::stored(1, at, operation)
     }
 
-    /// However late it is: time passes in the log, not on the wall.
+    /// The horizon depends on the last operation in the log, not on the wall clock.
     #[test]
     fn a_queue_that_does_not_move_keeps_what_waits_in_it() {
         let grace = Duration::from_secs(60);
@@ -277,7 +291,7 @@ mod tests {
         let last = accepted_at(time(100));
         assert_eq!(horizon(time(week), Some(&last), grace), time(40));
         assert_eq!(horizon(time(110), Some(&last), grace), time(40));
-        // A clock that is ahead of ours proves nothing.
+        // An acceptance time in the future does not move the horizon past the local clock.
         let ahead = accepted_at(time(week));
         assert_eq!(horizon(time(100), Some(&ahead), grace), time(40));
         assert!(horizon(time(week), None, grace) < time(-week * 1_000));
@@ -286,9 +300,9 @@ mod tests {
     #[test]
     fn names_lead_back_to_order_and_attachment() {
         let name = super::super::blob_name("o-1", "a-2", "00ff");
-        let (order_id, bytes) = parts_of(&name).expect("a file's");
+        let (order_id, key) = parse_blob_name(&name).expect("name of an attachment");
         assert_eq!(
-            (order_id, bytes.attachment_id, bytes.sha256),
+            (order_id, key.attachment_id, key.sha256),
             ("o-1", "a-2", "00ff")
         );
         for other in [
@@ -298,7 +312,7 @@ mod tests {
             "orders/o/a-0/more",
             "ordersx/o/a-0",
         ] {
-            assert!(parts_of(other).is_none(), "{other}");
+            assert!(parse_blob_name(other).is_none(), "{other}");
         }
     }
 }

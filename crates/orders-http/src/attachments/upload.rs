@@ -1,8 +1,8 @@
-//! `POST /order/{id}/attachments`: the bytes go straight into the store; once
-//! they are durable there, the operation that adds the file is accepted.
+//! `POST /order/{id}/attachments`: streams the bytes into the blob store; once they are durable,
+//! accepts the operation that adds the file.
 //!
-//! Everything that can be known without the body is checked before it is read: the order, its
-//! state and its number of files, quotas, and whether there is a place among the uploads.
+//! Everything that does not depend on the body is checked before it is read: the order, its
+//! status and number of files, the quotas, and the limit on concurrent uploads.
 
 use std::collections::HashMap;
 
@@ -26,9 +26,9 @@ use sha2::{Digest, Sha256};
 use super::body::Body;
 use super::part::{Pace, Part, expect_end};
 use super::pending::Upload;
-use super::read::{DocumentPart, part_of};
+use super::read::{DocumentFields, fields_of};
 use super::uploads::{Account, Reservation};
-use super::{MULTIPART, UPLOADS, blob_name, order_folder, parts_of};
+use super::{MULTIPART_OVERHEAD, UPLOADS_FOLDER, blob_name, order_folder, parse_blob_name};
 use crate::docs::parts::{
     Accepted, Attached, Changed, IfMatch, IfNoneMatchWrite, KeyReused, NoSuchOrder, OrderId,
     Prefer, Refused, SubmissionHeaders,
@@ -37,9 +37,10 @@ use crate::{OrderSettings, OrdersState};
 
 /// Attach a file to an order
 ///
-/// One part called `file`, with a file name and a type. 202 once the bytes and
-/// the operation that adds the file are durable; with `Prefer: wait`, 201 with the order once it
-/// has the file. What can be refused without the bytes is refused before they are read.
+/// The body has one part named `file`, with a file name and a media type. The answer is 202 once
+/// the bytes and the operation that adds the file are durable; with `Prefer: wait`, it is 201 with
+/// the order once the file is attached. The order, its status, the quotas and the size are checked
+/// before the body is read.
 #[utoipa::path(
     post,
     path = "/order/{id}/attachments",
@@ -62,7 +63,7 @@ pub(super) async fn upload(
     principal: Principal,
     state: web::Data<AppState>,
     settings: web::Data<RequestSettings>,
-    (own, rules): (web::Data<OrdersState>, web::Data<OrderSettings>),
+    (orders_state, rules): (web::Data<OrdersState>, web::Data<OrderSettings>),
 ) -> Result<HttpResponse, Problem> {
     let body = Body::new(payload);
     let pace = Pace {
@@ -74,34 +75,35 @@ pub(super) async fn upload(
         id: &id,
         principal: &principal,
         state: &state,
-        own: &own,
+        orders_state: &orders_state,
         rules: &rules,
     };
     match handler.handle(body.clone(), pace).await {
         Ok(answer) => Ok(answer),
         Err(problem) => {
-            let limit = rules.attachments.largest.saturating_add(MULTIPART);
+            let limit = rules.attachments.largest.saturating_add(MULTIPART_OVERHEAD);
             Err(body.refuse(problem, limit).await)
         }
     }
 }
 
+/// Handler of one upload request.
 struct Handler<'a> {
     request: &'a HttpRequest,
     id: &'a str,
     principal: &'a Principal,
     state: &'a AppState,
-    own: &'a OrdersState,
+    orders_state: &'a OrdersState,
     rules: &'a OrderSettings,
 }
 
-/// An upload that may begin.
+/// Upload that has passed all checks that do not need the body.
 struct Admitted {
     identity: Identity,
-    /// Version that the order must have.
+    /// Version that the order must have when the operation is executed.
     expected: Option<u64>,
-    /// Held until the body has been read.
-    place: Permit,
+    /// Slot among the concurrent uploads; held until the body has been read.
+    permit: Permit,
     reservation: Reservation,
 }
 
@@ -110,27 +112,27 @@ impl Handler<'_> {
         let Admitted {
             identity,
             expected,
-            place,
+            permit,
             mut reservation,
         } = self.admit().await?;
-        let blobs = self.own.blobs.as_ref();
+        let blobs = self.orders_state.blobs.as_ref();
         let mut multipart = Multipart::new(self.request.headers(), body);
         let part = Part::first(&mut multipart, &self.rules.attachments, pace).await?;
-        // Until everything about it is known it goes by a name that nobody refers to.
-        let temporary = format!("{UPLOADS}/{}", ids::fresh());
+        // The final name contains the checksum, which is known only after the last byte.
+        let temporary = format!("{UPLOADS_FOLDER}/{}", ids::fresh());
         let mut file = store(blobs, &temporary, part, &mut reservation).await?;
         if let Err(problem) = expect_end(&mut multipart, pace).await {
             blobs.remove(&temporary).await?;
             return Err(problem);
         }
-        drop(place);
+        drop(permit);
         file.id = identity.new_id.to_string();
         let name = blob_name(self.id, &file.id, &file.sha256);
         blobs.rename(&temporary, &name).await?;
         self.accept(identity, expected, file, reservation).await
     }
 
-    /// Everything that can be checked before the body is read.
+    /// Checks everything that does not need the body, and reserves the announced bytes.
     async fn admit(&self) -> Result<Admitted, Problem> {
         let identity = Identity::of(self.request, self.principal)?;
         if !self
@@ -141,51 +143,55 @@ impl Handler<'_> {
             return Err(Problem::not_multipart());
         }
         let largest = self.rules.attachments.largest;
-        let announced = announced(self.request);
-        if announced > largest.saturating_add(MULTIPART) {
+        let content_length = content_length(self.request);
+        if content_length > largest.saturating_add(MULTIPART_OVERHEAD) {
             return Err(Problem::attachment_too_large(largest));
         }
         let document = reads::to_change(self.state, self.principal, self.id).await?;
         let version = expected_version(self.request, document.as_ref(), &identity, self.state);
         let expected = version.await?;
-        let caller = RateLimitKey::of_request(Some(self.principal), self.request);
-        let place = self.own.uploads.enter(caller.clone())?;
-        // With an idempotency key the first answer counts, whatever has happened since.
+        let rate_limit_key = RateLimitKey::of_request(Some(self.principal), self.request);
+        let uploads = &self.orders_state.uploads;
+        let permit = uploads.acquire_slot(rate_limit_key.clone())?;
+        // A repeated request gets the first answer again, even if a quota is exceeded by now.
         let is_repeated = identity.is_known(self.state.log.as_ref()).await;
-        let account = self.account(document.as_ref(), caller);
+        let account = self.account(document.as_ref(), rate_limit_key);
         let file_id = identity.new_id.to_string();
-        let uploads = &self.own.uploads;
         let mut reservation = uploads.announce(self.id, &file_id, account);
         if !is_repeated {
-            let DocumentPart {
+            let DocumentFields {
                 attachments,
                 timeline,
-            } = document.as_ref().map(part_of).unwrap_or_default();
+            } = document.as_ref().map(fields_of).unwrap_or_default();
             let is_deleted = timeline.iter().any(|entry| entry.kind == "order.deleted");
             if let Some(refusal) = bakehouse_orders::no_more_files(is_deleted, timeline.len()) {
                 return Err(Problem::refused(&refusal));
             }
-            let stored = stored_files(self.own.blobs.as_ref(), self.id).await?;
-            // What stands around the file in the body is not kept.
-            let bytes = announced.saturating_sub(MULTIPART).min(largest);
-            reservation.judge(stored, attachments.len(), bytes)?;
+            let stored = stored_files(self.orders_state.blobs.as_ref(), self.id).await?;
+            // The multipart envelope is not stored.
+            let bytes = content_length
+                .saturating_sub(MULTIPART_OVERHEAD)
+                .min(largest);
+            reservation.check_and_reserve(stored, attachments.len(), bytes)?;
         }
         Ok(Admitted {
             identity,
             expected,
-            place,
+            permit,
             reservation,
         })
     }
 
-    fn account(&self, document: Option<&StoredDocument>, caller: RateLimitKey) -> Account {
+    /// Returns the account whose quota the file counts against.
+    fn account(&self, document: Option<&StoredDocument>, rate_limit_key: RateLimitKey) -> Account {
         let owner = match document {
             Some(document) => document.owner.clone(),
             None => self.principal.confined_to().map(str::to_owned),
         };
-        owner.map_or(Account::RateLimitKey(caller), Account::Owner)
+        owner.map_or(Account::Client(rate_limit_key), Account::Owner)
     }
 
+    /// Accepts the operation that attaches the stored file.
     async fn accept(
         &self,
         identity: Identity,
@@ -194,8 +200,8 @@ impl Handler<'_> {
         reservation: Reservation,
     ) -> Result<HttpResponse, Problem> {
         let location = format!("/order/{}/attachments/{}", self.id, file.id);
-        // From here on the bytes stay until the operation is known to be refused: even one that
-        // could not be confirmed may be durable.
+        // From here on the bytes stay until the operation is known to be rejected: an operation
+        // that could not be confirmed may be durable all the same.
         let (account, counted) = reservation.keep(file.size);
         let upload = Upload {
             attachment_id: file.id.clone(),
@@ -208,11 +214,12 @@ impl Handler<'_> {
         let terms = self.principal.terms_of_change(expected);
         let submission =
             Submission::of_command::<Orders>(identity, self.id, location, &command, terms)?;
-        self.own.pending.add(self.id, upload.clone());
+        self.orders_state.pending.add(self.id, upload.clone());
         let answer = self.submit(submission.creates()).await;
-        // Repeated, or refused for its key: that is decided already, and no frame will tell.
-        let (pending, order_id) = (self.own.pending.clone(), self.id.to_owned());
-        actix_web::rt::spawn(async move { pending.settle(&order_id, &upload).await });
+        // The operation of a repeated request, or of a reused key, may be executed already; no
+        // frame is published for it any more.
+        let (pending, order_id) = (self.orders_state.pending.clone(), self.id.to_owned());
+        actix_web::rt::spawn(async move { pending.apply_verdict(&order_id, &upload).await });
         answer
     }
 
@@ -221,14 +228,15 @@ impl Handler<'_> {
     }
 }
 
-/// Bytes of the body, by its own account; 0 where it does not say.
-fn announced(request: &HttpRequest) -> u64 {
+/// Returns the `Content-Length` of a request in bytes; 0 if it has none.
+fn content_length(request: &HttpRequest) -> u64 {
     let length = request.headers().get(CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
     length.unwrap_or(0)
 }
 
-/// Files that the store has of an order, attached or not yet: by the file's id, with its bytes.
+/// Returns the size in bytes of each file that the store has of an order, by file id; includes
+/// files that are not attached yet.
 async fn stored_files(
     blobs: &dyn Blobs,
     order_id: &str,
@@ -236,15 +244,15 @@ async fn stored_files(
     let mut files: HashMap<String, u64> = HashMap::new();
     let mut entries = blobs.list_below(&order_folder(order_id));
     while let Some(entry) = entries.try_next().await? {
-        let parts = parts_of(&entry.name);
-        let id = parts.map_or(entry.name.as_str(), |(_, bytes)| bytes.attachment_id);
+        let parsed = parse_blob_name(&entry.name);
+        let id = parsed.map_or(entry.name.as_str(), |(_, key)| key.attachment_id);
         let size = files.entry(id.to_owned()).or_default();
         *size = size.saturating_add(entry.size);
     }
     Ok(files)
 }
 
-/// Streams the part into the store, and says what came.
+/// Streams the part into the store and returns the description of the file, without an id.
 async fn store(
     blobs: &dyn Blobs,
     name: &str,
@@ -270,6 +278,7 @@ async fn store(
     }
 }
 
+/// Copies the part to the writer and returns the SHA-256 in hexadecimal.
 async fn copy(
     part: &mut Part<'_>,
     writer: &mut dyn BlobWriter,

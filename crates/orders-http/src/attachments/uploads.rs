@@ -1,10 +1,10 @@
-//! Bounds of uploads: how many run at the same time, and how many bytes are kept.
+//! Limits on uploads: the number of concurrent uploads and the number of stored bytes.
 //!
-//! Places are taken and bytes reserved before a body is read. What is kept of an order is counted
-//! in the store itself, so that uploads count which are accepted and not executed yet, and those
-//! of other api-servers. What is kept of each owner and in all is summed up at every sweep, and
-//! in between by what this process has accepted and removed; other api-servers' uploads count
-//! from the next sweep on.
+//! An upload acquires a slot and reserves its bytes before the body is read. The bytes of one
+//! order are counted in the blob store itself, which includes uploads whose operation is not
+//! executed yet and uploads of other api-servers. The bytes of each owner and of all files are
+//! summed up by every sweep; in between, this process adds what it accepts and subtracts what it
+//! deletes. Uploads of other api-servers count from the next sweep on.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,63 +13,63 @@ use bakehouse_http::auth::RateLimitKey;
 use bakehouse_http::limits::{Exceeded, Permit, Quota};
 use bakehouse_http::response::problem::Problem;
 
-/// Bounds of uploads.
+/// Limits on uploads.
 #[derive(Clone, Copy, Debug)]
 pub struct UploadLimits {
-    /// Uploads at the same time.
+    /// Maximum number of concurrent uploads.
     pub max_uploads: usize,
-    /// Uploads of one principal, or one address, at the same time.
+    /// Maximum number of concurrent uploads of one principal, or of one address without a token.
     pub max_uploads_per_client: usize,
-    /// Bytes of all files of an order.
+    /// Maximum bytes of all files of an order.
     pub max_bytes_per_order: u64,
-    /// Bytes of all files of an owner's orders; of an address where orders have no owner.
+    /// Maximum bytes of all files of an owner's orders, or of one address if orders have no owner.
     pub max_bytes_per_client: u64,
-    /// Bytes of all files.
+    /// Maximum bytes of all files.
     pub max_total_bytes: u64,
 }
 
-/// Whose quota bytes count for.
+/// Account whose quota bytes count against.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Account {
-    /// An owner of orders.
+    /// Owner of the order.
     Owner(String),
-    /// Whoever uploads to an order without an owner.
-    RateLimitKey(RateLimitKey),
-    /// Unknown: the order has no owner, and the upload was another process's, or an earlier one.
-    Nobody,
+    /// Client that uploads to an order without an owner.
+    Client(RateLimitKey),
+    /// Not known: the order has no owner, and another or an earlier process received the upload.
+    Unknown,
 }
 
-/// Uploads under way, and bytes that are kept.
+/// Concurrent uploads and stored bytes.
 pub(crate) struct Uploads {
     limits: UploadLimits,
-    places: Arc<Quota>,
+    slots: Arc<Quota>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Uploads to each order that is being uploaded to.
+    /// Uploads in progress, by order id.
     orders: HashMap<String, OrderUploads>,
-    /// Reserved by uploads that are not accepted yet.
+    /// Bytes reserved by uploads that are not accepted yet.
     reserved: Usage,
-    /// Kept, as of the last sweep and since.
-    kept: Usage,
-    /// Kept since the sweep that is under way has begun.
+    /// Bytes stored, as of the last sweep plus later changes.
+    stored: Usage,
+    /// Bytes stored since the current sweep began.
     since_sweep: Usage,
-    /// Names of blobs removed since the last sweep: removed twice, one counts once.
+    /// Names of blobs deleted since the last sweep, so that a second deletion is not counted.
     removed: HashSet<String>,
 }
 
-/// Uploads to one order since the first of those that are under way: by the file's id, with the
-/// bytes that it has, or may get. A file that is kept stays here until no other upload is under
-/// way, so that whoever has asked the store before does not overlook it.
+/// Uploads to one order. A finished file remains listed until no other upload to the order is in
+/// progress, so that uploads which listed the store before it was finished still count it.
 #[derive(Default)]
 struct OrderUploads {
-    under_way: usize,
+    in_progress: usize,
+    /// Stored or reserved bytes by file id.
     files: HashMap<String, u64>,
 }
 
-/// Sums of bytes.
+/// Sums of bytes, in total and by account.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Usage {
     total: u64,
@@ -103,7 +103,7 @@ impl Uploads {
         let observe = |open| metrics::gauge!("bakehouse_uploads").set(open as f64);
         Arc::new(Self {
             limits,
-            places: Quota::observed(limits.max_uploads, limits.max_uploads_per_client, observe),
+            slots: Quota::observed(limits.max_uploads, limits.max_uploads_per_client, observe),
             state: Mutex::default(),
         })
     }
@@ -112,20 +112,20 @@ impl Uploads {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a place among the uploads under way.
+    /// Acquires a slot among the concurrent uploads.
     ///
     /// # Errors
-    /// 429 where the caller has as many as one may, 503 where all places are taken.
-    pub(crate) fn enter(&self, caller: RateLimitKey) -> Result<Permit, Problem> {
-        let taken = self.places.take(caller);
-        taken.map_err(|exceeded| match exceeded {
-            Exceeded::Each(most) => Problem::too_many_uploads(most),
+    /// 429 if the client has reached its own limit, 503 if all slots are in use.
+    pub(crate) fn acquire_slot(&self, client: RateLimitKey) -> Result<Permit, Problem> {
+        let permit = self.slots.take(client);
+        permit.map_err(|exceeded| match exceeded {
+            Exceeded::Each(limit) => Problem::too_many_uploads(limit),
             Exceeded::All => Problem::no_upload_place(self.limits.max_uploads),
         })
     }
 
-    /// Announces a file of an order: from now on it counts for all others. Once the store has
-    /// been asked what it has of the order, [`Reservation::judge`] says whether there is room.
+    /// Announces a file of an order; it counts for other uploads from now on. After the caller has
+    /// listed the order's files in the store, [`Reservation::check_and_reserve`] checks the quotas.
     pub(crate) fn announce(
         self: &Arc<Self>,
         order_id: &str,
@@ -135,7 +135,7 @@ impl Uploads {
         let mut state = self.state();
         let order = state.orders.entry(order_id.to_owned()).or_default();
         let before = order.files.clone();
-        order.under_way += 1;
+        order.in_progress += 1;
         order.files.entry(file_id.to_owned()).or_default();
         Reservation {
             uploads: self.clone(),
@@ -145,68 +145,70 @@ impl Uploads {
             before,
             stored: HashMap::new(),
             bytes: 0,
-            is_judged: false,
-            is_kept: false,
+            is_checked: false,
+            is_stored: false,
         }
     }
 
-    /// Takes the bytes of a blob that has been removed off what is kept, once.
+    /// Subtracts the bytes of a deleted blob, once.
     pub(crate) fn removed(&self, name: String, account: &Account, bytes: u64) {
         let mut state = self.state();
         if !state.removed.insert(name) {
             return;
         }
-        state.kept.subtract(account, bytes);
+        state.stored.subtract(account, bytes);
         state.since_sweep.subtract(account, bytes);
-        metrics::gauge!("bakehouse_attachment_bytes").set(state.kept.total as f64);
+        metrics::gauge!("bakehouse_attachment_bytes").set(state.stored.total as f64);
     }
 
-    /// A sweep begins to sum up what is kept.
-    pub(crate) fn sweep_begins(&self) {
+    /// Starts to record the bytes that are stored during a sweep.
+    pub(crate) fn begin_sweep(&self) {
         self.state().since_sweep = Usage::default();
     }
 
-    /// Takes over what the sweep has found, and adds what was accepted meanwhile.
-    pub(crate) fn sweep_ended(&self, found: Usage) {
+    /// Replaces the sums by those of the sweep, plus the bytes stored during the sweep.
+    pub(crate) fn finish_sweep(&self, found: Usage) {
         let mut state = self.state();
         let since = std::mem::take(&mut state.since_sweep);
         state.removed.clear();
-        state.kept = found;
+        state.stored = found;
         for (account, bytes) in &since.accounts {
-            state.kept.add(account, *bytes);
+            state.stored.add(account, *bytes);
         }
-        let (total, most) = (state.kept.total, self.limits.max_total_bytes);
+        let (total, limit) = (state.stored.total, self.limits.max_total_bytes);
         metrics::gauge!("bakehouse_attachment_bytes").set(total as f64);
-        if total >= most / 10 * 9 {
+        if total >= limit / 10 * 9 {
             tracing::warn!(
-                "attached files have {total} bytes of the {most} that attachments.max_total_bytes allows"
+                "attachments: {total} of {limit} bytes used (attachments.max_total_bytes); \
+                 delete files or raise the limit"
             );
         }
     }
 }
 
-/// Room for one file; given back when it is dropped, unless the file is kept.
+/// Reservation of bytes for one file; released on drop unless the file is stored.
 pub(crate) struct Reservation {
     uploads: Arc<Uploads>,
     order_id: String,
     file_id: String,
     account: Account,
-    /// Other files that were being uploaded to the order when this one was announced.
+    /// Bytes of the other files that were being uploaded to the order when this one was
+    /// announced, by file id.
     before: HashMap<String, u64>,
-    /// Files of the order in the store since then.
+    /// Bytes of the order's files in the store, listed after the announcement, by file id.
     stored: HashMap<String, u64>,
     bytes: u64,
-    is_judged: bool,
-    is_kept: bool,
+    is_checked: bool,
+    is_stored: bool,
 }
 
 impl Reservation {
-    /// Makes room for a file of so many bytes in an order of which the store has these files.
-    /// Whatever was announced before is among them, or among those that were under way.
+    /// Checks the quotas and reserves `bytes` for the file. `stored` are the order's files in the
+    /// store, listed after the announcement; `listed` is the number of files in its document.
     ///
     /// # Errors
-    /// 409 or 507 where a quota, or the number of files, would be exceeded.
-    pub(crate) fn judge(
+    /// 409 or 507 if a quota or the maximum number of files would be exceeded.
+    pub(crate) fn check_and_reserve(
         &mut self,
         stored: HashMap<String, u64>,
         listed: usize,
@@ -219,14 +221,14 @@ impl Reservation {
             return Err(Problem::refused(&refusal));
         }
         self.stored = stored;
-        self.is_judged = true;
+        self.is_checked = true;
         self.reserve(bytes)
     }
 
-    /// Makes room for a file of so many bytes so far.
+    /// Extends the reservation to `bytes` in total.
     ///
     /// # Errors
-    /// 409 or 507 where a quota would be exceeded.
+    /// 409 or 507 if a quota would be exceeded.
     pub(crate) fn grow_to(&mut self, bytes: u64) -> Result<(), Problem> {
         match bytes.saturating_sub(self.bytes) {
             0 => Ok(()),
@@ -237,8 +239,8 @@ impl Reservation {
     fn reserve(&mut self, more: u64) -> Result<(), Problem> {
         let uploads = self.uploads.clone();
         let mut state = uploads.state();
-        if self.is_judged {
-            // Where nothing is known to come, there must be room for something all the same.
+        if self.is_checked {
+            // The size may be unknown; at least one byte must fit.
             self.check(&state, &uploads.limits, more.max(1))?;
         }
         self.bytes += more;
@@ -256,13 +258,13 @@ impl Reservation {
             let setting = "attachments.max_bytes_per_order";
             return Err(Problem::quota_exceeded(setting, limit, order));
         }
-        let account = state.kept.of(&self.account) + state.reserved.of(&self.account);
+        let account = state.stored.of(&self.account) + state.reserved.of(&self.account);
         let limit = limits.max_bytes_per_client;
         if account.saturating_add(more) > limit {
             let setting = "attachments.max_bytes_per_client";
             return Err(Problem::quota_exceeded(setting, limit, account));
         }
-        let total = state.kept.total + state.reserved.total;
+        let total = state.stored.total + state.reserved.total;
         let limit = limits.max_total_bytes;
         if total.saturating_add(more) > limit {
             let setting = "attachments.max_total_bytes";
@@ -271,7 +273,7 @@ impl Reservation {
         Ok(())
     }
 
-    /// Bytes of the order's other files, in the store or on their way there.
+    /// Returns the bytes of the order's other files, stored or being uploaded.
     fn bytes_of_order(&self, state: &State) -> u64 {
         let is_other = |id: &String| *id != self.file_id;
         let stored = self.stored.iter().filter(|(id, _)| is_other(id));
@@ -282,18 +284,19 @@ impl Reservation {
         stored + others.map(|(_, bytes)| *bytes).sum::<u64>()
     }
 
-    /// Keeps the file, with so many bytes: whose they are, and how many of them count. A repeated
-    /// upload takes the place of what is there, so that none of its bytes do.
+    /// Turns the reservation into stored bytes; returns the account and the number of bytes that
+    /// count against it. A repeated upload replaces a file that is counted already, so none of
+    /// its bytes count.
     pub(crate) fn keep(mut self, bytes: u64) -> (Account, u64) {
-        self.is_kept = true;
-        if !self.is_judged {
+        self.is_stored = true;
+        if !self.is_checked {
             return (self.account.clone(), 0);
         }
         let uploads = self.uploads.clone();
         let mut state = uploads.state();
-        state.kept.add(&self.account, bytes);
+        state.stored.add(&self.account, bytes);
         state.since_sweep.add(&self.account, bytes);
-        metrics::gauge!("bakehouse_attachment_bytes").set(state.kept.total as f64);
+        metrics::gauge!("bakehouse_attachment_bytes").set(state.stored.total as f64);
         drop(state);
         (self.account.clone(), bytes)
     }
@@ -307,11 +310,11 @@ impl Drop for Reservation {
         let Some(order) = state.orders.get_mut(&self.order_id) else {
             return;
         };
-        order.under_way -= 1;
-        if !self.is_kept {
+        order.in_progress -= 1;
+        if !self.is_stored {
             order.files.remove(&self.file_id);
         }
-        if order.under_way == 0 {
+        if order.in_progress == 0 {
             state.orders.remove(&self.order_id);
         }
     }
@@ -331,7 +334,7 @@ mod tests {
         max_total_bytes: 220,
     };
 
-    fn caller(last: u8) -> RateLimitKey {
+    fn client(last: u8) -> RateLimitKey {
         RateLimitKey::Address(IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)))
     }
 
@@ -346,20 +349,20 @@ mod tests {
     }
 
     #[test]
-    fn places_are_bounded_for_each_and_in_all_and_come_back() {
+    fn slots_are_limited_per_client_and_in_total_and_released() {
         let uploads = Uploads::new(LIMITS);
-        let first = uploads.enter(caller(1)).expect("a place");
-        let _second = uploads.enter(caller(1)).expect("a place");
-        assert!(kind(uploads.enter(caller(1))).starts_with("429"));
-        let _third = uploads.enter(caller(2)).expect("a place");
-        assert!(kind(uploads.enter(caller(3))).starts_with("503"));
+        let first = uploads.acquire_slot(client(1)).expect("a slot");
+        let _second = uploads.acquire_slot(client(1)).expect("a slot");
+        assert!(kind(uploads.acquire_slot(client(1))).starts_with("429"));
+        let _third = uploads.acquire_slot(client(2)).expect("a slot");
+        assert!(kind(uploads.acquire_slot(client(3))).starts_with("503"));
         drop(first);
-        assert_eq!(kind(uploads.enter(caller(1))), "ok");
+        assert_eq!(kind(uploads.acquire_slot(client(1))), "ok");
     }
 
     type Files<'a> = &'a [(&'a str, u64)];
 
-    /// Announces and judges at once.
+    /// Announces a file and reserves its bytes at once.
     fn reserve(
         uploads: &Arc<Uploads>,
         (order, file): (&str, &str),
@@ -369,7 +372,7 @@ mod tests {
     ) -> Result<Reservation, Problem> {
         let mut reservation = uploads.announce(order, file, account);
         let stored = stored.iter().map(|(id, size)| ((*id).to_owned(), *size));
-        reservation.judge(stored.collect(), 0, bytes)?;
+        reservation.check_and_reserve(stored.collect(), 0, bytes)?;
         Ok(reservation)
     }
 
@@ -380,14 +383,14 @@ mod tests {
             reserve(&uploads, at, owner(who), stored, bytes)
         };
         let mut first = reserve(("a", "1"), "ada", &[], 60).expect("room");
-        // In flight to the same order, though nothing is stored yet.
+        // Bytes of an upload to the same order that is in progress count.
         let refused = kind(reserve(("a", "2"), "ada", &[], 41));
         assert!(refused.contains("max_bytes_per_order"), "{refused}");
         first.grow_to(100).expect("room");
         assert!(kind(first.grow_to(101)).contains("max_bytes_per_order"));
         let (account, counted) = first.keep(100);
         assert_eq!(counted, 100);
-        // By now the store says what the order has.
+        // From here on the file is listed by the store.
         let stored = [("1", 100)];
         assert!(kind(reserve(("a", "2"), "ada", &stored, 0)).contains("max_bytes_per_order"));
         assert!(kind(reserve(("b", "1"), "ada", &[], 51)).contains("max_bytes_per_client"));
@@ -417,32 +420,34 @@ mod tests {
             kind(more)
         };
         assert!(more(&stored).starts_with("409"));
-        // It has come into the store, and is not counted twice.
-        let has_it = [&stored[1..], &[("49", 1)]].concat();
-        assert_eq!(more(&has_it), "ok");
+        // A file that is both stored and in progress is counted once.
+        let with_last = [&stored[1..], &[("49", 1)]].concat();
+        assert_eq!(more(&with_last), "ok");
         drop(last);
         assert_eq!(more(&stored), "ok");
-        // Kept between two looks of another upload: it was under way when that was announced.
+        // A file that is finished after another upload was announced still counts for it.
         let kept = reserve(&uploads, ("a", "49"), owner("ada"), &stored, 1).expect("room");
         let mut late = uploads.announce("a", "51", owner("ada"));
         kept.keep(1);
-        let look = stored.iter().map(|(id, size)| ((*id).to_owned(), *size));
-        assert!(kind(late.judge(look.collect(), 0, 1)).starts_with("409"));
+        let listed = stored.iter().map(|(id, size)| ((*id).to_owned(), *size));
+        assert!(kind(late.check_and_reserve(listed.collect(), 0, 1)).starts_with("409"));
     }
 
     #[test]
-    fn a_repeated_request_is_not_judged() {
+    fn a_repeated_request_is_not_checked_against_quotas() {
         let uploads = Uploads::new(LIMITS);
         let mut repeated = uploads.announce("a", "1", owner("ada"));
-        repeated.grow_to(1_000).expect("it is only repeated");
+        repeated
+            .grow_to(1_000)
+            .expect("repeated requests are not limited");
         let (_, counted) = repeated.keep(1_000);
-        assert_eq!(counted, 0, "none of it is taken off again");
-        assert_eq!(uploads.state().kept.total, 0);
+        assert_eq!(counted, 0, "bytes of a repeated upload do not count");
+        assert_eq!(uploads.state().stored.total, 0);
         assert_eq!(uploads.state().reserved.total, 0);
     }
 
     #[test]
-    fn what_is_removed_twice_is_taken_off_once() {
+    fn a_blob_deleted_twice_is_subtracted_once() {
         let uploads = Uploads::new(LIMITS);
         for file in ["1", "2"] {
             let kept = reserve(&uploads, ("a", file), owner("ada"), &[], 40);
@@ -450,20 +455,20 @@ mod tests {
         }
         uploads.removed("a/1".to_owned(), &owner("ada"), 40);
         uploads.removed("a/1".to_owned(), &owner("ada"), 40);
-        assert_eq!(uploads.state().kept.total, 40);
+        assert_eq!(uploads.state().stored.total, 40);
     }
 
     #[test]
-    fn a_sweep_corrects_the_sums_and_forgets_nothing_that_came_meanwhile() {
+    fn a_sweep_corrects_the_sums_and_adds_bytes_stored_meanwhile() {
         let uploads = Uploads::new(LIMITS);
-        uploads.sweep_begins();
+        uploads.begin_sweep();
         let kept = reserve(&uploads, ("a", "1"), owner("ada"), &[], 10);
         kept.expect("room").keep(10);
         let mut found = Usage::default();
         found.add(&owner("ada"), 30);
-        found.add(&Account::Nobody, 200);
-        uploads.sweep_ended(found);
-        assert_eq!(uploads.state().kept.total, 240);
-        assert_eq!(uploads.state().kept.of(&owner("ada")), 40);
+        found.add(&Account::Unknown, 200);
+        uploads.finish_sweep(found);
+        assert_eq!(uploads.state().stored.total, 240);
+        assert_eq!(uploads.state().stored.of(&owner("ada")), 40);
     }
 }

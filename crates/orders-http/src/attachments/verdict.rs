@@ -1,4 +1,4 @@
-//! Fate of the bytes of an upload, by what the log says of its operation.
+//! Decision on the bytes of an upload, based on the operation that attaches the file.
 
 use bakehouse_engine::ports::{EventLog, StoreError};
 use bakehouse_engine::stages::step::read_command;
@@ -6,64 +6,65 @@ use bakehouse_engine::{EntryStatus, LogEntry};
 use bakehouse_orders::{Command, Orders};
 use uuid::Uuid;
 
-/// Fate of the bytes.
+/// Decision on the bytes of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// An order refers to them, or somebody who knows better must say.
+    /// An order refers to the bytes, or the operation is in a newer format that this version
+    /// cannot read.
     Keep,
-    /// No order refers to them, nor ever will.
+    /// No order refers to the bytes, now or later.
     Remove,
-    /// The operation is in the log, and neither executed nor refused.
+    /// The operation is in the log and neither executed nor rejected.
     Undecided,
-    /// The log does not have the operation.
+    /// The operation is not in the log.
     Unknown,
 }
 
-/// The bytes of an upload: under which id, and with which checksum.
+/// Identifies the bytes of an upload by attachment id and checksum.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bytes<'a> {
+pub(super) struct FileKey<'a> {
     pub(super) attachment_id: &'a str,
     pub(super) sha256: &'a str,
 }
 
-impl Bytes<'_> {
-    /// By the event that has the operation's identity.
-    fn of_event(&self, event: &LogEntry) -> Verdict {
-        match read_command::<Orders>(&event.operation) {
+impl FileKey<'_> {
+    /// Returns the verdict according to the log entry with the operation's id.
+    fn verdict_of_entry(&self, entry: &LogEntry) -> Verdict {
+        match read_command::<Orders>(&entry.operation) {
             Ok(Command::Attach(file))
                 if file.id == self.attachment_id && file.sha256 == self.sha256 =>
             {
-                match event.status {
+                match entry.status {
                     EntryStatus::Executed => Verdict::Keep,
                     EntryStatus::Rejected => Verdict::Remove,
                     EntryStatus::Stored | EntryStatus::Parked => Verdict::Undecided,
                 }
             }
-            // The identity belongs to another request, so that this one can only be refused.
+            // The operation id belongs to another request, so this one can only be rejected.
             Ok(_) => Verdict::Remove,
-            // A newer program may know what it says of the file.
+            // A newer version may be able to read the command.
             Err(_) => Verdict::Keep,
         }
     }
 
-    /// By the history of the order, all of it.
-    pub(super) fn of_history(&self, events: &[LogEntry]) -> Verdict {
+    /// Returns the verdict according to the complete history of the order.
+    pub(super) fn verdict_of_history(&self, entries: &[LogEntry]) -> Verdict {
         let mut verdict = Verdict::Unknown;
-        for event in events {
-            if event.operation.operation.is_resolution() {
+        for entry in entries {
+            if entry.operation.operation.is_resolution() {
                 continue;
             }
-            match read_command::<Orders>(&event.operation) {
+            match read_command::<Orders>(&entry.operation) {
                 Ok(Command::Attach(file)) if file.id == self.attachment_id => {
-                    // Whatever came under an identity that was taken is refused.
-                    verdict = match event.operation.conflicts_with {
-                        None => self.of_event(event),
+                    // An operation whose id was already in use is rejected.
+                    verdict = match entry.operation.conflicts_with {
+                        None => self.verdict_of_entry(entry),
                         Some(_) if verdict == Verdict::Unknown => Verdict::Remove,
                         Some(_) => verdict,
                     };
                 }
                 Ok(Command::Detach { id })
-                    if id == self.attachment_id && event.status == EntryStatus::Executed =>
+                    if id == self.attachment_id && entry.status == EntryStatus::Executed =>
                 {
                     verdict = Verdict::Remove;
                 }
@@ -74,20 +75,23 @@ impl Bytes<'_> {
         verdict
     }
 
-    /// By what the log has under the operation's identity.
-    pub(super) async fn of_operation(
+    /// Returns the verdict according to the log entry with the given operation id.
+    ///
+    /// # Errors
+    /// Returns the log's error if it cannot be read.
+    pub(super) async fn verdict_of_operation(
         &self,
         log: &dyn EventLog,
         operation_id: Uuid,
     ) -> Result<Verdict, StoreError> {
-        let event = log.find(operation_id).await?;
-        Ok(event.map_or(Verdict::Unknown, |event| self.of_event(&event)))
+        let entry = log.find(operation_id).await?;
+        Ok(entry.map_or(Verdict::Unknown, |entry| self.verdict_of_entry(&entry)))
     }
 }
 
-/// The identity that an event's operation was sent under.
-pub(super) fn sent_as(event: &LogEntry) -> Uuid {
-    let operation = &event.operation;
+/// Returns the operation id under which the operation of a log entry was submitted.
+pub(super) fn sent_operation_id(entry: &LogEntry) -> Uuid {
+    let operation = &entry.operation;
     operation.conflicts_with.unwrap_or(operation.operation_id)
 }
 
@@ -99,7 +103,7 @@ mod tests {
 
     use super::*;
 
-    fn event(command: &Command, status: EntryStatus) -> LogEntry {
+    fn entry(command: &Command, status: EntryStatus) -> LogEntry {
         let operation = Operation {
             operation_id: ids::fresh(),
             service_name: "order".into(),
@@ -131,9 +135,9 @@ mod tests {
     }
 
     fn conflict(command: &Command) -> LogEntry {
-        let mut event = event(command, EntryStatus::Rejected);
-        event.operation.conflicts_with = Some(ids::fresh());
-        event
+        let mut entry = entry(command, EntryStatus::Rejected);
+        entry.operation.conflicts_with = Some(ids::fresh());
+        entry
     }
 
     #[test]
@@ -141,43 +145,43 @@ mod tests {
         use EntryStatus::{Executed, Parked, Rejected, Stored};
         let detach = Command::Detach { id: "f".into() };
         let ours = attach("f", "00");
-        let mut unreadable = event(&ours, Rejected);
+        let mut unreadable = entry(&ours, Rejected);
         unreadable.operation.schema_version = 99;
-        for (events, expected) in [
+        for (entries, expected) in [
             (vec![], Verdict::Unknown),
-            (vec![event(&attach("g", "00"), Executed)], Verdict::Unknown),
-            (vec![event(&ours, Executed)], Verdict::Keep),
-            (vec![event(&ours, Stored)], Verdict::Undecided),
-            (vec![event(&ours, Parked)], Verdict::Undecided),
-            (vec![event(&ours, Rejected)], Verdict::Remove),
+            (vec![entry(&attach("g", "00"), Executed)], Verdict::Unknown),
+            (vec![entry(&ours, Executed)], Verdict::Keep),
+            (vec![entry(&ours, Stored)], Verdict::Undecided),
+            (vec![entry(&ours, Parked)], Verdict::Undecided),
+            (vec![entry(&ours, Rejected)], Verdict::Remove),
             (
-                vec![event(&ours, Executed), event(&detach, Stored)],
+                vec![entry(&ours, Executed), entry(&detach, Stored)],
                 Verdict::Keep,
             ),
             (
-                vec![event(&ours, Executed), event(&detach, Rejected)],
+                vec![entry(&ours, Executed), entry(&detach, Rejected)],
                 Verdict::Keep,
             ),
             (
-                vec![event(&ours, Executed), event(&detach, Executed)],
+                vec![entry(&ours, Executed), entry(&detach, Executed)],
                 Verdict::Remove,
             ),
-            // Other bytes under the same key.
-            (vec![event(&attach("f", "11"), Executed)], Verdict::Remove),
+            // Other bytes under the same idempotency key.
+            (vec![entry(&attach("f", "11"), Executed)], Verdict::Remove),
             (
-                vec![event(&ours, Executed), conflict(&attach("f", "11"))],
+                vec![entry(&ours, Executed), conflict(&attach("f", "11"))],
                 Verdict::Keep,
             ),
-            // The same bytes under the same key, in another name.
-            (vec![event(&ours, Executed), conflict(&ours)], Verdict::Keep),
+            // The same bytes under the same idempotency key, with another file name.
+            (vec![entry(&ours, Executed), conflict(&ours)], Verdict::Keep),
             (vec![conflict(&ours)], Verdict::Remove),
             (vec![unreadable], Verdict::Keep),
         ] {
-            let bytes = Bytes {
+            let key = FileKey {
                 attachment_id: "f",
                 sha256: "00",
             };
-            assert_eq!(bytes.of_history(&events), expected, "{events:?}");
+            assert_eq!(key.verdict_of_history(&entries), expected, "{entries:?}");
         }
     }
 }
