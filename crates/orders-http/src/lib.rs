@@ -1,9 +1,9 @@
-//! The HTTP API of orders, on the engine's own.
+//! HTTP API of orders, on top of the generic API of the engine.
 //!
-//! - `orders`: one file a call;
-//! - [`attachments`]: files that belong to orders;
-//! - `docs`: what the API says of itself;
-//! - `page`: the page at `/`, which uses nothing but all this.
+//! - `orders`: operations on orders, one file each;
+//! - [`attachments`]: files attached to orders;
+//! - `docs`: OpenAPI and AsyncAPI documents;
+//! - `page`: the page at `/`, which uses only the public API.
 
 pub mod attachments;
 mod docs;
@@ -27,30 +27,30 @@ use attachments::sweep::{self, SweepSettings};
 use attachments::uploads::Uploads;
 use docs::{Documents, Variant};
 
-/// How the API of orders works.
+/// Settings of the orders API.
 #[derive(Clone, Debug)]
 pub struct OrderSettings {
-    /// What an order gets that does not say otherwise.
+    /// Default values for members that an order leaves out.
     pub defaults: Defaults,
-    /// What may be attached to an order.
+    /// Rules for attached files.
     pub attachments: AttachmentSettings,
-    /// Whether tokens are asked for.
+    /// True if requests need a bearer token.
     pub has_tokens: bool,
-    /// URL under which clients find the API, where that is not the server's own.
+    /// Public base URL of the API, if it differs from the server's own.
     pub public_url: Option<Url>,
 }
 
-/// What it stands between, beside what every domain does.
+/// Shared state of the orders API, in addition to the state of every domain's API.
 #[derive(Clone)]
 pub struct OrdersState {
-    /// Where attached files are.
+    /// Store of attached files.
     blobs: Arc<dyn Blobs>,
     uploads: Arc<Uploads>,
     pending: Arc<Pending>,
 }
 
 impl OrdersState {
-    /// Over these stores.
+    /// Creates the state on these stores.
     #[must_use]
     pub fn new(blobs: Arc<dyn Blobs>, log: Arc<dyn EventLog>, settings: &OrderSettings) -> Self {
         let uploads = Uploads::new(settings.attachments.limits);
@@ -61,8 +61,8 @@ impl OrdersState {
         }
     }
 
-    /// Removes bytes that no order refers to, until shutdown: those of refused operations as
-    /// soon as the feed tells of them, all others at the sweeps.
+    /// Deletes bytes that no order refers to, until shutdown: those of rejected operations when the
+    /// feed reports them, all others in the sweep.
     pub async fn clean_up(
         self,
         feed: Arc<Feed>,
@@ -70,19 +70,19 @@ impl OrdersState {
         settings: SweepSettings,
         shutdown: Shutdown,
     ) {
-        let following = self.pending.clone().run(feed, shutdown.clone());
-        let sweeping = sweep::run(self.pending, presentation, settings, shutdown);
-        futures_util::future::join(following, sweeping).await;
+        let follow_feed = self.pending.clone().run(feed, shutdown.clone());
+        let sweeps = sweep::run(self.pending, presentation, settings, shutdown);
+        futures_util::future::join(follow_feed, sweeps).await;
     }
 }
 
-/// What scopes begin with.
+/// Prefix of the token scopes.
 const SCOPES: &str = "orders";
 
-/// What anybody may have: it shows nothing of anybody's orders.
-const OPEN: &[&str] = &["/", "/openapi.json", "/asyncapi.json", "/docs", "/page"];
+/// Paths that need no token; they contain no orders.
+const PUBLIC_PATHS: &[&str] = &["/", "/openapi.json", "/asyncapi.json", "/docs", "/page"];
 
-/// What is served of orders.
+/// Returns the API of orders: routes, scopes and public paths.
 #[must_use]
 pub fn api_definition(settings: OrderSettings, state: OrdersState) -> ApiDefinition {
     let documents = Documents::new(&Variant {
@@ -103,7 +103,7 @@ pub fn api_definition(settings: OrderSettings, state: OrdersState) -> ApiDefinit
     ApiDefinition {
         group: Some("customer"),
         scopes: SCOPES,
-        open: OPEN,
+        open: PUBLIC_PATHS,
         ..ApiDefinition::of::<Orders>("/order-events", |id| format!("/order/{id}"), routes)
     }
 }

@@ -1,5 +1,5 @@
-//! The page at `/`: watch orders travel. All of it is in this program, and it
-//! asks for nothing from anywhere else.
+//! The page at `/`, which shows orders and their processing. All its files are embedded in the
+//! program; it loads nothing from other servers.
 
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
@@ -7,13 +7,13 @@ use actix_web::http::header::{
 use actix_web::{HttpResponse, web};
 use bakehouse_http::response::problem::Problem;
 
-/// What the page may do: only what comes from here.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+/// Content security policy of the page: it may only use this server.
+const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// Name, type and content.
+/// Files of the page: name, media type and content.
 const FILES: [(&str, &str, &str); 13] = [
     ("app.js", SCRIPT, include_str!("../page/app.js")),
     ("api.js", SCRIPT, include_str!("../page/api.js")),
@@ -25,7 +25,7 @@ const FILES: [(&str, &str, &str); 13] = [
     ("chart.js", SCRIPT, include_str!("../page/chart.js")),
     ("stages.js", SCRIPT, include_str!("../page/stages.js")),
     ("pulse.js", SCRIPT, include_str!("../page/pulse.js")),
-    // The same client that everybody gets.
+    // The published JavaScript client.
     (
         "feed.js",
         SCRIPT,
@@ -43,7 +43,7 @@ const FILES: [(&str, &str, &str); 13] = [
     ),
 ];
 
-/// Adds the routes.
+/// Registers the routes.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     let page = web::resource("/")
         .route(web::get().to(page))
@@ -72,7 +72,7 @@ fn answer(kind: &str, content: &'static str) -> HttpResponse {
     HttpResponse::Ok()
         .content_type(kind)
         .insert_header((CACHE_CONTROL, "no-cache"))
-        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+        .insert_header((CONTENT_SECURITY_POLICY, CSP))
         .insert_header((REFERRER_POLICY, "no-referrer"))
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .body(content)

@@ -1,5 +1,4 @@
-//! AsyncAPI 3: the feed that clients follow, and the exchanges between the
-//! services.
+//! AsyncAPI 3 document: the feed for clients, and the exchanges between the services.
 
 use bakehouse_engine::model::frame::kinds;
 use bakehouse_orders::{Document, Orders, Status};
@@ -9,11 +8,11 @@ use utoipa::openapi::{ComponentsBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::frames;
-use super::openapi::close;
+use super::openapi::forbid_other_members;
 
-/// The document; with servers where the API's public URL is known.
+/// Returns the document; it has servers if the API's public URL is known.
 pub(super) fn document(public_url: Option<&Url>) -> Value {
-    let mut document = described();
+    let mut document = base_document();
     if let Some(url) = public_url {
         document["servers"] = servers(url);
         for (channel, server) in [
@@ -30,7 +29,7 @@ pub(super) fn document(public_url: Option<&Url>) -> Value {
     document
 }
 
-/// The API under its public URL, and a broker that is the operator's to name.
+/// Returns the servers: the API under its public URL, and a broker with a variable host.
 fn servers(url: &Url) -> Value {
     let host = url.host_str().unwrap_or_default();
     let port = url
@@ -46,19 +45,19 @@ fn servers(url: &Url) -> Value {
         "broker": {
             "host": "{host}",
             "protocol": "amqp",
-            "description": "The broker between the services (amqp.uri)",
+            "description": "Message broker between the services (setting amqp.uri)",
             "variables": { "host": { "default": "localhost:5672" } },
         },
     })
 }
 
-fn described() -> Value {
+fn base_document() -> Value {
     json!({
         "asyncapi": "3.0.0",
         "info": {
             "title": "Bakehouse",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Every change of every order, in the order of the log, without gaps.",
+            "description": "All changes of all orders, in the order of the log and without gaps.",
             "license": { "name": "MIT OR Apache-2.0" },
         },
         "defaultContentType": "application/json",
@@ -66,24 +65,24 @@ fn described() -> Value {
             "feed": feed(),
             "schedule": schedule(),
             "stored": exchange("platform-events-scheduler", "platform-event.created.order",
-                "A hint that the log has grown", &["stored"]),
+                "Notice that the log has new entries", &["stored"]),
             "executed": exchange("data-source", "order.*",
-                "A hint that operations have been executed", &["executed"]),
+                "Notice that operations have been executed", &["executed"]),
             "baked": exchange("orders-socket", "order.baked",
-                "Frames for the feed", &["baked"]),
+                "Frames published on the feed", &["baked"]),
         },
         "operations": {
             "follow": {
                 "action": "send",
                 "channel": { "$ref": "#/channels/feed" },
-                "summary": "What a subscriber is told",
+                "summary": "Messages to a subscriber",
                 "messages": references("feed", &["welcome", "change", "rejection", "parking", "settlement", "live",
                     "position", "ping", "error"]),
             },
             "answer": {
                 "action": "receive",
                 "channel": { "$ref": "#/channels/feed" },
-                "summary": "What a subscriber may say",
+                "summary": "Messages from a subscriber",
                 "messages": references("feed", &["pong", "subscribe"]),
             },
         },
@@ -101,43 +100,45 @@ fn feed() -> Value {
     let position = json!({ "type": "integer", "minimum": 0 });
     json!({
         "address": "/order-events",
-        "description": "A websocket; the same as server-sent events with Accept: text/event-stream, \
-            which resume by Last-LogEntry-ID. Without since it starts now; with since=0 at the beginning. \
-            An order that leaves the filter (another customer) is told once more, with left: true. \
-            A message may have 16 KiB; more than 10 messages or control frames, or one subscribe, a \
-            second in the long run end the connection.",
+        "description": "Websocket. With Accept: text/event-stream, the same events as server-sent \
+            events, which resume with the header Last-Event-ID. Without since, the feed starts at the \
+            current position; with since=0, at the beginning. When an order stops matching the filter \
+            (for example because its customer changed), one last frame is sent, with left: true. \
+            A message to the server may have up to 16 KiB. The server closes the connection of a \
+            client that sends more than 10 messages or control frames, or more than one subscribe, \
+            per second on average.",
         "bindings": { "ws": { "method": "GET", "query": feed_query() } },
         "messages": {
-            "welcome": message("First of all", &json!({
+            "welcome": message("First message of every subscription", &json!({
                 "type": kind("welcome"),
-                "epoch": { "type": "string", "description": "Which log the positions are of" },
+                "epoch": { "type": "string", "description": "Id of the log that the positions belong to" },
                 "head": position,
                 "heartbeat_s": { "type": "integer", "minimum": 0 },
             }), &[]),
-            "change": { "title": "Something happened to an order", "payload": frames::change() },
-            "parking": { "title": "An operation was set aside", "payload": frames::parking() },
-            "settlement": { "title": "What had been set aside was settled",
+            "change": { "title": "An order changed", "payload": frames::change() },
+            "parking": { "title": "An operation was parked", "payload": frames::parking() },
+            "settlement": { "title": "Parked operations were resolved without a change of the order",
                 "payload": frames::settlement() },
-            "rejection": { "title": "An operation was refused", "payload": frames::rejection() },
-            "live": message("Once: everything up to here has been sent", &json!({
+            "rejection": { "title": "An operation was rejected", "payload": frames::rejection() },
+            "live": message("Sent once, after all events up to this position have been sent", &json!({
                 "type": kind("live"), "position": position,
             }), &[]),
-            "position": message("Nothing that was asked for, up to here", &json!({
+            "position": message("Progress: no event up to this position matches the subscription", &json!({
                 "type": kind("position"), "position": position,
             }), &[]),
-            "ping": message("Every heartbeat", &json!({ "type": kind("ping") }), &[]),
-            "error": message("Why the socket is about to be closed", &json!({
+            "ping": message("Heartbeat; answer it with pong", &json!({ "type": kind("ping") }), &[]),
+            "error": message("Reason for closing the connection; the last message before the close", &json!({
                 "type": kind("error"),
                 "code": { "enum": [4001, 4005, 4008, 4010, 4400, 4401, 4403] },
                 "message": { "type": "string" },
                 "retry_after_ms": { "type": "integer", "minimum": 0,
-                    "description": "When to come back, if that is worth while" },
+                    "description": "Delay before reconnecting, in milliseconds; absent if reconnecting is useless" },
             }), &["retry_after_ms"]),
-            "pong": message("The answer to a ping", &json!({ "type": kind("pong") }), &[]),
-            "subscribe": message("Who is asking, what for, or both; answered by welcome", &json!({
+            "pong": message("Answer to a ping", &json!({ "type": kind("pong") }), &[]),
+            "subscribe": message("Token, position and filter, all optional; answered by welcome", &json!({
                 "type": kind("subscribe"),
                 "token": { "type": "string",
-                    "description": "A bearer token, from clients that cannot send headers" },
+                    "description": "Bearer token, for clients that cannot send headers" },
                 "since": since(), "epoch": { "type": "string" },
                 "order": { "type": "string" }, "customer": { "type": "string" },
                 "types": { "type": "array", "items": { "enum": types() } },
@@ -146,7 +147,7 @@ fn feed() -> Value {
     })
 }
 
-/// A position, or log and position as in the id of a server-sent event.
+/// Schema of a position, or of epoch and position as in the id of a server-sent event.
 fn since() -> Value {
     json!({ "oneOf": [
         { "type": "integer", "minimum": 0 },
@@ -167,33 +168,33 @@ fn feed_query() -> Value {
             "epoch": { "type": "string" },
             "order": { "type": "string" },
             "customer": { "type": "string" },
-            "type": { "description": "One or several, with commas in between",
+            "type": { "description": "One or more event types, separated by commas",
                 "type": "string" },
         },
     })
 }
 
-/// A message that is an object with these members, all of them unless they are
-/// optional, and no others.
+/// Returns a message whose payload is an object with exactly these members; all are required
+/// except the optional ones.
 fn message(title: &str, properties: &Value, optional: &[&str]) -> Value {
     json!({ "title": title, "payload": frames::object(properties, optional) })
 }
 
-/// Channel of accepted operations. api-server publishes to the queue and not to the exchange, so
-/// that no queue of others can stand in for it.
+/// Returns the channel of accepted operations. api-server publishes to the queue directly, not to
+/// the exchange, so that queues of other programs cannot receive the operations instead.
 fn schedule() -> Value {
     let key = "platform-event.schedule";
     let mut channel = exchange(
         "platform-events-scheduler",
         key,
-        "Accepted operations on their way to the log",
+        "Accepted operations that are not in the log yet",
         &["operation"],
     );
     channel["description"] = json!(
-        "api-server publishes to this queue itself, through the default exchange. What other \
-         programs publish to the exchange platform-events-scheduler with the queue's name as key \
-         reaches the queue as well; other queues that are bound there do not get what api-server \
-         accepts."
+        "api-server publishes to this queue directly, through the default exchange. Messages that \
+         other programs publish to the exchange platform-events-scheduler with the queue's name as \
+         routing key reach the queue as well. Other queues bound to that exchange do not receive \
+         the operations that api-server accepts."
     );
     channel["bindings"]["amqp"] = json!({
         "is": "queue",
@@ -205,7 +206,7 @@ fn schedule() -> Value {
 fn exchange(name: &str, key: &str, title: &str, messages: &[&str]) -> Value {
     let messages = messages
         .iter()
-        .map(|name| ((*name).to_owned(), between_services(name)));
+        .map(|name| ((*name).to_owned(), service_message(name)));
     json!({
         "address": key,
         "title": title,
@@ -217,7 +218,8 @@ fn exchange(name: &str, key: &str, title: &str, messages: &[&str]) -> Value {
     })
 }
 
-fn between_services(name: &str) -> Value {
+/// Returns the message with this name that services send to each other.
+fn service_message(name: &str) -> Value {
     let position = json!({ "type": "integer", "minimum": 0 });
     let text = json!({ "type": "string" });
     let time = json!({ "type": "string", "format": "date-time" });
@@ -235,9 +237,13 @@ fn between_services(name: &str) -> Value {
             }),
             &["causation_id", "conflicts_with", "terms"],
         ),
-        "stored" => message("The log's last position", &json!({ "head": position }), &[]),
+        "stored" => message(
+            "Last position of the log",
+            &json!({ "head": position }),
+            &[],
+        ),
         "executed" => message(
-            "What changed",
+            "Executed positions and the orders that changed",
             &json!({
                 "from": position, "to": position,
                 "ids": { "type": "array", "items": text },
@@ -245,7 +251,7 @@ fn between_services(name: &str) -> Value {
             &[],
         ),
         _ => message(
-            "Frames, in order, without gaps",
+            "Frames, in order and without gaps",
             &json!({
                 "from": position, "frames": { "type": "array", "items": frame() },
             }),
@@ -254,7 +260,7 @@ fn between_services(name: &str) -> Value {
     }
 }
 
-/// A frame on its way to the feed: its body is what clients get.
+/// Schema of a frame between data-baker and the feed; its body is what clients receive.
 fn frame() -> Value {
     let text = json!({ "type": "string" });
     json!({
@@ -268,7 +274,7 @@ fn frame() -> Value {
     })
 }
 
-/// The order's document and everything that it consists of.
+/// Schemas of the order's document and of everything it contains.
 fn schemas() -> Value {
     let mut named: Vec<(String, RefOr<Schema>)> = Vec::new();
     Document::schemas(&mut named);
@@ -279,6 +285,6 @@ fn schemas() -> Value {
         components = components.schema(name, schema);
     }
     let mut components = serde_json::to_value(components.build()).unwrap_or_default();
-    close(&mut components["schemas"]);
+    forbid_other_members(&mut components["schemas"]);
     components["schemas"].take()
 }

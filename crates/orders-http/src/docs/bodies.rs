@@ -1,32 +1,32 @@
-//! Schemas of the bodies that are read by hand, in [`bakehouse_orders::parse`]:
-//! JSON Schema of the rules that the reader keeps to.
+//! JSON schemas of the request bodies that [`bakehouse_orders::parse`] validates.
 
 use bakehouse_http::routes::parked::LONGEST_REASON;
 use bakehouse_orders::money::{Currency, LIMIT};
 use bakehouse_orders::{MOST_OF_ONE, MOST_PRODUCTS, Status};
 use serde_json::{Value, json};
 
-/// Characters that no text may have, in a pattern: control characters, and those that are not
-/// seen. Beyond the basic multilingual plane patterns have no notation that all who read them
-/// know; there are a few there as well.
-const UNFIT: &str = r"\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff";
-/// Characters that are no text by themselves, in a pattern.
-const JOINERS: &str = r"\u180b-\u180d\u200c\u200d\ufe00-\ufe0f";
+/// Characters that no text may contain, as part of a pattern: control characters and invisible
+/// ones. Invisible characters beyond the basic multilingual plane are rejected as well, but not
+/// listed here because there is no notation for them that all pattern dialects share.
+const FORBIDDEN_CHARS: &str = r"\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff";
+/// Characters that are not sufficient as text by themselves, as part of a pattern.
+const JOINER_CHARS: &str = r"\u180b-\u180d\u200c\u200d\ufe00-\ufe0f";
 
-/// Digits after the point of the currencies that have most.
-pub(super) const MOST_DIGITS: u8 = 4;
+/// Largest number of decimal places of any currency.
+pub(super) const MAX_DECIMAL_PLACES: u8 = 4;
 
-/// The body of an order. How many digits its prices may have depends on its
-/// currency: one alternative for each number of digits, and so many, `default`,
-/// where it names none.
+/// Schema of an order's body. The decimal places of its prices depend on its currency, so there is
+/// one alternative for each number of decimal places; `default` applies if no currency is given.
 pub(super) fn order(default: u8) -> Value {
-    let alternatives = [0, 2, 3, MOST_DIGITS].map(|digits| order_in(digits, default));
+    let alternatives =
+        [0, 2, 3, MAX_DECIMAL_PLACES].map(|digits| order_with_digits(digits, default));
     json!({ "anyOf": alternatives })
 }
 
-fn order_in(digits: u8, default: u8) -> Value {
-    let of_these = Currency::all().filter(|currency| currency.digits() == digits);
-    let mut currencies: Vec<Value> = of_these
+/// Schema of an order in a currency with this number of decimal places.
+fn order_with_digits(digits: u8, default: u8) -> Value {
+    let matching = Currency::all().filter(|currency| currency.digits() == digits);
+    let mut currencies: Vec<Value> = matching
         .map(|currency| json!(currency.to_string()))
         .collect();
     let mut required = vec!["products"];
@@ -39,7 +39,7 @@ fn order_in(digits: u8, default: u8) -> Value {
     }
     json!({
         "type": "object",
-        "title": format!("Order in a currency with {digits} digits after the point"),
+        "title": format!("Order in a currency with {digits} decimal places"),
         "additionalProperties": false,
         "required": required,
         "properties": {
@@ -56,7 +56,7 @@ fn order_in(digits: u8, default: u8) -> Value {
 
 fn product(digits: u8) -> Value {
     let step = 10_f64.powi(-i32::from(digits));
-    // Zeros at either end mean nothing, however many there are.
+    // Any number of leading and trailing zeros is allowed.
     let fraction = match digits {
         0 => r"(\.0+)?".to_owned(),
         digits => format!(r"(\.[0-9]{{1,{digits}}}0*)?"),
@@ -69,7 +69,7 @@ fn product(digits: u8) -> Value {
         "properties": {
             "name": text(200, false),
             "price": {
-                "description": "Read exactly as it is written, never as a binary float",
+                "description": "Decimal amount; parsed exactly, never as a binary floating-point number",
                 "anyOf": [
                     { "type": "string", "pattern": pattern },
                     { "type": "number", "minimum": 0, "exclusiveMaximum": LIMIT, "multipleOf": step },
@@ -94,25 +94,27 @@ fn customer() -> Value {
             "email": {
                 "type": ["string", "null"],
                 "maxLength": 254,
-                "pattern": format!("^[^ {UNFIT}]+@[^ @{UNFIT}]+$"),
+                "pattern": format!("^[^ {FORBIDDEN_CHARS}]+@[^ @{FORBIDDEN_CHARS}]+$"),
             },
             "phone": { "type": ["string", "null"], "pattern": r"^\+[1-9][0-9]{6,14}$" },
         },
     })
 }
 
-/// Text that is not blank, without control characters and others that are not seen.
-fn text(most: usize, is_optional: bool) -> Value {
+/// Schema of text that is not blank and has no control or invisible characters.
+fn text(max_chars: usize, is_optional: bool) -> Value {
     let kind = if is_optional {
         json!(["string", "null"])
     } else {
         json!("string")
     };
-    let pattern = format!(r"^[^{UNFIT}]*[^\s{UNFIT}{JOINERS}][^{UNFIT}]*$");
-    json!({ "type": kind, "minLength": 1, "maxLength": most, "pattern": pattern })
+    let pattern = format!(
+        r"^[^{FORBIDDEN_CHARS}]*[^\s{FORBIDDEN_CHARS}{JOINER_CHARS}][^{FORBIDDEN_CHARS}]*$"
+    );
+    json!({ "type": kind, "minLength": 1, "maxLength": max_chars, "pattern": pattern })
 }
 
-/// The body of a change of status.
+/// Schema of the body of a status change.
 pub(super) fn status() -> Value {
     json!({
         "type": "object",
@@ -122,7 +124,7 @@ pub(super) fn status() -> Value {
     })
 }
 
-/// The body of an operator's giving an operation up.
+/// Schema of the body that discards a parked operation.
 pub(super) fn discard() -> Value {
     json!({
         "type": "object",
@@ -132,7 +134,7 @@ pub(super) fn discard() -> Value {
     })
 }
 
-/// The body of an upload.
+/// Schema of the body of an upload.
 pub(super) fn upload() -> Value {
     json!({
         "type": "object",
@@ -142,7 +144,7 @@ pub(super) fn upload() -> Value {
             "file": {
                 "type": "string",
                 "contentMediaType": "application/octet-stream",
-                "description": "With a file name, and a type that is allowed here",
+                "description": "File with a file name and an accepted media type",
             },
         },
     })

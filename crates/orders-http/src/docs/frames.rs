@@ -1,4 +1,4 @@
-//! Schemas of frames: what subscribers of the feed and webhooks are told.
+//! Schemas of the frames that the feed and webhooks deliver.
 
 use bakehouse_engine::Domain;
 use bakehouse_engine::model::frame::{PARKED, REJECTED, kind};
@@ -6,8 +6,7 @@ use bakehouse_engine::model::resolution::{DISCARDED, RETRIED};
 use bakehouse_orders::Orders;
 use serde_json::{Value, json};
 
-/// An object with these members, all of them unless they are optional, and no
-/// others.
+/// Schema of an object with exactly these members; all are required except the optional ones.
 pub(super) fn object(properties: &Value, optional: &[&str]) -> Value {
     let names = properties
         .as_object()
@@ -23,32 +22,32 @@ pub(super) fn object(properties: &Value, optional: &[&str]) -> Value {
     })
 }
 
-/// Something happened to an order; to one that had been parked perhaps several
-/// things at once.
+/// Schema of a change of an order. A change that resolves parked operations may report several
+/// of them.
 pub(super) fn change() -> Value {
     let order = json!({ "$ref": "#/components/schemas/Order" });
-    let mut change = frame(&one_of(Orders::CHANGES), "order", &order);
+    let mut change = frame(&types_of(Orders::CHANGES), "order", &order);
     change["properties"]["settled"] = settled();
     change["properties"]["left"] = json!({
         "const": true,
-        "description": "The subscriber's filter no longer matches the order: this is the last it hears of it",
+        "description": "The order no longer matches the subscriber's filter; this is its last frame",
     });
     change
 }
 
-/// An operation was set aside.
+/// Schema of the frame that reports a parked operation.
 pub(super) fn parking() -> Value {
     let text = json!({ "type": "string" });
-    frame(&one_of(&[PARKED]), "reason", &text)
+    frame(&types_of(&[PARKED]), "reason", &text)
 }
 
-/// What had been parked was settled, without any change of the order.
+/// Schema of the frame that reports resolved operations without a change of the order.
 pub(super) fn settlement() -> Value {
-    frame(&one_of(&[RETRIED, DISCARDED]), "settled", &settled())
+    frame(&types_of(&[RETRIED, DISCARDED]), "settled", &settled())
 }
 
-/// The types of these changes.
-fn one_of(changes: &[&str]) -> Value {
+/// Schema of the frame types of these changes.
+fn types_of(changes: &[&str]) -> Value {
     let kinds: Vec<_> = changes
         .iter()
         .map(|change| kind(Orders::NAME, change))
@@ -56,6 +55,7 @@ fn one_of(changes: &[&str]) -> Value {
     json!({ "enum": kinds })
 }
 
+/// Schema of the list of resolved operations.
 fn settled() -> Value {
     json!({ "type": "array", "items": object(&json!({
         "position": { "type": "integer", "minimum": 1 },
@@ -66,15 +66,16 @@ fn settled() -> Value {
     }), &["reason", "code"]) })
 }
 
-/// An operation was refused.
+/// Schema of the frame that reports a rejected operation.
 pub(super) fn rejection() -> Value {
     let text = json!({ "type": "string" });
-    let mut rejection = frame(&one_of(&[REJECTED]), "reason", &text);
+    let mut rejection = frame(&types_of(&[REJECTED]), "reason", &text);
     rejection["properties"]["code"] = text;
     rejection
 }
 
-fn frame(kinds: &Value, outcome: &str, of: &Value) -> Value {
+/// Schema of a frame with one member for the outcome.
+fn frame(kinds: &Value, outcome: &str, schema: &Value) -> Value {
     object(
         &json!({
             "type": kinds,
@@ -82,15 +83,15 @@ fn frame(kinds: &Value, outcome: &str, of: &Value) -> Value {
             "order_id": { "type": "string" },
             "operation_id": { "type": "string", "format": "uuid" },
             "at": { "type": "string", "format": "date-time" },
-            outcome: of,
+            outcome: schema,
         }),
         &[],
     )
 }
 
-/// What webhooks are told of either.
+/// Schema of a webhook's body: one of the frames in an envelope.
 pub(super) fn webhook() -> Value {
-    let told = |frame: Value| {
+    let envelope = |frame: Value| {
         let properties = json!({
             "type": frame["properties"]["type"],
             "timestamp": { "type": "string", "format": "date-time" },
@@ -99,6 +100,6 @@ pub(super) fn webhook() -> Value {
         object(&properties, &[])
     };
     json!({ "oneOf": [
-        told(change()), told(rejection()), told(parking()), told(settlement()),
+        envelope(change()), envelope(rejection()), envelope(parking()), envelope(settlement()),
     ] })
 }

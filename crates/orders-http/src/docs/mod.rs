@@ -1,5 +1,5 @@
-//! What the API says of itself: OpenAPI at `/openapi.json`, AsyncAPI at
-//! `/asyncapi.json`, and a page to read and try the first at `/docs/`.
+//! Description of the API: OpenAPI at `/openapi.json`, AsyncAPI at `/asyncapi.json`, and Swagger UI
+//! for the former at `/docs/`.
 
 mod asyncapi;
 mod bodies;
@@ -18,16 +18,16 @@ use utoipa_swagger_ui::Config;
 use bakehouse_http::response::problem::Problem;
 
 const OPENAPI: &str = "/openapi.json";
-/// The document as the page at `/docs/` finds it, whatever prefix a proxy puts before both.
-const OPENAPI_OF_PAGE: &str = "../openapi.json";
+/// URL of the OpenAPI document relative to `/docs/`, so that it works behind a path prefix.
+const OPENAPI_RELATIVE: &str = "../openapi.json";
 
-/// Permissions of the page at `/docs/`: its own files, calls of this server, the icons within
-/// its style sheet, and styles that its scripts set on elements.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+/// Content security policy of the page at `/docs/`: allows its own files, requests to this server,
+/// icons embedded in its style sheet, and styles set by its scripts.
+const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
     img-src 'self' data:; font-src 'self' data:; connect-src 'self'; form-action 'none'; \
     base-uri 'none'; frame-ancestors 'none'";
 
-/// Both documents, made once for all threads that answer.
+/// Both documents, serialised once and shared by all worker threads.
 pub(crate) struct Documents {
     openapi: Bytes,
     asyncapi: Bytes,
@@ -44,37 +44,37 @@ impl Documents {
     }
 }
 
-/// Adds the routes.
+/// Registers the routes.
 pub(crate) fn routes(config: &mut web::ServiceConfig, documents: &Documents) {
-    let swagger = web::Data::new(Config::from(OPENAPI_OF_PAGE));
+    let swagger = web::Data::new(Config::from(OPENAPI_RELATIVE));
     let page = web::resource("/docs/{file:.*}")
         .app_data(swagger)
         .route(web::get().to(file))
         .default_service(Problem::other_methods("GET, HEAD"));
-    let door = web::resource("/docs")
-        .route(web::get().to(to_page))
+    let redirect = web::resource("/docs")
+        .route(web::get().to(redirect_to_page))
         .default_service(Problem::other_methods("GET, HEAD"));
     config
         .service(document(OPENAPI, &documents.openapi))
         .service(document("/asyncapi.json", &documents.asyncapi))
-        .service(door)
+        .service(redirect)
         .service(page);
 }
 
-async fn to_page() -> HttpResponse {
+async fn redirect_to_page() -> HttpResponse {
     HttpResponse::MovedPermanently()
         .insert_header((LOCATION, "/docs/"))
         .finish()
 }
 
-/// A file of the page at `/docs/`.
+/// Serves a file of the page at `/docs/`.
 async fn file(
     name: web::Path<String>,
     swagger: web::Data<Config<'static>>,
 ) -> Result<HttpResponse, Problem> {
     let swagger: Arc<Config<'static>> = swagger.into_inner();
     let found = utoipa_swagger_ui::serve(&name, swagger).map_err(|error| {
-        tracing::error!("a file of the page at /docs/ cannot be made: {error}");
+        tracing::error!("docs: cannot serve file: {error}");
         Problem::internal()
     })?;
     let found =
@@ -83,7 +83,7 @@ async fn file(
     answer
         .content_type(found.content_type)
         .insert_header((CACHE_CONTROL, "no-cache"))
-        .insert_header((CONTENT_SECURITY_POLICY, POLICY));
+        .insert_header((CONTENT_SECURITY_POLICY, CSP));
     if found.gzpipped {
         answer.insert_header((CONTENT_ENCODING, "gzip"));
     }
@@ -91,8 +91,8 @@ async fn file(
 }
 
 fn document(path: &str, content: &Bytes) -> Resource {
-    let again = content.clone();
-    let get = move || answer(again.clone());
+    let content = content.clone();
+    let get = move || answer(content.clone());
     web::resource(path)
         .route(web::get().to(get.clone()))
         .default_service(Problem::other_methods("GET, HEAD"))

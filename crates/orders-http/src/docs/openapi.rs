@@ -1,4 +1,4 @@
-//! OpenAPI 3.1: what the calls say of themselves, and what holds for all of them.
+//! OpenAPI 3.1 document: the operations' own descriptions, and what is common to all of them.
 
 use bakehouse_http::auth::Scope;
 use bakehouse_http::metrics;
@@ -24,34 +24,34 @@ const PROBLEM: &str = "application/problem+json";
 #[openapi(
     info(
         title = "Bakehouse",
-        description = "Orders that are kept once they are accepted. Writes answer 202 as soon as \
-            they are durable and are carried out in order; reads come from ready-made documents.",
+        description = "API of an order service. A write is answered with 202 as soon as it is durable, \
+            and is executed in order; its receipt reports the result. Reads return prepared documents.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     tags(
         (name = "orders", description = "Place, change and read orders"),
         (name = "attachments", description = "Files that belong to an order"),
-        (name = "operations", description = "What became of what was accepted"),
-        (name = "operators", description = "What has been set aside, and what to do about it"),
-        (name = "health", description = "For operators"),
+        (name = "operations", description = "Receipts: the results of accepted operations"),
+        (name = "operators", description = "Parked operations, read models and rebuilds; for operators"),
+        (name = "health", description = "Health checks and metrics; for operators"),
     )
 )]
 struct Documentation;
 
-/// What the document depends on.
+/// Settings that the document depends on.
 #[derive(Clone, Debug)]
 pub(crate) struct Variant {
-    /// Of orders that name none.
+    /// Currency of orders that do not name one.
     pub(crate) currency: Currency,
-    /// Whether tokens are asked for.
+    /// True if requests need a bearer token.
     pub(crate) has_tokens: bool,
-    /// Types of files that may be attached.
+    /// Accepted media types of attached files.
     pub(crate) media_types: Vec<String>,
-    /// URL under which clients find the API, where that is not this server's own.
+    /// Public base URL of the API, if it differs from the server's own.
     pub(crate) public_url: Option<Url>,
 }
 
-/// The document.
+/// Returns the document.
 pub(crate) fn document(variant: &Variant) -> Value {
     let mut api = Documentation::openapi();
     api.merge(orders::Documentation::openapi());
@@ -65,8 +65,8 @@ pub(crate) fn document(variant: &Variant) -> Value {
     api.merge(health::Documentation::openapi());
     let mut document = serde_json::to_value(api).unwrap_or_default();
     let schemas = &mut document["components"]["schemas"];
-    close(schemas);
-    // What the engine calls by the domain's name.
+    forbid_other_members(schemas);
+    // The engine names this member after the domain at run time.
     for schema in ["Receipt", "Parked"] {
         schemas[schema]["properties"]["order_id"] = json!({ "type": "string" });
     }
@@ -75,7 +75,7 @@ pub(crate) fn document(variant: &Variant) -> Value {
     }
     schemas["OrderBody"] = bodies::order(variant.currency.digits());
     // An order keeps its currency, whichever that is.
-    schemas["AmendmentBody"] = bodies::order(bodies::MOST_DIGITS);
+    schemas["AmendmentBody"] = bodies::order(bodies::MAX_DECIMAL_PLACES);
     schemas["StatusBody"] = bodies::status();
     schemas["DiscardBody"] = bodies::discard();
     schemas["Upload"] = bodies::upload();
@@ -92,13 +92,13 @@ pub(crate) fn document(variant: &Variant) -> Value {
     let paths = document["paths"].as_object_mut();
     for (path, calls) in paths.into_iter().flatten() {
         for (method, call) in calls.as_object_mut().into_iter().flatten() {
-            complete(path, method, call, variant);
+            add_common_parts(path, method, call, variant);
         }
     }
     document
 }
 
-/// What those are told who asked for it (`webhook.urls`).
+/// Returns the description of the webhooks (setting `webhook.urls`).
 fn webhooks() -> Value {
     let header = |name: &str, description: &str| {
         json!({
@@ -107,23 +107,23 @@ fn webhooks() -> Value {
         })
     };
     json!({ "order": { "post": {
-        "summary": "What became of an order",
-        "description": "By the Standard Webhooks rules. Answer 2xx; anything else is tried again \
-            for a day, but for 410, after which it is given up.",
+        "summary": "An order changed, or an operation on it was rejected, parked or resolved",
+        "description": "Signed according to the Standard Webhooks specification. Answer with 2xx. \
+            After 410 the delivery is abandoned; after any other status it is retried for a day.",
         "parameters": [
-            header("webhook-id", "The same for every attempt: what comes twice is one"),
-            header("webhook-timestamp", "Of this attempt, in seconds since 1970"),
-            header("webhook-signature", "v1, and the base64 of HMAC-SHA256 over id.timestamp.body"),
+            header("webhook-id", "Id of the delivery, equal for all attempts; use it to ignore duplicates"),
+            header("webhook-timestamp", "Time of this attempt, in seconds since 1970-01-01T00:00:00Z"),
+            header("webhook-signature", "v1, followed by a comma and the base64 of HMAC-SHA256 over id.timestamp.body"),
         ],
         "requestBody": { "required": true, "content": { "application/json": {
             "schema": frames::webhook(),
         } } },
-        "responses": { "2XX": { "description": "Taken" } },
+        "responses": { "2XX": { "description": "Delivered" } },
     } } })
 }
 
-/// What is answered has the members that are described, and no others.
-pub(super) fn close(schemas: &mut Value) {
+/// Sets `additionalProperties: false` on the schemas of all objects.
+pub(super) fn forbid_other_members(schemas: &mut Value) {
     for schema in schemas
         .as_object_mut()
         .into_iter()
@@ -135,43 +135,42 @@ pub(super) fn close(schemas: &mut Value) {
     }
 }
 
-/// Adds what every call may answer.
-fn complete(path: &str, method: &str, call: &mut Value, variant: &Variant) {
+/// Adds security, and the responses that many operations share.
+fn add_common_parts(path: &str, method: &str, call: &mut Value, variant: &Variant) {
     let parameters = call.get_mut("parameters").and_then(Value::as_array_mut);
     let schemas = parameters.into_iter().flatten();
     schemas
         .filter_map(|parameter| parameter.get_mut("schema"))
         .for_each(forbid_null);
     let has_body = call.get("requestBody").is_some();
-    let is_open = path.starts_with("/health") || path == "/metrics";
-    let mut common = vec![("503", "The database or the broker is away; try again soon")];
-    if !is_open {
+    let is_public = path.starts_with("/health") || path == "/metrics";
+    let mut common = vec![(
+        "503",
+        "The database or the broker is unavailable; retry later",
+    )];
+    if !is_public {
         common.push((
             "400",
-            "The request is not valid; errors names everything that is wrong",
+            "The request is invalid; the member errors lists all faults",
         ));
-        common.push(("500", "An error of ours, which has been logged"));
+        common.push(("500", "Internal error; the server has logged it"));
         if variant.has_tokens {
-            let is_operators = ["/parked", "/read-models", "/rebuilds"]
+            let needs_admin = ["/parked", "/read-models", "/rebuilds"]
                 .iter()
-                .any(|of| path.starts_with(of));
+                .any(|prefix| path.starts_with(prefix));
             let of_method = Scope::of_method(&method.to_uppercase());
-            let scope = if is_operators {
-                Scope::Admin
-            } else {
-                of_method
-            };
+            let scope = if needs_admin { Scope::Admin } else { of_method };
             let scope = format!("{SCOPES}:{}", scope.name());
             call["security"] = json!([{ "token": [scope] }]);
-            common.push(("401", "No token, or one that is not to be believed"));
+            common.push(("401", "The token is missing or invalid"));
             common.push((
                 "403",
-                "The token lacks the scope or the owner that this takes",
+                "The token lacks the required scope or owner",
             ));
         }
         common.push((
             "429",
-            "Too many requests, or too much at once; Retry-After says when to go on",
+            "Too many requests in total or at the same time; retry after Retry-After",
         ));
     }
     if has_body {
@@ -180,21 +179,24 @@ fn complete(path: &str, method: &str, call: &mut Value, variant: &Variant) {
             call["requestBody"]["content"] = upload(&variant.media_types);
             common.push((
                 "409",
-                "The order cannot have the file, or a quota would be exceeded",
+                "The order cannot take the file, or a quota would be exceeded",
             ));
-            common.push(("429", "Too many uploads; Retry-After says when to go on"));
-            common.push(("507", "There is no room for more files"));
+            common.push((
+                "429",
+                "Too many concurrent uploads; retry after Retry-After",
+            ));
+            common.push(("507", "The storage for attached files is full"));
         }
         common.push(("408", "The body did not arrive in time"));
         common.push(("413", "The body is too large"));
-        common.push(("415", "The body is not of a type that is read here"));
+        common.push(("415", "The media type of the body is not supported"));
     }
     if let Some(responses) = call["responses"].as_object_mut() {
-        add(responses, &common);
+        add_problems(responses, &common);
     }
 }
 
-/// The content of an upload's body: one part, of one of these types.
+/// Returns the content of an upload's body: one part with one of the accepted media types.
 fn upload(media_types: &[String]) -> Value {
     json!({
         "multipart/form-data": {
@@ -204,7 +206,7 @@ fn upload(media_types: &[String]) -> Value {
     })
 }
 
-/// A parameter is there, or it is not; there is no null in a query or a header.
+/// Removes `null` from the types of a parameter, since queries and headers have no null.
 fn forbid_null(schema: &mut Value) {
     if let Some(Value::Array(kinds)) = schema.get_mut("type") {
         kinds.retain(|kind| kind != "null");
@@ -214,7 +216,7 @@ fn forbid_null(schema: &mut Value) {
     }
 }
 
-fn add(responses: &mut Map<String, Value>, common: &[(&str, &str)]) {
+fn add_problems(responses: &mut Map<String, Value>, common: &[(&str, &str)]) {
     for (status, description) in common {
         let schema = json!({ "$ref": "#/components/schemas/Problem" });
         let response = json!({

@@ -1,13 +1,14 @@
-//! What the descriptions of several calls on orders have in common. The types are never
-//! made: they only describe what is read and answered elsewhere.
-#![expect(dead_code, reason = "described, never made")]
+//! Parts of the OpenAPI description that several operations on orders share. The types are never
+//! constructed; they only describe parameters and responses that other code handles.
+#![expect(dead_code, reason = "described, never constructed")]
 
 pub(crate) use bakehouse_http::response::openapi_components::*;
 use bakehouse_orders::{Document, Status};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
-/// How far a notification has come: it is on record; somebody has tried to send
-/// it, and will try again; the other side has taken it; it was given up.
+/// Status of a notification: `requested` (not attempted yet), `accepted` (attempted, retried if the
+/// attempt fails), `sent` (confirmed by the recipient's server), `failed` (abandoned after the last
+/// attempt) or `not-sent` (still pending in a backup that was restored, and not sent after that).
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 pub(crate) enum NotificationStatuses {
@@ -19,7 +20,7 @@ pub(crate) enum NotificationStatuses {
     NotSent,
 }
 
-/// By which way.
+/// Channel of a notification.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 pub(crate) enum Channels {
@@ -31,7 +32,7 @@ pub(crate) enum Channels {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct OrderId {
-    /// As in `Location`.
+    /// Id of the order, as in `Location`.
     #[param(format = "uuid")]
     id: String,
 }
@@ -39,7 +40,7 @@ pub(crate) struct OrderId {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct AttachmentId {
-    /// As in `Location`, or in the list.
+    /// Id of the file, as in `Location` or in the list.
     #[param(format = "uuid")]
     attachment_id: String,
 }
@@ -47,7 +48,7 @@ pub(crate) struct AttachmentId {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct AsOfParameter {
-    /// The order as it was after this position, or at this time.
+    /// Returns the order as it was after this log position, or at this time.
     #[param(inline)]
     as_of: Option<AsOf>,
 }
@@ -64,41 +65,41 @@ enum AsOf {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListParameters {
-    /// How many at most.
+    /// Maximum number of orders in the page.
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<u32>,
-    /// Where the page begins, as in a `Link` of the same list.
+    /// Start of the page, as given in the `Link` header of the same list.
     #[param(pattern = "^[0-9a-f]{1,16}-[0-9a-f]{16}$")]
     cursor: Option<String>,
-    /// Only orders that stand there.
+    /// Only orders with this status.
     #[param(inline)]
     status: Option<Status>,
-    /// Only orders of the customer of this id.
+    /// Only orders of the customer with this id.
     #[param(
         min_length = 1,
         max_length = 200,
         pattern = r"^[^\x00-\x1f\x7f-\x9f]+$"
     )]
     customer: Option<String>,
-    /// Only orders created later.
+    /// Only orders created after this time.
     #[param(format = DateTime)]
     created_after: Option<String>,
-    /// Only orders created earlier.
+    /// Only orders created before this time.
     #[param(format = DateTime)]
     created_before: Option<String>,
-    /// By which time; with `-`, the latest first.
+    /// Time to sort by; with `-`, latest first.
     #[param(inline)]
     sort: Option<Sorts>,
 }
 
-/// Which page of an order's history.
+/// Parameters that select a page of an order's history.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct HistoryParameters {
-    /// How many at most.
+    /// Maximum number of entries in the page.
     #[param(minimum = 1, maximum = 100, default = 100)]
     limit: Option<u32>,
-    /// Only what stands after this position, as in `Link`.
+    /// Only entries after this position, as given in the `Link` header.
     #[param(minimum = 0)]
     after: Option<u64>,
 }
@@ -115,14 +116,14 @@ enum Sorts {
     Updated,
 }
 
-/// With `Prefer: wait`: the order as it was placed.
+/// With `Prefer: wait`: the new order.
 #[derive(IntoResponses)]
 #[response(
     status = 201,
     headers(
-        ("Location" = String, description = "The order"),
-        ("Operation-Location" = String, description = "The receipt"),
-        ("Preference-Applied" = String, description = "The wait that was granted"),
+        ("Location" = String, description = "Path of the order"),
+        ("Operation-Location" = String, description = "Path of the receipt"),
+        ("Preference-Applied" = String, description = "The wait that the server applied"),
     )
 )]
 pub(crate) struct Placed(#[to_schema] Document);
@@ -132,46 +133,45 @@ pub(crate) struct Placed(#[to_schema] Document);
 #[response(
     status = 201,
     headers(
-        ("Location" = String, description = "The file"),
-        ("Operation-Location" = String, description = "The receipt"),
-        ("Preference-Applied" = String, description = "The wait that was granted"),
+        ("Location" = String, description = "Path of the file"),
+        ("Operation-Location" = String, description = "Path of the receipt"),
+        ("Preference-Applied" = String, description = "The wait that the server applied"),
     )
 )]
 pub(crate) struct Attached(#[to_schema] Document);
 
-/// With `Prefer: wait`: the order as the change left it.
+/// With `Prefer: wait`: the order after the change.
 #[derive(IntoResponses)]
 #[response(
     status = 200,
     headers(
-        ("Location" = String, description = "The order"),
-        ("Operation-Location" = String, description = "The receipt"),
-        ("Preference-Applied" = String, description = "The wait that was granted"),
+        ("Location" = String, description = "Path of the order"),
+        ("Operation-Location" = String, description = "Path of the receipt"),
+        ("Preference-Applied" = String, description = "The wait that the server applied"),
     )
 )]
 pub(crate) struct CarriedOut(#[to_schema] Document);
 
-/// With `Prefer: wait`, it was refused when it was to be carried out (`type` ends with
-/// `refused`); or another request with the same idempotency key is being accepted, and
-/// `Retry-After` says when to repeat this one.
+/// With `Prefer: wait`, the operation was rejected at execution (`type` ends with `refused`); or
+/// another request with the same idempotency key is being accepted: repeat this one after
+/// `Retry-After`.
 #[derive(IntoResponses)]
 #[response(status = 409, content_type = "application/problem+json")]
 pub(crate) struct Refused(#[to_schema] Problem);
 
-/// There is no order with this id, or not yet, or it is not the bearer's.
+/// There is no order with this id, it has not been processed yet, or it belongs to someone else.
 #[derive(IntoResponses)]
 #[response(status = 404, content_type = "application/problem+json")]
 pub(crate) struct NoSuchOrder(#[to_schema] Problem);
 
-/// There is no such order, or it has no such file, or not yet, or it is not the
-/// bearer's.
+/// There is no such order or file, it has not been processed yet, or it belongs to someone else.
 #[derive(IntoResponses)]
 #[response(status = 404, content_type = "application/problem+json")]
 pub(crate) struct NoSuchAttachment(#[to_schema] Problem);
 
-/// The prices have more digits than the order's currency; or, with `Prefer: wait`, the change was
-/// refused when it was to be carried out (`type` ends with `refused`); or another request with the
-/// same idempotency key is being accepted, and `Retry-After` says when to repeat this one.
+/// The prices have more decimal places than the order's currency; or, with `Prefer: wait`, the
+/// operation was rejected at execution (`type` ends with `refused`); or another request with the
+/// same idempotency key is being accepted: repeat this one after `Retry-After`.
 #[derive(IntoResponses)]
 #[response(status = 409, content_type = "application/problem+json")]
 pub(crate) struct OtherCurrency(#[to_schema] Problem);

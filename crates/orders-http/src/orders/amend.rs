@@ -1,5 +1,5 @@
-//! `PUT /order/{id}`: replaces products, customer and reference, as long as the
-//! order is placed.
+//! `PUT /order/{id}`: replaces products, customer and reference while the order's status is
+//! `placed`.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_engine::ports::StoredDocument;
@@ -23,8 +23,8 @@ use crate::docs::parts::{
 
 /// Replace an order's products, customer and reference
 ///
-/// Accepted as long as the order exists; carried out if it is still placed, and
-/// rejected with a reason otherwise.
+/// The request is accepted if the order exists. The operation is executed if the order's status is
+/// still `placed`, and rejected with a reason otherwise.
 #[utoipa::path(
     put,
     path = "/order/{id}",
@@ -49,12 +49,11 @@ pub(super) async fn amend(
         id: &id,
     };
     let command = async |document: Option<&StoredDocument>, _: &Identity| {
-        let known = document.and_then(|document| currency(document.body.get()));
-        let command = read(&body, known.unwrap_or(rules.defaults.currency))?;
-        if known.is_none() && currency(&String::from_utf8_lossy(&body)).is_none() {
+        let order_currency = document.and_then(|document| currency(document.body.get()));
+        let command = parse_amendment(&body, order_currency.unwrap_or(rules.defaults.currency))?;
+        if order_currency.is_none() && currency(&String::from_utf8_lossy(&body)).is_none() {
             return Err(Problem::unavailable(
-                "the order, whose currency its prices are in, cannot be read yet; name the \
-                 currency, or send it again",
+                "the order's currency is not known yet; add the currency to the body or retry later",
             ));
         }
         Ok(command)
@@ -63,9 +62,12 @@ pub(super) async fn amend(
     change.accept_as::<Orders>(&state, identity, command).await
 }
 
-/// Prices that would be right in another currency are no fault of the body, but
-/// of body and order together.
-fn read(body: &[u8], currency: Currency) -> Result<Command, Problem> {
+/// Parses the body with prices in this currency.
+///
+/// # Errors
+/// 400 for an invalid body; 409 if the body would be valid in a currency with more decimal places,
+/// since the fault then depends on the order.
+fn parse_amendment(body: &[u8], currency: Currency) -> Result<Command, Problem> {
     let faults = match parse::amend(body, &Defaults { currency }) {
         Ok(command) => return Ok(command),
         Err(faults) => faults,
@@ -78,13 +80,13 @@ fn read(body: &[u8], currency: Currency) -> Result<Command, Problem> {
     Err(faults.into())
 }
 
-/// An order keeps its currency: it is what prices are in that name none. Of its document, or
-/// of a body.
-fn currency(of: &str) -> Option<Currency> {
+/// Returns the currency of an order's document or of a body. An order keeps its currency, so it
+/// applies to amendments that name none.
+fn currency(json: &str) -> Option<Currency> {
     #[derive(Deserialize)]
     struct Part {
         currency: Currency,
     }
-    let part: Part = serde_json::from_str(of).ok()?;
+    let part: Part = serde_json::from_str(json).ok()?;
     Some(part.currency)
 }

@@ -1,28 +1,30 @@
-//! Cursors: where the next page of a list begins. Opaque to clients, and good
-//! for the list that they come from alone: with other filters or another order
-//! they would leave documents out without anybody noticing.
+//! Cursor: start of the next page of a list. It is opaque to clients and valid only for the list
+//! that it comes from, since with other filters or another sort order it would skip documents.
 
 use std::fmt;
 
 use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::{DocumentKey, ListQuery};
 
-/// A place in a list.
+/// Position in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cursor {
+    /// Sort key of the last document before the page.
     past: u64,
+    /// Fingerprint of the list's filters and sort order.
     list: String,
 }
 
 impl Cursor {
-    /// Just after a document of the list.
+    /// Creates the cursor of the page that follows a document of the list.
     pub(super) fn after(query: &ListQuery, last: DocumentKey) -> Self {
         Self {
             past: query.sort.value(last),
-            list: list(query),
+            list: list_fingerprint(query),
         }
     }
 
+    /// Parses a cursor from a query parameter; the error is a text for the client.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let parts = text.split_once('-');
         let parsed = parts.and_then(|(past, list)| {
@@ -33,20 +35,20 @@ impl Cursor {
         parsed.ok_or_else(|| "expected a cursor as given in a Link header".to_owned())
     }
 
-    /// The key that the page begins after.
+    /// Returns the sort key after which the page begins.
     ///
     /// # Errors
-    /// When the cursor comes from another list.
+    /// Returns a text for the client if the cursor comes from another list.
     pub(super) fn past(&self, query: &ListQuery) -> Result<u64, String> {
-        if self.list == list(query) {
+        if self.list == list_fingerprint(query) {
             return Ok(self.past);
         }
-        Err("belongs to a list with other filters or another sort".to_owned())
+        Err("belongs to a list with other filters or another sort order".to_owned())
     }
 }
 
-/// What makes a list, whatever the page.
-fn list(query: &ListQuery) -> String {
+/// Returns the fingerprint of a list's filters and sort order.
+fn list_fingerprint(query: &ListQuery) -> String {
     let facets = query
         .facets
         .iter()

@@ -1,5 +1,4 @@
-//! `DELETE /order/{id}`: takes the order off the lists, and cancels it where nothing has been
-//! shipped.
+//! `DELETE /order/{id}`: removes the order from lists, and cancels it if it has not been shipped.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_http::AppState;
@@ -14,10 +13,11 @@ use crate::docs::parts::{
     Prefer, Refused, SubmissionHeaders,
 };
 
-/// Take an order off the lists
+/// Delete an order
 ///
-/// An order that is `placed` or `paid` is cancelled by that; one that has been shipped or
-/// delivered keeps its status. It can still be read by its id, and its history stays.
+/// The order no longer appears in lists. An order that is `placed` or `paid` is cancelled; one that
+/// is `shipped` or `delivered` keeps its status. The order can still be read by its id, and its
+/// history remains.
 #[utoipa::path(
     delete,
     path = "/order/{id}",

@@ -1,4 +1,4 @@
-//! Lists that somebody almost asks for.
+//! Property tests of list cursors with mutated input.
 
 use bakehouse_testkit::cases::cases;
 use bakehouse_testkit::mangle::{edits, mangle};
@@ -15,7 +15,7 @@ const CURSORS: [&str; 3] = [
 proptest! {
     #![proptest_config(cases(4_000))]
 
-    /// A cursor is a number in hexadecimal and a list, and nothing else is one.
+    /// Checks that exactly the texts of a hexadecimal number, a hyphen and a fingerprint are cursors.
     #[test]
     fn cursors(which: u8, edits in edits()) {
         let bytes = mangle(&CURSORS, which, &edits);

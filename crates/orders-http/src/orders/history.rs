@@ -1,5 +1,5 @@
-//! `GET /order/{id}/history`: every event of the order, in order; and the order
-//! as it was at any of them.
+//! `GET /order/{id}/history`: all operations of the order in order, and the order as it was after
+//! any of them.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_engine::ports::{Selection, Senders, SummaryQuery};
@@ -19,10 +19,10 @@ use uuid::Uuid;
 
 use crate::docs::parts::{HistoryParameters, NoSuchOrder, OrderId, Prefer, Statuses, Verbs};
 
-/// A line of the history.
+/// Entry of an order's history: one operation and its result.
 #[derive(Serialize, ToSchema)]
-#[schema(as = LogEntry)]
-struct Line<'a> {
+#[schema(as = Event)]
+struct HistoryEntry<'a> {
     #[schema(value_type = u64)]
     position: Position,
     #[schema(value_type = String, format = "uuid")]
@@ -31,24 +31,24 @@ struct Line<'a> {
     operation: Verb,
     #[schema(value_type = Statuses)]
     status: EntryStatus,
-    /// As on the feed; absent before execution.
+    /// Type of the event, as on the feed; absent before execution.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
-    /// What kind of refusal it was, where kinds are told apart.
+    /// Machine-readable code of the rejection, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'a str>,
-    /// Why it was set aside, if it ever was.
+    /// Reason why the operation was parked, if it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     parked: Option<&'a str>,
-    /// Where its effect stands, if it had been parked before.
+    /// Position of the entry that resolved the operation, if it was parked.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u64>)]
     settled_by: Option<Position>,
     #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<&'a str>,
-    /// In whose stead, if not in their own.
+    /// Subject on whose behalf the actor sent the operation, if not their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     on_behalf_of: Option<&'a str>,
     #[schema(value_type = String, format = DateTime)]
@@ -59,20 +59,20 @@ struct Line<'a> {
     executed_at: Option<Timestamp>,
 }
 
-/// Lines of a page that does not say otherwise.
+/// Number of entries in a page if the request gives no limit.
 const DEFAULT_LIMIT: usize = 100;
 
-/// History of an order
+/// Read an order's history
 ///
-/// Every operation in order, what came of it, and why it was rejected if it was; a page at a
-/// time. With `Prefer: wait`, as soon as the order is there.
+/// All operations in order, each with its result and the reason of a rejection, in pages. With
+/// `Prefer: wait`, the request waits until the order exists.
 #[utoipa::path(
     get,
     path = "/order/{id}/history",
     tag = "orders",
     params(OrderId, HistoryParameters, Prefer),
     responses(
-        (status = 200, description = "From the oldest on", body = [Line],
+        (status = 200, description = "A page of entries, oldest first", body = [HistoryEntry],
             headers(("Link" = Option<String>, description = "The next page, if there is one"))),
         NoSuchOrder,
     )
@@ -87,68 +87,72 @@ pub(super) async fn history(
     if let Some(wait) = Wait::of(&request, &principal, &state)? {
         reads::document(&state, &principal, &id, Some(&wait), |_| true).await?;
     }
-    let _turn = state.limits.read(&request, &principal).await?;
-    // Those of others, who tried in vain to change it, are not among them.
+    let _permit = state.limits.read(&request, &principal).await?;
+    // An owner does not see rejected operations that other owners sent to the order.
     let senders = match principal.confined_to() {
         None => Senders::Any,
-        Some(mine) => {
-            refuse_strangers(&state, mine, &id).await?;
-            Senders::OwnerOrNone(mine)
+        Some(owner) => {
+            check_owner(&state, owner, &id).await?;
+            Senders::OwnerOrNone(owner)
         }
     };
     let query = page.of_log(Selection::Entity(&id), senders);
-    let mut events = state.log.summaries(&query).await?;
-    if events.is_empty() && page.after == 0 {
+    let mut entries = state.log.summaries(&query).await?;
+    if entries.is_empty() && page.after == 0 {
         return Err(no_such(&state));
     }
     let mut answer = HttpResponse::Ok();
-    if let Some(next) = page.cut(&mut events, &format!("/order/{id}/history")) {
+    if let Some(next) = page.cut(&mut entries, &format!("/order/{id}/history")) {
         answer.insert_header(next);
     }
-    let lines: Vec<Line<'_>> = events.iter().map(line).collect();
-    Ok(answer.json(lines))
+    let history: Vec<HistoryEntry<'_>> = entries.iter().map(history_entry).collect();
+    Ok(answer.json(history))
 }
 
-/// Lets only the owner of an order pass, by the operation that brings it into being.
-async fn refuse_strangers(state: &AppState, mine: &str, id: &str) -> Result<(), Problem> {
+/// Checks that `owner` owns the order, according to the operation that created it.
+///
+/// # Errors
+/// 404 if the order does not exist or has another owner.
+async fn check_owner(state: &AppState, owner: &str, id: &str) -> Result<(), Problem> {
     let query = SummaryQuery::first(Selection::Creation(id), 1);
     let creation = state.log.summaries(&query).await?.pop();
-    let owner = creation.and_then(|event| event.operation.terms.owner);
-    if owner.as_deref() == Some(mine) {
+    let order_owner = creation.and_then(|entry| entry.operation.terms.owner);
+    if order_owner.as_deref() == Some(owner) {
         return Ok(());
     }
     Err(no_such(state))
 }
 
-fn line(event: &LogEntry) -> Line<'_> {
-    Line {
-        position: event.position,
-        operation_id: event.operation.operation_id,
-        operation: event.operation.operation,
-        status: event.status,
-        kind: event.kind(),
-        reason: event.reason.as_deref(),
-        code: event.code.as_deref(),
-        parked: event.parked.as_deref(),
-        settled_by: event.settled_by,
-        actor: event.operation.terms.actor.as_deref(),
-        on_behalf_of: event.operation.terms.on_behalf_of.as_deref(),
-        accepted_at: event.operation.accepted_at,
-        stored_at: event.creation_time,
-        executed_at: event.execution_time,
+fn history_entry(entry: &LogEntry) -> HistoryEntry<'_> {
+    HistoryEntry {
+        position: entry.position,
+        operation_id: entry.operation.operation_id,
+        operation: entry.operation.operation,
+        status: entry.status,
+        kind: entry.kind(),
+        reason: entry.reason.as_deref(),
+        code: entry.code.as_deref(),
+        parked: entry.parked.as_deref(),
+        settled_by: entry.settled_by,
+        actor: entry.operation.terms.actor.as_deref(),
+        on_behalf_of: entry.operation.terms.on_behalf_of.as_deref(),
+        accepted_at: entry.operation.accepted_at,
+        stored_at: entry.creation_time,
+        executed_at: entry.execution_time,
     }
 }
 
-/// A point in the log.
+/// Point in the log at which an order is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AsOf {
-    /// After everything up to this position.
+    /// After the entry at this position.
     Position(Position),
-    /// After everything that had been stored by then.
+    /// After the last entry that was stored at or before this time.
     Time(Timestamp),
 }
 
 impl AsOf {
+    /// Parses the query parameter `as_of`; the error is a text for the client.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let position = text.parse().map(Self::Position);
         let parsed = position.or_else(|_| Timestamp::parse(text).map(Self::Time));
@@ -159,31 +163,31 @@ impl AsOf {
     }
 }
 
-/// The order's document as it was then.
+/// Returns the order's document as of this point in the log.
 ///
 /// # Errors
-/// 404 for an order that did not exist then, and for a position that nobody
-/// knows anything of yet.
-pub(super) async fn as_of(
+/// 404 if the order did not exist at that point, or if the position has not been reached yet.
+pub(super) async fn document_as_of(
     state: &AppState,
     principal: &Principal,
     id: &str,
-    then: AsOf,
+    point: AsOf,
 ) -> Result<Json, Problem> {
     let head = state.feed.head_position();
-    if let AsOf::Position(position) = then
+    if let AsOf::Position(position) = point
         && position > head
     {
-        let detail = format!("position {position} is not there yet; the last one baked is {head}");
+        let detail =
+            format!("position {position} has not been reached yet; the last one is {head}");
         return Err(Problem::not_found(detail));
     }
     let document = find(state, principal, id)
         .await?
         .ok_or_else(|| no_such(state))?;
-    let position = match then {
+    let position = match point {
         AsOf::Position(position) => position,
         AsOf::Time(time) => position_at(state, time, head).await?,
     };
     let baked = reads::as_of::<Orders>(state, id, document.number, position).await?;
-    baked.ok_or_else(|| Problem::not_found("there was no order with this id then"))
+    baked.ok_or_else(|| Problem::not_found("there was no order with this id at that point"))
 }

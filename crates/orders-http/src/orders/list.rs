@@ -1,4 +1,4 @@
-//! `GET /order`: presentation documents, a page at a time.
+//! `GET /order`: presentation documents of orders, in pages.
 
 use actix_web::http::header::LINK;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -17,8 +17,7 @@ use crate::docs::parts::{IfNoneMatch, ListParameters, NotModified};
 
 /// List orders
 ///
-/// A page at a time; deleted orders are left out. The next page is where the
-/// `Link` header says.
+/// Returns one page; deleted orders are left out. The `Link` header contains the next page.
 #[utoipa::path(
     get,
     path = "/order",
@@ -26,8 +25,8 @@ use crate::docs::parts::{IfNoneMatch, ListParameters, NotModified};
     params(ListParameters, IfNoneMatch),
     responses(
         (status = 200, description = "A page of orders", body = [Document], headers(
-            ("ETag" = String, description = "Of this page"),
-            ("Link" = Option<String>, description = "Where the next page is, if there is one"),
+            ("ETag" = String, description = "Tag of this page"),
+            ("Link" = Option<String>, description = "The next page, if there is one"),
         )),
         NotModified,
     )
@@ -56,7 +55,7 @@ pub(super) async fn list(
     Ok(answer.content_type("application/json").body(listing.body()))
 }
 
-/// The same request with the cursor of the last document of this page.
+/// Returns a `Link` header that repeats the request with the cursor after this page.
 fn next_link(query_string: &str, query: &ListQuery, last: DocumentKey) -> String {
     let cursor = Cursor::after(query, last).to_string();
     let others = url::form_urlencoded::parse(query_string.as_bytes());
@@ -119,8 +118,7 @@ fn sort(text: &str) -> Result<Sort, String> {
         "created_at" => SortKey::Created,
         "updated_at" => SortKey::Updated,
         _ => {
-            let expected =
-                "expected created_at or updated_at, with - before it for the latest first";
+            let expected = "expected created_at or updated_at, with a leading - for latest first";
             return Err(expected.to_owned());
         }
     };

@@ -1,4 +1,4 @@
-//! The calls on orders, a file each.
+//! Operations on orders, one file each.
 
 mod amend;
 mod cursor;
@@ -16,7 +16,7 @@ use actix_web::web;
 use bakehouse_http::response::problem::Problem;
 use utoipa::OpenApi;
 
-/// The documentation of these calls.
+/// OpenAPI description of these operations.
 #[derive(OpenApi)]
 #[openapi(paths(
     place::place,
@@ -30,7 +30,7 @@ use utoipa::OpenApi;
 ))]
 pub(crate) struct Documentation;
 
-/// Adds the routes.
+/// Registers the routes.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     let orders = web::resource("/order")
         .route(web::post().to(place::place))

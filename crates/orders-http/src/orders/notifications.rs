@@ -1,4 +1,4 @@
-//! `GET /order/{id}/notifications`: who was told of what became of the order.
+//! `GET /order/{id}/notifications`: notifications that were sent about an order.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_engine::model::notification::NotificationStatus;
@@ -17,28 +17,28 @@ use uuid::Uuid;
 
 use crate::docs::parts::{Channels, NoSuchOrder, NotificationStatuses, OrderId, Prefer};
 
-/// A notification.
+/// Notification about an event of an order.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Notification)]
-struct Line<'a> {
-    /// The same for every attempt; receivers get it as well.
+struct NotificationEntry<'a> {
+    /// Id of the notification, equal for all attempts; it is sent to the recipient as well.
     #[schema(value_type = String, format = "uuid")]
     id: Uuid,
-    /// Of which event.
+    /// Position of the event.
     #[schema(value_type = u64)]
     position: Position,
-    /// As on the feed.
+    /// Type of the event, as on the feed.
     #[serde(rename = "type")]
     kind: &'a str,
     #[schema(value_type = Channels)]
     channel: &'a str,
-    /// An address or a number; of a webhook its host.
+    /// Recipient: an e-mail address, a phone number, or the host of a webhook.
     to: &'a str,
     #[schema(value_type = NotificationStatuses)]
     status: NotificationStatus,
-    /// How often it was tried.
+    /// Number of attempts so far.
     attempts: u32,
-    /// Why the latest attempt failed.
+    /// Reason why the latest attempt failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
     #[schema(value_type = String, format = DateTime)]
@@ -54,17 +54,16 @@ struct Line<'a> {
     failed_at: Option<Timestamp>,
 }
 
-/// Who was told of what became of an order
+/// List an order's notifications
 ///
-/// Mails and text messages to its customer, and webhooks: each with how far it
-/// has come, in the order of the events. With `Prefer: wait`, as soon as the
-/// order is there.
+/// E-mails and text messages to the customer, and webhook deliveries, each with its status, in the
+/// order of the events. With `Prefer: wait`, the request waits until the order exists.
 #[utoipa::path(
     get,
     path = "/order/{id}/notifications",
     tag = "orders",
     params(OrderId, Prefer),
-    responses((status = 200, description = "From the oldest on", body = [Line]), NoSuchOrder)
+    responses((status = 200, description = "The notifications, oldest first", body = [NotificationEntry]), NoSuchOrder)
 )]
 pub(super) async fn notifications(
     request: HttpRequest,
@@ -77,17 +76,17 @@ pub(super) async fn notifications(
     let order = reads::document(&state, &principal, &id, wait.as_ref(), |_| true).await?;
     order.ok_or_else(|| no_such(&state))?;
     let found = state.notifications.of(&id).await?;
-    let lines: Vec<Line<'_>> = found.iter().map(line).collect();
-    Ok(HttpResponse::Ok().json(lines))
+    let entries: Vec<NotificationEntry<'_>> = found.iter().map(notification_entry).collect();
+    Ok(HttpResponse::Ok().json(entries))
 }
 
-fn line(notification: &Notification) -> Line<'_> {
+fn notification_entry(notification: &Notification) -> NotificationEntry<'_> {
     let ended = |status| {
         notification
             .ended_at
             .filter(|_| notification.status == status)
     };
-    Line {
+    NotificationEntry {
         id: notification.id,
         position: notification.position,
         kind: &notification.kind,

@@ -1,4 +1,4 @@
-//! `POST /order`: 202 once the order is durable, or 201 once it is carried out.
+//! `POST /order`: answers 202 once the order is durable, or 201 once it is executed.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -16,8 +16,8 @@ use crate::docs::parts::{
 
 /// Place an order
 ///
-/// 202 once the order is durable. It is carried out within moments; its receipt
-/// tells when. With `Prefer: wait`, 201 with the order once it is there.
+/// The answer is 202 once the order is durable. It is executed shortly afterwards; its receipt
+/// reports the result. With `Prefer: wait`, the answer is 201 with the order once it is executed.
 #[utoipa::path(
     post,
     path = "/order",

@@ -1,5 +1,5 @@
-//! `GET /order/{id}`: the presentation document, untransformed; or, with
-//! `as_of`, the order as it was.
+//! `GET /order/{id}`: the presentation document as stored or, with `as_of`, an earlier state of
+//! the order.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_http::AppState;
@@ -10,13 +10,13 @@ use bakehouse_http::request::query::Parameters;
 use bakehouse_http::response::problem::Problem;
 use bakehouse_orders::Document;
 
-use super::history::{AsOf, as_of};
+use super::history::{AsOf, document_as_of};
 use crate::docs::parts::{AsOfParameter, IfNoneMatch, NoSuchOrder, NotModified, OrderId, Prefer};
 
 /// Read an order
 ///
-/// With `as_of`, as it was then. With `Prefer: wait`, as soon as it is there;
-/// with `If-None-Match` as well, as soon as it is newer than that.
+/// With `as_of`, an earlier state of the order. With `Prefer: wait`, the request waits until the
+/// order exists or, together with `If-None-Match`, until it has another version.
 #[utoipa::path(
     get,
     path = "/order/{id}",
@@ -29,7 +29,7 @@ use crate::docs::parts::{AsOfParameter, IfNoneMatch, NoSuchOrder, NotModified, O
     ),
     responses(
         (status = 200, description = "The order", body = Document,
-            headers(("ETag" = Option<String>, description = "Its version, in quotes"))),
+            headers(("ETag" = Option<String>, description = "Version of the order, in quotes"))),
         NotModified,
         NoSuchOrder,
     )
@@ -41,11 +41,11 @@ pub(super) async fn show(
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let mut parameters = Parameters::of(request.query_string());
-    let then = parameters.take("as_of", AsOf::parse);
+    let point = parameters.take("as_of", AsOf::parse);
     parameters.finish()?;
-    if let Some(then) = then {
-        let _turn = state.limits.read(&request, &principal).await?;
-        let document = as_of(&state, &principal, &id, then).await?;
+    if let Some(point) = point {
+        let _permit = state.limits.read(&request, &principal).await?;
+        let document = document_as_of(&state, &principal, &id, point).await?;
         return Ok(reads::json(&mut HttpResponse::Ok(), &document));
     }
     reads::show(&request, &principal, &state, &id).await

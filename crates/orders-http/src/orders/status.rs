@@ -1,4 +1,4 @@
-//! `PUT /order/{id}/status`: moves the order along, or calls it off.
+//! `PUT /order/{id}/status`: changes the status of the order.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_http::accept::Change;
@@ -14,10 +14,10 @@ use crate::docs::parts::{
     Prefer, Refused, SubmissionHeaders,
 };
 
-/// Move an order along
+/// Change an order's status
 ///
-/// `placed → paid → shipped → delivered`, or `cancelled` before it is shipped.
-/// Anything else is rejected with a reason when it is carried out.
+/// Allowed are `placed → paid → shipped → delivered`, and `cancelled` before the order is shipped.
+/// Any other change is rejected with a reason at execution.
 #[utoipa::path(
     put,
     path = "/order/{id}/status",
