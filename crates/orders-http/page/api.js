@@ -1,17 +1,17 @@
-// Calls of the public API. The token, if one is needed, is kept by this page alone.
+// Requests to the public API. The token, if one is needed, is kept in memory only.
 
-/** The path of this page, which may be behind a prefix that the server does not know. */
+/** Path of this page; a proxy may add a prefix that the server does not know. */
 const root = new URL(".", document.baseURI).pathname;
 
 let token;
 
 export const bearer = () => token;
-export const useToken = (text) => (token = text || undefined);
+export const setToken = (text) => (token = text || undefined);
 
-/** An answer that is no success: the problem document, with its faults. */
+/** Error answer: the problem document with its faults; status 0 if there was no answer. */
 export class Problem extends Error {
   constructor(status, document) {
-    super(document.detail ?? document.title ?? `answered ${status}`);
+    super(document.detail ?? document.title ?? `the server answered with status ${status}`);
     this.status = status;
     this.faults = document.errors ?? [];
   }
@@ -37,29 +37,29 @@ async function call(method, path, body, headers = {}) {
   return answer;
 }
 
-/** A page of the list at `path`, and the address of the next one, if there is one. */
+/** Fetches a page of the list at `path`; `next` is the path of the next page, if there is one. */
 async function page(path) {
   const answer = await call("GET", path);
   const next = /<([^>]*)>;\s*rel="next"/.exec(answer.headers.get("link") ?? "");
-  // Whatever stands before the query: the same list.
+  // Only the query of the link is used, so that a path prefix does not matter.
   const query = next && (/\?.*$/.exec(next[1])?.[0] ?? "");
   return { lines: await answer.json(), next: next && path.replace(/\?.*$/, "") + query };
 }
 
 export const orders = page;
 
-/** Places an order; sending it again under the same key is sending it once. */
+/** Places an order; requests with the same idempotency key place it only once. */
 export const place = (order, key) => call("POST", "order", order, { "idempotency-key": key });
 
 export const setStatus = (id, status) => call("PUT", `order/${id}/status`, { status });
 
-/** What became of an operation, as soon as that is known. */
+/** Fetches the receipt of an operation; waits up to 10 s for its result. */
 export async function receipt(id) {
   const answer = await call("GET", `operation/${id}`, undefined, { prefer: "wait=10" });
   return answer.json();
 }
 
-/** The latest figures of /metrics by their names, labels included. */
+/** Fetches /metrics as a map from series, labels included, to values. */
 export async function metrics() {
   const answer = await call("GET", "metrics", undefined, { accept: "text/plain" });
   const lines = (await answer.text()).matchAll(/^(bakehouse_[^ ]+) (\S+)$/gm);
@@ -72,8 +72,8 @@ export const retry = (id) => call("POST", `parked/${id}/retry`);
 
 export const discard = (id, reason) => call("POST", `parked/${id}/discard`, { reason });
 
-/** The first page of an order's history. */
+/** Fetches the first page of an order's history. */
 export const history = (id) => page(`order/${id}/history`);
 
-/** A later page. */
+/** Fetches a later page of a history. */
 export const moreHistory = page;

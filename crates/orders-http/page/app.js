@@ -1,64 +1,66 @@
-// The page: a form, a list, a log, and the feed that keeps them up to date. It
-// uses nothing but the public API.
+// Entry point of the page: the order form, and the feed that keeps all sections up to date. The
+// page uses only the public API.
 
-import { bearer, orders as load, place, useToken } from "./api.js";
+import { bearer, orders as load, place, setToken } from "./api.js";
 import { $, element } from "./dom.js";
 import * as events from "./events.js";
 import { follow } from "./feed.js";
-import * as journey from "./journey.js";
 import * as orders from "./orders.js";
 import * as parked from "./parked.js";
-import * as pulse from "./pulse.js";
+import * as processing from "./processing.js";
 import * as stages from "./stages.js";
+import * as throughput from "./throughput.js";
 
-/** Events from before the page was opened. */
-const PAST = 500;
+/** Number of events from before the page was opened that are loaded at the start. */
+const PAST_EVENTS = 500;
+const RETRY_INTERVAL_MS = 1_000;
 
 let isLive = false;
-/** The feed that is followed. */
+/** Current subscription to the feed. */
 let feed;
-let later;
-let starts = 0;
+let retryTimer;
+/** Number of calls of `start`; an earlier call stops when a later one has begun. */
+let latestStart = 0;
 
-function take(event) {
+function onEvent(event) {
   $("position").value = event.position;
-  events.take(event);
-  orders.take(event);
-  journey.take(event);
+  events.onEvent(event);
+  orders.onEvent(event);
+  processing.onEvent(event);
   if (isLive && (event.settled || event.type === "order.parked")) {
     parked.reload();
   }
   if (isLive) {
-    pulse.take(event);
+    throughput.onEvent(event);
   }
 }
 
-function show(state) {
+function onState(state) {
   const wasLive = isLive;
   isLive = state.name === "live";
   if (isLive && !wasLive) {
     parked.reload();
   }
   const texts = {
-    "catching-up": "catching up",
-    waiting: `waiting: ${state.reason}`,
-    closed: state.error ? `closed: ${state.error.message}` : "closed",
+    "catching-up": "loading events",
+    waiting: `reconnecting: ${state.reason}`,
+    closed: state.error ? `disconnected: ${state.error.message}` : "disconnected",
   };
   $("feed-state").textContent = texts[state.name] ?? state.name;
   $("feed-state").className = state.name;
 }
 
-/** Where to begin, so that the log shows what has just happened as well. */
+/** Follows the feed, beginning with the latest past events. */
 async function start() {
-  clearTimeout(later);
-  starts += 1;
-  const mine = starts;
+  clearTimeout(retryTimer);
+  latestStart += 1;
+  const thisStart = latestStart;
   let newest;
   try {
     const page = await load("order?limit=1&sort=-updated_at");
     newest = page.lines[0]?.position ?? 0;
   } catch (problem) {
-    if (mine !== starts) {
+    if (thisStart !== latestStart) {
       return;
     }
     if (problem.status === 401 || problem.status === 403) {
@@ -66,22 +68,22 @@ async function start() {
       $("feed-state").textContent = problem.message;
       return;
     }
-    $("feed-state").textContent = `waiting: ${problem.message}`;
-    later = setTimeout(start, 1_000);
+    $("feed-state").textContent = `reconnecting: ${problem.message}`;
+    retryTimer = setTimeout(start, RETRY_INTERVAL_MS);
     return;
   }
-  // Somebody gave another token meanwhile.
-  if (mine !== starts) {
+  // Another token was entered in the meantime.
+  if (thisStart !== latestStart) {
     return;
   }
   $("token-section").hidden = true;
   feed?.close();
-  events.forget();
+  events.clear();
   feed = follow("order-events", {
-    since: Math.max(0, newest - PAST),
+    since: Math.max(0, newest - PAST_EVENTS),
     token: bearer(),
-    onEvent: take,
-    onState: show,
+    onEvent,
+    onState,
     onGap: () => orders.reload(),
   });
   await orders.reload();
@@ -89,7 +91,8 @@ async function start() {
 
 // ---- the form ----
 
-function faults(problem, form) {
+/** Marks the invalid fields of the form and returns the lines that describe the faults. */
+function showFaults(problem, form) {
   for (const input of form.elements) {
     input.removeAttribute("aria-invalid");
   }
@@ -102,16 +105,17 @@ function faults(problem, form) {
   return lines.length ? lines : [element("p", { class: "fault" }, problem.message)];
 }
 
-// What has been sent and not been answered for good: sent again, it is the same order.
-let sending;
+/** Order that was sent and has no final answer; sending it again must not place a second one. */
+let pending;
 
-function keyOf(order) {
+/** Returns the idempotency key of an order: a new one unless the same order is pending. */
+function idempotencyKey(order) {
   const body = JSON.stringify(order);
-  if (sending?.body !== body) {
+  if (pending?.body !== body) {
     const bytes = crypto.getRandomValues(new Uint8Array(16));
-    sending = { body, key: Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("") };
+    pending = { body, key: Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("") };
   }
-  return sending.key;
+  return pending.key;
 }
 
 async function submit(event) {
@@ -127,34 +131,34 @@ async function submit(event) {
     order.customer = { id: customer };
   }
   const result = $("place-result");
-  const sent = Date.now();
+  const sentAt = Date.now();
   try {
-    const answer = await place(order, keyOf(order));
-    const answered = Date.now();
-    sending = undefined;
-    faults({ faults: [] }, form);
-    result.replaceChildren(element("p", { class: "good" }, "202: accepted, and on disk"));
-    await journey.follow(answer.headers.get("operation-location"), sent, answered);
+    const answer = await place(order, idempotencyKey(order));
+    const answeredAt = Date.now();
+    pending = undefined;
+    showFaults({ faults: [] }, form);
+    result.replaceChildren(element("p", { class: "good" }, "Order accepted and saved."));
+    await processing.follow(answer.headers.get("operation-location"), sentAt, answeredAt);
   } catch (problem) {
     if (!("faults" in problem)) {
       throw problem;
     }
     if (problem.status >= 400 && problem.status < 500) {
-      sending = undefined;
+      pending = undefined;
     }
-    result.replaceChildren(...faults(problem, form));
+    result.replaceChildren(...showFaults(problem, form));
   }
 }
 
 $("place-form").addEventListener("submit", submit);
 $("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  useToken(new FormData(event.target).get("token"));
+  setToken(new FormData(event.target).get("token"));
   start();
 });
 events.start();
-pulse.start();
+throughput.start();
 stages.start();
-orders.start((order) => journey.choose(order));
-journey.start();
+orders.start((order) => processing.showHistory(order));
+processing.start();
 start();

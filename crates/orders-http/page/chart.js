@@ -1,10 +1,10 @@
-// A small chart: a line over time, scaled to its highest value.
+// Small line chart of values over time, scaled to the highest value.
 
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 60;
 const HEIGHT = 20;
 
-/** An empty one; `draw` gives it values, the latest at the right. */
+/** Creates an empty chart; `draw` sets its values, the latest at the right. */
 export function chart(label) {
   const svg = document.createElementNS(SVG, "svg");
   const path = document.createElementNS(SVG, "path");

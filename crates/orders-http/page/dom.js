@@ -1,50 +1,50 @@
-// Small helpers for the page's elements.
+// Helpers for DOM elements.
 
 export const $ = (id) => document.getElementById(id);
 
-/** An element with properties and children; text is only ever text. */
+/** Creates an element with properties and children; strings become text nodes, never HTML. */
 export function element(name, properties = {}, ...children) {
-  const made = document.createElement(name);
+  const created = document.createElement(name);
   for (const [key, value] of Object.entries(properties)) {
     if (key.startsWith("on")) {
-      made.addEventListener(key.slice(2), value);
+      created.addEventListener(key.slice(2), value);
     } else if (value !== undefined) {
-      made.setAttribute(key, value);
+      created.setAttribute(key, value);
     }
   }
-  made.append(...children.filter((child) => child !== undefined));
-  return made;
+  created.append(...children.filter((child) => child !== undefined));
+  return created;
 }
 
 /**
- * Makes these the list's children, without touching those that stay: nothing is
- * drawn anew under anybody's hands.
+ * Sets the children of a list. Children that stay are not removed and inserted again, so that they
+ * keep the focus and their input.
  */
-export function arrange(list, wanted) {
-  const staying = new Set(wanted);
+export function setChildren(list, children) {
+  const kept = new Set(children);
   for (const child of [...list.children]) {
-    if (!staying.has(child)) {
+    if (!kept.has(child)) {
       child.remove();
     }
   }
   let next = list.firstElementChild;
-  for (const one of wanted) {
-    if (one === next) {
+  for (const child of children) {
+    if (child === next) {
       next = next.nextElementSibling;
     } else {
-      list.insertBefore(one, next);
+      list.insertBefore(child, next);
     }
   }
 }
 
-/** Runs `draw` at most once a frame, however often it is asked for. */
-export function drawing(draw) {
-  let isDue = false;
+/** Returns a function that schedules `draw` for the next frame, at most once per frame. */
+export function oncePerFrame(draw) {
+  let isScheduled = false;
   return () => {
-    if (!isDue) {
-      isDue = true;
+    if (!isScheduled) {
+      isScheduled = true;
       requestAnimationFrame(() => {
-        isDue = false;
+        isScheduled = false;
         draw();
       });
     }

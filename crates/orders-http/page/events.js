@@ -1,10 +1,11 @@
-// The event log, with search; refusals with their reasons.
+// Event log with search; rejections are shown with their reasons.
 
-import { $, arrange, drawing, element, time } from "./dom.js";
+import { $, element, oncePerFrame, setChildren, time } from "./dom.js";
 
-/** Events that are kept, and lines that are drawn. */
-const KEPT = 20_000;
-const LINES = 200;
+/** Maximum number of events kept in memory. */
+const MAX_EVENTS = 20_000;
+/** Maximum number of lines shown. */
+const MAX_LINES = 200;
 
 const log = [];
 
@@ -13,39 +14,41 @@ export function start() {
   $("rejected-only").addEventListener("change", draw);
 }
 
-/** Everything, before a feed is followed from its beginning. */
-export function forget() {
+/** Removes all events, before another feed is followed. */
+export function clear() {
   log.length = 0;
   draw();
 }
 
-export function take(event) {
+/** Adds an event of the feed. */
+export function onEvent(event) {
   const customer = event.order?.customer?.id ?? "";
-  const text = [event.type, event.order_id, event.order?.number, event.order?.status, customer, event.reason, ...(event.settled ?? []).map((one) => one.reason)];
+  const resolved = (event.settled ?? []).map(({ reason }) => reason);
+  const text = [event.type, event.order_id, event.order?.number, event.order?.status, customer, event.reason, ...resolved];
   log.push({ event, text: text.join(" ").toLowerCase(), line: undefined });
-  if (log.length > KEPT * 1.1) {
-    log.splice(0, log.length - KEPT);
+  if (log.length > MAX_EVENTS * 1.1) {
+    log.splice(0, log.length - MAX_EVENTS);
   }
   draw();
 }
 
-const draw = drawing(() => {
-  const wanted = $("search").value.trim().toLowerCase();
-  const isRefused = $("rejected-only").checked;
+const draw = oncePerFrame(() => {
+  const query = $("search").value.trim().toLowerCase();
+  const isRejectedOnly = $("rejected-only").checked;
   const found = [];
   let count = 0;
   for (let index = log.length - 1; index >= 0; index -= 1) {
     const entry = log[index];
-    if ((!isRefused || entry.event.reason) && entry.text.includes(wanted)) {
+    if ((!isRejectedOnly || entry.event.reason) && entry.text.includes(query)) {
       count += 1;
-      if (found.length < LINES) {
+      if (found.length < MAX_LINES) {
         entry.line ??= line(entry.event);
         found.push(entry.line);
       }
     }
   }
-  arrange($("events"), found);
-  $("events-count").textContent = `${found.length} shown of ${count}; ${log.length} here`;
+  setChildren($("events"), found);
+  $("events-count").textContent = `${found.length} of ${count} matching events shown, ${log.length} loaded`;
 });
 
 function line(event) {
@@ -54,15 +57,15 @@ function line(event) {
     { "data-position": event.position },
     element("strong", {}, String(event.position)),
     element("span", {}, event.type),
-    what(event),
+    description(event),
     element("time", { datetime: event.at }, time(event.at)),
     element("code", {}, event.order_id),
   );
 }
 
-function what(event) {
+function description(event) {
   if (event.reason) {
-    const outcome = event.type === "order.parked" ? "parked" : "refused";
+    const outcome = event.type === "order.parked" ? "parked" : "rejected";
     return element("span", { class: "fault" }, `${outcome}: ${event.reason}`);
   }
   const parts = [];
@@ -70,7 +73,7 @@ function what(event) {
     parts.push(`order ${event.order.number} is ${event.order.status}`);
   }
   for (const { position, status, reason } of event.settled ?? []) {
-    parts.push(`position ${position} ${status}${reason ? `: ${reason}` : ""}`);
+    parts.push(`event ${position} ${status}${reason ? `: ${reason}` : ""}`);
   }
   return element("span", {}, parts.join("; "));
 }

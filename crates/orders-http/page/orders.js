@@ -1,88 +1,90 @@
-// The list of orders: what the API lists, kept up to date by the feed.
+// List of orders, loaded from the API and kept up to date by the feed.
 
 import { orders as load, setStatus } from "./api.js";
-import { $, arrange, drawing, element, time } from "./dom.js";
+import { $, element, oncePerFrame, setChildren, time } from "./dom.js";
 
-/** Rows that are drawn at first, and how many more each time older ones are asked for. */
-const PAGE = 100;
-/** After which time a list that could not be had is asked for again. */
-const AGAIN_MS = 1_000;
-const NEXT = { placed: ["paid", "cancelled"], paid: ["shipped", "cancelled"], shipped: ["delivered"] };
+/** Number of rows shown at first, and added for each click on "Older orders". */
+const PAGE_SIZE = 100;
+/** Interval between attempts to load the list. */
+const RETRY_INTERVAL_MS = 1_000;
+/** Statuses that may follow each status. */
+const NEXT_STATUSES = { placed: ["paid", "cancelled"], paid: ["shipped", "cancelled"], shipped: ["delivered"] };
 
-/** Orders by their ids, each with the row that shows it, if one does. */
+/** Orders by id, each with its row if it has been shown. */
 const known = new Map();
-/** How many are shown; as many again may be known already, by the feed. */
-let shown = PAGE;
-let older;
-/** What the feed told of as deleted: a page of the list may be from before that. */
+/** Maximum number of rows shown; more orders may be known from the feed. */
+let shown = PAGE_SIZE;
+/** Path of the next page, if there is one. */
+let nextPage;
+/** Ids of orders deleted according to the feed; a page of the list may be older than that. */
 const deleted = new Set();
-/** Which list is wanted: answers that belong to an earlier one come too late. */
-let wanted = 0;
-let choose = () => {};
+/** Number of the latest reload; answers to requests of earlier ones are ignored. */
+let latestReload = 0;
+let onSelect = () => {};
 
-export function start(onChoose) {
-  choose = onChoose;
+export function start(select) {
+  onSelect = select;
   $("status-filter").addEventListener("change", reload);
   $("older").addEventListener("click", showOlder);
 }
 
-/** Everything anew: another filter, or events that were missed. */
+/** Reloads the list, after the filter has changed or events were missed. */
 export async function reload() {
-  wanted += 1;
-  const mine = wanted;
+  latestReload += 1;
+  const thisReload = latestReload;
   known.clear();
   deleted.clear();
-  older = undefined;
-  shown = PAGE;
-  while (mine === wanted) {
-    const status = await fetchPage(first());
-    // What is refused now is refused again.
+  nextPage = undefined;
+  shown = PAGE_SIZE;
+  while (thisReload === latestReload) {
+    const status = await fetchPage(firstPage());
+    // A client error other than 429 would be repeated.
     if (status === 200 || (status >= 400 && status < 500 && status !== 429)) {
       return;
     }
-    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    await new Promise((resolve) => setTimeout(resolve, RETRY_INTERVAL_MS));
   }
 }
 
-/** More rows: out of what is known, then from the server. */
+/** Shows more rows: of orders that are known, then of orders loaded from the server. */
 async function showOlder() {
-  shown += PAGE;
-  const mine = wanted;
-  while (mine === wanted && older && listed().length < shown) {
-    if ((await fetchPage(older)) !== 200) {
-      shown -= PAGE;
+  shown += PAGE_SIZE;
+  const thisReload = latestReload;
+  while (thisReload === latestReload && nextPage && listed().length < shown) {
+    if ((await fetchPage(nextPage)) !== 200) {
+      shown -= PAGE_SIZE;
       return;
     }
   }
   draw();
 }
 
-function first() {
+function firstPage() {
   const status = $("status-filter").value;
-  return `order?limit=${PAGE}${status && `&status=${status}`}`;
+  return `order?limit=${PAGE_SIZE}${status && `&status=${status}`}`;
 }
 
-/** The answer's status; 0: there was none. */
+/** Loads a page and returns the status of the answer, or 0 if there was none. */
 async function fetchPage(path) {
-  const mine = wanted;
+  const thisReload = latestReload;
   let page;
   try {
     page = await load(path);
   } catch (problem) {
-    if (mine === wanted) {
+    if (thisReload === latestReload) {
       $("orders-count").textContent = problem.message;
     }
     return problem.status ?? 0;
   }
-  if (mine === wanted) {
+  if (thisReload === latestReload) {
     page.lines.forEach((order) => keep(order));
-    older = page.next;
+    nextPage = page.next;
     draw();
   }
   return 200;
 }
 
-/** Whichever is newer stays: the list and the feed may cross. */
+/** Stores an order unless a newer version of it is known, from the feed or the list. */
 function keep(order, isNew = false) {
   if (deleted.has(order.id)) {
     return;
@@ -92,8 +94,8 @@ function keep(order, isNew = false) {
   }
 }
 
-/** An event of the feed. */
-export function take(event) {
+/** Handles an event of the feed. */
+export function onEvent(event) {
   if (!event.order) {
     return;
   }
@@ -113,25 +115,25 @@ function listed() {
     .sort((a, b) => b.order.number - a.order.number);
 }
 
-const draw = drawing(() => {
+const draw = oncePerFrame(() => {
   const all = listed();
   const visible = all.slice(0, shown);
   for (const entry of visible) {
     entry.row ??= row(entry.order, entry.isNew);
   }
   const focused = document.activeElement?.dataset?.key;
-  arrange(
+  setChildren(
     $("orders"),
     visible.map((entry) => entry.row),
   );
   if (focused && document.activeElement === document.body) {
     refocus(focused);
   }
-  $("orders-count").textContent = `${visible.length} shown of ${all.length} here`;
-  $("older").hidden = !older && all.length <= shown;
+  $("orders-count").textContent = `${visible.length} of ${all.length} loaded orders shown`;
+  $("older").hidden = !nextPage && all.length <= shown;
 });
 
-/** The focus stays with the order whose row was replaced. */
+/** Restores the focus to the order whose row was replaced. */
 function refocus(key) {
   const [, id] = key.split(" ");
   const row = document.querySelector(`[data-order="${CSS.escape(id)}"]`);
@@ -142,10 +144,10 @@ function refocus(key) {
 function row(order, isNew) {
   const open = element(
     "button",
-    { class: "link", "data-key": `open ${order.id}`, onclick: () => choose(order) },
+    { class: "link", "data-key": `open ${order.id}`, onclick: () => onSelect(order) },
     String(order.number),
   );
-  const steps = (NEXT[order.status] ?? []).map((next) =>
+  const steps = (NEXT_STATUSES[order.status] ?? []).map((next) =>
     element(
       "button",
       {

@@ -1,12 +1,12 @@
-// What has been set aside, with the reason, and what an operator can do about it.
+// Parked operations with their reasons, and the forms to retry or discard them.
 
 import { discard, parked, retry } from "./api.js";
-import { $, arrange, element, time } from "./dom.js";
+import { $, element, setChildren, time } from "./dom.js";
 
-/** Lines by what they show: one that somebody types in is not drawn anew. */
+/** Lines by operation and position in its order; lines are reused so that input is not lost. */
 const shown = new Map();
 
-/** Looks anew; who may not see it sees nothing of it. */
+/** Reloads the list; hides the section if the token does not permit to read it. */
 export async function reload() {
   let lines;
   try {
@@ -18,19 +18,19 @@ export async function reload() {
   }
   $("parked-section").hidden = false;
   $("parked-hint").textContent = lines.length
-    ? "Their orders wait; all others go on."
-    : "Nothing is parked: every order goes on.";
+    ? "These orders are on hold until you retry or discard the change. Other orders are not affected."
+    : "Nothing is parked. All changes are processed.";
   const first = new Set();
   const kept = new Map(shown);
   shown.clear();
   for (const parked of lines) {
-    // Only the first of an order can be settled; the others follow it.
+    // Only the first parked operation of an order can be resolved; the others wait for it.
     const isFirst = !first.has(parked.order_id);
     first.add(parked.order_id);
     const key = `${isFirst} ${parked.operation_id}`;
     shown.set(key, kept.get(key) ?? line(parked, isFirst));
   }
-  arrange($("parked"), [...shown.values()]);
+  setChildren($("parked"), [...shown.values()]);
 }
 
 function line(parked, isFirst) {
@@ -42,28 +42,29 @@ function line(parked, isFirst) {
     element("span", { class: "fault" }, parked.reason),
     element("time", { datetime: parked.stored_at }, time(parked.stored_at)),
     element("code", {}, parked.order_id),
-    isFirst ? remedies(parked) : undefined,
+    isFirst ? resolutionForm(parked) : undefined,
   );
 }
 
-function remedies({ position, operation_id }) {
-  const answer = (sent) =>
-    sent.catch((problem) => ($("parked-hint").textContent = problem.message));
-  const again = element(
+/** Creates the form that retries or discards a parked operation. */
+function resolutionForm({ position, operation_id }) {
+  const showProblem = (request) =>
+    request.catch((problem) => ($("parked-hint").textContent = problem.message));
+  const retryButton = element(
     "button",
     {
       type: "button",
       class: "small",
-      "aria-label": `Retry position ${position}`,
-      onclick: () => answer(retry(operation_id)),
+      "aria-label": `Retry event ${position}`,
+      onclick: () => showProblem(retry(operation_id)),
     },
     "retry",
   );
-  const reason = element("input", { name: "reason", required: "", placeholder: "why", "aria-label": `Reason to discard position ${position}` });
-  const giveUp = element("button", { class: "small", "aria-label": `Discard position ${position}` }, "discard");
+  const reason = element("input", { name: "reason", required: "", placeholder: "reason", "aria-label": `Reason to discard event ${position}` });
+  const discardButton = element("button", { class: "small", "aria-label": `Discard event ${position}` }, "discard");
   const onsubmit = (event) => {
     event.preventDefault();
-    answer(discard(operation_id, reason.value));
+    showProblem(discard(operation_id, reason.value));
   };
-  return element("form", { class: "inline", onsubmit }, again, reason, giveUp);
+  return element("form", { class: "inline", onsubmit }, retryButton, reason, discardButton);
 }

@@ -19,12 +19,12 @@ const FILES: [(&str, &str, &str); 13] = [
     ("api.js", SCRIPT, include_str!("../page/api.js")),
     ("dom.js", SCRIPT, include_str!("../page/dom.js")),
     ("events.js", SCRIPT, include_str!("../page/events.js")),
-    ("journey.js", SCRIPT, include_str!("../page/journey.js")),
     ("orders.js", SCRIPT, include_str!("../page/orders.js")),
     ("parked.js", SCRIPT, include_str!("../page/parked.js")),
+    ("processing.js", SCRIPT, include_str!("../page/processing.js")),
     ("chart.js", SCRIPT, include_str!("../page/chart.js")),
     ("stages.js", SCRIPT, include_str!("../page/stages.js")),
-    ("pulse.js", SCRIPT, include_str!("../page/pulse.js")),
+    ("throughput.js", SCRIPT, include_str!("../page/throughput.js")),
     // The published JavaScript client.
     (
         "feed.js",

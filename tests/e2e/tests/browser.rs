@@ -186,13 +186,13 @@ async fn an_order_is_placed_and_watched_across_the_end_of_the_server(kind: Kind)
     page.type_into("price", "4.20").await;
     page.type_into("quantity", "3").await;
     page.click("#place-form button").await;
-    page.shows("#place-result", |text| text.contains("202"))
+    page.shows("#place-result", |text| text.contains("accepted and saved"))
         .await;
-    page.shows("#journey-hint", |text| {
-        text == "order.created, at position 1"
+    page.shows("#processing-hint", |text| {
+        text == "Processed as event 1: order.created"
     })
     .await;
-    page.shows("#journey", |text| {
+    page.shows("#processing", |text| {
         [
             "api-server",
             "events-writer",
@@ -218,7 +218,7 @@ async fn an_order_is_placed_and_watched_across_the_end_of_the_server(kind: Kind)
         Kind::Servers => "api-server",
     };
     world.process(name).kill();
-    page.shows("#feed-state", |text| text.starts_with("waiting"))
+    page.shows("#feed-state", |text| text.starts_with("reconnecting"))
         .await;
     if let Kind::Servers = kind {
         let other = world.start_second("api-server").expect("another one");
@@ -264,7 +264,7 @@ async fn what_is_parked_is_seen_and_settled(kind: Kind) {
         .await;
     page.picture(&format!("{kind:?}-parked")).await;
     // Not yet repaired: refused, and said so in the log.
-    page.click("#parked button[aria-label='Retry position 3']")
+    page.click("#parked button[aria-label='Retry event 3']")
         .await;
     page.shows("#events li", |text| text.contains("retry failed"))
         .await;
@@ -274,11 +274,11 @@ async fn what_is_parked_is_seen_and_settled(kind: Kind) {
         .send_keys("a mistake")
         .await
         .expect("typed");
-    page.click("#parked button[aria-label='Discard position 3']")
+    page.click("#parked button[aria-label='Discard event 3']")
         .await;
     page.shows("#parked-hint", |text| text.starts_with("Nothing is parked"))
         .await;
-    let refused = "position 3 rejected: discarded by an operator: a mistake";
+    let refused = "event 3 rejected: discarded by an operator: a mistake";
     page.shows("#events li", |text| text.contains(refused))
         .await;
     page.close().await;
@@ -314,13 +314,13 @@ async fn everything_can_be_done_by_the_keyboard_alone() {
     page.press(Key::Enter.into()).await;
     page.shows("#orders tr td:nth-child(2)", |text| text == "paid")
         .await;
-    // The row was drawn anew under the hands of whoever pressed the button.
+    // The row was replaced while its button had the focus.
     page.tab_to("#search").await;
     for letter in "status".chars() {
         page.press(letter).await;
     }
     page.shows("#events-count", |text| {
-        text.starts_with("1 shown of 1; 2 here")
+        text.starts_with("1 of 1 matching events shown, 2 loaded")
     })
     .await;
     page.close().await;
@@ -339,7 +339,7 @@ async fn it_is_accessible_in_light_and_dark() {
     let Some(page) = Page::open(&world.base).await else {
         return;
     };
-    // With everything that it can show: faults, a journey, something parked.
+    // With everything that it can show: faults, a history, a parked operation.
     let orders = client.get("/order").await.expect("a list").json();
     let bad = orders[0]["id"].as_str().expect("an id");
     stores::replace_state(&world, Kind::Embedded, bad, "{}").await;
@@ -353,7 +353,7 @@ async fn it_is_accessible_in_light_and_dark() {
     })
     .await;
     page.click("#orders tr:nth-child(2) button.link").await;
-    page.shows("#journey-hint", |text| text.starts_with("Order 2"))
+    page.shows("#processing-hint", |text| text.starts_with("Order 2"))
         .await;
     page.type_into("price", "a lot").await;
     page.click("#place-form button").await;
@@ -405,11 +405,11 @@ async fn it_works_with_ten_thousand_orders() {
         document.querySelector('#place-form button').click();";
     let took = page.browser.execute_async(script, Vec::new()).await;
     eprintln!("from click to list: {} ms", took.expect("a time"));
-    page.shows("#orders-count", |text| text.starts_with("100 shown"))
+    page.shows("#orders-count", |text| text.starts_with("100 of "))
         .await;
     for pages in 2..8 {
         page.click("#older").await;
-        let count = format!("{pages}00 shown");
+        let count = format!("{pages}00 of ");
         page.shows("#orders-count", |text| text.starts_with(&count))
             .await;
     }

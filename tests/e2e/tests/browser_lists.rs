@@ -42,12 +42,12 @@ async fn the_list_is_what_was_asked_for_last() {
             filter.dispatchEvent(new Event('change')); \
         }";
     page.run(script, Vec::new()).await;
-    let is_there = |told: &Value| told.to_string().contains("\"2 shown");
+    let is_there = |told: &Value| told.to_string().contains("\"2 of");
     let told = page.until("return window.told", Vec::new(), is_there).await;
     let mut told: Vec<String> = serde_json::from_value(told).expect("texts");
     told.dedup();
     let is_right =
-        told.len() == 2 && told[0].contains("cannot be reached") && told[1].starts_with("2 shown");
+        told.len() == 2 && told[0].contains("cannot be reached") && told[1].starts_with("2 of");
     assert!(is_right, "{told:?}");
     // What is deleted while the list is on its way stays so.
     let placed = client.get("/order?limit=1").await.expect("a list").json();
@@ -68,7 +68,7 @@ async fn the_list_is_what_was_asked_for_last() {
     client.settled(&gone).await.expect("a receipt");
     page.lists_all_up_to(3).await;
     page.run("window.letPass()", Vec::new()).await;
-    page.shows("#orders-count", |text| text.starts_with("1 shown of 1"))
+    page.shows("#orders-count", |text| text.starts_with("1 of 1"))
         .await;
     page.close().await;
 }
@@ -93,16 +93,16 @@ async fn a_long_history_is_shown_a_page_at_a_time() {
         return;
     };
     page.click("#orders tr button.link").await;
-    page.shows("#journey-hint", |text| {
-        text == "Order 1: the first 100 events"
+    page.shows("#processing-hint", |text| {
+        text == "Order 1: first 100 events"
     })
     .await;
-    page.click("#journey-more").await;
-    page.shows("#journey-hint", |text| text == "Order 1: 121 events")
+    page.click("#processing-more").await;
+    page.shows("#processing-hint", |text| text == "Order 1: 121 events")
         .await;
     let shown = page.run(
-        "return [document.querySelectorAll('#journey li').length, \
-            document.querySelector('#journey-more').hidden]",
+        "return [document.querySelectorAll('#processing li').length, \
+            document.querySelector('#processing-more').hidden]",
         Vec::new(),
     );
     assert_eq!(shown.await, json!([2 * (CHANGES + 1), true]));

@@ -213,8 +213,8 @@ async fn our_pages_work_behind_a_prefix_and_under_their_policies() {
     browser.shows("#feed-state", |text| text == "live").await;
     browser.click("#place-form button").await;
     browser
-        .shows("#journey-hint", |text| {
-            text == "order.created, at position 1"
+        .shows("#processing-hint", |text| {
+            text == "Processed as event 1: order.created"
         })
         .await;
     browser
