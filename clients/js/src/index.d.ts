@@ -1,4 +1,4 @@
-/** What an order looks like; see `/openapi.json` of the server. */
+/** Order document; `/openapi.json` of the server describes it. */
 export interface Order {
   id: string;
   number: number;
@@ -18,65 +18,65 @@ export interface Order {
 }
 
 interface Common {
-  /** Its place in the log. */
+  /** Position in the log. */
   position: number;
   order_id: string;
   operation_id: string;
-  /** When it was stored, RFC 3339. */
+  /** Time at which the operation was stored, as RFC 3339. */
   at: string;
 }
 
-/** Something happened to an order, which is as it was then. */
+/** Change of an order, with the order as of this event. */
 export interface Change extends Common {
   type: "order.created" | "order.updated" | "order.status" | "order.deleted";
   order: Order;
-  /** The filter no longer matches the order: this is the last that is heard of it. */
+  /** Set if the order no longer matches the filter; this is its last event. */
   left?: true;
-  /** What had been parked before, if that was what changed it. */
+  /** Parked operations that this event resolved, if any. */
   settled?: Settled[];
 }
 
-/** What became of an operation that had been parked. */
+/** Result of an operation that was parked before. */
 export interface Settled {
-  /** Its own place in the log. */
+  /** Position of the operation in the log. */
   position: number;
   operation_id: string;
   status: "executed" | "rejected";
   reason?: string;
-  /** What kind of refusal it was, where kinds are told apart. */
+  /** Machine-readable code of the rejection, if it has one. */
   code?: string;
 }
 
-/** An operation was set aside, until an operator settles it. */
+/** An operation was parked until an operator retries or discards it. */
 export interface Parking extends Common {
   type: "order.parked";
   reason: string;
 }
 
-/** What had been parked was settled, without any change of the order. */
+/** Parked operations were resolved without a change of the order. */
 export interface Settlement extends Common {
   type: "order.retried" | "order.discarded";
   settled: Settled[];
 }
 
-/** An operation was refused. */
+/** An operation was rejected. */
 export interface Rejection extends Common {
   type: "order.rejected";
   reason: string;
-  /** What kind of refusal it was, where kinds are told apart: `version-conflict`. */
+  /** Machine-readable code of the rejection, if it has one, such as `version-conflict`. */
   code?: string;
 }
 
 export type FeedEvent = Change | Rejection | Parking | Settlement;
 
-/** Which events. All of the wishes are to be met. */
+/** Filter for events; an event must satisfy all members that are set. */
 export interface Filter {
   order?: string;
   customer?: string;
   types?: FeedEvent["type"][];
 }
 
-/** How the feed is. */
+/** State of the feed. */
 export type State =
   | { name: "connecting" }
   | { name: "catching-up"; head: number }
@@ -84,22 +84,22 @@ export type State =
   | { name: "waiting"; retryAt: number; reason: string }
   | { name: "closed"; error?: FeedError };
 
-/** Events that are not coming, or may not be. */
+/** Events that are missing, or may be. */
 export interface Gap {
-  /** The last position that was seen. */
+  /** Last position before the gap. */
   after: number;
-  /** The next one that is coming, if that is known. */
+  /** First position after the gap, if known. */
   next?: number;
   reason: string;
 }
 
-/** Why it is over for good. */
+/** Error after which the feed does not reconnect. */
 export class FeedError extends Error {
-  /** Of the websocket's close frame: 4400 and above. */
+  /** Close code of the websocket: 4400 or above. */
   code: number;
 }
 
-/** What is used of a `WebSocket`. */
+/** Part of the `WebSocket` interface that the client uses. */
 export interface FeedSocket {
   onopen: ((event: any) => void) | null;
   onmessage: ((event: any) => void) | null;
@@ -112,34 +112,34 @@ export interface FeedSocket {
 export type WebSocketConstructor = new (url: string) => FeedSocket;
 
 export interface Options {
-  /** Everything after this position; from now on where there is none. 0: from the beginning. */
+  /** Position after which to start; 0 starts at the beginning. Default: the current position. */
   since?: number;
-  /** The log that the position is of, if that is known. */
+  /** Log that `since` belongs to, if known. */
   epoch?: string;
   filter?: Filter;
-  /** A bearer token, or a way to one; asked for anew each time it connects. */
+  /** Bearer token, or a function that returns one; it is called for each connection. */
   token?: string | (() => string | Promise<string>);
   onEvent?: (event: FeedEvent) => void;
   onState?: (state: State) => void;
-  /** Events are missing, or may be. Without it they are at least in `console.warn`. */
+  /** Called when events are missing or may be. Default: `console.warn`. */
   onGap?: (gap: Gap) => void;
-  /** For where there is no `WebSocket`: that of the package `ws`, before Node.js 22. */
+  /** Implementation of `WebSocket` if there is no global one, such as that of the package `ws`. */
   WebSocket?: WebSocketConstructor;
 }
 
 export interface Feed {
-  /** The last position that was seen, or passed by the filter. */
+  /** Last position that was received or skipped by the filter. */
   readonly position: number | undefined;
-  /** The log that it is of. */
+  /** Log that `position` belongs to. */
   readonly epoch: string | undefined;
   readonly state: State;
-  /** Ends it. */
+  /** Closes the feed. */
   close(): void;
 }
 
 /**
- * Follows the feed at a URL (`https:` or `wss:`), until it is closed.
+ * Follows the feed at a URL (`https:` or `wss:`) until it is closed.
  *
- * @throws {TypeError} where there is no `WebSocket` and none is given.
+ * @throws {TypeError} if there is no global `WebSocket` and `options` has none.
  */
 export function follow(url: string | URL, options?: Options): Feed;

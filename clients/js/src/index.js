@@ -1,20 +1,20 @@
-// Follows the feed of a Bakehouse; the types and what they mean are in index.d.ts.
+// Client of the feed of a Bakehouse server; index.d.ts documents the types.
 
-/** Codes below this one are worth coming back after. */
-const FINAL = 4400;
-/** The position cannot be served. */
-const NOT_AVAILABLE = 4010;
-/** The connection ended without a word. */
-const ABNORMAL = 1006;
-/** Milliseconds to wait after the first failure, and at most. */
-const FIRST_WAIT = 250;
-const LONGEST_WAIT = 10_000;
-/** How long a server may take to say welcome. */
-const LONGEST_OPENING = 10_000;
-/** Heartbeats without a word after which a connection is taken for dead. */
-const SILENT_BEATS = 2.5;
-/** The same before the server has said how often its heart beats. */
-const FIRST_SILENCE = 15_000;
+/** First close code (up to 4999) after which reconnecting is useless. */
+const FIRST_FINAL_CODE = 4400;
+/** Close code: the server does not have the requested position. */
+const POSITION_NOT_AVAILABLE = 4010;
+/** Close code: the connection ended without a close frame. */
+const ABNORMAL_CLOSURE = 1006;
+/** Delay before the second attempt to connect; doubles with each failure up to the maximum. */
+const INITIAL_BACKOFF_MS = 250;
+const MAX_BACKOFF_MS = 10_000;
+/** Maximum time until the server sends `welcome`. */
+const CONNECT_TIMEOUT_MS = 10_000;
+/** Number of heartbeat intervals without a message after which a connection counts as dead. */
+const MAX_SILENT_HEARTBEATS = 2.5;
+/** Idle timeout until the server has announced its heartbeat interval. */
+const INITIAL_IDLE_TIMEOUT_MS = 15_000;
 
 export class FeedError extends Error {
   constructor(code, message) {
@@ -27,13 +27,13 @@ export class FeedError extends Error {
 export function follow(url, options = {}) {
   const Socket = options.WebSocket ?? globalThis.WebSocket;
   if (Socket === undefined) {
-    const ways = "use Node.js 22 or later, or give the one of the package `ws` as `options.WebSocket`";
-    throw new TypeError(`bakehouse-feed: there is no WebSocket here: ${ways}`);
+    const hint = "use Node.js 22 or later, or pass that of the package `ws` as `options.WebSocket`";
+    throw new TypeError(`bakehouse-feed: no WebSocket available: ${hint}`);
   }
-  return new Follower(url, options, Socket);
+  return new FeedClient(url, options, Socket);
 }
 
-class Follower {
+class FeedClient {
   #url;
   #options;
   #Socket;
@@ -43,12 +43,13 @@ class Follower {
   #socket;
   #timer;
   #watchdog;
-  #silence = FIRST_SILENCE;
+  #idleTimeout = INITIAL_IDLE_TIMEOUT_MS;
   #failures = 0;
   #attempt = 0;
-  #farewell;
-  /** What is missing and not told yet: only once it is known where it goes on. */
-  #lost;
+  /** Error message that the server sent before closing. */
+  #lastError;
+  /** Gap that is reported once the next position is known. */
+  #pendingGap;
 
   constructor(url, options, Socket) {
     const base = globalThis.location?.href;
@@ -74,22 +75,22 @@ class Follower {
   }
 
   close() {
-    this.#end();
-    this.#become({ name: "closed" });
+    this.#disconnect();
+    this.#setState({ name: "closed" });
   }
 
-  /** Whoever is told of something may close it there and then. */
+  /** Callbacks may close the feed, so this is checked after each of them. */
   #isClosed() {
     return this.#state.name === "closed";
   }
 
-  #become(state) {
+  #setState(state) {
     this.#state = state;
     this.#options.onState?.(state);
   }
 
-  /** Lets go of the connection; nothing that it still says is heard. */
-  #end() {
+  /** Closes the connection and ignores everything that it still delivers. */
+  #disconnect() {
     clearTimeout(this.#timer);
     clearTimeout(this.#watchdog);
     this.#attempt += 1;
@@ -99,54 +100,54 @@ class Follower {
   }
 
   async #connect() {
-    this.#become({ name: "connecting" });
+    this.#setState({ name: "connecting" });
     if (this.#isClosed()) {
       return;
     }
-    this.#farewell = undefined;
+    this.#lastError = undefined;
     const attempt = this.#attempt;
-    // A token may never come.
-    this.#watch();
+    // The callback for the token may never settle.
+    this.#restartWatchdog();
     const { token } = this.#options;
     let bearer;
     try {
       bearer = typeof token === "function" ? await token() : token;
     } catch (error) {
       if (attempt === this.#attempt) {
-        this.#end();
+        this.#disconnect();
         this.#retry(`no token: ${error?.message ?? error}`);
       }
       return;
     }
     if (attempt !== this.#attempt) {
-      return; // It was closed, or given up, meanwhile.
+      return; // Closed or timed out in the meantime.
     }
     const socket = new this.#Socket(this.#address(bearer === undefined));
     this.#socket = socket;
-    this.#watch();
-    const ours = (handle) => (event) => this.#socket === socket && handle(event);
-    socket.onopen = ours(() => {
+    this.#restartWatchdog();
+    const ifCurrent = (handle) => (event) => this.#socket === socket && handle(event);
+    socket.onopen = ifCurrent(() => {
       if (bearer !== undefined) {
-        // A token is a secret: addresses end up in logs.
-        socket.send(JSON.stringify({ type: "subscribe", token: bearer, ...this.#wishes() }));
+        // The token is not sent in the URL, because URLs are logged.
+        socket.send(JSON.stringify({ type: "subscribe", token: bearer, ...this.#subscription() }));
       }
     });
-    socket.onmessage = ours((event) => this.#hear(JSON.parse(event.data)));
-    socket.onclose = ours((event) => this.#closed(event));
-    // Not everywhere does `close` follow (Node.js 22), and `ws` throws where nobody listens.
-    socket.onerror = ours(() => this.#closed({ code: ABNORMAL, reason: "the connection failed" }));
+    socket.onmessage = ifCurrent((event) => this.#onFrame(JSON.parse(event.data)));
+    socket.onclose = ifCurrent((event) => this.#onClose(event));
+    // `close` does not always follow `error` (Node.js 22), and `ws` throws without a listener.
+    socket.onerror = ifCurrent(() => this.#onClose({ code: ABNORMAL_CLOSURE, reason: "connection failed" }));
   }
 
-  #wishes() {
+  #subscription() {
     const { order, customer, types } = this.#options.filter ?? {};
     return { since: this.#position, epoch: this.#epoch, order, customer, types };
   }
 
-  #address(hasWishes) {
+  #address(hasQuery) {
     const url = new URL(this.#url);
-    if (hasWishes) {
-      const { types, ...wishes } = this.#wishes();
-      for (const [name, value] of Object.entries({ ...wishes, type: types?.join(",") })) {
+    if (hasQuery) {
+      const { types, ...others } = this.#subscription();
+      for (const [name, value] of Object.entries({ ...others, type: types?.join(",") })) {
         if (value !== undefined && value !== "") {
           url.searchParams.set(name, value);
         }
@@ -155,22 +156,22 @@ class Follower {
     return url.href;
   }
 
-  /** A connection may be dead without anybody saying so. */
-  #watch() {
+  /** Restarts the timer that reconnects when no message arrives: dead connections send no close. */
+  #restartWatchdog() {
     clearTimeout(this.#watchdog);
-    const isOpening = this.state.name === "connecting";
-    const patience = isOpening ? Math.min(LONGEST_OPENING, this.#silence) : this.#silence;
+    const isConnecting = this.state.name === "connecting";
+    const timeout = isConnecting ? Math.min(CONNECT_TIMEOUT_MS, this.#idleTimeout) : this.#idleTimeout;
     this.#watchdog = setTimeout(() => {
-      this.#end();
-      this.#retry("nothing was heard for a while");
-    }, patience);
+      this.#disconnect();
+      this.#retry("connection timed out");
+    }, timeout);
   }
 
-  #hear(frame) {
-    this.#watch();
+  #onFrame(frame) {
+    this.#restartWatchdog();
     switch (frame.type) {
       case "welcome":
-        this.#welcome(frame);
+        this.#onWelcome(frame);
         break;
       case "ping":
         this.#socket.send('{"type":"pong"}');
@@ -181,55 +182,55 @@ class Follower {
       case "live":
         this.#advance(frame.position);
         this.#failures = 0;
-        this.#become({ name: "live" });
+        this.#setState({ name: "live" });
         break;
       case "error":
-        this.#farewell = frame;
+        this.#lastError = frame;
         break;
       default:
         if (frame.position !== undefined) {
-          this.#event(frame);
+          this.#onEvent(frame);
         }
     }
   }
 
-  #welcome({ epoch, head, heartbeat_s }) {
+  #onWelcome({ epoch, head, heartbeat_s }) {
     if (this.#epoch !== undefined && this.#epoch !== epoch) {
-      this.#gap({ after: this.#position ?? 0, reason: "the server has another log now" });
+      this.#reportGap({ after: this.#position ?? 0, reason: "the server has a different log" });
     }
     this.#epoch = epoch;
     this.#position ??= head;
     if (this.#isClosed()) {
       return;
     }
-    if (this.#lost) {
-      // Whoever reads everything anew now misses nothing: what comes next is on its way.
-      this.#gap({ ...this.#lost, next: head + 1 });
-      this.#lost = undefined;
+    if (this.#pendingGap) {
+      // The subscription is active, so a client that reloads its data now misses nothing.
+      this.#reportGap({ ...this.#pendingGap, next: head + 1 });
+      this.#pendingGap = undefined;
       if (this.#isClosed()) {
         return;
       }
     }
     if (heartbeat_s > 0) {
-      this.#silence = heartbeat_s * 1_000 * SILENT_BEATS;
-      this.#watch();
+      this.#idleTimeout = heartbeat_s * 1_000 * MAX_SILENT_HEARTBEATS;
+      this.#restartWatchdog();
     }
-    this.#become({ name: "catching-up", head });
+    this.#setState({ name: "catching-up", head });
   }
 
   #advance(position) {
     this.#position = Math.max(this.#position ?? 0, position);
   }
 
-  #event(event) {
+  #onEvent(event) {
     const before = this.#position ?? 0;
     if (event.position <= before) {
-      return; // It has been here.
+      return; // Delivered before.
     }
     const { order, customer, types } = this.#options.filter ?? {};
     const isFiltered = order ?? customer ?? types?.length;
     if (!isFiltered && !this.#options.token && event.position !== before + 1) {
-      this.#gap({ after: before, next: event.position, reason: "positions are missing" });
+      this.#reportGap({ after: before, next: event.position, reason: "positions are missing" });
       if (this.#isClosed()) {
         return;
       }
@@ -238,7 +239,7 @@ class Follower {
     this.#options.onEvent?.(event);
   }
 
-  #gap(gap) {
+  #reportGap(gap) {
     if (this.#options.onGap) {
       this.#options.onGap(gap);
     } else {
@@ -246,30 +247,30 @@ class Follower {
     }
   }
 
-  #closed({ code, reason }) {
-    this.#end();
-    const why = this.#farewell?.message ?? (reason || "the connection was lost");
-    if (code >= FINAL && code < 5_000) {
-      this.#become({ name: "closed", error: new FeedError(code, why) });
+  #onClose({ code, reason }) {
+    this.#disconnect();
+    const message = this.#lastError?.message ?? (reason || "connection lost");
+    if (code >= FIRST_FINAL_CODE && code < 5_000) {
+      this.#setState({ name: "closed", error: new FeedError(code, message) });
       return;
     }
-    if (code === NOT_AVAILABLE) {
-      // Coming back with the same position would lead here again.
-      this.#lost ??= { after: this.#position ?? 0, reason: why };
+    if (code === POSITION_NOT_AVAILABLE) {
+      // The same position would be refused again, so the next attempt starts at the current one.
+      this.#pendingGap ??= { after: this.#position ?? 0, reason: message };
       this.#position = undefined;
       this.#epoch = undefined;
     }
-    this.#retry(why, this.#farewell?.retry_after_ms);
+    this.#retry(message, this.#lastError?.retry_after_ms);
   }
 
-  #retry(reason, hint) {
-    const step = Math.min(FIRST_WAIT * 2 ** this.#failures, LONGEST_WAIT);
-    const wait = hint ?? step * (0.5 + Math.random() / 2);
+  #retry(reason, retryAfterMs) {
+    const backoff = Math.min(INITIAL_BACKOFF_MS * 2 ** this.#failures, MAX_BACKOFF_MS);
+    const delay = retryAfterMs ?? backoff * (0.5 + Math.random() / 2);
     this.#failures += 1;
-    this.#become({ name: "waiting", retryAt: Date.now() + wait, reason });
+    this.#setState({ name: "waiting", retryAt: Date.now() + delay, reason });
     if (this.#isClosed()) {
       return;
     }
-    this.#timer = setTimeout(() => this.#connect(), wait);
+    this.#timer = setTimeout(() => this.#connect(), delay);
   }
 }

@@ -1,4 +1,4 @@
-// The client on its own, with a websocket that says what the test wants.
+// Unit tests of the client with a fake websocket.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -6,7 +6,7 @@ import { FeedError, follow } from "../src/index.js";
 
 const URL_OF_FEED = "http://orders.example/order-events";
 
-/** A websocket that remembers what was done with it. */
+/** Websocket that records calls and delivers the frames of the test. */
 class FakeSocket {
   static all = [];
   sent = [];
@@ -26,24 +26,24 @@ class FakeSocket {
     this.isClosed = true;
   }
 
-  say(...frames) {
+  receive(...frames) {
     for (const frame of frames) {
       this.onmessage({ data: JSON.stringify(frame) });
     }
   }
 
-  end(code, reason = "") {
+  closeWith(code, reason = "") {
     this.onclose({ code, reason });
   }
 }
 
-/** Follows with a fake socket: what was told, and the next socket that is opened. */
+/** Follows a feed on fake sockets; returns what the callbacks received and the next new socket. */
 function start(options = {}) {
-  const told = { events: [], states: [], gaps: [] };
+  const received = { events: [], states: [], gaps: [] };
   const opened = [];
   const waiting = [];
   FakeSocket.onopened = (socket) => {
-    // The handlers are set right after it was made.
+    // The client sets the handlers right after it has created the socket.
     queueMicrotask(() => {
       const next = waiting.shift();
       next ? next(socket) : opened.push(socket);
@@ -51,74 +51,74 @@ function start(options = {}) {
   };
   const feed = follow(URL_OF_FEED, {
     WebSocket: FakeSocket,
-    onEvent: (event) => told.events.push(event.position),
-    onState: (state) => told.states.push(state),
-    onGap: (gap) => told.gaps.push(gap),
+    onEvent: (event) => received.events.push(event.position),
+    onState: (state) => received.states.push(state),
+    onGap: (gap) => received.gaps.push(gap),
     ...options,
   });
   const next = () =>
     opened.length > 0
       ? Promise.resolve(opened.shift())
       : new Promise((resolve) => waiting.push(resolve));
-  return { feed, told, next };
+  return { feed, received, next };
 }
 
 const welcome = { type: "welcome", epoch: "e-1", head: 3, heartbeat_s: 25 };
 const event = (position) => ({ type: "order.created", position, order_id: "o" });
 
-test("events come once and in order, and a break is resumed from the last one", async () => {
-  const { feed, told, next } = start({ since: 0 });
+test("events are delivered once and in order, and a lost connection is resumed at the last one", async () => {
+  const { feed, received, next } = start({ since: 0 });
   const first = await next();
   assert.equal(first.url.protocol, "ws:");
   assert.equal(first.url.searchParams.get("since"), "0");
-  first.say(welcome, event(1), event(2), event(2), event(1));
-  first.end(1006);
+  first.receive(welcome, event(1), event(2), event(2), event(1));
+  first.closeWith(1006);
   const second = await next();
   assert.equal(second.url.searchParams.get("since"), "2");
   assert.equal(second.url.searchParams.get("epoch"), "e-1");
-  second.say(welcome, event(3), { type: "live", position: 3 });
+  second.receive(welcome, event(3), { type: "live", position: 3 });
   feed.close();
-  assert.deepEqual(told.events, [1, 2, 3]);
-  assert.deepEqual(told.gaps, []);
-  const names = told.states.map((state) => state.name);
+  assert.deepEqual(received.events, [1, 2, 3]);
+  assert.deepEqual(received.gaps, []);
+  const names = received.states.map((state) => state.name);
   assert.deepEqual(names, [
     "connecting", "catching-up", "waiting", "connecting", "catching-up", "live", "closed",
   ]);
 });
 
-test("missing positions and another log are told", async () => {
-  const { feed, told, next } = start({ since: 1, epoch: "e-0" });
+test("missing positions and a different log are reported", async () => {
+  const { feed, received, next } = start({ since: 1, epoch: "e-0" });
   const socket = await next();
-  socket.say(welcome, event(2), event(4));
-  assert.deepEqual(told.gaps.map(({ after, next: to }) => [after, to]), [[1, undefined], [2, 4]]);
-  socket.end(4010, "no such position");
+  socket.receive(welcome, event(2), event(4));
+  assert.deepEqual(received.gaps.map(({ after, next: to }) => [after, to]), [[1, undefined], [2, 4]]);
+  socket.closeWith(4010, "no such position");
   const again = await next();
   assert.equal(again.url.searchParams.get("since"), null);
-  again.say({ ...welcome, head: 9 });
-  assert.deepEqual(told.gaps[2], { after: 4, next: 10, reason: "no such position" });
+  again.receive({ ...welcome, head: 9 });
+  assert.deepEqual(received.gaps[2], { after: 4, next: 10, reason: "no such position" });
   feed.close();
 });
 
-test("what is final is final, and what failed without a close frame is tried again", async () => {
-  const { told, next } = start();
+test("final close codes end the feed, and failures without a close frame are retried", async () => {
+  const { received, next } = start();
   const broken = await next();
   broken.onerror({ message: "connection refused" });
-  assert.equal(told.states.at(-1).name, "waiting");
-  assert.equal(told.states.at(-1).reason, "the connection failed");
-  // Where `close` does follow, it counts once.
-  broken.end(1006);
-  assert.equal(told.states.length, 2);
+  assert.equal(received.states.at(-1).name, "waiting");
+  assert.equal(received.states.at(-1).reason, "connection failed");
+  // A `close` that follows is ignored.
+  broken.closeWith(1006);
+  assert.equal(received.states.length, 2);
   const refused = await next();
-  refused.say({ type: "error", code: "bad_request", message: "no such type" });
-  refused.end(4400);
-  const { name, error } = told.states.at(-1);
+  refused.receive({ type: "error", code: "bad_request", message: "no such type" });
+  refused.closeWith(4400);
+  const { name, error } = received.states.at(-1);
   assert.equal(name, "closed");
   assert.ok(error instanceof FeedError);
   assert.equal(error.code, 4400);
   assert.equal(error.message, "no such type");
 });
 
-test("a token goes into the first frame, never into the address", async () => {
+test("a token is sent in the first frame, never in the URL", async () => {
   const { feed, next } = start({ token: () => "t0ken", filter: { types: ["order.created"] } });
   const socket = await next();
   assert.equal(socket.url.search, "");
@@ -126,13 +126,13 @@ test("a token goes into the first frame, never into the address", async () => {
   assert.deepEqual(socket.sent, [
     { type: "subscribe", token: "t0ken", types: ["order.created"] },
   ]);
-  socket.say({ type: "ping" });
+  socket.receive({ type: "ping" });
   assert.deepEqual(socket.sent.at(-1), { type: "pong" });
   feed.close();
   assert.ok(socket.isClosed);
 });
 
-test("without a WebSocket it says what to do", () => {
+test("a missing WebSocket is reported with a hint", () => {
   const own = globalThis.WebSocket;
   globalThis.WebSocket = undefined;
   try {

@@ -1,7 +1,6 @@
-// Follows the feed at the address given and prints what it is told, a JSON line
-// each: for tests that start, kill and restart the server behind it. Closes it when it
-// is told of what `closeAt` names: a state, or "gap". Ends when its input does. `socket` is
-// the module that has `WebSocket` where Node.js has none.
+// Follows the feed at the given URL and prints each callback as a line of JSON, for tests that start,
+// kill and restart the server. Closes the feed at the state or callback that `closeAt` names, and
+// ends when standard input does. `socket` is a module with a `WebSocket` for older Node.js versions.
 
 import { follow } from "../src/index.js";
 

@@ -1,5 +1,4 @@
-// Nothing runs here: the compiler checks that the types allow what they are to allow, and
-// refuse the rest.
+// Compile-time tests of the types; nothing runs here.
 
 import { type FeedEvent, FeedError, follow, type State } from "bakehouse-feed";
 
@@ -30,7 +29,7 @@ feed.close();
 const position: number | undefined = feed.position;
 console.log(position);
 
-// @ts-expect-error There is no such type of event.
+// @ts-expect-error There is no such event type.
 follow("https://orders.example/order-events", { filter: { types: ["order.vanished"] } });
-// @ts-expect-error The position is the server's to say.
+// @ts-expect-error The position is read-only.
 feed.position = 7;

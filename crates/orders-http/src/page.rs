@@ -21,10 +21,18 @@ const FILES: [(&str, &str, &str); 13] = [
     ("events.js", SCRIPT, include_str!("../page/events.js")),
     ("orders.js", SCRIPT, include_str!("../page/orders.js")),
     ("parked.js", SCRIPT, include_str!("../page/parked.js")),
-    ("processing.js", SCRIPT, include_str!("../page/processing.js")),
+    (
+        "processing.js",
+        SCRIPT,
+        include_str!("../page/processing.js"),
+    ),
     ("chart.js", SCRIPT, include_str!("../page/chart.js")),
     ("stages.js", SCRIPT, include_str!("../page/stages.js")),
-    ("throughput.js", SCRIPT, include_str!("../page/throughput.js")),
+    (
+        "throughput.js",
+        SCRIPT,
+        include_str!("../page/throughput.js"),
+    ),
     // The published JavaScript client.
     (
         "feed.js",
