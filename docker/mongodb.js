@@ -1,5 +1,5 @@
-// The user of the services, made by the image at MongoDB's first start: both databases, and
-// initiating the replica set.
+// Creates the user of the services at MongoDB's first start. It may write both databases and
+// initiate the replica set.
 db.getSiblingDB('admin').createUser({
   user: 'bakehouse',
   pwd: process.env.BAKEHOUSE_PASSWORD,

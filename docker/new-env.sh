@@ -1,9 +1,9 @@
 #!/bin/sh
-# Writes `.env` in the repository's root, with random passwords, unless it is there.
+# Writes `.env` with random passwords to the repository's root, unless the file exists.
 set -eu
 cd "$(dirname "$0")/.."
 if [ -e .env ]; then
-  echo "new-env: .env is there already; nothing was written" >&2
+  echo "new-env: .env exists; nothing written" >&2
   exit 1
 fi
 password() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
