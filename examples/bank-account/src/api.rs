@@ -1,13 +1,15 @@
-//! The API of accounts. Amounts are whole numbers of cents.
+//! HTTP API of accounts. Amounts are whole numbers of cents.
 //!
-//! - `POST /accounts` `{"username","email","password"}`: 202 and the id;
-//! - `PUT /accounts/{id}/password` `{"password"}`, `PUT /accounts/{id}/email` `{"email"}`;
-//! - `POST /accounts/{id}/credit` and `/debit` `{"amount":50}`; `/snapshot`;
-//! - `GET /accounts/{id}`: the account; `/accounts`, `/users`, `/users/{username}`: the
-//!   read models, for operators; `GET /accounts/{id}/journal`: everything that happened to it;
-//! - `/accounts-events`: the feed.
+//! - `POST /accounts` `{"username","email","password"}` answers 202 with the id;
+//! - `PUT /accounts/{id}/password` `{"password"}` and `PUT /accounts/{id}/email` `{"email"}` change
+//!   an account;
+//! - `POST /accounts/{id}/credit` and `/debit` `{"amount":50}` change the balance; `/snapshot` stores
+//!   a snapshot;
+//! - `GET /accounts/{id}` returns the account, `GET /accounts/{id}/journal` its journal;
+//! - `GET /accounts`, `/users` and `/users/{username}` return read models, for operators;
+//! - `/accounts-events` is the feed.
 //!
-//! Changes take `If-Match` for the version that they are based on, and `Prefer: wait`.
+//! Changes accept `If-Match` with the version that they are based on, and `Prefer: wait`.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_host::http::accept::Identity;
@@ -15,11 +17,11 @@ use bakehouse_host::http::auth::operators_only;
 use bakehouse_host::prelude::*;
 use serde_json::json;
 
-use crate::domain::{Bank, Command, MOST, Owner};
+use crate::domain::{Bank, Command, MAX_BALANCE, Owner};
 use crate::password::hash;
 use crate::views::{ALL, Accounts, Users};
 
-/// What is served of accounts.
+/// Returns the API definition: feed, locations and routes.
 pub(crate) fn definition() -> ApiDefinition {
     let location = |id: &str| format!("/accounts/{id}");
     ApiDefinition::of::<Bank>("/accounts-events", location, |config| {
@@ -75,16 +77,17 @@ async fn create(
     Ok(with_id(accept(&state, submission).await?, &id))
 }
 
-/// A change of an account, by whoever asks.
-struct Asked {
+/// Request that concerns one account.
+struct AccountRequest {
     request: HttpRequest,
     id: web::Path<PathId>,
     principal: Principal,
     state: web::Data<AppState>,
 }
 
-impl Asked {
-    async fn to(self, command: Command) -> Result<HttpResponse, Problem> {
+impl AccountRequest {
+    /// Accepts a command on the account, and waits for its result if the client asks for it.
+    async fn submit(self, command: Command) -> Result<HttpResponse, Problem> {
         let Self {
             request,
             id,
@@ -97,7 +100,7 @@ impl Asked {
     }
 }
 
-impl actix_web::FromRequest for Asked {
+impl actix_web::FromRequest for AccountRequest {
     type Error = actix_web::Error;
     type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self, Self::Error>>>>;
 
@@ -117,42 +120,50 @@ impl actix_web::FromRequest for Asked {
     }
 }
 
-async fn change_password(asked: Asked, body: JsonBody) -> Result<HttpResponse, Problem> {
+async fn change_password(account: AccountRequest, body: JsonBody) -> Result<HttpResponse, Problem> {
     let password = read(&body, &["password"], password)?;
-    let identity = Identity::of(&asked.request, &asked.principal)?;
-    // Without an idempotency key the operation gets another identity below; a salt
-    // need be nothing but unique.
+    let identity = Identity::of(&account.request, &account.principal)?;
+    // Without an idempotency key the submitted operation gets another id; that does not matter,
+    // since the salt only has to be unique.
     let password_hash = hash(password, identity.operation_id.into_bytes()).await?;
-    asked.to(Command::ChangePassword { password_hash }).await
+    account
+        .submit(Command::ChangePassword { password_hash })
+        .await
 }
 
-async fn change_email(asked: Asked, body: JsonBody) -> Result<HttpResponse, Problem> {
+async fn change_email(account: AccountRequest, body: JsonBody) -> Result<HttpResponse, Problem> {
     let email = read(&body, &["email"], email)?;
-    asked.to(Command::ChangeEmail { email }).await
+    account.submit(Command::ChangeEmail { email }).await
 }
 
-async fn credit(asked: Asked, body: JsonBody) -> Result<HttpResponse, Problem> {
+async fn credit(account: AccountRequest, body: JsonBody) -> Result<HttpResponse, Problem> {
     let amount = read(&body, &["amount"], amount)?;
-    asked.to(Command::Credit(amount)).await
+    account.submit(Command::Credit(amount)).await
 }
 
-async fn debit(asked: Asked, body: JsonBody) -> Result<HttpResponse, Problem> {
+async fn debit(account: AccountRequest, body: JsonBody) -> Result<HttpResponse, Problem> {
     let amount = read(&body, &["amount"], amount)?;
-    asked.to(Command::Debit(amount)).await
+    account.submit(Command::Debit(amount)).await
 }
 
-async fn snapshot(asked: Asked) -> Result<HttpResponse, Problem> {
-    asked.to(Command::Snapshot).await
+async fn snapshot(account: AccountRequest) -> Result<HttpResponse, Problem> {
+    account.submit(Command::Snapshot).await
 }
 
-async fn show(asked: Asked) -> Result<HttpResponse, Problem> {
-    reads::show(&asked.request, &asked.principal, &asked.state, &asked.id).await
+async fn show(account: AccountRequest) -> Result<HttpResponse, Problem> {
+    reads::show(
+        &account.request,
+        &account.principal,
+        &account.state,
+        &account.id,
+    )
+    .await
 }
 
-async fn journal(asked: Asked) -> Result<HttpResponse, Problem> {
-    let account = reads::find(&asked.state, &asked.principal, &asked.id).await?;
-    account.ok_or_else(|| reads::no_such(&asked.state))?;
-    let lines = asked.state.notifications.of(&asked.id).await?;
+async fn journal(account: AccountRequest) -> Result<HttpResponse, Problem> {
+    let document = reads::find(&account.state, &account.principal, &account.id).await?;
+    document.ok_or_else(|| reads::no_such(&account.state))?;
+    let lines = account.state.notifications.of(&account.id).await?;
     let lines = lines.iter().map(|line| {
         json!({ "position": line.position, "type": line.kind, "at": line.occurred_at,
             "event": line.message, "status": line.status })
@@ -212,5 +223,5 @@ fn password(members: &mut Members<'_>, faults: &mut Collector) -> Option<String>
 
 fn amount(members: &mut Members<'_>, faults: &mut Collector) -> Option<i64> {
     let at = members.require("amount", faults)?;
-    whole_number(&at, 1..=MOST, faults)
+    whole_number(&at, 1..=MAX_BALANCE, faults)
 }

@@ -1,16 +1,15 @@
-//! What an account is: the rules, without any I/O.
+//! Domain of accounts: its rules, without I/O.
 
 use bakehouse_host::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// The domain.
+/// Domain of accounts.
 pub(crate) struct Bank;
 
-/// The most on one account, in cents; every reader of JSON has it exactly.
-pub(crate) const MOST: i64 = 9_007_199_254_740_991;
+/// Maximum balance of an account in cents; every JSON parser represents it exactly.
+pub(crate) const MAX_BALANCE: i64 = 9_007_199_254_740_991;
 
-/// What one can ask for. Passwords come as hashes: nobody behind the edge has ever
-/// seen one.
+/// Command. It contains the hash of a password, never the password itself.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) enum Command {
     Create(Owner),
@@ -20,15 +19,15 @@ pub(crate) enum Command {
     ChangeEmail {
         email: String,
     },
-    /// Cents.
+    /// Adds an amount in cents.
     Credit(i64),
-    /// Cents.
+    /// Subtracts an amount in cents.
     Debit(i64),
-    /// Keeps the account as it is aside.
+    /// Stores a snapshot of the account.
     Snapshot,
 }
 
-/// Whose account it is.
+/// Owner of an account.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Owner {
     pub(crate) username: String,
@@ -36,17 +35,17 @@ pub(crate) struct Owner {
     pub(crate) password_hash: String,
 }
 
-/// What happened: it has been decided that it may.
+/// Event: a command that was accepted by `decide`.
 pub(crate) struct Event(Command);
 
-/// All that later decisions need.
+/// State of an account.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Account {
     owner: Owner,
     balance: i64,
 }
 
-/// What readers get: no password, nor its hash.
+/// Document that the API returns; it contains neither the password nor its hash.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Document {
     pub(crate) id: String,
@@ -86,15 +85,15 @@ impl Domain for Bank {
         match (account, &command) {
             (None, Command::Create(_)) => Ok(Event(command)),
             (None, _) => refused("there is no such account", "no-account"),
-            (Some(_), Command::Create(_)) => refused("the account is there already", "exists"),
+            (Some(_), Command::Create(_)) => refused("the account exists already", "exists"),
             (Some(_), Command::Credit(amount) | Command::Debit(amount)) if *amount <= 0 => {
                 refused("the amount must be above 0", "amount")
             }
             (Some(account), Command::Debit(amount)) if *amount > account.balance => {
                 refused("the balance must not become negative", "insufficient-funds")
             }
-            (Some(account), Command::Credit(amount)) if *amount > MOST - account.balance => {
-                refused("the account holds no more than that", "amount")
+            (Some(account), Command::Credit(amount)) if *amount > MAX_BALANCE - account.balance => {
+                refused("the balance would exceed the maximum", "amount")
             }
             (Some(_), _) => Ok(Event(command)),
         }
@@ -104,7 +103,7 @@ impl Domain for Bank {
         if let Command::Create(owner) = command {
             return Account { owner, balance: 0 };
         }
-        let mut account = account.expect("decided for an account that is there");
+        let mut account = account.expect("decide requires an existing account");
         match command {
             Command::Create(_) | Command::Snapshot => {}
             Command::ChangePassword { password_hash } => {
@@ -155,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn its_document_has_the_balance_and_no_password() {
+    fn the_document_has_the_balance_and_no_password() {
         let changed = Command::ChangePassword {
             password_hash: "$argon2id$2".into(),
         };
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn no_balance_becomes_negative_and_no_amount_is_none() {
+    fn balances_and_amounts_stay_within_their_limits() {
         let account = || Scenario::<Bank>::given([create(), Command::Credit(50)]);
         account()
             .when(Command::Debit(51))
@@ -178,8 +177,8 @@ mod tests {
             .when(Command::Credit(0))
             .then_refused("the amount must be above 0");
         account()
-            .when(Command::Credit(MOST))
-            .then_refused("the account holds no more than that");
+            .when(Command::Credit(MAX_BALANCE))
+            .then_refused("the balance would exceed the maximum");
         Scenario::<Bank>::given([])
             .when(Command::Debit(1))
             .then_refused("there is no such account");

@@ -1,5 +1,5 @@
-//! bank-account: accounts with passwords that nobody can read, snapshots, two read
-//! models and a journal, as an example of a domain of one's own on the engine.
+//! bank-account: accounts with hashed passwords, snapshots, two read models and a journal; an
+//! example of a domain on the engine.
 
 mod api;
 mod domain;
@@ -13,7 +13,7 @@ use domain::Bank;
 use views::{Accounts, Journal, Users};
 
 fn main() -> ExitCode {
-    App::<Bank>::new("bank-account", "Accounts, and what is on them")
+    App::<Bank>::new("bank-account", "Accounts and their balances")
         .read_model::<Accounts>()
         .read_model::<Users>()
         .process::<Journal>()

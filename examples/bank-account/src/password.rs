@@ -1,16 +1,16 @@
-//! Passwords into hashes, at the edge: nothing behind it ever sees one.
+//! Password hashing in the API layer, so that no other component handles plain passwords.
 
 use actix_web::web;
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher, SaltString};
 use bakehouse_host::prelude::*;
 
-/// Argon2id with the parameters that OWASP recommends, which are the library's own.
-/// The salt is the operation's identity: no other has it, and whoever repeats a
-/// request under its idempotency key repeats its content.
+/// Hashes a password with Argon2id and the library's default parameters, which OWASP recommends.
+/// The salt is the operation id: it is unique, and a request that is repeated with its idempotency
+/// key results in the same hash.
 ///
 /// # Errors
-/// 500 when there is no memory for it.
+/// 500 if hashing fails, for example because memory is exhausted.
 pub(crate) async fn hash(password: String, salt: [u8; 16]) -> Result<String, Problem> {
     let hashed = web::block(move || -> Result<String, argon2::password_hash::Error> {
         let salt = SaltString::encode_b64(&salt)?;

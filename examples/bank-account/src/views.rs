@@ -1,4 +1,4 @@
-//! What follows accounts: two read models, and a handler of everything that happens.
+//! Handlers of the feed of accounts: two read models and the journal.
 
 use bakehouse_host::LOG_CHANNEL;
 use bakehouse_host::engine::model::notification::Request;
@@ -9,18 +9,18 @@ use serde_json::json;
 
 use crate::domain::Document;
 
-/// What all rows are found by.
+/// Link of all rows, for lists.
 pub(crate) const ALL: &str = "all";
 
-/// accounts: what is on them.
+/// Read model `accounts`: balances and numbers of movements.
 pub(crate) struct Accounts;
 
-/// One of them.
+/// Row of the read model `accounts`.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct AccountRow {
     id: String,
     balance: i64,
-    /// How often something was put on it, or taken off.
+    /// Number of credits and debits.
     movements: u64,
 }
 
@@ -31,16 +31,16 @@ impl ReadModel for Accounts {
 
     type Row = AccountRow;
 
-    fn needs(fact: &FeedEvent) -> Needs {
-        Needs::row(&fact.entity_id)
+    fn needs(event: &FeedEvent) -> Needs {
+        Needs::row(&event.entity_id)
     }
 
-    fn apply(fact: &FeedEvent, rows: &mut Rows<AccountRow>) -> Result<(), Failed> {
-        let Some(Document { id, balance, .. }) = fact.document()? else {
+    fn apply(event: &FeedEvent, rows: &mut Rows<AccountRow>) -> Result<(), Failed> {
+        let Some(Document { id, balance, .. }) = event.document()? else {
             return Ok(());
         };
         let before = rows.get(&id).map_or(0, |row| row.movements);
-        let is_movement = ["credited", "debited"].contains(&fact.change.as_str());
+        let is_movement = ["credited", "debited"].contains(&event.change.as_str());
         let movements = before + u64::from(is_movement);
         let row = AccountRow {
             id: id.clone(),
@@ -56,10 +56,10 @@ impl ReadModel for Accounts {
     }
 }
 
-/// users: whose they are.
+/// Read model `users`: owners and their accounts.
 pub(crate) struct Users;
 
-/// One of them, with all accounts under this name.
+/// Row of the read model `users`, with the ids of all accounts of the user.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct UserRow {
     username: String,
@@ -74,25 +74,25 @@ impl ReadModel for Users {
 
     type Row = UserRow;
 
-    fn needs(fact: &FeedEvent) -> Needs {
-        match fact.document::<Document>() {
+    fn needs(event: &FeedEvent) -> Needs {
+        match event.document::<Document>() {
             Ok(Some(document)) => Needs::row(document.username),
             _ => Needs::nothing(),
         }
     }
 
-    fn apply(fact: &FeedEvent, rows: &mut Rows<UserRow>) -> Result<(), Failed> {
+    fn apply(event: &FeedEvent, rows: &mut Rows<UserRow>) -> Result<(), Failed> {
         let Some(Document {
             id,
             username,
             email,
             ..
-        }) = fact.document()?
+        }) = event.document()?
         else {
             return Ok(());
         };
         let mut user = rows.get_or_default(&username);
-        if ["created", "email_changed"].contains(&fact.change.as_str()) {
+        if ["created", "email_changed"].contains(&event.change.as_str()) {
             user.email = email;
         }
         if !user.accounts.contains(&id) {
@@ -108,29 +108,29 @@ impl ReadModel for Users {
     }
 }
 
-/// journal: everything that happens goes into the service's log, once.
+/// Process manager `journal`: writes each event to the service's log once.
 pub(crate) struct Journal;
 
-/// It need not remember anything.
+/// State of the journal, which needs none.
 #[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Nothing;
+pub(crate) struct NoState;
 
 impl ProcessManager for Journal {
     const NAME: &'static str = "journal";
     const FEEDS: &'static [&'static str] = &["account"];
 
-    type State = Nothing;
+    type State = NoState;
 
     fn needs(_: &FeedEvent) -> Needs {
         Needs::nothing()
     }
 
-    fn react(fact: &FeedEvent, _: &mut Rows<Nothing>) -> Result<Vec<Effect>, Failed> {
+    fn react(event: &FeedEvent, _: &mut Rows<NoState>) -> Result<Vec<Effect>, Failed> {
         let request = Request {
             lane: LOG_CHANNEL.to_owned(),
             channel: "log",
             to: "the journal".to_owned(),
-            message: to_json(&json!({ "what": fact.change, "operation_id": fact.operation_id }))?,
+            message: to_json(&json!({ "what": event.change, "operation_id": event.operation_id }))?,
         };
         Ok(vec![Effect::Notify(request)])
     }

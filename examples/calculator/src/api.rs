@@ -1,17 +1,17 @@
-//! The API of values.
+//! HTTP API of values.
 //!
-//! - `POST /values` `{"value":2}`: 202 and the id;
-//! - `PUT /values/{id}` `{"operation":"ADD","value":3}`: 202, refused at execution
-//!   where there is no such value; with `Prefer: wait=5` the result, or the refusal;
-//! - `GET /values/{id}`: `{"value":…}`;
-//! - `/values-events`: the feed.
+//! - `POST /values` `{"value":2}` answers 202 with the id;
+//! - `PUT /values/{id}` `{"operation":"ADD","value":3}` answers 202, and is rejected at execution if
+//!   the value does not exist; with `Prefer: wait=5` it answers with the result or the rejection;
+//! - `GET /values/{id}` returns `{"value":…}`;
+//! - `/values-events` is the feed.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_host::prelude::*;
 
 use crate::domain::{Calculator, Command, EXACT, Operator};
 
-/// What is served of values.
+/// Returns the API definition: feed, locations and routes.
 pub(crate) fn definition() -> ApiDefinition {
     let location = |id: &str| format!("/values/{id}");
     ApiDefinition::of::<Calculator>("/values-events", location, |config| {

@@ -1,41 +1,41 @@
-//! What a value is: the rules, without any I/O.
+//! Domain of values: its rules, without I/O.
 
 use std::ops::RangeInclusive;
 
 use bakehouse_host::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Whole numbers that every reader of JSON has exactly (RFC 8259, section 6).
+/// Range of whole numbers that every JSON parser represents exactly (RFC 8259, section 6).
 pub(crate) const EXACT: RangeInclusive<i64> = -9_007_199_254_740_991..=9_007_199_254_740_991;
 
-/// The domain.
+/// Domain of values.
 pub(crate) struct Calculator;
 
-/// What one can ask for.
+/// Command.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Command {
-    /// A new value.
+    /// Creates a value.
     Create(i64),
-    /// That this be done to it.
+    /// Applies an operator with an operand to a value.
     Apply(Operator, i64),
 }
 
-/// What can be done to a value.
+/// Arithmetic operator.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) enum Operator {
-    /// Adds.
+    /// Addition.
     Add,
-    /// Multiplies.
+    /// Multiplication.
     Multiply,
 }
 
-/// What happened: it has become this.
+/// Event, with the new value.
 pub(crate) enum Event {
     Created(i64),
     Updated(i64),
 }
 
-/// What readers get.
+/// Document that the API returns.
 #[derive(Debug, Serialize)]
 pub(crate) struct Document {
     value: i64,
@@ -61,7 +61,7 @@ impl Domain for Calculator {
     fn decide(value: Option<&i64>, command: Command, _: Moment) -> Result<Event, Rejection> {
         match (value, command) {
             (None, Command::Create(value)) => Ok(Event::Created(value)),
-            (Some(_), Command::Create(_)) => Err(Rejection::new("the value is there already")),
+            (Some(_), Command::Create(_)) => Err(Rejection::new("the value exists already")),
             (None, Command::Apply(..)) => Err(Rejection::new("there is no such value")),
             (Some(value), Command::Apply(operator, by)) => {
                 let result = match operator {

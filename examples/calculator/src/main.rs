@@ -1,5 +1,5 @@
-//! calculator: values that can be added to and multiplied, as an example of a
-//! domain of one's own on the engine.
+//! calculator: values that support addition and multiplication; an example of a domain on the
+//! engine.
 
 mod api;
 mod domain;
@@ -9,6 +9,6 @@ use std::process::ExitCode;
 use domain::Calculator;
 
 fn main() -> ExitCode {
-    let about = "Values that can be added to and multiplied";
+    let about = "Values that support addition and multiplication";
     bakehouse_host::main::<Calculator>("calculator", about, api::definition())
 }

@@ -1,4 +1,4 @@
-//! The API of things to be done.
+//! HTTP API of the todo list.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_host::prelude::*;

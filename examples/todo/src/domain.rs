@@ -1,4 +1,4 @@
-//! What a thing to be done is: the rules, without any I/O.
+//! Domain of the todo list: its rules, without I/O.
 
 use bakehouse_host::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -50,8 +50,8 @@ impl Domain for Todos {
         match (todo, command) {
             (None, Command::Add(title)) => Ok(Event::Added(title)),
             (Some(todo), Command::Finish) if !todo.is_done => Ok(Event::Finished),
-            (Some(_), Command::Finish) => Err(Rejection::new("it is done already")),
-            (Some(_), Command::Add(_)) => Err(Rejection::new("it is there already")),
+            (Some(_), Command::Finish) => Err(Rejection::new("the todo is done already")),
+            (Some(_), Command::Add(_)) => Err(Rejection::new("the todo exists already")),
             (None, Command::Finish) => Err(Rejection::new("there is no such todo")),
         }
     }
@@ -88,9 +88,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_done_twice() {
+    fn a_todo_is_finished_only_once() {
         Scenario::<Todos>::given([Command::Add("Bake".into()), Command::Finish])
             .when(Command::Finish)
-            .then_refused("it is done already");
+            .then_refused("the todo is done already");
     }
 }

@@ -1,8 +1,8 @@
-//! todo: things to be done.
+//! todo: a todo list.
 
 mod api;
 mod domain;
 
 fn main() -> std::process::ExitCode {
-    bakehouse_host::main::<domain::Todos>("todo", "Things to be done", api::definition())
+    bakehouse_host::main::<domain::Todos>("todo", "A todo list", api::definition())
 }

@@ -1,11 +1,11 @@
-//! The API of the warehouse.
+//! HTTP API of the warehouse.
 //!
-//! - `GET /warehouse/products`: `[{"sku","quantity"}]`;
-//! - `POST /warehouse/products/{sku}/increase_quantity` `{"quantity":3}`;
-//! - `POST /warehouse/products/{sku}/ship_quantity` `{"quantity":3}`: 202; with
-//!   `Prefer: wait=5` the product, or 409 with the reason why not;
-//! - `GET /warehouse/products/{sku}/notifications`: who was told that few are left;
-//! - `/products-events`: the feed.
+//! - `GET /warehouse/products` returns `[{"sku","quantity"}]`;
+//! - `POST /warehouse/products/{sku}/increase_quantity` `{"quantity":3}` answers 202;
+//! - `POST /warehouse/products/{sku}/ship_quantity` `{"quantity":3}` answers 202; with
+//!   `Prefer: wait=5` it answers with the product, or 409 with the reason of the rejection;
+//! - `GET /warehouse/products/{sku}/notifications` returns the low-stock notifications;
+//! - `/products-events` is the feed.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_host::engine::Json;
@@ -13,9 +13,9 @@ use bakehouse_host::engine::ports::ListQuery;
 use bakehouse_host::prelude::*;
 use serde_json::json;
 
-use crate::domain::{Command, MOST, Warehouse};
+use crate::domain::{Command, MAX_QUANTITY, Warehouse};
 
-/// What is served of the warehouse.
+/// Returns the API definition: feed, locations and routes.
 pub(crate) fn definition() -> ApiDefinition {
     let location = |sku: &str| format!("/warehouse/products/{sku}");
     ApiDefinition::of::<Warehouse>("/products-events", location, |config| {
@@ -57,7 +57,7 @@ async fn show(
     principal: Principal,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    reads::show(&request, &principal, &state, known(&sku)?).await
+    reads::show(&request, &principal, &state, valid_sku(&sku)?).await
 }
 
 async fn notifications(
@@ -65,7 +65,7 @@ async fn notifications(
     principal: Principal,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let product = reads::find(&state, &principal, known(&sku)?).await?;
+    let product = reads::find(&state, &principal, valid_sku(&sku)?).await?;
     product.ok_or_else(|| reads::no_such(&state))?;
     let sent = state.notifications.of(&sku).await?;
     let lines = sent.iter().map(|one| {
@@ -85,7 +85,7 @@ async fn increase(
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let command = Command::Increase(quantity(&body)?);
-    change(&request, known(&sku)?, &command, &principal, &state).await
+    change(&request, valid_sku(&sku)?, &command, &principal, &state).await
 }
 
 async fn ship(
@@ -96,7 +96,7 @@ async fn ship(
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let command = Command::Ship(quantity(&body)?);
-    change(&request, known(&sku)?, &command, &principal, &state).await
+    change(&request, valid_sku(&sku)?, &command, &principal, &state).await
 }
 
 async fn change(
@@ -113,13 +113,16 @@ async fn change(
 fn quantity(body: &[u8]) -> Result<u64, Faults> {
     read(body, &["quantity"], |members, faults| {
         let quantity = members.require("quantity", faults)?;
-        let number = whole_number(&quantity, 1..=MOST as i64, faults)?;
+        let number = whole_number(&quantity, 1..=MAX_QUANTITY as i64, faults)?;
         u64::try_from(number).ok()
     })
 }
 
-/// What no product can be called is not there.
-fn known(sku: &str) -> Result<&str, Problem> {
+/// Checks that a path segment is a valid SKU.
+///
+/// # Errors
+/// 404 for a SKU that no product can have.
+fn valid_sku(sku: &str) -> Result<&str, Problem> {
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if sku.len() <= 64 && sku.bytes().all(is_letter) {
         return Ok(sku);

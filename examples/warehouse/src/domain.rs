@@ -1,27 +1,27 @@
-//! What a product on the shelf is: the rules, without any I/O.
+//! Domain of products in stock: its rules, without I/O.
 
 use bakehouse_host::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// The domain; a product's id is its SKU.
+/// Domain of products in stock; a product's id is its SKU.
 pub(crate) struct Warehouse;
 
-/// What one can ask for. A product is there from its first increase on.
+/// Command. The first increase creates a product.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Command {
-    /// So many more.
+    /// Adds this quantity to the stock.
     Increase(u64),
-    /// So many are sent away.
+    /// Removes this quantity from the stock.
     Ship(u64),
 }
 
-/// What happened.
+/// Event, with the quantity.
 pub(crate) enum Event {
     Increased(u64),
     Shipped(u64),
 }
 
-/// What readers get.
+/// Document that the API returns.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Product {
     pub(crate) sku: String,
@@ -48,8 +48,10 @@ impl Domain for Warehouse {
     fn decide(on_hand: Option<&u64>, command: Command, _: Moment) -> Result<Event, Rejection> {
         let on_hand = on_hand.copied().unwrap_or_default();
         match command {
-            Command::Increase(by) if on_hand.checked_add(by).is_none_or(|sum| sum > MOST) => {
-                Err(Rejection::new("The shelf holds no more than that.").of_kind("shelf-full"))
+            Command::Increase(by)
+                if on_hand.checked_add(by).is_none_or(|sum| sum > MAX_QUANTITY) =>
+            {
+                Err(Rejection::new("The quantity would exceed the maximum.").of_kind("shelf-full"))
             }
             Command::Increase(by) => Ok(Event::Increased(by)),
             Command::Ship(by) if by > on_hand => {
@@ -83,8 +85,8 @@ impl Domain for Warehouse {
     }
 }
 
-/// The most of one product; every reader of JSON has it exactly.
-pub(crate) const MOST: u64 = 9_007_199_254_740_991;
+/// Maximum quantity of a product; every JSON parser represents it exactly.
+pub(crate) const MAX_QUANTITY: u64 = 9_007_199_254_740_991;
 
 #[cfg(test)]
 mod tests {
@@ -94,12 +96,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_there_cannot_be_shipped() {
-        let shelf = || Scenario::<Warehouse>::given([Command::Increase(3)]);
-        shelf()
+    fn only_quantities_in_stock_can_be_shipped() {
+        let stock = || Scenario::<Warehouse>::given([Command::Increase(3)]);
+        stock()
             .when(Command::Ship(4))
             .then_refused("Insufficient quantity on hand.");
-        shelf()
+        stock()
             .when(Command::Ship(3))
             .then_changed("shipped")
             .then_document(&json!({ "sku": ENTITY, "quantity": 0 }));
@@ -109,9 +111,9 @@ mod tests {
     }
 
     #[test]
-    fn a_shelf_has_an_end() {
-        Scenario::<Warehouse>::given([Command::Increase(MOST)])
+    fn the_quantity_has_a_maximum() {
+        Scenario::<Warehouse>::given([Command::Increase(MAX_QUANTITY)])
             .when(Command::Increase(1))
-            .then_refused("The shelf holds no more than that.");
+            .then_refused("The quantity would exceed the maximum.");
     }
 }

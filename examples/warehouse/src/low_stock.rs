@@ -1,4 +1,5 @@
-//! low-stock: tells once each time a shipment leaves few of a product.
+//! low-stock: a process manager that notifies the buyers once each time a shipment takes a product
+//! to the low-stock threshold.
 
 use bakehouse_host::LOG_CHANNEL;
 use bakehouse_host::engine::model::notification::Request;
@@ -9,15 +10,15 @@ use serde_json::json;
 
 use crate::domain::Product;
 
-/// That many, or fewer, are few.
-const FEW: u64 = 5;
+/// Quantity at or below which a product is low on stock.
+const LOW_STOCK_THRESHOLD: u64 = 5;
 
-/// The process.
+/// Process manager of low-stock notifications.
 pub(crate) struct LowStock;
 
-/// What it remembers of a product: how many there were.
+/// State for each product: its last known quantity.
 #[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Seen {
+pub(crate) struct StockLevel {
     quantity: u64,
 }
 
@@ -25,19 +26,22 @@ impl ProcessManager for LowStock {
     const NAME: &'static str = "low-stock";
     const FEEDS: &'static [&'static str] = &["product"];
 
-    type State = Seen;
+    type State = StockLevel;
 
-    fn needs(fact: &FeedEvent) -> Needs {
-        Needs::row(&fact.entity_id)
+    fn needs(event: &FeedEvent) -> Needs {
+        Needs::row(&event.entity_id)
     }
 
-    fn react(fact: &FeedEvent, seen: &mut Rows<Seen>) -> Result<Vec<Effect>, Failed> {
-        let Some(Product { sku, quantity }) = fact.document()? else {
+    fn react(event: &FeedEvent, levels: &mut Rows<StockLevel>) -> Result<Vec<Effect>, Failed> {
+        let Some(Product { sku, quantity }) = event.document()? else {
             return Ok(Vec::new());
         };
-        let before = seen.get(&sku).map_or(0, |seen| seen.quantity);
-        seen.put(&sku, Seen { quantity });
-        if fact.change != "shipped" || before <= FEW || quantity > FEW {
+        let before = levels.get(&sku).map_or(0, |level| level.quantity);
+        levels.put(&sku, StockLevel { quantity });
+        if event.change != "shipped"
+            || before <= LOW_STOCK_THRESHOLD
+            || quantity > LOW_STOCK_THRESHOLD
+        {
             return Ok(Vec::new());
         }
         let request = Request {
@@ -57,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_tells_of_crossings_by_shipment_alone() {
+    fn only_shipments_that_reach_the_threshold_notify() {
         let steps = [
             ("increased", 5, 0),
             ("shipped", 4, 0),
@@ -68,17 +72,17 @@ mod tests {
             ("increased", 9, 1),
             ("shipped", 0, 2),
         ];
-        let mut facts = Vec::new();
-        for (position, (change, quantity, told)) in (1..).zip(steps) {
+        let mut events = Vec::new();
+        for (position, (change, quantity, notifications)) in (1..).zip(steps) {
             let product = json!({ "sku": "nut", "quantity": quantity });
-            facts.push(fact(
+            events.push(fact(
                 position,
                 &format!("product.{change}"),
                 "nut",
                 &product,
             ));
-            let (state, effects) = react::<LowStock>(&facts);
-            assert_eq!(effects.len(), told, "{change} to {quantity}");
+            let (state, effects) = react::<LowStock>(&events);
+            assert_eq!(effects.len(), notifications, "{change} to {quantity}");
             assert_eq!(state["nut"], json!({ "quantity": quantity }));
         }
     }

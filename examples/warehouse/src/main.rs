@@ -1,9 +1,9 @@
-//! warehouse: products on shelves, and whoever must know when few are left, as an
-//! example of a process manager and of the three modes of the engine:
+//! warehouse: stock of products, with notifications of low stock; an example of a process manager
+//! and of the three modes of the engine:
 //!
-//! - `BAKEHOUSE_MODE=memory`: every answer is final, nothing is kept;
-//! - `BAKEHOUSE_MODE=synchronous`: every answer is final, and on disk;
-//! - asynchronous, on the embedded store or over MongoDB and RabbitMQ.
+//! - `BAKEHOUSE_MODE=memory`: every answer contains the result, and nothing is stored on disk;
+//! - `BAKEHOUSE_MODE=synchronous`: every answer contains the result, which is durable;
+//! - asynchronous (the default), on SQLite or on MongoDB and RabbitMQ.
 
 mod api;
 mod domain;
@@ -16,7 +16,7 @@ use domain::Warehouse;
 use low_stock::LowStock;
 
 fn main() -> ExitCode {
-    App::<Warehouse>::new("warehouse", "Products on shelves")
+    App::<Warehouse>::new("warehouse", "Stock of products")
         .process::<LowStock>()
         .serve(api::definition())
 }

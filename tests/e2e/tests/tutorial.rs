@@ -55,7 +55,7 @@ async fn what_it_says_comes_true(kind: Kind) {
     );
     let receipt = client.settled(&second).await.expect("an answer");
     assert_eq!(receipt["status"], "rejected");
-    assert_eq!(receipt["reason"], "it is done already");
+    assert_eq!(receipt["reason"], "the todo is done already");
     let mut feed = world.feed("since=0").await.expect("an answer");
     let frames = feed.events_up_to(3).await.expect("an answer");
     let kinds: Vec<_> = frames.iter().map(|frame| &frame["type"]).collect();
