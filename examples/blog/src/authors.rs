@@ -1,47 +1,50 @@
-//! Authors' names, as those who follow users have them: wherever a name stands, it is
-//! made right when it comes late, changes, or goes.
+//! Authors' names in the read models of posts and comments: rows are updated when a name arrives
+//! late, changes, or is deleted.
 
 use bakehouse_host::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// What a user's event tells.
+/// Part of a user's document that other services need.
 #[derive(Deserialize)]
 struct User {
     full_name: String,
 }
 
-/// What an author's row has as its key, and what is theirs as a link.
-pub(crate) fn author(id: &str) -> String {
+/// Returns the key of an author's row, which is also the link of all rows by the author.
+pub(crate) fn author_key(id: &str) -> String {
     format!("author:{id}")
 }
 
-/// What has to be seen of a user's event.
-pub(crate) fn needs(fact: &FeedEvent) -> Needs {
-    let author = author(&fact.entity_id);
-    Needs::row(&author).and_linked(author)
+/// Returns the rows that a user's event needs: the author's row and all rows by the author.
+pub(crate) fn needs(event: &FeedEvent) -> Needs {
+    let key = author_key(&event.entity_id);
+    Needs::row(&key).and_linked(key)
 }
 
-/// Puts the name that a user's event tells into all rows that are theirs, by `renamed`, and
-/// keeps it for those that come later, as the row that `known` makes of it.
-pub(crate) fn repair<R: Clone + Serialize + DeserializeOwned>(
-    fact: &FeedEvent,
+/// Updates the author's name in all rows by the author, with `rename`, and stores it for rows that
+/// arrive later, as the row that `author_row` returns.
+///
+/// # Errors
+/// Returns an error if the event's document cannot be parsed.
+pub(crate) fn update_author_name<R: Clone + Serialize + DeserializeOwned>(
+    event: &FeedEvent,
     rows: &mut Rows<R>,
-    renamed: fn(R, Option<String>) -> R,
-    known: fn(String) -> R,
+    rename: fn(R, Option<String>) -> R,
+    author_row: fn(String) -> R,
 ) -> Result<(), Failed> {
-    let key = author(&fact.entity_id);
-    let user = fact
+    let key = author_key(&event.entity_id);
+    let user = event
         .document::<User>()?
-        .filter(|_| fact.change != "deleted");
+        .filter(|_| event.change != "deleted");
     let name = user.map(|user| user.full_name);
-    for theirs in rows.linked(&key) {
-        if let Some(row) = rows.get(&theirs).cloned() {
-            rows.put(&theirs, renamed(row, name.clone()));
+    for linked in rows.linked(&key) {
+        if let Some(row) = rows.get(&linked).cloned() {
+            rows.put(&linked, rename(row, name.clone()));
         }
     }
     match name {
-        Some(name) => rows.put(&key, known(name)),
+        Some(name) => rows.put(&key, author_row(name)),
         None => rows.remove(&key),
     }
     Ok(())

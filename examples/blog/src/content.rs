@@ -1,38 +1,44 @@
-//! The API that users, posts and comments have in common.
+//! HTTP API that users, posts and comments share; `things` stands for one of them.
 //!
-//! - `POST /things`: 202 and the id; `PUT /things/{id}`, `DELETE /things/{id}`: 202; all
-//!   of them with `Prefer: wait=5`: what came of it, or 409 with the reason why not;
-//! - `GET /things`, `GET /things/{id}`: rows of the read model;
-//! - `/things-events`: the feed.
+//! - `POST /things` answers 202 with the id; `PUT /things/{id}` and `DELETE /things/{id}` answer 202;
+//!   with `Prefer: wait=5` they answer with the result, or 409 with the reason of the rejection;
+//! - `GET /things` and `GET /things/{id}` return rows of the read model;
+//! - `/things-events` is the feed.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_host::engine::model::ids;
 use bakehouse_host::prelude::*;
 
-/// What all rows are found by that readers get.
+/// Link of all rows that the API returns.
 pub(crate) const ALL: &str = "all";
 
-/// One of the three, as its API needs it.
+/// Domain with the shared API.
 pub(crate) trait Content: Domain {
-    /// What readers get.
+    /// Read model that the API returns.
     type View: ReadModel;
 
-    /// Reads what is to be created.
+    /// Parses the body of a creation.
+    ///
+    /// # Errors
+    /// Returns all faults of the body.
     fn create(body: &[u8]) -> Result<Self::Command, Faults>;
-    /// Reads what is to become of it.
+    /// Parses the body of an update.
+    ///
+    /// # Errors
+    /// Returns all faults of the body.
     fn update(body: &[u8]) -> Result<Self::Command, Faults>;
-    /// That it is to be deleted.
+    /// Returns the command that deletes an entity.
     fn delete() -> Self::Command;
 
-    /// What there can be one of only: its id is derived from that, so that the second
-    /// one meets the first. `None`: any number of them.
-    fn name(_: &Self::Command) -> Option<&str> {
+    /// Returns the unique name of the entity to create, from which its id is derived; `None` if
+    /// names need not be unique.
+    fn unique_name(_: &Self::Command) -> Option<&str> {
         None
     }
 }
 
-/// Where it is served: `/users`.
+/// Registers the routes, such as `/users`.
 pub(crate) fn routes<C: Content>(config: &mut web::ServiceConfig) {
     let all = web::resource(format!("/{}s", C::NAME))
         .route(web::get().to(list::<C>))
@@ -46,7 +52,7 @@ pub(crate) fn routes<C: Content>(config: &mut web::ServiceConfig) {
         .service(one.default_service(Problem::other_methods("GET, PUT, DELETE")));
 }
 
-/// The id of what has this name, however it is capitalised.
+/// Returns the id of the entity with this unique name; case is ignored.
 pub(crate) fn id_of(kind: &str, name: &str) -> String {
     ids::derived(&[kind, &name.to_lowercase()]).to_string()
 }
@@ -58,7 +64,7 @@ async fn create<C: Content>(
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let command = C::create(&body)?;
-    let submission = match C::name(&command) {
+    let submission = match C::unique_name(&command) {
         Some(name) => {
             let id = id_of(C::NAME, name);
             Submission::of_change::<C>(&request, &principal, &state, &id, &command)?.creates()
@@ -107,18 +113,18 @@ async fn list<C: Content>(state: web::Data<AppState>) -> Result<HttpResponse, Pr
     reads::rows::<C::View>(&state, ALL).await
 }
 
-/// A member that is text of at most so many characters.
+/// Reads a required member: text of at most `max_chars` characters.
 pub(crate) fn required(
     members: &mut Members<'_>,
     name: &str,
-    most: usize,
+    max_chars: usize,
     faults: &mut Collector,
 ) -> Option<String> {
     let at = members.require(name, faults)?;
-    text(&at, most, faults)
+    text(&at, max_chars, faults)
 }
 
-/// A member that is the id of something.
+/// Reads a required member: the id of an entity.
 pub(crate) fn required_id(
     members: &mut Members<'_>,
     name: &str,
@@ -127,7 +133,7 @@ pub(crate) fn required_id(
     let at = members.require(name, faults)?;
     let id = at.string().and_then(|text| text.parse::<PathId>().ok());
     if id.is_none() {
-        faults.add(&at.pointer, "expected an id, a UUID");
+        faults.add(&at.pointer, "expected a UUID");
     }
     id.map(|id| id.to_string())
 }

@@ -1,13 +1,13 @@
-//! A blog as three services: users, posts and comments. Each has a write and a read
-//! store of its own, and they talk by nothing but events: each follows the feeds of
-//! the others, and makes of them what its own readers get.
+//! Blog as three services: users, posts and comments. Each service has its own stores. The services
+//! communicate only by events: each follows the feeds of the others and maintains its own read
+//! model.
 //!
 //! ```text
-//! users ──► posts (author names)      comments ──► posts (how many)
-//! users ──► comments (author names)   posts ─────► comments (what is deleted with them)
+//! users ──► posts (author names)      comments ──► posts (number of comments)
+//! users ──► comments (author names)   posts ─────► comments (deletion with the post)
 //! ```
 //!
-//! Each is told where the others' feeds are, and where to listen itself:
+//! Settings of each service: its own address, and the feeds of the others:
 //!
 //! ```text
 //! BAKEHOUSE_HTTP__BIND=127.0.0.1:8081 users
@@ -19,7 +19,7 @@
 
 mod authors;
 mod content;
-mod life;
+mod lifecycle;
 
 pub mod comments;
 pub mod posts;

@@ -224,7 +224,7 @@ async fn a_name_or_title_is_given_once(kind: Kind) {
     assert_eq!((first.status.as_u16(), second.status.as_u16()), (201, 409));
     assert_eq!(
         second.json()["detail"],
-        "there is a post of this title already"
+        "a post with this title exists already"
     );
     // Who does not wait finds the reason on the receipt.
     let third = posts

@@ -1,4 +1,4 @@
-//! The service of comments: see the library's own words.
+//! Service of comments; the library's documentation explains how to start it.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The service of posts: see the library's own words.
+//! Service of posts; the library's documentation explains how to start it.
 
 use std::process::ExitCode;
 

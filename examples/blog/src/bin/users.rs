@@ -1,4 +1,4 @@
-//! The service of users: see the library's own words.
+//! Service of users; the library's documentation explains how to start it.
 
 use std::process::ExitCode;
 

@@ -1,27 +1,30 @@
-//! cleanup: the comments of a post are deleted with it, those as well that come late.
+//! cleanup: a process manager that deletes the comments of a deleted post, including comments that
+//! arrive later.
 
 use bakehouse_host::engine::Timestamp;
 use bakehouse_host::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::domain::{Comments, Document};
-use crate::life::Command;
+use crate::lifecycle::Command;
 
-/// The process.
+/// Process manager of the cleanup.
 pub(crate) struct Cleanup;
 
-/// What it remembers: which comment belongs to which post, and which posts are gone.
+/// State: the post of each comment, and the deleted posts.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) enum Known {
     Comment { post_id: String, at: Timestamp },
     Gone { post_id: String },
 }
 
-fn of_post(id: &str) -> String {
+/// Returns the link of all comments of a post.
+fn post_link(id: &str) -> String {
     format!("post:{id}")
 }
 
-fn gone(post: &str) -> String {
+/// Returns the key of the row of a deleted post.
+fn deleted_post_key(post: &str) -> String {
     format!("gone:{post}")
 }
 
@@ -31,48 +34,48 @@ impl ProcessManager for Cleanup {
 
     type State = Known;
 
-    fn needs(fact: &FeedEvent) -> Needs {
-        let id = &fact.entity_id;
-        if fact.feed == "post" {
-            return Needs::row(gone(id)).and_linked(of_post(id));
+    fn needs(event: &FeedEvent) -> Needs {
+        let id = &event.entity_id;
+        if event.feed == "post" {
+            return Needs::row(deleted_post_key(id)).and_linked(post_link(id));
         }
-        match fact.document::<Document>() {
-            Ok(Some(comment)) => Needs::row(id).and_row(gone(&comment.post_id)),
+        match event.document::<Document>() {
+            Ok(Some(comment)) => Needs::row(id).and_row(deleted_post_key(&comment.post_id)),
             _ => Needs::nothing(),
         }
     }
 
-    fn react(fact: &FeedEvent, known: &mut Rows<Known>) -> Result<Vec<Effect>, Failed> {
-        let id = &fact.entity_id;
+    fn react(event: &FeedEvent, known: &mut Rows<Known>) -> Result<Vec<Effect>, Failed> {
+        let id = &event.entity_id;
         let delete = |comment: &str| Effect::command::<Comments>(comment, &Command::Delete);
-        match (fact.feed.as_str(), fact.change.as_str()) {
-            ("post", "created") => known.remove(&gone(id)),
+        match (event.feed.as_str(), event.change.as_str()) {
+            ("post", "created") => known.remove(&deleted_post_key(id)),
             ("post", "deleted") => {
                 known.put(
-                    &gone(id),
+                    &deleted_post_key(id),
                     Known::Gone {
                         post_id: id.clone(),
                     },
                 );
-                // Those that came later are of a post that has taken its title since.
-                let mut comments = known.linked(&of_post(id));
+                // Later comments belong to a new post with the same title, and thus the same id.
+                let mut comments = known.linked(&post_link(id));
                 comments.retain(|comment| {
                     let known = known.get(comment);
-                    matches!(known, Some(Known::Comment { at, .. }) if *at <= fact.at)
+                    matches!(known, Some(Known::Comment { at, .. }) if *at <= event.at)
                 });
                 return comments.iter().map(|comment| delete(comment)).collect();
             }
             ("comment", "deleted") => known.remove(id),
             ("comment", "created") => {
-                let Some(Document { post_id, .. }) = fact.document()? else {
+                let Some(Document { post_id, .. }) = event.document()? else {
                     return Ok(Vec::new());
                 };
-                let is_late = known.get(&gone(&post_id)).is_some();
+                let is_late = known.get(&deleted_post_key(&post_id)).is_some();
                 known.put(
                     id,
                     Known::Comment {
                         post_id,
-                        at: fact.at,
+                        at: event.at,
                     },
                 );
                 if is_late {
@@ -86,7 +89,7 @@ impl ProcessManager for Cleanup {
 
     fn links(known: &Known) -> Vec<String> {
         match known {
-            Known::Comment { post_id, .. } => vec![of_post(post_id)],
+            Known::Comment { post_id, .. } => vec![post_link(post_id)],
             Known::Gone { .. } => Vec::new(),
         }
     }

@@ -1,13 +1,13 @@
-//! What a comment is: the rules, without any I/O.
+//! Domain of comments: its rules, without I/O.
 
 use bakehouse_host::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::view::CommentView;
 use crate::content::{Content, required, required_id};
-use crate::life::{CHANGES, Command, Life};
+use crate::lifecycle::{CHANGES, Command, Deletable};
 
-/// The domain.
+/// Domain of comments.
 pub(crate) struct Comments;
 
 /// A comment.
@@ -18,7 +18,7 @@ pub(crate) struct Comment {
     text: String,
 }
 
-/// What readers of the feed get.
+/// Document on the feed.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Document {
     pub(crate) id: String,
@@ -34,7 +34,7 @@ impl Domain for Comments {
 
     type Command = Command<Comment>;
     type Event = Command<Comment>;
-    type State = Life<Comment>;
+    type State = Deletable<Comment>;
     type Document = Document;
 
     fn verb(command: &Command<Comment>) -> Verb {
@@ -42,18 +42,22 @@ impl Domain for Comments {
     }
 
     fn decide(
-        comment: Option<&Life<Comment>>,
+        comment: Option<&Deletable<Comment>>,
         command: Command<Comment>,
         _: Moment,
     ) -> Result<Command<Comment>, Rejection> {
-        command.decide(comment, "there is a comment of this id already")
+        command.decide(comment, "a comment with this id exists already")
     }
 
-    fn apply(comment: Option<Life<Comment>>, event: Command<Comment>, _: Moment) -> Life<Comment> {
+    fn apply(
+        comment: Option<Deletable<Comment>>,
+        event: Command<Comment>,
+        _: Moment,
+    ) -> Deletable<Comment> {
         event.apply(comment, |comment| &mut comment.text)
     }
 
-    fn bake(entity: &Entity<Life<Comment>>) -> Document {
+    fn bake(entity: &Entity<Deletable<Comment>>) -> Document {
         let Comment {
             post_id,
             author_id,

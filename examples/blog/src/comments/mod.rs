@@ -1,4 +1,4 @@
-//! Comments: what others have to say about posts.
+//! Service of comments on posts.
 
 mod cleanup;
 mod domain;
@@ -14,7 +14,7 @@ use cleanup::Cleanup;
 use domain::Comments;
 use view::CommentView;
 
-/// The whole service.
+/// Runs the service.
 pub fn main() -> ExitCode {
     let location = |id: &str| format!("/comments/{id}");
     let api = ApiDefinition::of::<Comments>("/comments-events", location, routes::<Comments>);

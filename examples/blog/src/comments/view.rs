@@ -1,16 +1,16 @@
-//! What readers get of comments: with their authors' full names, whichever comes first.
+//! Read model of comments with their authors' full names; events may arrive in any order.
 
 use bakehouse_host::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::domain::Document;
-use crate::authors::{self, author, repair};
+use crate::authors::{self, author_key, update_author_name};
 use crate::content::ALL;
 
-/// comments: those that have not been deleted.
+/// Read model `comments`: all comments that are not deleted.
 pub(crate) struct CommentView;
 
-/// A comment, or who may have written one.
+/// Row: a comment, or the author of comments.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Row {
@@ -18,14 +18,14 @@ pub(crate) enum Row {
     Author { full_name: String },
 }
 
-/// What readers get.
+/// Comment that the API returns.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Comment {
     id: String,
     post_id: String,
     text: String,
     author_id: String,
-    /// `null`: nobody knows, or not yet.
+    /// `null` if the author does not exist or is not known yet.
     author_full_name: Option<String>,
 }
 
@@ -36,22 +36,24 @@ impl ReadModel for CommentView {
 
     type Row = Row;
 
-    fn needs(fact: &FeedEvent) -> Needs {
-        let id = &fact.entity_id;
-        if fact.feed == "user" {
-            return authors::needs(fact);
+    fn needs(event: &FeedEvent) -> Needs {
+        let id = &event.entity_id;
+        if event.feed == "user" {
+            return authors::needs(event);
         }
-        match fact.document::<Document>() {
-            Ok(Some(comment)) => Needs::row(id).and_row(author(&comment.author_id)),
+        match event.document::<Document>() {
+            Ok(Some(comment)) => Needs::row(id).and_row(author_key(&comment.author_id)),
             _ => Needs::nothing(),
         }
     }
 
-    fn apply(fact: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
-        if fact.feed == "user" && fact.is_change() {
-            return repair(fact, rows, renamed, |full_name| Row::Author { full_name });
+    fn apply(event: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
+        if event.feed == "user" && event.is_change() {
+            return update_author_name(event, rows, with_author_name, |full_name| Row::Author {
+                full_name,
+            });
         }
-        let Some(document) = fact.document::<Document>()? else {
+        let Some(document) = event.document::<Document>()? else {
             return Ok(());
         };
         let Document {
@@ -60,11 +62,11 @@ impl ReadModel for CommentView {
             author_id,
             text,
         } = document;
-        if fact.change == "deleted" {
+        if event.change == "deleted" {
             rows.remove(&id);
             return Ok(());
         }
-        let author_full_name = match rows.get(&author(&author_id)) {
+        let author_full_name = match rows.get(&author_key(&author_id)) {
             Some(Row::Author { full_name }) => Some(full_name.clone()),
             _ => None,
         };
@@ -82,17 +84,18 @@ impl ReadModel for CommentView {
 
     fn links(row: &Row) -> Vec<String> {
         match row {
-            Row::Comment(comment) => vec![ALL.to_owned(), author(&comment.author_id)],
+            Row::Comment(comment) => vec![ALL.to_owned(), author_key(&comment.author_id)],
             Row::Author { .. } => Vec::new(),
         }
     }
 }
 
-fn renamed(row: Row, author_full_name: Option<String>) -> Row {
+/// Returns the row with another author's name.
+fn with_author_name(row: Row, author_full_name: Option<String>) -> Row {
     match row {
-        Row::Comment(known) => Row::Comment(Comment {
+        Row::Comment(comment) => Row::Comment(Comment {
             author_full_name,
-            ..known
+            ..comment
         }),
         other => other,
     }

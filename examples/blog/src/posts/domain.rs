@@ -1,16 +1,16 @@
-//! What a post is: the rules, without any I/O.
+//! Domain of posts: its rules, without I/O.
 
 use bakehouse_host::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::view::PostView;
 use crate::content::{Content, required, required_id};
-use crate::life::{CHANGES, Command, Life};
+use crate::lifecycle::{CHANGES, Command, Deletable};
 
-/// The domain.
+/// Domain of posts.
 pub(crate) struct Posts;
 
-/// A post; its title is what it is found by, and stays.
+/// Post; its title is unique and does not change.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Post {
     title: String,
@@ -18,7 +18,7 @@ pub(crate) struct Post {
     author_id: String,
 }
 
-/// What readers of the feed get.
+/// Document on the feed.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Document {
     pub(crate) id: String,
@@ -34,7 +34,7 @@ impl Domain for Posts {
 
     type Command = Command<Post>;
     type Event = Command<Post>;
-    type State = Life<Post>;
+    type State = Deletable<Post>;
     type Document = Document;
 
     fn verb(command: &Command<Post>) -> Verb {
@@ -42,18 +42,18 @@ impl Domain for Posts {
     }
 
     fn decide(
-        post: Option<&Life<Post>>,
+        post: Option<&Deletable<Post>>,
         command: Command<Post>,
         _: Moment,
     ) -> Result<Command<Post>, Rejection> {
-        command.decide(post, "there is a post of this title already")
+        command.decide(post, "a post with this title exists already")
     }
 
-    fn apply(post: Option<Life<Post>>, event: Command<Post>, _: Moment) -> Life<Post> {
+    fn apply(post: Option<Deletable<Post>>, event: Command<Post>, _: Moment) -> Deletable<Post> {
         event.apply(post, |post| &mut post.text)
     }
 
-    fn bake(entity: &Entity<Life<Post>>) -> Document {
+    fn bake(entity: &Entity<Deletable<Post>>) -> Document {
         let Post {
             title,
             text,
@@ -100,7 +100,7 @@ impl Content for Posts {
         Command::Delete
     }
 
-    fn name(command: &Command<Post>) -> Option<&str> {
+    fn unique_name(command: &Command<Post>) -> Option<&str> {
         match command {
             Command::Create(post) => Some(&post.title),
             _ => None,

@@ -1,4 +1,4 @@
-//! Posts: what users have to say.
+//! Service of posts.
 
 mod domain;
 mod view;
@@ -12,7 +12,7 @@ use crate::content::routes;
 use domain::Posts;
 use view::PostView;
 
-/// The whole service.
+/// Runs the service.
 pub fn main() -> ExitCode {
     let location = |id: &str| format!("/posts/{id}");
     let api = ApiDefinition::of::<Posts>("/posts-events", location, routes::<Posts>);

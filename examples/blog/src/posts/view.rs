@@ -1,17 +1,17 @@
-//! What readers get of posts: with their authors' names and how many comments there
-//! are, whichever of the three comes first.
+//! Read model of posts with their authors' names and numbers of comments; events of the three feeds
+//! may arrive in any order.
 
 use bakehouse_host::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::domain::Document;
-use crate::authors::{self, author, repair};
+use crate::authors::{self, author_key, update_author_name};
 use crate::content::ALL;
 
-/// posts: those that have not been deleted.
+/// Read model `posts`: all posts that are not deleted.
 pub(crate) struct PostView;
 
-/// A post, or what may belong to one.
+/// Row: a post, an author of posts, or the number of comments on a post.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Row {
@@ -20,25 +20,26 @@ pub(crate) enum Row {
     Count { comments: u64 },
 }
 
-/// What readers get.
+/// Post that the API returns.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Post {
     id: String,
     title: String,
     text: String,
     author_id: String,
-    /// `null`: nobody knows, or not yet.
+    /// `null` if the author does not exist or is not known yet.
     author_name: Option<String>,
     comments: u64,
 }
 
-/// What a comment's event tells.
+/// Part of a comment's document that the read model needs.
 #[derive(Deserialize)]
 struct Comment {
     post_id: String,
 }
 
-fn count(post: &str) -> String {
+/// Returns the key of the row with the number of comments on a post.
+fn count_key(post: &str) -> String {
     format!("count:{post}")
 }
 
@@ -49,47 +50,47 @@ impl ReadModel for PostView {
 
     type Row = Row;
 
-    fn needs(fact: &FeedEvent) -> Needs {
-        let id = &fact.entity_id;
-        match fact.feed.as_str() {
-            "user" => authors::needs(fact),
-            "comment" => match fact.document::<Comment>() {
-                Ok(Some(Comment { post_id })) => Needs::row(count(&post_id)).and_row(post_id),
+    fn needs(event: &FeedEvent) -> Needs {
+        let id = &event.entity_id;
+        match event.feed.as_str() {
+            "user" => authors::needs(event),
+            "comment" => match event.document::<Comment>() {
+                Ok(Some(Comment { post_id })) => Needs::row(count_key(&post_id)).and_row(post_id),
                 _ => Needs::nothing(),
             },
-            _ => match fact.document::<Document>() {
+            _ => match event.document::<Document>() {
                 Ok(Some(post)) => {
-                    let known = Needs::row(id).and_row(count(id));
-                    known.and_row(author(&post.author_id))
+                    let needs = Needs::row(id).and_row(count_key(id));
+                    needs.and_row(author_key(&post.author_id))
                 }
                 _ => Needs::nothing(),
             },
         }
     }
 
-    fn apply(fact: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
-        if !fact.is_change() {
+    fn apply(event: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
+        if !event.is_change() {
             return Ok(());
         }
-        match fact.feed.as_str() {
-            "user" => repair(fact, rows, renamed, |author_name| Row::Author {
-                author_name,
+        match event.feed.as_str() {
+            "user" => update_author_name(event, rows, with_author_name, |author_name| {
+                Row::Author { author_name }
             }),
-            "comment" => commented(fact, rows),
-            _ => posted(fact, rows),
+            "comment" => apply_comment(event, rows),
+            _ => apply_post(event, rows),
         }
     }
 
     fn links(row: &Row) -> Vec<String> {
         match row {
-            Row::Post(post) => vec![ALL.to_owned(), author(&post.author_id)],
+            Row::Post(post) => vec![ALL.to_owned(), author_key(&post.author_id)],
             Row::Author { .. } | Row::Count { .. } => Vec::new(),
         }
     }
 }
 
-fn posted(fact: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
-    let Some(document) = fact.document::<Document>()? else {
+fn apply_post(event: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
+    let Some(document) = event.document::<Document>()? else {
         return Ok(());
     };
     let Document {
@@ -98,15 +99,15 @@ fn posted(fact: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
         text,
         author_id,
     } = document;
-    if fact.change == "deleted" {
+    if event.change == "deleted" {
         rows.remove(&id);
         return Ok(());
     }
-    let author_name = match rows.get(&author(&author_id)) {
+    let author_name = match rows.get(&author_key(&author_id)) {
         Some(Row::Author { author_name }) => Some(author_name.clone()),
         _ => None,
     };
-    let comments = counted(rows, &id);
+    let comments = comment_count(rows, &id);
     let key = id.clone();
     let post = Post {
         id,
@@ -120,36 +121,37 @@ fn posted(fact: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
     Ok(())
 }
 
-fn counted(rows: &mut Rows<Row>, post: &str) -> u64 {
-    match rows.get(&count(post)) {
+fn comment_count(rows: &mut Rows<Row>, post: &str) -> u64 {
+    match rows.get(&count_key(post)) {
         Some(Row::Count { comments }) => *comments,
         _ => 0,
     }
 }
 
-fn renamed(row: Row, author_name: Option<String>) -> Row {
+/// Returns the row with another author's name.
+fn with_author_name(row: Row, author_name: Option<String>) -> Row {
     match row {
-        Row::Post(known) => Row::Post(Post {
+        Row::Post(post) => Row::Post(Post {
             author_name,
-            ..known
+            ..post
         }),
         other => other,
     }
 }
 
-fn commented(fact: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
-    let Some(Comment { post_id }) = fact.document()? else {
+fn apply_comment(event: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
+    let Some(Comment { post_id }) = event.document()? else {
         return Ok(());
     };
-    let before = counted(rows, &post_id);
-    let comments = match fact.change.as_str() {
+    let before = comment_count(rows, &post_id);
+    let comments = match event.change.as_str() {
         "created" => before + 1,
         "deleted" => before.saturating_sub(1),
         _ => before,
     };
-    rows.put(&count(&post_id), Row::Count { comments });
-    if let Some(Row::Post(known)) = rows.get(&post_id).cloned() {
-        rows.put(&post_id, Row::Post(Post { comments, ..known }));
+    rows.put(&count_key(&post_id), Row::Count { comments });
+    if let Some(Row::Post(post)) = rows.get(&post_id).cloned() {
+        rows.put(&post_id, Row::Post(Post { comments, ..post }));
     }
     Ok(())
 }
@@ -176,7 +178,7 @@ mod tests {
         ]
     }
 
-    /// All orders in which the three feeds can come.
+    /// Collects all orders in which the events of the three feeds can arrive.
     fn interleavings(
         feeds: &[Vec<FeedEvent>],
         so_far: &mut Vec<FeedEvent>,
@@ -187,21 +189,21 @@ mod tests {
         }
         for index in 0..feeds.len() {
             if let Some((first, rest)) = feeds[index].split_first() {
-                let mut left = feeds.to_vec();
-                left[index] = rest.to_vec();
+                let mut remaining = feeds.to_vec();
+                remaining[index] = rest.to_vec();
                 so_far.push(first.clone());
-                interleavings(&left, so_far, all);
+                interleavings(&remaining, so_far, all);
                 so_far.pop();
             }
         }
     }
 
     #[test]
-    fn it_does_not_matter_what_comes_first() {
+    fn the_order_of_the_feeds_does_not_matter() {
         let of = |feed: &str| -> Vec<FeedEvent> {
             events()
                 .into_iter()
-                .filter(|fact| fact.feed == feed)
+                .filter(|event| event.feed == feed)
                 .collect()
         };
         let mut all = Vec::new();
@@ -213,8 +215,8 @@ mod tests {
         assert_eq!(all.len(), 105);
         let expected = json!({ "id": "p", "title": "Hello", "text": "World", "author_id": "u",
             "author_name": "Ada Lovelace", "comments": 1 });
-        for order in all {
-            assert_eq!(project::<PostView>(&order)["p"], expected, "{order:?}");
+        for events in all {
+            assert_eq!(project::<PostView>(&events)["p"], expected, "{events:?}");
         }
     }
 }

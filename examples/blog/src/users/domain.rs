@@ -1,23 +1,23 @@
-//! What a user is: the rules, without any I/O.
+//! Domain of users: its rules, without I/O.
 
 use bakehouse_host::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::view::UserView;
 use crate::content::{Content, required};
-use crate::life::{CHANGES, Command, Life};
+use crate::lifecycle::{CHANGES, Command, Deletable};
 
-/// The domain.
+/// Domain of users.
 pub(crate) struct Users;
 
-/// A user; the user name is theirs for good.
+/// User; the user name is unique and does not change.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct User {
     username: String,
     full_name: String,
 }
 
-/// What readers get.
+/// Document on the feed.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Document {
     pub(crate) id: String,
@@ -32,7 +32,7 @@ impl Domain for Users {
 
     type Command = Command<User>;
     type Event = Command<User>;
-    type State = Life<User>;
+    type State = Deletable<User>;
     type Document = Document;
 
     fn verb(command: &Command<User>) -> Verb {
@@ -40,18 +40,18 @@ impl Domain for Users {
     }
 
     fn decide(
-        user: Option<&Life<User>>,
+        user: Option<&Deletable<User>>,
         command: Command<User>,
         _: Moment,
     ) -> Result<Command<User>, Rejection> {
         command.decide(user, "this user name is taken")
     }
 
-    fn apply(user: Option<Life<User>>, event: Command<User>, _: Moment) -> Life<User> {
+    fn apply(user: Option<Deletable<User>>, event: Command<User>, _: Moment) -> Deletable<User> {
         event.apply(user, |user| &mut user.full_name)
     }
 
-    fn bake(entity: &Entity<Life<User>>) -> Document {
+    fn bake(entity: &Entity<Deletable<User>>) -> Document {
         let User {
             username,
             full_name,
@@ -93,7 +93,7 @@ impl Content for Users {
         Command::Delete
     }
 
-    fn name(command: &Command<User>) -> Option<&str> {
+    fn unique_name(command: &Command<User>) -> Option<&str> {
         match command {
             Command::Create(user) => Some(&user.username),
             _ => None,
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_taken_until_it_is_given_up() {
+    fn a_user_name_is_taken_until_the_user_is_deleted() {
         Scenario::<Users>::given([create("Ada")])
             .when(create("Another"))
             .then_refused("this user name is taken");
@@ -125,6 +125,6 @@ mod tests {
             .then_changed("created");
         Scenario::<Users>::given([create("Ada"), Command::Delete])
             .when(Command::Delete)
-            .then_refused("there is none of this id");
+            .then_refused("there is nothing with this id");
     }
 }

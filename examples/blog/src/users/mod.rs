@@ -1,4 +1,4 @@
-//! Users: who writes posts and comments.
+//! Service of users, the authors of posts and comments.
 
 mod domain;
 mod view;
@@ -12,7 +12,7 @@ use crate::content::routes;
 use domain::Users;
 use view::UserView;
 
-/// The whole service.
+/// Runs the service.
 pub fn main() -> ExitCode {
     let location = |id: &str| format!("/users/{id}");
     let api = ApiDefinition::of::<Users>("/users-events", location, routes::<Users>);

@@ -1,4 +1,4 @@
-//! What readers get of users.
+//! Read model of users.
 
 use bakehouse_host::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::domain::Document;
 use crate::content::ALL;
 
-/// users: those who have not been deleted.
+/// Read model `users`: all users that are not deleted.
 pub(crate) struct UserView;
 
-/// One of them.
+/// Row of the read model.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Row {
     id: String,
@@ -24,13 +24,13 @@ impl ReadModel for UserView {
 
     type Row = Row;
 
-    fn needs(fact: &FeedEvent) -> Needs {
-        Needs::row(&fact.entity_id)
+    fn needs(event: &FeedEvent) -> Needs {
+        Needs::row(&event.entity_id)
     }
 
-    fn apply(fact: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
-        match fact.document::<Document>()? {
-            Some(Document { id, .. }) if fact.change == "deleted" => rows.remove(&id),
+    fn apply(event: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
+        match event.document::<Document>()? {
+            Some(Document { id, .. }) if event.change == "deleted" => rows.remove(&id),
             Some(Document {
                 id,
                 username,
