@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_lose_their_path_and_nothing_else() {
+    fn file_names_lose_only_their_path() {
         for (sent, kept) in [
             ("C:\\temp\\a b.pdf", "a b.pdf"),
             ("../../etc/passwd", "passwd"),
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_must_come_at_its_rate_once_the_grace_is_over() {
+    async fn the_deadline_follows_the_rate_after_the_grace() {
         let pace = Pace {
             grace: Duration::from_secs(10),
             min_rate: 1_000,

@@ -173,7 +173,7 @@ mod tests {
     use super::download_disposition;
 
     #[test]
-    fn names_are_written_so_that_nothing_in_them_ends_the_header() {
+    fn file_names_are_encoded_for_the_header() {
         for (name, value) in [
             ("a.txt", "attachment; filename*=UTF-8''a.txt"),
             (

@@ -285,7 +285,7 @@ mod tests {
 
     /// The horizon depends on the last operation in the log, not on the wall clock.
     #[test]
-    fn a_queue_that_does_not_move_keeps_what_waits_in_it() {
+    fn files_of_queued_operations_are_kept() {
         let grace = Duration::from_secs(60);
         let week = 7 * 24 * 60 * 60;
         let last = accepted_at(time(100));
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn names_lead_back_to_order_and_attachment() {
+    fn blob_names_are_parsed() {
         let name = super::super::blob_name("o-1", "a-2", "00ff");
         let (order_id, key) = parse_blob_name(&name).expect("name of an attachment");
         assert_eq!(

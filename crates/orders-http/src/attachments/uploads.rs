@@ -377,16 +377,16 @@ mod tests {
     }
 
     #[test]
-    fn quotas_count_what_is_kept_and_what_is_under_way() {
+    fn quotas_count_stored_and_reserved_bytes() {
         let uploads = Uploads::new(LIMITS);
         let reserve = |at: (&str, &str), who: &str, stored: Files<'_>, bytes: u64| {
             reserve(&uploads, at, owner(who), stored, bytes)
         };
-        let mut first = reserve(("a", "1"), "ada", &[], 60).expect("room");
+        let mut first = reserve(("a", "1"), "ada", &[], 60).expect("within the quotas");
         // Bytes of an upload to the same order that is in progress count.
         let refused = kind(reserve(("a", "2"), "ada", &[], 41));
         assert!(refused.contains("max_bytes_per_order"), "{refused}");
-        first.grow_to(100).expect("room");
+        first.grow_to(100).expect("within the quotas");
         assert!(kind(first.grow_to(101)).contains("max_bytes_per_order"));
         let (account, counted) = first.keep(100);
         assert_eq!(counted, 100);
@@ -394,7 +394,7 @@ mod tests {
         let stored = [("1", 100)];
         assert!(kind(reserve(("a", "2"), "ada", &stored, 0)).contains("max_bytes_per_order"));
         assert!(kind(reserve(("b", "1"), "ada", &[], 51)).contains("max_bytes_per_client"));
-        let second = reserve(("b", "1"), "ada", &[], 50).expect("room");
+        let second = reserve(("b", "1"), "ada", &[], 50).expect("within the quotas");
         let refused = kind(reserve(("c", "1"), "bob", &[], 71));
         assert!(
             refused.starts_with("507") && refused.contains("max_total_bytes"),
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_counted_once_whether_stored_or_under_way() {
+    fn files_are_counted_once_whether_stored_or_in_progress() {
         let uploads = Uploads::new(LIMITS);
         let names: Vec<String> = (0..49).map(|number| number.to_string()).collect();
         let stored: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), 0)).collect();
@@ -426,7 +426,8 @@ mod tests {
         drop(last);
         assert_eq!(more(&stored), "ok");
         // A file that is finished after another upload was announced still counts for it.
-        let kept = reserve(&uploads, ("a", "49"), owner("ada"), &stored, 1).expect("room");
+        let kept =
+            reserve(&uploads, ("a", "49"), owner("ada"), &stored, 1).expect("within the quotas");
         let mut late = uploads.announce("a", "51", owner("ada"));
         kept.keep(1);
         let listed = stored.iter().map(|(id, size)| ((*id).to_owned(), *size));
@@ -451,7 +452,7 @@ mod tests {
         let uploads = Uploads::new(LIMITS);
         for file in ["1", "2"] {
             let kept = reserve(&uploads, ("a", file), owner("ada"), &[], 40);
-            kept.expect("room").keep(40);
+            kept.expect("within the quotas").keep(40);
         }
         uploads.removed("a/1".to_owned(), &owner("ada"), 40);
         uploads.removed("a/1".to_owned(), &owner("ada"), 40);
@@ -463,7 +464,7 @@ mod tests {
         let uploads = Uploads::new(LIMITS);
         uploads.begin_sweep();
         let kept = reserve(&uploads, ("a", "1"), owner("ada"), &[], 10);
-        kept.expect("room").keep(10);
+        kept.expect("within the quotas").keep(10);
         let mut found = Usage::default();
         found.add(&owner("ada"), 30);
         found.add(&Account::Unknown, 200);

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_stay_while_they_are_attached_or_may_yet_be() {
+    fn bytes_are_kept_while_they_are_or_may_be_attached() {
         use EntryStatus::{Executed, Parked, Rejected, Stored};
         let detach = Command::Detach { id: "f".into() };
         let ours = attach("f", "00");

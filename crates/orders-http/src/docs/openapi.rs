@@ -163,14 +163,11 @@ fn add_common_parts(path: &str, method: &str, call: &mut Value, variant: &Varian
             let scope = format!("{SCOPES}:{}", scope.name());
             call["security"] = json!([{ "token": [scope] }]);
             common.push(("401", "The token is missing or invalid"));
-            common.push((
-                "403",
-                "The token lacks the required scope or owner",
-            ));
+            common.push(("403", "The token lacks the required scope or owner"));
         }
         common.push((
             "429",
-            "Too many requests in total or at the same time; retry after Retry-After",
+            "Too many requests, or too many at the same time; retry after the time in Retry-After",
         ));
     }
     if has_body {
@@ -183,7 +180,7 @@ fn add_common_parts(path: &str, method: &str, call: &mut Value, variant: &Varian
             ));
             common.push((
                 "429",
-                "Too many concurrent uploads; retry after Retry-After",
+                "Too many concurrent uploads; retry after the time in Retry-After",
             ));
             common.push(("507", "The storage for attached files is full"));
         }
