@@ -30,7 +30,7 @@ pub trait Domain: Send + Sync + 'static {
 
     /// Number of changes of an entity after which a snapshot of its state is stored. It bounds
     /// the number of events that a reader must fold.
-    const SNAPSHOT_EVERY: u64 = 100;
+    const SNAPSHOT_INTERVAL: u64 = 100;
 
     /// Changes after which an additional snapshot is stored.
     const SNAPSHOT_ON: &'static [&'static str] = &[];
@@ -166,7 +166,7 @@ pub fn check<D: Domain>() -> Result<(), String> {
             reserved.join(", ")
         ));
     }
-    if D::SNAPSHOT_EVERY == 0 {
+    if D::SNAPSHOT_INTERVAL == 0 {
         return Err("SNAPSHOT_EVERY: must be at least 1".into());
     }
     Ok(())
@@ -210,15 +210,15 @@ pub struct Rejection {
     /// Reason, a sentence for the sender.
     pub reason: String,
     /// Machine-readable code, if the domain defines one: `insufficient-funds`. The engine's own
-    /// codes are [`Rejection::VERSION`] and [`Rejection::KEY`].
+    /// codes are [`Rejection::VERSION_CONFLICT`] and [`Rejection::KEY_REUSED`].
     pub code: Option<String>,
 }
 
 impl Rejection {
     /// Code of a rejection because the entity is not at the expected version.
-    pub const VERSION: &'static str = "version-conflict";
+    pub const VERSION_CONFLICT: &'static str = "version-conflict";
     /// Code of a rejection because the idempotency key was used before with other content.
-    pub const KEY: &'static str = "key-reused";
+    pub const KEY_REUSED: &'static str = "key-reused";
 
     /// Creates a rejection without a code. The reason is a sentence for the sender.
     #[must_use]
@@ -231,7 +231,7 @@ impl Rejection {
 
     /// Adds a machine-readable code, in lower case with hyphens.
     #[must_use]
-    pub fn of_kind(self, code: impl Into<String>) -> Self {
+    pub fn with_code(self, code: impl Into<String>) -> Self {
         Self {
             code: Some(code.into()),
             ..self

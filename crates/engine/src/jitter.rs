@@ -12,7 +12,7 @@ thread_local! {
 }
 
 /// Seeds the random numbers of this thread.
-pub fn settle(seed: u64) {
+pub fn seed(seed: u64) {
     SEEDED_RNG.with_borrow_mut(|seeded| *seeded = Some(StdRng::seed_from_u64(seed)));
 }
 

@@ -18,19 +18,19 @@ const MODE_BITS: u32 = 0o7777;
 ///
 /// # Errors
 /// When a folder cannot be created or synced.
-pub fn make_folder(folder: &Path) -> io::Result<()> {
+pub fn create_dir_all(folder: &Path) -> io::Result<()> {
     if folder.as_os_str().is_empty() || folder.is_dir() {
         return Ok(());
     }
     let parent = parent(folder);
-    make_folder(parent)?;
+    create_dir_all(parent)?;
     match DirBuilder::new().mode(FOLDER_MODE).create(folder) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
         created => {
             created?;
             // The umask may have cleared bits that the owner needs.
             fs::set_permissions(folder, Permissions::from_mode(FOLDER_MODE))?;
-            sync_folder(parent)
+            sync_dir(parent)
         }
     }
 }
@@ -47,7 +47,7 @@ pub fn open(file: &Path) -> io::Result<File> {
     if is_new {
         opened.set_permissions(Permissions::from_mode(FILE_MODE))?;
         opened.sync_all()?;
-        sync_folder(parent(file))?;
+        sync_dir(parent(file))?;
     }
     Ok(opened)
 }
@@ -57,7 +57,7 @@ pub fn open(file: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// When the permissions cannot be changed.
-pub fn tighten(file: &Path) -> io::Result<()> {
+pub fn restrict(file: &Path) -> io::Result<()> {
     match fs::symlink_metadata(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
@@ -81,7 +81,7 @@ pub fn tighten(file: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// When permissions cannot be changed.
-pub fn tighten_all(folder: &Path) -> io::Result<()> {
+pub fn restrict_all(folder: &Path) -> io::Result<()> {
     match fs::metadata(folder) {
         Ok(metadata) if metadata.permissions().mode() & MODE_BITS != FOLDER_MODE => {
             tighten_tree(folder)
@@ -96,7 +96,7 @@ fn tighten_tree(folder: &Path) -> io::Result<()> {
         let result = if entry.file_type()?.is_dir() {
             tighten_tree(&entry.path())
         } else {
-            tighten(&entry.path())
+            restrict(&entry.path())
         };
         match result {
             // The entry was removed in the meantime.
@@ -104,14 +104,14 @@ fn tighten_tree(folder: &Path) -> io::Result<()> {
             result => result?,
         }
     }
-    tighten(folder)
+    restrict(folder)
 }
 
 /// Syncs the directory entries of a folder.
 ///
 /// # Errors
 /// When the folder cannot be synced.
-pub fn sync_folder(folder: &Path) -> io::Result<()> {
+pub fn sync_dir(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 

@@ -102,10 +102,10 @@ impl<S: Rebuildable> RebuildRunner<S> {
         }
         self.polled_at = Some(Instant::now());
         if !self.is_swap_finished {
-            rebuilds.finish().await?;
+            rebuilds.finish_swap().await?;
             self.is_swap_finished = true;
         }
-        let requested = rebuilds.last().await?.under_way();
+        let requested = rebuilds.last().await?.in_progress();
         let current = self.in_progress.as_ref().map(|(id, _)| *id);
         if requested == current {
             return Ok(());
@@ -113,7 +113,7 @@ impl<S: Rebuildable> RebuildRunner<S> {
         // The shadow store of a rebuild that was cancelled is obsolete.
         self.is_cleaned_up &= self.in_progress.take().is_none();
         if let Some(rebuild_id) = requested {
-            let store = rebuilds.beside(rebuild_id).await?;
+            let store = rebuilds.shadow(rebuild_id).await?;
             tracing::info!(stage = S::NAME, rebuild_id, "rebuild started");
             self.in_progress = Some((rebuild_id, self.stage.shadow(store)));
         }
@@ -126,7 +126,7 @@ impl<S: Rebuildable> RebuildRunner<S> {
         let (Some((rebuild_id, shadow)), Some(live)) =
             (&mut self.in_progress, self.stage.position())
         else {
-            let has_more = !self.is_cleaned_up && rebuilds.tidy().await?;
+            let has_more = !self.is_cleaned_up && rebuilds.remove_obsolete().await?;
             self.is_cleaned_up = !has_more;
             return Ok(has_more);
         };
@@ -139,7 +139,7 @@ impl<S: Rebuildable> RebuildRunner<S> {
         counter!("bakehouse_events_remade_total", "stage" => S::NAME).increment(count);
         point("rebuild.made");
         if position == live {
-            rebuilds.replace(rebuild_id, live).await?;
+            rebuilds.swap(rebuild_id, live).await?;
             point("rebuild.replaced");
             let stage = S::NAME;
             tracing::info!(stage, rebuild_id, position, "rebuild finished");
@@ -163,7 +163,7 @@ impl<S: Rebuildable> RebuildRunner<S> {
         };
         tracing::error!(stage, rebuild_id, "rebuild abandoned: {error}");
         // If this fails, the rebuild is started again and fails again.
-        let _ = rebuilds.give_up(rebuild_id, &error.to_string()).await;
+        let _ = rebuilds.abandon(rebuild_id, &error.to_string()).await;
     }
 }
 

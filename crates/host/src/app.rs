@@ -266,15 +266,15 @@ fn try_restrict_permissions(folder: &Path) -> std::io::Result<()> {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if name == ATTACHMENTS {
-            private_files::tighten_all(&entry.path())?;
+            private_files::restrict_all(&entry.path())?;
         } else if name == "lock" || name.starts_with(FILE_NAME) {
-            private_files::tighten(&entry.path())?;
+            private_files::restrict(&entry.path())?;
         } else {
             is_ours = false;
         }
     }
     if is_ours {
-        private_files::tighten(folder)?;
+        private_files::restrict(folder)?;
     }
     Ok(())
 }

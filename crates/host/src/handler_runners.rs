@@ -41,7 +41,7 @@ impl HandlerRunners {
         let context_of_models = RunnerContext {
             leases: adapters.presentation_leases.clone(),
             notices: adapters.notices.clone(),
-            news: wake,
+            wake_signal: wake,
         };
         let processes = HandlerDeps {
             rows: adapters.states.clone(),
@@ -125,7 +125,7 @@ impl HandlerRunners {
 fn feeds<D: Domain>(
     adapters: &Adapters,
     settings: &Settings,
-    news: &watch::Sender<u64>,
+    wake_signal: &watch::Sender<u64>,
 ) -> Result<Feeds> {
     ensure!(
         !settings.follow.contains_key(D::NAME),
@@ -148,10 +148,15 @@ fn feeds<D: Domain>(
     let client = bakehouse_remote_feed::client()?;
     for (name, feed) in &settings.follow {
         let at = (feed.url.expose().clone(), feed.token_file.clone());
-        let (domain, client, news) = (name.clone(), client.clone(), news.clone());
+        let (domain, client, wake_signal) = (name.clone(), client.clone(), wake_signal.clone());
         let open = move || -> Arc<dyn FeedSource> {
             let client = client.clone();
-            Arc::new(RemoteFeed::new(&domain, at.clone(), client, news.clone()))
+            Arc::new(RemoteFeed::new(
+                &domain,
+                at.clone(),
+                client,
+                wake_signal.clone(),
+            ))
         };
         feeds = feeds.with(name, open);
     }

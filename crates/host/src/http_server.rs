@@ -32,7 +32,7 @@ pub(crate) fn http(
         heartbeat: settings.feed.heartbeat,
         access: access(settings)?,
         exposure: exposure(settings)?,
-        head_timeout: settings.http.header_timeout,
+        header_timeout: settings.http.header_timeout,
         body_timeout: settings.http.body_timeout,
         places: SubscriberSettings {
             all: settings.feed.max_subscribers,
@@ -99,7 +99,10 @@ fn tokens(auth: &Auth) -> Result<Option<TokenSettings>> {
     let Some(jwks) = &auth.jwks else {
         return Ok(None);
     };
-    let algorithms = auth.algorithms.iter().map(|name| auth::algorithm(name));
+    let algorithms = auth
+        .algorithms
+        .iter()
+        .map(|name| auth::parse_algorithm(name));
     Ok(Some(TokenSettings {
         issuer: auth.issuer.clone().unwrap_or_default(),
         audience: auth.audience.clone().unwrap_or_default(),
@@ -109,7 +112,7 @@ fn tokens(auth: &Auth) -> Result<Option<TokenSettings>> {
         owner_claim: auth.owner_claim.clone(),
         leeway: auth.leeway,
         keys: key_source(jwks)?,
-        keys_lifetime: auth.jwks_cache_ttl,
+        jwks_cache_ttl: auth.jwks_cache_ttl,
     }))
 }
 
@@ -137,13 +140,13 @@ pub(crate) fn health(
 ) -> Result<()> {
     if let Some(bind) = settings.health.bind {
         let exposure = exposure(settings)?;
-        let head_timeout = settings.http.header_timeout;
+        let header_timeout = settings.http.header_timeout;
         let shutdown = shutdown.clone();
         stages.try_run(bakehouse_http::serve_health(
             bind,
             probes,
             exposure,
-            head_timeout,
+            header_timeout,
             shutdown,
         ));
     }

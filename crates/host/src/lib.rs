@@ -57,7 +57,7 @@ pub(crate) use handlers::Handlers;
 /// Names that every domain uses.
 pub mod prelude {
     pub use bakehouse_engine::handlers::{
-        Effect, Failed, FeedEvent, Needs, ProcessManager, ReadModel, Rows,
+        Effect, FeedEvent, HandlerError, Needs, ProcessManager, ReadModel, Rows,
     };
     pub use bakehouse_engine::{Domain, Entity, Moment, Rejection, Verb};
     pub use bakehouse_http::accept::{Change, Submission, accept, accept_and_wait, with_id};
@@ -68,6 +68,6 @@ pub mod prelude {
     pub use bakehouse_http::response::problem::Problem;
     pub use bakehouse_http::{ApiDefinition, AppState};
     pub use bakehouse_validation::{
-        Collector, Faults, Members, Place, one_of, read, text, whole_number,
+        ErrorCollector, Faults, JsonNode, Members, one_of, read, text, whole_number,
     };
 }

@@ -12,7 +12,7 @@ pub(crate) struct LogChannel;
 
 #[async_trait]
 impl Channel for LogChannel {
-    fn lane(&self) -> &str {
+    fn name(&self) -> &str {
         LOG_CHANNEL
     }
 

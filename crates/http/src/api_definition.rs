@@ -31,7 +31,7 @@ pub struct ApiDefinition {
     pub location: fn(&str) -> String,
     /// Public paths: they and all paths below them are served without authentication. `/` stands
     /// for itself only.
-    pub open: &'static [&'static str],
+    pub public_paths: &'static [&'static str],
     /// Registration of the domain's own routes.
     pub routes: Routes,
 }
@@ -51,7 +51,7 @@ impl ApiDefinition {
             feed,
             scopes: D::NAME,
             location,
-            open: &[],
+            public_paths: &[],
             routes: Arc::new(routes),
         }
     }
@@ -106,7 +106,7 @@ pub(crate) mod tests {
             feed: "/order-events",
             scopes: "orders",
             location: |id| format!("/order/{id}"),
-            open: &["/", "/page"],
+            public_paths: &["/", "/page"],
             routes: Arc::new(|_| ()),
         }
     }

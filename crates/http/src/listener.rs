@@ -30,7 +30,7 @@ pub(crate) struct ListenSettings {
     /// Path of the feed; `None` for a server without a feed.
     pub(crate) feed: Option<&'static str>,
     /// Time limit for a client to send a request's head.
-    pub(crate) head_timeout: Duration,
+    pub(crate) header_timeout: Duration,
     /// Time after which an idle connection is closed.
     pub(crate) keep_alive: Duration,
     /// Number of worker threads; 0: one per core.
@@ -103,7 +103,7 @@ impl Listener {
                     async move { draining.notified().await }
                 })
                 .keep_alive(settings.keep_alive)
-                .client_request_timeout(settings.head_timeout)
+                .client_request_timeout(settings.header_timeout)
                 // Waits for the client's end of stream before the socket is closed.
                 .client_disconnect_timeout(CLOSE_TIMEOUT)
                 .h1_write_buffer_size(BUFFER_BYTES)

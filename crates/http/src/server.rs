@@ -18,7 +18,7 @@ use crate::exposure::{Exposure, ExposureSettings, exposure};
 use crate::feed::{SubscriberLimits, SubscriberSettings};
 use crate::listener::{ListenSettings, Listener};
 use crate::middleware::content_coding::refuse_encoded;
-use crate::middleware::error_documents::uniform;
+use crate::middleware::error_documents::convert_errors;
 use crate::middleware::head::head;
 use crate::request::path_id;
 use crate::response::problem::Problem;
@@ -53,7 +53,7 @@ pub struct Settings {
     /// Settings of host checks, CORS and proxies.
     pub exposure: ExposureSettings,
     /// Time limit for a client to send a request's head.
-    pub head_timeout: Duration,
+    pub header_timeout: Duration,
     /// Time limit for a client to send a request's body.
     pub body_timeout: Duration,
     /// Limits on feed subscribers.
@@ -83,7 +83,7 @@ impl Server {
         settings: Settings,
         shutdown: &Shutdown,
     ) -> std::io::Result<Self> {
-        metrics::begin();
+        metrics::install();
         let workers = settings.workers;
         let api = state.api.clone();
         let state = web::Data::new(AppState {
@@ -95,7 +95,7 @@ impl Server {
         let readiness = web::Data::new(Readiness::new(probes));
         let access = web::Data::new(Access::new(settings.access.clone(), &state.api));
         let exposure_state = web::Data::new(Exposure::new(settings.exposure.clone(), bind.ip()));
-        let head_timeout = settings.head_timeout;
+        let header_timeout = settings.header_timeout;
         let subscriber_limits = web::Data::from(SubscriberLimits::new(settings.places));
         let limits = ConnectionLimits::new(
             settings.connections,
@@ -126,7 +126,7 @@ impl Server {
                 .wrap(from_fn(refuse_encoded))
                 .wrap(from_fn(authenticate))
                 // Outside of the middleware above, whose error responses it rewrites.
-                .wrap(from_fn(uniform))
+                .wrap(from_fn(convert_errors))
                 // Outside of authentication: pages must be able to read its errors as well.
                 .wrap(from_fn(exposure))
                 .wrap(from_fn(metrics::measure))
@@ -148,7 +148,7 @@ impl Server {
         let listen = ListenSettings {
             limits,
             feed: Some(feed),
-            head_timeout,
+            header_timeout,
             keep_alive: KEEP_ALIVE,
             workers,
             drain_timeout: DRAIN_TIMEOUT,
@@ -207,7 +207,7 @@ async fn not_found(request: actix_web::HttpRequest) -> Result<HttpResponse, Prob
 
 /// Serves only `/health/live`, `/health/ready` and `/metrics` until shutdown, for a service
 /// without an HTTP API. Accepts at most 128 connections, 64 per client address; a client has
-/// `head_timeout` to send a request's head.
+/// `header_timeout` to send a request's head.
 ///
 /// # Errors
 /// An I/O error if the address cannot be bound or the server fails.
@@ -215,10 +215,10 @@ pub async fn serve_health(
     bind: SocketAddr,
     probes: Probes,
     settings: ExposureSettings,
-    head_timeout: Duration,
+    header_timeout: Duration,
     shutdown: Shutdown,
 ) -> std::io::Result<()> {
-    metrics::begin();
+    metrics::install();
     let connections = ConnectionSettings {
         max: MAX_HEALTH_CONNECTIONS,
         max_per_client: MAX_HEALTH_CONNECTIONS / 2,
@@ -227,7 +227,7 @@ pub async fn serve_health(
     let listen = ListenSettings {
         limits: ConnectionLimits::new(connections, open_files_limit(), proxies),
         feed: None,
-        head_timeout,
+        header_timeout,
         keep_alive: HEALTH_KEEP_ALIVE,
         workers: 1,
         drain_timeout: HEALTH_DRAIN_TIMEOUT,
@@ -239,7 +239,7 @@ pub async fn serve_health(
             .app_data(readiness.clone())
             .app_data(exposure_state.clone())
             .wrap(from_fn(head))
-            .wrap(from_fn(uniform))
+            .wrap(from_fn(convert_errors))
             .wrap(from_fn(exposure))
             .wrap(from_fn(ignore_other_upgrades))
             .wrap(from_fn(track))

@@ -21,7 +21,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(head_timeout: Duration) -> Self {
+    fn start(header_timeout: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         drop(listener);
@@ -34,7 +34,7 @@ impl Server {
             let shutdown = shutdown.clone();
             move || {
                 let system = actix_web::rt::System::new();
-                let server = serve_health(address, Vec::new(), settings, head_timeout, shutdown);
+                let server = serve_health(address, Vec::new(), settings, header_timeout, shutdown);
                 system.block_on(server)
             }
         });

@@ -34,7 +34,7 @@ pub(crate) fn api(configuration: &Configuration, context: ApiContext<'_>) -> Res
         interval: attachments.sweep_interval,
         grace: attachments.sweep_grace,
         // The process that has the embedded store has the folder beside it, too.
-        is_alone: !configuration.host.has_servers() && attachments.store.is_none(),
+        is_only_process: !configuration.host.has_servers() && attachments.store.is_none(),
     };
     let shutdown = context.shutdown.clone();
     context.stages.run(
@@ -60,7 +60,7 @@ fn order_settings(configuration: &Configuration) -> OrderSettings {
             currency: orders.currency,
         },
         attachments: AttachmentSettings {
-            largest: attachments.max_bytes,
+            max_bytes: attachments.max_bytes,
             media_types: attachments.media_types.clone(),
             min_upload_rate: attachments.min_upload_rate,
             limits: UploadLimits {
@@ -71,7 +71,7 @@ fn order_settings(configuration: &Configuration) -> OrderSettings {
                 max_total_bytes: attachments.max_total_bytes,
             },
         },
-        has_tokens: host.auth.is_on(),
+        requires_tokens: host.auth.is_on(),
         public_url: host.http.public_url.as_ref().map(|url| url.url().clone()),
     }
 }

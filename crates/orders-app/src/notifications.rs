@@ -90,7 +90,7 @@ impl Channels {
             let key = format!("webhook.urls, number {}", index + 1);
             let webhook = webhook.map_err(|error| invalid(&key, error.into()))?;
             self.rules.webhooks.push(texts::Webhook {
-                lane: webhook.lane().to_owned(),
+                lane: webhook.name().to_owned(),
                 host: webhook.host().to_owned(),
                 events: events.clone(),
             });

@@ -35,7 +35,7 @@ pub struct OrderSettings {
     /// Rules for attached files.
     pub attachments: AttachmentSettings,
     /// True if requests need a bearer token.
-    pub has_tokens: bool,
+    pub requires_tokens: bool,
     /// Public base URL of the API, if it differs from the server's own.
     pub public_url: Option<Url>,
 }
@@ -87,7 +87,7 @@ const PUBLIC_PATHS: &[&str] = &["/", "/openapi.json", "/asyncapi.json", "/docs",
 pub fn api_definition(settings: OrderSettings, state: OrdersState) -> ApiDefinition {
     let documents = Documents::new(&Variant {
         currency: settings.defaults.currency,
-        has_tokens: settings.has_tokens,
+        requires_tokens: settings.requires_tokens,
         media_types: settings.attachments.media_types.clone(),
         public_url: settings.public_url.clone(),
     });
@@ -103,7 +103,7 @@ pub fn api_definition(settings: OrderSettings, state: OrdersState) -> ApiDefinit
     ApiDefinition {
         group: Some("customer"),
         scopes: SCOPES,
-        open: PUBLIC_PATHS,
+        public_paths: PUBLIC_PATHS,
         ..ApiDefinition::of::<Orders>("/order-events", |id| format!("/order/{id}"), routes)
     }
 }

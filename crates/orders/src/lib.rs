@@ -24,7 +24,7 @@ pub use decide::{MAX_ATTACHMENTS, no_more_files, too_many_files};
 pub use document::Document;
 pub use event::Event;
 pub use order::Order;
-pub use parse::{MOST_OF_ONE, MOST_PRODUCTS};
+pub use parse::{MAX_PRODUCTS, MAX_QUANTITY};
 pub use status::{Status, UnknownStatus};
 
 /// Facet for filtering lists of orders by status.

@@ -3,7 +3,7 @@
 
 /// Returns an error message if a text has a character that is not allowed.
 #[must_use]
-pub fn unfit_character(text: &str) -> Option<String> {
+pub fn forbidden_character(text: &str) -> Option<String> {
     if text.chars().any(char::is_control) {
         return Some("must not contain control characters".to_owned());
     }

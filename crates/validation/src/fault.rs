@@ -23,9 +23,9 @@ pub struct Fault {
 
 /// Collector of the errors of one body, up to `MAX_FAULTS`.
 #[derive(Debug, Default)]
-pub struct Collector(Vec<Fault>);
+pub struct ErrorCollector(Vec<Fault>);
 
-impl Collector {
+impl ErrorCollector {
     /// Adds an error at this pointer.
     pub fn add(&mut self, pointer: &str, detail: impl Into<String>) {
         if self.0.len() < MAX_FAULTS {

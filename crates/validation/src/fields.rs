@@ -4,11 +4,11 @@ use std::ops::RangeInclusive;
 
 use bakehouse_engine::Timestamp;
 
-use crate::{Collector, ExactDecimal, Place, is_blank, unfit_character};
+use crate::{ErrorCollector, ExactDecimal, JsonNode, forbidden_character, is_blank};
 
 /// Reads text of 1 to `most` characters that is not blank and has no control characters or
 /// invisible characters.
-pub fn text(node: &Place<'_>, most: usize, faults: &mut Collector) -> Option<String> {
+pub fn text(node: &JsonNode<'_>, most: usize, faults: &mut ErrorCollector) -> Option<String> {
     let Some(text) = node.string() else {
         let detail = match node.is_string() {
             true => "expected text; it has an unpaired surrogate (\\ud800 to \\udfff)",
@@ -24,7 +24,7 @@ pub fn text(node: &Place<'_>, most: usize, faults: &mut Collector) -> Option<Str
         );
         return None;
     }
-    if let Some(fault) = unfit_character(&text) {
+    if let Some(fault) = forbidden_character(&text) {
         faults.add(&node.pointer, fault);
         return None;
     }
@@ -36,7 +36,11 @@ pub fn text(node: &Place<'_>, most: usize, faults: &mut Collector) -> Option<Str
 }
 
 /// Reads one of the known words and returns its value.
-pub fn one_of<T: Copy>(node: &Place<'_>, known: &[(&str, T)], faults: &mut Collector) -> Option<T> {
+pub fn one_of<T: Copy>(
+    node: &JsonNode<'_>,
+    known: &[(&str, T)],
+    faults: &mut ErrorCollector,
+) -> Option<T> {
     let text = node.string();
     let found = known
         .iter()
@@ -52,7 +56,7 @@ pub fn one_of<T: Copy>(node: &Place<'_>, known: &[(&str, T)], faults: &mut Colle
 }
 
 /// Reads a time of RFC 3339 with an offset.
-pub fn time(node: &Place<'_>, faults: &mut Collector) -> Option<Timestamp> {
+pub fn time(node: &JsonNode<'_>, faults: &mut ErrorCollector) -> Option<Timestamp> {
     let time = node.string().and_then(|text| Timestamp::parse(&text).ok());
     if time.is_none() {
         faults.add(
@@ -66,9 +70,9 @@ pub fn time(node: &Place<'_>, faults: &mut Collector) -> Option<Timestamp> {
 /// Reads a whole number within a range, in any spelling: `2`, `2.0` and `2e0` are the same
 /// number in JSON.
 pub fn whole_number(
-    node: &Place<'_>,
+    node: &JsonNode<'_>,
     range: RangeInclusive<i64>,
-    faults: &mut Collector,
+    faults: &mut ErrorCollector,
 ) -> Option<i64> {
     let number = node
         .is_number()

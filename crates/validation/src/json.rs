@@ -5,20 +5,20 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::fault::Collector;
+use crate::fault::ErrorCollector;
 
 /// Maximum nesting depth of arrays and objects in a body.
 pub const MAX_DEPTH: usize = 32;
 
 /// JSON value with its pointer in the body.
 #[derive(Clone, Debug)]
-pub struct Place<'a> {
+pub struct JsonNode<'a> {
     /// JSON pointer of the value (RFC 6901).
     pub pointer: String,
     value: &'a RawValue,
 }
 
-impl<'a> Place<'a> {
+impl<'a> JsonNode<'a> {
     /// Parses a body.
     ///
     /// # Errors
@@ -84,7 +84,7 @@ impl<'a> Place<'a> {
     }
 
     /// Returns the members. Adds an error and returns `None` if the value is not an object.
-    pub fn members(&self, faults: &mut Collector) -> Option<Members<'a>> {
+    pub fn members(&self, faults: &mut ErrorCollector) -> Option<Members<'a>> {
         match serde_json::from_str::<Pairs<'a>>(self.raw()) {
             Ok(Pairs(pairs)) => Some(Members {
                 pointer: self.pointer.clone(),
@@ -141,7 +141,7 @@ impl<'a> Place<'a> {
 /// whitespace and escapes. `None` if the body is not JSON.
 #[must_use]
 pub fn canonical(body: &[u8]) -> Option<String> {
-    let root = Place::root(body).ok()?;
+    let root = JsonNode::root(body).ok()?;
     let mut text = String::with_capacity(body.len());
     root.write_canonical(&mut text);
     Some(text)
@@ -177,10 +177,10 @@ pub struct Members<'a> {
 
 impl<'a> Members<'a> {
     /// Takes a member; `None` if it is absent or `null`.
-    pub fn take(&mut self, name: &str) -> Option<Place<'a>> {
+    pub fn take(&mut self, name: &str) -> Option<JsonNode<'a>> {
         let index = self.pairs.iter().position(|(key, _)| key == name)?;
         let (_, value) = self.pairs.remove(index);
-        let node = Place {
+        let node = JsonNode {
             pointer: self.pointer_to(name),
             value,
         };
@@ -195,7 +195,7 @@ impl<'a> Members<'a> {
     }
 
     /// Takes a member like [`Self::take`]; adds an error if it is absent.
-    pub fn require(&mut self, name: &str, faults: &mut Collector) -> Option<Place<'a>> {
+    pub fn require(&mut self, name: &str, faults: &mut ErrorCollector) -> Option<JsonNode<'a>> {
         let node = self.take(name);
         if node.is_none() {
             faults.add(&self.pointer_to(name), "required");
@@ -205,7 +205,7 @@ impl<'a> Members<'a> {
 
     /// Adds an error for each member that was not taken: a duplicate if its name is in `known`, an
     /// unknown member otherwise.
-    pub fn finish(self, known: &[&str], faults: &mut Collector) {
+    pub fn finish(self, known: &[&str], faults: &mut ErrorCollector) {
         for (name, _) in &self.pairs {
             let pointer = self.pointer_to(name);
             if known.contains(&name.as_str()) {

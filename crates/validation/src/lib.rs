@@ -20,11 +20,11 @@ mod fault;
 mod fields;
 mod json;
 
-pub use characters::{is_blank, unfit_character};
+pub use characters::{forbidden_character, is_blank};
 pub use decimal::ExactDecimal;
-pub use fault::{Collector, Fault, Faults};
+pub use fault::{ErrorCollector, Fault, Faults};
 pub use fields::{one_of, text, time, whole_number};
-pub use json::{MAX_DEPTH, Members, Place, canonical};
+pub use json::{JsonNode, MAX_DEPTH, Members, canonical};
 
 /// Reads a body that must be an object whose members are all among `known`.
 ///
@@ -33,10 +33,10 @@ pub use json::{MAX_DEPTH, Members, Place, canonical};
 pub fn read<T>(
     body: &[u8],
     known: &[&str],
-    fields: impl FnOnce(&mut Members<'_>, &mut Collector) -> Option<T>,
+    fields: impl FnOnce(&mut Members<'_>, &mut ErrorCollector) -> Option<T>,
 ) -> Result<T, Faults> {
-    let root = Place::root(body).map_err(Faults::Syntax)?;
-    let mut faults = Collector::default();
+    let root = JsonNode::root(body).map_err(Faults::Syntax)?;
+    let mut faults = ErrorCollector::default();
     let value = root.members(&mut faults).and_then(|mut members| {
         let value = fields(&mut members, &mut faults);
         members.finish(known, &mut faults);

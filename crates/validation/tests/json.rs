@@ -1,6 +1,6 @@
 //! Parsing of valid and invalid JSON bodies.
 
-use bakehouse_validation::{Collector, MAX_DEPTH, Place, canonical};
+use bakehouse_validation::{ErrorCollector, JsonNode, MAX_DEPTH, canonical};
 
 #[test]
 fn syntax_errors_are_described() {
@@ -18,19 +18,22 @@ fn syntax_errors_are_described() {
         (b"{\"a\":NaN}", "line 1"),
         (b"{\"a\":1,}", "line 1"),
     ] {
-        let error = Place::root(body).expect_err("invalid");
+        let error = JsonNode::root(body).expect_err("invalid");
         assert!(error.contains(word), "{word}: {error}");
     }
     let deepest = "[".repeat(MAX_DEPTH) + "\"[[[\\\"[[[\"" + &"]".repeat(MAX_DEPTH);
-    assert!(Place::root(deepest.as_bytes()).is_ok());
-    assert!(Place::root(b"1e999999").is_ok(), "a number is kept exactly");
+    assert!(JsonNode::root(deepest.as_bytes()).is_ok());
+    assert!(
+        JsonNode::root(b"1e999999").is_ok(),
+        "a number is kept exactly"
+    );
 }
 
 #[test]
 fn an_unpaired_surrogate_is_reported() {
     let fault = |body: &str| {
-        let mut faults = Collector::default();
-        let root = Place::root(body.as_bytes()).expect("JSON");
+        let mut faults = ErrorCollector::default();
+        let root = JsonNode::root(body.as_bytes()).expect("JSON");
         assert!(root.members(&mut faults).is_none());
         format!("{faults:?}")
     };

@@ -3,7 +3,7 @@
 
 use bakehouse_testkit::cases::cases;
 use bakehouse_testkit::mangle::{edits, mangle};
-use bakehouse_validation::{ExactDecimal, MAX_DEPTH, Place, canonical, read, text};
+use bakehouse_validation::{ExactDecimal, JsonNode, MAX_DEPTH, canonical, read, text};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -93,7 +93,7 @@ proptest! {
         let bytes = mangle(&BODIES, which, &edits);
         let value = serde_json::from_slice::<Value>(&bytes);
         let body = String::from_utf8_lossy(&bytes);
-        match (Place::root(&bytes), value) {
+        match (JsonNode::root(&bytes), value) {
             (Ok(node), Ok(value)) => prop_assert_eq!(node.items().is_some(), value.is_array()),
             (Ok(_), Err(error)) => {
                 let is_larger = body.contains("999") || body.contains("\\ud8") || error.is_data();

@@ -13,7 +13,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bakehouse_host::http::accept::Identity;
-use bakehouse_host::http::auth::operators_only;
+use bakehouse_host::http::auth::require_operator;
 use bakehouse_host::prelude::*;
 use serde_json::json;
 
@@ -151,7 +151,7 @@ async fn snapshot(account: AccountRequest) -> Result<HttpResponse, Problem> {
 }
 
 async fn show(account: AccountRequest) -> Result<HttpResponse, Problem> {
-    reads::show(
+    reads::get(
         &account.request,
         &account.principal,
         &account.state,
@@ -162,7 +162,7 @@ async fn show(account: AccountRequest) -> Result<HttpResponse, Problem> {
 
 async fn journal(account: AccountRequest) -> Result<HttpResponse, Problem> {
     let document = reads::find(&account.state, &account.principal, &account.id).await?;
-    document.ok_or_else(|| reads::no_such(&account.state))?;
+    document.ok_or_else(|| reads::entity_not_found(&account.state))?;
     let lines = account.state.notifications.of(&account.id).await?;
     let lines = lines.iter().map(|line| {
         json!({ "position": line.position, "type": line.kind, "at": line.occurred_at,
@@ -175,12 +175,12 @@ async fn accounts(
     principal: Principal,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    operators_only(&principal, &state)?;
+    require_operator(&principal, &state)?;
     reads::rows::<Accounts>(&state, ALL).await
 }
 
 async fn users(principal: Principal, state: web::Data<AppState>) -> Result<HttpResponse, Problem> {
-    operators_only(&principal, &state)?;
+    require_operator(&principal, &state)?;
     reads::rows::<Users>(&state, ALL).await
 }
 
@@ -189,16 +189,16 @@ async fn user(
     principal: Principal,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    operators_only(&principal, &state)?;
+    require_operator(&principal, &state)?;
     reads::row::<Users>(&state, &username).await
 }
 
-fn username(members: &mut Members<'_>, faults: &mut Collector) -> Option<String> {
+fn username(members: &mut Members<'_>, faults: &mut ErrorCollector) -> Option<String> {
     let at = members.require("username", faults)?;
     text(&at, 50, faults)
 }
 
-fn email(members: &mut Members<'_>, faults: &mut Collector) -> Option<String> {
+fn email(members: &mut Members<'_>, faults: &mut ErrorCollector) -> Option<String> {
     let at = members.require("email", faults)?;
     let email = text(&at, 254, faults)?;
     if email
@@ -211,7 +211,7 @@ fn email(members: &mut Members<'_>, faults: &mut Collector) -> Option<String> {
     None
 }
 
-fn password(members: &mut Members<'_>, faults: &mut Collector) -> Option<String> {
+fn password(members: &mut Members<'_>, faults: &mut ErrorCollector) -> Option<String> {
     let at = members.require("password", faults)?;
     let password = text(&at, 128, faults)?;
     if password.chars().count() >= 8 {
@@ -221,7 +221,7 @@ fn password(members: &mut Members<'_>, faults: &mut Collector) -> Option<String>
     None
 }
 
-fn amount(members: &mut Members<'_>, faults: &mut Collector) -> Option<i64> {
+fn amount(members: &mut Members<'_>, faults: &mut ErrorCollector) -> Option<i64> {
     let at = members.require("amount", faults)?;
     whole_number(&at, 1..=MAX_BALANCE, faults)
 }

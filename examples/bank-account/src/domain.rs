@@ -65,7 +65,7 @@ impl Domain for Bank {
         "debited",
         "snapshotted",
     ];
-    const SNAPSHOT_EVERY: u64 = 50;
+    const SNAPSHOT_INTERVAL: u64 = 50;
     const SNAPSHOT_ON: &'static [&'static str] = &["snapshotted"];
 
     type Command = Command;
@@ -81,7 +81,7 @@ impl Domain for Bank {
     }
 
     fn decide(account: Option<&Account>, command: Command, _: Moment) -> Result<Event, Rejection> {
-        let refused = |reason: &str, code| Err(Rejection::new(reason).of_kind(code));
+        let refused = |reason: &str, code| Err(Rejection::new(reason).with_code(code));
         match (account, &command) {
             (None, Command::Create(_)) => Ok(Event(command)),
             (None, _) => refused("there is no such account", "no-account"),

@@ -35,7 +35,7 @@ impl ReadModel for Accounts {
         Needs::row(&event.entity_id)
     }
 
-    fn apply(event: &FeedEvent, rows: &mut Rows<AccountRow>) -> Result<(), Failed> {
+    fn apply(event: &FeedEvent, rows: &mut Rows<AccountRow>) -> Result<(), HandlerError> {
         let Some(Document { id, balance, .. }) = event.document()? else {
             return Ok(());
         };
@@ -81,7 +81,7 @@ impl ReadModel for Users {
         }
     }
 
-    fn apply(event: &FeedEvent, rows: &mut Rows<UserRow>) -> Result<(), Failed> {
+    fn apply(event: &FeedEvent, rows: &mut Rows<UserRow>) -> Result<(), HandlerError> {
         let Some(Document {
             id,
             username,
@@ -125,7 +125,7 @@ impl ProcessManager for Journal {
         Needs::nothing()
     }
 
-    fn react(event: &FeedEvent, _: &mut Rows<NoState>) -> Result<Vec<Effect>, Failed> {
+    fn react(event: &FeedEvent, _: &mut Rows<NoState>) -> Result<Vec<Effect>, HandlerError> {
         let request = Request {
             lane: LOG_CHANNEL.to_owned(),
             channel: "log",

@@ -32,7 +32,7 @@ pub(crate) fn update_author_name<R: Clone + Serialize + DeserializeOwned>(
     rows: &mut Rows<R>,
     rename: fn(R, Option<String>) -> R,
     author_row: fn(String) -> R,
-) -> Result<(), Failed> {
+) -> Result<(), HandlerError> {
     let key = author_key(&event.entity_id);
     let user = event
         .document::<User>()?

@@ -118,7 +118,7 @@ pub(crate) fn required(
     members: &mut Members<'_>,
     name: &str,
     max_chars: usize,
-    faults: &mut Collector,
+    faults: &mut ErrorCollector,
 ) -> Option<String> {
     let at = members.require(name, faults)?;
     text(&at, max_chars, faults)
@@ -128,7 +128,7 @@ pub(crate) fn required(
 pub(crate) fn required_id(
     members: &mut Members<'_>,
     name: &str,
-    faults: &mut Collector,
+    faults: &mut ErrorCollector,
 ) -> Option<String> {
     let at = members.require(name, faults)?;
     let id = at.string().and_then(|text| text.parse::<PathId>().ok());

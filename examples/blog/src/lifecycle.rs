@@ -54,9 +54,9 @@ impl<T> Command<T> {
     ) -> Result<Self, Rejection> {
         let exists = state.is_some_and(|state| !state.is_deleted);
         match (&self, exists) {
-            (Self::Create(_), true) => Err(Rejection::new(taken).of_kind("taken")),
+            (Self::Create(_), true) => Err(Rejection::new(taken).with_code("taken")),
             (Self::Create(_), false) | (_, true) => Ok(self),
-            (_, false) => Err(Rejection::new("there is nothing with this id").of_kind("unknown")),
+            (_, false) => Err(Rejection::new("there is nothing with this id").with_code("unknown")),
         }
     }
 

@@ -56,7 +56,7 @@ async fn show(
     principal: Principal,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    reads::show(&request, &principal, &state, &id).await
+    reads::get(&request, &principal, &state, &id).await
 }
 
 fn new(body: &[u8]) -> Result<Command, Faults> {
@@ -74,12 +74,12 @@ fn change(body: &[u8]) -> Result<Command, Faults> {
     })
 }
 
-fn operator(at: &Place<'_>, faults: &mut Collector) -> Option<Operator> {
+fn operator(at: &JsonNode<'_>, faults: &mut ErrorCollector) -> Option<Operator> {
     let known = [("ADD", Operator::Add), ("MULTIPLY", Operator::Multiply)];
     one_of(at, &known, faults)
 }
 
-fn value(members: &mut Members<'_>, faults: &mut Collector) -> Option<i64> {
+fn value(members: &mut Members<'_>, faults: &mut ErrorCollector) -> Option<i64> {
     let value = members.require("value", faults)?;
     whole_number(&value, EXACT, faults)
 }

@@ -49,5 +49,5 @@ async fn show(
     principal: Principal,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    reads::show(&request, &principal, &state, &id).await
+    reads::get(&request, &principal, &state, &id).await
 }

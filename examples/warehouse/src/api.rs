@@ -40,7 +40,7 @@ async fn list(principal: Principal, state: web::Data<AppState>) -> Result<HttpRe
     let mut products: Vec<Json> = Vec::new();
     let mut query = ListQuery::newest(1_000);
     query.sort.descending = false;
-    query.owner = principal.confined_to().map(str::to_owned);
+    query.owner = principal.restricted_to_owner().map(str::to_owned);
     loop {
         let page = state.presentation.list(&query).await?;
         query.past = page.last().map(|product| query.sort.key(product));
@@ -57,7 +57,7 @@ async fn show(
     principal: Principal,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    reads::show(&request, &principal, &state, valid_sku(&sku)?).await
+    reads::get(&request, &principal, &state, valid_sku(&sku)?).await
 }
 
 async fn notifications(
@@ -66,7 +66,7 @@ async fn notifications(
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let product = reads::find(&state, &principal, valid_sku(&sku)?).await?;
-    product.ok_or_else(|| reads::no_such(&state))?;
+    product.ok_or_else(|| reads::entity_not_found(&state))?;
     let sent = state.notifications.of(&sku).await?;
     let lines = sent.iter().map(|one| {
         json!({

@@ -51,12 +51,13 @@ impl Domain for Warehouse {
             Command::Increase(by)
                 if on_hand.checked_add(by).is_none_or(|sum| sum > MAX_QUANTITY) =>
             {
-                Err(Rejection::new("The quantity would exceed the maximum.").of_kind("shelf-full"))
+                Err(Rejection::new("The quantity would exceed the maximum.")
+                    .with_code("shelf-full"))
             }
             Command::Increase(by) => Ok(Event::Increased(by)),
             Command::Ship(by) if by > on_hand => {
                 Err(Rejection::new("Insufficient quantity on hand.")
-                    .of_kind("insufficient-quantity"))
+                    .with_code("insufficient-quantity"))
             }
             Command::Ship(by) => Ok(Event::Shipped(by)),
         }

@@ -32,7 +32,10 @@ impl ProcessManager for LowStock {
         Needs::row(&event.entity_id)
     }
 
-    fn react(event: &FeedEvent, levels: &mut Rows<StockLevel>) -> Result<Vec<Effect>, Failed> {
+    fn react(
+        event: &FeedEvent,
+        levels: &mut Rows<StockLevel>,
+    ) -> Result<Vec<Effect>, HandlerError> {
         let Some(Product { sku, quantity }) = event.document()? else {
             return Ok(Vec::new());
         };
@@ -56,7 +59,7 @@ impl ProcessManager for LowStock {
 
 #[cfg(test)]
 mod tests {
-    use bakehouse_testkit::feed_sources::{fact, react};
+    use bakehouse_testkit::feed_sources::{event, react};
 
     use super::*;
 
@@ -75,7 +78,7 @@ mod tests {
         let mut events = Vec::new();
         for (position, (change, quantity, notifications)) in (1..).zip(steps) {
             let product = json!({ "sku": "nut", "quantity": quantity });
-            events.push(fact(
+            events.push(event(
                 position,
                 &format!("product.{change}"),
                 "nut",

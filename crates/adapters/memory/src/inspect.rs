@@ -36,7 +36,10 @@ impl SourceInspector for MemorySourceInspector {
         })
     }
 
-    async fn unfounded(&self, entities: &[(&str, Position)]) -> Result<Vec<String>, StoreError> {
+    async fn without_entry(
+        &self,
+        entities: &[(&str, Position)],
+    ) -> Result<Vec<String>, StoreError> {
         let mut unfounded = Vec::new();
         for (id, position) in entities {
             let before = position.saturating_sub(1);

@@ -37,7 +37,7 @@ impl MemoryLog {
             if entry.status == EntryStatus::Stored {
                 let is_parked = matches!(verdict, Verdict::Parked { .. });
                 entry.execution_time = (!is_parked).then_some(at);
-                verdict.put_on(entry);
+                verdict.apply_to(entry);
             }
         }
     }
@@ -50,8 +50,8 @@ impl MemoryLog {
             let found = entries.get_mut(index);
             if let Some(entry) = found.filter(|entry| entry.status == EntryStatus::Parked) {
                 entry.execution_time = Some(at);
-                entry.settled_by = Some(settlement.by);
-                settlement.verdict.put_on(entry);
+                entry.resolved_by = Some(settlement.by);
+                settlement.verdict.apply_to(entry);
             }
         }
     }
@@ -131,7 +131,7 @@ impl EventLog for MemoryLog {
         Ok(executed.take(limit).cloned().collect())
     }
 
-    async fn held(&self, entity_ids: &[&str]) -> Result<Vec<LogEntry>, StoreError> {
+    async fn ever_parked(&self, entity_ids: &[&str]) -> Result<Vec<LogEntry>, StoreError> {
         let entries = lock(&self.entries);
         let parked = entries
             .iter()

@@ -61,22 +61,22 @@ impl<T: SlotState> Slots<T> {
         lock(&self.0)
     }
 
-    fn ask(&self) -> Rebuild {
+    fn request(&self) -> Rebuild {
         let mut content = self.lock();
-        if content.rebuild.under_way().is_none() {
+        if content.rebuild.in_progress().is_none() {
             content.rebuild = Rebuild {
-                round: content.rebuild.round + 1,
-                state: RebuildState::UnderWay,
+                rebuild_id: content.rebuild.rebuild_id + 1,
+                state: RebuildState::InProgress,
                 reason: None,
             };
         }
         content.rebuild.clone()
     }
 
-    fn give_up(&self, rebuild_id: u64, reason: &str) {
+    fn abandon(&self, rebuild_id: u64, reason: &str) {
         let mut content = self.lock();
-        if content.rebuild.under_way() == Some(rebuild_id) {
-            content.rebuild.state = RebuildState::GivenUp;
+        if content.rebuild.in_progress() == Some(rebuild_id) {
+            content.rebuild.state = RebuildState::Abandoned;
             content.rebuild.reason = Some(reason.to_owned());
         }
     }
@@ -91,7 +91,7 @@ impl<T: SlotState> Slots<T> {
 
     fn create_shadow(&self, rebuild_id: u64) -> Result<(), StoreError> {
         let mut content = self.lock();
-        if content.rebuild.under_way() != Some(rebuild_id) {
+        if content.rebuild.in_progress() != Some(rebuild_id) {
             return Err(StoreError::Fenced);
         }
         let shadow = content.shadow.as_ref();
@@ -101,10 +101,10 @@ impl<T: SlotState> Slots<T> {
         Ok(())
     }
 
-    fn replace(&self, rebuild_id: u64, at: Position) -> Result<(), StoreError> {
+    fn swap(&self, rebuild_id: u64, at: Position) -> Result<(), StoreError> {
         let mut content = self.lock();
         let is_at = |state: &T| state.position() == at;
-        let is_due = content.rebuild.under_way() == Some(rebuild_id) && is_at(&content.live);
+        let is_due = content.rebuild.in_progress() == Some(rebuild_id) && is_at(&content.live);
         let shadow = content
             .shadow
             .take_if(|(id, state)| is_due && *id == rebuild_id && is_at(state));
@@ -116,9 +116,9 @@ impl<T: SlotState> Slots<T> {
         Ok(())
     }
 
-    fn tidy(&self) {
+    fn remove_obsolete(&self) {
         let mut content = self.lock();
-        let under_way = content.rebuild.under_way();
+        let under_way = content.rebuild.in_progress();
         content.shadow.take_if(|(id, _)| Some(*id) != under_way);
     }
 }
@@ -131,16 +131,16 @@ struct MemoryRebuilds<T, S: ?Sized> {
 
 #[async_trait]
 impl<T: SlotState, S: ?Sized + Send + Sync> Rebuilds for MemoryRebuilds<T, S> {
-    async fn ask(&self) -> Result<Rebuild, StoreError> {
-        Ok(self.slots.ask())
+    async fn request(&self) -> Result<Rebuild, StoreError> {
+        Ok(self.slots.request())
     }
 
     async fn last(&self) -> Result<Rebuild, StoreError> {
         Ok(self.slots.lock().rebuild.clone())
     }
 
-    async fn give_up(&self, rebuild_id: u64, reason: &str) -> Result<(), StoreError> {
-        self.slots.give_up(rebuild_id, reason);
+    async fn abandon(&self, rebuild_id: u64, reason: &str) -> Result<(), StoreError> {
+        self.slots.abandon(rebuild_id, reason);
         Ok(())
     }
 
@@ -151,17 +151,17 @@ impl<T: SlotState, S: ?Sized + Send + Sync> Rebuilds for MemoryRebuilds<T, S> {
 
 #[async_trait]
 impl<T: SlotState, S: ?Sized + Send + Sync> ShadowStores<S> for MemoryRebuilds<T, S> {
-    async fn beside(&self, rebuild_id: u64) -> Result<Arc<S>, StoreError> {
+    async fn shadow(&self, rebuild_id: u64) -> Result<Arc<S>, StoreError> {
         self.slots.create_shadow(rebuild_id)?;
         Ok((self.open)(Slot::Shadow(rebuild_id)))
     }
 
-    async fn replace(&self, rebuild_id: u64, at: Position) -> Result<(), StoreError> {
-        self.slots.replace(rebuild_id, at)
+    async fn swap(&self, rebuild_id: u64, at: Position) -> Result<(), StoreError> {
+        self.slots.swap(rebuild_id, at)
     }
 
-    async fn tidy(&self) -> Result<bool, StoreError> {
-        self.slots.tidy();
+    async fn remove_obsolete(&self) -> Result<bool, StoreError> {
+        self.slots.remove_obsolete();
         Ok(false)
     }
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bakehouse_engine::Operation;
 use bakehouse_engine::ports::{
-    Backlog, ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, StoreError, Unreadable,
-    Waiting,
+    Backlog, ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, StoreError,
+    UnreadableMessage, Waiting,
 };
 use tokio::sync::Notify;
 
@@ -16,7 +16,7 @@ use crate::lock;
 #[derive(Default)]
 struct Queue {
     waiting: Mutex<VecDeque<Operation>>,
-    parked: Mutex<Vec<Unreadable>>,
+    parked: Mutex<Vec<UnreadableMessage>>,
     arrived: Notify,
 }
 
@@ -100,7 +100,7 @@ impl ScheduleConsumer for MemoryConsumer {
         }
     }
 
-    async fn park(&mut self, message: &Unreadable) -> Result<(), StoreError> {
+    async fn park(&mut self, message: &UnreadableMessage) -> Result<(), StoreError> {
         lock(&self.queue.parked).push(message.clone());
         Ok(())
     }

@@ -84,7 +84,7 @@ bakehouse_testkit::backlog_suite!(backlog, async {
     (queue, Arc::new(backlog) as Arc<dyn Backlog>)
 });
 
-bakehouse_testkit::generations_suite!(rebuilds, async {
+bakehouse_testkit::rebuilds_suite!(rebuilds, async {
     let log = MemoryLog::default();
     let source = MemorySource::new(log.clone());
     let presentation = MemoryPresentation::default();

@@ -130,7 +130,7 @@ impl EventLog for MongoLog {
         self.find_some(filter, limit).await
     }
 
-    async fn held(&self, entity_ids: &[&str]) -> Result<Vec<LogEntry>, StoreError> {
+    async fn ever_parked(&self, entity_ids: &[&str]) -> Result<Vec<LogEntry>, StoreError> {
         // The server uses the partial index only if the query repeats its filter.
         let filter = doc! { "entity_id": { "$in": entity_ids }, "parked": { "$exists": true } };
         self.find_all(filter, 0).await

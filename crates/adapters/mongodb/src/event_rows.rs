@@ -72,7 +72,7 @@ fn entry(row: &Document, payload: Json) -> Result<LogEntry, StoreError> {
         reason: fields.optional_text("reason").map(str::to_owned),
         code: fields.optional_text("code").map(str::to_owned),
         parked: fields.optional_text("parked").map(str::to_owned),
-        settled_by: fields.optional_position("settled_by")?,
+        resolved_by: fields.optional_position("settled_by")?,
         operation: operation(&fields, payload)?,
     })
 }

@@ -80,7 +80,10 @@ impl SourceInspector for MongoInspector {
         page(rows, id, |row| Fields(&row).position("position"))
     }
 
-    async fn unfounded(&self, entities: &[(&str, Position)]) -> Result<Vec<String>, StoreError> {
+    async fn without_entry(
+        &self,
+        entities: &[(&str, Position)],
+    ) -> Result<Vec<String>, StoreError> {
         let positions = entities.iter().map(|(_, position)| integer(*position));
         let filter = doc! { "_id": { "$in": positions.collect::<Vec<_>>() } };
         let fields = Some(doc! { "entity_id": 1 });
@@ -135,7 +138,7 @@ impl SourceInspector for MongoInspector {
         checkpoints::find(&self.connection, NOTIFIER).await
     }
 
-    async fn redundant(
+    async fn inconsistent_fields(
         &self,
         after: Position,
         up_to: Position,
@@ -229,7 +232,7 @@ impl RowInspector for MongoInspector {
     }
 
     /// Returns nothing: links are part of their row.
-    async fn loose_links(
+    async fn dangling_links(
         &self,
         _: &Generation,
         _: usize,

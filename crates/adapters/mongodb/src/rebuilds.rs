@@ -54,16 +54,16 @@ pub(crate) struct MongoRebuilds<T>(pub(crate) Arc<T>);
 
 #[async_trait]
 impl<T: RebuildableStore> Rebuilds for MongoRebuilds<T> {
-    async fn ask(&self) -> Result<Rebuild, StoreError> {
-        self.0.output().ask().await
+    async fn request(&self) -> Result<Rebuild, StoreError> {
+        self.0.output().request().await
     }
 
     async fn last(&self) -> Result<Rebuild, StoreError> {
         self.0.output().last().await
     }
 
-    async fn give_up(&self, rebuild_id: u64, reason: &str) -> Result<(), StoreError> {
-        self.0.output().give_up(rebuild_id, reason).await
+    async fn abandon(&self, rebuild_id: u64, reason: &str) -> Result<(), StoreError> {
+        self.0.output().abandon(rebuild_id, reason).await
     }
 
     async fn progress(&self, rebuild_id: u64) -> Result<(Position, Position), StoreError> {
@@ -80,26 +80,26 @@ impl<T: RebuildableStore> Rebuilds for MongoRebuilds<T> {
 
 #[async_trait]
 impl<T: RebuildableStore> ShadowStores<T::Store> for MongoRebuilds<T> {
-    async fn beside(&self, rebuild_id: u64) -> Result<Arc<T::Store>, StoreError> {
-        if self.0.output().last().await?.under_way() != Some(rebuild_id) {
+    async fn shadow(&self, rebuild_id: u64) -> Result<Arc<T::Store>, StoreError> {
+        if self.0.output().last().await?.in_progress() != Some(rebuild_id) {
             return Err(StoreError::Fenced);
         }
         self.0.shadow(rebuild_id).await
     }
 
-    async fn replace(&self, rebuild_id: u64, at: Position) -> Result<(), StoreError> {
+    async fn swap(&self, rebuild_id: u64, at: Position) -> Result<(), StoreError> {
         let output = self.0.output();
         output.decide_replacement(rebuild_id, at).await?;
         point("mongodb.replacing");
-        output.tidy().await
+        output.remove_obsolete().await
     }
 
-    async fn finish(&self) -> Result<(), StoreError> {
-        self.0.output().finish().await
+    async fn finish_swap(&self) -> Result<(), StoreError> {
+        self.0.output().finish_swap().await
     }
 
-    async fn tidy(&self) -> Result<bool, StoreError> {
-        self.0.output().tidy().await?;
+    async fn remove_obsolete(&self) -> Result<bool, StoreError> {
+        self.0.output().remove_obsolete().await?;
         Ok(false)
     }
 }
@@ -114,8 +114,8 @@ pub(crate) fn generation(rebuild_id: u64) -> Bson {
 }
 
 impl StageOutput {
-    async fn ask(&self) -> Result<Rebuild, StoreError> {
-        let under_way = RebuildState::UnderWay.as_str();
+    async fn request(&self) -> Result<Rebuild, StoreError> {
+        let under_way = RebuildState::InProgress.as_str();
         // A rebuild under way does not match, and the upsert then meets its `_id`.
         let begin = doc! {
             "q": { "_id": self.checkpoint, "state": { "$ne": under_way } },
@@ -135,14 +135,14 @@ impl StageOutput {
         };
         let fields = Fields(&row);
         Ok(Rebuild {
-            round: fields.position("round")?,
-            state: RebuildState::named(fields.text("state")?)?,
+            rebuild_id: fields.position("round")?,
+            state: RebuildState::parse(fields.text("state")?)?,
             reason: fields.optional_text("reason").map(str::to_owned),
         })
     }
 
-    async fn give_up(&self, rebuild_id: u64, reason: &str) -> Result<(), StoreError> {
-        let end = self.end_statement(rebuild_id, RebuildState::GivenUp, Some(reason));
+    async fn abandon(&self, rebuild_id: u64, reason: &str) -> Result<(), StoreError> {
+        let end = self.end_statement(rebuild_id, RebuildState::Abandoned, Some(reason));
         update(&self.connection, REBUILDS, vec![end]).await
     }
 
@@ -153,7 +153,7 @@ impl StageOutput {
         state: RebuildState,
         reason: Option<&str>,
     ) -> Document {
-        let under_way = RebuildState::UnderWay.as_str();
+        let under_way = RebuildState::InProgress.as_str();
         doc! {
             "q": { "_id": self.checkpoint, "round": integer(rebuild_id), "state": under_way },
             "u": { "$set": { "state": state.as_str(), "reason": reason } },
@@ -218,10 +218,10 @@ impl StageOutput {
     }
 
     /// Finishes a recorded replacement, and removes the leftovers of ended rebuilds.
-    async fn tidy(&self) -> Result<(), StoreError> {
+    async fn remove_obsolete(&self) -> Result<(), StoreError> {
         // Read first: a rebuild that ends meanwhile must not count as one with leftovers.
         let rebuild = self.last().await?;
-        self.finish().await?;
+        self.finish_swap().await?;
         match rebuild.ended() {
             0 => Ok(()),
             ended => self.remove_leftovers(ended).await,
@@ -229,7 +229,7 @@ impl StageOutput {
     }
 
     /// Does the renames that are left of a recorded replacement, and unblocks commits.
-    async fn finish(&self) -> Result<(), StoreError> {
+    async fn finish_swap(&self) -> Result<(), StoreError> {
         let row = self.find_checkpoint(Slot::Live).await?.unwrap_or_default();
         let Ok(replacing) = row.get_document("replacing") else {
             return Ok(());
@@ -283,7 +283,7 @@ impl StageOutput {
             .bounded(database.list_collection_names())
             .await?;
         for collection in &self.collections {
-            let is_leftover = |name: &&String| Slot::is_made_of(name, collection, ended);
+            let is_leftover = |name: &&String| Slot::is_shadow_of(name, collection, ended);
             for name in names.iter().filter(is_leftover) {
                 let leftover = self.connection.collection(name);
                 self.connection.bounded(leftover.drop()).await?;
@@ -296,7 +296,7 @@ impl StageOutput {
         let ids = found.await?.into_iter();
         let ids = ids.filter_map(|row| row.get_str("_id").ok().map(str::to_owned));
         let leftovers: Vec<String> = ids
-            .filter(|id| Slot::is_made_of(id, self.checkpoint, ended))
+            .filter(|id| Slot::is_shadow_of(id, self.checkpoint, ended))
             .collect();
         let checkpoints = self.connection.collection(CHECKPOINTS);
         let deleted = checkpoints.delete_many(doc! { "_id": { "$in": leftovers } });

@@ -119,7 +119,7 @@ bakehouse_testkit::presentation_suite!(presentation_store, async {
     (database.presentation(), database.reader())
 });
 
-bakehouse_testkit::generations_suite!(rebuilds, async {
+bakehouse_testkit::rebuilds_suite!(rebuilds, async {
     let (source, presentation) = (source().await, presentation().await);
     Rebuilt {
         presentation: presentation.presentation(),

@@ -63,7 +63,7 @@ pub fn channel(settings: Settings) -> Result<Arc<dyn Channel>, SetupError> {
 
 #[async_trait]
 impl Channel for Email {
-    fn lane(&self) -> &str {
+    fn name(&self) -> &str {
         &self.name
     }
 

@@ -137,7 +137,7 @@ pub(crate) fn retryable(response: &Response, note: &str) -> SendError {
     let seconds = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
     SendError::Unavailable {
         reason: format!("status {}{note}", response.status().as_u16()),
-        wish: seconds.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER)),
+        retry_after: seconds.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER)),
     }
 }
 

@@ -67,7 +67,7 @@ pub fn channel(settings: Settings) -> Result<Arc<dyn Channel>, SetupError> {
 
 #[async_trait]
 impl Channel for Sms {
-    fn lane(&self) -> &str {
+    fn name(&self) -> &str {
         &self.name
     }
 

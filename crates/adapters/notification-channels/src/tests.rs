@@ -130,7 +130,7 @@ async fn a_redirect_is_not_followed() {
 #[tokio::test]
 async fn the_retry_after_of_an_endpoint_is_respected() {
     let day = Duration::from_secs(24 * 60 * 60);
-    for (value, wish) in [
+    for (value, retry_after) in [
         ("7", Some(Duration::from_secs(7))),
         ("99999999", Some(day)),
         ("-1", None),
@@ -138,7 +138,10 @@ async fn the_retry_after_of_an_endpoint_is_respected() {
     ] {
         let head = format!("503 Service Unavailable\r\nretry-after: {value}");
         let reason = "status 503".to_owned();
-        let expected = SendError::Unavailable { reason, wish };
+        let expected = SendError::Unavailable {
+            reason,
+            retry_after,
+        };
         assert_eq!(outcome_of(&head).await, Err(expected), "{value}");
     }
     let gone = SendError::Refused("the endpoint is gone (410)".into());

@@ -84,7 +84,7 @@ fn secret(text: &str) -> Result<Vec<u8>, SetupError> {
 
 #[async_trait]
 impl Channel for Webhook {
-    fn lane(&self) -> &str {
+    fn name(&self) -> &str {
         &self.name
     }
 
@@ -159,7 +159,7 @@ mod tests {
         let good = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
         let hook = Webhook::new(&settings("https://shop.example/t0ken", good)).expect("it is good");
         assert_eq!(hook.host(), "shop.example");
-        assert!(!hook.lane().contains("t0ken"));
+        assert!(!hook.name().contains("t0ken"));
         for (url, secret) in [
             ("https://127.0.0.1/t0ken", good),
             ("t0ken", good),

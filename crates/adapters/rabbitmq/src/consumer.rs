@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bakehouse_engine::fault_injection::point;
-use bakehouse_engine::ports::{ScheduleConsumer, ScheduledBatch, StoreError, Unreadable};
+use bakehouse_engine::ports::{ScheduleConsumer, ScheduledBatch, StoreError, UnreadableMessage};
 use futures_util::{FutureExt, StreamExt};
 use lapin::Acker;
 use lapin::message::Delivery;
@@ -155,8 +155,8 @@ impl ScheduleConsumer for RabbitConsumer {
         }
     }
 
-    async fn park(&mut self, message: &Unreadable) -> Result<(), StoreError> {
-        let Unreadable { bytes, reason } = message;
+    async fn park(&mut self, message: &UnreadableMessage) -> Result<(), StoreError> {
+        let UnreadableMessage { bytes, reason } = message;
         let parked = Message::raw(self.target.parked_queue(), bytes.clone(), reason);
         let published = self.publisher.publish_durably(parked);
         published.await.map_err(StoreError::Unavailable)?;
@@ -426,7 +426,7 @@ impl OpenConsumer {
             }
             // Not parked: it stays in the stream in any case.
             Err(_) if source == Source::Stream => {}
-            Err(error) => batch.unreadable.push(Unreadable {
+            Err(error) => batch.unreadable.push(UnreadableMessage {
                 bytes: delivery.data,
                 reason: format!("not an operation of this version: {error}"),
             }),

@@ -78,7 +78,7 @@ pub fn back_up(data: &Path, into: &Path) -> Result<Copy, BackupError> {
     }
     // This connection also reads the write-ahead log of a store in use.
     let connection = open(data)?;
-    private_files::make_folder(into).map_err(target_error(into))?;
+    private_files::create_dir_all(into).map_err(target_error(into))?;
     let unfinished = into.join(format!("{FILE_NAME}.unfinished"));
     let _ = fs::remove_file(&unfinished);
     // `VACUUM INTO` accepts an empty file and keeps its permissions.
@@ -113,11 +113,11 @@ pub enum Pending {
 /// [`BackupError`] if `data` has a store already or is in use, or a file cannot be read or written;
 /// then there is no store.
 pub fn restore(from: &Path, data: &Path, pending: Pending) -> Result<(), BackupError> {
-    may_restore(data)?;
+    check_restore_target(data)?;
     open(from)?;
-    private_files::make_folder(data).map_err(target_error(data))?;
+    private_files::create_dir_all(data).map_err(target_error(data))?;
     let _lock = lock(data).map_err(BackupError::InUse)?;
-    may_restore(data)?;
+    check_restore_target(data)?;
     let copy = back_up(from, data)?;
     start_new_log(&copy.unfinished, pending)
         .map_err(|error| source_error(&copy.unfinished, error))?;
@@ -130,7 +130,7 @@ pub fn restore(from: &Path, data: &Path, pending: Pending) -> Result<(), BackupE
 /// # Errors
 /// [`BackupError::InTheWay`] if it has a database file, or a log or journal that SQLite would take
 /// for a part of the new one.
-pub fn may_restore(data: &Path) -> Result<(), BackupError> {
+pub fn check_restore_target(data: &Path) -> Result<(), BackupError> {
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let file = data.join(format!("{FILE_NAME}{suffix}"));
         if file.exists() {

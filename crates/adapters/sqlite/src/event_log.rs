@@ -103,7 +103,7 @@ impl EventLog for SqliteLog {
         self.0.read(read).await
     }
 
-    async fn held(&self, entity_ids: &[&str]) -> Result<Vec<LogEntry>, StoreError> {
+    async fn ever_parked(&self, entity_ids: &[&str]) -> Result<Vec<LogEntry>, StoreError> {
         let ids: Vec<String> = entity_ids.iter().map(|id| (*id).to_owned()).collect();
         let query = format!(
             "SELECT {EVENT_COLUMNS} FROM events WHERE entity_id = ?1 AND parked IS NOT NULL \

@@ -63,7 +63,10 @@ impl SourceInspector for SqliteInspector {
         self.0.read(read).await
     }
 
-    async fn unfounded(&self, entities: &[(&str, Position)]) -> Result<Vec<String>, StoreError> {
+    async fn without_entry(
+        &self,
+        entities: &[(&str, Position)],
+    ) -> Result<Vec<String>, StoreError> {
         let entities = entities.iter();
         let entities = entities.map(|(id, position)| ((*id).to_owned(), integer(*position)));
         let entities: Vec<(String, i64)> = entities.collect();
@@ -202,7 +205,7 @@ impl RowInspector for SqliteInspector {
         self.0.read(read).await
     }
 
-    async fn loose_links(
+    async fn dangling_links(
         &self,
         generation: &Generation,
         limit: usize,

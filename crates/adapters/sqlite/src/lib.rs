@@ -32,7 +32,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use backup::{BackupError, Copy, Pending, back_up, may_restore, restore};
+pub use backup::{BackupError, Copy, Pending, back_up, check_restore_target, restore};
 use bakehouse_engine::ports::{
     Backlog, EventLog, Integrity, Leases, Notifications, PresentationInspector, PresentationReader,
     PresentationStore, Probe, RowInspector, RowReader, RowStore, ScheduleConsumer, Scheduler,
@@ -64,7 +64,7 @@ impl SqliteStore {
     /// [`OpenError::InUse`] if another process has the store open; [`OpenError::Folder`] or
     /// [`OpenError::Database`] if the folder or the file cannot be used.
     pub fn open(folder: &Path, facets: &[Facet]) -> Result<Self, OpenError> {
-        private_files::make_folder(folder).map_err(folder_error(folder))?;
+        private_files::create_dir_all(folder).map_err(folder_error(folder))?;
         let lock = lock(folder)?;
         let file = folder.join(FILE_NAME);
         // SQLite creates its `-wal` and `-shm` files with the permissions of this one.

@@ -70,8 +70,8 @@ impl<S: ?Sized> SqliteRebuilds<S> {
 
 #[async_trait]
 impl<S: ?Sized + Send + Sync> Rebuilds for SqliteRebuilds<S> {
-    async fn ask(&self) -> Result<Rebuild, StoreError> {
-        self.write(ask).await
+    async fn request(&self) -> Result<Rebuild, StoreError> {
+        self.write(request).await
     }
 
     async fn last(&self) -> Result<Rebuild, StoreError> {
@@ -81,10 +81,10 @@ impl<S: ?Sized + Send + Sync> Rebuilds for SqliteRebuilds<S> {
             .await
     }
 
-    async fn give_up(&self, rebuild_id: u64, reason: &str) -> Result<(), StoreError> {
+    async fn abandon(&self, rebuild_id: u64, reason: &str) -> Result<(), StoreError> {
         let reason = reason.to_owned();
         let ended = self.write(move |connection, output| {
-            let end = RebuildState::GivenUp;
+            let end = RebuildState::Abandoned;
             end_rebuild(connection, output, rebuild_id, end, Some(&reason)).map(|_| ())
         });
         ended.await
@@ -105,27 +105,27 @@ impl<S: ?Sized + Send + Sync> Rebuilds for SqliteRebuilds<S> {
 
 #[async_trait]
 impl<S: ?Sized + Send + Sync> ShadowStores<S> for SqliteRebuilds<S> {
-    async fn beside(&self, rebuild_id: u64) -> Result<Arc<S>, StoreError> {
+    async fn shadow(&self, rebuild_id: u64) -> Result<Arc<S>, StoreError> {
         self.write(move |connection, output| create_shadow(connection, output, rebuild_id))
             .await?;
         Ok((self.open)(self.database.clone(), Slot::Shadow(rebuild_id)))
     }
 
-    async fn replace(&self, rebuild_id: u64, at: Position) -> Result<(), StoreError> {
+    async fn swap(&self, rebuild_id: u64, at: Position) -> Result<(), StoreError> {
         self.write(move |connection, output| replace(connection, output, rebuild_id, at))
             .await
     }
 
-    async fn tidy(&self) -> Result<bool, StoreError> {
-        self.write(tidy).await
+    async fn remove_obsolete(&self) -> Result<bool, StoreError> {
+        self.write(remove_obsolete).await
     }
 }
 
-fn ask(connection: &Connection, output: StageOutput) -> Outcome<Rebuild> {
+fn request(connection: &Connection, output: StageOutput) -> Outcome<Rebuild> {
     let ask = "INSERT INTO rebuilds VALUES (?1, 1, ?2, NULL) ON CONFLICT (name) DO UPDATE \
                SET round = round + 1, state = ?2, reason = NULL WHERE state <> ?2";
     let mut ask = connection.prepare_cached(ask)?;
-    ask.execute(params![output.name, RebuildState::UnderWay.as_str()])?;
+    ask.execute(params![output.name, RebuildState::InProgress.as_str()])?;
     last(connection, output)
 }
 
@@ -137,8 +137,8 @@ fn last(connection: &Connection, output: StageOutput) -> Outcome<Rebuild> {
         return Ok(Rebuild::default());
     };
     Ok(Rebuild {
-        round: position(row, 0)?,
-        state: RebuildState::named(&row.get::<_, String>(1)?)?,
+        rebuild_id: position(row, 0)?,
+        state: RebuildState::parse(&row.get::<_, String>(1)?)?,
         reason: row.get(2)?,
     })
 }
@@ -154,7 +154,7 @@ fn end_rebuild(
     let end = "UPDATE rebuilds SET state = ?3, reason = ?4 \
                WHERE name = ?1 AND round = ?2 AND state = ?5";
     let mut end = connection.prepare_cached(end)?;
-    let under_way = RebuildState::UnderWay.as_str();
+    let under_way = RebuildState::InProgress.as_str();
     let values = params![
         output.name,
         integer(rebuild_id),
@@ -178,7 +178,7 @@ fn shadow_position(
 }
 
 fn create_shadow(connection: &Connection, output: StageOutput, rebuild_id: u64) -> Outcome<()> {
-    if last(connection, output)?.under_way() != Some(rebuild_id) {
+    if last(connection, output)?.in_progress() != Some(rebuild_id) {
         return Err(StoreError::Fenced.into());
     }
     let name = Slot::Shadow(rebuild_id).name(output.name);
@@ -219,13 +219,13 @@ fn replace(
     Ok(())
 }
 
-fn tidy(connection: &Connection, output: StageOutput) -> Outcome<bool> {
+fn remove_obsolete(connection: &Connection, output: StageOutput) -> Outcome<bool> {
     let rebuild = last(connection, output)?;
     let mut has_more = false;
     for table in output.tables {
         has_more |= shadow::remove(connection, table, rebuild.ended())?;
     }
-    if rebuild.under_way().is_none() {
+    if rebuild.in_progress().is_none() {
         let obsolete = format!("{}_r*", output.name);
         connection.execute("DELETE FROM checkpoints WHERE name GLOB ?1", [obsolete])?;
     }

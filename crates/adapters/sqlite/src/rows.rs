@@ -25,7 +25,7 @@ pub(crate) fn log_entry(row: &Row<'_>) -> Outcome<LogEntry> {
         reason: row.get(16)?,
         code: row.get(22)?,
         parked: row.get(20)?,
-        settled_by: optional_position(row, 21)?,
+        resolved_by: optional_position(row, 21)?,
         operation: Operation {
             operation_id: uuid(text(row, 1)?)?,
             service_name: row.get(2)?,

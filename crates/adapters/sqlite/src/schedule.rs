@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bakehouse_engine::ports::{
-    ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, StoreError, Unreadable,
+    ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, StoreError, UnreadableMessage,
 };
 use bakehouse_engine::{Operation, Position};
 use rusqlite::{Connection, params};
@@ -133,8 +133,8 @@ impl ScheduleConsumer for SqliteConsumer {
         Ok(decode(rows))
     }
 
-    async fn park(&mut self, message: &Unreadable) -> Result<(), StoreError> {
-        let Unreadable { bytes, reason } = message.clone();
+    async fn park(&mut self, message: &UnreadableMessage) -> Result<(), StoreError> {
+        let UnreadableMessage { bytes, reason } = message.clone();
         self.database
             .write(move |connection| {
                 let statement = "INSERT INTO parked (bytes, reason) VALUES (?1, ?2)";
@@ -180,7 +180,7 @@ fn decode(rows: Vec<(i64, String)>) -> ScheduledBatch {
     for (_, text) in rows {
         match serde_json::from_str(&text) {
             Ok(operation) => batch.operations.push(operation),
-            Err(error) => batch.unreadable.push(Unreadable {
+            Err(error) => batch.unreadable.push(UnreadableMessage {
                 bytes: text.into_bytes(),
                 reason: format!(
                     "not a valid operation (line {}, column {})",

@@ -89,8 +89,8 @@ fn find_obsolete(connection: &Connection, table: &str, last: u64) -> Outcome<Opt
     let mut all = connection.prepare(all)?;
     let names = all.query_map([], |row| row.get(0))?;
     for name in names.collect::<rusqlite::Result<Vec<String>>>()? {
-        let is_replaced = Slot::is_made_of(&name, &format!("{table}_old"), last);
-        if is_replaced || Slot::is_made_of(&name, table, last) {
+        let is_replaced = Slot::is_shadow_of(&name, &format!("{table}_old"), last);
+        if is_replaced || Slot::is_shadow_of(&name, table, last) {
             return Ok(Some(name));
         }
     }

@@ -227,7 +227,7 @@ fn write_verdict(
     position: Position,
     verdict: &Verdict,
     from: EntryStatus,
-    settled_by: Option<Position>,
+    resolved_by: Option<Position>,
     at: Timestamp,
 ) -> Outcome<()> {
     let mut statement = connection.prepare_cached(
@@ -244,7 +244,7 @@ fn write_verdict(
         values.change,
         values.reason,
         values.parked,
-        settled_by.map(integer),
+        resolved_by.map(integer),
         at,
         values.code
     ])?;

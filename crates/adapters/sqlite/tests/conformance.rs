@@ -117,9 +117,9 @@ fn unit_stores(store: SqliteStore) -> Whole {
     }
 }
 
-bakehouse_testkit::units_suite!(units, async { unit_stores(fresh()) });
+bakehouse_testkit::units_of_work_suite!(units, async { unit_stores(fresh()) });
 
-bakehouse_testkit::units_suite!(units_in_memory, async {
+bakehouse_testkit::units_of_work_suite!(units_in_memory, async {
     unit_stores(SqliteStore::in_memory(FACETS).expect("memory"))
 });
 
@@ -146,9 +146,9 @@ fn rebuilt(store: &SqliteStore) -> Rebuilt {
     }
 }
 
-bakehouse_testkit::generations_suite!(rebuilds, async { rebuilt(&fresh()) });
+bakehouse_testkit::rebuilds_suite!(rebuilds, async { rebuilt(&fresh()) });
 
-bakehouse_testkit::generations_suite!(rebuilds_in_memory, async {
+bakehouse_testkit::rebuilds_suite!(rebuilds_in_memory, async {
     rebuilt(&SqliteStore::in_memory(FACETS).expect("memory"))
 });
 

@@ -8,7 +8,7 @@ use bakehouse_engine::handlers::handler::{process, read_model};
 use bakehouse_engine::handlers::own_feed::OwnFeed;
 use bakehouse_engine::handlers::runner::HandlerDeps;
 use bakehouse_engine::handlers::{
-    Effect, Failed, FeedEvent, Feeds, Needs, ProcessManager, ReadModel, Rows,
+    Effect, FeedEvent, Feeds, HandlerError, Needs, ProcessManager, ReadModel, Rows,
 };
 use bakehouse_engine::model::ids;
 use bakehouse_engine::model::notification::Request;
@@ -47,17 +47,17 @@ impl ReadModel for Values {
         Needs::row(&event.entity_id)
     }
 
-    fn apply(event: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
+    fn apply(event: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), HandlerError> {
         let Some(Document { id, value, .. }) = event.document()? else {
             return Ok(());
         };
         assert_ne!(value, 14, "a handler may panic");
         if value == 13 {
-            return Err(Failed("13 is not accepted".into()));
+            return Err(HandlerError("13 is not accepted".into()));
         }
         if value == SPOILED && IS_SPOILED.load(Ordering::Relaxed) {
             SPOILED_COUNT.fetch_add(1, Ordering::Relaxed);
-            return Err(Failed("it was spoiled".into()));
+            return Err(HandlerError("it was spoiled".into()));
         }
         rows.put(&id, Row { value });
         Ok(())
@@ -76,7 +76,7 @@ impl ProcessManager for Echo {
         Needs::row("seen")
     }
 
-    fn react(event: &FeedEvent, state: &mut Rows<Row>) -> Result<Vec<Effect>, Failed> {
+    fn react(event: &FeedEvent, state: &mut Rows<Row>) -> Result<Vec<Effect>, HandlerError> {
         if event.entity_id != "original" || !event.is_change() {
             return Ok(Vec::new());
         }

@@ -108,7 +108,12 @@ impl<D: Domain> Auditor<D> {
         for event in &events {
             self.compare_verdict(event);
         }
-        for (at, field) in self.deps.source_inspector.redundant(from, to).await? {
+        for (at, field) in self
+            .deps
+            .source_inspector
+            .inconsistent_fields(from, to)
+            .await?
+        {
             let what = format!("field {field} does not match the fields that it repeats");
             self.report(Code::WrongEvent, Location::position(at), &what);
         }

@@ -350,12 +350,12 @@ fn verdict_differences(event: &LogEntry) -> Vec<Difference> {
     if !is_rejected {
         check("code", false, event.code.as_deref());
     }
-    let is_settled = event.settled_by.is_some();
+    let is_settled = event.resolved_by.is_some();
     check("parked", is_parked || is_settled, event.parked.as_deref());
-    let settled_by = event.settled_by;
+    let resolved_by = event.resolved_by;
     if is_parked && is_settled {
-        all.push(difference("settled_by", "absent", settled_by));
-    } else if let Some(by) = settled_by.filter(|by| *by <= event.position) {
+        all.push(difference("settled_by", "absent", resolved_by));
+    } else if let Some(by) = resolved_by.filter(|by| *by <= event.position) {
         all.push(difference(
             "settled_by",
             format!("above {}", event.position),
@@ -389,7 +389,7 @@ fn is_change(event: &LogEntry, history: &[LogEntry]) -> bool {
     }
     let mut resolved = history
         .iter()
-        .filter(|one| one.settled_by == Some(event.position));
+        .filter(|one| one.resolved_by == Some(event.position));
     resolved.any(|one| one.status == EntryStatus::Executed)
 }
 

@@ -37,7 +37,7 @@ pub(super) fn fold_all<D: Domain>(
             continue;
         }
         let is_resolved = |one: &&LogEntry| {
-            one.settled_by == Some(event.position) && one.status == EntryStatus::Executed
+            one.resolved_by == Some(event.position) && one.status == EntryStatus::Executed
         };
         for resolved in events.iter().filter(is_resolved) {
             fold::<D>(&mut folded, resolved, context)?;

@@ -127,7 +127,7 @@ impl<D: Domain> Auditor<D> {
                 .iter()
                 .filter_map(|(id, found)| Some((id.as_str(), *found.as_ref().ok()?)));
             let readable: Vec<(&str, Position)> = readable.collect();
-            let unfounded = self.deps.source_inspector.unfounded(&readable).await?;
+            let unfounded = self.deps.source_inspector.without_entry(&readable).await?;
             let positions: HashMap<&str, Position> = readable.into_iter().collect();
             for id in unfounded {
                 self.report_orphan(collection, &id, positions[id.as_str()])

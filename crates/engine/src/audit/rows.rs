@@ -97,7 +97,7 @@ impl<D: Domain> Auditor<D> {
             let what = format!("a row of {} cannot be read: {what}", serving.name);
             self.report(Code::WrongRow, Location::default(), &what);
         }
-        for _ in inspector.loose_links(serving, PAGE_SIZE).await? {
+        for _ in inspector.dangling_links(serving, PAGE_SIZE).await? {
             let what = format!("a link of {} points to a missing row", serving.name);
             self.report(Code::WrongRow, Location::default(), &what);
         }
@@ -254,7 +254,7 @@ impl<'a> RowRebuild<'a> {
         &mut self,
         events: &[FeedEvent],
         needs: &Needs,
-    ) -> Result<Result<(), crate::handlers::handler::Stuck>, StoreError> {
+    ) -> Result<Result<(), crate::handlers::handler::HandlerFailure>, StoreError> {
         let scratch = self.models.scratch.as_ref();
         let loaded = scratch.load(&self.generation, needs).await?;
         let output = match self.handler.handle(events, loaded.rows) {

@@ -16,7 +16,7 @@ use crate::ports::{
     Appended, Baking, Checkpoint, Claim, EventLog, Execution, Feed, HandlerCommit, Lease, Leases,
     Loaded, Notice, NoticeStream, Notices, Notifications, PresentationStore, Progress, Recording,
     Registration, RowStore, ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, Settled,
-    SourceStore, StoreError, SummaryQuery, Topic, Unreadable,
+    SourceStore, StoreError, SummaryQuery, Topic, UnreadableMessage,
 };
 use crate::{EntityRecord, LogEntry, Notification, Operation, Position, Timestamp};
 
@@ -109,8 +109,8 @@ impl EventLog for Wrong<dyn EventLog> {
         self.inner.find(operation_id).await
     }
 
-    async fn held(&self, entity_ids: &[&str]) -> Result<Vec<LogEntry>, StoreError> {
-        self.inner.held(entity_ids).await
+    async fn ever_parked(&self, entity_ids: &[&str]) -> Result<Vec<LogEntry>, StoreError> {
+        self.inner.ever_parked(entity_ids).await
     }
 
     async fn summaries(&self, query: &SummaryQuery<'_>) -> Result<Vec<LogEntry>, StoreError> {
@@ -332,7 +332,7 @@ impl ScheduleConsumer for WrongExit {
         self.inner.receive_now(max).await
     }
 
-    async fn park(&mut self, message: &Unreadable) -> Result<(), StoreError> {
+    async fn park(&mut self, message: &UnreadableMessage) -> Result<(), StoreError> {
         self.inner.park(message).await
     }
 

@@ -39,7 +39,7 @@ pub struct FeedSettings {
     /// Maximum number of latest frames kept in memory.
     pub ring: usize,
     /// Interval at which the store is polled without a notice.
-    pub sweep_interval: Duration,
+    pub poll_interval: Duration,
 }
 
 /// Feed of one process.
@@ -83,7 +83,7 @@ impl Feed {
         // Subscribe before reading the head, so that no notice is missed in between.
         let mut stream = notices.subscribe(Topic::Baked).await;
         self.open(&shutdown).await;
-        let mut poll = tokio::time::interval(self.settings.sweep_interval);
+        let mut poll = tokio::time::interval(self.settings.poll_interval);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !shutdown.is_cancelled() {
             let is_complete = tokio::select! {

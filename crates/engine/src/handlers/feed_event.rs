@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::Failed;
+use super::HandlerError;
 use crate::{Frame, Json, Position, Timestamp};
 
 /// Event at one position of one feed.
@@ -59,8 +59,8 @@ impl FeedEvent {
     /// operation was rejected or parked.
     ///
     /// # Errors
-    /// [`Failed`] if the document is not a `T`.
-    pub fn document<T: DeserializeOwned>(&self) -> Result<Option<T>, Failed> {
+    /// [`HandlerError`] if the document is not a `T`.
+    pub fn document<T: DeserializeOwned>(&self) -> Result<Option<T>, HandlerError> {
         let document = self.document.as_ref();
         let parsed = document.map(|json| serde_json::from_str(json.get()));
         Ok(parsed.transpose()?)

@@ -26,15 +26,19 @@ pub trait Handler: Send + Sync {
     /// Returns the rows to load for all of these events.
     ///
     /// # Errors
-    /// [`Stuck`] at the first event for which the handler panics.
-    fn needs(&self, events: &[FeedEvent]) -> Result<Needs, Stuck>;
+    /// [`HandlerFailure`] at the first event for which the handler panics.
+    fn needs(&self, events: &[FeedEvent]) -> Result<Needs, HandlerFailure>;
 
     /// Applies events of one feed to the rows.
     ///
     /// # Errors
-    /// [`Stuck`] at the first event that cannot be handled. The events before it can be handled
+    /// [`HandlerFailure`] at the first event that cannot be handled. The events before it can be handled
     /// without it.
-    fn handle(&self, events: &[FeedEvent], rows: Vec<StoredRow>) -> Result<HandlerOutput, Stuck>;
+    fn handle(
+        &self,
+        events: &[FeedEvent],
+        rows: Vec<StoredRow>,
+    ) -> Result<HandlerOutput, HandlerFailure>;
 }
 
 /// Creates the handler of a read model.
@@ -51,9 +55,9 @@ pub fn process<P: ProcessManager>() -> AnyHandler {
 
 /// Reason why an event cannot be handled, as text for operators.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failed(pub String);
+pub struct HandlerError(pub String);
 
-impl<E: std::error::Error> From<E> for Failed {
+impl<E: std::error::Error> From<E> for HandlerError {
     fn from(error: E) -> Self {
         Self(error.to_string())
     }
@@ -62,7 +66,7 @@ impl<E: std::error::Error> From<E> for Failed {
 /// Failure of a batch at one event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("position {position} of the feed {feed:?}: {reason}")]
-pub struct Stuck {
+pub struct HandlerFailure {
     /// Number of events before it in the batch.
     pub after: usize,
     /// Name of the feed.
@@ -73,7 +77,7 @@ pub struct Stuck {
     pub reason: String,
 }
 
-impl Stuck {
+impl HandlerFailure {
     fn at(after: usize, event: &FeedEvent, reason: String) -> Self {
         Self {
             after,
@@ -97,11 +101,11 @@ pub struct HandlerOutput {
 pub(super) fn all_needs(
     events: &[FeedEvent],
     needs: fn(&FeedEvent) -> Needs,
-) -> Result<Needs, Stuck> {
+) -> Result<Needs, HandlerFailure> {
     let mut all = Needs::default();
     for (index, event) in events.iter().enumerate() {
         let one = catch_panic(|| Ok(needs(event)));
-        all.add(one.map_err(|reason| Stuck::at(index, event, reason))?);
+        all.add(one.map_err(|reason| HandlerFailure::at(index, event, reason))?);
     }
     Ok(all)
 }
@@ -112,12 +116,12 @@ pub(super) fn handle<R: Clone + Serialize + DeserializeOwned>(
     stored: Vec<StoredRow>,
     links: fn(&R) -> Vec<String>,
     needs: fn(&FeedEvent) -> Needs,
-    mut one: impl FnMut(&FeedEvent, &mut Rows<R>) -> Result<Vec<Effect>, Failed>,
-) -> Result<HandlerOutput, Stuck> {
+    mut one: impl FnMut(&FeedEvent, &mut Rows<R>) -> Result<Vec<Effect>, HandlerError>,
+) -> Result<HandlerOutput, HandlerFailure> {
     let Some(first) = events.first() else {
         return Ok(HandlerOutput::default());
     };
-    let unreadable = |error: serde_json::Error| Stuck::at(0, first, error.to_string());
+    let unreadable = |error: serde_json::Error| HandlerFailure::at(0, first, error.to_string());
     let mut rows = Rows::load(stored, links).map_err(unreadable)?;
     let mut effects = Vec::new();
     for (index, event) in events.iter().enumerate() {
@@ -126,10 +130,12 @@ pub(super) fn handle<R: Clone + Serialize + DeserializeOwned>(
             let effects = one(event, &mut rows)?;
             match rows.take_undeclared() {
                 None => Ok(effects),
-                Some(what) => Err(Failed(format!("{what} was accessed but is not in needs()"))),
+                Some(what) => Err(HandlerError(format!(
+                    "{what} was accessed but is not in needs()"
+                ))),
             }
         });
-        let requested = handled.map_err(|reason| Stuck::at(index, event, reason))?;
+        let requested = handled.map_err(|reason| HandlerFailure::at(index, event, reason))?;
         effects.extend(requested.into_iter().map(|effect| (index, effect)));
     }
     let writes = rows.writes().map_err(unreadable)?;
@@ -138,10 +144,10 @@ pub(super) fn handle<R: Clone + Serialize + DeserializeOwned>(
 
 /// Turns a panic of the handler into an error. Callers discard the rows on an error, so that no
 /// partial change remains.
-fn catch_panic<T>(body: impl FnOnce() -> Result<T, Failed>) -> Result<T, String> {
+fn catch_panic<T>(body: impl FnOnce() -> Result<T, HandlerError>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(Failed(reason))) => Err(reason),
+        Ok(Err(HandlerError(reason))) => Err(reason),
         Err(panic) => Err(format!("the handler panicked: {}", message(&*panic))),
     }
 }

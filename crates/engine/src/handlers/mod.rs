@@ -32,7 +32,7 @@ use std::time::Duration;
 
 pub use feed_event::FeedEvent;
 pub use feeds::Feeds;
-pub use handler::{Failed, Handler};
+pub use handler::{Handler, HandlerError};
 pub use process::{Effect, ProcessManager};
 pub use read_model::{Generation, ReadModel};
 pub use rows::{Needs, Rows};
@@ -44,7 +44,7 @@ pub struct HandlerSettings {
     /// Name of this instance.
     pub instance: String,
     /// Interval at which a feed is polled without a notice.
-    pub sweep_interval: Duration,
+    pub poll_interval: Duration,
     /// Maximum number of events per batch.
     pub max_batch: usize,
     /// Lifetime of a lease without renewal.

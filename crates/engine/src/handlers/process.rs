@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::handler::{Failed, Handler, HandlerOutput, Stuck, all_needs, handle};
+use super::handler::{Handler, HandlerError, HandlerFailure, HandlerOutput, all_needs, handle};
 use super::{FeedEvent, Needs, Rows};
 use crate::model::notification::Request;
 use crate::ports::StoredRow;
@@ -28,9 +28,10 @@ pub trait ProcessManager: Send + Sync + 'static {
     /// Changes the state and returns the effects of an event.
     ///
     /// # Errors
-    /// [`Failed`] if the event cannot be handled. Nothing is committed; the process manager stops at
+    /// [`HandlerError`] if the event cannot be handled. Nothing is committed; the process manager stops at
     /// this event, logs the reason and retries.
-    fn react(event: &FeedEvent, state: &mut Rows<Self::State>) -> Result<Vec<Effect>, Failed>;
+    fn react(event: &FeedEvent, state: &mut Rows<Self::State>)
+    -> Result<Vec<Effect>, HandlerError>;
 
     /// Returns the links by which a state can be found besides its key.
     fn links(_state: &Self::State) -> Vec<String> {
@@ -62,8 +63,8 @@ impl Effect {
     /// id derived from the event, and may be rejected.
     ///
     /// # Errors
-    /// [`Failed`] if the command cannot be serialized to JSON.
-    pub fn command<D: Domain>(entity_id: &str, command: &D::Command) -> Result<Self, Failed> {
+    /// [`HandlerError`] if the command cannot be serialized to JSON.
+    pub fn command<D: Domain>(entity_id: &str, command: &D::Command) -> Result<Self, HandlerError> {
         Ok(Self::Command(IssuedCommand {
             service_name: D::NAME,
             schema_version: D::version_of(command),
@@ -90,11 +91,15 @@ impl<P: ProcessManager> Handler for Process<P> {
         P::FEEDS
     }
 
-    fn needs(&self, events: &[FeedEvent]) -> Result<Needs, Stuck> {
+    fn needs(&self, events: &[FeedEvent]) -> Result<Needs, HandlerFailure> {
         all_needs(events, P::needs)
     }
 
-    fn handle(&self, events: &[FeedEvent], rows: Vec<StoredRow>) -> Result<HandlerOutput, Stuck> {
+    fn handle(
+        &self,
+        events: &[FeedEvent],
+        rows: Vec<StoredRow>,
+    ) -> Result<HandlerOutput, HandlerFailure> {
         handle(events, rows, P::links, P::needs, P::react)
     }
 }

@@ -26,7 +26,7 @@ pub struct RunnerContext {
     /// Notices of new frames of the own feed.
     pub notices: Arc<dyn Notices>,
     /// Signal of new frames of other services' feeds.
-    pub news: WakeSignal,
+    pub wake_signal: WakeSignal,
 }
 
 /// Runs a read model until shutdown.
@@ -69,8 +69,8 @@ pub(super) async fn run_stage<S: Stage>(
     let wake = Wake {
         notices: context.notices.as_ref(),
         topic: Topic::Baked,
-        interval: settings.sweep_interval,
-        news: Some(context.news),
+        interval: settings.poll_interval,
+        wake_signal: Some(context.wake_signal),
     };
     lead(&mut stage, &wake, &election, shutdown).await;
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::handler::{Failed, Handler, HandlerOutput, Stuck, all_needs, handle};
+use super::handler::{Handler, HandlerError, HandlerFailure, HandlerOutput, all_needs, handle};
 use super::{FeedEvent, Needs, Rows};
 use crate::ports::StoredRow;
 
@@ -30,9 +30,9 @@ pub trait ReadModel: Send + Sync + 'static {
     /// Applies an event to the rows.
     ///
     /// # Errors
-    /// [`Failed`] if the event cannot be handled. The read model stops at this event, logs the reason
+    /// [`HandlerError`] if the event cannot be handled. The read model stops at this event, logs the reason
     /// and retries; other read models are not affected.
-    fn apply(event: &FeedEvent, rows: &mut Rows<Self::Row>) -> Result<(), Failed>;
+    fn apply(event: &FeedEvent, rows: &mut Rows<Self::Row>) -> Result<(), HandlerError>;
 
     /// Returns the links of a row, such as `author:7`. Lists of rows are queried by one link.
     fn links(_row: &Self::Row) -> Vec<String> {
@@ -74,11 +74,15 @@ impl<M: ReadModel> Handler for Projection<M> {
         M::FEEDS
     }
 
-    fn needs(&self, events: &[FeedEvent]) -> Result<Needs, Stuck> {
+    fn needs(&self, events: &[FeedEvent]) -> Result<Needs, HandlerFailure> {
         all_needs(events, M::needs)
     }
 
-    fn handle(&self, events: &[FeedEvent], rows: Vec<StoredRow>) -> Result<HandlerOutput, Stuck> {
+    fn handle(
+        &self,
+        events: &[FeedEvent],
+        rows: Vec<StoredRow>,
+    ) -> Result<HandlerOutput, HandlerFailure> {
         handle(events, rows, M::links, M::needs, |event, rows| {
             M::apply(event, rows).map(|()| Vec::new())
         })

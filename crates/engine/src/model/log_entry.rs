@@ -65,7 +65,7 @@ pub struct LogEntry {
     pub parked: Option<String>,
     /// Position of the [`crate::Resolution`] that resolved it. Its effect is at that position
     /// instead of its own.
-    pub settled_by: Option<Position>,
+    pub resolved_by: Option<Position>,
     /// Accepted operation.
     pub operation: Operation,
 }
@@ -83,7 +83,7 @@ impl LogEntry {
             reason: None,
             code: None,
             parked: None,
-            settled_by: None,
+            resolved_by: None,
             operation,
         }
     }

@@ -206,16 +206,16 @@ pub enum Attempt {
 
 /// Retry policy of deliveries.
 #[derive(Clone, Debug)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// Delay before the second attempt. Every further delay is three times as long.
-    pub first_wait: Duration,
+    pub initial_backoff: Duration,
     /// Maximum delay.
-    pub longest_wait: Duration,
+    pub max_backoff: Duration,
     /// Maximum age of the event. Older notifications are not sent.
     pub give_up_after: Duration,
 }
 
-impl Patience {
+impl RetryPolicy {
     /// Checks whether an event is too old to be notified of.
     #[must_use]
     pub fn is_over(&self, occurred_at: Timestamp, now: Timestamp) -> bool {
@@ -234,10 +234,10 @@ impl Patience {
     ) -> Option<Timestamp> {
         let exponent = notification.attempts.saturating_sub(1).min(20);
         let delay = self
-            .first_wait
+            .initial_backoff
             .saturating_mul(3_u32.saturating_pow(exponent));
         let delay = delay
-            .min(self.longest_wait)
+            .min(self.max_backoff)
             .max(retry_after.unwrap_or_default());
         let due = now.after(delay.mul_f64(jitter::between(1.0, 1.25)));
         (!self.is_over(notification.occurred_at, due)).then_some(due)
@@ -249,9 +249,9 @@ mod tests {
     use super::*;
     use crate::to_json;
 
-    const RETRY_POLICY: Patience = Patience {
-        first_wait: Duration::from_secs(5),
-        longest_wait: Duration::from_secs(60),
+    const RETRY_POLICY: RetryPolicy = RetryPolicy {
+        initial_backoff: Duration::from_secs(5),
+        max_backoff: Duration::from_secs(60),
         give_up_after: Duration::from_secs(600),
     };
 

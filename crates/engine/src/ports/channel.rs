@@ -27,7 +27,7 @@ pub struct ShortText {
 #[async_trait]
 pub trait Channel: Send + Sync {
     /// Returns the name of the channel; see [`crate::model::notification::Request::lane`].
-    fn lane(&self) -> &str;
+    fn name(&self) -> &str;
 
     /// Sends a notification. `Ok` means that the receiver has accepted it.
     ///
@@ -49,7 +49,7 @@ pub enum SendError {
         /// Reason of the failure.
         reason: String,
         /// Minimum delay before the next attempt, if the receiver requested one.
-        wish: Option<Duration>,
+        retry_after: Option<Duration>,
     },
 }
 
@@ -58,7 +58,7 @@ impl SendError {
     pub fn unavailable(reason: impl std::fmt::Display) -> Self {
         Self::Unavailable {
             reason: reason.to_string(),
-            wish: None,
+            retry_after: None,
         }
     }
 }

@@ -89,7 +89,7 @@ pub trait EventLog: Send + Sync {
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn held(&self, entity_ids: &[&str]) -> Result<Vec<LogEntry>, StoreError>;
+    async fn ever_parked(&self, entity_ids: &[&str]) -> Result<Vec<LogEntry>, StoreError>;
 
     /// Reads the parked entries after a position, in order, at most `limit`.
     ///

@@ -26,7 +26,8 @@ pub trait SourceInspector: Send + Sync {
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn unfounded(&self, entities: &[(&str, Position)]) -> Result<Vec<String>, StoreError>;
+    async fn without_entry(&self, entities: &[(&str, Position)])
+    -> Result<Vec<String>, StoreError>;
 
     /// Returns snapshots, ordered by entity and position, after the given ones, at most `limit`.
     /// The key of each item is the id of the entity.
@@ -61,7 +62,7 @@ pub trait SourceInspector: Send + Sync {
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn redundant(
+    async fn inconsistent_fields(
         &self,
         _after: Position,
         _up_to: Position,
@@ -107,7 +108,7 @@ pub trait RowInspector: Send + Sync {
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn loose_links(
+    async fn dangling_links(
         &self,
         generation: &Generation,
         limit: usize,

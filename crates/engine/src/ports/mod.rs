@@ -44,7 +44,7 @@ pub use rows::{
     StoredRow,
 };
 pub use schedule::{
-    DeadLetters, ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, Unreadable,
+    DeadLetters, ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, UnreadableMessage,
 };
 pub use source::{Checkpoint, EntityWrite, Execution, Progress, Settlement, SourceStore, Verdict};
 pub use summaries::{Selection, Senders, SummaryQuery, no_payload};

@@ -15,7 +15,7 @@ pub trait Rebuilds: Send + Sync {
     ///
     /// # Errors
     /// When the store does not answer; the rebuild may have been requested.
-    async fn ask(&self) -> Result<Rebuild, StoreError>;
+    async fn request(&self) -> Result<Rebuild, StoreError>;
 
     /// Returns the last rebuild.
     ///
@@ -27,7 +27,7 @@ pub trait Rebuilds: Send + Sync {
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn give_up(&self, rebuild_id: u64, reason: &str) -> Result<(), StoreError>;
+    async fn abandon(&self, rebuild_id: u64, reason: &str) -> Result<(), StoreError>;
 
     /// Returns the positions of the shadow store, if the rebuild is in progress, and of the live
     /// store.
@@ -44,7 +44,7 @@ pub trait ShadowStores<S: ?Sized + Send + Sync>: Rebuilds {
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn beside(&self, rebuild_id: u64) -> Result<Arc<S>, StoreError>;
+    async fn shadow(&self, rebuild_id: u64) -> Result<Arc<S>, StoreError>;
 
     /// Replaces the live store by the shadow store, atomically and without refusing reads. Writers
     /// must read their checkpoint again: commits based on the former live store may be fenced.
@@ -53,14 +53,14 @@ pub trait ShadowStores<S: ?Sized + Send + Sync>: Rebuilds {
     /// [`StoreError::Fenced`], without any change, unless both stores are exactly at the position
     /// `at` and the rebuild is in progress. After any other error the swap may be incomplete: no
     /// writer can commit before [`ShadowStores::finish`] has completed it.
-    async fn replace(&self, rebuild_id: u64, at: Position) -> Result<(), StoreError>;
+    async fn swap(&self, rebuild_id: u64, at: Position) -> Result<(), StoreError>;
 
     /// Completes a swap that another instance has left incomplete. Stores that swap in one
     /// transaction have nothing to do.
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn finish(&self) -> Result<(), StoreError> {
+    async fn finish_swap(&self) -> Result<(), StoreError> {
         Ok(())
     }
 
@@ -68,14 +68,14 @@ pub trait ShadowStores<S: ?Sized + Send + Sync>: Rebuilds {
     ///
     /// # Errors
     /// When the store does not answer.
-    async fn tidy(&self) -> Result<bool, StoreError>;
+    async fn remove_obsolete(&self) -> Result<bool, StoreError>;
 }
 
 /// A rebuild.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rebuild {
     /// Id of the rebuild: 1, 2, 3, …; 0: there has been none.
-    pub round: u64,
+    pub rebuild_id: u64,
     /// State of the rebuild.
     pub state: RebuildState,
     /// Reason why it was abandoned.
@@ -89,21 +89,21 @@ pub enum RebuildState {
     #[default]
     Done,
     /// In progress.
-    UnderWay,
+    InProgress,
     /// Abandoned: the live store has not changed.
-    GivenUp,
+    Abandoned,
 }
 
 impl RebuildState {
-    const ALL: [Self; 3] = [Self::Done, Self::UnderWay, Self::GivenUp];
+    const ALL: [Self; 3] = [Self::Done, Self::InProgress, Self::Abandoned];
 
     /// Returns the stored form: `done`, `under-way` or `given-up`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Done => "done",
-            Self::UnderWay => "under-way",
-            Self::GivenUp => "given-up",
+            Self::InProgress => "under-way",
+            Self::Abandoned => "given-up",
         }
     }
 
@@ -111,7 +111,7 @@ impl RebuildState {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] when there is no such state.
-    pub fn named(name: &str) -> Result<Self, StoreError> {
+    pub fn parse(name: &str) -> Result<Self, StoreError> {
         let found = Self::ALL.into_iter().find(|state| state.as_str() == name);
         found.ok_or_else(|| StoreError::Corrupt(format!("unknown state of a rebuild: {name}")))
     }
@@ -120,16 +120,16 @@ impl RebuildState {
 impl Rebuild {
     /// Returns the id of the rebuild if it is in progress.
     #[must_use]
-    pub fn under_way(&self) -> Option<u64> {
-        (self.state == RebuildState::UnderWay).then_some(self.round)
+    pub fn in_progress(&self) -> Option<u64> {
+        (self.state == RebuildState::InProgress).then_some(self.rebuild_id)
     }
 
     /// Returns the id of the last rebuild that has ended; 0: none. Ended rebuilds are never
     /// resumed.
     #[must_use]
     pub fn ended(&self) -> u64 {
-        self.under_way()
-            .map_or(self.round, |rebuild_id| rebuild_id - 1)
+        self.in_progress()
+            .map_or(self.rebuild_id, |rebuild_id| rebuild_id - 1)
     }
 }
 
@@ -162,7 +162,7 @@ impl Slot {
 
     /// Checks whether `found` is the shadow of `name` in a rebuild with an id up to `last`.
     #[must_use]
-    pub fn is_made_of(found: &str, name: &str, last: u64) -> bool {
+    pub fn is_shadow_of(found: &str, name: &str, last: u64) -> bool {
         Self::parts(found).is_some_and(|(base, rebuild_id)| base == name && rebuild_id <= last)
     }
 
@@ -183,9 +183,9 @@ mod tests {
         assert_eq!(Slot::Shadow(7).name("orders"), "orders_r7");
         assert_eq!(Slot::base("orders_r7"), "orders");
         assert_eq!(Slot::base("our_rows"), "our_rows");
-        assert!(Slot::is_made_of("orders_r7", "orders", 7));
+        assert!(Slot::is_shadow_of("orders_r7", "orders", 7));
         for other in ["orders_r8", "orders_old_r7", "orders", "orders_rx"] {
-            assert!(!Slot::is_made_of(other, "orders", 7), "{other}");
+            assert!(!Slot::is_shadow_of(other, "orders", 7), "{other}");
         }
     }
 }

@@ -57,7 +57,7 @@ pub trait ScheduleConsumer: Send {
     ///
     /// # Errors
     /// When durability could not be confirmed.
-    async fn park(&mut self, message: &Unreadable) -> Result<(), StoreError>;
+    async fn park(&mut self, message: &UnreadableMessage) -> Result<(), StoreError>;
 
     /// Acknowledges all messages received so far, which are now in the log or parked.
     ///
@@ -73,7 +73,7 @@ pub struct ScheduledBatch {
     /// Operations, in the order of the queue.
     pub operations: Vec<Operation>,
     /// Messages that are not operations.
-    pub unreadable: Vec<Unreadable>,
+    pub unreadable: Vec<UnreadableMessage>,
     /// Dead letters among the operations.
     pub dead_letters: DeadLetters,
 }
@@ -89,7 +89,7 @@ pub struct DeadLetters {
 
 /// A message that is not an operation.
 #[derive(Clone, Debug)]
-pub struct Unreadable {
+pub struct UnreadableMessage {
     /// Content, unchanged.
     pub bytes: Vec<u8>,
     /// Reason why it cannot be read.

@@ -119,8 +119,8 @@ pub enum Verdict {
 
 impl Verdict {
     /// Sets status and outcome of a log entry. The caller sets the times and
-    /// [`LogEntry::settled_by`].
-    pub fn put_on(&self, entry: &mut LogEntry) {
+    /// [`LogEntry::resolved_by`].
+    pub fn apply_to(&self, entry: &mut LogEntry) {
         match self {
             Self::Executed { change } => {
                 entry.status = EntryStatus::Executed;

@@ -477,7 +477,7 @@ fn resolved_by<'a>(
     history: &'a [LogEntry],
 ) -> impl Iterator<Item = &'a LogEntry> {
     let by = Some(resolution.position);
-    history.iter().filter(move |entry| entry.settled_by == by)
+    history.iter().filter(move |entry| entry.resolved_by == by)
 }
 
 /// Returns an error unless the outcome is an execution.

@@ -54,7 +54,7 @@ pub struct BakerSettings {
     /// Name of this instance.
     pub instance: String,
     /// Interval at which it polls without a notice.
-    pub sweep_interval: Duration,
+    pub poll_interval: Duration,
     /// Maximum number of log entries in one batch.
     pub max_batch: usize,
     /// Time after which its lease expires unless it is renewed.
@@ -74,8 +74,8 @@ pub async fn run<D: Domain>(deps: BakerDeps, settings: BakerSettings, shutdown: 
     let wake = Wake {
         notices: notices.as_ref(),
         topic: Topic::Executed,
-        interval: settings.sweep_interval,
-        news: None,
+        interval: settings.poll_interval,
+        wake_signal: None,
     };
     let rebuilds = deps.rebuilds.clone();
     let baker = Baker::<D>::new(deps, settings.max_batch);
@@ -242,7 +242,7 @@ impl<D: Domain> Baker<D> {
         let range = (from, last.position);
         let may_have_snapshot = |id: &str| {
             let version = records.get(id).map_or(0, |record| record.version);
-            version >= D::SNAPSHOT_EVERY || !D::SNAPSHOT_ON.is_empty()
+            version >= D::SNAPSHOT_INTERVAL || !D::SNAPSHOT_ON.is_empty()
         };
         let histories = self.histories(needed, range, may_have_snapshot).await?;
         match bake::<D>(from, entries, &records, &histories, Trust::State) {
@@ -301,7 +301,7 @@ impl<D: Domain> Baker<D> {
         let mut entries = Vec::new();
         if after > 0 {
             // A resolution in the batch may resolve entries that are older than the snapshot.
-            entries = self.deps.log.held(&[&id]).await?;
+            entries = self.deps.log.ever_parked(&[&id]).await?;
             entries.retain(|entry| entry.position <= after);
         }
         entries.extend(self.deps.log.history(&id, after, up_to).await?);

@@ -3,7 +3,7 @@
 //!
 //! Every receiver (a mail server, a gateway, a webhook endpoint) has a channel with a delivery
 //! worker of its own, so that an unavailable receiver delays only its own notifications. Deliveries
-//! of a channel run concurrently, at most `at_once` of them. A finished delivery is replaced by the
+//! of a channel run concurrently, at most `concurrency` of them. A finished delivery is replaced by the
 //! next one immediately, and its result is recorded while the others continue. Any number of
 //! processes may run workers of one channel: a claimed notification is not given to another worker
 //! before the claim expires.
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::fault_injection::{self, point};
-use crate::model::notification::{Attempt, Patience};
+use crate::model::notification::{Attempt, RetryPolicy};
 use crate::ports::{Channel, Claim, Notifications, SendError, Settled, StoreError};
 use crate::{Notification, Position, Shutdown, Timestamp};
 
@@ -39,9 +39,9 @@ pub struct DeliverySettings {
     /// Timeout of an attempt.
     pub timeout: Duration,
     /// Maximum number of concurrent deliveries.
-    pub at_once: usize,
+    pub concurrency: usize,
     /// Retry policy.
-    pub patience: Patience,
+    pub retry_policy: RetryPolicy,
 }
 
 /// Runs a delivery worker until shutdown. Deliveries in progress are completed.
@@ -137,7 +137,7 @@ impl<'a> Deliveries<'a> {
     /// Returns the number of deliveries that may be started.
     fn capacity(&self) -> usize {
         let in_progress = self.sending + self.results.len() + self.recording;
-        self.worker.settings.at_once.saturating_sub(in_progress)
+        self.worker.settings.concurrency.saturating_sub(in_progress)
     }
 
     fn has_capacity(&self) -> bool {
@@ -198,7 +198,7 @@ impl<'a> Deliveries<'a> {
             }
             Done::Claimed(_, Err(error)) => {
                 self.is_claiming = false;
-                let lane = self.worker.channel.lane();
+                let lane = self.worker.channel.name();
                 tracing::warn!(lane, "waiting: {error}");
                 self.next_poll = Instant::now() + self.backoff.step();
             }
@@ -234,7 +234,7 @@ impl DeliveryWorker {
             until: now.after(self.settings.timeout * CLAIM_TIMEOUTS),
             limit,
         };
-        self.notifications.take(self.channel.lane(), claim).await
+        self.notifications.take(self.channel.name(), claim).await
     }
 
     /// Sends a notification once.
@@ -267,9 +267,16 @@ impl DeliveryWorker {
                 tracing::warn!(%lane, %id, "refused: {reason}");
                 return Attempt::Failed { at, reason };
             }
-            Err(SendError::Unavailable { reason, wish }) => (reason, wish),
+            Err(SendError::Unavailable {
+                reason,
+                retry_after,
+            }) => (reason, retry_after),
         };
-        match self.settings.patience.next(notification, retry_after, at) {
+        match self
+            .settings
+            .retry_policy
+            .next(notification, retry_after, at)
+        {
             Some(due_at) => {
                 tracing::info!(%lane, %id, %due_at, "failed, will be retried: {reason}");
                 Attempt::Postponed { due_at, reason }
@@ -292,7 +299,7 @@ impl DeliveryWorker {
             match self.notifications.settle(results).await {
                 Ok(()) => return,
                 Err(error) => tracing::warn!(
-                    lane = self.channel.lane(),
+                    lane = self.channel.name(),
                     "results not recorded, will be retried: {error}"
                 ),
             }

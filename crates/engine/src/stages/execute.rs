@@ -112,7 +112,7 @@ impl<D: Domain> BatchState<D> {
         }
         // An entry that is resolved later in the log is still parked at this checkpoint.
         let is_parked = |entry: &LogEntry| {
-            let is_resolved = entry.settled_by.is_some_and(|by| by <= from.position);
+            let is_resolved = entry.resolved_by.is_some_and(|by| by <= from.position);
             entry.position <= from.position && !is_resolved
         };
         for entry in parked.into_iter().filter(is_parked) {
@@ -142,7 +142,9 @@ impl<D: Domain> BatchState<D> {
         self.checkpoint.position = entry.position;
         let is_snapshot_change = matches!(&verdict, Verdict::Executed { change }
             if D::SNAPSHOT_ON.contains(&change.as_str()));
-        if is_snapshot_change || before / D::SNAPSHOT_EVERY < slot.version() / D::SNAPSHOT_EVERY {
+        if is_snapshot_change
+            || before / D::SNAPSHOT_INTERVAL < slot.version() / D::SNAPSHOT_INTERVAL
+        {
             self.snapshots.extend(slot.record()?);
         }
         self.slots.insert(id.to_owned(), slot);
@@ -225,7 +227,7 @@ impl<D: Domain> BatchState<D> {
         let mut summary = ChangeSummary::default();
         while let Some(next) = slot.parked.front().cloned() {
             let is_replayed = entry.status == EntryStatus::Executed;
-            if is_replayed && next.settled_by != Some(entry.position) {
+            if is_replayed && next.resolved_by != Some(entry.position) {
                 break;
             }
             let existed = matches!(slot.entity, Ok(Some(_)));

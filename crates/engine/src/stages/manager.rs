@@ -71,7 +71,7 @@ pub async fn run<D: Domain>(deps: ManagerDeps, settings: ManagerSettings, shutdo
         notices: notices.as_ref(),
         topic: Topic::Stored,
         interval: settings.poll_interval,
-        news: None,
+        wake_signal: None,
     };
     let rebuilds = deps.rebuilds.clone();
     let manager = Manager::<D>::new(deps, settings.max_batch);
@@ -191,7 +191,7 @@ impl<D: Domain> Manager<D> {
         let records = self.deps.source.load(&ids).await?;
         let parked = match from.parked {
             0 => Vec::new(),
-            _ => self.deps.log.held(&ids).await?,
+            _ => self.deps.log.ever_parked(&ids).await?,
         };
         execute::<D>(from, entries, records, parked, Timestamp::now())
     }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::backoff::Backoff;
 use crate::fault_injection::point;
 use crate::handlers::FeedEvent;
-use crate::model::notification::{NotificationRules, Patience};
+use crate::model::notification::{NotificationRules, RetryPolicy};
 use crate::ports::{
     EventLog, Leases, Notices, Notifications, PresentationReader, Recording, SourceStore,
     StoreError, Topic, contiguous,
@@ -45,13 +45,13 @@ pub struct NotifierSettings {
     /// Name of this instance.
     pub instance: String,
     /// Interval at which it polls without a notice.
-    pub sweep_interval: Duration,
+    pub poll_interval: Duration,
     /// Maximum number of frames in one batch.
     pub max_batch: usize,
     /// Time after which its lease expires unless it is renewed.
     pub lease_ttl: Duration,
     /// Retry policy, which limits the age of events to notify of.
-    pub patience: Patience,
+    pub retry_policy: RetryPolicy,
 }
 
 /// Determines the position after which notifications are sent. The first start stores it: events
@@ -102,8 +102,8 @@ pub async fn run(
     let wake = Wake {
         notices: notices.as_ref(),
         topic: Topic::Baked,
-        interval: settings.sweep_interval,
-        news: None,
+        interval: settings.poll_interval,
+        wake_signal: None,
     };
     let mut notifier = Notifier {
         deps,
@@ -181,10 +181,10 @@ impl Notifier {
         }
         let event = FeedEvent::of(frame).map_err(StoreError::corrupt)?;
         let (at, now) = (announcement.at, Timestamp::now());
-        let patience = &self.settings.patience;
+        let retry_policy = &self.settings.retry_policy;
         let requests = announcement.requests.into_iter().map(|request| {
             let notification = Notification::requested(event.operation_id, frame, at, request, now);
-            if patience.is_over(at, now) {
+            if retry_policy.is_over(at, now) {
                 // The event is too old after an outage or a pause.
                 return notification.abandoned("expired before it could be sent".into(), now);
             }

@@ -40,7 +40,7 @@ pub(crate) struct Wake<'a> {
     /// Interval at which the stage polls without a notice.
     pub(crate) interval: Duration,
     /// Additional wake signal, if there is one.
-    pub(crate) news: Option<WakeSignal>,
+    pub(crate) wake_signal: Option<WakeSignal>,
 }
 
 /// Runs a stage while this instance holds the lease, until shutdown.
@@ -67,7 +67,7 @@ async fn run_batches<S: Stage>(
     wake: &Wake<'_>,
     ended: &Shutdown,
 ) {
-    let mut wake_signal = wake.news.clone();
+    let mut wake_signal = wake.wake_signal.clone();
     let mut backoff = Backoff::default();
     while !ended.is_cancelled() {
         drain_notices(stage, stream);

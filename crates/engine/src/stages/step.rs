@@ -148,7 +148,7 @@ fn check_terms<D: Domain>(
             D::NAME,
             entity.version
         ))
-        .of_kind(Rejection::VERSION)),
+        .with_code(Rejection::VERSION_CONFLICT)),
         _ => Ok(()),
     }
 }
@@ -159,7 +159,7 @@ fn command<D: Domain>(entry: &LogEntry) -> Result<D::Command, StepError> {
     let operation = &entry.operation;
     if operation.conflicts_with.is_some() {
         return Err(Rejection::new(KEY_REUSED_REASON)
-            .of_kind(Rejection::KEY)
+            .with_code(Rejection::KEY_REUSED)
             .into());
     }
     if operation.service_name != D::NAME {

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use bakehouse_engine::handlers::AnyHandler;
 use bakehouse_engine::ports::Blobs;
 use bakehouse_engine::{Domain, private_files};
-use bakehouse_sqlite::{Pending, back_up, may_restore, restore};
+use bakehouse_sqlite::{Pending, back_up, check_restore_target, restore};
 use futures_util::future::LocalBoxFuture;
 
 use crate::output::stdout;
@@ -99,7 +99,7 @@ fn copy_in(settings: &Settings, folder: &Path, resumes: bool) -> Result<()> {
     } else {
         Pending::Withhold
     };
-    may_restore(&settings.data_dir)?;
+    check_restore_target(&settings.data_dir)?;
     // Before the store: a folder without a store is not taken for one.
     copy_files(
         &folder.join(ATTACHMENTS),
@@ -128,7 +128,7 @@ fn copy_files(from: &Path, to: &Path) -> Result<()> {
     if !from.exists() {
         return Ok(());
     }
-    private_files::make_folder(to).with_context(|| to.display().to_string())?;
+    private_files::create_dir_all(to).with_context(|| to.display().to_string())?;
     for entry in std::fs::read_dir(from).with_context(|| from.display().to_string())? {
         let entry = entry?;
         let target = to.join(entry.file_name());
@@ -139,7 +139,7 @@ fn copy_files(from: &Path, to: &Path) -> Result<()> {
             copy_file(&entry.path(), &target).with_context(|| target.display().to_string())?;
         }
     }
-    private_files::sync_folder(to).with_context(|| to.display().to_string())
+    private_files::sync_dir(to).with_context(|| to.display().to_string())
 }
 
 fn copy_file(from: &Path, to: &Path) -> std::io::Result<()> {
@@ -149,7 +149,7 @@ fn copy_file(from: &Path, to: &Path) -> std::io::Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         copied => copied?,
     };
-    private_files::tighten(&unfinished)?;
+    private_files::restrict(&unfinished)?;
     std::fs::File::open(&unfinished)?.sync_all()?;
     std::fs::rename(&unfinished, to)
 }

@@ -6,6 +6,7 @@
 mod auth;
 mod domain;
 mod exposure;
+mod faults;
 mod feed;
 mod follow;
 mod health;
@@ -298,7 +299,7 @@ impl Settings {
     pub fn for_baker(&self) -> BakerSettings {
         BakerSettings {
             instance: self.instance.clone(),
-            sweep_interval: self.baker.poll_interval,
+            poll_interval: self.baker.poll_interval,
             max_batch: self.baker.max_batch,
             lease_ttl: self.baker.lease_ttl,
         }
@@ -309,7 +310,7 @@ impl Settings {
     pub fn for_handlers(&self) -> HandlerSettings {
         HandlerSettings {
             instance: self.instance.clone(),
-            sweep_interval: self.baker.poll_interval,
+            poll_interval: self.baker.poll_interval,
             max_batch: self.baker.max_batch,
             lease_ttl: self.baker.lease_ttl,
         }
@@ -320,7 +321,7 @@ impl Settings {
     pub fn for_feed(&self) -> FeedSettings {
         FeedSettings {
             ring: self.feed.buffer_frames,
-            sweep_interval: self.feed.poll_interval,
+            poll_interval: self.feed.poll_interval,
         }
     }
 

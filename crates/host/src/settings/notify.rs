@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bakehouse_engine::model::notification::Patience;
+use bakehouse_engine::model::notification::RetryPolicy;
 use bakehouse_engine::stages::delivery::DeliverySettings;
 use bakehouse_engine::stages::notifier::NotifierSettings;
 use serde::{Deserialize, Serialize};
@@ -59,10 +59,10 @@ impl Settings {
     pub fn for_notifier(&self) -> NotifierSettings {
         NotifierSettings {
             instance: self.instance.clone(),
-            sweep_interval: self.notify.poll_interval,
+            poll_interval: self.notify.poll_interval,
             max_batch: self.notify.max_batch,
             lease_ttl: self.notify.lease_ttl,
-            patience: self.notify.retry_policy(),
+            retry_policy: self.notify.retry_policy(),
         }
     }
 
@@ -72,17 +72,17 @@ impl Settings {
         DeliverySettings {
             poll_interval: self.notify.poll_interval,
             timeout: self.notify.timeout,
-            at_once: usize::from(self.notify.concurrency),
-            patience: self.notify.retry_policy(),
+            concurrency: usize::from(self.notify.concurrency),
+            retry_policy: self.notify.retry_policy(),
         }
     }
 }
 
 impl Notify {
-    fn retry_policy(&self) -> Patience {
-        Patience {
-            first_wait: self.initial_backoff,
-            longest_wait: self.max_backoff,
+    fn retry_policy(&self) -> RetryPolicy {
+        RetryPolicy {
+            initial_backoff: self.initial_backoff,
+            max_backoff: self.max_backoff,
             give_up_after: self.give_up_after,
         }
     }

@@ -14,7 +14,7 @@ use crate::auth::Principal;
 use crate::reads::json;
 use crate::request::prefer::Wait;
 use crate::response::problem::Problem;
-use crate::routes::receipt::at_rest;
+use crate::routes::receipt::wait_until_final;
 use crate::state::AppState;
 
 /// Makes the operation durable and responds with its outcome if the request has `Prefer: wait`.
@@ -99,7 +99,7 @@ struct Pending {
 impl Pending {
     async fn outcome(self, state: &AppState, wait: &Wait) -> Result<HttpResponse, Problem> {
         let accepted = self.accepted;
-        let event = at_rest(state, self.operation_id, self.known, wait).await;
+        let event = wait_until_final(state, self.operation_id, self.known, wait).await;
         let Ok(Some(event)) = event else {
             return Ok(accepted);
         };
@@ -110,7 +110,7 @@ impl Pending {
         match event.status {
             EntryStatus::Rejected => Err(refused(&accepted, &event)),
             // The document also contains the effects of the operator's resolution.
-            EntryStatus::Executed if event.settled_by.is_some() => Ok(accepted),
+            EntryStatus::Executed if event.resolved_by.is_some() => Ok(accepted),
             EntryStatus::Executed => match document(state, &event).await {
                 Some(document) => Ok(with_document(accepted, self.success, &document)),
                 None => Ok(accepted),

@@ -7,7 +7,7 @@ use bakehouse_engine::ports::StoredDocument;
 
 use super::{Identity, Submission, accept_and_wait, repeat_and_wait};
 use crate::auth::Principal;
-use crate::reads::to_change;
+use crate::reads::load_for_change;
 use crate::request::conditional::{Conditions, Current};
 use crate::response::problem::Problem;
 use crate::state::AppState;
@@ -55,7 +55,7 @@ impl Change<'_> {
         if let Some(answer) = repeat.await? {
             return Ok(answer);
         }
-        let document = to_change(state, self.principal, self.id).await?;
+        let document = load_for_change(state, self.principal, self.id).await?;
         let command = command(document.as_ref(), &identity).await?;
         let version = document.map(|document| document.version);
         let current = version.map_or(Current::Unknown, Current::Version);

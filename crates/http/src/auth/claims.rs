@@ -155,7 +155,7 @@ mod tests {
             owner_claim: "sub".into(),
             leeway: Duration::from_secs(5),
             keys: KeySource::File("keys.json".into()),
-            keys_lifetime: Duration::from_secs(300),
+            jwks_cache_ttl: Duration::from_secs(300),
         }
     }
 

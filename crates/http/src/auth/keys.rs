@@ -22,7 +22,7 @@ const MIN_INTERVAL: Duration = Duration::from_secs(2);
 const MAX_BACKOFF: Duration = Duration::from_secs(16);
 /// Timeout of one load, from the issuer or from a file.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(3);
-/// Age at which keys from a file are loaded again, if `auth.keys_lifetime` is not shorter.
+/// Age at which keys from a file are loaded again, if `auth.jwks_cache_ttl` is not shorter.
 const FILE_CACHE_TTL: Duration = Duration::from_secs(5);
 /// Maximum length of a key set, in bytes.
 const MAX_BYTES: usize = 1024 * 1024;

@@ -88,7 +88,7 @@ fn is_public(api: &ApiDefinition, path: &str) -> bool {
         "/" => path == "/",
         public => is_below(public),
     };
-    PUBLIC_PATHS.iter().chain(api.open).any(is_match)
+    PUBLIC_PATHS.iter().chain(api.public_paths).any(is_match)
 }
 
 async fn identify(access: &Access, request: &ServiceRequest) -> Result<Principal, Problem> {

@@ -27,7 +27,7 @@ pub(crate) use principal::MaybePrincipal;
 pub use principal::{Principal, Scope};
 pub use rate::RateLimitKey;
 pub use rate::RateSettings;
-pub use token::{TokenSettings, UnknownAlgorithm, algorithm};
+pub use token::{TokenSettings, UnknownAlgorithm, parse_algorithm};
 
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ impl Access {
             return Ok(Principal::anonymous());
         };
         if let Some(seconds) = self.failures.wait_of(address) {
-            return Err(Problem::too_many_failures(seconds));
+            return Err(Problem::too_many_invalid_tokens(seconds));
         }
         let verified = verifier.verify(token).await;
         if let Err(problem) = &verified
@@ -104,8 +104,8 @@ impl Access {
 ///
 /// # Errors
 /// 403 if the principal lacks the scope `admin`.
-pub fn operators_only(principal: &Principal, state: &AppState) -> Result<(), Problem> {
-    if principal.confined_to().is_none() {
+pub fn require_operator(principal: &Principal, state: &AppState) -> Result<(), Problem> {
+    if principal.restricted_to_owner().is_none() {
         return Ok(());
     }
     Err(lacks(&state.api, Scope::Admin))

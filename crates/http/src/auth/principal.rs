@@ -138,7 +138,7 @@ impl Principal {
     /// Returns the only owner whose entities the principal may read and change; `None`: every
     /// owner.
     #[must_use]
-    pub fn confined_to(&self) -> Option<&str> {
+    pub fn restricted_to_owner(&self) -> Option<&str> {
         if self.scopes.admin {
             return None;
         }
@@ -149,7 +149,8 @@ impl Principal {
     /// Checks whether the principal may read an entity of this owner.
     #[must_use]
     pub fn can_view(&self, owner: Option<&str>) -> bool {
-        self.confined_to().is_none_or(|mine| owner == Some(mine))
+        self.restricted_to_owner()
+            .is_none_or(|mine| owner == Some(mine))
     }
 
     /// Returns the terms of an operation that creates an entity, which the principal then owns.
@@ -167,7 +168,7 @@ impl Principal {
     #[must_use]
     pub fn terms_of_change(&self, expected_version: Option<u64>) -> Terms {
         Terms {
-            owner: self.confined_to().map(str::to_owned),
+            owner: self.restricted_to_owner().map(str::to_owned),
             expected_version,
             ..self.terms()
         }

@@ -40,13 +40,13 @@ impl RateLimitKey {
         let address = client_address(request).map(client_network);
         let anonymous = address.map_or_else(|| Self::Principal(String::new()), Self::Address);
         match principal {
-            Some(principal) => anonymous.named(principal),
+            Some(principal) => anonymous.with_principal(principal),
             None => anonymous,
         }
     }
 
     /// Returns the key of the same sender once its principal is known.
-    pub(crate) fn named(self, principal: &Principal) -> Self {
+    pub(crate) fn with_principal(self, principal: &Principal) -> Self {
         let subject = principal.subject();
         if subject.is_empty() {
             return self;

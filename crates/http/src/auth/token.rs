@@ -30,7 +30,7 @@ pub struct TokenSettings {
     /// Location of the issuer's keys.
     pub keys: KeySource,
     /// Age at which the keys are loaded again.
-    pub keys_lifetime: Duration,
+    pub jwks_cache_ttl: Duration,
 }
 
 /// Name that is not a supported signature algorithm.
@@ -49,7 +49,7 @@ const ED25519: &str = "Ed25519";
 ///
 /// # Errors
 /// [`UnknownAlgorithm`] if the algorithm is not supported.
-pub fn algorithm(name: &str) -> Result<Algorithm, UnknownAlgorithm> {
+pub fn parse_algorithm(name: &str) -> Result<Algorithm, UnknownAlgorithm> {
     known_algorithm(name).ok_or_else(|| UnknownAlgorithm(name.to_owned()))
 }
 
@@ -70,7 +70,7 @@ pub(super) struct Verifier {
 
 impl Verifier {
     pub(super) fn new(settings: TokenSettings, api: ApiDefinition) -> Self {
-        let keys = Keys::new(settings.keys.clone(), settings.keys_lifetime);
+        let keys = Keys::new(settings.keys.clone(), settings.jwks_cache_ttl);
         Self {
             api,
             settings,

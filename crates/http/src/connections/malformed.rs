@@ -16,7 +16,7 @@ const HEADERS: [&str; 3] = ["content-length", "connection", "date"];
 pub(super) fn problem(bytes: &[u8]) -> Option<Problem> {
     let status = bare_status(bytes)?;
     Some(match status {
-        StatusCode::REQUEST_TIMEOUT => Problem::slow_head(),
+        StatusCode::REQUEST_TIMEOUT => Problem::header_timeout(),
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
             let detail = "the request line and headers exceed 128 KiB or 96 headers";
             Problem::protocol(status, Some(detail.to_owned()))

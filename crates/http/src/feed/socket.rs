@@ -354,7 +354,7 @@ impl Socket {
                 "token: it is somebody else's".into(),
             ));
         }
-        let key = self.address.clone().named(&principal);
+        let key = self.address.clone().with_principal(&principal);
         let limit_exceeded = |exceeded: SubscriberLimitExceeded| {
             CloseReason::SubscriberLimitExceeded(exceeded.to_string())
         };

@@ -162,10 +162,10 @@ async fn find(log: &dyn EventLog, ids: &[Uuid]) -> Result<Vec<LogEntry>, StoreEr
 }
 
 /// Checks whether the event's outcome is final, and visible in a feed that has reached `head`.
-pub(crate) fn is_at_rest(event: &LogEntry, head: Position) -> bool {
+pub(crate) fn is_final(event: &LogEntry, head: Position) -> bool {
     match event.status {
         EntryStatus::Stored => false,
-        EntryStatus::Executed => event.settled_by.unwrap_or(event.position) <= head,
+        EntryStatus::Executed => event.resolved_by.unwrap_or(event.position) <= head,
         EntryStatus::Rejected | EntryStatus::Parked => true,
     }
 }
@@ -173,7 +173,7 @@ pub(crate) fn is_at_rest(event: &LogEntry, head: Position) -> bool {
 impl Entry {
     /// Notifies the waits if the event's outcome is final.
     fn notify(&self, event: &Arc<LogEntry>, head: Position) {
-        if is_at_rest(event, head) {
+        if is_final(event, head) {
             self.outcome.send_replace(Some(event.clone()));
         }
     }
@@ -181,7 +181,7 @@ impl Entry {
 
 impl Outcome<'_> {
     /// Waits until the event's outcome is final and returns the event.
-    pub(crate) async fn at_rest(&mut self) -> Option<Arc<LogEntry>> {
+    pub(crate) async fn wait_until_final(&mut self) -> Option<Arc<LogEntry>> {
         // The sender lives as long as this receiver.
         let outcome = self.outcome.wait_for(Option::is_some).await;
         outcome.ok().and_then(|outcome| outcome.clone())

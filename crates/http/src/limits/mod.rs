@@ -17,7 +17,7 @@ use std::sync::Arc;
 use actix_web::HttpRequest;
 use bakehouse_engine::Shutdown;
 
-pub(crate) use awaited::{Awaited, is_at_rest};
+pub(crate) use awaited::{Awaited, is_final};
 pub(crate) use leaky::LeakyBuckets;
 pub use quota::{Exceeded, Permit, Quota};
 pub use reads::ReadPermit;

@@ -61,7 +61,9 @@ impl Refusals {
     pub(crate) fn check(&self, terms: &Terms, entity_id: &str) -> Result<(), Problem> {
         let counts = self.counts.as_ref();
         let wait = counts.and_then(|counts| counts.wait_of(&key(terms, entity_id)));
-        wait.map_or(Ok(()), |seconds| Err(Problem::too_many_refusals(seconds)))
+        wait.map_or(Ok(()), |seconds| {
+            Err(Problem::too_many_rejected_changes(seconds))
+        })
     }
 
     /// Remembers a change that was accepted.

@@ -209,7 +209,7 @@ async fn show(positions: Option<web::Data<Positions>>) -> HttpResponse {
 }
 
 /// Installs the recorder of the process, unless that has been done.
-pub(crate) fn begin() {
+pub(crate) fn install() {
     let _ = recorder();
 }
 

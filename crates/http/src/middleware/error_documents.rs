@@ -15,7 +15,7 @@ const MAX_TEXT_BYTES: usize = 512;
 
 /// Middleware that replaces errors without a body, or with one of plain text, by problem
 /// documents. Their headers are kept, and all other responses are not changed.
-pub(crate) async fn uniform<B: MessageBody + 'static>(
+pub(crate) async fn convert_errors<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {

@@ -33,7 +33,7 @@ pub async fn as_of<D: Domain>(
         let after = fold.position();
         let page = state.log.executed(id, after, position, PAGE_SIZE).await?;
         let parked = match Fold::<D>::needs_parked(&page) {
-            true => state.log.held(&[id]).await?,
+            true => state.log.ever_parked(&[id]).await?,
             false => Vec::new(),
         };
         fold.extend(&page, &parked)?;

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bakehouse_engine::Json;
 use bakehouse_engine::ports::StoredDocument;
 
-use super::{document, no_such};
+use super::{document, entity_not_found};
 use crate::auth::Principal;
 use crate::request::conditional::{etag, is_known, tag};
 use crate::request::prefer::Wait;
@@ -18,7 +18,7 @@ use crate::state::AppState;
 /// # Errors
 /// 404 when there is no such entity that the principal may view; 503 when the store does not
 /// answer.
-pub async fn show(
+pub async fn get(
     request: &HttpRequest,
     principal: &Principal,
     state: &AppState,
@@ -27,7 +27,7 @@ pub async fn show(
     let wait = Wait::of(request, principal, state)?;
     let is_modified = |document: &StoredDocument| !is_known(request, &tag(document.version));
     let found = document(state, principal, id, wait.as_ref(), is_modified).await?;
-    let document = found.ok_or_else(|| no_such(state))?;
+    let document = found.ok_or_else(|| entity_not_found(state))?;
     let is_modified = is_modified(&document);
     let mut response = if is_modified {
         HttpResponse::Ok()

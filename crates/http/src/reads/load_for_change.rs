@@ -19,7 +19,7 @@ const MAX_IN_FLIGHT_AGE: Duration = Duration::from_secs(600);
 
 /// 404: there is no entity with the requested id.
 #[must_use]
-pub fn no_such(state: &AppState) -> Problem {
+pub fn entity_not_found(state: &AppState) -> Problem {
     let entity = state.api.entity;
     Problem::not_found(format!("there is no {entity} with this id, or not yet"))
 }
@@ -44,7 +44,7 @@ pub async fn find(
 /// # Errors
 /// 404 for an entity that does not exist or has another owner; the two cannot be distinguished,
 /// not even by the response time. 503 when there is no document and the log does not answer.
-pub async fn to_change(
+pub async fn load_for_change(
     state: &AppState,
     principal: &Principal,
     id: &str,
@@ -59,7 +59,7 @@ pub async fn to_change(
     match found {
         Ok(Some(document)) => Ok(Some(document)),
         Ok(None) if is_in_log(state, principal, id).await? => Ok(None),
-        Ok(None) => Err(no_such(state)),
+        Ok(None) => Err(entity_not_found(state)),
         Err(problem) => {
             tracing::warn!("accepting a change without its entity's document: {problem}");
             Ok(None)
@@ -71,7 +71,9 @@ pub async fn to_change(
 /// a change of an accepted entity must not be refused because the presentation lags.
 async fn is_in_log(state: &AppState, principal: &Principal, id: &str) -> Result<bool, Problem> {
     let query = SummaryQuery {
-        senders: principal.confined_to().map_or(Senders::Any, Senders::Owner),
+        senders: principal
+            .restricted_to_owner()
+            .map_or(Senders::Any, Senders::Owner),
         after: state.feed.head_position(),
         ..SummaryQuery::first(Selection::Creation(id), 1)
     };
@@ -81,7 +83,7 @@ async fn is_in_log(state: &AppState, principal: &Principal, id: &str) -> Result<
 /// Checks whether an entity with this id may have been accepted although it is not visible yet,
 /// by the time in the id. Ids derived from an idempotency key have no time and always pass.
 #[must_use]
-pub fn may_be_on_its_way(id: &str) -> bool {
+pub fn may_be_pending(id: &str) -> bool {
     let Ok(id) = Uuid::parse_str(id) else {
         return false;
     };

@@ -9,8 +9,8 @@ mod rows;
 mod wait;
 
 pub use as_of::{as_of, position_at};
-pub use get::{json, show};
+pub use get::{get, json};
 pub use list::Listing;
-pub use load_for_change::{find, may_be_on_its_way, no_such, to_change};
+pub use load_for_change::{entity_not_found, find, load_for_change, may_be_pending};
 pub use rows::{row, rows};
 pub use wait::document;

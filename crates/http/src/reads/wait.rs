@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bakehouse_engine::ports::StoredDocument;
 
-use super::load_for_change::{find, may_be_on_its_way};
+use super::load_for_change::{find, may_be_pending};
 use crate::auth::Principal;
 use crate::request::prefer::Wait;
 use crate::response::problem::Problem;
@@ -33,7 +33,7 @@ pub async fn document(
     let mut change = state.feed.change_of(id);
     loop {
         let found = find(state, principal, id).await?;
-        let is_futile = found.is_none() && !may_be_on_its_way(id);
+        let is_futile = found.is_none() && !may_be_pending(id);
         if found.as_ref().is_some_and(&is_wanted) || is_futile || wait.is_over() {
             return Ok(found);
         }

@@ -35,7 +35,7 @@ pub async fn read_json(
         return Err(Problem::too_large(limit));
     }
     let collected = tokio::time::timeout(settings.body_timeout, collect(payload, limit)).await;
-    collected.unwrap_or_else(|_| Err(Problem::too_slow()))
+    collected.unwrap_or_else(|_| Err(Problem::body_timeout_expired()))
 }
 
 /// JSON body of a request, as an argument of a handler; read by [`read_json`].
@@ -116,9 +116,8 @@ mod tests {
             Ok(Bytes::from_static(b"{")),
             Err(PayloadError::Incomplete(None)),
         ]);
-        let mut payload = Payload::Stream {
-            payload: Box::pin(interrupted),
-        };
+        let interrupted: actix_http::BoxedPayloadStream = Box::pin(interrupted);
+        let mut payload = Payload::from(interrupted);
         let request = TestRequest::default().to_http_request();
         let payload = web::Payload::from_request(&request, &mut payload).await;
         let problem = collect(payload.expect("a payload"), 10).await;

@@ -50,7 +50,9 @@ async fn list(
     let id = correlation_id(&id);
     let _turn = state.limits.read(&request, &principal).await?;
     // Operations of other owners are not read, so that not even the response time reveals them.
-    let senders = principal.confined_to().map_or(Senders::Any, Senders::Owner);
+    let senders = principal
+        .restricted_to_owner()
+        .map_or(Senders::Any, Senders::Owner);
     let query = page.of_log(Selection::Correlation(id), senders);
     let mut events = state.log.summaries(&query).await?;
     let mut response = HttpResponse::Ok();

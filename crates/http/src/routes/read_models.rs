@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::{OpenApi, ToSchema};
 
-use crate::auth::{Principal, operators_only};
+use crate::auth::{Principal, require_operator};
 use crate::response::openapi_components::NoSuchReadModel;
 use crate::response::problem::Problem;
 use crate::state::AppState;
@@ -51,7 +51,7 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
     responses((status = 200, description = "All read models, by name", body = Vec<ReadModel>))
 )]
 async fn list(principal: Principal, state: web::Data<AppState>) -> Result<HttpResponse, Problem> {
-    operators_only(&principal, &state)?;
+    require_operator(&principal, &state)?;
     let states = state.read_models.states().await?;
     let all: Vec<ReadModel> = states.iter().map(read_model).collect();
     Ok(HttpResponse::Ok().json(all))
@@ -90,7 +90,7 @@ async fn rebuild(
     principal: Principal,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    operators_only(&principal, &state)?;
+    require_operator(&principal, &state)?;
     let generation = state.read_models.rebuild(&name).await?;
     let generation =
         generation.ok_or_else(|| Problem::not_found("there is no read model of this name"))?;

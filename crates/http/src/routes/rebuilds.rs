@@ -6,7 +6,7 @@ use bakehouse_engine::ports::{Rebuild, RebuildState, Rebuilds, StoreError};
 use serde::Serialize;
 use utoipa::{OpenApi, ToSchema};
 
-use crate::auth::{Principal, operators_only};
+use crate::auth::{Principal, require_operator};
 use crate::response::openapi_components::NoSuchPart;
 use crate::response::problem::Problem;
 use crate::state::AppState;
@@ -43,14 +43,14 @@ impl RebuildStatus {
         part: &dyn Rebuilds,
         last: Rebuild,
     ) -> Result<Self, StoreError> {
-        let (shadow_position, live_position) = part.progress(last.round).await?;
+        let (shadow_position, live_position) = part.progress(last.rebuild_id).await?;
         let position = match last.state {
-            RebuildState::UnderWay => shadow_position,
-            RebuildState::Done | RebuildState::GivenUp => live_position,
+            RebuildState::InProgress => shadow_position,
+            RebuildState::Done | RebuildState::Abandoned => live_position,
         };
         Ok(Self {
             name,
-            rebuild_id: last.round,
+            rebuild_id: last.rebuild_id,
             state: last.state.as_str(),
             reason: last.reason,
             position,
@@ -80,7 +80,7 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
     responses((status = 200, description = "Source and presentation", body = Vec<RebuildStatus>))
 )]
 async fn list(principal: Principal, state: web::Data<AppState>) -> Result<HttpResponse, Problem> {
-    operators_only(&principal, &state)?;
+    require_operator(&principal, &state)?;
     let mut rebuilds = Vec::new();
     for (name, part) in state.rebuilds.all() {
         let last = part.last().await?;
@@ -98,7 +98,7 @@ fn part<'a>(
     principal: &Principal,
     state: &'a AppState,
 ) -> Result<(&'static str, &'a dyn Rebuilds), Problem> {
-    operators_only(principal, state)?;
+    require_operator(principal, state)?;
     let mut all = state.rebuilds.all().into_iter();
     let part = all.find(|(known, _)| *known == name);
     let unknown = "unknown part; expected `source` or `presentation`";
@@ -126,8 +126,12 @@ async fn start(
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let (name, part) = part(&name, &principal, &state)?;
-    let last = part.ask().await?;
-    tracing::info!(part = name, rebuild_id = last.round, "rebuild requested");
+    let last = part.request().await?;
+    tracing::info!(
+        part = name,
+        rebuild_id = last.rebuild_id,
+        "rebuild requested"
+    );
     let status = RebuildStatus::read(name, part, last).await?;
     Ok(HttpResponse::Accepted().json(status))
 }
@@ -147,8 +151,8 @@ async fn cancel(
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let (name, part) = part(&name, &principal, &state)?;
-    if let Some(rebuild_id) = part.last().await?.under_way() {
-        part.give_up(rebuild_id, "cancelled by an operator").await?;
+    if let Some(rebuild_id) = part.last().await?.in_progress() {
+        part.abandon(rebuild_id, "cancelled by an operator").await?;
         tracing::info!(part = name, rebuild_id, "rebuild cancelled");
     }
     Ok(HttpResponse::NoContent().finish())

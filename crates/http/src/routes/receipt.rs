@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::api_definition::{ApiDefinition, NamedId};
 use crate::auth::Principal;
-use crate::limits::is_at_rest;
+use crate::limits::is_final;
 use crate::request::prefer::Wait;
 use crate::request::query::Parameters;
 use crate::response::openapi_components::{NoSuchOperation, Prefer, Verbs};
@@ -54,7 +54,7 @@ pub(crate) struct Receipt {
     /// Position at which a parked operation was resolved.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u64>)]
-    settled_by: Option<Position>,
+    resolved_by: Option<Position>,
     #[serde(flatten)]
     #[schema(ignore)]
     entity_id: Option<NamedId>,
@@ -123,7 +123,11 @@ async fn show(
     let wait = Wait::of(&request, &principal, &state)?;
     let mut event = visible(state.log.summary(id).await?, &principal, id)?;
     if let Some(wait) = &wait {
-        event = visible(at_rest(&state, id, event, wait).await?, &principal, id)?;
+        event = visible(
+            wait_until_final(&state, id, event, wait).await?,
+            &principal,
+            id,
+        )?;
     }
     let receipt = match event {
         // Read after the log, so that the operation is not reported at a later stage than it is.
@@ -149,19 +153,19 @@ fn not_found() -> Problem {
 ///
 /// # Errors
 /// [`StoreError`], when the log does not answer.
-pub(crate) async fn at_rest(
+pub(crate) async fn wait_until_final(
     state: &AppState,
     id: Uuid,
     known: Option<LogEntry>,
     wait: &Wait,
 ) -> Result<Option<LogEntry>, StoreError> {
     let head = state.feed.head_position();
-    let is_at_rest = known.as_ref().is_some_and(|event| is_at_rest(event, head));
-    if is_at_rest || wait.is_over() {
+    let is_final = known.as_ref().is_some_and(|event| is_final(event, head));
+    if is_final || wait.is_over() {
         return Ok(known);
     }
     let mut outcome = state.limits.awaited.outcome_of(id);
-    match wait.wait_for(outcome.at_rest()).await.flatten() {
+    match wait.wait_for(outcome.wait_until_final()).await.flatten() {
         Some(event) => Ok(Some(event.as_ref().clone())),
         // The timeout lets the response be sent before a shutdown closes the connections.
         None => tokio::time::timeout(FINAL_READ_TIMEOUT, state.log.summary(id))
@@ -196,7 +200,7 @@ impl Receipt {
             operation_id,
             status: Progress::Accepted,
             position: None,
-            settled_by: None,
+            resolved_by: None,
             entity_id: None,
             operation: None,
             kind: None,
@@ -210,7 +214,7 @@ impl Receipt {
 
     /// Receipt of an operation in the log; `baked` is the position of the presentation.
     pub(crate) fn of(event: LogEntry, baked: Position, api: &ApiDefinition) -> Self {
-        let takes_effect_at = event.settled_by.unwrap_or(event.position);
+        let takes_effect_at = event.resolved_by.unwrap_or(event.position);
         let status = match event.status {
             EntryStatus::Stored => Progress::Stored,
             EntryStatus::Executed if takes_effect_at <= baked => Progress::Baked,
@@ -225,7 +229,7 @@ impl Receipt {
             operation_id: event.operation.operation_id,
             status,
             position: Some(event.position),
-            settled_by: event.settled_by,
+            resolved_by: event.resolved_by,
             kind,
             entity_id: Some(entity_id),
             operation: Some(event.operation.operation),

@@ -31,7 +31,7 @@ use verdict::FileKey;
 #[derive(Clone, Debug)]
 pub struct AttachmentSettings {
     /// Maximum size of a file in bytes.
-    pub largest: u64,
+    pub max_bytes: u64,
     /// Accepted media types; `*/*` accepts every type.
     pub media_types: Vec<String>,
     /// Minimum average rate of an upload, in bytes per second.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_multipart::{Field, Multipart};
 use bakehouse_http::response::problem::{InputFault, Problem};
-use bakehouse_orders::parse::{is_blank, unfit_character};
+use bakehouse_orders::parse::{forbidden_character, is_blank};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::Instant;
@@ -116,7 +116,7 @@ impl<'a> Part<'a> {
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
         let deadline = self.pace.deadline(self.started_at, self.size);
         let next = tokio::time::timeout_at(deadline, self.field.next()).await;
-        let Some(bytes) = next.map_err(|_| Problem::too_slow())? else {
+        let Some(bytes) = next.map_err(|_| Problem::body_timeout_expired())? else {
             // The file may be shorter than `MAGIC_BYTES`.
             if let Some(start) = self.start.take() {
                 self.check_magic(&start)?;
@@ -125,8 +125,8 @@ impl<'a> Part<'a> {
         };
         let bytes = bytes.map_err(|error| Problem::malformed_multipart(error.to_string()))?;
         self.size += bytes.len() as u64;
-        if self.size > self.settings.largest {
-            return Err(Problem::attachment_too_large(self.settings.largest));
+        if self.size > self.settings.max_bytes {
+            return Err(Problem::attachment_too_large(self.settings.max_bytes));
         }
         if let Some(mut start) = self.start.take() {
             // Chunks may end anywhere, so the leading bytes are collected.
@@ -178,7 +178,7 @@ pub(super) async fn expect_end(body: &mut Multipart, pace: Pace) -> Result<(), P
 
 async fn next(body: &mut Multipart, limit: Duration) -> Result<Option<Field>, Problem> {
     let next = tokio::time::timeout(limit, body.next()).await;
-    let next = next.map_err(|_| Problem::too_slow())?;
+    let next = next.map_err(|_| Problem::body_timeout_expired())?;
     next.transpose()
         .map_err(|error| Problem::malformed_multipart(error.to_string()))
 }
@@ -194,7 +194,7 @@ fn usable_name(name: &str) -> Result<String, String> {
             "expected a filename of 1 to {MAX_FILE_NAME_CHARS} characters"
         ));
     }
-    match unfit_character(name) {
+    match forbidden_character(name) {
         Some(fault) => Err(format!("filename: {fault}")),
         None => Ok(name.to_owned()),
     }

@@ -8,14 +8,14 @@ use bakehouse_engine::ports::StoredDocument;
 use bakehouse_http::AppState;
 use bakehouse_http::auth::Principal;
 use bakehouse_http::reads;
-use bakehouse_http::reads::{may_be_on_its_way, no_such};
+use bakehouse_http::reads::{entity_not_found, may_be_pending};
 use bakehouse_http::request::conditional::{etag, is_known};
 use bakehouse_http::request::path_id::PathId;
 use bakehouse_http::request::prefer::Wait;
 use bakehouse_http::request::query::Parameters;
 use bakehouse_http::response::problem::Problem;
 use bakehouse_orders::File;
-use bakehouse_orders::parse::unfit_character;
+use bakehouse_orders::parse::forbidden_character;
 use futures_util::TryStreamExt;
 use serde::Deserialize;
 
@@ -45,7 +45,7 @@ pub(super) async fn list(
     Parameters::of(request.query_string()).finish()?;
     let wait = Wait::of(&request, &principal, &state)?;
     let found = reads::document(&state, &principal, &id, wait.as_ref(), |_| true).await?;
-    let document = found.ok_or_else(|| no_such(&state))?;
+    let document = found.ok_or_else(|| entity_not_found(&state))?;
     Ok(HttpResponse::Ok().json(files(&document)))
 }
 
@@ -73,7 +73,7 @@ pub(super) async fn download(
     Parameters::of(request.query_string()).finish()?;
     let (order_id, attachment_id) = ids.into_inner();
     let has_file = |document: &StoredDocument| file(document, &attachment_id).is_some();
-    let wait = match may_be_on_its_way(&attachment_id) {
+    let wait = match may_be_pending(&attachment_id) {
         true => Wait::of(&request, &principal, &state)?,
         false => None,
     };
@@ -119,7 +119,7 @@ pub(super) fn no_such_attachment() -> Problem {
 /// Returns a `Content-Disposition` that saves the file under its name (RFC 6266, RFC 8187).
 /// Invisible characters, which earlier versions accepted in names, are replaced by `_`.
 fn download_disposition(name: &str) -> String {
-    let is_fit = |c: char| unfit_character(c.encode_utf8(&mut [0; 4])).is_none();
+    let is_fit = |c: char| forbidden_character(c.encode_utf8(&mut [0; 4])).is_none();
     let mut disposition = "attachment; filename*=UTF-8''".to_owned();
     for c in name.chars().map(|c| if is_fit(c) { c } else { '_' }) {
         if c.is_ascii_alphanumeric() || "!#$&+-.^_`|~".contains(c) {

@@ -43,7 +43,7 @@ pub struct SweepSettings {
     pub grace: Duration,
     /// True if no other process uploads to the same store; unfinished uploads from before the
     /// start of this process are then abandoned.
-    pub is_alone: bool,
+    pub is_only_process: bool,
 }
 
 /// Sweeps at each interval until shutdown. Several processes may sweep at the same time.
@@ -100,7 +100,7 @@ impl Sweep {
         let now = Timestamp::now();
         let idle_timeout = self.settings.grace.min(UPLOAD_IDLE_TIMEOUT);
         let idle_since = before(now, idle_timeout);
-        let abandoned_before = match self.settings.is_alone {
+        let abandoned_before = match self.settings.is_only_process {
             true => idle_since.max(self.started_at),
             false => idle_since,
         };

@@ -81,7 +81,10 @@ pub(super) async fn upload(
     match handler.handle(body.clone(), pace).await {
         Ok(answer) => Ok(answer),
         Err(problem) => {
-            let limit = rules.attachments.largest.saturating_add(MULTIPART_OVERHEAD);
+            let limit = rules
+                .attachments
+                .max_bytes
+                .saturating_add(MULTIPART_OVERHEAD);
             Err(body.refuse(problem, limit).await)
         }
     }
@@ -142,12 +145,12 @@ impl Handler<'_> {
         {
             return Err(Problem::not_multipart());
         }
-        let largest = self.rules.attachments.largest;
+        let max_bytes = self.rules.attachments.max_bytes;
         let content_length = content_length(self.request);
-        if content_length > largest.saturating_add(MULTIPART_OVERHEAD) {
-            return Err(Problem::attachment_too_large(largest));
+        if content_length > max_bytes.saturating_add(MULTIPART_OVERHEAD) {
+            return Err(Problem::attachment_too_large(max_bytes));
         }
-        let document = reads::to_change(self.state, self.principal, self.id).await?;
+        let document = reads::load_for_change(self.state, self.principal, self.id).await?;
         let version = expected_version(self.request, document.as_ref(), &identity, self.state);
         let expected = version.await?;
         let rate_limit_key = RateLimitKey::of_request(Some(self.principal), self.request);
@@ -171,7 +174,7 @@ impl Handler<'_> {
             // The multipart envelope is not stored.
             let bytes = content_length
                 .saturating_sub(MULTIPART_OVERHEAD)
-                .min(largest);
+                .min(max_bytes);
             reservation.check_and_reserve(stored, attachments.len(), bytes)?;
         }
         Ok(Admitted {
@@ -186,7 +189,7 @@ impl Handler<'_> {
     fn account(&self, document: Option<&StoredDocument>, rate_limit_key: RateLimitKey) -> Account {
         let owner = match document {
             Some(document) => document.owner.clone(),
-            None => self.principal.confined_to().map(str::to_owned),
+            None => self.principal.restricted_to_owner().map(str::to_owned),
         };
         owner.map_or(Account::Client(rate_limit_key), Account::Owner)
     }

@@ -120,7 +120,7 @@ impl Uploads {
         let permit = self.slots.take(client);
         permit.map_err(|exceeded| match exceeded {
             Exceeded::Each(limit) => Problem::too_many_uploads(limit),
-            Exceeded::All => Problem::no_upload_place(self.limits.max_uploads),
+            Exceeded::All => Problem::upload_limit_reached(self.limits.max_uploads),
         })
     }
 

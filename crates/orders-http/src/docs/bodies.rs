@@ -1,8 +1,8 @@
 //! JSON schemas of the request bodies that [`bakehouse_orders::parse`] validates.
 
-use bakehouse_http::routes::parked::LONGEST_REASON;
+use bakehouse_http::routes::parked::MAX_REASON_LENGTH;
 use bakehouse_orders::money::{Currency, LIMIT};
-use bakehouse_orders::{MOST_OF_ONE, MOST_PRODUCTS, Status};
+use bakehouse_orders::{MAX_PRODUCTS, MAX_QUANTITY, Status};
 use serde_json::{Value, json};
 
 /// Characters that no text may contain, as part of a pattern: control characters and invisible
@@ -44,7 +44,7 @@ fn order_with_digits(digits: u8, default: u8) -> Value {
         "required": required,
         "properties": {
             "products": {
-                "type": "array", "minItems": 1, "maxItems": MOST_PRODUCTS, "items": product(digits),
+                "type": "array", "minItems": 1, "maxItems": MAX_PRODUCTS, "items": product(digits),
             },
             "customer": customer(),
             "currency": currency,
@@ -76,7 +76,7 @@ fn product(digits: u8) -> Value {
                 ],
             },
             "quantity": {
-                "type": ["integer", "null"], "minimum": 1, "maximum": MOST_OF_ONE, "default": 1,
+                "type": ["integer", "null"], "minimum": 1, "maximum": MAX_QUANTITY, "default": 1,
             },
             "sku": text(64, true),
         },
@@ -130,7 +130,7 @@ pub(super) fn discard() -> Value {
         "type": "object",
         "additionalProperties": false,
         "required": ["reason"],
-        "properties": { "reason": text(LONGEST_REASON, false) },
+        "properties": { "reason": text(MAX_REASON_LENGTH, false) },
     })
 }
 

@@ -44,7 +44,7 @@ pub(crate) struct Variant {
     /// Currency of orders that do not name one.
     pub(crate) currency: Currency,
     /// True if requests need a bearer token.
-    pub(crate) has_tokens: bool,
+    pub(crate) requires_tokens: bool,
     /// Accepted media types of attached files.
     pub(crate) media_types: Vec<String>,
     /// Public base URL of the API, if it differs from the server's own.
@@ -85,7 +85,7 @@ pub(crate) fn document(variant: &Variant) -> Value {
     if let Some(url) = &variant.public_url {
         document["servers"] = json!([{ "url": url.as_str().trim_end_matches('/') }]);
     }
-    if variant.has_tokens {
+    if variant.requires_tokens {
         document["components"]["securitySchemes"]["token"] =
             json!({ "type": "http", "scheme": "bearer", "bearerFormat": "JWT" });
     }
@@ -154,7 +154,7 @@ fn add_common_parts(path: &str, method: &str, call: &mut Value, variant: &Varian
             "The request is invalid; the member errors lists all faults",
         ));
         common.push(("500", "Internal error; the server has logged it"));
-        if variant.has_tokens {
+        if variant.requires_tokens {
             let needs_admin = ["/parked", "/read-models", "/rebuilds"]
                 .iter()
                 .any(|prefix| path.starts_with(prefix));

@@ -7,7 +7,7 @@ use bakehouse_engine::{EntryStatus, Json, LogEntry, Position, Timestamp, Verb};
 use bakehouse_http::AppState;
 use bakehouse_http::auth::Principal;
 use bakehouse_http::reads;
-use bakehouse_http::reads::{find, no_such, position_at};
+use bakehouse_http::reads::{entity_not_found, find, position_at};
 use bakehouse_http::request::path_id::PathId;
 use bakehouse_http::request::prefer::Wait;
 use bakehouse_http::request::query::Page;
@@ -45,7 +45,7 @@ struct HistoryEntry<'a> {
     /// Position of the entry that resolved the operation, if it was parked.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u64>)]
-    settled_by: Option<Position>,
+    resolved_by: Option<Position>,
     #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<&'a str>,
     /// Subject on whose behalf the actor sent the operation, if not their own.
@@ -89,7 +89,7 @@ pub(super) async fn history(
     }
     let _permit = state.limits.read(&request, &principal).await?;
     // An owner does not see rejected operations that other owners sent to the order.
-    let senders = match principal.confined_to() {
+    let senders = match principal.restricted_to_owner() {
         None => Senders::Any,
         Some(owner) => {
             check_owner(&state, owner, &id).await?;
@@ -99,7 +99,7 @@ pub(super) async fn history(
     let query = page.of_log(Selection::Entity(&id), senders);
     let mut entries = state.log.summaries(&query).await?;
     if entries.is_empty() && page.after == 0 {
-        return Err(no_such(&state));
+        return Err(entity_not_found(&state));
     }
     let mut answer = HttpResponse::Ok();
     if let Some(next) = page.cut(&mut entries, &format!("/order/{id}/history")) {
@@ -120,7 +120,7 @@ async fn check_owner(state: &AppState, owner: &str, id: &str) -> Result<(), Prob
     if order_owner.as_deref() == Some(owner) {
         return Ok(());
     }
-    Err(no_such(state))
+    Err(entity_not_found(state))
 }
 
 fn history_entry(entry: &LogEntry) -> HistoryEntry<'_> {
@@ -133,7 +133,7 @@ fn history_entry(entry: &LogEntry) -> HistoryEntry<'_> {
         reason: entry.reason.as_deref(),
         code: entry.code.as_deref(),
         parked: entry.parked.as_deref(),
-        settled_by: entry.settled_by,
+        resolved_by: entry.resolved_by,
         actor: entry.operation.terms.actor.as_deref(),
         on_behalf_of: entry.operation.terms.on_behalf_of.as_deref(),
         accepted_at: entry.operation.accepted_at,
@@ -183,7 +183,7 @@ pub(super) async fn document_as_of(
     }
     let document = find(state, principal, id)
         .await?
-        .ok_or_else(|| no_such(state))?;
+        .ok_or_else(|| entity_not_found(state))?;
     let position = match point {
         AsOf::Position(position) => position,
         AsOf::Time(time) => position_at(state, time, head).await?,

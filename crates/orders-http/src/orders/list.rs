@@ -83,7 +83,7 @@ fn parse(query: &str, principal: &Principal) -> Result<ListQuery, Problem> {
         limit: limit.unwrap_or(DEFAULT_LIMIT),
         sort: sort.unwrap_or(Sort::NEWEST_FIRST),
         past: None,
-        owner: principal.confined_to().map(str::to_owned),
+        owner: principal.restricted_to_owner().map(str::to_owned),
         facets: status.into_iter().chain(customer).collect(),
         created_after,
         created_before,

@@ -6,7 +6,7 @@ use bakehouse_engine::{Notification, Position, Timestamp};
 use bakehouse_http::AppState;
 use bakehouse_http::auth::Principal;
 use bakehouse_http::reads;
-use bakehouse_http::reads::no_such;
+use bakehouse_http::reads::entity_not_found;
 use bakehouse_http::request::path_id::PathId;
 use bakehouse_http::request::prefer::Wait;
 use bakehouse_http::request::query::Parameters;
@@ -74,7 +74,7 @@ pub(super) async fn notifications(
     Parameters::of(request.query_string()).finish()?;
     let wait = Wait::of(&request, &principal, &state)?;
     let order = reads::document(&state, &principal, &id, wait.as_ref(), |_| true).await?;
-    order.ok_or_else(|| no_such(&state))?;
+    order.ok_or_else(|| entity_not_found(&state))?;
     let found = state.notifications.of(&id).await?;
     let entries: Vec<NotificationEntry<'_>> = found.iter().map(notification_entry).collect();
     Ok(HttpResponse::Ok().json(entries))

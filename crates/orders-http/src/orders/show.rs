@@ -48,5 +48,5 @@ pub(super) async fn show(
         let document = document_as_of(&state, &principal, &id, point).await?;
         return Ok(reads::json(&mut HttpResponse::Ok(), &document));
     }
-    reads::show(&request, &principal, &state, &id).await
+    reads::get(&request, &principal, &state, &id).await
 }

@@ -1,13 +1,13 @@
 //! Readers of the values of an order.
 
-use bakehouse_validation::{Collector, Place, text, whole_number};
+use bakehouse_validation::{ErrorCollector, JsonNode, text, whole_number};
 
-use super::MOST_OF_ONE;
+use super::MAX_QUANTITY;
 use crate::money::{Amount, Currency};
 
 /// Reads an e-mail address: checks only that there is text on both sides of the `@`, since only a
 /// sent mail can verify more.
-pub(super) fn email(node: &Place<'_>, faults: &mut Collector) -> Option<String> {
+pub(super) fn email(node: &JsonNode<'_>, faults: &mut ErrorCollector) -> Option<String> {
     let text = text(node, 254, faults)?;
     let is_address = text
         .rsplit_once('@')
@@ -20,7 +20,7 @@ pub(super) fn email(node: &Place<'_>, faults: &mut Collector) -> Option<String> 
 
 /// Reads a telephone number of E.164: a plus sign and up to 15 digits, beginning with the country
 /// code.
-pub(super) fn phone(node: &Place<'_>, faults: &mut Collector) -> Option<String> {
+pub(super) fn phone(node: &JsonNode<'_>, faults: &mut ErrorCollector) -> Option<String> {
     let text = node.string().unwrap_or_default();
     let digits = text.strip_prefix('+').unwrap_or_default();
     let is_number = (7..=15).contains(&digits.len())
@@ -36,7 +36,7 @@ pub(super) fn phone(node: &Place<'_>, faults: &mut Collector) -> Option<String> 
 }
 
 /// Reads a currency code of ISO 4217.
-pub(super) fn currency(node: &Place<'_>, faults: &mut Collector) -> Option<Currency> {
+pub(super) fn currency(node: &JsonNode<'_>, faults: &mut ErrorCollector) -> Option<Currency> {
     let text = node.string().unwrap_or_default();
     text.parse()
         .map_err(|error: crate::money::MoneyError| {
@@ -47,9 +47,9 @@ pub(super) fn currency(node: &Place<'_>, faults: &mut Collector) -> Option<Curre
 
 /// Reads an amount from a decimal string or a JSON number, both exactly.
 pub(super) fn price(
-    node: &Place<'_>,
+    node: &JsonNode<'_>,
     currency: Currency,
-    faults: &mut Collector,
+    faults: &mut ErrorCollector,
 ) -> Option<Amount> {
     let amount = if node.is_number() {
         Amount::parse(node.raw(), currency)
@@ -65,8 +65,8 @@ pub(super) fn price(
     }
 }
 
-/// Reads a quantity from 1 to [`MOST_OF_ONE`].
-pub(super) fn quantity(node: &Place<'_>, faults: &mut Collector) -> Option<u32> {
-    let number = whole_number(node, 1..=i64::from(MOST_OF_ONE), faults)?;
+/// Reads a quantity from 1 to [`MAX_QUANTITY`].
+pub(super) fn quantity(node: &JsonNode<'_>, faults: &mut ErrorCollector) -> Option<u32> {
+    let number = whole_number(node, 1..=i64::from(MAX_QUANTITY), faults)?;
     number.try_into().ok()
 }

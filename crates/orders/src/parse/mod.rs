@@ -5,16 +5,16 @@ mod fields;
 mod order;
 mod status;
 
-pub use bakehouse_validation::{Fault, Faults, is_blank, unfit_character};
+pub use bakehouse_validation::{Fault, Faults, forbidden_character, is_blank};
 pub use order::{amend, place};
 pub use status::set_status;
 
 use crate::money::Currency;
 
 /// Maximum number of lines per order.
-pub const MOST_PRODUCTS: usize = 1_000;
+pub const MAX_PRODUCTS: usize = 1_000;
 /// Maximum quantity of one product.
-pub const MOST_OF_ONE: u32 = 1_000_000;
+pub const MAX_QUANTITY: u32 = 1_000_000;
 
 /// Default values of members that a body may omit.
 #[derive(Clone, Copy, Debug, Default)]

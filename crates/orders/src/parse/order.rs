@@ -1,8 +1,8 @@
 //! Body of an order.
 
-use bakehouse_validation::{Collector, Members, Place, read, text, time};
+use bakehouse_validation::{ErrorCollector, JsonNode, Members, read, text, time};
 
-use super::{Defaults, Faults, MOST_PRODUCTS, fields};
+use super::{Defaults, Faults, MAX_PRODUCTS, fields};
 use crate::money::Currency;
 use crate::{Command, Customer, Draft, Product};
 
@@ -36,7 +36,7 @@ fn draft(body: &[u8], defaults: &Defaults) -> Result<Draft, Faults> {
 fn read_draft(
     members: &mut Members<'_>,
     defaults: &Defaults,
-    faults: &mut Collector,
+    faults: &mut ErrorCollector,
 ) -> Option<Draft> {
     let currency = members.take("currency");
     let currency = currency.map_or(Some(defaults.currency), |node| {
@@ -59,15 +59,15 @@ fn read_draft(
 }
 
 fn read_products(
-    node: &Place<'_>,
+    node: &JsonNode<'_>,
     currency: Option<Currency>,
-    faults: &mut Collector,
+    faults: &mut ErrorCollector,
 ) -> Option<Vec<Product>> {
     let items = node.items().unwrap_or_default();
-    if !(1..=MOST_PRODUCTS).contains(&items.len()) {
+    if !(1..=MAX_PRODUCTS).contains(&items.len()) {
         faults.add(
             &node.pointer,
-            format!("expected an array of 1 to {MOST_PRODUCTS} products"),
+            format!("expected an array of 1 to {MAX_PRODUCTS} products"),
         );
         return None;
     }
@@ -79,9 +79,9 @@ fn read_products(
 }
 
 fn read_product(
-    node: &Place<'_>,
+    node: &JsonNode<'_>,
     currency: Option<Currency>,
-    faults: &mut Collector,
+    faults: &mut ErrorCollector,
 ) -> Option<Product> {
     let mut members = node.members(faults)?;
     let name = members.require("name", faults);
@@ -101,7 +101,7 @@ fn read_product(
     })
 }
 
-fn read_customer(node: &Place<'_>, faults: &mut Collector) -> Option<Customer> {
+fn read_customer(node: &JsonNode<'_>, faults: &mut ErrorCollector) -> Option<Customer> {
     let mut members = node.members(faults)?;
     if CUSTOMER_MEMBERS.iter().all(|name| !members.has(name)) {
         let expected = format!("expected at least one of {}", CUSTOMER_MEMBERS.join(", "));
@@ -128,7 +128,7 @@ fn optional_text(
     members: &mut Members<'_>,
     name: &str,
     most: usize,
-    faults: &mut Collector,
+    faults: &mut ErrorCollector,
 ) -> Option<String> {
     members
         .take(name)

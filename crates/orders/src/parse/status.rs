@@ -1,6 +1,6 @@
 //! Body of a change of status.
 
-use bakehouse_validation::{Collector, Faults, Place, read};
+use bakehouse_validation::{ErrorCollector, Faults, JsonNode, read};
 
 use crate::{Command, Status};
 
@@ -17,7 +17,7 @@ pub fn set_status(body: &[u8]) -> Result<Command, Faults> {
     })
 }
 
-fn read_status(node: &Place<'_>, faults: &mut Collector) -> Option<Status> {
+fn read_status(node: &JsonNode<'_>, faults: &mut ErrorCollector) -> Option<Status> {
     let parsed = node.string().unwrap_or_default().parse();
     let fault = |error: crate::UnknownStatus| faults.add(&node.pointer, error.to_string());
     parsed.map_err(fault).ok()

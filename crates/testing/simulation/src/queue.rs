@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bakehouse_engine::Operation;
 use bakehouse_engine::fault_injection::bug::Bug;
 use bakehouse_engine::ports::{
-    ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, StoreError, Unreadable,
+    ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, StoreError, UnreadableMessage,
 };
 use bakehouse_testkit::flaky::Faults;
 
@@ -108,7 +108,7 @@ impl ScheduleConsumer for Exit {
         }
     }
 
-    async fn park(&mut self, _: &Unreadable) -> Result<(), StoreError> {
+    async fn park(&mut self, _: &UnreadableMessage) -> Result<(), StoreError> {
         Ok(())
     }
 

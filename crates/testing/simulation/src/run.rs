@@ -35,7 +35,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// # Errors
 /// When there is no runtime.
 pub fn run(seed: u64, bug: Option<Bug>) -> std::io::Result<Outcome> {
-    jitter::settle(seed);
+    jitter::seed(seed);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -74,10 +74,10 @@ async fn simulate(seed: u64, bug: Option<Bug>) -> Outcome {
             let _ = world.rows.rebuild("tally").await;
         }
         if life % 4 == 1 {
-            let _ = world.source.rebuilds().ask().await;
+            let _ = world.source.rebuilds().request().await;
         }
         if life % 4 == 3 {
-            let _ = world.presentation.rebuilds().ask().await;
+            let _ = world.presentation.rebuilds().request().await;
         }
     }
     let mut sent = Vec::new();

@@ -103,7 +103,7 @@ impl World {
         let presentation = MemoryPresentation::default();
         let settings = FeedSettings {
             ring: 16,
-            sweep_interval: SWEEP,
+            poll_interval: SWEEP,
         };
         let shutdown = Shutdown::new();
         let notices: Arc<dyn Notices> = Arc::new(Patchy {
@@ -189,7 +189,7 @@ impl World {
                 };
                 let settings = BakerSettings {
                     instance: name,
-                    sweep_interval: self.sweep(),
+                    poll_interval: self.sweep(),
                     max_batch: 6,
                     lease_ttl: LEASE,
                 };
@@ -261,7 +261,7 @@ impl World {
     fn follow(&self, instance: String) -> HandlerSettings {
         HandlerSettings {
             instance,
-            sweep_interval: self.sweep(),
+            poll_interval: self.sweep(),
             max_batch: 4,
             lease_ttl: LEASE,
         }
@@ -328,7 +328,7 @@ impl Doors {
         let beside = RunnerContext {
             leases: self.leases,
             notices: self.notices,
-            news: watch::channel(0).1,
+            wake_signal: watch::channel(0).1,
         };
         (deps, beside)
     }

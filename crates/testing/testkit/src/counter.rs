@@ -34,7 +34,7 @@ impl Domain for Counter {
     const NAME: &'static str = "counter";
     const SCHEMA_VERSION: u32 = 1;
     // Often enough for every test to come by some.
-    const SNAPSHOT_EVERY: u64 = 4;
+    const SNAPSHOT_INTERVAL: u64 = 4;
     const CHANGES: &'static [&'static str] = &["raised", "lowered"];
     type Command = Command;
     type Event = i64;

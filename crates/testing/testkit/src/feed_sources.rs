@@ -21,7 +21,7 @@ pub type Table = BTreeMap<String, Value>;
 /// What happened to the entity `id`: `kind` is `order.created` and so on, `document` what
 /// it is since then (`null`: nothing has changed).
 #[must_use]
-pub fn fact(position: Position, kind: &str, id: &str, document: &Value) -> FeedEvent {
+pub fn event(position: Position, kind: &str, id: &str, document: &Value) -> FeedEvent {
     let (name, _) = kind.split_once('.').expect("a kind such as order.created");
     let mut body = json!({
         "type": kind, "position": position, format!("{name}_id"): id,

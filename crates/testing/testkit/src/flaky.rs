@@ -169,8 +169,8 @@ impl EventLog for Flaky<dyn EventLog> {
         self.faults.around(self.inner.find(operation_id)).await
     }
 
-    async fn held(&self, entity_ids: &[&str]) -> Result<Vec<LogEntry>, StoreError> {
-        self.faults.around(self.inner.held(entity_ids)).await
+    async fn ever_parked(&self, entity_ids: &[&str]) -> Result<Vec<LogEntry>, StoreError> {
+        self.faults.around(self.inner.ever_parked(entity_ids)).await
     }
 
     async fn summaries(&self, query: &SummaryQuery<'_>) -> Result<Vec<LogEntry>, StoreError> {
@@ -313,40 +313,42 @@ impl Leases for Flaky<dyn Leases> {
 
 #[async_trait]
 impl<S: ?Sized + Send + Sync + 'static> Rebuilds for Flaky<dyn ShadowStores<S>> {
-    async fn ask(&self) -> Result<Rebuild, StoreError> {
-        self.faults.around(self.inner.ask()).await
+    async fn request(&self) -> Result<Rebuild, StoreError> {
+        self.faults.around(self.inner.request()).await
     }
 
     async fn last(&self) -> Result<Rebuild, StoreError> {
         self.faults.around(self.inner.last()).await
     }
 
-    async fn give_up(&self, round: u64, reason: &str) -> Result<(), StoreError> {
-        self.faults.around(self.inner.give_up(round, reason)).await
+    async fn abandon(&self, rebuild_id: u64, reason: &str) -> Result<(), StoreError> {
+        self.faults
+            .around(self.inner.abandon(rebuild_id, reason))
+            .await
     }
 
-    async fn progress(&self, round: u64) -> Result<(Position, Position), StoreError> {
-        self.faults.around(self.inner.progress(round)).await
+    async fn progress(&self, rebuild_id: u64) -> Result<(Position, Position), StoreError> {
+        self.faults.around(self.inner.progress(rebuild_id)).await
     }
 }
 
 #[async_trait]
 impl<S: ?Sized + Fallible> ShadowStores<S> for Flaky<dyn ShadowStores<S>> {
-    async fn beside(&self, round: u64) -> Result<Arc<S>, StoreError> {
-        let made = self.faults.around(self.inner.beside(round)).await?;
+    async fn shadow(&self, rebuild_id: u64) -> Result<Arc<S>, StoreError> {
+        let made = self.faults.around(self.inner.shadow(rebuild_id)).await?;
         Ok(S::flaky(made, &self.faults))
     }
 
-    async fn replace(&self, round: u64, at: Position) -> Result<(), StoreError> {
-        self.faults.around(self.inner.replace(round, at)).await
+    async fn swap(&self, rebuild_id: u64, at: Position) -> Result<(), StoreError> {
+        self.faults.around(self.inner.swap(rebuild_id, at)).await
     }
 
-    async fn finish(&self) -> Result<(), StoreError> {
-        self.faults.around(self.inner.finish()).await
+    async fn finish_swap(&self) -> Result<(), StoreError> {
+        self.faults.around(self.inner.finish_swap()).await
     }
 
-    async fn tidy(&self) -> Result<bool, StoreError> {
-        self.faults.around(self.inner.tidy()).await
+    async fn remove_obsolete(&self) -> Result<bool, StoreError> {
+        self.faults.around(self.inner.remove_obsolete()).await
     }
 }
 

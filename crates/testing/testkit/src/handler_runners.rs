@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bakehouse_engine::handlers::{
-    Effect, Failed, FeedEvent, Needs, ProcessManager, ReadModel, Rows,
+    Effect, FeedEvent, HandlerError, Needs, ProcessManager, ReadModel, Rows,
 };
 use bakehouse_engine::model::notification::Request;
 use bakehouse_engine::ports::{
@@ -39,7 +39,7 @@ impl ReadModel for Tally {
         Needs::row("all")
     }
 
-    fn apply(fact: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
+    fn apply(fact: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), HandlerError> {
         let mut row = rows.get_or_default("all");
         match fact.feed.as_str() {
             "counter" => row.counters += 1,
@@ -78,7 +78,7 @@ impl ProcessManager for Thirds {
         Needs::row("seen")
     }
 
-    fn react(fact: &FeedEvent, state: &mut Rows<Row>) -> Result<Vec<Effect>, Failed> {
+    fn react(fact: &FeedEvent, state: &mut Rows<Row>) -> Result<Vec<Effect>, HandlerError> {
         let mut seen = state.get_or_default("seen");
         let is_original = fact.entity_id != "echo" && fact.feed == "counter" && fact.is_change();
         match fact.feed.as_str() {
@@ -90,7 +90,7 @@ impl ProcessManager for Thirds {
         if !is_third {
             return Ok(Vec::new());
         }
-        let told = |what: &str| -> Result<Effect, Failed> {
+        let told = |what: &str| -> Result<Effect, HandlerError> {
             Ok(Effect::Notify(Request {
                 lane: "log".into(),
                 channel: "log",

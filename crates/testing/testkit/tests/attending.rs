@@ -12,7 +12,7 @@ use bakehouse_engine::handlers::handler::{process, read_model};
 use bakehouse_engine::handlers::projector::{self, RunnerContext};
 use bakehouse_engine::handlers::runner::HandlerDeps;
 use bakehouse_engine::handlers::{
-    Effect, Failed, FeedEvent, Feeds, Generation, HandlerSettings, Needs, ProcessManager,
+    Effect, FeedEvent, Feeds, Generation, HandlerError, HandlerSettings, Needs, ProcessManager,
     ReadModel, Rows, process_runner,
 };
 use bakehouse_engine::ports::{
@@ -29,7 +29,7 @@ use tokio::sync::watch;
 fn settings() -> HandlerSettings {
     HandlerSettings {
         instance: "one".into(),
-        sweep_interval: POLL_INTERVAL,
+        poll_interval: POLL_INTERVAL,
         max_batch: 7,
         lease_ttl: LEASE_TTL,
     }
@@ -39,7 +39,7 @@ fn context(stages: &Stages) -> RunnerContext {
     RunnerContext {
         leases: Arc::new(stages.leases.clone()),
         notices: stages.notices.clone(),
-        news: watch::channel(0).1,
+        wake_signal: watch::channel(0).1,
     }
 }
 
@@ -152,7 +152,7 @@ impl ProcessManager for Welcome {
         Needs::row("seen")
     }
 
-    fn react(fact: &FeedEvent, state: &mut Rows<Row>) -> Result<Vec<Effect>, Failed> {
+    fn react(fact: &FeedEvent, state: &mut Rows<Row>) -> Result<Vec<Effect>, HandlerError> {
         let mut seen = state.get_or_default("seen");
         if fact.feed == "arrival" {
             seen.counters += 1;
@@ -313,9 +313,9 @@ impl ReadModel for Picky {
         Needs::row("all")
     }
 
-    fn apply(fact: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
+    fn apply(fact: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), HandlerError> {
         if fact.position == 3 {
-            return Err(Failed("a third guest".into()));
+            return Err(HandlerError("a third guest".into()));
         }
         let mut row = rows.get_or_default("all");
         row.guests += 1;

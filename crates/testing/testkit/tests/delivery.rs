@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bakehouse_engine::model::notification::{NotificationStatus, Patience, Request};
+use bakehouse_engine::model::notification::{NotificationStatus, Request, RetryPolicy};
 use bakehouse_engine::ports::{
     Channel, Claim, Notifications, Recording, SendError, Settled, StoreError,
 };
@@ -30,7 +30,7 @@ struct Receiver {
 
 #[async_trait]
 impl Channel for Receiver {
-    fn lane(&self) -> &str {
+    fn name(&self) -> &str {
         LANE
     }
 
@@ -94,20 +94,20 @@ async fn slow_deliveries_hold_up_only_themselves() {
     let settings = DeliverySettings {
         poll_interval: Duration::from_secs(10),
         timeout: SLOW * 2,
-        at_once: AT_ONCE,
-        patience: Patience {
-            first_wait: Duration::from_secs(1),
-            longest_wait: Duration::from_secs(1),
+        concurrency: AT_ONCE,
+        retry_policy: RetryPolicy {
+            initial_backoff: Duration::from_secs(1),
+            max_backoff: Duration::from_secs(1),
             give_up_after: Duration::from_secs(600),
         },
     };
-    let (_recorded, news) = watch::channel(0);
+    let (_recorded, wake_signal) = watch::channel(0);
     let began = Instant::now();
     let running = tokio::spawn(delivery::run(
         receiver.clone(),
         Arc::new(notifications.clone()),
         settings,
-        news,
+        wake_signal,
         shutdown.clone(),
     ));
     while sent(&notifications).await < ALL - SLOW_ONES {
@@ -133,7 +133,7 @@ struct Endpoint {
 
 #[async_trait]
 impl Channel for Endpoint {
-    fn lane(&self) -> &str {
+    fn name(&self) -> &str {
         LANE
     }
 
@@ -220,20 +220,20 @@ impl Delivery {
         let settings = DeliverySettings {
             poll_interval: Duration::from_secs(1),
             timeout: TIMEOUT,
-            at_once: 4,
-            patience: Patience {
-                first_wait: Duration::from_secs(3_600),
-                longest_wait: Duration::from_secs(3_600),
+            concurrency: 4,
+            retry_policy: RetryPolicy {
+                initial_backoff: Duration::from_secs(3_600),
+                max_backoff: Duration::from_secs(3_600),
                 give_up_after: Duration::from_secs(1_000_000),
             },
         };
         let shutdown = Shutdown::new();
-        let (recorded, news) = watch::channel(0);
+        let (recorded, wake_signal) = watch::channel(0);
         let delivery = delivery::run(
             endpoint.clone(),
             record.clone(),
             settings,
-            news,
+            wake_signal,
             shutdown.clone(),
         );
         Self {

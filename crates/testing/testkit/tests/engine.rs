@@ -42,7 +42,7 @@ fn start(seed: u64, rate: f64, instances: usize) -> World {
     let notices: Arc<dyn Notices> = Arc::new(InProcessNotices::default());
     let feed_settings = FeedSettings {
         ring: 32,
-        sweep_interval: Duration::from_millis(50),
+        poll_interval: Duration::from_millis(50),
     };
     let world = World {
         feed: Feed::new(
@@ -121,7 +121,7 @@ fn stages(
     };
     let settings = BakerSettings {
         instance,
-        sweep_interval: Duration::from_millis(20),
+        poll_interval: Duration::from_millis(20),
         max_batch: 6,
         lease_ttl: Duration::from_millis(300),
     };
@@ -253,7 +253,7 @@ async fn only_the_owner_and_only_the_expected_version_is_changed() {
     let late = Some("the counter is at version 2, not 1");
     assert_eq!(reasons, [missing, None, missing, None, late, None]);
     let codes: Vec<_> = events.iter().map(|event| event.code.as_deref()).collect();
-    let conflict = Some(Rejection::VERSION);
+    let conflict = Some(Rejection::VERSION_CONFLICT);
     assert_eq!(codes, [None, None, None, None, conflict, None]);
     let frames = world
         .presentation

@@ -79,7 +79,7 @@ async fn start(seed: u64) -> World {
     };
     let settings = BakerSettings {
         instance: "one".into(),
-        sweep_interval: Duration::from_millis(20),
+        poll_interval: Duration::from_millis(20),
         max_batch: 6,
         lease_ttl,
     };
@@ -120,11 +120,11 @@ async fn start(seed: u64) -> World {
         let context = RunnerContext {
             leases: Flaky::new(leases.clone(), &faults),
             notices: notices.clone(),
-            news: watch::channel(0).1,
+            wake_signal: watch::channel(0).1,
         };
         let settings = HandlerSettings {
             instance: instance.into(),
-            sweep_interval: Duration::from_millis(30),
+            poll_interval: Duration::from_millis(30),
             max_batch: 7,
             lease_ttl,
         };

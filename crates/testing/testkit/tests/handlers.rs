@@ -2,7 +2,7 @@
 //! they have asked for.
 
 use bakehouse_engine::handlers::handler::read_model;
-use bakehouse_engine::handlers::{Failed, FeedEvent, Needs, ReadModel, Rows};
+use bakehouse_engine::handlers::{FeedEvent, HandlerError, Needs, ReadModel, Rows};
 use bakehouse_engine::ports::StoredRow;
 use bakehouse_engine::{Position, to_json};
 use bakehouse_testkit::feed_sources;
@@ -31,7 +31,7 @@ impl ReadModel for Teams {
         }
     }
 
-    fn apply(fact: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
+    fn apply(fact: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), HandlerError> {
         match fact.change.as_str() {
             "joined" => {
                 let team = fact.document::<String>()?.unwrap_or_default();
@@ -54,7 +54,7 @@ impl ReadModel for Teams {
 }
 
 fn fact(position: Position, change: &str, id: &str, team: &str) -> FeedEvent {
-    feed_sources::fact(position, &format!("player.{change}"), id, &json!(team))
+    feed_sources::event(position, &format!("player.{change}"), id, &json!(team))
 }
 
 /// The rows that are there, and those that are not any more, after the facts.

@@ -53,7 +53,7 @@ async fn whoever_is_ahead_of_this_process_alone_comes_back() {
         Arc::new(stages.log.clone()),
         FeedSettings {
             ring: 8,
-            sweep_interval: Duration::from_millis(50),
+            poll_interval: Duration::from_millis(50),
         },
     );
     // Without the notices of data-baker, which carry frames.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bakehouse_engine::model::notification::{
-    Announcement, NotificationRules, NotificationStatus, Patience, Request,
+    Announcement, NotificationRules, NotificationStatus, Request, RetryPolicy,
 };
 use bakehouse_engine::ports::{EventLog, Notifications};
 use bakehouse_engine::stages::notifier::{self, NotifierDeps, NotifierSettings};
@@ -59,12 +59,12 @@ async fn told(at: Timestamp) -> Vec<Notification> {
     stages.executed().await;
     let settings = NotifierSettings {
         instance: "one".into(),
-        sweep_interval: POLL_INTERVAL,
+        poll_interval: POLL_INTERVAL,
         max_batch: 2,
         lease_ttl: LEASE_TTL,
-        patience: Patience {
-            first_wait: HOUR,
-            longest_wait: HOUR,
+        retry_policy: RetryPolicy {
+            initial_backoff: HOUR,
+            max_backoff: HOUR,
             give_up_after: HOUR,
         },
     };

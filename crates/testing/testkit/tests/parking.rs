@@ -37,7 +37,7 @@ enum Command {
 impl Domain for Cursed {
     const NAME: &'static str = "counter";
     const SCHEMA_VERSION: u32 = 1;
-    const SNAPSHOT_EVERY: u64 = 3;
+    const SNAPSHOT_INTERVAL: u64 = 3;
     const CHANGES: &'static [&'static str] = &["changed", "lowered"];
     type Command = Command;
     type Event = i64;

@@ -135,7 +135,7 @@ proptest! {
             }
             for (event, verdict) in batch.iter().zip(&execution.verdicts) {
                 let mut event = event.clone();
-                verdict.put_on(&mut event);
+                verdict.apply_to(&mut event);
                 if event.was_parked() {
                     held.push(event);
                 }

@@ -56,7 +56,7 @@ impl Domain for Limited {
     fn decide(state: Option<&i64>, command: i64, _: Moment) -> Result<i64, Rejection> {
         let value = state.copied().unwrap_or_default() + command;
         match value > LIMIT.get() {
-            true => Err(Rejection::new(format!("{value} is too much")).of_kind("too-much")),
+            true => Err(Rejection::new(format!("{value} is too much")).with_code("too-much")),
             false => Ok(command),
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bakehouse_engine::Shutdown;
 use bakehouse_engine::ports::{
-    Backlog, EventLog, ScheduleConsumer, ScheduledBatch, Scheduler, StoreError, Unreadable,
+    Backlog, EventLog, ScheduleConsumer, ScheduledBatch, Scheduler, StoreError, UnreadableMessage,
 };
 use bakehouse_engine::stages::writer::{self, WriterDeps, WriterSettings};
 use bakehouse_memory::{InProcessNotices, MemoryLog, schedule_queue};
@@ -72,7 +72,7 @@ impl ScheduleConsumer for Stubborn {
             std::future::pending::<()>().await;
         }
         self.is_received = true;
-        let unreadable = Unreadable {
+        let unreadable = UnreadableMessage {
             bytes: b"nonsense".to_vec(),
             reason: "not JSON".into(),
         };
@@ -83,7 +83,7 @@ impl ScheduleConsumer for Stubborn {
         })
     }
 
-    async fn park(&mut self, message: &Unreadable) -> Result<(), StoreError> {
+    async fn park(&mut self, message: &UnreadableMessage) -> Result<(), StoreError> {
         assert_eq!(message.bytes, b"nonsense");
         if self.failures > 0 {
             self.failures -= 1;

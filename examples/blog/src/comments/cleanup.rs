@@ -45,7 +45,7 @@ impl ProcessManager for Cleanup {
         }
     }
 
-    fn react(event: &FeedEvent, known: &mut Rows<Known>) -> Result<Vec<Effect>, Failed> {
+    fn react(event: &FeedEvent, known: &mut Rows<Known>) -> Result<Vec<Effect>, HandlerError> {
         let id = &event.entity_id;
         let delete = |comment: &str| Effect::command::<Comments>(comment, &Command::Delete);
         match (event.feed.as_str(), event.change.as_str()) {

@@ -47,7 +47,7 @@ impl ReadModel for CommentView {
         }
     }
 
-    fn apply(event: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
+    fn apply(event: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), HandlerError> {
         if event.feed == "user" && event.is_change() {
             return update_author_name(event, rows, with_author_name, |full_name| Row::Author {
                 full_name,

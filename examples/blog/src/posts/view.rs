@@ -68,7 +68,7 @@ impl ReadModel for PostView {
         }
     }
 
-    fn apply(event: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
+    fn apply(event: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), HandlerError> {
         if !event.is_change() {
             return Ok(());
         }
@@ -89,7 +89,7 @@ impl ReadModel for PostView {
     }
 }
 
-fn apply_post(event: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
+fn apply_post(event: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), HandlerError> {
     let Some(document) = event.document::<Document>()? else {
         return Ok(());
     };
@@ -139,7 +139,7 @@ fn with_author_name(row: Row, author_name: Option<String>) -> Row {
     }
 }
 
-fn apply_comment(event: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
+fn apply_comment(event: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), HandlerError> {
     let Some(Comment { post_id }) = event.document()? else {
         return Ok(());
     };
@@ -158,7 +158,7 @@ fn apply_comment(event: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> 
 
 #[cfg(test)]
 mod tests {
-    use bakehouse_testkit::feed_sources::{fact, project};
+    use bakehouse_testkit::feed_sources::{event, project};
     use serde_json::{Value, json};
 
     use super::*;
@@ -168,13 +168,13 @@ mod tests {
         let user = |name: &str| json!({ "full_name": name });
         let comment = json!({ "post_id": "p" });
         vec![
-            fact(1, "post.created", "p", &post),
-            fact(1, "user.created", "u", &user("Ada Byron")),
-            fact(2, "user.updated", "u", &user("Ada Lovelace")),
-            fact(1, "comment.created", "a", &comment),
-            fact(2, "comment.created", "b", &comment),
-            fact(3, "comment.deleted", "a", &comment),
-            fact(4, "comment.rejected", "c", &Value::Null),
+            event(1, "post.created", "p", &post),
+            event(1, "user.created", "u", &user("Ada Byron")),
+            event(2, "user.updated", "u", &user("Ada Lovelace")),
+            event(1, "comment.created", "a", &comment),
+            event(2, "comment.created", "b", &comment),
+            event(3, "comment.deleted", "a", &comment),
+            event(4, "comment.rejected", "c", &Value::Null),
         ]
     }
 

@@ -28,7 +28,7 @@ impl ReadModel for UserView {
         Needs::row(&event.entity_id)
     }
 
-    fn apply(event: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), Failed> {
+    fn apply(event: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), HandlerError> {
         match event.document::<Document>()? {
             Some(Document { id, .. }) if event.change == "deleted" => rows.remove(&id),
             Some(Document {

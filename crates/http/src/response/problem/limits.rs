@@ -59,7 +59,7 @@ impl Problem {
 
     /// 429: too many changes of one entity by one principal have been rejected.
     #[must_use]
-    pub fn too_many_refusals(seconds: u32) -> Self {
+    pub fn too_many_rejected_changes(seconds: u32) -> Self {
         let mut problem = Self::too_many_requests(seconds);
         problem.detail = format!(
             "too many of your changes of this entity were rejected; see its history for the \
@@ -70,7 +70,7 @@ impl Problem {
 
     /// 429: too many invalid tokens came from one address.
     #[must_use]
-    pub fn too_many_failures(seconds: u32) -> Self {
+    pub fn too_many_invalid_tokens(seconds: u32) -> Self {
         let mut problem = Self::too_many_requests(seconds);
         problem.detail = format!("too many invalid tokens from your address; retry in {seconds} s");
         problem
@@ -89,7 +89,7 @@ impl Problem {
 
     /// 408: the body did not arrive in time.
     #[must_use]
-    pub fn too_slow() -> Self {
+    pub fn body_timeout_expired() -> Self {
         let detail = "the body did not arrive in time".to_owned();
         Self::new(
             StatusCode::REQUEST_TIMEOUT,
@@ -101,7 +101,7 @@ impl Problem {
 
     /// 408: the request's head did not arrive in time.
     #[must_use]
-    pub(crate) fn slow_head() -> Self {
+    pub(crate) fn header_timeout() -> Self {
         let detail = "the request line and headers did not arrive in time".to_owned();
         Self::new(
             StatusCode::REQUEST_TIMEOUT,
@@ -142,7 +142,7 @@ impl Problem {
 
     /// 503: the total limit of concurrent uploads is reached.
     #[must_use]
-    pub fn no_upload_place(limit: usize) -> Self {
+    pub fn upload_limit_reached(limit: usize) -> Self {
         let detail = format!(
             "{limit} uploads are in progress, which is the limit (attachments.max_uploads)"
         );

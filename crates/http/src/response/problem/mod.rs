@@ -137,7 +137,7 @@ impl Problem {
         let title = "It was refused";
         let reason = rejection.reason.clone();
         let status = match rejection.code.as_deref() {
-            Some(Rejection::VERSION) => StatusCode::PRECONDITION_FAILED,
+            Some(Rejection::VERSION_CONFLICT) => StatusCode::PRECONDITION_FAILED,
             _ => StatusCode::CONFLICT,
         };
         let problem = Self::new(status, "refused", title, reason);

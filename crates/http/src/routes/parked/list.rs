@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api_definition::{ApiDefinition, NamedId};
-use crate::auth::{Principal, operators_only};
+use crate::auth::{Principal, require_operator};
 use crate::request::query::Page;
 use crate::response::openapi_components::{PageParameters, Verbs};
 use crate::response::problem::Problem;
@@ -62,7 +62,7 @@ pub(super) async fn list(
     principal: Principal,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    operators_only(&principal, &state)?;
+    require_operator(&principal, &state)?;
     let page = Page::of(request.query_string())?;
     let _turn = state.limits.read(&request, &principal).await?;
     let query = page.of_log(Selection::Parked(None), Senders::Any);

@@ -4,7 +4,7 @@ mod list;
 mod resolve;
 
 use actix_web::web;
-pub use resolve::LONGEST_REASON;
+pub use resolve::MAX_REASON_LENGTH;
 use utoipa::OpenApi;
 
 use crate::response::problem::Problem;

@@ -8,7 +8,7 @@ use bakehouse_validation::{Faults, read, text};
 use uuid::Uuid;
 
 use crate::accept::{Identity, Submission, accept};
-use crate::auth::{Principal, operators_only};
+use crate::auth::{Principal, require_operator};
 use crate::request::body::read_json;
 use crate::request::conditional::{Conditions, Current};
 use crate::response::openapi_components::{
@@ -18,7 +18,7 @@ use crate::response::problem::Problem;
 use crate::state::{AppState, RequestSettings};
 
 /// Maximum length of a discard's reason, in characters.
-pub const LONGEST_REASON: usize = 500;
+pub const MAX_REASON_LENGTH: usize = 500;
 
 /// Retry an entity's parked operations
 ///
@@ -83,7 +83,7 @@ async fn submit(
     verb: Verb,
     reason: Option<String>,
 ) -> Result<HttpResponse, Problem> {
-    operators_only(principal, state)?;
+    require_operator(principal, state)?;
     let conditions = Conditions::of(request)?;
     let identity = Identity::of(request, principal)?;
     let event = state.log.summary(parked).await?.ok_or_else(not_parked)?;
@@ -131,7 +131,7 @@ async fn must_be_first(state: &AppState, event: &LogEntry) -> Result<(), Problem
 fn reason(body: &[u8]) -> Result<String, Faults> {
     read(body, &["reason"], |members, faults| {
         let reason = members.require("reason", faults)?;
-        let reason = text(&reason, LONGEST_REASON, faults)?;
+        let reason = text(&reason, MAX_REASON_LENGTH, faults)?;
         Some(reason.trim().to_owned())
     })
 }
@@ -155,7 +155,7 @@ mod tests {
         ] {
             assert!(reason(body.as_bytes()).is_err(), "{body}");
         }
-        let long = format!(r#"{{"reason":"{}"}}"#, "x".repeat(LONGEST_REASON + 1));
+        let long = format!(r#"{{"reason":"{}"}}"#, "x".repeat(MAX_REASON_LENGTH + 1));
         assert!(reason(long.as_bytes()).is_err());
     }
 }

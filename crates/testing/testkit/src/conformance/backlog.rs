@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bakehouse_engine::ports::{Backlog, Unreadable, Waiting};
+use bakehouse_engine::ports::{Backlog, UnreadableMessage, Waiting};
 
 use super::schedule::Queue;
 use crate::operations::many;
@@ -46,7 +46,7 @@ pub async fn what_waits_is_counted(((scheduler, consumers), backlog): Counted) {
     while taken < 3 {
         taken += consumer.receive(9).await.unwrap().operations.len();
     }
-    let message = Unreadable {
+    let message = UnreadableMessage {
         bytes: b"what?".to_vec(),
         reason: "no operation".into(),
     };

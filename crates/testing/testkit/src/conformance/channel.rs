@@ -79,7 +79,7 @@ impl Line {
             body: to_json(&()).unwrap(),
         };
         let request = Request {
-            lane: self.channel.lane().into(),
+            lane: self.channel.name().into(),
             channel: "any",
             to: self.to.into(),
             message: self.message.clone(),

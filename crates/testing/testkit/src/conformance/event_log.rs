@@ -243,7 +243,7 @@ pub async fn limits_of_nothing_and_of_everything_are_kept(log: Log) {
         let query = SummaryQuery::first(Selection::Log, limit);
         assert_eq!(log.summaries(&query).await.unwrap().len(), expected);
     }
-    assert!(log.held(&[]).await.unwrap().is_empty());
+    assert!(log.ever_parked(&[]).await.unwrap().is_empty());
 }
 
 /// Paging.

@@ -168,7 +168,7 @@ pub async fn what_has_no_event_at_its_position_is_unfounded(stores: Inspected) {
     stores.log.append(&many("a", 2)).await.unwrap();
     let inspector = stores.source_inspector;
     let asked = [("a-0", 1), ("a-1", 1), ("a-0", 9), ("b", 2)];
-    let found = inspector.unfounded(&asked).await.unwrap();
+    let found = inspector.without_entry(&asked).await.unwrap();
     assert_eq!(found, ["a-1", "a-0", "b"]);
-    assert_eq!(inspector.redundant(0, 2).await, Ok(Vec::new()));
+    assert_eq!(inspector.inconsistent_fields(0, 2).await, Ok(Vec::new()));
 }

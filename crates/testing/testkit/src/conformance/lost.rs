@@ -54,7 +54,7 @@ macro_rules! lost_suite {
 const MOMENTS: [u64; 8] = [0, 50, 200, 500, 1_000, 2_000, 5_000, 200_000];
 
 /// Begins a call, and hears no answer.
-async fn give_up<T>(moment: u64, call: impl Future<Output = T>) {
+async fn abandon<T>(moment: u64, call: impl Future<Output = T>) {
     let _ = tokio::time::timeout(Duration::from_micros(moment), call).await;
 }
 
@@ -69,7 +69,7 @@ pub async fn an_append_that_was_given_up_is_there_once_when_repeated(stores: Sto
     let mut sent = Vec::new();
     for (turn, moment) in MOMENTS.into_iter().enumerate() {
         let batch = many(&format!("turn-{turn}"), 20);
-        give_up(moment, log.append(&batch)).await;
+        abandon(moment, log.append(&batch)).await;
         let answers = log.append(&batch).await.unwrap();
         assert_eq!(answers.len(), 20);
         assert!(!answers.contains(&Appended::Conflict), "{answers:?}");
@@ -91,7 +91,7 @@ pub async fn an_execution_that_was_given_up_is_there_once_when_repeated(stores: 
     for moment in MOMENTS {
         let id = format!("a-{}", from.position);
         let execution = creation(from, &id, 5);
-        give_up(moment, source.commit(&execution)).await;
+        abandon(moment, source.commit(&execution)).await;
         let answer = source.commit(&execution).await;
         assert!(is_settled(&answer), "{answer:?}");
         assert_eq!(source.checkpoint().await.unwrap(), execution.to);
@@ -113,7 +113,7 @@ pub async fn a_baking_that_was_given_up_is_there_once_when_repeated(stores: Stor
     presentation.open("e").await.unwrap();
     for (turn, moment) in (0..).zip(MOMENTS) {
         let baking = baking(turn * 10, 10);
-        give_up(moment, presentation.commit(&baking)).await;
+        abandon(moment, presentation.commit(&baking)).await;
         let answer = presentation.commit(&baking).await;
         assert!(is_settled(&answer), "{answer:?}");
         assert_eq!(reader.head().await.unwrap().position, baking.to);
@@ -129,7 +129,7 @@ pub async fn a_recording_that_was_given_up_is_there_once_when_repeated(stores: S
     store.open("log", 0).await.unwrap();
     for (turn, moment) in (0..).zip(MOMENTS) {
         let recording = recording(turn, vec![notification(turn + 1, "mail", "ada")]);
-        give_up(moment, store.record(&recording)).await;
+        abandon(moment, store.record(&recording)).await;
         let answer = store.record(&recording).await;
         assert!(is_settled(&answer), "{answer:?}");
         assert_eq!(store.open("log", 0).await, Ok(turn + 1));

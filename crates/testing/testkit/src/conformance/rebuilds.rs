@@ -30,9 +30,9 @@ pub struct Rebuilt {
     pub sources: Arc<dyn ShadowStores<dyn SourceStore>>,
 }
 
-/// Writes the suite's tests: `generations_suite!(name, async { twofold })`.
+/// Writes the suite's tests: `rebuilds_suite!(name, async { twofold })`.
 #[macro_export]
-macro_rules! generations_suite {
+macro_rules! rebuilds_suite {
     ($module:ident, $make:expr) => {
         $crate::suite!(
             $module,
@@ -51,58 +51,71 @@ macro_rules! generations_suite {
     };
 }
 
-async fn tidy<S: ?Sized + Send + Sync>(rebuilds: &dyn ShadowStores<S>) {
-    while rebuilds.tidy().await.unwrap() {}
+async fn remove_obsolete<S: ?Sized + Send + Sync>(rebuilds: &dyn ShadowStores<S>) {
+    while rebuilds.remove_obsolete().await.unwrap() {}
 }
 
 /// Asked for twice, it is begun once.
 pub async fn there_is_one_round_at_a_time(store: Rebuilt) {
-    let rounds = &store.presentations;
-    let none = rounds.last().await.unwrap();
-    assert_eq!((none.round, none.under_way()), (0, None));
-    assert_eq!(rounds.ask().await.unwrap().under_way(), Some(1));
-    assert_eq!(rounds.ask().await.unwrap().under_way(), Some(1));
-    rounds.give_up(1, "no more").await.unwrap();
-    let ended = rounds.last().await.unwrap();
-    assert_eq!(ended.state, RebuildState::GivenUp);
+    let rebuilds = &store.presentations;
+    let none = rebuilds.last().await.unwrap();
+    assert_eq!((none.rebuild_id, none.in_progress()), (0, None));
+    assert_eq!(rebuilds.request().await.unwrap().in_progress(), Some(1));
+    assert_eq!(rebuilds.request().await.unwrap().in_progress(), Some(1));
+    rebuilds.abandon(1, "no more").await.unwrap();
+    let ended = rebuilds.last().await.unwrap();
+    assert_eq!(ended.state, RebuildState::Abandoned);
     assert_eq!(ended.reason.as_deref(), Some("no more"));
-    rounds.give_up(1, "again").await.unwrap();
-    assert_eq!(rounds.last().await.unwrap(), ended);
-    let next = rounds.ask().await.unwrap();
-    assert_eq!((next.under_way(), next.reason), (Some(2), None));
-    rounds.give_up(1, "too late").await.unwrap();
-    assert_eq!(rounds.last().await.unwrap().under_way(), Some(2));
-    // The source has rounds of its own.
-    assert_eq!(store.sources.last().await.unwrap().round, 0);
+    rebuilds.abandon(1, "again").await.unwrap();
+    assert_eq!(rebuilds.last().await.unwrap(), ended);
+    let next = rebuilds.request().await.unwrap();
+    assert_eq!((next.in_progress(), next.reason), (Some(2), None));
+    rebuilds.abandon(1, "too late").await.unwrap();
+    assert_eq!(rebuilds.last().await.unwrap().in_progress(), Some(2));
+    // The source has rebuilds of its own.
+    assert_eq!(store.sources.last().await.unwrap().rebuild_id, 0);
 }
 
-/// With lists, filters and frames; and it goes on from there, round after round.
+/// With lists, filters and frames; and it goes on from there, rebuild_id after rebuild_id.
 pub async fn what_is_made_is_read_once_it_replaces_what_was(store: Rebuilt) {
     store.presentation.open("e").await.unwrap();
     store.presentation.commit(&baking(0, 6)).await.unwrap();
-    for round in 1..=3 {
-        let at = 6 + 2 * (round - 1);
+    for rebuild_id in 1..=3 {
+        let at = 6 + 2 * (rebuild_id - 1);
         assert_eq!(
-            store.presentations.ask().await.unwrap().under_way(),
-            Some(round)
+            store.presentations.request().await.unwrap().in_progress(),
+            Some(rebuild_id)
         );
-        let made = store.presentations.beside(round).await.unwrap();
+        let made = store.presentations.shadow(rebuild_id).await.unwrap();
         assert_eq!(made.open("e").await, Ok(0));
         let mut all = baking(0, at);
         for document in &mut all.documents {
-            let body = json!({ "round": round, "colour": "red", "number": document.number });
+            let body = json!({ "round": rebuild_id, "colour": "red", "number": document.number });
             document.body = to_json(&body).unwrap();
         }
         made.commit(&all).await.unwrap();
         let before = store.reader.document("d-1").await.unwrap().unwrap();
-        assert!(!before.body.get().contains(&format!("\"round\":{round}}}")));
-        assert_eq!(store.presentations.progress(round).await, Ok((at, at)));
-        store.presentations.replace(round, at).await.unwrap();
-        tidy(store.presentations.as_ref()).await;
+        assert!(
+            !before
+                .body
+                .get()
+                .contains(&format!("\"round\":{rebuild_id}}}"))
+        );
+        assert_eq!(store.presentations.progress(rebuild_id).await, Ok((at, at)));
+        store.presentations.swap(rebuild_id, at).await.unwrap();
+        remove_obsolete(store.presentations.as_ref()).await;
         let last = store.presentations.last().await.unwrap();
-        assert_eq!((last.round, last.state), (round, RebuildState::Done));
+        assert_eq!(
+            (last.rebuild_id, last.state),
+            (rebuild_id, RebuildState::Done)
+        );
         let after = store.reader.document("d-1").await.unwrap().unwrap();
-        assert!(after.body.get().contains(&format!("\"round\":{round}}}")));
+        assert!(
+            after
+                .body
+                .get()
+                .contains(&format!("\"round\":{rebuild_id}}}"))
+        );
         assert_eq!(store.reader.head().await.unwrap().position, at);
         let mut query = ListQuery::newest(99);
         query.facets.push((FACETS[0], "red".into()));
@@ -118,45 +131,45 @@ pub async fn what_is_made_is_read_once_it_replaces_what_was(store: Rebuilt) {
 pub async fn nothing_is_replaced_but_at_the_same_position(store: Rebuilt) {
     store.presentation.open("e").await.unwrap();
     store.presentation.commit(&baking(0, 5)).await.unwrap();
-    let rounds = &store.presentations;
-    assert_eq!(rounds.replace(1, 5).await, Err(StoreError::Fenced));
-    rounds.ask().await.unwrap();
-    let made = rounds.beside(1).await.unwrap();
+    let rebuilds = &store.presentations;
+    assert_eq!(rebuilds.swap(1, 5).await, Err(StoreError::Fenced));
+    rebuilds.request().await.unwrap();
+    let made = rebuilds.shadow(1).await.unwrap();
     made.open("e").await.unwrap();
     made.commit(&baking(0, 3)).await.unwrap();
     for at in [3, 5] {
-        assert_eq!(rounds.replace(1, at).await, Err(StoreError::Fenced));
+        assert_eq!(rebuilds.swap(1, at).await, Err(StoreError::Fenced));
     }
     made.commit(&baking(3, 2)).await.unwrap();
-    assert_eq!(rounds.replace(2, 5).await, Err(StoreError::Fenced));
-    assert_eq!(rounds.last().await.unwrap().under_way(), Some(1));
+    assert_eq!(rebuilds.swap(2, 5).await, Err(StoreError::Fenced));
+    assert_eq!(rebuilds.last().await.unwrap().in_progress(), Some(1));
     store.presentation.commit(&baking(5, 1)).await.unwrap();
-    assert_eq!(rounds.replace(1, 5).await, Err(StoreError::Fenced));
+    assert_eq!(rebuilds.swap(1, 5).await, Err(StoreError::Fenced));
     assert_eq!(store.reader.head().await.unwrap().position, 6);
     made.commit(&baking(5, 1)).await.unwrap();
-    assert_eq!(rounds.replace(1, 6).await, Ok(()));
+    assert_eq!(rebuilds.swap(1, 6).await, Ok(()));
 }
 
-/// Another round begins with nothing.
+/// Another rebuild_id begins with nothing.
 pub async fn what_is_given_up_leaves_nothing(store: Rebuilt) {
     store.presentation.open("e").await.unwrap();
     store.presentation.commit(&baking(0, 2)).await.unwrap();
-    let rounds = &store.presentations;
-    rounds.ask().await.unwrap();
-    let made = rounds.beside(1).await.unwrap();
+    let rebuilds = &store.presentations;
+    rebuilds.request().await.unwrap();
+    let made = rebuilds.shadow(1).await.unwrap();
     made.open("e").await.unwrap();
     made.commit(&baking(0, 2)).await.unwrap();
-    rounds.give_up(1, "no more").await.unwrap();
-    assert_eq!(rounds.replace(1, 2).await, Err(StoreError::Fenced));
-    assert!(matches!(rounds.beside(1).await, Err(StoreError::Fenced)));
-    tidy(rounds.as_ref()).await;
+    rebuilds.abandon(1, "no more").await.unwrap();
+    assert_eq!(rebuilds.swap(1, 2).await, Err(StoreError::Fenced));
+    assert!(matches!(rebuilds.shadow(1).await, Err(StoreError::Fenced)));
+    remove_obsolete(rebuilds.as_ref()).await;
     assert_eq!(store.reader.frames(0, 9).await.unwrap().len(), 2);
-    rounds.ask().await.unwrap();
-    let made = rounds.beside(2).await.unwrap();
+    rebuilds.request().await.unwrap();
+    let made = rebuilds.shadow(2).await.unwrap();
     assert_eq!(made.open("e").await, Ok(0));
-    tidy(rounds.as_ref()).await;
+    remove_obsolete(rebuilds.as_ref()).await;
     made.commit(&baking(0, 2)).await.unwrap();
-    assert_eq!(rounds.replace(2, 2).await, Ok(()));
+    assert_eq!(rebuilds.swap(2, 2).await, Ok(()));
 }
 
 /// What only the first had is gone with it.
@@ -165,12 +178,12 @@ pub async fn of_what_is_replaced_nothing_is_left(store: Rebuilt) {
     let mut first = baking(0, 3);
     first.documents[2].id = "never again".into();
     store.presentation.commit(&first).await.unwrap();
-    store.presentations.ask().await.unwrap();
-    let made = store.presentations.beside(1).await.unwrap();
+    store.presentations.request().await.unwrap();
+    let made = store.presentations.shadow(1).await.unwrap();
     made.open("e").await.unwrap();
     made.commit(&baking(0, 3)).await.unwrap();
-    store.presentations.replace(1, 3).await.unwrap();
-    tidy(store.presentations.as_ref()).await;
+    store.presentations.swap(1, 3).await.unwrap();
+    remove_obsolete(store.presentations.as_ref()).await;
     let reader = &store.reader;
     assert!(reader.document("never again").await.unwrap().is_none());
     assert!(reader.document("d-3").await.unwrap().is_some());
@@ -183,8 +196,8 @@ pub async fn entities_are_made_beside_those_that_are_read(store: Rebuilt) {
     store.log.append(&many("a", 2)).await.unwrap();
     let first = creation(Checkpoint::default(), "a-0", 5);
     store.source.commit(&first).await.unwrap();
-    store.sources.ask().await.unwrap();
-    let made = store.sources.beside(1).await.unwrap();
+    store.sources.request().await.unwrap();
+    let made = store.sources.shadow(1).await.unwrap();
     assert_eq!(made.checkpoint().await.unwrap(), Checkpoint::default());
     let mut again = creation(Checkpoint::default(), "a-0", 6);
     again.snapshots = vec![again.entities[0].record.clone()];
@@ -205,8 +218,8 @@ pub async fn entities_are_made_beside_those_that_are_read(store: Rebuilt) {
             .unwrap()
             .is_empty()
     );
-    store.sources.replace(1, 1).await.unwrap();
-    tidy(store.sources.as_ref()).await;
+    store.sources.swap(1, 1).await.unwrap();
+    remove_obsolete(store.sources.as_ref()).await;
     assert!(value().await.contains('6'));
     assert_eq!(store.source.snapshots(&["a-0"], 9).await.unwrap().len(), 1);
     let next = creation(store.source.checkpoint().await.unwrap(), "a-1", 7);
@@ -219,15 +232,15 @@ pub async fn entities_are_made_beside_those_that_are_read(store: Rebuilt) {
 pub async fn who_comes_too_late_does_no_harm(store: Rebuilt) {
     store.presentation.open("e").await.unwrap();
     store.presentation.commit(&baking(0, 2)).await.unwrap();
-    let rounds = &store.presentations;
-    rounds.ask().await.unwrap();
-    let late = rounds.beside(1).await.unwrap();
+    let rebuilds = &store.presentations;
+    rebuilds.request().await.unwrap();
+    let late = rebuilds.shadow(1).await.unwrap();
     late.open("e").await.unwrap();
     late.commit(&baking(0, 2)).await.unwrap();
-    rounds.replace(1, 2).await.unwrap();
-    tidy(rounds.as_ref()).await;
+    rebuilds.swap(1, 2).await.unwrap();
+    remove_obsolete(rebuilds.as_ref()).await;
     assert!(late.commit(&baking(2, 1)).await.is_err());
-    assert_eq!(rounds.replace(1, 2).await, Err(StoreError::Fenced));
+    assert_eq!(rebuilds.swap(1, 2).await, Err(StoreError::Fenced));
     assert_eq!(store.reader.head().await.unwrap().position, 2);
     assert_eq!(store.presentation.open("e").await, Ok(2));
     store.presentation.commit(&baking(2, 1)).await.unwrap();

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use bakehouse_engine::ports::{ScheduleConsumer, Scheduler, Unreadable};
+use bakehouse_engine::ports::{ScheduleConsumer, Scheduler, UnreadableMessage};
 use uuid::Uuid;
 
 use crate::operations::{many, operation};
@@ -140,7 +140,7 @@ pub async fn parking_leaves_the_others_as_they_are((scheduler, consumers): Queue
     let mut consumer = consumers();
     let sent = send(scheduler.as_ref(), 3).await;
     assert_eq!(take(consumer.as_mut(), 1, 1).await, sent[..1]);
-    let message = Unreadable {
+    let message = UnreadableMessage {
         bytes: vec![0xff, 0, b'x'],
         reason: "no operation".into(),
     };

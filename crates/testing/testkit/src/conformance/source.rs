@@ -95,7 +95,7 @@ pub async fn a_commit_is_seen_whole((log, source): Source) {
     execution.to.position = 3;
     execution.verdicts = vec![
         executed(),
-        Verdict::Rejected(Rejection::new("no").of_kind("never")),
+        Verdict::Rejected(Rejection::new("no").with_code("never")),
         Verdict::Executed {
             change: "lowered".into(),
         },
@@ -115,7 +115,10 @@ pub async fn a_commit_is_seen_whole((log, source): Source) {
     let changes: Vec<_> = events.iter().map(|event| event.change.as_deref()).collect();
     assert_eq!(changes, [Some("raised"), None, Some("lowered")]);
     assert_eq!(events[1].status, EntryStatus::Rejected);
-    assert_eq!(events[1].rejection(), Rejection::new("no").of_kind("never"));
+    assert_eq!(
+        events[1].rejection(),
+        Rejection::new("no").with_code("never")
+    );
     assert!(
         events
             .iter()
@@ -153,12 +156,15 @@ pub async fn what_is_parked_is_found_until_it_is_settled((log, source): Source) 
     let at = |events: &[LogEntry]| events.iter().map(|e| e.position).collect::<Vec<_>>();
     assert_eq!(at(&log.parked(0, 9).await.unwrap()), [1, 2, 3]);
     assert_eq!(at(&log.parked(1, 1).await.unwrap()), [2]);
-    assert_eq!(at(&log.held(&["a", "nobody"]).await.unwrap()), [1, 3]);
-    assert!(log.held(&["nobody"]).await.unwrap().is_empty());
+    assert_eq!(
+        at(&log.ever_parked(&["a", "nobody"]).await.unwrap()),
+        [1, 3]
+    );
+    assert!(log.ever_parked(&["nobody"]).await.unwrap().is_empty());
     let event = &log.read(0, 1).await.unwrap()[0];
     assert_eq!(event.status, EntryStatus::Parked);
     assert_eq!(event.parked.as_deref(), Some("x"));
-    assert_eq!((event.execution_time, event.settled_by), (None, None));
+    assert_eq!((event.execution_time, event.resolved_by), (None, None));
 
     let mut second = creation(first.to, "a", 5);
     second.to.parked = 1;
@@ -177,12 +183,12 @@ pub async fn what_is_parked_is_found_until_it_is_settled((log, source): Source) 
     source.commit(&second).await.unwrap();
     assert_eq!(source.checkpoint().await.unwrap().parked, 1);
     assert_eq!(at(&log.parked(0, 9).await.unwrap()), [2]);
-    let held = log.held(&["b", "a"]).await.unwrap();
+    let held = log.ever_parked(&["b", "a"]).await.unwrap();
     assert_eq!(at(&held), [1, 2, 3], "for ever, in order");
     assert_eq!(held[0].status, EntryStatus::Rejected);
     assert_eq!(held[0].reason.as_deref(), Some("no"));
     assert_eq!(held[0].parked.as_deref(), Some("x"));
-    assert_eq!(held[0].settled_by, Some(4));
+    assert_eq!(held[0].resolved_by, Some(4));
     assert_eq!(held[0].execution_time, Some(second.executed_at));
     assert_eq!(held[2].status, EntryStatus::Executed);
     assert_eq!(held[2].change.as_deref(), Some("raised"));
@@ -283,7 +289,7 @@ pub async fn an_entity_at_another_position_fences_the_whole_commit((log, source)
 /// whatever the two are. Only a settlement ends an event's being parked.
 pub async fn a_verdict_once_given_stays((log, source): Source) {
     log.append(&many("a", 3)).await.unwrap();
-    let rejected = || Verdict::Rejected(Rejection::new("no").of_kind("never"));
+    let rejected = || Verdict::Rejected(Rejection::new("no").with_code("never"));
     let judged = |from, verdicts| Execution {
         verdicts,
         // Verdicts are given from there on, and the checkpoint stays.
@@ -320,11 +326,11 @@ fn outcomes(events: &[LogEntry]) -> Vec<String> {
         let LogEntry {
             status,
             execution_time,
-            settled_by,
+            resolved_by,
             ..
         } = event;
         let texts = [&event.change, &event.reason, &event.code, &event.parked];
-        format!("{status:?} {execution_time:?} {settled_by:?} {texts:?}")
+        format!("{status:?} {execution_time:?} {resolved_by:?} {texts:?}")
     };
     events.iter().map(outcome).collect()
 }

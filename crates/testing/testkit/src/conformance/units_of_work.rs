@@ -26,9 +26,9 @@ pub struct Whole {
     pub reader: Arc<dyn PresentationReader>,
 }
 
-/// Writes the suite's tests: `units_suite!(name, async { Whole { … } })`.
+/// Writes the suite's tests: `units_of_work_suite!(name, async { Whole { … } })`.
 #[macro_export]
-macro_rules! units_suite {
+macro_rules! units_of_work_suite {
     ($module:ident, $make:expr) => {
         $crate::suite!(
             $module,

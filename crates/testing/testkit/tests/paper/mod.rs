@@ -68,7 +68,7 @@ impl<D: Domain> Paper<D> {
         let start = self.checkpoint.position as usize;
         for run in batches(self.events.len() - start, cuts) {
             let batch = &self.events[start + run.start..start + run.end];
-            let held = self.held(batch);
+            let held = self.ever_parked(batch);
             let now = Timestamp::from_millis(1_800_000_000_000).expect("in range");
             let execution = execute::<D>(self.checkpoint, batch, self.records.clone(), held, now)
                 .expect("the log can be executed");
@@ -83,7 +83,7 @@ impl<D: Domain> Paper<D> {
         Self::new(self.events.clone())
     }
 
-    fn held(&self, batch: &[LogEntry]) -> Vec<LogEntry> {
+    fn ever_parked(&self, batch: &[LogEntry]) -> Vec<LogEntry> {
         let concerns = |event: &LogEntry| batch.iter().any(|e| e.entity_id() == event.entity_id());
         let held = self.events.iter().filter(|e| e.was_parked() && concerns(e));
         match self.checkpoint.parked {
@@ -105,14 +105,14 @@ impl<D: Domain> Paper<D> {
         let start = execution.from.position as usize;
         for (event, verdict) in self.events[start..].iter_mut().zip(execution.verdicts) {
             if event.status == EntryStatus::Stored {
-                verdict.put_on(event);
+                verdict.apply_to(event);
             }
         }
         for settlement in execution.settlements {
             let event = &mut self.events[settlement.position as usize - 1];
             if event.status == EntryStatus::Parked {
-                event.settled_by = Some(settlement.by);
-                settlement.verdict.put_on(event);
+                event.resolved_by = Some(settlement.by);
+                settlement.verdict.apply_to(event);
             }
         }
         self.checkpoint = execution.to;

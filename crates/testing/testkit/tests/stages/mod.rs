@@ -80,7 +80,7 @@ impl Stages {
         };
         let settings = BakerSettings {
             instance: "one".into(),
-            sweep_interval: POLL_INTERVAL,
+            poll_interval: POLL_INTERVAL,
             max_batch,
             lease_ttl: LEASE_TTL,
         };
