@@ -129,6 +129,7 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
     }
 
     /// Adds prefixes of settings that the program reads, for `--help`.
+    #[cfg(feature = "servers")]
     #[must_use]
     pub(crate) fn reads(mut self, prefixes: &[&'static str], more: &[&'static str]) -> Self {
         self.settings.extend(prefixes.iter().chain(more));

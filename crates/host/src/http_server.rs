@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
 use crate::settings::Auth;
-use crate::{Settings, Stages, UrlOrFile};
+#[cfg(feature = "servers")]
+use crate::Stages;
+use crate::{Settings, UrlOrFile};
 use anyhow::{Context, Result, ensure};
 use bakehouse_engine::Shutdown;
 use bakehouse_http::auth::{
@@ -132,6 +134,7 @@ fn key_source(jwks: &UrlOrFile) -> Result<KeySource> {
 ///
 /// # Errors
 /// When a setting makes no sense.
+#[cfg(feature = "servers")]
 pub(crate) fn health(
     settings: &Settings,
     probes: Probes,
@@ -155,6 +158,7 @@ pub(crate) fn health(
 
 /// Where a service without HTTP of its own answers health checks.
 #[must_use]
+#[cfg(feature = "servers")]
 pub(crate) fn health_address(settings: &Settings) -> Option<SocketAddr> {
     settings.health.bind
 }
