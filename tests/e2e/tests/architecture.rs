@@ -330,7 +330,7 @@ fn every_metric_and_problem_is_documented() {
             "bakehouse_",
             "docs/operating.md",
         ),
-        ("crates/http/src/problem/", "", "docs/problems.md"),
+        ("crates/http/src/response/problem/", "", "docs/problems.md"),
     ] {
         let words = quoted(place, pattern);
         assert!(words.len() > 10, "{place}: {words:?}");

@@ -27,7 +27,8 @@ fn pages() -> Vec<PathBuf> {
         .flatten();
     let docs = docs.map(|entry| entry.path());
     let docs = docs.filter(|path| path.extension().is_some_and(|end| end == "md"));
-    docs.chain([root().join("README.md")]).collect()
+    let top = ["README.md", "CONTRIBUTING.md"].map(|name| root().join(name));
+    docs.chain(top).collect()
 }
 
 /// Blocks of a page, with their languages.
@@ -143,6 +144,8 @@ fn check_cargo(line: &str, words: &[&str]) {
                 assert!(built.is_ok(), "{line}: {}", pair[1]);
             }
         }
+        // Tools of cargo, whose command lines are theirs to check.
+        ["fmt" | "clippy" | "nextest" | "install", ..] => {}
         _ => panic!("{line}: not known to this test"),
     }
 }
@@ -187,7 +190,13 @@ fn command_lines_can_be_run() {
     }
     assert!(checked > 30, "{checked}");
     // A check that takes everything would prove nothing.
-    for wrong in ["doctor --quik", "parked retry", "replay orders", "backup"] {
+    for wrong in [
+        "doctor --quik",
+        "parked retry",
+        "rebuild orders",
+        "replay orders",
+        "backup",
+    ] {
         let words: Vec<String> = wrong.split(' ').map(str::to_owned).collect();
         assert!(!parse("bakehouse", &words).status.success(), "{wrong}");
     }
@@ -254,7 +263,12 @@ fn call(words: &[String], location: &str) -> Call {
                 let (name, value) = header.split_once(": ").expect("a header");
                 call.headers.push((name.to_owned(), value.to_owned()));
             }
-            "-d" => (call.method, call.body) = (Method::POST, value()),
+            "-d" => {
+                call.body = value();
+                if call.method == Method::GET {
+                    call.method = Method::POST;
+                }
+            }
             url => {
                 let path = url.strip_prefix("http://127.0.0.1:8080");
                 let path = path.unwrap_or_else(|| panic!("{url}: not known to this test"));
@@ -302,6 +316,8 @@ async fn calls(world: &World, page: &str) -> usize {
 async fn calls_are_answered() {
     let world = World::start(Kind::Embedded).await.expect("it starts");
     assert_eq!(calls(&world, "README.md").await, 3);
+    assert_eq!(calls(&world, "http-api.md").await, 5);
+    assert_eq!(calls(&world, "feed.md").await, 3);
     let world = World::start_domain(Kind::Embedded, &["todo"], "/todo-events").await;
     let world = world.expect("it starts");
     assert_eq!(calls(&world, TUTORIAL).await, 3);
