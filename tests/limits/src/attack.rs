@@ -51,7 +51,7 @@ pub(crate) type Run = fn(Target) -> BoxFuture<'static, Result<()>>;
 
 /// One attack.
 pub(crate) struct Attack {
-    /// Short name, as in the table of `docs/operating.md`.
+    /// Short name, as in the table of `docs/exposure.md`.
     pub(crate) name: &'static str,
     /// Requirement of tokens; all other settings are the defaults.
     pub(crate) access: Access,
