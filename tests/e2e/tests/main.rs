@@ -31,6 +31,7 @@ mod flood;
 mod journey;
 mod js_client;
 mod kill;
+mod language;
 mod licences;
 mod life;
 mod lists;
