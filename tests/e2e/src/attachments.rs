@@ -1,11 +1,11 @@
-//! Files on orders, as a client sends and lists them.
+//! Client calls that upload and list the attached files of an order.
 
 use hyper::Method;
 use serde_json::Value;
 
 use crate::{Answer, Client, ledger};
 
-/// Multipart body with one file in it.
+/// Returns a multipart body that contains one file.
 #[must_use]
 pub fn form(part: &str, file_name: &str, media_type: &str, bytes: &[u8]) -> Vec<u8> {
     let head = format!(
@@ -15,7 +15,7 @@ pub fn form(part: &str, file_name: &str, media_type: &str, bytes: &[u8]) -> Vec<
     [head.as_bytes(), bytes, b"\r\n--limit--\r\n"].concat()
 }
 
-/// Sends a form to an order.
+/// Uploads a multipart form to an order.
 pub async fn upload(
     client: &Client,
     order: &str,
@@ -29,14 +29,14 @@ pub async fn upload(
     answer.expect("an answer")
 }
 
-/// Places an order and waits until it is there: its path.
+/// Places an order, waits until it is processed, and returns its path.
 pub async fn place(client: &Client) -> String {
     let accepted = client.post(ledger::order("one")).await.expect("an answer");
     client.settled(&accepted).await.expect("a receipt");
     accepted.header("location").to_owned()
 }
 
-/// Files of an order, as they are listed.
+/// Returns the listed files of an order.
 pub async fn files(client: &Client, order: &str) -> Value {
     let list = client.get(&format!("{order}/attachments")).await;
     list.expect("an answer").json()

@@ -1,18 +1,18 @@
-//! Callers of every kind, with the tokens that make them so.
+//! Callers of the API, one for each role and each kind of invalid token.
 
 use serde_json::{Value, json};
 
 use crate::issuer::{Issuer, claims};
 
-const BOTH: &str = "orders:read orders:write";
+const READ_AND_WRITE: &str = "orders:read orders:write";
 
-/// Kind of caller.
+/// Role of a caller towards the orders of the owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Role {
     /// Caller without a token, or with one that is invalid.
-    Unknown,
+    Unauthenticated,
     /// Caller with a valid token that grants nothing here.
-    Powerless,
+    Unauthorized,
     /// Caller of the owner's tenant, with the scope to read.
     Reader,
     /// Caller of the owner's tenant, with the scope to write.
@@ -25,17 +25,17 @@ pub enum Standing {
     Operator,
 }
 
-/// A kind of caller with its token.
+/// Caller with its token.
 pub struct Caller {
-    /// Name of the kind.
+    /// Name of the caller, for failure messages.
     pub name: &'static str,
-    /// Token; empty where there is none.
+    /// Token; empty for the caller without one.
     pub token: String,
-    /// Kind.
-    pub standing: Standing,
+    /// Role.
+    pub role: Role,
 }
 
-/// One of each kind. The orders of `owner` belong to the tenant `north`.
+/// Returns callers of every role. The orders of the caller `owner` belong to the tenant `north`.
 #[must_use]
 pub fn callers(issuer: &Issuer) -> Vec<Caller> {
     let member = |subject: &str, scope: &str| {
@@ -45,17 +45,17 @@ pub fn callers(issuer: &Issuer) -> Vec<Caller> {
     };
     let sign = |claims: &Value| issuer.sign(claims).expect("a token");
     let changed = |name: &str, value: Value| {
-        let mut claims = member("ada", BOTH);
+        let mut claims = member("ada", READ_AND_WRITE);
         claims[name] = value;
         sign(&claims)
     };
-    let good = sign(&member("ada", BOTH));
+    let good = sign(&member("ada", READ_AND_WRITE));
     let unsigned = {
         let claims = good.split('.').nth(1).expect("claims");
         // {"alg":"none","typ":"JWT"}
         format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{claims}.")
     };
-    let stranger = Issuer::new().expect("another issuer");
+    let other_issuer = Issuer::new().expect("another issuer");
     let invalid = [
         ("no token", String::new()),
         ("expired", changed("exp", json!(1_700_000_000))),
@@ -66,18 +66,20 @@ pub fn callers(issuer: &Issuer) -> Vec<Caller> {
         ("algorithm none", unsigned),
         (
             "key of another issuer",
-            stranger.sign(&member("ada", BOTH)).expect("a token"),
+            other_issuer
+                .sign(&member("ada", READ_AND_WRITE))
+                .expect("a token"),
         ),
         (
             "public key as a shared secret",
             issuer
-                .sign_with_public_key(&member("ada", BOTH))
+                .sign_with_public_key(&member("ada", READ_AND_WRITE))
                 .expect("a token"),
         ),
         ("nonsense", "a.b.c".to_owned()),
     ];
     let outsider = |subject: &str| {
-        let mut claims = claims(subject, BOTH);
+        let mut claims = claims(subject, READ_AND_WRITE);
         claims["tenant"] = json!("south");
         sign(&claims)
     };
@@ -85,39 +87,35 @@ pub fn callers(issuer: &Issuer) -> Vec<Caller> {
         (
             "no scope",
             sign(&member("ada", "other")),
-            Standing::Powerless,
-        ),
-        ("no tenant", sign(&claims("ada", BOTH)), Standing::Powerless),
-        (
-            "reader",
-            sign(&member("ada", "orders:read")),
-            Standing::Reader,
+            Role::Unauthorized,
         ),
         (
-            "writer",
-            sign(&member("ada", "orders:write")),
-            Standing::Writer,
+            "no tenant",
+            sign(&claims("ada", READ_AND_WRITE)),
+            Role::Unauthorized,
         ),
-        ("another tenant", outsider("bob"), Standing::Outsider),
+        ("reader", sign(&member("ada", "orders:read")), Role::Reader),
+        ("writer", sign(&member("ada", "orders:write")), Role::Writer),
+        ("another tenant", outsider("bob"), Role::Outsider),
         (
             "same subject, another tenant",
             outsider("ada"),
-            Standing::Outsider,
+            Role::Outsider,
         ),
-        ("owner", good.clone(), Standing::Member),
-        ("colleague", sign(&member("eve", BOTH)), Standing::Member),
+        ("owner", good.clone(), Role::Member),
+        (
+            "colleague",
+            sign(&member("eve", READ_AND_WRITE)),
+            Role::Member,
+        ),
         (
             "operator",
             sign(&claims("root", "orders:admin")),
-            Standing::Operator,
+            Role::Operator,
         ),
     ];
-    let invalid = invalid.map(|(name, token)| (name, token, Standing::Unknown));
+    let invalid = invalid.map(|(name, token)| (name, token, Role::Unauthenticated));
     let all = invalid.into_iter().chain(valid);
-    all.map(|(name, token, standing)| Caller {
-        name,
-        token,
-        standing,
-    })
-    .collect()
+    all.map(|(name, token, role)| Caller { name, token, role })
+        .collect()
 }

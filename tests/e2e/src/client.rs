@@ -1,4 +1,4 @@
-//! An HTTP client that keeps its connections.
+//! HTTP client with persistent connections.
 
 use std::net::IpAddr;
 
@@ -13,26 +13,26 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
-/// A client of one server.
+/// HTTP client of one server.
 #[derive(Clone)]
 pub struct Client {
     base: String,
     http: hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>,
 }
 
-/// What came back.
+/// Response with its complete body.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The status.
+    /// Status.
     pub status: StatusCode,
-    /// The headers.
+    /// Headers.
     pub headers: HeaderMap,
-    /// The body.
+    /// Body; empty if only the head was read.
     pub body: Bytes,
 }
 
 impl Answer {
-    fn of(head: Parts, body: Bytes) -> Self {
+    fn from_parts(head: Parts, body: Bytes) -> Self {
         Self {
             status: head.status,
             headers: head.headers,
@@ -40,13 +40,13 @@ impl Answer {
         }
     }
 
-    /// The body as JSON; null if it is none.
+    /// Returns the body as JSON; null if it is not valid JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    /// A header's text; empty if it has none.
+    /// Returns the text of a header; empty if it is missing or not text.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers
@@ -55,7 +55,7 @@ impl Answer {
             .unwrap_or_default()
     }
 
-    /// Where the next page of a list is; none after the last.
+    /// Returns the URL of the next page of a list; `None` on the last page.
     #[must_use]
     pub fn next_page(&self) -> Option<String> {
         let link = self.header("link").strip_prefix('<')?;
@@ -64,13 +64,13 @@ impl Answer {
 }
 
 impl Client {
-    /// Of the server at `base`, such as `http://127.0.0.1:8080`.
+    /// Creates a client of the server at `base`, such as `http://127.0.0.1:8080`.
     #[must_use]
     pub fn new(base: &str) -> Self {
         Self::with_connector(base, HttpConnector::new())
     }
 
-    /// Client of the server at `base` that connects from this address.
+    /// Creates a client of the server at `base` that connects from the given local address.
     #[must_use]
     pub fn from_address(base: &str, address: IpAddr) -> Self {
         let mut connector = HttpConnector::new();
@@ -87,7 +87,7 @@ impl Client {
         }
     }
 
-    /// Sends a request.
+    /// Sends a request and reads the complete response.
     pub async fn send(
         &self,
         method: Method,
@@ -97,10 +97,10 @@ impl Client {
     ) -> Result<Answer> {
         let response = self.request(method, path, headers, body).await?;
         let (head, body) = response.into_parts();
-        Ok(Answer::of(head, body.collect().await?.to_bytes()))
+        Ok(Answer::from_parts(head, body.collect().await?.to_bytes()))
     }
 
-    /// Sends a request and reads the head of the answer only: the body may have no end.
+    /// Sends a request and reads only the head of the response, since its body may be endless.
     pub async fn head_of(
         &self,
         method: Method,
@@ -109,7 +109,7 @@ impl Client {
         body: impl Into<Bytes>,
     ) -> Result<Answer> {
         let response = self.request(method, path, headers, body).await?;
-        Ok(Answer::of(response.into_parts().0, Bytes::new()))
+        Ok(Answer::from_parts(response.into_parts().0, Bytes::new()))
     }
 
     async fn request(
@@ -129,12 +129,12 @@ impl Client {
         Ok(self.http.request(request).await?)
     }
 
-    /// Reads.
+    /// Sends a GET request.
     pub async fn get(&self, path: &str) -> Result<Answer> {
         self.send(Method::GET, path, &[], "").await
     }
 
-    /// Reads under these headers.
+    /// Sends a GET request with headers.
     pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
         self.send(Method::GET, path, headers, "").await
     }
@@ -151,7 +151,7 @@ impl Client {
         self.send(method, path, &headers, body).await
     }
 
-    /// Puts JSON, under more headers if need be.
+    /// Sends a PUT request with a JSON body and additional headers.
     pub async fn put(
         &self,
         path: &str,
@@ -161,7 +161,7 @@ impl Client {
         self.send_json(Method::PUT, path, headers, body).await
     }
 
-    /// The operation of a 202 as soon as it is baked or rejected.
+    /// Waits until an accepted operation (202) is baked or rejected, and returns its receipt.
     pub async fn settled(&self, accepted: &Answer) -> Result<Value> {
         anyhow::ensure!(accepted.status == 202, "{accepted:?}");
         let path = accepted.header("operation-location");
@@ -174,12 +174,12 @@ impl Client {
         self.post_to("/order", body).await
     }
 
-    /// Posts JSON.
+    /// Sends a POST request with a JSON body.
     pub async fn post_to(&self, path: &str, body: impl Into<Bytes>) -> Result<Answer> {
         self.post_with(path, &[], body).await
     }
 
-    /// Posts JSON, under more headers.
+    /// Sends a POST request with a JSON body and additional headers.
     pub async fn post_with(
         &self,
         path: &str,
@@ -189,7 +189,7 @@ impl Client {
         self.send_json(Method::POST, path, headers, body).await
     }
 
-    /// Places an order under an idempotency key.
+    /// Places an order with an idempotency key.
     pub async fn post_keyed(&self, key: &str, body: impl Into<Bytes>) -> Result<Answer> {
         self.post_with("/order", &[("Idempotency-Key", key)], body)
             .await

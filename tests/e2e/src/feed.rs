@@ -1,4 +1,4 @@
-//! A websocket client of the feed.
+//! Websocket client of the feed.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-/// How long the next frame may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Timeout of connecting, and of waiting for the next frame.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// An open subscription.
+/// Open subscription.
 pub struct Feed {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
 
-/// What came.
+/// Message received from the server.
 #[derive(Debug)]
 pub enum Received {
-    /// A frame.
+    /// Frame.
     Frame(Value),
-    /// The end, with its code.
+    /// Close frame, with its code.
     Closed(u16),
 }
 
@@ -33,12 +33,12 @@ impl Feed {
         Self::open_with(base, query, None).await
     }
 
-    /// The same, as the bearer of a token.
+    /// Subscribes with a query, authenticated by a bearer token.
     pub async fn open_with(base: &str, query: &str, token: Option<&str>) -> Result<Self> {
         Self::open_at(base, &format!("/order-events?{query}"), token).await
     }
 
-    /// Subscribes to the feed that is there.
+    /// Subscribes to the feed at the given path, with its query.
     pub async fn open_at(base: &str, path: &str, token: Option<&str>) -> Result<Self> {
         let base = base.replacen("http", "ws", 1);
         let mut request = format!("{base}{path}").into_client_request()?;
@@ -47,17 +47,17 @@ impl Feed {
             request.headers_mut().insert("authorization", value);
         }
         let connecting = tokio_tungstenite::connect_async(request);
-        let (socket, _) = tokio::time::timeout(PATIENCE, connecting)
+        let (socket, _) = tokio::time::timeout(FRAME_TIMEOUT, connecting)
             .await
             .context("no answer")??;
         Ok(Self { socket })
     }
 
-    /// The next text, unparsed, or the end with its code.
+    /// Waits for the next text message, unparsed, or for the close code.
     pub async fn message(&mut self) -> Result<Result<String, u16>> {
         loop {
-            let message = tokio::time::timeout(PATIENCE, self.socket.next()).await;
-            match message.context("the feed is silent")? {
+            let message = tokio::time::timeout(FRAME_TIMEOUT, self.socket.next()).await;
+            match message.context("timed out waiting for a frame")? {
                 Some(Ok(Message::Text(text))) => return Ok(Ok(text.to_string())),
                 Some(Ok(Message::Close(reason))) => {
                     return Ok(Err(reason.map_or(1005, |reason| reason.code.into())));
@@ -69,7 +69,7 @@ impl Feed {
         }
     }
 
-    /// The next frame that is no ping, or the end.
+    /// Waits for the next frame or the close code; answers pings.
     pub async fn receive(&mut self) -> Result<Received> {
         loop {
             let text = match self.message().await? {
@@ -84,7 +84,7 @@ impl Feed {
         }
     }
 
-    /// The next frame's text, unparsed, pings included.
+    /// Waits for the next frame (pings included) and returns its text, unparsed.
     pub async fn text(&mut self) -> Result<String> {
         match self.message().await? {
             Ok(text) => Ok(text),
@@ -92,7 +92,7 @@ impl Feed {
         }
     }
 
-    /// The next frame.
+    /// Waits for the next frame; answers pings.
     pub async fn frame(&mut self) -> Result<Value> {
         match self.receive().await? {
             Received::Frame(frame) => Ok(frame),
@@ -100,7 +100,7 @@ impl Feed {
         }
     }
 
-    /// The next frame that stands for a position of the log.
+    /// Waits for the next frame of an event; skips control frames.
     pub async fn event(&mut self) -> Result<Value> {
         loop {
             let frame = self.frame().await?;
@@ -113,7 +113,8 @@ impl Feed {
         }
     }
 
-    /// Its end, which must come: the code, and the last frame, which says the same.
+    /// Waits until the server closes the feed. Returns the close code and the last frame, and
+    /// checks that both contain the same code.
     pub async fn end(&mut self) -> (u16, Value) {
         let mut last = Value::Null;
         loop {
@@ -127,12 +128,12 @@ impl Feed {
         }
     }
 
-    /// Sends text.
+    /// Sends a text message.
     pub async fn say(&mut self, text: &str) -> Result<()> {
         Ok(self.socket.send(Message::text(text)).await?)
     }
 
-    /// All events up to a position, which must be there or come.
+    /// Waits for all events up to and including a position.
     pub async fn events_up_to(&mut self, position: u64) -> Result<Vec<Value>> {
         let mut events = Vec::new();
         loop {

@@ -1,5 +1,5 @@
-//! A token issuer: makes keys, publishes them as a file and at a URL, and signs
-//! whatever it is told to.
+//! Token issuer: generates keys, publishes them as a file and at a URL, and signs arbitrary
+//! claims.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -15,14 +15,14 @@ use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-/// Whom the tokens are for, unless told otherwise.
+/// Default audience (`aud`) of the tokens.
 pub const AUDIENCE: &str = "orders-api";
-/// Who issues them.
+/// Issuer (`iss`) of the tokens.
 pub const NAME: &str = "https://issuer.example";
-/// What precedes the 32 bytes of an Ed25519 key in PKCS #8 (RFC 8410).
-const PREFIX: &[u8] = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
+/// Prefix of the 32 bytes of an Ed25519 key in PKCS #8 (RFC 8410).
+const PKCS8_PREFIX: &[u8] = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
 
-/// An issuer with one key at a time.
+/// Issuer with one key at a time.
 pub struct Issuer {
     folder: TempDir,
     key: EncodingKey,
@@ -31,7 +31,7 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// A new one with a key, published.
+    /// Creates an issuer with a published key.
     pub fn new() -> Result<Self> {
         let mut issuer = Self {
             folder: TempDir::with_prefix("bakehouse-issuer-")?,
@@ -43,13 +43,13 @@ impl Issuer {
         Ok(issuer)
     }
 
-    /// Takes a new key, and publishes it in place of the one before. Keys need not say which
-    /// algorithm they are for: the first one does, the others do not.
+    /// Generates a new key and publishes it in place of the previous one. The algorithm (`alg`) of
+    /// a published key is optional: the first key has one, the others do not.
     pub fn rotate(&mut self) -> Result<()> {
         let id = uuid::Uuid::now_v7();
         // Random enough for tests: two version 4 identifiers.
         let seed = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()].map(uuid::Uuid::into_bytes);
-        self.key = EncodingKey::from_ed_der(&[PREFIX, &seed.concat()].concat());
+        self.key = EncodingKey::from_ed_der(&[PKCS8_PREFIX, &seed.concat()].concat());
         let is_first = self.id.is_empty();
         self.id = id.to_string();
         let mut key = Jwk::from_encoding_key(&self.key, Algorithm::EdDSA)?;
@@ -61,13 +61,13 @@ impl Issuer {
         Ok(())
     }
 
-    /// Where the keys are, as a file.
+    /// Returns the path of the file with the published keys.
     #[must_use]
     pub fn file(&self) -> PathBuf {
         self.folder.path().join("keys.json")
     }
 
-    /// Publishes the keys at a URL, as long as the runtime lives.
+    /// Serves the keys over HTTP as long as the runtime lives. Returns their URL.
     pub async fn serve(&self) -> Result<String> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}/keys", listener.local_addr()?);
@@ -80,7 +80,7 @@ impl Issuer {
         Ok(url)
     }
 
-    /// Serves the keys over TLS, with a certificate of the authority.
+    /// Serves the keys over TLS, with a certificate of the authority. Returns their URL.
     pub async fn serve_tls(&self, authority: &Authority) -> Result<String> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("https://{}/keys", listener.local_addr()?);
@@ -95,7 +95,8 @@ impl Issuer {
         Ok(url)
     }
 
-    /// Settings that make a system believe this issuer.
+    /// Returns the settings of a system that trusts this issuer, with its keys at `keys` (file or
+    /// URL).
     #[must_use]
     pub fn settings(&self, keys: &str) -> Vec<(&'static str, String)> {
         vec![
@@ -105,20 +106,20 @@ impl Issuer {
         ]
     }
 
-    /// A good token: for an hour, of this subject, with these scopes.
+    /// Returns a valid token of a subject with scopes; it expires in one hour.
     pub fn token(&self, subject: &str, scope: &str) -> Result<String> {
         self.sign(&claims(subject, scope))
     }
 
-    /// A token of any claims.
+    /// Returns a signed token with the given claims.
     pub fn sign(&self, claims: &Value) -> Result<String> {
         let mut header = Header::new(Algorithm::EdDSA);
         header.kid = Some(self.id.clone());
         Ok(encode(&header, claims, &self.key)?)
     }
 
-    /// A token of any header and claims, as they stand in the text; `{kid}` in the header is the
-    /// id of the key that signs it.
+    /// Returns a signed token with the given header and claims, unparsed; `{kid}` in the header is
+    /// replaced by the id of the key.
     pub fn sign_text(&self, header: &str, claims: &str) -> Result<String> {
         let header = header.replace("{kid}", &self.id);
         let signed = format!(
@@ -130,21 +131,21 @@ impl Issuer {
         Ok(format!("{signed}.{signature}"))
     }
 
-    /// The keys that are published, as text.
+    /// Returns the published keys as text.
     #[must_use]
     pub fn published(&self) -> String {
         self.published.lock().expect("no test has panicked").clone()
     }
 
-    /// Publishes this text in place of the keys.
+    /// Publishes a text in place of the keys.
     pub fn publish(&self, text: &str) -> Result<()> {
         std::fs::write(self.file(), text)?;
         *self.published.lock().expect("no test has panicked") = text.to_owned();
         Ok(())
     }
 
-    /// A token signed with the *public* key as a shared secret, which a careless
-    /// verifier believes.
+    /// Returns a token signed with the *public* key as a shared secret, which a verifier must
+    /// refuse.
     pub fn sign_with_public_key(&self, claims: &Value) -> Result<String> {
         let published = self.published.lock().expect("no test has panicked").clone();
         let keys: Value = serde_json::from_str(&published)?;
@@ -159,7 +160,7 @@ impl Issuer {
     }
 }
 
-/// Answers one request with the keys.
+/// Responds to one request with the keys.
 async fn answer(mut socket: impl AsyncRead + AsyncWrite + Unpin, published: &Mutex<String>) {
     let mut request = [0; 4096];
     let _ = socket.read(&mut request).await;
@@ -175,7 +176,7 @@ fn padded(base64url: &str) -> String {
     format!("{base64url}{}", "=".repeat(missing))
 }
 
-/// The claims of a good token.
+/// Returns the claims of a valid token, which expires in one hour.
 #[must_use]
 pub fn claims(subject: &str, scope: &str) -> Value {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -186,7 +187,7 @@ pub fn claims(subject: &str, scope: &str) -> Value {
     })
 }
 
-/// As a header's value.
+/// Returns the value of an `Authorization` header.
 #[must_use]
 pub fn bearer(token: &str) -> String {
     format!("Bearer {token}")

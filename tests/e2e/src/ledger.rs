@@ -1,5 +1,5 @@
-//! Load from clients who remember what they were answered, and the check that
-//! the system has kept its word.
+//! Load from clients that record the responses, and the audit that compares the feed and the list
+//! with them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::{Client, Feed, World};
 
-/// The order that a reference stands for.
+/// Returns the body of an order with the given reference.
 #[must_use]
 pub fn order(reference: &str) -> String {
     json!({
@@ -23,19 +23,19 @@ pub fn order(reference: &str) -> String {
     .to_string()
 }
 
-/// What the clients were answered.
+/// Responses that the clients have got, by the references of their orders.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    /// Answered 202: there, once.
+    /// Orders answered with 202; each must exist exactly once.
     pub accepted: BTreeSet<String>,
-    /// Answered otherwise, or not at all: there at most once.
+    /// Orders answered otherwise or not at all; each may exist at most once.
     pub unknown: BTreeSet<String>,
-    /// References that were answered 202, of each client in the order of its requests. A client
-    /// sends one after the other, so that is the order that they must be executed in.
+    /// Accepted references of each client, in the order of its requests. A client sends one
+    /// request after the other, so its orders must be executed in this sequence.
     pub sequences: Vec<Vec<String>>,
 }
 
-/// Clients at work.
+/// Running clients that place orders.
 pub struct Load {
     clients: JoinSet<Ledger>,
     stop: Arc<AtomicBool>,
@@ -43,8 +43,8 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts `clients`, who together place `orders` orders, or fewer if they
-    /// are told to stop.
+    /// Starts `clients` clients that together place `orders` orders, or fewer if they are stopped
+    /// before.
     #[must_use]
     pub fn start(base: &str, clients: usize, orders: u64) -> Self {
         let next = Arc::new(AtomicU64::new(0));
@@ -83,7 +83,7 @@ impl Load {
         }
     }
 
-    /// How many have been accepted so far.
+    /// Returns the number of orders accepted so far.
     #[must_use]
     pub fn accepted(&self) -> u64 {
         self.accepted.load(Ordering::Relaxed)
@@ -100,7 +100,7 @@ impl Load {
         all
     }
 
-    /// Ends it after the orders that are under way.
+    /// Stops the clients after their requests in flight.
     pub async fn stop(self) -> Ledger {
         self.stop.store(true, Ordering::Relaxed);
         self.finish().await
@@ -121,7 +121,7 @@ fn is_fence(order: &Value) -> bool {
     reference.is_some_and(|reference| reference.starts_with(FENCE))
 }
 
-/// Places an order after everything that clients have sent; its reference.
+/// Places an order after all orders of the clients, and returns its reference.
 async fn fence(world: &World) -> String {
     let client = world.client();
     loop {
@@ -133,9 +133,8 @@ async fn fence(world: &World) -> String {
     }
 }
 
-/// Checks everything that was promised, from outside: by the feed from its
-/// beginning, and by the list. Returns how many orders of clients there are. An
-/// order of its own tells where to end.
+/// Checks the complete feed and the list of orders against the recorded responses. Returns the
+/// number of orders of the clients. Places an order of its own to find the end of the feed.
 pub async fn audit(world: &World, ledger: &Ledger, limit: Duration) -> Result<u64> {
     let audit = async {
         let events = whole_feed(world, ledger).await?;
@@ -146,14 +145,14 @@ pub async fn audit(world: &World, ledger: &Ledger, limit: Duration) -> Result<u6
     };
     let outcome = tokio::time::timeout(limit, audit)
         .await
-        .context("the audit takes too long");
+        .context("audit timed out");
     outcome
         .and_then(|outcome| outcome)
         .with_context(|| world.logs())
 }
 
-/// Reads the feed from 0 up to an order that is placed now, and beyond if something
-/// that was accepted has not been seen by then.
+/// Reads the feed from position 0 up to an order that is placed now, and beyond it as long as an
+/// accepted order is missing.
 async fn whole_feed(world: &World, ledger: &Ledger) -> Result<Vec<Value>> {
     let fence = fence(world).await;
     let mut feed = world.feed("since=0").await?;
@@ -172,8 +171,8 @@ async fn whole_feed(world: &World, ledger: &Ledger) -> Result<Vec<Value>> {
     Ok(events)
 }
 
-/// Positions and numbers without gap, times in order, every accepted order once, and those of
-/// one client in its order.
+/// Checks that positions and numbers have no gap, times do not decrease, each accepted order
+/// exists exactly once, and the orders of each client are in its sequence.
 fn check_events(events: &[Value], ledger: &Ledger) -> Result<BTreeMap<u64, Value>> {
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     let mut orders = BTreeMap::new();
@@ -185,13 +184,13 @@ fn check_events(events: &[Value], ledger: &Ledger) -> Result<BTreeMap<u64, Value
         );
         ensure!(event["type"] == "order.created", "{event}");
         let at = event["at"].as_str().context("an event without a time")?;
-        ensure!(time.as_str() <= at, "time goes back at {event}");
+        ensure!(time.as_str() <= at, "time decreases at {event}");
         at.clone_into(&mut time);
         let order = &event["order"];
         ensure!(order["number"] == expected, "number {expected}: {event}");
         let reference = order["reference"]
             .as_str()
-            .context("an order of nobody's")?
+            .context("an order without a reference")?
             .to_owned();
         ensure!(seen.insert(reference, expected).is_none(), "twice: {event}");
         orders.insert(expected, order.clone());
@@ -214,7 +213,7 @@ fn check_events(events: &[Value], ledger: &Ledger) -> Result<BTreeMap<u64, Value
     Ok(orders)
 }
 
-/// The list, newest first, page by page, is what the feed said.
+/// Checks that the list, newest first and page by page, equals the orders of the feed.
 async fn check_list(world: &World, orders: &BTreeMap<u64, Value>) -> Result<()> {
     let client = world.client();
     let mut next = Some("/order?limit=100".to_owned());
@@ -227,7 +226,7 @@ async fn check_list(world: &World, orders: &BTreeMap<u64, Value>) -> Result<()> 
                 .context("the list has more orders than the feed")?;
             ensure!(
                 document == order,
-                "the list has {document}, the feed had {order}"
+                "the list has {document}, the feed has {order}"
             );
         }
         next = page.next_page();
@@ -239,7 +238,8 @@ async fn check_list(world: &World, orders: &BTreeMap<u64, Value>) -> Result<()> 
     Ok(())
 }
 
-/// The feed's events from a position on, by reconnecting again and again.
+/// Reads the feed up to a position and reconnects after every `every` events. Returns the
+/// positions received.
 pub async fn follow_with_cuts(base: &str, up_to: u64, every: usize) -> Result<Vec<u64>> {
     let mut positions: Vec<u64> = Vec::new();
     loop {
@@ -259,7 +259,7 @@ pub async fn follow_with_cuts(base: &str, up_to: u64, every: usize) -> Result<Ve
 mod tests {
     use super::*;
 
-    /// Frames of these references, at positions and numbers 1, 2, 3, …
+    /// Returns frames of orders with the given references, at positions and numbers 1, 2, 3, …
     fn events(references: &[&str]) -> Vec<Value> {
         let event = |(position, reference): (u64, &&str)| {
             json!({
@@ -271,7 +271,7 @@ mod tests {
         (1..).zip(references).map(event).collect()
     }
 
-    fn refusal(events: &[Value]) -> String {
+    fn violation(events: &[Value]) -> String {
         let text = |reference: &&str| (*reference).to_owned();
         let ledger = Ledger {
             accepted: ["a-1", "a-2", "b-1"].iter().map(text).collect(),
@@ -285,12 +285,12 @@ mod tests {
     }
 
     #[test]
-    fn each_broken_promise_is_seen() {
+    fn each_violation_is_reported() {
         for good in [
             &["a-1", "b-1", "a-2"][..],
             &["b-1", "a-1", "b-2", "a-2", "fence-1"],
         ] {
-            assert_eq!(refusal(&events(good)), "", "{good:?}");
+            assert_eq!(violation(&events(good)), "", "{good:?}");
         }
         for (references, expected) in [
             (&["a-2", "a-1", "b-1"][..], "reordered"),
@@ -298,16 +298,16 @@ mod tests {
             (&["a-1", "a-2", "a-2", "b-1"], "twice"),
             (&["a-1", "a-2", "b-1", "c-1"], "never sent: c-1"),
         ] {
-            let found = refusal(&events(references));
+            let found = violation(&events(references));
             assert!(found.starts_with(expected), "{references:?}: {found}");
         }
         let damaged = |index: usize, member: &str, value: Value| {
             let mut all = events(&["a-1", "a-2", "b-1"]);
             all[index][member] = value;
-            refusal(&all)
+            violation(&all)
         };
         assert!(damaged(1, "position", json!(3)).starts_with("position 2"));
-        assert!(damaged(1, "at", json!("2025")).starts_with("time goes back"));
+        assert!(damaged(1, "at", json!("2025")).starts_with("time decreases"));
         let number = json!({ "number": 3, "reference": "a-2" });
         assert!(damaged(1, "order", number).starts_with("number 2"));
     }

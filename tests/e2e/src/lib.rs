@@ -1,5 +1,5 @@
-//! Drives the real programs from outside: processes, HTTP, websockets. For
-//! tests and for the benchmark.
+//! Drivers of the real programs from outside (processes, HTTP, websockets), for the tests and
+//! the benchmarks.
 #![allow(clippy::missing_panics_doc, clippy::missing_errors_doc)]
 
 pub mod attachments;
@@ -22,7 +22,7 @@ pub use proxy::Proxy;
 pub use receiver::Receiver;
 pub use world::{Kind, World};
 
-/// Writes one test a world.
+/// Defines each test twice: once for the embedded program, once for the four services.
 #[macro_export]
 macro_rules! in_both_worlds {
     ($($name:ident),* $(,)?) => {

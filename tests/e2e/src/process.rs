@@ -1,4 +1,4 @@
-//! Processes of the real programs.
+//! Child processes of the real programs.
 
 use std::fs::File;
 use std::io::PipeReader;
@@ -11,15 +11,15 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// Says where the programs are, if not beside this one.
-const BIN_DIR: &str = "BAKEHOUSE_TEST_BIN_DIR";
+/// Variable with the folder of the programs; by default that of the running test.
+const BIN_DIR_VARIABLE: &str = "BAKEHOUSE_TEST_BIN_DIR";
 
-/// A program of this workspace.
+/// Returns the path of a program of this workspace.
 ///
 /// # Panics
-/// When it has not been built.
+/// When the program has not been built.
 fn program(name: &str) -> PathBuf {
-    let beside = || {
+    let default_folder = || {
         let this = std::env::current_exe().ok()?;
         // target/PROFILE/deps/TEST, or target/PROFILE/PROGRAM
         let folder = this.parent()?;
@@ -30,9 +30,9 @@ fn program(name: &str) -> PathBuf {
             folder.to_owned()
         })
     };
-    let folder = std::env::var_os(BIN_DIR)
+    let folder = std::env::var_os(BIN_DIR_VARIABLE)
         .map(PathBuf::from)
-        .or_else(beside)
+        .or_else(default_folder)
         .unwrap_or_default();
     let program = folder.join(name);
     let hint = "run `cargo xtask test`, or `cargo build --workspace` first";
@@ -44,8 +44,8 @@ fn program(name: &str) -> PathBuf {
     program
 }
 
-/// A call of a program of this workspace. No setting of whoever runs the tests
-/// gets through to it.
+/// Prepares a command that runs a program of this workspace, without the `BAKEHOUSE_*` variables
+/// of the test's own environment.
 #[must_use]
 pub fn command(name: &str) -> Command {
     let mut command = Command::new(program(name));
@@ -55,38 +55,38 @@ pub fn command(name: &str) -> Command {
     command
 }
 
-/// Smallest size of a pipe, in bytes: one page.
+/// Smallest capacity of a pipe, in bytes: one page.
 const PIPE_SIZE: i32 = 4_096;
 
-/// Kind of standard error that a process gets.
+/// Destination of the standard error of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stderr {
-    /// A file, which [`Process::log`] reads.
+    /// File that [`Process::log`] reads.
     #[default]
     File,
-    /// A pipe without a reader.
+    /// Pipe without a reader.
     Closed,
-    /// A device that is always full.
+    /// Device that is always full.
     Full,
-    /// A small pipe that nobody reads.
+    /// Small pipe that is never read.
     Unread,
-    /// A pipe that nobody reads, in non-blocking mode.
+    /// Small pipe that is never read, in non-blocking mode.
     UnreadNonBlocking,
 }
 
-/// A service, running or not.
+/// Process of a service, running or not.
 pub struct Process {
     name: String,
     environment: Vec<(String, String)>,
     log: PathBuf,
     stderr: Stderr,
-    /// The reader's end of its standard error, where that is a pipe.
+    /// Reader's end of its standard error, if that is a pipe.
     reader: Option<PipeReader>,
     child: Option<Child>,
 }
 
 impl Process {
-    /// One that has not been started; its log goes to a file of its name in `folder`.
+    /// Describes a process without starting it; it logs to `TAG.log` in `folder`.
     #[must_use]
     pub fn new(name: &str, environment: &[(String, String)], folder: &Path, tag: &str) -> Self {
         Self {
@@ -99,23 +99,23 @@ impl Process {
         }
     }
 
-    /// Gives it another standard error from its next start on.
+    /// Sets the destination of its standard error, from its next start on.
     pub fn log_to(&mut self, stderr: Stderr) {
         self.stderr = stderr;
     }
 
-    /// Tells whether its standard error can be read by [`Process::log`].
+    /// Returns whether [`Process::log`] can read its standard error.
     #[must_use]
     pub fn has_log(&self) -> bool {
         self.stderr == Stderr::File
     }
 
-    /// Closes the reader's end of its standard error, where that is a pipe.
+    /// Closes the reader's end of its standard error, if that is a pipe.
     pub fn close_stderr(&mut self) {
         self.reader = None;
     }
 
-    /// Standard error of the next start.
+    /// Opens the standard error of the next start.
     fn stderr(&mut self) -> Result<Stdio> {
         self.reader = None;
         Ok(match self.stderr {
@@ -137,12 +137,12 @@ impl Process {
         })
     }
 
-    /// Starts it.
+    /// Starts the process.
     pub fn start(&mut self) -> Result<()> {
         self.start_with(&[])
     }
 
-    /// Starts it with more in its environment, this time.
+    /// Starts the process with additional environment variables, for this start only.
     pub fn start_with(&mut self, more: &[(String, String)]) -> Result<()> {
         let stderr = self.stderr()?;
         let mut command = command(&self.name);
@@ -153,13 +153,13 @@ impl Process {
         Ok(())
     }
 
-    /// Its id, while it runs.
+    /// Returns its process id while it runs.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
     }
 
-    /// Whether it has ended by itself.
+    /// Returns whether it has ended by itself.
     pub fn has_ended(&mut self) -> bool {
         let ended = self.child.as_mut().map(Child::try_wait);
         let has_ended = matches!(ended, Some(Ok(Some(_))));
@@ -169,18 +169,18 @@ impl Process {
         has_ended
     }
 
-    /// Whether it stands still, as after SIGSTOP.
+    /// Returns whether it is stopped, as after SIGSTOP.
     pub fn is_stopped(&mut self) -> bool {
         let Some(pid) = self.pid() else { return false };
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // The name, in brackets, may have anything in it.
+        // The name, in brackets, may contain any characters.
         let state = stat
             .rsplit_once(") ")
             .map(|(_, after)| after.chars().next());
         state == Some(Some('T'))
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL and waits for the end.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
@@ -195,7 +195,7 @@ impl Process {
         }
     }
 
-    /// SIGTERM, then its exit status and how long it took.
+    /// Sends SIGTERM and waits for the end. Returns the exit status and the time it took.
     pub fn terminate(&mut self, limit: Duration) -> Result<(ExitStatus, Duration)> {
         self.signal(Signal::SIGTERM);
         let started = Instant::now();
@@ -203,10 +203,10 @@ impl Process {
         Ok((status, started.elapsed()))
     }
 
-    /// Its exit status, once it has ended by itself.
+    /// Waits until it has ended by itself, and returns its exit status. After `limit` it is killed.
     pub fn ended(&mut self, limit: Duration) -> Result<ExitStatus> {
         let until = Instant::now() + limit;
-        let mut child = self.child.take().context("it does not run")?;
+        let mut child = self.child.take().context("the process is not running")?;
         while Instant::now() < until {
             if let Some(status) = child.try_wait()? {
                 return Ok(status);
@@ -218,14 +218,14 @@ impl Process {
         bail!("{} has not ended within {limit:?}", self.name)
     }
 
-    /// Text that it has logged; empty before its first start.
+    /// Returns the text that it has logged; empty before its first start.
     #[must_use]
     pub fn log(&self) -> String {
         let bytes = std::fs::read(&self.log).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Whether it was started, and neither killed nor terminated since.
+    /// Returns whether it was started, and neither killed nor terminated since.
     #[must_use]
     pub fn is_started(&self) -> bool {
         self.child.is_some()

@@ -1,4 +1,4 @@
-//! A reverse proxy in front of a server: strips a prefix of its paths, and adds headers.
+//! Reverse proxy in front of a server: strips a prefix from paths and adds headers.
 
 use std::net::SocketAddr;
 
@@ -7,10 +7,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// Bytes that the head of a request may have.
-const MAX_HEAD: usize = 64 * 1024;
+/// Maximum size of the head of a request, in bytes.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// The proxy; it ends when it is dropped.
+/// Running proxy; dropping it ends it.
 pub struct Proxy {
     address: SocketAddr,
     prefix: String,
@@ -18,7 +18,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts one for the server at `base`. It serves paths that begin with `prefix`, such as
+    /// Starts a proxy of the server at `base`. It serves paths that begin with `prefix`, such as
     /// `/shop`, and adds the headers to each request.
     pub async fn start(base: &str, prefix: &str, headers: &[(&str, &str)]) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -44,13 +44,13 @@ impl Proxy {
         })
     }
 
-    /// Its own origin: `http://127.0.0.1:PORT`.
+    /// Returns the origin of the proxy: `http://127.0.0.1:PORT`.
     #[must_use]
     pub fn origin(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The URL under which the server is found.
+    /// Returns the base URL of the server behind the proxy: origin and prefix.
     #[must_use]
     pub fn base(&self) -> String {
         format!("{}{}", self.origin(), self.prefix)
@@ -63,7 +63,7 @@ impl Drop for Proxy {
     }
 }
 
-/// One request, and whatever follows it where it becomes a websocket.
+/// Forwards one request, and all traffic of a websocket if it is a handshake.
 async fn serve(mut client: TcpStream, server: &str, prefix: &str, added: &str) -> Result<()> {
     let mut bytes = Vec::new();
     let end = loop {
@@ -71,7 +71,10 @@ async fn serve(mut client: TcpStream, server: &str, prefix: &str, added: &str) -
             break at;
         }
         let count = client.read_buf(&mut bytes).await?;
-        anyhow::ensure!(count > 0 && bytes.len() < MAX_HEAD, "no request");
+        anyhow::ensure!(
+            count > 0 && bytes.len() < MAX_HEAD_BYTES,
+            "no complete request head"
+        );
     };
     let head = String::from_utf8(bytes[..end].to_vec())?;
     let (line, headers) = head.split_once("\r\n").context("no headers")?;

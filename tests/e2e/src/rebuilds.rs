@@ -1,4 +1,4 @@
-//! Having everything made anew, as operators do.
+//! Rebuilds of the source and presentation stores, requested over HTTP as operators do.
 
 use std::time::{Duration, Instant};
 
@@ -7,39 +7,39 @@ use tokio::time::sleep;
 
 use crate::Client;
 
-/// What can be made anew.
+/// Names of the stores that can be rebuilt.
 pub const PARTS: [&str; 2] = ["source", "presentation"];
-/// How long a round may take.
+/// Timeout of a rebuild.
 pub const ROUND: Duration = Duration::from_secs(900);
 
-/// Begins a round.
+/// Requests a rebuild.
 ///
 /// # Panics
-/// When it is not taken.
+/// When the request is not accepted.
 pub async fn ask(client: &Client, part: &str) {
-    let asked = client.post_to(&format!("/rebuilds/{part}"), "").await;
-    assert_eq!(asked.expect("an answer").status, 202);
+    let answer = client.post_to(&format!("/rebuilds/{part}"), "").await;
+    assert_eq!(answer.expect("an answer").status, 202);
 }
 
-/// The last round, once it has ended.
+/// Waits until the last rebuild has ended, and returns it.
 ///
 /// # Panics
-/// When it does not end.
+/// When it does not end in time.
 pub async fn ended(client: &Client, part: &str) -> Value {
     let until = Instant::now() + ROUND;
     loop {
-        let round = last(client, part).await;
-        if round["state"] != "under-way" {
-            return round;
+        let rebuild = last(client, part).await;
+        if rebuild["state"] != "under-way" {
+            return rebuild;
         }
-        assert!(Instant::now() < until, "still under way: {round}");
+        assert!(Instant::now() < until, "still under way: {rebuild}");
         sleep(Duration::from_millis(50)).await;
     }
 }
 
 async fn last(client: &Client, part: &str) -> Value {
-    let rounds = client.get("/rebuilds").await.expect("an answer").json();
-    let mut all = rounds.as_array().expect("rounds").iter();
-    let found = all.find(|round| round["name"] == part);
-    found.expect("a round of that part").clone()
+    let rebuilds = client.get("/rebuilds").await.expect("an answer").json();
+    let mut all = rebuilds.as_array().expect("rebuilds").iter();
+    let found = all.find(|rebuild| rebuild["name"] == part);
+    found.expect("a rebuild of that part").clone()
 }

@@ -1,4 +1,4 @@
-//! Somebody who is notified over HTTP: remembers what came, and answers as told.
+//! HTTP server that receives notifications, records them and responds as configured.
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,23 +19,23 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// A request that came.
+/// Received request.
 #[derive(Clone, Debug)]
 pub struct Received {
-    /// Its headers.
+    /// Headers.
     pub headers: HeaderMap,
-    /// Its body.
+    /// Body.
     pub body: Bytes,
 }
 
 impl Received {
-    /// The body as JSON; null if it is none.
+    /// Returns the body as JSON; null if it is not valid JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    /// A header's text; empty if it has none.
+    /// Returns the text of a header; empty if it is missing or not text.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name);
@@ -45,12 +45,12 @@ impl Received {
     }
 }
 
-/// Answer to a request.
+/// Response to a request.
 #[derive(Clone, Debug)]
 pub struct Reply {
-    /// Its status; 0: none, the connection just ends.
+    /// Status; 0 closes the connection without a response.
     status: u16,
-    /// URL that a redirect names.
+    /// Target URL of a redirect.
     location: Option<HeaderValue>,
 }
 
@@ -63,42 +63,43 @@ impl From<u16> for Reply {
     }
 }
 
-type Answering = dyn Fn(Received) -> Reply + Send + Sync;
+type Responder = dyn Fn(Received) -> Reply + Send + Sync;
 
-/// A server that ends when it is dropped.
+/// Running server; dropping it ends it.
 pub struct Listener {
-    /// Where it listens.
+    /// URL of the server.
     pub url: String,
     task: JoinHandle<()>,
 }
 
 impl Listener {
-    /// One on a free port, which answers with a status; 0: the connection just ends.
+    /// Starts a server on a free port. The function returns the status of each response; 0 closes
+    /// the connection without a response.
     pub async fn start<R: Into<Reply>>(
-        answering: impl Fn(Received) -> R + Send + Sync + 'static,
+        responder: impl Fn(Received) -> R + Send + Sync + 'static,
     ) -> Result<Self> {
-        Self::start_at(None, answering).await
+        Self::start_at(None, responder).await
     }
 
-    /// Starts one, over TLS where there is an authority for its certificate.
+    /// Starts a server, over TLS if there is an authority for its certificate.
     async fn start_at<R: Into<Reply>>(
         authority: Option<&Authority>,
-        answering: impl Fn(Received) -> R + Send + Sync + 'static,
+        responder: impl Fn(Received) -> R + Send + Sync + 'static,
     ) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let scheme = if authority.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}/", listener.local_addr()?);
         let acceptor = authority.map(Authority::acceptor);
-        let answering: Arc<Answering> = Arc::new(move |received| answering(received).into());
+        let responder: Arc<Responder> = Arc::new(move |received| responder(received).into());
         let task = tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let (answering, acceptor) = (answering.clone(), acceptor.clone());
+                let (responder, acceptor) = (responder.clone(), acceptor.clone());
                 tokio::spawn(async move {
                     match acceptor {
-                        None => serve(socket, answering).await,
+                        None => serve(socket, responder).await,
                         Some(acceptor) => {
                             if let Ok(socket) = acceptor.accept(socket).await {
-                                serve(socket, answering).await;
+                                serve(socket, responder).await;
                             }
                         }
                     }
@@ -111,9 +112,9 @@ impl Listener {
 
 async fn serve(
     socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    answering: Arc<Answering>,
+    responder: Arc<Responder>,
 ) {
-    let service = service_fn(move |request| take(answering.clone(), request));
+    let service = service_fn(move |request| respond(responder.clone(), request));
     let connection = Builder::new(TokioExecutor::new());
     let _ = connection
         .serve_connection(TokioIo::new(socket), service)
@@ -129,25 +130,25 @@ impl Drop for Listener {
 #[derive(Default)]
 struct State {
     received: Vec<Received>,
-    /// The next answers; then 204.
+    /// Next responses; after them each request is answered with 204.
     answers: VecDeque<Reply>,
 }
 
-/// One that remembers everything.
+/// Server that records all requests.
 pub struct Receiver {
-    /// Where it listens.
+    /// URL of the server.
     pub url: String,
     state: Arc<Mutex<State>>,
     _listener: Listener,
 }
 
 impl Receiver {
-    /// One on a free port.
+    /// Starts a receiver on a free port.
     pub async fn start() -> Result<Self> {
         Self::start_at(None).await
     }
 
-    /// Starts one over TLS, with a certificate of the authority.
+    /// Starts a receiver over TLS, with a certificate of the authority.
     pub async fn start_tls(authority: &Authority) -> Result<Self> {
         Self::start_at(Some(authority)).await
     }
@@ -168,17 +169,16 @@ impl Receiver {
         })
     }
 
-    /// Answers the next requests with these statuses, and 204 from then on.
+    /// Responds to the next requests with these statuses, and with 204 after them.
     pub fn answer(&self, statuses: &[u16]) {
         let replies = statuses.iter().map(|status| Reply::from(*status));
         lock(&self.state).answers.extend(replies);
     }
 
-    /// Answers one more request with a redirect to another URL, which a client that follows it
-    /// must send the same body to.
+    /// Responds to one more request with a temporary redirect (307) to another URL.
     ///
     /// # Errors
-    /// When the URL cannot stand in a header.
+    /// When the URL is not a valid header value.
     pub fn redirect(&self, url: &str) -> Result<()> {
         lock(&self.state).answers.push_back(Reply {
             status: StatusCode::TEMPORARY_REDIRECT.as_u16(),
@@ -187,7 +187,7 @@ impl Receiver {
         Ok(())
     }
 
-    /// What has come so far.
+    /// Returns the requests received so far.
     #[must_use]
     pub fn received(&self) -> Vec<Received> {
         lock(&self.state).received.clone()
@@ -198,18 +198,18 @@ fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn take(
-    answering: Arc<Answering>,
+async fn respond(
+    responder: Arc<Responder>,
     request: Request<Incoming>,
 ) -> io::Result<Response<Empty<Bytes>>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?;
-    let reply = answering(Received {
+    let reply = responder(Received {
         headers: head.headers,
         body: body.to_bytes(),
     });
     if reply.status == 0 {
-        return Err(io::Error::other("there is no answer"));
+        return Err(io::Error::other("no response configured"));
     }
     let mut answer = Response::new(Empty::new());
     *answer.status_mut() = StatusCode::from_u16(reply.status).unwrap_or_default();

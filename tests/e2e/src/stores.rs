@@ -1,13 +1,13 @@
-//! The stores from outside, with drivers of their own: to break what nothing
-//! but an accident would break, and to take away what can be made anew.
+//! Direct access to the stores with their own drivers: damages data as only an accident would,
+//! and deletes data that a rebuild restores.
 
 use mongodb::Collection;
 use mongodb::bson::{Document, doc, serialize_to_bson};
 
 use crate::{Kind, World};
 
-/// The state of an order in the source database becomes `state` (JSON); says
-/// what it was.
+/// Replaces the state of an order in the source database by `state` (JSON), and returns the
+/// previous one.
 ///
 /// # Panics
 /// When there is no such order.
@@ -38,7 +38,7 @@ pub async fn replace_state(world: &World, kind: Kind, order: &str, state: &str) 
     }
 }
 
-/// An order's document says another reference than the log.
+/// Changes the reference in the document of an order, so that it differs from the log.
 ///
 /// # Panics
 /// When there is no such order.
@@ -59,25 +59,25 @@ pub async fn forge_document(world: &World, kind: Kind, order: &str) {
     }
 }
 
-/// Keeps the orders of the embedded store and their documents as they are, for [`put_back`].
+/// Copies the orders of the embedded store and their documents, for [`put_back`].
 ///
 /// # Panics
-/// When they cannot be kept.
+/// When they cannot be copied.
 pub fn keep(world: &World) {
     let database = embedded(world);
-    for table in KEPT {
-        let keep = format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}");
-        database.execute(&keep, []).expect("kept");
+    for table in COPIED_TABLES {
+        let copy = format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}");
+        database.execute(&copy, []).expect("kept");
     }
 }
 
-/// An order and its document are again what they were.
+/// Restores an order and its document from the copy made by [`keep`].
 ///
 /// # Panics
-/// When nothing was kept.
+/// When there is no copy.
 pub fn put_back(world: &World, order: &str) {
     let database = embedded(world);
-    for table in KEPT {
+    for table in COPIED_TABLES {
         let remove = format!("DELETE FROM {table} WHERE id = ?1");
         assert_eq!(database.execute(&remove, [order]).expect("removed"), 1);
         let put = format!("INSERT INTO {table} SELECT * FROM kept_{table} WHERE id = ?1");
@@ -85,25 +85,25 @@ pub fn put_back(world: &World, order: &str) {
     }
 }
 
-const KEPT: [&str; 2] = ["entities", "documents"];
+const COPIED_TABLES: [&str; 2] = ["entities", "documents"];
 
-/// The frame of a position is gone.
+/// Deletes the frame at a position.
 ///
 /// # Panics
-/// When there was none.
+/// When there is none.
 pub async fn remove_frame(world: &World, kind: Kind, position: i64) {
     remove(world, kind, "frames", (PRESENTATION, "feed"), position).await;
 }
 
-/// The event of a position is gone.
+/// Deletes the log entry at a position.
 ///
 /// # Panics
-/// When there was none.
+/// When there is none.
 pub async fn remove_event(world: &World, kind: Kind, position: i64) {
     remove(world, kind, "events", (SOURCE, "events"), position).await;
 }
 
-/// What there is at a position: of a table, or of the collection of a database.
+/// Deletes the row at a position from a table, or from the collection of a database (`of`).
 async fn remove(world: &World, kind: Kind, table: &str, of: (&str, &str), position: i64) {
     let removed = match kind {
         Kind::Embedded => {
@@ -120,17 +120,17 @@ async fn remove(world: &World, kind: Kind, table: &str, of: (&str, &str), positi
     assert_eq!(removed, 1);
 }
 
-/// Drops the source orders, and the whole presentation.
+/// Deletes the source orders with their checkpoint, and the complete presentation.
 ///
 /// # Panics
 /// When a store does not answer.
 pub async fn forget(world: &World, kind: Kind) {
     match kind {
         Kind::Embedded => {
-            let forget = "DELETE FROM entities; DELETE FROM documents; DELETE FROM frames; \
+            let delete = "DELETE FROM entities; DELETE FROM documents; DELETE FROM frames; \
                 UPDATE checkpoints SET position = 0, entities = 0, parked = 0 \
                 WHERE name IN ('orders-manager', 'data-baker');";
-            embedded(world).execute_batch(forget).expect("forgotten");
+            embedded(world).execute_batch(delete).expect("deleted");
         }
         Kind::Servers => {
             let source = database(world, SOURCE).await;
@@ -145,7 +145,7 @@ pub async fn forget(world: &World, kind: Kind) {
     }
 }
 
-/// Collections of a rebuild beside those that are read.
+/// Returns the names of the shadow collections of rebuilds.
 ///
 /// # Panics
 /// When a database does not answer.
@@ -157,42 +157,42 @@ pub async fn shadows(world: &World) -> Vec<String> {
         all.extend(names.expect("names"));
     }
     let is_shadow = |name: &String| {
-        let round = name.rsplit_once("_r").map(|(_, round)| round);
-        round.is_some_and(|round| round.parse::<u64>().is_ok())
+        let rebuild_id = name.rsplit_once("_r").map(|(_, id)| id);
+        rebuild_id.is_some_and(|id| id.parse::<u64>().is_ok())
     };
     all.retain(is_shadow);
     all
 }
 
-/// Setting that says where the source database is.
+/// Setting with the URI of the source database.
 pub const SOURCE: &str = "BAKEHOUSE_MONGODB__SOURCE_URI";
-/// Setting that says where the presentation database is.
+/// Setting with the URI of the presentation database.
 pub const PRESENTATION: &str = "BAKEHOUSE_MONGODB__PRESENTATION_URI";
 
-/// A write to the stores from outside, in both worlds.
+/// Direct write to a store, for both kinds of worlds.
 pub struct Write {
-    /// Statement for the embedded store.
+    /// SQL statement for the embedded store.
     pub sql: String,
-    /// Database (by its setting) and collection in MongoDB.
+    /// Database (by its setting) and collection for MongoDB.
     pub of: (&'static str, &'static str),
-    /// Kind of change that is done there.
-    pub what: What,
+    /// Change of that collection.
+    pub change: Change,
 }
 
-/// A write to a collection.
-pub enum What {
-    /// Changes the document that fits.
-    Change(Document, Document),
-    /// Adds a document.
+/// Change of a collection.
+pub enum Change {
+    /// Sets fields of the document that matches the filter.
+    Update(Document, Document),
+    /// Inserts a document.
     Insert(Document),
-    /// Removes the document that fits.
+    /// Removes the document that matches the filter.
     Remove(Document),
 }
 
-/// Writes; something must have changed.
+/// Executes a direct write.
 ///
 /// # Panics
-/// When it has not.
+/// When it does not change exactly one row or document.
 pub async fn write(world: &World, kind: Kind, write: Write) {
     let written = match kind {
         Kind::Embedded => {
@@ -201,17 +201,17 @@ pub async fn write(world: &World, kind: Kind, write: Write) {
         }
         Kind::Servers => {
             let collection = collection(world, write.of.0, write.of.1).await;
-            match write.what {
-                What::Change(which, set) => {
-                    let written = collection.update_one(which, doc! { "$set": set }).await;
+            match write.change {
+                Change::Update(filter, set) => {
+                    let written = collection.update_one(filter, doc! { "$set": set }).await;
                     written.expect("written").modified_count
                 }
-                What::Insert(row) => {
+                Change::Insert(row) => {
                     collection.insert_one(row).await.expect("written");
                     1
                 }
-                What::Remove(which) => {
-                    let removed = collection.delete_one(which).await;
+                Change::Remove(filter) => {
+                    let removed = collection.delete_one(filter).await;
                     removed.expect("written").deleted_count
                 }
             }
@@ -220,7 +220,7 @@ pub async fn write(world: &World, kind: Kind, write: Write) {
     assert_eq!(written, 1, "{}", write.sql);
 }
 
-/// The database of the embedded store, beside the server.
+/// Opens the database of the embedded store, in parallel to the server.
 ///
 /// # Panics
 /// When it cannot be opened.
@@ -240,11 +240,11 @@ async fn collection(world: &World, variable: &str, name: &str) -> Collection<Doc
     database(world, variable).await.collection(name)
 }
 
-/// Who asked for the event at a position, and in whose stead.
+/// Returns the actor of the log entry at a position, and the subject it acts on behalf of.
 ///
 /// # Panics
 /// When there is none.
-pub async fn who_asked(world: &World, kind: Kind, position: i64) -> (String, String) {
+pub async fn actors(world: &World, kind: Kind, position: i64) -> (String, String) {
     match kind {
         Kind::Embedded => {
             let query = "SELECT actor, on_behalf_of FROM events WHERE position = ?1";

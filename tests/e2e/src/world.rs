@@ -1,4 +1,5 @@
-//! A whole system of processes, in one of the two worlds.
+//! Complete running system (a world): one process with an embedded store, or four services over
+//! MongoDB and RabbitMQ.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Output};
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 use crate::process::{Process, Stderr};
 use crate::{Client, Feed};
 
-/// Which world.
+/// Kind of world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// One process with an embedded store.
@@ -21,7 +22,7 @@ pub enum Kind {
     Servers,
 }
 
-/// The four services.
+/// Names of the four services.
 pub const SERVICES: [&str; 4] = [
     "api-server",
     "events-writer",
@@ -29,29 +30,30 @@ pub const SERVICES: [&str; 4] = [
     "data-baker",
 ];
 const ALL_IN_ONE: &str = "bakehouse";
-/// One more, where somebody is to be notified: where one of these is set.
+/// Service that is added if a notification channel is configured.
 const NOTIFIER: &str = "notifier";
-const WAYS: [&str; 3] = [
+/// Settings that configure notification channels.
+const CHANNEL_SETTINGS: [&str; 3] = [
     "BAKEHOUSE_EMAIL__URI",
     "BAKEHOUSE_SMS__URL",
     "BAKEHOUSE_WEBHOOK__URLS",
 ];
-/// What it says once it will notify of everything that comes.
-const NOTIFIES: &str = "notifications enabled for events after this position";
+/// Log line of the notifier once it has a start position.
+const NOTIFIER_STARTED: &str = "notifications enabled for events after this position";
 
-/// Where the servers are that the four services need.
+/// URIs of the servers that the four services need.
 #[derive(Clone, Debug)]
 pub struct Servers {
-    /// The source database.
+    /// URI of the source database.
     pub source: String,
-    /// The presentation database.
+    /// URI of the presentation database.
     pub presentation: String,
-    /// The broker.
+    /// URI of the broker.
     pub amqp: String,
 }
 
 impl Servers {
-    /// The shared ones, with databases of one's own.
+    /// Returns the shared servers, with databases named after `name`.
     #[must_use]
     pub fn shared(name: &str) -> Self {
         Self {
@@ -62,15 +64,15 @@ impl Servers {
     }
 }
 
-/// A running system.
+/// Running system.
 pub struct World {
-    /// Which it is.
+    /// Kind of the world.
     pub kind: Kind,
-    /// Where its api-server is.
+    /// Base URL of its api-server.
     pub base: String,
     programs: &'static [&'static str],
     feed: &'static str,
-    /// By name; a second instance is called `NAME-2`.
+    /// Processes by name; a second instance is called `NAME-2`.
     processes: BTreeMap<String, Process>,
     environment: Vec<(String, String)>,
     stderr: Stderr,
@@ -78,12 +80,12 @@ pub struct World {
 }
 
 impl World {
-    /// Starts one on the shared servers, and waits until it is ready.
+    /// Starts a world, on the shared servers if it needs them, and waits until it is ready.
     pub async fn start(kind: Kind) -> Result<Self> {
         Self::start_with(kind, &[]).await
     }
 
-    /// The same with settings of its own.
+    /// Starts a world with additional settings, and waits until it is ready.
     pub async fn start_with(kind: Kind, settings: &[(&str, String)]) -> Result<Self> {
         let settings: Vec<(&str, &str)> = settings
             .iter()
@@ -99,8 +101,8 @@ impl World {
         Ok(world)
     }
 
-    /// Starts a program that is all services of a domain of its own, whose feed is
-    /// at `feed`, and waits until it is ready.
+    /// Starts the programs of another domain, whose feed is at the path `feed`, and waits until
+    /// they are ready.
     pub async fn start_domain(
         kind: Kind,
         programs: &'static [&'static str],
@@ -111,7 +113,8 @@ impl World {
         Ok(world)
     }
 
-    /// The same before it is started.
+    /// Prepares the programs of another domain, whose feed is at the path `feed`, without starting
+    /// them.
     pub fn prepare_domain(
         kind: Kind,
         programs: &'static [&'static str],
@@ -124,7 +127,7 @@ impl World {
         Ok(world)
     }
 
-    /// Sets one of its settings, before it is started.
+    /// Sets a setting of all its processes, before they are started.
     pub fn set(&mut self, variable: &str, value: &str) {
         self.environment
             .push((variable.to_owned(), value.to_owned()));
@@ -133,13 +136,13 @@ impl World {
         }
     }
 
-    /// Sets a setting of one of its processes alone, before it is started.
+    /// Sets a setting of one of its processes, before it is started.
     pub fn set_for(&mut self, name: &'static str, variable: &str, value: &str) {
         let more = [(variable.to_owned(), value.to_owned())];
         self.add(name, name, &more);
     }
 
-    /// Gives all its processes another standard error from their next start on.
+    /// Sets the standard error of all its processes, from their next start on.
     pub fn log_to(&mut self, stderr: Stderr) {
         self.stderr = stderr;
         for process in self.processes.values_mut() {
@@ -147,13 +150,13 @@ impl World {
         }
     }
 
-    /// Starts it, or what has been killed of it, and waits until it is ready.
+    /// Starts all processes that do not run, and waits until the world is ready.
     pub async fn begin(&mut self) -> Result<()> {
         self.start_all()?;
         self.ready(Duration::from_secs(30)).await
     }
 
-    /// One that has not been started.
+    /// Prepares a world without starting it.
     pub fn prepare(
         kind: Kind,
         servers: Option<(&str, Servers)>,
@@ -209,14 +212,16 @@ impl World {
         for name in world.names() {
             world.add(name, name, &[]);
         }
-        let notifies = settings.iter().any(|(name, _)| WAYS.contains(name));
-        if kind == Kind::Servers && notifies {
+        let has_channel = settings
+            .iter()
+            .any(|(name, _)| CHANNEL_SETTINGS.contains(name));
+        if kind == Kind::Servers && has_channel {
             world.add(NOTIFIER, NOTIFIER, &[]);
         }
         Ok(world)
     }
 
-    /// The programs that this world is made of.
+    /// Returns the names of the programs of this world.
     #[must_use]
     pub fn names(&self) -> &'static [&'static str] {
         self.programs
@@ -229,20 +234,21 @@ impl World {
         self.processes.insert(name.to_owned(), process);
     }
 
-    /// Starts a second instance of a service; of api-server, at the address returned.
+    /// Starts a second instance of a service. Returns the base URL of its API, if it has one.
     pub fn start_second(&mut self, program: &str) -> Result<String> {
         self.start_another(program, 2)
     }
 
-    /// Starts the instance of this number, which is called `NAME-NUMBER`; the address
-    /// is that of its API, if it has one.
+    /// Starts another instance of a service, which is called `NAME-NUMBER`. Returns the base URL of
+    /// its API, if it has one.
     pub fn start_another(&mut self, program: &str, number: usize) -> Result<String> {
         let base = self.prepare_another(program, number)?;
         self.process(&format!("{program}-{number}")).start()?;
         Ok(base)
     }
 
-    /// The same before it is started.
+    /// Prepares another instance of a service without starting it. Returns the base URL of its API,
+    /// if it has one.
     pub fn prepare_another(&mut self, program: &str, number: usize) -> Result<String> {
         let bind = format!("127.0.0.1:{}", ports::free()?);
         let name = format!("{program}-{number}");
@@ -254,8 +260,7 @@ impl World {
         Ok(format!("http://{bind}"))
     }
 
-    /// Runs another program on the same stores to its end: its exit code, and what it
-    /// had to say.
+    /// Runs another program on the same stores until it ends. Returns its exit code and its log.
     pub fn run_another(&mut self, program: &str, limit: Duration) -> Result<(Option<i32>, String)> {
         self.add(program, program, &[]);
         let process = self.process(program);
@@ -264,13 +269,12 @@ impl World {
         Ok((status.code(), process.log()))
     }
 
-    /// What an operator is told on a command line: by the program that has all stores,
-    /// with this world's settings.
+    /// Runs a command of the first program with this world's settings, and returns its output.
     pub fn operate(&self, arguments: &[&str]) -> Result<Output> {
         Ok(self.operator(arguments).output()?)
     }
 
-    /// Prepares that command without running it.
+    /// Prepares a command of the first program with this world's settings, without running it.
     #[must_use]
     pub fn operator(&self, arguments: &[&str]) -> Command {
         let mut command = crate::process::command(self.names()[0]);
@@ -279,25 +283,25 @@ impl World {
         command
     }
 
-    /// What its stores are found to be: the exit code, and the figures.
+    /// Runs `doctor --json`. Returns the exit code and the report.
     pub fn doctor(&self) -> Result<(Option<i32>, Value)> {
         let output = self.operate(&["doctor", "--json"])?;
         let found = serde_json::from_slice(&output.stdout);
-        let said = || String::from_utf8_lossy(&output.stderr).into_owned();
-        Ok((output.status.code(), found.with_context(said)?))
+        let errors = || String::from_utf8_lossy(&output.stderr).into_owned();
+        Ok((output.status.code(), found.with_context(errors)?))
     }
 
-    /// A process by its name.
+    /// Returns a process by its name.
     ///
     /// # Panics
-    /// When there is none of that name.
+    /// When there is no process of that name.
     pub fn process(&mut self, name: &str) -> &mut Process {
         self.processes
             .get_mut(name)
             .expect("a process of this world")
     }
 
-    /// Starts every process that has not been started.
+    /// Starts all processes that do not run.
     pub fn start_all(&mut self) -> Result<()> {
         for process in self
             .processes
@@ -309,21 +313,21 @@ impl World {
         Ok(())
     }
 
-    /// Waits until api-server is ready and the feed is available.
+    /// Waits until api-server is ready, the feed is available and notifier has started.
     pub async fn ready(&self, limit: Duration) -> Result<()> {
         let client = self.client();
         wait(limit, "readiness", async || {
             let answer = client.get("/health/ready").await;
             answer.is_ok_and(|answer| answer.status.is_success())
                 && self.has_feed().await
-                && self.notifies()
+                && self.notifier_has_started()
         })
         .await
         .with_context(|| self.logs())
     }
 
-    /// Whether the feed knows where it stands. Where tokens are asked for, being
-    /// refused for the want of one says only that api-server is there.
+    /// Returns whether the feed accepts subscriptions. If tokens are required, a 401 counts as
+    /// available as well.
     async fn has_feed(&self) -> bool {
         match self.feed("").await {
             Ok(_) => true,
@@ -331,26 +335,27 @@ impl World {
         }
     }
 
-    /// Whether notifier, if there is one, has settled where it begins.
-    fn notifies(&self) -> bool {
+    /// Returns whether notifier, if there is one, has its start position.
+    fn notifier_has_started(&self) -> bool {
         let notifier = self.processes.get(NOTIFIER);
-        notifier.is_none_or(|process| !process.has_log() || process.log().contains(NOTIFIES))
+        notifier
+            .is_none_or(|process| !process.has_log() || process.log().contains(NOTIFIER_STARTED))
     }
 
-    /// What precedes the names of its exchanges and queues.
+    /// Returns the prefix of the names of its exchanges and queues.
     #[must_use]
     pub fn prefix(&self) -> &str {
         self.setting("BAKEHOUSE_AMQP__PREFIX")
     }
 
-    /// What one of its settings is set to; empty if it is not.
+    /// Returns the value of a setting; empty if it is not set.
     #[must_use]
     pub fn setting(&self, variable: &str) -> &str {
         let found = self.environment.iter().find(|(name, _)| name == variable);
         found.map_or("", |(_, value)| value)
     }
 
-    /// The program that notifies.
+    /// Returns the name of the program that sends notifications.
     #[must_use]
     pub fn notifier(&self) -> &'static str {
         match self.kind {
@@ -359,7 +364,7 @@ impl World {
         }
     }
 
-    /// SIGTERM for every process, and waits for their ends, which must be orderly.
+    /// Terminates all processes (SIGTERM) and checks that each exits successfully.
     pub fn stop_all(&mut self) -> Result<()> {
         let started = self.processes.iter_mut();
         for (name, process) in started.filter(|(_, process)| process.is_started()) {
@@ -369,37 +374,37 @@ impl World {
         Ok(())
     }
 
-    /// Where its processes keep their files.
+    /// Returns the folder of its data and logs.
     #[must_use]
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
 
-    /// A client of its api-server.
+    /// Returns an HTTP client of its api-server.
     #[must_use]
     pub fn client(&self) -> Client {
         Client::new(&self.base)
     }
 
-    /// A subscription at its api-server.
+    /// Subscribes to the feed of its api-server.
     pub async fn feed(&self, query: &str) -> Result<Feed> {
         Feed::open_at(&self.base, &format!("{}?{query}", self.feed), None).await
     }
 
-    /// Stops all processes and returns their complete logs. A process writes its log from a
-    /// thread of its own, so only an orderly end makes sure that no line is still on its way.
+    /// Terminates all processes and returns their complete logs. A process writes its log in a
+    /// separate thread, so the log is complete only after an orderly exit.
     pub fn final_logs(&mut self) -> Result<String> {
         self.stop_all()?;
         Ok(self.logs_in_full())
     }
 
-    /// All logs, but for lines that the processes have not written yet.
+    /// Returns all logs, without lines that the processes have not written yet.
     #[must_use]
     pub fn logs_in_full(&self) -> String {
         self.processes.values().map(Process::log).collect()
     }
 
-    /// The ends of all logs, for a failure's message.
+    /// Returns the last lines of all logs, for failure messages.
     #[must_use]
     pub fn logs(&self) -> String {
         let tail = |(name, process): (&String, &Process)| {
@@ -412,11 +417,14 @@ impl World {
     }
 }
 
-/// Waits until `is_so`.
-pub async fn wait(limit: Duration, what: &str, is_so: impl AsyncFn() -> bool) -> Result<()> {
+/// Waits until a condition holds.
+///
+/// # Errors
+/// When it does not hold within `limit`; the message names `what` was expected.
+pub async fn wait(limit: Duration, what: &str, condition: impl AsyncFn() -> bool) -> Result<()> {
     let until = Instant::now() + limit;
     while Instant::now() < until {
-        if is_so().await {
+        if condition().await {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

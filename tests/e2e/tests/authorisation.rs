@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use bakehouse_e2e::callers::{Caller, Standing, callers};
+use bakehouse_e2e::callers::{Caller, Role, callers};
 use bakehouse_e2e::issuer::bearer;
 use bakehouse_e2e::{Answer, Client, Feed, Issuer, Kind, World, in_both_worlds, ledger, stores};
 use hyper::Method;
@@ -94,28 +94,28 @@ fn rows() -> impl Iterator<Item = &'static Row> {
 /// Status that the caller gets.
 fn expected(caller: &Caller, (method, _, access, status): &Row) -> u16 {
     let is_read = matches!(*method, Method::GET | Method::HEAD);
-    match (*access, caller.standing) {
+    match (*access, caller.role) {
         (Public, _) => *status,
-        (_, Standing::Unknown) => 401,
-        (_, Standing::Powerless) => 403,
-        (_, Standing::Writer) if is_read => 403,
-        (_, Standing::Reader) if !is_read => 403,
-        (_, Standing::Operator) => *status,
+        (_, Role::Unauthenticated) => 401,
+        (_, Role::Unauthorized) => 403,
+        (_, Role::Writer) if is_read => 403,
+        (_, Role::Reader) if !is_read => 403,
+        (_, Role::Operator) => *status,
         (Operator, _) => 403,
-        (Owned, Standing::Outsider) => 404,
+        (Owned, Role::Outsider) => 404,
         _ => *status,
     }
 }
 
 fn is_served(caller: &Caller, row: &Row) -> bool {
     let refusals = [401, 403, 404];
-    !refusals.contains(&expected(caller, row)) || caller.standing == Standing::Operator
+    !refusals.contains(&expected(caller, row)) || caller.role == Role::Operator
 }
 
 fn owns(caller: &Caller) -> bool {
     !matches!(
-        caller.standing,
-        Standing::Unknown | Standing::Powerless | Standing::Outsider
+        caller.role,
+        Role::Unauthenticated | Role::Unauthorized | Role::Outsider
     )
 }
 

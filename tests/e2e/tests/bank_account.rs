@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bakehouse_e2e::issuer::{bearer, claims};
-use bakehouse_e2e::stores::{PRESENTATION, What, Write, who_asked, write};
+use bakehouse_e2e::stores::{Change, PRESENTATION, Write, actors, write};
 use bakehouse_e2e::world::wait;
 use bakehouse_e2e::{Answer, Client, Issuer, Kind, World, in_both_worlds};
 use mongodb::bson::doc;
@@ -299,7 +299,7 @@ async fn commands_carry_who_asked_and_nobody_sees_what_is_others(kind: Kind) {
     let there = client.get_with(&at, &as_ada).await.expect("an answer");
     assert_eq!(there.status, 200);
     let expected = ("teller".to_owned(), "ada".to_owned());
-    assert_eq!(who_asked(&world, kind, 1).await, expected);
+    assert_eq!(actors(&world, kind, 1).await, expected);
     let journal = format!("{at}/journal");
     for (path, others, own, operators) in [
         (at.as_str(), 404, 200, 200),
@@ -352,17 +352,17 @@ async fn doctor_compares_the_rows_of_read_models(kind: Kind) {
             ids[0]
         ),
         of,
-        what: What::Change(doc! { "_id": &ids[0] }, doc! { "row.balance": 7_i64 }),
+        change: Change::Update(doc! { "_id": &ids[0] }, doc! { "row.balance": 7_i64 }),
     };
     let removed = Write {
         sql: format!("DELETE FROM rows WHERE {row} '{}'", ids[1]),
         of,
-        what: What::Remove(doc! { "_id": &ids[1] }),
+        change: Change::Remove(doc! { "_id": &ids[1] }),
     };
     let added = Write {
         sql: "INSERT INTO rows VALUES ('accounts', 1, 0, 'somebody-else', '{}')".into(),
         of,
-        what: What::Insert(doc! { "_id": "somebody-else", "links": [], "row": {} }),
+        change: Change::Insert(doc! { "_id": "somebody-else", "links": [], "row": {} }),
     };
     for one in [changed, removed, added] {
         write(&world, kind, one).await;

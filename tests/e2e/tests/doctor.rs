@@ -1,7 +1,7 @@
 //! Findings of doctor: each damage is really done to the stores, found under its name and
 //! field, without anybody's personal data; and what is said to mend it does.
 
-use bakehouse_e2e::stores::{self, PRESENTATION, SOURCE, What, Write, write};
+use bakehouse_e2e::stores::{self, Change, PRESENTATION, SOURCE, Write, write};
 use bakehouse_e2e::{Client, Kind, World, in_both_worlds};
 use mongodb::bson::{DateTime, doc};
 use serde_json::{Value, json};
@@ -91,7 +91,7 @@ fn document(id: &str, column: &str, sql: &str, value: mongodb::bson::Bson) -> Wr
     Write {
         sql: format!("UPDATE documents SET {column} = {sql} WHERE id = '{id}'"),
         of: (PRESENTATION, "orders"),
-        what: What::Change(
+        change: Change::Update(
             doc! { "_id": id },
             doc! { format!("_meta.{column}"): value },
         ),
@@ -114,7 +114,7 @@ async fn every_field_of_the_presentation_is_compared(kind: Kind) {
              '$.total', '1.00') WHERE id = '{id}'"
         ),
         of: (PRESENTATION, "orders"),
-        what: What::Change(
+        change: Change::Update(
             doc! { "_id": id },
             doc! { "customer.name": "Ada x", "total": "1.00" },
         ),
@@ -124,7 +124,7 @@ async fn every_field_of_the_presentation_is_compared(kind: Kind) {
     do_(Write {
         sql: format!("DELETE FROM documents WHERE id = '{id}'"),
         of: (PRESENTATION, "orders"),
-        what: What::Remove(doc! { "_id": id }),
+        change: Change::Remove(doc! { "_id": id }),
     })
     .await;
     let meta = doc! { "number": 900_i64, "position": 7_i64, "version": 1_i64, "listed": false,
@@ -132,13 +132,13 @@ async fn every_field_of_the_presentation_is_compared(kind: Kind) {
     do_(Write {
         sql: "INSERT INTO documents VALUES (900, 'stranger', 7, 1, 1000, NULL, 0, '{}')".into(),
         of: (PRESENTATION, "orders"),
-        what: What::Insert(doc! { "_id": "stranger", "_meta": meta }),
+        change: Change::Insert(doc! { "_id": "stranger", "_meta": meta }),
     })
     .await;
     do_(Write {
         sql: "UPDATE frames SET owner = 'Ada' WHERE position = 7".into(),
         of: (PRESENTATION, "feed"),
-        what: What::Change(doc! { "_id": 7_i64 }, doc! { "owner": "Ada" }),
+        change: Change::Update(doc! { "_id": 7_i64 }, doc! { "owner": "Ada" }),
     })
     .await;
     stores::remove_frame(&world, kind, 6).await;
@@ -148,7 +148,7 @@ async fn every_field_of_the_presentation_is_compared(kind: Kind) {
         do_(Write {
             sql: format!("UPDATE frames SET {column} = 'another' WHERE position = {position}"),
             of: (PRESENTATION, "feed"),
-            what: What::Change(doc! { "_id": position }, doc! { field: "another" }),
+            change: Change::Update(doc! { "_id": position }, doc! { field: "another" }),
         })
         .await;
     }
@@ -197,7 +197,7 @@ async fn every_field_of_the_source_is_compared(kind: Kind) {
     let state = |id: &str, column: &str, sql: &str, value: mongodb::bson::Bson| Write {
         sql: format!("UPDATE entities SET {column} = {sql} WHERE id = '{id}'"),
         of: (SOURCE, "orders"),
-        what: What::Change(doc! { "_id": id }, doc! { column: value }),
+        change: Change::Update(doc! { "_id": id }, doc! { column: value }),
     };
     let then = DateTime::from_millis(1_000);
     do_(state(&ids[0], "created_at", "1000", then.into())).await;
@@ -208,7 +208,7 @@ async fn every_field_of_the_source_is_compared(kind: Kind) {
             "UPDATE entities SET state = json_set(state, '$.status', 'paid') WHERE id = '{id}'"
         ),
         of: (SOURCE, "orders"),
-        what: What::Change(doc! { "_id": id }, doc! { "state.status": "paid" }),
+        change: Change::Update(doc! { "_id": id }, doc! { "state.status": "paid" }),
     })
     .await;
     let row = doc! { "_id": "stranger", "number": 9_i64, "position": 2_i64, "version": 1_i64,
@@ -216,7 +216,7 @@ async fn every_field_of_the_source_is_compared(kind: Kind) {
     do_(Write {
         sql: "INSERT INTO entities VALUES ('stranger', 9, 2, 1, 1000, 1000, NULL, '{}')".into(),
         of: (SOURCE, "orders"),
-        what: What::Insert(row.clone()),
+        change: Change::Insert(row.clone()),
     })
     .await;
     let id = &ids[3];
@@ -226,14 +226,14 @@ async fn every_field_of_the_source_is_compared(kind: Kind) {
     do_(Write {
         sql: format!("INSERT INTO snapshots VALUES ('{id}', 4, 4, 1, 1000, 1000, NULL, '{{}}')"),
         of: (SOURCE, "snapshots"),
-        what: What::Insert(doc! { "_id": { "id": id, "position": 4_i64 }, "record": kept }),
+        change: Change::Insert(doc! { "_id": { "id": id, "position": 4_i64 }, "record": kept }),
     })
     .await;
     let id = &ids[4];
     do_(Write {
         sql: format!("DELETE FROM entities WHERE id = '{id}'"),
         of: (SOURCE, "orders"),
-        what: What::Remove(doc! { "_id": id }),
+        change: Change::Remove(doc! { "_id": id }),
     })
     .await;
     do_(state(&ids[5], "updated_at", "1000", then.into())).await;
@@ -268,7 +268,7 @@ async fn verdicts_are_compared(kind: Kind) {
     let verdict = |position: i64, sql: &str, set| Write {
         sql: format!("UPDATE events SET {sql} WHERE position = {position}"),
         of: (SOURCE, "events"),
-        what: What::Change(doc! { "_id": position }, set),
+        change: Change::Update(doc! { "_id": position }, set),
     };
     let change = verdict(1, "change = 'deleted'", doc! { "change": "deleted" });
     write(&world, kind, change).await;
@@ -305,7 +305,7 @@ async fn notifications_are_compared(kind: Kind) {
                  NULL, 1000, NULL)"
             ),
             of: (SOURCE, "notifications"),
-            what: What::Insert(doc! {
+            change: Change::Insert(doc! {
                 "_id": &id, "position": 2_i64, "type": "order.created", "entity_id": entity,
                 "lane": "mail", "channel": "email", "to": "ada@secret.example", "message": {},
                 "status": "sent", "attempts": 0_i64, "occurred_at": then, "requested_at": then,
