@@ -1,5 +1,5 @@
-//! Access beside the matrix of `authorisation`: owners among themselves, rotated keys, limits,
-//! and pages of other origins.
+//! Access control beyond the matrix of `authorisation`: owners, rotated keys, rate limits, and
+//! pages of other origins.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 in_both_worlds!(
-    owners_see_and_change_their_own_orders_alone,
+    owners_see_and_change_only_their_own_orders,
     keys_are_rotated,
     a_feed_ends_with_its_token,
-    nobody_asks_too_often,
+    requests_are_limited_by_principal,
 );
 
-const BOTH: &str = "orders:read orders:write";
+const READ_AND_WRITE: &str = "orders:read orders:write";
 
-/// A system that believes an issuer.
+/// Starts a system that trusts an issuer.
 async fn start(kind: Kind, issuer: &Issuer, more: &[(&'static str, &str)]) -> World {
     let mut settings = issuer.settings(&issuer.file().display().to_string());
     settings.extend(
@@ -29,7 +29,7 @@ async fn start(kind: Kind, issuer: &Issuer, more: &[(&'static str, &str)]) -> Wo
     World::start_with(kind, &settings).await.expect("it starts")
 }
 
-/// A request as the bearer of a token.
+/// Sends a request with a bearer token, unless the token is empty.
 async fn send(client: &Client, token: &str, method: &Method, path: &str, body: &str) -> Answer {
     let authorization = bearer(token);
     let mut headers = vec![("Content-Type", "application/json")];
@@ -42,7 +42,7 @@ async fn send(client: &Client, token: &str, method: &Method, path: &str, body: &
     answer.expect("an answer")
 }
 
-/// An order of its bearer, baked: its path, and its operation's.
+/// Places an order and waits until it is baked. Returns the paths of the order and its operation.
 async fn place(client: &Client, token: &str, reference: &str) -> (String, String) {
     let accepted = send(
         client,
@@ -64,7 +64,7 @@ async fn place(client: &Client, token: &str, reference: &str) -> (String, String
     (accepted.header("location").to_owned(), operation)
 }
 
-async fn owners_see_and_change_their_own_orders_alone(kind: Kind) {
+async fn owners_see_and_change_only_their_own_orders(kind: Kind) {
     let issuer = Issuer::new().expect("an issuer");
     let more = [("BAKEHOUSE_AUTH__OWNER_CLAIM", "tenant")];
     let world = start(kind, &issuer, &more).await;
@@ -74,13 +74,13 @@ async fn owners_see_and_change_their_own_orders_alone(kind: Kind) {
         claims["tenant"] = json!(tenant);
         issuer.sign(&claims).expect("a token")
     };
-    let ada = token("ada", Some("north"), BOTH);
-    let colleague = token("eve", Some("north"), BOTH);
-    let bob = token("bob", Some("south"), BOTH);
+    let ada = token("ada", Some("north"), READ_AND_WRITE);
+    let colleague = token("eve", Some("north"), READ_AND_WRITE);
+    let bob = token("bob", Some("south"), READ_AND_WRITE);
     let admin = token("root", None, "orders:admin");
-    let homeless = token("zoe", None, BOTH);
+    let without_tenant = token("zoe", None, READ_AND_WRITE);
     assert_eq!(
-        send(&client, &homeless, &Method::GET, "/order", "")
+        send(&client, &without_tenant, &Method::GET, "/order", "")
             .await
             .status,
         403
@@ -140,7 +140,7 @@ async fn owners_see_and_change_their_own_orders_alone(kind: Kind) {
         (&history[0]["actor"], &history[1]["actor"]),
         (&json!("ada"), &json!("eve"))
     );
-    // The same key of two principals is two keys.
+    // Idempotency keys are scoped to the principal.
     let authorizations = [bearer(&ada), bearer(&bob)];
     let mut locations = Vec::new();
     for authorization in &authorizations {
@@ -169,40 +169,40 @@ async fn keys_are_rotated(kind: Kind) {
         settings.push(("BAKEHOUSE_AUTH__JWKS_CACHE_TTL", "1s".into()));
         let world = World::start_with(kind, &settings).await.expect("it starts");
         let client = world.client();
-        let old = issuer.token("ada", BOTH).expect("a token");
+        let old = issuer.token("ada", READ_AND_WRITE).expect("a token");
         let reads = async |token: &str, status: u16| {
             let answer = send(&client, token, &Method::GET, "/order", "").await;
             answer.status == status
         };
         assert!(reads(&old, 200).await);
         issuer.rotate().expect("a new key");
-        let new = issuer.token("ada", BOTH).expect("a token");
+        let new = issuer.token("ada", READ_AND_WRITE).expect("a token");
         let limit = Duration::from_secs(10);
         world::wait(limit, "the new key", async || reads(&new, 200).await)
             .await
-            .expect("taken");
+            .expect("the new key is used");
         world::wait(limit, "end of the old", async || reads(&old, 401).await)
             .await
-            .expect("gone");
+            .expect("the old key is refused");
     }
 }
 
 async fn a_feed_ends_with_its_token(kind: Kind) {
     let issuer = Issuer::new().expect("an issuer");
     let world = start(kind, &issuer, &[]).await;
-    let mut claims = claims("ada", BOTH);
+    let mut claims = claims("ada", READ_AND_WRITE);
     claims["exp"] = json!(claims["iat"].as_u64().expect("a time") + 4);
     let token = issuer.sign(&claims).expect("a token");
     let open = async || Feed::open_with(&world.base, "", Some(&token)).await;
     let mut feed = open().await.expect("a subscription");
     assert_eq!(feed.end().await.0, 4005);
-    // As clocks may differ, the token is still believed for some seconds.
+    // The token is still accepted for some seconds, since clocks may differ.
     let mut again = open().await.expect("a subscription");
     let end = tokio::time::timeout(Duration::from_secs(1), again.end()).await;
     assert!(end.is_err(), "{end:?}");
 }
 
-async fn nobody_asks_too_often(kind: Kind) {
+async fn requests_are_limited_by_principal(kind: Kind) {
     let issuer = Issuer::new().expect("an issuer");
     let limits = [
         ("BAKEHOUSE_HTTP__RATE_LIMIT", "1"),
@@ -210,8 +210,8 @@ async fn nobody_asks_too_often(kind: Kind) {
     ];
     let world = start(kind, &issuer, &limits).await;
     let client = world.client();
-    let ada = issuer.token("ada", BOTH).expect("a token");
-    let bob = issuer.token("bob", BOTH).expect("a token");
+    let ada = issuer.token("ada", READ_AND_WRITE).expect("a token");
+    let bob = issuer.token("bob", READ_AND_WRITE).expect("a token");
     let mut refused = None;
     for _ in 0..10 {
         let answer = send(&client, &ada, &Method::GET, "/order", "").await;
@@ -221,7 +221,7 @@ async fn nobody_asks_too_often(kind: Kind) {
         }
         assert_eq!(answer.status, 200);
     }
-    let refused = refused.expect("one too many");
+    let refused = refused.expect("a request over the limit");
     let wait: u64 = refused.header("retry-after").parse().expect("seconds");
     assert!((1..=2).contains(&wait));
     assert_eq!(refused.header("content-type"), "application/problem+json");
@@ -240,10 +240,10 @@ async fn nobody_asks_too_often(kind: Kind) {
     );
 }
 
-/// Browsers ask nobody before they send a body without a type: where no token is asked for,
-/// nothing else would keep any page from placing orders.
+/// Browsers send a body without a type without a preflight request. If no token is required, only
+/// the check of the origin keeps other pages from placing orders.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_from_elsewhere_write_nothing() {
+async fn pages_of_other_origins_cannot_write() {
     let shop = "https://shop.example";
     let origins = [("BAKEHOUSE_HTTP__CORS_ORIGINS", shop.to_owned())];
     let world = World::start_with(Kind::Embedded, &origins).await;
@@ -261,13 +261,13 @@ async fn pages_from_elsewhere_write_nothing() {
     }
     assert_eq!(place(shop).await.status, 202);
     assert_eq!(place(&world.base).await.status, 202);
-    let anybody = [("Origin", "https://evil.example")];
-    let read = client.get_with("/order", &anybody).await;
+    let foreign = [("Origin", "https://evil.example")];
+    let read = client.get_with("/order", &foreign).await;
     assert_eq!(read.expect("an answer").status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_of_the_origins_that_were_named_may_use_the_api() {
+async fn pages_of_allowed_origins_use_the_api() {
     let issuer = Issuer::new().expect("an issuer");
     let origins = [(
         "BAKEHOUSE_HTTP__CORS_ORIGINS",
@@ -300,7 +300,7 @@ async fn pages_of_the_origins_that_were_named_may_use_the_api() {
     );
     let other = ask("https://evil.example").await;
     assert_eq!(other.header("access-control-allow-origin"), "");
-    // A page may also read why it was refused.
+    // Refusals have CORS headers as well, so that the page can read them.
     let refused = client
         .get_with("/order", &[("Origin", "https://b.example")])
         .await;
@@ -318,7 +318,7 @@ async fn pages_of_the_origins_that_were_named_may_use_the_api() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clients_that_dawdle_are_let_go() {
+async fn slow_requests_time_out() {
     let limits = [
         ("BAKEHOUSE_HTTP__HEADER_TIMEOUT", "1s".to_owned()),
         ("BAKEHOUSE_HTTP__BODY_TIMEOUT", "1s".to_owned()),
@@ -326,23 +326,24 @@ async fn clients_that_dawdle_are_let_go() {
     let world = World::start_with(Kind::Embedded, &limits)
         .await
         .expect("it starts");
-    let dawdle = async |head: &str| {
+    let send_slowly = async |head: &str| {
         let address = world.base.trim_start_matches("http://");
         let mut socket = TcpStream::connect(address).await.expect("it listens");
         socket.write_all(head.as_bytes()).await.expect("sent");
         let mut answer = Vec::new();
         let read = socket.read_to_end(&mut answer);
         let read = tokio::time::timeout(Duration::from_secs(10), read).await;
-        read.expect("let go in time").expect("read");
+        read.expect("the connection is closed in time")
+            .expect("read");
         String::from_utf8_lossy(&answer).into_owned()
     };
-    let head = dawdle("GET /order HTTP/1.1\r\nhost: localhost\r\nx-slow: ").await;
+    let head = send_slowly("GET /order HTTP/1.1\r\nhost: localhost\r\nx-slow: ").await;
     assert!(
         head.is_empty() || head.starts_with("HTTP/1.1 408"),
         "{head}"
     );
     let start = "POST /order HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n";
-    let body = dawdle(&format!("{start}content-length: 100\r\n\r\n{{")).await;
+    let body = send_slowly(&format!("{start}content-length: 100\r\n\r\n{{")).await;
     assert!(body.starts_with("HTTP/1.1 408"), "{body}");
     assert!(body.contains("urn:bakehouse:problem:timeout"), "{body}");
 }

@@ -1,4 +1,4 @@
-//! Files on orders: uploaded, listed, downloaded, taken off; and what is refused.
+//! Attached files of orders: upload, list, download and removal, and refused uploads.
 
 use bakehouse_dev_servers::s3::S3Server;
 use bakehouse_e2e::attachments::{files, form, place, upload};
@@ -8,19 +8,19 @@ use hyper::Method;
 use serde_json::json;
 
 in_both_worlds!(
-    a_file_comes_and_goes,
-    what_cannot_be_attached_is_refused_and_leaves_nothing,
+    a_file_is_uploaded_and_removed,
+    invalid_uploads_are_refused_and_leave_no_files,
     an_upload_can_be_repeated,
-    others_do_not_see_a_file,
-    what_no_order_refers_to_is_removed_in_time,
+    files_are_hidden_from_other_owners,
+    unreferenced_files_are_removed,
 );
 
-/// The start of every PNG, and then some.
+/// Signature of a PNG file, followed by more bytes.
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR and so on";
 
-async fn a_file_comes_and_goes(kind: Kind) {
+async fn a_file_is_uploaded_and_removed(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
-    comes_and_goes(&world).await;
+    check_upload_and_removal(&world).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -46,11 +46,11 @@ async fn files_can_be_kept_on_s3() {
     ];
     for kind in [Kind::Embedded, Kind::Servers] {
         let world = World::start_with(kind, &settings).await.expect("it starts");
-        comes_and_goes(&world).await;
+        check_upload_and_removal(&world).await;
     }
 }
 
-async fn comes_and_goes(world: &World) {
+async fn check_upload_and_removal(world: &World) {
     let client = world.client();
     let order = place(&client).await;
     assert_eq!(files(&client, &order).await, json!([]));
@@ -120,10 +120,10 @@ async fn comes_and_goes(world: &World) {
         .expect("an answer");
     assert_eq!(again.status, 404);
     let history = client.get(&order).await.expect("an answer").json();
-    let told = history["timeline"].as_array().expect("a timeline").iter();
-    let told: Vec<&str> = told.filter_map(|line| line["type"].as_str()).collect();
+    let events = history["timeline"].as_array().expect("a timeline").iter();
+    let types: Vec<&str> = events.filter_map(|line| line["type"].as_str()).collect();
     assert_eq!(
-        told,
+        types,
         [
             "order.created",
             "order.attached",
@@ -133,7 +133,7 @@ async fn comes_and_goes(world: &World) {
     );
 }
 
-async fn what_cannot_be_attached_is_refused_and_leaves_nothing(kind: Kind) {
+async fn invalid_uploads_are_refused_and_leave_no_files(kind: Kind) {
     let limit = [("BAKEHOUSE_ATTACHMENTS__MAX_BYTES", "100000".to_owned())];
     let world = World::start_with(kind, &limit).await.expect("it starts");
     let client = world.client();
@@ -183,8 +183,11 @@ async fn what_cannot_be_attached_is_refused_and_leaves_nothing(kind: Kind) {
         .await
         .expect("an answer");
     assert_eq!(answer.status, 415);
-    let nobody = "/order/0190f5fe-0000-7000-8000-000000000001";
-    assert_eq!(upload(&client, nobody, &[], text(b"a")).await.status, 404);
+    let missing_order = "/order/0190f5fe-0000-7000-8000-000000000001";
+    assert_eq!(
+        upload(&client, missing_order, &[], text(b"a")).await.status,
+        404
+    );
     assert_eq!(files(&client, &order).await, json!([]));
     if kind == Kind::Embedded {
         let left: Vec<_> = walk(&world.folder().join("data/attachments"));
@@ -192,7 +195,7 @@ async fn what_cannot_be_attached_is_refused_and_leaves_nothing(kind: Kind) {
     }
 }
 
-/// All files below a folder.
+/// Returns all files below a folder.
 fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries
@@ -231,7 +234,7 @@ async fn an_upload_can_be_repeated(kind: Kind) {
     );
 }
 
-async fn others_do_not_see_a_file(kind: Kind) {
+async fn files_are_hidden_from_other_owners(kind: Kind) {
     let issuer = Issuer::new().expect("an issuer");
     let settings = issuer.settings(&issuer.file().display().to_string());
     let world = World::start_with(kind, &settings).await.expect("it starts");
@@ -287,9 +290,9 @@ async fn others_do_not_see_a_file(kind: Kind) {
     assert_eq!(client.get(path).await.expect("an answer").status, 401);
 }
 
-/// Leftovers of a killed process are gone some time later, as soon as something is
-/// ordered; what an order refers to stays.
-async fn what_no_order_refers_to_is_removed_in_time(kind: Kind) {
+/// Files left by a killed process are removed after the grace period, when another operation is
+/// processed. Files that an order refers to stay.
+async fn unreferenced_files_are_removed(kind: Kind) {
     let settings = [
         ("BAKEHOUSE_ATTACHMENTS__SWEEP_INTERVAL", "100ms".to_owned()),
         ("BAKEHOUSE_ATTACHMENTS__SWEEP_GRACE", "3s".to_owned()),
@@ -306,32 +309,34 @@ async fn what_no_order_refers_to_is_removed_in_time(kind: Kind) {
         folder.join(format!("orders/{id}/{}-00", uuid::Uuid::now_v7())),
         folder.join(format!("uploads/{}", uuid::Uuid::now_v7())),
     ];
-    // An order that the log does not know is another log's.
+    // Files of an order that is not in the log belong to another log, and stay.
     let [unknown, file] = [uuid::Uuid::now_v7(), uuid::Uuid::now_v7()];
-    let of_others = folder.join(format!("orders/{unknown}/{file}-00"));
-    for file in left.iter().chain([&of_others]) {
-        std::fs::create_dir_all(file.parent().expect("a folder")).expect("made");
+    let of_another_log = folder.join(format!("orders/{unknown}/{file}-00"));
+    for file in left.iter().chain([&of_another_log]) {
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("created");
         std::fs::write(file, "left").expect("written");
     }
     let foreign = folder.join("README");
-    std::fs::write(&foreign, "not ours").expect("written");
+    std::fs::write(&foreign, "foreign").expect("written");
     assert!(left.iter().all(|file| file.exists()));
     let limit = std::time::Duration::from_secs(20);
-    // Nothing that was accepted before can be in the queue when this one has come through it.
+    // A new order is processed only after all operations that were queued before it.
     let are_gone = async || {
         place(&client).await;
         left.iter().all(|file| !file.exists())
     };
-    wait(limit, "sweep", are_gone).await.expect("they stay");
-    // One more sweep.
+    wait(limit, "sweep", are_gone)
+        .await
+        .expect("the files are removed");
+    // A second sweep removes files as well.
     std::fs::write(&left[0], "left").expect("written");
     wait(limit, "another sweep", are_gone)
         .await
-        .expect("they stay");
+        .expect("the files are removed");
     let file = client
         .get(accepted.header("location"))
         .await
         .expect("an answer");
     assert_eq!(&file.body[..], b"kept");
-    assert!(foreign.exists() && of_others.exists());
+    assert!(foreign.exists() && of_another_log.exists());
 }

@@ -1,5 +1,5 @@
-//! Authorisation matrix: every route with every kind of caller. The routes come from the API
-//! description and from the code, so a route without a row fails, and so does a row without a route.
+//! Authorisation matrix: every route with every role of callers. The routes come from the API
+//! description and from the code; a route without a row fails, and so does a row without a route.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,23 +14,23 @@ in_both_worlds!(every_route_answers_every_kind_of_caller);
 
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "DELETE", "PATCH"];
 
-/// Callers that a route serves.
+/// Class of callers that a route serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
-    /// Everybody, without a token.
+    /// All callers, without a token.
     Public,
-    /// Everybody with a token of the right scope.
+    /// All callers with a token of the required scope.
     Scoped,
-    /// Readers, with an answer that holds what the tenant owns and nothing else.
+    /// Readers; the answer contains only what their tenant owns.
     Listed,
-    /// The tenant that owns the target; for others there is no such thing.
+    /// Callers of the tenant that owns the target; others get 404.
     Owned,
     /// Operators.
     Operator,
 }
 
 use Access::{Listed, Operator, Owned, Public, Scoped};
-/// Method, path as the description has it, access, and status for those who are served.
+/// Method, path as in the API description, access, and status for callers that are served.
 type Row = (Method, &'static str, Access, u16);
 
 const ROWS: &[Row] = &[
@@ -76,7 +76,7 @@ const ROWS: &[Row] = &[
     (Method::GET, "/metrics", Public, 200),
 ];
 
-/// Routes that the description does not have.
+/// Routes missing from the API description.
 const UNDESCRIBED: &[Row] = &[
     (Method::GET, "/order-events", Scoped, 200),
     (Method::GET, "/", Public, 200),
@@ -91,7 +91,7 @@ fn rows() -> impl Iterator<Item = &'static Row> {
     ROWS.iter().chain(UNDESCRIBED)
 }
 
-/// Status that the caller gets.
+/// Returns the expected status of the caller.
 fn expected(caller: &Caller, (method, _, access, status): &Row) -> u16 {
     let is_read = matches!(*method, Method::GET | Method::HEAD);
     match (*access, caller.role) {
@@ -119,7 +119,7 @@ fn owns(caller: &Caller) -> bool {
     )
 }
 
-/// Values that fill in a row's path: an order of the owner's, and what belongs to it.
+/// Values for the placeholders of a row's path: an order of the owner and its dependent ids.
 struct Target {
     order: String,
     operation: String,
@@ -149,18 +149,17 @@ impl Target {
     }
 }
 
-struct Scene {
+struct Setup {
     world: World,
     client: Client,
     callers: Vec<Caller>,
-    /// Number of requests so far: each comes from an address of its own, since invalid tokens
-    /// are counted by address.
+    /// Requests so far: each has its own address, since invalid tokens are counted by address.
     sent: std::cell::Cell<u32>,
-    /// Answers that were not as expected: all are told, not the first alone.
+    /// Messages about all unexpected answers.
     faults: std::cell::RefCell<Vec<String>>,
 }
 
-impl Scene {
+impl Setup {
     fn check(&self, is_so: bool, fault: &str) {
         if !is_so {
             self.faults.borrow_mut().push(fault.to_owned());
@@ -172,7 +171,7 @@ impl Scene {
         &found.expect("a caller of that name").token
     }
 
-    /// Sends what the route takes; of the feed only the head of the answer is read.
+    /// Sends a valid request for the route. Only the head of the answer is read for the feed.
     async fn send(&self, token: &str, method: &Method, pattern: &str, path: &str) -> Answer {
         let number = self.sent.get();
         self.sent.set(number + 1);
@@ -218,7 +217,7 @@ impl Scene {
         answer.expect("an answer")
     }
 
-    /// A new order of the owner's, with what the route needs.
+    /// Places an order of the owner, with the attachment or parked operation that the route needs.
     async fn target(&self, pattern: &str) -> Target {
         let correlation = uuid::Uuid::new_v4().to_string();
         let authorization = bearer(self.token("owner"));
@@ -238,7 +237,7 @@ impl Scene {
         let mut target = Target {
             order: last(placed.header("location")),
             operation: last(&operation),
-            // Ids of nothing at first.
+            // Ids of missing objects at first.
             attachment: correlation.clone(),
             parked: correlation.clone(),
             correlation,
@@ -263,7 +262,7 @@ impl Scene {
         path.rsplit('/').next().unwrap_or_default().to_owned()
     }
 
-    /// Has an operation of the order parked; its id.
+    /// Makes an operation of the order fail so that it is parked, and returns its id.
     async fn park(&self, order: &str) -> String {
         let world = &self.world;
         stores::replace_state(world, world.kind, order, r#"{"nonsense":1}"#).await;
@@ -276,8 +275,8 @@ impl Scene {
         receipt["operation_id"].as_str().expect("an id").to_owned()
     }
 
-    /// State that a refused request must not have changed. Whatever had been accepted by
-    /// mistake is carried out by then, since it comes before what is waited for.
+    /// Returns the state that a refused request must not change. Waits for a new order first, so
+    /// that an operation accepted by mistake has been executed.
     async fn state(&self, target: &Target) -> Vec<Value> {
         self.target("").await;
         let mut seen = Vec::new();
@@ -288,7 +287,7 @@ impl Scene {
             assert_eq!(answer.status, 200, "{path}");
             let mut value = answer.json();
             for part in value.as_array_mut().expect("a list") {
-                // How far the log has come is not what is compared.
+                // The progress of the log is not compared.
                 let part = part.as_object_mut().expect("an object");
                 if path == "/rebuilds" {
                     part.retain(|name, _| !["position", "of"].contains(&name.as_str()));
@@ -309,25 +308,25 @@ async fn every_route_answers_every_kind_of_caller(kind: Kind) {
     settings.push(("BAKEHOUSE_AUTH__OWNER_CLAIM", "tenant".into()));
     settings.push(("BAKEHOUSE_HTTP__TRUSTED_PROXIES", "127.0.0.1".into()));
     let world = World::start_with(kind, &settings).await.expect("it starts");
-    let scene = Scene {
+    let setup = Setup {
         client: world.client(),
         world,
         callers: callers(&issuer),
         sent: std::cell::Cell::default(),
         faults: std::cell::RefCell::default(),
     };
-    is_complete(&scene.client).await;
+    assert_rows_are_complete(&setup.client).await;
     for row in rows() {
-        check(&scene, row).await;
+        check(&setup, row).await;
     }
-    other_methods_are_refused(&scene).await;
-    a_websocket_takes_a_token(&scene).await;
-    let faults = scene.faults.into_inner();
+    other_methods_are_refused(&setup).await;
+    a_websocket_takes_a_token(&setup).await;
+    let faults = setup.faults.into_inner();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// The described routes are those that have a row.
-async fn is_complete(client: &Client) {
+/// Checks that the described routes are exactly those that have a row.
+async fn assert_rows_are_complete(client: &Client) {
     let described = client.get("/openapi.json").await.expect("an answer").json();
     let mut routes = BTreeSet::new();
     for (path, calls) in described["paths"].as_object().expect("paths") {
@@ -341,87 +340,87 @@ async fn is_complete(client: &Client) {
     assert_eq!(rows, routes, "rows (left) and described routes (right)");
 }
 
-async fn check(scene: &Scene, row: &Row) {
+async fn check(setup: &Setup, row: &Row) {
     let (method, pattern, access, _) = row;
     let changes = !matches!(*method, Method::GET | Method::HEAD);
-    let mut target = scene.target(pattern).await;
+    let mut target = setup.target(pattern).await;
     let before = match changes {
-        true => scene.state(&target).await,
+        true => setup.state(&target).await,
         false => Vec::new(),
     };
-    let (served, refused): (Vec<&Caller>, Vec<&Caller>) = scene
+    let (served, refused): (Vec<&Caller>, Vec<&Caller>) = setup
         .callers
         .iter()
         .partition(|caller| is_served(caller, row));
     for caller in refused {
         let path = target.path(pattern);
-        let answer = scene.send(&caller.token, method, pattern, &path).await;
-        is_refused(scene, row, caller, &answer);
-        head_is_the_same(scene, row, caller, &path).await;
+        let answer = setup.send(&caller.token, method, pattern, &path).await;
+        is_refused(setup, row, caller, &answer);
+        head_is_the_same(setup, row, caller, &path).await;
     }
     if changes {
-        let is_same = scene.state(&target).await == before;
-        scene.check(
+        let is_same = setup.state(&target).await == before;
+        setup.check(
             is_same,
             &format!("{method} {pattern}: a refused request changed something"),
         );
     }
     for (number, caller) in served.into_iter().enumerate() {
         if changes && number > 0 {
-            target = scene.target(pattern).await;
+            target = setup.target(pattern).await;
         }
         let path = target.path(pattern);
-        let answer = scene.send(&caller.token, method, pattern, &path).await;
+        let answer = setup.send(&caller.token, method, pattern, &path).await;
         let status = expected(caller, row);
-        let who = format!("{method} {pattern}: {}: {answer:?}", caller.name);
-        scene.check(
+        let context = format!("{method} {pattern}: {}: {answer:?}", caller.name);
+        setup.check(
             answer.status == status,
-            &format!("{who}: expected {status}"),
+            &format!("{context}: expected {status}"),
         );
-        head_is_the_same(scene, row, caller, &path).await;
+        head_is_the_same(setup, row, caller, &path).await;
         if *access == Listed {
             let text = String::from_utf8_lossy(&answer.body);
             let has_it = text.contains(&target.order);
             let may_have_it = owns(caller);
-            scene.check(has_it == may_have_it, &who);
+            setup.check(has_it == may_have_it, &context);
         }
     }
 }
 
-fn is_refused(scene: &Scene, row: &Row, caller: &Caller, answer: &Answer) {
+fn is_refused(setup: &Setup, row: &Row, caller: &Caller, answer: &Answer) {
     let (method, pattern, ..) = row;
-    let who = format!("{method} {pattern}: {}: {answer:?}", caller.name);
+    let context = format!("{method} {pattern}: {}: {answer:?}", caller.name);
     let status = expected(caller, row);
-    scene.check(
+    setup.check(
         answer.status == status,
-        &format!("{who}: expected {status}"),
+        &format!("{context}: expected {status}"),
     );
     let is_problem = answer.header("content-type") == "application/problem+json";
-    scene.check(is_problem, &who);
+    setup.check(is_problem, &context);
     let challenge = answer.header("www-authenticate");
-    let says_so = match status {
+    let has_challenge = match status {
         401 => challenge.starts_with("Bearer"),
         403 if caller.name != "no tenant" => challenge.contains("insufficient_scope"),
         _ => true,
     };
-    scene.check(says_so, &who);
+    setup.check(has_challenge, &context);
 }
 
-async fn head_is_the_same(scene: &Scene, row: &Row, caller: &Caller, path: &str) {
+async fn head_is_the_same(setup: &Setup, row: &Row, caller: &Caller, path: &str) {
     let (method, pattern, ..) = row;
     if *method == Method::GET && *pattern != "/order-events" {
-        let answer = scene
+        let answer = setup
             .send(&caller.token, &Method::HEAD, pattern, path)
             .await;
         let status = expected(caller, row);
-        let who = format!("HEAD {pattern}: {}: expected {status}", caller.name);
-        scene.check(answer.status == status, &who);
+        let context = format!("HEAD {pattern}: {}: expected {status}", caller.name);
+        setup.check(answer.status == status, &context);
     }
 }
 
-/// Methods that a route does not offer are refused; strangers are not even told so.
-async fn other_methods_are_refused(scene: &Scene) {
-    let target = scene.target("").await;
+/// Checks that methods that a route does not offer are refused, after authentication.
+async fn other_methods_are_refused(setup: &Setup) {
+    let target = setup.target("").await;
     let paths: BTreeSet<&str> = rows().map(|(_, path, ..)| *path).collect();
     for pattern in paths {
         let of_path = || rows().filter(|(_, path, ..)| *path == pattern);
@@ -431,31 +430,32 @@ async fn other_methods_are_refused(scene: &Scene) {
         let all = METHODS.map(|name| name.parse::<Method>().expect("a method"));
         for method in all.iter().filter(|method| !is_offered(method)) {
             for (name, status) in [("operator", 405), ("no token", 401), ("no scope", 403)] {
-                let token = scene.token(name).to_owned();
-                let answer = scene.send(&token, method, "", &path).await;
+                let token = setup.token(name).to_owned();
+                let answer = setup.send(&token, method, "", &path).await;
                 let expected = if is_public { 405 } else { status };
-                let who = format!("{method} {pattern}: {name}: expected {expected}: {answer:?}");
-                scene.check(answer.status == expected, &who);
+                let context =
+                    format!("{method} {pattern}: {name}: expected {expected}: {answer:?}");
+                setup.check(answer.status == expected, &context);
             }
         }
     }
     for (name, status) in [("operator", 404), ("owner", 404), ("no token", 401)] {
-        let token = scene.token(name).to_owned();
-        let answer = scene.send(&token, &Method::GET, "", "/nowhere").await;
+        let token = setup.token(name).to_owned();
+        let answer = setup.send(&token, &Method::GET, "", "/nowhere").await;
         assert_eq!(answer.status, status, "{name}");
     }
 }
 
-async fn a_websocket_takes_a_token(scene: &Scene) {
+async fn a_websocket_takes_a_token(setup: &Setup) {
     let row = (Method::GET, "/order-events", Scoped, 200);
-    for caller in &scene.callers {
-        let opened = Feed::open_with(&scene.world.base, "", Some(&caller.token)).await;
+    for caller in &setup.callers {
+        let opened = Feed::open_with(&setup.world.base, "", Some(&caller.token)).await;
         let is_right = opened.is_ok() == is_served(caller, &row);
-        scene.check(is_right, &format!("a websocket: {}", caller.name));
+        setup.check(is_right, &format!("a websocket: {}", caller.name));
     }
 }
 
-/// A route that the code adds without a description has a row as well.
+/// Checks that routes which the code adds without a description have a row as well.
 #[test]
 fn every_route_of_the_code_has_a_row() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -471,7 +471,7 @@ fn every_route_of_the_code_has_a_row() {
                     .and_then(|rest| rest.split('"').next())
                 {
                     Some(path) => assert!(paths.contains(path), "{name}: {path} has no row"),
-                    // Their paths are arguments: the feed's, and those of the two descriptions.
+                    // The paths of the feed and of the two descriptions are arguments.
                     None => assert!(
                         ["feed/mod.rs", "docs/mod.rs"]
                             .iter()

@@ -1,5 +1,5 @@
-//! The bank account, as an example of passwords that nobody can read, expected
-//! versions, snapshots and several read models: in both worlds.
+//! Example bank account: unreadable passwords, expected versions, snapshots and several read
+//! models.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use mongodb::bson::doc;
 use serde_json::{Value, json};
 
 in_both_worlds!(
-    write_balance_and_read_balance_are_one,
+    write_side_and_read_models_agree_on_the_balance,
     no_password_can_be_read_anywhere,
-    who_is_late_gets_a_conflict_and_who_is_wrong_the_field,
-    read_models_are_made_anew_while_they_are_read,
-    commands_carry_who_asked_and_nobody_sees_what_is_others,
+    stale_versions_conflict_and_invalid_fields_are_named,
+    read_models_are_rebuilt_while_they_are_read,
+    commands_carry_their_actor_and_accounts_are_private,
     doctor_compares_the_rows_of_read_models,
 );
 
@@ -54,7 +54,7 @@ async fn read(client: &Client, path: &str) -> Value {
     client.get(path).await.expect("an answer").json()
 }
 
-/// The scenario.
+/// Runs the scenario on a new account, and returns its id.
 async fn scenario(client: &Client) -> Result<String> {
     let id = open(client, "ada").await;
     let at = |what: &str| format!("/accounts/{id}/{what}");
@@ -73,7 +73,7 @@ async fn scenario(client: &Client) -> Result<String> {
     Ok(id)
 }
 
-async fn write_balance_and_read_balance_are_one(kind: Kind) {
+async fn write_side_and_read_models_agree_on_the_balance(kind: Kind) {
     let mut world = start(kind).await;
     let client = world.client();
     let id = scenario(&client).await.expect("the scenario");
@@ -90,7 +90,7 @@ async fn write_balance_and_read_balance_are_one(kind: Kind) {
         .await
         .expect("up to date");
     assert_eq!(read(&client, "/users").await, json!([user]));
-    // The write side: not a cent more than that, and all of it.
+    // The write side refuses a debit over the balance, and accepts the complete balance.
     let debit = format!("/accounts/{id}/debit");
     let too_much = post(&client, &debit, &[WAIT], json!({ "amount": 51 })).await;
     assert_eq!(too_much.status, 409);
@@ -99,7 +99,7 @@ async fn write_balance_and_read_balance_are_one(kind: Kind) {
         too_much.json()["detail"],
         "the balance must not become negative"
     );
-    // On request, and in time for whoever is killed after it.
+    // The requested snapshot is there after a kill.
     let snapshot = post(
         &client,
         &format!("/accounts/{id}/snapshot"),
@@ -112,7 +112,7 @@ async fn write_balance_and_read_balance_are_one(kind: Kind) {
     world.begin().await.expect("it is back");
     let rest = post(&client, &debit, &[WAIT], json!({ "amount": 50 })).await;
     assert_eq!(rest.json()["balance"], 0, "{rest:?}");
-    // Each once in the journal, the refusal as well, the kill notwithstanding.
+    // Each event is in the journal once, also the rejection, in spite of the kill.
     let journal = format!("/accounts/{id}/journal");
     wait(LIMIT, "the journal", async || {
         let lines = read(&client, &journal).await;
@@ -143,16 +143,16 @@ async fn write_balance_and_read_balance_are_one(kind: Kind) {
             "debited",
         ]
     );
-    let set_off = read(&client, "/correlation/opening").await;
-    assert_eq!(set_off.as_array().map(Vec::len), Some(1), "{set_off}");
+    let operations = read(&client, "/correlation/opening").await;
+    assert_eq!(operations.as_array().map(Vec::len), Some(1), "{operations}");
 }
 
-/// Nor any hash of one.
+/// Checks that neither passwords nor their hashes appear in answers, frames and logs.
 async fn no_password_can_be_read_anywhere(kind: Kind) {
     let programs = &["bank-account"];
     let mut world = World::prepare_domain(kind, programs, "/accounts-events").expect("prepared");
-    let everything_of_ours = "info,bakehouse=trace,bank_account=trace";
-    world.set("BAKEHOUSE_LOG__FILTER", everything_of_ours);
+    let trace_own_crates = "info,bakehouse=trace,bank_account=trace";
+    world.set("BAKEHOUSE_LOG__FILTER", trace_own_crates);
     world.begin().await.expect("it starts");
     let client = world.client();
     let id = scenario(&client).await.expect("the scenario");
@@ -187,7 +187,7 @@ async fn no_password_can_be_read_anywhere(kind: Kind) {
     }
     assert!(seen.contains("lovelace@example.org"));
     let logs = world.final_logs().expect("they end");
-    // The most talkative line on the way of a command.
+    // The most detailed log line about a command.
     let operation = first.header("operation-location").rsplit('/').next();
     let operation = operation.expect("an id");
     let is_it = |line: &str| line.contains("\"accepted\"") && line.contains(operation);
@@ -198,7 +198,7 @@ async fn no_password_can_be_read_anywhere(kind: Kind) {
     }
 }
 
-async fn who_is_late_gets_a_conflict_and_who_is_wrong_the_field(kind: Kind) {
+async fn stale_versions_conflict_and_invalid_fields_are_named(kind: Kind) {
     let world = start(kind).await;
     let client = world.client();
     let id = open(&client, "bob").await;
@@ -230,8 +230,8 @@ async fn who_is_late_gets_a_conflict_and_who_is_wrong_the_field(kind: Kind) {
     );
 }
 
-/// Readers notice nothing but that it is up to date.
-async fn read_models_are_made_anew_while_they_are_read(kind: Kind) {
+/// Checks that a read model stays readable and current during a rebuild.
+async fn read_models_are_rebuilt_while_they_are_read(kind: Kind) {
     let world = start(kind).await;
     let client = world.client();
     let id = open(&client, "eve").await;
@@ -253,10 +253,10 @@ async fn read_models_are_made_anew_while_they_are_read(kind: Kind) {
     for expected in 31..=40 {
         let answer = post(&client, &credit, &[WAIT], json!({ "amount": 1 })).await;
         assert_eq!(answer.json()["balance"], expected);
-        let seen = balance().await.expect("it is read all the time");
+        let seen = balance().await.expect("a balance during the rebuild");
         assert!((30..=expected).contains(&seen), "{seen}");
     }
-    wait(LIMIT, "being made anew", async || {
+    wait(LIMIT, "the rebuild", async || {
         let models = read(&client, "/read-models").await;
         let accounts = &models[0];
         accounts["name"] == "accounts"
@@ -265,7 +265,7 @@ async fn read_models_are_made_anew_while_they_are_read(kind: Kind) {
             && accounts["serving"]["positions"]["account"] == 41
     })
     .await
-    .expect("made anew");
+    .expect("rebuilt");
     let row = json!([{ "id": id, "balance": 40, "movements": 40 }]);
     assert_eq!(read(&client, "/accounts").await, row);
     assert_eq!(
@@ -274,7 +274,7 @@ async fn read_models_are_made_anew_while_they_are_read(kind: Kind) {
     );
 }
 
-async fn commands_carry_who_asked_and_nobody_sees_what_is_others(kind: Kind) {
+async fn commands_carry_their_actor_and_accounts_are_private(kind: Kind) {
     let issuer = Issuer::new().expect("an issuer");
     let programs = &["bank-account"];
     let mut world = World::prepare_domain(kind, programs, "/accounts-events").expect("prepared");
@@ -296,8 +296,8 @@ async fn commands_carry_who_asked_and_nobody_sees_what_is_others(kind: Kind) {
     let id = opened.json()["id"].as_str().expect("an id").to_owned();
     let at = format!("/accounts/{id}");
     let as_ada = [("Authorization", ada.as_str()), WAIT];
-    let there = client.get_with(&at, &as_ada).await.expect("an answer");
-    assert_eq!(there.status, 200);
+    let account = client.get_with(&at, &as_ada).await.expect("an answer");
+    assert_eq!(account.status, 200);
     let expected = ("teller".to_owned(), "ada".to_owned());
     assert_eq!(actors(&world, kind, 1).await, expected);
     let journal = format!("{at}/journal");
@@ -308,8 +308,8 @@ async fn commands_carry_who_asked_and_nobody_sees_what_is_others(kind: Kind) {
         ("/users", 403, 403, 200),
         ("/read-models", 403, 403, 200),
     ] {
-        for (who, expected) in [(&bob, others), (&ada, own), (&operator, operators)] {
-            let headers = [("Authorization", who.as_str())];
+        for (token, expected) in [(&bob, others), (&ada, own), (&operator, operators)] {
+            let headers = [("Authorization", token.as_str())];
             let answer = client.get_with(path, &headers).await.expect("an answer");
             assert_eq!(answer.status, expected, "{path}");
         }
@@ -360,18 +360,18 @@ async fn doctor_compares_the_rows_of_read_models(kind: Kind) {
         change: Change::Remove(doc! { "_id": &ids[1] }),
     };
     let added = Write {
-        sql: "INSERT INTO rows VALUES ('accounts', 1, 0, 'somebody-else', '{}')".into(),
+        sql: "INSERT INTO rows VALUES ('accounts', 1, 0, 'unknown-account', '{}')".into(),
         of,
-        change: Change::Insert(doc! { "_id": "somebody-else", "links": [], "row": {} }),
+        change: Change::Insert(doc! { "_id": "unknown-account", "links": [], "row": {} }),
     };
     for one in [changed, removed, added] {
         write(&world, kind, one).await;
     }
     let (code, found) = world.doctor().expect("it runs");
     assert_eq!(code, Some(1));
-    let told = found["findings"].as_array().expect("findings");
+    let findings = found["findings"].as_array().expect("findings");
     let has = |entity: Value, field: &str, expected: Value, found: Value| {
-        told.iter().any(|one| {
+        findings.iter().any(|one| {
             let field = format!("read_models.accounts.{field}");
             one["code"] == "wrong-row"
                 && one["entity"] == entity
@@ -386,7 +386,7 @@ async fn doctor_compares_the_rows_of_read_models(kind: Kind) {
     assert!(has(json!(ids[0]), "balance", number, other), "{found:#}");
     let is_missing = has(json!(ids[1]), "row", present.clone(), absent.clone());
     assert!(is_missing, "{found:#}");
-    // Its key may be anybody's name, and is not told.
+    // The key of the unknown row may be personal data and is not shown.
     assert!(has(Value::Null, "row", absent, present), "{found:#}");
-    assert!(!found.to_string().contains("somebody"), "{found:#}");
+    assert!(!found.to_string().contains("unknown-account"), "{found:#}");
 }

@@ -1,5 +1,4 @@
-//! The blog, as an example of three services that talk by events only: in both worlds,
-//! each with stores of its own.
+//! Example blog: three services that communicate only by events, each with stores of its own.
 
 use std::time::Duration;
 
@@ -8,9 +7,9 @@ use bakehouse_e2e::{Answer, Client, Kind, World, in_both_worlds};
 use serde_json::{Value, json};
 
 in_both_worlds!(
-    names_and_counts_are_right_wherever_they_stand,
-    what_comes_late_is_put_in_its_place,
-    a_name_or_title_is_given_once,
+    names_and_counts_reach_all_services,
+    late_events_complete_earlier_ones,
+    user_names_and_titles_are_unique,
 );
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -73,7 +72,7 @@ async fn delete(world: &World, path: &str) -> Answer {
         .expect("an answer")
 }
 
-/// Waits until what is read is as expected.
+/// Waits until the resource at a path equals the expected value.
 async fn becomes(world: &World, path: &str, expected: Value) {
     let seen = || async { client(world).get(path).await.map(|answer| answer.json()) };
     let is_so = wait(LIMIT, path, async || {
@@ -102,7 +101,7 @@ fn post(id: &str, author_id: &str, name: Option<&str>, comments: u64) -> Value {
         "author_name": name, "comments": comments })
 }
 
-async fn names_and_counts_are_right_wherever_they_stand(kind: Kind) {
+async fn names_and_counts_reach_all_services(kind: Kind) {
     let mut blog = Blog::start(kind).await;
     let ada = json!({ "username": "ada", "full_name": "Ada Byron" });
     let ada = create(&blog.users, "/users", ada).await;
@@ -115,7 +114,7 @@ async fn names_and_counts_are_right_wherever_they_stand(kind: Kind) {
     }
     let at = format!("/posts/{hello}");
     becomes(&blog.posts, &at, post(&hello, &ada, Some("Ada Byron"), 3)).await;
-    // Changed while both of those who need it are away.
+    // The name changes while both services that use it are down.
     blog.posts.process("posts").kill();
     blog.comments.process("comments").kill();
     update(
@@ -151,7 +150,7 @@ async fn names_and_counts_are_right_wherever_they_stand(kind: Kind) {
         post(&hello, &ada, Some("Ada Lovelace"), 2),
     )
     .await;
-    // Comments go with their post, and names with their user.
+    // Deleting a user removes its name, and deleting a post its comments.
     assert_eq!(
         delete(&blog.users, &format!("/users/{ada}")).await.status,
         200
@@ -164,30 +163,30 @@ async fn names_and_counts_are_right_wherever_they_stand(kind: Kind) {
     becomes(&blog.users, "/users", json!([])).await;
 }
 
-/// Whatever comes first.
-async fn what_comes_late_is_put_in_its_place(kind: Kind) {
+/// Checks that events of the three services may arrive in any order.
+async fn late_events_complete_earlier_ones(kind: Kind) {
     let blog = Blog::start(kind).await;
-    // Ids of names and titles can be known before there is anything.
+    // Ids are derived from names and titles: another blog returns the same ones in advance.
     let ada = json!({ "username": "ada", "full_name": "Ada" });
-    let twin = Blog::start(Kind::Embedded).await;
-    let ada_id = create(&twin.users, "/users", ada.clone()).await;
+    let other_blog = Blog::start(Kind::Embedded).await;
+    let ada_id = create(&other_blog.users, "/users", ada.clone()).await;
     let hello = json!({ "title": "Hello", "text": "World", "author_id": ada_id });
-    let hello_id = create(&twin.posts, "/posts", hello.clone()).await;
+    let hello_id = create(&other_blog.posts, "/posts", hello.clone()).await;
     let body = json!({ "post_id": hello_id, "author_id": ada_id, "text": "first" });
     let comment = create(&blog.comments, "/comments", body).await;
     let comment_at = format!("/comments/{comment}");
-    let told = |name: Option<&str>| {
+    let expected = |name: Option<&str>| {
         json!({ "id": comment, "post_id": hello_id, "text": "first", "author_id": ada_id,
             "author_full_name": name })
     };
-    becomes(&blog.comments, &comment_at, told(None)).await;
+    becomes(&blog.comments, &comment_at, expected(None)).await;
     let hello_id = create(&blog.posts, "/posts", hello).await;
     let at = format!("/posts/{hello_id}");
     becomes(&blog.posts, &at, post(&hello_id, &ada_id, None, 1)).await;
     create(&blog.users, "/users", ada).await;
     becomes(&blog.posts, &at, post(&hello_id, &ada_id, Some("Ada"), 1)).await;
-    becomes(&blog.comments, &comment_at, told(Some("Ada"))).await;
-    // A comment on a post that is gone goes as well.
+    becomes(&blog.comments, &comment_at, expected(Some("Ada"))).await;
+    // Comments on a deleted post are deleted as well.
     assert_eq!(delete(&blog.posts, &at).await.status, 200);
     is_gone(&blog.comments, &comment_at).await;
     let body = json!({ "post_id": hello_id, "author_id": ada_id, "text": "late" });
@@ -195,21 +194,21 @@ async fn what_comes_late_is_put_in_its_place(kind: Kind) {
     is_gone(&blog.comments, &format!("/comments/{late}")).await;
 }
 
-async fn a_name_or_title_is_given_once(kind: Kind) {
+async fn user_names_and_titles_are_unique(kind: Kind) {
     let blog = Blog::start(kind).await;
     let ada = |full_name: &str| json!({ "username": "ada", "full_name": full_name }).to_string();
     let users = client(&blog.users);
     let create = async |name| users.post_with("/users", &[WAIT], ada(name)).await;
-    // Of many at once, one.
+    // One of several concurrent requests succeeds.
     let names = ["a", "b", "c", "d", "e"];
     let answers = futures_util::future::join_all(names.map(create)).await;
     let answers = answers.into_iter().map(|answer| answer.expect("an answer"));
-    let (made, refused): (Vec<_>, Vec<_>) = answers.partition(|answer| answer.status == 201);
-    assert_eq!((made.len(), refused.len()), (1, 4));
+    let (created, refused): (Vec<_>, Vec<_>) = answers.partition(|answer| answer.status == 201);
+    assert_eq!((created.len(), refused.len()), (1, 4));
     assert_eq!(refused[0].status, 409);
     assert_eq!(refused[0].json()["detail"], "this user name is taken");
     assert_eq!(refused[0].json()["code"], "taken");
-    let id = made[0].json()["id"].as_str().expect("an id").to_owned();
+    let id = created[0].json()["id"].as_str().expect("an id").to_owned();
     let body = json!({ "title": "Hello", "text": "1", "author_id": id }).to_string();
     let posts = client(&blog.posts);
     let first = posts
@@ -226,7 +225,7 @@ async fn a_name_or_title_is_given_once(kind: Kind) {
         second.json()["detail"],
         "a post with this title exists already"
     );
-    // Who does not wait finds the reason on the receipt.
+    // The receipt shows the reason to clients that do not wait.
     let third = posts
         .post_to("/posts", body.clone())
         .await

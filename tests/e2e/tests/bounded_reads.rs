@@ -1,4 +1,4 @@
-//! Costs of reading at most, whoever reads: waits, histories, refusals, invalid tokens.
+//! Upper bounds on the cost of reads: waits, histories, refused changes, invalid tokens.
 
 use std::fmt::Debug;
 use std::ops::RangeBounds;
@@ -16,15 +16,15 @@ in_both_worlds!(
     waits_end_with_their_clients,
     waits_are_bounded_for_each_client_and_in_all,
     histories_come_in_pages,
-    an_order_is_as_it_was_however_often_it_changed,
+    past_states_are_read_after_many_changes,
     refused_changes_are_limited,
-    a_correlation_shows_ones_own_and_nothing_else,
+    a_correlation_shows_only_the_callers_operations,
     invalid_tokens_are_counted_by_address,
     head_is_answered_wherever_get_is,
     encoded_bodies_are_refused,
 );
 
-const BOTH: &str = "orders:read orders:write";
+const READ_AND_WRITE: &str = "orders:read orders:write";
 const LIMIT: Duration = Duration::from_secs(20);
 
 async fn start(kind: Kind, settings: &[(&str, &str)]) -> World {
@@ -35,7 +35,7 @@ async fn start(kind: Kind, settings: &[(&str, &str)]) -> World {
     World::start_with(kind, &settings).await.expect("it starts")
 }
 
-/// An order that is baked: its path.
+/// Places an order, waits until it is baked, and returns its path.
 async fn place(client: &Client, reference: &str) -> String {
     let accepted = client.post(ledger::order(reference)).await;
     let accepted = accepted.expect("an answer");
@@ -44,7 +44,7 @@ async fn place(client: &Client, reference: &str) -> String {
     accepted.header("location").to_owned()
 }
 
-/// Sends a request on a connection of its own, and leaves the answer there.
+/// Sends a request on a new connection, without reading the answer.
 async fn ask(world: &World, path: &str, headers: &str) -> TcpStream {
     let address = world.base.trim_start_matches("http://");
     let mut socket = TcpStream::connect(address).await.expect("it listens");
@@ -54,7 +54,7 @@ async fn ask(world: &World, path: &str, headers: &str) -> TcpStream {
     socket
 }
 
-/// The first line of an answer.
+/// Reads the first line of an answer.
 async fn status(socket: &mut TcpStream) -> String {
     let mut buffer = [0; 256];
     let read = tokio::time::timeout(LIMIT, socket.read(&mut buffer)).await;
@@ -63,7 +63,7 @@ async fn status(socket: &mut TcpStream) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
-/// Open descriptors of the program that answers.
+/// Returns the number of open file descriptors of the HTTP server.
 fn descriptors(world: &mut World) -> usize {
     let name = world.names()[0];
     let pid = world.process(name).pid().expect("it runs");
@@ -71,7 +71,8 @@ fn descriptors(world: &mut World) -> usize {
     open.expect("descriptors").count()
 }
 
-/// Waits until it has so many open: far less than a wait of 60 s takes.
+/// Waits until the HTTP server has that many open descriptors, for much less than the 60 s that
+/// clients wait.
 async fn until_open(world: &mut World, expected: impl RangeBounds<usize> + Debug) {
     let until = Instant::now() + LIMIT;
     loop {
@@ -93,33 +94,33 @@ async fn waits_end_with_their_clients(kind: Kind) {
     let newer = "Prefer: wait=60\r\nIf-None-Match: \"1\"\r\n";
     let mut waiting = Vec::new();
     for n in 0..CLIENTS {
-        let nobody = Uuid::now_v7();
+        let missing = Uuid::now_v7();
         let (path, headers) = match n % 3 {
             0 => (order.clone(), newer),
-            1 => (format!("/order/{nobody}/history"), "Prefer: wait=60\r\n"),
+            1 => (format!("/order/{missing}/history"), "Prefer: wait=60\r\n"),
             _ => (
-                format!("/order/{nobody}/attachments"),
+                format!("/order/{missing}/attachments"),
                 "Prefer: wait=60\r\n",
             ),
         };
         waiting.push(ask(&world, &path, headers).await);
     }
-    // One a connection; beside them may be a few to the stores.
+    // One descriptor a connection, and possibly some more to the stores.
     let expected = before + CLIENTS - 5..before + CLIENTS * 3 / 2;
     until_open(&mut world, expected.clone()).await;
-    // So they stay: nobody is answered.
+    // All requests are still waiting.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let during = descriptors(&mut world);
     assert!(expected.contains(&during), "{before} → {during}");
-    // Nothing but closing its side can be seen of a client; it still gets its answer.
-    let mut half = ask(&world, &order, newer).await;
+    // A client that closes only its sending side still gets its answer.
+    let mut half_closed = ask(&world, &order, newer).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
-    half.shutdown().await.expect("closed");
+    half_closed.shutdown().await.expect("closed");
     let start = Instant::now();
-    assert_eq!(status(&mut half).await, "HTTP/1.1 304 Not Modified");
+    assert_eq!(status(&mut half_closed).await, "HTTP/1.1 304 Not Modified");
     assert!(start.elapsed() < LIMIT);
-    drop((waiting, half));
-    // Fewer than those of one kind.
+    drop((waiting, half_closed));
+    // Fewer than the connections of one of the three kinds.
     until_open(&mut world, ..=before + CLIENTS / 6).await;
 }
 
@@ -130,7 +131,7 @@ async fn waits_are_bounded_for_each_client_and_in_all(kind: Kind) {
     settings.push(("BAKEHOUSE_HTTP__MAX_WAITS_PER_CLIENT", "2".to_owned()));
     let world = World::start_with(kind, &settings).await.expect("it starts");
     let client = world.client();
-    let token = |name| bearer(&issuer.token(name, BOTH).expect("a token"));
+    let token = |name| bearer(&issuer.token(name, READ_AND_WRITE).expect("a token"));
     let (ada, bob) = (token("ada"), token("bob"));
     let path = format!("/order/{}", Uuid::now_v7());
     let wait = |token: &str| format!("Prefer: wait=60\r\nAuthorization: {token}\r\n");
@@ -150,7 +151,7 @@ async fn waits_are_bounded_for_each_client_and_in_all(kind: Kind) {
     let third = ask(&world, &path, &wait(&bob)).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(refused(&bob).await, 503);
-    // Whoever does not wait is answered; and an order is accepted, without waiting.
+    // Requests without a wait are answered, and orders are accepted without waiting.
     let headers = [("Authorization", ada.as_str())];
     let answer = client.get_with(&path, &headers).await.expect("an answer");
     assert_eq!(answer.status, 404);
@@ -167,12 +168,12 @@ async fn waits_are_bounded_for_each_client_and_in_all(kind: Kind) {
         let answer = client.get_with(&path, &headers).await;
         answer.is_ok_and(|answer| answer.status == 404)
     };
-    let freed = world::wait(LIMIT, "places are free again", is_free).await;
+    let freed = world::wait(LIMIT, "free waits", is_free).await;
     freed.expect("in time");
 }
 
-/// Those who wait for operations that nobody carries out go without a trace as well; and
-/// those who stay are told as soon as it is done.
+/// Checks that disconnected clients leave no waits for operations behind, and that connected ones
+/// are answered as soon as the operation is executed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waits_for_operations_end_with_their_clients() {
     let mut world = start(Kind::Servers, &[]).await;
@@ -197,7 +198,7 @@ async fn waits_for_operations_end_with_their_clients() {
     assert_eq!(receipt["status"], "baked");
 }
 
-/// Changes that are refused, one after the other.
+/// Sends invalid changes one after the other, and returns the answers.
 async fn refuse(client: &Client, order: &str, count: usize) -> Vec<Answer> {
     let mut answers = Vec::new();
     for _ in 0..count {
@@ -213,7 +214,7 @@ async fn refuse(client: &Client, order: &str, count: usize) -> Vec<Answer> {
     answers
 }
 
-/// All pages of a list, from one on.
+/// Reads all pages of a list, starting at `first`.
 async fn pages(client: &Client, first: &str) -> Vec<Vec<Value>> {
     let mut pages = Vec::new();
     let mut next = Some(first.to_owned());
@@ -249,7 +250,7 @@ async fn histories_come_in_pages(kind: Kind) {
     }
 }
 
-async fn an_order_is_as_it_was_however_often_it_changed(kind: Kind) {
+async fn past_states_are_read_after_many_changes(kind: Kind) {
     const CHANGES: u64 = 130;
     let world = start(kind, &[]).await;
     let client = world.client();
@@ -274,7 +275,7 @@ async fn an_order_is_as_it_was_however_often_it_changed(kind: Kind) {
         assert_eq!(document["version"], n + 1);
         assert_eq!(document["position"], then);
     }
-    // By time: whatever was stored in the same millisecond is in.
+    // A time includes all entries that were stored in the same millisecond.
     let time = at(50)["stored_at"].as_str().expect("a time").to_owned();
     let same = history
         .iter()
@@ -295,7 +296,7 @@ async fn refused_changes_are_limited(kind: Kind) {
     let world = start(kind, &[("BAKEHOUSE_HTTP__MAX_REFUSED_CHANGES", "5")]).await;
     let client = world.client();
     let (order, other) = (place(&client, "r-1").await, place(&client, "r-2").await);
-    // What is carried out does not count.
+    // Executed changes do not count.
     for n in 0..8 {
         let body = ledger::order(&format!("r-1-{n}"));
         let answer = client.put(&order, &[], body).await.expect("an answer");
@@ -304,25 +305,25 @@ async fn refused_changes_are_limited(kind: Kind) {
     }
     let answers = refuse(&client, &order, 12).await;
     let refused = answers.iter().find(|answer| answer.status == 429);
-    let refused = refused.expect("enough is enough");
+    let refused = refused.expect("a change over the limit");
     let wait: u64 = refused.header("retry-after").parse().expect("seconds");
     assert!((1..=60).contains(&wait), "{wait}");
     assert_eq!(refused.header("content-type"), "application/problem+json");
     let accepted = answers.iter().filter(|answer| answer.status == 202);
     assert!((5..12).contains(&accepted.count()));
     let answers = refuse(&client, &other, 1).await;
-    assert_eq!(answers[0].status, 202, "another order's are another matter");
+    assert_eq!(answers[0].status, 202, "each order has its own limit");
     let answer = client.get(&order).await.expect("an answer");
     assert_eq!(answer.status, 200);
 }
 
-async fn a_correlation_shows_ones_own_and_nothing_else(kind: Kind) {
+async fn a_correlation_shows_only_the_callers_operations(kind: Kind) {
     let issuer = Issuer::new().expect("an issuer");
     let settings = issuer.settings(&issuer.file().display().to_string());
     let world = World::start_with(kind, &settings).await.expect("it starts");
     let client = world.client();
     let token = |name, scope| bearer(&issuer.token(name, scope).expect("a token"));
-    let (ada, bob) = (token("ada", BOTH), token("bob", BOTH));
+    let (ada, bob) = (token("ada", READ_AND_WRITE), token("bob", READ_AND_WRITE));
     let operator = token("eve", "orders:admin");
     for (token, count) in [(&ada, 25), (&bob, 2)] {
         for n in 0..count {
@@ -353,7 +354,7 @@ async fn a_correlation_shows_ones_own_and_nothing_else(kind: Kind) {
     assert_eq!(seen(&ada).await, 25);
     assert_eq!(seen(&bob).await, 2);
     assert_eq!(seen(&operator).await, 27);
-    assert_eq!(seen(&token("carl", BOTH)).await, 0);
+    assert_eq!(seen(&token("carl", READ_AND_WRITE)).await, 0);
 }
 
 async fn invalid_tokens_are_counted_by_address(kind: Kind) {
@@ -361,9 +362,9 @@ async fn invalid_tokens_are_counted_by_address(kind: Kind) {
     let settings = issuer.settings(&issuer.file().display().to_string());
     let world = World::start_with(kind, &settings).await.expect("it starts");
     let client = world.client();
-    let stranger = Issuer::new().expect("another issuer");
-    let bad = bearer(&stranger.token("ada", BOTH).expect("a token"));
-    let good = bearer(&issuer.token("ada", BOTH).expect("a token"));
+    let other_issuer = Issuer::new().expect("another issuer");
+    let bad = bearer(&other_issuer.token("ada", READ_AND_WRITE).expect("a token"));
+    let good = bearer(&issuer.token("ada", READ_AND_WRITE).expect("a token"));
     let read = async |token: &str| {
         let answer = client.get_with("/order", &[("Authorization", token)]).await;
         answer.expect("an answer")
@@ -377,16 +378,16 @@ async fn invalid_tokens_are_counted_by_address(kind: Kind) {
         }
         assert_eq!(answer.status, 401);
         verified += 1;
-        assert!(verified < 2_000, "nobody counts them");
+        assert!(verified < 2_000, "invalid tokens are not limited");
     };
-    // A hundred at once, and ten a second.
+    // The limit is a burst of a hundred, and ten a second.
     let seconds = start.elapsed().as_secs();
     assert!(
         verified <= 100 + 10 * (seconds + 1),
         "{verified} in {seconds} s"
     );
     assert!(!refused.header("retry-after").is_empty());
-    // Nobody else is held up: neither another address, nor whoever has no token to show.
+    // Other addresses and requests without a token are not affected.
     let address = world.base.trim_start_matches("http://").parse();
     let socket = TcpSocket::new_v4().expect("a socket");
     socket
@@ -400,16 +401,19 @@ async fn invalid_tokens_are_counted_by_address(kind: Kind) {
     assert_eq!(status(&mut other).await, "HTTP/1.1 200 OK");
     let live = client.get("/health/live").await.expect("an answer");
     assert_eq!(live.status, 200);
-    let is_forgotten = async || read(&good).await.status == 200;
-    let forgotten = world::wait(LIMIT, "it is forgotten", is_forgotten).await;
-    forgotten.expect("in time");
+    let is_accepted = async || read(&good).await.status == 200;
+    let accepted = world::wait(LIMIT, "end of the limit", is_accepted).await;
+    accepted.expect("in time");
 }
 
 async fn head_is_answered_wherever_get_is(kind: Kind) {
     let world = start(kind, &[]).await;
     let client = world.client();
     let order = place(&client, "g-1").await;
-    let operation = client.get(&format!("{order}/history")).await.expect("one");
+    let operation = client
+        .get(&format!("{order}/history"))
+        .await
+        .expect("an answer");
     let operation = operation.json()[0]["operation_id"]
         .as_str()
         .map(str::to_owned);
@@ -452,7 +456,7 @@ async fn head_is_answered_wherever_get_is(kind: Kind) {
             assert_eq!(head.header(length), get.header(length), "{path}");
         }
     }
-    // One that would never end.
+    // The response to GET would be endless.
     let stream = [("Accept", "text/event-stream")];
     let head = client.send(Method::HEAD, "/order-events", &stream, "");
     let head = tokio::time::timeout(LIMIT, head).await.expect("it ends");

@@ -1,4 +1,5 @@
-//! Others at the broker take nothing away that was answered with 202.
+//! Policies, foreign queues and queues of earlier versions at the broker: no accepted operation is
+//! lost.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,7 @@ async fn channel(uri: &str) -> Result<Channel> {
     Ok(connection.create_channel().await?)
 }
 
-/// Messages that wait in a queue.
+/// Returns the number of messages in a queue.
 async fn waiting(channel: &Channel, queue: &str) -> u32 {
     let passive = QueueDeclareOptions {
         passive: true,
@@ -35,7 +36,8 @@ async fn waiting(channel: &Channel, queue: &str) -> u32 {
     declared.await.expect("the queue").message_count()
 }
 
-/// Policies on all queues, while no events-writer runs: what is accepted is executed afterwards.
+/// Sets policies on all queues while events-writer is down, and checks that all accepted operations
+/// are executed afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn policies_lose_nothing() {
     let rabbit = Rabbit::start("e2e-policies").expect("a RabbitMQ");
@@ -56,8 +58,7 @@ async fn policies_lose_nothing() {
         world.process("events-writer").kill();
         rabbit.set_policy("p", ".*", policy).expect("a policy");
         let client = world.client();
-        // Until the broker has put the policy into effect: what was accepted expires, or the
-        // queue is full.
+        // Sends orders until the policy has an effect: messages expire, or the queue is full.
         let until = Instant::now() + LIMIT;
         let (mut sent, mut refused) = (0, 0);
         while refused < 3 {
@@ -76,7 +77,7 @@ async fn policies_lose_nothing() {
                 if waiting(&channel, &queue).await < 12 {
                     break;
                 }
-                // Fewer than twelve are placed within the time that a message has.
+                // Fewer than twelve orders are placed within the time to live of a message.
                 sleep(Duration::from_millis(200)).await;
             }
             assert!(Instant::now() < until, "{policy} has no effect");
@@ -91,21 +92,22 @@ async fn policies_lose_nothing() {
         }
         world.start_all().expect("it starts again");
         let audited = audit(&world, &ledger, Duration::from_secs(60)).await;
-        audited.expect("all is well");
+        audited.expect("the audit succeeds");
         rabbit.clear_policy("p");
     }
 }
 
-/// Somebody else's queue at the exchange, and ours unbound: the broker would confirm that.
+/// Unbinds the queue of the services and binds a foreign one to the exchange; the broker confirms
+/// messages that only the foreign queue gets.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_queue_of_somebody_else_is_not_ours() {
+async fn operations_do_not_depend_on_the_exchange() {
     let world = World::start(Kind::Servers).await.expect("a world");
     let channel = channel(&shared::amqp_uri()).await.expect("a channel");
     let named = |name: &str| format!("{}{name}", world.prefix());
     let options = QueueDeclareOptions::exclusive();
-    let theirs = channel.queue_declare("".into(), options, FieldTable::default());
-    let theirs = theirs.await.expect("a queue").name().clone();
-    bind(&channel, theirs.as_str(), &named(SCHEDULER))
+    let foreign = channel.queue_declare("".into(), options, FieldTable::default());
+    let foreign = foreign.await.expect("a queue").name().clone();
+    bind(&channel, foreign.as_str(), &named(SCHEDULER))
         .await
         .expect("bound");
     let (queue, exchange) = (named(SCHEDULE), named(SCHEDULER));
@@ -117,7 +119,7 @@ async fn a_queue_of_somebody_else_is_not_ours() {
     assert!(!ledger.accepted.is_empty());
     audit(&world, &ledger, Duration::from_secs(60))
         .await
-        .expect("all is well");
+        .expect("the audit succeeds");
 }
 
 async fn bind(channel: &Channel, queue: &str, exchange: &str) -> Result<()> {
@@ -134,7 +136,7 @@ async fn bind(channel: &Channel, queue: &str, exchange: &str) -> Result<()> {
         .context("bound")
 }
 
-/// The queue of an earlier version, with operations in it, and services that are started on it.
+/// Starts the services on a queue of an earlier version, and restarts events-writer under load.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_of_an_earlier_version_is_replaced() {
     let name = fresh();
@@ -164,8 +166,8 @@ async fn a_queue_of_an_earlier_version_is_replaced() {
     bind(&channel, &queue, &exchange).await.expect("bound");
     world.begin().await.expect("it starts");
     let load = Load::start(&world.base, 4, u64::MAX);
-    for round in 1..=3 {
-        let is_more = async || load.accepted() > round * 100;
+    for restart in 1..=3 {
+        let is_more = async || load.accepted() > restart * 100;
         wait(LIMIT, "more orders", is_more).await.expect("load");
         world.process("events-writer").kill();
         world.start_all().expect("it starts again");
@@ -177,8 +179,8 @@ async fn a_queue_of_an_earlier_version_is_replaced() {
     assert!(!ledger.accepted.is_empty());
     audit(&world, &ledger, Duration::from_secs(60))
         .await
-        .expect("all is well");
-    // Replaced: publishing to the queue of this version is all that is left.
+        .expect("the audit succeeds");
+    // The earlier queue is deleted once it is empty.
     let gone = wait(LIMIT, "the replacement", async || {
         world.logs_in_full().contains("is empty and deleted")
     });

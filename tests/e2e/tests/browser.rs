@@ -1,6 +1,5 @@
-//! The page at `/` in a real browser: place, watch, lose the server and get it
-//! back without a gap, settle what is parked; by mouse and by keyboard alone; and
-//! as the accessibility guidelines ask for.
+//! The page at `/` in a real browser: placing and watching orders, a restart of the server without
+//! missed events, parked operations, use by keyboard alone, and accessibility.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -19,25 +18,25 @@ use serde_json::{Value, json};
 use crate::chromium::{self, ChromiumCommand};
 
 in_both_worlds!(
-    an_order_is_placed_and_watched_across_the_end_of_the_server,
-    what_is_parked_is_seen_and_settled,
+    an_order_is_placed_and_watched_across_a_restart_of_the_server,
+    parked_operations_are_shown_and_resolved,
 );
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Script that returns the positions of the events that are listed, the latest first.
+/// Script that returns the positions of the listed events, the latest first.
 const POSITIONS: &str = "return [...document.querySelectorAll('#events li')]\
                          .map((line) => Number(line.dataset.position))";
 
-/// A browser that shows the page.
+/// Browser that shows the page.
 pub(crate) struct Page {
     browser: fantoccini::Client,
-    /// Dropped last: it ends the browser.
+    /// Driver, dropped last since that ends the browser.
     _driver: WebDriver,
 }
 
 impl Page {
-    /// `None` where there is no browser.
+    /// Opens the page; `None` if no browser is installed.
     pub(crate) async fn open(base: &str) -> Option<Self> {
         let (browser, driver) = chromium::session(&[], None).await?;
         browser.set_window_size(1280, 1600).await.expect("its size");
@@ -64,7 +63,7 @@ impl Page {
         self.find(selector).await.click().await.expect("a click");
     }
 
-    /// Waits until the element's text is so.
+    /// Waits until the text of an element meets a condition, and returns the text.
     pub(crate) async fn shows(&self, selector: &str, is_so: impl Fn(&str) -> bool) -> String {
         let script = "return document.querySelector(arguments[0])?.innerText?.trim() ?? ''";
         let is_so = |text: &Value| is_so(text.as_str().unwrap_or_default());
@@ -72,7 +71,7 @@ impl Page {
         text.as_str().unwrap_or_default().to_owned()
     }
 
-    /// Waits until the script returns such a value.
+    /// Waits until the result of a script meets a condition, and returns the result.
     pub(crate) async fn until(
         &self,
         script: &str,
@@ -95,7 +94,7 @@ impl Page {
         result.expect("the script runs")
     }
 
-    /// Waits until the events listed are exactly those up to a position.
+    /// Waits until exactly the events up to a position are listed.
     pub(crate) async fn lists_all_up_to(&self, position: u64) {
         let expected: Vec<u64> = (1..=position).rev().collect();
         let expected = json!(expected);
@@ -109,7 +108,7 @@ impl Page {
         field.send_keys(text).await.expect("typed");
     }
 
-    /// One key, wherever the focus is.
+    /// Presses and releases one key.
     async fn press(&self, key: char) {
         let keys = KeyActions::new("keyboard".into())
             .then(KeyAction::Down { value: key })
@@ -118,9 +117,9 @@ impl Page {
         done.expect("a key");
     }
 
-    /// Goes on by the tabulator until the focused element is so; each on the way
-    /// must show that it has the focus.
-    async fn tab_to(&self, what: &str) {
+    /// Presses the tab key until an element that matches the selector has the focus. Checks that
+    /// each element on the way shows its focus.
+    async fn tab_to(&self, selector: &str) {
         for _ in 0..60 {
             self.press(Key::Tab.into()).await;
             let script = "const it = document.activeElement; \
@@ -128,24 +127,24 @@ impl Page {
                 return { here: it.matches(arguments[0]), \
                     shown: it === document.body || style.outlineStyle !== 'none', \
                     name: it.outerHTML.slice(0, 120) }";
-            let at = self.run(script, vec![json!(what)]).await;
-            assert_eq!(at["shown"], true, "{at}: nobody sees where they are");
+            let at = self.run(script, vec![json!(selector)]).await;
+            assert_eq!(at["shown"], true, "{at}: the focus is invisible");
             if at["here"] == true {
                 return;
             }
         }
-        panic!("{what} cannot be reached by the keyboard");
+        panic!("{selector} cannot be reached by the keyboard");
     }
 
-    /// Keeps a picture of what is seen, for people to look at.
-    async fn picture(&self, name: &str) {
+    /// Saves a screenshot for manual inspection.
+    async fn save_screenshot(&self, name: &str) {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("pictures");
         std::fs::create_dir_all(&folder).expect("a folder");
-        let picture = self.browser.screenshot().await.expect("a picture");
-        std::fs::write(folder.join(format!("{name}.png")), picture).expect("written");
+        let image = self.browser.screenshot().await.expect("a screenshot");
+        std::fs::write(folder.join(format!("{name}.png")), image).expect("written");
     }
 
-    async fn scheme(&self, name: &str) {
+    async fn set_color_scheme(&self, name: &str) {
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": name }] });
         let call = json!({ "cmd": "Emulation.setEmulatedMedia", "params": features });
         let emulate = ChromiumCommand("goog/cdp/execute", call);
@@ -165,13 +164,13 @@ pub(crate) async fn place(client: &Client, count: usize) {
     }
 }
 
-async fn an_order_is_placed_and_watched_across_the_end_of_the_server(kind: Kind) {
+async fn an_order_is_placed_and_watched_across_a_restart_of_the_server(kind: Kind) {
     let mut world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let Some(page) = Page::open(&world.base).await else {
         return;
     };
-    // What is wrong is said at its field, and what was typed stays.
+    // A fault is shown at its field, and the input stays.
     page.type_into("price", "a lot").await;
     page.click("#place-form button").await;
     page.shows("#place-result", |text| text.contains("price:"))
@@ -212,7 +211,7 @@ async fn an_order_is_placed_and_watched_across_the_end_of_the_server(kind: Kind)
         .await;
     page.lists_all_up_to(2).await;
 
-    // The server is gone, and says nothing; what happens meanwhile is not missed.
+    // The server is killed; the page must not miss events of the meantime.
     let name = match kind {
         Kind::Embedded => "bakehouse",
         Kind::Servers => "api-server",
@@ -240,11 +239,11 @@ async fn an_order_is_placed_and_watched_across_the_end_of_the_server(kind: Kind)
     page.shows("#orders tr td", |text| text == "7").await;
     page.shows("#stages figcaption", |text| text.ends_with("0 events"))
         .await;
-    page.picture(&format!("{kind:?}")).await;
+    page.save_screenshot(&format!("{kind:?}")).await;
     page.close().await;
 }
 
-async fn what_is_parked_is_seen_and_settled(kind: Kind) {
+async fn parked_operations_are_shown_and_resolved(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     place(&client, 2).await;
@@ -262,8 +261,8 @@ async fn what_is_parked_is_seen_and_settled(kind: Kind) {
         .await;
     page.shows("#events li", |text| text.contains("parked: "))
         .await;
-    page.picture(&format!("{kind:?}-parked")).await;
-    // Not yet repaired: refused, and said so in the log.
+    page.save_screenshot(&format!("{kind:?}-parked")).await;
+    // The state is not yet repaired: the retry fails, and the log says so.
     page.click("#parked button[aria-label='Retry event 3']")
         .await;
     page.shows("#events li", |text| text.contains("retry failed"))
@@ -290,7 +289,7 @@ async fn everything_can_be_done_by_the_keyboard_alone() {
     let Some(page) = Page::open(&world.base).await else {
         return;
     };
-    // The first stop leads past the form, for those who come for the list.
+    // The first focusable element is a link that skips the form.
     page.tab_to(".skip").await;
     page.press(Key::Enter.into()).await;
     let script = "return document.activeElement.id";
@@ -307,14 +306,14 @@ async fn everything_can_be_done_by_the_keyboard_alone() {
     let order = world.client().get("/order").await.expect("a list").json();
     assert_eq!(
         order[0]["products"][0]["name"], "Bun",
-        "what was there was selected"
+        "the previous text was selected"
     );
     page.tab_to("#orders button[aria-label='Order 1: paid']")
         .await;
     page.press(Key::Enter.into()).await;
     page.shows("#orders tr td:nth-child(2)", |text| text == "paid")
         .await;
-    // The row was replaced while its button had the focus.
+    // The focus continues although the row of the focused button was replaced.
     page.tab_to("#search").await;
     for letter in "status".chars() {
         page.press(letter).await;
@@ -339,7 +338,7 @@ async fn it_is_accessible_in_light_and_dark() {
     let Some(page) = Page::open(&world.base).await else {
         return;
     };
-    // With everything that it can show: faults, a history, a parked operation.
+    // Shows all parts of the page: faults, a history, a parked operation.
     let orders = client.get("/order").await.expect("a list").json();
     let bad = orders[0]["id"].as_str().expect("an id");
     stores::replace_state(&world, Kind::Embedded, bad, "{}").await;
@@ -359,13 +358,14 @@ async fn it_is_accessible_in_light_and_dark() {
     page.click("#place-form button").await;
     page.shows("#place-result", |text| text.contains("price:"))
         .await;
-    // Rows that are new glow for a moment.
-    let glow = "return document.getAnimations() \
+    // New rows are highlighted by an animation.
+    let animations = "return document.getAnimations() \
         .filter((one) => one.effect.getComputedTiming().iterations !== Infinity).length";
-    page.until(glow, Vec::new(), |count| *count == 0).await;
+    page.until(animations, Vec::new(), |count| *count == 0)
+        .await;
     for scheme in ["light", "dark"] {
-        page.scheme(scheme).await;
-        page.picture(&format!("accessible-{scheme}")).await;
+        page.set_color_scheme(scheme).await;
+        page.save_screenshot(&format!("accessible-{scheme}")).await;
         let script = format!("{axe}; const done = arguments[0]; axe.run().then(done, done);");
         let found = page.browser.execute_async(&script, Vec::new()).await;
         let found = found.expect("a report");
@@ -394,7 +394,7 @@ async fn it_works_with_ten_thousand_orders() {
         return;
     };
     page.shows("#orders tr td", |text| text == "10000").await;
-    // Seen by the page itself, so that the driver's own pace does not count.
+    // The page itself measures the time, so that the speed of the driver does not count.
     let script = "const done = arguments[0]; const begun = performance.now(); \
         new MutationObserver((_, it) => { \
             if (document.querySelector('#orders td').innerText === '10001') { \

@@ -1,4 +1,4 @@
-//! Lists of the page at `/` that are longer than a page, or change while they are read.
+//! Lists of the page at `/` that are longer than one page of results, or change while they load.
 
 use bakehouse_e2e::{Kind, World, ledger};
 use hyper::Method;
@@ -7,34 +7,34 @@ use serde_json::{Value, json};
 use crate::browser::{Page, place};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_list_is_what_was_asked_for_last() {
+async fn the_list_shows_the_latest_request() {
     let world = World::start(Kind::Embedded).await.expect("it starts");
     let client = world.client();
     place(&client, 2).await;
     let Some(page) = Page::open(&world.base).await else {
         return;
     };
-    // The next answer comes late, the one after it not at all, and the third one once the first
-    // has been there for a while. Every text is remembered.
-    let script = "const whole = window.fetch; let calls = 0; let late; \
+    // Delays the first answer, fails the second request, and holds the third answer back until
+    // some time after the first. Records all texts of the counter.
+    let script = "const originalFetch = window.fetch; let calls = 0; let late; \
         const isLate = new Promise((resolve) => (late = resolve)); \
         const counted = document.querySelector('#orders-count'); \
-        window.told = []; \
-        new MutationObserver(() => window.told.push(counted.textContent)) \
+        window.texts = []; \
+        new MutationObserver(() => window.texts.push(counted.textContent)) \
             .observe(counted, { childList: true, characterData: true, subtree: true }); \
         window.fetch = async (path, options) => { \
-            if (!String(path).startsWith('/order?')) { return whole(path, options); } \
+            if (!String(path).startsWith('/order?')) { return originalFetch(path, options); } \
             calls += 1; \
             if (calls === 1) { \
                 await new Promise((resolve) => setTimeout(resolve, 500)); \
-                const answer = await whole(path, options); \
+                const answer = await originalFetch(path, options); \
                 const text = await answer.text(); \
                 setTimeout(late, 500); \
                 return new Response(text, { status: answer.status, headers: answer.headers }); \
             } \
             if (calls === 2) { throw new TypeError('cut'); } \
             await isLate; \
-            return whole(path, options); \
+            return originalFetch(path, options); \
         }; \
         const filter = document.querySelector('#status-filter'); \
         for (const status of ['cancelled', 'placed']) { \
@@ -42,39 +42,41 @@ async fn the_list_is_what_was_asked_for_last() {
             filter.dispatchEvent(new Event('change')); \
         }";
     page.run(script, Vec::new()).await;
-    let is_there = |told: &Value| told.to_string().contains("\"2 of");
-    let told = page.until("return window.told", Vec::new(), is_there).await;
-    let mut told: Vec<String> = serde_json::from_value(told).expect("texts");
-    told.dedup();
+    let is_loaded = |texts: &Value| texts.to_string().contains("\"2 of");
+    let texts = page
+        .until("return window.texts", Vec::new(), is_loaded)
+        .await;
+    let mut texts: Vec<String> = serde_json::from_value(texts).expect("texts");
+    texts.dedup();
     let is_right =
-        told.len() == 2 && told[0].contains("cannot be reached") && told[1].starts_with("2 of");
-    assert!(is_right, "{told:?}");
-    // What is deleted while the list is on its way stays so.
+        texts.len() == 2 && texts[0].contains("cannot be reached") && texts[1].starts_with("2 of");
+    assert!(is_right, "{texts:?}");
+    // An order deleted while the list loads does not reappear.
     let placed = client.get("/order?limit=1").await.expect("a list").json();
     let id = placed[0]["id"].as_str().expect("an id").to_owned();
-    let script = "const whole = window.fetch; \
+    let script = "const originalFetch = window.fetch; \
         window.fetch = async (path, options) => { \
-            const answer = await whole(path, options); \
+            const answer = await originalFetch(path, options); \
             if (String(path).startsWith('/order?')) { \
-                await new Promise((resolve) => (window.letPass = resolve)); \
+                await new Promise((resolve) => (window.releaseAnswer = resolve)); \
             } \
             return answer; \
         }; \
         document.querySelector('#status-filter').dispatchEvent(new Event('change'));";
     page.run(script, Vec::new()).await;
     let path = format!("/order/{id}");
-    let gone = client.send(Method::DELETE, &path, &[], "").await;
-    let gone = gone.expect("an answer");
-    client.settled(&gone).await.expect("a receipt");
+    let deleted = client.send(Method::DELETE, &path, &[], "").await;
+    let deleted = deleted.expect("an answer");
+    client.settled(&deleted).await.expect("a receipt");
     page.lists_all_up_to(3).await;
-    page.run("window.letPass()", Vec::new()).await;
+    page.run("window.releaseAnswer()", Vec::new()).await;
     page.shows("#orders-count", |text| text.starts_with("1 of 1"))
         .await;
     page.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_long_history_is_shown_a_page_at_a_time() {
+async fn a_long_history_is_shown_page_by_page() {
     const CHANGES: usize = 120;
     let world = World::start(Kind::Embedded).await.expect("it starts");
     let client = world.client();

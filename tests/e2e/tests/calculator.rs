@@ -1,17 +1,17 @@
-//! The calculator, as an example of a domain of one's own: in both worlds.
+//! Example calculator: a small custom domain.
 
 use anyhow::Result;
 use bakehouse_e2e::{Answer, Client, Kind, World, in_both_worlds};
 use serde_json::{Value, json};
 
 in_both_worlds!(
-    two_and_two_by_three_are_twelve,
+    values_are_added_and_multiplied,
     every_change_is_on_its_feed_and_survives_a_kill,
-    what_is_wrong_is_said_where_it_is_wrong,
-    whoever_prefers_to_wait_gets_the_result,
+    faults_name_their_fields,
+    clients_that_wait_get_the_result,
 );
 
-const NOWHERE: &str = "0190f5fe-0000-7000-8000-00000000dead";
+const MISSING_ID: &str = "0190f5fe-0000-7000-8000-00000000dead";
 
 async fn start(kind: Kind) -> World {
     World::start_domain(kind, &["calculator"], "/values-events")
@@ -19,7 +19,7 @@ async fn start(kind: Kind) -> World {
         .expect("it starts")
 }
 
-/// Makes a value; its address.
+/// Creates a value and returns its path.
 async fn create(client: &Client, value: i64) -> Result<String> {
     let answer = client
         .post_to("/values", json!({ "value": value }).to_string())
@@ -35,7 +35,7 @@ async fn change(client: &Client, at: &str, operation: &str, value: i64) -> Resul
     client.put(at, &[], body.to_string()).await
 }
 
-async fn two_and_two_by_three_are_twelve(kind: Kind) {
+async fn values_are_added_and_multiplied(kind: Kind) {
     let world = start(kind).await;
     let client = world.client();
     let at = create(&client, 2).await.expect("an answer");
@@ -89,7 +89,7 @@ async fn every_change_is_on_its_feed_and_survives_a_kill(kind: Kind) {
     );
 }
 
-async fn what_is_wrong_is_said_where_it_is_wrong(kind: Kind) {
+async fn faults_name_their_fields(kind: Kind) {
     let world = start(kind).await;
     let client = world.client();
     let answer = client.post_to("/values", r#"{"value":2.5,"x":1}"#).await;
@@ -109,9 +109,9 @@ async fn what_is_wrong_is_said_where_it_is_wrong(kind: Kind) {
             .status,
         400
     );
-    let missing = format!("/values/{NOWHERE}");
+    let missing = format!("/values/{MISSING_ID}");
     assert_eq!(client.get(&missing).await.expect("an answer").status, 404);
-    // Accepted, and refused where everybody can see it.
+    // The operation is accepted, then rejected; the receipt and the feed show the rejection.
     let mut feed = world.feed("").await.expect("an answer");
     let accepted = change(&client, &missing, "ADD", 1)
         .await
@@ -119,18 +119,18 @@ async fn what_is_wrong_is_said_where_it_is_wrong(kind: Kind) {
     let receipt = client.settled(&accepted).await.expect("an answer");
     assert_eq!(receipt["status"], "rejected", "{receipt}");
     assert_eq!(receipt["reason"], "there is no such value");
-    assert_eq!(receipt["value_id"], NOWHERE);
+    assert_eq!(receipt["value_id"], MISSING_ID);
     let refused = loop {
         let frame = feed.event().await.expect("an answer");
-        if frame["value_id"] == NOWHERE {
+        if frame["value_id"] == MISSING_ID {
             break frame;
         }
     };
     assert_eq!(refused["type"], "value.rejected");
 }
 
-/// Each its own result, however many others there are; or the refusal.
-async fn whoever_prefers_to_wait_gets_the_result(kind: Kind) {
+/// Checks that each of many concurrent clients gets its own result or rejection.
+async fn clients_that_wait_get_the_result(kind: Kind) {
     let world = start(kind).await;
     let client = world.client();
     let at = create(&client, 0).await.expect("accepted");
@@ -146,7 +146,7 @@ async fn whoever_prefers_to_wait_gets_the_result(kind: Kind) {
     }
     results.sort_unstable();
     assert_eq!(results, (1..=20).collect::<Vec<_>>());
-    // The same request gets the same result, whatever has happened since.
+    // A repeated request gets the same result in spite of later changes.
     let keyed = [wait[0], ("Idempotency-Key", "once")];
     let first = client.put(&at, &keyed, add.clone()).await.expect("21");
     client.put(&at, &wait, add.clone()).await.expect("22");
@@ -156,7 +156,7 @@ async fn whoever_prefers_to_wait_gets_the_result(kind: Kind) {
         .expect("21 again");
     assert_eq!(first.json(), json!({ "value": 21 }));
     assert_eq!(again.body, first.body);
-    let missing = format!("/values/{NOWHERE}");
+    let missing = format!("/values/{MISSING_ID}");
     let refused = client.put(&missing, &wait, add.clone()).await.expect("no");
     assert_eq!(refused.status, 409);
     assert_eq!(refused.json()["detail"], "there is no such value");

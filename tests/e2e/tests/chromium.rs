@@ -1,4 +1,4 @@
-//! A session of a real browser, for the tests of pages.
+//! Session of a real browser (Chromium), shared by the tests of pages.
 
 use bakehouse_dev_servers::browser::WebDriver;
 use bakehouse_dev_servers::skipped::skip;
@@ -8,8 +8,8 @@ use hyper::Method;
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 
-/// Starts Chromium with these flags beside its usual ones, and with what it is to log; `None`
-/// where there is no browser. The driver ends the browser when it is dropped.
+/// Starts Chromium with additional flags and logging preferences; `None` if it is not installed.
+/// Dropping the driver ends the browser.
 pub(crate) async fn session(flags: &[&str], logs: Option<Value>) -> Option<(Client, WebDriver)> {
     let Some(driver) = WebDriver::start().expect("a WebDriver") else {
         skip("chromium with its driver");
@@ -29,7 +29,7 @@ pub(crate) async fn session(flags: &[&str], logs: Option<Value>) -> Option<(Clie
     Some((client.expect("a browser"), driver))
 }
 
-/// A command of Chromium's own: its path below the session, and its arguments.
+/// Chromium-specific WebDriver command: its path below the session, and its arguments.
 #[derive(Debug)]
 pub(crate) struct ChromiumCommand(pub(crate) &'static str, pub(crate) Value);
 

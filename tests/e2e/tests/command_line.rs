@@ -1,4 +1,4 @@
-//! What the programs say on the command line, and how they exit.
+//! Command line of the programs: output and exit codes.
 
 use std::process::Output;
 
@@ -14,7 +14,7 @@ fn run(name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     command.output().expect("it runs")
 }
 
-fn said(output: &Output) -> String {
+fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -57,7 +57,7 @@ fn help_lists_the_settings_of_the_program_with_their_variables() {
 #[test]
 fn settings_are_checked_without_a_start() {
     let output = run("bakehouse", &["check-config"], &[]);
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
     assert_eq!(output.stdout, b"ok: the settings are valid\n");
     let cases = [
         (
@@ -87,8 +87,12 @@ fn settings_are_checked_without_a_start() {
     ];
     for (program, variable, value, word) in cases {
         let output = run(program, &["check-config"], &[(variable, value)]);
-        assert_eq!(output.status.code(), Some(2), "{word}: {}", said(&output));
-        assert!(said(&output).contains(word), "{word}: {}", said(&output));
+        assert_eq!(output.status.code(), Some(2), "{word}: {}", errors(&output));
+        assert!(
+            errors(&output).contains(word),
+            "{word}: {}",
+            errors(&output)
+        );
     }
 }
 
@@ -101,24 +105,24 @@ fn settings_by_a_former_name_work_with_a_warning() {
     assert!(text.contains("max_subscribers = 7"), "{text}");
     let warning = "bakehouse: warning: feed.places (BAKEHOUSE_FEED__PLACES): renamed to \
                    feed.max_subscribers (BAKEHOUSE_FEED__MAX_SUBSCRIBERS)";
-    assert!(said(&output).starts_with(warning), "{}", said(&output));
+    assert!(errors(&output).starts_with(warning), "{}", errors(&output));
 }
 
 #[test]
 fn a_former_command_works() {
     for arguments in [&["replay", "--help"][..], &["rebuild", "--help"]] {
         let output = run("bakehouse", arguments, &[]);
-        assert!(output.status.success(), "{}", said(&output));
+        assert!(output.status.success(), "{}", errors(&output));
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(text.contains("--cancel"), "{text}");
     }
 }
 
 #[test]
-fn shells_complete_commands_and_options() {
+fn completion_scripts_contain_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let output = run("bakehouse", &["completions", shell], &[]);
-        assert!(output.status.success(), "{}", said(&output));
+        assert!(output.status.success(), "{}", errors(&output));
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(
             text.contains("check-config") && text.contains("doctor"),
@@ -151,7 +155,7 @@ fn settings_are_printed_without_secrets() {
 }
 
 #[test]
-fn what_is_wrong_with_the_settings_is_a_sentence_and_exit_code_2() {
+fn invalid_settings_are_reported_with_exit_code_2() {
     type Case = (
         &'static str,
         &'static [&'static str],
@@ -199,18 +203,22 @@ fn what_is_wrong_with_the_settings_is_a_sentence_and_exit_code_2() {
     ];
     for (name, arguments, environment, word) in cases {
         let output = run(name, arguments, environment);
-        assert_eq!(output.status.code(), Some(2), "{word}: {}", said(&output));
-        assert!(said(&output).contains(word), "{word}: {}", said(&output));
+        assert_eq!(output.status.code(), Some(2), "{word}: {}", errors(&output));
+        assert!(
+            errors(&output).contains(word),
+            "{word}: {}",
+            errors(&output)
+        );
     }
 }
 
 #[test]
-fn what_cannot_be_had_is_a_sentence_and_exit_code_1() {
+fn failed_starts_are_reported_with_exit_code_1() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
     let output = run("bakehouse", &[], &[("BAKEHOUSE_HTTP__BIND", &address)]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains(&address), "{}", said(&output));
+    assert!(errors(&output).contains(&address), "{}", errors(&output));
     drop(taken);
     let output = run(
         "bakehouse",
@@ -220,5 +228,9 @@ fn what_cannot_be_had_is_a_sentence_and_exit_code_1() {
     assert_eq!(output.status.code(), Some(1));
     let output = run("bakehouse", &[], &[("BAKEHOUSE_DATA_DIR", "/proc/nowhere")]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("/proc/nowhere"), "{}", said(&output));
+    assert!(
+        errors(&output).contains("/proc/nowhere"),
+        "{}",
+        errors(&output)
+    );
 }

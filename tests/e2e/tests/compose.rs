@@ -1,5 +1,5 @@
-//! The compose file as `docker compose config` would see it: valid by the specification's schema,
-//! with variables, files and programs that there are, and settings that the programs take.
+//! Compose file as `docker compose config` sees it: valid by the schema of the specification, and
+//! its variables, files, programs and settings exist.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ fn read(path: &str) -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-/// Variables of `docker/.env.example`, as `new-env.sh` fills them in.
+/// Returns the variables of `docker/.env.example` with values, as `new-env.sh` fills them in.
 fn variables() -> BTreeMap<String, String> {
     let text = fs::read_to_string(root().join("docker/.env.example")).expect("a file");
     let lines = text.lines().filter(|line| !line.starts_with('#'));
@@ -35,13 +35,17 @@ fn variables() -> BTreeMap<String, String> {
     filled.collect()
 }
 
-/// A text with `${NAME}`, `${NAME:-default}` and `${NAME:?why}` filled in; `known` collects what
-/// has neither a value nor a default.
-fn filled(text: &str, values: &BTreeMap<String, String>) -> Result<String, String> {
+/// Substitutes `${NAME}`, `${NAME:-default}` and `${NAME:?message}` in a text.
+///
+/// # Errors
+/// When a variable has neither a value nor a default, or its reference is not closed.
+fn substitute(text: &str, values: &BTreeMap<String, String>) -> Result<String, String> {
     let mut parts = text.split("${");
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let (inner, rest) = part.split_once('}').ok_or("no end of a variable")?;
+        let (inner, rest) = part
+            .split_once('}')
+            .ok_or("unclosed reference to a variable")?;
         let end = inner.find(':').unwrap_or(inner.len());
         let (name, modifier) = inner.split_at(end);
         match (values.get(name), modifier.strip_prefix(":-")) {
@@ -54,11 +58,11 @@ fn filled(text: &str, values: &BTreeMap<String, String>) -> Result<String, Strin
     Ok(out)
 }
 
-fn fill(value: &mut Value, values: &BTreeMap<String, String>) {
+fn substitute_all(value: &mut Value, values: &BTreeMap<String, String>) {
     match value {
-        Value::String(text) => *text = filled(text, values).expect("a variable"),
-        Value::Array(all) => all.iter_mut().for_each(|one| fill(one, values)),
-        Value::Object(all) => all.values_mut().for_each(|one| fill(one, values)),
+        Value::String(text) => *text = substitute(text, values).expect("a variable"),
+        Value::Array(all) => all.iter_mut().for_each(|one| substitute_all(one, values)),
+        Value::Object(all) => all.values_mut().for_each(|one| substitute_all(one, values)),
         _ => {}
     }
 }
@@ -68,7 +72,7 @@ fn members(value: &Value) -> &Map<String, Value> {
 }
 
 #[test]
-fn it_is_valid_by_the_specification() {
+fn the_file_is_valid_by_the_specification() {
     let Some(schema) = node::compose_schema().expect("the schema") else {
         skip("npm");
         return;
@@ -76,8 +80,8 @@ fn it_is_valid_by_the_specification() {
     let schema: Value = serde_json::from_str(&schema).expect("JSON");
     let validator = jsonschema::validator_for(&schema).expect("a schema");
     let mut file = read("docker/compose.yaml");
-    fill(&mut file, &variables());
-    // The schema is of the time before files had names.
+    substitute_all(&mut file, &variables());
+    // The schema is older than the `name` of a file.
     let name = file.as_object_mut().expect("an object").remove("name");
     assert!(name.is_some_and(|name| name.is_string()));
     let faults = validator.iter_errors(&file);
@@ -85,7 +89,7 @@ fn it_is_valid_by_the_specification() {
         .map(|fault| format!("{}: {fault}", fault.instance_path()))
         .collect();
     assert!(faults.is_empty(), "{faults:#?}");
-    // A schema that takes everything would prove nothing.
+    // The schema must refuse an unknown property.
     file["services"]["api-server"]["prots"] = serde_json::json!(["8080:8080"]);
     assert!(!validator.is_valid(&file));
     let outer = read("compose.yaml");
@@ -93,9 +97,9 @@ fn it_is_valid_by_the_specification() {
 }
 
 #[test]
-fn what_it_names_is_there() {
+fn everything_it_refers_to_exists() {
     let mut file = read("docker/compose.yaml");
-    fill(&mut file, &variables());
+    substitute_all(&mut file, &variables());
     let dockerfile = fs::read_to_string(root().join("docker/Dockerfile")).expect("a file");
     let help = command("bakehouse")
         .arg("--help")
@@ -135,14 +139,14 @@ fn what_it_names_is_there() {
         for (variable, value) in members(&service["environment"]) {
             let is_setting = help.contains(&format!(" {variable}\n"));
             assert!(is_setting, "{name}: there is no setting {variable}");
-            // Without a value it is the caller's own, if there is one.
+            // A variable without a value is passed on from the environment.
             if let Some(value) = value.as_str() {
                 command.env(variable, value);
             }
         }
         let output = command.arg("--print-config").output().expect("it runs");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{name}: {said}");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{name}: {errors}");
     }
     assert_eq!(programs, 5);
 }

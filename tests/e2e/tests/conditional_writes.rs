@@ -1,5 +1,5 @@
-//! Writes that depend on what is there: entity tags, idempotency keys across changed settings and
-//! at the same time, and bodies that are almost JSON.
+//! Conditional requests by entity tags, idempotency keys across changed settings and in concurrent
+//! requests, and malformed JSON bodies.
 
 use std::collections::BTreeSet;
 
@@ -8,15 +8,15 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 in_both_worlds!(
-    conditions_are_held_against_what_is_there,
+    conditions_are_checked_against_the_current_version,
     every_change_takes_conditions,
-    a_key_is_known_whatever_the_settings_have_become,
-    two_requests_under_one_key_at_once_are_one,
+    idempotency_keys_are_known_after_a_change_of_settings,
+    concurrent_requests_with_one_key_are_executed_once,
 );
 
 const PAID: &str = r#"{"status":"paid"}"#;
 
-/// An order that can be read: its path.
+/// Places an order, waits until it can be read, and returns its path.
 async fn place(client: &Client, reference: &str) -> String {
     let accepted = client.post(ledger::order(reference)).await;
     let accepted = accepted.expect("an answer");
@@ -30,7 +30,7 @@ async fn amend(client: &Client, order: &str, headers: &[(&str, &str)]) -> Answer
     client.put(order, headers, body).await.expect("an answer")
 }
 
-/// The version that an accepted change has led to.
+/// Waits until an accepted change is baked, and returns the version of the order.
 async fn version(client: &Client, order: &str, accepted: &Answer) -> u64 {
     let receipt = client.settled(accepted).await.expect("a receipt");
     assert_eq!(receipt["status"], "baked", "{receipt}");
@@ -38,7 +38,7 @@ async fn version(client: &Client, order: &str, accepted: &Answer) -> u64 {
     document["version"].as_u64().expect("a version")
 }
 
-async fn conditions_are_held_against_what_is_there(kind: Kind) {
+async fn conditions_are_checked_against_the_current_version(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let order = place(&client, "one").await;
@@ -58,7 +58,7 @@ async fn conditions_are_held_against_what_is_there(kind: Kind) {
         assert_eq!(answer.status, status, "{name}: {value}");
         assert_eq!(answer.header("content-type"), "application/problem+json");
     }
-    // At version 1, 2, 3 …: each of these is carried out.
+    // Each of these conditions holds at version 1, 2, 3 … and the change is executed.
     for (before, headers) in (1..).zip([
         &[("If-Match", "\"9\", \"1\"")][..],
         &[("If-Match", "*")],
@@ -72,7 +72,7 @@ async fn conditions_are_held_against_what_is_there(kind: Kind) {
         assert_eq!(answer.status, 202, "{headers:?}: {answer:?}");
         assert_eq!(version(&client, &order, &answer).await, before + 1);
     }
-    // Under a key the first answer counts: it is not held against what it has led to.
+    // A repeated request with a key gets the first answer; its condition is not checked again.
     for (now, headers) in (8..).zip([
         [("Idempotency-Key", "a"), ("If-None-Match", "\"9\"")],
         [("Idempotency-Key", "b"), ("If-Match", "\"9\", \"10\"")],
@@ -87,7 +87,7 @@ async fn conditions_are_held_against_what_is_there(kind: Kind) {
     }
     let other = [("Idempotency-Key", "c"), ("If-Match", "\"11\"")];
     assert_eq!(amend(&client, &order, &other).await.status, 422);
-    // What is not there is no matter of conditions, and what is new meets any of these.
+    // A missing order is 404 under any condition; a new order satisfies any `If-None-Match`.
     let absent = format!("/order/{}", uuid::Uuid::now_v7());
     let answer = amend(
         &client,
@@ -156,10 +156,10 @@ async fn every_change_takes_conditions(kind: Kind) {
     }
 }
 
-async fn a_key_is_known_whatever_the_settings_have_become(kind: Kind) {
+async fn idempotency_keys_are_known_after_a_change_of_settings(kind: Kind) {
     let mut world = World::start(kind).await.expect("it starts");
     let client = world.client();
-    // No currency: that of the settings is filled in, of which yen know no cents.
+    // The currency is missing, so that of the settings is used; yen allow no decimals.
     let body = |reference: &str| {
         json!({
             "products": [{ "name": "Tea", "price": "3.50" }], "reference": reference,
@@ -198,7 +198,7 @@ async fn a_key_is_known_whatever_the_settings_have_become(kind: Kind) {
     let other = json!({ "products": [{ "name": "Tea", "price": "3" }] }).to_string();
     let other = client.post_keyed("k", other).await.expect("an answer");
     assert_eq!(other.status, 422);
-    // Nothing has been done a second time, nor refused.
+    // No operation has been executed twice or refused.
     let history = client.get(&format!("{order}/history")).await;
     let history = history.expect("an answer").json();
     assert_eq!(history.as_array().map(Vec::len), Some(2), "{history}");
@@ -208,21 +208,18 @@ async fn a_key_is_known_whatever_the_settings_have_become(kind: Kind) {
         .post_keyed("new", body("one"))
         .await
         .expect("an answer");
-    assert_eq!(
-        fresh.status, 400,
-        "of what is new the settings of the day count"
-    );
+    assert_eq!(fresh.status, 400, "new requests use the current settings");
 }
 
-async fn two_requests_under_one_key_at_once_are_one(kind: Kind) {
+async fn concurrent_requests_with_one_key_are_executed_once(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
-    for round in 0..5 {
-        let key = format!("k-{round}");
+    for number in 0..5 {
+        let key = format!("k-{number}");
         let sent = (0..12).map(|n| {
             let (client, key) = (client.clone(), key.clone());
-            // Three different orders.
-            let body = ledger::order(&format!("{round}-{}", n % 3));
+            // Three different bodies.
+            let body = ledger::order(&format!("{number}-{}", n % 3));
             tokio::spawn(async move { (n % 3, client.post_keyed(&key, body).await) })
         });
         let sent: Vec<_> = sent.collect();
@@ -246,7 +243,7 @@ async fn two_requests_under_one_key_at_once_are_one(kind: Kind) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_almost_json_is_refused_with_its_place() {
+async fn malformed_json_is_refused_with_a_pointer() {
     let world = World::start(Kind::Embedded).await.expect("it starts");
     let client = world.client();
     let order = place(&client, "one").await;

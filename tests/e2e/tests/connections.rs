@@ -1,5 +1,5 @@
-//! Connections of hostile and of merely unusual clients: what each may cost, what it is told,
-//! and that everybody else is served meanwhile.
+//! Connections of hostile and unusual clients: bounded cost, error responses, and undisturbed
+//! service of other clients.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,26 +10,26 @@ use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
 in_both_worlds!(
-    an_upgrade_that_nobody_does_changes_nothing,
+    unsupported_upgrades_are_ignored,
     floods_on_a_websocket_are_ended,
     fragments_cost_no_more_than_their_message,
-    connections_of_one_address_leave_others_room,
-    those_without_a_token_take_nobodys_place,
-    another_log_is_noticed,
+    connections_are_limited_by_address,
+    unauthenticated_sockets_do_not_count_as_subscribers,
+    positions_of_another_log_are_refused,
 );
 
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Timeout of an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 fn connect(base: &str) -> TcpStream {
     let host = base.trim_start_matches("http://");
     let stream = TcpStream::connect(host).expect("a connection");
-    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    stream.set_read_timeout(Some(ANSWER_TIMEOUT)).expect("set");
     stream.set_nodelay(true).expect("set");
     stream
 }
 
-/// Reads until `is_enough`, or the end.
+/// Reads until the bytes satisfy `is_enough` or the connection ends.
 fn read_until(stream: &mut TcpStream, is_enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
     let mut all = Vec::new();
     let mut buffer = [0; 4_096];
@@ -42,7 +42,7 @@ fn read_until(stream: &mut TcpStream, is_enough: impl Fn(&[u8]) -> bool) -> Vec<
     all
 }
 
-/// One answer with its body: status line and headers, and the body.
+/// Reads one answer. Returns status line and headers in lower case, and the body.
 fn answer(stream: &mut TcpStream) -> (String, Vec<u8>) {
     let mut head = Vec::new();
     let mut byte = [0; 1];
@@ -62,7 +62,7 @@ fn answer(stream: &mut TcpStream) -> (String, Vec<u8>) {
 
 // ---- upgrades ----
 
-async fn an_upgrade_that_nobody_does_changes_nothing(kind: Kind) {
+async fn unsupported_upgrades_are_ignored(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let base = world.base.clone();
     let order = ledger::order("upgrade");
@@ -77,7 +77,7 @@ async fn an_upgrade_that_nobody_does_changes_nothing(kind: Kind) {
              Content-Length: {}\r\n\r\n{order}",
             order.len()
         );
-        // Two at once, and both are answered.
+        // Both of two pipelined requests are answered.
         let get = "GET /order?limit=1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
         stream
             .write_all(format!("{post}{get}").as_bytes())
@@ -88,7 +88,7 @@ async fn an_upgrade_that_nobody_does_changes_nothing(kind: Kind) {
         let (head, body) = answer(&mut stream);
         assert!(head.starts_with("http/1.1 200"), "{upgrade}: {head}");
         serde_json::from_slice::<Value>(&body).expect("JSON");
-        // Later on the connection the answer is as good, and says that it is the last.
+        // A later request is answered as well, and its answer closes the connection.
         stream.write_all(post.as_bytes()).expect("sent");
         let (head, _) = answer(&mut stream);
         assert!(head.starts_with("http/1.1 202"), "{upgrade}: {head}");
@@ -98,7 +98,7 @@ async fn an_upgrade_that_nobody_does_changes_nothing(kind: Kind) {
         stream.read_to_end(&mut rest).expect("an orderly end");
         assert!(rest.is_empty(), "{upgrade}");
     }
-    // A handshake for something that is no feed.
+    // A handshake on a route other than the feed is an ordinary request.
     let mut stream = connect(&base);
     let get = format!(
         "GET /order?limit=1 HTTP/1.1\r\n{}",
@@ -131,7 +131,7 @@ fn handshake(query: &str, version: &str) -> String {
     format!("GET /order-events?{query} HTTP/1.1\r\n{headers}")
 }
 
-/// A websocket that has been answered.
+/// Opens a websocket and reads the response of the handshake.
 pub(crate) fn open(base: &str, query: &str) -> TcpStream {
     let mut stream = connect(base);
     let request = handshake(query, "13");
@@ -141,31 +141,31 @@ pub(crate) fn open(base: &str, query: &str) -> TcpStream {
     stream
 }
 
-/// A frame of a client, masked by zeroes.
+/// Returns a frame of a client, masked by zeroes.
 pub(crate) fn frame(first: u8, payload: &str) -> Vec<u8> {
-    let length = u8::try_from(payload.len()).expect("a short one");
+    let length = u8::try_from(payload.len()).expect("a short payload");
     assert!(length < 126);
     let mut bytes = vec![first, 0x80 | length, 0, 0, 0, 0];
     bytes.extend_from_slice(payload.as_bytes());
     bytes
 }
 
-/// Sends frames over and over; the code of the close that it is answered with.
+/// Sends frames repeatedly until the server closes the connection. Returns the close code.
 fn flood(stream: &mut TcpStream, frames: &[u8]) -> u16 {
     let mut writer = stream.try_clone().expect("a second handle");
     let frames = frames.repeat(50);
     let sending = std::thread::spawn(move || {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + ANSWER_TIMEOUT;
         while Instant::now() < until && writer.write_all(&frames).is_ok() {}
     });
     let all = read_until(stream, |_| false);
-    // The server has closed it, or else sending goes on for as long as one is patient.
+    // Ends sending if the server has not closed the connection.
     let _ = stream.shutdown(std::net::Shutdown::Both);
     sending.join().expect("it ends");
     close_code(&all)
 }
 
-/// The code of the last close frame among a server's frames; 0 without one.
+/// Returns the code of the last close frame among a server's frames; 0 if there is none.
 pub(crate) fn close_code(mut bytes: &[u8]) -> u16 {
     let mut code = 0;
     while let [first, second, rest @ ..] = bytes {
@@ -207,7 +207,7 @@ async fn floods_on_a_websocket_are_ended(kind: Kind) {
         let mut endless = open(&base, "");
         endless.write_all(&frame(0x01, "{")).expect("sent");
         assert_eq!(flood(&mut endless, &empty), 1008, "empty fragments");
-        // Everybody else is served.
+        // Other subscribers are served.
         let mut other = open(&base, "since=0");
         assert!(!read_until(&mut other, |all| all.len() > 20).is_empty());
     })
@@ -215,7 +215,7 @@ async fn floods_on_a_websocket_are_ended(kind: Kind) {
     .expect("it ends");
 }
 
-/// The process that answers.
+/// Returns the process id of the HTTP server.
 fn server(world: &mut World) -> u32 {
     let name = match world.kind {
         Kind::Embedded => "bakehouse",
@@ -224,7 +224,7 @@ fn server(world: &mut World) -> u32 {
     world.process(name).pid().expect("it runs")
 }
 
-/// Bytes of its resident memory.
+/// Returns the resident memory of a process in bytes.
 fn resident(pid: u32) -> u64 {
     let status = format!("/proc/{pid}/status");
     let status = std::fs::read_to_string(status).expect("its status");
@@ -237,7 +237,7 @@ fn resident(pid: u32) -> u64 {
     kilobytes * 1024
 }
 
-/// Waits until everything that was sent has been read.
+/// Waits until the server has read everything sent before.
 fn until_pong(stream: &mut TcpStream) {
     let pong = [0x8a, 4, b'd', b'o', b'n', b'e'];
     stream.write_all(&frame(0x89, "done")).expect("sent");
@@ -245,7 +245,8 @@ fn until_pong(stream: &mut TcpStream) {
     assert!(!read.is_empty(), "the connection has ended");
 }
 
-/// One-byte fragments with a pong between every two, as many as may be, each sent by itself.
+/// Sends a message in the maximum number of one-byte fragments with pongs between them, each in a
+/// separate packet, and compares memory with unfragmented messages.
 async fn fragments_cost_no_more_than_their_message(kind: Kind) {
     const SOCKETS: usize = 100;
     const FRAGMENTS: usize = 51;
@@ -253,7 +254,7 @@ async fn fragments_cost_no_more_than_their_message(kind: Kind) {
     let (pid, base) = (server(&mut world), world.base.clone());
     tokio::task::spawn_blocking(move || {
         let sockets = || (0..SOCKETS).map(|_| open(&base, "")).collect();
-        // Buffers of the allocator that the first connections take.
+        // The first connections allocate buffers that later ones reuse.
         let _warm: Vec<TcpStream> = sockets();
         let before = resident(pid);
         let mut whole: Vec<TcpStream> = sockets();
@@ -284,9 +285,9 @@ async fn fragments_cost_no_more_than_their_message(kind: Kind) {
     .expect("it ends");
 }
 
-// ---- many of one ----
+// ---- limits by address ----
 
-async fn connections_of_one_address_leave_others_room(kind: Kind) {
+async fn connections_are_limited_by_address(kind: Kind) {
     let settings = [
         ("BAKEHOUSE_HTTP__MAX_CONNECTIONS", "100".to_owned()),
         (
@@ -300,12 +301,12 @@ async fn connections_of_one_address_leave_others_room(kind: Kind) {
         let get = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
         let ask = || {
             let mut stream = connect(&base);
-            // One that is refused may be gone before.
+            // A refused connection may be closed before the request is written.
             let _ = stream.write_all(get);
             let answer = read_until(&mut stream, |all| all.len() > 20);
             answer.starts_with(b"HTTP/1.1 200").then_some(stream)
         };
-        // The server has seen each of them; others may be open from the start.
+        // Each was accepted by the server; connections open before count as well.
         let kept: Vec<TcpStream> = (0..60).map_while(|_| ask()).collect();
         assert!((30..=50).contains(&kept.len()), "{}", kept.len());
         let mut refused = connect(&base);
@@ -322,9 +323,9 @@ async fn connections_of_one_address_leave_others_room(kind: Kind) {
         let mut other = connect_from("127.0.0.2", &base);
         other.write_all(get).expect("sent");
         assert!(answer(&mut other).0.starts_with("http/1.1 200"));
-        // And so is this one, once it has closed some.
+        // This address is served again after it has closed its connections.
         drop(kept);
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + ANSWER_TIMEOUT;
         while ask().is_none() {
             assert!(Instant::now() < until, "its connections still count");
             std::thread::sleep(Duration::from_millis(100));
@@ -334,7 +335,7 @@ async fn connections_of_one_address_leave_others_room(kind: Kind) {
     .expect("it ends");
 }
 
-/// A connection from another address of this machine.
+/// Connects from another local address.
 fn connect_from(address: &str, base: &str) -> TcpStream {
     let host = base.trim_start_matches("http://");
     let local: std::net::SocketAddr = format!("{address}:0").parse().expect("an address");
@@ -343,13 +344,13 @@ fn connect_from(address: &str, base: &str) -> TcpStream {
     socket.bind(&local.into()).expect("bound");
     socket.connect(&remote.into()).expect("a connection");
     let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    stream.set_read_timeout(Some(ANSWER_TIMEOUT)).expect("set");
     stream
 }
 
-// ---- places ----
+// ---- limits of subscribers ----
 
-async fn those_without_a_token_take_nobodys_place(kind: Kind) {
+async fn unauthenticated_sockets_do_not_count_as_subscribers(kind: Kind) {
     let issuer = Issuer::new().expect("an issuer");
     let mut settings = issuer.settings(&issuer.file().display().to_string());
     settings.extend([
@@ -365,34 +366,34 @@ async fn those_without_a_token_take_nobodys_place(kind: Kind) {
     ];
     let third = world.feed("").await.err().expect("refused").to_string();
     assert!(third.contains("503"), "{third}");
-    // Who shows a token at once has a place.
+    // A client with a token in the handshake becomes a subscriber.
     let ada = token("ada");
     let mut first = Feed::open_with(&world.base, "", Some(&ada))
         .await
-        .expect("a place");
+        .expect("a subscription");
     assert_eq!(first.frame().await.expect("a frame")["type"], "welcome");
-    // Those who said nothing are gone after a while; who shows the token in the first frame
-    // counts like everybody else then.
+    // Silent sockets are closed after the authentication deadline. A client with a token in its
+    // first frame counts as a subscriber from then on.
     let opens = async || world.feed("").await.is_ok();
-    bakehouse_e2e::world::wait(PATIENCE, "a place", opens)
+    bakehouse_e2e::world::wait(ANSWER_TIMEOUT, "a free socket", opens)
         .await
-        .expect("a place");
-    let say = |token: &str| json!({ "type": "subscribe", "token": token }).to_string();
+        .expect("in time");
+    let subscribe = |token: &str| json!({ "type": "subscribe", "token": token }).to_string();
     let mut second = world.feed("").await.expect("a socket");
-    second.say(&say(&ada)).await.expect("sent");
+    second.say(&subscribe(&ada)).await.expect("sent");
     let (code, last) = second.end().await;
     assert_eq!(code, 4001);
     let message = last["message"].as_str().expect("a message");
     assert!(message.contains("1 times already"), "{message}");
     assert!(last["retry_after_ms"].is_number(), "{last}");
     let mut bob = world.feed("").await.expect("a socket");
-    bob.say(&say(&token("bob"))).await.expect("sent");
+    bob.say(&subscribe(&token("bob"))).await.expect("sent");
     assert_eq!(bob.frame().await.expect("a frame")["type"], "welcome");
 }
 
 // ---- logs ----
 
-async fn another_log_is_noticed(kind: Kind) {
+async fn positions_of_another_log_are_refused(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let placed = client.post(ledger::order("one")).await.expect("an answer");
@@ -425,7 +426,7 @@ async fn another_log_is_noticed(kind: Kind) {
     let head = same.to_lowercase();
     assert!(head.contains("cache-control: no-store, no-transform\r\n"));
     assert!(other.starts_with("HTTP/1.1 410"), "{other}");
-    // An empty one is none: the query's position counts.
+    // An empty `Last-Event-ID` is ignored: the position of the query counts.
     assert!(none.contains("order.created"), "{none}");
     assert!(none.contains(&format!("id: {epoch}:1\n")), "{none}");
     let base = &world.base;

@@ -1,13 +1,13 @@
-//! What the API says of itself, held against what it does: schemathesis makes
-//! requests, good and bad, from the description, and checks every answer.
+//! Contract tests: schemathesis generates valid and invalid requests from the API description and
+//! checks every answer against it.
 
 use std::path::Path;
 
 use bakehouse_dev_servers::python;
 use bakehouse_e2e::{Issuer, Kind, World};
 
-/// Calls that have to succeed at least once. No link of the description leads to a receipt.
-const REACHED: [(&str, &str); 6] = [
+/// Calls that must succeed at least once. No link of the description leads to a receipt.
+const MUST_SUCCEED: [(&str, &str); 6] = [
     ("POST", "/order"),
     ("GET", "/order"),
     ("GET", "/order/{id}"),
@@ -16,12 +16,12 @@ const REACHED: [(&str, &str); 6] = [
     ("GET", "/order/{id}/history"),
 ];
 
-/// Runs every check on every call.
+/// Runs all checks of schemathesis on all calls, with a token if there is one.
 async fn check(world: &World, token: Option<&str>) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("contract");
     let mut command = python::schemathesis(&folder).expect("schemathesis");
     command
-        // It remembers failures where it runs; nothing is to be left behind.
+        // Failures are stored in the current directory, which is temporary.
         .current_dir(world.folder())
         .env("SCHEMATHESIS_HOOKS", "hooks")
         .arg("--config-file")
@@ -29,7 +29,7 @@ async fn check(world: &World, token: Option<&str>) {
         .arg("run")
         .arg(format!("{}/openapi.json", world.base))
         .args(["--max-examples", "40", "--continue-on-failure"])
-        // The same cases every time.
+        // The cases are the same in each run.
         .args([
             "--seed",
             "20260131",
@@ -50,10 +50,10 @@ async fn check(world: &World, token: Option<&str>) {
         world.logs()
     );
     assert!(report.contains("Stateful"), "{report}");
-    // A server that refused everything would keep to its description, too.
+    // A server that refuses all requests would match its description as well.
     let metrics = world.client().get("/metrics").await.expect("an answer");
     let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
-    for (method, route) in REACHED {
+    for (method, route) in MUST_SUCCEED {
         let labels = [format!("method=\"{method}\""), format!("route=\"{route}\"")];
         let is_success = |line: &&str| {
             line.starts_with("bakehouse_http_requests_total{")
@@ -68,7 +68,7 @@ async fn check(world: &World, token: Option<&str>) {
     }
 }
 
-/// Files made up from a description are text; no image, whatever they are called.
+/// Returns the setting that allows only text files: generated files are text, whatever their type.
 fn any_text() -> (&'static str, String) {
     (
         "BAKEHOUSE_ATTACHMENTS__MEDIA_TYPES",
@@ -77,14 +77,14 @@ fn any_text() -> (&'static str, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn four_services_keep_to_their_description() {
+async fn four_services_match_their_description() {
     let world = World::start_with(Kind::Servers, &[any_text()]).await;
     let world = world.expect("it starts");
     check(&world, None).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_all_in_one_keeps_to_its_description_and_asks_for_tokens() {
+async fn the_all_in_one_matches_its_description_with_tokens() {
     let issuer = Issuer::new().expect("an issuer");
     let mut settings = issuer.settings(&issuer.file().display().to_string());
     settings.push(any_text());

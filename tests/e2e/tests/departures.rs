@@ -1,9 +1,9 @@
-//! Subscribers that filter by customer, where an order's customer changes.
+//! Feed subscriptions that filter by customer, while the customer of an order changes.
 
 use bakehouse_e2e::{Kind, World, in_both_worlds};
 use serde_json::{Value, json};
 
-in_both_worlds!(a_subscriber_hears_once_that_an_order_has_left);
+in_both_worlds!(a_subscriber_is_notified_once_when_an_order_leaves_its_filter);
 
 fn order(customer: Option<&str>) -> String {
     let mut order = json!({ "products": [{ "name": "Tea", "price": "3.50" }] });
@@ -13,8 +13,8 @@ fn order(customer: Option<&str>) -> String {
     order.to_string()
 }
 
-/// Position, type, and whether it has left, of each event up to a position.
-async fn heard(world: &World, filter: &str, last: u64) -> Vec<(u64, String, bool)> {
+/// Returns position, type and the flag `left` of each event up to a position.
+async fn received(world: &World, filter: &str, last: u64) -> Vec<(u64, String, bool)> {
     let query = format!("since=0&{filter}");
     let mut feed = world.feed(&query).await.expect("a subscription");
     let events = feed.events_up_to(last).await.expect("events");
@@ -27,7 +27,7 @@ fn summary(event: &Value) -> (u64, String, bool) {
     (position, kind.to_owned(), event["left"] == json!(true))
 }
 
-async fn a_subscriber_hears_once_that_an_order_has_left(kind: Kind) {
+async fn a_subscriber_is_notified_once_when_an_order_leaves_its_filter(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let mut live = world.feed("customer=c-1").await.expect("a subscription");
@@ -46,21 +46,21 @@ async fn a_subscriber_hears_once_that_an_order_has_left(kind: Kind) {
         event(3, "order.updated", true),
         event(6, "order.updated", false),
     ];
-    assert_eq!(heard(&world, "customer=c-1", 6).await, of_first);
+    assert_eq!(received(&world, "customer=c-1", 6).await, of_first);
     let events = live.events_up_to(6).await.expect("events");
     assert_eq!(events.iter().map(summary).collect::<Vec<_>>(), of_first);
-    // What it is now is in the frame, as in everybody's.
+    // The frame contains the new state, as for all subscribers.
     assert_eq!(events[2]["order"]["customer"]["id"], "c-2");
     let of_second = [
         event(3, "order.updated", false),
         event(4, "order.updated", false),
         event(5, "order.updated", true),
     ];
-    assert_eq!(heard(&world, "customer=c-2", 5).await, of_second);
-    let all = heard(&world, "", 6).await;
+    assert_eq!(received(&world, "customer=c-2", 5).await, of_second);
+    let all = received(&world, "", 6).await;
     assert!(all.iter().all(|(.., left)| !left), "{all:?}");
-    // Whoever does not follow changes of this type does not hear of this one either.
-    let created = heard(&world, "customer=c-1&type=order.created", 1).await;
+    // A subscription without this type of event does not get it either.
+    let created = received(&world, "customer=c-1&type=order.created", 1).await;
     assert_eq!(created, of_first[..1]);
     let (code, found) = world.doctor().expect("it runs");
     assert_eq!(code, Some(0), "{found}");

@@ -1,5 +1,5 @@
-//! What the API says of its messages, held against the messages: every frame
-//! that a subscriber gets and everything that travels between the services.
+//! AsyncAPI description compared with real messages: frames of the feed, and messages between the
+//! services.
 
 use bakehouse_dev_servers::shared::amqp_uri;
 use bakehouse_e2e::{Kind, World, in_both_worlds, ledger};
@@ -10,9 +10,12 @@ use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties, Consumer};
 use serde_json::{Value, json};
 
-in_both_worlds!(frames_are_as_described, the_page_needs_nobody_else);
+in_both_worlds!(
+    frames_are_as_described,
+    the_documentation_page_is_self_contained
+);
 
-/// A validator of one of a channel's messages.
+/// Returns a validator of a message of a channel.
 fn validator(document: &Value, channel: &str, message: &str) -> Validator {
     let mut schema = document["channels"][channel]["messages"][message]["payload"].clone();
     assert!(schema.is_object(), "{channel} describes {message}");
@@ -91,18 +94,18 @@ async fn frames_are_as_described(kind: Kind) {
         error
     };
     check(&document, "feed", "error", &error);
-    // A description that takes everything describes nothing.
+    // The description must refuse an unknown field.
     let mut wrong = changes[0].clone();
     wrong["order"]["colour"] = json!("red");
     assert!(!validator(&document, "feed", "change").is_valid(&wrong));
 }
 
-async fn the_page_needs_nobody_else(kind: Kind) {
+async fn the_documentation_page_is_self_contained(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
-    let door = client.get("/docs").await.expect("an answer");
+    let redirect = client.get("/docs").await.expect("an answer");
     assert_eq!(
-        (door.status.as_u16(), door.header("location")),
+        (redirect.status.as_u16(), redirect.header("location")),
         (301, "/docs/")
     );
     let page = client.get("/docs/").await.expect("an answer");
@@ -131,15 +134,11 @@ async fn the_page_needs_nobody_else(kind: Kind) {
     let all = names.len();
     names.sort_unstable();
     names.dedup();
-    assert_eq!(
-        names.len(),
-        all,
-        "each call has a name of its own: {names:?}"
-    );
+    assert_eq!(names.len(), all, "operation ids are not unique: {names:?}");
     assert_eq!(described["openapi"], "3.1.0");
 }
 
-/// Takes what comes out of a queue.
+/// Consumes messages of a queue.
 async fn consume(connection: &Connection, queue: String) -> Consumer {
     let channel = connection.create_channel().await.expect("a channel");
     let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
@@ -147,7 +146,7 @@ async fn consume(connection: &Connection, queue: String) -> Consumer {
     consumer.await.expect("a consumer")
 }
 
-/// A queue of our own that gets what an exchange is given.
+/// Consumes messages of an exchange from a temporary queue.
 async fn listen(connection: &Connection, exchange: &str, key: &str) -> Consumer {
     let channel = connection.create_channel().await.expect("a channel");
     let options = QueueDeclareOptions {
@@ -170,7 +169,7 @@ async fn listen(connection: &Connection, exchange: &str, key: &str) -> Consumer 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_services_tell_each_other_is_as_described() {
+async fn messages_between_services_are_as_described() {
     let mut world = World::start(Kind::Servers).await.expect("it starts");
     let client = world.client();
     let document = client
@@ -192,8 +191,8 @@ async fn what_the_services_tell_each_other_is_as_described() {
         let key = described["address"].as_str().expect("a key");
         listeners.push((channel, message, listen(&connection, &exchange, key).await));
     }
-    // Operations go to the queue itself, without the exchange: one is taken from there in
-    // place of events-writer, which gets it again once this connection is gone.
+    // Operations are published to the queue directly, without the exchange. The test consumes one
+    // in place of events-writer, which gets it again after this connection is closed.
     world.process("events-writer").kill();
     let described = &document["channels"]["schedule"]["bindings"]["amqp"];
     assert_eq!(described["is"], "queue");

@@ -1,5 +1,5 @@
-//! Findings of doctor: each damage is really done to the stores, found under its name and
-//! field, without anybody's personal data; and what is said to mend it does.
+//! Findings of doctor: each inconsistency is written to the stores and must be reported with its
+//! code and field, without personal data, and the suggested fix must repair it.
 
 use bakehouse_e2e::stores::{self, Change, PRESENTATION, SOURCE, Write, write};
 use bakehouse_e2e::{Client, Kind, World, in_both_worlds};
@@ -13,7 +13,7 @@ in_both_worlds!(
     notifications_are_compared,
 );
 
-/// Places an order of a customer whose data nobody else is to see.
+/// Places an order of a customer with recognizable personal data.
 async fn place(client: &Client, name: &str) -> String {
     let body = json!({
         "products": [{ "name": "Tea", "price": "3.50", "quantity": 2 }],
@@ -32,6 +32,7 @@ async fn place(client: &Client, name: &str) -> String {
     receipt["order_id"].as_str().expect("an id").to_owned()
 }
 
+/// Starts a world with orders. Returns it with the ids of the orders.
 pub(crate) async fn world_of(kind: Kind, count: usize) -> (World, Vec<String>) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
@@ -42,7 +43,7 @@ pub(crate) async fn world_of(kind: Kind, count: usize) -> (World, Vec<String>) {
     (world, ids)
 }
 
-/// Findings, which show no personal data.
+/// Runs doctor and returns its findings. Checks that they contain no personal data.
 pub(crate) fn findings(world: &World) -> Vec<Value> {
     let (_, found) = world.doctor().expect("it runs");
     let text = found.to_string();
@@ -54,7 +55,7 @@ pub(crate) fn findings(world: &World) -> Vec<Value> {
     found["findings"].as_array().expect("findings").clone()
 }
 
-/// The finding of this kind, of this entity (if it is of one) and field (if it has one).
+/// Returns the finding of a code, entity and field; an empty entity or field matches any.
 #[track_caller]
 pub(crate) fn find<'a>(all: &'a [Value], code: &str, entity: &str, field: &str) -> &'a Value {
     let is_it = |one: &&Value| {
@@ -74,19 +75,20 @@ pub(crate) fn assert_values(finding: &Value, expected: Value, found: Value) {
     );
 }
 
-/// Does what the finding says, where that is a command of this program.
-fn mend(world: &World, finding: &Value) {
+/// Runs the command that a finding suggests as its fix, and checks that doctor finds no more
+/// inconsistencies.
+fn apply_fix(world: &World, finding: &Value) {
     let fix = finding["fix"].as_str().expect("a fix");
     let arguments: Vec<&str> = fix.split(' ').skip(1).collect();
-    let mended = world.operate(&arguments).expect("it runs");
-    assert!(mended.status.success(), "{fix}: {mended:?}");
+    let repaired = world.operate(&arguments).expect("it runs");
+    assert!(repaired.status.success(), "{fix}: {repaired:?}");
     let output = world.operate(&["doctor"]).expect("it runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(text.ends_with("ok: no inconsistencies found\n"), "{text}");
 }
 
-/// Another value of a document's own field.
+/// Returns a write that changes a metadata field of a document.
 fn document(id: &str, column: &str, sql: &str, value: mongodb::bson::Bson) -> Write {
     Write {
         sql: format!("UPDATE documents SET {column} = {sql} WHERE id = '{id}'"),
@@ -101,14 +103,14 @@ fn document(id: &str, column: &str, sql: &str, value: mongodb::bson::Bson) -> Wr
 async fn every_field_of_the_presentation_is_compared(kind: Kind) {
     let (world, ids) = world_of(kind, 11).await;
     assert_eq!(findings(&world), [Value::Null; 0]);
-    let do_ = async |what| write(&world, kind, what).await;
-    do_(document(&ids[0], "listed", "0", false.into())).await;
+    let damage = async |change| write(&world, kind, change).await;
+    damage(document(&ids[0], "listed", "0", false.into())).await;
     let then = DateTime::from_millis(1_000);
-    do_(document(&ids[1], "created_at", "1000", then.into())).await;
-    do_(document(&ids[2], "owner", "'Ada'", "Ada".into())).await;
-    do_(document(&ids[3], "version", "7", 7_i64.into())).await;
+    damage(document(&ids[1], "created_at", "1000", then.into())).await;
+    damage(document(&ids[2], "owner", "'Ada'", "Ada".into())).await;
+    damage(document(&ids[3], "version", "7", 7_i64.into())).await;
     let id = &ids[4];
-    do_(Write {
+    damage(Write {
         sql: format!(
             "UPDATE documents SET body = json_set(body, '$.customer.name', 'Ada x', \
              '$.total', '1.00') WHERE id = '{id}'"
@@ -121,7 +123,7 @@ async fn every_field_of_the_presentation_is_compared(kind: Kind) {
     })
     .await;
     let id = &ids[5];
-    do_(Write {
+    damage(Write {
         sql: format!("DELETE FROM documents WHERE id = '{id}'"),
         of: (PRESENTATION, "orders"),
         change: Change::Remove(doc! { "_id": id }),
@@ -129,23 +131,23 @@ async fn every_field_of_the_presentation_is_compared(kind: Kind) {
     .await;
     let meta = doc! { "number": 900_i64, "position": 7_i64, "version": 1_i64, "listed": false,
     "created_at": then, "owner": null };
-    do_(Write {
+    damage(Write {
         sql: "INSERT INTO documents VALUES (900, 'stranger', 7, 1, 1000, NULL, 0, '{}')".into(),
         of: (PRESENTATION, "orders"),
         change: Change::Insert(doc! { "_id": "stranger", "_meta": meta }),
     })
     .await;
-    do_(Write {
+    damage(Write {
         sql: "UPDATE frames SET owner = 'Ada' WHERE position = 7".into(),
         of: (PRESENTATION, "feed"),
         change: Change::Update(doc! { "_id": 7_i64 }, doc! { "owner": "Ada" }),
     })
     .await;
     stores::remove_frame(&world, kind, 6).await;
-    do_(document(&ids[7], "number", "901", 901_i64.into())).await;
-    do_(document(&ids[8], "position", "2", 2_i64.into())).await;
+    damage(document(&ids[7], "number", "901", 901_i64.into())).await;
+    damage(document(&ids[8], "position", "2", 2_i64.into())).await;
     for (position, column, field) in [(10_i64, "type", "type"), (11, "grouping", "group")] {
-        do_(Write {
+        damage(Write {
             sql: format!("UPDATE frames SET {column} = 'another' WHERE position = {position}"),
             of: (PRESENTATION, "feed"),
             change: Change::Update(doc! { "_id": position }, doc! { field: "another" }),
@@ -187,23 +189,23 @@ async fn every_field_of_the_presentation_is_compared(kind: Kind) {
     assert_values(word, json!("order.created"), json!("another"));
     let group = find(&all, "wrong-frame", &ids[10], "group");
     assert_eq!(group["found"], "text of 7 characters");
-    assert_eq!(all.len(), 15, "and nothing else: {all:#?}");
-    mend(&world, name);
+    assert_eq!(all.len(), 15, "unexpected findings: {all:#?}");
+    apply_fix(&world, name);
 }
 
 async fn every_field_of_the_source_is_compared(kind: Kind) {
     let (world, ids) = world_of(kind, 7).await;
-    let do_ = async |what| write(&world, kind, what).await;
+    let damage = async |change| write(&world, kind, change).await;
     let state = |id: &str, column: &str, sql: &str, value: mongodb::bson::Bson| Write {
         sql: format!("UPDATE entities SET {column} = {sql} WHERE id = '{id}'"),
         of: (SOURCE, "orders"),
         change: Change::Update(doc! { "_id": id }, doc! { column: value }),
     };
     let then = DateTime::from_millis(1_000);
-    do_(state(&ids[0], "created_at", "1000", then.into())).await;
-    do_(state(&ids[1], "version", "9", 9_i64.into())).await;
+    damage(state(&ids[0], "created_at", "1000", then.into())).await;
+    damage(state(&ids[1], "version", "9", 9_i64.into())).await;
     let id = &ids[2];
-    do_(Write {
+    damage(Write {
         sql: format!(
             "UPDATE entities SET state = json_set(state, '$.status', 'paid') WHERE id = '{id}'"
         ),
@@ -213,7 +215,7 @@ async fn every_field_of_the_source_is_compared(kind: Kind) {
     .await;
     let row = doc! { "_id": "stranger", "number": 9_i64, "position": 2_i64, "version": 1_i64,
     "created_at": then, "updated_at": then, "owner": null, "state": {} };
-    do_(Write {
+    damage(Write {
         sql: "INSERT INTO entities VALUES ('stranger', 9, 2, 1, 1000, 1000, NULL, '{}')".into(),
         of: (SOURCE, "orders"),
         change: Change::Insert(row.clone()),
@@ -223,21 +225,21 @@ async fn every_field_of_the_source_is_compared(kind: Kind) {
     let mut kept = row;
     kept.insert("_id", id);
     kept.insert("position", 4_i64);
-    do_(Write {
+    damage(Write {
         sql: format!("INSERT INTO snapshots VALUES ('{id}', 4, 4, 1, 1000, 1000, NULL, '{{}}')"),
         of: (SOURCE, "snapshots"),
         change: Change::Insert(doc! { "_id": { "id": id, "position": 4_i64 }, "record": kept }),
     })
     .await;
     let id = &ids[4];
-    do_(Write {
+    damage(Write {
         sql: format!("DELETE FROM entities WHERE id = '{id}'"),
         of: (SOURCE, "orders"),
         change: Change::Remove(doc! { "_id": id }),
     })
     .await;
-    do_(state(&ids[5], "updated_at", "1000", then.into())).await;
-    do_(state(&ids[6], "owner", "'Ada'", "Ada".into())).await;
+    damage(state(&ids[5], "updated_at", "1000", then.into())).await;
+    damage(state(&ids[6], "owner", "'Ada'", "Ada".into())).await;
     let all = findings(&world);
     find(&all, "wrong-state", &ids[0], "created_at");
     let time = find(&all, "wrong-state", &ids[5], "updated_at");
@@ -255,7 +257,7 @@ async fn every_field_of_the_source_is_compared(kind: Kind) {
     find(&all, "wrong-snapshot", &ids[3], "created_at");
     let gone = find(&all, "missing-state", &ids[4], "");
     assert_eq!(gone["position"], 5);
-    mend(&world, gone);
+    apply_fix(&world, gone);
 }
 
 async fn verdicts_are_compared(kind: Kind) {
@@ -285,10 +287,10 @@ async fn verdicts_are_compared(kind: Kind) {
     assert_values(change, json!("created"), json!("deleted"));
     let never = find(&all, "wrong-verdict", &ids[1], "execution_time");
     assert_values(never, json!("present"), json!("absent"));
-    // The log is what frames are held against: what differs is told, without either text.
+    // Frames are compared with the log; differing texts are reported without their content.
     let reason = find(&all, "wrong-frame", &ids[2], "reason");
     assert_eq!(reason["position"], 4);
-    assert!(change["fix"].as_str().expect("words").contains("backup"));
+    assert!(change["fix"].as_str().expect("a text").contains("backup"));
 }
 
 async fn notifications_are_compared(kind: Kind) {
@@ -327,9 +329,9 @@ async fn notifications_are_compared(kind: Kind) {
     }
 }
 
-/// The text is for people: what, where, both values, and what to do.
+/// Checks the text output: code, location, both values, and the fix.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn findings_are_told_in_words() {
+async fn findings_are_printed_as_text() {
     let (world, ids) = world_of(Kind::Embedded, 2).await;
     let damage = document(&ids[1], "listed", "0", false.into());
     write(&world, Kind::Embedded, damage).await;

@@ -1,5 +1,5 @@
-//! Doctor beyond the rows of the stores: attached files, what waits before the log, and a damaged
-//! file of the embedded store.
+//! Findings of doctor about attached files, queued operations, and a damaged file of the embedded
+//! store.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -15,10 +15,10 @@ use crate::doctor::{assert_values, find, findings, world_of};
 
 in_both_worlds!(
     attached_files_are_compared_by_size_and_checksum,
-    what_waits_before_the_log_is_counted,
+    queued_operations_are_counted,
 );
 
-/// All files of the folder of attachments that orders refer to.
+/// Returns all attached files of orders, sorted by path.
 fn files(world: &World) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![world.folder().join("data/attachments/orders")];
@@ -81,7 +81,7 @@ async fn attached_files_are_compared_by_size_and_checksum(kind: Kind) {
     assert_eq!(findings(&world), [Value::Null; 0]);
 }
 
-async fn what_waits_before_the_log_is_counted(kind: Kind) {
+async fn queued_operations_are_counted(kind: Kind) {
     let (mut world, _) = world_of(kind, 1).await;
     match kind {
         Kind::Embedded => {
@@ -90,8 +90,8 @@ async fn what_waits_before_the_log_is_counted(kind: Kind) {
                 .terminate(Duration::from_secs(20))
                 .expect("it ends");
             let database = stores::embedded(&world);
-            let waits = "INSERT INTO schedule (operation) VALUES ('no operation')";
-            database.execute(waits, []).expect("written");
+            let insert = "INSERT INTO schedule (operation) VALUES ('no operation')";
+            database.execute(insert, []).expect("written");
             let (code, found) = world.doctor().expect("it runs");
             assert_eq!((code, &found["waiting"]), (Some(0), &json!(1)), "{found}");
             database
@@ -99,7 +99,7 @@ async fn what_waits_before_the_log_is_counted(kind: Kind) {
                 .expect("deleted");
             let all = findings(&world);
             let lost = find(&all, "lost-operation", "", "schedule");
-            assert!(lost["fix"].as_str().expect("words").contains("send again"));
+            assert!(lost["fix"].as_str().expect("a text").contains("send again"));
         }
         Kind::Servers => {
             world.process("events-writer").kill();
@@ -108,24 +108,29 @@ async fn what_waits_before_the_log_is_counted(kind: Kind) {
                 let accepted = client.post(bakehouse_e2e::ledger::order("waits")).await;
                 assert_eq!(accepted.expect("an answer").status, 202);
             }
-            let counted = wait(Duration::from_secs(30), "two that wait", async || {
-                let (code, found) = world.doctor().expect("it runs");
-                code == Some(0) && found["waiting"] == 2
-            });
-            counted.await.expect("they are counted");
+            let counted = wait(
+                Duration::from_secs(30),
+                "two queued operations",
+                async || {
+                    let (code, found) = world.doctor().expect("it runs");
+                    code == Some(0) && found["waiting"] == 2
+                },
+            );
+            counted.await.expect("both are counted");
             world.start_all().expect("it starts");
             let taken = wait(Duration::from_secs(30), "an empty queue", async || {
                 let (_, found) = world.doctor().expect("it runs");
                 found["waiting"] == 0 && found["stored"] == 3
             });
-            taken.await.expect("they are taken");
+            taken.await.expect("both are stored");
         }
     }
 }
 
-/// Pages of an index are nothing but zeros: readiness and doctor say so, and a copy is sound.
+/// Overwrites a page of an index with zeros. Readiness and doctor report the damage, and a backup
+/// and restore repairs it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_damaged_index_is_found_and_made_again() {
+async fn a_damaged_index_is_found_and_repaired() {
     let (mut world, ids) = world_of(Kind::Embedded, 3).await;
     let limit = Duration::from_secs(20);
     world
@@ -135,8 +140,8 @@ async fn a_damaged_index_is_found_and_made_again() {
     let data = world.folder().join("data");
     let page: i64 = {
         let database = stores::embedded(&world);
-        let settled = database.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
-        settled.expect("all in one file");
+        let checkpointed = database.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+        checkpointed.expect("a checkpoint of the WAL");
         let root = "SELECT rootpage FROM sqlite_master WHERE name = 'events_by_entity'";
         database
             .query_row(root, [], |row| row.get(0))
@@ -145,18 +150,18 @@ async fn a_damaged_index_is_found_and_made_again() {
     let file = fs::File::options()
         .write(true)
         .open(data.join("bakehouse.db"));
-    let place = (page.unsigned_abs() - 1) * 4_096;
+    let offset = (page.unsigned_abs() - 1) * 4_096;
     file.expect("a file")
-        .write_all_at(&[0; 4_096], place)
-        .expect("zeros");
+        .write_all_at(&[0; 4_096], offset)
+        .expect("written");
 
     let all = findings(&world);
     let damage = find(&all, "damaged-index", "", "events_by_entity");
-    let fix = damage["fix"].as_str().expect("words").to_owned();
+    let fix = damage["fix"].as_str().expect("a text").to_owned();
     assert!(fix.contains("backup") && fix.contains("restore"), "{fix}");
     world.start_all().expect("it starts");
     let client = world.client();
-    let told = wait(
+    let reported = wait(
         Duration::from_secs(20),
         "a store that is not ready",
         async || {
@@ -169,7 +174,7 @@ async fn a_damaged_index_is_found_and_made_again() {
             })
         },
     );
-    told.await.expect("readiness tells");
+    reported.await.expect("readiness reports it");
     let copy = world.folder().join("copy").display().to_string();
     let copied = world.operate(&["backup", &copy]).expect("it runs");
     assert!(copied.status.success(), "{copied:?}");

@@ -1,5 +1,5 @@
-//! Blocks of code in the documentation: command lines parse, settings load, JSON is JSON, and what
-//! is called with curl answers.
+//! Code blocks of the documentation: command lines parse, settings load, JSON is valid, and calls
+//! with curl succeed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,9 @@ use hyper::Method;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Programs of others, whose command lines are theirs to check.
-const OTHERS: [&str; 3] = ["docker", "npx", "rabbitmqctl"];
-/// Code that `tutorial` holds against the files that it is of.
+/// Programs of other projects, whose command lines are not checked.
+const FOREIGN_PROGRAMS: [&str; 3] = ["docker", "npx", "rabbitmqctl"];
+/// Page whose code the tests of `tutorial` compare with the source files.
 const TUTORIAL: &str = "your-own-domain.md";
 
 fn root() -> PathBuf {
@@ -31,7 +31,7 @@ fn pages() -> Vec<PathBuf> {
     docs.chain(top).collect()
 }
 
-/// Blocks of a page, with their languages.
+/// Returns the code blocks of a page, as language and code.
 fn blocks(page: &Path) -> Vec<(String, String)> {
     let text = fs::read_to_string(page).expect("a page");
     let fenced = text.split("```").skip(1).step_by(2);
@@ -41,7 +41,7 @@ fn blocks(page: &Path) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Blocks of one language, each with the page that it is on.
+/// Returns the code blocks of one language, as name of the page and code.
 fn blocks_of(language: &str) -> Vec<(String, String)> {
     let pages = pages().into_iter();
     let all = pages.flat_map(|page| {
@@ -59,7 +59,7 @@ fn blocks_of(language: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Commands of a shell script, as words: quotes, comments, and what stands between commands.
+/// Splits a shell script into commands and their words; handles quotes, comments and separators.
 fn commands(script: &str) -> Vec<Vec<String>> {
     let (mut all, mut words) = (Vec::new(), Vec::new());
     let mut word: Option<String> = None;
@@ -91,12 +91,12 @@ fn commands(script: &str) -> Vec<Vec<String>> {
 fn help(program: &str, arguments: &[&str]) -> String {
     let output = command(program).args(arguments).arg("--help").output();
     let output = output.expect("it runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {arguments:?}: {said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?}: {errors}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Runs a command of ours only as far as its command line is read.
+/// Runs a program with `--print-config`, which only parses its command line and settings.
 fn parse(program: &str, arguments: &[String]) -> Output {
     let folder = TempDir::new().expect("a folder");
     let file = folder.path().join("bakehouse.toml");
@@ -167,7 +167,7 @@ fn command_lines_can_be_run() {
             };
             let texts: Vec<&str> = words.iter().map(String::as_str).collect();
             let program = texts[0].rsplit('/').next().unwrap_or_default();
-            let is_ours =
+            let is_own =
                 SERVICES.contains(&program) || ["bakehouse", "notifier"].contains(&program);
             match program {
                 "cargo" => check_cargo(&line, &texts[1..]),
@@ -176,20 +176,23 @@ fn command_lines_can_be_run() {
                     let name = texts[1].split('=').next().unwrap_or_default();
                     assert!(variables.contains(&format!(" {name}\n")), "{line}");
                 }
-                _ if is_ours => {
+                _ if is_own => {
                     let output = parse(program, &words[1..]);
-                    let said = String::from_utf8_lossy(&output.stderr);
-                    assert!(output.status.success(), "{line}: {said}");
+                    let errors = String::from_utf8_lossy(&output.stderr);
+                    assert!(output.status.success(), "{line}: {errors}");
                 }
                 // Run by `calls_are_answered`.
                 "curl" => {}
-                other => assert!(OTHERS.contains(&other) || other == "grep", "{line}"),
+                other => assert!(
+                    FOREIGN_PROGRAMS.contains(&other) || other == "grep",
+                    "{line}"
+                ),
             }
             checked += 1;
         }
     }
     assert!(checked > 30, "{checked}");
-    // A check that takes everything would prove nothing.
+    // Wrong command lines must be refused.
     for wrong in [
         "doctor --quik",
         "parked retry",
@@ -219,15 +222,15 @@ fn settings_can_be_loaded() {
             .arg("--print-config")
             .output();
         let output = output.expect("it runs");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{page}: {text}\n{said}");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{page}: {text}\n{errors}");
         checked += 1;
     }
     assert!(checked > 6, "{checked}");
 }
 
 #[test]
-fn json_is_json() {
+fn json_is_valid() {
     let all = blocks_of("json");
     assert!(!all.is_empty());
     for (page, text) in all {
@@ -236,7 +239,7 @@ fn json_is_json() {
     }
 }
 
-/// Arguments of a call of curl.
+/// HTTP request that a curl command makes.
 struct Call {
     method: Method,
     path: String,
@@ -244,7 +247,7 @@ struct Call {
     body: String,
 }
 
-/// Reads a command line of curl; `location` stands for `$LOCATION`.
+/// Parses a command line of curl; `$LOCATION` is replaced by `location`.
 fn call(words: &[String], location: &str) -> Call {
     let mut call = Call {
         method: Method::GET,
@@ -279,7 +282,7 @@ fn call(words: &[String], location: &str) -> Call {
     call
 }
 
-/// Makes every call of a page, in order, at one server.
+/// Makes all calls of a page, in order. Returns their number.
 async fn calls(world: &World, page: &str) -> usize {
     let client = world.client();
     let mut location = String::new();
@@ -300,9 +303,9 @@ async fn calls(world: &World, page: &str) -> usize {
             let answer = client.head_of(method, &path, &headers, body).await;
             let answer = answer.expect("an answer");
             assert!(answer.status.is_success(), "{words:?}: {answer:?}");
-            let made = answer.header("location").to_owned();
-            if !made.is_empty() {
-                location = made;
+            let created = answer.header("location").to_owned();
+            if !created.is_empty() {
+                location = created;
                 let wait = [("Prefer", "wait=20")];
                 client.get_with(&location, &wait).await.expect("an answer");
             }

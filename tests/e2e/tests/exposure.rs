@@ -1,4 +1,4 @@
-//! Hosts, pages of other origins, and clients behind proxies: which of them are answered.
+//! Exposure of the API: allowed hosts, pages of other origins, and clients behind proxies.
 
 use bakehouse_e2e::issuer::bearer;
 use bakehouse_e2e::world::Servers;
@@ -16,7 +16,8 @@ in_both_worlds!(
     clients_behind_a_proxy_are_counted_one_by_one,
 );
 
-/// Sends the head of a request as it is, on a connection of its own: status and all text.
+/// Sends the head of a request unchanged on a new connection. Returns status and complete text of
+/// the answer.
 async fn raw(base: &str, head: &str) -> (u16, String) {
     let address = base.trim_start_matches("http://");
     let mut socket = TcpStream::connect(address).await.expect("it listens");
@@ -131,7 +132,7 @@ async fn only_known_hosts_are_served(kind: Kind) {
             "GET /order HTTP/1.1\r\nHost: localhost\r\nHost: evil.example".to_owned(),
             400,
         ),
-        // Without a name there is no page.
+        // HTTP/1.0 without a host is no request of a browser.
         ("GET /order HTTP/1.0".to_owned(), 200),
         ("GET /order HTTP/1.0\r\nHost: evil.example".to_owned(), 421),
         (
@@ -155,7 +156,7 @@ async fn only_known_hosts_are_served(kind: Kind) {
             "GET http://a@localhost/order HTTP/1.1\r\nHost: localhost".to_owned(),
             400,
         ),
-        // Nobody has said that this is a proxy.
+        // The client is not a trusted proxy.
         (
             format!("GET /order HTTP/1.1\r\nHost: evil.example\r\nX-Forwarded-Host: {bound}"),
             421,
@@ -176,11 +177,12 @@ async fn only_known_hosts_are_served(kind: Kind) {
         .json();
     assert_eq!(orders, json!([]), "nothing was written");
     let logs = world.final_logs().expect("they end");
-    let told = logs.matches("http.allowed_hosts").count();
-    assert!((10..=20).contains(&told), "once a host: {told}");
+    let count = logs.matches("http.allowed_hosts").count();
+    assert!((10..=20).contains(&count), "once a host: {count}");
 }
 
-/// A page cannot have the browser add a token, so that hosts say nothing there.
+/// Checks that hosts are not restricted if tokens are required: a page cannot make the browser add
+/// a token.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_tokens_any_host_is_served() {
     let issuer = Issuer::new().expect("an issuer");
@@ -197,7 +199,7 @@ async fn with_tokens_any_host_is_served() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_get_what_the_api_documents_or_are_told_the_setting() {
+async fn cors_allows_documented_headers_and_names_the_setting() {
     let origins = "HTTPS://Shop.Example:443/,http://localhost:3000".to_owned();
     let settings = [("BAKEHOUSE_HTTP__CORS_ORIGINS", origins)];
     let world = World::start_with(Kind::Embedded, &settings).await;
@@ -294,7 +296,7 @@ async fn pages_get_what_the_api_documents_or_are_told_the_setting() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_origin_without_tokens_must_be_meant() {
+async fn any_origin_without_tokens_needs_a_second_setting() {
     let any = ("BAKEHOUSE_HTTP__CORS_ORIGINS", "*".to_owned());
     let folder = tempfile::tempdir().expect("a folder");
     let refused = process::command("bakehouse")
@@ -302,9 +304,9 @@ async fn any_origin_without_tokens_must_be_meant() {
         .env("BAKEHOUSE_DATA_DIR", folder.path())
         .output();
     let refused = refused.expect("it runs");
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(2), "{said}");
-    assert!(said.contains("http.allow_any_origin"), "{said}");
+    let errors = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("http.allow_any_origin"), "{errors}");
     let settings = [any, ("BAKEHOUSE_HTTP__ALLOW_ANY_ORIGIN", "true".to_owned())];
     let world = World::start_with(Kind::Embedded, &settings).await;
     let world = world.expect("it starts");
@@ -315,7 +317,7 @@ async fn any_origin_without_tokens_must_be_meant() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn browsers_are_told_what_they_must_not_do() {
+async fn security_headers_are_sent() {
     let world = World::start(Kind::Embedded).await.expect("it starts");
     let client = world.client();
     let check = |answer: &Answer, path: &str| {
@@ -368,7 +370,7 @@ async fn browsers_are_told_what_they_must_not_do() {
     assert_eq!((head.status.as_u16(), head.body.len()), (200, 0));
 }
 
-/// A link's path below the proxy's prefix; fails if it leads elsewhere.
+/// Returns the path of a link below the prefix of the proxy; fails if the link is not below it.
 fn below<'a>(proxy: &Proxy, link: &'a str) -> &'a str {
     let path = link.strip_prefix(proxy.base().as_str());
     path.unwrap_or_else(|| panic!("{link} is not below {}", proxy.base()))
@@ -398,8 +400,8 @@ async fn links_are_right_behind_a_prefix(kind: Kind) {
     let next = first.next_page().expect("a second page");
     let second = client.get(below(&proxy, &next)).await.expect("an answer");
     assert_eq!(second.json().as_array().map(Vec::len), Some(1));
-    let door = client.get("/docs").await.expect("an answer");
-    assert_eq!(below(&proxy, door.header("location")), "/docs/");
+    let redirect = client.get("/docs").await.expect("an answer");
+    assert_eq!(below(&proxy, redirect.header("location")), "/docs/");
     let openapi = client.get("/openapi.json").await.expect("an answer").json();
     assert_eq!(openapi["servers"], json!([{ "url": proxy.base() }]));
     let asyncapi = client
@@ -415,7 +417,7 @@ async fn links_are_right_behind_a_prefix(kind: Kind) {
     );
     let feed = Feed::open(&proxy.base(), "since=0").await;
     assert!(feed.is_ok(), "the feed, through the proxy");
-    // Pages that came through the proxy are the server's own.
+    // Pages served through the proxy have the same origin as the API.
     let origin = proxy.origin();
     let headers = [("Origin", origin.as_str())];
     let placed = client
@@ -451,7 +453,7 @@ async fn clients_behind_a_proxy_are_counted_one_by_one(kind: Kind) {
             assert!(count < 50, "{value} is never limited");
         }
     };
-    // A client of its own would be let in three times.
+    // A separate client could send three requests.
     let is_limited = async |name: &str, value: &str| {
         for _ in 0..3 {
             if ask(name, value).await == 429 {
@@ -466,7 +468,7 @@ async fn clients_behind_a_proxy_are_counted_one_by_one(kind: Kind) {
     exhaust(plain, "192.0.2.3").await;
     assert!(
         is_limited(plain, "6.6.6.6, 192.0.2.3").await,
-        "it says to be another"
+        "a forged first address"
     );
     exhaust(plain, "192.0.2.6").await;
     assert!(

@@ -1,5 +1,5 @@
-//! Limits on pages of other sites in a real browser, and what our own pages can do behind
-//! a proxy and under their own policies.
+//! Real browser: pages of other sites cannot use the API, and the server's own pages work behind a
+//! proxy and under their content security policy.
 
 use std::time::{Duration, Instant};
 
@@ -14,15 +14,16 @@ use crate::chromium::{self, ChromiumCommand};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A browser.
+/// Running browser.
 struct Browser {
     client: fantoccini::Client,
-    /// Dropped last: it ends the browser.
+    /// Driver, dropped last since that ends the browser.
     _driver: WebDriver,
 }
 
 impl Browser {
-    /// One that finds every `….example` on this machine; `None` where there is no browser.
+    /// Starts a browser that resolves all `*.example` hosts to this machine; `None` if no browser
+    /// is installed.
     async fn start() -> Option<Self> {
         let flags = ["--host-resolver-rules=MAP *.example 127.0.0.1"];
         let logs = json!({ "browser": "ALL" });
@@ -43,7 +44,7 @@ impl Browser {
         clicked.expect("a click");
     }
 
-    /// Waits until the element's text is so.
+    /// Waits until the text of an element meets a condition, and returns the text.
     async fn shows(&self, selector: &str, is_so: impl Fn(&str) -> bool) -> String {
         let until = Instant::now() + LIMIT;
         loop {
@@ -59,7 +60,7 @@ impl Browser {
         }
     }
 
-    /// Value that a script of the page calls back with.
+    /// Runs an asynchronous script in the page and returns its result.
     async fn run(&self, script: &str, arguments: Vec<Value>) -> Value {
         let script = format!(
             "const done = arguments[arguments.length - 1]; \
@@ -69,7 +70,7 @@ impl Browser {
         found.expect("the script runs")
     }
 
-    /// Log lines that speak of a policy.
+    /// Returns the log lines of the browser about violations of the content security policy.
     async fn violations(&self) -> Vec<String> {
         let log = self
             .client
@@ -88,7 +89,7 @@ impl Browser {
     }
 }
 
-/// An empty page of somebody else's, at every path of a server: its port.
+/// Starts a foreign server that returns the same page at every path, and returns its port.
 async fn foreign_page() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -106,7 +107,8 @@ async fn foreign_page() -> u16 {
     port
 }
 
-/// By the name that it has pointed at this machine, and from its own.
+/// Tests a page whose host name resolves to the server (DNS rebinding), and a page of a foreign
+/// server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_of_another_site_reads_and_writes_nothing() {
     let world = World::start(Kind::Embedded).await.expect("it starts");
@@ -134,7 +136,7 @@ async fn a_page_of_another_site_reads_and_writes_nothing() {
         let target = json!(format!("{base}order"));
         let order = json!(ledger::order("blind"));
         let sent = browser.run(blind, vec![target.clone(), order]).await;
-        assert_ne!(sent, "cors", "it cannot be read");
+        assert_ne!(sent, "cors", "the answer is readable");
         let found = browser.run(read, vec![target.clone()]).await;
         assert!(found.to_string().contains("failed"), "{found}");
         assert_eq!(browser.run(follow, vec![target]).await, "refused");
@@ -145,21 +147,21 @@ async fn a_page_of_another_site_reads_and_writes_nothing() {
         .await
         .expect("an answer")
         .json();
-    assert_eq!(orders, json!([]), "nothing was written");
+    assert_eq!(orders, json!([]), "an order was written");
     let client = world.client();
-    // All requests of the first two pages by that name; a write and a handshake by our own.
+    // By host: all requests with the foreign name. By origin: a write and a handshake.
     for (reason, least) in [("host", 4), ("origin", 2)] {
         let found = refused(&client, reason).await;
         assert!(found >= least, "{reason}: {found}");
     }
-    // Nor is anything on its way.
+    // No operation is queued either.
     let placed = client.post(ledger::order("first")).await;
     let receipt = client.settled(&placed.expect("an answer")).await;
     assert_eq!(receipt.expect("a receipt")["position"], 1);
     browser.close().await;
 }
 
-/// Requests that were refused for this reason.
+/// Returns the metric of requests refused for a reason.
 async fn refused(client: &Client, reason: &str) -> u64 {
     let text = client.get("/metrics").await.expect("metrics").body;
     let text = String::from_utf8_lossy(&text).into_owned();
@@ -170,7 +172,7 @@ async fn refused(client: &Client, reason: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_of_a_named_origin_uses_the_api() {
+async fn a_page_of_an_allowed_origin_uses_the_api() {
     let foreign = foreign_page().await;
     let origin = format!("http://shop.example:{foreign}");
     let settings = [("BAKEHOUSE_HTTP__CORS_ORIGINS", format!("{origin}/"))];
@@ -198,10 +200,10 @@ async fn a_page_of_a_named_origin_uses_the_api() {
     browser.close().await;
 }
 
-/// The page and the description, by addresses that the server does not know: the proxy strips
-/// the prefix, and no setting says so.
+/// Opens the page and the API documentation through a proxy that strips a prefix, without a setting
+/// of the public URL.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn our_pages_work_behind_a_prefix_and_under_their_policies() {
+async fn own_pages_work_behind_a_prefix_and_under_their_policies() {
     let world = World::start(Kind::Embedded).await.expect("it starts");
     let proxy = Proxy::start(&world.base, "/shop", &[])
         .await
@@ -245,10 +247,10 @@ async fn our_pages_work_behind_a_prefix_and_under_their_policies() {
             text.contains("Responses")
         })
         .await;
-    let looks = "const box = document.querySelector('.opblock-summary-method'); \
+    let style = "const box = document.querySelector('.opblock-summary-method'); \
         return getComputedStyle(box).backgroundColor;";
-    let colour = browser.run(looks, Vec::new()).await;
-    assert_ne!(colour, "rgba(0, 0, 0, 0)", "its style sheet is there");
+    let colour = browser.run(style, Vec::new()).await;
+    assert_ne!(colour, "rgba(0, 0, 0, 0)", "the style sheet is missing");
     let violations = browser.violations().await;
     assert!(violations.is_empty(), "{violations:#?}");
     browser.close().await;

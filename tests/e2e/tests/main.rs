@@ -1,5 +1,5 @@
-//! Every test from outside, in one program: what each of them is linked from is the whole of
-//! the drivers, and thirty programs take minutes to link what one takes seconds for.
+//! All end-to-end tests in one program: each test program would link all drivers, which takes
+//! seconds once and minutes for thirty programs.
 
 mod access;
 mod architecture;
