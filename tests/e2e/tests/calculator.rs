@@ -51,7 +51,7 @@ async fn values_are_added_and_multiplied(kind: Kind) {
         .expect("an answer");
     assert!(last.body.is_empty());
     assert_eq!(
-        client.settled(&last).await.expect("an answer")["status"],
+        client.settled(&last).await.expect("a receipt")["status"],
         "baked"
     );
     assert_eq!(
@@ -69,13 +69,13 @@ async fn every_change_is_on_its_feed_and_survives_a_kill(kind: Kind) {
         assert_eq!(answer.status, 202, "{answer:?}");
     }
     world.process("calculator").kill();
-    world.start_all().expect("an answer");
+    world.start_all().expect("it starts again");
     world
         .ready(std::time::Duration::from_secs(30))
         .await
-        .expect("an answer");
-    let mut feed = world.feed("since=0").await.expect("an answer");
-    let frames = feed.events_up_to(21).await.expect("an answer");
+        .expect("it is ready");
+    let mut feed = world.feed("since=0").await.expect("a subscription");
+    let frames = feed.events_up_to(21).await.expect("events");
     let values: Vec<&Value> = frames
         .iter()
         .map(|frame| &frame["value"]["value"])
@@ -112,16 +112,16 @@ async fn faults_name_their_fields(kind: Kind) {
     let missing = format!("/values/{MISSING_ID}");
     assert_eq!(client.get(&missing).await.expect("an answer").status, 404);
     // The operation is accepted, then rejected; the receipt and the feed show the rejection.
-    let mut feed = world.feed("").await.expect("an answer");
+    let mut feed = world.feed("").await.expect("a subscription");
     let accepted = change(&client, &missing, "ADD", 1)
         .await
         .expect("an answer");
-    let receipt = client.settled(&accepted).await.expect("an answer");
+    let receipt = client.settled(&accepted).await.expect("a receipt");
     assert_eq!(receipt["status"], "rejected", "{receipt}");
     assert_eq!(receipt["reason"], "there is no such value");
     assert_eq!(receipt["value_id"], MISSING_ID);
     let refused = loop {
-        let frame = feed.event().await.expect("an answer");
+        let frame = feed.event().await.expect("a frame");
         if frame["value_id"] == MISSING_ID {
             break frame;
         }
@@ -148,23 +148,32 @@ async fn clients_that_wait_get_the_result(kind: Kind) {
     assert_eq!(results, (1..=20).collect::<Vec<_>>());
     // A repeated request gets the same result in spite of later changes.
     let keyed = [wait[0], ("Idempotency-Key", "once")];
-    let first = client.put(&at, &keyed, add.clone()).await.expect("21");
-    client.put(&at, &wait, add.clone()).await.expect("22");
+    let first = client
+        .put(&at, &keyed, add.clone())
+        .await
+        .expect("an answer");
+    client
+        .put(&at, &wait, add.clone())
+        .await
+        .expect("an answer");
     let again = client
         .put(&at, &keyed, add.clone())
         .await
-        .expect("21 again");
+        .expect("an answer");
     assert_eq!(first.json(), json!({ "value": 21 }));
     assert_eq!(again.body, first.body);
     let missing = format!("/values/{MISSING_ID}");
-    let refused = client.put(&missing, &wait, add.clone()).await.expect("no");
+    let refused = client
+        .put(&missing, &wait, add.clone())
+        .await
+        .expect("an answer");
     assert_eq!(refused.status, 409);
     assert_eq!(refused.json()["detail"], "there is no such value");
     let receipt = refused.header("operation-location");
     let receipt = client.get(receipt).await.expect("a receipt").json();
     assert_eq!(receipt["status"], "rejected");
     let late = [wait[0], ("If-Match", "\"3\"")];
-    let late = client.put(&at, &late, add).await.expect("no");
+    let late = client.put(&at, &late, add).await.expect("an answer");
     assert_eq!(late.status, 412);
     assert_eq!(late.json()["code"], "version-conflict");
 }

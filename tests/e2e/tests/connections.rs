@@ -263,7 +263,7 @@ async fn fragments_cost_no_more_than_their_message(kind: Kind) {
             stream.write_all(&frame(0x81, &message)).expect("sent");
             until_pong(stream);
         }
-        let of_whole = resident(pid).saturating_sub(before);
+        let unfragmented = resident(pid).saturating_sub(before);
         let before = resident(pid);
         let mut in_pieces: Vec<TcpStream> = sockets();
         for stream in &mut in_pieces {
@@ -276,10 +276,13 @@ async fn fragments_cost_no_more_than_their_message(kind: Kind) {
             }
         }
         in_pieces.iter_mut().for_each(until_pong);
-        let grown = resident(pid).saturating_sub(before);
-        println!("{SOCKETS} sockets: {of_whole} bytes, in pieces {grown}");
-        let most = 2 * of_whole + 4 * 1024 * 1024;
-        assert!(grown <= most, "{grown} bytes, not {of_whole}");
+        let fragmented = resident(pid).saturating_sub(before);
+        println!("{SOCKETS} sockets: {unfragmented} bytes, in fragments {fragmented}");
+        let limit = 2 * unfragmented + 4 * 1024 * 1024;
+        assert!(
+            fragmented <= limit,
+            "{fragmented} bytes, not {unfragmented}"
+        );
     })
     .await
     .expect("it ends");
