@@ -18,7 +18,7 @@ mod compose;
 mod conditional_writes;
 mod connections;
 mod contract;
-mod departures;
+mod customer_filter;
 mod description;
 mod doctor;
 mod doctor_files;
