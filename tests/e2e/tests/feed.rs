@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 in_both_worlds!(
-    clients_cut_at_random_end_with_the_logs_sequence,
-    a_page_says_who_it_is_in_its_first_frame,
-    a_subscription_can_be_changed_but_goes_back_nowhere,
-    the_same_comes_as_server_sent_events,
+    reconnecting_clients_see_every_event_once,
+    a_websocket_authenticates_with_its_first_frame,
+    a_subscription_can_be_changed_but_not_rewound,
+    server_sent_events_carry_the_same_frames,
 );
 
 const CLIENTS: usize = 100;
@@ -112,7 +112,7 @@ const FILTERS: [Filter; 4] = [
     ),
 ];
 
-async fn clients_cut_at_random_end_with_the_logs_sequence(kind: Kind) {
+async fn reconnecting_clients_see_every_event_once(kind: Kind) {
     let mut world = World::start(kind).await.expect("it starts");
     let mut bases = vec![world.base.clone()];
     if kind == Kind::Servers {
@@ -209,7 +209,7 @@ async fn whole_log(world: &World) -> Vec<(u64, String, String)> {
 
 // ---- who it is, and what it wants ----
 
-async fn a_page_says_who_it_is_in_its_first_frame(kind: Kind) {
+async fn a_websocket_authenticates_with_its_first_frame(kind: Kind) {
     let issuer = Issuer::new().expect("an issuer");
     let settings = issuer.settings(&issuer.file().display().to_string());
     let world = World::start_with(kind, &settings).await.expect("it starts");
@@ -260,7 +260,7 @@ async fn a_page_says_who_it_is_in_its_first_frame(kind: Kind) {
     );
 }
 
-async fn a_subscription_can_be_changed_but_goes_back_nowhere(kind: Kind) {
+async fn a_subscription_can_be_changed_but_not_rewound(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     for reference in ["one", "two"] {
@@ -361,7 +361,7 @@ fn event(block: &str) -> Option<(Option<u64>, Value)> {
     Some((id.and_then(|(_, position)| position.parse().ok()), data))
 }
 
-async fn the_same_comes_as_server_sent_events(kind: Kind) {
+async fn server_sent_events_carry_the_same_frames(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     for reference in ["one", "two", "three"] {

@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use socket2::SockRef;
 
 in_both_worlds!(
-    pages_from_elsewhere_and_crowds_are_refused,
-    who_does_not_read_is_not_waited_for,
+    foreign_origins_and_excess_subscribers_are_refused,
+    a_subscriber_that_does_not_read_is_disconnected,
 );
 
 /// Bytes that the socket of a client keeps that does not read.
 const RECEIVE_BUFFER: usize = 64 * 1024;
 
-async fn pages_from_elsewhere_and_crowds_are_refused(kind: Kind) {
+async fn foreign_origins_and_excess_subscribers_are_refused(kind: Kind) {
     let settings = [
         ("BAKEHOUSE_FEED__MAX_SUBSCRIBERS_PER_CLIENT", "2".to_owned()),
         (
@@ -53,7 +53,7 @@ async fn pages_from_elsewhere_and_crowds_are_refused(kind: Kind) {
 
 /// A client that has stopped reading while much is said: the server does not
 /// keep it for it.
-async fn who_does_not_read_is_not_waited_for(kind: Kind) {
+async fn a_subscriber_that_does_not_read_is_disconnected(kind: Kind) {
     let ring = [("BAKEHOUSE_FEED__BUFFER_FRAMES", "64".to_owned())];
     let world = World::start_with(kind, &ring).await.expect("it starts");
     // So that little of what it does not read is kept on its own side.

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 in_both_worlds!(
     it_resumes_after_the_server_was_killed,
-    it_shows_its_token_and_knows_what_is_final,
+    it_sends_its_token_and_stops_on_final_errors,
 );
 
 fn folder() -> PathBuf {
@@ -43,7 +43,7 @@ fn npm_test_passes_with_nothing_installed() {
 }
 
 #[test]
-fn types_are_what_they_say() {
+fn type_declarations_compile() {
     let Some(mut compiler) = node::typescript().expect("the compiler") else {
         skip("npm");
         return;
@@ -53,7 +53,7 @@ fn types_are_what_they_say() {
 
 /// Each block of code in the client's README is a module that can be read.
 #[test]
-fn its_readme_shows_modules() {
+fn readme_examples_are_valid_modules() {
     let text = std::fs::read_to_string(folder().join("README.md")).expect("a file");
     let work = tempfile::TempDir::new().expect("a folder");
     let blocks = text.split("```js\n").skip(1);
@@ -141,7 +141,7 @@ fn positions(lines: &[Value]) -> Vec<u64> {
 
 /// Also from within what it is told there and then.
 #[test]
-fn closed_is_closed() {
+fn closing_within_a_callback_is_final() {
     let nobody = "http://127.0.0.1:9";
     let Some(script) = Script::start(nobody, &json!({ "closeAt": "waiting" })) else {
         return;
@@ -189,7 +189,7 @@ async fn it_resumes_after_the_server_was_killed(kind: Kind) {
     assert!(seen.iter().all(|line| line["kind"] != "gap"), "{seen:#?}");
 }
 
-async fn it_shows_its_token_and_knows_what_is_final(kind: Kind) {
+async fn it_sends_its_token_and_stops_on_final_errors(kind: Kind) {
     let issuer = Issuer::new().expect("an issuer");
     let settings = issuer.settings(&issuer.file().display().to_string());
     let world = World::start_with(kind, &settings).await.expect("it starts");

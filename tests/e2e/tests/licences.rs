@@ -39,7 +39,7 @@ fn allowed() -> Vec<String> {
 }
 
 #[test]
-fn licences_are_those_that_are_allowed() {
+fn every_licence_is_allowed() {
     let allowed = allowed();
     let packages = packages();
     assert!(packages.len() > 100, "{} packages", packages.len());
@@ -55,7 +55,7 @@ fn licences_are_those_that_are_allowed() {
 }
 
 #[test]
-fn everything_comes_from_the_registry_or_from_here() {
+fn every_package_comes_from_the_registry_or_the_workspace() {
     for package in packages() {
         let source = package["source"].as_str();
         let is_known = source.is_none_or(|source| source == REGISTRY);

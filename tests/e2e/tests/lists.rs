@@ -8,11 +8,11 @@ use bakehouse_e2e::{Client, Kind, World, in_both_worlds};
 use serde_json::{Value, json};
 
 in_both_worlds!(
-    every_page_follows_the_last_one,
+    pages_cover_the_whole_list,
     filters_and_sorts_hold_on_every_page,
-    a_cursor_is_good_for_its_own_list_alone,
-    what_is_known_is_not_sent_again,
-    long_pages_are_whole_and_cost_little_unread,
+    a_cursor_is_bound_to_its_query,
+    unchanged_lists_are_answered_not_modified,
+    large_pages_are_complete_and_use_little_memory_while_unread,
 );
 
 /// Places orders of two customers in turn; every third is paid.
@@ -59,7 +59,7 @@ async fn pages(client: &Client, path: &str) -> Vec<Value> {
     all
 }
 
-async fn every_page_follows_the_last_one(kind: Kind) {
+async fn pages_cover_the_whole_list(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let all = fill(&client, 25).await;
@@ -120,7 +120,7 @@ async fn filters_and_sorts_hold_on_every_page(kind: Kind) {
     );
 }
 
-async fn a_cursor_is_good_for_its_own_list_alone(kind: Kind) {
+async fn a_cursor_is_bound_to_its_query(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     fill(&client, 6).await;
@@ -158,7 +158,7 @@ async fn a_cursor_is_good_for_its_own_list_alone(kind: Kind) {
     assert_eq!(client.get(&larger).await.expect("an answer").status, 200);
 }
 
-async fn what_is_known_is_not_sent_again(kind: Kind) {
+async fn unchanged_lists_are_answered_not_modified(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let all = fill(&client, 5).await;
@@ -188,7 +188,7 @@ fn long(reference: usize) -> String {
     json!({ "products": products, "reference": format!("r-{reference}") }).to_string()
 }
 
-async fn long_pages_are_whole_and_cost_little_unread(kind: Kind) {
+async fn large_pages_are_complete_and_use_little_memory_while_unread(kind: Kind) {
     const ORDERS: usize = 40;
     const UNREAD: usize = 60;
     let mut world = World::start(kind).await.expect("it starts");

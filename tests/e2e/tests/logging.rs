@@ -17,7 +17,7 @@ use tempfile::TempDir;
 in_both_worlds!(
     a_reader_that_closes_stderr_stops_nothing,
     a_full_stderr_stops_nothing,
-    a_stderr_that_nobody_reads_stops_nothing,
+    an_unread_stderr_stops_nothing,
     a_non_blocking_stderr_stops_nothing,
 );
 
@@ -109,7 +109,7 @@ async fn a_full_stderr_stops_nothing(kind: Kind) {
     end(&mut world);
 }
 
-async fn a_stderr_that_nobody_reads_stops_nothing(kind: Kind) {
+async fn an_unread_stderr_stops_nothing(kind: Kind) {
     let (mut world, metrics) = prepare(kind, Stderr::Unread, EVERYTHING);
     fill(&mut world, &metrics).await;
 }
@@ -139,7 +139,7 @@ async fn fill(world: &mut World, metrics: &[(&'static str, Client)]) {
 
 /// The fifth service: its webhooks go out although nobody reads its log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn notifier_goes_on_without_a_reader() {
+async fn notifier_delivers_while_stderr_is_unread() {
     let receiver = Receiver::start().await.expect("a receiver");
     let name = format!("l{}", uuid::Uuid::now_v7().simple());
     let settings = [
@@ -206,7 +206,7 @@ const PROGRAMS: [&str; 6] = [
 ];
 
 #[test]
-fn a_reader_that_is_gone_ends_a_command_quietly() {
+fn a_closed_stdout_ends_a_command_quietly() {
     let folder = TempDir::new().expect("a folder");
     for program in PROGRAMS {
         for argument in ["--help", "--version", "--print-config"] {
@@ -225,7 +225,7 @@ fn a_reader_that_is_gone_ends_a_command_quietly() {
 }
 
 #[test]
-fn a_full_output_is_an_error() {
+fn a_full_stdout_is_an_error() {
     let folder = TempDir::new().expect("a folder");
     for program in PROGRAMS {
         for argument in ["--help", "--version", "--print-config"] {
@@ -270,7 +270,7 @@ fn an_exit_code_needs_no_stderr() {
 }
 
 #[test]
-fn a_slow_reader_gets_all_of_it() {
+fn a_slow_reader_gets_all_output() {
     let folder = TempDir::new().expect("a folder");
     let mut whole = command("bakehouse");
     let whole = run(whole
@@ -296,7 +296,7 @@ fn a_slow_reader_gets_all_of_it() {
 
 /// The exit code is still what the command has found.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn doctor_and_parked_need_no_reader() {
+async fn operator_commands_need_no_stdout() {
     let world = World::start(Kind::Embedded).await.expect("it starts");
     let client = world.client();
     let placed = client.post(order("one")).await.expect("202");

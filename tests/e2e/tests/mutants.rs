@@ -59,7 +59,7 @@ fn tests_of(package: &str) -> String {
 }
 
 #[test]
-fn every_mutation_has_its_place_and_its_test() {
+fn every_mutant_matches_once_and_has_its_test() {
     let mut names = BTreeSet::new();
     for (table, content) in tables() {
         let table = table.display();

@@ -17,13 +17,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 in_both_worlds!(
-    customers_and_programs_are_told,
-    what_fails_is_tried_again_or_given_up,
-    a_mail_server_that_is_away_holds_up_nothing,
-    international_addresses_are_sent_to_or_given_up_at_once,
-    one_slow_delivery_does_not_hold_up_the_others,
-    a_killed_notifier_forgets_nobody,
-    making_everything_anew_sends_nothing_again,
+    events_are_sent_by_mail_sms_and_webhook,
+    failing_deliveries_are_retried_or_end_as_failed,
+    an_unreachable_mail_server_delays_no_webhook,
+    international_addresses_are_delivered_or_fail_at_once,
+    one_slow_delivery_does_not_delay_the_others,
+    a_killed_notifier_loses_no_notification,
+    a_rebuild_sends_no_notification_again,
 );
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -100,7 +100,7 @@ async fn all_are(world: &World, order: &str, count: usize, status: &str) -> Vec<
     found
 }
 
-async fn customers_and_programs_are_told(kind: Kind) {
+async fn events_are_sent_by_mail_sms_and_webhook(kind: Kind) {
     let mut mail = MailServer::prepare().expect("a port");
     mail.start().expect("a mail server");
     let gateway = Receiver::start().await.expect("it listens");
@@ -205,7 +205,7 @@ async fn hooks_are_as_described(client: &Client, hook: &Receiver) {
     }
 }
 
-async fn what_fails_is_tried_again_or_given_up(kind: Kind) {
+async fn failing_deliveries_are_retried_or_end_as_failed(kind: Kind) {
     let mut mail = MailServer::prepare().expect("a port");
     mail.start().expect("a mail server");
     let shaky = Receiver::start().await.expect("it listens");
@@ -269,7 +269,7 @@ async fn what_fails_is_tried_again_or_given_up(kind: Kind) {
     );
 }
 
-async fn a_mail_server_that_is_away_holds_up_nothing(kind: Kind) {
+async fn an_unreachable_mail_server_delays_no_webhook(kind: Kind) {
     let mut mail = MailServer::prepare().expect("a port");
     let hook = Receiver::start().await.expect("it listens");
     let settings = [by_mail(&mail), by_webhook(&hook.url), impatient()].concat();
@@ -296,7 +296,7 @@ async fn a_mail_server_that_is_away_holds_up_nothing(kind: Kind) {
 
 /// The domain goes as A-labels; what stands before the `@` cannot be written otherwise, and a
 /// server that does not take it will not take it later.
-async fn international_addresses_are_sent_to_or_given_up_at_once(kind: Kind) {
+async fn international_addresses_are_delivered_or_fail_at_once(kind: Kind) {
     let mut mail = MailServer::prepare().expect("a port");
     mail.start().expect("a mail server");
     let settings = [by_mail(&mail), impatient()].concat();
@@ -324,7 +324,7 @@ async fn international_addresses_are_sent_to_or_given_up_at_once(kind: Kind) {
     }
 }
 
-async fn one_slow_delivery_does_not_hold_up_the_others(kind: Kind) {
+async fn one_slow_delivery_does_not_delay_the_others(kind: Kind) {
     const ORDERS: usize = 60;
     let told = Arc::new(AtomicUsize::new(0));
     let count = told.clone();
@@ -370,7 +370,7 @@ async fn one_slow_delivery_does_not_hold_up_the_others(kind: Kind) {
 
 /// Killed again and again while orders come in: what was sent but not noted may
 /// come twice, and then under the same id.
-async fn a_killed_notifier_forgets_nobody(kind: Kind) {
+async fn a_killed_notifier_loses_no_notification(kind: Kind) {
     let hook = Receiver::start().await.expect("it listens");
     let settings = [by_webhook(&hook.url), impatient()].concat();
     let mut world = World::start_with(kind, &settings).await.expect("it starts");
@@ -427,7 +427,7 @@ fn references(hook: &Receiver) -> BTreeMap<String, Vec<String>> {
 
 /// The source orders and the whole presentation are dropped, and made again out
 /// of the log.
-async fn making_everything_anew_sends_nothing_again(kind: Kind) {
+async fn a_rebuild_sends_no_notification_again(kind: Kind) {
     let hook = Receiver::start().await.expect("it listens");
     let settings = [by_webhook(&hook.url), impatient()].concat();
     let mut world = World::start_with(kind, &settings).await.expect("it starts");

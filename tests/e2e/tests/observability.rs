@@ -22,10 +22,10 @@ const NO_METRIC: &str = "bakehouse_engine";
 
 /// Metrics that this test does not bring about: each with the test that reads them.
 const ELSEWHERE: &[(&str, &str)] = &[
-    ("bakehouse_dead_letters_total", "policies.rs"),
+    ("bakehouse_dead_letters_total", "broker_policies.rs"),
     ("bakehouse_log_lines_lost_total", "logging.rs"),
-    ("bakehouse_queue_check_errors_total", "policies.rs"),
-    ("bakehouse_queue_risks", "policies.rs"),
+    ("bakehouse_queue_check_errors_total", "broker_policies.rs"),
+    ("bakehouse_queue_risks", "broker_policies.rs"),
     ("bakehouse_token_key_loads_total", "tokens.rs"),
     ("bakehouse_token_refusals_total", "tokens.rs"),
 ];
@@ -61,7 +61,7 @@ async fn exported(client: &Client) -> BTreeSet<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_service_tells_how_it_is() {
+async fn exported_metrics_are_those_documented() {
     let hook = Receiver::start().await.expect("it listens");
     let name = format!("e{}", uuid::Uuid::now_v7().simple());
     let settings = [
@@ -186,7 +186,7 @@ async fn send_garbage(queue: &str) {
 
 /// The lists of exceptions are true.
 #[test]
-fn what_is_counted_elsewhere_is_counted() {
+fn lists_of_exceptions_are_correct() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     for (name, file) in ELSEWHERE {
         let text = std::fs::read_to_string(folder.join("tests").join(file)).expect("a module");

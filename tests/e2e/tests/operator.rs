@@ -14,12 +14,12 @@ const PRESENTATION: &str = "BAKEHOUSE_MONGODB__PRESENTATION_URI";
 const LIMIT: Duration = Duration::from_secs(30);
 
 in_both_worlds!(
-    doctor_finds_nothing_while_everything_is_at_work,
-    doctor_says_what_is_wrong_and_where,
-    what_is_set_aside_can_be_settled,
+    doctor_finds_nothing_under_load,
+    doctor_names_each_fault_and_its_position,
+    parked_operations_can_be_listed_retried_and_discarded,
 );
 
-async fn doctor_finds_nothing_while_everything_is_at_work(kind: Kind) {
+async fn doctor_finds_nothing_under_load(kind: Kind) {
     let mut world = World::start(kind).await.expect("it starts");
     let client = world.client();
     const MOST: u64 = 3_000;
@@ -64,7 +64,7 @@ async fn doctor_finds_nothing_while_everything_is_at_work(kind: Kind) {
     assert_eq!(found["moving"], 0);
 }
 
-async fn doctor_says_what_is_wrong_and_where(kind: Kind) {
+async fn doctor_names_each_fault_and_its_position(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let mut ids = Vec::new();
@@ -111,7 +111,7 @@ async fn doctor_says_what_is_wrong_and_where(kind: Kind) {
 /// A presentation that was never made, or is somebody else's, is no presentation of this
 /// log; one that is away says nothing about it; and one of a log that is gone is no proof of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn doctor_misses_a_store() {
+async fn doctor_reports_a_missing_store() {
     let mut world = World::start(Kind::Servers).await.expect("it starts");
     let client = world.client();
     let placed = client.post(order("one")).await.expect("202");
@@ -143,7 +143,7 @@ async fn doctor_misses_a_store() {
 
 /// What stands in both databases as it was long ago agrees with itself, not with the log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn doctor_misses_a_change() {
+async fn doctor_reports_a_stale_state() {
     let world = World::start(Kind::Embedded).await.expect("it starts");
     let client = world.client();
     let placed = client.post(order("old")).await.expect("202");
@@ -170,7 +170,7 @@ async fn doctor_misses_a_change() {
 }
 
 /// From the command line, all three.
-async fn what_is_set_aside_can_be_settled(kind: Kind) {
+async fn parked_operations_can_be_listed_retried_and_discarded(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let ask = |arguments: &[&str]| {
@@ -229,7 +229,7 @@ async fn what_is_set_aside_can_be_settled(kind: Kind) {
 }
 
 #[test]
-fn who_has_not_all_stores_says_so() {
+fn doctor_refuses_a_service_without_both_stores() {
     let mut command = bakehouse_e2e::process::command("orders-manager");
     let output = command.arg("doctor").output().expect("it runs");
     assert_eq!(output.status.code(), Some(2));
@@ -238,7 +238,7 @@ fn who_has_not_all_stores_says_so() {
 }
 
 #[test]
-fn where_there_is_no_store_there_is_nothing_to_look_at() {
+fn commands_without_a_store_fail_and_create_nothing() {
     let folder = TempDir::new().expect("a folder");
     for task in [
         &["doctor"][..],
@@ -262,7 +262,7 @@ fn where_there_is_no_store_there_is_nothing_to_look_at() {
 /// What was accepted before the copy is in it, whole; what came after is not; and whoever
 /// has seen that is told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_is_copied_while_it_is_at_work_and_made_of_the_copy() {
+async fn a_backup_taken_under_load_can_be_restored() {
     let mut world = World::start(Kind::Embedded).await.expect("it starts");
     let client = world.client();
     let load = Load::start(&world.base, 4, u64::MAX);

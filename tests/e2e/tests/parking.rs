@@ -11,9 +11,9 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 in_both_worlds!(
-    a_bad_order_waits_alone_until_it_is_retried,
-    what_is_given_up_is_refused_and_the_rest_goes_on,
-    remedies_that_make_no_sense_are_refused,
+    a_parked_order_blocks_only_itself_until_it_is_retried,
+    a_discarded_operation_is_rejected_and_the_order_continues,
+    invalid_resolutions_are_refused,
 );
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -78,7 +78,7 @@ async fn spoil(world: &World, kind: Kind, order: &str) -> (Value, Value, String)
     (ids.0, ids.1, state)
 }
 
-async fn a_bad_order_waits_alone_until_it_is_retried(kind: Kind) {
+async fn a_parked_order_blocks_only_itself_until_it_is_retried(kind: Kind) {
     let mut world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let mut feed = world.feed("since=0").await.expect("a subscription");
@@ -169,11 +169,11 @@ async fn a_bad_order_waits_alone_until_it_is_retried(kind: Kind) {
             status
         ]
     );
-    everything_can_be_made_anew(&mut world, kind, &[bad, good]).await;
+    check_everything_can_be_rebuilt(&mut world, kind, &[bad, good]).await;
 }
 
 /// The log alone leads to the same documents and frames.
-async fn everything_can_be_made_anew(world: &mut World, kind: Kind, orders: &[String]) {
+async fn check_everything_can_be_rebuilt(world: &mut World, kind: Kind, orders: &[String]) {
     let client = world.client();
     let mut feed = world.feed("since=0").await.expect("a subscription");
     let frames = feed.events_up_to(8).await.expect("all of them");
@@ -199,7 +199,7 @@ async fn everything_can_be_made_anew(world: &mut World, kind: Kind, orders: &[St
     assert_eq!(frames, again);
 }
 
-async fn what_is_given_up_is_refused_and_the_rest_goes_on(kind: Kind) {
+async fn a_discarded_operation_is_rejected_and_the_order_continues(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let order = place(&client, "bad").await;
@@ -254,7 +254,7 @@ async fn what_is_given_up_is_refused_and_the_rest_goes_on(kind: Kind) {
     }
 }
 
-async fn remedies_that_make_no_sense_are_refused(kind: Kind) {
+async fn invalid_resolutions_are_refused(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let order = place(&client, "bad").await;

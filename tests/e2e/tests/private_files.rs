@@ -59,7 +59,7 @@ async fn attach(client: &Client, order: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn files_are_their_owners_alone() {
+async fn store_files_are_accessible_to_their_owner_only() {
     // What is made by others than the programs is everybody's.
     umask(Mode::empty());
     let mut world = World::start(Kind::Embedded).await.expect("it starts");
@@ -139,7 +139,7 @@ async fn notifications(client: &Client, order: &str) -> Value {
 
 /// The store that a copy is of may have sent them meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restored_store_sends_nothing_that_was_pending() {
+async fn a_restored_store_sends_no_pending_notification() {
     let receiver = Receiver::start().await.expect("a receiver");
     receiver.answer(&[503]);
     let settings = [

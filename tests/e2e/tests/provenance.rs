@@ -6,14 +6,14 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 in_both_worlds!(
-    what_one_request_set_off_is_found_by_its_id,
-    whoever_acts_for_another_is_on_record,
-    nobody_sees_what_others_did_under_the_same_id,
+    operations_are_found_by_correlation_id,
+    a_delegated_actor_is_recorded,
+    a_correlation_shows_only_own_operations,
 );
 
 const OUTSIDE: &str = "0190f5fe-0000-7000-8000-00000000c0de";
 
-async fn what_one_request_set_off_is_found_by_its_id(kind: Kind) {
+async fn operations_are_found_by_correlation_id(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let json = ("Content-Type", "application/json");
@@ -67,7 +67,7 @@ async fn what_one_request_set_off_is_found_by_its_id(kind: Kind) {
     assert_eq!(found, json!([receipt.expect("a receipt")]));
 }
 
-async fn whoever_acts_for_another_is_on_record(kind: Kind) {
+async fn a_delegated_actor_is_recorded(kind: Kind) {
     let issuer = Issuer::new().expect("an issuer");
     let settings = issuer.settings(&issuer.file().display().to_string());
     let world = World::start_with(kind, &settings).await.expect("it starts");
@@ -94,7 +94,7 @@ async fn whoever_acts_for_another_is_on_record(kind: Kind) {
 }
 
 /// Not even that it is there.
-async fn nobody_sees_what_others_did_under_the_same_id(kind: Kind) {
+async fn a_correlation_shows_only_own_operations(kind: Kind) {
     let issuer = Issuer::new().expect("an issuer");
     let settings = issuer.settings(&issuer.file().display().to_string());
     let world = World::start_with(kind, &settings).await.expect("it starts");

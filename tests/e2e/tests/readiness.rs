@@ -113,7 +113,7 @@ async fn the_feed_is_open_before_anything_was_baked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stage_that_stands_still_is_named() {
+async fn a_stalled_stage_is_named() {
     let settings = [("BAKEHOUSE_HEALTH__STALL_TIMEOUT", "2s".to_owned())];
     let mut world = World::start_with(Kind::Servers, &settings)
         .await
@@ -200,7 +200,7 @@ fn run(program: &str, arguments: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_or_read_only_disk_is_not_ready() {
+async fn a_full_or_read_only_disk_fails_readiness() {
     if !is_root() {
         skip("right to mount");
         return;
@@ -234,7 +234,7 @@ async fn a_full_or_read_only_disk_is_not_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn files_that_are_gone_are_missed() {
+async fn removed_files_fail_readiness() {
     let world = World::start(Kind::Embedded).await.expect("it starts");
     let data = world.folder().join("data");
     let attachments = data.join("attachments");

@@ -18,10 +18,10 @@ use nix::sys::signal::Signal::{SIGABRT, SIGCONT};
 use serde_json::Value;
 
 in_both_worlds!(
-    nobody_notices_that_everything_is_made_anew,
-    what_was_damaged_is_whole_again,
-    what_cannot_be_made_anew_is_given_up,
-    a_rebuild_survives_an_abort_at_every_place,
+    a_rebuild_under_load_changes_no_byte,
+    a_rebuild_repairs_damage,
+    a_rebuild_that_cannot_succeed_is_abandoned,
+    a_rebuild_survives_an_abort_at_every_failpoint,
 );
 
 /// Of orders that are there before.
@@ -162,7 +162,7 @@ async fn follow(mut feed: Feed, since: u64, stop: Arc<AtomicBool>) -> Result<u64
     Ok(position)
 }
 
-async fn nobody_notices_that_everything_is_made_anew(kind: Kind) {
+async fn a_rebuild_under_load_changes_no_byte(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let count = orders();
@@ -219,7 +219,7 @@ async fn nobody_notices_that_everything_is_made_anew(kind: Kind) {
 }
 
 /// By the command line as well.
-async fn what_was_damaged_is_whole_again(kind: Kind) {
+async fn a_rebuild_repairs_damage(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let mut ids = Vec::new();
@@ -280,7 +280,7 @@ async fn what_was_damaged_is_whole_again(kind: Kind) {
     assert_eq!(code, Some(2));
 }
 
-async fn what_cannot_be_made_anew_is_given_up(kind: Kind) {
+async fn a_rebuild_that_cannot_succeed_is_abandoned(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     fill(&world, 40).await;
@@ -308,7 +308,7 @@ async fn what_cannot_be_made_anew_is_given_up(kind: Kind) {
 
 /// A rebuild is given up by the API and by the command line; the stage finds it when it goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_under_way_can_be_given_up() {
+async fn a_rebuild_in_progress_can_be_cancelled() {
     let mut world = World::start(Kind::Servers).await.expect("it starts");
     let client = world.client();
     // More than a few pieces.
@@ -357,7 +357,7 @@ async fn what_is_under_way_can_be_given_up() {
     assert_eq!(frames(&world, end).await.len() as u64, end);
 }
 
-async fn a_rebuild_survives_an_abort_at_every_place(kind: Kind) {
+async fn a_rebuild_survives_an_abort_at_every_failpoint(kind: Kind) {
     let mut world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let count = orders();

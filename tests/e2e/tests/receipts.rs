@@ -7,7 +7,7 @@ use bakehouse_e2e::{Kind, World, in_both_worlds, ledger};
 
 in_both_worlds!(
     a_receipt_can_be_waited_for,
-    nobody_gets_a_receipt_for_what_was_never_accepted,
+    unknown_operations_have_no_receipt,
 );
 
 async fn a_receipt_can_be_waited_for(kind: Kind) {
@@ -40,7 +40,7 @@ async fn a_receipt_can_be_waited_for(kind: Kind) {
     assert_eq!((after.header("retry-after"), &after.json()), ("", &receipt));
 }
 
-async fn nobody_gets_a_receipt_for_what_was_never_accepted(kind: Kind) {
+async fn unknown_operations_have_no_receipt(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     for id in [uuid::Uuid::now_v7().to_string(), "no-id".to_owned()] {
@@ -53,7 +53,7 @@ async fn nobody_gets_a_receipt_for_what_was_never_accepted(kind: Kind) {
 
 /// Accepted, and so it says, on any api-server, although nobody has stored it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_still_on_its_way_is_accepted() {
+async fn a_queued_operation_is_accepted() {
     let mut world = World::start(Kind::Servers).await.expect("it starts");
     let second = world.start_second("api-server").expect("it starts");
     let client = world.client();

@@ -41,7 +41,7 @@ async fn add_one(clients: Arc<Vec<Client>>, at: Arc<String>, next: Arc<AtomicU64
     }
 }
 
-async fn ten_thousand_are_ten_thousand(kind: Kind, instances: usize) {
+async fn no_change_is_lost_or_doubled(kind: Kind, instances: usize) {
     let mut world = World::start_domain(kind, &[PROGRAM], "/values-events")
         .await
         .expect("it starts");
@@ -93,10 +93,10 @@ async fn ten_thousand_are_ten_thousand(kind: Kind, instances: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_one_embedded_store() {
-    ten_thousand_are_ten_thousand(Kind::Embedded, 1).await;
+    no_change_is_lost_or_doubled(Kind::Embedded, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_servers_by_five_competitors() {
-    ten_thousand_are_ten_thousand(Kind::Servers, 5).await;
+async fn on_servers_by_five_instances() {
+    no_change_is_lost_or_doubled(Kind::Servers, 5).await;
 }

@@ -92,7 +92,7 @@ async fn databases_and_broker_take_tls_and_passwords() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_are_fetched_and_programs_told_over_https() {
+async fn key_sets_webhooks_and_sms_use_https() {
     let authority = Authority::new().expect("an authority");
     let issuer = Issuer::new().expect("an issuer");
     let keys = issuer.serve_tls(&authority).await.expect("it listens");

@@ -22,7 +22,7 @@ async fn start(settings: &[(&str, &str)]) -> World {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn http_is_served_as_set() {
+async fn http_settings_take_effect() {
     let bind = format!("0.0.0.0:{}", ports::free().expect("a port"));
     let settings = [
         ("BAKEHOUSE_HTTP__BIND", bind.as_str()),
@@ -68,7 +68,7 @@ async fn http_is_served_as_set() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn few_reads_of_the_log_are_in_line_where_that_is_set() {
+async fn log_reads_are_limited_as_set() {
     // By default 32 of one client are: a burst of 24 is never refused.
     let burst = async |world: &World| {
         let client = world.client();
@@ -131,7 +131,7 @@ async fn tokens_are_checked_as_set() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn few_sockets_of_one_address_wait_for_a_token_where_that_is_set() {
+async fn unauthenticated_sockets_are_limited_as_set() {
     let issuer = Issuer::new().expect("an issuer");
     let mut settings = issuer.settings(&issuer.file().display().to_string());
     settings.push(("BAKEHOUSE_FEED__MAX_UNAUTHENTICATED_PER_CLIENT", "1".into()));
@@ -152,7 +152,7 @@ async fn few_sockets_of_one_address_wait_for_a_token_where_that_is_set() {
 
 /// The region is part of what requests to S3 are signed for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn files_are_kept_in_the_region_that_is_set() {
+async fn s3_requests_use_the_region_that_is_set() {
     let bucket = Receiver::start().await.expect("it listens");
     let settings = [
         ("BAKEHOUSE_ATTACHMENTS__STORE", "s3://files"),
@@ -185,7 +185,7 @@ async fn files_are_kept_in_the_region_that_is_set() {
 
 /// Garbage in the middle of the store's file, which nothing reads meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_file_is_checked_as_often_as_set() {
+async fn store_integrity_is_checked_as_often_as_set() {
     let mut world = start(&[]).await;
     let client = world.client();
     for number in 0..40 {
@@ -225,7 +225,7 @@ fn damage(file: &Path) {
 
 /// The configured number of webhooks is under way at the same time, although more are waiting.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn deliveries_are_made_as_many_at_a_time_as_set() {
+async fn concurrent_deliveries_are_limited_as_set() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/", listener.local_addr().expect("an address"));
     let settings = [
@@ -261,7 +261,7 @@ async fn deliveries_are_made_as_many_at_a_time_as_set() {
 
 /// The token is presented to the feed, and read anew for each connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_feed_is_followed_with_a_token() {
+async fn a_remote_feed_is_read_with_a_token() {
     let hook = Receiver::start().await.expect("it listens");
     let folder = tempfile::TempDir::new().expect("a folder");
     let file = folder.path().join("token");

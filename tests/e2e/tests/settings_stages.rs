@@ -34,7 +34,7 @@ async fn figure(client: &Client, name: &str) -> u32 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn batches_are_as_large_as_set() {
+async fn batches_are_limited_as_set() {
     const ORDERS: u32 = 20;
     let hook = Receiver::start().await.expect("it listens");
     let mut world = prepare(&[
@@ -142,7 +142,7 @@ fn restart(process: &mut Process, variable: &str) {
 /// No notice reaches anybody, since each has names of exchanges of its own: what is done is found
 /// by looking.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stages_look_as_often_as_set_where_no_notice_comes() {
+async fn stages_poll_as_often_as_set_without_notices() {
     const POLL: &str = "BAKEHOUSE_MANAGER__POLL_INTERVAL";
     const BAKE: &str = "BAKEHOUSE_BAKER__POLL_INTERVAL";
     const FEED: &str = "BAKEHOUSE_FEED__POLL_INTERVAL";

@@ -55,7 +55,7 @@ async fn refusals(client: &Client, reason: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dates_may_be_any_numbers() {
+async fn dates_may_be_any_json_numbers() {
     let issuer = Issuer::new().expect("an issuer");
     let world = start_with_file(&issuer).await;
     let client = world.client();
@@ -185,7 +185,7 @@ async fn a_refusal_says_which_check_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tokens_that_the_rules_allow_are_believed() {
+async fn tokens_that_the_rules_allow_are_accepted() {
     let issuer = Issuer::new().expect("an issuer");
     let world = start_with_file(&issuer).await;
     let client = world.client();
@@ -214,7 +214,7 @@ async fn tokens_that_the_rules_allow_are_believed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_set_is_as_good_as_its_good_keys() {
+async fn unusable_keys_of_a_key_set_are_ignored() {
     let issuer = Issuer::new().expect("an issuer");
     let url = issuer.serve().await.expect("it listens");
     let good = issuer.published();

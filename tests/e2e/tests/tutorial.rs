@@ -7,15 +7,15 @@ use bakehouse_e2e::{Kind, World, in_both_worlds};
 use serde_json::json;
 
 in_both_worlds!(
-    what_it_says_comes_true,
-    a_store_of_another_domain_is_left_alone,
+    the_example_behaves_as_described,
+    a_store_of_another_domain_is_refused,
 );
 
 const TUTORIAL: &str = include_str!("../../../docs/your-own-domain.md");
 
 /// Every piece of code stands behind the name of the file that it is.
 #[test]
-fn the_code_that_it_shows_is_the_code_that_runs() {
+fn code_blocks_equal_the_files_they_name() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut shown = 0;
     let mut file = None;
@@ -37,7 +37,7 @@ fn the_code_that_it_shows_is_the_code_that_runs() {
     assert_eq!(shown, 4);
 }
 
-async fn what_it_says_comes_true(kind: Kind) {
+async fn the_example_behaves_as_described(kind: Kind) {
     let world = World::start_domain(kind, &["todo"], "/todo-events")
         .await
         .expect("it starts");
@@ -68,7 +68,7 @@ async fn what_it_says_comes_true(kind: Kind) {
 }
 
 /// A program does not work on what another domain has accepted.
-async fn a_store_of_another_domain_is_left_alone(kind: Kind) {
+async fn a_store_of_another_domain_is_refused(kind: Kind) {
     let mut world = World::start_domain(kind, &["todo"], "/todo-events")
         .await
         .expect("it starts");

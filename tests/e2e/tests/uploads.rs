@@ -13,14 +13,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 in_both_worlds!(
-    what_an_order_cannot_have_is_refused_before_it_is_read,
-    quotas_are_named_and_files_that_go_make_room,
-    fifty_files_at_once_are_the_most,
-    bytes_of_refused_uploads_go_at_once,
-    bytes_of_a_refusal_that_nobody_heard_go_at_the_start,
-    uploads_that_stand_still_give_their_places_back,
-    a_client_that_goes_away_leaves_nothing,
-    names_with_unseen_characters_are_refused,
+    impossible_uploads_are_refused_before_the_body_is_read,
+    quotas_are_enforced_and_removed_files_free_space,
+    an_order_has_at_most_fifty_files,
+    files_of_refused_uploads_are_removed_at_once,
+    leftover_files_are_removed_at_start,
+    stalled_uploads_are_aborted_and_free_their_slots,
+    an_aborted_upload_leaves_no_file,
+    file_names_with_invisible_characters_are_refused,
 );
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -86,7 +86,7 @@ async fn answer(stream: &mut TcpStream, limit: Duration) -> String {
     String::from_utf8_lossy(&read).into_owned()
 }
 
-async fn what_an_order_cannot_have_is_refused_before_it_is_read(kind: Kind) {
+async fn impossible_uploads_are_refused_before_the_body_is_read(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let order = place(&client).await;
@@ -127,7 +127,7 @@ async fn what_an_order_cannot_have_is_refused_before_it_is_read(kind: Kind) {
     keeps(&world, 1).await;
 }
 
-async fn quotas_are_named_and_files_that_go_make_room(kind: Kind) {
+async fn quotas_are_enforced_and_removed_files_free_space(kind: Kind) {
     let settings = [
         ("BAKEHOUSE_ATTACHMENTS__MAX_BYTES", MIB.to_string()),
         (
@@ -182,7 +182,7 @@ async fn quotas_are_named_and_files_that_go_make_room(kind: Kind) {
 }
 
 /// Whichever of them are under way, accepted, or executed.
-async fn fifty_files_at_once_are_the_most(kind: Kind) {
+async fn an_order_has_at_most_fifty_files(kind: Kind) {
     let settings = [
         ("BAKEHOUSE_ATTACHMENTS__MAX_UPLOADS", "100".to_owned()),
         (
@@ -217,7 +217,7 @@ async fn fifty_files_at_once_are_the_most(kind: Kind) {
 }
 
 /// The order is deleted while an upload to it is under way: it was accepted, and is refused.
-async fn bytes_of_refused_uploads_go_at_once(kind: Kind) {
+async fn files_of_refused_uploads_are_removed_at_once(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let order = place(&client).await;
@@ -252,7 +252,7 @@ async fn bytes_of_refused_uploads_go_at_once(kind: Kind) {
     assert_eq!(&file.body[..], b"one");
 }
 
-async fn bytes_of_a_refusal_that_nobody_heard_go_at_the_start(kind: Kind) {
+async fn leftover_files_are_removed_at_start(kind: Kind) {
     let mut world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let order = place(&client).await;
@@ -292,7 +292,7 @@ async fn bytes_of_a_refusal_that_nobody_heard_go_at_the_start(kind: Kind) {
     keeps(&world, stay).await;
 }
 
-async fn uploads_that_stand_still_give_their_places_back(kind: Kind) {
+async fn stalled_uploads_are_aborted_and_free_their_slots(kind: Kind) {
     let settings = [
         (
             "BAKEHOUSE_ATTACHMENTS__MAX_UPLOADS_PER_CLIENT",
@@ -351,7 +351,7 @@ async fn uploads_that_stand_still_give_their_places_back(kind: Kind) {
     keeps(&world, 1).await;
 }
 
-async fn a_client_that_goes_away_leaves_nothing(kind: Kind) {
+async fn an_aborted_upload_leaves_no_file(kind: Kind) {
     let one = [
         ("BAKEHOUSE_ATTACHMENTS__MAX_UPLOADS", "1".to_owned()),
         // What stands still is not given up before that.
@@ -375,7 +375,7 @@ async fn a_client_that_goes_away_leaves_nothing(kind: Kind) {
     wait(LIMIT, "a place", is_free).await.expect("it is free");
 }
 
-async fn names_with_unseen_characters_are_refused(kind: Kind) {
+async fn file_names_with_invisible_characters_are_refused(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let order = place(&client).await;
@@ -418,7 +418,7 @@ async fn names_with_unseen_characters_are_refused(kind: Kind) {
 /// The queue does not move, for longer than left-over bytes are kept: what it holds will need
 /// its bytes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bytes_wait_for_operations_that_are_in_the_queue() {
+async fn files_of_queued_operations_are_kept() {
     let settings = [
         ("BAKEHOUSE_ATTACHMENTS__SWEEP_INTERVAL", "100ms".to_owned()),
         ("BAKEHOUSE_ATTACHMENTS__SWEEP_GRACE", "1s".to_owned()),

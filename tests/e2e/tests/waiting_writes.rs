@@ -201,7 +201,7 @@ async fn references(world: &World) -> Vec<String> {
 /// All stages are in the process that ends, so nothing holds an order up: so many are sent that
 /// some are accepted and not carried out when the process is told to end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_the_all_in_one_has_accepted_is_answered_at_shutdown() {
+async fn accepted_writes_are_answered_at_shutdown() {
     let mut world = World::start(Kind::Embedded).await.expect("it starts");
     let host = world.base.trim_start_matches("http://").to_owned();
     let mut answers: BTreeMap<String, Option<u16>> = BTreeMap::new();

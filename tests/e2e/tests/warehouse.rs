@@ -41,10 +41,10 @@ macro_rules! in_all_modes {
 }
 
 in_all_modes!(
-    what_is_on_hand_can_be_shipped_and_no_more,
-    whoever_is_low_is_told_once_each_time,
-    what_is_wrong_is_said_where_it_is_wrong,
-    many_at_once_ship_exactly_what_there_is,
+    no_more_than_the_stock_can_be_shipped,
+    low_stock_is_reported_once_per_crossing,
+    invalid_quantities_are_refused_with_a_pointer,
+    concurrent_shipments_never_exceed_the_stock,
 );
 
 async fn start(kind: Kind, mode: &str) -> World {
@@ -81,7 +81,7 @@ async fn notified(client: &Client, sku: &str) -> Vec<Value> {
 }
 
 /// The refusal is in the same answer.
-async fn what_is_on_hand_can_be_shipped_and_no_more(world: World) {
+async fn no_more_than_the_stock_can_be_shipped(world: World) {
     let client = world.client();
     assert_eq!(products(&client).await, json!([]));
     done(&client, "increase", "nut-8", 10).await;
@@ -107,7 +107,7 @@ async fn what_is_on_hand_can_be_shipped_and_no_more(world: World) {
 }
 
 /// A kill in between, where anything is kept, changes nothing about it.
-async fn whoever_is_low_is_told_once_each_time(mut world: World) {
+async fn low_stock_is_reported_once_per_crossing(mut world: World) {
     let client = world.client();
     let told = async |times: usize| {
         let all = wait(LIMIT, "being told", async || {
@@ -143,7 +143,7 @@ async fn whoever_is_low_is_told_once_each_time(mut world: World) {
     .expect("delivered");
 }
 
-async fn what_is_wrong_is_said_where_it_is_wrong(world: World) {
+async fn invalid_quantities_are_refused_with_a_pointer(world: World) {
     let client = world.client();
     for wrong in [json!(0), json!(-1), json!(1.5), json!("1"), json!(null)] {
         let answer = change(&client, "increase", "a", &wrong)
@@ -160,7 +160,7 @@ async fn what_is_wrong_is_said_where_it_is_wrong(world: World) {
 }
 
 /// However they meet, nobody ships what is not there, and the feed has each once.
-async fn many_at_once_ship_exactly_what_there_is(world: World) {
+async fn concurrent_shipments_never_exceed_the_stock(world: World) {
     let client = world.client();
     done(&client, "increase", "gear", 30).await;
     let one = json!(1);

@@ -6,12 +6,12 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 in_both_worlds!(
-    an_order_is_amended_paid_and_shipped_and_another_cancelled_too_late,
-    a_change_can_be_sent_at_once,
+    an_order_is_amended_paid_and_shipped_and_late_changes_are_rejected,
+    a_change_can_follow_at_once,
     changes_are_checked_before_they_are_accepted,
-    a_change_can_insist_on_a_version,
+    a_change_can_require_a_version,
     a_deleted_order_leaves_the_lists_and_keeps_its_history,
-    an_order_can_be_seen_as_it_was,
+    an_order_can_be_read_as_of_a_position_or_time,
 );
 
 async fn place(client: &Client, reference: &str) -> String {
@@ -33,7 +33,7 @@ async fn set_status(client: &Client, order: &str, status: &str) -> Value {
         .expect("a receipt")
 }
 
-async fn an_order_is_amended_paid_and_shipped_and_another_cancelled_too_late(kind: Kind) {
+async fn an_order_is_amended_paid_and_shipped_and_late_changes_are_rejected(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let mut feed = world.feed("since=0").await.expect("a subscription");
@@ -136,7 +136,7 @@ fn timeline(document: &Value) -> Vec<&str> {
 }
 
 /// Nobody has to wait for the order to be baked before changing it.
-async fn a_change_can_be_sent_at_once(kind: Kind) {
+async fn a_change_can_follow_at_once(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     for number in 0..10 {
@@ -167,7 +167,7 @@ async fn a_change_can_be_sent_at_once(kind: Kind) {
 
 /// However far behind the documents are: what was accepted can be changed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_change_does_not_depend_on_documents_being_in_time() {
+async fn a_change_does_not_depend_on_the_presentation() {
     let mut world = World::start(Kind::Servers).await.expect("it starts");
     let client = world.client();
     world.process("data-baker").kill();
@@ -286,7 +286,7 @@ async fn changes_are_checked_before_they_are_accepted(kind: Kind) {
     }
 }
 
-async fn a_change_can_insist_on_a_version(kind: Kind) {
+async fn a_change_can_require_a_version(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let order = place(&client, "one").await;
@@ -378,7 +378,7 @@ async fn a_deleted_order_leaves_the_lists_and_keeps_its_history(kind: Kind) {
     );
     let detail = client.get(&order).await.expect("an answer").json();
     assert_eq!(detail["status"], "cancelled");
-    what_was_shipped_stays_so_when_it_is_deleted(&client).await;
+    check_deletion_keeps_the_status(&client).await;
     let history = client
         .get(&format!("{order}/history"))
         .await
@@ -390,7 +390,7 @@ async fn a_deleted_order_leaves_the_lists_and_keeps_its_history(kind: Kind) {
 }
 
 /// A deletion takes an order off the lists; what has become of it stays.
-async fn what_was_shipped_stays_so_when_it_is_deleted(client: &Client) {
+async fn check_deletion_keeps_the_status(client: &Client) {
     let order = place(client, "shipped").await;
     for status in ["paid", "shipped", "delivered"] {
         assert_eq!(set_status(client, &order, status).await["status"], "baked");
@@ -407,7 +407,7 @@ async fn what_was_shipped_stays_so_when_it_is_deleted(client: &Client) {
     assert!(listed.all(|other| other["id"] != detail["id"]));
 }
 
-async fn an_order_can_be_seen_as_it_was(kind: Kind) {
+async fn an_order_can_be_read_as_of_a_position_or_time(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     place(&client, "other").await;

@@ -74,7 +74,7 @@ async fn metric(client: &Client, name: &str) -> Option<f64> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_policy_that_can_lose_operations_is_not_ready() {
+async fn a_policy_that_can_lose_operations_fails_readiness() {
     let (rabbit, mut world, writer) = prepare();
     world.begin().await.expect("it starts");
     let api = world.client();
@@ -163,7 +163,7 @@ async fn dead_letters_are_counted_once(rabbit: &Rabbit, world: &mut World, write
 
 /// An API that does not answer, or refuses the user, is told, and all goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn policies_that_cannot_be_checked_are_told_and_all_goes_on() {
+async fn unchecked_policies_are_reported_and_fail_nothing() {
     let nobody = format!(
         "http://user:hunter2@127.0.0.1:{}",
         ports::free().expect("a port")

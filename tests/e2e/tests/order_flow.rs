@@ -6,14 +6,14 @@ use bakehouse_e2e::{Kind, World, in_both_worlds, ledger};
 use serde_json::{Value, json};
 
 in_both_worlds!(
-    an_order_travels_the_whole_way,
-    the_feed_can_be_resumed_filtered_and_told_off,
-    a_key_means_one_operation,
-    bad_input_is_answered_and_leaves_nothing_behind,
-    services_end_in_time_and_start_again,
+    an_order_reaches_feed_document_and_list,
+    the_feed_resumes_filters_and_refuses_bad_requests,
+    an_idempotency_key_means_one_operation,
+    invalid_requests_are_refused_and_change_nothing,
+    services_shut_down_in_time_and_restart,
 );
 
-async fn an_order_travels_the_whole_way(kind: Kind) {
+async fn an_order_reaches_feed_document_and_list(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let mut feed = world.feed("").await.expect("a subscription");
@@ -87,7 +87,7 @@ async fn an_order_travels_the_whole_way(kind: Kind) {
     assert_eq!(unknown.expect("an answer").status, 404);
 }
 
-async fn the_feed_can_be_resumed_filtered_and_told_off(kind: Kind) {
+async fn the_feed_resumes_filters_and_refuses_bad_requests(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     for number in 0..40 {
@@ -159,7 +159,7 @@ async fn refusal(world: &World, query: &str) -> u16 {
     world.feed(query).await.expect("a socket").end().await.0
 }
 
-async fn a_key_means_one_operation(kind: Kind) {
+async fn an_idempotency_key_means_one_operation(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let mut feed = world.feed("since=0").await.expect("a subscription");
@@ -201,7 +201,7 @@ async fn a_key_means_one_operation(kind: Kind) {
     assert_eq!(refused.status, 400);
 }
 
-async fn bad_input_is_answered_and_leaves_nothing_behind(kind: Kind) {
+async fn invalid_requests_are_refused_and_change_nothing(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let product = json!({ "name": "Tea", "price": "1" });
@@ -309,7 +309,7 @@ async fn bad_input_is_answered_and_leaves_nothing_behind(kind: Kind) {
     );
 }
 
-async fn services_end_in_time_and_start_again(kind: Kind) {
+async fn services_shut_down_in_time_and_restart(kind: Kind) {
     let mut world = World::start(kind).await.expect("it starts");
     let client = world.client();
     for number in 0..20 {

@@ -11,7 +11,7 @@ use crate::connections::{close_code, frame, open};
 
 in_both_worlds!(
     a_closed_websocket_ends_its_connection,
-    who_answers_no_ping_is_sent_away,
+    a_client_that_answers_no_ping_is_disconnected,
 );
 
 /// Limit for the end of a connection.
@@ -55,7 +55,7 @@ async fn a_closed_websocket_ends_its_connection(kind: Kind) {
 }
 
 /// The client reads but answers no ping, so that nothing else tells that nobody is there.
-async fn who_answers_no_ping_is_sent_away(kind: Kind) {
+async fn a_client_that_answers_no_ping_is_disconnected(kind: Kind) {
     let beat = [("BAKEHOUSE_FEED__HEARTBEAT", "1s".to_owned())];
     let world = World::start_with(kind, &beat).await.expect("it starts");
     let base = world.base.clone();

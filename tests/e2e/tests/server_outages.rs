@@ -63,7 +63,7 @@ async fn assert_unavailable(answer: impl Future<Output = anyhow::Result<bakehous
 /// From nothing but empty servers that come up after the services, through
 /// every way for them to be away, to an audit of everything.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn are_waited_for_and_survived() {
+async fn absent_servers_are_waited_for_and_survived() {
     let mut mongo = Mongo::bare("away-mongo").expect("a mongod");
     let mut rabbit = Rabbit::bare("away-rabbit").expect("a RabbitMQ");
     let servers = Servers {
@@ -135,7 +135,7 @@ async fn are_waited_for_and_survived() {
 
 /// A database that hangs is no reason for api-server to hang.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_hangs_does_not_hang_the_answers() {
+async fn a_hanging_database_does_not_block_answers() {
     let mongo = Mongo::start("hang-mongo").await.expect("a mongod");
     let name = format!("e{}", uuid::Uuid::now_v7().simple());
     let servers = Servers {
