@@ -1,5 +1,5 @@
-//! The feed as subscribers rely on it: cut and resumed at any time, from any
-//! api-server, without gap or repeat; and what it refuses.
+//! The feed: subscriptions that are cut and resumed at any time, on any api-server, without gaps or
+//! repeats; authentication, changed subscriptions, server-sent events, and refusals.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -23,9 +23,9 @@ in_both_worlds!(
 const CLIENTS: usize = 100;
 const CUTS: usize = 100;
 
-// ---- cut at random ----
+// ---- random disconnects ----
 
-/// What happens to orders meanwhile: placed, amended, refused.
+/// Places and amends orders, and provokes a rejection of each, until it is stopped.
 async fn keep_busy(client: Client, stop: Arc<AtomicBool>, seed: usize) {
     let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -38,7 +38,7 @@ async fn keep_busy(client: Client, stop: Arc<AtomicBool>, seed: usize) {
         let order = placed.header("location").to_owned();
         let body = body.to_string();
         client.put(&order, &[], body).await.expect("an answer");
-        // Nothing has been paid yet.
+        // Rejected: the order has not been paid.
         let too_early = r#"{"status":"delivered"}"#;
         let path = format!("{order}/status");
         client.put(&path, &[], too_early).await.expect("an answer");
@@ -46,7 +46,7 @@ async fn keep_busy(client: Client, stop: Arc<AtomicBool>, seed: usize) {
     }
 }
 
-/// One who is cut again and again.
+/// Subscriber that is disconnected again and again, and resumes from its last position.
 struct Reader {
     filter: &'static str,
     since: u64,
@@ -60,9 +60,10 @@ impl Reader {
     }
 
     fn take(&mut self, frame: &Value) {
-        // Going away and too slow: to come again is all that is asked.
-        let is_passing = frame["type"] != "error" || frame["code"] == 4001 || frame["code"] == 4008;
-        assert!(is_passing, "{frame}");
+        // Server shutdown (4001) and slow consumer (4008) only ask for a reconnect.
+        let is_transient =
+            frame["type"] != "error" || frame["code"] == 4001 || frame["code"] == 4008;
+        assert!(is_transient, "{frame}");
         let position = frame["position"].as_u64();
         if frame["type"]
             .as_str()
@@ -70,12 +71,12 @@ impl Reader {
         {
             self.seen.push(position.expect("a position"));
         }
-        // A frame of its own lets it move on as well.
+        // Frames without an event carry a position as well.
         self.since = position.unwrap_or(self.since).max(self.since);
     }
 
-    /// Reads some frames, and is gone.
-    async fn be_cut(&mut self, base: &str, frames: usize) {
+    /// Reads up to `frames` frames, then disconnects.
+    async fn read_and_disconnect(&mut self, base: &str, frames: usize) {
         let mut feed = self.open(base).await;
         for _ in 0..frames {
             let next = tokio::time::timeout(Duration::from_millis(40), feed.frame()).await;
@@ -86,7 +87,7 @@ impl Reader {
         }
     }
 
-    /// Reads until it has caught up with everything.
+    /// Reads until it is live at `head` or beyond.
     async fn catch_up(&mut self, base: &str, head: u64) {
         let mut feed = self.open(base).await;
         loop {
@@ -99,7 +100,7 @@ impl Reader {
     }
 }
 
-/// Filters, and whether they pass an event of an order of this customer.
+/// Query of a filter, and the predicate that tells whether it passes an event by type and customer.
 type Filter = (&'static str, fn(&str, &str) -> bool);
 
 const FILTERS: [Filter; 4] = [
@@ -139,29 +140,30 @@ async fn reconnecting_clients_see_every_event_once(kind: Kind) {
                 seen: Vec::new(),
             };
             for cut in 0..CUTS {
-                // Neither in step with each other nor with what comes.
-                let dice = (index * 7_919 + cut * 104_729) % 9_973;
-                reader.be_cut(&bases[dice % bases.len()], dice % 12).await;
+                // Pseudo-random, so that readers keep step neither with each other nor with events.
+                let random = (index * 7_919 + cut * 104_729) % 9_973;
+                let base = &bases[random % bases.len()];
+                reader.read_and_disconnect(base, random % 12).await;
             }
             (index, reader)
         });
     }
     let readers = readers.join_all().await;
-    // On a slow machine they are done before there is much.
-    let is_much = async || {
+    // On a slow machine the readers finish before there are enough events.
+    let has_enough = async || {
         let mut feed = world.feed("").await.expect("a subscription");
         let welcome = feed.frame().await.expect("a welcome");
         welcome["head"].as_u64() > Some(100)
     };
     let limit = Duration::from_secs(60);
-    bakehouse_e2e::world::wait(limit, "events", is_much)
+    bakehouse_e2e::world::wait(limit, "events", has_enough)
         .await
         .expect("they come");
     stop.store(true, Ordering::Relaxed);
     for task in busy {
         task.await.expect("it ends");
     }
-    // Everything that was accepted before is before it.
+    // Everything accepted before the fence has a lower position.
     let client = world.client();
     let fence = client.post(ledger::order("fence")).await;
     let fence = client.settled(&fence.expect("an answer")).await;
@@ -179,7 +181,7 @@ async fn reconnecting_clients_see_every_event_once(kind: Kind) {
     }
 }
 
-/// Position, kind, and whose order it is, of every event.
+/// Returns position, type and customer of every event.
 async fn whole_log(world: &World) -> Vec<(u64, String, String)> {
     let mut feed = world.feed("since=0").await.expect("a subscription");
     let head = feed.frame().await.expect("a welcome")["head"]
@@ -192,10 +194,7 @@ async fn whole_log(world: &World) -> Vec<(u64, String, String)> {
         let customer = event["order"]["customer"]["id"].as_str().map(str::to_owned);
         let customer = match customer {
             Some(customer) => customers.entry(order).or_insert(customer).clone(),
-            None => customers
-                .get(&order)
-                .expect("an order of somebody's")
-                .clone(),
+            None => customers.get(&order).expect("a known customer").clone(),
         };
         let kind = event["type"].as_str().expect("a kind").to_owned();
         log.push((
@@ -207,7 +206,7 @@ async fn whole_log(world: &World) -> Vec<(u64, String, String)> {
     log
 }
 
-// ---- who it is, and what it wants ----
+// ---- authentication and subscriptions ----
 
 async fn a_websocket_authenticates_with_its_first_frame(kind: Kind) {
     let issuer = Issuer::new().expect("an issuer");
@@ -227,33 +226,34 @@ async fn a_websocket_authenticates_with_its_first_frame(kind: Kind) {
             .await;
         assert_eq!(placed.expect("an answer").status, 202);
     }
-    let say = |token: &str| json!({ "type": "subscribe", "token": token, "since": 0 }).to_string();
+    let subscribe =
+        |token: &str| json!({ "type": "subscribe", "token": token, "since": 0 }).to_string();
     let mut feed = world.feed("").await.expect("a socket");
-    feed.say(&say(&ada)).await.expect("sent");
+    feed.say(&subscribe(&ada)).await.expect("sent");
     assert_eq!(feed.frame().await.expect("a frame")["type"], "welcome");
     for _ in 0..2 {
         let event = feed.event().await.expect("an event");
         assert_eq!(event["order"]["reference"], "ada");
     }
-    // A new token for the same connection, but nobody else's.
+    // A new token is accepted for the same principal only.
     let again = json!({ "type": "subscribe", "token": token("ada", "orders:read") });
     feed.say(&again.to_string()).await.expect("sent");
     let bob = json!({ "type": "subscribe", "token": token("bob", "orders:read") });
     feed.say(&bob.to_string()).await.expect("sent");
     assert_eq!(feed.end().await.0, 4403);
     for (frame, code) in [
-        (say("nonsense"), 4401),
+        (subscribe("nonsense"), 4401),
         (json!({ "type": "subscribe", "since": 0 }).to_string(), 4401),
-        (say(&token("ada", "orders:write")), 4403),
+        (subscribe(&token("ada", "orders:write")), 4403),
     ] {
         let mut feed = world.feed("").await.expect("a socket");
         feed.say(&frame).await.expect("sent");
         assert_eq!(feed.end().await.0, code, "{frame}");
     }
-    // Who says nothing is not waited for, and is told why.
+    // A connection that sends no token is closed with a reason.
     let mut silent = world.feed("").await.expect("a socket");
     assert_eq!(silent.end().await.0, 4401);
-    // Without a websocket there is no later.
+    // A plain request cannot authenticate later.
     assert_eq!(
         client.get("/order-events").await.expect("an answer").status,
         401
@@ -289,7 +289,7 @@ async fn a_subscription_can_be_changed_but_not_rewound(kind: Kind) {
         .await
         .expect("an answer");
     assert_eq!(feed.event().await.expect("an event")["position"], 3);
-    // What was before a connection began, or what its filter kept from it, it has not had.
+    // Events before the subscription, or excluded by its filter, can still be requested.
     for query in ["", "since=0&type=order.deleted"] {
         let mut feed = world.feed(query).await.expect("a subscription");
         assert_eq!(feed.frame().await.expect("a frame")["type"], "welcome");
@@ -300,13 +300,13 @@ async fn a_subscription_can_be_changed_but_not_rewound(kind: Kind) {
             let event = feed.event().await.expect("an event");
             assert_eq!(event["position"], position, "{query}");
         }
-        // But nothing twice, by whatever way.
+        // Events that were delivered once cannot be requested again.
         let narrower = r#"{"type":"subscribe","types":["order.deleted"]}"#;
         feed.say(narrower).await.expect("sent");
         feed.say(from_the_beginning).await.expect("sent");
         assert_eq!(feed.end().await.0, 4400, "{query}");
     }
-    for (frame, says) in [
+    for (frame, field) in [
         (r#"{"type":"subscribe","since":1}"#, "since"),
         (r#"{"type":"subscribe","types":["order.paid"]}"#, "types"),
         (r#"{"type":"subscribe","sinse":1}"#, "sinse"),
@@ -320,14 +320,14 @@ async fn a_subscription_can_be_changed_but_not_rewound(kind: Kind) {
         feed.say(frame).await.expect("sent");
         let (code, last) = feed.end().await;
         let message = last["message"].as_str().expect("a message");
-        assert!(message.contains(says), "{frame}: {message}");
+        assert!(message.contains(field), "{frame}: {message}");
         assert_eq!(last.get("retry_after_ms").is_some(), code < 4400, "{last}");
     }
 }
 
 // ---- server-sent events ----
 
-/// Reads a stream of events until there are `count`; each with its id.
+/// Reads `count` server-sent events; returns each with the position in its id.
 fn events(base: &str, headers: &str, path: &str, count: usize) -> Vec<(Option<u64>, Value)> {
     let host = base.trim_start_matches("http://");
     let mut stream = TcpStream::connect(host).expect("a connection");
@@ -356,7 +356,7 @@ fn events(base: &str, headers: &str, path: &str, count: usize) -> Vec<(Option<u6
 fn event(block: &str) -> Option<(Option<u64>, Value)> {
     let line = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));
     let data = serde_json::from_str(line("data: ")?).ok()?;
-    // Log and position.
+    // An id is `<epoch>:<position>`.
     let id = line("id: ").and_then(|id| id.rsplit_once(':'));
     Some((id.and_then(|(_, position)| position.parse().ok()), data))
 }
@@ -388,7 +388,7 @@ async fn server_sent_events_carry_the_same_frames(kind: Kind) {
     let same = feed.events_up_to(3).await.expect("events");
     let got: Vec<Value> = all[1..4].iter().map(|(_, frame)| frame.clone()).collect();
     assert_eq!(got, same);
-    // What the browser has seen goes over what the page's address says.
+    // `Last-Event-ID` takes precedence over `since`.
     let rest = read("Last-Event-ID: 2\r\n", "/order-events?since=0", 3).await;
     assert_eq!(
         (rest[1].0, &rest[1].1["order"]["reference"]),

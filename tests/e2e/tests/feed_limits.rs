@@ -1,4 +1,5 @@
-//! Refusals at the feed, and the bound on what is kept for a subscriber who does not read.
+//! Limits of the feed: allowed origins, number of subscribers, and the buffer of a subscriber that
+//! does not read.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -13,7 +14,7 @@ in_both_worlds!(
     a_subscriber_that_does_not_read_is_disconnected,
 );
 
-/// Bytes that the socket of a client keeps that does not read.
+/// Size in bytes of the receive buffer of a client that does not read.
 const RECEIVE_BUFFER: usize = 64 * 1024;
 
 async fn foreign_origins_and_excess_subscribers_are_refused(kind: Kind) {
@@ -32,32 +33,31 @@ async fn foreign_origins_and_excess_subscribers_are_refused(kind: Kind) {
     assert_eq!(handshake(&world.base), 101);
     let opens = async || Feed::open(&world.base, "").await;
     let limit = Duration::from_secs(10);
-    // Those from above are gone by then.
+    // Waits until the server has noticed that the sockets above are closed.
     let is_free = async || opens().await.is_ok();
-    bakehouse_e2e::world::wait(limit, "a place", is_free)
+    bakehouse_e2e::world::wait(limit, "a free slot", is_free)
         .await
-        .expect("a place");
+        .expect("a free slot");
     let mut kept = Vec::new();
     let until = Instant::now() + limit;
     while kept.len() < 2 && Instant::now() < until {
         kept.extend(opens().await);
     }
     assert_eq!(kept.len(), 2);
-    let refused = opens().await.err().expect("no place is left").to_string();
+    let refused = opens().await.err().expect("a refusal").to_string();
     assert!(refused.contains("429"), "{refused}");
     kept.pop();
-    bakehouse_e2e::world::wait(limit, "a place", is_free)
+    bakehouse_e2e::world::wait(limit, "a free slot", is_free)
         .await
-        .expect("a place");
+        .expect("a free slot");
 }
 
-/// A client that has stopped reading while much is said: the server does not
-/// keep it for it.
+/// Checks that frames for a client that has stopped reading are not buffered without bound.
 async fn a_subscriber_that_does_not_read_is_disconnected(kind: Kind) {
     let ring = [("BAKEHOUSE_FEED__BUFFER_FRAMES", "64".to_owned())];
     let world = World::start_with(kind, &ring).await.expect("it starts");
-    // So that little of what it does not read is kept on its own side.
-    let mut lazy = open_socket(&world.base, &world.base, Some(RECEIVE_BUFFER));
+    // A small receive buffer, so that few unread bytes stay on the client's side.
+    let mut idle = open_socket(&world.base, &world.base, Some(RECEIVE_BUFFER));
     let client = world.client();
     // Some 100 KiB each, more than any buffer in between holds.
     let name = "x".repeat(190);
@@ -69,32 +69,31 @@ async fn a_subscriber_that_does_not_read_is_disconnected(kind: Kind) {
         let placed = client.post(large.clone()).await.expect("an answer");
         assert_eq!(placed.status, 202);
     }
-    // One who reads gets all of it meanwhile.
-    let mut keen = world.feed("since=0").await.expect("a subscription");
-    let frames = keen.events_up_to(120).await.expect("events");
+    // A subscriber that reads gets all frames meanwhile.
+    let mut reader = world.feed("since=0").await.expect("a subscription");
+    let frames = reader.events_up_to(120).await.expect("events");
     let sent: usize = frames.iter().map(|frame| frame.to_string().len()).sum();
     let reading = tokio::task::spawn_blocking(move || {
         std::thread::sleep(Duration::from_secs(2));
-        lazy.set_read_timeout(Some(Duration::from_secs(30)))
+        idle.set_read_timeout(Some(Duration::from_secs(30)))
             .expect("set");
         let mut all = Vec::new();
-        // A reset says the same as an end.
-        let _ = lazy.read_to_end(&mut all);
+        // A reset counts as an end.
+        let _ = idle.read_to_end(&mut all);
         all
     });
     let all = reading.await.expect("it reads");
     let text = String::from_utf8_lossy(&all);
     assert!(text.contains(r#""code":4008"#), "{} bytes", all.len());
-    // What the sockets' buffers held, and what was under way: far less than there was.
+    // Only the contents of the sockets' buffers and of frames in flight arrive.
     assert!(
         all.len() < sent / 2,
-        "{} of {sent} bytes were kept for it",
+        "{} of {sent} bytes were buffered",
         all.len()
     );
 }
 
-/// Sends a handshake as a page of this origin does; with a socket that keeps at most so many
-/// bytes that have not been read.
+/// Sends a websocket handshake with this `Origin`, on a socket with this receive buffer in bytes.
 fn open_socket(base: &str, origin: &str, receive_buffer: Option<usize>) -> TcpStream {
     let host = base.trim_start_matches("http://");
     let mut stream = TcpStream::connect(host).expect("a connection");
@@ -112,7 +111,7 @@ fn open_socket(base: &str, origin: &str, receive_buffer: Option<usize>) -> TcpSt
     stream
 }
 
-/// Status of the answer.
+/// Reads the status of the response.
 fn status_of(mut stream: TcpStream) -> u16 {
     let limit = Some(Duration::from_secs(30));
     stream.set_read_timeout(limit).expect("set");

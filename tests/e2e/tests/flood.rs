@@ -1,5 +1,5 @@
-//! 20,000 orders at once: all presented, numbered without gap or double, in
-//! creation order.
+//! Burst of 20,000 orders: all are presented, in order of creation, with numbers that have neither
+//! gaps nor duplicates.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ async fn flood(world: &World) {
     );
     let orders = audit(world, &ledger, Duration::from_secs(120))
         .await
-        .expect("all is well");
+        .expect("a clean audit");
     assert_eq!(orders, ORDERS);
 }
 
@@ -32,7 +32,7 @@ async fn servers() {
     flood(&World::start(Kind::Servers).await.expect("it starts")).await;
 }
 
-/// Of every stage two, and of every kind both at work or standing by.
+/// Runs two instances of every stage: competing writers, and a leader and a standby of the others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_with_two_of_each() {
     let mut world = World::start(Kind::Servers).await.expect("it starts");

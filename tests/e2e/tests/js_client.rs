@@ -1,5 +1,5 @@
-//! The JavaScript client as users have it: its own tests and types, and against the real server
-//! resumed after it was killed, honest about another log, done with what is final.
+//! The JavaScript client: its own tests and types, and its behaviour against the real server, which
+//! includes resuming after a crash, reporting gaps and stopping on final errors.
 
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../clients/js")
 }
 
-/// Runs a command to its end; `None` where there is no such program.
+/// Runs a command to its end; returns `None` if the program is not installed.
 fn run(command: &mut Command) -> Option<()> {
     let output = match command.current_dir(folder()).output() {
         Ok(output) => output,
@@ -31,9 +31,9 @@ fn run(command: &mut Command) -> Option<()> {
         }
         Err(error) => panic!("{command:?}: {error}"),
     };
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    assert!(output.status.success(), "{command:?}: {said}");
+    let output_text = [output.stdout, output.stderr].concat();
+    let output_text = String::from_utf8_lossy(&output_text).into_owned();
+    assert!(output.status.success(), "{command:?}: {output_text}");
     Some(())
 }
 
@@ -51,7 +51,7 @@ fn type_declarations_compile() {
     run(compiler.args(["--project", "test"]));
 }
 
-/// Each block of code in the client's README is a module that can be read.
+/// Checks that each block of code in the client's README is a valid module.
 #[test]
 fn readme_examples_are_valid_modules() {
     let text = std::fs::read_to_string(folder().join("README.md")).expect("a file");
@@ -66,17 +66,17 @@ fn readme_examples_are_valid_modules() {
     }
 }
 
-/// The client in Node.js.
+/// Script in Node.js that runs the client and prints what it reports.
 struct Script {
     child: Child,
     lines: Receiver<Value>,
 }
 
 impl Script {
-    /// `None` where there is no Node.js of version 20 or later.
+    /// Starts the script; returns `None` if Node.js 20 or later is not installed.
     fn start(base: &str, options: &Value) -> Option<Self> {
         let mut options = options.clone();
-        // Node.js has a WebSocket from version 22 on; users of earlier ones take that of a package.
+        // Node.js has a WebSocket since version 22; earlier versions need a package.
         if let Some(socket) = node::websocket().expect("the package `ws`") {
             options["socket"] = json!(socket.display().to_string());
         }
@@ -106,13 +106,13 @@ impl Script {
         Some(Self { child, lines })
     }
 
-    /// Everything up to the first line that is such.
-    fn until(&self, is_it: impl Fn(&Value) -> bool) -> Vec<Value> {
+    /// Returns all lines up to and including the first that matches.
+    fn until(&self, matches: impl Fn(&Value) -> bool) -> Vec<Value> {
         let mut seen = Vec::new();
         loop {
             let line = self.lines.recv_timeout(Duration::from_secs(30));
             let line = line.unwrap_or_else(|_| panic!("nothing after {seen:#?}"));
-            let is_last = is_it(&line);
+            let is_last = matches(&line);
             seen.push(line);
             if is_last {
                 return seen;
@@ -139,22 +139,22 @@ fn positions(lines: &[Value]) -> Vec<u64> {
         .collect()
 }
 
-/// Also from within what it is told there and then.
+/// Checks that a client closed within its own callback does not reconnect.
 #[test]
 fn closing_within_a_callback_is_final() {
-    let nobody = "http://127.0.0.1:9";
-    let Some(script) = Script::start(nobody, &json!({ "closeAt": "waiting" })) else {
+    let unreachable = "http://127.0.0.1:9";
+    let Some(script) = Script::start(unreachable, &json!({ "closeAt": "waiting" })) else {
         return;
     };
     let seen = script.until_state("closed");
     let names: Vec<&Value> = seen.iter().map(|line| &line["value"]["name"]).collect();
-    // The first state is told before anybody could close it.
+    // The first state is reported before the client can be closed.
     assert_eq!(names, ["connecting", "waiting", "closed"]);
     let more = script.lines.recv_timeout(Duration::from_secs(3));
     assert_eq!(
         more,
         Err(RecvTimeoutError::Timeout),
-        "it came back, or crashed"
+        "it reconnected or crashed"
     );
 }
 
@@ -177,13 +177,13 @@ async fn it_resumes_after_the_server_was_killed(kind: Kind) {
     let mut seen = script.until_state("live");
     assert_eq!(positions(&seen), [1, 2, 3, 4, 5]);
     let api_server = world.names()[0];
-    for round in 0..3 {
+    for attempt in 0..3 {
         world.process(api_server).kill();
         seen.extend(script.until_state("waiting"));
         world.process(api_server).start().expect("it starts again");
         world.ready(Duration::from_secs(30)).await.expect("ready");
-        place(format!("after-{round}")).await;
-        seen.extend(script.until(|line| line["value"]["position"] == 6 + round));
+        place(format!("after-{attempt}")).await;
+        seen.extend(script.until(|line| line["value"]["position"] == 6 + attempt));
     }
     assert_eq!(positions(&seen), [1, 2, 3, 4, 5, 6, 7, 8]);
     assert!(seen.iter().all(|line| line["kind"] != "gap"), "{seen:#?}");
@@ -205,7 +205,7 @@ async fn it_sends_its_token_and_stops_on_final_errors(kind: Kind) {
     let wrong = Script::start(&world.base, &filter).expect("Node.js");
     let last = wrong.until_state("closed").pop().expect("a state");
     assert_eq!(last["value"]["error"], 4400);
-    // A position of another log: said so, and gone on from where this one stands.
+    // A position of another log is reported as a gap; the client continues at the current head.
     let lost = json!({ "token": token, "since": 99, "epoch": "another" });
     let lost = Script::start(&world.base, &lost).expect("Node.js");
     let seen = lost.until_state("live");

@@ -1,6 +1,6 @@
-//! What is built in may be built in: `deny.toml`, held against every package of the lock
-//! file that this machine builds. `cargo deny check` says the same and knows advisories as
-//! well, which it has from a network that tests need not have.
+//! Licences, sources and versions of dependencies: every package of the lock file that this
+//! machine builds is checked against `deny.toml`. Unlike `cargo deny check` these tests need no
+//! network, and do not check advisories.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +14,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// All packages, ours and others', tests included.
+/// Returns the metadata of all packages: the workspace's and their dependencies, dev included.
 fn packages() -> Vec<Value> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let version = Command::new("rustc").arg("-vV").output().expect("rustc");
@@ -63,7 +63,7 @@ fn every_package_comes_from_the_registry_or_the_workspace() {
     }
 }
 
-/// A version that may be anything is one that nobody chose.
+/// Checks that no dependency of the workspace has the version requirement `*`.
 #[test]
 fn every_dependency_has_a_version() {
     for package in packages()

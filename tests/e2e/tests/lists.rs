@@ -1,4 +1,4 @@
-//! Lists: pages, filters, sorts, and what a client need not fetch again.
+//! Lists: pages, filters, sort orders, conditional requests, and memory used by large pages.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -45,7 +45,7 @@ async fn fill(client: &Client, count: usize) -> Vec<Value> {
     all.as_array().expect("an array").clone()
 }
 
-/// All pages from here on.
+/// Reads the page at `path` and all that follow it.
 async fn pages(client: &Client, path: &str) -> Vec<Value> {
     let mut path = Some(path.to_owned());
     let mut all = Vec::new();
@@ -54,7 +54,7 @@ async fn pages(client: &Client, path: &str) -> Vec<Value> {
         assert_eq!(answer.status, 200, "{this}");
         all.extend(answer.json().as_array().expect("an array").clone());
         path = answer.next_page();
-        assert!(all.len() <= 100, "it ends");
+        assert!(all.len() <= 100, "too many pages");
     }
     all
 }
@@ -71,7 +71,7 @@ async fn pages_cover_the_whole_list(kind: Kind) {
     assert_eq!(pages(&client, "/order?limit=7").await, all);
     let first = client.get("/order").await.expect("an answer");
     assert_eq!(first.json().as_array().map(Vec::len), Some(20));
-    // What is placed between two pages moves nothing.
+    // Orders placed between two pages do not shift the second one.
     let path = first.next_page().expect("a next page");
     fill(&client, 3).await;
     assert_eq!(pages(&client, &path).await, all[20..]);
@@ -81,8 +81,8 @@ async fn filters_and_sorts_hold_on_every_page(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let all = fill(&client, 25).await;
-    let check = async |query: &str, is_in: &dyn Fn(&Value) -> bool| {
-        let expected: Vec<Value> = all.iter().filter(|order| is_in(order)).cloned().collect();
+    let check = async |query: &str, passes: &dyn Fn(&Value) -> bool| {
+        let expected: Vec<Value> = all.iter().filter(|order| passes(order)).cloned().collect();
         assert!(
             !expected.is_empty() && expected.len() < all.len(),
             "{query}"
@@ -153,7 +153,7 @@ async fn a_cursor_is_bound_to_its_query(kind: Kind) {
         assert_eq!(answer.status, 400, "{query}");
         assert_eq!(answer.json()["errors"][0]["pointer"], pointer, "{query}");
     }
-    // The size of a page is no part of the list.
+    // The page size may change from page to page.
     let larger = format!("/order?limit=50&status=placed&cursor={cursor}");
     assert_eq!(client.get(&larger).await.expect("an answer").status, 200);
 }
@@ -174,13 +174,13 @@ async fn unchanged_lists_are_answered_not_modified(kind: Kind) {
     assert_eq!((head.status.as_u16(), head.body.len()), (200, 0));
     assert_eq!(head.header("etag"), "\"1\"");
     fill(&client, 1).await;
-    let news = client.get_with("/order", &known).await.expect("an answer");
-    assert_eq!(news.status, 200);
-    assert_ne!(news.header("etag"), list.header("etag"));
+    let changed = client.get_with("/order", &known).await.expect("an answer");
+    assert_eq!(changed.status, 200);
+    assert_ne!(changed.header("etag"), list.header("etag"));
 }
 
-/// An order whose document has more than a hundred kilobytes.
-fn long(reference: usize) -> String {
+/// Returns the body of an order whose document is larger than 100 KB.
+fn large_order(reference: usize) -> String {
     let name = "x".repeat(190);
     let products: Vec<Value> = (0..250)
         .map(|_| json!({ "name": name, "price": "1" }))
@@ -195,7 +195,7 @@ async fn large_pages_are_complete_and_use_little_memory_while_unread(kind: Kind)
     let client = world.client();
     let mut last = None;
     for number in 0..ORDERS {
-        last = Some(client.post(long(number)).await.expect("an answer"));
+        last = Some(client.post(large_order(number)).await.expect("an answer"));
     }
     let last = last.expect("some");
     client.settled(&last).await.expect("a receipt");
@@ -214,14 +214,14 @@ async fn large_pages_are_complete_and_use_little_memory_while_unread(kind: Kind)
     let known = [("If-None-Match", page.header("etag"))];
     let again = client.get_with("/order?limit=25", &known).await;
     assert_eq!(again.expect("an answer").status, 304);
-    // One by one they are the same.
+    // A document is the same as in the list.
     let first = page.json()[0].clone();
     let path = format!("/order/{}", first["id"].as_str().expect("an id"));
     assert_eq!(client.get(&path).await.expect("an answer").json(), first);
 
     let program = world.names()[0];
     let pid = world.process(program).pid().expect("it runs");
-    let before = resident(pid);
+    let before = resident_bytes(pid);
     let address = world.base.trim_start_matches("http://").to_owned();
     let request = format!("GET /order?limit=100 HTTP/1.1\r\nHost: {address}\r\n\r\n");
     let mut unread = Vec::new();
@@ -230,7 +230,7 @@ async fn large_pages_are_complete_and_use_little_memory_while_unread(kind: Kind)
         stream.write_all(request.as_bytes()).expect("sent");
         unread.push(stream);
     }
-    // Every answer has begun.
+    // Waits until every response has begun.
     for mut stream in &unread {
         let mut line = [0; "HTTP/1.1 200".len()];
         let limit = Some(Duration::from_secs(60));
@@ -238,18 +238,21 @@ async fn large_pages_are_complete_and_use_little_memory_while_unread(kind: Kind)
         stream.read_exact(&mut line).expect("a status line");
         assert_eq!(&line, b"HTTP/1.1 200");
     }
-    let grown = resident(pid).saturating_sub(before);
-    // All of them would be four megabytes each.
-    let most = 64 * 1024 * 1024;
-    assert!(grown < most, "{grown} bytes for {UNREAD} unread pages");
+    let grown = resident_bytes(pid).saturating_sub(before);
+    // A whole page is about four megabytes.
+    let max_growth = 64 * 1024 * 1024;
+    assert!(
+        grown < max_growth,
+        "{grown} bytes for {UNREAD} unread pages"
+    );
     assert_eq!(
         client.get("/order?limit=1").await.expect("served").status,
         200
     );
 }
 
-/// Bytes of a process's resident memory.
-fn resident(pid: u32) -> u64 {
+/// Returns the resident memory of a process in bytes.
+fn resident_bytes(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
     let kilobytes = line.and_then(|line| line.split_whitespace().nth(1));

@@ -1,5 +1,5 @@
-//! Logs and output never stop or slow the work, whatever standard error and standard output
-//! are: closed, full, non-blocking, or read by nobody.
+//! Standard error and standard output that are closed, full, non-blocking or unread neither stop
+//! nor slow down the programs.
 
 use std::fs::File;
 use std::io::{PipeReader, Read, pipe};
@@ -21,12 +21,12 @@ in_both_worlds!(
     a_non_blocking_stderr_stops_nothing,
 );
 
-const LIMIT: Duration = Duration::from_secs(60);
-const LOST: &str = "bakehouse_log_lines_lost_total";
-/// The filter that logs most: libraries that are quiet by default as well.
+const TIMEOUT: Duration = Duration::from_secs(60);
+const LOST_LINES: &str = "bakehouse_log_lines_lost_total";
+/// Filter that logs everything, including libraries that are quiet by default.
 const EVERYTHING: &str = "trace,lapin=trace,mongodb=trace,actix_server=trace";
 
-/// A world that has not been started, and where each process shows its metrics.
+/// Prepares a system without starting it; returns it with a client for the metrics of each process.
 fn prepare(kind: Kind, stderr: Stderr, filter: &str) -> (World, Vec<(&'static str, Client)>) {
     let settings = [("BAKEHOUSE_LOG__FILTER", filter)];
     let name = format!("l{}", uuid::Uuid::now_v7().simple());
@@ -42,40 +42,42 @@ fn prepare(kind: Kind, stderr: Stderr, filter: &str) -> (World, Vec<(&'static st
     (world, metrics)
 }
 
-/// Lines that a process has lost; `None` where its metrics do not say.
-async fn lost(client: &Client) -> Option<u64> {
+/// Returns the number of log lines that a process has lost; `None` if its metrics lack it.
+async fn lost_lines(client: &Client) -> Option<u64> {
     let text = client.get("/metrics").await.ok()?.body;
     let text = String::from_utf8_lossy(&text).into_owned();
-    let line = text.lines().find_map(|line| line.strip_prefix(LOST));
+    let line = text.lines().find_map(|line| line.strip_prefix(LOST_LINES));
     line?.trim().parse().ok()
 }
 
 async fn wait_for_losses(metrics: &[(&'static str, Client)]) {
     for (name, client) in metrics {
-        let what = format!("lost lines of {name}");
-        wait(LIMIT, &what, async || lost(client).await > Some(0))
-            .await
-            .expect("they are counted");
+        let condition = format!("lost lines of {name}");
+        wait(TIMEOUT, &condition, async || {
+            lost_lines(client).await > Some(0)
+        })
+        .await
+        .expect("they are counted");
     }
 }
 
-/// SIGTERM ends every process in order: one that takes too long ends itself with an error.
-fn end(world: &mut World) {
+/// Terminates every process with SIGTERM, and checks that each shuts down without an error.
+fn shut_down(world: &mut World) {
     for name in world.names() {
-        let (status, _) = world.process(name).terminate(LIMIT).expect("it ends");
+        let (status, _) = world.process(name).terminate(TIMEOUT).expect("it ends");
         assert!(status.success(), "{name}: {status}");
     }
 }
 
-/// Orders are accepted, executed and baked, each once.
-async fn work(world: &World, orders: u64) {
+/// Places orders, and checks that each is accepted, executed and baked once.
+async fn place_orders(world: &World, orders: u64) {
     let ledger = Load::start(&world.base, 4, orders).finish().await;
     assert!(
         ledger.unknown.is_empty(),
         "{} not accepted",
         ledger.unknown.len()
     );
-    let found = audit(world, &ledger, LIMIT).await.expect("all are there");
+    let found = audit(world, &ledger, TIMEOUT).await.expect("all are there");
     assert_eq!(found, orders);
 }
 
@@ -85,12 +87,12 @@ async fn a_reader_that_closes_stderr_stops_nothing(kind: Kind) {
     for name in world.names() {
         world.process(name).close_stderr();
     }
-    work(&world, 50).await;
+    place_orders(&world, 50).await;
     for name in world.names() {
         assert!(!world.process(name).has_ended(), "{name} has ended");
     }
-    end(&mut world);
-    // From the start on.
+    shut_down(&mut world);
+    // Closed from the start.
     world.log_to(Stderr::Closed);
     world.begin().await.expect("it starts");
     wait_for_losses(&metrics).await;
@@ -98,29 +100,29 @@ async fn a_reader_that_closes_stderr_stops_nothing(kind: Kind) {
     let placed = client.post(order("once more")).await.expect("202");
     let receipt = client.settled(&placed).await.expect("a receipt");
     assert_eq!(receipt["status"], "baked");
-    end(&mut world);
+    shut_down(&mut world);
 }
 
 async fn a_full_stderr_stops_nothing(kind: Kind) {
     let (mut world, metrics) = prepare(kind, Stderr::Full, "info");
     world.begin().await.expect("it starts");
-    work(&world, 50).await;
+    place_orders(&world, 50).await;
     wait_for_losses(&metrics).await;
-    end(&mut world);
+    shut_down(&mut world);
 }
 
 async fn an_unread_stderr_stops_nothing(kind: Kind) {
     let (mut world, metrics) = prepare(kind, Stderr::Unread, EVERYTHING);
-    fill(&mut world, &metrics).await;
+    check_with_full_pipes(&mut world, &metrics).await;
 }
 
 async fn a_non_blocking_stderr_stops_nothing(kind: Kind) {
     let (mut world, metrics) = prepare(kind, Stderr::UnreadNonBlocking, EVERYTHING);
-    fill(&mut world, &metrics).await;
+    check_with_full_pipes(&mut world, &metrics).await;
 }
 
-/// Fills pipe and buffer of every process, then works on.
-async fn fill(world: &mut World, metrics: &[(&'static str, Client)]) {
+/// Fills the pipe and the buffer of every process, then checks that orders are still processed.
+async fn check_with_full_pipes(world: &mut World, metrics: &[(&'static str, Client)]) {
     world.begin().await.expect("it starts");
     let load = Load::start(&world.base, 4, u64::MAX);
     wait_for_losses(metrics).await;
@@ -134,10 +136,10 @@ async fn fill(world: &mut World, metrics: &[(&'static str, Client)]) {
     let placed = client.post(order("after all")).await.expect("202");
     let receipt = client.settled(&placed).await.expect("a receipt");
     assert_eq!(receipt["status"], "baked");
-    end(world);
+    shut_down(world);
 }
 
-/// The fifth service: its webhooks go out although nobody reads its log.
+/// Checks that notifier delivers webhooks while its standard error is not read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn notifier_delivers_while_stderr_is_unread() {
     let receiver = Receiver::start().await.expect("a receiver");
@@ -164,27 +166,30 @@ async fn notifier_delivers_while_stderr_is_unread() {
     let before = receiver.received().len();
     let client = world.client();
     client.post(order("after all")).await.expect("202");
-    wait(LIMIT, "webhook", async || {
+    wait(TIMEOUT, "webhook", async || {
         receiver.received().len() > before
     })
     .await
     .expect("it is sent");
-    let (status, _) = world.process("notifier").terminate(LIMIT).expect("it ends");
+    let (status, _) = world
+        .process("notifier")
+        .terminate(TIMEOUT)
+        .expect("it ends");
     assert!(status.success(), "{status}");
 }
 
-/// A pipe whose reader is gone.
-fn closed() -> Stdio {
+/// Returns a pipe whose reader is closed.
+fn closed_pipe() -> Stdio {
     pipe().expect("a pipe").1.into()
 }
 
-fn full() -> Stdio {
+fn full_device() -> Stdio {
     let full = File::options().write(true).open("/dev/full");
     full.expect("/dev/full").into()
 }
 
-/// The smallest non-blocking pipe, and its reader.
-fn non_blocking() -> (PipeReader, Stdio) {
+/// Returns a non-blocking pipe of the smallest size, as reader and writer.
+fn non_blocking_pipe() -> (PipeReader, Stdio) {
     let (reader, writer) = pipe().expect("a pipe");
     fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4_096)).expect("set");
     fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("set");
@@ -212,14 +217,14 @@ fn a_closed_stdout_ends_a_command_quietly() {
         for argument in ["--help", "--version", "--print-config"] {
             let mut command = command(program);
             let command = command.arg(argument).current_dir(folder.path());
-            let output = run(command.stdout(closed()).stderr(Stdio::piped()));
-            let said = String::from_utf8_lossy(&output.stderr);
+            let output = run(command.stdout(closed_pipe()).stderr(Stdio::piped()));
+            let message = String::from_utf8_lossy(&output.stderr);
             assert_eq!(
                 output.status.code(),
                 Some(0),
-                "{program} {argument}: {said}"
+                "{program} {argument}: {message}"
             );
-            assert_eq!(said, "", "{program} {argument}");
+            assert_eq!(message, "", "{program} {argument}");
         }
     }
 }
@@ -231,29 +236,32 @@ fn a_full_stdout_is_an_error() {
         for argument in ["--help", "--version", "--print-config"] {
             let mut command = command(program);
             let command = command.arg(argument).current_dir(folder.path());
-            let output = run(command.stdout(full()).stderr(Stdio::piped()));
-            let said = String::from_utf8_lossy(&output.stderr);
+            let output = run(command.stdout(full_device()).stderr(Stdio::piped()));
+            let message = String::from_utf8_lossy(&output.stderr);
             assert_eq!(
                 output.status.code(),
                 Some(1),
-                "{program} {argument}: {said}"
+                "{program} {argument}: {message}"
             );
             let reason = format!("{program}: standard output: cannot be written: No space left");
-            assert!(said.starts_with(&reason), "{program} {argument}: {said}");
+            assert!(
+                message.starts_with(&reason),
+                "{program} {argument}: {message}"
+            );
         }
     }
 }
 
-/// Also where the message about it has nowhere to go.
+/// Checks exit codes of commands whose error message cannot be written.
 #[test]
 fn an_exit_code_needs_no_stderr() {
     let folder = TempDir::new().expect("a folder");
-    for stderr in [closed, full] {
+    for stderr in [closed_pipe, full_device] {
         for (argument, code) in [("--nonsense", 2), ("healthcheck", 1), ("doctor", 1)] {
             let mut command = command("bakehouse");
             command.env("BAKEHOUSE_HTTP__BIND", "127.0.0.1:9");
             let command = command.arg(argument).current_dir(folder.path());
-            let output = run(command.stdout(closed()).stderr(stderr()));
+            let output = run(command.stdout(closed_pipe()).stderr(stderr()));
             assert_eq!(output.status.code(), Some(code), "{argument}");
         }
     }
@@ -277,13 +285,13 @@ fn a_slow_reader_gets_all_output() {
         .arg("--help")
         .current_dir(folder.path())
         .stdout(Stdio::piped()));
-    // Several times as much as the pipe holds.
+    // Several times the capacity of the pipe.
     assert!(whole.stdout.len() > 3 * 4_096, "{}", whole.stdout.len());
-    let (mut reader, writer) = non_blocking();
+    let (mut reader, writer) = non_blocking_pipe();
     let mut command = command("bakehouse");
     let command = command.arg("--help").current_dir(folder.path());
     let mut child = command.stdout(writer).spawn().expect("it starts");
-    // The command's own end goes with it.
+    // Drops the command, which holds a copy of the writer.
     *command = Command::new("true");
     std::thread::sleep(Duration::from_millis(300));
     let mut text = Vec::new();
@@ -294,7 +302,7 @@ fn a_slow_reader_gets_all_output() {
     assert!(child.wait().expect("it ends").success());
 }
 
-/// The exit code is still what the command has found.
+/// Checks that the exit code of an operator command states its result although stdout is closed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn operator_commands_need_no_stdout() {
     let world = World::start(Kind::Embedded).await.expect("it starts");
@@ -302,12 +310,12 @@ async fn operator_commands_need_no_stdout() {
     let placed = client.post(order("one")).await.expect("202");
     let receipt = client.settled(&placed).await.expect("a receipt");
     let id = receipt["order_id"].as_str().expect("an id").to_owned();
-    let ask = |arguments: &[&str], stdout: Stdio| {
+    let run_with_stdout = |arguments: &[&str], stdout: Stdio| {
         let mut command = world.operator(arguments);
         let output = run(command.stdout(stdout).stderr(Stdio::piped()));
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!said.contains("panicked"), "{arguments:?}: {said}");
-        (output.status.code(), said)
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!message.contains("panicked"), "{arguments:?}: {message}");
+        (output.status.code(), message)
     };
     for task in [
         &["doctor"][..],
@@ -315,17 +323,27 @@ async fn operator_commands_need_no_stdout() {
         &["parked"],
         &["rebuild"],
     ] {
-        assert_eq!(ask(task, closed()), (Some(0), String::new()), "{task:?}");
-        let (code, said) = ask(task, full());
+        assert_eq!(
+            run_with_stdout(task, closed_pipe()),
+            (Some(0), String::new()),
+            "{task:?}"
+        );
+        let (code, message) = run_with_stdout(task, full_device());
         assert_eq!(code, Some(1), "{task:?}");
         assert!(
-            said.contains("standard output: cannot be written"),
-            "{said}"
+            message.contains("standard output: cannot be written"),
+            "{message}"
         );
     }
     let copy = world.folder().join("copy").display().to_string();
-    assert_eq!(ask(&["backup", &copy], closed()).0, Some(0));
+    assert_eq!(
+        run_with_stdout(&["backup", &copy], closed_pipe()).0,
+        Some(0)
+    );
     bakehouse_e2e::stores::forge_document(&world, Kind::Embedded, &id).await;
-    assert_eq!(ask(&["doctor"], closed()).0, Some(1));
-    assert_eq!(ask(&["doctor", "--json"], closed()).0, Some(1));
+    assert_eq!(run_with_stdout(&["doctor"], closed_pipe()).0, Some(1));
+    assert_eq!(
+        run_with_stdout(&["doctor", "--json"], closed_pipe()).0,
+        Some(1)
+    );
 }

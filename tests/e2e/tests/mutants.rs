@@ -1,10 +1,10 @@
-//! The tables of `cargo xtask mutants` fit the code as it is: each place is there, once, and
-//! so is the test that must fail.
+//! Tables of `cargo xtask mutants` match the code: each mutant's `find` text occurs exactly once,
+//! and the test that must fail exists.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Tables of one file.
+/// Returns all tables of mutants, each with its path.
 fn tables() -> Vec<(PathBuf, toml::Table)> {
     let folder = root().join("tests/mutants");
     let files = std::fs::read_dir(folder).expect("tables");
@@ -19,7 +19,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Source files of the tests and the code of a package.
+/// Returns the text of all Rust files below a folder.
 fn sources(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -33,7 +33,7 @@ fn sources(folder: &Path) -> Vec<String> {
     found
 }
 
-/// Text of all tests that a package can have: its own, and the suites of the test kit.
+/// Returns the text of all tests that a package can run: its own and the test kit's suites.
 fn tests_of(package: &str) -> String {
     let manifest = format!("name = \"{package}\"");
     let folders = [
@@ -71,12 +71,12 @@ fn every_mutant_matches_once_and_has_its_test() {
             let name = text("name");
             assert!(
                 names.insert(name.to_owned()),
-                "{table}: {name} is there twice"
+                "{table}: {name}: duplicate name"
             );
             let source = std::fs::read_to_string(root().join(text("file")));
             let source = source.unwrap_or_else(|error| panic!("{table}: {name}: {error}"));
             let count = source.matches(text("find")).count();
-            assert_eq!(count, 1, "{table}: {name}: its place must be there once");
+            assert_eq!(count, 1, "{table}: {name}: `find` must match once");
             assert_ne!(text("find"), text("replace"), "{table}: {name}");
             let test = text("test").rsplit("::").next().unwrap_or_default();
             assert!(

@@ -1,5 +1,5 @@
-//! Mails, text messages and webhooks: sent, tried again, given up; without ever
-//! holding up an order, and never again for what has been told.
+//! Mails, text messages and webhooks: delivery, retries and final failures, without delaying orders
+//! and without repeating notifications after a rebuild.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ in_both_worlds!(
 );
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-const LIMIT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 type Settings = Vec<(&'static str, String)>;
 
@@ -48,8 +48,8 @@ fn by_webhook(urls: &str) -> Settings {
     ]
 }
 
-/// So that nobody waits long for another attempt.
-fn impatient() -> Settings {
+/// Returns settings with short intervals between attempts.
+fn short_intervals() -> Settings {
     vec![
         ("BAKEHOUSE_NOTIFY__POLL_INTERVAL", "100ms".to_owned()),
         ("BAKEHOUSE_NOTIFY__INITIAL_BACKOFF", "200ms".to_owned()),
@@ -87,14 +87,14 @@ async fn notifications(client: &Client, order: &str) -> Vec<Value> {
     answer.json().as_array().cloned().expect("a list")
 }
 
-/// Waits until there are so many, all with this status.
-async fn all_are(world: &World, order: &str, count: usize, status: &str) -> Vec<Value> {
+/// Waits until an order has `count` notifications, all with this status; returns them.
+async fn wait_for_status(world: &World, order: &str, count: usize, status: &str) -> Vec<Value> {
     let client = world.client();
     let are_so = async || {
         let found = notifications(&client, order).await;
         found.len() == count && found.iter().all(|one| one["status"] == status)
     };
-    let outcome = wait(LIMIT, &format!("{count} that are {status}"), are_so).await;
+    let outcome = wait(TIMEOUT, &format!("{count} that are {status}"), are_so).await;
     let found = notifications(&client, order).await;
     assert!(outcome.is_ok(), "{outcome:?} {found:#?}\n{}", world.logs());
     found
@@ -117,24 +117,30 @@ async fn events_are_sent_by_mail_sms_and_webhook(kind: Kind) {
     set_status(&client, &order, "paid").await;
     let refused = set_status(&client, &order, "delivered").await;
     assert_eq!(refused["status"], "rejected");
-    // Created and paid by mail, paid by text message, and all three by webhook.
-    let found = all_are(&world, &order, 6, "sent").await;
-    let seen: Vec<String> = found.iter().map(seen).collect();
-    assert_eq!(seen.iter().filter(|text| text.contains("email")).count(), 2);
-    assert!(
-        seen.contains(&"2 order.status sms +4930123456".to_owned()),
-        "{seen:?}"
+    // Creation and payment by mail, payment by text message, and all three events by webhook.
+    let found = wait_for_status(&world, &order, 6, "sent").await;
+    let summaries: Vec<String> = found.iter().map(summary).collect();
+    assert_eq!(
+        summaries
+            .iter()
+            .filter(|text| text.contains("email"))
+            .count(),
+        2
     );
     assert!(
-        seen.contains(&"3 order.rejected webhook 127.0.0.1".to_owned()),
-        "{seen:?}"
+        summaries.contains(&"2 order.status sms +4930123456".to_owned()),
+        "{summaries:?}"
+    );
+    assert!(
+        summaries.contains(&"3 order.rejected webhook 127.0.0.1".to_owned()),
+        "{summaries:?}"
     );
     assert!(
         found
             .iter()
             .all(|one| one["attempts"] == 1 && one["sent_at"].is_string())
     );
-    mails_are_readable(&mail, &found);
+    check_mails(&mail, &found);
     let texts = gateway.received();
     assert_eq!(texts.len(), 1);
     assert_eq!(texts[0].header("authorization"), "Bearer t0ken");
@@ -143,17 +149,17 @@ async fn events_are_sent_by_mail_sms_and_webhook(kind: Kind) {
         texts[0].json(),
         json!({ "to": "+4930123456", "text": text })
     );
-    hooks_can_be_verified(&hook);
-    hooks_are_as_described(&client, &hook).await;
+    check_signatures(&hook);
+    check_webhooks_match_openapi(&client, &hook).await;
 }
 
-fn seen(one: &Value) -> String {
+fn summary(one: &Value) -> String {
     let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
     let (kind, channel, to) = (text("type"), text("channel"), text("to"));
     format!("{} {kind} {channel} {to}", one["position"])
 }
 
-fn mails_are_readable(server: &MailServer, found: &[Value]) {
+fn check_mails(server: &MailServer, found: &[Value]) {
     let mails = server.mails();
     assert_eq!(mails.len(), 2, "{mails:#?}");
     let received = mails.iter().find(|mail| mail.contains("has been received"));
@@ -172,8 +178,8 @@ fn mails_are_readable(server: &MailServer, found: &[Value]) {
     assert!(received.contains(&id), "{id}: {received}");
 }
 
-/// By the library of those who wrote the rules.
-fn hooks_can_be_verified(hook: &Receiver) {
+/// Verifies the signatures with the library of the Standard Webhooks specification.
+fn check_signatures(hook: &Receiver) {
     let requests = hook.received();
     assert_eq!(requests.len(), 3);
     let verifier = Webhook::new(SECRET).expect("a secret");
@@ -192,7 +198,7 @@ fn hooks_can_be_verified(hook: &Receiver) {
     assert_eq!(kinds, ["order.created", "order.rejected", "order.status"]);
 }
 
-async fn hooks_are_as_described(client: &Client, hook: &Receiver) {
+async fn check_webhooks_match_openapi(client: &Client, hook: &Receiver) {
     let api = client.get("/openapi.json").await.expect("an answer").json();
     let body = &api["webhooks"]["order"]["post"]["requestBody"];
     let mut schema = body["content"]["application/json"]["schema"].clone();
@@ -208,17 +214,17 @@ async fn hooks_are_as_described(client: &Client, hook: &Receiver) {
 async fn failing_deliveries_are_retried_or_end_as_failed(kind: Kind) {
     let mut mail = MailServer::prepare().expect("a port");
     mail.start().expect("a mail server");
-    let shaky = Receiver::start().await.expect("it listens");
-    shaky.answer(&[500]);
+    let flaky = Receiver::start().await.expect("it listens");
+    flaky.answer(&[500]);
     let elsewhere = Receiver::start().await.expect("it listens");
-    shaky.redirect(&elsewhere.url).expect("a URL");
+    flaky.redirect(&elsewhere.url).expect("a URL");
     let gone = Receiver::start().await.expect("it listens");
     gone.answer(&[410]);
-    let never = Receiver::start().await.expect("it listens");
-    never.answer(&[503; 1_000]);
-    let urls = [&*shaky.url, &*gone.url, &*never.url].join(",");
+    let unavailable = Receiver::start().await.expect("it listens");
+    unavailable.answer(&[503; 1_000]);
+    let urls = [&*flaky.url, &*gone.url, &*unavailable.url].join(",");
     let limit = vec![("BAKEHOUSE_NOTIFY__GIVE_UP_AFTER", "3s".to_owned())];
-    let settings = [by_mail(&mail), by_webhook(&urls), impatient(), limit].concat();
+    let settings = [by_mail(&mail), by_webhook(&urls), short_intervals(), limit].concat();
     let world = World::start_with(kind, &settings).await.expect("it starts");
     let client = world.client();
     let order = place(&client, order_of("unknown@example.org")).await;
@@ -229,7 +235,7 @@ async fn failing_deliveries_are_retried_or_end_as_failed(kind: Kind) {
                 .iter()
                 .all(|one| one["status"] == "sent" || one["status"] == "failed")
     };
-    let outcome = wait(LIMIT, "end of all", has_ended).await;
+    let outcome = wait(TIMEOUT, "end of all", has_ended).await;
     let found = notifications(&client, &order).await;
     assert!(outcome.is_ok(), "{found:#?}\n{}", world.logs());
     let find = |reason: &str| {
@@ -250,18 +256,21 @@ async fn failing_deliveries_are_retried_or_end_as_failed(kind: Kind) {
         (&json!("failed"), &json!(1))
     );
     assert!(gone["failed_at"].is_string());
-    let given_up = find("503");
-    assert_eq!(given_up["status"], "failed");
-    assert!(given_up["attempts"].as_u64() > Some(2), "{given_up}");
-    let heard = elsewhere.received();
-    assert!(heard.is_empty(), "a redirect was followed: {heard:?}");
+    let exhausted = find("503");
+    assert_eq!(exhausted["status"], "failed");
+    assert!(exhausted["attempts"].as_u64() > Some(2), "{exhausted}");
+    let redirected = elsewhere.received();
+    assert!(
+        redirected.is_empty(),
+        "a redirect was followed: {redirected:?}"
+    );
     let sent = found
         .iter()
         .find(|one| one["status"] == "sent")
         .expect("one of them");
     assert_eq!(sent["attempts"], 3);
     assert_eq!(sent.get("reason"), None);
-    let tries = shaky.received();
+    let tries = flaky.received();
     let ids: Vec<&str> = tries.iter().map(|one| one.header("webhook-id")).collect();
     assert!(
         ids.len() == 3 && ids.iter().all(|id| *id == ids[0]),
@@ -272,7 +281,7 @@ async fn failing_deliveries_are_retried_or_end_as_failed(kind: Kind) {
 async fn an_unreachable_mail_server_delays_no_webhook(kind: Kind) {
     let mut mail = MailServer::prepare().expect("a port");
     let hook = Receiver::start().await.expect("it listens");
-    let settings = [by_mail(&mail), by_webhook(&hook.url), impatient()].concat();
+    let settings = [by_mail(&mail), by_webhook(&hook.url), short_intervals()].concat();
     let world = World::start_with(kind, &settings).await.expect("it starts");
     let client = world.client();
     let order = place(&client, order_of("ada@example.org")).await;
@@ -285,25 +294,25 @@ async fn an_unreachable_mail_server_delays_no_webhook(kind: Kind) {
         );
         mail["status"] == "accepted" && mail["reason"].is_string() && hook["status"] == "sent"
     };
-    wait(LIMIT, "webhook without mail", is_waiting)
+    wait(TIMEOUT, "webhook without mail", is_waiting)
         .await
-        .expect("mail holds it up");
+        .expect("a webhook that does not wait for mail");
     mail.start().expect("a mail server");
-    let found = all_are(&world, &order, 2, "sent").await;
+    let found = wait_for_status(&world, &order, 2, "sent").await;
     assert!(found.iter().any(|one| one["attempts"].as_u64() > Some(1)));
     assert_eq!(mail.mails().len(), 1);
 }
 
-/// The domain goes as A-labels; what stands before the `@` cannot be written otherwise, and a
-/// server that does not take it will not take it later.
+/// Checks that an international domain is sent as A-labels, and that an address with an
+/// international local part fails at once if the server does not support SMTPUTF8.
 async fn international_addresses_are_delivered_or_fail_at_once(kind: Kind) {
     let mut mail = MailServer::prepare().expect("a port");
     mail.start().expect("a mail server");
-    let settings = [by_mail(&mail), impatient()].concat();
+    let settings = [by_mail(&mail), short_intervals()].concat();
     let world = World::start_with(kind, &settings).await.expect("it starts");
     let client = world.client();
     let order = place(&client, order_of("ada@b\u{fc}cher.example")).await;
-    let found = all_are(&world, &order, 1, "sent").await;
+    let found = wait_for_status(&world, &order, 1, "sent").await;
     assert_eq!(found[0]["attempts"], 1);
     let mails = mail.mails();
     assert_eq!(mails.len(), 1);
@@ -317,18 +326,18 @@ async fn international_addresses_are_delivered_or_fail_at_once(kind: Kind) {
         ("unknown@b\u{fc}cher.example", "no such mailbox"),
     ] {
         let order = place(&client, order_of(address)).await;
-        let found = all_are(&world, &order, 1, "failed").await;
+        let found = wait_for_status(&world, &order, 1, "failed").await;
         assert_eq!(found[0]["attempts"], 1, "{found:?}");
-        let told = found[0]["reason"].as_str().unwrap_or_default();
-        assert!(told.contains(reason), "{found:?}");
+        let found_reason = found[0]["reason"].as_str().unwrap_or_default();
+        assert!(found_reason.contains(reason), "{found:?}");
     }
 }
 
 async fn one_slow_delivery_does_not_delay_the_others(kind: Kind) {
     const ORDERS: usize = 60;
-    let told = Arc::new(AtomicUsize::new(0));
-    let count = told.clone();
-    // The first request is never answered, and takes its whole time.
+    let delivered = Arc::new(AtomicUsize::new(0));
+    let count = delivered.clone();
+    // The first request is never answered and runs into its timeout.
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/", silent.local_addr().expect("an address"));
     let listening = tokio::spawn(async move {
@@ -340,9 +349,9 @@ async fn one_slow_delivery_does_not_delay_the_others(kind: Kind) {
             }
             let count = count.clone();
             tokio::spawn(async move {
-                let mut seen = vec![0; 64 * 1024];
-                while socket.read(&mut seen).await.is_ok_and(|read| read > 0) {
-                    if !seen.starts_with(b"POST") {
+                let mut buffer = vec![0; 64 * 1024];
+                while socket.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+                    if !buffer.starts_with(b"POST") {
                         continue;
                     }
                     count.fetch_add(1, Ordering::Relaxed);
@@ -353,57 +362,57 @@ async fn one_slow_delivery_does_not_delay_the_others(kind: Kind) {
             });
         }
     });
-    let patient = vec![("BAKEHOUSE_NOTIFY__TIMEOUT", "60s".to_owned())];
-    let settings = [by_webhook(&url), patient].concat();
+    let long_timeout = vec![("BAKEHOUSE_NOTIFY__TIMEOUT", "60s".to_owned())];
+    let settings = [by_webhook(&url), long_timeout].concat();
     let world = World::start_with(kind, &settings).await.expect("it starts");
     let client = world.client();
     for number in 0..ORDERS {
         let order = ledger::order(&number.to_string());
         client.post(order).await.expect("an answer");
     }
-    let are_told = async || told.load(Ordering::Relaxed) >= ORDERS - 1;
-    let outcome = wait(LIMIT, "word of all but one", are_told).await;
+    let are_delivered = async || delivered.load(Ordering::Relaxed) >= ORDERS - 1;
+    let outcome = wait(TIMEOUT, "deliveries of all but one", are_delivered).await;
     listening.abort();
-    let told = told.load(Ordering::Relaxed);
-    assert!(outcome.is_ok(), "{told} of {ORDERS}\n{}", world.logs());
+    let delivered = delivered.load(Ordering::Relaxed);
+    assert!(outcome.is_ok(), "{delivered} of {ORDERS}\n{}", world.logs());
 }
 
-/// Killed again and again while orders come in: what was sent but not noted may
-/// come twice, and then under the same id.
+/// Kills the notifier repeatedly under load: a notification that was sent but not recorded may be
+/// sent twice, with the same id.
 async fn a_killed_notifier_loses_no_notification(kind: Kind) {
     let hook = Receiver::start().await.expect("it listens");
-    let settings = [by_webhook(&hook.url), impatient()].concat();
+    let settings = [by_webhook(&hook.url), short_intervals()].concat();
     let mut world = World::start_with(kind, &settings).await.expect("it starts");
     let load = Load::start(&world.base, 4, u64::MAX);
-    for round in 1..=4 {
-        let is_there = async || load.accepted() >= round * 200;
-        wait(LIMIT, "more orders", is_there).await.expect("load");
+    for kill in 1..=4 {
+        let is_there = async || load.accepted() >= kill * 200;
+        wait(TIMEOUT, "more orders", is_there).await.expect("load");
         let notifier = world.notifier();
         world.process(notifier).kill();
         tokio::time::sleep(Duration::from_millis(200)).await;
         world.process(notifier).start().expect("it starts again");
     }
     let ledger = load.stop().await;
-    world.ready(LIMIT).await.expect("ready again");
-    ledger::audit(&world, &ledger, LIMIT)
+    world.ready(TIMEOUT).await.expect("ready again");
+    ledger::audit(&world, &ledger, TIMEOUT)
         .await
-        .expect("no promise is broken");
-    let told = async || {
-        references(&hook)
+        .expect("a clean audit");
+    let delivered = async || {
+        ids_by_reference(&hook)
             .keys()
             .filter(|r| ledger.accepted.contains(*r))
             .count()
     };
-    let all = async || told().await == ledger.accepted.len();
-    let outcome = wait(LIMIT, "word of every order", all).await;
+    let all = async || delivered().await == ledger.accepted.len();
+    let outcome = wait(TIMEOUT, "webhooks of every order", all).await;
     assert!(
         outcome.is_ok(),
         "{} of {}\n{}",
-        told().await,
+        delivered().await,
         ledger.accepted.len(),
         world.logs()
     );
-    for (reference, ids) in references(&hook) {
+    for (reference, ids) in ids_by_reference(&hook) {
         assert!(
             ids.iter().all(|id| *id == ids[0]),
             "{reference} under two ids: {ids:?}"
@@ -411,8 +420,8 @@ async fn a_killed_notifier_loses_no_notification(kind: Kind) {
     }
 }
 
-/// The ids under which each order was told of.
-fn references(hook: &Receiver) -> BTreeMap<String, Vec<String>> {
+/// Returns the webhook ids received for each order, by reference.
+fn ids_by_reference(hook: &Receiver) -> BTreeMap<String, Vec<String>> {
     let mut ids: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for request in hook.received() {
         let body = request.json();
@@ -425,36 +434,36 @@ fn references(hook: &Receiver) -> BTreeMap<String, Vec<String>> {
     ids
 }
 
-/// The source orders and the whole presentation are dropped, and made again out
-/// of the log.
+/// Drops the source orders and the whole presentation, which are rebuilt from the log at the next
+/// start, then rebuilds both online.
 async fn a_rebuild_sends_no_notification_again(kind: Kind) {
     let hook = Receiver::start().await.expect("it listens");
-    let settings = [by_webhook(&hook.url), impatient()].concat();
+    let settings = [by_webhook(&hook.url), short_intervals()].concat();
     let mut world = World::start_with(kind, &settings).await.expect("it starts");
     let client = world.client();
     let first = place(&client, ledger::order("first")).await;
     set_status(&client, &first, "paid").await;
-    all_are(&world, &first, 2, "sent").await;
+    wait_for_status(&world, &first, 2, "sent").await;
     let before = client.get(&first).await.expect("an answer").body;
     world.stop_all().expect("an orderly end");
     stores::forget(&world, kind).await;
     world.start_all().expect("it starts again");
-    world.ready(LIMIT).await.expect("ready again");
+    world.ready(TIMEOUT).await.expect("ready again");
     let is_back = async || {
         let answer = client.get(&first).await;
         answer.is_ok_and(|answer| answer.body == before)
     };
-    wait(LIMIT, "the same document", is_back)
+    wait(TIMEOUT, "the same document", is_back)
         .await
         .expect("byte for byte");
-    // And once more, while all goes on.
+    // Rebuilds both parts online.
     for part in PARTS {
         ask(&client, part).await;
         assert_eq!(ended(&client, part).await["state"], "done");
     }
-    // Something new comes after everything old.
+    // A new event is sent after all earlier ones.
     let second = place(&client, ledger::order("second")).await;
-    all_are(&world, &second, 1, "sent").await;
+    wait_for_status(&world, &second, 1, "sent").await;
     let positions: Vec<Value> = hook
         .received()
         .iter()

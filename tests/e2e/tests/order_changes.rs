@@ -1,5 +1,5 @@
-//! An order's life over HTTP: amended, moved along, refused, deleted; and how it
-//! reads in list, detail, history, receipt and feed.
+//! Changes of orders over HTTP: amendments, status changes, rejections and deletions, as shown by
+//! list, document, history, receipt and feed.
 
 use bakehouse_e2e::{Client, Kind, World, in_both_worlds, ledger};
 use hyper::Method;
@@ -95,7 +95,7 @@ async fn an_order_is_amended_paid_and_shipped_and_late_changes_are_rejected(kind
     );
 
     let events = feed.events_up_to(6).await.expect("events");
-    let told: Vec<&str> = events
+    let types: Vec<&str> = events
         .iter()
         .filter_map(|event| event["type"].as_str())
         .collect();
@@ -107,7 +107,7 @@ async fn an_order_is_amended_paid_and_shipped_and_late_changes_are_rejected(kind
         "order.rejected",
         "order.rejected",
     ];
-    assert_eq!(told, expected);
+    assert_eq!(types, expected);
     assert_eq!(events[3]["order"], detail);
     assert_eq!(events[4]["reason"], late["reason"]);
 
@@ -117,11 +117,11 @@ async fn an_order_is_amended_paid_and_shipped_and_late_changes_are_rejected(kind
         .expect("an answer")
         .json();
     let history = history.as_array().expect("an array");
-    let told: Vec<&str> = history
+    let types: Vec<&str> = history
         .iter()
         .filter_map(|line| line["type"].as_str())
         .collect();
-    assert_eq!(told, expected);
+    assert_eq!(types, expected);
     assert_eq!(history[4]["reason"], late["reason"]);
     assert_eq!(history[4]["operation_id"], late["operation_id"]);
     assert!(history.iter().all(|line| line["executed_at"].is_string()));
@@ -135,7 +135,7 @@ fn timeline(document: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// Nobody has to wait for the order to be baked before changing it.
+/// Checks that an order can be changed before it is baked.
 async fn a_change_can_follow_at_once(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
@@ -165,7 +165,7 @@ async fn a_change_can_follow_at_once(kind: Kind) {
     }
 }
 
-/// However far behind the documents are: what was accepted can be changed.
+/// Checks that an accepted order can be changed while data-baker is down.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_does_not_depend_on_the_presentation() {
     let mut world = World::start(Kind::Servers).await.expect("it starts");
@@ -175,7 +175,7 @@ async fn a_change_does_not_depend_on_the_presentation() {
     let order = placed.expect("an answer").header("location").to_owned();
     let paid = r#"{"status":"paid"}"#;
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    // It may be in the queue still at first.
+    // The order may still be in the queue at first.
     let accepted = loop {
         let answer = client.put(&format!("{order}/status"), &[], paid).await;
         let answer = answer.expect("an answer");
@@ -184,9 +184,9 @@ async fn a_change_does_not_depend_on_the_presentation() {
         }
     };
     assert_eq!(accepted.status, 202);
-    let nowhere = "/order/01890a5d-ac96-774b-bcce-b302099a8057/status";
-    let nothing = client.put(nowhere, &[], paid).await.expect("an answer");
-    assert_eq!(nothing.status, 404);
+    let unknown = "/order/01890a5d-ac96-774b-bcce-b302099a8057/status";
+    let missing = client.put(unknown, &[], paid).await.expect("an answer");
+    assert_eq!(missing.status, 404);
     world
         .process("data-baker")
         .start()
@@ -241,7 +241,7 @@ async fn changes_are_checked_before_they_are_accepted(kind: Kind) {
             );
         }
     }
-    // One id, however it is written.
+    // Ids are not case-sensitive.
     let other_form = order.to_uppercase().replace("/ORDER/", "/order/");
     let answer = client.get(&other_form).await.expect("an answer");
     assert_eq!(answer.status, 200);
@@ -259,7 +259,7 @@ async fn changes_are_checked_before_they_are_accepted(kind: Kind) {
         );
         assert_eq!(answer.header("content-type"), "application/problem+json");
     }
-    // Answered before any of our calls is reached.
+    // Answered before any operation of the API is reached.
     let preflight = [
         ("Origin", "https://elsewhere.example"),
         ("Access-Control-Request-Method", "PATCH"),
@@ -297,14 +297,14 @@ async fn a_change_can_require_a_version(kind: Kind) {
         .header("etag")
         .to_owned();
     let body = json!({ "products": [{ "name": "Tea", "price": 1 }] }).to_string();
-    let based = [("If-Match", tag.as_str())];
-    // Both are sent on the same version: at most one can win.
+    let if_match = [("If-Match", tag.as_str())];
+    // Both changes require the same version, so at most one can succeed.
     let first = client
-        .put(&order, &based, body.clone())
+        .put(&order, &if_match, body.clone())
         .await
         .expect("an answer");
     let second = client
-        .put(&order, &based, body.clone())
+        .put(&order, &if_match, body.clone())
         .await
         .expect("an answer");
     assert_eq!(
@@ -319,25 +319,25 @@ async fn a_change_can_require_a_version(kind: Kind) {
         assert_eq!(second.status, 412);
     }
     let late = client
-        .put(&order, &based, body.clone())
+        .put(&order, &if_match, body.clone())
         .await
         .expect("an answer");
     assert_eq!(
         (late.status.as_u16(), &late.json()["version"]),
         (412, &json!(2))
     );
-    let strange = client
+    let malformed = client
         .put(&order, &[("If-Match", "two")], body.clone())
         .await;
-    let strange = strange.expect("an answer");
-    assert_eq!(strange.json()["errors"][0]["pointer"], "/header/If-Match");
+    let malformed = malformed.expect("an answer");
+    assert_eq!(malformed.json()["errors"][0]["pointer"], "/header/If-Match");
     let future = client
         .put(&order, &[("If-Match", "\"9\"")], body.clone())
         .await
         .expect("an answer");
     let receipt = client.settled(&future).await.expect("a receipt");
     assert_eq!(receipt["reason"], "the order is at version 2, not 9");
-    // A repeat under a key gets the first answer, even now that it would be late.
+    // A repeated request with the same key gets the first answer, although its version is outdated.
     let keyed = [("If-Match", "\"2\""), ("Idempotency-Key", "k")];
     let first = client
         .put(&order, &keyed, body.clone())
@@ -389,7 +389,7 @@ async fn a_deleted_order_leaves_the_lists_and_keeps_its_history(kind: Kind) {
     assert_eq!(late["reason"], "the order has been deleted");
 }
 
-/// A deletion takes an order off the lists; what has become of it stays.
+/// Checks that a deletion removes an order from the lists and keeps its status.
 async fn check_deletion_keeps_the_status(client: &Client) {
     let order = place(client, "shipped").await;
     for status in ["paid", "shipped", "delivered"] {
@@ -400,8 +400,8 @@ async fn check_deletion_keeps_the_status(client: &Client) {
     assert_eq!(receipt.expect("a receipt")["type"], "order.deleted");
     let detail = client.get(&order).await.expect("an answer").json();
     assert_eq!(detail["status"], "delivered");
-    let told = detail["timeline"].as_array().expect("a timeline");
-    assert_eq!(told.last().expect("an entry")["type"], "order.deleted");
+    let entries = detail["timeline"].as_array().expect("a timeline");
+    assert_eq!(entries.last().expect("an entry")["type"], "order.deleted");
     let listed = client.get("/order").await.expect("an answer").json();
     let mut listed = listed.as_array().expect("a list").iter();
     assert!(listed.all(|other| other["id"] != detail["id"]));

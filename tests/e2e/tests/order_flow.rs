@@ -1,4 +1,5 @@
-//! One order's way, and what a client may rely on along it, in both worlds.
+//! Path of an order from request to feed, document and list; idempotency keys, invalid requests,
+//! shutdown and restart.
 
 use std::time::Duration;
 
@@ -35,12 +36,12 @@ async fn an_order_reaches_feed_document_and_list(kind: Kind) {
     let location = accepted.header("location").to_owned();
     let id = location
         .strip_prefix("/order/")
-        .expect("the order's place")
+        .expect("a path of an order")
         .to_owned();
     let receipt = accepted.header("operation-location");
     let operation = receipt
         .strip_prefix("/operation/")
-        .expect("the operation's place");
+        .expect("a path of an operation");
 
     let event = feed.frame().await.expect("a frame");
     assert_eq!(event["type"], "order.created");
@@ -191,7 +192,10 @@ async fn an_idempotency_key_means_one_operation(kind: Kind) {
         .expect("an answer");
     assert_eq!(after.status, 202);
     let next = feed.event().await.expect("an event");
-    assert_eq!(next["position"], 2, "the repeat has made no event");
+    assert_eq!(
+        next["position"], 2,
+        "the repeated request has created no event"
+    );
     assert_eq!(next["order"]["reference"], "c");
     let long = "x".repeat(256);
     let refused = client
@@ -292,7 +296,7 @@ async fn invalid_requests_are_refused_and_change_nothing(kind: Kind) {
             "{path}"
         );
     }
-    // Had anything been accepted, the next order would not be the first.
+    // The next order is the first, so nothing above was accepted.
     let mut feed = world.feed("since=0").await.expect("a subscription");
     assert_eq!(
         client
@@ -318,7 +322,7 @@ async fn services_shut_down_in_time_and_restart(kind: Kind) {
     }
     let mut feed = world.feed("").await.expect("a subscription");
     for name in world.names() {
-        // One that takes too long ends itself with an error.
+        // A shutdown that exceeds its deadline exits with an error.
         let limit = Duration::from_secs(20);
         let (status, _) = world.process(name).terminate(limit).expect("it ends");
         assert!(
