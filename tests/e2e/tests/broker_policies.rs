@@ -1,5 +1,5 @@
-//! Policies of the broker: readiness, doctor and metrics name those that can lose accepted
-//! operations.
+//! Policies of the broker that can lose accepted operations: readiness, doctor and metrics report
+//! them.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use bakehouse_e2e::{Client, Kind, World};
 use serde_json::Value;
 
 const MANAGEMENT: &str = "BAKEHOUSE_AMQP__MANAGEMENT_URI";
-const SOON: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A broker with a management API, a world on it that has not been started, and where its
-/// events-writer answers.
+/// Starts a broker with a management API and prepares a system on it; returns both with a client for
+/// the health of events-writer.
 fn prepare() -> (Rabbit, World, Client) {
     let mut rabbit = Rabbit::bare("e2e-management").expect("a RabbitMQ");
     let management = rabbit.enable_management().expect("a management API");
@@ -32,7 +32,7 @@ fn prepare() -> (Rabbit, World, Client) {
     (rabbit, world, writer)
 }
 
-/// Readiness as a service tells it: status and body.
+/// Returns status and body of a service's readiness; status 0 if there is no answer.
 async fn readiness(client: &Client) -> (u16, Value) {
     match client.get("/health/ready").await {
         Ok(answer) => (answer.status.as_u16(), answer.json()),
@@ -40,9 +40,9 @@ async fn readiness(client: &Client) -> (u16, Value) {
     }
 }
 
-/// Waits until the policies have been checked, and everything is ready.
+/// Waits until all services are ready without notes, so that the policies have been checked.
 async fn until_ready(clients: &[&Client], world: &World) {
-    let ready = wait(SOON, "readiness", async || {
+    let ready = wait(TIMEOUT, "readiness", async || {
         for client in clients {
             let (status, body) = readiness(client).await;
             if status != 200 || !body["notes"].is_null() {
@@ -56,7 +56,7 @@ async fn until_ready(clients: &[&Client], world: &World) {
     }
 }
 
-/// Reason for which a service misses the policies.
+/// Returns the reason for which readiness reports the broker policies as missing.
 fn reason(body: &Value) -> Option<&str> {
     let missing = body["missing"].as_array()?;
     let policies = missing
@@ -65,7 +65,7 @@ fn reason(body: &Value) -> Option<&str> {
     policies["reason"].as_str()
 }
 
-/// Value of a metric.
+/// Returns the value of a metric; `None` if it is not exported.
 async fn metric(client: &Client, name: &str) -> Option<f64> {
     let text = client.get("/metrics").await.ok()?.body;
     let text = String::from_utf8_lossy(&text).into_owned();
@@ -90,13 +90,13 @@ async fn a_policy_that_can_lose_operations_fails_readiness() {
         (r#"{"expires":600000}"#, "expires=600000"),
     ] {
         rabbit.set_policy("theirs", ".*", policy).expect("a policy");
-        let words = format!("queue {queue}: policy \"theirs\" sets {key}");
+        let text = format!("queue {queue}: policy \"theirs\" sets {key}");
         for client in both {
-            let named = wait(SOON, &words, async || {
+            let named = wait(TIMEOUT, &text, async || {
                 let (status, body) = readiness(client).await;
                 let reason = reason(&body).unwrap_or_default();
                 status == 503
-                    && reason.contains(&words)
+                    && reason.contains(&text)
                     && reason.contains("rabbitmqctl clear_policy -p / theirs")
             });
             named.await.expect("it is named");
@@ -106,11 +106,11 @@ async fn a_policy_that_can_lose_operations_fails_readiness() {
         let (code, found) = world.doctor().expect("it runs");
         assert_eq!(code, Some(1), "{found}");
         let findings = found["findings"].as_array().expect("findings");
-        let ours = findings.iter().find(|one| one["field"] == *queue);
-        let ours = ours.expect("a finding of the queue");
-        assert_eq!(ours["code"], "lossy-queue");
-        assert!(ours["what"].as_str().expect("words").contains(&words));
-        let fix = ours["fix"].as_str().expect("words");
+        let finding = findings.iter().find(|one| one["field"] == *queue);
+        let finding = finding.expect("a finding of the queue");
+        assert_eq!(finding["code"], "lossy-queue");
+        assert!(finding["what"].as_str().expect("words").contains(&text));
+        let fix = finding["fix"].as_str().expect("words");
         assert!(
             fix.starts_with("rabbitmqctl clear_policy -p / theirs"),
             "{fix}"
@@ -122,14 +122,15 @@ async fn a_policy_that_can_lose_operations_fails_readiness() {
     dead_letters_are_counted_once(&rabbit, &mut world, &writer).await;
 }
 
-/// Dead letters are counted by the process that stores them, not by those that find them there.
+/// Checks that a dead letter is counted by the process that stores it, not again by one that finds it
+/// in the log.
 async fn dead_letters_are_counted_once(rabbit: &Rabbit, world: &mut World, writer: &Client) {
     const COUNTED: &str = "bakehouse_dead_letters_total";
     let api = world.client();
     world.process("events-writer").kill();
     let expiring = r#"{"message-ttl":100}"#;
     rabbit.set_policy("p", ".*", expiring).expect("a policy");
-    let in_force = wait(SOON, "the policy", async || {
+    let in_force = wait(TIMEOUT, "the policy", async || {
         let (_, body) = readiness(&api).await;
         reason(&body).is_some_and(|reason| reason.contains("message-ttl=100"))
     });
@@ -141,8 +142,8 @@ async fn dead_letters_are_counted_once(rabbit: &Rabbit, world: &mut World, write
         assert_eq!(placed.status, 202);
         receipts.push(placed);
     }
-    // Only the stream has them any more, which doctor does not count.
-    let expired = wait(SOON, "an empty queue", async || {
+    // The messages are left in the stream only, which doctor does not count.
+    let expired = wait(TIMEOUT, "an empty queue", async || {
         world.doctor().expect("it runs").1["waiting"] == 0
     });
     expired.await.expect("they expire");
@@ -157,27 +158,27 @@ async fn dead_letters_are_counted_once(rabbit: &Rabbit, world: &mut World, write
     world.start_all().expect("it starts again");
     let placed = api.post(order("afterwards")).await.expect("an answer");
     api.settled(&placed).await.expect("a receipt");
-    // What it was given before that order, it has found in the log.
+    // The dead letters delivered before that order were already in the log.
     assert_eq!(metric(writer, COUNTED).await.unwrap_or_default(), 0.0);
 }
 
-/// An API that does not answer, or refuses the user, is told, and all goes on.
+/// Checks that an unreachable management API is reported as a note and does not fail readiness.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unchecked_policies_are_reported_and_fail_nothing() {
-    let nobody = format!(
+    let unreachable = format!(
         "http://user:hunter2@127.0.0.1:{}",
         ports::free().expect("a port")
     );
-    let settings = [(MANAGEMENT, nobody)];
+    let settings = [(MANAGEMENT, unreachable)];
     let world = World::start_with(Kind::Servers, &settings).await;
     let world = world.expect("it is ready");
     let client = world.client();
-    let told = wait(SOON, "the note", async || {
+    let noted = wait(TIMEOUT, "the note", async || {
         let (status, body) = readiness(&client).await;
         let note = body["notes"][0]["note"].as_str().unwrap_or_default();
         status == 200 && note.starts_with("not checked: management API: no answer")
     });
-    told.await.expect("it is told");
+    noted.await.expect("a note");
     let errors = metric(&client, "bakehouse_queue_check_errors_total").await;
     assert!(errors.expect("a figure") > 0.0);
     let (code, found) = world.doctor().expect("it runs");

@@ -1,5 +1,5 @@
-//! Health and metrics of every service, held against `docs/operating.md`: what is documented is
-//! exported, and nothing else.
+//! Health and metrics of every service: the exported metrics are exactly those that
+//! `docs/operating.md` documents.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,13 +15,13 @@ use lapin::options::BasicPublishOptions;
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 use tokio::net::TcpStream;
 
-const LIMIT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 const DOCUMENTATION: &str = include_str!("../../../docs/operating.md");
-/// Crate whose name begins like a metric's.
-const NO_METRIC: &str = "bakehouse_engine";
+/// Name of a crate that has the prefix of metrics.
+const ENGINE_CRATE: &str = "bakehouse_engine";
 
-/// Metrics that this test does not bring about: each with the test that reads them.
-const ELSEWHERE: &[(&str, &str)] = &[
+/// Metrics that this test does not cause, each with the test module that reads it.
+const TESTED_ELSEWHERE: &[(&str, &str)] = &[
     ("bakehouse_dead_letters_total", "broker_policies.rs"),
     ("bakehouse_log_lines_lost_total", "logging.rs"),
     ("bakehouse_queue_check_errors_total", "broker_policies.rs"),
@@ -30,8 +30,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("bakehouse_token_refusals_total", "tokens.rs"),
 ];
 
-/// Metrics that count what goes wrong, without a test that reads them; the code counts them.
-const RARE: &[&str] = &[
+/// Metrics of rare failures, which no test reads.
+const UNTESTED: &[&str] = &[
     "bakehouse_attachments_removed_total",
     "bakehouse_rebuild_errors_total",
     "bakehouse_schedule_queue_lost_total",
@@ -39,13 +39,13 @@ const RARE: &[&str] = &[
 ];
 
 fn documented() -> BTreeSet<String> {
-    let is_part = |letter: char| letter.is_ascii_lowercase() || letter == '_';
-    let words = DOCUMENTATION.split(|letter| !is_part(letter));
-    let names = words.filter(|word| word.starts_with("bakehouse_") && *word != NO_METRIC);
+    let is_name_part = |letter: char| letter.is_ascii_lowercase() || letter == '_';
+    let words = DOCUMENTATION.split(|letter| !is_name_part(letter));
+    let names = words.filter(|word| word.starts_with("bakehouse_") && *word != ENGINE_CRATE);
     names.map(str::to_owned).collect()
 }
 
-/// Names of the metrics of a program, without what histograms add to them.
+/// Returns the names of a program's metrics, without the suffixes of histograms.
 async fn exported(client: &Client) -> BTreeSet<String> {
     let answer = client.get("/metrics").await.expect("an answer");
     assert_eq!(answer.status, 200);
@@ -85,10 +85,10 @@ async fn exported_metrics_are_those_documented() {
     for (name, client) in &clients {
         is_healthy(name, client).await;
     }
-    work(&world, &hook).await;
+    cause_metrics(&world, &hook).await;
     let writer = &clients[1].1;
     let garbage = "bakehouse_unreadable_messages_total";
-    wait(LIMIT, garbage, async || {
+    wait(TIMEOUT, garbage, async || {
         exported(writer).await.contains(garbage)
     })
     .await
@@ -99,21 +99,21 @@ async fn exported_metrics_are_those_documented() {
         assert!(!names.is_empty(), "{name}");
         all.extend(names);
     }
-    let elsewhere = ELSEWHERE
+    let elsewhere = TESTED_ELSEWHERE
         .iter()
         .map(|(name, _)| *name)
-        .chain(RARE.iter().copied());
+        .chain(UNTESTED.iter().copied());
     all.extend(elsewhere.map(str::to_owned));
     assert_eq!(all, documented(), "exported (left) and documented (right)");
 }
 
 async fn is_healthy(name: &str, client: &Client) {
     for path in ["/health/live", "/health/ready"] {
-        let is_well = async || {
+        let is_ok = async || {
             let answer = client.get(path).await;
             answer.is_ok_and(|answer| answer.status == 200)
         };
-        let outcome = wait(LIMIT, path, is_well).await;
+        let outcome = wait(TIMEOUT, path, is_ok).await;
         assert!(outcome.is_ok(), "{name}: {path}");
         let wrong = client.send(Method::POST, path, &[], "").await;
         assert_eq!(wrong.expect("an answer").status, 405, "{name}: {path}");
@@ -125,7 +125,7 @@ async fn is_healthy(name: &str, client: &Client) {
         .await;
     assert_eq!(foreign.expect("an answer").status, 421, "{name}");
     if name != "api-server" {
-        // Health and metrics are all that they serve.
+        // These services serve health and metrics only.
         for path in ["/order", "/parked", "/openapi.json"] {
             let answer = client.get(path).await.expect("an answer");
             assert_eq!(answer.status, 404, "{name}: {path}");
@@ -133,8 +133,8 @@ async fn is_healthy(name: &str, client: &Client) {
     }
 }
 
-/// Does a little of everything that is counted.
-async fn work(world: &World, hook: &Receiver) {
+/// Causes an increment of every metric that is not listed in an exception.
+async fn cause_metrics(world: &World, hook: &Receiver) {
     let client = world.client();
     let placed = client.post(ledger::order("one")).await.expect("an answer");
     client.settled(&placed).await.expect("a receipt");
@@ -154,21 +154,21 @@ async fn work(world: &World, hook: &Receiver) {
     assert_eq!(feed.end().await.0, 4400);
     let queue = format!("{}platform-event.schedule", world.prefix());
     send_garbage(&queue).await;
-    wait(LIMIT, "a webhook", async || !hook.received().is_empty())
+    wait(TIMEOUT, "a webhook", async || !hook.received().is_empty())
         .await
-        .expect("told");
+        .expect("a request");
     let address = world.base.trim_start_matches("http://").to_owned();
-    let mut crowd = Vec::new();
+    let mut connections = Vec::new();
     for _ in 0..60 {
-        crowd.extend(TcpStream::connect(&address).await);
+        connections.extend(TcpStream::connect(&address).await);
     }
-    drop(crowd);
-    let counts = async |name: &str| {
+    drop(connections);
+    let has_metric = async |name: &str| {
         let answer = client.get("/metrics").await;
         answer.is_ok_and(|answer| String::from_utf8_lossy(&answer.body).contains(name))
     };
     let refused = "bakehouse_http_connections_refused_total{";
-    wait(LIMIT, refused, async || counts(refused).await)
+    wait(TIMEOUT, refused, async || has_metric(refused).await)
         .await
         .expect("counted");
 }
@@ -184,16 +184,16 @@ async fn send_garbage(queue: &str) {
     connection.close(200, "".into()).await.expect("closed");
 }
 
-/// The lists of exceptions are true.
+/// Checks that the listed modules read the metrics, and that untested metrics are documented.
 #[test]
 fn lists_of_exceptions_are_correct() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for (name, file) in ELSEWHERE {
+    for (name, file) in TESTED_ELSEWHERE {
         let text = std::fs::read_to_string(folder.join("tests").join(file)).expect("a module");
         assert!(text.contains(name), "{file} does not read {name}");
     }
     let documented = documented();
-    for name in RARE {
+    for name in UNTESTED {
         assert!(documented.contains(*name), "{name}");
     }
 }

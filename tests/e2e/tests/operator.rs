@@ -1,5 +1,4 @@
-//! What an operator can do beside serving: look whether all is as it must be, copy the
-//! embedded store while it is at work, and make one of a copy.
+//! Commands of operators: doctor, parked operations, and backup and restore of the embedded store.
 
 use std::time::Duration;
 
@@ -8,10 +7,10 @@ use bakehouse_e2e::world::wait;
 use bakehouse_e2e::{Kind, World, in_both_worlds, stores};
 use tempfile::TempDir;
 
-const SOURCE: &str = "BAKEHOUSE_MONGODB__SOURCE_URI";
-const PRESENTATION: &str = "BAKEHOUSE_MONGODB__PRESENTATION_URI";
+const SOURCE_URI: &str = "BAKEHOUSE_MONGODB__SOURCE_URI";
+const PRESENTATION_URI: &str = "BAKEHOUSE_MONGODB__PRESENTATION_URI";
 
-const LIMIT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 in_both_worlds!(
     doctor_finds_nothing_under_load,
@@ -22,12 +21,12 @@ in_both_worlds!(
 async fn doctor_finds_nothing_under_load(kind: Kind) {
     let mut world = World::start(kind).await.expect("it starts");
     let client = world.client();
-    const MOST: u64 = 3_000;
-    let load = Load::start(&world.base, 2, MOST);
+    const MAX_ORDERS: u64 = 3_000;
+    let load = Load::start(&world.base, 2, MAX_ORDERS);
     for round in 0..4 {
         let before = load.accepted();
-        let is_more = async || load.accepted() >= MOST.min(before + 50);
-        wait(LIMIT, "more orders", is_more).await.expect("load");
+        let is_more = async || load.accepted() >= MAX_ORDERS.min(before + 50);
+        wait(TIMEOUT, "more orders", is_more).await.expect("load");
         let placed = client
             .post(order(&format!("own-{round}")))
             .await
@@ -48,10 +47,10 @@ async fn doctor_finds_nothing_under_load(kind: Kind) {
     for name in world.names() {
         world.process(name).kill();
     }
-    // Nobody is at work now, and what is left to do is no fault.
+    // All processes are down; unprocessed operations are not a fault.
     let (code, found) = world.doctor().expect("it runs");
     assert_eq!(code, Some(0), "{found}");
-    world.begin().await.expect("it goes on");
+    world.begin().await.expect("it starts again");
     let last = client.post(order("last")).await.expect("202");
     client.settled(&last).await.expect("a receipt");
     let (code, found) = world.doctor().expect("it runs");
@@ -108,40 +107,40 @@ async fn doctor_names_each_fault_and_its_position(kind: Kind) {
     assert!(text.contains("FAILED: "), "{text}");
 }
 
-/// A presentation that was never made, or is somebody else's, is no presentation of this
-/// log; one that is away says nothing about it; and one of a log that is gone is no proof of it.
+/// Checks that doctor reports a missing presentation and a missing log, and fails if the
+/// presentation cannot be reached.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doctor_reports_a_missing_store() {
     let mut world = World::start(Kind::Servers).await.expect("it starts");
     let client = world.client();
     let placed = client.post(order("one")).await.expect("202");
     client.settled(&placed).await.expect("a receipt");
-    let at = world.setting(PRESENTATION).to_owned();
+    let at = world.setting(PRESENTATION_URI).to_owned();
     let other = at.replacen("-presentation", "-nothing", 1);
-    world.set(PRESENTATION, &other);
+    world.set(PRESENTATION_URI, &other);
     let (code, found) = world.doctor().expect("it runs");
     assert_eq!((code, &found["faults"]), (Some(1), &1.into()), "{found}");
-    let said = found["findings"][0]["what"].as_str().expect("words");
-    assert!(said.contains("there is no presentation at all"), "{said}");
-    world.set(PRESENTATION, &at);
-    let log = world.setting(SOURCE).to_owned();
-    world.set(SOURCE, &log.replacen("-source", "-nothing", 1));
+    let text = found["findings"][0]["what"].as_str().expect("words");
+    assert!(text.contains("there is no presentation at all"), "{text}");
+    world.set(PRESENTATION_URI, &at);
+    let log = world.setting(SOURCE_URI).to_owned();
+    world.set(SOURCE_URI, &log.replacen("-source", "-nothing", 1));
     let (code, found) = world.doctor().expect("it runs");
     assert_eq!((code, &found["faults"]), (Some(1), &1.into()), "{found}");
-    let said = found["findings"][0]["what"].as_str().expect("words");
-    assert!(said.contains("the log is empty"), "{said}");
-    world.set(SOURCE, &log);
+    let text = found["findings"][0]["what"].as_str().expect("words");
+    assert!(text.contains("the log is empty"), "{text}");
+    world.set(SOURCE_URI, &log);
     world.set(
-        PRESENTATION,
+        PRESENTATION_URI,
         "mongodb://127.0.0.1:9/presentation?serverSelectionTimeoutMS=500",
     );
     let output = world.operate(&["doctor"]).expect("it runs");
     assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(!said.contains("ok: "), "{said}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(!text.contains("ok: "), "{text}");
 }
 
-/// What stands in both databases as it was long ago agrees with itself, not with the log.
+/// Checks that doctor finds an outdated state that is consistent in both stores but behind the log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doctor_reports_a_stale_state() {
     let world = World::start(Kind::Embedded).await.expect("it starts");
@@ -150,7 +149,7 @@ async fn doctor_reports_a_stale_state() {
     let receipt = client.settled(&placed).await.expect("a receipt");
     let id = receipt["order_id"].as_str().expect("an id");
     stores::keep(&world);
-    // More than doctor looks at in one go.
+    // More events than doctor reads in one batch.
     Load::start(&world.base, 4, 600).finish().await;
     for status in ["paid", "shipped"] {
         let body = format!(r#"{{"status":"{status}"}}"#);
@@ -164,23 +163,26 @@ async fn doctor_reports_a_stale_state() {
     assert_eq!((code, &found["faults"]), (Some(1), &2.into()), "{found}");
     let findings = found["findings"].as_array().expect("findings");
     for finding in findings {
-        let said = finding.to_string();
-        assert!(said.contains(id) && said.contains("stale-state"), "{said}");
+        let text = finding.to_string();
+        assert!(text.contains(id) && text.contains("stale-state"), "{text}");
     }
 }
 
-/// From the command line, all three.
+/// Checks `parked list`, `parked retry` and `parked discard`.
 async fn parked_operations_can_be_listed_retried_and_discarded(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
-    let ask = |arguments: &[&str]| {
+    let run_parked = |arguments: &[&str]| {
         let all = [&["parked"], arguments].concat();
         let output = world.operate(&all).expect("it runs");
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said).into_owned();
-        (output.status.code(), said)
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        (output.status.code(), text)
     };
-    assert_eq!(ask(&[]), (Some(0), "no parked operations\n".to_owned()));
+    assert_eq!(
+        run_parked(&[]),
+        (Some(0), "no parked operations\n".to_owned())
+    );
     let placed = client.post(order("spoiled")).await.expect("202");
     let receipt = client.settled(&placed).await.expect("a receipt");
     let id = receipt["order_id"].as_str().expect("an id");
@@ -190,9 +192,9 @@ async fn parked_operations_can_be_listed_retried_and_discarded(kind: Kind) {
         .put(&path, &[], r#"{"status":"paid"}"#)
         .await
         .expect("202");
-    let stuck = client.settled(&paid).await.expect("a receipt");
-    let operation = stuck["operation_id"].as_str().expect("an id");
-    let (code, listed) = ask(&["list"]);
+    let parked = client.settled(&paid).await.expect("a receipt");
+    let operation = parked["operation_id"].as_str().expect("an id");
+    let (code, listed) = run_parked(&["list"]);
     assert_eq!(code, Some(0));
     let mut lines = listed.lines();
     let header = lines.next().expect("a header");
@@ -210,22 +212,22 @@ async fn parked_operations_can_be_listed_retried_and_discarded(kind: Kind) {
     let columns: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(columns[..4], ["2", operation, "UPDATE", id], "{listed}");
     assert!(columns.len() > 4 && lines.next().is_none(), "{listed}");
-    let (code, said) = ask(&["retry", operation]);
-    assert_eq!(code, Some(1), "nothing is mended: {said}");
-    assert!(said.starts_with("rejected: "), "{said}");
-    let (code, said) = ask(&["discard", operation, "--reason", "nobody knows"]);
-    assert_eq!(code, Some(0), "{said}");
-    assert!(said.starts_with("ok: executed at position 4"), "{said}");
-    assert_eq!(ask(&[]).1, "no parked operations\n");
-    let (code, said) = ask(&["discard", operation, "--reason", "again"]);
+    let (code, text) = run_parked(&["retry", operation]);
+    assert_eq!(code, Some(1), "the state has not been repaired: {text}");
+    assert!(text.starts_with("rejected: "), "{text}");
+    let (code, text) = run_parked(&["discard", operation, "--reason", "unknown cause"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.starts_with("ok: executed at position 4"), "{text}");
+    assert_eq!(run_parked(&[]).1, "no parked operations\n");
+    let (code, text) = run_parked(&["discard", operation, "--reason", "again"]);
     assert_eq!(code, Some(1));
     assert!(
-        said.contains("404") && said.contains("no parked operation"),
-        "{said}"
+        text.contains("404") && text.contains("no parked operation"),
+        "{text}"
     );
-    let (code, said) = ask(&["--url", "http://127.0.0.1:9"]);
+    let (code, text) = run_parked(&["--url", "http://127.0.0.1:9"]);
     assert_eq!(code, Some(1));
-    assert!(said.contains("no answer from http://127.0.0.1:9"), "{said}");
+    assert!(text.contains("no answer from http://127.0.0.1:9"), "{text}");
 }
 
 #[test]
@@ -233,8 +235,8 @@ fn doctor_refuses_a_service_without_both_stores() {
     let mut command = bakehouse_e2e::process::command("orders-manager");
     let output = command.arg("doctor").output().expect("it runs");
     assert_eq!(output.status.code(), Some(2));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("run it with api-server"), "{said}");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("run it with api-server"), "{text}");
 }
 
 #[test]
@@ -249,18 +251,18 @@ fn commands_without_a_store_fail_and_create_nothing() {
         command.args(task).current_dir(folder.path());
         let output = command.output().expect("it runs");
         assert_eq!(output.status.code(), Some(1), "{task:?}");
-        let said = String::from_utf8_lossy(&output.stderr);
+        let text = String::from_utf8_lossy(&output.stderr);
         assert!(
-            said.starts_with("bakehouse: ") && said.contains("bakehouse.db"),
-            "{said}"
+            text.starts_with("bakehouse: ") && text.contains("bakehouse.db"),
+            "{text}"
         );
     }
     let left = std::fs::read_dir(folder.path()).expect("a folder").count();
-    assert_eq!(left, 0, "nothing is made");
+    assert_eq!(left, 0, "files were created");
 }
 
-/// What was accepted before the copy is in it, whole; what came after is not; and whoever
-/// has seen that is told.
+/// Checks that a copy contains what was accepted before it and nothing later, and that the restored
+/// store has a new epoch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_taken_under_load_can_be_restored() {
     let mut world = World::start(Kind::Embedded).await.expect("it starts");
@@ -287,18 +289,18 @@ async fn a_backup_taken_under_load_can_be_restored() {
     let epoch = welcome.expect("a welcome")["epoch"].clone();
     load.stop().await;
 
-    let onto = world.operate(&["restore", &copy_at]).expect("it runs");
-    assert_eq!(onto.status.code(), Some(1), "there is one already");
+    let overwriting = world.operate(&["restore", &copy_at]).expect("it runs");
+    assert_eq!(overwriting.status.code(), Some(1), "the store exists");
     world.process("bakehouse").kill();
     let data = world.folder().join("data");
-    // What a killed server has left beside its store would become part of the new one.
+    // The WAL that a killed server has left would become part of the restored store.
     let store = data.join("bakehouse.db");
     let aside = world.folder().join("aside.db");
     std::fs::rename(&store, &aside).expect("moved");
-    let beside = world.operate(&["restore", &copy_at]).expect("it runs");
-    assert_eq!(beside.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&beside.stderr).into_owned();
-    assert!(said.contains("bakehouse.db-wal already exists"), "{said}");
+    let refused = world.operate(&["restore", &copy_at]).expect("it runs");
+    assert_eq!(refused.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(text.contains("bakehouse.db-wal already exists"), "{text}");
     std::fs::rename(&aside, &store).expect("moved back");
     std::fs::rename(&data, world.folder().join("lost")).expect("moved");
     let restored = world.operate(&["restore", &copy_at]).expect("it runs");

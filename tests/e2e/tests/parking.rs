@@ -1,6 +1,5 @@
-//! One bad order holds up itself alone: what cannot be executed is set aside
-//! with its reason, what comes after it waits, all other orders flow, and an
-//! operator has the last word.
+//! Parked operations: an operation that cannot be executed is parked with its reason, later ones of
+//! the same order are parked behind it, other orders continue, and an operator retries or discards.
 
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ in_both_worlds!(
     invalid_resolutions_are_refused,
 );
 
-const LIMIT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 async fn place(client: &Client, reference: &str) -> String {
     let accepted = client.post(ledger::order(reference)).await.expect("202");
@@ -36,8 +35,8 @@ async fn receipt(client: &Client, accepted: &Answer) -> Value {
     client.settled(accepted).await.expect("a receipt")
 }
 
-async fn resolution(client: &Client, operation: &Value, what: &str, body: &str) -> Answer {
-    let path = format!("/parked/{}/{what}", operation.as_str().expect("an id"));
+async fn resolve(client: &Client, operation: &Value, verb: &str, body: &str) -> Answer {
+    let path = format!("/parked/{}/{verb}", operation.as_str().expect("an id"));
     let headers = [("content-type", "application/json")];
     let answer = client
         .send(Method::POST, &path, &headers, body.to_owned())
@@ -51,16 +50,16 @@ async fn parked(client: &Client) -> Vec<Value> {
     answer.json().as_array().expect("a list").clone()
 }
 
-async fn count(client: &Client, name: &str) -> String {
+async fn metric(client: &Client, name: &str) -> String {
     let answer = client.get("/metrics").await.expect("an answer");
     let text = String::from_utf8_lossy(&answer.body).into_owned();
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     line.unwrap_or_default().trim().to_owned()
 }
 
-/// Breaks an order, and sends it two changes: what they are known by, and what
-/// its state was.
-async fn spoil(world: &World, kind: Kind, order: &str) -> (Value, Value, String) {
+/// Corrupts the state of an order and sends two changes, which are parked; returns the ids of their
+/// operations and the original state.
+async fn park_two_changes(world: &World, kind: Kind, order: &str) -> (Value, Value, String) {
     let client = world.client();
     let state = stores::replace_state(world, kind, order, r#"{"nonsense":1}"#).await;
     let paid = receipt(&client, &set_status(&client, order, "paid").await).await;
@@ -84,17 +83,17 @@ async fn a_parked_order_blocks_only_itself_until_it_is_retried(kind: Kind) {
     let mut feed = world.feed("since=0").await.expect("a subscription");
     let bad = place(&client, "bad").await;
     let good = place(&client, "good").await;
-    let (paid, shipped, state) = spoil(&world, kind, &bad).await;
+    let (paid, shipped, state) = park_two_changes(&world, kind, &bad).await;
     for status in ["paid", "shipped"] {
         let done = receipt(&client, &set_status(&client, &good, status).await).await;
-        assert_eq!(done["status"], "baked", "others go on: {done}");
+        assert_eq!(done["status"], "baked", "not baked: {done}");
     }
     let found = parked(&client).await;
     let of: Vec<_> = found.iter().map(|one| &one["operation_id"]).collect();
     assert_eq!(of, [&paid, &shipped]);
     assert_eq!(found[0]["position"], 3);
     assert_eq!(found[0]["order_id"], bad.as_str());
-    assert_eq!(count(&client, "bakehouse_parked_events").await, "2");
+    assert_eq!(metric(&client, "bakehouse_parked_events").await, "2");
     let page = client.get("/parked?limit=1").await.expect("an answer");
     assert_eq!(
         page.header("link"),
@@ -104,23 +103,23 @@ async fn a_parked_order_blocks_only_itself_until_it_is_retried(kind: Kind) {
     assert_eq!(next.json()[0]["operation_id"], shipped);
     assert_eq!(next.header("link"), "");
 
-    // As long as nothing is repaired, trying again is refused and changes nothing.
-    let again = receipt(&client, &resolution(&client, &paid, "retry", "").await).await;
+    // Until the state is repaired, a retry is rejected and changes nothing.
+    let again = receipt(&client, &resolve(&client, &paid, "retry", "").await).await;
     assert_eq!(again["status"], "rejected");
     let why = again["reason"].as_str().expect("a reason");
     assert!(why.starts_with("retry failed: "), "{why}");
     assert_eq!(parked(&client).await.len(), 2);
-    let reached = feed.events_up_to(7).await.expect("data-baker goes on");
+    let reached = feed.events_up_to(7).await.expect("frames of all of them");
 
-    // Whoever forgets everything in its memory still knows what is parked.
+    // Parked operations survive a restart.
     for name in world.names() {
         world.process(name).kill();
     }
     stores::replace_state(&world, kind, &bad, &state).await;
     world.start_all().expect("it starts again");
-    world.ready(LIMIT).await.expect("ready again");
-    assert_eq!(parked(&client).await.len(), 2, "until somebody says so");
-    let again = receipt(&client, &resolution(&client, &paid, "retry", "").await).await;
+    world.ready(TIMEOUT).await.expect("ready again");
+    assert_eq!(parked(&client).await.len(), 2, "parked until retried");
+    let again = receipt(&client, &resolve(&client, &paid, "retry", "").await).await;
     assert_eq!(again["status"], "baked");
     assert!(parked(&client).await.is_empty());
     let order = client.get(&format!("/order/{bad}")).await.expect("it");
@@ -138,9 +137,9 @@ async fn a_parked_order_blocks_only_itself_until_it_is_retried(kind: Kind) {
         ),
         (&json!("baked"), &json!(3), &json!(8))
     );
-    assert_eq!(count(&client, "bakehouse_parked_events").await, "0");
+    assert_eq!(metric(&client, "bakehouse_parked_events").await, "0");
 
-    // Subscribers had no gap, and were told of all of it.
+    // Subscribers received every event without a gap.
     let mut events = reached;
     while let Ok(event) = feed.event().await {
         events.push(event);
@@ -151,8 +150,8 @@ async fn a_parked_order_blocks_only_itself_until_it_is_retried(kind: Kind) {
     let positions: Vec<_> = events.iter().map(|event| &event["position"]).collect();
     assert_eq!(positions, [1, 2, 3, 4, 5, 6, 7, 8]);
     assert_eq!(events[7]["order"]["status"], "shipped");
-    let settled = events[7]["settled"].as_array().expect("a list");
-    let of: Vec<_> = settled.iter().map(|one| &one["position"]).collect();
+    let resolutions = events[7]["settled"].as_array().expect("a list");
+    let of: Vec<_> = resolutions.iter().map(|one| &one["position"]).collect();
     assert_eq!(of, [3, 4]);
     let kinds: Vec<_> = events.iter().map(|event| &event["type"]).collect();
     let (created, parked, status) = ("order.created", "order.parked", "order.status");
@@ -172,7 +171,7 @@ async fn a_parked_order_blocks_only_itself_until_it_is_retried(kind: Kind) {
     check_everything_can_be_rebuilt(&mut world, kind, &[bad, good]).await;
 }
 
-/// The log alone leads to the same documents and frames.
+/// Checks that the same documents and frames are rebuilt from the log alone.
 async fn check_everything_can_be_rebuilt(world: &mut World, kind: Kind, orders: &[String]) {
     let client = world.client();
     let mut feed = world.feed("since=0").await.expect("a subscription");
@@ -185,9 +184,9 @@ async fn check_everything_can_be_rebuilt(world: &mut World, kind: Kind, orders: 
     world.stop_all().expect("an orderly end");
     stores::forget(world, kind).await;
     world.start_all().expect("it starts again");
-    world.ready(LIMIT).await.expect("ready again");
+    world.ready(TIMEOUT).await.expect("ready again");
     for (order, before) in orders.iter().zip(before) {
-        wait(LIMIT, "the same document", async || {
+        wait(TIMEOUT, "the same document", async || {
             let answer = client.get(&format!("/order/{order}")).await;
             answer.is_ok_and(|answer| answer.body == before)
         })
@@ -203,28 +202,28 @@ async fn a_discarded_operation_is_rejected_and_the_order_continues(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let order = place(&client, "bad").await;
-    let (paid, shipped, state) = spoil(&world, kind, &order).await;
+    let (paid, shipped, state) = park_two_changes(&world, kind, &order).await;
     stores::replace_state(&world, kind, &order, &state).await;
     let mut feed = world.feed("").await.expect("a subscription");
     let why = r#"{"reason":"asked for twice"}"#;
-    let given_up = receipt(&client, &resolution(&client, &paid, "discard", why).await).await;
-    assert_eq!(given_up["status"], "baked", "{given_up}");
-    assert_eq!(given_up["operation"], "DISCARD");
+    let discarded = receipt(&client, &resolve(&client, &paid, "discard", why).await).await;
+    assert_eq!(discarded["status"], "baked", "{discarded}");
+    assert_eq!(discarded["operation"], "DISCARD");
     let event = feed.event().await.expect("an event");
     assert_eq!(event["type"], "order.discarded");
     let refused = "discarded by an operator: asked for twice";
     assert_eq!(event["settled"][0]["reason"], refused);
-    // Unpaid, it cannot be shipped: an answer like any other.
+    // The second change is executed and rejected: an unpaid order cannot be shipped.
     assert_eq!(event["settled"][1]["operation_id"], shipped);
     assert_eq!(event["settled"][1]["status"], "rejected");
     assert!(parked(&client).await.is_empty());
     let path = format!("/operation/{}", paid.as_str().expect("an id"));
-    let told = client.get(&path).await.expect("a receipt").json();
+    let resolved = client.get(&path).await.expect("a receipt").json();
     assert_eq!(
-        (&told["status"], &told["reason"]),
+        (&resolved["status"], &resolved["reason"]),
         (&json!("rejected"), &json!(refused))
     );
-    // And the order goes on.
+    // Later changes are executed.
     let done = receipt(&client, &set_status(&client, &order, "paid").await).await;
     assert_eq!(done["status"], "baked");
     let history = client.get(&format!("/order/{order}/history")).await;
@@ -246,7 +245,7 @@ async fn a_discarded_operation_is_rejected_and_the_order_continues(kind: Kind) {
         ]
     );
     assert_eq!(history[1]["settled_by"], 4);
-    // As it was before, while it was parked, and now.
+    // The order before, while it was parked, and now.
     for (then, version) in [(1, 1), (3, 1), (4, 1), (5, 2)] {
         let path = format!("/order/{order}?as_of={then}");
         let document = client.get(&path).await.expect("a document").json();
@@ -258,14 +257,14 @@ async fn invalid_resolutions_are_refused(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let order = place(&client, "bad").await;
-    let (paid, shipped, state) = spoil(&world, kind, &order).await;
-    let nobody = json!("01890000-0000-7000-8000-000000000000");
-    assert_eq!(resolution(&client, &nobody, "retry", "").await.status, 404);
-    let early = resolution(&client, &shipped, "retry", "").await;
+    let (paid, shipped, state) = park_two_changes(&world, kind, &order).await;
+    let unknown = json!("01890000-0000-7000-8000-000000000000");
+    assert_eq!(resolve(&client, &unknown, "retry", "").await.status, 404);
+    let early = resolve(&client, &shipped, "retry", "").await;
     assert_eq!(early.status, 409);
     assert_eq!(early.json()["first"], paid);
     for body in ["", "{}", r#"{"reason":""}"#, r#"{"reason":"x","who":"y"}"#] {
-        let bad = resolution(&client, &paid, "discard", body).await;
+        let bad = resolve(&client, &paid, "discard", body).await;
         assert_eq!(bad.status, 400, "{body}");
     }
     for (query, pointer) in [("limit=0", "/query/limit"), ("after=x", "/query/after")] {
@@ -273,11 +272,11 @@ async fn invalid_resolutions_are_refused(kind: Kind) {
         assert_eq!(bad.status, 400);
         assert_eq!(bad.json()["errors"][0]["pointer"], pointer);
     }
-    // Twice at once is once: the second finds nothing, or is refused by the log.
+    // Of two concurrent retries one is executed; the other is not found or rejected.
     stores::replace_state(&world, kind, &order, &state).await;
     let (one, other) = tokio::join!(
-        resolution(&client, &paid, "retry", ""),
-        resolution(&client, &paid, "retry", ""),
+        resolve(&client, &paid, "retry", ""),
+        resolve(&client, &paid, "retry", ""),
     );
     let mut statuses = Vec::new();
     for answer in [one, other] {

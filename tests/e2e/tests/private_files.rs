@@ -1,5 +1,5 @@
-//! Files of the embedded store: their owner's alone, whatever the umask; and a store whose
-//! writer thread fails.
+//! Files of the embedded store: private permissions whatever the umask, a failing writer thread,
+//! and notifications of a restored store.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ use hyper::Method;
 use nix::sys::stat::{Mode, umask};
 use serde_json::Value;
 
-const LIMIT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn mode(path: &Path) -> u32 {
     let found = std::fs::metadata(path).expect("it is there");
@@ -24,13 +24,13 @@ fn set_mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("set");
 }
 
-/// A folder and all that is in it.
-fn all(folder: &Path) -> Vec<PathBuf> {
+/// Returns a folder and everything below it.
+fn walk(folder: &Path) -> Vec<PathBuf> {
     let mut found = vec![folder.to_owned()];
     for entry in std::fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
-            found.extend(all(&path));
+            found.extend(walk(&path));
         } else {
             found.push(path);
         }
@@ -38,9 +38,9 @@ fn all(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Fails where anything in a folder can be read by others; how many files there are.
-fn check(folder: &Path) -> usize {
-    let found = all(folder);
+/// Checks that only the owner can access a folder and its contents; returns the number of files.
+fn check_private(folder: &Path) -> usize {
+    let found = walk(folder);
     for path in &found {
         let expected = if path.is_dir() { 0o700 } else { 0o600 };
         assert_eq!(mode(path), expected, "{}", path.display());
@@ -60,45 +60,49 @@ async fn attach(client: &Client, order: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn store_files_are_accessible_to_their_owner_only() {
-    // What is made by others than the programs is everybody's.
+    // Files are accessible to everyone unless the program restricts them.
     umask(Mode::empty());
     let mut world = World::start(Kind::Embedded).await.expect("it starts");
     let parent = world.folder().to_owned();
-    let parents = mode(&parent);
+    let parent_mode = mode(&parent);
     let client = world.client();
     let placed = client.post(order("one")).await.expect("202");
     client.settled(&placed).await.expect("a receipt");
     attach(&client, placed.header("location")).await;
     let data = parent.join("data");
     // The database, its log and shared memory, the lock, and the attached file.
-    assert!(check(&data) >= 5);
+    assert!(check_private(&data) >= 5);
     let copy = parent.join("new/copy");
     let to = copy.display().to_string();
     let copied = world.operate(&["backup", &to]).expect("it runs");
     assert!(copied.status.success(), "{copied:?}");
-    assert_eq!(check(&copy), 2);
+    assert_eq!(check_private(&copy), 2);
     assert_eq!(mode(&parent.join("new")), 0o700);
     world.stop_all().expect("it ends");
 
     // A store of an earlier version.
-    for path in all(&data) {
+    for path in walk(&data) {
         set_mode(&path, if path.is_dir() { 0o755 } else { 0o644 });
     }
     world.begin().await.expect("it starts");
-    check(&data);
+    check_private(&data);
     world.stop_all().expect("it ends");
 
     // A copy that others have made readable is restored as private files.
-    for path in all(&copy) {
+    for path in walk(&copy) {
         set_mode(&path, if path.is_dir() { 0o755 } else { 0o644 });
     }
     std::fs::rename(&data, parent.join("lost")).expect("moved");
     let restored = world.operate(&["restore", &to]).expect("it runs");
     assert!(restored.status.success(), "{restored:?}");
-    assert!(check(&data) >= 2);
-    assert_eq!(mode(&parent), parents, "the folder above stays as it is");
+    assert!(check_private(&data) >= 2);
+    assert_eq!(
+        mode(&parent),
+        parent_mode,
+        "the parent folder must not change"
+    );
 
-    // A folder that has files of others in it stays as it is; our files do not.
+    // A folder with files of others keeps its permissions; the store's files are made private.
     std::fs::write(data.join("notes.txt"), "").expect("written");
     set_mode(&data, 0o755);
     set_mode(&data.join("bakehouse.db"), 0o644);
@@ -108,19 +112,19 @@ async fn store_files_are_accessible_to_their_owner_only() {
     assert_eq!(mode(&data.join("bakehouse.db-wal")), 0o600);
 }
 
-/// Nothing is accepted that is not kept, and nobody waits for ever: whoever restarts processes
-/// gets to restart this one.
+/// Checks that a panic of the writer thread ends the process with an error, so that a supervisor
+/// can restart it, and that no accepted order is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_writer_that_panics_ends_the_process() {
     let mut world = World::prepare(Kind::Embedded, None, &[]).expect("a world");
-    let place = ("TORTURE_PANIC_AT".to_owned(), "embedded.written:200".into());
+    let failpoint = ("TORTURE_PANIC_AT".to_owned(), "embedded.written:200".into());
     world
         .process("bakehouse")
-        .start_with(&[place])
+        .start_with(&[failpoint])
         .expect("it starts");
-    world.ready(LIMIT).await.expect("it is ready");
+    world.ready(TIMEOUT).await.expect("it is ready");
     let load = Load::start(&world.base, 4, u64::MAX);
-    let status = world.process("bakehouse").ended(LIMIT).expect("it ends");
+    let status = world.process("bakehouse").ended(TIMEOUT).expect("it ends");
     let ledger = load.stop().await;
     assert_eq!(status.code(), Some(1));
     let log = world.process("bakehouse").log();
@@ -128,7 +132,9 @@ async fn a_writer_that_panics_ends_the_process() {
     assert!(log.contains("writer thread panicked"), "{log}");
     assert!(!ledger.accepted.is_empty());
     world.begin().await.expect("it starts");
-    audit(&world, &ledger, LIMIT).await.expect("all are there");
+    audit(&world, &ledger, TIMEOUT)
+        .await
+        .expect("all are there");
 }
 
 async fn notifications(client: &Client, order: &str) -> Value {
@@ -137,7 +143,8 @@ async fn notifications(client: &Client, order: &str) -> Value {
     answer.expect("an answer").json()
 }
 
-/// The store that a copy is of may have sent them meanwhile.
+/// Checks that notifications pending in a backup are not sent after a restore unless requested: the
+/// original store may have sent them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restored_store_sends_no_pending_notification() {
     let receiver = Receiver::start().await.expect("a receiver");
@@ -157,7 +164,7 @@ async fn a_restored_store_sends_no_pending_notification() {
     let client = world.client();
     let placed = client.post(order("pending")).await.expect("202");
     let pending = placed.header("location").to_owned();
-    wait(LIMIT, "attempt", async || !receiver.received().is_empty())
+    wait(TIMEOUT, "attempt", async || !receiver.received().is_empty())
         .await
         .expect("it is tried");
     let tried = Instant::now();
@@ -180,15 +187,15 @@ async fn a_restored_store_sends_no_pending_notification() {
             .expect("a reason")
             .contains("restored")
     );
-    // What comes now is sent, and alone.
+    // Only new notifications are sent.
     let placed = client.post(order("new")).await.expect("202");
     let new = placed.header("location").to_owned();
-    wait(LIMIT, "webhook", async || {
+    wait(TIMEOUT, "webhook", async || {
         receiver.received().len() > before
     })
     .await
     .expect("it is sent");
-    // Beyond the time of the second attempt.
+    // Waits beyond the time of the second attempt.
     tokio::time::sleep(Duration::from_secs(13).saturating_sub(tried.elapsed())).await;
     let received = receiver.received();
     assert_eq!(received.len(), before + 1);
@@ -197,18 +204,18 @@ async fn a_restored_store_sends_no_pending_notification() {
     assert!(body.contains(id), "{body}");
     world.process("bakehouse").kill();
 
-    // Unless that is asked for.
+    // `--resume-notifications` sends pending ones.
     std::fs::remove_dir_all(&data).expect("removed");
     let resume = ["restore", &copy, "--resume-notifications"];
     let restored = world.operate(&resume).expect("it runs");
     assert!(restored.status.success(), "{restored:?}");
     let before = receiver.received().len();
     world.begin().await.expect("it starts");
-    wait(LIMIT, "webhook", async || {
+    wait(TIMEOUT, "webhook", async || {
         receiver.received().len() > before
     })
     .await
     .expect("it is sent");
     let is_sent = async || notifications(&client, &pending).await[0]["status"] == "sent";
-    wait(LIMIT, "note", is_sent).await.expect("it is noted");
+    wait(TIMEOUT, "note", is_sent).await.expect("it is noted");
 }

@@ -1,4 +1,4 @@
-//! Who asked, in whose stead, and what one request set off: in both worlds.
+//! Correlation ids and actors: operations of one request, and delegated tokens.
 
 use bakehouse_e2e::issuer::{bearer, claims};
 use bakehouse_e2e::{Issuer, Kind, World, in_both_worlds, ledger};
@@ -11,13 +11,13 @@ in_both_worlds!(
     a_correlation_shows_only_own_operations,
 );
 
-const OUTSIDE: &str = "0190f5fe-0000-7000-8000-00000000c0de";
+const CORRELATION_ID: &str = "0190f5fe-0000-7000-8000-00000000c0de";
 
 async fn operations_are_found_by_correlation_id(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let json = ("Content-Type", "application/json");
-    let headers = [json, ("X-Correlation-ID", OUTSIDE)];
+    let headers = [json, ("X-Correlation-ID", CORRELATION_ID)];
     let mut operations = Vec::new();
     for reference in ["first", "second", "third"] {
         let body = ledger::order(reference);
@@ -33,7 +33,7 @@ async fn operations_are_found_by_correlation_id(kind: Kind) {
         .await
         .expect("an answer");
     let other = client.settled(&other).await.expect("an answer");
-    let at = format!("/correlation/{OUTSIDE}");
+    let at = format!("/correlation/{CORRELATION_ID}");
     let found = client.get(&at).await.expect("an answer").json();
     let ids: Vec<&Value> = found
         .as_array()
@@ -50,14 +50,14 @@ async fn operations_are_found_by_correlation_id(kind: Kind) {
     assert_eq!(page.json().as_array().map(Vec::len), Some(2));
     let next = format!("<{at}?limit=2&after=2>; rel=\"next\"");
     assert_eq!(page.header("link"), next);
-    // Without an id from outside it is that of the operation.
+    // Without `X-Correlation-ID` the correlation id is the operation's id.
     let id = other["operation_id"].as_str().expect("text");
     let alone = client
         .get(&format!("/correlation/{id}"))
         .await
         .expect("an answer");
     assert_eq!(alone.json(), json!([other]));
-    // Whatever a gateway calls it.
+    // A correlation id need not be a UUID.
     let headers = [json, ("X-Correlation-ID", "gateway-7:abc")];
     let body = ledger::order("by a gateway");
     let accepted = client.send(Method::POST, "/order", &headers, body).await;
@@ -93,7 +93,7 @@ async fn a_delegated_actor_is_recorded(kind: Kind) {
     assert_eq!((actor, other), (&json!("support"), &json!("ada")));
 }
 
-/// Not even that it is there.
+/// Checks that operations of other principals are neither listed nor counted for the next page.
 async fn a_correlation_shows_only_own_operations(kind: Kind) {
     let issuer = Issuer::new().expect("an issuer");
     let settings = issuer.settings(&issuer.file().display().to_string());
@@ -108,7 +108,7 @@ async fn a_correlation_shows_only_own_operations(kind: Kind) {
         let headers = [
             ("Content-Type", "application/json"),
             ("Authorization", authorization.as_str()),
-            ("X-Correlation-ID", OUTSIDE),
+            ("X-Correlation-ID", CORRELATION_ID),
         ];
         let body = ledger::order("shared");
         let accepted = client.send(Method::POST, "/order", &headers, body).await;
@@ -118,7 +118,7 @@ async fn a_correlation_shows_only_own_operations(kind: Kind) {
         let receipt = client.get_with(receipt, &wait).await.expect("an answer");
         assert_eq!(receipt.json()["status"], "baked");
     }
-    let at = format!("/correlation/{OUTSIDE}?limit=1");
+    let at = format!("/correlation/{CORRELATION_ID}?limit=1");
     let seen = async |authorization: &str| {
         let headers = [("Authorization", authorization)];
         let page = client.get_with(&at, &headers).await.expect("a page");
@@ -126,7 +126,7 @@ async fn a_correlation_shows_only_own_operations(kind: Kind) {
         (count, page.header("link").to_owned())
     };
     assert_eq!(seen(&bob).await, (Some(1), String::new()));
-    let next = format!("</correlation/{OUTSIDE}?limit=1&after=1>; rel=\"next\"");
+    let next = format!("</correlation/{CORRELATION_ID}?limit=1&after=1>; rel=\"next\"");
     assert_eq!(seen(&ada).await, (Some(1), next));
     assert_eq!(seen(&token("eve")).await, (Some(0), String::new()));
     assert_eq!(client.get(&at).await.expect("an answer").status, 401);

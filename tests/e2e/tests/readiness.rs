@@ -1,4 +1,4 @@
-//! Ready means ready: whatever a server offers can be had, or readiness names what cannot.
+//! Readiness: a server that is ready serves everything it offers, or names what is missing.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -13,9 +13,9 @@ use bakehouse_e2e::{Kind, World};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-const SOON: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Missing things as readiness tells them: name and reason of each.
+/// Returns name and reason of everything that readiness reports as missing.
 async fn missing(world: &World) -> Option<Vec<(String, String)>> {
     let answer = world.client().get("/health/ready").await.ok()?;
     let problem = answer.json();
@@ -28,21 +28,21 @@ async fn missing(world: &World) -> Option<Vec<(String, String)>> {
     )
 }
 
-/// Waits until readiness misses this, for a reason with these words in it.
+/// Waits until readiness reports `name` as missing, with a reason that contains all `words`.
 #[track_caller]
 fn until_missing<'a>(
     world: &'a World,
     name: &'a str,
     words: &'a [&'a str],
 ) -> impl Future<Output = ()> + 'a {
-    let is_it = move |one: &(String, String)| {
+    let matches = move |one: &(String, String)| {
         one.0 == name && words.iter().all(|word| one.1.contains(word))
     };
     async move {
-        let waited = wait(SOON, "such readiness", async || {
+        let waited = wait(TIMEOUT, "a missing capability", async || {
             missing(world)
                 .await
-                .is_some_and(|all| all.iter().any(is_it))
+                .is_some_and(|all| all.iter().any(matches))
         });
         if waited.await.is_err() {
             panic!(
@@ -55,7 +55,7 @@ fn until_missing<'a>(
 }
 
 async fn until_ready(world: &World) {
-    let waited = wait(SOON, "readiness", async || {
+    let waited = wait(TIMEOUT, "readiness", async || {
         let answer = world.client().get("/health/ready").await;
         answer.is_ok_and(|answer| answer.status == 200)
     });
@@ -64,8 +64,7 @@ async fn until_ready(world: &World) {
     }
 }
 
-/// The first answer that says ready is true: the feed is open on a store that nothing was
-/// ever stored in.
+/// Checks that the feed of an empty store is open as soon as readiness reports ready.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_store_is_ready_once_its_feed_is_open() {
     let mut world = World::prepare(Kind::Embedded, None, &[]).expect("a world");
@@ -79,7 +78,7 @@ async fn a_new_store_is_ready_once_its_feed_is_open() {
     );
 }
 
-/// No data-baker has ever run; what it bakes then comes on the same feed.
+/// Checks that a feed opened before data-baker has ever run receives the events it bakes later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_feed_is_open_before_anything_was_baked() {
     let name = format!("e{}", uuid::Uuid::now_v7().simple());
@@ -146,7 +145,7 @@ async fn a_stalled_stage_is_named() {
     until_ready(&world).await;
 }
 
-/// A file system of its own, unmounted when dropped.
+/// Mounted file system, unmounted when dropped.
 struct Disk(PathBuf);
 
 impl Disk {
@@ -166,8 +165,8 @@ impl Disk {
         Self(folder.to_owned())
     }
 
-    /// The folder once more, over itself, for reading alone. A remount of the file system is
-    /// refused while files are open for writing; what is opened from now on is on this mount.
+    /// Mounts the folder read-only over itself. A remount of the file system is refused while files
+    /// are open for writing; files opened from now on are on this mount.
     fn bind_read_only(folder: &Path) -> Self {
         let path = folder.display().to_string();
         run("mount", &["--bind", &path, &path]);
@@ -183,7 +182,7 @@ impl Drop for Disk {
     }
 }
 
-/// Tells whether the tests run as root, who alone may mount.
+/// Checks whether the tests run as root, which mounting requires.
 fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|this| this.uid() == 0)
 }
@@ -195,7 +194,7 @@ fn run(program: &str, arguments: &[&str]) {
         .expect("it runs");
     assert!(
         ended.success(),
-        "{program} {arguments:?} takes the right to mount"
+        "{program} {arguments:?} failed; it requires the right to mount"
     );
 }
 
@@ -214,16 +213,19 @@ async fn a_full_or_read_only_disk_fails_readiness() {
     let mut file = fs::File::create(&filler).expect("a file");
     while block.len() >= 4_096 {
         if std::io::Write::write_all(&mut file, &block).is_err() {
-            let half = block.len() / 2;
-            block.truncate(half);
+            let shorter = block.len() / 2;
+            block.truncate(shorter);
         }
     }
     until_missing(&world, "embedded store", &[]).await;
-    fs::remove_file(&filler).expect("room again");
+    fs::remove_file(&filler).expect("removed");
     drop(file);
     until_ready(&world).await;
 
-    world.process("bakehouse").terminate(SOON).expect("it ends");
+    world
+        .process("bakehouse")
+        .terminate(TIMEOUT)
+        .expect("it ends");
     world.begin().await.expect("it is ready");
     let bound = Disk::bind_read_only(&folder);
     until_missing(&world, "embedded store", &["Read-only file system"]).await;

@@ -1,7 +1,7 @@
-//! Everything is made anew from the log while it is read and written: no byte changes, and
-//! nobody notices.
+//! Online rebuilds under reads and writes: no byte changes, every request is answered, damage is
+//! repaired, and a rebuild survives crashes or is abandoned.
 //!
-//! With `REBUILD_ORDERS=100000` the first of these is the long run of `docs/torture.md`.
+//! With `REBUILD_ORDERS=100000` the first test is the long run of `docs/torture.md`.
 
 use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
@@ -24,19 +24,21 @@ in_both_worlds!(
     a_rebuild_survives_an_abort_at_every_failpoint,
 );
 
-/// Of orders that are there before.
-const ORDERS: u64 = 1_200;
-/// Limit for the start and the end of a process.
-const LIMIT: Duration = Duration::from_secs(60);
-/// One of so many is changed once more.
-const CHANGED: u64 = 20;
+/// Default number of orders placed before a rebuild.
+const DEFAULT_ORDERS: u64 = 1_200;
+/// Timeout for the start and the end of a process.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Number of orders per order that is changed after it was placed.
+const ORDERS_PER_CHANGE: u64 = 20;
 
 fn orders() -> u64 {
     let wanted = std::env::var("REBUILD_ORDERS").ok();
-    wanted.map_or(ORDERS, |wanted| wanted.parse().expect("a number of orders"))
+    wanted.map_or(DEFAULT_ORDERS, |wanted| {
+        wanted.parse().expect("a number of orders")
+    })
 }
 
-/// Every frame up to a position, byte for byte.
+/// Returns every frame up to position `end`, byte for byte.
 async fn frames(world: &World, end: u64) -> Vec<String> {
     let mut feed = world.feed("since=0").await.expect("a feed");
     let mut frames = Vec::new();
@@ -50,7 +52,7 @@ async fn frames(world: &World, end: u64) -> Vec<String> {
     frames
 }
 
-/// The first so many documents, oldest first, byte for byte.
+/// Returns the `count` oldest documents, oldest first, byte for byte.
 async fn documents(client: &Client, count: u64) -> Vec<String> {
     let mut path = "/order?limit=100&sort=created_at".to_owned();
     let mut documents = Vec::new();
@@ -67,8 +69,8 @@ async fn documents(client: &Client, count: u64) -> Vec<String> {
     }
 }
 
-/// Orders, some of which have been changed since; where the log ends.
-async fn fill(world: &World, count: u64) -> u64 {
+/// Places `count` orders and changes some of them; returns the last position of the log.
+async fn place_and_change_orders(world: &World, count: u64) -> u64 {
     let load = Load::start(&world.base, 8, count);
     let placed = load.finish().await.accepted.len() as u64;
     assert_eq!(placed, count);
@@ -81,7 +83,7 @@ async fn fill(world: &World, count: u64) -> u64 {
     baked.expect("they are");
     let page = client.get("/order?limit=100").await.expect("a page").json();
     let mut ids = page.as_array().expect("orders").iter();
-    let changed = count / CHANGED;
+    let changed = count / ORDERS_PER_CHANGE;
     for number in 0..changed {
         let id = ids.next().map(|one| one["id"].clone());
         let Some(id) = id else { return count + number };
@@ -94,21 +96,21 @@ async fn fill(world: &World, count: u64) -> u64 {
     count + changed
 }
 
-/// Experience of a reader: how long it waited at most, and what it did not expect.
+/// Result of a reader: longest response time, and unexpected responses.
 #[derive(Debug, Default)]
-struct Reading {
+struct ReadStats {
     longest: Duration,
-    wrong: Vec<String>,
+    unexpected: Vec<String>,
 }
 
-/// Reads the same documents and the list again and again.
+/// Reads documents and lists repeatedly until stopped, counting requests in `count`.
 async fn read(
     client: Client,
     documents: Vec<String>,
     stop: Arc<AtomicBool>,
     count: Arc<AtomicU64>,
-) -> Reading {
-    let mut reading = Reading::default();
+) -> ReadStats {
+    let mut stats = ReadStats::default();
     let with_ids: Vec<(String, &String)> = documents
         .iter()
         .map(|text| {
@@ -127,7 +129,7 @@ async fn read(
         ] {
             let began = Instant::now();
             let answer = client.get(&path).await;
-            reading.longest = reading.longest.max(began.elapsed());
+            stats.longest = stats.longest.max(began.elapsed());
             count.fetch_add(1, Ordering::Relaxed);
             match answer {
                 Ok(answer) if answer.status == 200 => {
@@ -136,18 +138,19 @@ async fn read(
                     let is_full = body.is_some()
                         || answer.json().as_array().map(Vec::len) == Some(100.min(documents.len()));
                     if !(is_same && is_full) {
-                        reading.wrong.push(format!("{path}: {answer:?}"));
+                        stats.unexpected.push(format!("{path}: {answer:?}"));
                     }
                 }
-                other => reading.wrong.push(format!("{path}: {other:?}")),
+                other => stats.unexpected.push(format!("{path}: {other:?}")),
             }
         }
     }
-    reading
+    stats
 }
 
-/// Every position after `since` comes, once and in order, until it is told to stop.
-async fn follow(mut feed: Feed, since: u64, stop: Arc<AtomicBool>) -> Result<u64, String> {
+/// Checks until stopped that every position after `since` arrives once and in order; returns the
+/// last one.
+async fn check_positions(mut feed: Feed, since: u64, stop: Arc<AtomicBool>) -> Result<u64, String> {
     let mut position = since;
     while !stop.load(Ordering::Relaxed) {
         let Ok(event) = tokio::time::timeout(Duration::from_millis(300), feed.event()).await else {
@@ -166,12 +169,12 @@ async fn a_rebuild_under_load_changes_no_byte(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let count = orders();
-    let end = fill(&world, count).await;
+    let end = place_and_change_orders(&world, count).await;
     let (old_frames, old_documents) = (frames(&world, end).await, documents(&client, count).await);
 
     let stop = Arc::new(AtomicBool::new(false));
     let feed = world.feed(&format!("since={end}")).await.expect("a feed");
-    let following = tokio::spawn(follow(feed, end, stop.clone()));
+    let subscriber = tokio::spawn(check_positions(feed, end, stop.clone()));
     let count_read = Arc::new(AtomicU64::new(0));
     let reading = read(
         world.client(),
@@ -185,29 +188,34 @@ async fn a_rebuild_under_load_changes_no_byte(kind: Kind) {
         let began = Instant::now();
         let before = count_read.load(Ordering::Relaxed);
         ask(&client, part).await;
-        let round = ended(&client, part).await;
+        let rebuild = ended(&client, part).await;
         assert_eq!(
-            (&round["state"], &round["round"]),
+            (&rebuild["state"], &rebuild["round"]),
             (&"done".into(), &1.into())
         );
         let after = count_read.load(Ordering::Relaxed);
-        assert!(after > before, "nobody read meanwhile");
-        println!("{part} of {end} events made anew in {:?}", began.elapsed());
+        assert!(after > before, "no reads during the rebuild");
+        println!("{part} of {end} events rebuilt in {:?}", began.elapsed());
     }
     let more = load.stop().await;
     assert!(more.unknown.is_empty(), "not accepted: {:?}", more.unknown);
-    assert!(more.accepted.len() > 20, "too little load to say anything");
+    assert!(more.accepted.len() > 20, "too little load");
     stop.store(true, Ordering::Relaxed);
-    let reading = reading.await.expect("a reader");
+    let stats = reading.await.expect("a reader");
     println!(
         "read {} times, waited {:?} at most",
         count_read.load(Ordering::Relaxed),
-        reading.longest
+        stats.longest
     );
-    let wrong = &reading.wrong;
-    assert!(wrong.is_empty(), "{} times: {}", wrong.len(), wrong[0]);
-    let followed = following.await.expect("a subscriber").expect("no gap");
-    assert!(followed > end, "nothing came");
+    let unexpected = &stats.unexpected;
+    assert!(
+        unexpected.is_empty(),
+        "{} unexpected: {}",
+        unexpected.len(),
+        unexpected[0]
+    );
+    let followed = subscriber.await.expect("a subscriber").expect("no gap");
+    assert!(followed > end, "no events during the rebuilds");
 
     assert!(frames(&world, end).await == old_frames, "frames differ");
     assert!(
@@ -218,7 +226,7 @@ async fn a_rebuild_under_load_changes_no_byte(kind: Kind) {
     assert_eq!(found["faults"], 0, "{found}");
 }
 
-/// By the command line as well.
+/// Runs the rebuilds from the command line.
 async fn a_rebuild_repairs_damage(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
@@ -235,17 +243,17 @@ async fn a_rebuild_repairs_damage(kind: Kind) {
     stores::forge_document(&world, kind, &ids[1]).await;
     stores::remove_frame(&world, kind, 5).await;
     let state = stores::replace_state(&world, kind, &ids[3], r#"{"nonsense":1}"#).await;
-    let replay = |arguments: &[&str]| {
+    let rebuild = |arguments: &[&str]| {
         let all = [&["rebuild"], arguments].concat();
         let output = world.operate(&all).expect("it runs");
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        (output.status.code(), said)
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), text)
     };
     let never = "source: never rebuilt\npresentation: never rebuilt\n";
-    assert_eq!(replay(&[]), (Some(0), never.to_owned()));
+    assert_eq!(rebuild(&[]), (Some(0), never.to_owned()));
     for part in PARTS {
         let done = format!("{part}: rebuild 1, done; position 8 of 8\n");
-        assert_eq!(replay(&[part]), (Some(0), done));
+        assert_eq!(rebuild(&[part]), (Some(0), done));
     }
     assert!(documents(&client, 8).await == whole);
     assert_eq!(frames(&world, 8).await.len(), 8);
@@ -255,7 +263,7 @@ async fn a_rebuild_repairs_damage(kind: Kind) {
         repaired,
         serde_json::from_str::<Value>(&state).expect("JSON")
     );
-    // What was made goes on, by whoever reads it next.
+    // The rebuilt orders can be changed.
     for id in &ids[1..4] {
         let path = format!("/order/{id}/status");
         let paid = client
@@ -276,21 +284,21 @@ async fn a_rebuild_repairs_damage(kind: Kind) {
             .as_str()
             .is_some_and(|it| it.contains("`presentation`"))
     );
-    let (code, _) = replay(&["nonsense"]);
+    let (code, _) = rebuild(&["nonsense"]);
     assert_eq!(code, Some(2));
 }
 
 async fn a_rebuild_that_cannot_succeed_is_abandoned(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
-    fill(&world, 40).await;
+    place_and_change_orders(&world, 40).await;
     let before = documents(&client, 40).await;
     stores::remove_event(&world, kind, 7).await;
     for part in PARTS {
         ask(&client, part).await;
-        let round = ended(&client, part).await;
-        assert_eq!(round["state"], "given-up", "{round}");
-        let reason = round["reason"].as_str().expect("a reason");
+        let rebuild = ended(&client, part).await;
+        assert_eq!(rebuild["state"], "given-up", "{rebuild}");
+        let reason = rebuild["reason"].as_str().expect("a reason");
         assert!(reason.contains("expected position 7"), "{reason}");
     }
     let output = world.operate(&["rebuild", "source"]).expect("it runs");
@@ -299,57 +307,62 @@ async fn a_rebuild_that_cannot_succeed_is_abandoned(kind: Kind) {
         .send(Method::DELETE, "/rebuilds/source", &[], "")
         .await;
     assert_eq!(nothing.expect("an answer").status, 204);
-    // And everything goes on as it was.
+    // Reads and writes are not affected.
     assert!(documents(&client, 40).await == before);
     let placed = client.post(order("after")).await.expect("202");
     let receipt = client.settled(&placed).await.expect("a receipt");
     assert_eq!(receipt["status"], "baked", "{receipt}");
 }
 
-/// A rebuild is given up by the API and by the command line; the stage finds it when it goes on.
+/// Checks that a rebuild is cancelled by the API and by the command line while its stage is
+/// stopped, and that the stage removes the shadow when it continues.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rebuild_in_progress_can_be_cancelled() {
     let mut world = World::start(Kind::Servers).await.expect("it starts");
     let client = world.client();
-    // More than a few pieces.
+    // More events than a few batches of a rebuild.
     const COUNT: u64 = 400;
-    let end = fill(&world, COUNT).await;
+    let end = place_and_change_orders(&world, COUNT).await;
     let before = documents(&client, COUNT).await;
-    for (round, is_by_api) in [(1, true), (2, false)] {
+    for (rebuild_id, is_by_api) in [(1, true), (2, false)] {
         world.process("data-baker").kill();
         let stop = ("TORTURE_STOP_AT".to_owned(), "rebuild.made:1".to_owned());
         let baker = world.process("data-baker");
         baker.start_with(&[stop]).expect("it starts");
-        world.ready(LIMIT).await.expect("ready");
+        world.ready(TIMEOUT).await.expect("ready");
         ask(&client, "presentation").await;
-        let until = Instant::now() + LIMIT;
+        let until = Instant::now() + TIMEOUT;
         while !world.process("data-baker").is_stopped() {
             assert!(Instant::now() < until, "it does not stop");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        assert_ne!(stores::shadows(&world).await, [""; 0], "none is made");
+        assert_ne!(
+            stores::shadows(&world).await,
+            [""; 0],
+            "no shadow was created"
+        );
         if is_by_api {
             let path = "/rebuilds/presentation";
-            let given_up = client.send(Method::DELETE, path, &[], "").await;
-            assert_eq!(given_up.expect("an answer").status, 204);
+            let cancelled = client.send(Method::DELETE, path, &[], "").await;
+            assert_eq!(cancelled.expect("an answer").status, 204);
         } else {
             let arguments = ["rebuild", "presentation", "--cancel"];
             let output = world.operate(&arguments).expect("it runs");
             assert!(output.status.success(), "{output:?}");
-            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
             let expected = "presentation: rebuild 2, given-up: cancelled by an operator; ";
-            assert!(said.starts_with(expected), "{said}");
+            assert!(text.starts_with(expected), "{text}");
         }
-        // Longer than the stage takes to look what is asked for.
+        // Longer than the stage's interval of polling for requests.
         tokio::time::sleep(Duration::from_secs(2)).await;
         world.process("data-baker").signal(SIGCONT);
         let is_gone = async || stores::shadows(&world).await.is_empty();
-        let gone = wait(LIMIT, "an end of the shadow", is_gone).await;
+        let gone = wait(TIMEOUT, "removal of the shadow", is_gone).await;
         gone.expect("it is removed");
         let last = ended(&client, "presentation").await;
         assert_eq!(
             (&last["state"], &last["round"]),
-            (&"given-up".into(), &round.into())
+            (&"given-up".into(), &rebuild_id.into())
         );
         assert_eq!(last["reason"], "cancelled by an operator");
     }
@@ -361,13 +374,13 @@ async fn a_rebuild_survives_an_abort_at_every_failpoint(kind: Kind) {
     let mut world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let count = orders();
-    let end = fill(&world, count).await;
+    let end = place_and_change_orders(&world, count).await;
     let (old_frames, old_documents) = (frames(&world, end).await, documents(&client, count).await);
-    let of_both = ["rebuild.made:1", "rebuild.made:3", "rebuild.replaced:1"];
-    let of_mongodb = ["mongodb.replacing:1", "mongodb.renamed:1"];
-    let places = match kind {
-        Kind::Embedded => of_both.to_vec(),
-        Kind::Servers => [&of_both[..], &of_mongodb].concat(),
+    let common = ["rebuild.made:1", "rebuild.made:3", "rebuild.replaced:1"];
+    let mongodb_only = ["mongodb.replacing:1", "mongodb.renamed:1"];
+    let failpoints = match kind {
+        Kind::Embedded => common.to_vec(),
+        Kind::Servers => [&common[..], &mongodb_only].concat(),
     };
     for part in PARTS {
         let program = match (kind, part) {
@@ -375,24 +388,32 @@ async fn a_rebuild_survives_an_abort_at_every_failpoint(kind: Kind) {
             (Kind::Servers, "source") => "orders-manager",
             (Kind::Servers, _) => "data-baker",
         };
-        for (round, place) in (1..).zip(&places) {
+        for (rebuild_id, failpoint) in (1..).zip(&failpoints) {
             world.process(program).kill();
-            let abort = ("TORTURE_ABORT_AT".to_owned(), (*place).to_owned());
+            let abort = ("TORTURE_ABORT_AT".to_owned(), (*failpoint).to_owned());
             world
                 .process(program)
                 .start_with(&[abort])
                 .expect("it starts");
-            world.ready(LIMIT).await.expect("ready");
+            world.ready(TIMEOUT).await.expect("ready");
             ask(&client, part).await;
-            // So the rebuild was under way, at exactly that place.
-            let status = world.process(program).ended(LIMIT);
-            let status = status.unwrap_or_else(|error| panic!("{part} at {place}: {error}"));
-            assert_eq!(status.signal(), Some(SIGABRT as i32), "{part} at {place}");
+            // The abort shows that the rebuild had reached the failpoint.
+            let status = world.process(program).ended(TIMEOUT);
+            let status = status.unwrap_or_else(|error| panic!("{part} at {failpoint}: {error}"));
+            assert_eq!(
+                status.signal(),
+                Some(SIGABRT as i32),
+                "{part} at {failpoint}"
+            );
             world.process(program).start().expect("it starts again");
-            world.ready(LIMIT).await.expect("ready");
+            world.ready(TIMEOUT).await.expect("ready");
             let last = ended(&client, part).await;
-            let done = (&"done".into(), &round.into());
-            assert_eq!((&last["state"], &last["round"]), done, "{part} at {place}");
+            let done = (&"done".into(), &rebuild_id.into());
+            assert_eq!(
+                (&last["state"], &last["round"]),
+                done,
+                "{part} at {failpoint}"
+            );
         }
     }
     assert!(frames(&world, end).await == old_frames, "frames differ");

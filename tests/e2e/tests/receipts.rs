@@ -1,5 +1,5 @@
-//! The receipt of an operation, from accepted to baked, and through the absence
-//! of those who carry it on.
+//! Receipts of operations: from accepted to baked, unknown operations, and operations that are
+//! still in the queue.
 
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,7 @@ async fn unknown_operations_have_no_receipt(kind: Kind) {
     }
 }
 
-/// Accepted, and so it says, on any api-server, although nobody has stored it.
+/// Checks that any api-server shows an operation as accepted before it is stored.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queued_operation_is_accepted() {
     let mut world = World::start(Kind::Servers).await.expect("it starts");

@@ -1,5 +1,5 @@
-//! Ten thousand changes of one and the same value, by competing instances that are
-//! killed now and then: it ends at exactly ten thousand.
+//! Ten thousand increments of one value by competing instances that are killed meanwhile: the
+//! result is exactly ten thousand.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,12 +12,11 @@ use tokio::time::sleep;
 const CHANGES: u64 = 10_000;
 const CLIENTS: usize = 16;
 const PROGRAM: &str = "calculator";
-const LIMIT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Sends every change until it is accepted, each under a key of its own, to one
-/// instance after the other.
+/// Sends each change until it is accepted, with an idempotency key, to the instances in turn.
 async fn add_one(clients: Arc<Vec<Client>>, at: Arc<String>, next: Arc<AtomicU64>) {
-    let until = Instant::now() + LIMIT;
+    let until = Instant::now() + TIMEOUT;
     let mut instance = 0;
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
@@ -34,7 +33,7 @@ async fn add_one(clients: Arc<Vec<Client>>, at: Arc<String>, next: Arc<AtomicU64
             let sent = client.put(&at, &headers, body);
             match tokio::time::timeout(Duration::from_secs(5), sent).await {
                 Ok(Ok(answer)) if answer.status == 202 => break,
-                // Not durable, or nobody knows: the same once more.
+                // Refused or unknown: repeats the request with the same key.
                 _ => sleep(Duration::from_millis(10)).await,
             }
         }
@@ -58,13 +57,12 @@ async fn no_change_is_lost_or_doubled(kind: Kind, instances: usize) {
     let senders: Vec<_> = (0..CLIENTS)
         .map(|_| tokio::spawn(add_one(clients.clone(), at.clone(), next.clone())))
         .collect();
-    // The first two, since one of them leads at the beginning; in turn, at several
-    // points of their work.
+    // Kills the first two instances in turn, one of which is the initial leader.
     let victims = [PROGRAM.to_owned(), format!("{PROGRAM}-2")];
     for round in 0..6 {
         let begun = CHANGES / 8 * (round + 1);
         let is_there = async || next.load(Ordering::Relaxed) >= begun;
-        let outcome = world::wait(LIMIT, "more changes", is_there).await;
+        let outcome = world::wait(TIMEOUT, "more changes", is_there).await;
         outcome.expect("they go on");
         let victim = &victims[round as usize % victims.len().min(instances)];
         world.process(victim).kill();
@@ -79,9 +77,9 @@ async fn no_change_is_lost_or_doubled(kind: Kind, instances: usize) {
         let found = client.get(&at).await;
         found.is_ok_and(|found| found.json() == json!({ "value": CHANGES }))
     };
-    let done = world::wait(LIMIT, "ten thousand", is_done).await;
+    let done = world::wait(TIMEOUT, "ten thousand", is_done).await;
     done.unwrap_or_else(|error| panic!("{error}\n{}", world.logs()));
-    // One position each, and the creation: no change is there twice.
+    // One position for each change, and one for the creation.
     let mut feed = world
         .feed(&format!("since={CHANGES}"))
         .await

@@ -1,5 +1,5 @@
-//! Servers as a company runs them: TLS with a certificate authority of its own, users with
-//! passwords. The authority is trusted as on any machine, by `SSL_CERT_FILE`; MongoDB's by its URI.
+//! Servers with TLS and passwords: certificates of a private authority, which is trusted by
+//! `SSL_CERT_FILE`, and for MongoDB by its URI.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use bakehouse_e2e::world::{Servers, wait};
 use bakehouse_e2e::{Issuer, Kind, Receiver, World, ledger};
 use serde_json::json;
 
-const LIMIT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Trusts the authority, and nobody else.
+/// Returns the setting that trusts this authority only.
 fn trust(authority: &Authority) -> (&'static str, String) {
     ("SSL_CERT_FILE", authority.ca.display().to_string())
 }
@@ -42,7 +42,7 @@ async fn databases_and_broker_take_tls_and_passwords() {
     let good = servers(ENCODED_PASSWORD, ENCODED_PASSWORD);
     let mut world = World::prepare(Kind::Servers, Some(("s.", good)), &trusted).expect("a world");
     world.start_all().expect("it starts");
-    world.ready(LIMIT).await.expect("ready");
+    world.ready(TIMEOUT).await.expect("ready");
     let client = world.client();
     let placed = client.post(ledger::order("one")).await.expect("an answer");
     let receipt = client.settled(&placed).await.expect("a receipt");
@@ -62,13 +62,16 @@ async fn databases_and_broker_take_tls_and_passwords() {
     let unconfirmed = unconfirmed.expect("an answer");
     assert_eq!(unconfirmed.status, 503);
     let logs = world.final_logs().expect("they end");
-    let told = unconfirmed.json().to_string() + &logs;
-    assert!(told.contains("not confirmed within 1.25 s"), "{told}");
-    assert!(!told.contains("s3cret"), "{told}");
+    let messages = unconfirmed.json().to_string() + &logs;
+    assert!(
+        messages.contains("not confirmed within 1.25 s"),
+        "{messages}"
+    );
+    assert!(!messages.contains("s3cret"), "{messages}");
 
-    // Neither a wrong password nor an authority that nobody trusts lets anybody in.
-    let stranger = Authority::new().expect("another authority");
-    let (_, other_ca) = trust(&stranger);
+    // Wrong passwords and untrusted authorities are refused.
+    let other_authority = Authority::new().expect("another authority");
+    let (_, other_ca) = trust(&other_authority);
     for (mongodb, amqp, ca, word) in [
         ("wrong", ENCODED_PASSWORD, &ca, "uthentication failed"),
         (ENCODED_PASSWORD, "wrong", &ca, "ACCESS_REFUSED"),
@@ -84,8 +87,8 @@ async fn databases_and_broker_take_tls_and_passwords() {
         let mut refused =
             World::prepare(Kind::Servers, Some(("s.", servers)), &settings).expect("a world");
         refused.process("api-server").start().expect("it starts");
-        let is_told = async || refused.logs_in_full().contains(word);
-        let outcome = wait(LIMIT, word, is_told).await;
+        let is_logged = async || refused.logs_in_full().contains(word);
+        let outcome = wait(TIMEOUT, word, is_logged).await;
         assert!(outcome.is_ok(), "{word}: {}", refused.logs());
         assert!(!refused.logs_in_full().contains("s3cret"));
     }
@@ -132,10 +135,10 @@ async fn key_sets_webhooks_and_sms_use_https() {
     let status = format!("{}/status", placed.header("location"));
     let paid = client.put(&status, &headers, r#"{"status":"paid"}"#).await;
     assert_eq!(paid.expect("an answer").status, 202);
-    let are_told = async || !hook.received().is_empty() && gateway.received().len() == 2;
-    let outcome = wait(LIMIT, "a webhook and two text messages", are_told).await;
+    let are_sent = async || !hook.received().is_empty() && gateway.received().len() == 2;
+    let outcome = wait(TIMEOUT, "a webhook and two text messages", are_sent).await;
     assert!(outcome.is_ok(), "{}", world.logs());
-    // The webhook asked for one kind of event alone.
+    // The webhook is configured for one event type only.
     let kinds: Vec<_> = hook
         .received()
         .iter()
@@ -152,7 +155,7 @@ async fn key_sets_webhooks_and_sms_use_https() {
         "{text}"
     );
 
-    // Without the authority in the trust store there are no keys, and nobody is let in.
+    // If the authority is not trusted, no keys are loaded and requests are refused.
     let other = Authority::new().expect("another authority");
     let mut settings = issuer.settings(&keys);
     settings.push(trust(&other));
@@ -186,7 +189,7 @@ async fn mail_goes_over_tls_to_a_server_that_asks_for_a_password() {
             "products": [{ "name": "Tea", "price": "1.00" }],
             "customer": { "id": "c-1", "email": "ada@example.org" },
         });
-        let ordered = async |world: &World| {
+        let place_and_delete = async |world: &World| {
             let client = world.client();
             let placed = client.post(order.to_string()).await.expect("an answer");
             let path = placed.header("location").to_owned();
@@ -199,24 +202,24 @@ async fn mail_goes_over_tls_to_a_server_that_asks_for_a_password() {
         };
         let world = World::start_with(Kind::Embedded, &settings(ENCODED_PASSWORD)).await;
         let world = world.expect("it starts");
-        ordered(&world).await;
-        let has_come = async || !mail.mails().is_empty();
-        let outcome = wait(LIMIT, "a mail", has_come).await;
+        place_and_delete(&world).await;
+        let is_received = async || !mail.mails().is_empty();
+        let outcome = wait(TIMEOUT, "a mail", is_received).await;
         assert!(outcome.is_ok(), "{scheme}: {}", world.logs());
-        // Of two events one was asked for.
+        // Only one of the two events is configured.
         let mails = mail.mails();
         assert_eq!(mails.len(), 1, "{mails:?}");
         assert!(mails[0].contains("cancelled"), "{mails:?}");
 
         let world = World::start_with(Kind::Embedded, &settings("wrong")).await;
         let world = world.expect("it starts");
-        let path = ordered(&world).await;
+        let path = place_and_delete(&world).await;
         let client = world.client();
-        let is_told = async || {
+        let is_recorded = async || {
             let found = client.get(&path).await.expect("an answer").json();
             found.to_string().contains("535")
         };
-        let outcome = wait(LIMIT, "the reason", is_told).await;
+        let outcome = wait(TIMEOUT, "the reason", is_recorded).await;
         let found = client.get(&path).await.expect("an answer").json();
         assert!(outcome.is_ok(), "{scheme}: {found}");
         assert_eq!(mail.mails().len(), 1);

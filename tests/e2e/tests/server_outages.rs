@@ -1,4 +1,4 @@
-//! Broker and databases that are not there yet, go away, and come back.
+//! Outages of broker and databases: servers that start late, are killed, hang, and return.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use bakehouse_e2e::world::{Servers, wait};
 use bakehouse_e2e::{Kind, World};
 use tokio::time::sleep;
 
-/// Limit for an answer where what it needs hangs; drivers that are left alone take a minute.
-const SOON: Duration = Duration::from_secs(20);
+/// Timeout for an answer while a server hangs; the drivers' own timeouts are about a minute.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Capabilities that a server takes with it when it is away, which readiness names as well.
-const CONSEQUENCES: [&str; 3] = ["reads", "feed", "stages"];
+/// Capabilities that readiness also reports as missing while a server is down.
+const DEPENDENT_CAPABILITIES: [&str; 3] = ["reads", "feed", "stages"];
 
-/// Names of what is missing, as readiness tells them.
+/// Returns the names that readiness reports as missing.
 async fn missing(world: &World) -> Vec<String> {
     let Ok(answer) = world.client().get("/health/ready").await else {
         return vec!["api-server".into()];
@@ -31,10 +31,10 @@ async fn missing(world: &World) -> Vec<String> {
 
 async fn wait_for_missing(world: &World, expected: &[&str]) {
     let limit = Duration::from_secs(20);
-    let waiting = wait(limit, "such readiness", async || {
+    let waiting = wait(limit, "the expected readiness", async || {
         let mut missing = missing(world).await;
         if !expected.is_empty() {
-            missing.retain(|name| !CONSEQUENCES.contains(&name.as_str()));
+            missing.retain(|name| !DEPENDENT_CAPABILITIES.contains(&name.as_str()));
         }
         missing == expected
     })
@@ -48,9 +48,9 @@ async fn wait_for_missing(world: &World, expected: &[&str]) {
     }
 }
 
-/// 503 with a problem document and Retry-After, within seconds.
+/// Checks that the answer is 503 with a problem document and `Retry-After`, within the timeout.
 async fn assert_unavailable(answer: impl Future<Output = anyhow::Result<bakehouse_e2e::Answer>>) {
-    let answer = tokio::time::timeout(SOON, answer)
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer)
         .await
         .expect("an answer in time");
     let answer = answer.expect("an answer");
@@ -60,8 +60,8 @@ async fn assert_unavailable(answer: impl Future<Output = anyhow::Result<bakehous
     assert!(!answer.header("retry-after").is_empty());
 }
 
-/// From nothing but empty servers that come up after the services, through
-/// every way for them to be away, to an audit of everything.
+/// Starts the services before their empty servers, kills and pauses each server under load, then
+/// audits everything.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn absent_servers_are_waited_for_and_survived() {
     let mut mongo = Mongo::bare("away-mongo").expect("a mongod");
@@ -108,12 +108,12 @@ async fn absent_servers_are_waited_for_and_survived() {
     sleep(Duration::from_millis(500)).await;
 
     mongo.kill();
-    // What the broker confirms is accepted: the databases will get it later.
-    let keyless = client
+    // A write that the broker confirms is accepted while the databases are down.
+    let accepted = client
         .post(order("database killed"))
         .await
         .expect("an answer");
-    assert_eq!(keyless.status, 202);
+    assert_eq!(accepted.status, 202);
     assert_unavailable(client.get("/order")).await;
     mongo.start_again().expect("it starts again");
     wait_for_missing(&world, &[]).await;
@@ -121,19 +121,22 @@ async fn absent_servers_are_waited_for_and_survived() {
 
     let mut ledger = load.stop().await;
     ledger.accepted.insert("database killed".into());
-    for unsure in ["too early", "broker killed", "broker paused"] {
-        ledger.unknown.insert(unsure.into());
+    for reference in ["too early", "broker killed", "broker paused"] {
+        ledger.unknown.insert(reference.into());
     }
     audit(&world, &ledger, Duration::from_secs(90))
         .await
-        .expect("all is well");
+        .expect("a clean audit");
     for name in world.names() {
-        let (status, _) = world.process(name).terminate(SOON).expect("it ends");
+        let (status, _) = world
+            .process(name)
+            .terminate(ANSWER_TIMEOUT)
+            .expect("it ends");
         assert!(status.success(), "{name}");
     }
 }
 
-/// A database that hangs is no reason for api-server to hang.
+/// Checks that api-server answers in time while its database hangs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hanging_database_does_not_block_answers() {
     let mongo = Mongo::start("hang-mongo").await.expect("a mongod");
@@ -149,7 +152,7 @@ async fn a_hanging_database_does_not_block_answers() {
     let client = world.client();
     mongo.pause();
     assert_unavailable(client.get("/order")).await;
-    let keyed = tokio::time::timeout(SOON, client.post_keyed("k", order("a"))).await;
+    let keyed = tokio::time::timeout(ANSWER_TIMEOUT, client.post_keyed("k", order("a"))).await;
     assert_eq!(
         keyed.expect("an answer in time").expect("an answer").status,
         202

@@ -1,13 +1,13 @@
-//! Table of settings and the tests that set them: each is set to something other than its default
-//! for a running program, with an effect that is observed, or is an exception with a reason. Held
-//! against `--help`, so that a new setting without a test fails.
+//! Table of settings and the tests that set them to a value other than the default and observe the
+//! effect on a running program, or exceptions with a reason. The table is compared with `--help`, so
+//! that a new setting without a test fails.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use bakehouse_e2e::process::command;
 
-/// Setting, and the test of it, or the helper that tests share, as `module::function`.
+/// Setting, and its test or the helper that its tests share, as `module::function`.
 #[rustfmt::skip]
 const TESTED: &[(&str, &str)] = &[
     ("instance", "settings_stages::leases_name_their_holder_and_last_as_set"),
@@ -106,7 +106,7 @@ const TESTED: &[(&str, &str)] = &[
     ("log.filter", "logging::prepare"),
 ];
 
-/// Settings that no running program shows the effect of, each with the reason.
+/// Settings without an observable effect on a running program, each with the reason.
 const EXCEPTIONS: &[(&str, &str)] = &[];
 
 #[test]
@@ -121,13 +121,13 @@ fn every_setting_has_a_test() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     for (key, test) in TESTED {
         let variable = listed.get(key);
-        let variable: &str = variable.unwrap_or_else(|| panic!("{key}: there is no such setting"));
+        let variable: &str = variable.unwrap_or_else(|| panic!("{key}: unknown setting"));
         let (module, name) = test.split_once("::").expect("module::test");
         let file = folder.join(format!("{module}.rs"));
         let text = std::fs::read_to_string(&file).expect("a module");
         let is_there = text.contains(&format!("fn {name}"));
         assert!(is_there, "{key}: {module} has no {name}");
-        // Of some the middle is a name of the caller's choice.
+        // Some variables contain a name of the user's choice.
         let is_set = variable.split("NAME").all(|part| text.contains(part));
         assert!(is_set, "{key}: {module} does not set {variable}");
     }
@@ -144,7 +144,7 @@ fn every_setting_has_a_test() {
     );
 }
 
-/// Key and variable of a line of `--help` that names a setting.
+/// Parses a line of `--help`; returns key and variable if it describes a setting.
 fn setting(line: &str) -> Option<(&str, &str)> {
     let mut words = line.strip_prefix("  ")?.split_whitespace();
     let (key, variable) = (words.next()?, words.next()?);

@@ -1,4 +1,4 @@
-//! Effects of settings that no other test is about, seen from outside of a running program.
+//! Effects of settings that have no other test, observed on a running program.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-const LIMIT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 async fn start(settings: &[(&str, &str)]) -> World {
     let mut world = World::prepare(Kind::Embedded, None, settings).expect("a world");
@@ -55,10 +55,10 @@ async fn http_settings_take_effect() {
     let line = log.lines().next().expect("a line");
     assert!(
         serde_json::from_str::<Value>(line).is_err(),
-        "for people: {line}"
+        "not JSON: {line}"
     );
 
-    // Where nobody reads along, lines are JSON without being told.
+    // With the format `json` every line is JSON.
     let mut world = start(&[("BAKEHOUSE_LOG__FORMAT", "json")]).await;
     let log = world.final_logs().expect("it ends");
     for line in log.lines() {
@@ -69,7 +69,7 @@ async fn http_settings_take_effect() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn log_reads_are_limited_as_set() {
-    // By default 32 of one client are: a burst of 24 is never refused.
+    // By default 32 reads of one client may be queued, so a burst of 24 is never refused.
     let burst = async |world: &World| {
         let client = world.client();
         let placed = client.post(ledger::order("one")).await.expect("an answer");
@@ -82,8 +82,8 @@ async fn log_reads_are_limited_as_set() {
             .map(|answer| answer.expect("an answer").status.as_u16());
         statuses.collect::<Vec<_>>()
     };
-    let usual = start(&[]).await;
-    assert_eq!(burst(&usual).await, [200; 24]);
+    let by_default = start(&[]).await;
+    assert_eq!(burst(&by_default).await, [200; 24]);
     let strict = start(&[("BAKEHOUSE_HTTP__MAX_LOG_READS", "1")]).await;
     for _ in 0..200 {
         let statuses = burst(&strict).await;
@@ -122,12 +122,12 @@ async fn tokens_are_checked_as_set() {
         read(with(&algorithms), &good).await,
         (401, json!("algorithm"))
     );
-    let mut late = claims("ada", "orders:read");
-    late["exp"] = json!(late["iat"].as_u64().expect("a time") - 600);
-    let late = issuer.sign(&late).expect("a token");
-    assert_eq!(read(with(&[]), &late).await, (401, json!("expired")));
+    let mut expired = claims("ada", "orders:read");
+    expired["exp"] = json!(expired["iat"].as_u64().expect("a time") - 600);
+    let expired = issuer.sign(&expired).expect("a token");
+    assert_eq!(read(with(&[]), &expired).await, (401, json!("expired")));
     let leeway = [("BAKEHOUSE_AUTH__LEEWAY", "1h")];
-    assert_eq!(read(with(&leeway), &late).await.0, 200);
+    assert_eq!(read(with(&leeway), &expired).await.0, 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -137,7 +137,7 @@ async fn unauthenticated_sockets_are_limited_as_set() {
     settings.push(("BAKEHOUSE_FEED__MAX_UNAUTHENTICATED_PER_CLIENT", "1".into()));
     let world = World::start_with(Kind::Embedded, &settings).await;
     let world = world.expect("it starts");
-    // A socket that readiness was looked at by may have to be noticed as gone.
+    // The socket opened to check readiness may not have been released yet.
     let first = std::cell::RefCell::new(None);
     let opens = async || {
         let opened = world.feed("").await.ok();
@@ -145,12 +145,12 @@ async fn unauthenticated_sockets_are_limited_as_set() {
         *first.borrow_mut() = opened;
         is_open
     };
-    wait(LIMIT, "a socket", opens).await.expect("opened");
+    wait(TIMEOUT, "a socket", opens).await.expect("opened");
     let second = world.feed("").await.err().expect("refused").to_string();
     assert!(second.contains("429"), "{second}");
 }
 
-/// The region is part of what requests to S3 are signed for.
+/// Checks that the region is part of the signature of requests to S3.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s3_requests_use_the_region_that_is_set() {
     let bucket = Receiver::start().await.expect("it listens");
@@ -179,11 +179,11 @@ async fn s3_requests_use_the_region_that_is_set() {
             .map(|request| request.header("authorization").to_owned());
         signed.any(|value| value.contains("/eu-central-1/s3/aws4_request"))
     };
-    let outcome = wait(LIMIT, "a signed request", is_signed).await;
+    let outcome = wait(TIMEOUT, "a signed request", is_signed).await;
     assert!(outcome.is_ok(), "{}", world.logs());
 }
 
-/// Garbage in the middle of the store's file, which nothing reads meanwhile.
+/// Checks that damage in pages of the store's file that nothing reads is found.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn store_integrity_is_checked_as_often_as_set() {
     let mut world = start(&[]).await;
@@ -195,7 +195,7 @@ async fn store_integrity_is_checked_as_often_as_set() {
             .await
             .expect("a receipt");
     }
-    // At an orderly end everything is in the one file.
+    // A clean shutdown moves the WAL into the main file.
     world.stop_all().expect("it ends");
     let file = world.folder().join("data/bakehouse.db");
     let settings = [("BAKEHOUSE_HEALTH__INTEGRITY_INTERVAL", "100ms")];
@@ -206,11 +206,11 @@ async fn store_integrity_is_checked_as_often_as_set() {
         let answer = client.get("/health/ready").await.expect("an answer");
         answer.status == 503 && answer.json().to_string().contains("damage")
     };
-    let outcome = wait(LIMIT, "word of the damage", is_found).await;
+    let outcome = wait(TIMEOUT, "a report of the damage", is_found).await;
     assert!(outcome.is_ok(), "{}", world.logs());
 }
 
-/// Overwrites the second half of the pages, but for the last.
+/// Overwrites the second half of the file's pages, except the last page.
 fn damage(file: &Path) {
     use std::os::unix::fs::FileExt;
     let opened = fs::File::options().write(true).open(file).expect("a file");
@@ -223,7 +223,7 @@ fn damage(file: &Path) {
     }
 }
 
-/// The configured number of webhooks is under way at the same time, although more are waiting.
+/// Checks that no more than the configured number of webhooks are sent at the same time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_deliveries_are_limited_as_set() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -248,10 +248,10 @@ async fn concurrent_deliveries_are_limited_as_set() {
             .expect("a receipt");
     }
     for _ in 0..6 {
-        let accepted = tokio::time::timeout(LIMIT, listener.accept()).await;
+        let accepted = tokio::time::timeout(TIMEOUT, listener.accept()).await;
         let (mut socket, _) = accepted.expect("a delivery").expect("a connection");
         let another = tokio::time::timeout(Duration::from_millis(700), listener.accept()).await;
-        assert!(another.is_err(), "a second one beside the first");
+        assert!(another.is_err(), "two deliveries at the same time");
         let mut request = [0; 8192];
         let _ = socket.read(&mut request).await.expect("a request");
         let answer = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
@@ -259,7 +259,7 @@ async fn concurrent_deliveries_are_limited_as_set() {
     }
 }
 
-/// The token is presented to the feed, and read anew for each connection.
+/// Checks that the token is sent to the feed, and that its file is read for each connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_remote_feed_is_read_with_a_token() {
     let hook = Receiver::start().await.expect("it listens");
@@ -287,7 +287,7 @@ async fn a_remote_feed_is_read_with_a_token() {
             seen.iter()
                 .any(|one| one.header("authorization") == expected)
         };
-        let outcome = wait(LIMIT, token, presents).await;
+        let outcome = wait(TIMEOUT, token, presents).await;
         assert!(outcome.is_ok(), "{}", world.logs());
     }
 }

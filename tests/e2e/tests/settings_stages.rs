@@ -1,5 +1,4 @@
-//! Settings of the stages: how much a batch takes, how often a stage looks without being told,
-//! how long a lease lasts.
+//! Settings of the stages: sizes of batches, poll intervals, and durations of leases.
 
 use std::time::Duration;
 
@@ -11,9 +10,9 @@ use bakehouse_e2e::{Client, Kind, Receiver, World, ledger};
 use mongodb::bson::{DateTime, Document};
 use serde_json::Value;
 
-const LIMIT: Duration = Duration::from_secs(60);
-/// Time within which something that must not happen would have happened many times over.
-const QUIET: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Time to wait before asserting that something has not happened.
+const QUIET_PERIOD: Duration = Duration::from_secs(3);
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 fn prepare(settings: &[(&str, &str)]) -> World {
@@ -22,8 +21,8 @@ fn prepare(settings: &[(&str, &str)]) -> World {
     World::prepare(Kind::Servers, Some((&name, servers)), settings).expect("a world")
 }
 
-/// A value of the metrics of a stage.
-async fn figure(client: &Client, name: &str) -> u32 {
+/// Returns the value of a metric; 0 if it is not exported.
+async fn metric(client: &Client, name: &str) -> u32 {
     let Ok(answer) = client.get("/metrics").await else {
         return 0;
     };
@@ -60,32 +59,32 @@ async fn batches_are_limited_as_set() {
     }
     world.begin().await.expect("it starts");
     for stage in ["events-writer", "orders-manager", "data-baker", "notifier"] {
-        world.process(stage).terminate(LIMIT).expect("it ends");
+        world.process(stage).terminate(TIMEOUT).expect("it ends");
     }
-    // Each stage then finds all of it at once.
+    // Each stage finds all orders at once when it starts.
     let client = world.client();
     for number in 0..ORDERS {
         let placed = client.post(ledger::order(&format!("{number}"))).await;
         assert_eq!(placed.expect("an answer").status, 202);
     }
-    for ((stage, most), client) in stages.into_iter().zip(clients) {
+    for ((stage, max), client) in stages.into_iter().zip(clients) {
         world.process(stage).start().expect("it starts");
         let name = "bakehouse_stage_batch_events";
         let of = format!("{{stage=\"{stage}\"}}");
         let sum = format!("{name}_sum{of}");
-        let is_done = async || figure(&client, &sum).await >= ORDERS;
-        let outcome = wait(LIMIT, stage, is_done).await;
+        let is_done = async || metric(&client, &sum).await >= ORDERS;
+        let outcome = wait(TIMEOUT, stage, is_done).await;
         assert!(outcome.is_ok(), "{stage}: {}", world.logs());
-        let count = figure(&client, &format!("{name}_count{of}")).await;
-        let small = format!("{name}_bucket{{stage=\"{stage}\",le=\"{most}\"}}");
-        assert_eq!(figure(&client, &small).await, count, "{stage}");
-        assert!(count >= ORDERS / most, "{stage}: {count} batches");
+        let count = metric(&client, &format!("{name}_count{of}")).await;
+        let small = format!("{name}_bucket{{stage=\"{stage}\",le=\"{max}\"}}");
+        assert_eq!(metric(&client, &small).await, count, "{stage}");
+        assert!(count >= ORDERS / max, "{stage}: {count} batches");
     }
     world.process("notifier").start().expect("it starts");
-    let are_told = async || hook.received().len() >= ORDERS as usize;
-    let outcome = wait(LIMIT, "word of each order", are_told).await;
+    let are_sent = async || hook.received().len() >= ORDERS as usize;
+    let outcome = wait(TIMEOUT, "a webhook of each order", are_sent).await;
     assert!(outcome.is_ok(), "{}", world.logs());
-    // Notifier logs its batches at debug level, and has no metric of them.
+    // Notifier has no metric of its batches, and logs them at debug level.
     let log = world.process("notifier").log();
     let lines = log
         .lines()
@@ -112,67 +111,75 @@ async fn place(client: &Client) -> bakehouse_e2e::Answer {
     placed
 }
 
-/// Waits until the operation has come as far as that.
-async fn until(world: &World, accepted: &bakehouse_e2e::Answer, word: &str) {
+/// Waits until the receipt of an operation has this status.
+async fn wait_for_status(world: &World, accepted: &bakehouse_e2e::Answer, expected: &str) {
     let client = world.client();
-    let is_so = async || status(&client, accepted).await == word;
-    let outcome = wait(LIMIT, word, is_so).await;
+    let is_so = async || status(&client, accepted).await == expected;
+    let outcome = wait(TIMEOUT, expected, is_so).await;
     assert!(outcome.is_ok(), "{}", world.logs());
 }
 
-/// Waits until the document can be read: how far a receipt says that it is baked goes by the
-/// feed, which hears of nothing here.
-async fn until_baked(world: &World, accepted: &bakehouse_e2e::Answer) {
+/// Waits until the document can be read. The receipt does not become `baked` here, since that
+/// depends on the feed, which receives no notices.
+async fn wait_for_document(world: &World, accepted: &bakehouse_e2e::Answer) {
     let client = world.client();
     let is_there = async || {
         let answer = client.get(accepted.header("location")).await;
         answer.is_ok_and(|answer| answer.status == 200)
     };
-    let outcome = wait(LIMIT, "a document", is_there).await;
+    let outcome = wait(TIMEOUT, "a document", is_there).await;
     assert!(outcome.is_ok(), "{}", world.logs());
 }
 
-/// Ends a process and starts it with another interval.
+/// Restarts a process with a poll interval of 100 ms.
 fn restart(process: &mut Process, variable: &str) {
-    process.terminate(LIMIT).expect("it ends");
+    process.terminate(TIMEOUT).expect("it ends");
     let more = [(variable.to_owned(), "100ms".to_owned())];
     process.start_with(&more).expect("it starts");
 }
 
-/// No notice reaches anybody, since each has names of exchanges of its own: what is done is found
-/// by looking.
+/// Checks that stages poll at their interval: each has its own prefix of exchanges, so that no
+/// notices arrive.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stages_poll_as_often_as_set_without_notices() {
-    const POLL: &str = "BAKEHOUSE_MANAGER__POLL_INTERVAL";
-    const BAKE: &str = "BAKEHOUSE_BAKER__POLL_INTERVAL";
-    const FEED: &str = "BAKEHOUSE_FEED__POLL_INTERVAL";
-    let mut world = prepare(&[(POLL, "1h"), (BAKE, "1h"), (FEED, "1h")]);
+    const MANAGER_INTERVAL: &str = "BAKEHOUSE_MANAGER__POLL_INTERVAL";
+    const BAKER_INTERVAL: &str = "BAKEHOUSE_BAKER__POLL_INTERVAL";
+    const FEED_INTERVAL: &str = "BAKEHOUSE_FEED__POLL_INTERVAL";
+    let mut world = prepare(&[
+        (MANAGER_INTERVAL, "1h"),
+        (BAKER_INTERVAL, "1h"),
+        (FEED_INTERVAL, "1h"),
+    ]);
     for stage in ["orders-manager", "data-baker"] {
         let prefix = format!("deaf-{stage}-{}", world.prefix());
         world.set_for(stage, "BAKEHOUSE_AMQP__PREFIX", &prefix);
     }
     world.begin().await.expect("it starts");
     let client = world.client();
-    // Whatever is there at the start is found at once; this comes later.
+    // Stages process existing work at their start; this order is placed later.
     let first = place(&client).await;
-    until(&world, &first, "stored").await;
-    tokio::time::sleep(QUIET).await;
-    assert_eq!(status(&client, &first).await, "stored", "nobody looks");
+    wait_for_status(&world, &first, "stored").await;
+    tokio::time::sleep(QUIET_PERIOD).await;
+    assert_eq!(status(&client, &first).await, "stored", "polled too early");
 
-    restart(world.process("orders-manager"), POLL);
-    until(&world, &first, "executed").await;
+    restart(world.process("orders-manager"), MANAGER_INTERVAL);
+    wait_for_status(&world, &first, "executed").await;
     let second = place(&client).await;
-    until(&world, &second, "executed").await;
-    tokio::time::sleep(QUIET).await;
-    assert_eq!(status(&client, &second).await, "executed", "nobody looks");
+    wait_for_status(&world, &second, "executed").await;
+    tokio::time::sleep(QUIET_PERIOD).await;
+    assert_eq!(
+        status(&client, &second).await,
+        "executed",
+        "polled too early"
+    );
 
-    restart(world.process("data-baker"), BAKE);
-    until_baked(&world, &second).await;
+    restart(world.process("data-baker"), BAKER_INTERVAL);
+    wait_for_document(&world, &second).await;
     let mut feed = world.feed("").await.expect("a feed");
     assert_eq!(feed.frame().await.expect("a frame")["type"], "welcome");
     let third = place(&client).await;
-    until_baked(&world, &third).await;
-    let quiet = async {
+    wait_for_document(&world, &third).await;
+    let next_event = async {
         loop {
             let frame = feed.frame().await.expect("a frame");
             if frame["order"].is_object() {
@@ -180,11 +187,11 @@ async fn stages_poll_as_often_as_set_without_notices() {
             }
         }
     };
-    let came = tokio::time::timeout(QUIET, quiet).await;
-    assert!(came.is_err(), "nobody looks: {came:?}");
+    let received = tokio::time::timeout(QUIET_PERIOD, next_event).await;
+    assert!(received.is_err(), "polled too early: {received:?}");
 
-    restart(world.process("api-server"), FEED);
-    world.ready(LIMIT).await.expect("ready");
+    restart(world.process("api-server"), FEED_INTERVAL);
+    world.ready(TIMEOUT).await.expect("ready");
     let mut feed = world.feed("").await.expect("a feed");
     place(&client).await;
     let event = feed.event().await.expect("an event");
@@ -223,14 +230,14 @@ async fn leases_name_their_holder_and_last_as_set() {
             };
             let end = lease.get_datetime("expires_at").expect("a time");
             let left = end.timestamp_millis() - DateTime::now().timestamp_millis();
-            let (least, most) = ((hours - 1) * 3_600_000, hours * 3_600_000 + 60_000);
-            (least..=most).contains(&left)
+            let (min, max) = ((hours - 1) * 3_600_000, hours * 3_600_000 + 60_000);
+            (min..=max).contains(&left)
                 && lease
                     .get_str("holder")
                     .expect("a name")
                     .contains("bakery-7")
         };
-        let outcome = wait(LIMIT, stage, held).await;
+        let outcome = wait(TIMEOUT, stage, held).await;
         assert!(outcome.is_ok(), "{stage}: {}", world.logs());
     }
 }

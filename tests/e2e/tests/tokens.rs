@@ -1,5 +1,4 @@
-//! Bearer tokens as issuers and attackers make them: dates, headers, key sets, and what a refusal
-//! says.
+//! Bearer tokens, valid and forged: dates, headers, key sets, and the reasons of refusals.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,11 +10,11 @@ use serde_json::{Value, json};
 
 in_both_worlds!(a_separator_does_not_make_two_principals_one);
 
-const BOTH: &str = "orders:read orders:write";
-/// The header that tokens usually have.
+const READ_WRITE: &str = "orders:read orders:write";
+/// Usual header of a token.
 const HEADER: &str = r#"{"alg":"EdDSA","typ":"JWT","kid":"{kid}"}"#;
 
-/// A system that believes the keys at this place.
+/// Starts a system that trusts the keys at `keys`, a path or URL.
 async fn start(issuer: &Issuer, keys: &str, more: &[(&'static str, &str)]) -> World {
     let mut settings = issuer.settings(keys);
     settings.extend(
@@ -37,15 +36,15 @@ async fn list(client: &Client, token: &str) -> Answer {
     answer.expect("an answer")
 }
 
-/// Claims of a good token, with one of them as it stands in this text.
+/// Returns the claims of a valid token, with claim `name` set to the JSON text `value`.
 fn with(name: &str, value: &str) -> String {
-    let mut good = claims("ada", BOTH);
+    let mut good = claims("ada", READ_WRITE);
     good.as_object_mut().expect("an object").remove(name);
     let good = good.to_string();
     format!("{{{name:?}:{value},{}", &good[1..])
 }
 
-/// Count of refusals for this reason.
+/// Returns the number of refusals for this reason.
 async fn refusals(client: &Client, reason: &str) -> u64 {
     let metrics = client.get("/metrics").await.expect("an answer");
     let text = String::from_utf8_lossy(&metrics.body).into_owned();
@@ -87,8 +86,8 @@ async fn dates_may_be_any_json_numbers() {
         let refused = status(name, value).await;
         assert_eq!(refused, (401, json!(reason)), "{name} {value}");
     }
-    // A feed lasts as long as the token, however that is written.
-    let mut good = claims("ada", BOTH);
+    // A feed ends when its token expires, also if `exp` is a fraction.
+    let mut good = claims("ada", READ_WRITE);
     let exp = good["iat"].as_u64().expect("a time") + 3;
     good["exp"] = json!(f64::from(u32::try_from(exp).expect("a time")) + 0.5);
     let token = issuer.sign(&good).expect("a token");
@@ -102,11 +101,11 @@ async fn a_refusal_says_which_check_failed() {
     let mut world = start_with_file(&issuer).await;
     let client = world.client();
     let text = |header: &str, claims: &str| issuer.sign_text(header, claims).expect("a token");
-    let good = claims("ada", BOTH).to_string();
+    let good = claims("ada", READ_WRITE).to_string();
     let header = |more: &str| HEADER.replace("\"typ\":\"JWT\"", more);
     let stranger = Issuer::new().expect("another issuer");
-    let theirs = stranger.token("ada", BOTH).expect("a token");
-    let ours = issuer.token("ada", BOTH).expect("a token");
+    let theirs = stranger.token("ada", READ_WRITE).expect("a token");
+    let ours = issuer.token("ada", READ_WRITE).expect("a token");
     let mixed = {
         let (signed, _) = ours.rsplit_once('.').expect("three parts");
         let (_, signature) = theirs.rsplit_once('.').expect("three parts");
@@ -163,7 +162,7 @@ async fn a_refusal_says_which_check_failed() {
                     scope orders:write\", scope=\"orders:write\"";
     assert_eq!((answer.status.as_u16(), challenge), (403, expected));
     assert_eq!(refusals(&client, "scope").await, 1);
-    // One line for a reason, however many are refused for it; and never a word of a token.
+    // Refusals are logged once per reason and interval, and never contain parts of a token.
     for _ in 0..20 {
         list(&client, "opaque").await;
     }
@@ -189,14 +188,14 @@ async fn tokens_that_the_rules_allow_are_accepted() {
     let issuer = Issuer::new().expect("an issuer");
     let world = start_with_file(&issuer).await;
     let client = world.client();
-    let good = claims("ada", BOTH).to_string();
+    let good = claims("ada", READ_WRITE).to_string();
     for header in [
         HEADER,
         r#"{"alg":"EdDSA","kid":"{kid}"}"#,
         r#"{"alg":"EdDSA"}"#,
         r#"{"alg":"EdDSA","kid":"{kid}","typ":"at+jwt"}"#,
         r#"{"alg":"EdDSA","kid":"{kid}","typ":"application/AT+JWT"}"#,
-        // Never followed, never believed: the key is the issuer's own.
+        // Keys named by the header are ignored; the issuer's key is used.
         r#"{"alg":"EdDSA","jku":"http://127.0.0.1:1/","jwk":{"kty":"oct","k":"AA"},"x5u":"x"}"#,
     ] {
         let token = issuer.sign_text(header, &good).expect("a token");
@@ -205,7 +204,7 @@ async fn tokens_that_the_rules_allow_are_accepted() {
     let audiences = with("aud", "[\"others\",\"orders-api\"]");
     let token = issuer.sign_text(HEADER, &audiences).expect("a token");
     assert_eq!(list(&client, &token).await.status, 200);
-    // A key that comes with the token makes nobody known.
+    // A token signed with the key in its own header is refused.
     let stranger = Issuer::new().expect("another issuer");
     let keys: Value = serde_json::from_str(&stranger.published()).expect("keys");
     let header = json!({ "alg": "EdDSA", "jwk": keys["keys"][0] }).to_string();
@@ -221,8 +220,8 @@ async fn unusable_keys_of_a_key_set_are_ignored() {
     let mut keys: Value = serde_json::from_str(&good).expect("keys");
     let own = keys["keys"][0].clone();
     let id = own["kid"].as_str().expect("an id").to_owned();
-    // Beside the good one: of unknown kinds and curves, broken, for other purposes; two of the
-    // good one's id, one of them too short.
+    // Unusable keys next to the good one: unknown types and curves, malformed, for other purposes,
+    // and some with the id of the good key.
     let odd = json!([
         null, 7, {}, { "kty": "PQC" }, { "kty": "EC", "crv": "P-521", "x": "AA", "y": "AA" },
         { "kty": "OKP", "crv": "Ed25519", "x": "AA", "kid": id },
@@ -237,7 +236,7 @@ async fn unusable_keys_of_a_key_set_are_ignored() {
     let more = [("BAKEHOUSE_AUTH__JWKS_CACHE_TTL", "1s")];
     let mut world = start(&issuer, &url, &more).await;
     let client = world.client();
-    let token = issuer.token("ada", BOTH).expect("a token");
+    let token = issuer.token("ada", READ_WRITE).expect("a token");
     assert_eq!(list(&client, &token).await.status, 200);
     let failed = async || {
         let metrics = client.get("/metrics").await.expect("an answer");
@@ -274,7 +273,7 @@ async fn a_separator_does_not_make_two_principals_one(kind: Kind) {
     let client = world.client();
     let mut operations: Vec<String> = Vec::new();
     for (subject, tenant) in [("a\nb", "c"), ("a", "b\nc"), ("a\nb\nc", "a\nb\nc")] {
-        let mut claims = claims(subject, BOTH);
+        let mut claims = claims(subject, READ_WRITE);
         claims["tenant"] = json!(tenant);
         let authorization = bearer(&issuer.sign(&claims).expect("a token"));
         let headers = [
@@ -298,7 +297,7 @@ async fn a_separator_does_not_make_two_principals_one(kind: Kind) {
     assert_eq!(different.len(), 3, "{operations:?}");
 }
 
-/// Commands that ask a running server present the token of a file.
+/// Checks that commands that call a running server send the token of `--token-file`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_present_the_token_of_a_file() {
     let issuer = Issuer::new().expect("an issuer");
@@ -308,9 +307,9 @@ async fn commands_present_the_token_of_a_file() {
     let path = file.display().to_string();
     let run = |arguments: &[&str]| {
         let output = world.operate(arguments).expect("it runs");
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said).into_owned();
-        (output.status.code(), said)
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        (output.status.code(), text)
     };
     let id = uuid::Uuid::new_v4().to_string();
     let commands: [&[&str]; 6] = [
@@ -322,36 +321,36 @@ async fn commands_present_the_token_of_a_file() {
         &["rebuild", "presentation"],
     ];
     let token = |scope: &str| issuer.token("root", scope).expect("a token");
-    let (member, operator) = (token(BOTH), token("orders:admin"));
+    let (member, operator) = (token(READ_WRITE), token("orders:admin"));
     for command in commands {
         let with_token = [command, &["--token-file", &path]].concat();
         let _ = std::fs::remove_file(&file);
-        let (code, said) = run(command);
-        assert_eq!(code, Some(1), "{command:?}: {said}");
+        let (code, text) = run(command);
+        assert_eq!(code, Some(1), "{command:?}: {text}");
         assert!(
-            said.contains("401") && said.contains("--token-file"),
-            "{said}"
+            text.contains("401") && text.contains("--token-file"),
+            "{text}"
         );
-        let (code, said) = run(&with_token);
-        assert_eq!(code, Some(1), "{command:?}: {said}");
-        assert!(said.contains(&path), "{said}");
+        let (code, text) = run(&with_token);
+        assert_eq!(code, Some(1), "{command:?}: {text}");
+        assert!(text.contains(&path), "{text}");
         std::fs::write(&file, &member).expect("written");
-        let (code, said) = run(&with_token);
-        assert_eq!(code, Some(1), "{command:?}: {said}");
+        let (code, text) = run(&with_token);
+        assert_eq!(code, Some(1), "{command:?}: {text}");
         assert!(
-            said.contains("403") && said.contains("--token-file"),
-            "{said}"
+            text.contains("403") && text.contains("--token-file"),
+            "{text}"
         );
-        // Files often end with a line's end.
+        // A trailing newline in the file is ignored.
         std::fs::write(&file, format!("{operator}\n")).expect("written");
-        let (code, said) = run(&with_token);
-        // There is nothing to be retried or discarded, and an operator is told so.
-        let is_about_nothing = command.contains(&id.as_str());
-        let expected = if is_about_nothing { 1 } else { 0 };
-        assert_eq!(code, Some(expected), "{command:?}: {said}");
-        assert_eq!(said.contains("404"), is_about_nothing, "{said}");
+        let (code, text) = run(&with_token);
+        // Retry and discard fail with 404, since no operation is parked.
+        let is_not_found = command.contains(&id.as_str());
+        let expected = if is_not_found { 1 } else { 0 };
+        assert_eq!(code, Some(expected), "{command:?}: {text}");
+        assert_eq!(text.contains("404"), is_not_found, "{text}");
         for token in [&member, &operator] {
-            assert!(!said.contains(token.as_str()), "{said}");
+            assert!(!text.contains(token.as_str()), "{text}");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The tutorial: what it shows is what is there, and does what it says.
+//! The tutorial `docs/your-own-domain.md`: its code is the code of the example, which behaves as
+//! described.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +14,7 @@ in_both_worlds!(
 
 const TUTORIAL: &str = include_str!("../../../docs/your-own-domain.md");
 
-/// Every piece of code stands behind the name of the file that it is.
+/// Checks that each block of code equals the file named before it.
 #[test]
 fn code_blocks_equal_the_files_they_name() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -29,8 +30,8 @@ fn code_blocks_equal_the_files_they_name() {
         };
         if ["rust", "toml"].contains(&language) {
             let name = file.take().expect("a file's name before its code");
-            let there = std::fs::read_to_string(root.join(&name)).expect("a file");
-            assert_eq!(code.trim_end(), there.trim_end(), "{name}");
+            let content = std::fs::read_to_string(root.join(&name)).expect("a file");
+            assert_eq!(code.trim_end(), content.trim_end(), "{name}");
             shown += 1;
         }
     }
@@ -67,7 +68,7 @@ async fn the_example_behaves_as_described(kind: Kind) {
     assert_eq!(faulty.expect("an answer").status, 400);
 }
 
-/// A program does not work on what another domain has accepted.
+/// Checks that a program refuses to start on the store of another domain.
 async fn a_store_of_another_domain_is_refused(kind: Kind) {
     let mut world = World::start_domain(kind, &["todo"], "/todo-events")
         .await

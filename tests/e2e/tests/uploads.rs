@@ -1,5 +1,5 @@
-//! Bounds of uploads in number, time, bytes and files; and what becomes of bytes
-//! that no order gets to refer to.
+//! Limits of uploads in number, time, bytes and files, and removal of files that no order
+//! refers to.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,7 +23,7 @@ in_both_worlds!(
     file_names_with_invisible_characters_are_refused,
 );
 
-const LIMIT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 const MIB: usize = 1024 * 1024;
 
 fn text(bytes: &[u8]) -> Vec<u8> {
@@ -35,8 +35,8 @@ async fn delete(client: &Client, path: &str) -> Answer {
     answer.expect("an answer")
 }
 
-/// All files of a world's attachments.
-fn kept(world: &World) -> Vec<PathBuf> {
+/// Returns all files in the attachment store.
+fn stored_files(world: &World) -> Vec<PathBuf> {
     fn walk(folder: &Path) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let below = |path: PathBuf| {
@@ -51,14 +51,19 @@ fn kept(world: &World) -> Vec<PathBuf> {
     walk(&world.folder().join("data/attachments"))
 }
 
-async fn keeps(world: &World, count: usize) {
-    let is_so = async || kept(world).len() == count;
-    let outcome = wait(LIMIT, &format!("{count} files"), is_so).await;
-    assert!(outcome.is_ok(), "{:?}\n{}", kept(world), world.logs());
+async fn wait_for_files(world: &World, count: usize) {
+    let is_so = async || stored_files(world).len() == count;
+    let outcome = wait(TIMEOUT, &format!("{count} files"), is_so).await;
+    assert!(
+        outcome.is_ok(),
+        "{:?}\n{}",
+        stored_files(world),
+        world.logs()
+    );
 }
 
-/// A request of which the head is sent, and so much of the body.
-async fn begin(world: &World, order: &str, length: usize, sent: &[u8]) -> TcpStream {
+/// Sends the head of an upload of `length` bytes, and `sent` as the beginning of its body.
+async fn begin_upload(world: &World, order: &str, length: usize, sent: &[u8]) -> TcpStream {
     let address = world.base.strip_prefix("http://").expect("an address");
     let mut stream = TcpStream::connect(address).await.expect("it connects");
     let head = format!(
@@ -70,8 +75,8 @@ async fn begin(world: &World, order: &str, length: usize, sent: &[u8]) -> TcpStr
     stream
 }
 
-/// The answer's head and body, whatever there is within a time.
-async fn answer(stream: &mut TcpStream, limit: Duration) -> String {
+/// Reads a response until its head is complete or the time limit is over.
+async fn read_response(stream: &mut TcpStream, limit: Duration) -> String {
     let mut read = Vec::new();
     let reading = async {
         let mut chunk = [0; 4096];
@@ -95,23 +100,23 @@ async fn impossible_uploads_are_refused_before_the_body_is_read(kind: Kind) {
     client.settled(&first).await.expect("a receipt");
     let deleted = delete(&client, &order).await;
     client.settled(&deleted).await.expect("a receipt");
-    // All of it sent before the answer is read, as most clients do.
+    // Sends the whole body before reading the response, as most clients do.
     let large = text(&vec![b'a'; 9 * MIB]);
     let refused = upload(&client, &order, &[], large).await;
     assert_eq!(refused.status, 409, "{refused:?}");
     assert_eq!(refused.json()["detail"], "the order has been deleted");
     assert_eq!(refused.json()["type"], "urn:bakehouse:problem:refused");
-    // Under a key that is known the first answer counts.
+    // A repeated request with a known key gets the first answer.
     let again = upload(&client, &order, &key, text(b"kept")).await;
     assert_eq!(again.status, 202);
     assert_eq!(again.header("location"), first.header("location"));
-    let nobody = "/order/0190f5fe-0000-7000-8000-000000000001";
-    let missing = upload(&client, nobody, &[], text(&vec![b'a'; 9 * MIB])).await;
+    let unknown = "/order/0190f5fe-0000-7000-8000-000000000001";
+    let missing = upload(&client, unknown, &[], text(&vec![b'a'; 9 * MIB])).await;
     assert_eq!(missing.status, 404);
-    // Not a byte of the body has come, and none is waited for.
-    for (order, length, expected) in [(order.as_str(), 1000, "409"), (nobody, 1000, "404")] {
-        let mut stream = begin(&world, order, length, b"").await;
-        let head = answer(&mut stream, LIMIT).await;
+    // The request is refused although no byte of the body has arrived.
+    for (order, length, expected) in [(order.as_str(), 1000, "409"), (unknown, 1000, "404")] {
+        let mut stream = begin_upload(&world, order, length, b"").await;
+        let head = read_response(&mut stream, TIMEOUT).await;
         assert!(
             head.starts_with(&format!("HTTP/1.1 {expected}")),
             "{head:?}"
@@ -121,10 +126,10 @@ async fn impossible_uploads_are_refused_before_the_body_is_read(kind: Kind) {
             "{head}"
         );
     }
-    let mut stream = begin(&world, &order, 11 * MIB, b"").await;
-    let head = answer(&mut stream, LIMIT).await;
+    let mut stream = begin_upload(&world, &order, 11 * MIB, b"").await;
+    let head = read_response(&mut stream, TIMEOUT).await;
     assert!(head.starts_with("HTTP/1.1 413"), "{head:?}");
-    keeps(&world, 1).await;
+    wait_for_files(&world, 1).await;
 }
 
 async fn quotas_are_enforced_and_removed_files_free_space(kind: Kind) {
@@ -171,17 +176,17 @@ async fn quotas_are_enforced_and_removed_files_free_space(kind: Kind) {
         of_client.json()["setting"],
         "attachments.max_bytes_per_client"
     );
-    keeps(&world, 5).await;
-    // A file that is taken off makes room.
+    wait_for_files(&world, 5).await;
+    // Removing a file frees its space.
     client.settled(&accepted[0]).await.expect("a receipt");
     let removed = delete(&client, accepted[0].header("location")).await;
     client.settled(&removed).await.expect("a receipt");
-    keeps(&world, 4).await;
+    wait_for_files(&world, 4).await;
     let answer = upload(&client, &one, &[], text(&vec![b'a'; MIB / 2])).await;
     assert_eq!(answer.status, 202, "{answer:?}");
 }
 
-/// Whichever of them are under way, accepted, or executed.
+/// Checks that the limit counts uploads that are in progress, accepted, or executed.
 async fn an_order_has_at_most_fifty_files(kind: Kind) {
     let settings = [
         ("BAKEHOUSE_ATTACHMENTS__MAX_UPLOADS", "100".to_owned()),
@@ -213,24 +218,25 @@ async fn an_order_has_at_most_fifty_files(kind: Kind) {
         files(&client, &order).await.as_array().map(Vec::len),
         Some(accepted)
     );
-    keeps(&world, accepted).await;
+    wait_for_files(&world, accepted).await;
 }
 
-/// The order is deleted while an upload to it is under way: it was accepted, and is refused.
+/// Checks that files are removed if the order is deleted during the upload, and if the idempotency
+/// key was used with other bytes.
 async fn files_of_refused_uploads_are_removed_at_once(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let client = world.client();
     let order = place(&client).await;
     let body = text(&vec![b'a'; MIB]);
     let (first, rest) = body.split_at(MIB / 2);
-    let mut stream = begin(&world, &order, body.len(), first).await;
+    let mut stream = begin_upload(&world, &order, body.len(), first).await;
     let deleted = delete(&client, &order).await;
     client.settled(&deleted).await.expect("a receipt");
     stream.write_all(rest).await.expect("it is sent");
-    let head = answer(&mut stream, LIMIT).await;
+    let head = read_response(&mut stream, TIMEOUT).await;
     assert!(head.starts_with("HTTP/1.1 202"), "{head:?}");
-    keeps(&world, 0).await;
-    // And what a key was used for with other bytes.
+    wait_for_files(&world, 0).await;
+    // A key that was used with other bytes is refused.
     let order = place(&client).await;
     let key = [("Idempotency-Key", "k")];
     let kept = upload(&client, &order, &key, text(b"one")).await;
@@ -239,11 +245,11 @@ async fn files_of_refused_uploads_are_removed_at_once(kind: Kind) {
         upload(&client, &order, &key, text(b"two")).await.status,
         422
     );
-    // The same bytes by another name are another request, but not other bytes.
+    // The same bytes with another file name are another request, and are refused as well.
     let renamed = form("file", "b.txt", "text/plain", b"one");
     assert_eq!(upload(&client, &order, &key, renamed).await.status, 422);
-    keeps(&world, 1).await;
-    // Nothing that was under way then still is.
+    wait_for_files(&world, 1).await;
+    // The file of the first request is still there.
     place(&client).await;
     let file = client
         .get(kept.header("location"))
@@ -260,9 +266,9 @@ async fn leftover_files_are_removed_at_start(kind: Kind) {
     client.settled(&accepted).await.expect("a receipt");
     let removed = delete(&client, accepted.header("location")).await;
     client.settled(&removed).await.expect("a receipt");
-    keeps(&world, 0).await;
+    wait_for_files(&world, 0).await;
     world.stop_all().expect("an orderly end");
-    // As they would be there had the process ended before it heard.
+    // Creates the files that a crash before their removal leaves behind.
     let id = order.rsplit('/').next().expect("an id");
     let attachment = accepted
         .header("location")
@@ -271,25 +277,25 @@ async fn leftover_files_are_removed_at_start(kind: Kind) {
         .expect("an id");
     let sha256 = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed";
     let folder = world.folder().join("data/attachments");
-    for left in [
+    for leftover in [
         format!("orders/{id}/{attachment}-{sha256}"),
         "uploads/0190f5fe-0000-7000-8000-000000000001#1".into(),
         "uploads/0190f5fe-0000-7000-8000-000000000002".into(),
     ] {
-        let file = folder.join(left);
+        let file = folder.join(leftover);
         std::fs::create_dir_all(file.parent().expect("a folder")).expect("made");
         std::fs::write(file, "one").expect("written");
     }
-    // Longer than the clock of a file system may be behind.
+    // Longer than the granularity of file times.
     tokio::time::sleep(Duration::from_millis(100)).await;
     world.start_all().expect("it starts again");
-    world.ready(LIMIT).await.expect("ready again");
-    // Other api-servers may be about to finish what is in `uploads`.
-    let stay = match kind {
+    world.ready(TIMEOUT).await.expect("ready again");
+    // Files in `uploads` stay, since another api-server may still be writing them.
+    let remaining = match kind {
         Kind::Embedded => 0,
         Kind::Servers => 2,
     };
-    keeps(&world, stay).await;
+    wait_for_files(&world, remaining).await;
 }
 
 async fn stalled_uploads_are_aborted_and_free_their_slots(kind: Kind) {
@@ -310,10 +316,10 @@ async fn stalled_uploads_are_aborted_and_free_their_slots(kind: Kind) {
     let body = text(&vec![b'a'; 2 * MIB]);
     let mut stalled = Vec::new();
     for _ in 0..3 {
-        stalled.push(begin(&world, &order, body.len(), &body[..MIB]).await);
+        stalled.push(begin_upload(&world, &order, body.len(), &body[..MIB]).await);
     }
-    // All three of them have begun.
-    keeps(&world, 3).await;
+    // Waits until all three uploads have begun.
+    wait_for_files(&world, 3).await;
     let refused = upload(&client, &order, &[], text(b"one")).await;
     assert_eq!(refused.status, 429, "{refused:?}");
     assert_eq!(refused.header("retry-after"), "1");
@@ -322,7 +328,7 @@ async fn stalled_uploads_are_aborted_and_free_their_slots(kind: Kind) {
             .to_string()
             .contains("max_uploads_per_client")
     );
-    // One byte a while is as good as none.
+    // An upload of a few bytes per second counts as stalled.
     let trickling = stalled.pop().expect("a stream");
     let (mut reader, mut writer) = trickling.into_split();
     let trickle = tokio::spawn(async move {
@@ -331,30 +337,30 @@ async fn stalled_uploads_are_aborted_and_free_their_slots(kind: Kind) {
         }
     });
     for mut stream in stalled {
-        let head = answer(&mut stream, LIMIT).await;
+        let head = read_response(&mut stream, TIMEOUT).await;
         assert!(head.starts_with("HTTP/1.1 408"), "{head:?}");
     }
     let mut head = Vec::new();
-    let cut = tokio::time::timeout(LIMIT, reader.read_to_end(&mut head)).await;
+    let cut = tokio::time::timeout(TIMEOUT, reader.read_to_end(&mut head)).await;
     trickle.abort();
-    // A reset takes the answer with it.
-    assert!(cut.is_ok(), "it goes on");
+    // After a reset the response may be lost.
+    assert!(cut.is_ok(), "the connection is still open");
     let head = String::from_utf8_lossy(&head);
     assert!(
         head.is_empty() || head.starts_with("HTTP/1.1 408"),
         "{head:?}"
     );
     let is_free = async || upload(&client, &order, &[], text(b"one")).await.status == 202;
-    wait(LIMIT, "a place", is_free)
+    wait(TIMEOUT, "a free slot", is_free)
         .await
-        .expect("they are given back");
-    keeps(&world, 1).await;
+        .expect("free slots");
+    wait_for_files(&world, 1).await;
 }
 
 async fn an_aborted_upload_leaves_no_file(kind: Kind) {
     let one = [
         ("BAKEHOUSE_ATTACHMENTS__MAX_UPLOADS", "1".to_owned()),
-        // What stands still is not given up before that.
+        // Stalled uploads are not aborted during the test.
         ("BAKEHOUSE_HTTP__BODY_TIMEOUT", "120s".to_owned()),
     ];
     let world = World::start_with(kind, &one).await.expect("it starts");
@@ -362,17 +368,19 @@ async fn an_aborted_upload_leaves_no_file(kind: Kind) {
     let order = place(&client).await;
     let body = text(&vec![b'a'; 2 * MIB]);
     for _ in 0..3 {
-        let stream = begin(&world, &order, body.len(), &body[..MIB]).await;
-        let is_there = async || kept(&world).len() == 1;
-        wait(LIMIT, "bytes", is_there).await.expect("they come");
+        let stream = begin_upload(&world, &order, body.len(), &body[..MIB]).await;
+        let is_there = async || stored_files(&world).len() == 1;
+        wait(TIMEOUT, "bytes", is_there).await.expect("they come");
         let refused = upload(&client, &order, &[], text(b"one")).await;
         assert_eq!(refused.status, 503, "{refused:?}");
         assert_eq!(refused.header("retry-after"), "1");
         drop(stream);
-        keeps(&world, 0).await;
+        wait_for_files(&world, 0).await;
     }
     let is_free = async || upload(&client, &order, &[], text(b"one")).await.status == 202;
-    wait(LIMIT, "a place", is_free).await.expect("it is free");
+    wait(TIMEOUT, "a free slot", is_free)
+        .await
+        .expect("it is free");
 }
 
 async fn file_names_with_invisible_characters_are_refused(kind: Kind) {
@@ -389,8 +397,8 @@ async fn file_names_with_invisible_characters_are_refused(kind: Kind) {
         assert_eq!(refused.status, 400, "{name:?}");
         assert_eq!(refused.json()["errors"][0]["pointer"], "/file", "{name:?}");
     }
-    let cook = "👩\u{200D}🍳 \"x\"; filename=.txt";
-    let named = form("file", &cook.replace('"', "%22"), "text/plain", b"a");
+    let file_name = "👩\u{200D}🍳 \"x\"; filename=.txt";
+    let named = form("file", &file_name.replace('"', "%22"), "text/plain", b"a");
     let accepted = upload(&client, &order, &[], named).await;
     assert_eq!(accepted.status, 202, "{accepted:?}");
     client.settled(&accepted).await.expect("a receipt");
@@ -415,8 +423,8 @@ async fn file_names_with_invisible_characters_are_refused(kind: Kind) {
     assert_eq!(refused.json()["errors"][0]["pointer"], "/products/0/name");
 }
 
-/// The queue does not move, for longer than left-over bytes are kept: what it holds will need
-/// its bytes.
+/// Checks that the sweep keeps files of operations that are in the queue for longer than the grace
+/// period.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_of_queued_operations_are_kept() {
     let settings = [
@@ -436,7 +444,7 @@ async fn files_of_queued_operations_are_kept() {
         assert_eq!(client.post(order).await.expect("an answer").status, 202);
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    keeps(&world, 1).await;
+    wait_for_files(&world, 1).await;
     world.process("events-writer").start().expect("it starts");
     let receipt = client.settled(&accepted).await.expect("a receipt");
     assert_eq!(receipt["status"], "baked");

@@ -1,5 +1,5 @@
-//! Writes whose clients prefer to wait (`Prefer: wait`): they get the outcome, or 202 when time is
-//! up or the server shuts down.
+//! Writes with `Prefer: wait`: they are answered with the outcome, or with 202 if the time limit is
+//! over or the server shuts down.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,9 +18,9 @@ in_both_worlds!(
 );
 
 const WAIT: (&str, &str) = ("Prefer", "wait=20");
-const LIMIT: Duration = Duration::from_secs(20);
-/// Bound on a write that is settled within moments otherwise.
-const ROUNDS: usize = 20;
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// Maximum number of attempts to stop the server while writes are pending.
+const MAX_ROUNDS: usize = 20;
 
 fn status_of(answer: &Answer) -> u16 {
     assert_eq!(answer.header("preference-applied"), "wait=20", "{answer:?}");
@@ -48,7 +48,7 @@ async fn every_write_of_an_order_answers_with_its_outcome(kind: Kind) {
     let order = placed.header("location").to_owned();
     let now = client.get(&order).await.expect("an answer");
     assert_eq!((now.status.as_u16(), now.json()), (200, placed.json()));
-    // Without the header a write is answered as soon as it is durable.
+    // Without the header a write is answered when it is durable.
     let at_once = client.post(ledger::order("b")).await.expect("an answer");
     assert_eq!((at_once.status.as_u16(), at_once.body.len()), (202, 0));
     assert_eq!(at_once.header("preference-applied"), "");
@@ -84,7 +84,7 @@ async fn every_write_of_an_order_answers_with_its_outcome(kind: Kind) {
     let deleted = delete(&order).await;
     assert_eq!(status_of(&deleted), 200);
     assert_eq!(deleted.json()["status"], "cancelled");
-    // A repeat gets its answer again, whatever has happened since.
+    // A repeated request gets the first answer.
     let repeated = client.post_with("/order", &keyed, ledger::order("a")).await;
     let repeated = repeated.expect("an answer");
     assert_eq!(status_of(&repeated), 201);
@@ -106,26 +106,26 @@ async fn a_write_is_accepted_when_time_is_up_or_the_server_stops() {
         let wait = [("Prefer", "wait=60")];
         async move { client.post_with("/order", &wait, ledger::order("b")).await }
     });
-    // Once it is in the log nothing but its verdict is waited for.
+    // Once the command is in the log, the request waits for its outcome only.
     let is_stored = async || {
         let metrics = client.get("/metrics").await.expect("metrics");
         let text = String::from_utf8_lossy(&metrics.body).into_owned();
         text.contains("bakehouse_position{stage=\"stored\"} 2")
     };
-    world::wait(LIMIT, "second event", is_stored)
+    world::wait(TIMEOUT, "second event", is_stored)
         .await
         .expect("stored");
-    assert!(!waiting.is_finished(), "nobody executes it");
+    assert!(!waiting.is_finished(), "answered before it is executed");
     let server = world.process("api-server");
-    let (ended, _) = server.terminate(LIMIT).expect("it ends");
+    let (ended, _) = server.terminate(TIMEOUT).expect("it ends");
     assert_eq!(ended.code(), Some(0));
     let accepted = waiting.await.expect("it ends").expect("an answer");
     assert_eq!((accepted.status.as_u16(), accepted.body.len()), (202, 0));
     assert!(accepted.header("location").starts_with("/order/"));
 }
 
-/// Sends requests at once, and reads the answer to the first, of which `health` is one.
-async fn ask_after_health(world: &World, request: &str) -> TcpStream {
+/// Sends a health check and `request` in one packet, and reads the response of the health check.
+async fn send_after_health_check(world: &World, request: &str) -> TcpStream {
     let host = world.base.trim_start_matches("http://");
     let mut socket = TcpStream::connect(host).await.expect("it listens");
     let health = format!("GET /health/live HTTP/1.1\r\nHost: {host}\r\n\r\n");
@@ -133,17 +133,18 @@ async fn ask_after_health(world: &World, request: &str) -> TcpStream {
     socket.write_all(all.as_bytes()).await.expect("sent");
     let mut answer = Vec::new();
     while !answer.ends_with(b"{\"status\":\"live\"}") {
-        let read = tokio::time::timeout(LIMIT, socket.read_buf(&mut answer)).await;
+        let read = tokio::time::timeout(TIMEOUT, socket.read_buf(&mut answer)).await;
         assert!(read.expect("in time").expect("read") > 0, "closed");
     }
     socket
 }
 
-/// Status and head of the answer that comes before the connection is closed, if one does.
+/// Returns status and text of the response before the connection is closed; `None` if there is
+/// none.
 async fn last_answer(mut socket: TcpStream) -> Option<(u16, String)> {
     let mut answer = Vec::new();
-    let read = tokio::time::timeout(LIMIT, socket.read_to_end(&mut answer)).await;
-    // A reset after the answer takes nothing away.
+    let read = tokio::time::timeout(TIMEOUT, socket.read_to_end(&mut answer)).await;
+    // A reset after the response is ignored.
     let _ = read.expect("in time");
     let text = String::from_utf8_lossy(&answer).to_lowercase();
     let status = text.strip_prefix("http/1.1 ")?.get(..3)?;
@@ -157,10 +158,10 @@ async fn a_read_that_waits_is_answered_at_shutdown(kind: Kind) {
         .post_with("/order", &[WAIT], ledger::order("a"))
         .await;
     let order = placed.expect("an answer").header("location").to_owned();
-    let nobody = format!("/order/{}", Uuid::now_v7());
+    let unknown = format!("/order/{}", Uuid::now_v7());
     let waits = [
-        (nobody.clone(), "", 404),
-        (format!("{nobody}/history"), "", 404),
+        (unknown.clone(), "", 404),
+        (format!("{unknown}/history"), "", 404),
         (order, "If-None-Match: \"1\"\r\n", 304),
     ];
     let host = world.base.trim_start_matches("http://").to_owned();
@@ -168,10 +169,14 @@ async fn a_read_that_waits_is_answered_at_shutdown(kind: Kind) {
     for (path, headers, expected) in waits {
         let request =
             format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nPrefer: wait=60\r\n{headers}\r\n");
-        sockets.push((ask_after_health(&world, &request).await, expected, path));
+        sockets.push((
+            send_after_health_check(&world, &request).await,
+            expected,
+            path,
+        ));
     }
     let name = world.names()[0];
-    let (ended, _) = world.process(name).terminate(LIMIT).expect("it ends");
+    let (ended, _) = world.process(name).terminate(TIMEOUT).expect("it ends");
     assert_eq!(ended.code(), Some(0));
     for (socket, expected, path) in sockets {
         let (status, head) = last_answer(socket).await.expect("an answer");
@@ -179,7 +184,7 @@ async fn a_read_that_waits_is_answered_at_shutdown(kind: Kind) {
     }
 }
 
-/// References of all orders, once everything that was accepted before has been carried out.
+/// Returns the references of all orders, after everything accepted before has been executed.
 async fn references(world: &World) -> Vec<String> {
     let client = world.client();
     let last = client
@@ -198,17 +203,17 @@ async fn references(world: &World) -> Vec<String> {
     found
 }
 
-/// All stages are in the process that ends, so nothing holds an order up: so many are sent that
-/// some are accepted and not carried out when the process is told to end.
+/// Sends so many orders that some are accepted but not yet executed when the all-in-one process is
+/// terminated, and checks that each of them is answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn accepted_writes_are_answered_at_shutdown() {
     let mut world = World::start(Kind::Embedded).await.expect("it starts");
     let host = world.base.trim_start_matches("http://").to_owned();
     let mut answers: BTreeMap<String, Option<u16>> = BTreeMap::new();
-    for round in 0..ROUNDS {
+    for round in 0..MAX_ROUNDS {
         let mut sockets = Vec::new();
         for _ in 0..40 {
-            sockets.push(ask_after_health(&world, "").await);
+            sockets.push(send_after_health_check(&world, "").await);
         }
         for (number, socket) in sockets.iter_mut().enumerate() {
             let body = ledger::order(&format!("{round}-{number}"));
@@ -219,7 +224,10 @@ async fn accepted_writes_are_answered_at_shutdown() {
             );
             socket.write_all(request.as_bytes()).await.expect("sent");
         }
-        let (ended, _) = world.process("bakehouse").terminate(LIMIT).expect("an end");
+        let (ended, _) = world
+            .process("bakehouse")
+            .terminate(TIMEOUT)
+            .expect("an end");
         assert_eq!(ended.code(), Some(0));
         for (number, socket) in sockets.into_iter().enumerate() {
             let status = last_answer(socket).await.map(|(status, _)| status);

@@ -1,5 +1,5 @@
-//! The warehouse, as an example of a process manager and of three modes: memory and
-//! synchronous, on disk and synchronous, asynchronous (on disk, and over the broker).
+//! The warehouse example: a process manager, in the modes memory, synchronous and asynchronous, the
+//! latter on the embedded store and on servers.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use bakehouse_e2e::world::wait;
 use bakehouse_e2e::{Answer, Client, Kind, World};
 use serde_json::{Value, json};
 
-const LIMIT: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Writes the named tests once for each mode.
+/// Defines each named test once per mode.
 macro_rules! in_all_modes {
     ($($test:ident),* $(,)?) => {
         mod memory {
@@ -55,14 +55,14 @@ async fn start(kind: Kind, mode: &str) -> World {
     world
 }
 
-async fn change(client: &Client, what: &str, sku: &str, quantity: &Value) -> Result<Answer> {
-    let at = format!("/warehouse/products/{sku}/{what}_quantity");
+async fn change(client: &Client, verb: &str, sku: &str, quantity: &Value) -> Result<Answer> {
+    let at = format!("/warehouse/products/{sku}/{verb}_quantity");
     let body = json!({ "quantity": quantity }).to_string();
     client.post_with(&at, &[("Prefer", "wait=20")], body).await
 }
 
-async fn done(client: &Client, what: &str, sku: &str, quantity: u64) {
-    let answer = change(client, what, sku, &json!(quantity)).await;
+async fn change_executed(client: &Client, verb: &str, sku: &str, quantity: u64) {
+    let answer = change(client, verb, sku, &json!(quantity)).await;
     assert_eq!(answer.expect("an answer").status, 200);
 }
 
@@ -74,18 +74,18 @@ async fn products(client: &Client) -> Value {
         .json()
 }
 
-async fn notified(client: &Client, sku: &str) -> Vec<Value> {
+async fn notifications(client: &Client, sku: &str) -> Vec<Value> {
     let at = format!("/warehouse/products/{sku}/notifications");
     let lines = client.get(&at).await.expect("a list").json();
     lines.as_array().expect("an array").clone()
 }
 
-/// The refusal is in the same answer.
+/// Checks that a shipment is answered with its outcome, and refused if the stock is insufficient.
 async fn no_more_than_the_stock_can_be_shipped(world: World) {
     let client = world.client();
     assert_eq!(products(&client).await, json!([]));
-    done(&client, "increase", "nut-8", 10).await;
-    done(&client, "increase", "bolt-8", 3).await;
+    change_executed(&client, "increase", "nut-8", 10).await;
+    change_executed(&client, "increase", "bolt-8", 3).await;
     let shipped = change(&client, "ship", "nut-8", &json!(4))
         .await
         .expect("an answer");
@@ -106,35 +106,36 @@ async fn no_more_than_the_stock_can_be_shipped(world: World) {
     );
 }
 
-/// A kill in between, where anything is kept, changes nothing about it.
+/// Checks that each crossing of the threshold is reported once, also if the process is killed in
+/// between.
 async fn low_stock_is_reported_once_per_crossing(mut world: World) {
     let client = world.client();
-    let told = async |times: usize| {
-        let all = wait(LIMIT, "being told", async || {
-            notified(&client, "cog").await.len() == times
+    let wait_for_notifications = async |times: usize| {
+        let all = wait(TIMEOUT, "notifications", async || {
+            notifications(&client, "cog").await.len() == times
         });
-        all.await.expect("told");
+        all.await.expect("notifications");
     };
-    // Few, but never more than that: nothing is crossed.
-    done(&client, "increase", "cog", 5).await;
-    done(&client, "ship", "cog", 1).await;
-    done(&client, "increase", "cog", 6).await;
-    done(&client, "ship", "cog", 4).await;
-    done(&client, "ship", "cog", 1).await;
-    told(1).await;
-    done(&client, "ship", "cog", 1).await;
+    // The stock is low from the start, so the threshold is not crossed.
+    change_executed(&client, "increase", "cog", 5).await;
+    change_executed(&client, "ship", "cog", 1).await;
+    change_executed(&client, "increase", "cog", 6).await;
+    change_executed(&client, "ship", "cog", 4).await;
+    change_executed(&client, "ship", "cog", 1).await;
+    wait_for_notifications(1).await;
+    change_executed(&client, "ship", "cog", 1).await;
     if world.setting("BAKEHOUSE_MODE") != "memory" {
         world.process("warehouse").kill();
         world.begin().await.expect("it is back");
     }
-    done(&client, "increase", "cog", 10).await;
-    done(&client, "ship", "cog", 9).await;
-    told(2).await;
-    let lines = notified(&client, "cog").await;
+    change_executed(&client, "increase", "cog", 10).await;
+    change_executed(&client, "ship", "cog", 9).await;
+    wait_for_notifications(2).await;
+    let lines = notifications(&client, "cog").await;
     assert_eq!(lines[0]["message"], json!({ "sku": "cog", "quantity": 5 }));
     assert_eq!(lines[1]["message"], json!({ "sku": "cog", "quantity": 5 }));
-    wait(LIMIT, "its delivery", async || {
-        notified(&client, "cog")
+    wait(TIMEOUT, "its delivery", async || {
+        notifications(&client, "cog")
             .await
             .iter()
             .all(|line| line["status"] == "sent")
@@ -145,11 +146,11 @@ async fn low_stock_is_reported_once_per_crossing(mut world: World) {
 
 async fn invalid_quantities_are_refused_with_a_pointer(world: World) {
     let client = world.client();
-    for wrong in [json!(0), json!(-1), json!(1.5), json!("1"), json!(null)] {
-        let answer = change(&client, "increase", "a", &wrong)
+    for invalid in [json!(0), json!(-1), json!(1.5), json!("1"), json!(null)] {
+        let answer = change(&client, "increase", "a", &invalid)
             .await
             .expect("an answer");
-        assert_eq!(answer.status, 400, "{wrong}");
+        assert_eq!(answer.status, 400, "{invalid}");
         assert_eq!(answer.json()["errors"][0]["pointer"], "/quantity");
     }
     let answer = change(&client, "increase", "a%20b", &json!(1))
@@ -159,10 +160,10 @@ async fn invalid_quantities_are_refused_with_a_pointer(world: World) {
     assert_eq!(products(&client).await, json!([]));
 }
 
-/// However they meet, nobody ships what is not there, and the feed has each once.
+/// Checks that concurrent shipments never exceed the stock, and that the feed has each one once.
 async fn concurrent_shipments_never_exceed_the_stock(world: World) {
     let client = world.client();
-    done(&client, "increase", "gear", 30).await;
+    change_executed(&client, "increase", "gear", 30).await;
     let one = json!(1);
     let all = (0..50).map(|_| change(&client, "ship", "gear", &one));
     let answers = futures_util::future::join_all(all).await;
@@ -181,7 +182,7 @@ async fn concurrent_shipments_never_exceed_the_stock(world: World) {
     assert_eq!(products(&client).await[0]["quantity"], 0);
 }
 
-/// What one mode has left, the next one finds.
+/// Checks that a store can be used in one mode after another.
 #[tokio::test(flavor = "multi_thread")]
 async fn modes_can_be_changed_on_one_store() {
     let mut world = start(Kind::Embedded, "asynchronous").await;
@@ -191,17 +192,17 @@ async fn modes_can_be_changed_on_one_store() {
         let answer = client.post_to(at, r#"{"quantity":1}"#).await;
         assert_eq!(answer.expect("an answer").status, 202);
     }
-    // Accepted, and perhaps not yet executed.
+    // The changes are accepted, and may not be executed yet.
     world.process("warehouse").kill();
     for mode in ["synchronous", "asynchronous", "synchronous"] {
         world.stop_all().expect("it ends");
         world.set("BAKEHOUSE_MODE", mode);
         world.begin().await.expect("it starts");
-        done(&client, "ship", "pin", 2).await;
+        change_executed(&client, "ship", "pin", 2).await;
     }
     assert_eq!(products(&client).await[0]["quantity"], 3);
-    wait(LIMIT, "being told", async || {
-        notified(&client, "pin").await.len() == 1
+    wait(TIMEOUT, "notifications", async || {
+        notifications(&client, "pin").await.len() == 1
     })
     .await
     .expect("once");

@@ -1,5 +1,5 @@
-//! Ends of websockets: whoever closes, and whether the other side answers or not, the connection
-//! ends in order, and with the code that says why.
+//! Closing of websockets: whichever side closes, and whether or not the other side answers, the
+//! connection ends with a close code that states the reason.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -14,12 +14,12 @@ in_both_worlds!(
     a_client_that_answers_no_ping_is_disconnected,
 );
 
-/// Limit for the end of a connection.
-const LIMIT: Duration = Duration::from_secs(20);
+/// Timeout for the end of a connection.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The code that a connection ends with, while this side sends nothing and does not close.
-fn ends(mut stream: TcpStream) -> u16 {
-    let until = Instant::now() + LIMIT;
+/// Reads until the server ends the connection, sending nothing; returns the close code.
+fn read_close_code(mut stream: TcpStream) -> u16 {
+    let until = Instant::now() + TIMEOUT;
     let step = Some(Duration::from_millis(100));
     stream.set_read_timeout(step).expect("set");
     let (mut all, mut buffer) = (Vec::new(), [0; 4_096]);
@@ -39,26 +39,28 @@ async fn a_closed_websocket_ends_its_connection(kind: Kind) {
     let world = World::start(kind).await.expect("it starts");
     let base = world.base.clone();
     tokio::task::spawn_blocking(move || {
-        // By the client, with 1000; masked by zeroes.
+        // Closed by the client with 1000; the frame is masked with zeroes.
         let mut stream = open(&base, "");
         let close = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
         stream.write_all(&close).expect("sent");
-        assert_eq!(ends(stream), 1000);
-        // By the server, and the client does not answer.
+        assert_eq!(read_close_code(stream), 1000);
+        // Closed by the server, and the client does not answer.
         let mut stream = open(&base, "");
         let nonsense = frame(0x81, "nonsense");
         stream.write_all(&nonsense).expect("sent");
-        assert_eq!(ends(stream), 4400);
+        assert_eq!(read_close_code(stream), 4400);
     })
     .await
     .expect("it ends");
 }
 
-/// The client reads but answers no ping, so that nothing else tells that nobody is there.
+/// Checks that a client that reads but does not answer pings is disconnected.
 async fn a_client_that_answers_no_ping_is_disconnected(kind: Kind) {
-    let beat = [("BAKEHOUSE_FEED__HEARTBEAT", "1s".to_owned())];
-    let world = World::start_with(kind, &beat).await.expect("it starts");
+    let heartbeat = [("BAKEHOUSE_FEED__HEARTBEAT", "1s".to_owned())];
+    let world = World::start_with(kind, &heartbeat)
+        .await
+        .expect("it starts");
     let base = world.base.clone();
-    let ending = tokio::task::spawn_blocking(move || ends(open(&base, "")));
+    let ending = tokio::task::spawn_blocking(move || read_close_code(open(&base, "")));
     assert_eq!(ending.await.expect("it ends"), 4008);
 }
