@@ -249,7 +249,7 @@ async fn files_of_refused_uploads_are_removed_at_once(kind: Kind) {
     let renamed = form("file", "b.txt", "text/plain", b"one");
     assert_eq!(upload(&client, &order, &key, renamed).await.status, 422);
     wait_for_files(&world, 1).await;
-    // The file of the first request is still there.
+    // Placing an order waits for the uploads above; the first file is still there.
     place(&client).await;
     let file = client
         .get(kept.header("location"))

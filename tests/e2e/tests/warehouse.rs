@@ -116,7 +116,7 @@ async fn low_stock_is_reported_once_per_crossing(mut world: World) {
         });
         all.await.expect("notifications");
     };
-    // The stock is low from the start, so the threshold is not crossed.
+    // A stock that was never above the threshold does not cross it.
     change_executed(&client, "increase", "cog", 5).await;
     change_executed(&client, "ship", "cog", 1).await;
     change_executed(&client, "increase", "cog", 6).await;
