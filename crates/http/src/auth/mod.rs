@@ -20,8 +20,8 @@ mod rate;
 pub(crate) mod refusal;
 mod token;
 
+pub use crate::exposure::{Network, TrustedProxies};
 pub(crate) use client_address::client_network;
-pub use client_address::{Network, TrustedProxies};
 pub use keys::KeySource;
 pub(crate) use principal::MaybePrincipal;
 pub use principal::{Principal, Scope};

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::auth::{TrustedProxies, client_network};
+use crate::auth::client_network;
+use crate::exposure::TrustedProxies;
 use crate::metrics;
 
 /// Maximum number of connections if the settings name none.
@@ -194,7 +195,7 @@ impl Drop for ConnectionPermit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::Network;
+    use crate::exposure::Network;
 
     fn limits(max: usize, max_per_client: usize) -> Arc<ConnectionLimits> {
         let settings = ConnectionSettings {

@@ -10,7 +10,7 @@ use actix_web::http::header::{
 };
 use actix_web::{HttpResponse, ResponseError};
 
-use super::Exposure;
+use super::state::Exposure;
 use crate::response::problem::Problem;
 
 /// Time for which a browser may cache a preflight's response, in seconds.
