@@ -174,7 +174,9 @@ impl Server {
     /// # Errors
     /// An I/O error if the server fails.
     pub async fn run(self, shutdown: Shutdown) -> std::io::Result<()> {
-        let limits = self.state.limits.run(&self.state, &shutdown);
+        let state = &self.state;
+        let log = state.log.as_ref();
+        let limits = state.limits.run(log, &state.feed, &state.api, &shutdown);
         let (ended, ()) = tokio::join!(run(self.running, self.handle, shutdown.clone()), limits);
         ended
     }

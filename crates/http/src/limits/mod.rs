@@ -16,6 +16,8 @@ use std::sync::Arc;
 
 use actix_web::HttpRequest;
 use bakehouse_engine::Shutdown;
+use bakehouse_engine::feed::Feed;
+use bakehouse_engine::ports::EventLog;
 
 pub(crate) use awaited::{Awaited, is_final};
 pub(crate) use leaky::LeakyBuckets;
@@ -24,9 +26,9 @@ pub use reads::ReadPermit;
 use reads::Reads;
 pub(crate) use refusals::Refusals;
 
+use crate::api_definition::ApiDefinition;
 use crate::auth::{Principal, RateLimitKey};
 use crate::response::problem::Problem;
-use crate::state::AppState;
 
 /// Settings of the limits on one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +43,7 @@ pub struct LimitSettings {
     pub max_refused_changes: u32,
 }
 
-/// Limits of one process; part of [`AppState`].
+/// Limits of one process; part of the state of all requests.
 pub struct Limits {
     pub(crate) waits: Arc<Quota>,
     pub(crate) awaited: Awaited,
@@ -77,10 +79,16 @@ impl Limits {
     }
 
     /// Runs the background tasks of the limits until shutdown.
-    pub(crate) async fn run(&self, state: &AppState, shutdown: &Shutdown) {
+    pub(crate) async fn run(
+        &self,
+        log: &dyn EventLog,
+        feed: &Arc<Feed>,
+        api: &ApiDefinition,
+        shutdown: &Shutdown,
+    ) {
         tokio::join!(
-            self.awaited.run(state.log.as_ref(), &state.feed, shutdown),
-            self.refusals.run(&state.feed, &state.api, shutdown),
+            self.awaited.run(log, feed, shutdown),
+            self.refusals.run(feed, api, shutdown),
         );
     }
 }
