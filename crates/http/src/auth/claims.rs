@@ -8,7 +8,7 @@ use super::Scope;
 use super::jws::Object;
 use super::principal::Scopes;
 use super::refusal::TokenRefusal;
-use super::token::TokenSettings;
+use super::token_settings::TokenSettings;
 use crate::api_definition::ApiDefinition;
 
 /// Latest expiry, to which later ones are clamped: the end of the year 9999, in milliseconds.

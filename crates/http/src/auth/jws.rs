@@ -10,8 +10,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, crypto};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::algorithm::known_algorithm;
 use super::refusal::TokenRefusal;
-use super::token;
 
 /// Maximum length of a token, in bytes. Longer ones are refused without decoding.
 pub(crate) const MAX_TOKEN_LENGTH: usize = 8 * 1024;
@@ -106,7 +106,7 @@ fn check_rules(header: &Object<'_>) -> Result<(), TokenRefusal> {
 fn algorithm(header: &Object<'_>) -> Result<Algorithm, TokenRefusal> {
     let name = header.optional_text("alg", "its alg is not text")?;
     let name = name.ok_or(TokenRefusal::Malformed("its header has no alg"))?;
-    token::known_algorithm(&name).ok_or(TokenRefusal::Algorithm)
+    known_algorithm(&name).ok_or(TokenRefusal::Algorithm)
 }
 
 fn decode(part: &str, why: &'static str) -> Result<Vec<u8>, TokenRefusal> {

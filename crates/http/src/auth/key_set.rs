@@ -5,7 +5,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, crypto};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::token::known_algorithm;
+use super::algorithm::known_algorithm;
 
 /// Maximum number of keys used of one set; further ones are skipped.
 const MAX_KEYS: usize = 100;

@@ -1,7 +1,8 @@
 //! Authentication and authorization: from a bearer token to a [`Principal`].
 //!
 //! - `middleware`: authentication, rate limit and scope check before every route;
-//! - `token`: token settings and verification;
+//! - `token_settings` and `token`: requirements of tokens, and their verification;
+//! - `algorithm`: names of the supported signature algorithms;
 //! - `jws`, `claims`: a token's header and signature, and its claims;
 //! - `keys`, `key_set`: the issuer's public keys and their refresh;
 //! - `refusal`: reasons for which tokens are refused;
@@ -9,6 +10,7 @@
 //! - `rate`: rate limits per principal or address;
 //! - `client_address`: address of the client, also behind trusted proxies.
 
+mod algorithm;
 mod claims;
 mod client_address;
 mod jws;
@@ -19,15 +21,17 @@ mod principal;
 mod rate;
 pub(crate) mod refusal;
 mod token;
+mod token_settings;
 
 pub use crate::exposure::{Network, TrustedProxies};
+pub use algorithm::{UnknownAlgorithm, parse_algorithm};
 pub(crate) use client_address::client_network;
 pub use keys::KeySource;
 pub(crate) use principal::MaybePrincipal;
 pub use principal::{Principal, Scope};
 pub use rate::RateLimitKey;
 pub use rate::RateSettings;
-pub use token::{TokenSettings, UnknownAlgorithm, parse_algorithm};
+pub use token_settings::TokenSettings;
 
 use std::time::Duration;
 

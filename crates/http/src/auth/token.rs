@@ -1,65 +1,16 @@
 //! Bearer tokens: JSON Web Tokens (RFC 7519), signed by the issuer's keys.
 
-use std::time::Duration;
-
 use bakehouse_engine::Timestamp;
-use jsonwebtoken::Algorithm;
 
 use super::Principal;
 use super::claims::Claims;
 use super::jws::Jws;
 use super::key_set::KeySet;
-use super::keys::{KeySource, Keys};
+use super::keys::Keys;
 use super::refusal::{self, TokenRefusal};
+use super::token_settings::TokenSettings;
 use crate::api_definition::ApiDefinition;
 use crate::response::problem::Problem;
-
-/// Requirements of a token, and the source of the keys that verify it.
-#[derive(Clone, Debug)]
-pub struct TokenSettings {
-    /// Expected `iss`.
-    pub issuer: String,
-    /// Audience that `aud` must contain.
-    pub audience: String,
-    /// Accepted signature algorithms; asymmetric ones only.
-    pub algorithms: Vec<Algorithm>,
-    /// Claim that names the owner of the entities which the bearer may read and change.
-    pub owner_claim: String,
-    /// Tolerated difference between the clocks.
-    pub leeway: Duration,
-    /// Location of the issuer's keys.
-    pub keys: KeySource,
-    /// Age at which the keys are loaded again.
-    pub jwks_cache_ttl: Duration,
-}
-
-/// Name that is not a supported signature algorithm.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unsupported signature algorithm {0:?}; supported: {names}", names = NAMES.join(", "))]
-pub struct UnknownAlgorithm(String);
-
-const NAMES: [&str; 9] = [
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
-];
-/// Name of EdDSA with the only supported curve (RFC 9864).
-const ED25519: &str = "Ed25519";
-
-/// Parses the name of a signature algorithm. Algorithms with a shared secret are not supported:
-/// their verification key can also sign tokens.
-///
-/// # Errors
-/// [`UnknownAlgorithm`] if the algorithm is not supported.
-pub fn parse_algorithm(name: &str) -> Result<Algorithm, UnknownAlgorithm> {
-    known_algorithm(name).ok_or_else(|| UnknownAlgorithm(name.to_owned()))
-}
-
-/// Parses the name of a signature algorithm; `None` if it is not supported.
-pub(super) fn known_algorithm(name: &str) -> Option<Algorithm> {
-    if name == ED25519 {
-        return Some(Algorithm::EdDSA);
-    }
-    NAMES.contains(&name).then(|| name.parse().ok()).flatten()
-}
 
 /// Verifies tokens.
 pub(super) struct Verifier {
