@@ -2,6 +2,7 @@
 
 mod array;
 mod as_of;
+mod find;
 mod get;
 mod list;
 mod load_for_change;
@@ -9,8 +10,9 @@ mod rows;
 mod wait;
 
 pub use as_of::{as_of, position_at};
+pub use find::{entity_not_found, find, may_be_pending};
 pub use get::{get, json};
 pub use list::Listing;
-pub use load_for_change::{entity_not_found, find, load_for_change, may_be_pending};
+pub use load_for_change::load_for_change;
 pub use rows::{row, rows};
 pub use wait::document;

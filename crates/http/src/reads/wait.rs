@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bakehouse_engine::ports::StoredDocument;
 
-use super::load_for_change::{find, may_be_pending};
+use super::find::{find, may_be_pending};
 use crate::auth::Principal;
 use crate::request::prefer::Wait;
 use crate::response::problem::Problem;
