@@ -13,7 +13,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::Identity;
-use super::change::expected;
+use super::expected_version::expected;
 use crate::api_definition::ApiDefinition;
 use crate::auth::Principal;
 use crate::request::conditional::{Conditions, Current};
