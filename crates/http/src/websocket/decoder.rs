@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 
-use super::messages::Incoming;
+use super::incoming::Incoming;
+pub use super::incoming::Violation;
 use super::rate::{Rate, TokenBucket};
 
 /// Limits on what a client may send on one connection.
@@ -20,32 +21,6 @@ pub struct Limits {
     pub control_frames: Rate,
     /// Rate of messages.
     pub messages: Rate,
-}
-
-/// Violation of the protocol or of a limit by a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Violation {
-    /// Violation of the protocol (1002).
-    Protocol(&'static str),
-    /// Text that is not UTF-8 (1007).
-    NotUtf8,
-    /// Too many frames or messages (1008).
-    TooMany(&'static str),
-    /// Message that is too long (1009).
-    TooLong,
-}
-
-impl Violation {
-    /// Code and reason of the close frame (RFC 6455, section 7.4.1).
-    #[must_use]
-    pub fn close(self) -> (u16, &'static str) {
-        match self {
-            Self::Protocol(what) => (1002, what),
-            Self::NotUtf8 => (1007, "text that is not UTF-8"),
-            Self::TooMany(what) => (1008, what),
-            Self::TooLong => (1009, "the message is too long"),
-        }
-    }
 }
 
 /// Maximum size of a header in bytes: two, a length of eight, a mask of four.

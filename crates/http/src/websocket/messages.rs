@@ -6,26 +6,8 @@ use actix_web::dev::Payload;
 use bytes::Bytes;
 use futures_util::StreamExt;
 
-use super::decoder::{Decoder, Limits, Violation};
-
-/// Message or event received from a client.
-#[derive(Debug)]
-pub enum Incoming {
-    /// Text message.
-    Text(String),
-    /// Binary message.
-    Binary(Bytes),
-    /// Ping; must be answered by a pong with the same payload.
-    Ping(Bytes),
-    /// Pong, solicited or not.
-    Pong,
-    /// Close; must be answered by a close with the same code, if any. Nothing follows.
-    Close(Option<u16>),
-    /// The connection is lost; nothing follows.
-    Disconnected,
-    /// Violation of the protocol or of a limit; nothing that follows is decoded.
-    Violation(Violation),
-}
+use super::decoder::{Decoder, Limits};
+use super::incoming::{Incoming, Violation};
 
 /// Stream of a client's messages.
 pub struct Messages {

@@ -7,6 +7,7 @@
 
 pub mod decoder;
 pub mod frame;
+mod incoming;
 mod messages;
 mod rate;
 
@@ -15,8 +16,9 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::connections::is_handshake;
 
-pub use decoder::{Limits, Violation};
-pub use messages::{Incoming, Messages};
+pub use decoder::Limits;
+pub use incoming::{Incoming, Violation};
+pub use messages::Messages;
 pub use rate::Rate;
 pub(crate) use rate::TokenBucket;
 
