@@ -7,13 +7,18 @@
 //!   about such an upload;
 //! - `read`: lists and downloads files;
 //! - `remove`: detaches a file and then deletes its bytes;
+//! - `document`: fields of an order's document that concern its files;
+//! - `blob_names`: names of the blobs;
 //! - [`sweep`]: deletes bytes that no order refers to.
 
+mod blob_names;
 mod body;
+mod document;
 mod part;
 pub(crate) mod pending;
 mod read;
 mod remove;
+mod settings;
 pub mod sweep;
 mod upload;
 pub mod uploads;
@@ -21,24 +26,8 @@ mod verdict;
 
 use actix_web::web;
 use bakehouse_http::response::problem::Problem;
-use bakehouse_orders::{BLOBS, blob_name};
+pub use settings::AttachmentSettings;
 use utoipa::OpenApi;
-
-use uploads::UploadLimits;
-use verdict::FileKey;
-
-/// Rules for attached files.
-#[derive(Clone, Debug)]
-pub struct AttachmentSettings {
-    /// Maximum size of a file in bytes.
-    pub max_bytes: u64,
-    /// Accepted media types; `*/*` accepts every type.
-    pub media_types: Vec<String>,
-    /// Minimum average rate of an upload, in bytes per second.
-    pub min_upload_rate: u64,
-    /// Limits on concurrent uploads and on stored bytes.
-    pub limits: UploadLimits,
-}
 
 /// OpenAPI description of these operations.
 #[derive(OpenApi)]
@@ -57,27 +46,3 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         .default_service(Problem::other_methods("GET, HEAD, DELETE"));
     config.service(all).service(one);
 }
-
-/// Returns the folder of an order's blobs.
-fn order_folder(order_id: &str) -> String {
-    format!("{BLOBS}/{order_id}")
-}
-
-/// Returns the order id and the file that a blob's name stands for; `None` if the blob is not an
-/// attachment.
-fn parse_blob_name(blob_name: &str) -> Option<(&str, FileKey<'_>)> {
-    let mut parts = blob_name.strip_prefix(BLOBS)?.strip_prefix('/')?.split('/');
-    let (order_id, file_name) = (parts.next()?, parts.next()?);
-    let (attachment_id, sha256) = file_name.rsplit_once('-')?;
-    let file = FileKey {
-        attachment_id,
-        sha256,
-    };
-    parts.next().is_none().then_some((order_id, file))
-}
-
-/// Maximum bytes of a multipart body beyond the file: boundaries and part headers.
-const MULTIPART_OVERHEAD: u64 = 64 * 1024;
-
-/// Folder of blobs whose upload is not complete.
-const UPLOADS_FOLDER: &str = "uploads";

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::Instant;
 
-use super::AttachmentSettings;
+use super::settings::AttachmentSettings;
 
 /// Form field name of the part.
 const FIELD_NAME: &str = "file";

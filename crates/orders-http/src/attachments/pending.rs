@@ -10,10 +10,9 @@ use bakehouse_engine::feed::{Feed, Step};
 use bakehouse_engine::ports::{Blobs, EventLog, StoreError};
 use bakehouse_engine::stages::step::read_command;
 use bakehouse_engine::{Frame, Shutdown};
-use bakehouse_orders::{Command, Orders};
+use bakehouse_orders::{Command, Orders, blob_name};
 use uuid::Uuid;
 
-use super::blob_name;
 use super::uploads::{Account, Uploads};
 use super::verdict::{FileKey, Verdict, sent_operation_id};
 

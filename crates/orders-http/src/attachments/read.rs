@@ -14,16 +14,15 @@ use bakehouse_http::request::path_id::PathId;
 use bakehouse_http::request::prefer::Wait;
 use bakehouse_http::request::query::Parameters;
 use bakehouse_http::response::problem::Problem;
-use bakehouse_orders::File;
 use bakehouse_orders::parse::forbidden_character;
+use bakehouse_orders::{File, blob_name};
 use futures_util::TryStreamExt;
-use serde::Deserialize;
 
-use super::blob_name;
-use crate::OrdersState;
+use super::document::files;
 use crate::docs::parts::{
     AttachmentId, IfNoneMatch, NoSuchAttachment, NoSuchOrder, NotModified, OrderId, Prefer,
 };
+use crate::state::OrdersState;
 
 /// List an order's files
 ///
@@ -131,37 +130,6 @@ fn download_disposition(name: &str) -> String {
         }
     }
     disposition
-}
-
-/// Fields of an order's document that decide whether a file may be attached.
-#[derive(Default, Deserialize)]
-pub(super) struct DocumentFields {
-    #[serde(default)]
-    pub(super) attachments: Vec<File>,
-    #[serde(default)]
-    pub(super) timeline: Vec<TimelineEntry>,
-}
-
-/// Entry of the timeline.
-#[derive(Deserialize)]
-pub(super) struct TimelineEntry {
-    #[serde(rename = "type")]
-    pub(super) kind: String,
-}
-
-pub(super) fn fields_of(document: &StoredDocument) -> DocumentFields {
-    serde_json::from_str(document.body.get()).unwrap_or_default()
-}
-
-/// Returns the files in an order's document; its other fields are not parsed.
-pub(super) fn files(document: &StoredDocument) -> Vec<File> {
-    #[derive(Default, Deserialize)]
-    struct Listed {
-        #[serde(default)]
-        attachments: Vec<File>,
-    }
-    let listed: Listed = serde_json::from_str(document.body.get()).unwrap_or_default();
-    listed.attachments
 }
 
 fn file(document: &StoredDocument, id: &str) -> Option<File> {

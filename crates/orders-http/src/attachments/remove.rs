@@ -13,16 +13,16 @@ use bakehouse_http::reads;
 use bakehouse_http::request::path_id::PathId;
 use bakehouse_http::request::prefer::Wait;
 use bakehouse_http::response::problem::Problem;
-use bakehouse_orders::{Command, File, Orders};
+use bakehouse_orders::{Command, File, Orders, blob_name};
 
-use super::blob_name;
-use super::read::{files, no_such_attachment};
+use super::document::files;
+use super::read::no_such_attachment;
 use super::uploads::Account;
-use crate::OrdersState;
 use crate::docs::parts::{
     Accepted, AttachmentId, CarriedOut, Changed, IfMatch, IfNoneMatchWrite, KeyReused,
     NoSuchAttachment, OrderId, Prefer, Refused, SubmissionHeaders,
 };
+use crate::state::OrdersState;
 
 /// Longest wait for the operation that detaches the file before its bytes are left to the sweep.
 const DETACH_TIMEOUT: Duration = Duration::from_secs(60);

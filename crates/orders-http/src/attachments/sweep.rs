@@ -22,11 +22,11 @@ use bakehouse_engine::{LogEntry, Position, Shutdown, Timestamp};
 use bakehouse_orders::File;
 use futures_util::TryStreamExt;
 
+use super::blob_names::{UPLOADS_FOLDER, parse_blob_name};
+use super::document::files;
 use super::pending::{Pending, Upload};
-use super::read::files;
 use super::uploads::{Account, Usage};
 use super::verdict::{FileKey, Verdict};
-use super::{UPLOADS_FOLDER, parse_blob_name};
 
 /// Time without a write after which an unfinished upload counts as abandoned.
 const UPLOAD_IDLE_TIMEOUT: Duration = Duration::from_secs(60 * 60);
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn blob_names_are_parsed() {
-        let name = super::super::blob_name("o-1", "a-2", "00ff");
+        let name = bakehouse_orders::blob_name("o-1", "a-2", "00ff");
         let (order_id, key) = parse_blob_name(&name).expect("name of an attachment");
         assert_eq!(
             (order_id, key.attachment_id, key.sha256),

@@ -19,21 +19,25 @@ use bakehouse_http::reads;
 use bakehouse_http::request::path_id::PathId;
 use bakehouse_http::response::problem::Problem;
 use bakehouse_http::{AppState, RequestSettings};
-use bakehouse_orders::{Command, File, Orders};
+use bakehouse_orders::{Command, File, Orders, blob_name};
 use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
 
+use super::blob_names::{UPLOADS_FOLDER, order_folder, parse_blob_name};
 use super::body::Body;
+use super::document::{DocumentFields, fields_of};
 use super::part::{Pace, Part, expect_end};
 use super::pending::Upload;
-use super::read::{DocumentFields, fields_of};
 use super::uploads::{Account, Reservation};
-use super::{MULTIPART_OVERHEAD, UPLOADS_FOLDER, blob_name, order_folder, parse_blob_name};
 use crate::docs::parts::{
     Accepted, Attached, Changed, IfMatch, IfNoneMatchWrite, KeyReused, NoSuchOrder, OrderId,
     Prefer, Refused, SubmissionHeaders,
 };
-use crate::{OrderSettings, OrdersState};
+use crate::settings::OrderSettings;
+use crate::state::OrdersState;
+
+/// Maximum bytes of a multipart body beyond the file: boundaries and part headers.
+const MULTIPART_OVERHEAD: u64 = 64 * 1024;
 
 /// Attach a file to an order
 ///

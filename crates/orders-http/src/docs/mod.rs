@@ -6,14 +6,15 @@ mod bodies;
 mod frames;
 mod openapi;
 pub(crate) mod parts;
+mod variant;
 
 use std::sync::Arc;
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, LOCATION};
 use actix_web::{HttpResponse, Resource, web};
 use bytes::Bytes;
-pub(crate) use openapi::Variant;
 use utoipa_swagger_ui::Config;
+pub(crate) use variant::Variant;
 
 use bakehouse_http::response::problem::Problem;
 

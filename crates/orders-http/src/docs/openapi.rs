@@ -9,13 +9,12 @@ use bakehouse_http::routes::parked;
 use bakehouse_http::routes::read_models;
 use bakehouse_http::routes::rebuilds;
 use bakehouse_http::routes::receipt;
-use bakehouse_orders::money::Currency;
 use serde_json::{Map, Value, json};
-use url::Url;
 use utoipa::{OpenApi, PartialSchema};
 
+use super::variant::Variant;
 use super::{bodies, frames, parts};
-use crate::SCOPES;
+use crate::scopes::SCOPES;
 use crate::{attachments, orders};
 
 const PROBLEM: &str = "application/problem+json";
@@ -37,19 +36,6 @@ const PROBLEM: &str = "application/problem+json";
     )
 )]
 struct Documentation;
-
-/// Settings that the document depends on.
-#[derive(Clone, Debug)]
-pub(crate) struct Variant {
-    /// Currency of orders that do not name one.
-    pub(crate) currency: Currency,
-    /// True if requests need a bearer token.
-    pub(crate) requires_tokens: bool,
-    /// Accepted media types of attached files.
-    pub(crate) media_types: Vec<String>,
-    /// Public base URL of the API, if it differs from the server's own.
-    pub(crate) public_url: Option<Url>,
-}
 
 /// Returns the document.
 pub(crate) fn document(variant: &Variant) -> Value {

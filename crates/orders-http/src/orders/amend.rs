@@ -15,11 +15,11 @@ use bakehouse_orders::parse::{self, Defaults};
 use bakehouse_orders::{Command, Orders};
 use serde::Deserialize;
 
-use crate::OrderSettings;
 use crate::docs::parts::{
     Accepted, CarriedOut, Changed, IfMatch, IfNoneMatchWrite, KeyReused, NoSuchOrder, OrderId,
     OtherCurrency, Prefer, SubmissionHeaders,
 };
+use crate::settings::OrderSettings;
 
 /// Replace an order's products, customer and reference
 ///

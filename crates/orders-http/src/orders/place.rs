@@ -9,10 +9,10 @@ use bakehouse_http::response::problem::Problem;
 use bakehouse_http::{AppState, RequestSettings};
 use bakehouse_orders::{Orders, parse};
 
-use crate::OrderSettings;
 use crate::docs::parts::{
     Accepted, Changed, KeyReused, Placed, Prefer, Refused, SubmissionHeaders,
 };
+use crate::settings::OrderSettings;
 
 /// Place an order
 ///
