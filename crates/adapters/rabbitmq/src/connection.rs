@@ -5,8 +5,6 @@ use std::time::Duration;
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
 
-use crate::topology::{Form, NAME_TAKEN};
-
 /// Timeout for opening a connection; a hanging broker may accept it and never answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Heartbeat interval in seconds; a lost peer is noticed after twice that.
@@ -75,16 +73,6 @@ impl Target {
     /// Returns the name of the virtual host.
     pub(crate) fn vhost(&self) -> &str {
         &self.uri.vhost
-    }
-
-    /// Connects, and declares all durable exchanges and queues. Returns the form of the existing
-    /// schedule queue as well. `purpose` becomes part of the connection's name.
-    pub(crate) async fn connect(&self, purpose: &str) -> Result<(Connection, Form), String> {
-        let connection = self.open(purpose).await?;
-        match self.declare(&connection).await? {
-            Form::Taken => Err(NAME_TAKEN.to_owned()),
-            form => Ok((connection, form)),
-        }
     }
 
     /// Connects without declaring anything.

@@ -116,6 +116,16 @@ impl Target {
         format!("{}{name}", self.prefix)
     }
 
+    /// Connects, and declares all durable exchanges and queues. Returns the form of the existing
+    /// schedule queue as well. `purpose` becomes part of the connection's name.
+    pub(crate) async fn connect(&self, purpose: &str) -> Result<(Connection, Form), String> {
+        let connection = self.open(purpose).await?;
+        match self.declare(&connection).await? {
+            Form::Taken => Err(NAME_TAKEN.to_owned()),
+            form => Ok((connection, form)),
+        }
+    }
+
     /// Declares all durable exchanges and queues. Returns the form of the schedule queue.
     pub(crate) async fn declare(&self, connection: &Connection) -> Result<Form, String> {
         let channel = connection.create_channel().await.map_err(reason)?;
