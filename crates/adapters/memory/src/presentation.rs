@@ -1,15 +1,16 @@
 //! Presentation in memory.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bakehouse_engine::ports::{
     Baking, DocumentKey, DocumentWrite, Head, ListQuery, PresentationReader, PresentationStore,
-    Slot, StoreError, StoredDocument,
+    ShadowStores, Slot, StoreError, StoredDocument,
 };
 use bakehouse_engine::{Facet, Frame, Position};
 
-use crate::rebuilds::{SlotState, Slots};
+use crate::rebuilds::{MemoryRebuilds, SlotState, Slots};
 
 /// Presentation in memory; clones share it.
 #[derive(Clone, Default)]
@@ -109,6 +110,21 @@ impl PresentationReader for MemoryPresentation {
 }
 
 impl MemoryPresentation {
+    /// Returns the rebuilds of the presentation.
+    #[must_use]
+    pub fn rebuilds(&self) -> Arc<dyn ShadowStores<dyn PresentationStore>> {
+        let slots = self.slots.clone();
+        Arc::new(MemoryRebuilds {
+            slots: slots.clone(),
+            open: Box::new(move |slot| {
+                let slots = slots.clone();
+                let presentation: Arc<dyn PresentationStore> =
+                    Arc::new(MemoryPresentation { slots, slot });
+                presentation
+            }),
+        })
+    }
+
     pub(crate) fn read<R>(
         &self,
         work: impl FnOnce(&mut State) -> Result<R, StoreError>,

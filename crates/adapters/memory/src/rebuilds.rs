@@ -4,11 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use bakehouse_engine::Position;
-use bakehouse_engine::ports::{
-    PresentationStore, Rebuild, RebuildState, Rebuilds, ShadowStores, Slot, SourceStore, StoreError,
-};
+use bakehouse_engine::ports::{Rebuild, RebuildState, Rebuilds, ShadowStores, Slot, StoreError};
 
-use crate::{MemoryPresentation, MemorySource, lock};
+use crate::lock;
 
 /// State of one slot of a store.
 pub(crate) trait SlotState: Default + Send {
@@ -124,9 +122,9 @@ impl<T: SlotState> Slots<T> {
 }
 
 /// Rebuilds of one store.
-struct MemoryRebuilds<T, S: ?Sized> {
-    slots: Slots<T>,
-    open: Box<dyn Fn(Slot) -> Arc<S> + Send + Sync>,
+pub(crate) struct MemoryRebuilds<T, S: ?Sized> {
+    pub(crate) slots: Slots<T>,
+    pub(crate) open: Box<dyn Fn(Slot) -> Arc<S> + Send + Sync>,
 }
 
 #[async_trait]
@@ -163,40 +161,5 @@ impl<T: SlotState, S: ?Sized + Send + Sync> ShadowStores<S> for MemoryRebuilds<T
     async fn remove_obsolete(&self) -> Result<bool, StoreError> {
         self.slots.remove_obsolete();
         Ok(false)
-    }
-}
-
-impl MemorySource {
-    /// Returns the rebuilds of the source state.
-    #[must_use]
-    pub fn rebuilds(&self) -> Arc<dyn ShadowStores<dyn SourceStore>> {
-        let this = self.clone();
-        Arc::new(MemoryRebuilds {
-            slots: self.slots.clone(),
-            open: Box::new(move |slot| {
-                let source: Arc<dyn SourceStore> = Arc::new(MemorySource {
-                    slot,
-                    ..this.clone()
-                });
-                source
-            }),
-        })
-    }
-}
-
-impl MemoryPresentation {
-    /// Returns the rebuilds of the presentation.
-    #[must_use]
-    pub fn rebuilds(&self) -> Arc<dyn ShadowStores<dyn PresentationStore>> {
-        let slots = self.slots.clone();
-        Arc::new(MemoryRebuilds {
-            slots: slots.clone(),
-            open: Box::new(move |slot| {
-                let slots = slots.clone();
-                let presentation: Arc<dyn PresentationStore> =
-                    Arc::new(MemoryPresentation { slots, slot });
-                presentation
-            }),
-        })
     }
 }

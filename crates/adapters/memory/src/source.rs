@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bakehouse_engine::ports::{
-    Checkpoint, EntityWrite, Execution, Lease, Leases, Progress, Slot, SourceStore, StoreError,
+    Checkpoint, EntityWrite, Execution, Lease, Leases, Progress, ShadowStores, Slot, SourceStore,
+    StoreError,
 };
 use bakehouse_engine::{EntityRecord, Position};
 use tokio::time::Instant;
 
-use crate::rebuilds::{SlotState, Slots};
+use crate::rebuilds::{MemoryRebuilds, SlotState, Slots};
 use crate::{MemoryLog, lock};
 
 /// Source state in memory; clones share it.
@@ -38,6 +39,22 @@ impl MemorySource {
             slots: Slots::default(),
             slot: Slot::Live,
         }
+    }
+
+    /// Returns the rebuilds of the source state.
+    #[must_use]
+    pub fn rebuilds(&self) -> Arc<dyn ShadowStores<dyn SourceStore>> {
+        let this = self.clone();
+        Arc::new(MemoryRebuilds {
+            slots: self.slots.clone(),
+            open: Box::new(move |slot| {
+                let source: Arc<dyn SourceStore> = Arc::new(MemorySource {
+                    slot,
+                    ..this.clone()
+                });
+                source
+            }),
+        })
     }
 
     pub(crate) fn read<R>(
