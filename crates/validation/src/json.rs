@@ -6,6 +6,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::fault::ErrorCollector;
+use crate::syntax;
 
 /// Maximum nesting depth of arrays and objects in a body.
 pub const MAX_DEPTH: usize = 32;
@@ -34,7 +35,7 @@ impl<'a> JsonNode<'a> {
             return Err("expected JSON, found an empty body".into());
         }
         check_depth(text)?;
-        let value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let value = serde_json::from_str(text).map_err(|error| syntax::describe(&error, text))?;
         Ok(Self {
             pointer: String::new(),
             value,

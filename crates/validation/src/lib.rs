@@ -19,6 +19,7 @@ mod decimal;
 mod fault;
 mod fields;
 mod json;
+mod syntax;
 
 pub use characters::{forbidden_character, is_blank};
 pub use decimal::ExactDecimal;

@@ -13,7 +13,7 @@ fn syntax_errors_are_described() {
         (b" \r\n", "empty"),
         (deep.as_bytes(), "32 levels"),
         (bomb.as_bytes(), "32 levels"),
-        (b"{} {}", "trailing"),
+        (b"{} {}", "end of the body"),
         (b"{\"a\":01}", "line 1"),
         (b"{\"a\":NaN}", "line 1"),
         (b"{\"a\":1,}", "line 1"),
@@ -27,6 +27,61 @@ fn syntax_errors_are_described() {
         JsonNode::root(b"1e999999").is_ok(),
         "a number is kept exactly"
     );
+}
+
+#[test]
+fn syntax_errors_name_the_position_and_the_reason() {
+    for (body, line, column, reason) in [
+        ("{\"a\":NaN}", 1, 6, "expected a value"),
+        ("[1,]", 1, 4, "expected a value"),
+        ("[\n  1,\n  ?\n]", 3, 3, "expected a value"),
+        ("trie", 1, 3, "expected true, false or null"),
+        ("{\"a\" 1}", 1, 6, "expected a colon"),
+        ("[1 2]", 1, 4, "expected a comma or a closing bracket"),
+        ("[1}", 1, 3, "expected a comma or a closing bracket"),
+        (
+            "{\"a\":1 \"b\":2}",
+            1,
+            8,
+            "expected a comma or a closing brace",
+        ),
+        // The column counts characters, not bytes.
+        (
+            "[\"\u{e4}\u{20ac}\" 2]",
+            1,
+            7,
+            "expected a comma or a closing bracket",
+        ),
+        (
+            "{\"a\":1,}",
+            1,
+            8,
+            "expected a member name in double quotes",
+        ),
+        ("{a:1}", 1, 2, "expected a member name in double quotes"),
+        ("{} {}", 1, 4, "expected the end of the body"),
+        ("01", 1, 2, "invalid number"),
+        ("[1.]", 1, 4, "invalid number"),
+        ("-", 1, 1, "invalid number"),
+        ("\"\\x\"", 1, 3, "invalid escape in a string"),
+        ("\"\\u12g4\"", 1, 7, "invalid escape in a string"),
+        (
+            "[\"a\tb\"]",
+            1,
+            3,
+            "control characters in a string must be escaped",
+        ),
+        ("\"a", 1, 2, "the body ends within a string"),
+        ("[1", 1, 2, "the body ends within an array"),
+        ("{\n", 2, 1, "the body ends within an object"),
+        ("{\"a\"", 1, 4, "the body ends within an object"),
+        ("{\"a\":", 1, 5, "the body ends before a value is complete"),
+        ("tru", 1, 3, "the body ends before a value is complete"),
+    ] {
+        let error = JsonNode::root(body.as_bytes()).expect_err("invalid");
+        let expected = format!("not valid JSON at line {line}, column {column}: {reason}");
+        assert_eq!(error, expected, "{body:?}");
+    }
 }
 
 #[test]
