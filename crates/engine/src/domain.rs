@@ -2,9 +2,10 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::model::frame;
-use crate::model::resolution;
-use crate::{Entity, Position, Timestamp, Verb};
+pub use crate::domain_check::check;
+pub use crate::model::moment::Moment;
+pub use crate::model::rejection::Rejection;
+use crate::{Entity, Verb};
 
 /// A type of entity whose state results from a sequence of accepted operations.
 ///
@@ -113,65 +114,6 @@ pub trait Domain: Send + Sync + 'static {
     }
 }
 
-/// Names that stores, frames and queries use for other purposes.
-const RESERVED_NAMES: [&str; 19] = [
-    "at",
-    "checkpoint",
-    "code",
-    "epoch",
-    "event",
-    "feed",
-    "lease",
-    "meta",
-    "notification",
-    "operation",
-    "position",
-    "read_model",
-    "reason",
-    "session",
-    "settled",
-    "since",
-    "snapshot",
-    "token",
-    "type",
-];
-
-/// Checks whether a domain's names and constants are valid.
-///
-/// # Errors
-/// The first invalid constant, with the reason.
-pub fn check<D: Domain>() -> Result<(), String> {
-    let is_word = |text: &str| {
-        let letters = text
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-        letters && !text.is_empty()
-    };
-    if !is_word(D::NAME) || RESERVED_NAMES.contains(&D::NAME) {
-        let name = D::NAME;
-        return Err(format!(
-            "NAME: expected a lower-case word that is not reserved, found {name:?}"
-        ));
-    }
-    let reserved = [
-        frame::REJECTED,
-        frame::PARKED,
-        resolution::RETRIED,
-        resolution::DISCARDED,
-    ];
-    let is_change = |change: &&str| is_word(change) && !reserved.contains(change);
-    if let Some(change) = D::CHANGES.iter().find(|change| !is_change(change)) {
-        return Err(format!(
-            "CHANGES: expected lower-case words other than {}, found {change:?}",
-            reserved.join(", ")
-        ));
-    }
-    if D::SNAPSHOT_INTERVAL == 0 {
-        return Err("SNAPSHOT_EVERY: must be at least 1".into());
-    }
-    Ok(())
-}
-
 /// A member of the document that lists can be filtered by. Its value is a string, or absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Facet {
@@ -191,50 +133,4 @@ pub struct BlobRef {
     pub size: u64,
     /// SHA-256 of the content, in hex.
     pub sha256: String,
-}
-
-/// Position and time at which a command takes effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Moment {
-    /// Position in the log.
-    pub position: Position,
-    /// Creation time of the log entry; never a client's clock.
-    pub at: Timestamp,
-}
-
-/// The rejection of an operation at execution. It is a valid outcome, stored with the log entry
-/// and shown to the sender.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
-pub struct Rejection {
-    /// Reason, a sentence for the sender.
-    pub reason: String,
-    /// Machine-readable code, if the domain defines one: `insufficient-funds`. The engine's own
-    /// codes are [`Rejection::VERSION_CONFLICT`] and [`Rejection::KEY_REUSED`].
-    pub code: Option<String>,
-}
-
-impl Rejection {
-    /// Code of a rejection because the entity is not at the expected version.
-    pub const VERSION_CONFLICT: &'static str = "version-conflict";
-    /// Code of a rejection because the idempotency key was used before with other content.
-    pub const KEY_REUSED: &'static str = "key-reused";
-
-    /// Creates a rejection without a code. The reason is a sentence for the sender.
-    #[must_use]
-    pub fn new(reason: impl Into<String>) -> Self {
-        Self {
-            reason: reason.into(),
-            code: None,
-        }
-    }
-
-    /// Adds a machine-readable code, in lower case with hyphens.
-    #[must_use]
-    pub fn with_code(self, code: impl Into<String>) -> Self {
-        Self {
-            code: Some(code.into()),
-            ..self
-        }
-    }
 }

@@ -23,6 +23,7 @@
 pub mod audit;
 pub mod backoff;
 pub mod domain;
+pub mod domain_check;
 pub mod fault_injection;
 pub mod feed;
 pub mod handlers;
@@ -37,12 +38,15 @@ pub mod stages;
 
 use std::sync::Arc;
 
-pub use domain::{BlobRef, Domain, Facet, Moment, Rejection, check};
+pub use domain::{BlobRef, Domain, Facet};
+pub use domain_check::check;
 pub use model::entity::{Entity, EntityRecord};
 pub use model::frame::Frame;
 pub use model::log_entry::{EntryStatus, LogEntry};
+pub use model::moment::Moment;
 pub use model::notification::Notification;
 pub use model::operation::{Operation, Terms, Verb};
+pub use model::rejection::Rejection;
 pub use model::resolution::Resolution;
 pub use model::timestamp::Timestamp;
 

@@ -4,13 +4,9 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::model::resolution::{DISCARDED, RETRIED};
+use super::frame_kind::{DISCARDED, RETRIED};
+pub use super::frame_kind::{PARKED, REJECTED, kind};
 use crate::{Domain, EntryStatus, Json, LogEntry, Position, Rejection, to_json};
-
-/// Change name of a rejection.
-pub const REJECTED: &str = "rejected";
-/// Change name of a parked operation.
-pub const PARKED: &str = "parked";
 
 /// Returns all frame types of a domain.
 #[must_use]
@@ -18,12 +14,6 @@ pub fn kinds<D: Domain>() -> Vec<String> {
     let engine_changes = [REJECTED, PARKED, RETRIED, DISCARDED];
     let changes = D::CHANGES.iter().copied().chain(engine_changes);
     changes.map(|change| kind(D::NAME, change)).collect()
-}
-
-/// Returns the type of a frame, which is also the routing key of a notice: `order.created`.
-#[must_use]
-pub fn kind(name: &str, change: &str) -> String {
-    format!("{name}.{change}")
 }
 
 /// A frame of the feed. Rendered once by data-baker; the text is then stored and sent unchanged, so

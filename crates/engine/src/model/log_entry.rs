@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::frame;
+use crate::model::frame_kind::{self, PARKED, REJECTED};
 use crate::{Moment, Operation, Position, Rejection, Timestamp};
 
 /// Status of a log entry.
@@ -122,10 +122,10 @@ impl LogEntry {
         let change = match self.status {
             EntryStatus::Stored => None,
             EntryStatus::Executed => self.change.as_deref(),
-            EntryStatus::Rejected => Some(frame::REJECTED),
-            EntryStatus::Parked => Some(frame::PARKED),
+            EntryStatus::Rejected => Some(REJECTED),
+            EntryStatus::Parked => Some(PARKED),
         };
-        change.map(|change| frame::kind(&self.operation.service_name, change))
+        change.map(|change| frame_kind::kind(&self.operation.service_name, change))
     }
 
     /// Returns position and time for the domain's functions.

@@ -8,12 +8,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use super::frame_kind::{DISCARDED, RETRIED};
 use crate::{LogEntry, Verb};
-
-/// Change name of a `RETRY` that changed no entity.
-pub const RETRIED: &str = "retried";
-/// Change name of a `DISCARD` that changed no entity.
-pub const DISCARDED: &str = "discarded";
 
 /// Payload of a `RETRY` or `DISCARD`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
