@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, anyhow, ensure};
 use bakehouse_engine::feed::Feed;
-use bakehouse_engine::handlers::{ProcessManager, ReadModel, handler};
+use bakehouse_engine::handlers::{ProcessManager, ReadModel, process, read_model};
 use bakehouse_engine::ports::{Blobs, EventLog, PresentationReader, Probe};
 use bakehouse_engine::{Domain, Shutdown, check, private_files};
 use bakehouse_http::ApiDefinition;
@@ -92,14 +92,14 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
     /// Adds a read model.
     #[must_use]
     pub fn read_model<M: ReadModel>(mut self) -> Self {
-        self.handlers.read_models.push(handler::read_model::<M>());
+        self.handlers.read_models.push(read_model::<M>());
         self
     }
 
     /// Adds a process manager.
     #[must_use]
     pub fn process<P: ProcessManager>(mut self) -> Self {
-        self.handlers.processes.push(handler::process::<P>());
+        self.handlers.processes.push(process::<P>());
         self
     }
 

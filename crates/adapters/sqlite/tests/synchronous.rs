@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bakehouse_engine::handlers::handler::{process, read_model};
 use bakehouse_engine::handlers::own_feed::OwnFeed;
 use bakehouse_engine::handlers::runner::HandlerDeps;
 use bakehouse_engine::handlers::{
-    Effect, FeedEvent, Feeds, HandlerError, Needs, ProcessManager, ReadModel, Rows,
+    Effect, FeedEvent, Feeds, HandlerError, Needs, ProcessManager, ReadModel, Rows, process,
+    read_model,
 };
 use bakehouse_engine::model::ids;
 use bakehouse_engine::model::notification::Request;

@@ -1,15 +1,13 @@
 //! Handling of a batch of events: pure, so that repeating it yields the same output.
 
-use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::process::Process;
-use super::read_model::Projection;
-use super::{AnyHandler, Effect, FeedEvent, Needs, ProcessManager, ReadModel, Rows};
+pub use super::error::HandlerError;
+use super::{Effect, FeedEvent, Needs, Rows};
 use crate::Position;
 use crate::ports::{RowWrite, StoredRow};
 use crate::stages::step::message;
@@ -41,27 +39,8 @@ pub trait Handler: Send + Sync {
     ) -> Result<HandlerOutput, HandlerFailure>;
 }
 
-/// Creates the handler of a read model.
-#[must_use]
-pub fn read_model<M: ReadModel>() -> AnyHandler {
-    Arc::new(Projection::<M>(PhantomData))
-}
-
-/// Creates the handler of a process manager.
-#[must_use]
-pub fn process<P: ProcessManager>() -> AnyHandler {
-    Arc::new(Process::<P>(PhantomData))
-}
-
-/// Reason why an event cannot be handled, as text for operators.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HandlerError(pub String);
-
-impl<E: std::error::Error> From<E> for HandlerError {
-    fn from(error: E) -> Self {
-        Self(error.to_string())
-    }
-}
+/// Handler of one read model or one process manager.
+pub type AnyHandler = Arc<dyn Handler>;
 
 /// Failure of a batch at one event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

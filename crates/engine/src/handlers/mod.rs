@@ -7,8 +7,8 @@
 //!
 //! 1. [`feed_event`]: an event of a feed;
 //! 2. [`rows`]: rows that a handler reads and changes;
-//! 3. [`read_model`]: events to rows for readers; can be rebuilt;
-//! 4. [`process`]: events to state, commands and notifications; never replayed;
+//! 3. [`mod@read_model`]: events to rows for readers; can be rebuilt;
+//! 4. [`mod@process`]: events to state, commands and notifications ([`effect`]); never replayed;
 //! 5. [`handler`]: common interface of both, for batches of events;
 //! 6. [`runner`]: from feeds to stores;
 //! 7. [`projector`]: runs a read model under a lease, with generations; [`process_runner`]: runs
@@ -16,6 +16,8 @@
 //!
 //! [`own_feed`] and [`feeds`] provide the sources of events.
 
+pub mod effect;
+pub mod error;
 pub mod feed_event;
 pub mod feeds;
 pub mod handler;
@@ -27,16 +29,19 @@ pub mod read_model;
 pub mod rows;
 pub mod runner;
 
-use std::sync::Arc;
 use std::time::Duration;
 
+pub use effect::{Effect, IssuedCommand};
+pub use error::HandlerError;
 pub use feed_event::FeedEvent;
 pub use feeds::Feeds;
-pub use handler::{Handler, HandlerError};
-pub use process::{Effect, ProcessManager};
-pub use read_model::{Generation, ReadModel};
-pub use rows::{Needs, Rows};
+pub use handler::{AnyHandler, Handler};
+pub use process::{ProcessManager, process};
+pub use read_model::{ReadModel, read_model};
+pub use rows::Rows;
 use tokio::sync::watch;
+
+pub use crate::ports::{Generation, Needs};
 
 /// Settings of handlers.
 #[derive(Clone, Debug)]
@@ -50,9 +55,6 @@ pub struct HandlerSettings {
     /// Lifetime of a lease without renewal.
     pub lease_ttl: Duration,
 }
-
-/// Handler of one read model or one process manager.
-pub type AnyHandler = Arc<dyn Handler>;
 
 /// Counter that changes whenever frames of another service arrive.
 pub type WakeSignal = watch::Receiver<u64>;

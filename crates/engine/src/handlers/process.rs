@@ -1,13 +1,15 @@
 //! Process managers: react to events with state, commands and notifications.
 
+use std::marker::PhantomData;
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::handler::{Handler, HandlerError, HandlerFailure, HandlerOutput, all_needs, handle};
-use super::{FeedEvent, Needs, Rows};
-use crate::model::notification::Request;
+pub use super::effect::{Effect, IssuedCommand};
+use super::handler::{AnyHandler, Handler, HandlerFailure, HandlerOutput, all_needs, handle};
+use super::{FeedEvent, HandlerError, Needs, Rows};
 use crate::ports::StoredRow;
-use crate::{Domain, Json, Verb, to_json};
 
 /// Function from events to its own state and effects. Pure: it returns commands and notifications
 /// and does not carry them out. Effects are committed exactly once, together with the state, and
@@ -39,44 +41,14 @@ pub trait ProcessManager: Send + Sync + 'static {
     }
 }
 
-/// Effect requested by a process manager.
-#[derive(Clone, Debug)]
-pub enum Effect {
-    /// Command to its own domain.
-    Command(IssuedCommand),
-    /// Notification, sent once.
-    Notify(Request),
-}
-
-/// Command issued by a process manager.
-#[derive(Clone, Debug)]
-pub struct IssuedCommand {
-    pub(super) service_name: &'static str,
-    pub(super) schema_version: u32,
-    pub(super) entity_id: String,
-    pub(super) verb: Verb,
-    pub(super) payload: Json,
-}
-
-impl Effect {
-    /// Creates a command to the entity of this id. It is scheduled like any other command, with an
-    /// id derived from the event, and may be rejected.
-    ///
-    /// # Errors
-    /// [`HandlerError`] if the command cannot be serialized to JSON.
-    pub fn command<D: Domain>(entity_id: &str, command: &D::Command) -> Result<Self, HandlerError> {
-        Ok(Self::Command(IssuedCommand {
-            service_name: D::NAME,
-            schema_version: D::version_of(command),
-            entity_id: entity_id.to_owned(),
-            verb: D::verb(command),
-            payload: to_json(command)?,
-        }))
-    }
-}
-
 /// Handler of a process manager.
-pub(super) struct Process<P>(pub(super) std::marker::PhantomData<fn() -> P>);
+struct Process<P>(PhantomData<fn() -> P>);
+
+/// Creates the handler of a process manager.
+#[must_use]
+pub fn process<P: ProcessManager>() -> AnyHandler {
+    Arc::new(Process::<P>(PhantomData))
+}
 
 impl<P: ProcessManager> Handler for Process<P> {
     fn name(&self) -> &'static str {

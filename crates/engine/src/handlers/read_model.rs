@@ -1,12 +1,14 @@
 //! Read models: rows for readers, computed only from feed events.
 
-use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::handler::{Handler, HandlerError, HandlerFailure, HandlerOutput, all_needs, handle};
-use super::{FeedEvent, Needs, Rows};
+use super::handler::{AnyHandler, Handler, HandlerFailure, HandlerOutput, all_needs, handle};
+use super::{FeedEvent, HandlerError, Needs, Rows};
+pub use crate::ports::Generation;
 use crate::ports::StoredRow;
 
 /// Function from events to rows. Pure, so that the rows can be rebuilt from the feeds at any time
@@ -40,26 +42,14 @@ pub trait ReadModel: Send + Sync + 'static {
     }
 }
 
-/// Generation of a read model's rows; each rebuild starts a new one.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
-pub struct Generation {
-    /// Name of the read model: [`ReadModel::NAME`].
-    #[serde(skip)]
-    pub name: String,
-    /// Version of its functions: [`ReadModel::VERSION`].
-    pub version: u32,
-    /// Number of earlier rebuilds of that version.
-    pub round: u64,
-}
-
-impl fmt::Display for Generation {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}.{}.{}", self.name, self.version, self.round)
-    }
-}
-
 /// Handler of a read model.
-pub(super) struct Projection<M>(pub(super) std::marker::PhantomData<fn() -> M>);
+struct Projection<M>(PhantomData<fn() -> M>);
+
+/// Creates the handler of a read model.
+#[must_use]
+pub fn read_model<M: ReadModel>() -> AnyHandler {
+    Arc::new(Projection::<M>(PhantomData))
+}
 
 impl<M: ReadModel> Handler for Projection<M> {
     fn name(&self) -> &'static str {

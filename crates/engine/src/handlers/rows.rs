@@ -5,56 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use crate::ports::Needs;
 use crate::ports::{RowWrite, StoredRow};
 use crate::{Json, to_json};
-
-/// Declaration of the rows that a handler accesses, by key and by link.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Needs {
-    /// Keys of rows, whether they exist or not.
-    pub keys: BTreeSet<String>,
-    /// Links: all rows with one of them.
-    pub links: BTreeSet<String>,
-}
-
-impl Needs {
-    /// Declares no rows: the event is not for this handler.
-    #[must_use]
-    pub fn nothing() -> Self {
-        Self::default()
-    }
-
-    /// Declares the row of this key.
-    #[must_use]
-    pub fn row(key: impl Into<String>) -> Self {
-        Self::default().and_row(key)
-    }
-
-    /// Adds the row of this key.
-    #[must_use]
-    pub fn and_row(mut self, key: impl Into<String>) -> Self {
-        self.keys.insert(key.into());
-        self
-    }
-
-    /// Adds all rows with this link.
-    #[must_use]
-    pub fn and_linked(mut self, link: impl Into<String>) -> Self {
-        self.links.insert(link.into());
-        self
-    }
-
-    /// Checks whether no rows are declared.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.links.is_empty()
-    }
-
-    pub(super) fn add(&mut self, other: Self) {
-        self.keys.extend(other.keys);
-        self.links.extend(other.links);
-    }
-}
 
 /// Function that returns the links of a row.
 type LinksOf<R> = fn(&R) -> Vec<String>;

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::handler::HandlerOutput;
-use super::process::IssuedCommand;
-use super::{AnyHandler, Effect, FeedEvent, Feeds, Generation, Needs};
+use super::{AnyHandler, Effect, FeedEvent, Feeds, Generation, IssuedCommand, Needs};
 use crate::fault_injection::point;
 use crate::model::ids;
 use crate::ports::{

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 
-use super::{Head, StoreError};
-use crate::handlers::Generation;
+use super::{Generation, Head, StoreError};
 use crate::{EntityRecord, Json, Notification, Position, Timestamp};
 
 /// Items of a page by key, in the order of the keys. An item that cannot be read is replaced by the

@@ -40,8 +40,8 @@ pub use presentation::{
 pub use probe::Probe;
 pub use rebuilds::{Rebuild, RebuildState, Rebuilds, ShadowStores, Slot};
 pub use rows::{
-    Feed, HandlerCommit, Loaded, ModelState, Registration, RowPage, RowReader, RowStore, RowWrite,
-    StoredRow,
+    Feed, Generation, HandlerCommit, Loaded, ModelState, Needs, Registration, RowPage, RowReader,
+    RowStore, RowWrite, StoredRow,
 };
 pub use schedule::{
     DeadLetters, ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, UnreadableMessage,

@@ -1,11 +1,12 @@
 //! Rows of read models, and the state of process managers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use async_trait::async_trait;
+use serde::Serialize;
 
 use super::StoreError;
-use crate::handlers::{Generation, Needs};
 use crate::{Json, Notification, Position};
 
 /// Write access to the rows of handlers.
@@ -81,6 +82,72 @@ pub trait RowReader: Send + Sync {
     /// # Errors
     /// When the store does not answer.
     async fn rebuild(&self, name: &str) -> Result<Option<Generation>, StoreError>;
+}
+
+/// Generation of a read model's rows; each rebuild starts a new one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Generation {
+    /// Name of the read model: [`ReadModel::NAME`](crate::handlers::ReadModel::NAME).
+    #[serde(skip)]
+    pub name: String,
+    /// Version of its functions: [`ReadModel::VERSION`](crate::handlers::ReadModel::VERSION).
+    pub version: u32,
+    /// Number of earlier rebuilds of that version.
+    pub round: u64,
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}.{}.{}", self.name, self.version, self.round)
+    }
+}
+
+/// Declaration of the rows that a handler accesses, by key and by link.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Keys of rows, whether they exist or not.
+    pub keys: BTreeSet<String>,
+    /// Links: all rows with one of them.
+    pub links: BTreeSet<String>,
+}
+
+impl Needs {
+    /// Declares no rows: the event is not for this handler.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self::default()
+    }
+
+    /// Declares the row of this key.
+    #[must_use]
+    pub fn row(key: impl Into<String>) -> Self {
+        Self::default().and_row(key)
+    }
+
+    /// Adds the row of this key.
+    #[must_use]
+    pub fn and_row(mut self, key: impl Into<String>) -> Self {
+        self.keys.insert(key.into());
+        self
+    }
+
+    /// Adds all rows with this link.
+    #[must_use]
+    pub fn and_linked(mut self, link: impl Into<String>) -> Self {
+        self.links.insert(link.into());
+        self
+    }
+
+    /// Checks whether no rows are declared.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.links.is_empty()
+    }
+
+    pub(crate) fn add(&mut self, other: Self) {
+        self.keys.extend(other.keys);
+        self.links.extend(other.links);
+    }
 }
 
 /// A feed, and the identity of its log.

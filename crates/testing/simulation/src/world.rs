@@ -7,11 +7,12 @@ use async_trait::async_trait;
 use bakehouse_engine::fault_injection::bug::Bug;
 use bakehouse_engine::fault_injection::mutants::wrong;
 use bakehouse_engine::feed::{Feed, FeedSettings};
-use bakehouse_engine::handlers::handler::{process, read_model};
 use bakehouse_engine::handlers::own_feed::OwnFeed;
 use bakehouse_engine::handlers::projector::RunnerContext;
 use bakehouse_engine::handlers::runner::HandlerDeps;
-use bakehouse_engine::handlers::{Feeds, HandlerSettings, process_runner, projector};
+use bakehouse_engine::handlers::{
+    Feeds, HandlerSettings, process, process_runner, projector, read_model,
+};
 use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::{
     EventLog, FeedSource, Leases, Notice, NoticeStream, Notices, PresentationStore, RowStore,

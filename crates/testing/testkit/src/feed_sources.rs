@@ -6,8 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use bakehouse_engine::handlers::handler::{HandlerOutput, process, read_model};
-use bakehouse_engine::handlers::{Effect, FeedEvent, Handler, ProcessManager, ReadModel};
+use bakehouse_engine::handlers::handler::HandlerOutput;
+use bakehouse_engine::handlers::{
+    Effect, FeedEvent, Handler, ProcessManager, ReadModel, process, read_model,
+};
 use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::StoredRow;
 use bakehouse_engine::{Frame, Position, to_json};

@@ -8,12 +8,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bakehouse_engine::handlers::handler::{process, read_model};
 use bakehouse_engine::handlers::projector::{self, RunnerContext};
 use bakehouse_engine::handlers::runner::HandlerDeps;
 use bakehouse_engine::handlers::{
     Effect, FeedEvent, Feeds, Generation, HandlerError, HandlerSettings, Needs, ProcessManager,
-    ReadModel, Rows, process_runner,
+    ReadModel, Rows, process, process_runner, read_model,
 };
 use bakehouse_engine::ports::{
     Feed, FeedSource, HandlerCommit, Head, Leases, Loaded, Registration, RowStore, ScheduleError,

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bakehouse_engine::Shutdown;
-use bakehouse_engine::handlers::handler::{process, read_model};
 use bakehouse_engine::handlers::own_feed::OwnFeed;
 use bakehouse_engine::handlers::projector::RunnerContext;
 use bakehouse_engine::handlers::runner::HandlerDeps;
-use bakehouse_engine::handlers::{Feeds, HandlerSettings, process_runner, projector};
+use bakehouse_engine::handlers::{
+    Feeds, HandlerSettings, process, process_runner, projector, read_model,
+};
 use bakehouse_engine::ports::{
     EventLog, FeedSource, Leases, Notices, PresentationStore, RowReader, RowStore, SourceStore,
 };

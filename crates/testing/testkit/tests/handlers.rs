@@ -1,8 +1,7 @@
 //! Handlers of facts, as the engine runs them: pure, guarded, and strict about what
 //! they have asked for.
 
-use bakehouse_engine::handlers::handler::read_model;
-use bakehouse_engine::handlers::{FeedEvent, HandlerError, Needs, ReadModel, Rows};
+use bakehouse_engine::handlers::{FeedEvent, HandlerError, Needs, ReadModel, Rows, read_model};
 use bakehouse_engine::ports::StoredRow;
 use bakehouse_engine::{Position, to_json};
 use bakehouse_testkit::feed_sources;
