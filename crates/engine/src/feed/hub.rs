@@ -7,9 +7,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::interest::{Change, Interests};
 use super::ring::{Ring, Shared, fits_run};
-use super::{FeedError, Subscription};
 use crate::backoff::{Backoff, Reminder};
-use crate::fault_injection;
 use crate::ports::{
     EventLog, Head, Notice, Notices, PresentationReader, StoreError, Topic, contiguous,
 };
@@ -26,9 +24,6 @@ pub(super) const MAX_CATCH_UP_PAGE: usize = 64;
 /// reconnecting subscribers do not overload it.
 const MAX_CONCURRENT_CATCH_UPS: usize = 16;
 
-/// Maximum time to wait for a position that another, faster process has already delivered.
-const AHEAD_TIMEOUT: Duration = Duration::from_secs(3);
-
 /// Time before the first log line while the presentation is unavailable: data-baker may still
 /// be starting.
 const FIRST_WARNING_DELAY: Duration = Duration::from_millis(500);
@@ -44,12 +39,12 @@ pub struct FeedSettings {
 
 /// Feed of one process.
 pub struct Feed {
-    reader: Arc<dyn PresentationReader>,
+    pub(super) reader: Arc<dyn PresentationReader>,
     log: Arc<dyn EventLog>,
     settings: FeedSettings,
     /// Set once the head of the feed is known.
     opened: OnceLock<Opened>,
-    head: watch::Sender<Position>,
+    pub(super) head: watch::Sender<Position>,
     catch_up_permits: Semaphore,
     interests: Interests,
 }
@@ -196,57 +191,6 @@ impl Feed {
     #[must_use]
     pub fn epoch(&self) -> Option<&str> {
         self.opened.get().map(|opened| opened.epoch.as_str())
-    }
-
-    /// Subscribes to all frames after `since`, or after the current head if it is `None`.
-    ///
-    /// # Errors
-    /// [`FeedError::Unavailable`] until the presentation was first read;
-    /// [`FeedError::OtherEpoch`] if `epoch` is not the epoch of this log;
-    /// [`FeedError::Ahead`] if `since` is after the head.
-    pub fn subscribe(
-        self: &Arc<Self>,
-        since: Option<Position>,
-        epoch: Option<&str>,
-    ) -> Result<Subscription, FeedError> {
-        let ours = self.epoch().ok_or(FeedError::Unavailable)?;
-        if epoch.is_some_and(|theirs| theirs != ours) {
-            return Err(FeedError::OtherEpoch);
-        }
-        let seen = self.head.subscribe();
-        let head = *seen.borrow();
-        let since = since.unwrap_or(head);
-        if since > head {
-            return Err(FeedError::Ahead { head });
-        }
-        let since = fault_injection::since(since);
-        Ok(Subscription::new(self.clone(), seen, since))
-    }
-
-    /// Subscribes like [`Feed::subscribe`], and waits up to 3 s for a position that another
-    /// process has already delivered.
-    ///
-    /// # Errors
-    /// The errors of [`Feed::subscribe`]. [`FeedError::Ahead`] is returned only after the wait and
-    /// if the store does not have the position; if the store has it, this process is behind and
-    /// the error is [`FeedError::Unavailable`]. [`FeedError::Store`] if the store does not answer.
-    pub async fn join(
-        self: &Arc<Self>,
-        since: Option<Position>,
-        epoch: Option<&str>,
-    ) -> Result<Subscription, FeedError> {
-        match (self.subscribe(since, epoch), since) {
-            (Err(FeedError::Ahead { .. }), Some(since)) => {
-                let _ = tokio::time::timeout(AHEAD_TIMEOUT, self.reached(since)).await;
-                match self.subscribe(Some(since), epoch) {
-                    Err(FeedError::Ahead { .. }) if self.reader.head().await?.position >= since => {
-                        Err(FeedError::Unavailable)
-                    }
-                    joined => joined,
-                }
-            }
-            (joined, _) => joined,
-        }
     }
 
     /// Frames after a position from the ring; `None` if the ring does not reach back that far.

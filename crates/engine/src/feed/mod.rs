@@ -6,12 +6,14 @@
 //! switch neither skips nor repeats a frame. `interest` wakes readers that wait for changes of
 //! one entity.
 
+mod error;
 mod hub;
 mod interest;
 mod ring;
 mod subscription;
 
+pub use error::FeedError;
 pub use hub::{Feed, FeedSettings};
 pub use interest::Change;
 pub use ring::Shared;
-pub use subscription::{FeedError, Step, Subscription};
+pub use subscription::{Step, Subscription};

@@ -1,18 +1,22 @@
-//! Cursor of one subscriber on the feed.
+//! Subscribing to the feed, and the cursor of one subscriber on it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::Feed;
-use super::hub::MAX_CATCH_UP_PAGE;
+use super::FeedError;
+use super::hub::{Feed, MAX_CATCH_UP_PAGE};
 use super::ring::Shared;
 use crate::Position;
-use crate::ports::StoreError;
+use crate::fault_injection;
 
 /// Maximum number of frames returned at once from the ring: a subscriber that does not read keeps
 /// them in memory.
 const MAX_RUN: usize = 32;
+
+/// Maximum time to wait for a position that another, faster process has already delivered.
+const AHEAD_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Cursor on the feed. It holds no frames, so that slow subscribers take no memory.
 pub struct Subscription {
@@ -33,34 +37,61 @@ pub enum Step {
     Live(Position),
 }
 
-/// Error of a subscription.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FeedError {
-    /// The presentation could not be read yet.
-    #[error("the feed is not available yet")]
-    Unavailable,
-    /// The subscriber's position belongs to another log.
-    #[error("the position belongs to another epoch of the log")]
-    OtherEpoch,
-    /// The subscriber's position is after the head of the feed.
-    #[error("the position is ahead of the feed, which ends at {head}")]
-    Ahead {
-        /// Last position of the feed.
-        head: Position,
-    },
-    /// The subscriber was too slow: its next frame is no longer in memory.
-    #[error("too slow: position {cursor} is the last one sent")]
-    TooSlow {
-        /// Last position returned.
-        cursor: Position,
-    },
-    /// The store does not answer.
-    #[error("the feed's history cannot be read: {0}")]
-    Store(#[from] StoreError),
+impl Feed {
+    /// Subscribes to all frames after `since`, or after the current head if it is `None`.
+    ///
+    /// # Errors
+    /// [`FeedError::Unavailable`] until the presentation was first read;
+    /// [`FeedError::OtherEpoch`] if `epoch` is not the epoch of this log;
+    /// [`FeedError::Ahead`] if `since` is after the head.
+    pub fn subscribe(
+        self: &Arc<Self>,
+        since: Option<Position>,
+        epoch: Option<&str>,
+    ) -> Result<Subscription, FeedError> {
+        let ours = self.epoch().ok_or(FeedError::Unavailable)?;
+        if epoch.is_some_and(|theirs| theirs != ours) {
+            return Err(FeedError::OtherEpoch);
+        }
+        let seen = self.head.subscribe();
+        let head = *seen.borrow();
+        let since = since.unwrap_or(head);
+        if since > head {
+            return Err(FeedError::Ahead { head });
+        }
+        let since = fault_injection::since(since);
+        Ok(Subscription::new(self.clone(), seen, since))
+    }
+
+    /// Subscribes like [`Feed::subscribe`], and waits up to 3 s for a position that another
+    /// process has already delivered.
+    ///
+    /// # Errors
+    /// The errors of [`Feed::subscribe`]. [`FeedError::Ahead`] is returned only after the wait and
+    /// if the store does not have the position; if the store has it, this process is behind and
+    /// the error is [`FeedError::Unavailable`]. [`FeedError::Store`] if the store does not answer.
+    pub async fn join(
+        self: &Arc<Self>,
+        since: Option<Position>,
+        epoch: Option<&str>,
+    ) -> Result<Subscription, FeedError> {
+        match (self.subscribe(since, epoch), since) {
+            (Err(FeedError::Ahead { .. }), Some(since)) => {
+                let _ = tokio::time::timeout(AHEAD_TIMEOUT, self.reached(since)).await;
+                match self.subscribe(Some(since), epoch) {
+                    Err(FeedError::Ahead { .. }) if self.reader.head().await?.position >= since => {
+                        Err(FeedError::Unavailable)
+                    }
+                    joined => joined,
+                }
+            }
+            (joined, _) => joined,
+        }
+    }
 }
 
 impl Subscription {
-    pub(super) fn new(feed: Arc<Feed>, head: watch::Receiver<Position>, cursor: Position) -> Self {
+    fn new(feed: Arc<Feed>, head: watch::Receiver<Position>, cursor: Position) -> Self {
         Self {
             feed,
             head,
