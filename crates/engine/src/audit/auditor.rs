@@ -8,8 +8,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::diff::Difference;
 use super::heads::Heads;
+use super::location::Location;
 use super::numbers::Numbers;
-use super::report::Location;
 use super::seen::SeenIds;
 use super::{Audit, AuditDeps, AuditSettings, Code};
 use crate::model::log_entry::{by_entity, entity_ids};

@@ -7,7 +7,7 @@ use super::Code;
 use super::auditor::Auditor;
 use super::compare::{Expected, difference};
 use super::diff::Difference;
-use super::report::Location;
+use super::location::Location;
 use crate::ports::{Blobs, StoreError};
 use crate::{BlobRef, Domain};
 

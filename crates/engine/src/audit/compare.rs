@@ -8,7 +8,7 @@ use super::Code;
 use super::auditor::Auditor;
 use super::diff::{Difference, kind_of_text};
 use super::fold::{Folded, fold_all};
-use super::report::Location;
+use super::location::Location;
 use crate::ports::{Baking, DocumentRecord, DocumentWrite, StoreError};
 use crate::stages::bake::History;
 use crate::{

@@ -9,12 +9,13 @@
 //! any event are checked afterwards.
 //!
 //! - `auditor`: reads the log page by page;
-//! - `heads`: checks the checkpoints of the stages;
+//! - `heads`: reads the checkpoints of the stages; `checkpoints`: checks them;
 //! - `compare`: compares each record with the expected one; `fold`: computes the expected state;
 //! - `blobs`, `rest`, `rows`: check data that is not the direct output of an event;
 //! - `numbers`: checks the entities' sequence of numbers;
 //! - `seen`: detects duplicate operation ids;
-//! - `code`, `diff`, `report`: describe findings.
+//! - `code`, `diff`, `location`, `report`: describe findings;
+//! - `deps`, `result`: input and output of an audit.
 //!
 //! The audit takes memory for one page and the histories of its entities, and at most 32 MiB for
 //! the ids of operations. It applies the rules of the running program: different output of an
@@ -22,146 +23,28 @@
 
 mod auditor;
 mod blobs;
+mod checkpoints;
 mod code;
 mod compare;
+mod deps;
 mod diff;
 mod fold;
 mod heads;
+mod location;
 mod numbers;
 mod report;
 mod rest;
+mod result;
 mod rows;
 mod seen;
 
-use std::sync::Arc;
-
 use auditor::Auditor;
 pub use code::Code;
-pub use rows::ReadModels;
-use serde::Serialize;
-use serde_json::Value;
+pub use deps::{AuditDeps, AuditSettings, ReadModels};
+pub use result::{Audit, Finding};
 
-use crate::ports::{
-    Backlog, Blobs, Damage, EventLog, Integrity, PresentationInspector, PresentationReader,
-    QueueInspector, QueueRisk, RowInspector, RowReader, SourceInspector, SourceStore, StoreError,
-    Waiting,
-};
+use crate::ports::{Damage, QueueRisk, StoreError, Waiting};
 use crate::{Domain, Position};
-
-/// Dependencies of an audit.
-#[derive(Clone)]
-pub struct AuditDeps {
-    /// The log.
-    pub log: Arc<dyn EventLog>,
-    /// Source state.
-    pub source: Arc<dyn SourceStore>,
-    /// Source database, read record by record.
-    pub source_inspector: Arc<dyn SourceInspector>,
-    /// Presentation store.
-    pub presentation: Arc<dyn PresentationReader>,
-    /// Presentation database, read record by record.
-    pub presentation_inspector: Arc<dyn PresentationInspector>,
-    /// State of the read models.
-    pub models: Arc<dyn RowReader>,
-    /// Rows of the read models.
-    pub rows: Arc<dyn RowInspector>,
-    /// Accepted operations that are not in the log yet, where they can be counted.
-    pub backlog: Option<Arc<dyn Backlog>>,
-    /// Settings of the queues before the log, where they can be read.
-    pub queues: Option<Arc<dyn QueueInspector>>,
-    /// Integrity checks of the stores themselves.
-    pub integrity: Vec<Arc<dyn Integrity>>,
-    /// Attached files, where the domain has any.
-    pub blobs: Option<Arc<dyn Blobs>>,
-    /// Functions of the program's read models, where it has any.
-    pub read_models: Option<ReadModels>,
-}
-
-/// Settings of an audit.
-#[derive(Clone, Debug)]
-pub struct AuditSettings {
-    /// Name of the program, used in the commands that fix findings.
-    pub program: String,
-    /// Number of log entries per page.
-    pub page: usize,
-    /// True to skip the slow checks: the stores' own integrity checks and the bytes of files.
-    pub is_quick: bool,
-    /// True if process managers send notifications, whose ids are not derived from a recipient.
-    pub has_processes: bool,
-}
-
-/// Result of an audit.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Audit {
-    /// Last position of the log.
-    pub stored: Position,
-    /// Position up to which the log is executed.
-    pub executed: Position,
-    /// Position up to which the log is baked.
-    pub baked: Position,
-    /// Number of log entries compared.
-    pub events: u64,
-    /// Number of entities whose state was compared.
-    pub entities: u64,
-    /// Number of documents compared.
-    pub documents: u64,
-    /// Number of frames compared.
-    pub frames: u64,
-    /// Number of snapshots compared.
-    pub snapshots: u64,
-    /// Number of notifications compared.
-    pub notifications: u64,
-    /// Number of read model rows that were read and, if this program has the read model,
-    /// compared.
-    pub rows: u64,
-    /// Number of attached files compared.
-    pub attachments: u64,
-    /// Number of parked operations.
-    pub parked: u64,
-    /// Number of accepted operations that are not in the log yet; `None` if unknown.
-    pub waiting: Option<u64>,
-    /// Number of dead letters among them; `None` if unknown.
-    pub dead_letters: Option<u64>,
-    /// Acceptance time of the oldest of them, if known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub waiting_since: Option<String>,
-    /// Number of parked messages that are not operations; `None` if unknown.
-    pub unreadable: Option<u64>,
-    /// Number of entities that changed during the audit and were not compared.
-    pub moving: u64,
-    /// Number of inconsistencies.
-    pub faults: u64,
-    /// Inconsistencies, at most 20 per code.
-    pub findings: Vec<Finding>,
-    /// Descriptions of what was not checked.
-    pub not_checked: Vec<String>,
-}
-
-/// Inconsistency found by an audit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// Code; `docs/doctor.md` lists them.
-    pub code: Code,
-    /// Position in the log.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub position: Option<Position>,
-    /// Id of the entity.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub entity: Option<String>,
-    /// Field with an unexpected value.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub field: Option<String>,
-    /// Expected value; personal data is redacted to its kind and length.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expected: Option<Value>,
-    /// Actual value, redacted likewise.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub found: Option<Value>,
-    /// Description for operators.
-    pub what: String,
-    /// Command or instruction that fixes it.
-    pub fix: String,
-}
 
 /// Audits the stores up to the current end of the log. `progress` is called with the position
 /// reached and the last position. `not_checked` lists what the caller cannot check.

@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use super::auditor::Auditor;
 use super::diff::{Difference, MAX_FIELDS, Redaction};
+use super::location::Location;
 use super::{Audit, Code, Finding};
-use crate::{Domain, LogEntry, Position};
+use crate::{Domain, Position};
 
 /// Maximum number of findings per code that are listed; all are counted.
 const MAX_REPORTED: usize = 20;
@@ -96,47 +97,6 @@ impl<D: Domain> Auditor<D> {
         Redaction {
             plain: D::PLAIN,
             document: D::NAME,
-        }
-    }
-}
-
-/// Location of a finding.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Location<'a> {
-    pub(super) position: Option<Position>,
-    pub(super) entity: Option<&'a str>,
-}
-
-impl<'a> Location<'a> {
-    /// Location of a position of the log.
-    pub(super) fn position(position: Position) -> Self {
-        Self {
-            position: Some(position),
-            entity: None,
-        }
-    }
-
-    /// Location of a log entry and its entity.
-    pub(super) fn entry(event: &'a LogEntry) -> Self {
-        Self {
-            position: Some(event.position),
-            entity: Some(event.entity_id()),
-        }
-    }
-
-    /// Location of an entity.
-    pub(super) fn entity(entity: &'a str) -> Self {
-        Self {
-            position: None,
-            entity: Some(entity),
-        }
-    }
-
-    /// Location of an entity as of a position.
-    pub(super) fn entity_at(entity: &'a str, position: Position) -> Self {
-        Self {
-            position: Some(position),
-            entity: Some(entity),
         }
     }
 }

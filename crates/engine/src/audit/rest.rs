@@ -10,7 +10,7 @@ use super::auditor::{Auditor, MAX_CONCURRENT_READS};
 use super::compare::{difference, differing, differing_time};
 use super::diff::Difference;
 use super::fold::fold_all;
-use super::report::Location;
+use super::location::Location;
 use crate::model::ids;
 use crate::model::notification::NotificationStatus;
 use crate::ports::{Page, StoreError};

@@ -2,20 +2,20 @@
 //! model's functions yield. The expected rows are rebuilt from the feed in a temporary store.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::Code;
 use super::auditor::Auditor;
 use super::compare::difference;
 use super::diff::{Difference, Redaction};
-use super::report::{Location, redacted};
+use super::location::Location;
+use super::report::redacted;
+use super::{Code, ReadModels};
 use crate::handlers::{AnyHandler, FeedEvent, Generation, Needs};
 use crate::ports::{
-    Feed, HandlerCommit, ModelState, PresentationReader, RowInspector, RowRecord, RowStore,
-    StoreError, contiguous,
+    Feed, HandlerCommit, ModelState, PresentationReader, RowInspector, RowRecord, StoreError,
+    contiguous,
 };
 use crate::{Domain, Position};
 
@@ -27,17 +27,6 @@ const MAX_BATCH: usize = 200;
 const MAX_ATTEMPTS: usize = 5;
 /// Maximum number of rows per read model whose differences are listed; all are counted.
 const MAX_LISTED_ROWS: usize = 20;
-
-/// Read models of the program, with an empty store to rebuild their rows in.
-#[derive(Clone)]
-pub struct ReadModels {
-    /// Handler of each read model.
-    pub handlers: Vec<AnyHandler>,
-    /// Temporary store for the rebuilt rows, discarded after the audit.
-    pub scratch: Arc<dyn RowStore>,
-    /// Inspector of the rows in that store.
-    pub made: Arc<dyn RowInspector>,
-}
 
 /// Rows that differ from the expected ones.
 #[derive(Default)]
