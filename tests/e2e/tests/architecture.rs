@@ -263,7 +263,7 @@ fn releases_know_no_torture() {
 }
 
 /// All Rust files of the workspace, as paths from its root.
-fn files() -> Vec<(String, String)> {
+pub(crate) fn files() -> Vec<(String, String)> {
     fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
             let path = entry.path();

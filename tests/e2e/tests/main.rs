@@ -29,6 +29,7 @@ mod exposure_browser;
 mod feed;
 mod feed_limits;
 mod flood;
+mod import_circles;
 mod js_client;
 mod kill;
 mod language;
