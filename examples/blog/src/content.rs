@@ -15,9 +15,6 @@ pub(crate) const ALL: &str = "all";
 
 /// Domain with the shared API.
 pub(crate) trait Content: Domain {
-    /// Read model that the API returns.
-    type View: ReadModel;
-
     /// Parses the body of a creation.
     ///
     /// # Errors
@@ -38,13 +35,13 @@ pub(crate) trait Content: Domain {
     }
 }
 
-/// Registers the routes, such as `/users`.
-pub(crate) fn routes<C: Content>(config: &mut web::ServiceConfig) {
+/// Registers the routes, such as `/users`, that return rows of the read model `V`.
+pub(crate) fn routes<C: Content, V: ReadModel>(config: &mut web::ServiceConfig) {
     let all = web::resource(format!("/{}s", C::NAME))
-        .route(web::get().to(list::<C>))
+        .route(web::get().to(list::<V>))
         .route(web::post().to(create::<C>));
     let one = web::resource(format!("/{}s/{{id}}", C::NAME))
-        .route(web::get().to(show::<C>))
+        .route(web::get().to(show::<V>))
         .route(web::put().to(update::<C>))
         .route(web::delete().to(delete::<C>));
     config
@@ -102,15 +99,15 @@ async fn delete<C: Content>(
     accept_and_wait(&request, &principal, &state, submission).await
 }
 
-async fn show<C: Content>(
+async fn show<V: ReadModel>(
     id: web::Path<PathId>,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    reads::row::<C::View>(&state, &id).await
+    reads::row::<V>(&state, &id).await
 }
 
-async fn list<C: Content>(state: web::Data<AppState>) -> Result<HttpResponse, Problem> {
-    reads::rows::<C::View>(&state, ALL).await
+async fn list<V: ReadModel>(state: web::Data<AppState>) -> Result<HttpResponse, Problem> {
+    reads::rows::<V>(&state, ALL).await
 }
 
 /// Reads a required member: text of at most `max_chars` characters.

@@ -3,7 +3,6 @@
 use bakehouse_host::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::view::CommentView;
 use crate::content::{Content, required, required_id};
 use crate::lifecycle::{CHANGES, Command, Deletable};
 
@@ -77,8 +76,6 @@ impl Domain for Comments {
 }
 
 impl Content for Comments {
-    type View = CommentView;
-
     fn create(body: &[u8]) -> Result<Command<Comment>, Faults> {
         read(
             body,

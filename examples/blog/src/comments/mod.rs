@@ -17,7 +17,11 @@ use view::CommentView;
 /// Runs the service.
 pub fn main() -> ExitCode {
     let location = |id: &str| format!("/comments/{id}");
-    let api = ApiDefinition::of::<Comments>("/comments-events", location, routes::<Comments>);
+    let api = ApiDefinition::of::<Comments>(
+        "/comments-events",
+        location,
+        routes::<Comments, CommentView>,
+    );
     App::<Comments>::new("comments", "The comments of a blog")
         .read_model::<CommentView>()
         .process::<Cleanup>()

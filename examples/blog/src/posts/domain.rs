@@ -3,7 +3,6 @@
 use bakehouse_host::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::view::PostView;
 use crate::content::{Content, required, required_id};
 use crate::lifecycle::{CHANGES, Command, Deletable};
 
@@ -73,8 +72,6 @@ impl Domain for Posts {
 }
 
 impl Content for Posts {
-    type View = PostView;
-
     fn create(body: &[u8]) -> Result<Command<Post>, Faults> {
         read(body, &["title", "text", "author_id"], |members, faults| {
             let title = required(members, "title", 200, faults);

@@ -15,7 +15,7 @@ use view::PostView;
 /// Runs the service.
 pub fn main() -> ExitCode {
     let location = |id: &str| format!("/posts/{id}");
-    let api = ApiDefinition::of::<Posts>("/posts-events", location, routes::<Posts>);
+    let api = ApiDefinition::of::<Posts>("/posts-events", location, routes::<Posts, PostView>);
     App::<Posts>::new("posts", "The posts of a blog")
         .read_model::<PostView>()
         .serve(api)

@@ -3,7 +3,6 @@
 use bakehouse_host::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::view::UserView;
 use crate::content::{Content, required};
 use crate::lifecycle::{CHANGES, Command, Deletable};
 
@@ -69,8 +68,6 @@ impl Domain for Users {
 }
 
 impl Content for Users {
-    type View = UserView;
-
     fn create(body: &[u8]) -> Result<Command<User>, Faults> {
         read(body, &["username", "full_name"], |members, faults| {
             let username = required(members, "username", 50, faults);

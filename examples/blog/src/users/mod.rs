@@ -15,7 +15,7 @@ use view::UserView;
 /// Runs the service.
 pub fn main() -> ExitCode {
     let location = |id: &str| format!("/users/{id}");
-    let api = ApiDefinition::of::<Users>("/users-events", location, routes::<Users>);
+    let api = ApiDefinition::of::<Users>("/users-events", location, routes::<Users, UserView>);
     App::<Users>::new("users", "The users of a blog")
         .read_model::<UserView>()
         .serve(api)
