@@ -46,6 +46,7 @@ pub(crate) fn http(
             max: settings.http.max_connections,
             max_per_client: settings.http.max_connections_per_client,
         },
+        log_requests: settings.log.requests,
     };
     let server = Server::bind(bind, deps, probes, http, shutdown)
         .with_context(|| format!("http.bind: cannot listen at {bind}"))?;

@@ -16,14 +16,15 @@ use crate::settings::{Configuration, DomainSettings, InvalidSetting};
 use crate::{ApiContext, App, DomainApi, Settings, Stages, http_server, notifications, servers};
 
 /// Prefixes of the settings that every service without an API reads.
-const COMMON: [&str; 12] = [
+const COMMON: [&str; 13] = [
     "instance",
     "http.allowed_hosts",
     "http.public_url",
     "http.trusted_proxies",
     "http.header_timeout",
     "health.bind",
-    "log.",
+    "log.format",
+    "log.filter",
     "mongodb.source_uri",
     "mongodb.initiate_replica_set",
     "amqp.uri",

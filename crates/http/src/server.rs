@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix_web::dev::{Server as Running, ServerHandle};
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{Condition, from_fn};
 use actix_web::{App, HttpResponse, web};
 use bakehouse_engine::{Shutdown, fault_injection};
 
@@ -20,6 +20,7 @@ use crate::listener::{ListenSettings, Listener};
 use crate::middleware::content_coding::refuse_encoded;
 use crate::middleware::error_documents::convert_errors;
 use crate::middleware::head::head;
+use crate::middleware::request_log::log_request;
 use crate::request::path_id;
 use crate::response::problem::Problem;
 use crate::routes::health::{self, Probes, Readiness};
@@ -60,6 +61,8 @@ pub struct Settings {
     pub places: SubscriberSettings,
     /// Limits on open connections.
     pub connections: ConnectionSettings,
+    /// True if each request is logged, at level info.
+    pub log_requests: bool,
 }
 
 /// HTTP server with a bound socket.
@@ -71,7 +74,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the server to `bind`; port 0 takes a free port. Requests are shared_state once
+    /// Binds the server to `bind`; port 0 takes a free port. Requests are served once
     /// [`Server::run`] is polled.
     ///
     /// # Errors
@@ -96,6 +99,7 @@ impl Server {
         let access = web::Data::new(Access::new(settings.access.clone(), &state.api));
         let exposure_state = web::Data::new(Exposure::new(settings.exposure.clone(), bind.ip()));
         let header_timeout = settings.header_timeout;
+        let log_requests = settings.log_requests;
         let subscriber_limits = web::Data::from(SubscriberLimits::new(settings.places));
         let limits = ConnectionLimits::new(
             settings.connections,
@@ -130,6 +134,7 @@ impl Server {
                 // Outside of authentication: pages must be able to read its errors as well.
                 .wrap(from_fn(exposure))
                 .wrap(from_fn(metrics::measure))
+                .wrap(Condition::new(log_requests, from_fn(log_request)))
                 .wrap(from_fn(ignore_other_upgrades))
                 .wrap(from_fn(track))
                 .configure(|config| (api.routes)(config))

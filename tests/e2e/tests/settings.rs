@@ -104,6 +104,7 @@ const TESTED: &[(&str, &str)] = &[
     ("orders.currency", "conditional_writes::idempotency_keys_are_known_after_a_change_of_settings"),
     ("log.format", "settings_effects::http_settings_take_effect"),
     ("log.filter", "logging::prepare"),
+    ("log.requests", "settings_effects::requests_are_logged_where_that_is_set"),
 ];
 
 /// Settings without an observable effect on a running program, each with the reason.

@@ -68,6 +68,45 @@ async fn http_settings_take_effect() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_are_logged_where_that_is_set() {
+    let correlation_id = "0190f5fe-0000-7000-8000-000000000001";
+    let requests = async |settings: &[(&str, &str)]| {
+        let mut world = start(settings).await;
+        let client = world.client();
+        let headers = [
+            ("X-Correlation-Id", correlation_id),
+            ("Authorization", "Bearer hunter2"),
+        ];
+        let missing = client
+            .get_with("/order/hunter2?as_of=hunter2", &headers)
+            .await;
+        assert!(missing.expect("a response").status.is_client_error());
+        client.get("/nowhere").await.expect("a response");
+        let log = world.final_logs().expect("it ends");
+        assert!(!log.contains("hunter2"), "{log}");
+        let lines = log.lines();
+        let lines = lines.map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let requests = lines.filter(|line| line["message"] == "request");
+        requests.collect::<Vec<_>>()
+    };
+    assert_eq!(requests(&[]).await, Vec::<Value>::new());
+    let logged = requests(&[("BAKEHOUSE_LOG__REQUESTS", "true")]).await;
+    let order = logged.iter().find(|line| line["route"] == "/order/{id}");
+    let order = order.unwrap_or_else(|| panic!("{logged:?}"));
+    assert_eq!(order["level"], "INFO");
+    assert_eq!(order["method"], "GET");
+    let status = order["status"].as_u64().expect("a status");
+    assert!((400..500).contains(&status), "{order}");
+    let duration = order["duration_ms"].as_f64().expect("a duration");
+    assert!(duration > 0.0, "{order}");
+    assert_eq!(order["correlation_id"], correlation_id);
+    let unknown = logged.iter().find(|line| line["route"] == "none");
+    let unknown = unknown.unwrap_or_else(|| panic!("{logged:?}"));
+    assert_eq!(unknown["status"], 404);
+    assert!(unknown.get("correlation_id").is_none(), "{unknown}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn log_reads_are_limited_as_set() {
     // By default 32 reads of one client may be queued, so a burst of 24 is never refused.
     let burst = async |world: &World| {

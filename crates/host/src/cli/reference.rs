@@ -237,6 +237,10 @@ const SETTINGS: &[(&str, &str)] = &[
         "log.filter",
         "level, or levels by target: info, or info,bakehouse_engine=debug",
     ),
+    (
+        "log.requests",
+        "true if each HTTP request is logged at level info, with route, status and duration",
+    ),
 ];
 
 /// Text after the options in `--help`: settings that begin with one of these prefixes, or all

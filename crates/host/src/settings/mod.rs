@@ -167,6 +167,8 @@ pub struct Log {
     pub format: LogFormat,
     /// Levels by target, as in `info,bakehouse_engine=debug`.
     pub filter: String,
+    /// True if each HTTP request is logged, at level info.
+    pub requests: bool,
 }
 
 /// Format of log lines.
@@ -270,6 +272,7 @@ impl Default for Log {
         Self {
             format: LogFormat::Auto,
             filter: "info".into(),
+            requests: false,
         }
     }
 }

@@ -195,7 +195,7 @@ impl Identity {
 
 /// Returns the correlation id from the request's header, as set by the client or a proxy; `None`
 /// if there is none.
-fn given_correlation_id(request: &HttpRequest) -> Option<Uuid> {
+pub(crate) fn given_correlation_id(request: &HttpRequest) -> Option<Uuid> {
     let text = header(request, &HeaderName::from_static(CORRELATION_ID))?;
     let text = text.trim();
     (!text.is_empty()).then(|| correlation_id(text))

@@ -18,6 +18,6 @@ pub use accept_and_wait::{accept_and_wait, repeat_and_wait};
 pub use change::Change;
 pub use expected_version::expected_version;
 pub use identity::Identity;
-pub(crate) use identity::correlation_id;
+pub(crate) use identity::{correlation_id, given_correlation_id};
 pub(crate) use in_flight::InFlight;
 pub use submission::{Submission, accept, with_id};

@@ -16,7 +16,7 @@ use utoipa::OpenApi;
 
 use crate::response::problem::Problem;
 pub(crate) use positions::Positions;
-pub(crate) use requests::measure;
+pub(crate) use requests::{measure, method, route};
 
 /// Buckets of histograms of durations, in seconds: from a response out of memory to the longest
 /// wait that a client may ask for.

@@ -8,8 +8,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use metrics::{counter, histogram};
 
-/// Label of requests that match no route. Other labels are patterns such as `/order/{id}`, never
-/// paths that a client has chosen.
+/// Route of requests that match none.
 const NO_ROUTE: &str = "none";
 
 /// Middleware that counts a response and records its duration.
@@ -18,9 +17,7 @@ pub(crate) async fn measure<B: MessageBody>(
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
     let start = Instant::now();
-    let method = method(request.method().as_str());
-    let route = request.match_pattern();
-    let route = route.unwrap_or_else(|| NO_ROUTE.to_owned());
+    let (method, route) = (method(&request), route(&request));
     let response = next.call(request).await;
     let status = match &response {
         Ok(response) => response.status(),
@@ -36,9 +33,18 @@ pub(crate) async fn measure<B: MessageBody>(
     response
 }
 
-/// Label of a method; all unknown methods share `other`.
-fn method(name: &str) -> &'static str {
+/// Returns the method of a request, as metrics and log lines name it; all unknown methods share
+/// `other`.
+pub(crate) fn method(request: &ServiceRequest) -> &'static str {
     const KNOWN: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"];
+    let name = request.method().as_str();
     let known = KNOWN.into_iter().find(|known| *known == name);
     known.unwrap_or("other")
+}
+
+/// Returns the pattern of the route that a request matches, such as `/order/{id}`, never the path
+/// that the client has chosen; `none` if it matches no route.
+pub(crate) fn route(request: &ServiceRequest) -> String {
+    let route = request.match_pattern();
+    route.unwrap_or_else(|| NO_ROUTE.to_owned())
 }
