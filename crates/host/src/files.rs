@@ -1,13 +1,11 @@
-//! Limits on files of the process: how many, connections among them, it may have open,
-//! and who else may read those that it makes.
+//! Limits of the process on files: the number of open ones, and the permissions of new ones.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 
-/// Raises the limit to what the system allows anyway: the usual 1,024 is a
-/// courtesy to programs that cannot count further, and thousands of subscribers
-/// are meant to be possible.
-pub(crate) fn allow_many() {
+/// Raises the soft limit on open files, connections included, to the hard limit. The usual soft
+/// limit of 1,024 is too low for thousands of subscribers.
+pub(crate) fn raise_open_files_limit() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
         if soft < hard {
             setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
@@ -15,12 +13,12 @@ pub(crate) fn allow_many() {
         Ok(())
     });
     if let Err(error) = raised {
-        tracing::warn!("the limit of open files stays as it is: {error}");
+        tracing::warn!("cannot raise the limit on open files: {error}");
     }
 }
 
-/// Files that the process makes from now on are its owner's alone, whatever umask it was
-/// started with; those of libraries as well.
-pub(crate) fn keep_private() {
+/// Removes all permissions of group and others from new files of the process, including those of
+/// libraries, whatever umask it was started with.
+pub(crate) fn restrict_umask() {
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bakehouse_dev_servers::ports;
 use bakehouse_e2e::issuer::{bearer, claims};
+use bakehouse_e2e::process::command;
 use bakehouse_e2e::world::wait;
 use bakehouse_e2e::{Issuer, Kind, Receiver, World, ledger};
 use futures_util::future::join_all;
@@ -65,6 +66,38 @@ async fn http_settings_take_effect() {
         let line: Value = serde_json::from_str(line).expect("JSON");
         assert!(line["level"].is_string(), "{line}");
     }
+}
+
+/// Errors at exit have the format of log lines, once the service has started logging.
+#[test]
+fn errors_at_exit_have_the_format_that_is_set() {
+    let end = |settings: &[(&str, &str)]| {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let mut command = command("bakehouse");
+        command.envs(settings.iter().copied());
+        let output = command.current_dir(folder.path()).output();
+        let output = output.expect("it runs");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        let line = text.lines().last().unwrap_or_default().to_owned();
+        (output.status.code(), line)
+    };
+    let folder = ("BAKEHOUSE_DATA_DIR", "/proc/nowhere");
+    for format in ["json", "auto"] {
+        let (code, line) = end(&[folder, ("BAKEHOUSE_LOG__FORMAT", format)]);
+        assert_eq!(code, Some(1), "{line}");
+        let line: Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(line["level"], "ERROR");
+        assert_eq!(line["service"], "bakehouse");
+        let message = line["message"].as_str().expect("a message");
+        assert!(message.contains("/proc/nowhere"), "{message}");
+    }
+    let (code, line) = end(&[folder, ("BAKEHOUSE_LOG__FORMAT", "human")]);
+    assert_eq!(code, Some(1), "{line}");
+    assert!(line.starts_with("bakehouse: "), "{line}");
+    let json = ("BAKEHOUSE_LOG__FORMAT", "json");
+    let (code, line) = end(&[json, ("BAKEHOUSE_HTTP__BIND", "nowhere")]);
+    assert_eq!(code, Some(2), "{line}");
+    assert!(line.starts_with("bakehouse: http.bind"), "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -23,7 +23,7 @@ use crate::{Settings, files, healthcheck, logging, panics, shutdown};
 
 /// Exit code of a failure at run time.
 const FAILED: u8 = 1;
-/// Exit code of a wrong command line or wrong settings; clap uses the same.
+/// Exit code of an invalid command line or invalid settings; clap uses the same.
 const MISUSED: u8 = 2;
 
 /// A program: a service, and commands for operators.
@@ -40,8 +40,8 @@ pub(crate) struct Program<S> {
     pub(crate) namespace: Option<&'static str>,
     /// Checks of the settings beyond those of [`DomainSettings::check`].
     pub(crate) check: Check<S>,
-    /// Runs a command of an operator; `Ok(false)`: it found something wrong. `None`: the program
-    /// has not all stores.
+    /// Runs a command for operators; `Ok(false)`: it failed, or found inconsistencies. `None`: the
+    /// program has no access to all stores.
     pub(crate) commands: Option<RunTask<S>>,
 }
 
@@ -59,11 +59,11 @@ impl<S: DomainSettings> Program<S> {
         self,
         run: impl AsyncFnOnce(Configuration<S>, Shutdown) -> Result<()>,
     ) -> ExitCode {
-        panics::report();
-        files::keep_private();
+        panics::install_hook();
+        files::restrict_umask();
         let code = match self.parse() {
             Ok(arguments) => self.dispatch(arguments, run),
-            Err(error) => self.explain(&error),
+            Err(error) => self.print_parse_result(&error),
         };
         stderr::flush(stderr::FLUSH_TIMEOUT);
         code
@@ -80,7 +80,7 @@ impl<S: DomainSettings> Program<S> {
         let loaded = Configuration::<S>::load(arguments.config.as_deref());
         let (mut configuration, warnings) = match loaded {
             Ok(loaded) => loaded,
-            Err(error) => return self.complain(&error, MISUSED),
+            Err(error) => return self.report_error(&error, MISUSED),
         };
         for warning in warnings {
             stderr::line(&format!("{}: warning: {warning}", self.name));
@@ -92,12 +92,10 @@ impl<S: DomainSettings> Program<S> {
             return self.print_config(&configuration);
         }
         let outcome = match arguments.command {
-            None | Some(Command::Serve) => {
-                (self.check)(&configuration).and_then(|()| self.serve(configuration, run))
-            }
+            None | Some(Command::Serve) => return self.serve(configuration, run),
             Some(Command::CheckConfig) => match (self.check)(&configuration) {
                 Ok(()) => return self.print("ok: the settings are valid\n"),
-                Err(error) => return self.complain(&error, MISUSED),
+                Err(error) => return self.report_error(&error, MISUSED),
             },
             Some(Command::Task(task)) => return self.run_task(configuration, task),
             Some(Command::Healthcheck) => match (self.health)(&configuration.host) {
@@ -110,23 +108,23 @@ impl<S: DomainSettings> Program<S> {
         };
         match outcome {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => self.complain(&error, code_of(&error)),
+            Err(error) => self.report_error(&error, code_of(&error)),
         }
     }
 
     fn run_task(&self, configuration: Configuration<S>, task: Task) -> ExitCode {
         let Some(run_task) = &self.commands else {
             let error = anyhow!("this command needs both databases; run it with api-server");
-            return self.complain(&error, MISUSED);
+            return self.report_error(&error, MISUSED);
         };
         let runtime = match tokio::runtime::Runtime::new() {
             Ok(runtime) => runtime,
-            Err(error) => return self.complain(&error.into(), FAILED),
+            Err(error) => return self.report_error(&error.into(), FAILED),
         };
         match runtime.block_on(run_task(configuration, task)) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::from(FAILED),
-            Err(error) => self.complain(&error, code_of(&error)),
+            Err(error) => self.report_error(&error, code_of(&error)),
         }
     }
 
@@ -168,8 +166,8 @@ impl<S: DomainSettings> Program<S> {
         Arguments::from_arg_matches(&self.command().try_get_matches()?)
     }
 
-    /// Prints the answer of `--help` or `--version`, or what is wrong with the command line.
-    fn explain(&self, error: &clap::Error) -> ExitCode {
+    /// Prints the text of `--help` or `--version`, or the error of the command line.
+    fn print_parse_result(&self, error: &clap::Error) -> ExitCode {
         let text = error.render();
         if error.use_stderr() {
             stderr::line(styled(&text, std::io::stderr().is_terminal()).trim_end());
@@ -178,7 +176,7 @@ impl<S: DomainSettings> Program<S> {
         self.print(&styled(&text, std::io::stdout().is_terminal()))
     }
 
-    fn complain(&self, error: &anyhow::Error, code: u8) -> ExitCode {
+    fn report_error(&self, error: &anyhow::Error, code: u8) -> ExitCode {
         stderr::line(&format!("{}: {error:#}", self.name));
         ExitCode::from(code)
     }
@@ -187,7 +185,7 @@ impl<S: DomainSettings> Program<S> {
     fn print(&self, text: &str) -> ExitCode {
         match stdout::print(text) {
             Ok(_) => ExitCode::SUCCESS,
-            Err(error) => self.complain(&error, FAILED),
+            Err(error) => self.report_error(&error, FAILED),
         }
     }
 
@@ -201,18 +199,38 @@ impl<S: DomainSettings> Program<S> {
         let text = configuration.to_toml().map(|table| toml::to_string(&table));
         match text {
             Ok(Ok(text)) => self.print(&text),
-            Ok(Err(error)) => self.complain(&error.into(), FAILED),
-            Err(error) => self.complain(&error, FAILED),
+            Ok(Err(error)) => self.report_error(&error.into(), FAILED),
+            Err(error) => self.report_error(&error, FAILED),
         }
     }
 
+    /// Runs the service. Once it logs, its error at exit has the format of log lines.
     fn serve(
         &self,
         configuration: Configuration<S>,
         run: impl AsyncFnOnce(Configuration<S>, Shutdown) -> Result<()>,
+    ) -> ExitCode {
+        let checked = (self.check)(&configuration);
+        let started = checked.and_then(|()| logging::start(&configuration.host.log));
+        let format = match started {
+            Ok(format) => format,
+            Err(error) => return self.report_error(&error, code_of(&error)),
+        };
+        match self.run_service(configuration, run) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                stderr::line(&logging::error_line(self.name, &error, format));
+                ExitCode::from(code_of(&error))
+            }
+        }
+    }
+
+    fn run_service(
+        &self,
+        configuration: Configuration<S>,
+        run: impl AsyncFnOnce(Configuration<S>, Shutdown) -> Result<()>,
     ) -> Result<()> {
-        logging::start(&configuration.host.log)?;
-        files::allow_many();
+        files::raise_open_files_limit();
         let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
         runtime.spawn(stderr::publish_losses());
         let outcome = runtime.block_on(async {
