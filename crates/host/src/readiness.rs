@@ -1,8 +1,8 @@
-//! Readiness of a server that serves the API: that reads work, that the feed is open, and that
-//! every stage that has work moves, wherever it runs.
+//! Readiness checks of a server with an API: all reads succeed, the feed is open, and every stage
+//! that has work makes progress, in whichever process it runs.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,33 +19,33 @@ use bakehouse_http::routes::health::Probes;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-/// Interval at which the stages' positions are read, at most.
-const MAX_INTERVAL: Duration = Duration::from_secs(5);
-/// Times that they are read within the bound.
-const READS_WITHIN: u32 = 4;
-/// Time that finding out why a stage does not move may take.
+/// Maximum interval at which the positions of the stages are read.
+const MAX_READ_INTERVAL: Duration = Duration::from_secs(5);
+/// Number of those reads within `health.stall_timeout`, at least.
+const READS_PER_STALL_TIMEOUT: u32 = 4;
+/// Timeout of the search for the reason of a stall.
 const REASON_TIMEOUT: Duration = Duration::from_secs(1);
-/// Name of an entity that has no notification: asked for to see whether they can be read.
-const NOBODY: &str = "readiness";
+/// Id of an entity that does not exist, for reads by entity.
+const MISSING_ENTITY_ID: &str = "readiness";
 
-/// Stages whose progress is watched.
+/// Stages whose progress is checked.
 pub(crate) struct Watched {
-    /// Name of the domain, whose own feed read models follow.
+    /// Name of the domain, and of its feed.
     pub(crate) domain: &'static str,
-    /// Accepted operations that events-writer has yet to take.
+    /// Accepted operations that events-writer has not appended to the log yet.
     pub(crate) backlog: Arc<dyn Backlog>,
-    /// Probe of the policies on the broker's queues, where there is a broker.
+    /// Probe of the policies on the broker's queues, if there is a broker.
     pub(crate) policies: Option<Arc<dyn Probe>>,
-    /// Notifier's checkpoint, where anybody is notified.
+    /// Source of notifier's checkpoint, if notifications are configured.
     pub(crate) notifier: Option<Arc<dyn SourceInspector>>,
-    /// Read models of this program that follow its own feed alone.
+    /// Names of the read models of this program that consume only its own feed.
     pub(crate) read_models: Vec<&'static str>,
-    /// Time after which a stage that has work and does not move has stalled.
+    /// Time after which a stage that has work and makes no progress has stalled.
     pub(crate) stall_timeout: Duration,
 }
 
-/// Probes of a server that serves the API, after those of its `stores`; and what watches the
-/// stages for them, to be run beside the server.
+/// Returns the probes of a server with an API, those of its `stores` first, and the task that
+/// monitors the stages for them until shutdown.
 pub(crate) fn readiness(
     deps: &AppState,
     stores: Probes,
@@ -53,15 +53,15 @@ pub(crate) fn readiness(
     shutdown: Shutdown,
 ) -> (Probes, impl Future<Output = ()> + use<>) {
     let policies = watched.policies.clone();
-    let stages = Arc::new(Stages {
+    let monitor = Arc::new(StageMonitor {
         log: deps.log.clone(),
         progress: deps.progress.clone(),
         presentation: deps.presentation.clone(),
         read_models: deps.read_models.clone(),
         watched,
-        seen: Mutex::default(),
+        observations: Mutex::default(),
     });
-    let reads = Reads {
+    let reads = ReadsProbe {
         stores: stores.clone(),
         log: deps.log.clone(),
         progress: deps.progress.clone(),
@@ -69,26 +69,27 @@ pub(crate) fn readiness(
         read_models: deps.read_models.clone(),
         notifications: deps.notifications.clone(),
     };
-    let feed = FeedOpen {
+    let feed = FeedProbe {
         stores: stores.clone(),
         feed: deps.feed.clone(),
     };
     let mut probes = stores;
     probes.push(Arc::new(SingleFlight::new(reads)));
     probes.push(Arc::new(SingleFlight::new(feed)));
-    probes.push(Arc::new(Moving(stages.clone())));
+    probes.push(Arc::new(StagesProbe(monitor.clone())));
     probes.extend(policies);
-    (probes, watch(stages, shutdown))
+    (probes, run(monitor, shutdown))
 }
 
-/// Tells whether a store is away, which its own probe tells: nothing else need be said then.
-async fn is_any_away(stores: &Probes) -> bool {
+/// Checks whether a store is unavailable. Its own probe reports that, so that other probes need
+/// not.
+async fn is_any_unavailable(stores: &Probes) -> bool {
     let checks = stores.iter().map(|store| store.check());
     join_all(checks).await.iter().any(Result::is_err)
 }
 
-/// True if everything that can be asked for can be read.
-struct Reads {
+/// Probe of all kinds of reads that the API offers.
+struct ReadsProbe {
     stores: Probes,
     log: Arc<dyn EventLog>,
     progress: Arc<dyn Progress>,
@@ -97,75 +98,75 @@ struct Reads {
     notifications: Arc<dyn Notifications>,
 }
 
-impl Reads {
+impl ReadsProbe {
     async fn read(&self) -> Result<(), (&'static str, StoreError)> {
-        let of = |what: &'static str| move |error| (what, error);
+        let named = |name: &'static str| move |error| (name, error);
         let newest = self.presentation.list(&ListQuery::newest(1)).await;
-        newest.map_err(of("lists"))?;
-        let document = self.presentation.document(NOBODY).await;
-        document.map_err(of("documents"))?;
+        newest.map_err(named("lists"))?;
+        let document = self.presentation.document(MISSING_ENTITY_ID).await;
+        document.map_err(named("documents"))?;
         let head = self.presentation.head_if_any().await;
-        if let Some(head) = head.map_err(of("feed"))? {
+        if let Some(head) = head.map_err(named("feed"))? {
             let last = head.position.saturating_sub(1);
             let frames = self.presentation.frames(last, 1).await;
-            frames.map_err(of("feed"))?;
+            frames.map_err(named("feed"))?;
         }
-        let stored = self.log.head().await.map_err(of("log"))?;
+        let stored = self.log.head().await.map_err(named("log"))?;
         let events = self.log.read(stored.saturating_sub(1), 1).await;
-        events.map_err(of("log"))?;
-        let history = self.log.history(NOBODY, 0, Position::MAX).await;
-        history.map_err(of("history"))?;
+        events.map_err(named("log"))?;
+        let history = self.log.history(MISSING_ENTITY_ID, 0, Position::MAX).await;
+        history.map_err(named("history"))?;
         let checkpoint = self.progress.checkpoint().await;
-        checkpoint.map_err(of("receipts"))?;
-        let told = self.notifications.of(NOBODY).await;
-        told.map_err(of("notifications"))?;
+        checkpoint.map_err(named("receipts"))?;
+        let notifications = self.notifications.of(MISSING_ENTITY_ID).await;
+        notifications.map_err(named("notifications"))?;
         let states = self.read_models.states().await;
-        states.map_err(of("read models"))?;
+        states.map_err(named("read models"))?;
         Ok(())
     }
 }
 
 #[async_trait]
-impl Probe for Reads {
+impl Probe for ReadsProbe {
     fn name(&self) -> &str {
         "reads"
     }
 
     async fn check(&self) -> Result<(), String> {
         match self.read().await {
-            Err((what, error)) if !is_any_away(&self.stores).await => {
-                Err(format!("{what} cannot be read: {error}"))
+            Err((name, error)) if !is_any_unavailable(&self.stores).await => {
+                Err(format!("cannot read {name}: {error}"))
             }
             _ => Ok(()),
         }
     }
 }
 
-/// True if subscribers are taken.
-struct FeedOpen {
+/// Probe of the feed: whether it accepts subscribers.
+struct FeedProbe {
     stores: Probes,
     feed: Arc<Feed>,
 }
 
 #[async_trait]
-impl Probe for FeedOpen {
+impl Probe for FeedProbe {
     fn name(&self) -> &str {
         "feed"
     }
 
     async fn check(&self) -> Result<(), String> {
-        if self.feed.epoch().is_some() || is_any_away(&self.stores).await {
+        if self.feed.epoch().is_some() || is_any_unavailable(&self.stores).await {
             return Ok(());
         }
-        Err("it is not open yet: where it stands has not been read".into())
+        Err("not open yet: its position has not been read".into())
     }
 }
 
-/// True if every stage that has work moves.
-struct Moving(Arc<Stages>);
+/// Probe of the stages: whether each that has work makes progress.
+struct StagesProbe(Arc<StageMonitor>);
 
 #[async_trait]
-impl Probe for Moving {
+impl Probe for StagesProbe {
     fn name(&self) -> &str {
         "stages"
     }
@@ -176,39 +177,41 @@ impl Probe for Moving {
             return Ok(());
         }
         let mut reasons = Vec::new();
-        for (stage, seen) in stalled {
-            reasons.push(self.0.reason(&stage, seen).await);
+        for (stage, observation) in stalled {
+            reasons.push(self.0.describe(&stage, observation).await);
         }
         Err(reasons.join("; "))
     }
 }
 
-/// How a stage was last seen.
+/// Progress of a stage when it was last read.
 #[derive(Clone, Copy)]
-struct Seen {
+struct Observation {
     position: Position,
-    /// Work that it has yet to do.
-    behind: u64,
-    /// When it moved, or had no work.
+    /// Number of operations that the stage has not processed yet.
+    lag: u64,
+    /// Time since which the stage has work and makes no progress.
     since: Instant,
 }
 
-struct Stages {
+/// Monitor of the stages' positions.
+struct StageMonitor {
     log: Arc<dyn EventLog>,
     progress: Arc<dyn Progress>,
     presentation: Arc<dyn PresentationReader>,
     read_models: Arc<dyn RowReader>,
     watched: Watched,
-    seen: Mutex<BTreeMap<String, Seen>>,
+    observations: Mutex<BTreeMap<String, Observation>>,
 }
 
-/// Standing of each stage: its position, and how much it has yet to do.
-type Stands = Vec<(String, Position, u64)>;
+/// Name, position and lag of each stage.
+type StagePositions = Vec<(String, Position, u64)>;
 
-impl Stages {
-    /// Reads from the last stage to the first, so that none seems to be ahead of another.
-    async fn read(&self) -> Result<Stands, StoreError> {
-        let mut stands = Vec::new();
+impl StageMonitor {
+    /// Reads the positions from the last stage to the first: in the opposite order a stage could
+    /// appear to be ahead of the previous one.
+    async fn read(&self) -> Result<StagePositions, StoreError> {
+        let mut stages = Vec::new();
         let states = self.read_models.states().await?;
         let notified = match &self.watched.notifier {
             Some(notifier) => notifier.notified().await?,
@@ -223,79 +226,86 @@ impl Stages {
                 Some(_) => state.building,
                 None => state.served,
             };
-            let followed = positions.get(self.watched.domain);
-            if let Some(followed) = followed.filter(|_| is_ours) {
-                stands.push((name, *followed, baked.saturating_sub(*followed)));
+            let position = positions.get(self.watched.domain);
+            if let Some(position) = position.filter(|_| is_ours) {
+                stages.push((name, *position, baked.saturating_sub(*position)));
             }
         }
         if let Some(head) = notified {
-            let behind = baked.saturating_sub(head.position);
-            stands.push(("notifier".into(), head.position, behind));
+            let lag = baked.saturating_sub(head.position);
+            stages.push(("notifier".into(), head.position, lag));
         }
         let executed = self.progress.checkpoint().await?.position;
         let stored = self.log.head().await?;
-        let behind = executed.saturating_sub(baked);
-        stands.push(("data-baker".into(), baked, behind));
-        let behind = stored.saturating_sub(executed);
-        stands.push(("orders-manager".into(), executed, behind));
-        // Where the broker does not answer, its own probe says so.
+        let lag = executed.saturating_sub(baked);
+        stages.push(("data-baker".into(), baked, lag));
+        let lag = stored.saturating_sub(executed);
+        stages.push(("orders-manager".into(), executed, lag));
+        // The broker's own probe reports an error of the broker.
         if let Ok(waiting) = self.watched.backlog.waiting().await {
-            stands.push(("events-writer".into(), stored, waiting.operations));
+            stages.push(("events-writer".into(), stored, waiting.operations));
         }
-        Ok(stands)
+        Ok(stages)
     }
 
-    fn note(&self, found: Result<Stands, StoreError>) {
+    fn record(&self, read: Result<StagePositions, StoreError>) {
         let now = Instant::now();
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let Ok(stands) = found else {
-            // No stage can move while its store is away, which that store's probe says.
-            seen.clear();
+        let mut observations = self.lock();
+        let Ok(stages) = read else {
+            // No stage makes progress while a store is unavailable; the store's own probe reports
+            // that.
+            observations.clear();
             return;
         };
-        let before = std::mem::take(&mut *seen);
-        for (stage, position, behind) in stands {
-            let stood = before.get(&stage).filter(|before| {
-                before.position == position && behind > 0 && behind >= before.behind
-            });
-            let since = stood.map_or(now, |before| before.since);
-            let now = Seen {
+        let previous = std::mem::take(&mut *observations);
+        for (stage, position, lag) in stages {
+            let unchanged = previous
+                .get(&stage)
+                .filter(|previous| previous.position == position && lag > 0 && lag >= previous.lag);
+            let observation = Observation {
                 position,
-                behind,
-                since,
+                lag,
+                since: unchanged.map_or(now, |previous| previous.since),
             };
-            seen.insert(stage, now);
+            observations.insert(stage, observation);
         }
     }
 
-    fn stalled(&self) -> Vec<(String, Seen)> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_stalled =
-            |seen: &Seen| seen.behind > 0 && seen.since.elapsed() >= self.watched.stall_timeout;
-        let stalled = seen.iter().filter(|(_, seen)| is_stalled(seen));
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Observation>> {
+        let observations = self.observations.lock();
+        observations.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stalled(&self) -> Vec<(String, Observation)> {
+        let is_stalled = |stage: &Observation| {
+            stage.lag > 0 && stage.since.elapsed() >= self.watched.stall_timeout
+        };
+        let observations = self.lock();
+        let stalled = observations.iter().filter(|(_, stage)| is_stalled(stage));
         stalled
-            .map(|(stage, seen)| (stage.clone(), *seen))
+            .map(|(name, observation)| (name.clone(), *observation))
             .collect()
     }
 
-    async fn reason(&self, stage: &str, seen: Seen) -> String {
-        let Seen {
+    /// Describes a stall, with its reason.
+    async fn describe(&self, stage: &str, observation: Observation) -> String {
+        let Observation {
             position,
-            behind,
+            lag,
             since,
-        } = seen;
+        } = observation;
         let seconds = since.elapsed().as_secs();
-        let why = tokio::time::timeout(REASON_TIMEOUT, self.why(stage, position)).await;
-        let why = why.ok().flatten();
-        let why = why.unwrap_or_else(|| format!("is {stage} running? Its log says more"));
+        let reason = tokio::time::timeout(REASON_TIMEOUT, self.reason(stage, position)).await;
+        let reason = reason.ok().flatten();
+        let reason =
+            reason.unwrap_or_else(|| format!("check whether {stage} is running, and its log"));
         format!(
-            "{stage} stands at position {position} and has not moved for {seconds} s, with \
-             {behind} waiting: {why}"
+            "{stage}: no progress for {seconds} s at position {position}, {lag} waiting: {reason}"
         )
     }
 
-    /// Reason of a stall, as far as it can be told from here.
-    async fn why(&self, stage: &str, position: Position) -> Option<String> {
+    /// Returns the reason of a stall, if this process can determine it.
+    async fn reason(&self, stage: &str, position: Position) -> Option<String> {
         if let Some(error) = last_error(stage) {
             return Some(error);
         }
@@ -313,11 +323,13 @@ impl Stages {
     }
 }
 
-async fn watch(stages: Arc<Stages>, shutdown: Shutdown) {
-    let interval = (stages.watched.stall_timeout / READS_WITHIN).min(MAX_INTERVAL);
+/// Reads the positions of the stages periodically, until shutdown.
+async fn run(monitor: Arc<StageMonitor>, shutdown: Shutdown) {
+    let interval = monitor.watched.stall_timeout / READS_PER_STALL_TIMEOUT;
+    let interval = interval.min(MAX_READ_INTERVAL);
     while !shutdown.is_cancelled() {
-        let found = stages.read().await;
-        stages.note(found);
+        let read = monitor.read().await;
+        monitor.record(read);
         tokio::select! {
             () = tokio::time::sleep(interval) => {}
             () = shutdown.cancelled() => {}
