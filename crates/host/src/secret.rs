@@ -1,4 +1,4 @@
-//! Secrets, and connection strings, which hold some.
+//! Secrets, and connection strings and URLs with secrets, which hide them when they are printed.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize, Serializer};
 use url::{Host, Url};
 
-/// A secret that shows itself as `***`.
+/// Secret that is printed as `***`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct SecretText(#[serde(deserialize_with = "crate::settings::load::text")] String);
 
 impl SecretText {
-    /// The secret itself, for whoever has to use it.
+    /// Returns the secret itself.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -37,13 +37,13 @@ impl Serialize for SecretText {
     }
 }
 
-/// A connection string that shows its scheme and hosts alone.
+/// Connection string that is printed with its scheme and hosts only.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct SecretUri(String);
 
 impl SecretUri {
-    /// The string itself, for whoever connects.
+    /// Returns the whole string, with its secrets.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -64,7 +64,7 @@ impl From<String> for SecretUri {
 
 impl fmt::Display for SecretUri {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&shown(&self.0))
+        out.write_str(&redacted(&self.0))
     }
 }
 
@@ -80,13 +80,13 @@ impl Serialize for SecretUri {
     }
 }
 
-/// A URL of HTTP that shows its scheme and host alone.
+/// HTTP URL that is printed with its scheme and host only.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct SecretUrl(Url);
 
 impl SecretUrl {
-    /// The URL itself, for whoever connects.
+    /// Returns the whole URL, with its secrets.
     #[must_use]
     pub fn expose(&self) -> &Url {
         &self.0
@@ -94,11 +94,11 @@ impl SecretUrl {
 }
 
 impl SecretUrl {
-    /// Tells whether nobody on the way can read or change what is exchanged: by TLS, or since it
+    /// Checks whether nothing on the network path can read or change the traffic: it uses TLS, or
     /// stays on this machine.
     #[must_use]
     pub fn is_protected(&self) -> bool {
-        let is_here = match self.0.host() {
+        let is_local = match self.0.host() {
             Some(Host::Ipv4(address)) => address.is_loopback(),
             Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
             Some(Host::Domain(name)) => {
@@ -107,14 +107,14 @@ impl SecretUrl {
             }
             None => false,
         };
-        self.0.scheme() == "https" || is_here
+        self.0.scheme() == "https" || is_local
     }
 }
 
 impl TryFrom<String> for SecretUrl {
     type Error = String;
 
-    /// What is wrong is not told in the words of the text, which may hold a password.
+    /// Parses a URL. The error does not quote the text, which may hold a password.
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let url = Url::parse(&text).map_err(|error| format!("expected a URL: {error}"))?;
         match url.scheme() {
@@ -126,23 +126,23 @@ impl TryFrom<String> for SecretUrl {
 
 impl fmt::Debug for SecretUrl {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&shown(self.0.as_str()))
+        out.write_str(&redacted(self.0.as_str()))
     }
 }
 
 impl Serialize for SecretUrl {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&shown(self.0.as_str()))
+        serializer.serialize_str(&redacted(self.0.as_str()))
     }
 }
 
-/// Text that stands for what is not shown.
+/// Replacement for hidden parts.
 const HIDDEN: &str = "***";
 
-/// Scheme and hosts of a URI; nothing else of it, since a secret can be in every other part.
-/// Where it is not certain which part is the host, as with a password that should have been
-/// percent-encoded, the host is not shown either.
-fn shown(uri: &str) -> String {
+/// Returns scheme and hosts of a URI. All other parts can hold a secret and are left out. The hosts
+/// are hidden as well if they cannot be told from other parts, as with a password that should have
+/// been percent-encoded.
+fn redacted(uri: &str) -> String {
     let Some((scheme, rest)) = uri.split_once("://") else {
         return HIDDEN.to_owned();
     };
@@ -165,7 +165,7 @@ fn shown(uri: &str) -> String {
     format!("{scheme}://{hosts}")
 }
 
-/// Tells whether a text is a host, with or without a port.
+/// Checks whether a text is a host, with or without a port.
 fn is_host(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[') {
         Some(address) => match address.split_once(']') {
@@ -190,13 +190,13 @@ fn is_port(text: Option<&str>) -> bool {
     })
 }
 
-/// Where something is: at a URL, or in a file.
+/// Location of a resource: a URL, or a file.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", untagged)]
 pub enum UrlOrFile {
-    /// Text that has `://` in it, or begins as a URL of HTTP does.
+    /// Text that contains `://`, or begins with `http:` or `https:`.
     Url(SecretUrl),
-    /// All else.
+    /// Any other text.
     File(PathBuf),
 }
 
@@ -221,7 +221,7 @@ mod tests {
 
     const SECRET: &str = "hunter2";
 
-    fn shown_everywhere(secret: &(impl fmt::Debug + Serialize)) -> String {
+    fn printed(secret: &(impl fmt::Debug + Serialize)) -> String {
         let json = serde_json::to_string(secret).expect("JSON");
         format!("{secret:?} {json}")
     }
@@ -261,20 +261,20 @@ mod tests {
         ] {
             let secret = SecretUri::from(uri);
             assert_eq!(secret.to_string(), expected, "{uri}");
-            assert!(!shown_everywhere(&secret).contains(SECRET), "{uri}");
+            assert!(!printed(&secret).contains(SECRET), "{uri}");
         }
     }
 
     #[test]
-    fn neither_is_more_of_a_url() {
+    fn scheme_and_host_of_a_url_are_shown() {
         let text = "https://user:hunter2@host:8443/hunter2?token=hunter2#hunter2".to_owned();
         let url = UrlOrFile::try_from(text).expect("a URL");
         let json = serde_json::to_string(&url).expect("JSON");
         assert_eq!(json, r#""https://host:8443""#);
-        assert!(!shown_everywhere(&url).contains(SECRET));
+        assert!(!printed(&url).contains(SECRET));
         for text in ["https:/user:hunter2@host/", "HTTPS:user:hunter2@host/"] {
             let url = UrlOrFile::try_from(text.to_owned()).expect("a URL");
-            assert!(!shown_everywhere(&url).contains(SECRET), "{url:?}");
+            assert!(!printed(&url).contains(SECRET), "{url:?}");
         }
         for text in ["https://user:hunter2@:x/", "htps://user:hunter2@host/"] {
             let refused = UrlOrFile::try_from(text.to_owned());
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_protected_is_told_from_the_url() {
+    fn https_and_local_urls_are_protected() {
         let is_protected = |url: &str| {
             let url = SecretUrl::try_from(url.to_owned()).expect("a URL");
             url.is_protected()
@@ -321,8 +321,8 @@ mod tests {
         }
     }
 
-    /// Text around a secret, of all that has a meaning in a URI.
-    fn around() -> &'static str {
+    /// Text around a secret, of characters that have a meaning in a URI.
+    fn surrounding() -> &'static str {
         "[a-z0-9:/?#@,%&=+;!'\"\\\\ \\[\\]$.-]{0,6}"
     }
 
@@ -344,30 +344,30 @@ mod tests {
     proptest! {
         #![proptest_config(cases(4_000))]
 
-        /// Wherever it is, encoded or not.
+        /// A secret in any part of a URI, percent-encoded or not.
         #[test]
-        fn a_secret_is_shown_nowhere(
-            scheme in schemes(), user in around(), before in around(), after in around(),
-            path in around(), place in 0_u8..4,
+        fn a_secret_is_never_shown(
+            scheme in schemes(), user in surrounding(), before in surrounding(),
+            after in surrounding(), path in surrounding(), part in 0_u8..4,
         ) {
             let secret = format!("{before}{SECRET}{after}");
-            let uri = match place {
+            let uri = match part {
                 0 => format!("{scheme}://{user}:{secret}@host:1,other:2/{path}?a=b"),
                 1 => format!("{scheme}://{secret}:{user}@host/{path}"),
                 2 => format!("{scheme}://{user}:x@host/{path}?option={secret}"),
                 _ => format!("{scheme}://host/{path}/{secret}"),
             };
-            let text = shown_everywhere(&SecretUri::from(uri.as_str()));
+            let text = printed(&SecretUri::from(uri.as_str()));
             prop_assert!(!text.contains(SECRET), "{uri}: {text}");
             if let Ok(url) = UrlOrFile::try_from(uri.clone()) {
-                let text = shown_everywhere(&url);
+                let text = printed(&url);
                 prop_assert!(!text.contains(SECRET), "{uri}: {text}");
             }
         }
 
-        /// As the standards have it: everything but letters and digits is encoded.
+        /// Everything but letters and digits is percent-encoded, as the standards require.
         #[test]
-        fn hosts_are_shown_of_uris_that_are_spelled_right(
+        fn hosts_of_valid_uris_are_shown(
             scheme in schemes(), password in "\\PC{0,12}", path in "[a-z]{0,8}",
         ) {
             let encoded: String = password.bytes().map(|byte| format!("%{byte:02X}")).collect();

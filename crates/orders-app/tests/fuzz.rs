@@ -1,4 +1,4 @@
-//! Files that are almost settings are accepted as they say, or refused.
+//! Mangled settings files are accepted as they are, or rejected with an error.
 
 use std::io::Write;
 
@@ -19,21 +19,21 @@ const FILES: [&str; 3] = [
 proptest! {
     #![proptest_config(cases(1_000))]
 
-    /// Taken as what the file says, or refused with a sentence that does not leave out where.
+    /// Settings have the values of the file, or the error has a text.
     #[test]
     fn files(which: u8, edits in edits()) {
         let bytes = mangle(&FILES, which, &edits);
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         file.write_all(&bytes).expect("written");
-        let said = std::str::from_utf8(&bytes).ok();
-        let said = said.and_then(|text| text.parse::<toml::Table>().ok());
+        let table = std::str::from_utf8(&bytes).ok();
+        let table = table.and_then(|text| text.parse::<toml::Table>().ok());
         match Configuration::<OrdersSettings>::load(Some(file.path())) {
             Ok((configuration, _)) => {
-                let said = said.expect("what was taken is TOML");
+                let table = table.expect("accepted files are TOML");
                 let text = |section: &str, name: &str| {
-                    said.get(section).and_then(|of| of.get(name)?.as_str().map(str::to_owned))
+                    table.get(section).and_then(|of| of.get(name)?.as_str().map(str::to_owned))
                 };
-                if let Some(instance) = said.get("instance").and_then(|one| one.as_str()) {
+                if let Some(instance) = table.get("instance").and_then(|one| one.as_str()) {
                     prop_assert_eq!(&configuration.host.instance, instance);
                 }
                 if let Some(currency) = text("orders", "currency") {

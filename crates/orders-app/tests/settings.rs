@@ -1,4 +1,4 @@
-//! Settings of orders: what is refused, and that every setting is listed.
+//! Settings of orders: errors, and the list of all settings.
 #![expect(clippy::result_large_err, reason = "figment's own type, in tests only")]
 
 use std::path::Path;
@@ -16,7 +16,7 @@ fn error(variables: &[(&str, &str)], file: &str) -> String {
             jail.set_env(name, value);
         }
         text = Configuration::<OrdersSettings>::load(Some(Path::new("a.toml")))
-            .expect_err("refused")
+            .expect_err("an error")
             .to_string();
         Ok(())
     });
@@ -24,7 +24,7 @@ fn error(variables: &[(&str, &str)], file: &str) -> String {
 }
 
 #[test]
-fn what_is_wrong_is_named() {
+fn errors_name_the_setting() {
     for (message, name) in [
         (
             error(&[("BAKEHOUSE_SMS__EVENTS", "order.paid")], ""),
@@ -50,7 +50,7 @@ fn what_is_wrong_is_named() {
 }
 
 #[test]
-fn what_is_wrong_is_told_without_secrets() {
+fn errors_contain_no_secrets() {
     for file in [
         "[attachments]\ns3_endpoint = \"http://user:hunter2@host/\"\n",
         "[attachments]\nstore = \"s3://user:hunter2@bucket/\"\n",
@@ -115,7 +115,7 @@ fn every_setting_is_listed_and_nothing_else() {
     domain.sms.token = Some("secret".to_owned().into());
     domain.webhook.secret = Some("secret".to_owned().into());
     let mut known = known_settings(&Configuration { host, domain });
-    // The short form.
+    // Short form of the table.
     known.push("follow.NAME".to_owned());
     known.sort_unstable();
     assert_eq!(listed_settings::<OrdersSettings>(), known);

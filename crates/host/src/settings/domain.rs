@@ -1,4 +1,4 @@
-//! Settings of one domain beside those that every domain has, and both together.
+//! Settings of one domain, and all settings of its program.
 
 use std::fmt::Debug;
 
@@ -10,8 +10,8 @@ use super::Settings;
 
 /// Top-level sections of the settings that belong to a domain.
 ///
-/// Deserialized from a table that has these sections alone; the fields of the type are named
-/// like the sections.
+/// The type is deserialized from a table with only these sections; its fields are named like the
+/// sections.
 pub trait DomainSettings:
     Clone + Debug + Default + DeserializeOwned + Serialize + Send + Sync + 'static
 {
@@ -29,7 +29,7 @@ pub trait DomainSettings:
     /// Checks what the types of the settings cannot express.
     ///
     /// # Errors
-    /// A sentence that names the setting and what was expected.
+    /// An error that names the setting and the expected value.
     fn check(&self) -> Result<()> {
         Ok(())
     }
@@ -62,10 +62,10 @@ pub struct Configuration<S = NoSettings> {
 }
 
 impl<S: DomainSettings> Configuration<S> {
-    /// All settings as a TOML table, secrets hidden.
+    /// Returns all settings as a TOML table, with secrets hidden.
     ///
     /// # Errors
-    /// When a value has no TOML form.
+    /// An error if a value has no TOML form.
     pub fn to_toml(&self) -> Result<toml::Table> {
         let mut table = toml::Table::try_from(&self.host)?;
         table.extend(toml::Table::try_from(&self.domain)?);
@@ -73,7 +73,7 @@ impl<S: DomainSettings> Configuration<S> {
     }
 }
 
-/// Error: a setting has a value that cannot be used, found when it is put to use.
+/// Error: a setting has an invalid value, detected when it is used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {reason}")]
 pub struct InvalidSetting {

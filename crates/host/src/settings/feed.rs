@@ -23,7 +23,8 @@ pub struct Feed {
     /// Maximum number of subscribers of one principal, or address; 0: unlimited.
     #[serde(alias = "places_each")]
     pub max_subscribers_per_client: usize,
-    /// Maximum number of websockets that have not sent a token yet, beside the subscribers.
+    /// Maximum number of websockets that have not sent a token yet; these do not count as
+    /// subscribers.
     pub max_unauthenticated: usize,
     /// Maximum number of those of one client address; 0: unlimited.
     pub max_unauthenticated_per_client: usize,

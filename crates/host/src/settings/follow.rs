@@ -1,4 +1,4 @@
-//! Feeds of other services: where they are, and what is presented to them.
+//! Section `follow`: feeds of other services, their URLs and tokens.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,12 +11,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::SecretUrl;
 
-/// Feed of another service: a URL, or a table of its URL and more.
+/// Feed of another service: a URL, or a table with its URL and other settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FollowedFeed {
     /// URL of the feed.
     pub url: SecretUrl,
-    /// File of the bearer token that is presented to it; read again for each connection.
+    /// File with the bearer token for the feed, read for each connection.
     pub token_file: Option<PathBuf>,
 }
 
@@ -29,7 +29,7 @@ impl From<SecretUrl> for FollowedFeed {
     }
 }
 
-/// The long form.
+/// Table form of the setting.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
@@ -57,6 +57,7 @@ impl<'de> Deserialize<'de> for FollowedFeed {
     }
 }
 
+/// Visitor of either form.
 struct FormVisitor;
 
 impl<'de> Visitor<'de> for FormVisitor {
@@ -77,13 +78,13 @@ impl<'de> Visitor<'de> for FormVisitor {
     }
 }
 
-/// A token goes only where nobody can read it on the way.
+/// Checks that tokens are sent only over protected connections.
 pub(super) fn check(feeds: &BTreeMap<String, FollowedFeed>) -> Result<()> {
     for (name, feed) in feeds {
         ensure!(
             feed.token_file.is_none() || feed.url.is_protected(),
-            "follow.{name}.url: a token is sent over https:// only, or to this machine; use \
-             https://, or leave follow.{name}.token_file out"
+            "follow.{name}.url: expected https://, or a server on this machine, since a token is \
+             sent to it; use https://, or remove follow.{name}.token_file"
         );
     }
     Ok(())
@@ -96,7 +97,7 @@ mod tests {
     fn read(text: &str) -> Result<FollowedFeed, String> {
         let read = toml::from_str::<BTreeMap<String, FollowedFeed>>(&format!("a = {text}"));
         let mut read = read.map_err(|error| error.to_string())?;
-        read.remove("a").ok_or_else(|| "nothing".to_owned())
+        read.remove("a").ok_or_else(|| "no feed".to_owned())
     }
 
     #[test]
@@ -122,14 +123,14 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_not_sent_in_the_clear() {
+    fn tokens_are_sent_over_protected_connections_only() {
         let feeds = |url: &str| {
             let text = format!("{{ url = \"{url}\", token_file = \"t\" }}");
             BTreeMap::from([("a".to_owned(), read(&text).expect("a feed"))])
         };
         assert!(check(&feeds("https://host/feed")).is_ok());
         assert!(check(&feeds("http://127.0.0.1:8080/feed")).is_ok());
-        let error = check(&feeds("http://host/feed")).expect_err("refused");
+        let error = check(&feeds("http://host/feed")).expect_err("an error");
         assert!(error.to_string().contains("follow.a.url"), "{error}");
         let open = BTreeMap::from([(
             "a".to_owned(),

@@ -1,4 +1,4 @@
-//! Settings of health checks.
+//! Section `health`: health checks.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,17 +6,17 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-/// Health checks.
+/// Settings of health checks.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Health {
-    /// Address at which services without HTTP of their own answer; none if there is none.
+    /// Address of the health checks of services without an API; unset: they have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bind: Option<SocketAddr>,
-    /// Time after which a stage that has work and does not move makes api-server not ready.
+    /// Time after which a stage that has work and makes no progress makes the server not ready.
     #[serde(with = "humantime_serde")]
     pub stall_timeout: Duration,
-    /// Interval at which the embedded store's file is checked for damaged pages; 0: never.
+    /// Interval of the check of the embedded store's file for damaged pages; 0: never.
     #[serde(with = "humantime_serde")]
     pub integrity_interval: Duration,
 }
@@ -32,8 +32,10 @@ impl Default for Health {
 }
 
 impl Health {
+    /// Checks what the types of the settings cannot express.
+    ///
     /// # Errors
-    /// A sentence that names the setting and what was expected.
+    /// An error that names the setting and the expected value.
     pub(super) fn check(&self) -> Result<()> {
         ensure!(
             self.stall_timeout >= Duration::from_secs(1),

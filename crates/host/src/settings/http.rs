@@ -16,26 +16,26 @@ pub struct Http {
     pub bind: SocketAddr,
     /// True if the address may be another than the loopback interface.
     pub allow_open_bind: bool,
-    /// Largest body, in bytes.
+    /// Maximum length of a request body, in bytes.
     pub body_limit: usize,
     /// Number of threads that serve requests; 0: one for each core.
     pub workers: usize,
     /// Time that a client may take to send the header of a request.
     #[serde(with = "humantime_serde", alias = "head_timeout")]
     pub header_timeout: Duration,
-    /// Time that it may take to send the body.
+    /// Time that a client may take to send the body of a request.
     #[serde(with = "humantime_serde")]
     pub body_timeout: Duration,
     /// Origins of pages that may use the API from a browser; `*`: any.
     #[serde(deserialize_with = "load::list_of")]
     pub cors_origins: Vec<AllowedOrigin>,
-    /// True if `\*` is allowed in `cors_origins` while no token is required.
+    /// True if `*` is allowed in `cors_origins` while no token is required.
     pub allow_any_origin: bool,
-    /// Hosts that are served while no token is required, beside `localhost`, loopback
-    /// addresses and the address that is listened at.
+    /// Hosts that are served while no token is required, in addition to `localhost`, loopback
+    /// addresses and the address of `bind`.
     #[serde(deserialize_with = "load::list_of")]
     pub allowed_hosts: Vec<AllowedHost>,
-    /// URL under which clients find the API, where that is not `bind`'s.
+    /// URL of the API for clients, if it is not that of `bind`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_url: Option<PublicUrl>,
     /// Proxies whose `X-Forwarded-For` is trusted: addresses, or networks.
@@ -48,7 +48,7 @@ pub struct Http {
     pub max_connections_per_client: usize,
     /// Requests per second of one principal, or address; 0: unlimited.
     pub rate_limit: u32,
-    /// Number of those requests that may come at once.
+    /// Number of those requests that may arrive in a burst.
     pub rate_burst: u32,
     /// Maximum number of requests that wait at the same time (`Prefer: wait`).
     pub max_waits: usize,

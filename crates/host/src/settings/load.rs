@@ -11,15 +11,15 @@ use figment::{Figment, Metadata, Profile, Provider};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::faults::sentence;
+use super::faults::error_text;
 use super::{AllowedOrigin, Configuration, DomainSettings, Mode, Settings, follow, variable};
 use crate::{SecretUri, logging};
 
 /// Prefix, after `BAKEHOUSE_`, of environment variables that are not settings.
 const TEST_PREFIX: &str = "TEST_";
 
-/// Former and current key of each setting that was renamed. The former one still works, as an
-/// alias, with a warning.
+/// Former and current key of each renamed setting. The former one still works, as an alias, with a
+/// warning.
 pub(super) const RENAMED: &[(&str, &str)] = &[
     ("http.head_timeout", "http.header_timeout"),
     ("auth.keys_lifetime", "auth.jwks_cache_ttl"),
@@ -34,7 +34,7 @@ pub(super) const RENAMED: &[(&str, &str)] = &[
     ("feed.places_each", "feed.max_subscribers_per_client"),
 ];
 
-/// Sections of a source of settings: those of a domain, or all others.
+/// Source of settings, reduced to the sections of a domain, or to all others.
 struct Sections<P> {
     source: P,
     domain: &'static [&'static str],
@@ -56,14 +56,14 @@ impl<P: Provider> Provider for Sections<P> {
 }
 
 impl<S: DomainSettings> Configuration<S> {
-    /// Reads the file, if one is named, and the environment over it. Returns warnings besides:
-    /// settings that are set by a former name.
+    /// Reads the file, if there is one, and the environment, which overrides it. Also returns a
+    /// warning for each setting that is set by its former name.
     ///
     /// # Errors
-    /// A sentence that names the setting and what was expected.
+    /// An error that names the setting and the expected value.
     pub fn load(file: Option<&Path>) -> Result<(Self, Vec<String>)> {
         if let Some(file) = file {
-            ensure!(file.is_file(), "{}: there is no such file", file.display());
+            ensure!(file.is_file(), "{}: no such file", file.display());
             check_syntax(file)?;
         }
         let figment = |is_domain| {
@@ -87,10 +87,10 @@ impl<S: DomainSettings> Configuration<S> {
             })
         };
         let (of_host, of_domain) = (figment(false), figment(true));
-        let faults = |error| anyhow!(sentence(error, S::SECTIONS));
+        let invalid = |error| anyhow!(error_text(error, S::SECTIONS));
         let configuration = Self {
-            host: of_host.extract().map_err(faults)?,
-            domain: of_domain.extract().map_err(faults)?,
+            host: of_host.extract().map_err(invalid)?,
+            domain: of_domain.extract().map_err(invalid)?,
         };
         configuration.host.check()?;
         configuration.domain.check()?;
@@ -115,21 +115,21 @@ impl Settings {
         let bind = self.http.bind;
         ensure!(
             bind.ip().is_loopback() || self.http.allow_open_bind || self.auth.is_on(),
-            "http.bind: {bind} can be reached from other machines, and anybody there could place \
-             orders; ask for tokens (auth.jwks), or set http.allow_open_bind \
-             (BAKEHOUSE_HTTP__ALLOW_OPEN_BIND) to true if that is meant"
+            "http.bind: {bind} is reachable from other machines, and no token is required; require \
+             tokens (auth.jwks), or set http.allow_open_bind (BAKEHOUSE_HTTP__ALLOW_OPEN_BIND) to \
+             true if that is intended"
         );
-        let lets_in_any = self.http.cors_origins.iter().any(AllowedOrigin::is_any);
+        let allows_any_origin = self.http.cors_origins.iter().any(AllowedOrigin::is_any);
         ensure!(
-            !lets_in_any || self.http.allow_any_origin || self.auth.is_on(),
-            "http.cors_origins: \"*\" lets the pages of any site read and place orders while no \
-             token is required; name the origins, such as https://shop.example, ask for tokens \
-             (auth.jwks), or set http.allow_any_origin (BAKEHOUSE_HTTP__ALLOW_ANY_ORIGIN) to true \
-             if that is meant"
+            !allows_any_origin || self.http.allow_any_origin || self.auth.is_on(),
+            "http.cors_origins: \"*\" lets pages of any site use the API without a token; list \
+             the origins, such as https://shop.example, require tokens (auth.jwks), or set \
+             http.allow_any_origin (BAKEHOUSE_HTTP__ALLOW_ANY_ORIGIN) to true if that is intended"
         );
         ensure!(
             self.mode == Mode::Asynchronous || !self.has_servers(),
-            "mode: on servers only \"asynchronous\" can be had; the others are for the embedded store"
+            "mode: expected \"asynchronous\", since mongodb or amqp is set; the other modes need the \
+             embedded store"
         );
         self.auth.check()?;
         self.amqp.check()?;
@@ -184,11 +184,10 @@ impl Settings {
     }
 }
 
-/// Checks that a file is TOML. The error has the position of the fault, not its text, which may
-/// hold a secret.
+/// Checks that a file is valid TOML.
 ///
 /// # Errors
-/// A sentence with line and column.
+/// An error with line and column, but without the text there, which may hold a secret.
 fn check_syntax(file: &Path) -> Result<()> {
     let name = file.display();
     let text = std::fs::read_to_string(file).with_context(|| name.to_string())?;
@@ -206,8 +205,8 @@ fn check_syntax(file: &Path) -> Result<()> {
     bail!("{name}: line {line}, column {column}: not valid TOML");
 }
 
-/// Deserializes text. A variable that looks like a number is text all the same: an instance may
-/// be called `0`.
+/// Deserializes text. Values of variables that look like numbers or booleans are accepted as text:
+/// an instance may be named `0`.
 pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "expected text")]
@@ -225,16 +224,16 @@ pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     })
 }
 
-/// Deserializes several texts: an array, or one text with commas in between, which is easier to
+/// Deserializes a list of texts: an array, or one text with commas in between, which is easier to
 /// write in a variable.
 ///
 /// # Errors
-/// When the value is neither.
+/// An error if the value is neither.
 pub fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(
         untagged,
-        expecting = "expected an array of texts, or one with commas in between"
+        expecting = "expected a list, or text with commas in between"
     )]
     enum Value {
         One(String),
@@ -252,7 +251,7 @@ pub fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D
     })
 }
 
-/// Deserializes several values of a type from what [`list`] accepts.
+/// Deserializes a list of values of a type, in the forms that [`list`] accepts.
 pub(super) fn list_of<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -265,10 +264,10 @@ where
     values.collect()
 }
 
-/// Deserializes several URIs from what [`list`] accepts.
+/// Deserializes a list of URIs, in the forms that [`list`] accepts.
 ///
 /// # Errors
-/// When the value is neither an array nor text.
+/// An error if the value is neither an array nor text.
 pub fn uris<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SecretUri>, D::Error> {
     let texts = list(deserializer)?;
     Ok(texts.into_iter().map(SecretUri::from).collect())
@@ -292,7 +291,7 @@ mod tests {
                 jail.set_env(name, value);
             }
             text = Configuration::<NoSettings>::load(Some(Path::new("a.toml")))
-                .expect_err("refused")
+                .expect_err("an error")
                 .to_string();
             Ok(())
         });
@@ -300,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_go_over_the_file_and_the_file_over_the_defaults() {
+    fn variables_override_the_file_and_the_file_overrides_the_defaults() {
         Jail::expect_with(|jail| {
             jail.create_file(
                 "a.toml",
@@ -322,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_setting() {
         let cases = [
             (error(&[], "[htp]\nbind = \"x\""), "htp"),
             (error(&[], "[http]\nbnd = \"x\""), "bnd"),
@@ -388,7 +387,7 @@ mod tests {
                     &[("BAKEHOUSE_AMQP__MANAGEMENT_URI", "https://broker:15671")],
                     "",
                 ),
-                "amqp.management_uri: without amqp.uri",
+                "amqp.management_uri: set amqp.uri as well",
             ),
             (error(&[], "[feed]\nheartbeat = \"0s\""), "feed.heartbeat"),
         ];
@@ -398,22 +397,22 @@ mod tests {
     }
 
     #[test]
-    fn what_was_expected_is_said_in_plain_words() {
+    fn errors_name_the_expected_value() {
         let mode = "mode (BAKEHOUSE_MODE): found `fast`, expected one of \
                     `asynchronous`, `synchronous`, `memory`";
         assert_eq!(error(&[("BAKEHOUSE_MODE", "fast")], ""), mode);
-        let batch = "manager.max_batch (BAKEHOUSE_MANAGER__MAX_BATCH): found string \"many\", \
+        let batch = "manager.max_batch (BAKEHOUSE_MANAGER__MAX_BATCH): found `many`, \
                      expected a whole number from 0 on";
         let many = [("BAKEHOUSE_MANAGER__MAX_BATCH", "many")];
         assert_eq!(error(&many, ""), batch);
-        let open = "http.allow_open_bind (BAKEHOUSE_HTTP__ALLOW_OPEN_BIND): found string \
-                    \"maybe\", expected `true` or `false`";
+        let open = "http.allow_open_bind (BAKEHOUSE_HTTP__ALLOW_OPEN_BIND): found \
+                    `maybe`, expected `true` or `false`";
         let maybe = [("BAKEHOUSE_HTTP__ALLOW_OPEN_BIND", "maybe")];
         assert_eq!(error(&maybe, ""), open);
         let unknown = error(&[("BAKEHOUSE_MANAGER__BATCH", "1")], "");
-        let said = "manager.batch (BAKEHOUSE_MANAGER__BATCH): there is no such setting; \
+        let expected = "manager.batch (BAKEHOUSE_MANAGER__BATCH): no such setting; \
                     expected one of `poll_interval`, `max_batch`, `lease_ttl`";
-        assert_eq!(unknown, said);
+        assert_eq!(unknown, expected);
     }
 
     #[test]
@@ -445,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_without_secrets() {
+    fn errors_contain_no_secrets() {
         for (variables, file) in [
             (&[][..], "[amqp]\nuri = \"amqp://user:hunter2@host\n"),
             (&[], "[amqp]\nuri = amqp://user:hunter2@host\n"),
@@ -466,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_uri_is_told_with_its_variable() {
+    fn the_error_of_a_missing_uri_names_its_variable() {
         let message = Settings::default()
             .source_uri()
             .expect_err("not set")

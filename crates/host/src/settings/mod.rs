@@ -46,7 +46,7 @@ pub struct Settings {
     pub instance: String,
     /// Folder of the embedded store.
     pub data_dir: PathBuf,
-    /// What a response waits for, and whether anything is kept.
+    /// Execution mode: when a response is sent, and whether data is stored.
     pub mode: Mode,
     /// Feeds of other services, by the names of their domains.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -57,25 +57,25 @@ pub struct Settings {
     pub auth: Auth,
     /// Health checks.
     pub health: Health,
-    /// The databases.
+    /// MongoDB.
     pub mongodb: MongoDb,
-    /// The broker.
+    /// RabbitMQ.
     pub amqp: Amqp,
-    /// events-writer.
+    /// Stage events-writer.
     pub writer: Writer,
-    /// orders-manager.
+    /// Stage orders-manager.
     pub manager: Manager,
-    /// data-baker.
+    /// Stage data-baker.
     pub baker: Baker,
-    /// notifier.
+    /// Stage notifier.
     pub notify: Notify,
-    /// The feed.
+    /// Feed.
     pub feed: Feed,
     /// Logs.
     pub log: Log,
 }
 
-/// What a response waits for, and whether anything is kept.
+/// Execution mode: when a response is sent, and whether data is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
@@ -83,9 +83,9 @@ pub enum Mode {
     #[default]
     Asynchronous,
     /// A response waits until the operation and all of its effects are durable, in one
-    /// transaction. On the embedded store only.
+    /// transaction. Requires the embedded store.
     Synchronous,
-    /// Like synchronous, in memory: nothing outlives the process.
+    /// Like synchronous, but in memory: all data is lost when the process ends.
     Memory,
 }
 
@@ -110,7 +110,7 @@ pub struct Amqp {
     /// URI of the broker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uri: Option<SecretUri>,
-    /// URL of its management API, with user and password, where policies are checked.
+    /// URL of the broker's management API, with user and password; unset: policies are not checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub management_uri: Option<SecretUrl>,
     /// Prefix of the names of exchanges and queues.
@@ -135,7 +135,7 @@ pub struct Writer {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Manager {
-    /// Interval at which it polls the log without a notice.
+    /// Interval at which the stage polls the log without a notice.
     #[serde(with = "humantime_serde")]
     pub poll_interval: Duration,
     /// Maximum number of entries in a batch.
@@ -149,7 +149,7 @@ pub struct Manager {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Baker {
-    /// Interval at which it polls for executed operations without a notice.
+    /// Interval at which the stage polls for executed operations without a notice.
     #[serde(with = "humantime_serde", alias = "sweep_interval")]
     pub poll_interval: Duration,
     /// Maximum number of entries in a batch.
@@ -331,7 +331,7 @@ impl Settings {
     /// URI of the source database.
     ///
     /// # Errors
-    /// [`Unset`].
+    /// [`Unset`] if it is not set.
     pub fn source_uri(&self) -> Result<&SecretUri, Unset> {
         let example = "mongodb://localhost:27017/source?replicaSet=rs0";
         required(&self.mongodb.source_uri, "mongodb.source_uri", example)
@@ -360,7 +360,7 @@ impl Settings {
     /// URI of the presentation database.
     ///
     /// # Errors
-    /// [`Unset`].
+    /// [`Unset`] if it is not set.
     pub fn presentation_uri(&self) -> Result<&SecretUri, Unset> {
         let example = "mongodb://localhost:27017/presentation?replicaSet=rs0";
         required(
@@ -373,7 +373,7 @@ impl Settings {
     /// URI of the broker.
     ///
     /// # Errors
-    /// [`Unset`].
+    /// [`Unset`] if it is not set.
     pub fn amqp_uri(&self) -> Result<&SecretUri, Unset> {
         required(
             &self.amqp.uri,

@@ -1,4 +1,4 @@
-//! Section `notify`: how notifications are made and delivered, whatever the channel.
+//! Section `notify`: notifier, and the delivery of notifications on all channels.
 
 use std::time::Duration;
 

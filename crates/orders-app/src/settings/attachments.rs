@@ -90,8 +90,8 @@ impl Attachments {
     /// Bucket and prefix, if files are kept on S3.
     #[must_use]
     pub fn bucket(&self) -> Option<(&str, &str)> {
-        let place = self.store.as_ref()?.expose().strip_prefix("s3://")?;
-        Some(place.split_once('/').unwrap_or((place, "")))
+        let path = self.store.as_ref()?.expose().strip_prefix("s3://")?;
+        Some(path.split_once('/').unwrap_or((path, "")))
     }
 
     pub(super) fn check(&self) -> Result<()> {

@@ -110,7 +110,7 @@ impl Default for Webhook {
 /// Checks that each channel has what it needs.
 ///
 /// # Errors
-/// A sentence that names the setting and what was expected.
+/// An error that names the setting and the expected value.
 pub(super) fn check(email: &Email, sms: &Sms, webhook: &Webhook) -> Result<()> {
     for (key, events) in [
         ("email.events", &email.events),

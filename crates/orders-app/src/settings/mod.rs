@@ -1,4 +1,4 @@
-//! Settings of orders: the sections beside those that every domain has.
+//! Settings of orders: the sections that only this domain has.
 
 mod attachments;
 mod channels;
@@ -23,7 +23,7 @@ pub struct OrdersSettings {
     pub sms: Sms,
     /// Webhooks.
     pub webhook: Webhook,
-    /// Orders.
+    /// Orders themselves.
     pub orders: Orders,
 }
 

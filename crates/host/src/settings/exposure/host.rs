@@ -1,4 +1,4 @@
-//! Names that the server is asked for by.
+//! Host names that the HTTP server accepts.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,8 +7,8 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use url::Host;
 
-/// A host that the `Host` header may name: a name, an address, or all names below one
-/// (`*.shop.example`). In lower case, without a trailing dot, in A-labels.
+/// Host that a `Host` header may name: a name, an address, or all names below one
+/// (`*.shop.example`). Normalized to lower case and A-labels, without a trailing dot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedHost(String);
 
@@ -22,7 +22,7 @@ impl FromStr for AllowedHost {
         let host = text.trim();
         if host == "*" {
             return Err(format!(
-                "{text:?} would let the page of any site use the server by DNS rebinding: name the \
+                "{text:?} would let pages of any site use the server by DNS rebinding: list the \
                  hosts, such as shop.example, or require tokens (auth.jwks)"
             ));
         }
@@ -36,7 +36,7 @@ impl FromStr for AllowedHost {
             return Ok(Self(address.to_canonical().to_string()));
         }
         if host.contains(':') {
-            return Err(expected("has a port, and every port is served"));
+            return Err(expected("has a port; remove it, all ports are allowed"));
         }
         let (wildcard, name) = match host.strip_prefix("*.") {
             Some(name) => ("*.", name),
@@ -45,12 +45,12 @@ impl FromStr for AllowedHost {
         let name = name.strip_suffix('.').unwrap_or(name);
         match Host::parse(name) {
             Ok(Host::Domain(name)) if is_name(&name) => Ok(Self(format!("{wildcard}{name}"))),
-            _ => Err(expected("is no host")),
+            _ => Err(expected("is not a host")),
         }
     }
 }
 
-/// Tells whether it has nothing but what names have.
+/// Checks whether all labels of a name are valid.
 fn is_name(name: &str) -> bool {
     let is_label = |label: &str| {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_are_put_into_one_form() {
+    fn hosts_are_normalized() {
         for (text, expected) in [
             ("shop.example", "shop.example"),
             (" Shop.EXAMPLE. ", "shop.example"),

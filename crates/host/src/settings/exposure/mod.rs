@@ -1,6 +1,6 @@
-//! Values of the settings that say whom the HTTP server answers, and under which address.
+//! Values of the settings about hosts, origins, proxies and the public URL of the HTTP server.
 //!
-//! Each is checked and put into one form when it is read, so that it can be compared.
+//! Each is validated and normalized when it is read, so that values can be compared.
 
 mod host;
 mod network;

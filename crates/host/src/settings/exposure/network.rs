@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-/// A range of addresses: `10.0.0.0/8`, or one address.
+/// Range of addresses (`10.0.0.0/8`), or a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
@@ -14,19 +14,19 @@ pub struct Network {
 }
 
 impl Network {
-    /// An address of the range.
+    /// Address within the range.
     #[must_use]
     pub fn address(self) -> IpAddr {
         self.address
     }
 
-    /// Number of leading bits that all of its addresses share.
+    /// Number of leading bits that all addresses of the range share.
     #[must_use]
     pub fn prefix(self) -> u8 {
         self.prefix
     }
 
-    fn is_one(self) -> bool {
+    fn is_single_address(self) -> bool {
         self.prefix == bits(self.address)
     }
 }
@@ -47,14 +47,14 @@ impl FromStr for Network {
             None => (text.trim(), None),
         };
         let address: IpAddr = address.parse().map_err(|_| expected())?;
-        let most = bits(address);
+        let max_prefix = bits(address);
         let is_number = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
         let prefix = match prefix {
-            None => most,
+            None => max_prefix,
             Some(prefix) => Some(prefix)
                 .filter(is_number)
                 .and_then(|prefix| prefix.parse().ok())
-                .filter(|prefix| *prefix <= most)
+                .filter(|prefix| *prefix <= max_prefix)
                 .ok_or_else(expected)?,
         };
         let canonical = address.to_canonical();
@@ -65,8 +65,8 @@ impl FromStr for Network {
         };
         if prefix == 0 {
             return Err(format!(
-                "{text:?} is every address, so that any client could name any other as itself: \
-                 name the proxies, such as 10.0.0.0/8"
+                "{text:?} contains every address, so that any client could forge its address: list \
+                 the proxies, such as 10.0.0.0/8"
             ));
         }
         Ok(Self {
@@ -78,7 +78,7 @@ impl FromStr for Network {
 
 impl fmt::Display for Network {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_one() {
+        if self.is_single_address() {
             return self.address.fmt(out);
         }
         write!(out, "{}/{}", self.address, self.prefix)
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn networks_are_read_and_written() {
+    fn networks_are_parsed_and_printed() {
         for (text, expected) in [
             ("10.0.0.0/8", "10.0.0.0/8"),
             (" 127.0.0.1 ", "127.0.0.1"),

@@ -1,4 +1,4 @@
-//! Origins of pages that may use the API from a browser.
+//! Origins of pages that may use the API from a browser (CORS).
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,13 +6,13 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use url::{Host, Url};
 
-/// An origin as browsers send it (RFC 6454, 6.2): scheme, host, and the port where it is not
-/// the scheme's own; or `*` for any.
+/// Origin as browsers send it (RFC 6454, section 6.2): scheme, host, and the port unless it is the
+/// default of the scheme; or `*` for any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedOrigin(String);
 
 impl AllowedOrigin {
-    /// Tells whether it stands for any origin.
+    /// Returns true for `*`.
     #[must_use]
     pub fn is_any(&self) -> bool {
         self.0 == "*"
@@ -45,20 +45,18 @@ impl FromStr for AllowedOrigin {
         }
         if authority.contains('*') {
             return Err(expected(
-                "has a wildcard; each origin is named, or * for any",
+                "has a wildcard; list each origin, or use * for any",
             ));
         }
         if authority.contains(char::is_whitespace) {
-            return Err(expected("is no origin"));
+            return Err(expected("is not an origin"));
         }
         if scheme.eq_ignore_ascii_case("ws") || scheme.eq_ignore_ascii_case("wss") {
-            return Err(expected(
-                "is no page's: that is http or https for websockets as well",
-            ));
+            return Err(expected("has a websocket scheme; pages have http or https"));
         }
         let url = Url::parse(&format!("{scheme}://{authority}"));
-        let url = url.map_err(|_| expected("is no origin"))?;
-        // Schemes of extensions and apps have no default port, and hosts of any form.
+        let url = url.map_err(|_| expected("is not an origin"))?;
+        // Schemes of extensions and apps have no default port, and hosts in any form.
         let host = match url.host() {
             Some(Host::Domain(name)) if !name.is_empty() => name.to_ascii_lowercase(),
             Some(Host::Ipv4(address)) => address.to_string(),
@@ -89,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn origins_are_put_into_the_form_that_browsers_send() {
+    fn origins_are_normalized_as_browsers_send_them() {
         for (text, expected) in [
             ("https://shop.example", "https://shop.example"),
             (" HTTPS://Shop.Example:443/ ", "https://shop.example"),

@@ -1,4 +1,4 @@
-//! The address that clients know the server by.
+//! Public URL of the API, as clients see it behind a proxy.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,13 +6,12 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use url::Url;
 
-/// URL under which clients find the API: scheme, host, port and a prefix of paths. Without a
-/// trailing slash.
+/// URL of the API for clients: scheme, host, port and path prefix, without a trailing slash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl(Url);
 
 impl PublicUrl {
-    /// The URL.
+    /// Returns the URL.
     #[must_use]
     pub fn url(&self) -> &Url {
         &self.0
@@ -31,16 +30,16 @@ impl FromStr for PublicUrl {
         let url = Url::parse(text).ok().filter(is_http);
         let mut url = url
             .filter(|_| text.contains("://"))
-            .ok_or_else(|| expected("is no URL of HTTP"))?;
+            .ok_or_else(|| expected("is not an HTTP URL"))?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(expected("has a user"));
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(expected("has more than a path"));
+            return Err(expected("has a query or a fragment"));
         }
         let path = url.path().trim_end_matches('/').to_owned();
         if path.contains("//") {
-            return Err(expected("has an empty part in its path"));
+            return Err(expected("has an empty path segment"));
         }
         url.set_path(&path);
         Ok(Self(url))
@@ -71,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn public_urls_are_put_into_one_form() {
+    fn public_urls_are_normalized() {
         for (text, expected) in [
             ("https://shop.example", "https://shop.example"),
             (" HTTPS://Shop.Example:443/ ", "https://shop.example"),
