@@ -54,10 +54,9 @@ pub(crate) struct Adapters {
     pub(crate) backlog: Arc<dyn Backlog>,
     /// Source database, for the notifier's checkpoint.
     pub(crate) source_inspector: Arc<dyn SourceInspector>,
-    /// Ends when the stores have failed for good.
+    /// Ends once the stores have failed permanently.
     pub(crate) failure: BoxFuture<'static, StoreError>,
-    /// Waits until the stores are there, and creates what is missing. `false`: shutdown came
-    /// first.
+    /// Waits until the stores are available, and creates what is missing; `false` at shutdown.
     pub(crate) prepared: LocalBoxFuture<'static, bool>,
 }
 

@@ -1,5 +1,5 @@
-//! The whole program of a domain, from its command line to an orderly end: all services in one
-//! process, or one of them on servers.
+//! Program of a domain, from its command line to its exit code: all services in one process, or a
+//! single service on MongoDB and RabbitMQ.
 
 use std::marker::PhantomData;
 use std::path::Path;
@@ -153,7 +153,7 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
         program.commands = Some(self.commands());
         program.start(async |configuration, shutdown| {
             let name = self.name;
-            check::<D>().map_err(|fault| anyhow!("the domain {name}: {fault}"))?;
+            check::<D>().map_err(|error| anyhow!("the domain {name}: {error}"))?;
             let settings = &configuration.host;
             let notifications = (self.notifications)(&configuration)?;
             let mut stages = Stages::new(&shutdown);
@@ -234,7 +234,7 @@ async fn open<D: Domain>(
 /// Opens the embedded store that the settings name.
 ///
 /// # Errors
-/// When it cannot be opened, or the settings name servers.
+/// An error if it cannot be opened, or the settings name servers.
 fn open_store<D: Domain>(settings: &Settings) -> Result<SqliteStore> {
     ensure!(
         !settings.has_servers(),

@@ -1,4 +1,4 @@
-//! Runners of read models and process managers, beside the stages.
+//! Runners of read models and process managers.
 
 use std::sync::Arc;
 
@@ -25,10 +25,10 @@ pub(crate) struct HandlerRunners {
 }
 
 impl HandlerRunners {
-    /// Creates them for these adapters.
+    /// Creates the dependencies from these adapters.
     ///
     /// # Errors
-    /// When a feed of the settings cannot be followed.
+    /// An error if a followed feed of the settings is invalid.
     pub(crate) fn of<D: Domain>(adapters: &Adapters, settings: &Settings) -> Result<Self> {
         let (sender, wake) = watch::channel(0);
         let models = HandlerDeps {
@@ -58,7 +58,7 @@ impl HandlerRunners {
         })
     }
 
-    /// Sets the queue that takes commands of processes.
+    /// Sets the queue to which processes submit commands.
     pub(crate) fn submit_to(&mut self, scheduler: &Arc<dyn Scheduler>) {
         for (deps, _) in [&mut self.models, &mut self.processes] {
             deps.scheduler = scheduler.clone();
@@ -106,7 +106,7 @@ impl HandlerRunners {
 
     /// Starts the delivery of notifications of processes to the log of this service.
     pub(crate) fn deliver(&self, settings: &Settings, stages: &mut Stages, shutdown: &Shutdown) {
-        // No notices: the delivery polls.
+        // Notices are not sent on this channel: the delivery polls.
         let (sender, recorded) = watch::channel(0);
         let delivery = delivery::run(
             Arc::new(LogChannel),
@@ -129,7 +129,7 @@ fn feeds<D: Domain>(
 ) -> Result<Feeds> {
     ensure!(
         !settings.follow.contains_key(D::NAME),
-        "follow.{}: remove it: the service follows its own feed anyway",
+        "follow.{}: remove this setting: a service follows its own feed without it",
         D::NAME
     );
     let (log, presentation) = (adapters.log.clone(), adapters.reader.clone());

@@ -19,7 +19,7 @@ impl Handlers {
         self.read_models.iter().chain(&self.processes)
     }
 
-    /// Keeps those that follow this domain's own feed alone.
+    /// Keeps only the handlers of this domain's own feed.
     pub(crate) fn of_own_feed(mut self, domain: &str) -> Self {
         let is_own = |handler: &AnyHandler| handler.feeds().iter().all(|feed| *feed == domain);
         self.read_models.retain(is_own);
@@ -30,7 +30,7 @@ impl Handlers {
     /// Checks names and feeds.
     ///
     /// # Errors
-    /// When a name is invalid or used twice, or a feed is not configured.
+    /// An error if a name is invalid or used twice, or a feed is not configured.
     pub(crate) fn check(&self, feeds: &Feeds) -> Result<()> {
         let is_name = |name: &str| {
             let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';

@@ -13,7 +13,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// Asks `/health/ready` at the address that the service listens at.
 ///
 /// # Errors
-/// When it does not answer, or not with 200.
+/// An error if it does not answer, or not with 200.
 pub(crate) fn ask(mut address: SocketAddr) -> Result<()> {
     if address.ip().is_unspecified() {
         address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));

@@ -1,11 +1,11 @@
-//! HTTP by the settings.
+//! HTTP server and health server, created from the settings.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
-use crate::settings::Auth;
 #[cfg(feature = "servers")]
 use crate::Stages;
+use crate::settings::Auth;
 use crate::{Settings, UrlOrFile};
 use anyhow::{Context, Result, ensure};
 use bakehouse_engine::Shutdown;
@@ -17,10 +17,10 @@ use bakehouse_http::feed::SubscriberSettings;
 use bakehouse_http::routes::health::Probes;
 use bakehouse_http::{AppState, ConnectionSettings, LimitSettings, Limits, Server};
 
-/// A server that listens as the settings say.
+/// Creates the HTTP server, which listens at `http.bind`.
 ///
 /// # Errors
-/// When the address cannot be had.
+/// An error if the address cannot be bound, or a setting is invalid.
 pub(crate) fn http(
     settings: &Settings,
     deps: AppState,
@@ -58,7 +58,7 @@ fn exposure(settings: &Settings) -> Result<ExposureSettings> {
     let http = &settings.http;
     let public_url = http.public_url.as_ref().map(|url| {
         let parsed = PublicUrl::parse(&url.to_string());
-        parsed.with_context(|| format!("http.public_url: {url} has no host that can be served"))
+        parsed.with_context(|| format!("http.public_url: {url}: host not supported"))
     });
     Ok(ExposureSettings {
         requires_token: settings.auth.is_on(),
@@ -69,7 +69,7 @@ fn exposure(settings: &Settings) -> Result<ExposureSettings> {
     })
 }
 
-/// Limits on what one client may keep the server busy with, as the settings say.
+/// Creates the limits on concurrent and expensive work of clients.
 #[must_use]
 pub(crate) fn limits(settings: &Settings) -> Limits {
     let http = &settings.http;
@@ -119,22 +119,22 @@ fn tokens(auth: &Auth) -> Result<Option<TokenSettings>> {
     }))
 }
 
-/// A file must be there.
+/// Source of the token issuer's keys. A file must exist.
 fn key_source(jwks: &UrlOrFile) -> Result<KeySource> {
     match jwks {
         UrlOrFile::Url(url) => Ok(KeySource::Url(url.expose().clone())),
         UrlOrFile::File(file) => {
             let name = file.display();
-            ensure!(file.is_file(), "auth.jwks: {name}: there is no such file");
+            ensure!(file.is_file(), "auth.jwks: {name}: no such file");
             Ok(KeySource::File(file.clone()))
         }
     }
 }
 
-/// Answers health checks, if the settings say where.
+/// Starts a health server, if `health.bind` is set.
 ///
 /// # Errors
-/// When a setting makes no sense.
+/// An error if a setting is invalid.
 #[cfg(feature = "servers")]
 pub(crate) fn health(
     settings: &Settings,
@@ -157,14 +157,14 @@ pub(crate) fn health(
     Ok(())
 }
 
-/// Where a service without HTTP of its own answers health checks.
+/// Address of the health checks of a service without an API; `None` if it has none.
 #[must_use]
 #[cfg(feature = "servers")]
 pub(crate) fn health_address(settings: &Settings) -> Option<SocketAddr> {
     settings.health.bind
 }
 
-/// Where api-server does.
+/// Address of the health checks of a service with an API.
 #[must_use]
 pub(crate) fn http_address(settings: &Settings) -> Option<SocketAddr> {
     Some(settings.http.bind)

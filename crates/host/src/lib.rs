@@ -1,18 +1,18 @@
-//! Runs the engine with a domain: a program hands over its [`ApiDefinition`](http::ApiDefinition),
-//! and the settings say the rest.
+//! Host of a domain's program: runs the engine and the HTTP server with the domain's
+//! [`ApiDefinition`](http::ApiDefinition) and the settings.
 //!
 //! - [`App`]: the program of a domain, with its read models and processes; all services in one
 //!   process, or one of them;
 //! - [`settings`]: settings that every domain has, and a domain's own;
-//! - `cli`, `commands`: the command line, and what operators run beside serving;
-//! - `adapters`, `servers`: the adapters behind the engine's ports, by the settings;
-//! - `serve`, `services`: the stages and the HTTP server at work;
+//! - `cli`, `commands`: the command line, and the commands for operators;
+//! - `adapters`, `servers`: the adapters behind the engine's ports, created from the settings;
+//! - `serve`, `services`: all services in one process, or a single one;
 //! - `readiness`: readiness checks of a server.
 //!
-//! A domain needs nothing but this crate: [`engine`], [`http`] and [`validation`] are
-//! re-exported, and [`prelude`] has what every domain takes from them.
+//! A domain depends only on this crate: [`engine`], [`http`] and [`validation`] are re-exported,
+//! and [`prelude`] has the names that every domain uses.
 //!
-//! For programs only: nothing else chooses adapters.
+//! Only programs depend on this crate, since it chooses the adapters.
 
 mod adapters;
 mod app;

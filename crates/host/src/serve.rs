@@ -38,8 +38,8 @@ pub(crate) struct Parts {
 /// Starts all services: the API at once, the stages as soon as their stores are ready.
 ///
 /// # Errors
-/// When the HTTP address cannot be bound, the store has the log of another domain, or a handler
-/// is invalid.
+/// An error if the HTTP address cannot be bound, the store has the log of another domain, or a
+/// handler is invalid.
 pub(crate) async fn serve<D: Domain>(
     parts: Parts,
     settings: &Settings,
@@ -102,7 +102,8 @@ pub(crate) async fn serve<D: Domain>(
     if !(prepared.await && is_ours::<D>(adapters.log.as_ref(), shutdown).await?) {
         return Ok(());
     }
-    // Before anything is executed, so that no frame is missed.
+    // The notifier's checkpoint must exist before the first operation is executed: otherwise frames
+    // would be missed.
     if let Some(of_domain) = of_domain {
         let deps = notifier_deps(&adapters);
         notifications::run(of_domain, deps, settings, stages, shutdown).await;
@@ -110,7 +111,7 @@ pub(crate) async fn serve<D: Domain>(
     if has_processes {
         runners.deliver(settings, stages, shutdown);
     }
-    // In every mode: handlers that are behind, or are rebuilt, run beside the stages.
+    // Runners are needed in every mode: for handlers that lag, or are rebuilt.
     runners.start(handlers, settings, stages, shutdown).await;
     match single_transaction {
         Some(engine) => stages.run(engine.run(adapters.queue, shutdown.clone())),
@@ -119,7 +120,7 @@ pub(crate) async fn serve<D: Domain>(
     Ok(())
 }
 
-/// Ends with an error when the stores have failed for good.
+/// Ends with an error once the stores have failed permanently.
 fn store_failure(
     adapters: &mut Adapters,
     shutdown: Shutdown,
@@ -204,7 +205,7 @@ fn run_stages<D: Domain>(
 /// Checks that the log belongs to this domain. Returns `false` at shutdown.
 ///
 /// # Errors
-/// When it belongs to another one.
+/// An error if it belongs to another one.
 async fn is_ours<D: Domain>(log: &dyn EventLog, shutdown: &Shutdown) -> Result<bool> {
     let mut backoff = Backoff::default();
     while !shutdown.is_cancelled() {

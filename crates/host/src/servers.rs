@@ -1,4 +1,4 @@
-//! MongoDB and RabbitMQ by the settings.
+//! Adapters for MongoDB and RabbitMQ, created from the settings.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use bakehouse_rabbitmq::Broker;
 
 use crate::Adapters;
 
-/// Both databases and the broker; nothing is sent yet.
+/// Creates the adapters of both databases and the broker, without connecting yet.
 ///
 /// # Errors
-/// When a URI is not set or cannot be used.
+/// An error if a URI is not set or invalid.
 pub(crate) async fn open<D: Domain>(settings: &Settings, shutdown: &Shutdown) -> Result<Adapters> {
     let source = source::<D>(settings).await?;
     let presentation = presentation::<D>(settings).await?;
@@ -28,27 +28,27 @@ pub(crate) async fn open<D: Domain>(settings: &Settings, shutdown: &Shutdown) ->
     ))
 }
 
-/// The collection of source entities, and of presentation documents: `orders`.
+/// Name of the collection of source entities, and of presentation documents: `orders`.
 fn collection<D: Domain>() -> String {
     format!("{}s", D::NAME)
 }
 
-/// The source database.
+/// Creates the adapter of the source database.
 ///
 /// # Errors
-/// When its URI is not set or cannot be used.
+/// An error if its URI is not set or invalid.
 pub(crate) async fn source<D: Domain>(settings: &Settings) -> Result<SourceDatabase> {
-    let at = mongodb(settings, settings.source_uri()?);
-    Ok(SourceDatabase::new(&at, &collection::<D>()).await?)
+    let settings = mongodb(settings, settings.source_uri()?);
+    Ok(SourceDatabase::new(&settings, &collection::<D>()).await?)
 }
 
-/// The presentation database.
+/// Creates the adapter of the presentation database.
 ///
 /// # Errors
-/// When its URI is not set or cannot be used.
+/// An error if its URI is not set or invalid.
 pub(crate) async fn presentation<D: Domain>(settings: &Settings) -> Result<PresentationDatabase> {
-    let at = mongodb(settings, settings.presentation_uri()?);
-    Ok(PresentationDatabase::new(&at, &collection::<D>(), D::FACETS).await?)
+    let settings = mongodb(settings, settings.presentation_uri()?);
+    Ok(PresentationDatabase::new(&settings, &collection::<D>(), D::FACETS).await?)
 }
 
 fn mongodb(settings: &Settings, uri: &SecretUri) -> bakehouse_mongodb::Settings {
@@ -59,18 +59,20 @@ fn mongodb(settings: &Settings, uri: &SecretUri) -> bakehouse_mongodb::Settings 
     }
 }
 
-/// Depth of the broker's schedule queue, where nothing else is asked of it.
+/// Creates a reader of the length of the broker's schedule queue, for programs that do not use the
+/// broker otherwise.
 ///
 /// # Errors
-/// When its URI is not set or cannot be used.
+/// An error if its URI is not set or invalid.
 pub(crate) fn backlog<D: Domain>(settings: &Settings) -> Result<Arc<dyn Backlog>> {
     Ok(bakehouse_rabbitmq::backlog(&rabbitmq::<D>(settings)?)?)
 }
 
-/// Settings of the broker's queues, for an audit; `None` where `amqp.management_uri` is not set.
+/// Creates a reader of the policies and arguments of the broker's queues, for an audit; `None` if
+/// `amqp.management_uri` is not set.
 ///
 /// # Errors
-/// When a URI is not set or cannot be used.
+/// An error if a URI is not set or invalid.
 pub(crate) fn queue_inspector<D: Domain>(
     settings: &Settings,
 ) -> Result<Option<Arc<dyn QueueInspector>>> {
@@ -79,10 +81,10 @@ pub(crate) fn queue_inspector<D: Domain>(
     )?)?)
 }
 
-/// The broker.
+/// Creates the adapter of the broker.
 ///
 /// # Errors
-/// When its URI is not set or cannot be used.
+/// An error if its URI is not set or invalid.
 pub(crate) fn broker<D: Domain>(settings: &Settings) -> Result<Broker> {
     Ok(Broker::new(&rabbitmq::<D>(settings)?)?)
 }

@@ -147,7 +147,10 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
                     return Ok(());
                 }
                 let keys = S::CHANNELS.join(", ");
-                Err(InvalidSetting::new(&keys, "none is set, so there is nobody to notify").into())
+                Err(
+                    InvalidSetting::new(&keys, "none is set, so notifications have no channel")
+                        .into(),
+                )
             },
             async |configuration, shutdown| {
                 let settings = &configuration.host;

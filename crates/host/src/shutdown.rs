@@ -1,4 +1,4 @@
-//! Signals, and an end in time.
+//! Shutdown on signals, within a time limit.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::output::stderr;
 
-/// How long finishing may take after a signal. What is not finished by then is
-/// done again after the next start, as after any crash.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// Time from a signal until the process exits even if it has not ended. Unfinished work is done
+/// after the next start, as after a crash.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Cancelled at the first SIGTERM or SIGINT. The second one, or too slow an
-/// end, ends the process at once.
+/// Returns a shutdown that the first SIGTERM or SIGINT triggers. At the second one, or after 8 s,
+/// the process exits with code 1.
 ///
 /// # Errors
-/// When signals cannot be listened for.
+/// An I/O error if the signal handlers cannot be installed.
 pub(crate) fn on_signal() -> std::io::Result<Shutdown> {
     let shutdown = Shutdown::new();
     let mut terminate = signal(SignalKind::terminate())?;
@@ -31,9 +31,9 @@ pub(crate) fn on_signal() -> std::io::Result<Shutdown> {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
-            () = tokio::time::sleep(PATIENCE) => {}
+            () = tokio::time::sleep(SHUTDOWN_TIMEOUT) => {}
         }
-        tracing::warn!("not finished in time, ending at once");
+        tracing::warn!("shutdown timed out; exiting");
         stderr::flush(stderr::FLUSH_TIMEOUT);
         std::process::exit(1);
     });

@@ -1,4 +1,4 @@
-//! API of orders by the settings: its routes, and the store of attached files.
+//! API of orders, created from the settings: its routes, and the store of attached files.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +17,13 @@ use bakehouse_orders_http::{OrderSettings, OrdersState};
 use crate::Configuration;
 use crate::settings::{Attachments, OrdersSettings};
 
-/// Interval at which a bucket is written to for readiness, which costs a request each time.
+/// Minimum interval of the readiness check's writes to a bucket, each of which costs a request.
 const BUCKET_WRITE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Creates the API of orders, and starts the removal of files that no order refers to.
 ///
 /// # Errors
-/// When the folder of attached files cannot be created, or its settings are invalid.
+/// An error if the folder of attached files cannot be created, or its settings are invalid.
 pub(crate) fn api(configuration: &Configuration, context: ApiContext<'_>) -> Result<DomainApi> {
     let attachments = &configuration.domain.attachments;
     let settings = order_settings(configuration);
@@ -33,7 +33,7 @@ pub(crate) fn api(configuration: &Configuration, context: ApiContext<'_>) -> Res
     let sweep = SweepSettings {
         interval: attachments.sweep_interval,
         grace: attachments.sweep_grace,
-        // The process that has the embedded store has the folder beside it, too.
+        // Only one process opens the embedded store, and the folder of files in its folder.
         is_only_process: !configuration.host.has_servers() && attachments.store.is_none(),
     };
     let shutdown = context.shutdown.clone();
@@ -79,7 +79,7 @@ fn order_settings(configuration: &Configuration) -> OrderSettings {
 /// Opens the store of attached files.
 ///
 /// # Errors
-/// When the folder cannot be created, or the settings are invalid.
+/// An error if the folder cannot be created, or the settings are invalid.
 fn open_blobs(configuration: &Configuration) -> Result<Arc<dyn Blobs>> {
     if configuration.host.mode == Mode::Memory {
         return Ok(bakehouse_blob_store::memory());
@@ -105,11 +105,11 @@ fn open_blobs(configuration: &Configuration) -> Result<Arc<dyn Blobs>> {
 /// Opens the store of attached files to be read only: nothing is created.
 ///
 /// # Errors
-/// When the settings are invalid.
+/// An error if the settings are invalid.
 pub(crate) fn blobs_to_read(configuration: &Configuration) -> Result<Option<Arc<dyn Blobs>>> {
     let is_folder = configuration.domain.attachments.bucket().is_none();
     if is_folder && !folder(&configuration.host).exists() {
-        // All files are missing.
+        // Reported as files that are missing.
         return Ok(Some(bakehouse_blob_store::memory()));
     }
     open_blobs(configuration).map(Some)

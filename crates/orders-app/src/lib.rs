@@ -1,5 +1,5 @@
-//! The programs of orders: all services in one process, or one service each. Their mains call
-//! one function of this crate.
+//! Programs of orders: all services in one process, or one service each. The main function of each
+//! calls one function of this crate.
 
 mod api;
 mod notifications;

@@ -1,4 +1,4 @@
-//! Notifications of orders by the settings: rules, and the channels that are configured.
+//! Notifications of orders, created from the settings: rules, and the configured channels.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use bakehouse_orders::notify::{Events, Rules};
 use crate::Configuration;
 use crate::settings::OrdersSettings;
 
-/// Creates the channels that are configured, and the rules for them; `None` without channels.
+/// Creates the configured channels, and the rules for them; `None` without channels.
 ///
 /// # Errors
-/// [`InvalidSetting`] when one of them cannot be created.
+/// [`InvalidSetting`] if one of them cannot be created.
 pub(crate) fn notifications(configuration: &Configuration) -> Result<Option<Notifications>> {
     let Configuration { host, domain } = configuration;
     if !domain.notifies() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-/// Command of an operator beside serving.
+/// Command for operators.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub(crate) enum Task {
     /// Checks that all stores agree with the log; changes nothing, and works while the services
@@ -25,7 +25,7 @@ pub(crate) enum Task {
     },
     /// Lists parked operations of a running server, retries or discards them
     Parked(Parked),
-    /// Rebuilds the output of a stage from the log, on a running server that goes on serving
+    /// Rebuilds the output of a stage from the log, on a running server that stays available
     #[command(alias = "replay")]
     Rebuild(Rebuild),
     /// Creates an embedded store from a copy; its log is another one from then on
@@ -111,7 +111,7 @@ pub(crate) enum ParkedTask {
         /// Id of the first parked operation of the entity
         operation: String,
     },
-    /// Refuses the operation and executes those that are parked behind it
+    /// Refuses the operation and executes those that are parked after it
     Discard {
         /// Id of the first parked operation of the entity
         operation: String,

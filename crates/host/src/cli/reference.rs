@@ -12,7 +12,7 @@ const SETTINGS: &[(&str, &str)] = &[
     (
         "mode",
         "asynchronous; or, on the embedded store, synchronous: a response waits until all effects \
-         of the request are durable; or memory: likewise, and nothing outlives the process",
+         of the request are durable; or memory: likewise, but all data is lost at exit",
     ),
     (
         "follow.NAME",
@@ -20,18 +20,21 @@ const SETTINGS: &[(&str, &str)] = &[
     ),
     (
         "follow.NAME.url",
-        "the same, in a section with other settings",
+        "URL of the feed, in a section with other settings",
     ),
     (
         "follow.NAME.token_file",
-        "file with a bearer token for that feed, read for each connection; https only",
+        "file with a bearer token for the feed, read for each connection; https only",
     ),
     ("http.bind", "address that the HTTP server listens on"),
     (
         "http.allow_open_bind",
         "true if the address may be reachable from other machines without tokens",
     ),
-    ("http.body_limit", "largest body, in bytes"),
+    (
+        "http.body_limit",
+        "maximum length of a request body, in bytes",
+    ),
     (
         "http.workers",
         "threads that serve requests; 0: one for each core",
@@ -42,7 +45,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ),
     (
         "http.body_timeout",
-        "time that a client may take to send the body",
+        "time that a client may take to send the body of a request",
     ),
     (
         "http.cors_origins",
@@ -54,7 +57,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ),
     (
         "http.allowed_hosts",
-        "host names that are served while no token is required, beside localhost, loopback \
+        "host names that are served while no token is required, in addition to localhost, loopback \
          addresses and http.bind: shop.example or *.shop.example",
     ),
     (
@@ -80,7 +83,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ),
     (
         "http.rate_burst",
-        "number of those requests that may come at once",
+        "number of those requests that may arrive in a burst",
     ),
     (
         "http.max_waits",
@@ -243,8 +246,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Text after the options in `--help`: settings that begin with one of these prefixes, or all
-/// where there are none.
+/// Text after the options in `--help`: settings that begin with one of these prefixes, or all if
+/// there are no prefixes.
 pub(super) fn text<S: DomainSettings>(prefixes: &[&str]) -> String {
     let defaults = defaults::<S>();
     let is_read =
@@ -354,7 +357,7 @@ mod tests {
             domain: NoSettings {},
         };
         let mut known = known_settings(&full);
-        // The short form.
+        // Short form of the table.
         known.push("follow.NAME".to_owned());
         known.sort_unstable();
         assert_eq!(listed_settings::<NoSettings>(), known);

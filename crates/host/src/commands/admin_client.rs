@@ -21,7 +21,7 @@ impl AdminClient {
     /// Creates a client of the server that the arguments name, or else the settings.
     ///
     /// # Errors
-    /// When the file of the token cannot be read.
+    /// An error if the file of the token cannot be read.
     pub(crate) fn new(settings: &Settings, arguments: &AdminArguments) -> Result<Self> {
         let url = match &arguments.url {
             Some(url) => url.trim_end_matches('/').to_owned(),

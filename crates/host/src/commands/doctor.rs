@@ -1,4 +1,4 @@
-//! The command `doctor`: an audit of all stores that the settings name, as text or JSON.
+//! Command `doctor`: an audit of all stores of the settings, as text or JSON.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -14,28 +14,28 @@ use super::{DomainStores, OpenBlobs};
 use crate::Settings;
 use crate::output::{stderr, stdout};
 
-/// Number of entries that are compared together.
+/// Number of entries that are compared in one batch.
 const PAGE: usize = 500;
 /// Interval at which progress is printed.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Data that is not checked in either kind of store.
+/// Data that is never checked, whichever the stores.
 const NEVER_CHECKED: [&str; 4] = [
-    "data that the log alone has: payload, sender and times of an operation",
-    "reasons of rejections, beyond their frames: they were decided once, by the rules of that time",
-    "notifications that should exist, and their texts: both depend on the settings of that time",
-    "states of process managers, beyond that they can be read",
+    "data that only the log has: payload, sender and times of an operation",
+    "reasons of rejections, except in frames: they depend on the rules of their time",
+    "notifications that should exist, and their texts: they depend on the settings of their time",
+    "states of process managers, except that they can be read",
 ];
 
-/// Temporary store in which the rows of read models are built once more.
+/// Temporary store in which the rows of read models are rebuilt for comparison.
 struct Scratch {
     read_models: ReadModels,
-    /// Removed on drop, after the store.
+    /// Folder of the store, removed on drop.
     _folder: TempDir,
 }
 
 impl Scratch {
-    /// Creates it; `None` for a program without read models.
+    /// Creates the store; `None` for a program without read models.
     fn open(handlers: Vec<AnyHandler>) -> Result<Option<Self>> {
         if handlers.is_empty() {
             return Ok(None);
@@ -54,6 +54,7 @@ impl Scratch {
     }
 }
 
+/// Runs the command; `Ok(false)`: it found inconsistencies.
 pub(crate) async fn doctor<D: Domain>(
     settings: &Settings,
     stores: DomainStores,
@@ -65,21 +66,21 @@ pub(crate) async fn doctor<D: Domain>(
     let scratch = Scratch::open(stores.read_models)?;
     deps.read_models = scratch.as_ref().map(|scratch| scratch.read_models.clone());
     let began = Instant::now();
-    let mut printed = began;
-    let shows = std::io::stderr().is_terminal() || !is_json;
+    let mut printed_at = began;
+    let shows_progress = std::io::stderr().is_terminal() || !is_json;
     let progress = |position, end| {
-        if shows && printed.elapsed() >= PROGRESS_INTERVAL {
-            printed = Instant::now();
+        if shows_progress && printed_at.elapsed() >= PROGRESS_INTERVAL {
+            printed_at = Instant::now();
             stderr::line(&format!("doctor: position {position} of {end}"));
         }
     };
-    let how = AuditSettings {
+    let audit_settings = AuditSettings {
         program: program(),
         page: PAGE,
         is_quick,
         has_processes: stores.has_processes,
     };
-    let found = audit::<D>(deps, how, not_checked, progress).await?;
+    let found = audit::<D>(deps, audit_settings, not_checked, progress).await?;
     if found.stored == 0 {
         stderr::line("doctor: the log is empty");
     }
@@ -117,11 +118,10 @@ async fn deps<D: Domain>(
     if settings.has_servers() {
         not_checked.extend([
             "files of MongoDB: run db.collection.validate() on each server".into(),
-            "operations that the broker lost after it had confirmed them: it keeps no record"
+            "operations that the broker lost after confirming them: it keeps no record".into(),
+            "operations that events-writer holds unacknowledged: the broker counts only waiting ones"
                 .into(),
-            "operations that events-writer holds unacknowledged: the broker counts those that wait"
-                .into(),
-            "dead letters that only the broker's stream has: events-writer reads it at its start"
+            "dead letters that only the broker's stream has: events-writer reads them at its start"
                 .into(),
         ]);
         let source = crate::servers::source::<D>(settings).await?;

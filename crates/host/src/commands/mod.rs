@@ -20,7 +20,7 @@ use crate::output::stdout;
 use crate::settings::{Configuration, DomainSettings};
 use crate::{Settings, Task};
 
-/// Folder of attached files, beside the embedded store.
+/// Folder of attached files, in the folder of the embedded store.
 pub(crate) const ATTACHMENTS: &str = "attachments";
 
 /// Function that opens a store of blobs, to be read; `None` where there is none.
@@ -36,7 +36,7 @@ pub(crate) struct DomainStores {
     pub(crate) read_models: Vec<AnyHandler>,
 }
 
-/// Runs a command; `Ok(false)`: it found something wrong, or could not do it.
+/// Runs a command; `Ok(false)`: it failed, or found inconsistencies.
 pub(crate) fn run_task<D: Domain, S: DomainSettings>(
     configuration: Configuration<S>,
     task: Task,
@@ -79,7 +79,7 @@ fn copy_out(settings: &Settings, folder: &Path) -> Result<()> {
         settings.data_dir.join(ATTACHMENTS),
         folder.join(ATTACHMENTS),
     );
-    // Before the store for files that are removed meanwhile, after it for new ones.
+    // Copied before the store, since files may be removed meanwhile, and after it, for new ones.
     copy_files(&files.0, &files.1)?;
     let copy = back_up(&settings.data_dir, folder)?;
     copy_files(&files.0, &files.1)?;
@@ -100,7 +100,7 @@ fn copy_in(settings: &Settings, folder: &Path, resumes: bool) -> Result<()> {
         Pending::Withhold
     };
     check_restore_target(&settings.data_dir)?;
-    // Before the store: a folder without a store is not taken for one.
+    // Copied before the store: if this fails, the folder does not contain a store.
     copy_files(
         &folder.join(ATTACHMENTS),
         &settings.data_dir.join(ATTACHMENTS),

@@ -72,7 +72,7 @@ async fn resolve(
     let accepted = client.send(request).await?;
     let receipt = accepted.headers().get("operation-location");
     let receipt = receipt.and_then(|path| path.to_str().ok());
-    // At this server, not at its public URL.
+    // Read from this server, not from its public URL.
     let id = receipt.and_then(|link| link.rsplit('/').next());
     let receipt = format!("/operation/{}", id.context("the server sent no receipt")?);
     let outcome = client
@@ -100,7 +100,7 @@ async fn resolve(
 fn row(parked: &Value) -> [String; 5] {
     let text = |name: &str| parked[name].as_str().unwrap_or_default().to_owned();
     let members = parked.as_object().into_iter().flatten();
-    // Named by the domain: `order_id`, say.
+    // Its name depends on the domain, for example `order_id`.
     let mut ids = members.filter(|(name, _)| name.ends_with("_id") && *name != "operation_id");
     let entity = ids
         .next()
@@ -115,7 +115,7 @@ fn row(parked: &Value) -> [String; 5] {
     ]
 }
 
-/// A line whose columns stand below each other where ids have their usual length.
+/// Line with aligned columns, if ids have their usual length.
 fn aligned([position, id, operation, entity, reason]: &[String; 5]) -> String {
     format!("{position:<10} {id:<36} {operation:<9} {entity:<36} {reason}")
 }
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_stand_below_each_other() {
+    fn columns_are_aligned() {
         let id = "0190f5fe-0000-7000-8000-000000000001";
         let parked = json!({
             "position": 7, "operation_id": id, "operation": "UPDATE", "order_id": id,

@@ -12,7 +12,7 @@ use crate::{Part, Rebuild, Settings};
 
 /// Interval at which the progress is read.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
-/// Number of reads in a row that may fail: the rebuild goes on without this command.
+/// Maximum number of consecutive failed reads. The rebuild continues without this command.
 const MAX_FAILED_READS: u32 = 120;
 
 /// State of a part's last rebuild, as the server sends it.

@@ -6,16 +6,19 @@ use std::os::fd::BorrowedFd;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// A write that failed.
+/// Error of a write.
 #[derive(Debug)]
 pub(super) struct WriteError {
-    /// Bytes that were written before.
+    /// Number of bytes written before the failure.
     pub(super) written: usize,
     /// Reason of the failure.
     pub(super) error: io::Error,
 }
 
-/// Writes all bytes. Blocks while the descriptor takes none, also where it is non-blocking.
+/// Writes all bytes. Blocks while the descriptor accepts none, even if it is non-blocking.
+///
+/// # Errors
+/// A [`WriteError`] if the system refuses the write.
 pub(super) fn write_all(descriptor: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), WriteError> {
     let mut written = 0;
     while written < bytes.len() {
@@ -31,7 +34,7 @@ pub(super) fn write_all(descriptor: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), 
     Ok(())
 }
 
-/// Waits until a non-blocking descriptor takes bytes, or fails.
+/// Waits until a non-blocking descriptor accepts bytes, or has failed.
 fn wait(descriptor: BorrowedFd<'_>) -> io::Result<()> {
     let mut polled = [PollFd::new(descriptor, PollFlags::POLLOUT)];
     match poll(&mut polled, PollTimeout::NONE) {
@@ -57,7 +60,7 @@ mod tests {
         let text = vec![b'x'; 1_000_000];
         let length = text.len();
         let reading = std::thread::spawn(move || {
-            // The pipe is full by then.
+            // Leaves the writer time to fill the pipe.
             std::thread::sleep(Duration::from_millis(50));
             let mut found = Vec::new();
             reader.read_to_end(&mut found).expect("read");
@@ -65,11 +68,11 @@ mod tests {
         });
         write_all(writer.as_fd(), &text).expect("written");
         drop(writer);
-        assert_eq!(reading.join().expect("it ends"), length);
+        assert_eq!(reading.join().expect("the reader's result"), length);
     }
 
     #[test]
-    fn a_failure_tells_its_reason() {
+    fn an_error_has_its_reason() {
         let full = std::fs::File::options().write(true).open("/dev/full");
         let full = full.expect("/dev/full");
         let failed = write_all(full.as_fd(), b"text").expect_err("full");

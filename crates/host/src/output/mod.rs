@@ -1,6 +1,5 @@
-//! Standard output and standard error, whatever they are: closed, full, non-blocking, or a
-//! pipe that nobody reads. `print!` and `eprint!` panic on most of these; nothing in a
-//! program uses them.
+//! Standard output and standard error that may be closed, full, non-blocking, or a pipe whose
+//! reader has stopped. `print!` and `eprint!` panic or block on these, and are not used.
 
 mod descriptor;
 pub(crate) mod stderr;

@@ -1,6 +1,6 @@
-//! Standard error: log lines, progress and messages. No caller waits for it: lines go into
-//! one bounded buffer that a thread of its own writes. A line that finds the buffer full, or
-//! that cannot be written, is lost and counted.
+//! Standard error: log lines, progress and messages. Callers never wait: lines go into one bounded
+//! buffer, and a dedicated thread writes them. A line is dropped and counted if the buffer is full
+//! or the write fails.
 
 use std::io::{self, Write, stderr};
 use std::os::fd::AsFd;
@@ -16,68 +16,72 @@ use super::descriptor;
 const MAX_LINES: usize = 8_192;
 /// Maximum number of bytes in the buffer.
 const MAX_BYTES: usize = 4 * 1_024 * 1_024;
-/// Maximum time that the end of a process waits for the buffer to be written.
+/// Time that a process waits at its exit until the buffer is written.
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_millis(800);
 /// Interval at which a flush checks whether the buffer is empty.
 const FLUSH_CHECK_INTERVAL: Duration = Duration::from_millis(2);
-/// Interval at which lost lines are published as a metric.
+/// Interval at which the number of lost lines is published as a metric.
 const PUBLISH_INTERVAL: Duration = Duration::from_secs(1);
-/// Metric of lost lines.
+/// Name of the metric of lost lines.
 const LOST_METRIC: &str = "bakehouse_log_lines_lost_total";
 
-/// The process's buffer, made with its first line.
+/// Buffer of the process, created with the first line.
 static BUFFER: OnceLock<Buffer> = OnceLock::new();
-/// Lines in the buffer; the one being written counts.
+/// Number of lines in the buffer, including the one that is being written.
 static LINES: AtomicUsize = AtomicUsize::new(0);
-/// Bytes of those lines.
+/// Number of bytes of these lines.
 static BYTES: AtomicUsize = AtomicUsize::new(0);
-/// Lines that were written.
+/// Number of lines written since the start.
 static WRITTEN: AtomicU64 = AtomicU64::new(0);
-/// Lines that were lost.
+/// Number of lines lost since the start.
 static LOST: AtomicU64 = AtomicU64::new(0);
 
-/// The buffer and its writing thread.
+/// Buffer, and the thread that writes it.
 struct Buffer {
     queue: NonBlocking,
-    /// Never dropped: its drop prints to standard output when the thread is stuck.
+    /// Guard of the thread. It is never dropped: on drop it prints to standard output if the thread
+    /// does not end.
     #[expect(dead_code, reason = "the thread ends when it is dropped")]
     worker: WorkerGuard,
 }
 
-/// Adds a message to the buffer, as a line of its own.
+/// Writes a message and a line break.
 pub(crate) fn line(text: &str) {
     submit(format!("{text}\n").as_bytes());
 }
 
-/// Waits until the buffer is written, for `limit` at most.
-pub(crate) fn flush(limit: Duration) {
-    let until = Instant::now() + limit;
-    while LINES.load(Ordering::Acquire) > 0 && Instant::now() < until {
+/// Waits until the buffer is written, or `timeout` has passed.
+pub(crate) fn flush(timeout: Duration) {
+    let deadline = Instant::now() + timeout;
+    while LINES.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
         std::thread::sleep(FLUSH_CHECK_INTERVAL);
     }
 }
 
-/// Publishes lost lines as a metric, and logs that there were some as soon as lines are
-/// written again. Runs until it is dropped.
+/// Publishes the number of lost lines as a metric, and logs it once lines are written again. Runs
+/// until it is dropped.
 pub(crate) async fn publish_losses() {
     let (mut reported, mut written) = (0, 0);
     let mut ticks = tokio::time::interval(PUBLISH_INTERVAL);
     loop {
         ticks.tick().await;
         let lost = LOST.load(Ordering::Relaxed);
-        // A handle from before the recorder was installed would count nothing.
+        // Looked up each time: a handle from before the recorder's installation has no effect.
         metrics::counter!(LOST_METRIC).absolute(lost);
         let written_before = std::mem::replace(&mut written, WRITTEN.load(Ordering::Relaxed));
-        // Not while nothing can be written: the message itself would be lost, and counted.
+        // Only once lines are written again: otherwise this line would be lost as well.
         if lost > reported && written > written_before {
             let lines = lost - reported;
             reported = lost;
-            tracing::warn!(lines, "log lines were lost: nobody read them in time");
+            tracing::warn!(
+                lines,
+                "log lines were lost: standard error was blocked or failed"
+            );
         }
     }
 }
 
-/// A writer of log lines that never fails and never blocks.
+/// Writer of log lines that never fails and never blocks.
 pub(crate) struct LogWriter;
 
 impl Write for LogWriter {
@@ -91,14 +95,14 @@ impl Write for LogWriter {
     }
 }
 
-/// Adds bytes to the buffer; where they do not fit, they are lost.
+/// Adds a line to the buffer, or drops it if the buffer is full.
 fn submit(line: &[u8]) {
     let lines = LINES.fetch_add(1, Ordering::AcqRel);
     let bytes = BYTES.fetch_add(line.len(), Ordering::AcqRel);
-    // A line longer than the buffer is taken while there is no other.
+    // An empty buffer accepts a line of any length.
     let is_full = lines >= MAX_LINES || (lines > 0 && bytes + line.len() > MAX_BYTES);
     if is_full {
-        leave(line.len());
+        remove(line.len());
         LOST.fetch_add(1, Ordering::Relaxed);
         return;
     }
@@ -106,47 +110,49 @@ fn submit(line: &[u8]) {
         let builder = NonBlockingBuilder::default()
             .buffered_lines_limit(MAX_LINES)
             .thread_name("log-writer");
-        let (queue, worker) = builder.finish(StderrWriter { is_cut: false });
+        let (queue, worker) = builder.finish(StderrWriter {
+            is_line_incomplete: false,
+        });
         Buffer { queue, worker }
     });
-    // There is room for it, by the count above.
+    // The queue has room, because the check above has counted its lines.
     let _ = buffer.queue.clone().write(line);
 }
 
-/// Removes a line of this length from the counts.
-fn leave(length: usize) {
+/// Subtracts a line of this length from the counts.
+fn remove(length: usize) {
     BYTES.fetch_sub(length, Ordering::AcqRel);
     LINES.fetch_sub(1, Ordering::AcqRel);
 }
 
-/// The end of the buffer, in its thread.
+/// Writer of the buffer's lines to standard error, in the buffer's thread.
 struct StderrWriter {
-    /// True if the last line was written in part.
-    is_cut: bool,
+    /// True if the last line was written only in part.
+    is_line_incomplete: bool,
 }
 
 impl StderrWriter {
-    fn put(&mut self, line: &[u8]) -> Result<(), descriptor::WriteError> {
+    fn write_line(&mut self, line: &[u8]) -> Result<(), descriptor::WriteError> {
         let stderr = stderr();
-        if self.is_cut {
+        if self.is_line_incomplete {
             descriptor::write_all(stderr.as_fd(), b"\n")?;
-            self.is_cut = false;
+            self.is_line_incomplete = false;
         }
         descriptor::write_all(stderr.as_fd(), line)
     }
 }
 
 impl Write for StderrWriter {
-    /// Takes the whole line, written or lost.
+    /// Writes the whole line, or counts it as lost.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match self.put(line) {
+        match self.write_line(line) {
             Ok(()) => WRITTEN.fetch_add(1, Ordering::Relaxed),
             Err(failed) => {
-                self.is_cut |= failed.written > 0;
+                self.is_line_incomplete |= failed.written > 0;
                 LOST.fetch_add(1, Ordering::Relaxed)
             }
         };
-        leave(line.len());
+        remove(line.len());
         Ok(line.len())
     }
 

@@ -7,11 +7,11 @@ use anyhow::{Context, Result};
 
 use super::descriptor;
 
-/// Writes text to standard output, and waits for its reader as long as there is one.
-/// `false`: the reader has closed it (`doctor | head`), so that more is of no use.
+/// Writes text to standard output, and waits while its reader is slow. Returns `false` if the
+/// reader has closed it (`doctor | head`), so that further output is useless.
 ///
 /// # Errors
-/// When it cannot be written, as on a full disk.
+/// An error if it cannot be written, for example because the disk is full.
 pub(crate) fn print(text: &str) -> Result<bool> {
     match descriptor::write_all(stdout().as_fd(), text.as_bytes()) {
         Ok(()) => Ok(true),
@@ -20,10 +20,10 @@ pub(crate) fn print(text: &str) -> Result<bool> {
     }
 }
 
-/// Writes a line.
+/// Writes text and a line break: see [`print`].
 ///
 /// # Errors
-/// When it cannot be written.
+/// An error if it cannot be written.
 pub(crate) fn line(text: &str) -> Result<bool> {
     print(&format!("{text}\n"))
 }
