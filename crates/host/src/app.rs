@@ -234,11 +234,11 @@ async fn open<D: Domain>(
 /// Opens the embedded store that the settings name.
 ///
 /// # Errors
-/// An error if it cannot be opened, or the settings name servers.
+/// An error if the store cannot be opened, or MongoDB or RabbitMQ is configured.
 fn open_store<D: Domain>(settings: &Settings) -> Result<SqliteStore> {
     ensure!(
         !settings.has_servers(),
-        "this program uses the embedded store alone: unset mongodb.source_uri, \
+        "this program supports only the embedded store: unset mongodb.source_uri, \
          mongodb.presentation_uri and amqp.uri, or run the services that use them"
     );
     if settings.mode == Mode::Memory {

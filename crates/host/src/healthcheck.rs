@@ -1,4 +1,4 @@
-//! The command `healthcheck`: asks the running service whether it is ready, for containers
+//! Command `healthcheck`: asks the running service whether it is ready, for containers
 //! without another HTTP client.
 
 use std::io::{BufRead, BufReader, Write};
@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-/// Time to connect, and to wait for the answer.
+/// Timeout of the connection, and of each read.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Asks `/health/ready` at the address that the service listens at.
+/// Requests `/health/ready` at the address of the service.
 ///
 /// # Errors
-/// An error if it does not answer, or not with 200.
+/// An error if the service does not respond, or not with 200.
 pub(crate) fn ask(mut address: SocketAddr) -> Result<()> {
     if address.ip().is_unspecified() {
         address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));

@@ -205,7 +205,7 @@ fn run_stages<D: Domain>(
 /// Checks that the log belongs to this domain. Returns `false` at shutdown.
 ///
 /// # Errors
-/// An error if it belongs to another one.
+/// An error if it belongs to another domain.
 async fn is_ours<D: Domain>(log: &dyn EventLog, shutdown: &Shutdown) -> Result<bool> {
     let mut backoff = Backoff::default();
     while !shutdown.is_cancelled() {

@@ -26,7 +26,7 @@ const FAILED: u8 = 1;
 /// Exit code of an invalid command line or invalid settings; clap uses the same.
 const MISUSED: u8 = 2;
 
-/// A program: a service, and commands for operators.
+/// Program: a service, and commands for operators.
 pub(crate) struct Program<S> {
     /// Name of the executable.
     pub(crate) name: &'static str,
@@ -244,7 +244,7 @@ impl<S: DomainSettings> Program<S> {
             );
             run(configuration, shutdown).await
         });
-        // A connection attempt that hangs must not delay the end.
+        // Not awaited: a pending connection attempt must not delay the exit.
         runtime.shutdown_background();
         tracing::info!(service = self.name, "ended");
         outcome

@@ -117,7 +117,7 @@ fn copy_in(settings: &Settings, folder: &Path, resumes: bool) -> Result<()> {
 fn only_embedded(settings: &Settings) -> Result<()> {
     ensure!(
         !settings.has_servers(),
-        "this command copies the embedded store alone; \
+        "this command copies only the embedded store; \
          for MongoDB use mongodump, or snapshots of its storage"
     );
     Ok(())

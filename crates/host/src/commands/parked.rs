@@ -1,4 +1,4 @@
-//! The command `parked`: lists parked operations of a running server, retries or discards them.
+//! Command `parked`: lists parked operations of a running server, retries or discards them.
 //! It uses the public API, so that the log has what an operator did.
 
 use anyhow::{Context, Result};
@@ -15,7 +15,7 @@ const WAIT: &str = "wait=20";
 /// Names of the columns.
 const HEADER: [&str; 5] = ["POSITION", "OPERATION ID", "OPERATION", "ENTITY", "REASON"];
 
-/// Runs the command; `Ok(false)`: it was refused, or is not executed yet.
+/// Runs the command; `Ok(false)`: the server rejected it, or has not executed it yet.
 pub(crate) async fn parked(settings: &Settings, arguments: Parked) -> Result<bool> {
     let client = AdminClient::new(settings, &arguments.server)?;
     match arguments.task.unwrap_or(ParkedTask::List) {

@@ -1,4 +1,4 @@
-//! The command `rebuild`: online rebuild of a stage's output, on a running server.
+//! Command `rebuild`: online rebuild of a stage's output, on a running server.
 
 use std::time::Duration;
 
