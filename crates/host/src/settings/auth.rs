@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::load;
+use super::values;
 use crate::UrlOrFile;
 
 /// Settings of bearer tokens. Without `jwks` no token is required.
@@ -22,7 +22,7 @@ pub struct Auth {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
     /// Signature algorithms that are accepted.
-    #[serde(deserialize_with = "load::list")]
+    #[serde(deserialize_with = "values::list")]
     pub algorithms: Vec<String>,
     /// Claim whose value is the owner of orders.
     pub owner_claim: String,

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::Settings;
+use super::host::Settings;
 
 /// Top-level sections of the settings that belong to a domain.
 ///

@@ -2,8 +2,7 @@
 
 use figment::error::{Actual, Kind};
 
-use super::load::RENAMED;
-use super::variable;
+use super::names::{RENAMED, variable};
 
 /// Formats all errors of the settings, each with its key and its source. `sections` are those of
 /// the domain.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::exposure::{AllowedHost, AllowedOrigin, Network, PublicUrl};
-use super::load;
+use super::values;
 
 /// HTTP server of api-server.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -27,19 +27,19 @@ pub struct Http {
     #[serde(with = "humantime_serde")]
     pub body_timeout: Duration,
     /// Origins of pages that may use the API from a browser; `*`: any.
-    #[serde(deserialize_with = "load::list_of")]
+    #[serde(deserialize_with = "values::list_of")]
     pub cors_origins: Vec<AllowedOrigin>,
     /// True if `*` is allowed in `cors_origins` while no token is required.
     pub allow_any_origin: bool,
     /// Hosts that are served while no token is required, in addition to `localhost`, loopback
     /// addresses and the address of `bind`.
-    #[serde(deserialize_with = "load::list_of")]
+    #[serde(deserialize_with = "values::list_of")]
     pub allowed_hosts: Vec<AllowedHost>,
     /// URL of the API for clients, if it is not that of `bind`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_url: Option<PublicUrl>,
     /// Proxies whose `X-Forwarded-For` is trusted: addresses, or networks.
-    #[serde(deserialize_with = "load::list_of")]
+    #[serde(deserialize_with = "values::list_of")]
     pub trusted_proxies: Vec<Network>,
     /// Maximum number of open connections; 0: as many as the limit on open files allows, at
     /// most 25,000.

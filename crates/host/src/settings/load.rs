@@ -1,38 +1,22 @@
 //! Loading of the settings.
 
-use std::fmt::Display;
 use std::path::Path;
-use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use figment::providers::{Env, Format, Toml};
 use figment::value::{Dict, Map};
 use figment::{Figment, Metadata, Profile, Provider};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
 
+use super::domain::{Configuration, DomainSettings};
+use super::exposure::AllowedOrigin;
 use super::faults::error_text;
-use super::{AllowedOrigin, Configuration, DomainSettings, Mode, Settings, follow, variable};
-use crate::{SecretUri, logging};
+use super::follow;
+use super::host::{Mode, Settings};
+use super::names::{RENAMED, variable};
+use crate::logging;
 
 /// Prefix, after `BAKEHOUSE_`, of environment variables that are not settings.
 const TEST_PREFIX: &str = "TEST_";
-
-/// Former and current key of each renamed setting. The former one still works, as an alias, with a
-/// warning.
-pub(super) const RENAMED: &[(&str, &str)] = &[
-    ("http.head_timeout", "http.header_timeout"),
-    ("auth.keys_lifetime", "auth.jwks_cache_ttl"),
-    ("baker.sweep_interval", "baker.poll_interval"),
-    ("notify.sweep_interval", "notify.poll_interval"),
-    ("notify.at_once", "notify.concurrency"),
-    ("notify.first_wait", "notify.initial_backoff"),
-    ("notify.longest_wait", "notify.max_backoff"),
-    ("feed.sweep_interval", "feed.poll_interval"),
-    ("feed.ring", "feed.buffer_frames"),
-    ("feed.places", "feed.max_subscribers"),
-    ("feed.places_each", "feed.max_subscribers_per_client"),
-];
 
 /// Source of settings, reduced to the sections of a domain, or to all others.
 struct Sections<P> {
@@ -203,74 +187,6 @@ fn check_syntax(file: &Path) -> Result<()> {
         .count()
         + 1;
     bail!("{name}: line {line}, column {column}: not valid TOML");
-}
-
-/// Deserializes text. Values of variables that look like numbers or booleans are accepted as text:
-/// an instance may be named `0`.
-pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected text")]
-    enum Value {
-        Text(String),
-        Natural(u64),
-        Whole(i64),
-        Truth(bool),
-    }
-    Ok(match Value::deserialize(deserializer)? {
-        Value::Text(text) => text,
-        Value::Natural(number) => number.to_string(),
-        Value::Whole(number) => number.to_string(),
-        Value::Truth(truth) => truth.to_string(),
-    })
-}
-
-/// Deserializes a list of texts: an array, or one text with commas in between, which is easier to
-/// write in a variable.
-///
-/// # Errors
-/// An error if the value is neither.
-pub fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(
-        untagged,
-        expecting = "expected a list, or text with commas in between"
-    )]
-    enum Value {
-        One(String),
-        Many(Vec<String>),
-    }
-    Ok(match Value::deserialize(deserializer)? {
-        Value::One(text) => {
-            let parts = text.split(',').map(str::trim);
-            parts
-                .filter(|part| !part.is_empty())
-                .map(str::to_owned)
-                .collect()
-        }
-        Value::Many(texts) => texts,
-    })
-}
-
-/// Deserializes a list of values of a type, in the forms that [`list`] accepts.
-pub(super) fn list_of<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: FromStr<Err: Display>,
-{
-    let texts = list(deserializer)?;
-    let values = texts
-        .iter()
-        .map(|text| text.parse().map_err(D::Error::custom));
-    values.collect()
-}
-
-/// Deserializes a list of URIs, in the forms that [`list`] accepts.
-///
-/// # Errors
-/// An error if the value is neither an array nor text.
-pub fn uris<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SecretUri>, D::Error> {
-    let texts = list(deserializer)?;
-    Ok(texts.into_iter().map(SecretUri::from).collect())
 }
 
 #[cfg(test)]

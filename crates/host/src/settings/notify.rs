@@ -3,11 +3,7 @@
 use std::time::Duration;
 
 use bakehouse_engine::model::notification::RetryPolicy;
-use bakehouse_engine::stages::delivery::DeliverySettings;
-use bakehouse_engine::stages::notifier::NotifierSettings;
 use serde::{Deserialize, Serialize};
-
-use super::Settings;
 
 /// Settings of notifier.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -53,33 +49,8 @@ impl Default for Notify {
     }
 }
 
-impl Settings {
-    /// Settings of the notifier stage.
-    #[must_use]
-    pub fn for_notifier(&self) -> NotifierSettings {
-        NotifierSettings {
-            instance: self.instance.clone(),
-            poll_interval: self.notify.poll_interval,
-            max_batch: self.notify.max_batch,
-            lease_ttl: self.notify.lease_ttl,
-            retry_policy: self.notify.retry_policy(),
-        }
-    }
-
-    /// Settings of the delivery of one channel.
-    #[must_use]
-    pub fn for_delivery(&self) -> DeliverySettings {
-        DeliverySettings {
-            poll_interval: self.notify.poll_interval,
-            timeout: self.notify.timeout,
-            concurrency: usize::from(self.notify.concurrency),
-            retry_policy: self.notify.retry_policy(),
-        }
-    }
-}
-
 impl Notify {
-    fn retry_policy(&self) -> RetryPolicy {
+    pub(super) fn retry_policy(&self) -> RetryPolicy {
         RetryPolicy {
             initial_backoff: self.initial_backoff,
             max_backoff: self.max_backoff,
