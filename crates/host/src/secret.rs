@@ -9,7 +9,7 @@ use url::{Host, Url};
 /// Secret that is printed as `***`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
-pub struct SecretText(#[serde(deserialize_with = "crate::settings::load::text")] String);
+pub struct SecretText(#[serde(deserialize_with = "crate::settings::text")] String);
 
 impl SecretText {
     /// Returns the secret itself.

@@ -39,9 +39,30 @@ const FRAGMENTS: &[&str] = &[
 
 /// Endings that say the role of a constant of time.
 const TIMES: &[&str] = &[
-    "AGE", "AFTER", "BACKOFF", "BUDGET", "DEADLINE", "DELAY", "DURATION", "GRACE", "INTERVAL",
-    "LATENCY", "LEEWAY", "LIFETIME", "LIMIT", "LIVE", "ALIVE", "OPERATION", "PAUSE", "PERIOD",
-    "RETENTION", "TICK", "TIME", "TIMEOUT", "TTL", "WINDOW",
+    "AGE",
+    "AFTER",
+    "BACKOFF",
+    "BUDGET",
+    "DEADLINE",
+    "DELAY",
+    "DURATION",
+    "GRACE",
+    "INTERVAL",
+    "LATENCY",
+    "LEEWAY",
+    "LIFETIME",
+    "LIMIT",
+    "LIVE",
+    "ALIVE",
+    "OPERATION",
+    "PAUSE",
+    "PERIOD",
+    "RETENTION",
+    "TICK",
+    "TIME",
+    "TIMEOUT",
+    "TTL",
+    "WINDOW",
 ];
 
 const MAX_README_LINES: usize = 150;
@@ -128,7 +149,9 @@ fn doc_comments_open_with_a_noun_phrase_or_a_verb() {
                 rest.is_some_and(|rest| rest.starts_with([' ', ',', ':']))
             };
             if let Some(fragment) = FRAGMENTS.iter().find(is_fragment) {
-                found.push(format!("{name}:{number}: opens with {fragment:?}: {opening}"));
+                found.push(format!(
+                    "{name}:{number}: opens with {fragment:?}: {opening}"
+                ));
             }
         }
     }
@@ -144,14 +167,17 @@ fn constants_of_time_say_their_role() {
     let mut found = Vec::new();
     for (name, text) in files(&["rs"]) {
         for (number, line) in (1..).zip(text.lines()) {
-            let declared = line.trim_start().rsplit_once("const ").map(|(_, rest)| rest);
+            let declared = line
+                .trim_start()
+                .rsplit_once("const ")
+                .map(|(_, rest)| rest);
             let Some((constant, rest)) = declared.and_then(|rest| rest.split_once(": ")) else {
                 continue;
             };
             let is_time = rest.starts_with("Duration") || rest.starts_with("std::time::Duration");
-            let says = TIMES.iter().any(|ending| {
-                constant == *ending || constant.ends_with(&format!("_{ending}"))
-            });
+            let says = TIMES
+                .iter()
+                .any(|ending| constant == *ending || constant.ends_with(&format!("_{ending}")));
             if is_time && !says {
                 found.push(format!("{name}:{number}: {constant}"));
             }
@@ -174,9 +200,16 @@ fn the_readme_is_short_and_links_lead_somewhere() {
     );
     let mut broken = Vec::new();
     for (name, text) in files(&["md"]) {
-        let folder = Path::new(&name).parent().unwrap_or(Path::new("")).to_owned();
+        let folder = Path::new(&name)
+            .parent()
+            .unwrap_or(Path::new(""))
+            .to_owned();
         for (number, line) in (1..).zip(text.lines()) {
-            for target in line.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            for target in line
+                .split("](")
+                .skip(1)
+                .filter_map(|rest| rest.split(')').next())
+            {
                 let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
                 if target.contains("://") || target.starts_with("mailto:") {
                     continue;
@@ -195,7 +228,11 @@ fn the_readme_is_short_and_links_lead_somewhere() {
             }
         }
     }
-    assert!(broken.is_empty(), "links lead nowhere\n{}", broken.join("\n"));
+    assert!(
+        broken.is_empty(),
+        "links lead nowhere\n{}",
+        broken.join("\n")
+    );
 }
 
 /// Anchors of the headings of a Markdown file, and those that it names itself.

@@ -34,4 +34,5 @@ pub(crate) use names::variable;
 pub use notify::Notify;
 pub use servers::{Amqp, MongoDb};
 pub use stages::{Baker, Manager, Writer};
+pub(crate) use values::text;
 pub use values::{list, uris};
