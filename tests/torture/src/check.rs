@@ -1,5 +1,5 @@
-//! Whether every promise was kept: what clients remember against the log, the log against
-//! the rules, and what is read and was heard against both. Each thing is looked at once.
+//! Checks of the final state: client ledgers against the log, the log against the model, and
+//! documents, frames and notifications against both.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -9,120 +9,122 @@ use uuid::Uuid;
 use crate::ledger::{Answer, Entry};
 use crate::log::Row;
 use crate::model::{Orders, Verdict, time};
-use crate::partner::{Heard, KINDS};
 use crate::reads::{Reads, check_reads};
-use crate::watchers::{Seen, hash};
+use crate::subscribers::{SubscriberRecord, hash};
+use crate::webhook_receiver::{EVENT_TYPES, ReceivedNotifications};
 
-/// How many of each kind are told in words.
-const SHOWN: usize = 3;
-/// Of these words, so many characters.
-const WORDS: usize = 700;
-/// Whoever was killed between sending and noting that sends again; hardly ever so often.
-const AGAIN: u32 = 6;
+/// Maximum number of findings of one kind that are described.
+const MAX_SHOWN: usize = 3;
+/// Maximum length of a description, in characters.
+const MAX_CHARS: usize = 700;
+/// Maximum number of acknowledged deliveries of one notification. A kill between delivery and its
+/// record leads to a repetition.
+const MAX_ACKNOWLEDGED: u32 = 6;
 
-/// What was found.
+/// Violated guarantees.
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
-    /// How many of each kind.
+    /// Number of findings by kind.
     pub counts: BTreeMap<&'static str, u64>,
-    /// The first of each kind, in words.
+    /// Descriptions of the first findings of each kind.
     pub shown: Vec<String>,
 }
 
 impl Findings {
-    /// One more.
+    /// Adds a finding.
     pub fn note(&mut self, kind: &'static str, what: impl FnOnce() -> String) {
         let count = self.counts.entry(kind).or_default();
         *count += 1;
-        if *count <= SHOWN as u64 {
-            let words: String = what().chars().take(WORDS).collect();
-            self.shown.push(format!("{kind}: {words}"));
+        if *count <= MAX_SHOWN as u64 {
+            let description: String = what().chars().take(MAX_CHARS).collect();
+            self.shown.push(format!("{kind}: {description}"));
         }
     }
 
-    /// One more, unless it is so.
+    /// Adds a finding unless the condition holds.
     pub(crate) fn expect(
         &mut self,
-        is_so: bool,
+        holds: bool,
         kind: &'static str,
         what: impl FnOnce() -> String,
     ) {
-        if !is_so {
+        if !holds {
             self.note(kind, what);
         }
     }
 }
 
-/// All that is to be looked at.
+/// Everything that is checked.
 pub struct Evidence {
-    /// What each client remembers.
+    /// Ledger of each client, in order of its requests.
     pub ledgers: Vec<Vec<Entry>>,
-    /// The log, from its store.
+    /// The log, read from its store.
     pub log: Vec<Row>,
-    /// The feed from its beginning, as an operator gets it.
+    /// All frames of the feed for an operator.
     pub feed: Vec<String>,
-    /// The whole list, newest first.
+    /// The whole list of orders, newest first.
     pub list: Vec<Value>,
-    /// Orders that are not on the list, by their ids.
-    pub others: HashMap<String, Value>,
-    /// What subscribers saw.
-    pub seen: Vec<Seen>,
-    /// Receipts, histories, files and filtered lists.
+    /// Documents of orders that are not on the list, by id.
+    pub unlisted: HashMap<String, Value>,
+    /// Records of all subscribers.
+    pub subscribers: Vec<SubscriberRecord>,
+    /// Sampled receipts, histories, files and filtered lists.
     pub reads: Reads,
-    /// What another program was told.
-    pub heard: Heard,
-    /// Orders that were spoiled on purpose.
-    pub spoiled: HashSet<String>,
+    /// Notifications of the webhook receiver.
+    pub notifications: ReceivedNotifications,
+    /// Orders with an operation of an unknown schema version.
+    pub poisoned: HashSet<String>,
 }
 
-/// What the log must have led to.
-struct Told {
+/// Frame that an event of the log must lead to.
+struct ExpectedFrame {
     position: u64,
     hash: u64,
     kind: String,
     owner: String,
 }
 
-/// Looks at all of it.
+/// Runs all checks.
 #[must_use]
 pub fn check(evidence: &Evidence) -> Findings {
     let mut findings = Findings::default();
     let Evidence {
         ledgers,
         log,
-        spoiled,
+        poisoned,
         ..
     } = evidence;
-    let positions = check_ledgers(ledgers, log, spoiled, &mut findings);
-    check_orders_of_clients(evidence, &positions, &mut findings);
+    let positions = check_ledgers(ledgers, log, poisoned, &mut findings);
+    check_client_order(evidence, &positions, &mut findings);
     check_positions(&evidence.log, &mut findings);
-    let (orders, told) = check_log(evidence, &mut findings);
+    let (orders, expected_frames) = check_log(evidence, &mut findings);
     check_documents(evidence, &orders, &mut findings);
-    for seen in &evidence.seen {
-        check_subscriber(seen, &told, &mut findings);
+    for record in &evidence.subscribers {
+        check_subscriber(record, &expected_frames, &mut findings);
     }
-    check_partner(&evidence.heard, &told, &mut findings);
+    check_notifications(&evidence.notifications, &expected_frames, &mut findings);
     check_reads(evidence, &orders, &mut findings);
     findings
 }
 
-/// Looks at what can still be looked at where nothing recovers: the log.
+/// Checks only the log, for systems that do not recover.
 pub fn check_log_alone(
     ledgers: &[Vec<Entry>],
     log: &[Row],
-    spoiled: &[String],
+    poisoned: &[String],
     findings: &mut Findings,
 ) {
-    let spoiled = spoiled.iter().cloned().collect();
-    check_ledgers(ledgers, log, &spoiled, findings);
+    let poisoned = poisoned.iter().cloned().collect();
+    check_ledgers(ledgers, log, &poisoned, findings);
     check_positions(log, findings);
 }
 
-/// Every 202 once, everything else at most once, and nothing that nobody asked for.
+/// Checks that every accepted request is in the log once, every other one at most once, and that
+/// every event has a request. Returns positions by correlation id.
 fn check_ledgers(
     ledgers: &[Vec<Entry>],
     log: &[Row],
-    spoiled: &HashSet<String>,
+    poisoned: &HashSet<String>,
     findings: &mut Findings,
 ) -> HashMap<Uuid, u64> {
     let mut found: HashMap<Uuid, &Row> = HashMap::new();
@@ -137,25 +139,26 @@ fn check_ledgers(
         let row = found.get(&entry.correlation);
         match (&entry.answer, row) {
             (Answer::Accepted { operation }, Some(row)) => {
-                let is_it = *operation == row.operation && entry.order.as_ref() == Some(&row.order);
-                findings.expect(is_it, "accepted as another", || {
+                let matches =
+                    *operation == row.operation && entry.order.as_ref() == Some(&row.order);
+                findings.expect(matches, "accepted under another identity", || {
                     format!("{entry:?}: {row:?}")
                 });
             }
             (Answer::Accepted { .. }, None) => findings.note("lost", || format!("{entry:?}")),
             (Answer::Refused(_), Some(row)) => {
-                findings.note("refused and there", || format!("{entry:?}: {row:?}"));
+                findings.note("refused but stored", || format!("{entry:?}: {row:?}"));
             }
-            // Somebody else was faster.
+            // Another client changed the order first.
             (Answer::Refused(412), None) if entry.expected.is_some() => {}
-            // All of them know what may be asked for, and in which words.
+            // Clients send only valid requests.
             (Answer::Refused(_), None) => findings.note("refused", || format!("{entry:?}")),
             (Answer::Unknown, _) => {}
         }
     }
     for row in log {
-        let is_known = known.contains(&row.correlation) || spoiled.contains(&row.order);
-        findings.expect(is_known, "never asked for", || format!("{row:?}"));
+        let is_known = known.contains(&row.correlation) || poisoned.contains(&row.order);
+        findings.expect(is_known, "event without request", || format!("{row:?}"));
     }
     found
         .into_iter()
@@ -163,8 +166,8 @@ fn check_ledgers(
         .collect()
 }
 
-/// Who asked for one thing after the other gets it in that order.
-fn check_orders_of_clients(
+/// Checks that accepted requests of each client are in the log in the order in which it sent them.
+fn check_client_order(
     evidence: &Evidence,
     positions: &HashMap<Uuid, u64>,
     findings: &mut Findings,
@@ -185,14 +188,17 @@ fn check_orders_of_clients(
     }
 }
 
-/// 1, 2, 3, …, and times that never go back.
+/// Checks that positions have no gaps, creation times do not decrease, and every event has a
+/// verdict with its time.
 fn check_positions(log: &[Row], findings: &mut Findings) {
     let mut last = i64::MIN;
     for (expected, row) in (1..).zip(log) {
         findings.expect(row.position == expected, "gap in the log", || {
             format!("{expected} is {row:?}")
         });
-        findings.expect(row.created >= last, "time goes back", || format!("{row:?}"));
+        findings.expect(row.created >= last, "creation time decreases", || {
+            format!("{row:?}")
+        });
         last = row.created;
         let is_settled = row.status != "stored" && row.status != "parked";
         findings.expect(is_settled, "no verdict", || format!("{row:?}"));
@@ -203,8 +209,9 @@ fn check_positions(log: &[Row], findings: &mut Findings) {
     }
 }
 
-/// Every verdict by the rules, and every frame what it must be.
-fn check_log(evidence: &Evidence, findings: &mut Findings) -> (Orders, Vec<Told>) {
+/// Checks every verdict and frame against the model. Returns the orders and frames that the log
+/// must lead to.
+fn check_log(evidence: &Evidence, findings: &mut Findings) -> (Orders, Vec<ExpectedFrame>) {
     let entries: HashMap<Uuid, &Entry> = evidence
         .ledgers
         .iter()
@@ -212,7 +219,7 @@ fn check_log(evidence: &Evidence, findings: &mut Findings) -> (Orders, Vec<Told>
         .map(|entry| (entry.correlation, entry))
         .collect();
     let mut orders = Orders::default();
-    let mut told = Vec::new();
+    let mut expected_frames = Vec::new();
     findings.expect(
         evidence.feed.len() == evidence.log.len(),
         "gap in the feed",
@@ -226,19 +233,21 @@ fn check_log(evidence: &Evidence, findings: &mut Findings) -> (Orders, Vec<Told>
     );
     for (row, text) in evidence.log.iter().zip(&evidence.feed) {
         let frame: Value = serde_json::from_str(text).unwrap_or_default();
-        let is_its = frame["position"] == row.position;
-        findings.expect(is_its, "gap in the feed", || format!("{frame} for {row:?}"));
+        let is_of_event = frame["position"] == row.position;
+        findings.expect(is_of_event, "gap in the feed", || {
+            format!("{frame} for {row:?}")
+        });
         let mut sender = None;
         if let Some(entry) = entries.get(&row.correlation) {
             let verdict = orders.execute(row, entry, &frame);
-            // A refusal is theirs who asked.
+            // A rejection is visible to the client that sent the request.
             let is_refused = matches!(verdict, Verdict::Rejected(..));
             sender = is_refused.then_some(entry.subject.as_str());
-            if !evidence.spoiled.contains(&row.order) {
+            if !evidence.poisoned.contains(&row.order) {
                 check_event(row, &verdict, &frame, findings);
             }
         }
-        told.push(Told {
+        expected_frames.push(ExpectedFrame {
             position: row.position,
             hash: hash(text),
             kind: frame["type"].as_str().unwrap_or_default().to_owned(),
@@ -248,7 +257,7 @@ fn check_log(evidence: &Evidence, findings: &mut Findings) -> (Orders, Vec<Told>
                 .to_owned(),
         });
     }
-    (orders, told)
+    (orders, expected_frames)
 }
 
 fn check_event(row: &Row, verdict: &Verdict, frame: &Value, findings: &mut Findings) {
@@ -268,22 +277,22 @@ fn check_event(row: &Row, verdict: &Verdict, frame: &Value, findings: &mut Findi
             if let Some(code) = code {
                 expected["code"] = json!(code);
             }
-            let is_so = frame["reason"] == expected["reason"] && frame["code"] == expected["code"];
-            findings.expect(is_so, "refused for another reason", || {
+            let holds = frame["reason"] == expected["reason"] && frame["code"] == expected["code"];
+            findings.expect(holds, "wrong reason of a rejection", || {
                 format!("expected {expected}, found {frame}")
             });
             "rejected"
         }
     };
     findings.expect(row.status == status, "wrong verdict", || {
-        format!("{status} expected, {row:?}")
+        format!("expected {status}, found {row:?}")
     });
     findings.expect(*frame == expected, "wrong frame", || {
         format!("expected {expected}, found {frame}")
     });
 }
 
-/// What is read is what the log comes to.
+/// Checks documents and the list of orders against the model.
 fn check_documents(evidence: &Evidence, orders: &Orders, findings: &mut Findings) {
     let mut listed: HashMap<&str, &Value> = HashMap::new();
     let mut last = u64::MAX;
@@ -297,19 +306,16 @@ fn check_documents(evidence: &Evidence, orders: &Orders, findings: &mut Findings
     }
     for (id, expected, is_listed) in orders.documents() {
         let on_list = listed.remove(id);
-        findings.expect(on_list.is_some() == is_listed, "list", || {
-            format!(
-                "{id} is on the list: {}, expected: {is_listed}",
-                on_list.is_some()
-            )
+        findings.expect(on_list.is_some() == is_listed, "wrong list", || {
+            format!("{id}: listed: {}, expected: {is_listed}", on_list.is_some())
         });
-        let found = on_list.or_else(|| evidence.others.get(id));
-        if evidence.spoiled.contains(id) {
-            // Its change waited until an operator had spoken, so it took effect there.
+        let found = on_list.or_else(|| evidence.unlisted.get(id));
+        if evidence.poisoned.contains(id) {
+            // Its change was executed only after an operator had discarded the parked operation.
             let is_paid = found.is_some_and(|one| one["status"] == "paid" && one["version"] == 2);
             let was_asked = expected["version"] == 2;
             findings.expect(is_paid || !was_asked, "wrong document", || {
-                format!("{id} was spoiled and mended: {found:?}")
+                format!("{id}, after its parked operation was discarded: {found:?}")
             });
         } else {
             findings.expect(found == Some(&expected), "wrong document", || {
@@ -318,88 +324,100 @@ fn check_documents(evidence: &Evidence, orders: &Orders, findings: &mut Findings
         }
     }
     for (id, document) in listed {
-        findings.note("never placed", || format!("{id}: {document}"));
+        findings.note("document without order", || format!("{id}: {document}"));
     }
 }
 
-/// What somebody saw is what the log has for them, in its order, each once.
-fn check_subscriber(seen: &Seen, told: &[Told], findings: &mut Findings) {
-    for complaint in &seen.complaints {
-        findings.note("complaint of a subscriber", || {
-            format!("{:?}: {complaint}", seen.filter)
+/// Checks that a subscriber got exactly the frames of its filter, in order, each once.
+fn check_subscriber(
+    record: &SubscriberRecord,
+    expected_frames: &[ExpectedFrame],
+    findings: &mut Findings,
+) {
+    for violation in &record.violations {
+        findings.note("violation seen by a subscriber", || {
+            format!("{:?}: {violation}", record.filter)
         });
     }
-    let is_theirs = |one: &&Told| {
-        let owner = seen.filter.owner.as_ref();
-        let kinds = seen.filter.kinds;
+    let is_subscribed = |one: &&ExpectedFrame| {
+        let owner = record.filter.owner.as_ref();
+        let kinds = record.filter.kinds;
         owner.is_none_or(|owner| one.owner == *owner)
             && (kinds.is_empty() || kinds.contains(&one.kind.as_str()))
     };
-    let mut expected = told
+    let mut expected = expected_frames
         .iter()
-        .filter(is_theirs)
+        .filter(is_subscribed)
         .map(|one| (one.position, one.hash));
-    for (position, text) in &seen.frames {
+    for (position, text) in &record.frames {
         let next = expected.next();
         if next == Some((*position, *text)) {
             continue;
         }
-        let of_others = told
+        let is_of_other = expected_frames
             .get(
                 usize::try_from(*position)
                     .unwrap_or_default()
                     .wrapping_sub(1),
             )
-            .filter(is_theirs)
+            .filter(is_subscribed)
             .is_none();
-        let kind = if of_others {
-            "not theirs to see"
+        let kind = if is_of_other {
+            "frame of another owner"
         } else {
             "gap for a subscriber"
         };
         findings.note(kind, || {
-            format!("{:?}: {position} instead of {next:?}", seen.filter)
+            format!("{:?}: {position} instead of {next:?}", record.filter)
         });
         return;
     }
     let left = expected.count();
     findings.expect(left == 0, "gap for a subscriber", || {
-        format!("{:?}: {left} at the end were not seen", seen.filter)
+        format!("{:?}: the last {left} frames are missing", record.filter)
     });
 }
 
-/// Whoever is notified hears of everything that they asked for, and of nothing else; if
-/// more than once, then in the same words.
-fn check_partner(heard: &Heard, told: &[Told], findings: &mut Findings) {
-    for complaint in &heard.complaints {
-        findings.note("complaint of a partner", || complaint.clone());
+/// Checks that the webhook receiver was notified of all events that it subscribes to, and of no
+/// others.
+fn check_notifications(
+    notifications: &ReceivedNotifications,
+    expected_frames: &[ExpectedFrame],
+    findings: &mut Findings,
+) {
+    for violation in &notifications.violations {
+        findings.note("violation seen by the webhook receiver", || {
+            violation.clone()
+        });
     }
-    for one in told {
+    for one in expected_frames {
         let (position, kind) = (one.position, &one.kind);
-        let message = heard.messages.get(&position);
-        match (message, KINDS.contains(&kind.as_str())) {
-            (Some(message), true) => {
-                let is_it = message.hash == one.hash && message.kind == *kind;
-                findings.expect(is_it, "notified of what never was", || {
-                    format!("{kind} at {position}: {message:?}")
+        let notification = notifications.by_position.get(&position);
+        match (notification, EVENT_TYPES.contains(&kind.as_str())) {
+            (Some(notification), true) => {
+                let matches = notification.hash == one.hash && notification.kind == *kind;
+                findings.expect(matches, "unexpected notification", || {
+                    format!("{kind} at {position}: {notification:?}")
                 });
-                findings.expect(message.taken <= AGAIN, "notified again and again", || {
-                    format!("{kind} at {position}: {message:?}")
-                });
+                findings.expect(
+                    notification.acknowledged <= MAX_ACKNOWLEDGED,
+                    "too many repeated notifications",
+                    || format!("{kind} at {position}: {notification:?}"),
+                );
             }
             (None, true) => findings.note("not notified", || format!("{kind} at {position}")),
-            (Some(message), false) => {
-                findings.note("notified unasked", || {
-                    format!("{kind} at {position}: {message:?}")
+            (Some(notification), false) => {
+                findings.note("notified without subscription", || {
+                    format!("{kind} at {position}: {notification:?}")
                 });
             }
             (None, false) => {}
         }
     }
-    let end = told.last().map_or(0, |one| one.position);
-    for (position, message) in heard.messages.range(end + 1..) {
-        findings.note("notified of what never was", || {
-            format!("{position}: {message:?}")
+    let end = expected_frames.last().map_or(0, |one| one.position);
+    for (position, notification) in notifications.by_position.range(end + 1..) {
+        findings.note("unexpected notification", || {
+            format!("{position}: {notification:?}")
         });
     }
 }

@@ -1,5 +1,5 @@
-//! Clients at work: each sends one request after the other, insists or gives up, and
-//! remembers.
+//! Clients that send one request after the other, retry or not, and record everything in a
+//! ledger.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -15,7 +15,7 @@ use rand::{Rng, SeedableRng};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::ledger::{Answer, Asked, Entry, Ledger, Sheet, Wish, now};
+use crate::ledger::{Answer, Entry, Ledger, OrderDraft, Request, TestFile, now};
 
 mod flood;
 mod repeats;
@@ -23,85 +23,85 @@ mod request;
 
 use self::request::{acceptance, send};
 
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(12);
-/// How long a client waits before it asks again.
-const BREATH: Duration = Duration::from_millis(30);
-/// Times that a request is sent before it is given up, by those who insist.
-const TRIES: usize = 400;
-/// Share of the requests that are sent once more after they have been accepted.
-const REPEATED: f64 = 0.1;
-/// Orders that a client goes on changing.
-const MEMORY: usize = 40;
+/// Timeout of a request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(12);
+/// Time before a request is retried.
+const RETRY_INTERVAL: Duration = Duration::from_millis(30);
+/// Maximum number of attempts of a request that is retried.
+const MAX_ATTEMPTS: usize = 400;
+/// Share of the accepted requests that are sent again.
+const REPEATED_SHARE: f64 = 0.1;
+/// Number of recent orders that a client changes.
+const MAX_ORDERS: usize = 40;
 
-/// How all clients work.
+/// State that all clients of a group share.
 #[derive(Clone, Default)]
-pub struct Pace {
-    /// They end after what they are about.
+pub struct Workload {
+    /// True to end after the current request.
     pub stop: Arc<AtomicBool>,
-    /// Milliseconds between one's requests.
-    pub rest: Arc<AtomicU64>,
-    /// What has been placed of late.
-    pub placed: Placed,
-    /// Answers by their status; 0: there was none.
+    /// Average time between two requests of a client, in milliseconds.
+    pub pause_ms: Arc<AtomicU64>,
+    /// Orders that were placed recently.
+    pub placed: RecentOrders,
+    /// Number of answers by status; 0 counts missing answers.
     pub answers: Arc<Mutex<BTreeMap<u16, u64>>>,
-    /// Answers that nobody should ever get.
-    pub complaints: Arc<Mutex<Vec<String>>>,
-    /// Number of requests that were repeated after they had been accepted, sent to two servers at
-    /// once, or raced for a version.
-    pub tricks: Arc<Mutex<BTreeMap<&'static str, u64>>>,
+    /// Descriptions of answers that must not occur.
+    pub violations: Arc<Mutex<Vec<String>>>,
+    /// Number of requests that were repeated after a 202, sent to two servers at once, or raced for
+    /// a version, by kind.
+    pub special_requests: Arc<Mutex<BTreeMap<&'static str, u64>>>,
 }
 
-impl Pace {
-    /// How many requests have been accepted.
+impl Workload {
+    /// Returns the number of accepted requests.
     #[must_use]
     pub fn accepted(&self) -> u64 {
         lock(&self.answers).get(&202).copied().unwrap_or_default()
     }
 
-    fn complain(&self, what: String) {
-        lock(&self.complaints).push(what);
+    fn add_violation(&self, what: String) {
+        lock(&self.violations).push(what);
     }
 
-    fn count(&self, trick: &'static str) {
-        *lock(&self.tricks).entry(trick).or_default() += 1;
+    fn count(&self, kind: &'static str) {
+        *lock(&self.special_requests).entry(kind).or_default() += 1;
     }
 
-    /// Takes note of an answer, or of none.
-    fn note(&self, entry: &Entry, answer: Option<&Response>) {
+    /// Counts an answer and checks that its status may occur.
+    fn count_answer(&self, entry: &Entry, answer: Option<&Response>) {
         let status = answer.map_or(0, |answer| answer.status.as_u16());
         *lock(&self.answers).entry(status).or_default() += 1;
         let Some(answer) = answer else { return };
-        let is_usual = match status {
-            // Not now, and when to come back.
+        let is_expected = match status {
+            // Unavailable for now.
             429 | 503 => !answer.header("retry-after").is_empty(),
             202 | 404 => true,
-            // Somebody else was faster, and that is known already.
+            // Another client changed the order first.
             412 => entry.expected.is_some(),
-            // The same request is under way at another api-server.
+            // Another api-server is processing the same request.
             409 => !answer.header("retry-after").is_empty(),
             _ => false,
         };
-        if !is_usual {
-            self.complain(format!("{entry:?}: {answer:?}"));
+        if !is_expected {
+            self.add_violation(format!("{entry:?}: {answer:?}"));
         }
     }
 }
 
-/// Orders of late, of all clients.
+/// Ids of orders that any client placed recently.
 #[derive(Clone, Default)]
-pub struct Placed(Arc<Mutex<VecDeque<String>>>);
+pub struct RecentOrders(Arc<Mutex<VecDeque<String>>>);
 
-impl Placed {
+impl RecentOrders {
     fn add(&self, order: &str) {
         let mut all = lock(&self.0);
         all.push_back(order.to_owned());
-        if all.len() > MEMORY {
+        if all.len() > MAX_ORDERS {
             all.pop_front();
         }
     }
 
-    /// One of them; another one each turn.
+    /// Returns one of them, a different one for each turn.
     #[must_use]
     pub fn any(&self, turn: usize) -> Option<String> {
         let all = lock(&self.0);
@@ -109,69 +109,74 @@ impl Placed {
     }
 }
 
-/// What it holds is whole at any time.
+/// Locks a mutex. A panic of another holder leaves its content consistent.
 pub(crate) fn lock<T>(all: &Mutex<T>) -> MutexGuard<'_, T> {
     all.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Who somebody is, and where they ask.
+/// Identity of a client, and the servers that it uses.
 #[derive(Clone)]
 pub struct Identity {
-    /// As tokens name them.
+    /// Subject of its tokens.
     pub subject: String,
-    /// `Bearer …`.
+    /// `Authorization` header: `Bearer …`.
     pub authorization: String,
-    /// Of all api-servers.
+    /// Base URLs of all api-servers.
     pub bases: Vec<String>,
 }
 
-/// Makes somebody of a name.
+/// Creates an identity for a subject.
 pub type Identify = Box<dyn Fn(&str) -> Result<Identity>>;
 
-/// One client.
-pub struct Person {
+/// A client that places and changes orders.
+pub struct OrderClient {
     identity: Identity,
     clients: Vec<Client>,
     random: StdRng,
     ledger: Ledger,
-    pace: Pace,
+    workload: Workload,
     count: u64,
-    /// Orders that are worth changing.
+    /// Ids of its recent orders.
     orders: Vec<String>,
-    /// Requests that were sent side by side: no order among these is promised.
-    side_by_side: Vec<Entry>,
+    /// Requests that were sent concurrently, whose order is not guaranteed.
+    concurrent: Vec<Entry>,
 }
 
-/// Several at work.
-pub struct Crowd {
+/// A group of running clients.
+pub struct ClientGroup {
     tasks: JoinSet<Result<Vec<Vec<Entry>>>>,
-    pace: Pace,
+    workload: Workload,
 }
 
-impl Crowd {
-    /// Starts all of them.
+impl ClientGroup {
+    /// Starts one client for each identity.
     ///
     /// # Errors
-    /// When there is no place for their ledgers.
-    pub fn start(identities: &[Identity], folder: &Path, seed: u64, pace: &Pace) -> Result<Self> {
+    /// When a ledger cannot be created.
+    pub fn start(
+        identities: &[Identity],
+        folder: &Path,
+        seed: u64,
+        workload: &Workload,
+    ) -> Result<Self> {
         let mut tasks = JoinSet::new();
         for (index, identity) in identities.iter().enumerate() {
             let seed = seed.wrapping_mul(1_009).wrapping_add(index as u64);
-            let person = Person::new(identity.clone(), folder, seed, pace.clone())?;
-            tasks.spawn(person.work());
+            let client = OrderClient::new(identity.clone(), folder, seed, workload.clone())?;
+            tasks.spawn(client.work());
         }
         Ok(Self {
             tasks,
-            pace: pace.clone(),
+            workload: workload.clone(),
         })
     }
 
-    /// Ends them after what they are about: what each of them remembers.
+    /// Ends all clients after their current request. Returns their ledgers.
     ///
     /// # Errors
-    /// When one could not keep its ledger.
+    /// When a ledger could not be written.
     pub async fn finish(mut self) -> Result<Vec<Vec<Entry>>> {
-        self.pace.stop.store(true, Ordering::Relaxed);
+        self.workload.stop.store(true, Ordering::Relaxed);
         let mut ledgers = Vec::new();
         while let Some(ledger) = self.tasks.join_next().await {
             ledgers.extend(ledger??);
@@ -180,17 +185,17 @@ impl Crowd {
     }
 }
 
-impl Person {
-    /// A number by its seed.
+impl OrderClient {
+    /// Returns a random number, determined by the seed.
     pub fn draw(&mut self) -> u64 {
         self.random.random()
     }
 
-    /// Somebody with an empty ledger.
+    /// Creates a client with an empty ledger.
     ///
     /// # Errors
-    /// When there is no place for it.
-    pub fn new(identity: Identity, folder: &Path, seed: u64, pace: Pace) -> Result<Self> {
+    /// When the ledger cannot be created.
+    pub fn new(identity: Identity, folder: &Path, seed: u64, workload: Workload) -> Result<Self> {
         let ledger = Ledger::new(folder, &identity.subject)?;
         let clients = identity.bases.iter().map(|base| Client::new(base));
         Ok(Self {
@@ -198,63 +203,65 @@ impl Person {
             identity,
             random: StdRng::seed_from_u64(seed),
             ledger,
-            pace,
+            workload,
             count: 0,
             orders: Vec::new(),
-            side_by_side: Vec::new(),
+            concurrent: Vec::new(),
         })
     }
 
+    /// Sends random requests until the group stops. Returns the ledgers.
     async fn work(mut self) -> Result<Vec<Vec<Entry>>> {
-        while !self.pace.stop.load(Ordering::Relaxed) {
+        while !self.workload.stop.load(Ordering::Relaxed) {
             match self.random.random_range(0..100) {
                 0..5 => self.race().await?,
-                5..9 => self.ask_twice_at_once().await?,
+                5..9 => self.request_twice_at_once().await?,
                 _ => {
-                    let asked = self.choose();
-                    let is_patient = self.random.random_bool(0.7);
-                    let tries = if is_patient { TRIES } else { 1 };
-                    self.ask(asked, tries).await?;
+                    let request = self.choose();
+                    let retries = self.random.random_bool(0.7);
+                    let max_attempts = if retries { MAX_ATTEMPTS } else { 1 };
+                    self.request(request, max_attempts).await?;
                 }
             }
-            let rest = self.pace.rest.load(Ordering::Relaxed);
-            let rest = self.random.random_range(0..=2 * rest);
-            tokio::time::sleep(Duration::from_millis(rest)).await;
+            let pause_ms = self.workload.pause_ms.load(Ordering::Relaxed);
+            let pause_ms = self.random.random_range(0..=2 * pause_ms);
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
         }
-        Ok(self.remember_all())
+        Ok(self.into_ledgers())
     }
 
-    /// Ledger of the client, in the order in which it asked.
+    /// Returns the ledger, in order of the requests.
     #[must_use]
-    pub fn remember(self) -> Vec<Entry> {
+    pub fn into_ledger(self) -> Vec<Entry> {
         self.ledger.entries()
     }
 
-    /// That ledger, and those of what it sent side by side.
-    fn remember_all(self) -> Vec<Vec<Entry>> {
-        let alone = self.side_by_side.into_iter().map(|entry| vec![entry]);
-        let mut all: Vec<Vec<Entry>> = alone.collect();
+    /// Returns the ledger, and a separate one for each concurrent request.
+    fn into_ledgers(self) -> Vec<Vec<Entry>> {
+        let concurrent = self.concurrent.into_iter().map(|entry| vec![entry]);
+        let mut all: Vec<Vec<Entry>> = concurrent.collect();
         all.push(self.ledger.entries());
         all
     }
 
-    fn choose(&mut self) -> (Option<String>, Asked) {
-        let wish = self.wish();
-        let dice = self.random.random_range(0..100);
-        if self.orders.is_empty() || dice < 55 {
-            return (None, Asked::Place(wish));
+    /// Returns a random request, with the order that it changes.
+    fn choose(&mut self) -> (Option<String>, Request) {
+        let draft = self.draft();
+        let roll = self.random.random_range(0..100);
+        if self.orders.is_empty() || roll < 55 {
+            return (None, Request::Place(draft));
         }
         let index = self.random.random_range(0..self.orders.len());
         let order = self.orders[index].clone();
-        let asked = match dice {
-            55..61 => Asked::Amend(wish),
-            61..65 => Asked::Attach(self.sheet()),
+        let request = match roll {
+            55..61 => Request::Amend(draft),
+            61..65 => Request::Attach(self.test_file()),
             65..69 => {
                 self.orders.swap_remove(index);
-                Asked::Delete
+                Request::Delete
             }
             _ => {
-                // Some make no sense: they are refused, which is an answer.
+                // Some of these transitions are invalid and lead to a rejection.
                 let all = [
                     "paid",
                     "paid",
@@ -264,14 +271,14 @@ impl Person {
                     "delivered",
                     "cancelled",
                 ];
-                Asked::Status(all[self.random.random_range(0..all.len())].into())
+                Request::Status(all[self.random.random_range(0..all.len())].into())
             }
         };
-        (Some(order), asked)
+        (Some(order), request)
     }
 
-    /// What an order of its is to be: never the same again.
-    pub fn wish(&mut self) -> Wish {
+    /// Returns random content of an order, with a unique reference.
+    pub fn draft(&mut self) -> OrderDraft {
         let lines = self.random.random_range(1..=3);
         let product = |random: &mut StdRng| {
             let name = ["Tea", "Bread", "Soup", "Rye"][random.random_range(0..4)];
@@ -282,66 +289,68 @@ impl Person {
             )
         };
         let products = (0..lines).map(|_| product(&mut self.random)).collect();
-        Wish {
+        OrderDraft {
             products,
             customer: format!("c-{}", self.random.random_range(0..5)),
             reference: format!("{}-{}", self.identity.subject, self.count),
         }
     }
 
-    fn sheet(&mut self) -> Sheet {
-        Sheet {
+    fn test_file(&mut self) -> TestFile {
+        TestFile {
             name: format!("note-{}.txt", self.count),
             size: self.random.random_range(1..40_000),
             seed: self.random.random(),
         }
     }
 
-    /// Asks, up to so many times, and remembers: the order's id, if it was accepted.
+    /// Sends a request with up to so many attempts and records it. Returns the order's id if it was
+    /// accepted.
     ///
     /// # Errors
-    /// When the ledger cannot be kept.
-    pub async fn ask(
+    /// When the ledger cannot be written.
+    pub async fn request(
         &mut self,
-        (order, asked): (Option<String>, Asked),
-        tries: usize,
+        (order, request): (Option<String>, Request),
+        max_attempts: usize,
     ) -> Result<Option<String>> {
-        let entry = self.entry(order, asked);
+        let entry = self.entry(order, request);
         self.ledger.intend(entry.clone())?;
-        let mut may_be_there = false;
-        for attempt in 0..tries {
+        let mut may_be_stored = false;
+        for attempt in 0..max_attempts {
             if attempt > 0 {
-                tokio::time::sleep(BREATH).await;
+                tokio::time::sleep(RETRY_INTERVAL).await;
             }
             let response = self.send(&entry).await;
             let status = response.as_ref().map_or(0, |one| one.status.as_u16());
-            self.pace.note(&entry, response.as_ref());
+            self.workload.count_answer(&entry, response.as_ref());
             match (status, response) {
                 (202, Some(response)) => {
                     let order = self.accepted(&entry, &response)?;
-                    if self.random.random_bool(REPEATED) {
+                    if self.random.random_bool(REPEATED_SHARE) {
                         self.repeat(&entry, &response).await;
                     }
                     return Ok(order);
                 }
-                // Not there yet, as far as this api-server can see: no refusal for good.
+                // 404 is not final: the order may not be visible yet at this api-server.
                 (400..500, _) if !matches!(status, 404 | 409 | 429) => {
-                    if !may_be_there {
+                    if !may_be_stored {
                         self.ledger.conclude(Answer::Refused(status), None, None)?;
                     }
                     return Ok(None);
                 }
                 (404 | 409 | 429, _) => {}
-                _ => may_be_there = true,
+                _ => may_be_stored = true,
             }
-            if self.pace.stop.load(Ordering::Relaxed) && attempt > 3 {
+            if self.workload.stop.load(Ordering::Relaxed) && attempt > 3 {
                 break;
             }
         }
         Ok(None)
     }
 
-    fn entry(&mut self, order: Option<String>, asked: Asked) -> Entry {
+    /// Creates the ledger entry of a new request.
+    fn entry(&mut self, order: Option<String>, request: Request) -> Entry {
         let key = format!("{}-{}", self.identity.subject, self.count);
         self.count += 1;
         Entry {
@@ -349,7 +358,7 @@ impl Person {
             subject: self.identity.subject.clone(),
             correlation: Uuid::new_v4(),
             order,
-            asked,
+            request,
             expected: None,
             file: None,
             sent_at: now(),
@@ -358,39 +367,40 @@ impl Person {
         }
     }
 
+    /// Records that a request was accepted.
     fn accepted(&mut self, entry: &Entry, response: &Response) -> Result<Option<String>> {
         let (answer, order, file) = acceptance(entry, response);
         self.ledger.conclude(answer, Some(order.clone()), file)?;
-        if matches!(entry.asked, Asked::Place(_)) {
-            self.has_placed(&order);
+        if matches!(entry.request, Request::Place(_)) {
+            self.add_order(&order);
         }
         Ok(Some(order))
     }
 
-    fn has_placed(&mut self, order: &str) {
-        self.pace.placed.add(order);
+    fn add_order(&mut self, order: &str) {
+        self.workload.placed.add(order);
         self.orders.push(order.to_owned());
-        if self.orders.len() > MEMORY {
+        if self.orders.len() > MAX_ORDERS {
             self.orders.remove(0);
         }
     }
 
     async fn send(&mut self, entry: &Entry) -> Option<Response> {
-        send(&self.any_client(), &self.identity.authorization, entry).await
+        send(&self.random_client(), &self.identity.authorization, entry).await
     }
 
-    fn any_client(&mut self) -> Client {
+    fn random_client(&mut self) -> Client {
         let index = self.random.random_range(0..self.clients.len());
         self.clients[index].clone()
     }
 
-    /// Whether an order can be read.
-    pub async fn sees(&self, order: &str) -> bool {
+    /// Checks whether any api-server returns an order.
+    pub async fn can_read(&self, order: &str) -> bool {
         let headers = [("authorization", self.identity.authorization.as_str())];
         let path = format!("/order/{order}");
         for client in &self.clients {
             let reading = client.get_with(&path, &headers);
-            let answer = tokio::time::timeout(PATIENCE, reading).await;
+            let answer = tokio::time::timeout(REQUEST_TIMEOUT, reading).await;
             if answer.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status == 200)) {
                 return true;
             }

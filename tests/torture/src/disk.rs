@@ -1,4 +1,4 @@
-//! A small disk, to be filled: a file system as they are in use, in a file.
+//! A small disk that can be filled: an ext4 file system in a file.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -7,60 +7,60 @@ use anyhow::Result;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 
-use crate::scene::run;
+use crate::setup::run;
 
-/// Left when it is full: less than anything of use takes.
-const LEFT: i64 = 4 << 10;
-/// More than there is.
-const MOST: i64 = 1 << 40;
+/// Size in bytes that may remain free on a full disk.
+const MIN_BLOCK: i64 = 4 << 10;
+/// First size to allocate, in bytes; larger than any disk.
+const MAX_BLOCK: i64 = 1 << 40;
 
-/// A file system of its own. Unmounted when dropped.
+/// A mounted file system. Dropping it unmounts it.
 pub struct Disk(PathBuf);
 
-/// Mounts ext4 or, only where that cannot be had, a file system in memory, without a disk's ways.
-fn mount_at(folder: &Path, bytes: u64) -> Result<()> {
+/// Mounts ext4, or tmpfs if that is not possible.
+fn mount_filesystem(folder: &Path, bytes: u64) -> Result<()> {
     let at = folder.display().to_string();
     let image = folder.with_extension("ext4");
     let file = image.display().to_string();
     let make = || -> Result<()> {
         File::create(&image)?.set_len(bytes)?;
-        // Nothing of it is kept for root, who would not notice that it is full.
+        // Without blocks reserved for root, which could still write to a full disk.
         run("mkfs.ext4", &["-q", "-F", "-m", "0", &file])?;
         run("mount", &["-o", "loop", &file, &at])
     };
     let Err(error) = make() else { return Ok(()) };
-    eprintln!("torture: a file system in memory, since no other can be had: {error:#}");
+    eprintln!("torture: using tmpfs, since ext4 cannot be mounted: {error:#}");
     let _ = std::fs::remove_file(&image);
     let size = format!("size={bytes}");
     run("mount", &["-t", "tmpfs", "-o", &size, "tmpfs", &at])
 }
 
 impl Disk {
-    /// One of so many bytes. It takes the right to mount.
+    /// Mounts a disk of so many bytes at a folder. Requires the permission to mount.
     ///
     /// # Errors
-    /// When that is not given.
+    /// When the folder cannot be created or nothing can be mounted.
     pub fn mount(folder: &Path, bytes: u64) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
-        mount_at(folder, bytes)?;
+        mount_filesystem(folder, bytes)?;
         Ok(Self(folder.to_owned()))
     }
 
-    /// Where it is.
+    /// Returns the folder where it is mounted.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.0
     }
 
-    /// Fills it to the brim.
+    /// Fills the disk.
     ///
     /// # Errors
-    /// When nothing at all can be written.
+    /// When space cannot be allocated for another reason than a full disk.
     pub fn fill(&self) -> Result<()> {
         let filler = File::create(self.filler())?;
-        // Taken, not written: that it is full is what matters.
-        let (mut length, mut more) = (0, MOST);
-        while more > LEFT {
+        // Allocates without writing, by halving the size until nothing fits.
+        let (mut length, mut more) = (0, MAX_BLOCK);
+        while more > MIN_BLOCK {
             match fallocate(&filler, FallocateFlags::empty(), length, more) {
                 Ok(()) => length += more,
                 Err(Errno::ENOSPC) => more /= 2,
@@ -70,10 +70,10 @@ impl Disk {
         Ok(())
     }
 
-    /// Makes room again.
+    /// Frees the space again.
     ///
     /// # Errors
-    /// When that is not possible.
+    /// When the disk is not filled, or the file cannot be removed.
     pub fn empty(&self) -> Result<()> {
         Ok(std::fs::remove_file(self.filler())?)
     }
@@ -85,7 +85,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Lazily: somebody who was killed just now may still have a file open.
+        // Lazily: a process that was just killed may still have a file open.
         let _ = run("umount", &["-l", &self.0.display().to_string()]);
     }
 }

@@ -1,4 +1,4 @@
-//! Evidence that is gathered when all is quiet: from the stores, and by the public interface.
+//! Collection of the final state, from the stores and through the public interface.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -12,64 +12,64 @@ use crate::check::Evidence;
 use crate::clients::Identity;
 use crate::ledger::Entry;
 use crate::log::Row;
-use crate::partner::{KINDS, Partner};
 use crate::reads::Reads;
-use crate::run::RECOVERY;
-use crate::scene::Scene;
-use crate::watchers::Audience;
+use crate::run::RECOVERY_TIMEOUT;
+use crate::setup::Setup;
+use crate::subscribers::Subscribers;
+use crate::webhook_receiver::{EVENT_TYPES, WebhookReceiver};
 
-/// Gathers all of it, once everybody has finished.
+/// Collects everything that is checked, after all clients have ended.
 ///
 /// # Errors
 /// When something cannot be read.
 pub async fn gather(
-    scene: &mut Scene,
+    setup: &mut Setup,
     operator: &Identity,
     ledgers: Vec<Vec<Entry>>,
-    spoiled: HashSet<String>,
-    audience: Audience,
-    partner: Partner,
+    poisoned: HashSet<String>,
+    subscribers: Subscribers,
+    receiver: WebhookReceiver,
 ) -> Result<Evidence> {
-    let log = settled(scene).await?;
+    let log = settled_log(setup).await?;
     let head = log.last().map_or(0, |row| row.position);
-    let feed = tokio::time::timeout(10 * RECOVERY, whole_feed(operator, head));
-    let feed = feed.await.context("the feed does not come to its end")??;
-    let seen = audience.finish(head).await;
-    let heard = partner.finish(of_interest(&feed)).await;
+    let feed = tokio::time::timeout(10 * RECOVERY_TIMEOUT, whole_feed(operator, head));
+    let feed = feed.await.context("timed out reading the feed")??;
+    let subscribers = subscribers.finish(head).await;
+    let notifications = receiver.finish(count_subscribed(&feed)).await;
     let list = whole_list(operator, "/order?limit=100").await?;
-    let others = missing(operator, &log, &list).await?;
+    let unlisted = read_unlisted(operator, &log, &list).await?;
     let reads = Reads::gather(operator, &ledgers, &log, &list).await?;
     Ok(Evidence {
         ledgers,
         log,
         feed,
         list,
-        others,
+        unlisted,
         reads,
-        seen,
-        heard,
-        spoiled,
+        subscribers,
+        notifications,
+        poisoned,
     })
 }
 
-/// Number of these frames that the partner wants to be told of.
-fn of_interest(feed: &[String]) -> usize {
-    let is_one = |text: &&String| {
+/// Counts the frames whose type the webhook receiver subscribes to.
+fn count_subscribed(feed: &[String]) -> usize {
+    let is_subscribed = |text: &&String| {
         let frame: Value = serde_json::from_str(text).unwrap_or_default();
         frame["type"]
             .as_str()
-            .is_some_and(|kind| KINDS.contains(&kind))
+            .is_some_and(|kind| EVENT_TYPES.contains(&kind))
     };
-    feed.iter().filter(is_one).count()
+    feed.iter().filter(is_subscribed).count()
 }
 
-/// The log once nothing comes any more: a request that nobody waited for may have taken
-/// its time.
-async fn settled(scene: &Scene) -> Result<Vec<Row>> {
-    let mut log = scene.log().await?;
+/// Reads the log once it does not change any more. Requests whose clients have stopped waiting may
+/// still be processed.
+async fn settled_log(setup: &Setup) -> Result<Vec<Row>> {
+    let mut log = setup.log().await?;
     for _ in 0..20 {
         sleep(Duration::from_secs(2)).await;
-        let now = scene.log().await?;
+        let now = setup.log().await?;
         let is_settled = now.len() == log.len() && now.iter().all(|row| row.status != "stored");
         log = now;
         if is_settled {
@@ -79,11 +79,12 @@ async fn settled(scene: &Scene) -> Result<Vec<Row>> {
     Ok(log)
 }
 
+/// Reads the feed up to a position.
 async fn whole_feed(operator: &Identity, head: u64) -> Result<Vec<String>> {
     let token = operator.authorization.strip_prefix("Bearer ");
     let mut texts: Vec<String> = Vec::new();
     let mut cursor = 0;
-    // A subscriber who is too slow is sent away, and goes on from where they were.
+    // The server disconnects slow subscribers; each connection resumes after the last frame.
     for _ in 0..1_000 {
         let query = format!("since={cursor}");
         let mut feed = Feed::open_with(&operator.bases[0], &query, token).await?;
@@ -107,7 +108,7 @@ async fn whole_feed(operator: &Identity, head: u64) -> Result<Vec<String>> {
     bail!("the feed has {cursor} of {head} events")
 }
 
-/// One read as an operator.
+/// Sends a GET request as an operator.
 pub(crate) async fn read(
     client: &Client,
     operator: &Identity,
@@ -117,7 +118,7 @@ pub(crate) async fn read(
     client.get_with(path, &headers).await
 }
 
-/// All pages of a list.
+/// Reads all pages of a list.
 pub(crate) async fn whole_list(operator: &Identity, path: &str) -> Result<Vec<Value>> {
     let client = Client::new(&operator.bases[0]);
     let mut next = Some(path.to_owned());
@@ -134,8 +135,8 @@ pub(crate) async fn whole_list(operator: &Identity, path: &str) -> Result<Vec<Va
     Ok(all)
 }
 
-/// Orders that the list does not have.
-async fn missing(
+/// Reads the documents of orders that are not on the list.
+async fn read_unlisted(
     operator: &Identity,
     log: &[Row],
     list: &[Value],

@@ -1,87 +1,87 @@
-//! Faults; [`plan`] says which one comes next.
+//! The faults that can be injected; [`plan`] determines their sequence.
 
 use std::fmt;
 use std::time::Duration;
 
 use bakehouse_e2e::process::Stderr;
 
-use crate::proxy::Manner;
+use crate::proxy::ProxyMode;
 
 pub mod plan;
 
-/// Something that goes wrong.
+/// A fault to inject. Its `Debug` form is printed and matched by `--only`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fault {
-    /// SIGKILL for these services at once.
+    /// Kills these services at the same time.
     Kill(Vec<String>),
-    /// A program ends by itself at a place between two writes, the so manieth time.
+    /// Makes a program end by itself when it passes a failpoint for the n-th time.
     Abort(&'static str, &'static str, u32),
-    /// A program ends at such a place while another instance stands by, and takes over at once.
-    AbortBeside(&'static str, &'static str, u32),
-    /// SIGTERM for these services, one after the other, and another start of each.
+    /// Makes a program end at a failpoint while another instance is on standby.
+    AbortWithStandby(&'static str, &'static str, u32),
+    /// Terminates these services by SIGTERM, one after the other, and starts each again.
     Restart(Vec<String>),
-    /// The power goes while the program is at work, after so long: what it had not synced is
-    /// lost, or a part of that, by a seed.
+    /// Cuts the power after some time of work. Unsynced data is lost, all of it or a part that is
+    /// determined by the seed.
     PowerLoss(Duration, u64),
-    /// Another fault, while this one lasts.
-    AtOnce(Box<Fault>, Box<Fault>),
-    /// A program stops at such a place, for longer than any lease, while others take over.
+    /// Injects the second fault while the first one lasts.
+    Combined(Box<Fault>, Box<Fault>),
+    /// Stops a program at a failpoint, for longer than any lease, while others take over.
     Stop(&'static str, &'static str, u32, Duration),
-    /// SIGSTOP for a service, one instance after the other, for longer than any lease.
+    /// Pauses the instances of a service in turn, each for longer than any lease.
     Pause(String, Duration),
-    /// SIGKILL for a database server, and perhaps for a service while it is away.
-    KillDatabase(Which, Duration, Option<String>),
-    /// SIGSTOP for a database server.
-    PauseDatabase(Which, Duration),
-    /// Another member becomes primary.
+    /// Kills a database server for some time, and optionally a service meanwhile.
+    KillDatabase(MemberChoice, Duration, Option<String>),
+    /// Pauses a database server.
+    PauseDatabase(MemberChoice, Duration),
+    /// Makes the primary of the replica set step down.
     StepDown,
-    /// SIGKILL for the broker, and perhaps for a service while it is away.
+    /// Kills and restarts the broker, and optionally kills a service meanwhile.
     KillBroker(Option<String>),
-    /// SIGSTOP for the broker.
+    /// Pauses the broker.
     PauseBroker(Duration),
-    /// The broker is short of memory.
+    /// Sets the memory alarm of the broker.
     Alarm(Duration),
-    /// What passes between services and database goes wrong.
-    DatabaseLine(Which, Manner, Duration),
-    /// What passes between services and broker goes wrong.
-    BrokerLine(Manner, Duration),
-    /// The queue gets nothing for a while, as if somebody had unbound it.
+    /// Changes the mode of the proxy between services and database.
+    DatabaseConnection(MemberChoice, ProxyMode, Duration),
+    /// Changes the mode of the proxy between services and broker.
+    BrokerConnection(ProxyMode, Duration),
+    /// Unbinds the schedule queue for some time.
     Unbind(Duration),
-    /// A policy of the broker on all queues, for a while.
+    /// Sets a policy on all queues of the broker for some time.
     Policy(&'static str, Duration),
-    /// A program's clock is wrong by so many seconds for a while, and then right again.
+    /// Shifts the clock of a program by so many seconds for some time.
     Clock(&'static str, i32),
-    /// Old messages once more, in any order.
-    Repeat,
-    /// Messages that nobody can read.
-    Babble,
-    /// An operation that only a newer program could read.
-    Poison,
-    /// As many clients as can be had, without a rest.
+    /// Publishes earlier messages again, in random order.
+    RepeatMessages,
+    /// Publishes messages that are no operations or notices.
+    GarbageMessages,
+    /// Adds an operation of an unknown schema version, which is parked.
+    UnknownVersion,
+    /// Runs many clients without pauses.
     Burst(Duration),
-    /// The same, which shows how much there is capacity for; then ten times as much.
+    /// Measures the capacity with a burst, then sends ten times as many orders per second.
     Flood(Duration),
-    /// Everything is made anew, while all else goes on.
-    Renew,
-    /// The disk is full.
+    /// Rebuilds source and presentation during normal operation.
+    Rebuild,
+    /// Fills the disk.
     FullDisk(Duration),
-    /// A service is started again with a standard error that nobody reads, and logs a lot.
-    UnreadLog(String, Stderr),
+    /// Restarts a service with all log output and a stderr that is not read.
+    UnreadStderr(String, Stderr),
 }
 
-/// Which member of a replica set.
+/// Selects a member of the replica set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// The one that leads.
+pub enum MemberChoice {
+    /// The current primary.
     Primary,
-    /// The one of this number.
+    /// The member with this index.
     Member(usize),
 }
 
 impl Fault {
-    /// Tells whether it lasts for a while, so that another one can befall meanwhile.
+    /// Checks whether the fault lasts for some time, so that another one can be injected meanwhile.
     #[must_use]
-    pub fn lasts(&self) -> bool {
+    pub fn has_duration(&self) -> bool {
         matches!(
             self,
             Self::Stop(..)
@@ -90,24 +90,24 @@ impl Fault {
                 | Self::PauseDatabase(..)
                 | Self::PauseBroker(_)
                 | Self::Alarm(_)
-                | Self::DatabaseLine(..)
-                | Self::BrokerLine(..)
+                | Self::DatabaseConnection(..)
+                | Self::BrokerConnection(..)
                 | Self::Policy(..)
                 | Self::FullDisk(_)
         )
     }
 
-    /// Its kind, in a word or two.
+    /// Returns the kind of the fault, as printed in reports.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
             Self::Kill(which) if which.len() > 1 => "several services killed",
             Self::Kill(_) => "service killed",
             Self::Abort(..) => "service ended between two writes",
-            Self::AbortBeside(..) => "service ended between two writes beside a standby",
-            Self::Restart(_) => "service restarted in order",
+            Self::AbortWithStandby(..) => "service ended between two writes with a standby",
+            Self::Restart(_) => "service restarted by SIGTERM",
             Self::PowerLoss(..) => "power lost",
-            Self::AtOnce(..) => "two faults at once",
+            Self::Combined(..) => "two faults combined",
             Self::Stop(..) => "service stopped between two writes",
             Self::Pause(..) => "service paused beyond its lease",
             Self::KillDatabase(..) => "mongod killed",
@@ -116,70 +116,73 @@ impl Fault {
             Self::KillBroker(..) => "RabbitMQ killed",
             Self::PauseBroker(..) => "RabbitMQ paused",
             Self::Alarm(..) => "RabbitMQ's memory alarm",
-            Self::DatabaseLine(_, manner, _) => match manner {
-                Manner::Slow(_) => "line to mongod slow",
-                Manner::Silent => "line to mongod half open",
-                Manner::Cut => "line to mongod cut",
+            Self::DatabaseConnection(_, mode, _) => match mode {
+                ProxyMode::Slow(_) => "connection to mongod slow",
+                ProxyMode::HalfOpen => "connection to mongod half open",
+                ProxyMode::Cut => "connection to mongod cut",
                 _ => "answers of mongod lost",
             },
-            Self::BrokerLine(manner, _) => match manner {
-                Manner::Slow(_) => "line to RabbitMQ slow",
-                Manner::Silent => "line to RabbitMQ half open",
-                Manner::Cut => "line to RabbitMQ cut",
+            Self::BrokerConnection(mode, _) => match mode {
+                ProxyMode::Slow(_) => "connection to RabbitMQ slow",
+                ProxyMode::HalfOpen => "connection to RabbitMQ half open",
+                ProxyMode::Cut => "connection to RabbitMQ cut",
                 _ => "answers of RabbitMQ lost",
             },
             Self::Unbind(_) => "schedule queue unbound",
             Self::Policy(..) => "policy on all queues",
             Self::Clock(_, seconds) if *seconds < 0 => "clock set back",
             Self::Clock(..) => "clock set forward",
-            Self::Repeat => "old messages repeated and shuffled",
-            Self::Babble => "unreadable messages",
-            Self::Poison => "operation of an unknown version",
+            Self::RepeatMessages => "old messages repeated and shuffled",
+            Self::GarbageMessages => "unreadable messages",
+            Self::UnknownVersion => "operation of an unknown version",
             Self::Burst(_) => "burst",
             Self::Flood(_) => "flood",
-            Self::Renew => "everything made anew",
+            Self::Rebuild => "rebuild of source and presentation",
             Self::FullDisk(_) => "full disk",
-            Self::UnreadLog(..) => "nobody reads the logs",
+            Self::UnreadStderr(..) => "stderr not read",
         }
     }
 
-    /// Whether nobody who places or reads an order depends on what it befalls.
+    /// Checks whether the fault only affects notifier, on which no request depends.
     #[must_use]
-    pub fn is_beside(&self) -> bool {
-        let is_beside = |name: &str| name.starts_with("notifier");
+    pub fn only_affects_notifier(&self) -> bool {
+        let is_notifier = |name: &str| name.starts_with("notifier");
         match self {
-            Self::Kill(which) | Self::Restart(which) => which.iter().all(|name| is_beside(name)),
-            Self::Abort(name, ..) | Self::AbortBeside(name, ..) | Self::Stop(name, ..) => {
-                is_beside(name)
+            Self::Kill(which) | Self::Restart(which) => which.iter().all(|name| is_notifier(name)),
+            Self::Abort(name, ..) | Self::AbortWithStandby(name, ..) | Self::Stop(name, ..) => {
+                is_notifier(name)
             }
-            Self::Clock(name, _) => is_beside(name),
-            Self::AtOnce(one, other) => one.is_beside() && other.is_beside(),
-            Self::Pause(name, _) | Self::UnreadLog(name, _) => is_beside(name),
+            Self::Clock(name, _) => is_notifier(name),
+            Self::Combined(one, other) => {
+                one.only_affects_notifier() && other.only_affects_notifier()
+            }
+            Self::Pause(name, _) | Self::UnreadStderr(name, _) => is_notifier(name),
             _ => false,
         }
     }
 
-    /// Whether what services stand on is away meanwhile.
+    /// Checks whether the recovery counts as one of servers: the fault affects a server, a
+    /// connection, the disk or the load, not only processes of the system.
     #[must_use]
-    pub fn is_of_servers(&self) -> bool {
-        if let Self::AtOnce(one, other) = self {
-            return one.is_of_servers() || other.is_of_servers();
+    pub fn affects_servers(&self) -> bool {
+        if let Self::Combined(one, other) = self {
+            return one.affects_servers() || other.affects_servers();
         }
         !matches!(
             self,
             Self::Kill(_)
                 | Self::Abort(..)
-                | Self::AbortBeside(..)
+                | Self::AbortWithStandby(..)
                 | Self::Restart(_)
                 | Self::PowerLoss(..)
                 | Self::Stop(..)
                 | Self::Pause(..)
                 | Self::Clock(..)
-                | Self::Repeat
-                | Self::Babble
-                | Self::Poison
-                | Self::Renew
-                | Self::UnreadLog(..)
+                | Self::RepeatMessages
+                | Self::GarbageMessages
+                | Self::UnknownVersion
+                | Self::Rebuild
+                | Self::UnreadStderr(..)
         )
     }
 }

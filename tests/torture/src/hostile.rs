@@ -1,5 +1,5 @@
-//! Hostile clients, a few at a time: what they open they do not finish, or do not read. Nobody
-//! else is to notice.
+//! Hostile clients: they open a few connections at a time and do not finish their requests, or do
+//! not read the answers. Other clients must not be affected.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,49 +14,49 @@ use tokio::time::{sleep, timeout};
 
 use crate::clients::Identity;
 
-/// Connections of a round.
+/// Number of connections of a round.
 const CONNECTIONS: usize = 5;
-/// Time that they are left standing.
-const STANDING: std::ops::Range<u64> = 100..3_000;
-/// Between one round and the next.
-const REST: Duration = Duration::from_millis(300);
-/// How long a step may take while services are away.
+/// Time for which connections stay open, in milliseconds.
+const HOLD_MS: std::ops::Range<u64> = 100..3_000;
+/// Time between two rounds.
+const ROUND_INTERVAL: Duration = Duration::from_millis(300);
+/// Timeout of one step, which may meet an unavailable service.
 const STEP_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Behaviour of a hostile client.
 #[derive(Clone, Copy, Debug)]
-enum Kind {
-    /// A message in one-byte fragments with pongs between them, that never ends.
+enum Behavior {
+    /// An endless message in one-byte fragments with pongs in between.
     Fragments,
-    /// Lists of a hundred that are not read.
+    /// Lists of 100 orders that are not read.
     UnreadLists,
-    /// Streams of events that are not read.
+    /// Streams of server-sent events that are not read.
     SlowEvents,
-    /// Requests that wait for a minute, from clients that are gone at once.
+    /// Requests that wait for 60 s, whose clients disconnect immediately.
     WaitAndLeave,
-    /// Bodies of which half comes.
+    /// Request bodies that never arrive.
     StalledBodies,
-    /// Pings without end.
+    /// A flood of pings.
     Pings,
 }
 
-const KINDS: [Kind; 6] = [
-    Kind::Fragments,
-    Kind::UnreadLists,
-    Kind::SlowEvents,
-    Kind::WaitAndLeave,
-    Kind::StalledBodies,
-    Kind::Pings,
+const BEHAVIORS: [Behavior; 6] = [
+    Behavior::Fragments,
+    Behavior::UnreadLists,
+    Behavior::SlowEvents,
+    Behavior::WaitAndLeave,
+    Behavior::StalledBodies,
+    Behavior::Pings,
 ];
 
-/// At work; ends with the number of its rounds.
+/// Running hostile clients.
 pub struct Hostile {
     stop: Arc<AtomicBool>,
     task: JoinHandle<u64>,
 }
 
 impl Hostile {
-    /// Starts them, with this token where one is needed.
+    /// Starts them with the token of an identity.
     #[must_use]
     pub fn start(identity: Identity, seed: u64) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
@@ -65,24 +65,24 @@ impl Hostile {
             let mut random = StdRng::seed_from_u64(seed);
             let mut rounds = 0;
             while !ended.load(Ordering::Relaxed) {
-                let kind = KINDS[random.random_range(0..KINDS.len())];
+                let behavior = BEHAVIORS[random.random_range(0..BEHAVIORS.len())];
                 let base = random.random_range(0..identity.bases.len());
-                let standing = Duration::from_millis(random.random_range(STANDING));
-                // Services may be away.
-                if round(kind, &identity, base, standing).await.is_ok() {
+                let hold = Duration::from_millis(random.random_range(HOLD_MS));
+                // Fails while services are unavailable.
+                if round(behavior, &identity, base, hold).await.is_ok() {
                     rounds += 1;
                 }
-                sleep(REST).await;
+                sleep(ROUND_INTERVAL).await;
             }
             rounds
         });
         Self { stop, task }
     }
 
-    /// Ends them.
+    /// Ends them. Returns the number of successful rounds.
     ///
     /// # Errors
-    /// When they have failed by themselves.
+    /// When their task has panicked.
     pub async fn finish(self) -> anyhow::Result<u64> {
         self.stop.store(true, Ordering::Relaxed);
         Ok(self.task.await?)
@@ -90,43 +90,45 @@ impl Hostile {
 }
 
 async fn round(
-    kind: Kind,
+    behavior: Behavior,
     identity: &Identity,
     base: usize,
-    standing: Duration,
+    hold: Duration,
 ) -> anyhow::Result<()> {
     let address = identity.bases[base].trim_start_matches("http://");
-    let mut open = Vec::new();
+    let mut connections = Vec::new();
     for _ in 0..CONNECTIONS {
         let connecting = TcpStream::connect(address);
         let mut connection = timeout(STEP_TIMEOUT, connecting).await??;
-        let request = request(kind, address, &identity.authorization);
+        let request = request(behavior, address, &identity.authorization);
         connection.write_all(request.as_bytes()).await?;
-        open.push(connection);
+        connections.push(connection);
     }
-    match kind {
-        Kind::WaitAndLeave => return Ok(()),
-        Kind::Fragments => {
+    match behavior {
+        Behavior::WaitAndLeave => return Ok(()),
+        Behavior::Fragments => {
             let first = frame(0x01, b"{");
             let more = [frame(0x00, b" "), frame(0x8a, b"")].concat();
-            flood(&mut open, &first, &more).await?;
+            flood(&mut connections, &first, &more).await?;
         }
-        Kind::Pings => flood(&mut open, b"", &frame(0x89, &[b'x'; 125]).repeat(50)).await?,
-        Kind::UnreadLists | Kind::SlowEvents | Kind::StalledBodies => {}
+        Behavior::Pings => {
+            flood(&mut connections, b"", &frame(0x89, &[b'x'; 125]).repeat(50)).await?
+        }
+        Behavior::UnreadLists | Behavior::SlowEvents | Behavior::StalledBodies => {}
     }
-    sleep(standing).await;
+    sleep(hold).await;
     Ok(())
 }
 
-/// Sends frames after the handshake, as long as they are taken.
-async fn flood(open: &mut [TcpStream], first: &[u8], more: &[u8]) -> anyhow::Result<()> {
-    for connection in open.iter_mut() {
+/// Sends frames after the handshake, as long as the server reads them.
+async fn flood(connections: &mut [TcpStream], first: &[u8], more: &[u8]) -> anyhow::Result<()> {
+    for connection in connections.iter_mut() {
         let mut answer = [0; 512];
         timeout(STEP_TIMEOUT, connection.read(&mut answer)).await??;
         connection.write_all(first).await?;
     }
     for _ in 0..100 {
-        for connection in open.iter_mut() {
+        for connection in connections.iter_mut() {
             let sending = connection.write_all(more);
             let _ = timeout(Duration::from_millis(10), sending).await;
         }
@@ -134,20 +136,20 @@ async fn flood(open: &mut [TcpStream], first: &[u8], more: &[u8]) -> anyhow::Res
     Ok(())
 }
 
-fn request(kind: Kind, address: &str, authorization: &str) -> String {
-    let (line, headers) = match kind {
-        Kind::Fragments | Kind::Pings => (
+fn request(behavior: Behavior, address: &str, authorization: &str) -> String {
+    let (line, headers) = match behavior {
+        Behavior::Fragments | Behavior::Pings => (
             "GET /order-events",
             "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\n",
         ),
-        Kind::UnreadLists => ("GET /order?limit=100", ""),
-        Kind::SlowEvents => ("GET /order-events?since=0", "Accept: text/event-stream\r\n"),
-        Kind::WaitAndLeave => (
+        Behavior::UnreadLists => ("GET /order?limit=100", ""),
+        Behavior::SlowEvents => ("GET /order-events?since=0", "Accept: text/event-stream\r\n"),
+        Behavior::WaitAndLeave => (
             "GET /order/0199abcd-0000-7000-8000-00000000000a",
             "Prefer: wait=60\r\n",
         ),
-        Kind::StalledBodies => (
+        Behavior::StalledBodies => (
             "POST /order",
             "Content-Type: application/json\r\nContent-Length: 4000\r\n",
         ),
@@ -155,7 +157,7 @@ fn request(kind: Kind, address: &str, authorization: &str) -> String {
     format!("{line} HTTP/1.1\r\nHost: {address}\r\nAuthorization: {authorization}\r\n{headers}\r\n")
 }
 
-/// A frame of a client, masked by zeroes.
+/// Returns a client's frame, masked with zeroes.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let length = u8::try_from(payload.len()).unwrap_or_default();
     [&[first, 0x80 | length, 0, 0, 0, 0], payload].concat()

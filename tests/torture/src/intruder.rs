@@ -1,5 +1,5 @@
-//! Somebody who wants what is not theirs: everything they try is turned away, whatever
-//! else goes wrong.
+//! Client that requests orders of other owners. All of its requests must be rejected during all
+//! faults.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,44 +11,55 @@ use hyper::Method;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::clients::{Identity, Person, Placed};
+use crate::clients::{Identity, OrderClient, RecentOrders};
 use crate::hostile::Hostile;
-use crate::ledger::{Asked, Entry};
+use crate::ledger::{Entry, Request};
 
-/// As tokens name them.
+/// Subject of its tokens.
 pub const NAME: &str = "intruder";
-const PATIENCE: Duration = Duration::from_secs(12);
-/// Between one round and the next.
-const REST: Duration = Duration::from_millis(400);
+/// Timeout of a request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(12);
+/// Time between two rounds of requests.
+const ROUND_INTERVAL: Duration = Duration::from_millis(400);
 
-/// What they got.
+/// Results of the intruder.
 #[derive(Default)]
-pub struct Loot {
-    /// What they asked for and were not turned away from, or not as they should be.
-    pub complaints: Vec<String>,
-    /// How often they were turned away.
-    pub turned_away: u64,
-    /// Changes of others' orders that they asked for; such are refused at the latest when
-    /// they are carried out.
+pub struct IntruderResults {
+    /// Descriptions of requests that were not rejected as they must be.
+    pub violations: Vec<String>,
+    /// Number of rejected requests.
+    pub rejected: u64,
+    /// Ledger of its changes of other owners' orders, which are rejected at execution at the latest.
     pub ledger: Vec<Entry>,
 }
 
-/// At work.
+/// A running intruder.
 pub struct Intruder {
     stop: Arc<AtomicBool>,
-    task: JoinHandle<Result<Loot>>,
+    task: JoinHandle<Result<IntruderResults>>,
     hostile: Hostile,
 }
 
 impl Intruder {
-    /// Starts one, who asks for what others have placed; `reader` may read, and no more.
-    /// Hostile clients, who cost what they can, work beside.
+    /// Starts an intruder that requests recently placed orders, and hostile clients beside it. The
+    /// token of `reader` has no scope to write.
     #[must_use]
-    pub fn start(identity: Identity, reader: Identity, mut person: Person, placed: Placed) -> Self {
-        let hostile = Hostile::start(identity.clone(), person.draw());
+    pub fn start(
+        identity: Identity,
+        reader: Identity,
+        mut order_client: OrderClient,
+        recent_orders: RecentOrders,
+    ) -> Self {
+        let hostile = Hostile::start(identity.clone(), order_client.draw());
         let stop = Arc::new(AtomicBool::new(false));
         let ended = stop.clone();
-        let task = tokio::spawn(intrude(identity, reader, person, placed, ended));
+        let task = tokio::spawn(intrude(
+            identity,
+            reader,
+            order_client,
+            recent_orders,
+            ended,
+        ));
         Self {
             stop,
             task,
@@ -56,29 +67,29 @@ impl Intruder {
         }
     }
 
-    /// Ends it.
+    /// Ends it and returns its results.
     ///
     /// # Errors
-    /// When its ledger could not be kept.
-    pub async fn finish(self) -> Result<Loot> {
+    /// When its ledger could not be written.
+    pub async fn finish(self) -> Result<IntruderResults> {
         self.stop.store(true, Ordering::Relaxed);
-        let mut loot = self.task.await??;
+        let mut results = self.task.await??;
         if self.hostile.finish().await? == 0 {
-            let never = "hostile clients never came as far as to do harm";
-            loot.complaints.push(never.to_owned());
+            let violation = "no round of the hostile clients succeeded";
+            results.violations.push(violation.to_owned());
         }
-        Ok(loot)
+        Ok(results)
     }
 }
 
 async fn intrude(
     identity: Identity,
     reader: Identity,
-    mut person: Person,
-    placed: Placed,
+    mut order_client: OrderClient,
+    recent_orders: RecentOrders,
     stop: Arc<AtomicBool>,
-) -> Result<Loot> {
-    let mut loot = Loot::default();
+) -> Result<IntruderResults> {
+    let mut results = IntruderResults::default();
     let clients: Vec<Client> = identity
         .bases
         .iter()
@@ -86,29 +97,33 @@ async fn intrude(
         .collect();
     let mut turn = 0;
     while !stop.load(Ordering::Relaxed) {
-        sleep(REST).await;
-        let Some(order) = placed.any(turn) else {
+        sleep(ROUND_INTERVAL).await;
+        let Some(order) = recent_orders.any(turn) else {
             continue;
         };
         turn += 1;
         let client = &clients[turn % clients.len()];
-        for trespass in trespasses(&identity, &reader, &order) {
-            attempt(client, trespass, &mut loot).await;
+        for request in forbidden_requests(&identity, &reader, &order) {
+            attempt(client, request, &mut results).await;
         }
-        let change = (Some(order), Asked::Status("cancelled".into()));
-        person.ask(change, 1).await?;
+        let change = (Some(order), Request::Status("cancelled".into()));
+        order_client.request(change, 1).await?;
     }
-    loot.ledger = person.remember();
-    Ok(loot)
+    results.ledger = order_client.into_ledger();
+    Ok(results)
 }
 
-/// Something that is not to be had: how it is asked for, with which body and token, and the
-/// status that turns away. With 200, an empty list does.
-type Trespass<'a> = (Method, String, &'static str, Option<&'a str>, u16);
+/// A request that must be rejected: method, path, body, token, and the expected status. With 200,
+/// the body must be an empty list.
+type ForbiddenRequest<'a> = (Method, String, &'static str, Option<&'a str>, u16);
 
-fn trespasses<'a>(identity: &'a Identity, reader: &'a Identity, order: &str) -> Vec<Trespass<'a>> {
+fn forbidden_requests<'a>(
+    identity: &'a Identity,
+    reader: &'a Identity,
+    order: &str,
+) -> Vec<ForbiddenRequest<'a>> {
     let own = Some(identity.authorization.as_str());
-    let may_read = Some(reader.authorization.as_str());
+    let read_only = Some(reader.authorization.as_str());
     let at = format!("/order/{order}");
     let (history, status) = (format!("{at}/history"), format!("{at}/status"));
     let paid = r#"{"status":"paid"}"#;
@@ -118,26 +133,28 @@ fn trespasses<'a>(identity: &'a Identity, reader: &'a Identity, order: &str) -> 
         (Method::GET, at, "", own, 404),
         (Method::GET, history, "", own, 404),
         (Method::GET, "/order?limit=5".to_owned(), "", own, 200),
-        (Method::PUT, status, paid, may_read, 403),
+        (Method::PUT, status, paid, read_only, 403),
         (Method::GET, "/parked".to_owned(), "", own, 403),
         (Method::POST, "/rebuilds/source".to_owned(), "", own, 403),
     ]
 }
 
-async fn attempt(client: &Client, trespass: Trespass<'_>, loot: &mut Loot) {
-    let (method, path, body, authorization, status) = trespass;
+async fn attempt(client: &Client, request: ForbiddenRequest<'_>, results: &mut IntruderResults) {
+    let (method, path, body, authorization, status) = request;
     let mut headers = vec![("content-type", "application/json")];
     headers.extend(authorization.map(|token| ("authorization", token)));
-    let told = format!("{method} {path}");
-    let asking = client.send(method, &path, &headers, body);
-    let Ok(Ok(answer)) = timeout(PATIENCE, asking).await else {
+    let description = format!("{method} {path}");
+    let sending = client.send(method, &path, &headers, body);
+    let Ok(Ok(answer)) = timeout(REQUEST_TIMEOUT, sending).await else {
         return;
     };
-    let is_away = answer.status.is_server_error() || answer.status == 429;
+    let is_unavailable = answer.status.is_server_error() || answer.status == 429;
     let is_empty = status != 200 || answer.body.as_ref() == b"[]";
     if answer.status == status && is_empty {
-        loot.turned_away += 1;
-    } else if !is_away {
-        loot.complaints.push(format!("{told}: {answer:?}"));
+        results.rejected += 1;
+    } else if !is_unavailable {
+        results
+            .violations
+            .push(format!("{description}: {answer:?}"));
     }
 }

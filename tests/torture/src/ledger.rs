@@ -1,5 +1,5 @@
-//! What clients remember of what they asked for and were answered: outside the system,
-//! on disk before they send anything, and in their own words.
+//! Ledgers: records of requests and answers that clients keep outside the system. Every request is
+//! on disk before it is sent.
 
 use std::fs::File;
 use std::io::Write;
@@ -10,25 +10,25 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// What an order is to be.
+/// Content of an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wish {
-    /// Name, price in cents, quantity.
+pub struct OrderDraft {
+    /// Name, price in cents and quantity of each product.
     pub products: Vec<(String, u64, u64)>,
-    /// The customer's own id.
+    /// Customer id.
     pub customer: String,
-    /// The sender's own name for it.
+    /// Reference of the client.
     pub reference: String,
 }
 
-/// An amount in cents, as documents write it.
+/// Formats an amount in cents as in documents.
 #[must_use]
 pub fn euros(cents: u64) -> String {
     format!("{}.{:02}", cents / 100, cents % 100)
 }
 
-impl Wish {
-    /// As it is posted.
+impl OrderDraft {
+    /// Returns the request body.
     #[must_use]
     pub fn body(&self) -> Value {
         let product = |(name, cents, quantity): &(String, u64, u64)| json!({ "name": name, "price": euros(*cents), "quantity": quantity });
@@ -40,19 +40,19 @@ impl Wish {
     }
 }
 
-/// A file that is attached: text, made of a number.
+/// An attached text file, generated from a seed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sheet {
-    /// Its name.
+pub struct TestFile {
+    /// File name.
     pub name: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: usize,
-    /// Seed of its bytes.
+    /// Seed of the content.
     pub seed: u64,
 }
 
-impl Sheet {
-    /// Its content.
+impl TestFile {
+    /// Returns the content.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
         let line = format!("{} {:016x}\n", self.name, self.seed);
@@ -60,64 +60,64 @@ impl Sheet {
     }
 }
 
-/// What is asked for.
+/// A change that a client requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Asked {
-    /// A file on an order.
-    Attach(Sheet),
-    /// A new order.
-    Place(Wish),
-    /// Another content.
-    Amend(Wish),
-    /// Another status.
+pub enum Request {
+    /// Attaches a file to an order.
+    Attach(TestFile),
+    /// Places a new order.
+    Place(OrderDraft),
+    /// Replaces the content of an order.
+    Amend(OrderDraft),
+    /// Changes the status of an order.
     Status(String),
-    /// Its end.
+    /// Deletes an order.
     Delete,
 }
 
-/// What came of it.
+/// Outcome of a request, as far as the client knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// 202, with the operation's identity: there, once.
+    /// 202: the operation must be in the log exactly once.
     Accepted {
-        /// The last part of `Operation-Location`.
+        /// Operation id, the last segment of `Operation-Location`.
         operation: String,
     },
-    /// Refused for good, with this status and whenever it was tried: not there.
+    /// Every attempt was refused, the last one with this status: it must not be in the log.
     Refused(u16),
-    /// Anything else: there at most once.
+    /// Any other outcome: it may be in the log at most once.
     Unknown,
 }
 
-/// One request, however often it was repeated.
+/// One request, including its repetitions.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Entry {
-    /// The idempotency key.
+    /// Idempotency key.
     pub key: String,
-    /// Who asked.
+    /// Subject of the client.
     pub subject: String,
-    /// What every event that comes of it is found by.
+    /// Correlation id of the resulting events.
     pub correlation: Uuid,
-    /// Of which order; of a new one, as far as it is known.
+    /// Order id; `None` for a new order until it is known.
     pub order: Option<String>,
-    /// What.
-    pub asked: Asked,
-    /// Version that the order must be at, if that is asked for.
+    /// Requested change.
+    pub request: Request,
+    /// Version in `If-Match`.
     pub expected: Option<u64>,
-    /// The identity of the file that was attached, where that was answered.
+    /// Id of the attached file, from the answer.
     pub file: Option<String>,
-    /// When it was sent first, in milliseconds since 1970.
+    /// Time at which it was created, in milliseconds since 1970.
     pub sent_at: i64,
-    /// When it was answered.
+    /// Time of the last answer, in milliseconds since 1970.
     pub answered_at: Option<i64>,
-    /// What came of it.
+    /// Outcome.
     pub answer: Answer,
 }
 
 impl Entry {
-    /// What came of it, as of now.
+    /// Sets the outcome and the current time.
     pub fn conclude(&mut self, answer: Answer, order: Option<String>, file: Option<String>) {
         self.file = file;
         self.answer = answer;
@@ -126,17 +126,17 @@ impl Entry {
     }
 }
 
-/// What one client remembers, in the order in which it asked.
+/// Ledger of one client, in order of its requests.
 pub struct Ledger {
     file: File,
     entries: Vec<Entry>,
 }
 
 impl Ledger {
-    /// A new one, in a file of its own.
+    /// Creates a ledger and its file.
     ///
     /// # Errors
-    /// When the file cannot be made.
+    /// When the file cannot be created.
     pub fn new(folder: &Path, name: &str) -> Result<Self> {
         let path = folder.join(format!("{name}.ledger"));
         let file = File::create(&path).with_context(|| path.display().to_string())?;
@@ -146,55 +146,54 @@ impl Ledger {
         })
     }
 
-    /// Notes down what is about to be sent; on disk when this returns.
+    /// Adds a request before it is sent, and syncs the file.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When the file cannot be written.
     pub fn intend(&mut self, entry: Entry) -> Result<()> {
         self.intend_all(vec![entry])
     }
 
-    /// Notes down what is about to be sent side by side; on disk when this returns.
+    /// Adds concurrent requests before they are sent, and syncs the file.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When the file cannot be written.
     pub fn intend_all(&mut self, entries: Vec<Entry>) -> Result<()> {
         self.write(&entries)?;
         self.entries.extend(entries);
         Ok(())
     }
 
-    /// Notes down what came of what was sent last; on disk when this returns.
+    /// Sets the outcome of the last request, and syncs the file.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When there is no request or the file cannot be written.
     pub fn conclude(
         &mut self,
         answer: Answer,
         order: Option<String>,
         file: Option<String>,
     ) -> Result<()> {
-        let last = self.entries.last_mut().context("nothing was sent")?;
+        let last = self.entries.last_mut().context("the ledger is empty")?;
         last.conclude(answer, order, file);
         let line = last.clone();
         self.write(&[line])
     }
 
-    /// Notes down what came of all that was sent, each with its answer in it.
+    /// Replaces all entries by those with outcomes, and syncs the file.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When the file cannot be written.
     pub fn conclude_all(&mut self, entries: Vec<Entry>) -> Result<()> {
         self.write(&entries)?;
         self.entries = entries;
         Ok(())
     }
 
-    /// Notes down what is remembered elsewhere, and not in an order with the rest; on disk when
-    /// this returns.
+    /// Writes entries to the file only, since their order is not that of the ledger, and syncs it.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When the file cannot be written.
     pub fn note(&mut self, entries: &[Entry]) -> Result<()> {
         self.write(entries)
     }
@@ -209,14 +208,14 @@ impl Ledger {
         Ok(self.file.sync_data()?)
     }
 
-    /// All that is remembered.
+    /// Returns all entries.
     #[must_use]
     pub fn entries(self) -> Vec<Entry> {
         self.entries
     }
 }
 
-/// Milliseconds since 1970.
+/// Returns the current time in milliseconds since 1970.
 #[must_use]
 pub fn now() -> i64 {
     chrono::Utc::now().timestamp_millis()

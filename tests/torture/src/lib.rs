@@ -1,22 +1,24 @@
-//! Torture: everything is killed, paused, cut and filled while clients place orders and
-//! subscribers listen; what clients remember, outside the system, says what must be left.
+//! Fault injection against the real programs and servers, under load. Clients keep ledgers outside
+//! the system, against which the results are checked.
 //!
-//! - [`clients`] with [`ledger`]: who asks, and what they remember;
-//! - [`watchers`] with [`stream`], and [`partner`]: who listens, and who is notified;
-//! - [`scene`] with [`proxy`] and [`disk`]: what is tortured;
-//! - [`fault`]: what goes wrong next, by a seed; [`conduct`] with [`messages`]: how;
-//! - [`run`]: all of that for a while;
-//! - [`evidence`] with [`log`] and [`reads`]: what is looked at in the end;
-//! - [`check`] with [`model`]: whether every promise was kept;
-//! - [`report`]: what is told;
-//! - [`teeth`]: bugs that are planted, to see whether they are found.
+//! - [`clients`] with [`ledger`]: clients that send requests, and the record of their answers;
+//! - [`subscribers`] with [`stream`], and [`webhook_receiver`]: consumers of the feed and of
+//!   notifications;
+//! - [`intruder`] and [`hostile`]: clients without permission, and clients that abuse connections;
+//! - [`setup`] with [`proxy`] and [`disk`]: the system under test;
+//! - [`fault`]: the faults and their plan, which is determined by a seed;
+//! - [`nemesis`] with [`messages`] and [`rebuilds`]: injection of the faults;
+//! - [`run`]: one complete run;
+//! - [`evidence`] with [`log`] and [`reads`]: the final state of stores and API;
+//! - [`check`] with [`model`]: the checks of that state;
+//! - [`report`]: the results as text and JSON;
+//! - [`mutation_check`]: planted bugs that the checks must find.
 //!
-//! Nothing of it knows a line of what is tortured: it goes by the public interface, and by
-//! the stores as anybody can read them.
+//! The crate does not depend on the code under test: it uses the public interface and reads the
+//! stores with their own drivers.
 
 pub mod check;
 pub mod clients;
-pub mod conduct;
 pub mod disk;
 pub mod evidence;
 pub mod fault;
@@ -26,13 +28,14 @@ pub mod ledger;
 pub mod log;
 pub mod messages;
 pub mod model;
-pub mod partner;
+pub mod mutation_check;
+pub mod nemesis;
 pub mod proxy;
 pub mod reads;
-pub mod renewal;
+pub mod rebuilds;
 pub mod report;
 pub mod run;
-pub mod scene;
+pub mod setup;
 pub mod stream;
-pub mod teeth;
-pub mod watchers;
+pub mod subscribers;
+pub mod webhook_receiver;

@@ -1,4 +1,4 @@
-//! The log as the store has it, read with the store's own driver.
+//! The event log, read with the driver of its store.
 
 use std::path::Path;
 
@@ -7,28 +7,28 @@ use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use uuid::Uuid;
 
-/// An event as it is stored.
+/// A stored event.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// Where in the log.
+    /// Position in the log.
     pub position: u64,
-    /// Its identity.
+    /// Operation id.
     pub operation: String,
-    /// Shared with the request that led to it.
+    /// Correlation id of the request.
     pub correlation: Uuid,
-    /// The order's id.
+    /// Order id.
     pub order: String,
     /// `INSERT`, `UPDATE`, …
     pub verb: String,
     /// `executed`, `rejected`, …
     pub status: String,
-    /// Milliseconds since 1970.
+    /// Creation time, in milliseconds since 1970.
     pub created: i64,
-    /// Likewise; none while it has not been executed.
+    /// Execution time, in milliseconds since 1970; `None` before execution.
     pub executed: Option<i64>,
 }
 
-/// All of a SQLite file.
+/// Reads the log of a SQLite file.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -55,13 +55,15 @@ pub fn of_file(file: &Path) -> Result<Vec<Row>> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// All of a MongoDB database.
+/// Reads the log of a MongoDB database.
 ///
 /// # Errors
 /// When it cannot be read.
 pub async fn of_database(uri: &str) -> Result<Vec<Row>> {
     let client = mongodb::Client::with_uri_str(uri).await?;
-    let database = client.default_database().context("a database's name")?;
+    let database = client
+        .default_database()
+        .context("the URI names no database")?;
     let events = database.collection::<Document>("events");
     let found = events.find(doc! {}).sort(doc! { "_id": 1 });
     let mut found = found.batch_size(5_000).await?;

@@ -1,5 +1,5 @@
-//! Messages that nobody of ours sends: copies of old ones, shuffled; what cannot be read;
-//! and what only a newer program could.
+//! Messages that no service sends: copies of earlier ones in random order, garbage, and operations
+//! of an unknown schema version.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -23,12 +23,12 @@ use crate::model::time;
 const SCHEDULER: &str = "platform-events-scheduler";
 const SCHEDULE: &str = "platform-event.schedule";
 const EXCHANGES: [&str; 3] = [SCHEDULER, "data-source", "orders-socket"];
-/// Old messages that are remembered.
-const MEMORY: usize = 400;
+/// Maximum number of recorded messages.
+const MAX_RECORDED: usize = 400;
 
-/// An operation that this version of the program cannot read.
+/// Returns the id and text of an operation whose schema version this program does not know.
 #[must_use]
-pub fn of_tomorrow(order: &str, owner: &str) -> (Uuid, String) {
+pub fn future_operation(order: &str, owner: &str) -> (Uuid, String) {
     let id = Uuid::new_v4();
     let operation = json!({
         "operation_id": id, "service_name": "order", "operation": "UPDATE", "entity_id": order,
@@ -39,30 +39,30 @@ pub fn of_tomorrow(order: &str, owner: &str) -> (Uuid, String) {
     (id, operation.to_string())
 }
 
-/// Puts a message into the embedded store's queue.
+/// Inserts a message into the queue of the embedded store.
 ///
 /// # Errors
-/// When the store cannot be written to.
-pub fn smuggle(file: &Path, message: &str) -> Result<()> {
+/// When the store cannot be written.
+pub fn insert_into_queue(file: &Path, message: &str) -> Result<()> {
     let database = rusqlite::Connection::open(file)?;
     database.busy_timeout(std::time::Duration::from_secs(5))?;
     database.execute("INSERT INTO schedule (operation) VALUES (?1)", [message])?;
     Ok(())
 }
 
-/// Somebody at the broker who sends what nobody of ours would.
-pub struct Stranger {
+/// Publisher of arbitrary messages.
+pub struct RawPublisher {
     connection: Connection,
     channel: Channel,
     prefix: String,
 }
 
-impl Stranger {
-    /// At the broker, where names begin with `prefix`.
+impl RawPublisher {
+    /// Connects to the broker, whose queues and exchanges have this prefix.
     ///
     /// # Errors
-    /// When the broker is away.
-    pub async fn at(uri: &str, prefix: &str) -> Result<Self> {
+    /// When the broker is unavailable.
+    pub async fn connect(uri: &str, prefix: &str) -> Result<Self> {
         let connection = Connection::connect(uri, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
         channel
@@ -75,24 +75,24 @@ impl Stranger {
         })
     }
 
-    /// Leaves nothing behind.
+    /// Closes the connection.
     ///
     /// # Errors
-    /// When the broker is away.
-    pub async fn leave(self) -> Result<()> {
+    /// When the broker is unavailable.
+    pub async fn disconnect(self) -> Result<()> {
         Ok(self.connection.close(200, "done".into()).await?)
     }
 
-    /// Takes the schedule queue away from its exchange, and gives it back after a while.
+    /// Removes the binding of the schedule queue and restores it after some time.
     ///
     /// # Errors
-    /// When the broker is away.
+    /// When the broker is unavailable.
     pub async fn unbind(&self, time: Duration) -> Result<()> {
         let (queue, exchange) = (self.named(SCHEDULE), self.named(SCHEDULER));
         let none = FieldTable::default;
-        let (of, from) = (queue.clone().into(), exchange.clone().into());
+        let (from_queue, from_exchange) = (queue.clone().into(), exchange.clone().into());
         self.channel
-            .queue_unbind(of, from, SCHEDULE.into(), none())
+            .queue_unbind(from_queue, from_exchange, SCHEDULE.into(), none())
             .await?;
         tokio::time::sleep(time).await;
         let options = QueueBindOptions::default();
@@ -106,29 +106,30 @@ impl Stranger {
         Ok(bound.await?)
     }
 
-    /// Sends what nobody can read, everywhere.
+    /// Publishes unreadable messages to every exchange.
     ///
     /// # Errors
-    /// When the broker is away.
-    pub async fn babble(&self) -> Result<()> {
-        let nonsense: [&[u8]; 4] = [b"", b"{", b"\xff\xfe", b"{\"operation_id\":7}"];
-        for data in nonsense {
-            self.send(SCHEDULER, SCHEDULE, data).await?;
-            self.send("data-source", "order.created", data).await?;
-            self.send("orders-socket", "order.baked", data).await?;
+    /// When the broker is unavailable.
+    pub async fn publish_garbage(&self) -> Result<()> {
+        let garbage: [&[u8]; 4] = [b"", b"{", b"\xff\xfe", b"{\"operation_id\":7}"];
+        for data in garbage {
+            self.publish(SCHEDULER, SCHEDULE, data).await?;
+            self.publish("data-source", "order.created", data).await?;
+            self.publish("orders-socket", "order.baked", data).await?;
         }
         Ok(())
     }
 
-    /// Hands in an operation.
+    /// Publishes an operation to the schedule queue.
     ///
     /// # Errors
-    /// When the broker is away.
-    pub async fn hand_in(&self, operation: &str) -> Result<()> {
-        self.send(SCHEDULER, SCHEDULE, operation.as_bytes()).await
+    /// When the broker is unavailable.
+    pub async fn publish_operation(&self, operation: &str) -> Result<()> {
+        self.publish(SCHEDULER, SCHEDULE, operation.as_bytes())
+            .await
     }
 
-    async fn send(&self, exchange: &str, key: &str, data: &[u8]) -> Result<()> {
+    async fn publish(&self, exchange: &str, key: &str, data: &[u8]) -> Result<()> {
         let properties = BasicProperties::default().with_delivery_mode(2);
         let options = BasicPublishOptions::default();
         let exchange = self.named(exchange).into();
@@ -144,84 +145,85 @@ impl Stranger {
     }
 }
 
-/// Somebody who has a copy of everything.
-pub struct Eavesdropper {
-    stranger: Stranger,
+/// Recorder of all messages of the exchanges, which can publish them again.
+pub struct MessageRecorder {
+    publisher: RawPublisher,
     queue: String,
-    kept: VecDeque<(String, String, Vec<u8>)>,
+    recorded: VecDeque<(String, String, Vec<u8>)>,
 }
 
-impl Eavesdropper {
-    /// Listens from now on.
+impl MessageRecorder {
+    /// Connects and records from now on.
     ///
     /// # Errors
-    /// When the broker is away.
-    pub async fn at(uri: &str, prefix: &str) -> Result<Self> {
-        let stranger = Stranger::at(uri, prefix).await?;
+    /// When the broker is unavailable.
+    pub async fn connect(uri: &str, prefix: &str) -> Result<Self> {
+        let publisher = RawPublisher::connect(uri, prefix).await?;
         let exclusive = QueueDeclareOptions {
             exclusive: true,
             auto_delete: true,
             ..QueueDeclareOptions::default()
         };
-        let channel = &stranger.channel;
+        let channel = &publisher.channel;
         let queue = channel.queue_declare("".into(), exclusive, FieldTable::default());
         let queue = queue.await?.name().to_string();
         for exchange in EXCHANGES {
             let options = QueueBindOptions::default();
-            let (of, to) = (queue.clone().into(), stranger.named(exchange).into());
+            let (of, to) = (queue.clone().into(), publisher.named(exchange).into());
             channel
                 .queue_bind(of, to, "#".into(), options, FieldTable::default())
                 .await?;
         }
         Ok(Self {
-            stranger,
+            publisher,
             queue,
-            kept: VecDeque::new(),
+            recorded: VecDeque::new(),
         })
     }
 
-    /// Leaves nothing behind.
+    /// Closes the connection.
     ///
     /// # Errors
-    /// When the broker is away.
-    pub async fn leave(self) -> Result<()> {
-        self.stranger.leave().await
+    /// When the broker is unavailable.
+    pub async fn disconnect(self) -> Result<()> {
+        self.publisher.disconnect().await
     }
 
-    /// Takes note of what has passed.
+    /// Collects the messages that have arrived in its queue.
     ///
     /// # Errors
-    /// When the broker is away.
-    pub async fn listen(&mut self) -> Result<()> {
-        for _ in 0..4 * MEMORY {
+    /// When the broker is unavailable.
+    pub async fn collect(&mut self) -> Result<()> {
+        for _ in 0..4 * MAX_RECORDED {
             let options = BasicGetOptions { no_ack: true };
-            let channel = &self.stranger.channel;
+            let channel = &self.publisher.channel;
             let got = channel
                 .basic_get(self.queue.clone().into(), options)
                 .await?;
             let Some(message) = got else { break };
             let exchange = message.delivery.exchange.to_string();
             let exchange = exchange
-                .trim_start_matches(&self.stranger.prefix)
+                .trim_start_matches(&self.publisher.prefix)
                 .to_owned();
             let key = message.delivery.routing_key.to_string();
-            self.kept.push_back((exchange, key, message.delivery.data));
-            if self.kept.len() > MEMORY {
-                self.kept.pop_front();
+            self.recorded
+                .push_back((exchange, key, message.delivery.data));
+            if self.recorded.len() > MAX_RECORDED {
+                self.recorded.pop_front();
             }
         }
         Ok(())
     }
 
-    /// Sends all of that once more, in any order.
+    /// Publishes all recorded messages again, in random order.
     ///
     /// # Errors
-    /// When the broker is away.
+    /// When the broker is unavailable.
     pub async fn repeat(&mut self, random: &mut StdRng) -> Result<()> {
-        let mut again: Vec<_> = self.kept.drain(..).collect();
-        again.shuffle(random);
-        for (exchange, key, data) in &again {
-            self.stranger.send(exchange, key, data).await?;
+        let mut messages: Vec<_> = self.recorded.drain(..).collect();
+        messages.shuffle(random);
+        for (exchange, key, data) in &messages {
+            self.publisher.publish(exchange, key, data).await?;
         }
         Ok(())
     }

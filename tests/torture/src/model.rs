@@ -1,20 +1,19 @@
-//! What orders must be after the log: the rules once more, by somebody who has not seen
-//! how they are kept.
+//! Model of the rules of orders, written independently of the implementation.
 
 use std::collections::HashMap;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::ledger::{Asked, Entry, Sheet, Wish, euros};
+use crate::ledger::{Entry, OrderDraft, Request, TestFile, euros};
 use crate::log::Row;
 
-/// What must come of an event.
+/// Expected result of an event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// Executed: the frame's type, and the document after it.
+    /// Executed: type of the frame, and the document afterwards.
     Changed(&'static str, Value),
-    /// Refused, in these words, and with a code where kinds of refusals are told apart.
+    /// Rejected: the reason, and its code if it has one.
     Rejected(String, Option<&'static str>),
 }
 
@@ -22,17 +21,17 @@ fn refused(reason: impl Into<String>) -> Verdict {
     Verdict::Rejected(reason.into(), None)
 }
 
-/// Verdict for anybody but the owner, to whom the order does not exist.
+/// Verdict for a missing order, and for clients that do not own the order.
 fn missing() -> Verdict {
     refused("there is no such order")
 }
 
-/// An order.
+/// State of an order.
 #[derive(Clone, Debug)]
 struct Order {
     number: u64,
     owner: String,
-    wish: Wish,
+    draft: OrderDraft,
     status: String,
     is_deleted: bool,
     position: u64,
@@ -46,44 +45,44 @@ struct Order {
 /// A file of an order.
 #[derive(Clone, Debug)]
 pub struct File {
-    /// Its identity.
+    /// File id.
     pub id: String,
-    /// Description of the file.
-    pub sheet: Sheet,
+    /// Name and content.
+    pub test_file: TestFile,
 }
 
 impl File {
     fn document(&self) -> Value {
-        let bytes = self.sheet.bytes();
+        let bytes = self.test_file.bytes();
         let hash = Sha256::digest(&bytes);
         let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         json!({
-            "id": self.id, "name": self.sheet.name, "media_type": "text/plain",
+            "id": self.id, "name": self.test_file.name, "media_type": "text/plain",
             "size": bytes.len(), "sha256": hash,
         })
     }
 }
 
-/// All orders.
+/// State of all orders, by id.
 #[derive(Default)]
 pub struct Orders(HashMap<String, Order>);
 
 impl Orders {
-    /// Verdict on what a client asked for, here in the log. The identity of a file is
-    /// the store's to give, and told by the frame.
+    /// Applies the next event of the log and returns its expected result. Ids of files are assigned
+    /// by the system and taken from the answer or the frame.
     pub fn execute(&mut self, event: &Row, entry: &Entry, frame: &Value) -> Verdict {
         let number = self.0.len() as u64 + 1;
-        let (asked, subject) = (&entry.asked, &entry.subject);
+        let (request, subject) = (&entry.request, &entry.subject);
         if let Some(refusal) = self.refusal(event, entry) {
             return refusal;
         }
         let known = self.0.get_mut(&event.order);
-        let (kind, word, order) = match (known, asked) {
-            (None, Asked::Place(wish)) => {
+        let (kind, timeline_type, order) = match (known, request) {
+            (None, Request::Place(draft)) => {
                 let order = self.0.entry(event.order.clone()).or_insert(Order {
                     number,
                     owner: subject.to_owned(),
-                    wish: wish.clone(),
+                    draft: draft.clone(),
                     status: "placed".into(),
                     is_deleted: false,
                     position: 0,
@@ -96,26 +95,26 @@ impl Orders {
                 ("order.created", "order.created".to_owned(), order)
             }
             (None, _) => return missing(),
-            (Some(_), Asked::Place(_)) => return refused("the order exists already"),
-            (Some(order), Asked::Amend(wish)) => {
-                order.wish = wish.clone();
+            (Some(_), Request::Place(_)) => return refused("the order exists already"),
+            (Some(order), Request::Amend(draft)) => {
+                order.draft = draft.clone();
                 ("order.updated", "order.updated".to_owned(), order)
             }
-            (Some(order), Asked::Status(next)) => {
+            (Some(order), Request::Status(next)) => {
                 order.status.clone_from(next);
                 ("order.status", format!("order.{next}"), order)
             }
-            (Some(order), Asked::Attach(sheet)) => {
+            (Some(order), Request::Attach(test_file)) => {
                 let files = frame["order"]["attachments"].as_array();
-                let told = files.and_then(|files| files.last()?["id"].as_str());
-                let id = entry.file.as_deref().or(told);
+                let id_in_frame = files.and_then(|files| files.last()?["id"].as_str());
+                let id = entry.file.as_deref().or(id_in_frame);
                 order.files.push(File {
                     id: id.unwrap_or_default().to_owned(),
-                    sheet: sheet.clone(),
+                    test_file: test_file.clone(),
                 });
                 ("order.updated", "order.attached".to_owned(), order)
             }
-            (Some(order), Asked::Delete) => {
+            (Some(order), Request::Delete) => {
                 if may_become(&order.status, "cancelled") {
                     order.status = "cancelled".into();
                 }
@@ -127,12 +126,12 @@ impl Orders {
         order.updated = event.created;
         order.version += 1;
         order.timeline.push(json!({
-            "position": event.position, "type": word, "at": time(event.created),
+            "position": event.position, "type": timeline_type, "at": time(event.created),
         }));
         Verdict::Changed(kind, order.document(&event.order))
     }
 
-    /// Refusal of a change to an order that is there, if it must be refused.
+    /// Returns the rejection of a request, if the rules require one.
     fn refusal(&self, event: &Row, entry: &Entry) -> Option<Verdict> {
         let Some(order) = self.0.get(&event.order) else {
             return entry.expected.map(|_| missing());
@@ -145,53 +144,53 @@ impl Orders {
             return Some(Verdict::Rejected(reason, Some("version-conflict")));
         }
         let status = &order.status;
-        match &entry.asked {
-            Asked::Place(_) => None,
+        match &entry.request {
+            Request::Place(_) => None,
             _ if order.is_deleted => Some(refused("the order has been deleted")),
-            Asked::Amend(_) if status != "placed" => Some(refused(format!(
+            Request::Amend(_) if status != "placed" => Some(refused(format!(
                 "the order is {status}; only a placed one can be changed"
             ))),
-            Asked::Status(next) if !may_become(status, next) => Some(refused(format!(
+            Request::Status(next) if !may_become(status, next) => Some(refused(format!(
                 "the order is {status}; it cannot become {next}"
             ))),
             _ => None,
         }
     }
 
-    /// All files, by order.
+    /// Returns all files with the ids of their orders.
     pub fn files(&self) -> impl Iterator<Item = (&str, &File)> {
         self.0
             .iter()
             .flat_map(|(id, order)| order.files.iter().map(move |file| (id.as_str(), file)))
     }
 
-    /// Orders on the list of this status or customer, newest first.
+    /// Returns the ids of listed orders with this status and customer, newest first.
     #[must_use]
     pub fn listed(&self, status: Option<&str>, customer: Option<&str>) -> Vec<String> {
-        let is_meant = |(_, order): &(&String, &Order)| {
+        let matches = |(_, order): &(&String, &Order)| {
             !order.is_deleted
                 && status.is_none_or(|status| order.status == status)
-                && customer.is_none_or(|customer| order.wish.customer == customer)
+                && customer.is_none_or(|customer| order.draft.customer == customer)
         };
-        let mut found: Vec<_> = self.0.iter().filter(is_meant).collect();
+        let mut found: Vec<_> = self.0.iter().filter(matches).collect();
         found.sort_unstable_by_key(|(_, order)| std::cmp::Reverse(order.number));
         found.into_iter().map(|(id, _)| id.clone()).collect()
     }
 
-    /// Whose an order is.
+    /// Returns the owner of an order.
     #[must_use]
     pub fn owner(&self, id: &str) -> Option<&str> {
         self.0.get(id).map(|order| order.owner.as_str())
     }
 
-    /// All of them, as they must be read now; and whether lists have them.
+    /// Returns id and document of every order, and whether lists contain it.
     pub fn documents(&self) -> impl Iterator<Item = (&str, Value, bool)> {
         self.0
             .iter()
             .map(|(id, order)| (id.as_str(), order.document(id), !order.is_deleted))
     }
 
-    /// How many there are.
+    /// Returns the number of orders.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.len()
@@ -209,7 +208,7 @@ fn may_become(status: &str, next: &str) -> bool {
 
 impl Order {
     fn document(&self, id: &str) -> Value {
-        let products = &self.wish.products;
+        let products = &self.draft.products;
         let line = |(name, cents, quantity): &(String, u64, u64)| {
             json!({
                 "sku": null, "name": name, "quantity": quantity, "price": euros(*cents),
@@ -222,9 +221,9 @@ impl Order {
             "id": id, "number": self.number, "status": self.status, "position": self.position,
             "version": self.version, "created_at": time(self.created),
             "updated_at": time(self.updated),
-            "customer": { "id": self.wish.customer, "name": null, "email": null },
+            "customer": { "id": self.draft.customer, "name": null, "email": null },
             "currency": "EUR", "products": products.iter().map(line).collect::<Vec<_>>(),
-            "items_count": count, "total": euros(total.sum()), "reference": self.wish.reference,
+            "items_count": count, "total": euros(total.sum()), "reference": self.draft.reference,
             "timeline": self.timeline,
         });
         if !self.files.is_empty() {
@@ -234,7 +233,7 @@ impl Order {
     }
 }
 
-/// As the API writes points in time.
+/// Formats a time as the API does.
 #[must_use]
 pub fn time(millis: i64) -> String {
     let time = chrono::DateTime::from_timestamp_millis(millis).unwrap_or_default();

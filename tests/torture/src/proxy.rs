@@ -1,4 +1,4 @@
-//! Something that stands before a server and lets through what it likes.
+//! TCP proxy before a server that can delay, hold back, cut or truncate its connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,42 +10,42 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// How it treats what passes.
+/// Treatment of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
-    /// It all goes through.
+pub enum ProxyMode {
+    /// Passes everything on.
     Open,
-    /// It all takes this long.
+    /// Delays every chunk by this time.
     Slow(Duration),
-    /// Nothing goes through, and nobody is told: connections stay, half open.
-    Silent,
-    /// All connections are cut, new ones too.
+    /// Passes nothing on and keeps connections open.
+    HalfOpen,
+    /// Resets all connections, including new ones.
     Cut,
-    /// Everything that is asked goes through; of what is answered only so many bytes,
-    /// then the connection is reset: what was asked is done, and the answer lost.
-    Mute(i64),
+    /// Passes requests on, and so many bytes of answers; then resets the connection, so that a
+    /// request is executed and its answer lost.
+    DropAnswersAfter(i64),
 }
 
 /// A proxy; lives as long as the runtime.
 #[derive(Clone)]
 pub struct Proxy {
     port: u16,
-    manner: watch::Sender<Manner>,
-    /// Bytes of answers that still go through, where they are counted.
-    left: Arc<AtomicI64>,
+    mode: watch::Sender<ProxyMode>,
+    /// Number of bytes of answers that may still pass in the mode `DropAnswersAfter`.
+    answer_bytes_left: Arc<AtomicI64>,
 }
 
 impl Proxy {
-    /// One before the server at this port.
+    /// Starts a proxy before the server at this port.
     ///
     /// # Errors
-    /// When there is no port for it.
-    pub async fn before(server: u16) -> Result<Self> {
+    /// When no port is available.
+    pub async fn start(server: u16) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let proxy = Self {
             port: listener.local_addr()?.port(),
-            manner: watch::Sender::new(Manner::Open),
-            left: Arc::default(),
+            mode: watch::Sender::new(ProxyMode::Open),
+            answer_bytes_left: Arc::default(),
         };
         let accepting = proxy.clone();
         tokio::spawn(async move {
@@ -57,83 +57,85 @@ impl Proxy {
         Ok(proxy)
     }
 
-    /// Where it listens.
+    /// Returns the port on which it listens.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// From now on it behaves like this.
-    pub fn be(&self, manner: Manner) {
-        if let Manner::Mute(bytes) = manner {
-            self.left.store(bytes, Ordering::Relaxed);
+    /// Changes the treatment of all connections.
+    pub fn set_mode(&self, mode: ProxyMode) {
+        if let ProxyMode::DropAnswersAfter(bytes) = mode {
+            self.answer_bytes_left.store(bytes, Ordering::Relaxed);
         }
-        self.manner.send_replace(manner);
+        self.mode.send_replace(mode);
     }
 
     async fn serve(self, client: TcpStream, port: u16) {
-        if *self.manner.borrow() == Manner::Cut {
+        if *self.mode.borrow() == ProxyMode::Cut {
             return;
         }
         let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else {
             return;
         };
         for socket in [&client, &server] {
-            // What is cut is cut: a reset, not an orderly end.
+            // Closing sends a reset instead of an orderly end.
             let _ = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO));
             let _ = socket.set_nodelay(true);
         }
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
-        let mut manner = self.manner.subscribe();
-        let asked = pump(from_client, to_server, self.manner.subscribe(), None);
-        let answered = pump(
+        let mut mode = self.mode.subscribe();
+        let requests = pump(from_client, to_server, self.mode.subscribe(), None);
+        let answers = pump(
             from_server,
             to_client,
-            self.manner.subscribe(),
-            Some(&self.left),
+            self.mode.subscribe(),
+            Some(&self.answer_bytes_left),
         );
         let cut = async {
             // The sender lives as long as this proxy.
-            let _ = manner.wait_for(|manner| *manner == Manner::Cut).await;
+            let _ = mode.wait_for(|mode| *mode == ProxyMode::Cut).await;
         };
         tokio::select! {
-            () = asked => {}
-            () = answered => {}
+            () = requests => {}
+            () = answers => {}
             () = cut => {}
         }
     }
 }
 
-/// From one side to the other, as it is the manner just now; until an end.
+/// Copies bytes in one direction according to the current mode, until either side ends.
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    mut manner: watch::Receiver<Manner>,
-    left: Option<&AtomicI64>,
+    mut mode: watch::Receiver<ProxyMode>,
+    answer_bytes_left: Option<&AtomicI64>,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count) = from.read(&mut buffer).await {
         if count == 0 {
             return;
         }
-        let now = *manner.borrow_and_update();
+        let now = *mode.borrow_and_update();
         match now {
-            Manner::Open => {}
-            Manner::Slow(time) => tokio::time::sleep(time).await,
-            Manner::Silent => {
-                if manner
-                    .wait_for(|manner| *manner != Manner::Silent)
+            ProxyMode::Open => {}
+            ProxyMode::Slow(time) => tokio::time::sleep(time).await,
+            ProxyMode::HalfOpen => {
+                if mode
+                    .wait_for(|mode| *mode != ProxyMode::HalfOpen)
                     .await
                     .is_err()
                 {
                     return;
                 }
             }
-            Manner::Cut => return,
-            Manner::Mute(_) => {
+            ProxyMode::Cut => return,
+            ProxyMode::DropAnswersAfter(_) => {
                 let count = i64::try_from(count).unwrap_or(i64::MAX);
-                if left.is_some_and(|left| left.fetch_sub(count, Ordering::Relaxed) < count) {
+                if answer_bytes_left.is_some_and(|answer_bytes_left| {
+                    answer_bytes_left.fetch_sub(count, Ordering::Relaxed) < count
+                }) {
                     return;
                 }
             }

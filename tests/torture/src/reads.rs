@@ -1,5 +1,5 @@
-//! Receipts, histories, attached files and filtered lists: some of them are read at the end,
-//! and held against the log and the rules.
+//! Samples of receipts, histories, attached files and filtered lists, which are compared with the
+//! log and the model.
 
 use std::collections::HashMap;
 
@@ -13,15 +13,15 @@ use crate::evidence::{read, whole_list};
 use crate::ledger::{Answer, Entry};
 use crate::log::Row;
 use crate::model::Orders;
-use crate::watchers::hash;
+use crate::subscribers::hash;
 
-/// Receipts that are read.
+/// Maximum number of receipts that are read.
 const RECEIPTS: usize = 200;
-/// Orders whose histories are read.
+/// Maximum number of histories that are read.
 const HISTORIES: usize = 60;
-/// Files that are read.
+/// Maximum number of files that are read.
 const FILES: usize = 200;
-/// Lists that are read: by status, by customer, and by both.
+/// Filtered lists that are read, each by status, by customer or by both.
 const LISTS: [(Option<&str>, Option<&str>); 4] = [
     (Some("paid"), None),
     (Some("cancelled"), None),
@@ -29,30 +29,30 @@ const LISTS: [(Option<&str>, Option<&str>); 4] = [
     (Some("placed"), Some("c-2")),
 ];
 
-/// Answers to reads.
+/// Answers of the API.
 #[derive(Default)]
 pub struct Reads {
-    /// Receipts by the operation's identity.
+    /// Receipts by operation id.
     receipts: HashMap<String, Value>,
-    /// Histories by the order's identity.
+    /// Histories by order id.
     histories: HashMap<String, Vec<Value>>,
-    /// Files by the order's and the file's identity: status, and hash of the content.
+    /// Status and hash of the content of files, by order id and file id.
     files: HashMap<(String, String), (u16, u64)>,
-    /// Identities of the orders on each of [`LISTS`].
+    /// Ids of the orders on each of [`LISTS`].
     lists: Vec<Vec<String>>,
 }
 
-/// Takes at most `most` of them, from all over the whole.
-fn some<T>(all: Vec<T>, most: usize) -> impl Iterator<Item = T> {
-    let step = all.len().div_ceil(most).max(1);
+/// Takes at most `max_count` items, evenly distributed.
+fn sample<T>(all: Vec<T>, max_count: usize) -> impl Iterator<Item = T> {
+    let step = all.len().div_ceil(max_count).max(1);
     all.into_iter().step_by(step)
 }
 
 impl Reads {
-    /// Reads them.
+    /// Reads the samples as an operator.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// When a request gets no answer or a list is refused.
     pub async fn gather(
         operator: &Identity,
         ledgers: &[Vec<Entry>],
@@ -66,17 +66,17 @@ impl Reads {
             Answer::Accepted { operation } => Some(operation.clone()),
             _ => None,
         });
-        for operation in some(accepted.collect(), RECEIPTS) {
+        for operation in sample(accepted.collect(), RECEIPTS) {
             let receipt = read(&client, operator, &format!("/operation/{operation}")).await?;
             reads.receipts.insert(operation, receipt.json());
         }
         let placed = log.iter().filter(|row| row.verb == "INSERT");
-        for row in some(placed.collect(), HISTORIES) {
+        for row in sample(placed.collect(), HISTORIES) {
             let path = format!("/order/{}/history", row.order);
             let history = whole_list(operator, &path).await?;
             reads.histories.insert(row.order.clone(), history);
         }
-        for (order, file) in some(files(list), FILES) {
+        for (order, file) in sample(files(list), FILES) {
             let path = format!("/order/{order}/attachments/{file}");
             let answer = read(&client, operator, &path).await?;
             let content = String::from_utf8_lossy(&answer.body);
@@ -94,7 +94,7 @@ impl Reads {
         Ok(reads)
     }
 
-    /// Number of reads of each kind.
+    /// Returns the number of reads by kind.
     #[must_use]
     pub fn counts(&self) -> [(&'static str, u64); 4] {
         let listed = self.lists.iter().map(Vec::len).sum::<usize>();
@@ -102,12 +102,12 @@ impl Reads {
             ("receipts", self.receipts.len() as u64),
             ("histories", self.histories.len() as u64),
             ("files", self.files.len() as u64),
-            ("listed by filters", listed as u64),
+            ("entries of filtered lists", listed as u64),
         ]
     }
 }
 
-/// The files that documents speak of.
+/// Returns order id and file id of every attachment in documents.
 fn files(list: &[Value]) -> Vec<(String, String)> {
     let of_one = |document: &Value| {
         let order = document["id"].as_str().unwrap_or_default().to_owned();
@@ -121,17 +121,17 @@ fn files(list: &[Value]) -> Vec<(String, String)> {
     list.iter().flat_map(of_one).collect()
 }
 
-/// Holds them against the log and the rules.
+/// Compares the samples with the log and the model.
 pub fn check_reads(evidence: &Evidence, orders: &Orders, findings: &mut Findings) {
     let reads = &evidence.reads;
-    let is_spoiled = |order: &str| evidence.spoiled.contains(order);
+    let is_poisoned = |order: &str| evidence.poisoned.contains(order);
     let mut of_order: HashMap<&str, Vec<&Row>> = HashMap::new();
     for row in &evidence.log {
         of_order.entry(&row.order).or_default().push(row);
         let Some(receipt) = reads.receipts.get(&row.operation) else {
             continue;
         };
-        if !is_spoiled(&row.order) {
+        if !is_poisoned(&row.order) {
             let status = match row.status.as_str() {
                 "executed" => "baked",
                 other => other,
@@ -140,7 +140,7 @@ pub fn check_reads(evidence: &Evidence, orders: &Orders, findings: &mut Findings
         }
     }
     for (order, history) in &reads.histories {
-        if is_spoiled(order) {
+        if is_poisoned(order) {
             continue;
         }
         let rows = of_order.get(order.as_str()).map(Vec::as_slice);
@@ -161,16 +161,16 @@ pub fn check_reads(evidence: &Evidence, orders: &Orders, findings: &mut Findings
         let Some(found) = reads.files.get(&key) else {
             continue;
         };
-        let content = String::from_utf8_lossy(&file.sheet.bytes()).into_owned();
+        let content = String::from_utf8_lossy(&file.test_file.bytes()).into_owned();
         findings.expect(*found == (200, hash(&content)), "lost file", || {
             format!("{key:?}: status {}", found.0)
         });
     }
     for ((status, customer), found) in LISTS.into_iter().zip(&reads.lists) {
-        let found: Vec<&String> = found.iter().filter(|id| !is_spoiled(id)).collect();
+        let found: Vec<&String> = found.iter().filter(|id| !is_poisoned(id)).collect();
         let expected = orders.listed(status, customer);
-        let expected: Vec<&String> = expected.iter().filter(|id| !is_spoiled(id)).collect();
-        findings.expect(found == expected, "list by a filter", || {
+        let expected: Vec<&String> = expected.iter().filter(|id| !is_poisoned(id)).collect();
+        findings.expect(found == expected, "wrong filtered list", || {
             let (found, expected) = (found.len(), expected.len());
             format!("{status:?} {customer:?}: {found} orders, expected {expected}")
         });
@@ -183,8 +183,8 @@ fn check_receipt(
     kind: &'static str,
     findings: &mut Findings,
 ) {
-    let is_so = receipt["status"] == status
+    let matches = receipt["status"] == status
         && receipt["position"] == row.position
         && receipt["operation_id"] == row.operation.as_str();
-    findings.expect(is_so, kind, || format!("{receipt} for {row:?}"));
+    findings.expect(matches, kind, || format!("{receipt} for {row:?}"));
 }

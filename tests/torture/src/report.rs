@@ -1,4 +1,4 @@
-//! What is told at the end, in words and as JSON.
+//! Report of a run, as text and as JSON.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,108 +7,108 @@ use bakehouse_dev_servers::power_loss::Loss;
 use serde_json::{Value, json};
 
 use crate::check::Findings;
-use crate::clients::{Pace, lock};
+use crate::clients::{Workload, lock};
 use crate::fault::plan::{Plan, Step};
 
 mod text;
 
-/// How long 99 of 100 recoveries may take after something befell services…
-const LIMIT_OF_SERVICES: Duration = Duration::from_secs(2);
-/// …and after what they stand on was back.
-const LIMIT_OF_SERVERS: Duration = Duration::from_secs(5);
-/// …and each after a flood, which leaves behind what was accepted.
-const LIMIT_OF_FLOODS: Duration = Duration::from_secs(10);
-/// Recoveries of which a 99th percentile says something.
-const ENOUGH: usize = 100;
-/// What a service may take, in KiB: 64 MiB of it for operations that are not confirmed, and
-/// 50 KiB for each of the thousands who wait for an answer at once in a flood.
-const MEMORY: u64 = 384 * 1024;
+/// Limit of the 99th percentile of recoveries after faults of services.
+const SERVICES_RECOVERY_LIMIT: Duration = Duration::from_secs(2);
+/// Limit of the 99th percentile of recoveries after servers are available again.
+const SERVERS_RECOVERY_LIMIT: Duration = Duration::from_secs(5);
+/// Limit of each recovery after a flood, whose accepted orders are processed first.
+const FLOOD_RECOVERY_LIMIT: Duration = Duration::from_secs(10);
+/// Number of recoveries from which on the 99th percentile is checked.
+const MIN_SAMPLES: usize = 100;
+/// Limit of the memory of a service, in KiB. It includes 64 MiB for unconfirmed operations and
+/// 50 KiB for each of the thousands of concurrent requests of a flood.
+const MAX_MEMORY_KIB: u64 = 384 * 1024;
 
 /// Figures of a run.
 #[derive(Default)]
 pub struct Report {
     /// `servers` or `embedded`.
     pub world: String,
-    /// Leads to the same faults again.
+    /// Seed of the sequence of faults.
     pub seed: u64,
-    /// How long things went wrong, in seconds.
+    /// Time for which faults were injected, in seconds.
     pub seconds: f64,
     /// Requests that were answered with 202.
     pub accepted: u64,
-    /// Answers that were none, or 5xx.
+    /// Requests without an answer, or with a 5xx.
     pub unavailable: u64,
-    /// Requests that were refused for good.
+    /// Requests that were finally refused.
     pub refused: u64,
-    /// Requests of which nobody was told what came of them.
+    /// Requests whose outcome the client does not know.
     pub unknown: u64,
     /// Events in the log.
     pub events: u64,
-    /// Orders.
+    /// Orders that were placed.
     pub orders: u64,
-    /// Frames that subscribers were checked for.
+    /// Frames of subscribers that were checked.
     pub frames: u64,
-    /// SIGKILLs and ends between two writes, of each program.
+    /// Kills and aborts at failpoints, by program.
     pub kills: BTreeMap<String, u64>,
-    /// Ends and stops between two writes, by place.
-    pub places: BTreeMap<String, u64>,
-    /// Places that a program did not come to in time, so that it was killed elsewhere.
-    pub unreached: BTreeMap<String, u64>,
-    /// Rounds of making anew, by part.
-    pub rounds: BTreeMap<String, u64>,
-    /// How often somebody was turned away who wanted what is not theirs.
-    pub turned_away: u64,
-    /// Events that another program was notified of.
+    /// Aborts and stops at failpoints, by failpoint.
+    pub failpoints: BTreeMap<String, u64>,
+    /// Failpoints that a program did not reach in time, so that it was killed instead.
+    pub failpoints_missed: BTreeMap<String, u64>,
+    /// Rebuilds, by target.
+    pub rebuilds: BTreeMap<String, u64>,
+    /// Requests of the intruder that were rejected.
+    pub rejected: u64,
+    /// Events that the webhook receiver was notified of.
     pub notified: u64,
-    /// Of these, how often it was notified of one again.
+    /// Repeated notifications.
     pub notified_again: u64,
-    /// Answers to writes by their status; 0: none.
+    /// Answers to writes by status; 0 counts missing answers.
     pub answers: BTreeMap<u16, u64>,
     /// Faults of each kind.
     pub faults: BTreeMap<&'static str, u64>,
-    /// Kinds that are planned and never befell.
-    pub never: BTreeSet<&'static str>,
-    /// Places between two writes that are planned, and that no program ended or stopped at.
-    pub never_at: BTreeSet<String>,
-    /// Faults after which nobody waited for the recovery before the next one.
-    pub rushed: u64,
-    /// Orderly restarts.
+    /// Planned kinds of faults that were never injected.
+    pub never_injected: BTreeSet<&'static str>,
+    /// Planned failpoints at which no program ended or stopped.
+    pub failpoints_never_reached: BTreeSet<String>,
+    /// Faults whose recovery overlapped with the next fault.
+    pub overlapping: u64,
+    /// Restarts by SIGTERM.
     pub restarts: u64,
-    /// Requests that were repeated, doubled or raced.
-    pub tricks: BTreeMap<&'static str, u64>,
+    /// Requests that were repeated, sent twice at once or raced, by kind.
+    pub special_requests: BTreeMap<&'static str, u64>,
     /// Number of reads at the end, by kind.
     pub reads: BTreeMap<&'static str, u64>,
-    /// Losses of power in figures.
+    /// Totals of the power losses.
     pub power: Loss,
-    /// Faults that could not be brought about.
+    /// Faults that could not be injected, with the reason.
     pub skipped: BTreeMap<String, u64>,
-    /// Until an order placed afterwards could be read: after something befell services…
+    /// Times until a new order could be read, after faults of services.
     pub services: Vec<Duration>,
-    /// …and after what they stand on was back.
+    /// Times until a new order could be read, after servers were available again.
     pub servers: Vec<Duration>,
-    /// More orders than there was capacity for.
+    /// Results of the floods.
     pub floods: Vec<Flood>,
-    /// Resident memory of each service at most, in KiB.
+    /// Peak resident memory of each service, in KiB.
     pub memory: BTreeMap<String, u64>,
-    /// By which codes subscribers were sent away; 0: the connection just ended.
+    /// Close codes of subscribers' connections; 0 counts connections that ended without one.
     pub closes: BTreeMap<u16, u64>,
-    /// What was found.
+    /// Violated guarantees.
     pub findings: Findings,
 }
 
-/// More orders than there was capacity for, and what came of them.
+/// Result of a flood: more orders per second than the system has capacity for.
 pub struct Flood {
-    /// Requests a second that were accepted just before, by as many clients as there may
-    /// be, each of whom waits for its answer.
+    /// Requests per second that were accepted in the burst before, in which every client waits for
+    /// its answers.
     pub capacity: f64,
-    /// Orders a second that were sent, whether or not there were answers.
+    /// Orders per second that were sent, independent of answers.
     pub offered: f64,
-    /// How many in all.
+    /// Total number of orders.
     pub orders: u64,
-    /// How many of them were accepted; the others were told 429 or 503, or nothing.
+    /// Number of accepted orders; the others got 429, 503 or no answer.
     pub accepted: u64,
-    /// When there was an answer to the last of them, or its sender gave up.
+    /// Time until the last answer or timeout.
     pub answered_within: Duration,
-    /// From then on, until an order placed afterwards could be read.
+    /// Time from then until a new order could be read.
     pub recovered_within: Option<Duration>,
 }
 
@@ -125,12 +125,12 @@ impl Flood {
 
     fn text(&self) -> String {
         format!(
-            "flood: {:.0} orders a second where {:.0} requests are what there is capacity for; of {} \
-             were {} accepted within {:.1?}; recovered within {:.1?}",
+            "flood: {:.0} orders/s with a capacity of {:.0} requests/s; {} of {} accepted, last answer \
+             after {:.1?}; recovered within {:.1?}",
             self.offered,
             self.capacity,
-            self.orders,
             self.accepted,
+            self.orders,
             self.answered_within,
             self.recovered_within.unwrap_or_default()
         )
@@ -138,39 +138,44 @@ impl Flood {
 }
 
 impl Report {
-    /// One more SIGKILL, or the like.
+    /// Counts a kill of a program.
     pub fn killed(&mut self, program: &str) {
         *self.kills.entry(program.to_owned()).or_default() += 1;
     }
 
-    /// Notes all that is planned; faults that are brought about are taken off.
-    pub fn plan(&mut self, plan: &Plan) {
-        self.never = plan.kinds().collect();
-        let all = plan.all_places().into_iter();
-        self.never_at = all.map(|(program, place)| at(program, place)).collect();
+    /// Records everything that a plan contains, to report what was never injected.
+    pub fn expect_plan(&mut self, plan: &Plan) {
+        self.never_injected = plan.kinds().collect();
+        let all = plan.all_failpoints().into_iter();
+        self.failpoints_never_reached = all
+            .map(|(program, failpoint)| failpoint_of(program, failpoint))
+            .collect();
     }
 
-    /// Notes that a fault was brought about.
-    pub fn befell(&mut self, step: &Step) {
+    /// Counts an injected fault.
+    pub fn record_fault(&mut self, step: &Step) {
         *self.faults.entry(step.fault.name()).or_default() += 1;
-        self.never.remove(step.kind);
+        self.never_injected.remove(step.kind);
     }
 
-    /// A program was at a place between two writes.
-    pub fn was_at(&mut self, program: &str, place: &str) {
-        let place = at(program, place);
-        self.never_at.remove(&place);
-        *self.places.entry(place).or_default() += 1;
+    /// Counts a failpoint at which a program ended or stopped.
+    pub fn failpoint_reached(&mut self, program: &str, failpoint: &str) {
+        let failpoint = failpoint_of(program, failpoint);
+        self.failpoints_never_reached.remove(&failpoint);
+        *self.failpoints.entry(failpoint).or_default() += 1;
     }
 
-    /// It never came to a place between two writes.
-    pub fn did_not_reach(&mut self, program: &str, place: &str) {
-        *self.unreached.entry(at(program, place)).or_default() += 1;
+    /// Counts a failpoint that a program did not reach in time.
+    pub fn failpoint_missed(&mut self, program: &str, failpoint: &str) {
+        *self
+            .failpoints_missed
+            .entry(failpoint_of(program, failpoint))
+            .or_default() += 1;
     }
 
-    /// Adds up what clients were answered.
-    pub fn remember_answers(&mut self, pace: &Pace) {
-        for (status, count) in lock(&pace.answers).iter() {
+    /// Adds the answers that clients got.
+    pub fn add_answers(&mut self, workload: &Workload) {
+        for (status, count) in lock(&workload.answers).iter() {
             *self.answers.entry(*status).or_default() += count;
             match status {
                 202 => self.accepted += count,
@@ -178,61 +183,60 @@ impl Report {
                 _ => self.unavailable += count,
             }
         }
-        for (trick, count) in lock(&pace.tricks).iter() {
-            *self.tricks.entry(trick).or_default() += count;
+        for (kind, count) in lock(&workload.special_requests).iter() {
+            *self.special_requests.entry(kind).or_default() += count;
         }
-        for complaint in lock(&pace.complaints).iter() {
+        for violation in lock(&workload.violations).iter() {
             let findings = &mut self.findings;
-            findings.note("unexpected answer", || complaint.clone());
+            findings.note("unexpected answer", || violation.clone());
         }
     }
 
-    /// Holds what was measured against what is promised, where it was measured often
-    /// enough to say so.
-    pub fn judge(&mut self) {
+    /// Compares recovery times and memory with their limits.
+    pub fn check_limits(&mut self) {
         let limits = [
-            ("services", &self.services, LIMIT_OF_SERVICES),
-            ("servers", &self.servers, LIMIT_OF_SERVERS),
+            ("services", &self.services, SERVICES_RECOVERY_LIMIT),
+            ("servers", &self.servers, SERVERS_RECOVERY_LIMIT),
         ];
         for (name, times, limit) in limits {
             let figures = figures(times);
             let p99 = figures["p99"].as_u64().unwrap_or_default();
-            if times.len() >= ENOUGH && u128::from(p99) > limit.as_millis() {
-                let what = || format!("after {name}: p99 {p99} ms, expected {limit:?} at most");
+            if times.len() >= MIN_SAMPLES && u128::from(p99) > limit.as_millis() {
+                let what = || format!("after {name}: p99 {p99} ms, limit {limit:?}");
                 self.findings.note("slow recovery", what);
             }
         }
         for flood in &self.floods {
-            let is_over = flood
+            let has_recovered = flood
                 .recovered_within
-                .is_some_and(|time| time <= LIMIT_OF_FLOODS);
-            if !is_over || flood.accepted == 0 {
+                .is_some_and(|time| time <= FLOOD_RECOVERY_LIMIT);
+            if !has_recovered || flood.accepted == 0 {
                 self.findings.note("slow recovery", || flood.text());
             }
         }
         for (name, kib) in &self.memory {
-            if *kib > MEMORY {
+            if *kib > MAX_MEMORY_KIB {
                 let what = || format!("{name}: {} MiB", kib / 1024);
                 self.findings.note("too much memory", what);
             }
         }
     }
 
-    /// Takes note of memory.
-    pub fn remember(&mut self, memory: BTreeMap<String, u64>) {
+    /// Records the peak memory of services.
+    pub fn record_memory(&mut self, memory: BTreeMap<String, u64>) {
         for (name, now) in memory {
             let most = self.memory.entry(name).or_default();
             *most = now.max(*most);
         }
     }
 
-    /// How many were killed in all.
+    /// Returns the total number of kills.
     #[must_use]
     pub fn all_kills(&self) -> u64 {
         self.kills.values().sum()
     }
 
-    /// Whether nothing was found.
+    /// Checks whether there are no findings.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.findings.counts.is_empty()
@@ -243,7 +247,7 @@ impl Report {
         kinds.iter().filter_map(|kind| counts.get(kind)).sum()
     }
 
-    /// All of it.
+    /// Returns the report as JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         json!({
@@ -251,36 +255,36 @@ impl Report {
             "accepted": self.accepted, "unavailable": self.unavailable,
             "refused": self.refused, "unknown": self.unknown,
             "events": self.events, "orders": self.orders, "frames": self.frames,
-            "kills": { "all": self.all_kills(), "by_program": self.kills, "by_place": self.places },
-            "places_not_reached": self.unreached, "answers": self.answers,
-            "planned_and_never": self.never, "places_never": self.never_at,
-            "during_recovery": self.rushed, "restarts": self.restarts,
-            "tricks": self.tricks, "reads": self.reads,
+            "kills": { "all": self.all_kills(), "by_program": self.kills, "by_place": self.failpoints },
+            "places_not_reached": self.failpoints_missed, "answers": self.answers,
+            "planned_and_never": self.never_injected, "places_never": self.failpoints_never_reached,
+            "during_recovery": self.overlapping, "restarts": self.restarts,
+            "tricks": self.special_requests, "reads": self.reads,
             "power": {
                 "records": self.power.records, "syncs": self.power.syncs,
                 "writes_lost": self.power.writes, "names_lost": self.power.names,
             },
-            "faults": self.faults, "skipped": self.skipped, "made_anew": self.rounds,
-            "turned_away": self.turned_away,
+            "faults": self.faults, "skipped": self.skipped, "made_anew": self.rebuilds,
+            "turned_away": self.rejected,
             "notified": self.notified, "notified_again": self.notified_again,
-            "unauthorised": self.found(&["unauthorised", "not theirs to see"]),
+            "unauthorised": self.found(&["unauthorised", "frame of another owner"]),
             "recovery_ms": { "services": figures(&self.services), "servers": figures(&self.servers) },
             "floods": self.floods.iter().map(Flood::json).collect::<Vec<_>>(),
             "peak_memory_kib": self.memory, "closes": self.closes,
             "lost": self.found(&["lost"]), "doubled": self.found(&["doubled"]),
-            "reordered": self.found(&["reordered", "time goes back"]),
+            "reordered": self.found(&["reordered", "creation time decreases"]),
             "gaps": self.found(&["gap in the log", "gap in the feed", "gap for a subscriber"]),
             "findings": self.findings.counts, "first_findings": self.findings.shown,
         })
     }
 }
 
-/// A place of a program.
-fn at(program: &str, place: &str) -> String {
-    format!("{program} at {place}")
+/// Returns the printed name of a failpoint.
+fn failpoint_of(program: &str, failpoint: &str) -> String {
+    format!("{program} at {failpoint}")
 }
 
-/// Count, median, 99th percentile and the longest, in milliseconds.
+/// Returns count, median, 99th percentile and maximum, in milliseconds.
 fn figures(times: &[Duration]) -> Value {
     let mut times: Vec<u128> = times.iter().map(Duration::as_millis).collect();
     times.sort_unstable();

@@ -1,4 +1,5 @@
-//! A run: everybody at work, one fault after the other, then quiet, then the truth.
+//! One complete run: clients and subscribers work while one fault after the other is injected;
+//! after recovery, the final state is collected and checked.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -11,98 +12,101 @@ use rand::{Rng, SeedableRng};
 use tokio::time::sleep;
 
 use crate::check::{Evidence, check, check_log_alone};
-use crate::clients::{Crowd, Identity, Pace, Person};
-use crate::conduct::{Conductor, Missing};
+use crate::clients::{ClientGroup, Identity, OrderClient, Workload};
 use crate::evidence::gather;
 use crate::fault::Fault;
 use crate::fault::plan::{Plan, Step};
 use crate::intruder::{self, Intruder};
-use crate::ledger::{Answer, Asked, Entry};
-use crate::partner::Partner;
-use crate::renewal;
+use crate::ledger::{Answer, Entry, Request};
+use crate::mutation_check;
+use crate::nemesis::{Nemesis, Unsupported};
+use crate::rebuilds;
 use crate::report::Report;
-use crate::scene::Scene;
-use crate::teeth;
-use crate::watchers::{Audience, Filter};
+use crate::setup::Setup;
+use crate::subscribers::{Filter, Subscribers};
+use crate::webhook_receiver::WebhookReceiver;
 
-/// Clients who are at work all the time.
+/// Number of clients that send requests during the whole run.
 const CLIENTS: usize = 6;
-/// Subscribers who never read.
-const RUDE: usize = 3;
-/// Longer than any run.
-const TOKENS: u64 = 48 * 3_600;
-/// After so long something does not recover any more.
-pub(crate) const RECOVERY: Duration = Duration::from_secs(60);
-/// Faults that are passed over until it is clear that none is meant.
-const MISSES: usize = 100_000;
-const BOTH: &str = "orders:read orders:write";
-/// Who may not write.
+/// Number of subscribers that do not read, or disconnect abruptly.
+const UNREAD_SUBSCRIBERS: usize = 3;
+/// Lifetime of tokens, in seconds; longer than any run.
+const TOKEN_TTL_SECONDS: u64 = 48 * 3_600;
+/// Time within which the system must recover from a fault.
+pub(crate) const RECOVERY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Maximum number of planned faults that are skipped in a row before the filter counts as one
+/// that matches nothing.
+const MAX_SKIPPED_FAULTS: usize = 100_000;
+/// Scopes of an ordinary client.
+const READ_WRITE: &str = "orders:read orders:write";
+/// Subject of a token without the scope to write.
 const READER: &str = "reader";
 
-/// What is asked for.
+/// Options of a run.
 #[derive(Clone, Debug)]
-pub struct Order {
-    /// Where.
+pub struct RunOptions {
+    /// Deployment under test.
     pub kind: Kind,
-    /// Leads to the same faults again.
+    /// Seed of the sequence of faults.
     pub seed: u64,
-    /// How long things go wrong.
-    pub time: Duration,
-    /// Milliseconds between the requests of one client, on average.
-    pub rest: u64,
-    /// A bug to be found.
+    /// Time for which faults are injected.
+    pub duration: Duration,
+    /// Average time between two requests of a client, in milliseconds.
+    pub pause_ms: u64,
+    /// Planted bug.
     pub bug: Option<String>,
-    /// Only faults whose names have this in them, or what they befall.
+    /// Text that the name or the details of a fault must contain; otherwise it is skipped.
     pub only: Option<String>,
-    /// What is enough to end it early: nothing recovers any more from some bugs, and every
-    /// later look would only wait for its own end.
-    pub enough: &'static [&'static str],
-    /// The programs are those that are released, which have no places to end at.
+    /// Kinds of findings that end the run early: the system cannot recover from some bugs, so
+    /// that every later step would time out.
+    pub stop_at: &'static [&'static str],
+    /// True for release programs, which have no failpoints.
     pub is_released: bool,
-    /// Tells of every fault, and keeps the logs.
+    /// True to print every fault and to keep the logs.
     pub is_loud: bool,
 }
 
-impl Order {
-    fn has_enough(&self, report: &Report) -> bool {
+impl RunOptions {
+    /// Checks whether a finding ends the run early.
+    fn is_complete(&self, report: &Report) -> bool {
         let counts = &report.findings.counts;
-        self.enough.iter().any(|kind| counts.contains_key(kind))
+        self.stop_at.iter().any(|kind| counts.contains_key(kind))
     }
 }
 
-/// Runs it to its report.
+/// Executes a run and returns its report.
 ///
 /// # Errors
-/// When the scene cannot be set; never for what is found.
-pub async fn run(order: &Order) -> Result<Report> {
+/// When the system cannot be started, or a ledger cannot be written. Findings are not errors.
+pub async fn run(options: &RunOptions) -> Result<Report> {
     let issuer = Issuer::new()?;
     let keys = issuer.file().display().to_string();
-    let partner = Partner::start(order.seed).await?;
-    let settings = [issuer.settings(&keys), partner.settings()].concat();
-    let planted = order.bug.as_deref();
-    let missing_sync = planted.and_then(teeth::missing_sync);
-    // A missing sync is a bug of the disk's, which the programs do not know.
-    let of_programs = planted.filter(|_| missing_sync.is_none());
-    let always = of_programs.map(|bug| ("TORTURE_BUG".to_owned(), bug.to_owned()));
-    let always = always.into_iter().collect();
-    let scene = Scene::start(order.kind, &settings, always).await?;
-    let bases = scene.bases.clone();
+    let receiver = WebhookReceiver::start(options.seed).await?;
+    let settings = [issuer.settings(&keys), receiver.settings()].concat();
+    let bug = options.bug.as_deref();
+    let ignored_sync = bug.and_then(mutation_check::ignored_sync);
+    // Ignored syncs are planted in the model of the disk, not in the programs.
+    let program_bug = bug.filter(|_| ignored_sync.is_none());
+    let environment = program_bug.map(|bug| ("TORTURE_BUG".to_owned(), bug.to_owned()));
+    let environment = environment.into_iter().collect();
+    let setup = Setup::start(options.kind, &settings, environment).await?;
+    let bases = setup.bases.clone();
     let identify = move |subject: &str| {
         let scope = match subject {
             "operator" => "orders:admin",
             READER => "orders:read",
-            _ => BOTH,
+            _ => READ_WRITE,
         };
         let mut claims = claims(subject, scope);
         let now = claims["iat"].as_u64().unwrap_or_default();
-        claims["exp"] = (now + TOKENS).into();
+        claims["exp"] = (now + TOKEN_TTL_SECONDS).into();
         anyhow::Ok(Identity {
             subject: subject.to_owned(),
             authorization: bearer(&issuer.sign(&claims)?),
             bases: bases.clone(),
         })
     };
-    let folder = scene.folder().to_owned();
+    let folder = setup.folder().to_owned();
     let operator = identify("operator")?;
     let names: Vec<String> = (0..CLIENTS)
         .map(|index| format!("client-{index}"))
@@ -111,124 +115,154 @@ pub async fn run(order: &Order) -> Result<Report> {
         .iter()
         .map(|name| identify(name))
         .collect::<Result<_>>()?;
-    let intruding = identify(intruder::NAME)?;
-    let mut watchers = watchers(&operator, &clients);
-    watchers.push((intruding.clone(), Filter::of(intruder::NAME)));
-    let audience = Audience::start(watchers, RUDE, order.seed);
-    let pace = Pace::default();
-    pace.rest.store(order.rest, Ordering::Relaxed);
-    let person = |name: &str, number: u64| {
-        Person::new(identify(name)?, &folder, order.seed ^ number, pace.clone())
+    let intruder_identity = identify(intruder::NAME)?;
+    let mut subscriptions = subscriptions(&operator, &clients);
+    subscriptions.push((intruder_identity.clone(), Filter::of(intruder::NAME)));
+    let subscribers = Subscribers::start(subscriptions, UNREAD_SUBSCRIBERS, options.seed);
+    let workload = Workload::default();
+    workload.pause_ms.store(options.pause_ms, Ordering::Relaxed);
+    let order_client = |name: &str, number: u64| {
+        OrderClient::new(
+            identify(name)?,
+            &folder,
+            options.seed ^ number,
+            workload.clone(),
+        )
     };
-    let (spoiler, mut prober) = (person("spoiler", 1_000)?, person("prober", 2_000)?);
-    let intruder = person(intruder::NAME, 3_000)?;
-    let intruder = Intruder::start(intruding, identify(READER)?, intruder, pace.placed.clone());
-    let crowd = Crowd::start(&clients, &folder, order.seed, &pace)?;
-    let random = StdRng::seed_from_u64(order.seed);
-    let mut conductor = Conductor::new(scene, random, spoiler, Box::new(identify));
-    conductor.ignored = missing_sync;
-    let began = Instant::now();
-    torture(&mut conductor, &mut prober, order).await;
-    let seconds = began.elapsed().as_secs_f64();
-    conductor.scene.start_all()?;
-    let mut ledgers = crowd.finish().await?;
-    let loot = intruder.finish().await?;
-    let Conductor {
-        mut scene,
+    let (poison_client, mut prober) = (
+        order_client("poisoner", 1_000)?,
+        order_client("prober", 2_000)?,
+    );
+    let intruder = order_client(intruder::NAME, 3_000)?;
+    let intruder = Intruder::start(
+        intruder_identity,
+        identify(READER)?,
+        intruder,
+        workload.placed.clone(),
+    );
+    let group = ClientGroup::start(&clients, &folder, options.seed, &workload)?;
+    let random = StdRng::seed_from_u64(options.seed);
+    let mut nemesis = Nemesis::new(setup, random, poison_client, Box::new(identify));
+    nemesis.ignored_sync = ignored_sync;
+    let started = Instant::now();
+    inject_faults(&mut nemesis, &mut prober, options).await;
+    let seconds = started.elapsed().as_secs_f64();
+    nemesis.setup.start_all()?;
+    let mut ledgers = group.finish().await?;
+    let intruder_results = intruder.finish().await?;
+    let Nemesis {
+        mut setup,
         mut report,
-        spoiler,
-        spoiled,
-        ledgers: of_bursts,
+        poison_client,
+        poisoned,
+        ledgers: burst_ledgers,
         ..
-    } = conductor;
+    } = nemesis;
     report.seconds = seconds;
-    report.seed = order.seed;
-    report.world = format!("{:?}", order.kind).to_lowercase();
-    report.remember_answers(&pace);
-    report.turned_away = loot.turned_away;
-    for complaint in &loot.complaints {
-        report.findings.note("unauthorised", || complaint.clone());
+    report.seed = options.seed;
+    report.world = format!("{:?}", options.kind).to_lowercase();
+    report.add_answers(&workload);
+    report.rejected = intruder_results.rejected;
+    for violation in &intruder_results.violations {
+        report.findings.note("unauthorised", || violation.clone());
     }
-    ledgers.push(loot.ledger);
-    if order.has_enough(&report) {
+    ledgers.push(intruder_results.ledger);
+    if options.is_complete(&report) {
         return Ok(report);
     }
     if report.findings.counts.contains_key("not recovered") {
-        // What comes would only wait for its own end; the log says what it has.
-        ledgers.extend(of_bursts);
-        ledgers.extend([spoiler.remember(), prober.remember()]);
-        match scene.log().await {
-            Ok(log) => check_log_alone(&ledgers, &log, &spoiled, &mut report.findings),
-            Err(error) => report.findings.note("no evidence", || format!("{error:#}")),
+        // Every further step would time out, so only the log is checked.
+        ledgers.extend(burst_ledgers);
+        ledgers.extend([poison_client.into_ledger(), prober.into_ledger()]);
+        match setup.log().await {
+            Ok(log) => check_log_alone(&ledgers, &log, &poisoned, &mut report.findings),
+            Err(error) => report
+                .findings
+                .note("evidence incomplete", || format!("{error:#}")),
         }
-        return keep_logs(order, &scene, report);
+        return keep_logs(options, &setup, report);
     }
     if report.faults.is_empty() {
         report
             .findings
-            .note("no fault", || "nothing was made to go wrong".into());
+            .note("no fault", || "no fault was injected".into());
     }
     for base in &operator.bases {
         if let Err(error) = ready(base).await {
             report.findings.note("not ready", || format!("{error:#}"));
         }
     }
-    // The queue keeps its order: behind this one there is nothing.
-    if let Err(error) = recovered(&mut prober, Instant::now()).await {
-        report.findings.note("not quiet", || format!("{error:#}"));
+    // The queue is ordered: when this order is processed, all earlier operations are.
+    if let Err(error) = wait_for_recovery(&mut prober, Instant::now()).await {
+        report
+            .findings
+            .note("not recovered at the end", || format!("{error:#}"));
     }
-    if order.has_enough(&report) {
+    if options.is_complete(&report) {
         return Ok(report);
     }
-    if let Err(error) = mend(&operator, &spoiled).await {
-        report.findings.note("not mended", || format!("{error:#}"));
+    if let Err(error) = discard_poisoned(&operator, &poisoned).await {
+        report
+            .findings
+            .note("parked operations not discarded", || format!("{error:#}"));
     }
-    match renewal::ended(&operator).await {
-        Ok(rounds) => report.rounds = rounds,
+    match rebuilds::wait_until_done(&operator).await {
+        Ok(counts) => report.rebuilds = counts,
         Err(error) => {
             let what = || format!("{error:#}");
-            report.findings.note("not made anew", what);
+            report.findings.note("rebuild not completed", what);
         }
     }
-    ledgers.extend(of_bursts);
-    ledgers.extend([spoiler.remember(), prober.remember()]);
-    count(&mut report, &ledgers);
-    let spoiled = spoiled.into_iter().collect();
-    match gather(&mut scene, &operator, ledgers, spoiled, audience, partner).await {
-        Ok(evidence) => conclude(&mut report, &evidence),
-        Err(error) => report.findings.note("no evidence", || format!("{error:#}")),
+    ledgers.extend(burst_ledgers);
+    ledgers.extend([poison_client.into_ledger(), prober.into_ledger()]);
+    count_answers(&mut report, &ledgers);
+    let poisoned = poisoned.into_iter().collect();
+    match gather(
+        &mut setup,
+        &operator,
+        ledgers,
+        poisoned,
+        subscribers,
+        receiver,
+    )
+    .await
+    {
+        Ok(evidence) => check_evidence(&mut report, &evidence),
+        Err(error) => report
+            .findings
+            .note("evidence incomplete", || format!("{error:#}")),
     }
-    report.remember(scene.memory());
-    report.judge();
-    keep_logs(order, &scene, report)
+    report.record_memory(setup.memory());
+    report.check_limits();
+    keep_logs(options, &setup, report)
 }
 
-fn keep_logs(order: &Order, scene: &Scene, report: Report) -> Result<Report> {
-    if order.is_loud || !report.is_clean() {
-        let logs = scene.world.logs_in_full();
-        let kept = std::env::temp_dir().join(format!("torture-{}.log", order.seed));
-        std::fs::write(&kept, logs)?;
-        eprintln!("torture: the services' logs are in {}", kept.display());
+fn keep_logs(options: &RunOptions, setup: &Setup, report: Report) -> Result<Report> {
+    if options.is_loud || !report.is_clean() {
+        let logs = setup.world.logs_in_full();
+        let file = std::env::temp_dir().join(format!("torture-{}.log", options.seed));
+        std::fs::write(&file, logs)?;
+        eprintln!("torture: logs of the services: {}", file.display());
     }
     Ok(report)
 }
 
-fn watchers(operator: &Identity, clients: &[Identity]) -> Vec<(Identity, Filter)> {
-    let of_all: [&[&str]; 5] = [
+fn subscriptions(operator: &Identity, clients: &[Identity]) -> Vec<(Identity, Filter)> {
+    let type_filters: [&[&str]; 5] = [
         &[],
         &[],
         &["order.status"],
         &["order.rejected"],
         &["order.deleted", "order.updated"],
     ];
-    let of_all = of_all.into_iter().map(|kinds| {
+    let all_orders = type_filters.into_iter().map(|kinds| {
         let filter = Filter {
             kinds,
             ..Filter::default()
         };
         (operator.clone(), filter)
     });
-    let own = clients
+    let own_orders = clients
         .iter()
         .map(|client| (client.clone(), Filter::of(&client.subject)));
     let streams = [operator, &clients[0]].map(|identity| {
@@ -240,63 +274,63 @@ fn watchers(operator: &Identity, clients: &[Identity]) -> Vec<(Identity, Filter)
         };
         (identity.clone(), filter)
     });
-    of_all.chain(own).chain(streams).collect()
+    all_orders.chain(own_orders).chain(streams).collect()
 }
 
-async fn torture(conductor: &mut Conductor, prober: &mut Person, order: &Order) {
-    let members = conductor.scene.backends.as_ref();
+async fn inject_faults(nemesis: &mut Nemesis, prober: &mut OrderClient, options: &RunOptions) {
+    let members = nemesis.setup.backends.as_ref();
     let members = members.map_or(0, |backends| backends.mongo.size());
-    let services = &conductor.scene.services;
-    let mut plan = Plan::new(order.kind, services, members, order.is_released);
-    let only = order.only.as_deref().unwrap_or_default();
+    let services = &nemesis.setup.services;
+    let mut plan = Plan::new(options.kind, services, members, options.is_released);
+    let only = options.only.as_deref().unwrap_or_default();
     if only.is_empty() {
-        conductor.report.plan(&plan);
+        nemesis.report.expect_plan(&plan);
     }
-    let mut misses = 0;
-    let until = Instant::now() + order.time;
+    let mut skipped = 0;
+    let until = Instant::now() + options.duration;
     while Instant::now() < until {
-        let mut step = plan.next(&mut conductor.random);
+        let mut step = plan.next(&mut nemesis.random);
         let fault = &step.fault;
         if !fault.name().contains(only) && !fault.to_string().contains(only) {
-            misses += 1;
-            if misses > MISSES {
-                let findings = &mut conductor.report.findings;
+            skipped += 1;
+            if skipped > MAX_SKIPPED_FAULTS {
+                let findings = &mut nemesis.report.findings;
                 findings.note("no such fault", || {
-                    format!("{only:?} is in no fault's name")
+                    format!("no fault's name or details contain {only:?}")
                 });
                 return;
             }
             continue;
         }
-        misses = 0;
-        // Each flood is measured by itself.
-        step.is_rushed &= !matches!(step.fault, Fault::Flood(_));
-        if !endure(conductor, prober, &step, order.is_loud).await {
+        skipped = 0;
+        // A flood is measured alone.
+        step.overlaps_next &= !matches!(step.fault, Fault::Flood(_));
+        if !run_step(nemesis, prober, &step, options.is_loud).await {
             return;
         }
     }
 }
 
-/// Lets one step of the plan befall, and everything recover from it, unless the next one is to
-/// come before that. Whether it goes on.
-async fn endure(
-    conductor: &mut Conductor,
-    prober: &mut Person,
+/// Injects the fault of one step and waits for recovery, unless the next fault is to overlap with
+/// the recovery. Returns whether the run can continue.
+async fn run_step(
+    nemesis: &mut Nemesis,
+    prober: &mut OrderClient,
     step: &Step,
     is_loud: bool,
 ) -> bool {
     let fault = &step.fault;
-    // Of what may be gone in a moment.
-    let memory = conductor.scene.memory();
-    conductor.report.remember(memory);
-    let mut since = attempt(conductor, step).await;
+    // The fault may end processes, and their memory figures with them.
+    let memory = nemesis.setup.memory();
+    nemesis.report.record_memory(memory);
+    let mut since = inject(nemesis, step).await;
     if let Err(error) = &since {
-        // It may be that what befell before this had not recovered. Otherwise it is refused by
-        // what is tortured.
-        eprintln!("torture: {fault}: {error:#}; once more");
-        let quiet = recovered(prober, Instant::now()).await;
-        since = match quiet {
-            Ok(_) if error.downcast_ref::<Missing>().is_none() => attempt(conductor, step).await,
+        // The failure may result from an earlier fault that had not recovered. A second failure
+        // is a finding.
+        eprintln!("torture: {fault}: {error:#}; retrying");
+        let recovery = wait_for_recovery(prober, Instant::now()).await;
+        since = match recovery {
+            Ok(_) if error.downcast_ref::<Unsupported>().is_none() => inject(nemesis, step).await,
             _ => since,
         };
     }
@@ -305,34 +339,34 @@ async fn endure(
         Err(error) => {
             let what = format!("{}: {error:#}", fault.name());
             eprintln!("torture: {what}");
-            if error.downcast_ref::<Missing>().is_none() {
-                let findings = &mut conductor.report.findings;
-                findings.note("fault not possible", || what.clone());
+            if error.downcast_ref::<Unsupported>().is_none() {
+                let findings = &mut nemesis.report.findings;
+                findings.note("fault not injected", || what.clone());
             }
-            *conductor.report.skipped.entry(what).or_default() += 1;
+            *nemesis.report.skipped.entry(what).or_default() += 1;
             Instant::now()
         }
     };
-    if step.is_rushed {
-        conductor.report.rushed += 1;
-        let breath = conductor.random.random_range(0..400);
-        sleep(Duration::from_millis(breath)).await;
+    if step.overlaps_next {
+        nemesis.report.overlapping += 1;
+        let pause = nemesis.random.random_range(0..400);
+        sleep(Duration::from_millis(pause)).await;
         return true;
     }
-    let took = recovered(prober, since).await;
+    let took = wait_for_recovery(prober, since).await;
     if is_loud {
         eprintln!("torture: {fault}: {took:?}");
     }
-    let report = &mut conductor.report;
+    let report = &mut nemesis.report;
     match took {
-        Ok(_) if fault.is_beside() => {}
-        // First it works off what it has accepted.
+        Ok(_) if fault.only_affects_notifier() => {}
+        // The accepted orders are processed first.
         Ok(took) if matches!(fault, Fault::Flood(_)) => {
             if let Some(flood) = report.floods.last_mut() {
                 flood.recovered_within.get_or_insert(took);
             }
         }
-        Ok(took) if fault.is_of_servers() => report.servers.push(took),
+        Ok(took) if fault.affects_servers() => report.servers.push(took),
         Ok(took) => report.services.push(took),
         Err(error) => {
             report
@@ -341,74 +375,75 @@ async fn endure(
             return false;
         }
     }
-    let breath = conductor.random.random_range(0..300);
-    sleep(Duration::from_millis(breath)).await;
+    let pause = nemesis.random.random_range(0..300);
+    sleep(Duration::from_millis(pause)).await;
     true
 }
 
-/// Brings a fault about; where that fails, whatever is half done is undone.
-async fn attempt(conductor: &mut Conductor, step: &Step) -> Result<Instant> {
-    let limited = tokio::time::timeout(2 * RECOVERY, conductor.perform(&step.fault)).await;
-    let done = limited.context("it takes too long").and_then(|done| done);
+/// Injects a fault. When that fails, reverts what it has changed so far.
+async fn inject(nemesis: &mut Nemesis, step: &Step) -> Result<Instant> {
+    let limited = tokio::time::timeout(2 * RECOVERY_TIMEOUT, nemesis.inject(&step.fault)).await;
+    let done = limited.context("timed out").and_then(|done| done);
     if done.is_ok() {
-        conductor.report.befell(step);
+        nemesis.report.record_fault(step);
     } else {
-        let healing = tokio::time::timeout(2 * RECOVERY, conductor.heal()).await;
-        if let Ok(Err(error)) = healing {
-            eprintln!("torture: not healed: {error:#}");
+        let reverted = tokio::time::timeout(2 * RECOVERY_TIMEOUT, nemesis.revert()).await;
+        if let Ok(Err(error)) = reverted {
+            eprintln!("torture: the fault was not reverted: {error:#}");
         }
     }
     done
 }
 
-/// Waits until an api-server answers for itself.
+/// Waits until an api-server is ready.
 pub(crate) async fn ready(base: &str) -> Result<()> {
     let client = Client::new(base);
-    bakehouse_e2e::world::wait(RECOVERY, base, async || {
+    bakehouse_e2e::world::wait(RECOVERY_TIMEOUT, base, async || {
         let answer = client.get("/health/ready").await;
         answer.is_ok_and(|answer| answer.status == 200)
     })
     .await
 }
 
-/// How long it took until an order that was placed after `since` could be read.
-async fn recovered(prober: &mut Person, since: Instant) -> Result<Duration> {
-    let until = since + RECOVERY;
+/// Waits until a new order can be placed and read. Returns the time since `since`.
+async fn wait_for_recovery(prober: &mut OrderClient, since: Instant) -> Result<Duration> {
+    let until = since + RECOVERY_TIMEOUT;
     let mut placed = None;
     while Instant::now() < until {
         match &placed {
             None => {
-                let wish = prober.wish();
-                placed = prober.ask((None, Asked::Place(wish)), 1).await?;
+                let draft = prober.draft();
+                placed = prober.request((None, Request::Place(draft)), 1).await?;
             }
-            Some(order) if prober.sees(order).await => return Ok(since.elapsed()),
+            Some(order) if prober.can_read(order).await => return Ok(since.elapsed()),
             Some(_) => {}
         }
         sleep(Duration::from_millis(10)).await;
     }
-    bail!("an order could not be placed and read within {RECOVERY:?}: {placed:?}")
+    bail!("no order could be placed and read within {RECOVERY_TIMEOUT:?}: {placed:?}")
 }
 
-/// An operator gives up what was spoiled; what waits behind it goes on.
-async fn mend(operator: &Identity, spoiled: &[String]) -> Result<()> {
+/// Discards the parked operations of poisoned orders, so that the operations behind them are
+/// executed.
+async fn discard_poisoned(operator: &Identity, poisoned: &[String]) -> Result<()> {
     let client = Client::new(&operator.bases[0]);
     let headers = [
         ("authorization", operator.authorization.as_str()),
         ("content-type", "application/json"),
     ];
-    for _ in 0..=spoiled.len() {
+    for _ in 0..=poisoned.len() {
         let parked = client.get_with("/parked?limit=100", &headers).await?.json();
-        let parked = parked.as_array().context("a list of what is parked")?;
-        let first = parked.iter().find(|one| {
-            let id = one["order_id"].as_str().unwrap_or_default();
-            spoiled.iter().any(|order| order == id)
+        let parked = parked.as_array().context("no list of parked operations")?;
+        let first = parked.iter().find(|operation| {
+            let id = operation["order_id"].as_str().unwrap_or_default();
+            poisoned.iter().any(|order| order == id)
         });
         let Some(first) = first else { break };
         let path = format!(
             "/parked/{}/discard",
             first["operation_id"].as_str().unwrap_or_default()
         );
-        let body = r#"{"reason":"nobody can read it"}"#;
+        let body = r#"{"reason":"unknown schema version"}"#;
         let method = hyper::Method::POST;
         let answer = client.send(method, &path, &headers, body).await?;
         ensure!(answer.status == 202, "discard: {answer:?}");
@@ -419,7 +454,7 @@ async fn mend(operator: &Identity, spoiled: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn count(report: &mut Report, ledgers: &[Vec<Entry>]) {
+fn count_answers(report: &mut Report, ledgers: &[Vec<Entry>]) {
     for entry in ledgers.iter().flatten() {
         match entry.answer {
             Answer::Accepted { .. } => {}
@@ -429,7 +464,8 @@ fn count(report: &mut Report, ledgers: &[Vec<Entry>]) {
     }
 }
 
-fn conclude(report: &mut Report, evidence: &Evidence) {
+/// Runs the checks and adds their findings and figures to the report.
+fn check_evidence(report: &mut Report, evidence: &Evidence) {
     let found = check(evidence);
     for (kind, count) in found.counts {
         *report.findings.counts.entry(kind).or_default() += count;
@@ -438,16 +474,16 @@ fn conclude(report: &mut Report, evidence: &Evidence) {
     report.events = evidence.log.len() as u64;
     let placed = evidence.log.iter().filter(|row| row.verb == "INSERT");
     report.orders = placed.filter(|row| row.status == "executed").count() as u64;
-    let messages = &evidence.heard.messages;
-    report.notified = messages.len() as u64;
+    let notifications = &evidence.notifications.by_position;
+    report.notified = notifications.len() as u64;
     report.reads = evidence.reads.counts().into();
-    let again = messages
+    let repeats = notifications
         .values()
-        .map(|one| u64::from(one.taken.saturating_sub(1)));
-    report.notified_again = again.sum();
-    for seen in &evidence.seen {
-        report.frames += seen.frames.len() as u64;
-        for (code, count) in &seen.closes {
+        .map(|one| u64::from(one.acknowledged.saturating_sub(1)));
+    report.notified_again = repeats.sum();
+    for record in &evidence.subscribers {
+        report.frames += record.frames.len() as u64;
+        for (code, count) in &record.closes {
             *report.closes.entry(*code).or_default() += count;
         }
     }

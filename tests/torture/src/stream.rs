@@ -1,4 +1,4 @@
-//! The feed as server-sent events, read from a connection of its own.
+//! Client of the feed as server-sent events.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Limit for the next bytes to come.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Timeout of one read.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An open stream.
 pub struct Stream(BufReader<TcpStream>);
 
 impl Stream {
-    /// Opens one, with a query such as `since=0`.
+    /// Opens a stream with a query such as `since=0`.
     ///
     /// # Errors
-    /// When it is refused.
+    /// When the server cannot be reached or refuses it.
     pub async fn open(base: &str, query: &str, authorization: &str) -> Result<Self> {
         let host = base.trim_start_matches("http://");
         let mut socket = TcpStream::connect(host).await?;
@@ -35,18 +35,18 @@ impl Stream {
 
     async fn line(&mut self) -> Result<String> {
         let mut line = String::new();
-        let reading = timeout(PATIENCE, self.0.read_line(&mut line)).await;
+        let reading = timeout(READ_TIMEOUT, self.0.read_line(&mut line)).await;
         ensure!(
-            reading.context("the stream is silent")?? > 0,
-            "it has ended"
+            reading.context("timed out reading the stream")?? > 0,
+            "the stream has ended"
         );
         Ok(line.trim_end().to_owned())
     }
 
-    /// The data of the next event; each is one line.
+    /// Returns the data of the next event, which is always one line.
     ///
     /// # Errors
-    /// When the stream has ended.
+    /// When the stream has ended or no data arrives in time.
     pub async fn message(&mut self) -> Result<String> {
         loop {
             let line = self.line().await?;

@@ -1,6 +1,6 @@
-//! Losses of power: the store, attached files and backups are on disk when they are said to be;
-//! and a missing sync of a file or its name shows. That of the store itself is planted by
-//! `--teeth`: what it leaves may not even open, and each wait for it runs out.
+//! Power losses: the store, attached files and backups survive them, and a missing sync of a file
+//! or of its name is detected. A missing sync of the store itself is only planted by
+//! `--mutation-check`: such a store may not even open, so every wait times out.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +11,7 @@ use bakehouse_e2e::attachments::{files, form, place, upload};
 use bakehouse_e2e::process::command;
 use bakehouse_e2e::{Kind, World};
 use bakehouse_torture::report::Report;
-use bakehouse_torture::run::{Order, run};
+use bakehouse_torture::run::{RunOptions, run};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -19,21 +19,21 @@ use tempfile::TempDir;
 const SEED: u64 = 3;
 
 async fn lose_power(bug: Option<&str>) -> Report {
-    let order = Order {
+    let options = RunOptions {
         kind: Kind::Embedded,
         seed: SEED,
-        time: Duration::from_secs(6),
-        rest: 15,
+        duration: Duration::from_secs(6),
+        pause_ms: 15,
         bug: bug.map(str::to_owned),
         only: Some("power lost".to_owned()),
-        enough: &[],
+        stop_at: &[],
         is_released: false,
         is_loud: false,
     };
-    run(&order).await.expect("a scene")
+    run(&options).await.expect("the system starts")
 }
 
-async fn shows(bug: &str, kind: &str) {
+async fn expect_finding(bug: &str, kind: &str) {
     let report = lose_power(Some(bug)).await;
     let counts = &report.findings.counts;
     assert!(counts.contains_key(kind), "{}", report.text());
@@ -49,31 +49,31 @@ async fn a_power_loss_breaks_no_promise() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_not_synced_shows() {
-    shows("unsynced-files", "lost file").await;
+async fn a_missing_sync_of_a_file_is_found() {
+    expect_finding("unsynced-files", "lost file").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_name_that_is_not_synced_shows() {
-    shows("unsynced-folders", "lost file").await;
+async fn a_missing_sync_of_a_name_is_found() {
+    expect_finding("unsynced-folders", "lost file").await;
 }
 
-/// Runs a command to its good end, and cuts the power.
-fn survive(root: &Path, mut operate: Command) {
-    let recorder = Recorder::begin(root).expect("it records");
-    let output = operate.envs(recorder.environment()).output();
-    let output = output.expect("it runs");
+/// Runs a command until it succeeds, then simulates a power loss.
+fn run_before_power_loss(root: &Path, mut command: Command) {
+    let recorder = Recorder::begin(root).expect("the recorder starts");
+    let output = command.envs(recorder.environment()).output();
+    let output = output.expect("the command runs");
     assert!(output.status.success(), "{output:?}");
     let loss = recorder.cut(&mut nothing_unsynced, None);
-    let loss = loss.expect("what is on disk");
+    let loss = loss.expect("the content of the disk");
     assert!(loss.syncs > 0, "{loss:?}");
     assert!(loss.unrecorded.is_empty(), "{loss:?}");
 }
 
-fn operate(data: &Path, arguments: &[&str]) -> Command {
-    let mut operate = command("bakehouse");
-    operate.env("BAKEHOUSE_DATA_DIR", data).args(arguments);
-    operate
+fn bakehouse(data: &Path, arguments: &[&str]) -> Command {
+    let mut bakehouse = command("bakehouse");
+    bakehouse.env("BAKEHOUSE_DATA_DIR", data).args(arguments);
+    bakehouse
 }
 
 fn text(path: &Path) -> &str {
@@ -81,7 +81,7 @@ fn text(path: &Path) -> &str {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_and_what_is_restored_of_it_survive() {
+async fn a_backup_and_its_restored_copy_survive_a_power_loss() {
     let mut world = World::start(Kind::Embedded).await.expect("it starts");
     let client = world.client();
     let order = place(&client).await;
@@ -93,21 +93,21 @@ async fn a_backup_and_what_is_restored_of_it_survive() {
     let expected: Value = files(&client, &order).await;
     let folder = TempDir::new().expect("a folder");
     let (copies, stores) = (folder.path().join("copies"), folder.path().join("stores"));
-    for made in [&copies, &stores] {
-        std::fs::create_dir(made).expect("a folder");
+    for folder in [&copies, &stores] {
+        std::fs::create_dir(folder).expect("a folder");
     }
     let data = PathBuf::from(world.setting("BAKEHOUSE_DATA_DIR"));
-    // While the store is at work.
+    // The backup is taken while the store is in use.
     let copy = copies.join("of/monday");
-    survive(&copies, operate(&data, &["backup", text(&copy)]));
+    run_before_power_loss(&copies, bakehouse(&data, &["backup", text(&copy)]));
     world.stop_all().expect("it ends");
-    let again = stores.join("made/again");
-    survive(&stores, operate(&again, &["restore", text(&copy)]));
+    let restored = stores.join("of/monday");
+    run_before_power_loss(&stores, bakehouse(&restored, &["restore", text(&copy)]));
 
-    let doctor = operate(&again, &["doctor", "--json"]).output();
-    let doctor = doctor.expect("it runs");
+    let doctor = bakehouse(&restored, &["doctor", "--json"]).output();
+    let doctor = doctor.expect("the command runs");
     assert!(doctor.status.success(), "{doctor:?}");
-    let settings = [("BAKEHOUSE_DATA_DIR", again.display().to_string())];
+    let settings = [("BAKEHOUSE_DATA_DIR", restored.display().to_string())];
     let world = World::start_with(Kind::Embedded, &settings).await;
     let world = world.expect("it starts");
     let client = world.client();

@@ -6,19 +6,19 @@ use clap::Args;
 
 use crate::workspace::{cargo, finish, interruption, target};
 
-/// How, and where.
+/// Options of a torture run.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Tortures the programs as they are released: without places to end at.
+    /// Tests the release programs, which have no failpoints.
     #[arg(long)]
     release: bool,
-    /// Passed on: `--minutes 60 --seed 7 --world servers|embedded`, `--teeth`; see
+    /// Passed on: `--minutes 60 --seed 7 --world servers|embedded`, `--mutation-check`; see
     /// `cargo xtask torture -- --help`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
 
-/// Programs that are released.
+/// Programs to build in release mode.
 const PROGRAMS: [&str; 6] = [
     "api-server",
     "bakehouse",
@@ -27,20 +27,20 @@ const PROGRAMS: [&str; 6] = [
     "notifier",
     "orders-manager",
 ];
-/// Says where the programs are that tests run.
+/// Environment variable with the folder of the programs to test.
 const BIN_DIR: &str = "BAKEHOUSE_TEST_BIN_DIR";
 
 pub(crate) async fn run(options: Options) -> Result<()> {
     let interruption = interruption()?;
     if options.release {
-        eprintln!("torture: building what is released");
+        eprintln!("torture: building the release programs");
         finish(
             cargo(&["build", "--quiet", "-p", "bakehouse-torture"]),
             &interruption,
         )
         .await?;
         for program in PROGRAMS {
-            // One by one, as users do: no other package adds a feature.
+            // One by one, so that no other package adds a feature.
             let build = ["build", "--quiet", "--release", "--locked", "-p", program];
             finish(cargo(&build), &interruption).await?;
         }
@@ -49,7 +49,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         torture.env(BIN_DIR, target("release"));
         return finish(torture, &interruption).await;
     }
-    // With places to end at, and bugs to plant: a build for tests.
+    // With failpoints and plantable bugs.
     let feature = "bakehouse-engine/torture";
     let build = [
         "build",

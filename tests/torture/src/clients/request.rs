@@ -1,4 +1,4 @@
-//! A request of a client, and what its acceptance says.
+//! HTTP request of a ledger entry, and the content of a 202.
 
 use bakehouse_e2e::Client;
 use bakehouse_e2e::attachments::form;
@@ -6,10 +6,10 @@ use bakehouse_e2e::client::Answer as Response;
 use hyper::Method;
 use serde_json::json;
 
-use super::PATIENCE;
-use crate::ledger::{Answer, Asked, Entry};
+use super::REQUEST_TIMEOUT;
+use crate::ledger::{Answer, Entry, Request};
 
-/// Acceptance that a 202 states: of which operation, of which order, and of which file.
+/// Extracts the operation, the order's id and the file's id from a 202.
 pub(super) fn acceptance(entry: &Entry, response: &Response) -> (Answer, String, Option<String>) {
     let last = |name: &str| {
         let path = response.header(name);
@@ -17,28 +17,28 @@ pub(super) fn acceptance(entry: &Entry, response: &Response) -> (Answer, String,
     };
     let operation = last("operation-location");
     let answer = Answer::Accepted { operation };
-    match (&entry.asked, &entry.order) {
-        (Asked::Attach(_), Some(order)) => (answer, order.clone(), Some(last("location"))),
+    match (&entry.request, &entry.order) {
+        (Request::Attach(_), Some(order)) => (answer, order.clone(), Some(last("location"))),
         _ => (answer, last("location"), None),
     }
 }
 
-/// `None`: no answer.
+/// Sends the request of a ledger entry. Returns `None` without an answer in time.
 pub(super) async fn send(client: &Client, authorization: &str, entry: &Entry) -> Option<Response> {
     let order = entry.order.as_deref().unwrap_or_default();
     let at = format!("/order/{order}");
     let json = "application/json";
     let text = |value: serde_json::Value| value.to_string().into_bytes();
-    let (method, path, kind, body) = match &entry.asked {
-        Asked::Place(wish) => (Method::POST, "/order".to_owned(), json, text(wish.body())),
-        Asked::Amend(wish) => (Method::PUT, at, json, text(wish.body())),
-        Asked::Status(status) => {
+    let (method, path, kind, body) = match &entry.request {
+        Request::Place(draft) => (Method::POST, "/order".to_owned(), json, text(draft.body())),
+        Request::Amend(draft) => (Method::PUT, at, json, text(draft.body())),
+        Request::Status(status) => {
             let body = text(json!({ "status": status }));
             (Method::PUT, format!("{at}/status"), json, body)
         }
-        Asked::Delete => (Method::DELETE, at, "", Vec::new()),
-        Asked::Attach(sheet) => {
-            let form = form("file", &sheet.name, "text/plain", &sheet.bytes());
+        Request::Delete => (Method::DELETE, at, "", Vec::new()),
+        Request::Attach(test_file) => {
+            let form = form("file", &test_file.name, "text/plain", &test_file.bytes());
             let kind = "multipart/form-data; boundary=limit";
             (Method::POST, format!("{at}/attachments"), kind, form)
         }
@@ -57,5 +57,8 @@ pub(super) async fn send(client: &Client, authorization: &str, entry: &Entry) ->
         headers.push(("if-match", version));
     }
     let sending = client.send(method, &path, &headers, body);
-    tokio::time::timeout(PATIENCE, sending).await.ok()?.ok()
+    tokio::time::timeout(REQUEST_TIMEOUT, sending)
+        .await
+        .ok()?
+        .ok()
 }

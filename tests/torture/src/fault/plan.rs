@@ -1,4 +1,4 @@
-//! Plan of the faults: by a seed, so that the same can be made to go wrong again.
+//! Random sequence of faults, determined by a seed.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
-use super::{Fault, Which};
-use crate::proxy::Manner;
+use super::{Fault, MemberChoice};
+use crate::proxy::ProxyMode;
 
-/// Places of each program that lie between two of its writes.
-const PLACES: [(&str, &[&str]); 6] = [
+/// Failpoints of each program, which lie between two of its writes.
+const FAILPOINTS: [(&str, &[&str]); 6] = [
     (
         "api-server",
         &[
@@ -111,13 +111,14 @@ const PLACES: [(&str, &[&str]); 6] = [
     ),
 ];
 
-/// Name and weight of each kind, in each world.
+/// Kinds of faults with their relative frequencies.
 type Weights = &'static [(&'static str, u32)];
-const OF_SERVERS: Weights = &[
+/// Faults of four services.
+const SERVERS_WEIGHTS: Weights = &[
     ("kill", 26),
     ("kill several", 18),
     ("abort", 20),
-    ("abort beside", 10),
+    ("abort with standby", 10),
     ("restart", 8),
     ("full disk", 1),
     ("stop", 4),
@@ -128,142 +129,151 @@ const OF_SERVERS: Weights = &[
     ("kill broker", 1),
     ("pause broker", 1),
     ("alarm", 1),
-    ("database line", 4),
-    ("broker line", 4),
+    ("database connection", 4),
+    ("broker connection", 4),
     ("unbind", 2),
     ("policy", 3),
     ("clock", 2),
-    ("repeat", 3),
-    ("babble", 1),
-    ("poison", 2),
+    ("repeat messages", 3),
+    ("garbage messages", 1),
+    ("unknown version", 2),
     ("burst", 1),
-    ("renew", 2),
-    ("unread log", 4),
+    ("rebuild", 2),
+    ("unread stderr", 4),
 ];
-const OF_ONE_PROCESS: Weights = &[
+/// Faults of one process.
+const ONE_PROCESS_WEIGHTS: Weights = &[
     ("kill", 50),
     ("restart", 8),
-    ("power", 12),
+    ("power loss", 12),
     ("abort", 30),
     ("stop", 2),
     ("pause", 3),
     ("clock", 2),
-    ("babble", 2),
-    ("poison", 2),
+    ("garbage messages", 2),
+    ("unknown version", 2),
     ("burst", 2),
-    ("renew", 2),
+    ("rebuild", 2),
     ("full disk", 2),
-    ("unread log", 6),
+    ("unread stderr", 6),
 ];
 
-/// Kinds of standard error that nobody reads.
-const UNREAD: [Stderr; 4] = [
+/// Kinds of stderr whose reader is missing or does not read.
+const UNREAD_STDERR: [Stderr; 4] = [
     Stderr::Closed,
     Stderr::Full,
     Stderr::Unread,
     Stderr::UnreadNonBlocking,
 ];
 
-/// Policies that would drop or expire operations.
+/// Policies that would drop or expire operations if they applied to the schedule queue.
 const POLICIES: [&str; 3] = [
     r#"{"max-length":20}"#,
     r#"{"max-length-bytes":20000}"#,
     r#"{"message-ttl":1000}"#,
 ];
 
-/// Deviation of a wrong clock, in seconds…
-const HOUR: i32 = 3_600;
-/// …and by how much ahead where notifications become due, less than the end waits for them.
-const AHEAD: i32 = 20;
-/// Number of bursts of which the last one becomes a flood.
-const FLOODS: usize = 4;
-/// Share of the faults that last for a while in which another one befalls meanwhile.
-const AT_ONCE: f64 = 0.35;
-/// Share of the faults after which nobody waits for the recovery.
-const RUSHED: f64 = 0.25;
-/// Kinds that only programs with places to end at can be made to suffer.
-const AT_PLACES: [&str; 3] = ["abort", "abort beside", "stop"];
+/// Shift of a wrong clock, in seconds.
+const CLOCK_OFFSET_SECONDS: i32 = 3_600;
+/// Forward shift of the clock of a program that sends notifications, in seconds. Must be shorter
+/// than the final wait for notifications, which are delayed by as much.
+const NOTIFIER_CLOCK_OFFSET_SECONDS: i32 = 20;
+/// Every so many bursts, the burst is followed by a flood.
+const BURSTS_PER_FLOOD: usize = 4;
+/// Share of the faults with a duration during which a second fault is injected.
+const COMBINED_SHARE: f64 = 0.35;
+/// Share of the faults whose recovery overlaps with the next fault.
+const OVERLAP_SHARE: f64 = 0.25;
+/// Kinds of faults that need programs with failpoints.
+const FAILPOINT_FAULTS: [&str; 3] = ["abort", "abort with standby", "stop"];
 
-/// A program, and a place in it.
-pub type Place = (&'static str, &'static str);
+/// A program and the name of one of its failpoints.
+pub type Failpoint = (&'static str, &'static str);
 
-/// Sequence of faults.
+/// Generator of a sequence of faults.
 pub struct Plan {
     services: Vec<String>,
     members: usize,
     bursts: usize,
     weights: Vec<(&'static str, u32)>,
-    /// Places that are still to come in this round.
-    places: Vec<Place>,
+    /// Failpoints that are still unused in this pass over all of them.
+    failpoints: Vec<Failpoint>,
 }
 
 /// Next step of a plan.
 pub struct Step {
-    /// Kind of the fault, as the plan names it.
+    /// Kind of the fault in the table of weights.
     pub kind: &'static str,
-    /// The fault.
+    /// Fault to inject.
     pub fault: Fault,
-    /// True if the one after it comes before everything has recovered.
-    pub is_rushed: bool,
+    /// True if the next fault is injected before the system has recovered.
+    pub overlaps_next: bool,
 }
 
 impl Plan {
-    /// Plans faults of these services; released programs have no places to end at.
+    /// Creates a plan for these services. Release programs have no failpoints.
     #[must_use]
     pub fn new(kind: Kind, services: &[String], members: usize, is_released: bool) -> Self {
         let weights = match kind {
-            Kind::Servers => OF_SERVERS,
-            Kind::Embedded => OF_ONE_PROCESS,
+            Kind::Servers => SERVERS_WEIGHTS,
+            Kind::Embedded => ONE_PROCESS_WEIGHTS,
         };
-        let is_possible = |(name, _): &&(&str, u32)| !is_released || !AT_PLACES.contains(name);
+        let is_possible =
+            |(name, _): &&(&str, u32)| !is_released || !FAILPOINT_FAULTS.contains(name);
         Self {
             services: services.to_vec(),
             members,
             bursts: 0,
             weights: weights.iter().filter(is_possible).copied().collect(),
-            places: Vec::new(),
+            failpoints: Vec::new(),
         }
     }
 
-    /// Kinds of faults that are planned.
+    /// Returns the kinds of faults that can occur.
     pub fn kinds(&self) -> impl Iterator<Item = &'static str> {
         self.weights.iter().map(|(name, _)| *name)
     }
 
-    /// Places that programs are to end at.
+    /// Returns all failpoints that are used.
     #[must_use]
-    pub fn all_places(&self) -> Vec<Place> {
-        if !self.kinds().any(|kind| AT_PLACES.contains(&kind)) {
+    pub fn all_failpoints(&self) -> Vec<Failpoint> {
+        if !self.kinds().any(|kind| FAILPOINT_FAULTS.contains(&kind)) {
             return Vec::new();
         }
-        let is_here = |program: &str| self.services.iter().any(|name| name == program);
-        let of_program = |(program, places): &(&'static str, &'static [&'static str])| {
+        let is_deployed = |program: &str| self.services.iter().any(|name| name == program);
+        let of_program = |(program, failpoints): &(&'static str, &'static [&'static str])| {
             let program = *program;
-            places.iter().map(move |place| (program, *place)).collect()
+            failpoints
+                .iter()
+                .map(move |failpoint| (program, *failpoint))
+                .collect()
         };
-        let here = PLACES.iter().filter(|(program, _)| is_here(program));
-        here.flat_map(|one| -> Vec<Place> { of_program(one) })
+        let deployed = FAILPOINTS
+            .iter()
+            .filter(|(program, _)| is_deployed(program));
+        deployed
+            .flat_map(|one| -> Vec<Failpoint> { of_program(one) })
             .collect()
     }
 
-    /// The next one.
+    /// Returns the next step.
     pub fn next(&mut self, random: &mut StdRng) -> Step {
         let kind = pick(&self.weights, random);
         let mut fault = self.fault(kind, random);
-        if fault.lasts() && random.random_bool(AT_ONCE) {
+        if fault.has_duration() && random.random_bool(COMBINED_SHARE) {
             let which = vec![self.service(random)];
-            // Whoever stands still cannot end in order.
-            let is_still = matches!(fault, Fault::Pause(..) | Fault::Stop(..));
-            let other = match is_still || random.random_bool(0.7) {
+            // A stopped process cannot handle SIGTERM.
+            let is_stopped = matches!(fault, Fault::Pause(..) | Fault::Stop(..));
+            let other = match is_stopped || random.random_bool(0.7) {
                 true => Fault::Kill(which),
                 false => Fault::Restart(which),
             };
-            fault = Fault::AtOnce(Box::new(fault), Box::new(other));
+            fault = Fault::Combined(Box::new(fault), Box::new(other));
         }
         Step {
             kind,
             fault,
-            is_rushed: random.random_bool(RUSHED),
+            overlaps_next: random.random_bool(OVERLAP_SHARE),
         }
     }
 
@@ -279,12 +289,12 @@ impl Plan {
                 Fault::Kill(which)
             }
             "abort" => {
-                let (program, place, count) = self.place(random);
-                Fault::Abort(program, place, count)
+                let (program, failpoint, count) = self.next_failpoint(random);
+                Fault::Abort(program, failpoint, count)
             }
-            "abort beside" => {
-                let (program, place, count) = self.place(random);
-                Fault::AbortBeside(program, place, count)
+            "abort with standby" => {
+                let (program, failpoint, count) = self.next_failpoint(random);
+                Fault::AbortWithStandby(program, failpoint, count)
             }
             "restart" => {
                 let count = random.random_range(1..=2);
@@ -292,10 +302,10 @@ impl Plan {
                 which.dedup();
                 Fault::Restart(which)
             }
-            "power" => Fault::PowerLoss(millis(400, 2_500), random.random()),
+            "power loss" => Fault::PowerLoss(millis(400, 2_500), random.random()),
             "stop" => {
-                let (program, place, count) = self.place(random);
-                Fault::Stop(program, place, count, pause(program, random))
+                let (program, failpoint, count) = self.next_failpoint(random);
+                Fault::Stop(program, failpoint, count, pause(program, random))
             }
             "pause" => {
                 let service = self.service(random);
@@ -304,23 +314,23 @@ impl Plan {
             }
             "kill database" => {
                 let time = millis(0, 1_500);
-                Fault::KillDatabase(self.which(random), time, self.perhaps(random))
+                Fault::KillDatabase(self.member(random), time, self.maybe_service(random))
             }
             "pause database" => {
                 let time = millis(500, 4_000);
-                Fault::PauseDatabase(self.which(random), time)
+                Fault::PauseDatabase(self.member(random), time)
             }
             "step down" => Fault::StepDown,
-            "kill broker" => Fault::KillBroker(self.perhaps(random)),
+            "kill broker" => Fault::KillBroker(self.maybe_service(random)),
             "pause broker" => Fault::PauseBroker(millis(500, 7_000)),
             "alarm" => Fault::Alarm(millis(500, 3_000)),
-            "database line" => {
+            "database connection" => {
                 let time = millis(300, 3_000);
-                Fault::DatabaseLine(self.which(random), manner(random), time)
+                Fault::DatabaseConnection(self.member(random), mode(random), time)
             }
-            "broker line" => {
+            "broker connection" => {
                 let time = millis(300, 3_000);
-                Fault::BrokerLine(manner(random), time)
+                Fault::BrokerConnection(mode(random), time)
             }
             "unbind" => Fault::Unbind(millis(100, 1_000)),
             "policy" => {
@@ -329,27 +339,30 @@ impl Plan {
             }
             "clock" => {
                 let program = self.program(random);
-                // A notification that is due by a clock ahead is late by as much.
+                // Notifications scheduled by a fast clock are late by the same amount.
                 let notifies = matches!(program, "bakehouse" | "notifier");
                 let seconds = match random.random_bool(0.5) {
-                    true => -HOUR,
-                    false if notifies => AHEAD,
-                    false => HOUR,
+                    true => -CLOCK_OFFSET_SECONDS,
+                    false if notifies => NOTIFIER_CLOCK_OFFSET_SECONDS,
+                    false => CLOCK_OFFSET_SECONDS,
                 };
                 Fault::Clock(program, seconds)
             }
-            "repeat" => Fault::Repeat,
-            "babble" => Fault::Babble,
-            "poison" => Fault::Poison,
-            "renew" => Fault::Renew,
-            "unread log" => {
+            "repeat messages" => Fault::RepeatMessages,
+            "garbage messages" => Fault::GarbageMessages,
+            "unknown version" => Fault::UnknownVersion,
+            "rebuild" => Fault::Rebuild,
+            "unread stderr" => {
                 let service = self.service(random);
-                Fault::UnreadLog(service, UNREAD[random.random_range(0..UNREAD.len())])
+                Fault::UnreadStderr(
+                    service,
+                    UNREAD_STDERR[random.random_range(0..UNREAD_STDERR.len())],
+                )
             }
             "burst" => {
                 let time = millis(1_000, 2_500);
                 self.bursts += 1;
-                if self.bursts.is_multiple_of(FLOODS) {
+                if self.bursts.is_multiple_of(BURSTS_PER_FLOOD) {
                     Fault::Flood(time)
                 } else {
                     Fault::Burst(time)
@@ -363,57 +376,58 @@ impl Plan {
         self.services[random.random_range(0..self.services.len())].clone()
     }
 
-    fn perhaps(&self, random: &mut StdRng) -> Option<String> {
+    fn maybe_service(&self, random: &mut StdRng) -> Option<String> {
         random.random_bool(0.5).then(|| self.service(random))
     }
 
-    fn which(&self, random: &mut StdRng) -> Which {
+    fn member(&self, random: &mut StdRng) -> MemberChoice {
         match random.random_bool(0.5) {
-            true => Which::Primary,
-            false => Which::Member(random.random_range(0..self.members)),
+            true => MemberChoice::Primary,
+            false => MemberChoice::Member(random.random_range(0..self.members)),
         }
     }
 
     fn program(&self, random: &mut StdRng) -> &'static str {
-        let here: Vec<&'static str> = PLACES
+        let programs: Vec<&'static str> = FAILPOINTS
             .iter()
             .map(|(program, _)| *program)
             .filter(|program| self.services.iter().any(|name| name == program))
             .collect();
-        here[random.random_range(0..here.len())]
+        programs[random.random_range(0..programs.len())]
     }
 
-    /// A program, a place in it between two writes, and how often it comes past. All places
-    /// come before one comes again.
-    fn place(&mut self, random: &mut StdRng) -> (&'static str, &'static str, u32) {
-        if self.places.is_empty() {
-            self.places = self.all_places();
-            self.places.shuffle(random);
+    /// Returns a program, one of its failpoints, and the number of the pass at which to act. Every
+    /// failpoint is used once before one is used again.
+    fn next_failpoint(&mut self, random: &mut StdRng) -> (&'static str, &'static str, u32) {
+        if self.failpoints.is_empty() {
+            self.failpoints = self.all_failpoints();
+            self.failpoints.shuffle(random);
         }
-        let (program, place) = self
-            .places
+        let (program, failpoint) = self
+            .failpoints
             .pop()
             .unwrap_or(("bakehouse", "embedded.written"));
-        // What happens but once in a life is not waited for a second time.
-        let most = if place.starts_with("mongodb.session") || is_renewal(place) {
-            1
-        } else {
-            12
-        };
-        (program, place, random.random_range(1..=most))
+        // Reached once in the lifetime of a process.
+        let max_count =
+            if failpoint.starts_with("mongodb.session") || is_rebuild_failpoint(failpoint) {
+                1
+            } else {
+                12
+            };
+        (program, failpoint, random.random_range(1..=max_count))
     }
 }
 
-/// Tells whether a program only comes to a place during a rebuild.
+/// Checks whether a failpoint is only reached during a rebuild.
 #[must_use]
-pub fn is_renewal(place: &str) -> bool {
-    let of_database = ["mongodb.replacing", "mongodb.renamed"];
-    place.starts_with("rebuild.") || of_database.contains(&place)
+pub fn is_rebuild_failpoint(failpoint: &str) -> bool {
+    let mongodb_swap = ["mongodb.replacing", "mongodb.renamed"];
+    failpoint.starts_with("rebuild.") || mongodb_swap.contains(&failpoint)
 }
 
-/// Beyond what others wait for until they take over.
+/// Returns the duration of a pause after which other instances have taken over.
 fn pause(service: &str, random: &mut StdRng) -> Duration {
-    // The broker gives its queue to another after two heartbeats.
+    // The broker assigns the queue to another consumer after two missed heartbeats.
     let millis = match service.starts_with("events-writer") {
         true => 11_000..15_000,
         false => 1_600..3_500,
@@ -421,6 +435,7 @@ fn pause(service: &str, random: &mut StdRng) -> Duration {
     Duration::from_millis(random.random_range(millis))
 }
 
+/// Picks a kind of fault by its weight.
 fn pick(all: &[(&'static str, u32)], random: &mut StdRng) -> &'static str {
     let sum = all.iter().map(|(_, weight)| weight).sum();
     let mut dice = random.random_range(0..sum);
@@ -433,11 +448,12 @@ fn pick(all: &[(&'static str, u32)], random: &mut StdRng) -> &'static str {
     "kill"
 }
 
-fn manner(random: &mut StdRng) -> Manner {
+/// Returns a random mode of a proxy.
+fn mode(random: &mut StdRng) -> ProxyMode {
     match random.random_range(0..4) {
-        0 => Manner::Slow(Duration::from_millis(random.random_range(10..150))),
-        1 => Manner::Silent,
-        2 => Manner::Cut,
-        _ => Manner::Mute(random.random_range(0..6_000)),
+        0 => ProxyMode::Slow(Duration::from_millis(random.random_range(10..150))),
+        1 => ProxyMode::HalfOpen,
+        2 => ProxyMode::Cut,
+        _ => ProxyMode::DropAnswersAfter(random.random_range(0..6_000)),
     }
 }

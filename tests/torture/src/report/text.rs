@@ -1,4 +1,4 @@
-//! The report in words.
+//! Report of a run as text.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Display, Write};
@@ -6,27 +6,27 @@ use std::fmt::{Display, Write};
 use super::{Report, figures};
 
 impl Report {
-    /// Report in words.
+    /// Returns the report as text.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
         let j = self.json();
         let mut line = |what: String| {
-            // Writing to text never fails.
+            // Writing to a string never fails.
             let _ = writeln!(text, "{what}");
         };
         line(format!(
-            "{} world, seed {}, {:.1} min",
+            "{}, seed {}, {:.1} min",
             self.world,
             self.seed,
             self.seconds / 60.0
         ));
         line(format!(
-            "accepted {}, refused {}, unknown {}, answers 5xx or none {}",
+            "requests: {} accepted, {} refused, {} of unknown outcome, {} answered 5xx or not at all",
             self.accepted, self.refused, self.unknown, self.unavailable
         ));
         line(format!(
-            "events {}, orders {}, frames compared {}",
+            "{} events, {} orders, {} frames of subscribers compared",
             self.events, self.orders, self.frames
         ));
         line(format!(
@@ -34,37 +34,52 @@ impl Report {
             j["lost"], j["doubled"], j["reordered"], j["gaps"]
         ));
         line(format!("kills {}: {}", self.all_kills(), list(&self.kills)));
-        line(format!("ended between two writes: {}", list(&self.places)));
-        if !self.unreached.is_empty() {
-            line(format!("killed elsewhere: {}", list(&self.unreached)));
+        line(format!(
+            "ended or stopped at failpoints: {}",
+            list(&self.failpoints)
+        ));
+        if !self.failpoints_missed.is_empty() {
+            line(format!(
+                "failpoints not reached in time: {}",
+                list(&self.failpoints_missed)
+            ));
         }
-        if !self.never_at.is_empty() {
-            line(format!("NEVER ended at: {}", names(&self.never_at)));
+        if !self.failpoints_never_reached.is_empty() {
+            line(format!(
+                "failpoints NEVER reached: {}",
+                names(&self.failpoints_never_reached)
+            ));
         }
         line(format!("faults: {}", list(&self.faults)));
         line(format!(
-            "{} of them during a recovery; {} orderly restarts",
-            self.rushed, self.restarts
+            "{} of them during a recovery; {} restarts by SIGTERM",
+            self.overlapping, self.restarts
         ));
-        if !self.never.is_empty() {
-            line(format!("NEVER befell: {}", names(&self.never)));
+        if !self.never_injected.is_empty() {
+            line(format!(
+                "faults NEVER injected: {}",
+                names(&self.never_injected)
+            ));
         }
         let power = &self.power;
         line(format!(
-            "losses of power took {} writes and {} names; {} operations, {} syncs",
+            "power losses: {} writes and {} names lost; {} operations and {} syncs recorded",
             power.writes, power.names, power.records, power.syncs
         ));
-        line(format!("requests: {}", list(&self.tricks)));
-        line(format!("read at the end: {}", list(&self.reads)));
-        line(format!("made anew: {}", list(&self.rounds)));
-        line(format!("answers to writes: {}", list(&self.answers)));
-        line(format!("turned away {} times", self.turned_away));
         line(format!(
-            "notified of {} events, {} times again",
+            "repeated and racing requests: {}",
+            list(&self.special_requests)
+        ));
+        line(format!("final reads: {}", list(&self.reads)));
+        line(format!("rebuilds: {}", list(&self.rebuilds)));
+        line(format!("answers to writes: {}", list(&self.answers)));
+        line(format!("intruder: {} requests rejected", self.rejected));
+        line(format!(
+            "webhooks: {} events, {} repeated notifications",
             self.notified, self.notified_again
         ));
         if !self.skipped.is_empty() {
-            line(format!("not brought about: {}", list(&self.skipped)));
+            line(format!("faults not injected: {}", list(&self.skipped)));
         }
         for (name, times) in [("services", &self.services), ("servers", &self.servers)] {
             let f = figures(times);
@@ -82,14 +97,14 @@ impl Report {
             .map(|(name, kib)| (name, kib / 1024))
             .collect();
         line(format!("peak memory in MiB: {}", list(&memory)));
-        line(format!("closes of the feed: {}", list(&self.closes)));
+        line(format!("close codes of the feed: {}", list(&self.closes)));
         for finding in &self.findings.shown {
             line(format!("! {finding}"));
         }
         if self.is_clean() {
-            line("every promise was kept".into());
+            line("ok: every guarantee was kept".into());
         } else {
-            line(format!("NOT KEPT: {}", list(&self.findings.counts)));
+            line(format!("FAILED: {}", list(&self.findings.counts)));
         }
         text
     }

@@ -1,4 +1,4 @@
-//! What is tortured: services, the servers that they stand on, and what is between.
+//! System under test: services, the servers that they use, and the proxies between them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,58 +15,58 @@ use crate::disk::Disk;
 use crate::log::{self, Row};
 use crate::proxy::Proxy;
 
-/// Members of the replica set, of which the last has its data on a small disk.
+/// Number of members of the replica set; the last one has its data on the small disk.
 const MEMBERS: usize = 3;
-/// Of the embedded store, and of one member.
-const DISK: u64 = 3 << 30;
-const READY: Duration = Duration::from_secs(60);
+/// Size of the disk that can be filled, in bytes.
+const DISK_SIZE: u64 = 3 << 30;
+/// Time within which all services must become ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Both servers, each behind what lets through what it likes.
+/// MongoDB and RabbitMQ, each behind proxies.
 pub struct Backends {
     /// MongoDB.
     pub mongo: ReplicaSet,
     /// RabbitMQ.
     pub rabbit: Rabbit,
-    /// Before each member.
-    pub before_mongo: Vec<Proxy>,
-    /// Before the broker.
-    pub before_rabbit: Proxy,
+    /// Proxy of each member.
+    pub mongo_proxies: Vec<Proxy>,
+    /// Proxy of the broker.
+    pub rabbit_proxy: Proxy,
 }
 
-/// All of it.
-pub struct Scene {
-    /// Which world.
+/// A running system.
+pub struct Setup {
+    /// Deployment: four services, or one process.
     pub kind: Kind,
-    /// The services.
+    /// Processes of the services.
     pub world: World,
-    /// Their names, of all instances.
+    /// Names of all instances of all services.
     pub services: Vec<String>,
-    /// Where API and feed are.
+    /// Base URLs of the API servers.
     pub bases: Vec<String>,
-    /// What services stand on, where that is no file.
+    /// Servers; `None` with the embedded store.
     pub backends: Option<Backends>,
-    /// A disk that can be filled.
+    /// Disk that can be filled; `None` without the permission to mount one.
     pub disk: Option<Disk>,
-    /// Given to every process that is started, such as a bug.
-    pub always: Vec<(String, String)>,
+    /// Environment of every process that is started, such as a planted bug.
+    pub environment: Vec<(String, String)>,
     folder: TempDir,
 }
 
-impl Scene {
-    /// Starts everything: two instances of each service, or the one of all services.
+impl Setup {
+    /// Starts the system: two instances of each service, or one process with all of them.
     ///
     /// # Errors
-    /// When anything does not come up.
+    /// When a server or service does not start or become ready.
     pub async fn start(
         kind: Kind,
         settings: &[(&str, String)],
-        always: Vec<(String, String)>,
+        environment: Vec<(String, String)>,
     ) -> Result<Self> {
         let folder = TempDir::with_prefix("torture-")?;
-        // Without the right to mount one there is nothing to fill.
-        let disk = Disk::mount(&folder.path().join("disk"), DISK);
+        let disk = Disk::mount(&folder.path().join("disk"), DISK_SIZE);
         if let Err(error) = &disk {
-            eprintln!("torture: no disk can be filled: {error:#}");
+            eprintln!("torture: faults of full disks are skipped: {error:#}");
         }
         let disk = disk.ok();
         let mut settings: Vec<(&str, String)> = settings.to_vec();
@@ -87,7 +87,7 @@ impl Scene {
             presentation: backends.mongo.uri("presentation"),
             amqp: format!(
                 "amqp://guest:guest@127.0.0.1:{}/%2f",
-                backends.before_rabbit.port()
+                backends.rabbit_proxy.port()
             ),
         });
         let world = World::prepare(kind, servers.map(|servers| ("", servers)), &borrowed)?;
@@ -95,44 +95,44 @@ impl Scene {
         if !programs.contains(&world.notifier()) {
             programs.push(world.notifier());
         }
-        let mut scene = Self {
+        let mut setup = Self {
             kind,
             services: programs.iter().map(|name| (*name).to_owned()).collect(),
             bases: vec![world.base.clone()],
             world,
             backends,
             disk,
-            always,
+            environment,
             folder,
         };
-        for name in scene.services.clone() {
-            scene.start_service(&name, &[])?;
+        for name in setup.services.clone() {
+            setup.start_service(&name, &[])?;
         }
         if kind == Kind::Servers {
             for program in programs {
                 let name = format!("{program}-2");
-                let base = scene.world.prepare_another(program, 2)?;
+                let base = setup.world.prepare_another(program, 2)?;
                 if program == "api-server" {
-                    scene.bases.push(base);
+                    setup.bases.push(base);
                 }
-                scene.services.push(name.clone());
-                scene.start_service(&name, &[])?;
+                setup.services.push(name.clone());
+                setup.start_service(&name, &[])?;
             }
         }
-        scene.world.ready(READY).await?;
-        Ok(scene)
+        setup.world.ready(READY_TIMEOUT).await?;
+        Ok(setup)
     }
 
-    /// Starts a service that does not run.
+    /// Starts a service that does not run, with additional environment variables.
     ///
     /// # Errors
     /// When it cannot be started.
     pub fn start_service(&mut self, name: &str, more: &[(String, String)]) -> Result<()> {
-        let environment = [&self.always, more].concat();
+        let environment = [&self.environment, more].concat();
         self.world.process(name).start_with(&environment)
     }
 
-    /// Starts all services that do not run, as what has been killed or has ended.
+    /// Starts all services that do not run.
     ///
     /// # Errors
     /// When one cannot be started.
@@ -147,13 +147,13 @@ impl Scene {
         Ok(())
     }
 
-    /// Where its files are: ledgers and logs.
+    /// Returns the folder of ledgers and logs.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The log, as the store has it.
+    /// Reads the log from its store.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -166,7 +166,7 @@ impl Scene {
         }
     }
 
-    /// The file of the embedded store.
+    /// Returns the file of the embedded store.
     #[must_use]
     pub fn database(&self) -> PathBuf {
         match &self.disk {
@@ -175,7 +175,7 @@ impl Scene {
         }
     }
 
-    /// Resident memory of every service that runs, in KiB: the most that it ever had.
+    /// Returns the peak resident memory of every running service, in KiB.
     pub fn memory(&mut self) -> BTreeMap<String, u64> {
         let mut found = BTreeMap::new();
         for name in self.services.clone() {
@@ -196,39 +196,40 @@ impl Scene {
     }
 }
 
+/// Starts the servers and their proxies. The last member of the replica set uses the small disk.
 async fn backends(folder: &Path, disk: Option<&Disk>) -> Result<Backends> {
-    let own = |number: usize| folder.join(format!("mongo-{number}"));
-    let mut folders: Vec<PathBuf> = (0..MEMBERS).map(own).collect();
+    let folder_of = |number: usize| folder.join(format!("mongo-{number}"));
+    let mut folders: Vec<PathBuf> = (0..MEMBERS).map(folder_of).collect();
     if let (Some(disk), Some(last)) = (disk, folders.last_mut()) {
         *last = disk.folder().join("mongo");
     }
-    let mut before_mongo = Vec::new();
+    let mut mongo_proxies = Vec::new();
     let mongo = ReplicaSet::start(&folders, async |port| {
-        let proxy = Proxy::before(port).await?;
+        let proxy = Proxy::start(port).await?;
         let host = format!("127.0.0.1:{}", proxy.port());
-        before_mongo.push(proxy);
+        mongo_proxies.push(proxy);
         Ok(host)
     });
     let mongo = mongo.await?;
     let mut rabbit = Rabbit::bare_in(&folder.join("rabbit"))?;
     rabbit.start_again()?;
-    let before_rabbit = Proxy::before(rabbit.port()).await?;
+    let rabbit_proxy = Proxy::start(rabbit.port()).await?;
     Ok(Backends {
         mongo,
         rabbit,
-        before_mongo,
-        before_rabbit,
+        mongo_proxies,
+        rabbit_proxy,
     })
 }
 
-/// Runs a program to its end.
+/// Runs a program and waits for its end.
 ///
 /// # Errors
 /// When it cannot be started or fails.
 pub fn run(program: &str, arguments: &[&str]) -> Result<()> {
     let output = Command::new(program).args(arguments).output();
     let output = output.with_context(|| format!("cannot start {program}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{program}: {}", said.trim());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{program}: {}", stderr.trim());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Losses of power: the embedded store is left with what was synced.
+//! Power losses: the embedded store keeps only what was synced.
 
 use std::time::{Duration, Instant};
 
@@ -6,43 +6,44 @@ use anyhow::{Context, Result};
 use bakehouse_dev_servers::power_loss::{Recorder, by_seed, nothing_unsynced};
 use tokio::time::sleep;
 
-use super::Conductor;
+use super::Nemesis;
 
-/// The one program of that world.
+/// The only program of this deployment.
 const PROGRAM: &str = "bakehouse";
-/// Number of losses of which the last takes all that was not synced; the others take a part of it.
-const STRICT: u64 = 3;
+/// Every so many power losses discard all unsynced data; the others discard a part of it.
+const STRICT_INTERVAL: u64 = 3;
 
-impl Conductor {
-    /// Runs the program for a while with every sync recorded, kills it, and starts it on what
-    /// was on disk by then.
+impl Nemesis {
+    /// Runs the program for some time with its file operations recorded, kills it, and starts it
+    /// with the data that was on disk at that moment.
     pub(super) async fn lose_power(&mut self, time: Duration, seed: u64) -> Result<Instant> {
-        let data = self.scene.database();
-        let data = data.parent().context("a folder of the store")?.to_owned();
+        let data = self.setup.database();
+        let data = data.parent().context("the store has no folder")?.to_owned();
         self.kill_one(PROGRAM);
         let recorder = tokio::task::block_in_place(|| Recorder::begin(&data))?;
-        self.scene.start_service(PROGRAM, &recorder.environment())?;
-        let base = self.scene.bases[0].clone();
+        self.setup.start_service(PROGRAM, &recorder.environment())?;
+        let base = self.setup.bases[0].clone();
         crate::run::ready(&base).await?;
         sleep(time).await;
         self.kill_one(PROGRAM);
-        let ignored = self.ignored;
-        let loss = tokio::task::block_in_place(|| match seed.is_multiple_of(STRICT) {
+        let ignored = self.ignored_sync;
+        let loss = tokio::task::block_in_place(|| match seed.is_multiple_of(STRICT_INTERVAL) {
             true => recorder.cut(&mut nothing_unsynced, ignored),
             false => recorder.cut(&mut by_seed(seed), ignored),
         })?;
         let findings = &mut self.report.findings;
         for file in &loss.unrecorded {
-            findings.note("not recorded", || file.clone());
+            findings.note("unrecorded file change", || file.clone());
         }
-        // Made anew by whoever opens the store; no sync speaks for any other mapping.
+        // SQLite recreates this index when it opens the store. Writes to any other mapping are not
+        // recorded.
         let others = loss.mapped.iter().filter(|file| !file.ends_with(".db-shm"));
         for file in others {
             findings.note("mapped for writing", || file.clone());
         }
         self.report.power.add(loss);
         let since = Instant::now();
-        self.scene.start_all()?;
+        self.setup.start_all()?;
         Ok(since)
     }
 }

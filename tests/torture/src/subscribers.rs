@@ -1,5 +1,5 @@
-//! Subscribers of the feed: those who come back and want to have missed nothing, those
-//! who are slow, and those who vanish.
+//! Subscribers of the feed. Regular ones reconnect and must not miss a frame; others do not read,
+//! or disconnect abruptly.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -16,21 +16,22 @@ use tokio::task::JoinSet;
 use crate::clients::Identity;
 use crate::stream::Stream;
 
-const PATIENCE: Duration = Duration::from_secs(40);
+/// Time within which a subscriber must reach the end of the feed after the run.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// What somebody wants to see.
+/// Filter of a subscription.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Only what is theirs; none: everything.
+    /// Owner of the orders; `None` for all orders.
     pub owner: Option<String>,
-    /// Types of the frames to get; none: all.
+    /// Types of frames; empty for all types.
     pub kinds: &'static [&'static str],
     /// True for server-sent events instead of a websocket.
     pub is_stream: bool,
 }
 
 impl Filter {
-    /// Filter for all that is somebody's own.
+    /// Creates a filter for the orders of one owner.
     #[must_use]
     pub fn of(owner: &str) -> Self {
         Self {
@@ -40,20 +41,20 @@ impl Filter {
     }
 }
 
-/// What somebody saw.
+/// Frames and events that one subscriber got.
 #[derive(Clone, Debug)]
-pub struct Seen {
-    /// What they asked for.
+pub struct SubscriberRecord {
+    /// Filter of the subscription.
     pub filter: Filter,
-    /// Position and hash of the text of each frame, in the order in which they came.
+    /// Position and hash of the text of each frame, in order of arrival.
     pub frames: Vec<(u64, u64)>,
-    /// What should never happen.
-    pub complaints: Vec<String>,
-    /// By which codes connections were closed, and how often; 0: without any.
+    /// Descriptions of guarantees that were violated.
+    pub violations: Vec<String>,
+    /// Number of closed connections by close code; 0 counts those without one.
     pub closes: BTreeMap<u16, u64>,
 }
 
-/// The hash that [`Seen::frames`] has of a frame.
+/// Returns the hash of a text, as in [`SubscriberRecord::frames`].
 #[must_use]
 pub fn hash(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -61,62 +62,66 @@ pub fn hash(text: &str) -> u64 {
     hasher.finish()
 }
 
-/// All of them.
-pub struct Audience {
-    tasks: JoinSet<Seen>,
-    rude: JoinSet<()>,
+/// All running subscribers.
+pub struct Subscribers {
+    tasks: JoinSet<SubscriberRecord>,
+    unread: JoinSet<()>,
     stop: Arc<AtomicBool>,
-    /// When to go: once they have seen this position.
+    /// Position after which subscribers end; `None` during the run.
     end: tokio::sync::watch::Sender<Option<u64>>,
 }
 
-impl Audience {
-    /// Starts a watcher for each, and `rude` ones who never read or just vanish.
+impl Subscribers {
+    /// Starts one regular subscriber for each subscription, and `unread` ones that do not read or
+    /// disconnect abruptly.
     #[must_use]
-    pub fn start(watchers: Vec<(Identity, Filter)>, rude: usize, seed: u64) -> Self {
+    pub fn start(subscriptions: Vec<(Identity, Filter)>, unread: usize, seed: u64) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let end = tokio::sync::watch::Sender::new(None);
-        let mut audience = Self {
+        let mut subscribers = Self {
             tasks: JoinSet::new(),
-            rude: JoinSet::new(),
+            unread: JoinSet::new(),
             stop: stop.clone(),
             end,
         };
-        let admin = watchers.first().map(|(identity, _)| identity.clone());
-        for (index, (identity, filter)) in watchers.into_iter().enumerate() {
+        let admin = subscriptions.first().map(|(identity, _)| identity.clone());
+        for (index, (identity, filter)) in subscriptions.into_iter().enumerate() {
             let random = StdRng::seed_from_u64(seed ^ (index as u64 + 77));
-            let end = audience.end.subscribe();
-            audience.tasks.spawn(watch(identity, filter, random, end));
+            let end = subscribers.end.subscribe();
+            subscribers
+                .tasks
+                .spawn(subscribe(identity, filter, random, end));
         }
-        for index in 0..rude {
+        for index in 0..unread {
             if let Some(identity) = admin.clone() {
                 let random = StdRng::seed_from_u64(seed ^ (index as u64 + 7_777));
-                audience.rude.spawn(be_rude(identity, random, stop.clone()));
+                subscribers
+                    .unread
+                    .spawn(misbehave(identity, random, stop.clone()));
             }
         }
-        audience
+        subscribers
     }
 
-    /// Waits until everybody has seen what there is up to a position, but not for ever:
-    /// what they saw.
-    pub async fn finish(mut self, head: u64) -> Vec<Seen> {
+    /// Waits until every subscriber has reached a position, or times out. Returns their records.
+    pub async fn finish(mut self, head: u64) -> Vec<SubscriberRecord> {
         self.stop.store(true, Ordering::Relaxed);
-        self.rude.abort_all();
+        self.unread.abort_all();
         self.end.send_replace(Some(head));
         self.tasks.join_all().await
     }
 }
 
-async fn watch(
+async fn subscribe(
     identity: Identity,
     filter: Filter,
     mut random: StdRng,
     mut end: tokio::sync::watch::Receiver<Option<u64>>,
-) -> Seen {
-    let mut seen = Seen {
+) -> SubscriberRecord {
+    let mut record = SubscriberRecord {
         filter,
         frames: Vec::new(),
-        complaints: Vec::new(),
+        violations: Vec::new(),
         closes: BTreeMap::new(),
     };
     let mut cursor = 0;
@@ -124,27 +129,28 @@ async fn watch(
     loop {
         let head = *end.borrow_and_update();
         if head.is_some_and(|head| cursor >= head) {
-            return seen;
+            return record;
         }
         if head.is_some() {
-            let until = until.get_or_insert_with(|| tokio::time::Instant::now() + PATIENCE);
+            let until = until.get_or_insert_with(|| tokio::time::Instant::now() + FINISH_TIMEOUT);
             if tokio::time::Instant::now() > *until {
-                seen.complaints
-                    .push(format!("still at {cursor} of {head:?} when all was quiet"));
-                return seen;
+                record.violations.push(format!(
+                    "only at {cursor} of {head:?} at the end of the run"
+                ));
+                return record;
             }
         }
-        let most = random.random_range(20..3_000);
-        let span = (most, head);
-        let listening = listen(&identity, &mut seen, &mut cursor, span, &mut random);
+        let max_frames = random.random_range(20..3_000);
+        let span = (max_frames, head);
+        let reading = read_frames(&identity, &mut record, &mut cursor, span, &mut random);
         tokio::select! {
-            () = at(until) => {}
-            code = listening => {
+            () = sleep_until(until) => {}
+            code = reading => {
                 if let Some(code) = code {
-                    *seen.closes.entry(code).or_default() += 1;
+                    *record.closes.entry(code).or_default() += 1;
                     if matches!(code, 4400 | 4401 | 4403) {
-                        seen.complaints.push(format!("turned away with {code}"));
-                        return seen;
+                        record.violations.push(format!("rejected with {code}"));
+                        return record;
                     }
                 }
             }
@@ -154,33 +160,34 @@ async fn watch(
     }
 }
 
-/// Waits for ever where there is no such time.
-async fn at(time: Option<tokio::time::Instant>) {
+/// Sleeps until a time; never ends without one.
+async fn sleep_until(time: Option<tokio::time::Instant>) {
     match time {
         Some(time) => tokio::time::sleep_until(time).await,
         None => std::future::pending().await,
     }
 }
 
-/// Listens for a while: the code of the end, if it was not one's own.
-async fn listen(
+/// Connects and reads up to so many frames. Returns the close code if the server closed the
+/// connection.
+async fn read_frames(
     identity: &Identity,
-    seen: &mut Seen,
+    record: &mut SubscriberRecord,
     cursor: &mut u64,
-    (most, head): (usize, Option<u64>),
+    (max_frames, head): (usize, Option<u64>),
     random: &mut StdRng,
 ) -> Option<u16> {
     let base = &identity.bases[random.random_range(0..identity.bases.len())];
-    let kinds = match seen.filter.kinds {
+    let kinds = match record.filter.kinds {
         [] => String::new(),
         kinds => format!("&type={}", kinds.join(",")),
     };
     let query = format!("since={cursor}{kinds}");
-    let opening = Line::open(base, &query, identity, seen.filter.is_stream);
-    let Ok(Ok(mut feed)) = tokio::time::timeout(Duration::from_secs(10), opening).await else {
+    let connecting = Connection::open(base, &query, identity, record.filter.is_stream);
+    let Ok(Ok(mut feed)) = tokio::time::timeout(Duration::from_secs(10), connecting).await else {
         return Some(0);
     };
-    for _ in 0..most {
+    for _ in 0..max_frames {
         if head.is_some_and(|head| *cursor >= head) {
             return None;
         }
@@ -197,10 +204,11 @@ async fn listen(
             ("position" | "live", Some(position)) => *cursor = (*cursor).max(position),
             (kind, Some(position)) if kind.contains('.') => {
                 if position <= *cursor {
-                    seen.complaints
-                        .push(format!("{position} came again, or late: was at {cursor}"));
+                    record
+                        .violations
+                        .push(format!("{position} arrived after {cursor}"));
                 }
-                seen.frames.push((position, hash(&text)));
+                record.frames.push((position, hash(&text)));
                 *cursor = position;
             }
             _ => {}
@@ -209,13 +217,13 @@ async fn listen(
     None
 }
 
-/// A connection to the feed, of either kind.
-enum Line {
+/// A connection to the feed: a websocket, or a stream of server-sent events.
+enum Connection {
     Socket(Box<Feed>),
     Stream(Box<Stream>),
 }
 
-impl Line {
+impl Connection {
     async fn open(
         base: &str,
         query: &str,
@@ -231,7 +239,7 @@ impl Line {
         Ok(Self::Socket(Box::new(feed)))
     }
 
-    /// The next frame, or the end with its code.
+    /// Returns the next frame, or the close code.
     async fn message(&mut self) -> anyhow::Result<Result<String, u16>> {
         match self {
             Self::Socket(feed) => feed.message().await,
@@ -246,13 +254,13 @@ impl Line {
     }
 }
 
-/// Wants everything and reads nothing, or leaves in the middle.
-async fn be_rude(identity: Identity, mut random: StdRng, stop: Arc<AtomicBool>) {
+/// Subscribes to the whole feed again and again, and does not read it or disconnects abruptly.
+async fn misbehave(identity: Identity, mut random: StdRng, stop: Arc<AtomicBool>) {
     while !stop.load(Ordering::Relaxed) {
         let base = &identity.bases[random.random_range(0..identity.bases.len())];
         let token = identity.authorization.strip_prefix("Bearer ");
-        let opening = Feed::open_with(base, "since=0", token);
-        let opened = tokio::time::timeout(Duration::from_secs(10), opening).await;
+        let connecting = Feed::open_with(base, "since=0", token);
+        let opened = tokio::time::timeout(Duration::from_secs(10), connecting).await;
         if let Ok(Ok(mut feed)) = opened {
             for _ in 0..random.random_range(0..30) {
                 if feed.message().await.is_err() {
