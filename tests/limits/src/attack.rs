@@ -1,4 +1,4 @@
-//! An attack: what it does, and what it may cost at most.
+//! An attack: its requests and the bounds of its costs.
 
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,12 @@ use crate::measure::{Costs, Meter, Traffic};
 use crate::report::Outcome;
 use crate::target::Target;
 
-/// Time an attack may take; one that hangs is an error, not a pass.
+/// Timeout of an attack. A timeout is a failure.
 const ATTACK_TIMEOUT: Duration = Duration::from_secs(120);
-/// Times that an attack and its baseline take turns.
+/// Number of alternating runs of an attack and its baseline.
 const ROUNDS: usize = 7;
 
-/// Upper bounds of the costs of one attack, above what the idle server takes. `None`: not judged.
+/// Upper bounds of the costs of one attack, above those of the idle server. `None` for no bound.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Bounds {
     /// Bytes of resident memory, at the peak.
@@ -37,7 +37,7 @@ pub(crate) struct Bounds {
     pub(crate) time_ratio: Option<f64>,
 }
 
-/// Requirement of tokens at the attacked server.
+/// Authentication mode of the attacked server.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     /// No token is required.
@@ -53,25 +53,25 @@ pub(crate) type Run = fn(Target) -> BoxFuture<'static, Result<()>>;
 pub(crate) struct Attack {
     /// Short name, as in the table of `docs/exposure.md`.
     pub(crate) name: &'static str,
-    /// Requirement of tokens; all other settings are the defaults.
+    /// Authentication mode; all other settings are the defaults.
     pub(crate) access: Access,
-    /// Preparation that is not measured, such as orders to be there; does nothing by default.
+    /// Preparation that is not measured, such as placing orders; [`nothing`] if there is none.
     pub(crate) prepare: Run,
-    /// Requests that the attack may not cost more than: both are run in turn, several times.
+    /// Requests whose costs are the reference for the attack. Both run several times in turn.
     pub(crate) baseline: Option<Run>,
-    /// The attack itself, whose costs are measured.
+    /// Measured requests.
     pub(crate) run: Run,
     /// Upper bounds of its costs.
     pub(crate) bounds: Bounds,
 }
 
-/// For attacks that need nothing prepared.
+/// Preparation of attacks that need none.
 pub(crate) fn nothing(_: Target) -> BoxFuture<'static, Result<()>> {
     Box::pin(async { Ok(()) })
 }
 
 impl Attack {
-    /// Starts a server of its own, runs the attack beside a well-behaved client, and measures.
+    /// Starts a server, runs the attack concurrently with a well-behaved client, and measures it.
     pub(crate) async fn measure(self, kind: Kind) -> Outcome {
         let name = self.name;
         let bounds = self.bounds;
@@ -111,15 +111,15 @@ impl Attack {
     }
 }
 
-/// Runs the attack once: what it read and wrote.
+/// Runs the attack once. Returns its file traffic.
 async fn alone(target: &Target, run: Run) -> Result<(Traffic, f64)> {
     let before = Traffic::of(target.pid)?;
     run(target.clone()).await?;
     Ok((Traffic::of(target.pid)?.since(before), 0.0))
 }
 
-/// Runs the attack and its baseline in turn: what the attack read and wrote beyond the baseline,
-/// and the ratio of their median times.
+/// Runs the attack and its baseline in turn. Returns the attack's file traffic above that of the
+/// baseline, and the ratio of their median times.
 async fn compare(target: &Target, baseline: Run, run: Run) -> Result<(Traffic, f64)> {
     let mut times = [Vec::new(), Vec::new()];
     let mut traffic = [Traffic::default(), Traffic::default()];

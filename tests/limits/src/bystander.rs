@@ -1,4 +1,4 @@
-//! A well-behaved client beside an attack: it must be served all the same.
+//! A well-behaved client during an attack, which must still be served.
 
 use std::time::{Duration, Instant};
 
@@ -9,12 +9,12 @@ use tokio::task::JoinHandle;
 
 use crate::target::Target;
 
-/// Pause between two of its requests.
+/// Time between two requests.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Its address; attacks come from others.
+/// Source address of its requests; attacks use other addresses.
 const ADDRESS: [u8; 4] = [127, 0, 0, 2];
 
-/// A client that reads the list until it is told to stop.
+/// A client that reads the list until it is stopped.
 pub(crate) struct Bystander {
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<Duration>>,
@@ -29,10 +29,10 @@ impl Bystander {
         Ok(Self { stop, task })
     }
 
-    /// Longest time that one of its requests took.
+    /// Stops the client. Returns the longest time that a request took.
     ///
     /// # Errors
-    /// When one was not answered with 200.
+    /// When a request was not answered with 200.
     pub(crate) async fn stop(self) -> Result<Duration> {
         let _ = self.stop.send(());
         self.task.await?
@@ -45,13 +45,13 @@ async fn read(
     mut stopped: oneshot::Receiver<()>,
 ) -> Result<Duration> {
     let headers = [("Authorization", authorization.as_str())];
-    // No header where nobody is asked.
+    // No header without a token.
     let headers = &headers[..usize::from(!authorization.is_empty())];
     let mut longest = Duration::ZERO;
     while stopped.try_recv().is_err() {
-        let began = Instant::now();
+        let started = Instant::now();
         let answer = client.get_with("/order?limit=1", headers).await?;
-        longest = longest.max(began.elapsed());
+        longest = longest.max(started.elapsed());
         let status = answer.status;
         ensure!(status == 200, "another client got {status}");
         tokio::time::sleep(PAUSE).await;

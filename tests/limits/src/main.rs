@@ -1,4 +1,5 @@
-//! limits: runs each attack against the real programs and holds what it costs against its bounds.
+//! Command line of the limits: runs each attack against the real programs and compares its costs
+//! with its bounds.
 
 mod attack;
 mod attacks;
@@ -15,10 +16,10 @@ use clap::{Parser, ValueEnum};
 
 use crate::attack::Attack;
 
-/// Measures what hostile clients can cost the server; exits 1 above a bound.
+/// Measures the costs of hostile clients for the server. Exits with 1 if a bound is exceeded.
 #[derive(Parser)]
 struct Arguments {
-    /// Only attacks whose names have this in them.
+    /// Runs only attacks whose name contains this text.
     #[arg(long)]
     only: Option<String>,
     /// One process with an embedded store, or four services over MongoDB and RabbitMQ.
@@ -42,13 +43,13 @@ async fn main() -> Result<ExitCode> {
         World::Embedded => Kind::Embedded,
         World::Servers => Kind::Servers,
     };
-    let wanted = |attack: &Attack| {
+    let is_selected = |attack: &Attack| {
         let only = arguments.only.as_deref();
         only.is_none_or(|part| attack.name.contains(part))
     };
-    let attacks: Vec<Attack> = attacks::all().into_iter().filter(wanted).collect();
+    let attacks: Vec<Attack> = attacks::all().into_iter().filter(is_selected).collect();
     if attacks.is_empty() {
-        bail!("--only: no attack has that in its name");
+        bail!("--only: no attack's name contains this text");
     }
     let mut results = Vec::new();
     for attack in attacks {

@@ -1,4 +1,4 @@
-//! Figures of a process and its folder, taken from the kernel while an attack runs.
+//! Measurement of a process and its data folder through `/proc` while an attack runs.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use crate::target::Target;
 
-/// Interval between two looks at descriptors and disk; memory's peak is the kernel's own.
+/// Interval at which descriptors and disk are sampled. The kernel records the peak of memory.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Costs of an attack, above what the server took before it.
+/// Costs of an attack, above those of the server before it.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Costs {
     /// Bytes of resident memory at the peak (`VmHWM`).
@@ -23,7 +23,7 @@ pub(crate) struct Costs {
     pub(crate) descriptors: u64,
     /// Bytes in the data folder at the peak.
     pub(crate) disk: u64,
-    /// Bytes in the data folder some seconds after the end.
+    /// Bytes in the data folder five seconds after the end.
     pub(crate) disk_left: u64,
     /// Longest time that a request of another client took.
     #[serde(serialize_with = "as_seconds")]
@@ -34,8 +34,8 @@ pub(crate) struct Costs {
     pub(crate) time_ratio: f64,
 }
 
-/// Bytes that a process has read from files and written to them, whether or not the kernel had
-/// them in its cache. Sockets do not count.
+/// Bytes that a process has read from files and written to files, including cached ones but without
+/// sockets.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Traffic {
     pub(crate) read: u64,
@@ -43,7 +43,7 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    /// Reads all that the process has had so far.
+    /// Reads the totals of a process.
     pub(crate) fn of(pid: u32) -> Result<Self> {
         let path = format!("/proc/{pid}/io");
         Ok(Self {
@@ -52,7 +52,7 @@ impl Traffic {
         })
     }
 
-    /// Difference to an earlier reading.
+    /// Returns the difference to an earlier reading.
     pub(crate) fn since(self, before: Self) -> Self {
         Self {
             read: self.read.saturating_sub(before.read),
@@ -70,7 +70,7 @@ fn as_seconds<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S:
     serializer.serialize_f64(time.as_secs_f64())
 }
 
-/// Measures from its start to its stop.
+/// Measures a process between start and stop.
 pub(crate) struct Meter {
     pid: u32,
     folder: PathBuf,
@@ -84,10 +84,10 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// Takes the figures before, resets the kernel's peak, and starts to sample.
+    /// Reads the initial figures, resets the kernel's peak of memory, and starts sampling.
     pub(crate) fn start(target: &Target) -> Result<Self> {
         let (pid, folder) = (target.pid, target.data_dir.clone());
-        // 5: resets the peak of the resident set (proc(5), clear_refs).
+        // The value 5 resets the peak of the resident set, see proc(5).
         std::fs::write(format!("/proc/{pid}/clear_refs"), "5").context("clear_refs")?;
         let mut meter = Self {
             pid,
@@ -116,7 +116,7 @@ impl Meter {
         })
     }
 
-    /// Ends the sampling: what it has cost.
+    /// Ends the sampling. Returns the costs.
     pub(crate) fn stop(&self) -> Result<Costs> {
         self.is_over.store(true, Ordering::Relaxed);
         let descriptors = self.descriptors.load(Ordering::Relaxed);
@@ -129,7 +129,7 @@ impl Meter {
         })
     }
 
-    /// Bytes in the data folder now, above those before.
+    /// Returns the current growth of the data folder, in bytes.
     pub(crate) fn disk_growth(&self) -> u64 {
         disk(&self.folder).saturating_sub(self.disk_before)
     }
@@ -144,17 +144,17 @@ impl Drop for Meter {
     }
 }
 
-/// A line of `/proc/PID/status` that is in kB, as bytes.
+/// Returns a figure of `/proc/PID/status`, converted from kB to bytes.
 fn memory(pid: u32, name: &str) -> Result<u64> {
     Ok(figure(&format!("/proc/{pid}/status"), name)? * 1024)
 }
 
-/// The number in the line of a file that begins with this name.
+/// Returns the number in the line of a file that begins with this name.
 fn figure(path: &str, name: &str) -> Result<u64> {
-    let lines = std::fs::read_to_string(path).context("it has ended")?;
+    let lines = std::fs::read_to_string(path).context("the process has ended")?;
     let line = lines.lines().find_map(|line| line.strip_prefix(name));
     let number = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
-    number.with_context(|| format!("no {name}"))
+    number.with_context(|| format!("{path} has no {name}"))
 }
 
 fn descriptors(pid: u32) -> u64 {

@@ -1,4 +1,4 @@
-//! The figures as a table or as JSON.
+//! Report of the attacks as a table or as JSON.
 
 use std::fmt::Write;
 
@@ -14,11 +14,11 @@ const KIB: u64 = 1024;
 pub(crate) struct Outcome {
     pub(crate) name: &'static str,
     pub(crate) bounds: Bounds,
-    /// The costs, or why the attack did not go as it must.
+    /// Costs, or the error of the attack.
     pub(crate) measured: Result<Costs, String>,
 }
 
-/// One figure beside its bound, both in the figure's unit.
+/// A cost and its bound, in the same unit.
 struct Figure {
     name: &'static str,
     unit: &'static str,
@@ -27,13 +27,13 @@ struct Figure {
 }
 
 impl Outcome {
-    /// Tells whether all that is bounded is within its bound.
+    /// Checks whether every cost is within its bound.
     pub(crate) fn is_within(&self) -> bool {
         let figures = self.figures();
         self.measured.is_ok() && figures.iter().all(|figure| figure.cost <= figure.bound)
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    #[expect(clippy::cast_precision_loss, reason = "figures for humans")]
     fn figures(&self) -> Vec<Figure> {
         let Ok(costs) = &self.measured else {
             return Vec::new();
@@ -108,7 +108,7 @@ impl Outcome {
     }
 }
 
-/// All outcomes, and a line that says how many are within their bounds.
+/// Renders all outcomes and, as text, the number of those within their bounds.
 ///
 /// # Errors
 /// When JSON cannot be written.
@@ -123,5 +123,7 @@ pub(crate) fn render(outcomes: &[Outcome], json: bool) -> Result<String> {
         .filter(|outcome| outcome.is_within())
         .count();
     let above = outcomes.len() - within;
-    Ok(format!("{text}{within} within their bounds, {above} not\n"))
+    Ok(format!(
+        "{text}{within} within their bounds, {above} above\n"
+    ))
 }

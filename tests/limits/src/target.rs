@@ -12,14 +12,14 @@ use tokio::sync::Mutex;
 
 use crate::attack::Access;
 
-/// A running system; clones are the same one.
+/// A running system. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Target {
-    /// `http://HOST:PORT` of its API.
+    /// Base URL of its API, `http://HOST:PORT`.
     pub(crate) base: String,
-    /// `HOST:PORT`, for raw sockets.
+    /// Address for raw sockets, `HOST:PORT`.
     pub(crate) address: String,
-    /// Folder of its data, whose size is measured.
+    /// Data folder, whose size is measured.
     pub(crate) data_dir: PathBuf,
     /// Process that serves the API, whose memory and descriptors are measured.
     pub(crate) pid: u32,
@@ -29,7 +29,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Starts it and waits until it is ready.
+    /// Starts the system and waits until it is ready.
     pub(crate) async fn start(kind: Kind, access: Access) -> Result<Self> {
         let issuer = match access {
             Access::Open => None,
@@ -42,7 +42,10 @@ impl Target {
         let settings = settings.unwrap_or_default();
         let mut world = World::start_with(kind, &settings).await?;
         let program = world.names().first().copied().unwrap_or_default();
-        let pid = world.process(program).pid().context("it does not run")?;
+        let pid = world
+            .process(program)
+            .pid()
+            .context("the program does not run")?;
         let address = world.base.trim_start_matches("http://").to_owned();
         Ok(Self {
             base: world.base.clone(),
@@ -55,13 +58,13 @@ impl Target {
         })
     }
 
-    /// A well-behaved client of it.
+    /// Returns an HTTP client.
     pub(crate) fn client(&self) -> Client {
         Client::new(&self.base)
     }
 
-    /// Value of the `Authorization` header of this subject, who may read and write its own;
-    /// empty where nobody is asked.
+    /// Returns the `Authorization` header of a subject with the scopes to read and write; empty
+    /// without authentication.
     pub(crate) fn authorization(&self, subject: &str) -> Result<String> {
         let Some(issuer) = &self.issuer else {
             return Ok(String::new());
@@ -70,22 +73,28 @@ impl Target {
         Ok(bearer(&token))
     }
 
-    /// A token of these claims, by the issuer whom the server believes.
+    /// Returns a token with these claims, signed by the issuer that the server trusts.
     pub(crate) fn token(&self, claims: &Value) -> Result<String> {
-        self.issuer.as_ref().context("no issuer")?.sign(claims)
+        self.issuer
+            .as_ref()
+            .context("the server requires no tokens")?
+            .sign(claims)
     }
 
-    /// Leaves texts, such as ids of what was prepared, to the attack.
-    pub(crate) async fn leave(&self, texts: Vec<String>) {
+    /// Stores texts of the preparation for the attack, such as ids.
+    pub(crate) async fn store_notes(&self, texts: Vec<String>) {
         *self.notes.lock().await = texts;
     }
 
-    /// The texts that the preparation left.
-    pub(crate) async fn left(&self) -> Vec<String> {
+    /// Returns the texts that the preparation has stored.
+    pub(crate) async fn notes(&self) -> Vec<String> {
         self.notes.lock().await.clone()
     }
 
-    /// Checks that it still runs, ends it in order, and checks that it could.
+    /// Stops the system.
+    ///
+    /// # Errors
+    /// When a process has ended before, is not ready, or cannot be stopped.
     pub(crate) async fn stop(&self) -> Result<()> {
         let mut world = self.world.lock().await;
         for name in world.names() {

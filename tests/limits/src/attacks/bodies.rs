@@ -1,4 +1,4 @@
-//! Bodies that are announced and never sent.
+//! Request bodies that are announced and arrive partially or slowly.
 
 use std::time::Duration;
 
@@ -10,18 +10,19 @@ use tokio::net::TcpStream;
 use crate::attack::{Access, Attack, Bounds, nothing};
 use crate::target::Target;
 
-/// Connections that each send half a body.
+/// Number of connections that each send half a body.
 const CONNECTIONS: usize = 500;
-/// Bytes that each sends of its body.
+/// Bytes of the body that each connection sends.
 const SENT: usize = 32 * 1024;
-/// Time that the halves are left standing.
-const PAUSE: Duration = Duration::from_secs(3);
+/// Time for which connections stay open.
+const HOLD_TIME: Duration = Duration::from_secs(3);
 
-/// Connections whose bodies come slowly.
-const SLOW: usize = 1_000;
-/// Bytes of each drop, and drops that come.
-const DROP: usize = 1_024;
-const DROPS: usize = 62;
+/// Number of connections whose bodies arrive slowly.
+const SLOW_CONNECTIONS: usize = 1_000;
+/// Size of a chunk of such a body, in bytes.
+const CHUNK: usize = 1_024;
+/// Number of chunks that are sent.
+const CHUNKS: usize = 62;
 
 pub(super) fn attacks() -> Vec<Attack> {
     vec![
@@ -42,10 +43,10 @@ pub(super) fn attacks() -> Vec<Attack> {
             access: Access::Open,
             baseline: None,
             prepare: nothing,
-            run: |target| dripping_bodies(target).boxed(),
+            run: |target| slow_bodies(target).boxed(),
             bounds: Bounds {
-                // The most that a body may have, in a buffer that grows by doubling.
-                memory: Some(SLOW as u64 * 160 * 1024),
+                // Maximum size of a body, in a buffer that grows by doubling.
+                memory: Some(SLOW_CONNECTIONS as u64 * 160 * 1024),
                 others_wait: Some(Duration::from_secs(1)),
                 ..Bounds::default()
             },
@@ -67,29 +68,29 @@ async fn half_bodies(target: Target) -> Result<()> {
         connection.write_all(&vec![b' '; SENT]).await?;
         connections.push(connection);
     }
-    tokio::time::sleep(PAUSE).await;
+    tokio::time::sleep(HOLD_TIME).await;
     Ok(())
 }
 
-async fn dripping_bodies(target: Target) -> Result<()> {
+async fn slow_bodies(target: Target) -> Result<()> {
     let mut connections = Vec::new();
-    for _ in 0..SLOW {
+    for _ in 0..SLOW_CONNECTIONS {
         let mut connection = TcpStream::connect(&target.address).await?;
         let head = format!(
             "POST /order HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n",
             target.address,
-            DROP * (DROPS + 1)
+            CHUNK * (CHUNKS + 1)
         );
         connection.write_all(head.as_bytes()).await?;
         connections.push(connection);
     }
-    for _ in 0..DROPS {
+    for _ in 0..CHUNKS {
         for connection in &mut connections {
-            // Whoever is too slow has been sent away by now.
-            let _ = connection.write_all(&[b' '; DROP]).await;
+            // Fails if the server has closed a slow connection.
+            let _ = connection.write_all(&[b' '; CHUNK]).await;
         }
     }
-    tokio::time::sleep(PAUSE).await;
+    tokio::time::sleep(HOLD_TIME).await;
     Ok(())
 }

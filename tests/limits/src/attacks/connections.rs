@@ -1,4 +1,4 @@
-//! Connections, websockets and streams of events that are opened in numbers, flooded, or not read.
+//! Many connections, websockets and event streams that are idle, flooded or not read.
 
 use std::time::Duration;
 
@@ -13,20 +13,20 @@ use crate::target::Target;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
-/// Time that connections are left standing.
-const PAUSE: Duration = Duration::from_secs(3);
-/// Longest that another client may wait meanwhile.
-const WAIT: Option<Duration> = Some(Duration::from_secs(1));
+/// Time for which connections stay open.
+const HOLD_TIME: Duration = Duration::from_secs(3);
+/// Maximum waiting time of another client.
+const MAX_WAIT: Option<Duration> = Some(Duration::from_secs(1));
 
-/// Connections that do nothing.
+/// Number of idle connections.
 const IDLE: u64 = 1_000;
-/// Websockets.
+/// Number of websockets.
 const SOCKETS: u64 = 200;
-/// Streams of events that nobody reads.
+/// Number of event streams that are not read.
 const STREAMS: u64 = 300;
-/// Lists that nobody reads.
+/// Number of lists that are not read.
 const LISTS: u64 = 100;
-/// Orders of a hundred kilobytes.
+/// Number of orders of about 100 kB each.
 const ORDERS: usize = 100;
 
 pub(super) fn attacks() -> Vec<Attack> {
@@ -40,7 +40,7 @@ pub(super) fn attacks() -> Vec<Attack> {
             bounds: Bounds {
                 memory: Some(IDLE * 64 * KIB),
                 descriptors: Some(IDLE + 50),
-                others_wait: WAIT,
+                others_wait: MAX_WAIT,
                 ..Bounds::default()
             },
         },
@@ -53,7 +53,7 @@ pub(super) fn attacks() -> Vec<Attack> {
             bounds: Bounds {
                 memory: Some(SOCKETS * 256 * KIB),
                 descriptors: Some(SOCKETS + 50),
-                others_wait: WAIT,
+                others_wait: MAX_WAIT,
                 ..Bounds::default()
             },
         },
@@ -65,7 +65,7 @@ pub(super) fn attacks() -> Vec<Attack> {
             run: |target| pings(target).boxed(),
             bounds: Bounds {
                 memory: Some(SOCKETS * 256 * KIB),
-                others_wait: WAIT,
+                others_wait: MAX_WAIT,
                 ..Bounds::default()
             },
         },
@@ -75,7 +75,7 @@ pub(super) fn attacks() -> Vec<Attack> {
             baseline: None,
             prepare: nothing,
             run: |target| streams(target).boxed(),
-            // The orders themselves are in the ring once, and in what is on its way.
+            // Includes the orders in the ring buffer and in outgoing frames.
             bounds: Bounds {
                 memory: Some(STREAMS * 512 * KIB + 128 * MIB),
                 descriptors: Some(STREAMS + 50),
@@ -104,11 +104,11 @@ async fn idle(target: Target) -> Result<()> {
     for _ in 0..IDLE {
         connections.push(TcpStream::connect(&target.address).await?);
     }
-    tokio::time::sleep(PAUSE).await;
+    tokio::time::sleep(HOLD_TIME).await;
     Ok(())
 }
 
-/// A websocket that has been answered.
+/// Opens a websocket and waits for the answer of the handshake.
 async fn websocket(target: &Target) -> Result<TcpStream> {
     let mut connection = TcpStream::connect(&target.address).await?;
     connection.set_nodelay(true)?;
@@ -121,11 +121,11 @@ async fn websocket(target: &Target) -> Result<TcpStream> {
     connection.write_all(request.as_bytes()).await?;
     let mut answer = [0; 12];
     connection.read_exact(&mut answer).await?;
-    ensure!(answer == *b"HTTP/1.1 101", "it was refused");
+    ensure!(answer == *b"HTTP/1.1 101", "the websocket was refused");
     Ok(connection)
 }
 
-/// A frame of a client, masked by zeroes.
+/// Returns a client's frame, masked with zeroes.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let length = u8::try_from(payload.len()).unwrap_or_default();
     [&[first, 0x80 | length, 0, 0, 0, 0], payload].concat()
@@ -141,7 +141,7 @@ async fn fragments(target: Target) -> Result<()> {
     let both = [frame(0x00, b" "), frame(0x8a, b"")].concat();
     for _ in 0..1_000 {
         for socket in &mut sockets {
-            // It is closed sooner or later.
+            // Fails after the server has closed the websocket.
             let _ = socket.write_all(&both).await;
         }
     }
@@ -160,7 +160,7 @@ async fn pings(target: Target) -> Result<()> {
             let _ = tokio::time::timeout(Duration::from_millis(20), sending).await;
         }
     }
-    tokio::time::sleep(PAUSE).await;
+    tokio::time::sleep(HOLD_TIME).await;
     Ok(())
 }
 
@@ -176,11 +176,11 @@ async fn streams(target: Target) -> Result<()> {
         streams.push(connection);
     }
     long_orders(target).await?;
-    tokio::time::sleep(PAUSE).await;
+    tokio::time::sleep(HOLD_TIME).await;
     Ok(())
 }
 
-/// Orders whose documents have some hundred kilobytes each.
+/// Places orders whose documents have about 100 kB each.
 async fn long_orders(target: Target) -> Result<()> {
     let client = target.client();
     let name = "x".repeat(190);
@@ -192,7 +192,7 @@ async fn long_orders(target: Target) -> Result<()> {
         ensure!(placed.status == 202, "{placed:?}");
         last = Some(placed);
     }
-    let last = last.context("no order")?;
+    let last = last.context("no order was placed")?;
     client.settled(&last).await.map(|_| ())
 }
 
@@ -207,9 +207,9 @@ async fn lists(target: Target) -> Result<()> {
         connection.write_all(request.as_bytes()).await?;
         lists.push(connection);
     }
-    tokio::time::sleep(PAUSE).await;
+    tokio::time::sleep(HOLD_TIME).await;
     let mut answer = [0; 12];
-    let first = lists.first_mut().context("no list")?;
+    let first = lists.first_mut().context("no list was requested")?;
     first.read_exact(&mut answer).await?;
     ensure!(answer == *b"HTTP/1.1 200", "the list was refused");
     Ok(())

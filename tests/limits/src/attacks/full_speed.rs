@@ -1,4 +1,4 @@
-//! Requests that are refused, or that anybody may send, as fast as they are answered.
+//! Requests with invalid tokens or without authentication, as fast as they are answered.
 
 use std::time::{Duration, Instant};
 
@@ -15,28 +15,29 @@ use crate::target::Target;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
-/// Time for which the requests come.
-const PERIOD: Duration = Duration::from_secs(5);
-/// Addresses that the requests come from.
+/// Duration of an attack.
+const ATTACK_DURATION: Duration = Duration::from_secs(5);
+/// Number of source addresses.
 const ADDRESSES: u8 = 8;
-/// Connections from each of them.
+/// Number of connections from each address.
 const CONNECTIONS: usize = 8;
-/// Longest that another client may wait meanwhile.
+/// Maximum waiting time of another client.
 pub(super) const CONCURRENT_WAIT: Option<Duration> = Some(Duration::from_secs(1));
 
-/// Invalid tokens of an address that may be verified: at once, and each second.
-const VERIFIED_AT_ONCE: u64 = 100;
+/// Burst of invalid tokens of one address that the server verifies.
+const VERIFIED_BURST: u64 = 100;
+/// Invalid tokens of one address that the server verifies per second after that.
 const VERIFIED_PER_SECOND: u64 = 10;
-/// Clients that open websockets, one after the other.
+/// Number of clients that open one websocket after the other.
 const SOCKETS: usize = 50;
-/// Calls that need no token.
+/// Paths that require no token.
 const PROBES: [&str; 3] = ["/health/live", "/health/ready", "/metrics"];
 
 pub(super) fn attacks() -> Vec<Attack> {
     let connections = u64::from(ADDRESSES) * CONNECTIONS as u64;
     let bounds = Bounds {
         memory: Some(32 * MIB),
-        // A client opens another connection where it does not want to wait for the first.
+        // A client may open a second connection while the first one is busy.
         descriptors: Some(2 * connections),
         others_wait: CONCURRENT_WAIT,
         ..Bounds::default()
@@ -57,7 +58,7 @@ pub(super) fn attacks() -> Vec<Attack> {
             baseline: None,
             run: |target| invalid_first_frames(target).boxed(),
             bounds: Bounds {
-                // One that is open, and one that is being closed.
+                // For each client one open websocket and one that is being closed.
                 descriptors: Some(2 * SOCKETS as u64 + 50),
                 ..bounds
             },
@@ -69,20 +70,20 @@ pub(super) fn attacks() -> Vec<Attack> {
             baseline: None,
             run: |target| probes(target).boxed(),
             bounds: Bounds {
-                // Readiness is looked up once a second, with some writes of 64 KiB.
-                written: Some(PERIOD.as_secs() * PROBES.len() as u64 * 512 * KIB),
+                // Readiness is checked once a second, with some writes of 64 KiB.
+                written: Some(ATTACK_DURATION.as_secs() * PROBES.len() as u64 * 512 * KIB),
                 ..bounds
             },
         },
     ]
 }
 
-/// Tokens that are invalid for one reason each.
+/// Returns tokens that are each invalid for a different reason.
 fn tokens(target: &Target) -> Result<Vec<String>> {
-    let stranger = Issuer::new()?;
+    let other_issuer = Issuer::new()?;
     let good = target.token(&claims("ada", "orders:read"))?;
-    let mut past = claims("ada", "orders:read");
-    past["exp"] = 1_000_000_000.into();
+    let mut expired = claims("ada", "orders:read");
+    expired["exp"] = 1_000_000_000.into();
     let (signed, _) = good.rsplit_once('.').unwrap_or_default();
     Ok(vec![
         "x".repeat(4 * 1024),
@@ -90,14 +91,14 @@ fn tokens(target: &Target) -> Result<Vec<String>> {
         "eyJhbGciOiJub25lIn0.e30.".to_owned(),
         // The signature is of the right length.
         format!("{signed}.{}", "A".repeat(86)),
-        stranger.token("ada", "orders:read")?,
-        target.token(&past)?,
+        other_issuer.token("ada", "orders:read")?,
+        target.token(&expired)?,
     ])
 }
 
 async fn invalid_tokens(target: Target) -> Result<()> {
     let tokens: Vec<String> = tokens(&target)?.iter().map(|one| bearer(one)).collect();
-    let until = Instant::now() + PERIOD;
+    let until = Instant::now() + ATTACK_DURATION;
     let send = async |client: &Client, first: usize| {
         let mut verified = 0;
         for token in tokens.iter().cycle().skip(first) {
@@ -119,14 +120,14 @@ async fn invalid_tokens(target: Target) -> Result<()> {
         .iter()
         .flat_map(|client| (0..CONNECTIONS).map(|first| send(client, first)));
     let verified: u64 = try_join_all(senders).await?.into_iter().sum();
-    let each = VERIFIED_AT_ONCE + VERIFIED_PER_SECOND * (PERIOD.as_secs() + 1);
-    let most = each * u64::from(ADDRESSES);
-    ensure!(verified <= most, "{verified} tokens were verified");
-    ensure!(verified >= VERIFIED_AT_ONCE, "only {verified} were refused");
+    let per_address = VERIFIED_BURST + VERIFIED_PER_SECOND * (ATTACK_DURATION.as_secs() + 1);
+    let max_verified = per_address * u64::from(ADDRESSES);
+    ensure!(verified <= max_verified, "{verified} tokens were verified");
+    ensure!(verified >= VERIFIED_BURST, "only {verified} were refused");
     Ok(())
 }
 
-/// A client from each address.
+/// Returns a client for each source address.
 fn clients(target: &Target) -> Vec<Client> {
     (0..ADDRESSES)
         .map(|last| Client::from_address(&target.base, [127, 0, 1, last + 1].into()))
@@ -135,7 +136,7 @@ fn clients(target: &Target) -> Vec<Client> {
 
 async fn invalid_first_frames(target: Target) -> Result<()> {
     let tokens = tokens(&target)?;
-    let until = Instant::now() + PERIOD;
+    let until = Instant::now() + ATTACK_DURATION;
     let clients = (0..SOCKETS).map(|first| {
         let (target, tokens) = (&target, &tokens);
         async move {
@@ -150,14 +151,14 @@ async fn invalid_first_frames(target: Target) -> Result<()> {
         }
     });
     let refused: u64 = try_join_all(clients).await?.into_iter().sum();
-    let most = VERIFIED_AT_ONCE + VERIFIED_PER_SECOND * (PERIOD.as_secs() + 1);
-    ensure!(refused <= most, "{refused} tokens were verified");
+    let max_verified = VERIFIED_BURST + VERIFIED_PER_SECOND * (ATTACK_DURATION.as_secs() + 1);
+    ensure!(refused <= max_verified, "{refused} tokens were verified");
     ensure!(refused > 0, "no token was verified");
     Ok(())
 }
 
-/// Opens a websocket and shows the token: true if it was verified and refused (4401), false if
-/// it was not looked at (4001), or the websocket was not opened (429).
+/// Opens a websocket and sends a token. Returns true if the token was verified and refused (4401),
+/// and false if it was not verified (4001) or the websocket was refused (429).
 async fn is_refused(target: &Target, token: &str) -> Result<bool> {
     let mut feed = match Feed::open_at(&target.base, "/order-events", None).await {
         Ok(feed) => feed,
@@ -181,8 +182,8 @@ async fn is_refused(target: &Target, token: &str) -> Result<bool> {
 async fn probes(target: Target) -> Result<()> {
     let clients: Vec<Client> = clients(&target);
     for path in PROBES {
-        let until = Instant::now() + PERIOD;
-        let ask = async |client: &Client| {
+        let until = Instant::now() + ATTACK_DURATION;
+        let send = async |client: &Client| {
             while Instant::now() < until {
                 let answer = client.get(path).await?;
                 ensure!(answer.status == 200, "{path}: {}", answer.status);
@@ -191,7 +192,7 @@ async fn probes(target: Target) -> Result<()> {
         };
         let senders = clients
             .iter()
-            .flat_map(|client| (0..CONNECTIONS).map(|_| ask(client)));
+            .flat_map(|client| (0..CONNECTIONS).map(|_| send(client)));
         try_join_all(senders).await?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The attacks, a file for each kind.
+//! The attacks, one file for each kind.
 
 mod bodies;
 mod connections;
@@ -9,7 +9,7 @@ mod uploads;
 
 use crate::attack::Attack;
 
-/// All of them.
+/// Returns all attacks.
 pub(crate) fn all() -> Vec<Attack> {
     let kinds = [
         bodies::attacks(),

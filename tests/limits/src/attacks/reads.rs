@@ -1,4 +1,4 @@
-//! Reads that last, or that read much: waits and histories.
+//! Expensive reads: long waits, and histories of many events.
 
 use std::time::{Duration, Instant};
 
@@ -13,17 +13,17 @@ use tokio::net::TcpStream;
 use crate::attack::{Access, Attack, Bounds, nothing};
 use crate::target::Target;
 
-/// Clients that ask to wait and are gone at once.
+/// Number of requests that wait, whose clients disconnect immediately.
 const WAITS: usize = 500;
-/// Time after which nothing may be left of them.
-const GONE_WITHIN: Duration = Duration::from_secs(5);
-/// Refused changes that are tried on one order.
+/// Time within which the server must have closed their connections.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Number of rejected changes of one order.
 const CHANGES: usize = 2_000;
-/// Bytes of each of them.
+/// Size of each change, in bytes.
 const CHANGE_SIZE: usize = 60 * 1024;
-/// Clients that send them.
+/// Number of concurrent clients that send the changes.
 const SENDERS: usize = 20;
-/// Reads of the order as it was, at once.
+/// Number of concurrent reads of an earlier version of the order.
 const READS: usize = 20;
 
 pub(super) fn attacks() -> Vec<Attack> {
@@ -40,7 +40,7 @@ pub(super) fn attacks() -> Vec<Attack> {
             prepare: nothing,
             run: |target| waits(target).boxed(),
             bounds: Bounds {
-                // One a connection, and what the server opens by itself.
+                // One for each connection, and those of the server itself.
                 descriptors: Some(WAITS as u64 + 100),
                 ..bounds
             },
@@ -77,7 +77,10 @@ async fn waits(target: Target) -> Result<()> {
     drop(connections);
     let start = Instant::now();
     while descriptors(&target)? > before + WAITS / 10 {
-        ensure!(start.elapsed() < GONE_WITHIN, "waits outlast their clients");
+        ensure!(
+            start.elapsed() < CLOSE_TIMEOUT,
+            "waits outlast their clients"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Ok(())
@@ -87,7 +90,7 @@ fn descriptors(target: &Target) -> Result<usize> {
     Ok(std::fs::read_dir(format!("/proc/{}/fd", target.pid))?.count())
 }
 
-/// An order's path and position.
+/// Places an order. Returns its path and position.
 async fn place(client: &Client) -> Result<(String, u64)> {
     let accepted = client.post(ledger::order("attacked")).await?;
     let receipt = client.settled(&accepted).await?;
@@ -101,7 +104,7 @@ async fn refused_changes(target: Target) -> Result<()> {
     let paid = json!({ "status": "paid" }).to_string();
     let accepted = client.put(&format!("{order}/status"), &[], paid).await?;
     client.settled(&accepted).await?;
-    // What is paid cannot be amended.
+    // A paid order cannot be changed, so every change is rejected.
     let product = json!({ "name": "x".repeat(190), "price": "1" }).to_string();
     let products = vec![product.as_str(); CHANGE_SIZE / (product.len() + 1)].join(",");
     let change = format!("{{\"products\":[{products}]}}");
@@ -123,7 +126,7 @@ async fn refused_changes(target: Target) -> Result<()> {
     }
     ensure!(
         limited > CHANGES / 4,
-        "only {limited} changes were held back"
+        "only {limited} changes were rate-limited"
     );
     let path = format!("{order}?as_of={}", position + 1);
     let reads = (0..READS).map(|_| client.get(&path));

@@ -1,4 +1,4 @@
-//! Clients who ask for what is another owner's: it may cost no more than what nobody has.
+//! Requests for data of another owner, which may cost no more than requests for missing data.
 
 use anyhow::{Result, ensure};
 use futures_util::FutureExt;
@@ -10,34 +10,34 @@ use crate::attack::{Access, Attack, Bounds};
 use crate::target::Target;
 
 const MIB: u64 = 1024 * 1024;
-/// Orders of the owner, each with a correlation of its own.
+/// Number of orders of the owner, each with a different correlation id.
 const ORDERS: usize = 100;
-/// Changes of one more order, all with the same correlation.
+/// Number of changes of one more order, all with the same correlation id.
 const CHANGES: usize = 100;
-/// Correlation of these changes.
+/// Correlation id of these changes.
 const CORRELATION: &str = "a-large-one";
-/// Bytes of each body.
-const SIZE: usize = 60 * 1024;
-/// Times that each correlation is asked for in a round.
+/// Size of each body, in bytes.
+const BODY_SIZE: usize = 60 * 1024;
+/// Number of lookups of each correlation id in a run.
 const REPEATS: usize = 3;
-/// Bytes read from files for all lookups of all rounds, beyond those for nothing: what the
-/// server's own checks of its file may read meanwhile. The bodies would be four times as much.
-const READ: u64 = 32 * MIB;
-/// Time of the lookups, as a multiple of those for nothing; the rest is the machine's noise.
-const TIME_RATIO: f64 = 1.5;
+/// Bound of the bytes read from files for all lookups, above those of the baseline. It covers the
+/// server's own checks of its file; the bodies would be four times as much.
+const MAX_READ: u64 = 32 * MIB;
+/// Bound of the time of the lookups, as a multiple of the baseline. It covers noise of the machine.
+const MAX_TIME_RATIO: f64 = 1.5;
 
 pub(super) fn attacks() -> Vec<Attack> {
     vec![Attack {
         name: "correlations of another owner's large orders",
         access: Access::Tokens,
         prepare: |target| large_orders(target).boxed(),
-        baseline: Some(|target| nobodys(target).boxed()),
-        run: |target| another_owners(target).boxed(),
+        baseline: Some(|target| missing_correlations(target).boxed()),
+        run: |target| correlations_of_owner(target).boxed(),
         bounds: Bounds {
             memory: Some(32 * MIB),
-            read: Some(READ),
+            read: Some(MAX_READ),
             others_wait: CONCURRENT_WAIT,
-            time_ratio: Some(TIME_RATIO),
+            time_ratio: Some(MAX_TIME_RATIO),
             ..Bounds::default()
         },
     }]
@@ -49,7 +49,7 @@ async fn large_orders(target: Target) -> Result<()> {
     let authorization = ("Authorization", authorization.as_str());
     let product = json!({ "name": "x".repeat(190), "price": "1" });
     let size = product.to_string().len() + 1;
-    let body = json!({ "products": vec![product; SIZE / size] }).to_string();
+    let body = json!({ "products": vec![product; BODY_SIZE / size] }).to_string();
     let mut correlations = vec![CORRELATION.to_owned(); CHANGES];
     let mut order = String::new();
     let mut last = String::new();
@@ -74,19 +74,19 @@ async fn large_orders(target: Target) -> Result<()> {
     let seen = client.get_with(&path, &[authorization]).await?.json();
     let seen = seen.as_array().map_or(0, Vec::len);
     ensure!(seen == CHANGES, "the owner sees {seen} changes");
-    target.leave(correlations).await;
+    target.store_notes(correlations).await;
     Ok(())
 }
 
-async fn another_owners(target: Target) -> Result<()> {
-    let correlations = target.left().await;
+async fn correlations_of_owner(target: Target) -> Result<()> {
+    let correlations = target.notes().await;
     look_up(&target, &correlations).await
 }
 
-async fn nobodys(target: Target) -> Result<()> {
-    let count = target.left().await.len();
-    let nothing = |_| Uuid::now_v7().to_string();
-    let correlations: Vec<String> = (0..count).map(nothing).collect();
+async fn missing_correlations(target: Target) -> Result<()> {
+    let count = target.notes().await.len();
+    let random_id = |_| Uuid::now_v7().to_string();
+    let correlations: Vec<String> = (0..count).map(random_id).collect();
     look_up(&target, &correlations).await
 }
 

@@ -1,4 +1,4 @@
-//! Files: too many, too large in sum, to orders that cannot have them, and uploads that stall.
+//! Uploads: too many files, files for deleted orders, and uploads that stall.
 
 use std::time::Duration;
 
@@ -13,18 +13,18 @@ use crate::attack::{Access, Attack, Bounds, nothing};
 use crate::target::Target;
 
 const MIB: u64 = 1024 * 1024;
-/// Bytes of a file; the most that one may have by default.
+/// Default limit of a file's size, in bytes.
 const FILE: usize = 10 * 1024 * 1024;
-/// Bytes that the log, its WAL and what else is written may take besides.
-const BESIDES: u64 = 16 * MIB;
-/// Uploads that are sent to one order.
+/// Bytes that the log, its WAL and other files may take in addition.
+const OTHER_FILES: u64 = 16 * MIB;
+/// Number of uploads for one order.
 const UPLOADS: usize = 70;
-/// Uploads that stall.
+/// Number of uploads that stall.
 const STALLED: usize = 100;
-/// Bytes that each of them sends before.
+/// Bytes that each of them sends before it stalls.
 const SENT: usize = 5 * 1024 * 1024;
-/// Time that they are left standing.
-const PAUSE: Duration = Duration::from_secs(3);
+/// Time for which they stay open.
+const HOLD_TIME: Duration = Duration::from_secs(3);
 
 pub(super) fn attacks() -> Vec<Attack> {
     vec![
@@ -37,7 +37,7 @@ pub(super) fn attacks() -> Vec<Attack> {
             bounds: Bounds {
                 memory: Some(32 * MIB),
                 // attachments.max_bytes_per_order
-                disk: Some(100 * MIB + BESIDES),
+                disk: Some(100 * MIB + OTHER_FILES),
                 others_wait: Some(Duration::from_secs(2)),
                 ..Bounds::default()
             },
@@ -50,8 +50,8 @@ pub(super) fn attacks() -> Vec<Attack> {
             run: |target| files_for_a_deleted_order(target).boxed(),
             bounds: Bounds {
                 memory: Some(32 * MIB),
-                disk: Some(BESIDES),
-                disk_left: Some(BESIDES),
+                disk: Some(OTHER_FILES),
+                disk_left: Some(OTHER_FILES),
                 others_wait: Some(Duration::from_secs(2)),
                 ..Bounds::default()
             },
@@ -64,8 +64,8 @@ pub(super) fn attacks() -> Vec<Attack> {
             run: |target| files_refused_at_execution(target).boxed(),
             bounds: Bounds {
                 memory: Some(32 * MIB),
-                disk: Some(8 * FILE as u64 + BESIDES),
-                disk_left: Some(BESIDES),
+                disk: Some(8 * FILE as u64 + OTHER_FILES),
+                disk_left: Some(OTHER_FILES),
                 ..Bounds::default()
             },
         },
@@ -76,12 +76,12 @@ pub(super) fn attacks() -> Vec<Attack> {
             prepare: nothing,
             run: |target| stalled_uploads(target).boxed(),
             bounds: Bounds {
-                // Those that are refused cost what a connection keeps of a body that it drains.
+                // Refused uploads cost the buffer of a connection that drains the body.
                 memory: Some(STALLED as u64 * MIB / 2),
                 descriptors: Some(2 * STALLED as u64 + 50),
                 // attachments.max_uploads_per_client
-                disk: Some(16 * SENT as u64 + BESIDES),
-                disk_left: Some(BESIDES),
+                disk: Some(16 * SENT as u64 + OTHER_FILES),
+                disk_left: Some(OTHER_FILES),
                 others_wait: Some(Duration::from_secs(2)),
                 ..Bounds::default()
             },
@@ -107,7 +107,7 @@ async fn delete(client: &Client, order: &str) -> Result<()> {
     Ok(())
 }
 
-/// The status that each of so many uploads is answered with.
+/// Sends so many uploads. Returns the status of each answer.
 async fn upload_all(client: &Client, order: &str, count: usize) -> Result<Vec<u16>> {
     let path = format!("{order}/attachments");
     let body = bytes::Bytes::from(form(FILE - 1024));
@@ -139,7 +139,7 @@ async fn files_for_a_deleted_order(target: Target) -> Result<()> {
     Ok(())
 }
 
-async fn begin(target: &Target, order: &str, length: usize) -> Result<TcpStream> {
+async fn start_upload(target: &Target, order: &str, length: usize) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(&target.address).await?;
     let head = format!(
         "POST {order}/attachments HTTP/1.1\r\nHost: {}\r\nContent-Length: {length}\r\n\
@@ -156,7 +156,7 @@ async fn status(stream: &mut TcpStream) -> Result<String> {
     Ok(String::from_utf8_lossy(&head[9..]).into_owned())
 }
 
-/// All that is checked beforehand is right; then the order is deleted.
+/// Uploads files whose order is deleted after the checks at acceptance.
 async fn files_refused_at_execution(target: Target) -> Result<()> {
     let client = target.client();
     let order = place(&client).await?;
@@ -164,7 +164,7 @@ async fn files_refused_at_execution(target: Target) -> Result<()> {
     let (first, rest) = body.split_at(FILE / 2);
     let mut streams = Vec::new();
     for _ in 0..8 {
-        let mut stream = begin(&target, &order, body.len()).await?;
+        let mut stream = start_upload(&target, &order, body.len()).await?;
         stream.write_all(first).await?;
         streams.push(stream);
     }
@@ -181,20 +181,20 @@ async fn stalled_uploads(target: Target) -> Result<()> {
     let client = target.client();
     let order = place(&client).await?;
     let body = form(FILE - 1024);
-    let begun = (0..STALLED).map(|_| async {
-        let mut stream = begin(&target, &order, body.len()).await?;
-        // Those that are refused may be closed before.
+    let starting = (0..STALLED).map(|_| async {
+        let mut stream = start_upload(&target, &order, body.len()).await?;
+        // Fails if the server has refused and closed the upload.
         let _ = stream.write_all(&body[..SENT]).await;
         anyhow::Ok(stream)
     });
-    let streams = futures_util::future::join_all(begun).await;
-    tokio::time::sleep(PAUSE).await;
+    let streams = futures_util::future::join_all(starting).await;
+    tokio::time::sleep(HOLD_TIME).await;
     let mut refused = 0;
     for stream in streams {
         let mut stream = stream?;
         let mut head = [0; 12];
         let read = tokio::time::timeout(Duration::from_millis(10), stream.read(&mut head)).await;
-        // An end without an answer is a refusal whose answer the rest of the body has overtaken.
+        // A closed connection without an answer is a refusal as well.
         refused += usize::from(read.is_ok());
     }
     ensure!(refused >= STALLED - 16, "only {refused} were refused");
