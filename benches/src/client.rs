@@ -1,4 +1,4 @@
-//! One HTTP connection without a pool or anything else that costs time.
+//! HTTP client of the benchmark: a single connection without a pool or other overhead.
 
 use anyhow::{Context, Result, ensure};
 use http_body_util::{BodyExt, Full};
@@ -15,11 +15,11 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// To `base`, as in `http://127.0.0.1:8080`.
+    /// Connects to a base URL, such as `http://127.0.0.1:8080`.
     pub(crate) async fn open(base: &str) -> Result<Self> {
         let host = base
             .strip_prefix("http://")
-            .context("an http address")?
+            .context("the base URL is not http")?
             .to_owned();
         let stream = TcpStream::connect(&host).await?;
         stream.set_nodelay(true)?;
@@ -28,7 +28,10 @@ impl Connection {
         Ok(Self { host, sender })
     }
 
-    /// Places an order; anything but a 202 is an error.
+    /// Places an order.
+    ///
+    /// # Errors
+    /// When the answer is not 202.
     pub(crate) async fn place(&mut self, body: String) -> Result<()> {
         let request = Request::post("/order")
             .header("host", self.host.as_str())

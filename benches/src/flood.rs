@@ -1,4 +1,4 @@
-//! As many orders as go through.
+//! Throughput: orders per second under full load.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 
 use crate::client::Connection;
 
-/// Orders/s from the first POST to the last frame.
+/// Sends so many orders over some connections. Returns the orders per second from the first POST to
+/// the last frame.
 pub(crate) async fn measure(world: &World, orders: u64, connections: usize) -> Result<f64> {
     let mut feed = world.feed("").await?;
     let next = Arc::new(AtomicU64::new(0));

@@ -1,4 +1,4 @@
-//! How long an order takes from its POST to the websocket, at a given rate.
+//! Latency of an order from its POST to its frame on the websocket, at a fixed rate.
 
 use std::time::Duration;
 
@@ -11,12 +11,11 @@ use tokio::time::Instant;
 
 use crate::client::Connection;
 
-/// Enough for the highest rate even if an answer takes 60 ms.
-const CONNECTIONS: u64 = 64;
+/// Maximum number of connections; enough for the highest rate if an answer takes 60 ms.
+const MAX_CONNECTIONS: u64 = 64;
 
-/// Microseconds. An order's time starts when it was due, whether or not the
-/// generator could send it then: a system that holds up the generator must not
-/// look fast by it.
+/// Measures latencies, in microseconds. Each one starts when the order is due, even if the
+/// generator sends it later: a system that blocks the generator must not appear fast.
 pub(crate) async fn measure(world: &World, rate: u64, seconds: u64) -> Result<Histogram<u64>> {
     let orders = rate * seconds;
     let mut feed = world.feed("").await?;
@@ -36,7 +35,7 @@ pub(crate) async fn measure(world: &World, rate: u64, seconds: u64) -> Result<Hi
             .split('"')
             .next()
             .and_then(|number| number.parse().ok());
-        let elapsed = due(number.context("a number")?).elapsed();
+        let elapsed = due(number.context("a reference without a number")?).elapsed();
         times.record(u64::try_from(elapsed.as_micros())?)?;
         seen += 1;
     }
@@ -46,7 +45,7 @@ pub(crate) async fn measure(world: &World, rate: u64, seconds: u64) -> Result<Hi
     Ok(times)
 }
 
-/// Tasks that send each order when it is due.
+/// Starts tasks that send each order when it is due.
 async fn senders(
     world: &World,
     run: &str,
@@ -57,7 +56,7 @@ async fn senders(
     let (queue, receiver) = mpsc::channel(orders as usize);
     let receiver = std::sync::Arc::new(tokio::sync::Mutex::new(receiver));
     let mut tasks = Vec::new();
-    for _ in 0..CONNECTIONS.min(rate) {
+    for _ in 0..MAX_CONNECTIONS.min(rate) {
         let mut connection = Connection::open(&world.base).await?;
         let (receiver, run) = (receiver.clone(), run.to_owned());
         tasks.push(tokio::spawn(async move {
@@ -69,7 +68,7 @@ async fn senders(
             }
         }));
     }
-    // A thread of its own: the runtime's timer is a millisecond coarse.
+    // A separate thread, since the runtime's timer has a resolution of 1 ms.
     std::thread::spawn(move || {
         for number in 0..orders {
             std::thread::sleep(due(number).saturating_duration_since(Instant::now()));

@@ -1,9 +1,8 @@
-//! What MongoDB could do at most: the writes of an order that no such system
-//! can do without, and nothing else. Three stages side by side, as in the
-//! system, each with batches of 500:
+//! Upper limit of MongoDB: only the writes that every such system needs for an order. Three
+//! concurrent stages, as in the system, each with batches of 500:
 //!
-//! 1. the event, under the same two unique indexes;
-//! 2. the source order, and the mark on its event;
+//! 1. the event, with the same two indexes;
+//! 2. the source order, and the status of its event;
 //! 3. the presentation document.
 
 use std::time::Instant;
@@ -16,12 +15,13 @@ use mongodb::options::{Acknowledgment, CollectionOptions, IndexOptions, WriteCon
 use mongodb::{Client, Collection, Database, IndexModel};
 use tokio::sync::mpsc;
 
-const BATCH: usize = 500;
+/// Number of orders in a batch.
+const BATCH_SIZE: usize = 500;
 
-/// A batch of orders, by their positions.
+/// A batch of orders, as a range of positions.
 type Batch = std::ops::Range<i64>;
 
-/// Orders/s.
+/// Returns the orders per second.
 pub(crate) async fn measure(orders: u64) -> Result<f64> {
     let name = format!("limit{}", uuid::Uuid::now_v7().simple());
     let client = Client::with_uri_str(mongodb_uri(&name)).await?;
@@ -70,8 +70,8 @@ async fn store(
     stored: mpsc::Sender<Batch>,
 ) -> Result<()> {
     let last = i64::try_from(orders)?;
-    for start in (1..=last).step_by(BATCH) {
-        let batch = start..(start + BATCH as i64).min(last + 1);
+    for start in (1..=last).step_by(BATCH_SIZE) {
+        let batch = start..(start + BATCH_SIZE as i64).min(last + 1);
         events
             .insert_many(batch.clone().map(event))
             .ordered(true)
@@ -95,9 +95,9 @@ async fn execute(
             .insert_many(batch.clone().map(order))
             .ordered(true)
             .await?;
-        let which = doc! { "_id": { "$gte": batch.start, "$lt": batch.end } };
-        let mark = doc! { "$set": { "status": "executed", "execution_time": DateTime::now() } };
-        events.update_many(which, mark).await?;
+        let filter = doc! { "_id": { "$gte": batch.start, "$lt": batch.end } };
+        let update = doc! { "$set": { "status": "executed", "execution_time": DateTime::now() } };
+        events.update_many(filter, update).await?;
         executed.send(batch).await?;
     }
     Ok(())

@@ -1,48 +1,47 @@
-//! Measures the whole system from outside, beside what its database could do at
-//! most, in the same run on the same machine. The load generator is included:
-//! it runs on the same cores.
+//! Command line of the benchmarks: measures the whole system from outside and the limit of its
+//! database in the same run on the same machine. The load generator runs on the same cores.
 
 mod client;
-mod crowd;
 mod fanout;
 mod flood;
 mod latency;
 mod limit;
 mod raw;
+mod subscribers;
 
 use anyhow::Result;
 use bakehouse_e2e::{Kind, World};
 use clap::Parser;
 
-/// Orders/s end to end and POST → websocket, beside the raw MongoDB limit.
+/// Measures throughput and latency end to end, and the raw limit of MongoDB.
 #[derive(Parser)]
 struct Arguments {
-    /// Orders in a flood
+    /// Number of orders of the throughput measurement
     #[arg(long, default_value_t = 20_000)]
     orders: u64,
-    /// Seconds at each rate
+    /// Duration of the latency measurement at each rate, in seconds
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// Connections of the flood
+    /// Number of connections of the throughput measurement
     #[arg(long, default_value_t = 64)]
     connections: usize,
-    /// Only these; all of them where none is named
+    /// Measurements to run; all by default
     #[arg(long, value_enum)]
-    only: Vec<Part>,
-    /// Be the raw limit of a fan-out, for another process of this program
+    only: Vec<Measurement>,
+    /// Serve as the raw limit of the fan-out for another process of this program
     #[arg(long, hide = true)]
     raw_broadcast: bool,
 }
 
-/// What can be measured.
+/// A measurement.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Part {
+enum Measurement {
     Flood,
     Latency,
     Fanout,
 }
 
-/// Orders/s at which latency is measured.
+/// Rates at which latency is measured, in orders per second.
 const RATES: [u64; 3] = [50, 200, 1_000];
 
 #[tokio::main]
@@ -51,14 +50,15 @@ async fn main() -> Result<()> {
     if arguments.raw_broadcast {
         return raw::serve().await;
     }
-    let is_wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
-    if is_wanted(Part::Flood) {
+    let is_selected =
+        |measurement| arguments.only.is_empty() || arguments.only.contains(&measurement);
+    if is_selected(Measurement::Flood) {
         flood(&arguments).await?;
     }
-    if is_wanted(Part::Latency) {
+    if is_selected(Measurement::Latency) {
         latency(&arguments).await?;
     }
-    if is_wanted(Part::Fanout) {
+    if is_selected(Measurement::Fanout) {
         fanout::measure().await?;
     }
     Ok(())
@@ -66,7 +66,7 @@ async fn main() -> Result<()> {
 
 async fn flood(arguments: &Arguments) -> Result<()> {
     let orders = arguments.orders;
-    println!("flood of {orders} orders, until the last one is on the websocket:");
+    println!("{orders} orders at full load, until the last one is on the websocket:");
     let limit = limit::measure(orders).await?;
     println!("  raw MongoDB, the same writes   {limit:>8.0} orders/s");
     for kind in [Kind::Servers, Kind::Embedded] {
@@ -86,7 +86,7 @@ async fn latency(arguments: &Arguments) -> Result<()> {
     println!("POST → websocket, for {seconds} s at each rate:");
     for kind in [Kind::Servers, Kind::Embedded] {
         let world = World::start(kind).await?;
-        // Connections, caches and code are warm in a running system.
+        // Warms up connections, caches and code.
         latency::measure(&world, 200, 2).await?;
         for rate in RATES {
             let times = latency::measure(&world, rate, seconds).await?;

@@ -1,5 +1,4 @@
-//! The limit of a fan-out: a process that does nothing but write the same ready
-//! bytes to every socket.
+//! Raw limit of a fan-out: a process that only writes the same bytes to every socket.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -11,35 +10,35 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
-/// The argument that makes this program one.
+/// Argument that starts this program as such a process.
 pub(crate) const ARGUMENT: &str = "--raw-broadcast";
-/// Frames that are kept for those that are late.
-const RING: usize = 16_384;
-/// About as long as the frame of a small order.
-const PAYLOAD: usize = 700;
+/// Number of frames that are buffered for slow clients.
+const BUFFER_FRAMES: usize = 16_384;
+/// Length of a payload in bytes, about that of a small order's frame.
+const PAYLOAD_SIZE: usize = 700;
 
-/// A running one.
+/// A running process.
 pub(crate) struct Raw {
-    /// Where it listens.
+    /// Address on which it listens.
     pub(crate) host: String,
     child: Child,
 }
 
 impl Raw {
-    /// Starts this program once more.
+    /// Starts another process of this program.
     pub(crate) fn start() -> Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg(ARGUMENT)
             .stdout(Stdio::piped())
             .spawn()?;
-        let said = child.stdout.take().context("its output")?;
+        let stdout = child.stdout.take().context("no stdout")?;
         let mut host = String::new();
-        BufReader::new(said).read_line(&mut host)?;
+        BufReader::new(stdout).read_line(&mut host)?;
         let host = host.trim().to_owned();
         Ok(Self { host, child })
     }
 
-    /// Has it broadcast so many frames at this rate, in frames a second.
+    /// Broadcasts so many frames at a rate in frames per second.
     pub(crate) async fn broadcast(&self, count: u64, rate: u64) -> Result<()> {
         let mut socket = TcpStream::connect(&self.host).await?;
         socket.set_nodelay(true)?;
@@ -55,11 +54,11 @@ impl Drop for Raw {
     }
 }
 
-/// What it does: until it is killed.
+/// Serves until the process is killed.
 pub(crate) async fn serve() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
-    let (sender, _) = broadcast::channel(RING);
+    let (sender, _) = broadcast::channel(BUFFER_FRAMES);
     loop {
         let (socket, _) = listener.accept().await?;
         tokio::spawn(answer(socket, sender.clone()));
@@ -71,11 +70,11 @@ async fn answer(mut socket: TcpStream, sender: broadcast::Sender<Vec<u8>>) -> Re
     let mut head = [0; 1_024];
     let size = socket.read(&mut head).await?;
     let head = String::from_utf8_lossy(&head[..size]).into_owned();
-    let path = head.split(' ').nth(1).context("a path")?;
+    let path = head.split(' ').nth(1).context("no path")?;
     if path != "/order-events" {
         let mut numbers = path.split('/').skip(1).map(str::parse::<u64>);
-        let count = numbers.next().context("a count")??;
-        let rate = numbers.next().context("a rate")??;
+        let count = numbers.next().context("no count")??;
+        let rate = numbers.next().context("no rate")??;
         let start = Instant::now();
         for number in 0..count {
             tokio::time::sleep_until(start + Duration::from_secs(1) * number as u32 / rate as u32)
@@ -96,7 +95,7 @@ async fn answer(mut socket: TcpStream, sender: broadcast::Sender<Vec<u8>>) -> Re
 
 fn frame() -> Vec<u8> {
     let mut text = br#"{"type":"order.created","filler":""#.to_vec();
-    text.resize(PAYLOAD - 2, b'x');
+    text.resize(PAYLOAD_SIZE - 2, b'x');
     text.extend(b"\"}");
     let length = u16::try_from(text.len()).unwrap_or_default();
     let mut frame = vec![0x81, 126];

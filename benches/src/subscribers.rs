@@ -1,5 +1,4 @@
-//! Many websocket clients that cost as little as can be: they count the order
-//! frames that come, and nothing else.
+//! Many cheap websocket clients, which only count the order frames that arrive.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,44 +10,44 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// What order frames start with.
-const ORDER: &[u8] = b"{\"type\":\"order.";
-/// Clients that connect at the same time.
-const AT_ONCE: usize = 64;
+/// First bytes of an order frame.
+const ORDER_PREFIX: &[u8] = b"{\"type\":\"order.";
+/// Maximum number of clients that connect concurrently.
+const MAX_CONNECTING: usize = 64;
 
-/// Clients of one server; gone when it is dropped.
-pub(crate) struct Crowd {
+/// Clients of one server. Dropping it disconnects them.
+pub(crate) struct SubscriberGroup {
     arrived: Arc<AtomicU64>,
     readers: JoinSet<()>,
 }
 
-impl Crowd {
-    /// `count` clients, all of which have been let in.
-    pub(crate) async fn gather(host: &str, count: usize) -> Result<Self> {
+impl SubscriberGroup {
+    /// Connects so many clients and waits until all are subscribed.
+    pub(crate) async fn connect(host: &str, count: usize) -> Result<Self> {
         let arrived = Arc::new(AtomicU64::new(0));
         let mut readers = JoinSet::new();
-        let door = Arc::new(Semaphore::new(AT_ONCE));
-        let mut entering = JoinSet::new();
+        let permits = Arc::new(Semaphore::new(MAX_CONNECTING));
+        let mut connecting = JoinSet::new();
         for _ in 0..count {
-            let (host, door) = (host.to_owned(), door.clone());
-            entering.spawn(async move {
-                let _one_of_few = door.acquire_owned().await?;
-                enter(&host).await
+            let (host, permits) = (host.to_owned(), permits.clone());
+            connecting.spawn(async move {
+                let _permit = permits.acquire_owned().await?;
+                handshake(&host).await
             });
         }
-        while let Some(entered) = entering.join_next().await {
-            let (socket, rest) = entered??;
+        while let Some(connected) = connecting.join_next().await {
+            let (socket, rest) = connected??;
             readers.spawn(read(socket, rest, arrived.clone()));
         }
         Ok(Self { arrived, readers })
     }
 
-    /// How many order frames have come, to all clients together.
+    /// Returns the number of order frames that have arrived at all clients.
     pub(crate) fn arrived(&self) -> u64 {
         self.arrived.load(Ordering::Relaxed)
     }
 
-    /// Waits until there are so many.
+    /// Waits until so many order frames have arrived.
     pub(crate) async fn wait(&self, count: u64, limit: Duration) -> Result<()> {
         let all = async {
             while self.arrived() < count {
@@ -59,15 +58,15 @@ impl Crowd {
         waited.with_context(|| format!("{} of {count} frames in {limit:?}", self.arrived()))
     }
 
-    /// How many clients are still there.
-    pub(crate) fn present(&mut self) -> usize {
+    /// Returns the number of connected clients.
+    pub(crate) fn connected(&mut self) -> usize {
         while self.readers.try_join_next().is_some() {}
         self.readers.len()
     }
 }
 
-/// The handshake, and what has come with its answer.
-async fn enter(host: &str) -> Result<(TcpStream, Vec<u8>)> {
+/// Connects and performs the handshake. Returns the bytes that have arrived after its answer.
+async fn handshake(host: &str) -> Result<(TcpStream, Vec<u8>)> {
     let mut socket = TcpStream::connect(host).await?;
     let request = format!(
         "GET /order-events HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n\
@@ -77,14 +76,14 @@ async fn enter(host: &str) -> Result<(TcpStream, Vec<u8>)> {
     socket.write_all(request.as_bytes()).await?;
     let mut head = [0; 1_024];
     let size = socket.read(&mut head).await?;
-    ensure!(size > 12, "the server has hung up");
+    ensure!(size > 12, "the server has closed the connection");
     if &head[9..12] != b"101" {
         bail!("{}", String::from_utf8_lossy(&head[..size]));
     }
     let end = head[..size]
         .windows(4)
         .position(|window| window == b"\r\n\r\n");
-    let end = end.context("half an answer")? + 4;
+    let end = end.context("incomplete answer")? + 4;
     Ok((socket, head[end..size].to_vec()))
 }
 
@@ -100,7 +99,7 @@ async fn read(mut socket: TcpStream, rest: Vec<u8>, arrived: Arc<AtomicU64>) {
     }
 }
 
-/// Where in a server's frames the bytes are.
+/// Parser of a server's frames that keeps its state between reads.
 #[derive(Default)]
 struct Frames {
     header: Vec<u8>,
@@ -109,20 +108,23 @@ struct Frames {
 }
 
 impl Frames {
-    /// How many order frames start within these bytes.
+    /// Counts the order frames whose prefix ends within these bytes.
     fn count(&mut self, mut bytes: &[u8]) -> u64 {
         let mut count = 0;
         while let Some((first, rest)) = bytes.split_first() {
             if self.left == 0 {
                 self.header.push(*first);
                 bytes = rest;
-                self.begin();
+                self.start_payload();
                 continue;
             }
             let here = self.left.min(bytes.len());
-            let missing = ORDER.len().saturating_sub(self.start.len()).min(here);
+            let missing = ORDER_PREFIX
+                .len()
+                .saturating_sub(self.start.len())
+                .min(here);
             self.start.extend_from_slice(&bytes[..missing]);
-            if missing > 0 && self.start == ORDER {
+            if missing > 0 && self.start == ORDER_PREFIX {
                 count += 1;
             }
             self.left -= here;
@@ -131,7 +133,8 @@ impl Frames {
         count
     }
 
-    fn begin(&mut self) {
+    /// Starts the payload once the header is complete.
+    fn start_payload(&mut self) {
         let [_, second, ..] = self.header[..] else {
             return;
         };
