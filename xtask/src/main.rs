@@ -1,14 +1,14 @@
-//! `cargo xtask`: builds the tasks and becomes them.
+//! `cargo xtask`: builds the program of the tasks and replaces itself with it.
 //!
-//! It depends on nothing. Built by itself, what the tasks are made of would have fewer
-//! features than as part of the workspace, and all of it, the drivers above all, would be
-//! built twice on the way to the first test.
+//! This package has no dependencies. Built alone, the dependencies of the tasks would have fewer
+//! features than in a build of the workspace, and would be built twice before the first test.
 
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
+/// Name of the program of the tasks.
 const TASKS: &str = "bakehouse-tasks";
 
 fn main() -> ExitCode {
@@ -16,31 +16,31 @@ fn main() -> ExitCode {
     let is_test = arguments.first().is_some_and(|task| task == "test");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let what: &[&str] = match is_test {
+    let targets: &[&str] = match is_test {
         true => &["--all-targets"],
         false => &["--quiet", "--bin", TASKS],
     };
     let built = command(&cargo)
         .args(["build", "--workspace"])
-        .args(what)
+        .args(targets)
         .current_dir(manifest.parent().unwrap_or(manifest))
         .status();
     match built {
         Ok(status) if status.success() => {}
         Ok(_) => return ExitCode::FAILURE,
-        Err(error) => return complain("cargo", &error),
+        Err(error) => return fail("cargo", &error),
     }
-    // Both are in one folder, wherever that is.
+    // Cargo puts both programs into the same folder.
     let tasks = std::env::current_exe().map(|own| own.with_file_name(TASKS));
     match tasks {
-        Ok(tasks) => complain(TASKS, &command(tasks.as_os_str()).args(arguments).exec()),
-        Err(error) => complain(TASKS, &error),
+        Ok(tasks) => fail(TASKS, &command(tasks.as_os_str()).args(arguments).exec()),
+        Err(error) => fail(TASKS, &error),
     }
 }
 
-/// Without what cargo says of this package to what it runs: a build script that looks at
-/// that (ring's does) would run again, and nearly everything be built again, whenever
-/// `cargo build` and `cargo xtask` take turns.
+/// Creates a command without cargo's variables about this package. Build scripts that depend on
+/// them (such as that of ring) would otherwise run again after every change between `cargo build`
+/// and `cargo xtask`, and nearly everything would be rebuilt.
 fn command(program: &OsStr) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
@@ -52,7 +52,7 @@ fn command(program: &OsStr) -> Command {
     command
 }
 
-fn complain(program: &str, error: &std::io::Error) -> ExitCode {
-    eprintln!("xtask: {program} cannot be run: {error}");
+fn fail(program: &str, error: &std::io::Error) -> ExitCode {
+    eprintln!("xtask: cannot run {program}: {error}");
     ExitCode::FAILURE
 }

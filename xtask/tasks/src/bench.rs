@@ -6,16 +6,16 @@ use clap::Args;
 use crate::on_servers;
 use crate::workspace::cargo;
 
-/// What to measure.
+/// Options of the benchmarks.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Passed on to the benchmark; see `cargo xtask bench -- --help`.
+    /// Passed on to the benchmarks; see `cargo xtask bench -- --help`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
 
 pub(crate) async fn run(options: Options) -> Result<()> {
-    // What is released, and nothing that only tests ask for.
+    // Only the release programs, without features of tests.
     let programs = [
         "api-server",
         "events-writer",

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::workspace::{cargo, finish, interruption};
 
-/// Checks everything that can be checked here, and names what cannot.
+/// Runs all checks that are possible on this machine and prints those that are not.
 pub(crate) async fn run() -> Result<()> {
     let interruption = interruption()?;
     if finish(cargo(&["deny", "--version"]), &interruption)
@@ -14,8 +14,8 @@ pub(crate) async fn run() -> Result<()> {
         .is_err()
     {
         eprintln!(
-            "deny: not checked: licences, bans, sources and advisories: cargo-deny is not installed \
-             (cargo install cargo-deny); licences and sources are checked by the tests as well"
+            "deny: cargo-deny is not installed, nothing was checked; run `cargo install cargo-deny` \
+             (the tests check licences and sources as well)"
         );
         return Ok(());
     }
@@ -23,8 +23,8 @@ pub(crate) async fn run() -> Result<()> {
     finish(cargo(&rest), &interruption).await?;
     let Some(database) = database() else {
         eprintln!(
-            "deny: not checked: advisories: there is no RustSec advisory database on this machine; \
-             run `cargo deny fetch` with a network, then this again"
+            "deny: advisories were not checked, since the RustSec database is missing; run \
+             `cargo deny fetch` with a network connection, then `cargo xtask deny` again"
         );
         return Ok(());
     };
@@ -39,7 +39,7 @@ pub(crate) async fn run() -> Result<()> {
     finish(cargo(&advisories), &interruption).await
 }
 
-/// The advisory database, where there is one.
+/// Returns the folder of the advisory database, if there is one.
 fn database() -> Option<PathBuf> {
     let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));

@@ -6,7 +6,7 @@ use clap::Args;
 use crate::on_servers;
 use crate::workspace::{cargo, target};
 
-/// Which attacks to measure.
+/// Options of the limits.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Passed on: `--only NAME`, `--world embedded|servers`, `--json`.
@@ -15,7 +15,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: Options) -> Result<()> {
-    // The released programs, without anything that only tests ask for.
+    // Only the release programs, without features of tests.
     let programs = [
         "--package=api-server",
         "--package=events-writer",

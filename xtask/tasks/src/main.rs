@@ -1,4 +1,4 @@
-//! `cargo xtask`: what people and the build server run, by the same commands.
+//! `cargo xtask`: the tasks that developers and the build server run.
 
 mod bench;
 mod deny;
@@ -24,24 +24,24 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs all tests, on real servers that it gets and starts by itself.
+    /// Runs all tests, on real servers that it downloads and starts.
     Test(test::Options),
-    /// The same servers for development.
+    /// Starts and stops the same servers for development.
     Services {
         #[command(subcommand)]
         command: services::Command,
     },
-    /// Measures the whole system beside what its database could do at most.
+    /// Measures the whole system and the limit of its database.
     Bench(bench::Options),
-    /// Measures what hostile clients can cost the released programs; fails above a bound.
+    /// Measures the costs of hostile clients for the release programs; fails above a bound.
     Limits(limits::Options),
-    /// Plants bugs in a copy of the code, one after the other; fails if a test misses one.
+    /// Plants bugs in a copy of the code, one after the other; fails if a test does not catch one.
     Mutants(mutants::Options),
-    /// Checks licences, sources and known vulnerabilities of what is built in.
+    /// Checks licences, sources and known vulnerabilities of dependencies.
     Deny,
-    /// Runs the engine in virtual time with everything going wrong, seed by seed.
+    /// Runs the engine with injected faults in virtual time, seed by seed.
     Simulate(simulate::Options),
-    /// Kills, pauses, cuts and fills everything under load, and checks every promise.
+    /// Injects faults into the real programs and servers under load, and checks every guarantee.
     Torture(torture::Options),
 }
 

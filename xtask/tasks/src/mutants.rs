@@ -1,6 +1,5 @@
 //! `cargo xtask mutants`: plants each mutation of `tests/mutants/*.toml` in a copy of the work
-//! tree, and checks that the test named beside it fails. A test that passes with the mutation
-//! does not test what it says.
+//! tree, and checks that the test that it names fails.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -23,32 +22,32 @@ const NO_TESTS: i32 = 4;
 /// Package whose tests start the services, which have to be built for it.
 const END_TO_END: &str = "bakehouse-e2e";
 
-/// Which mutations to plant.
+/// Options of the mutation tests.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Plants only those whose name contains this text.
+    /// Plants only mutations whose name contains this text.
     #[arg(long)]
     only: Option<String>,
-    /// Lists them, and plants none.
+    /// Lists the mutations without planting them.
     #[arg(long)]
     list: bool,
-    /// Plants all of them at once, so that they are built once. A test that passes then misses its
-    /// mutation; one that fails may fail because of another's.
+    /// Plants all mutations at once, to build only once. A test that passes misses its mutation; a
+    /// test that fails may do so because of another mutation.
     #[arg(long)]
     together: bool,
-    /// Does not run the tests without a mutation first: they have just passed.
+    /// Does not run the tests without a mutation first.
     #[arg(long)]
     skip_clean_run: bool,
 }
 
-/// A change of one place, and the test that must fail with it.
+/// A change of the code, and the test that must fail with it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Mutant {
     name: String,
-    /// Path from the workspace's root.
+    /// Path relative to the root of the workspace.
     file: String,
-    /// Text that occurs once in the file.
+    /// Text to replace; occurs exactly once in the file.
     find: String,
     replace: String,
     package: String,
@@ -66,7 +65,7 @@ pub(crate) async fn execute(options: Options) -> Result<()> {
     if let Some(only) = &options.only {
         mutants.retain(|mutant| mutant.name.contains(only.as_str()));
     }
-    ensure!(!mutants.is_empty(), "no mutation has such a name");
+    ensure!(!mutants.is_empty(), "no mutation's name contains this text");
     if options.list {
         for mutant in &mutants {
             println!("{}: {} {}", mutant.name, mutant.package, mutant.test);
@@ -84,7 +83,7 @@ pub(crate) async fn execute(options: Options) -> Result<()> {
     outcome
 }
 
-/// All tables, in the order of their files' names.
+/// Loads all tables, sorted by file name.
 fn load(folder: &Path) -> Result<Vec<Mutant>> {
     let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
     let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
@@ -137,7 +136,7 @@ async fn expect_success(
     Ok(())
 }
 
-/// Plants one after the other; returns the names of those that no test has caught.
+/// Plants one mutation after the other. Returns the names of those that no test has caught.
 async fn plant_each<'a>(
     mutants: &'a [Mutant],
     tree: &Tree,
@@ -155,13 +154,13 @@ async fn plant_each<'a>(
     Ok(survivors)
 }
 
-/// Plants all of them at once; returns the names of those that no test has caught.
+/// Plants all mutations at once. Returns the names of those that no test has caught.
 async fn plant_together<'a>(
     mutants: &'a [Mutant],
     tree: &Tree,
     environment: &[(String, String)],
 ) -> Result<Vec<&'a str>> {
-    // The first one of a file has what was there before all of them.
+    // The first mutation of a file returns its content before all of them.
     let mut originals = BTreeMap::new();
     for mutant in mutants {
         let original = tree.plant(mutant)?;
@@ -185,17 +184,17 @@ async fn plant_together<'a>(
     outcome.map(|()| survivors)
 }
 
-/// A copy of the work tree, with a target folder of its own beside it.
+/// A copy of the work tree with its own target folder.
 struct Tree {
     folder: PathBuf,
     target: PathBuf,
-    /// True if the whole workspace is built for every test, not its package alone.
+    /// True to build the whole workspace for every test, instead of only its package.
     is_whole: bool,
 }
 
 impl Tree {
-    /// Copies what git knows of or would add. A file that has not changed since the last
-    /// time keeps its time, so that cargo builds nothing anew because of it.
+    /// Copies all files that git tracks or would add. Unchanged files keep their modification time,
+    /// so that cargo does not rebuild them.
     async fn copy(is_whole: bool) -> Result<Self> {
         let tree = Self {
             folder: target("mutants/tree"),
@@ -211,7 +210,7 @@ impl Tree {
         let names: BTreeSet<&str> = text.split('\0').filter(|name| !name.is_empty()).collect();
         for name in &names {
             let (from, to) = (root().join(name), tree.folder.join(name));
-            // Deleted, and not committed yet.
+            // The file was deleted without a commit.
             let Ok(content) = fs::read(from) else {
                 continue;
             };
@@ -224,14 +223,14 @@ impl Tree {
         Ok(tree)
     }
 
-    /// Plants a mutation; returns what was there before.
+    /// Plants a mutation. Returns the previous content of the file.
     fn plant(&self, mutant: &Mutant) -> Result<String> {
         let file = self.folder.join(&mutant.file);
         let original = fs::read_to_string(&file).with_context(|| mutant.file.clone())?;
         let count = original.matches(&mutant.find).count();
         ensure!(
             count == 1,
-            "{}: its place occurs {count} times in {}",
+            "{}: the text to replace occurs {count} times in {}",
             mutant.name,
             mutant.file
         );
@@ -239,13 +238,13 @@ impl Tree {
         Ok(original)
     }
 
-    /// Runs the test of a mutation that has been planted; `false`: it passes.
+    /// Runs the test of a planted mutation. Returns whether it fails.
     async fn catches(&self, mutant: &Mutant, environment: &[(String, String)]) -> Result<bool> {
-        let began = Instant::now();
+        let started = Instant::now();
         let status = self
             .test(&mutant.package, &mutant.test, environment)
             .await?;
-        let seconds = began.elapsed().as_secs();
+        let seconds = started.elapsed().as_secs();
         match status.code() {
             Some(TEST_FAILED) => println!("caught: {} ({seconds} s)", mutant.name),
             Some(0) => println!("SURVIVED: {} ({seconds} s)", mutant.name),
@@ -254,7 +253,7 @@ impl Tree {
         Ok(status.code() == Some(TEST_FAILED))
     }
 
-    /// Builds and runs the tests of that name; says how cargo-nextest has ended.
+    /// Builds and runs the tests with that name. Returns the exit status of cargo-nextest.
     async fn test(
         &self,
         package: &str,
@@ -263,10 +262,10 @@ impl Tree {
     ) -> Result<ExitStatus> {
         let is_whole = self.is_whole || package == END_TO_END;
         if is_whole {
-            // The services as well, in the same build as the tests.
+            // Builds the services together with the tests.
             let arguments = ["build", "--quiet", "--workspace", "--all-targets"];
             let status = self.cargo(&arguments).status().await?;
-            ensure!(status.success(), "it does not compile");
+            ensure!(status.success(), "the code does not compile");
         }
         let which = match is_whole {
             true => "--workspace".to_owned(),
@@ -277,7 +276,7 @@ impl Tree {
         let status = self.cargo(&build).status().await?;
         ensure!(
             status.success(),
-            "it does not compile, or there is no cargo-nextest"
+            "the code does not compile, or cargo-nextest is not installed"
         );
         let run = ["nextest", "run", "--cargo-quiet", &which, "-E", &filter];
         let mut command = self.cargo(&run);
@@ -294,7 +293,7 @@ impl Tree {
     }
 }
 
-/// Removes files of an earlier copy that are no longer wanted.
+/// Removes files of an earlier copy that do not exist any more.
 fn remove_others(root: &Path, folder: &Path, wanted: &BTreeSet<&str>) -> Result<()> {
     for entry in fs::read_dir(folder)?.flatten() {
         let path = entry.path();

@@ -1,4 +1,4 @@
-//! Running something of ours on real servers.
+//! Execution of a command with real servers.
 
 use anyhow::Result;
 use bakehouse_dev_servers::shared::Shared;
@@ -6,11 +6,11 @@ use tokio::process::Command;
 
 use crate::workspace::{cargo, finish, interruption, target};
 
-/// Builds as `build` says, starts the servers in a folder called `NAME-servers`,
-/// runs the command beside them, and ends them, whatever becomes of it.
+/// Runs cargo with the `build` arguments, starts the servers in the folder `NAME-servers`, runs the
+/// command, and always stops the servers.
 ///
 /// # Errors
-/// When anything of that fails or is interrupted.
+/// When any of these steps fails or is interrupted.
 pub(crate) async fn run(name: &str, build: &[&str], mut command: Command) -> Result<()> {
     let interruption = interruption()?;
     eprintln!("{name}: building");

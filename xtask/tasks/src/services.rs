@@ -1,4 +1,4 @@
-//! `cargo xtask services`: the servers that tests use, for a developer.
+//! `cargo xtask services`: the servers of the tests, for development.
 
 use std::path::PathBuf;
 
@@ -8,14 +8,14 @@ use clap::Subcommand;
 
 use crate::workspace::target;
 
-/// What to do with them.
+/// Commands of `cargo xtask services`.
 #[derive(Clone, Copy, Subcommand)]
 pub(crate) enum Command {
-    /// Starts MongoDB and RabbitMQ, and prints where they are.
+    /// Starts MongoDB and RabbitMQ, and prints their environment variables.
     Up,
-    /// Prints where they are.
+    /// Prints the environment variables of the running servers.
     Status,
-    /// Ends them and removes their data.
+    /// Stops the servers and removes their data.
     Down,
 }
 
@@ -25,7 +25,7 @@ pub(crate) async fn run(command: Command) -> Result<()> {
         Command::Status => {
             print!(
                 "{}",
-                std::fs::read_to_string(notes()).unwrap_or_else(|_| "down\n".into())
+                std::fs::read_to_string(environment_file()).unwrap_or_else(|_| "down\n".into())
             );
             Ok(())
         }
@@ -37,18 +37,18 @@ pub(crate) async fn run(command: Command) -> Result<()> {
 }
 
 async fn up() -> Result<()> {
-    if !notes().exists() {
+    if !environment_file().exists() {
         let servers = Shared::start(&folder()).await?;
         let lines: Vec<String> = servers.environment().iter().map(export).collect();
-        std::fs::write(notes(), lines.concat())?;
+        std::fs::write(environment_file(), lines.concat())?;
         servers.leave();
     }
-    print!("{}", std::fs::read_to_string(notes())?);
+    print!("{}", std::fs::read_to_string(environment_file())?);
     Ok(())
 }
 
-/// As a shell takes it: `eval "$(cargo xtask services up)"`. For the services
-/// as well as for the tests.
+/// Formats a variable for the tests, and the corresponding ones for the services, as shell commands:
+/// `eval "$(cargo xtask services up)"`.
 fn export((name, value): &(String, String)) -> String {
     let mut text = format!("export {name}='{value}'\n");
     if name == shared::MONGODB {
@@ -67,6 +67,7 @@ fn folder() -> PathBuf {
     target("services")
 }
 
-fn notes() -> PathBuf {
+/// Returns the file with the environment variables; it exists while the servers run.
+fn environment_file() -> PathBuf {
     folder().join("environment")
 }

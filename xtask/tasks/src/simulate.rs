@@ -5,7 +5,7 @@ use clap::Args;
 
 use crate::workspace::{cargo, finish, interruption};
 
-/// Which seeds.
+/// Options of the simulation.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Passed on to the simulation: `--seeds 10000 --from 0 --bug no-fence`.

@@ -8,7 +8,7 @@ use clap::Args;
 use crate::on_servers;
 use crate::workspace::{cargo, target};
 
-/// What to test.
+/// Options of the tests.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Passed on to the test runner: names of tests, or its options.
@@ -17,8 +17,8 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: Options) -> Result<()> {
-    // The end-to-end tests run the real programs. Built together with the tests,
-    // so that both share what they are made of.
+    // The end-to-end tests run the real programs, which are built together with the tests so that
+    // both share their dependencies.
     let build = ["build", "--quiet", "--workspace", "--all-targets"];
     let mut tests = cargo(runner().await);
     tests.arg("--workspace").args(options.arguments);
@@ -29,11 +29,10 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     tests.env(variable, path);
     let outcome = on_servers::run("test", &build, tests).await;
     eprintln!("test: {}", report.summary());
-    outcome.context("the tests have not passed")
+    outcome.context("the tests failed")
 }
 
-/// cargo-nextest where it is installed: each test in a process of its own, and
-/// a limit on the time of each.
+/// Returns cargo-nextest if it is installed, which runs each test in its own process with a timeout.
 async fn runner() -> &'static [&'static str] {
     let mut version = cargo(&["nextest", "--version"]);
     let answer = version.output().await;

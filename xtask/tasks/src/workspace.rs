@@ -1,4 +1,4 @@
-//! Cargo, run from the workspace's root, never outliving an interruption.
+//! Cargo commands in the root of the workspace, which end when they are interrupted.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,21 +10,22 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// How long a test runner may take to end its tests.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Time within which a command must end after SIGTERM.
+const TERMINATE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The workspace's root.
+/// Returns the root of the workspace.
 pub(crate) fn root() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest.ancestors().nth(2).unwrap_or(manifest).to_owned()
 }
 
-/// A folder under the target folder.
+/// Returns a path in the target folder.
 pub(crate) fn target(name: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     target.unwrap_or_else(|| root().join("target")).join(name)
 }
 
+/// Creates a cargo command that runs in the root and is killed when dropped.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -35,8 +36,8 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Cancelled by Ctrl-C, SIGTERM or a closed terminal. From then on nothing ends
-/// this program but itself, so that it can clean up.
+/// Returns a token that Ctrl-C, SIGTERM and a closed terminal cancel. These signals do not end the
+/// program any more, so that it can clean up.
 pub(crate) fn interruption() -> Result<CancellationToken> {
     let token = CancellationToken::new();
     for kind in [
@@ -53,12 +54,12 @@ pub(crate) fn interruption() -> Result<CancellationToken> {
     Ok(token)
 }
 
-/// Runs it to its end; an interruption ends it first, in an orderly way if it can.
+/// Runs a command and waits for its end. An interruption terminates it.
 ///
 /// # Errors
 /// When it fails or was interrupted.
 pub(crate) async fn finish(mut command: Command, interruption: &CancellationToken) -> Result<()> {
-    let mut child = command.spawn().context("cannot start cargo")?;
+    let mut child = command.spawn().context("cannot start the command")?;
     let status = tokio::select! {
         status = child.wait() => status?,
         () = interruption.cancelled() => {
@@ -76,7 +77,10 @@ async fn terminate(child: &mut Child) {
     if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
         let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
     }
-    if tokio::time::timeout(PATIENCE, child.wait()).await.is_err() {
+    if tokio::time::timeout(TERMINATE_TIMEOUT, child.wait())
+        .await
+        .is_err()
+    {
         let _ = child.kill().await;
     }
 }
