@@ -16,7 +16,7 @@ use metrics::counter;
 use tokio::time::Instant;
 
 use crate::Position;
-use crate::fault_injection::point;
+use crate::fault_injection::failpoint;
 use crate::ports::{Notice, ShadowStores, StoreError};
 use crate::stages::runner::Stage;
 
@@ -137,10 +137,10 @@ impl<S: Rebuildable> RebuildRunner<S> {
         self.batch_size = next_batch_size(self.batch_size, started.elapsed());
         let count = from.map_or(0, |from| position.saturating_sub(from));
         counter!("bakehouse_events_remade_total", "stage" => S::NAME).increment(count);
-        point("rebuild.made");
+        failpoint("rebuild.made");
         if position == live {
             rebuilds.swap(rebuild_id, live).await?;
-            point("rebuild.replaced");
+            failpoint("rebuild.replaced");
             let stage = S::NAME;
             tracing::info!(stage, rebuild_id, position, "rebuild finished");
             self.reset();

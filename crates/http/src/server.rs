@@ -90,7 +90,7 @@ impl Server {
         let workers = settings.workers;
         let api = state.api.clone();
         let state = web::Data::new(AppState {
-            scheduler: fault_injection::entrance(state.scheduler.clone()),
+            scheduler: fault_injection::scheduler(state.scheduler.clone()),
             ..state
         });
         let shared_state = state.clone();

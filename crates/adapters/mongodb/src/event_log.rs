@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bakehouse_engine::fault_injection::{has_clock_positions, point};
+use bakehouse_engine::fault_injection::{failpoint, has_clock_positions};
 use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::{
     Appended, EventLog, Selection, Senders, StoreError, SummaryQuery, contiguous,
@@ -243,7 +243,7 @@ impl MongoLog {
             .map(|(position, index)| to_row(position, now, &operations[*index]))
             .collect::<Result<_, _>>()?;
         let inserted = self.insert(rows).await?;
-        point("mongodb.appended");
+        failpoint("mongodb.appended");
         for (position, index) in (head + 1..).zip(&pending[..inserted]) {
             answers[*index] = Some(Appended::Stored(position));
         }

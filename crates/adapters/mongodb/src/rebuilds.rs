@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bakehouse_engine::Position;
-use bakehouse_engine::fault_injection::point;
+use bakehouse_engine::fault_injection::failpoint;
 use bakehouse_engine::ports::{Rebuild, RebuildState, Rebuilds, ShadowStores, Slot, StoreError};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Binary, Bson, Document, doc};
@@ -90,7 +90,7 @@ impl<T: RebuildableStore> ShadowStores<T::Store> for MongoRebuilds<T> {
     async fn swap(&self, rebuild_id: u64, at: Position) -> Result<(), StoreError> {
         let output = self.0.output();
         output.decide_replacement(rebuild_id, at).await?;
-        point("mongodb.replacing");
+        failpoint("mongodb.replacing");
         output.remove_obsolete().await
     }
 
@@ -242,7 +242,7 @@ impl StageOutput {
             // Otherwise it is renamed already, and a late writer created this one.
             if found.as_ref() == Some(identity) {
                 self.rename(&shadow, collection).await?;
-                point("mongodb.renamed");
+                failpoint("mongodb.renamed");
             }
         }
         let done = doc! {

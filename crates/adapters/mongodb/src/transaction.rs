@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use bakehouse_engine::fault_injection::point;
+use bakehouse_engine::fault_injection::failpoint;
 use bakehouse_engine::ports::StoreError;
 use mongodb::ClientSession;
 use mongodb::bson::{Document, doc};
@@ -127,7 +127,7 @@ impl Transactor {
             )
             .upsert(true);
         let before = self.connection.bounded(recorded).await?;
-        point("mongodb.session-recorded");
+        failpoint("mongodb.session-recorded");
         let others = before.and_then(|row| row.get_array("latest").ok().cloned());
         let mut others = others.unwrap_or_default();
         others.retain(|other| other.as_document() != Some(session.id()));
@@ -136,7 +136,7 @@ impl Transactor {
             let kill = doc! { "killSessions": others };
             let admin = self.connection.client.database("admin");
             self.connection.bounded(admin.run_command(kill)).await?;
-            point("mongodb.sessions-killed");
+            failpoint("mongodb.sessions-killed");
         }
         Ok(())
     }
@@ -164,14 +164,14 @@ impl<'a> Transaction<'a> {
             let _ = self.session.abort_transaction().await;
             return Err(error);
         }
-        point("mongodb.written");
+        failpoint("mongodb.written");
         let mut attempts = MAX_COMMIT_ATTEMPTS;
         loop {
             attempts -= 1;
             match self.session.commit_transaction().await {
                 Ok(()) => {
                     self.connection.horizon.reach(self.session);
-                    point("mongodb.committed");
+                    failpoint("mongodb.committed");
                     return Ok(());
                 }
                 Err(error)
@@ -202,7 +202,7 @@ impl<'a> Transaction<'a> {
         let moved = update.session(&mut *self.session).await;
         let moved = moved.map_err(|error| self.failed(&error))?;
         fence(moved.matched_count, 1)?;
-        point("mongodb.checkpoint-moved");
+        failpoint("mongodb.checkpoint-moved");
         Ok(())
     }
 
@@ -225,7 +225,7 @@ impl<'a> Transaction<'a> {
             .session(&mut *self.session);
         let inserted = insert.await;
         inserted.map_err(|error| self.failed(&error))?;
-        point("mongodb.inserted");
+        failpoint("mongodb.inserted");
         Ok(())
     }
 
@@ -274,7 +274,7 @@ impl<'a> Transaction<'a> {
                 .await;
             let answer = answer.map_err(|error| self.failed(&error))?;
             matched += update::matched(self.connection.name, &answer)?;
-            point("mongodb.updated");
+            failpoint("mongodb.updated");
         }
         Ok(matched)
     }

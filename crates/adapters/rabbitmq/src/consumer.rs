@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bakehouse_engine::fault_injection::point;
+use bakehouse_engine::fault_injection::failpoint;
 use bakehouse_engine::ports::{ScheduleConsumer, ScheduledBatch, StoreError, UnreadableMessage};
 use futures_util::{FutureExt, StreamExt};
 use lapin::Acker;
@@ -435,7 +435,7 @@ impl OpenConsumer {
     }
 
     async fn settle(&mut self) -> Result<(), String> {
-        point("rabbitmq.acknowledging");
+        failpoint("rabbitmq.acknowledging");
         self.dead_letters.settle().await?;
         if let Some(stream) = &mut self.stream {
             stream.settle().await?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bakehouse_engine::backoff::{Backoff, Reminder};
-use bakehouse_engine::fault_injection::point;
+use bakehouse_engine::fault_injection::failpoint;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
@@ -246,10 +246,10 @@ impl LiveConnection {
     async fn confirm(&self, message: &Message) -> Result<Outcome, String> {
         let confirming = self.publish(&self.confirmed, message, true);
         let confirming = confirming.await.map_err(reason)?;
-        point("rabbitmq.published");
+        failpoint("rabbitmq.published");
         match confirming.await.map_err(reason)? {
             Confirmation::Ack(None) => {
-                point("rabbitmq.confirmed");
+                failpoint("rabbitmq.confirmed");
                 Ok(Outcome::Stored)
             }
             Confirmation::Ack(Some(_)) => Ok(Outcome::Unroutable),

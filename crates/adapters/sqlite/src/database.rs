@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use bakehouse_engine::Facet;
-use bakehouse_engine::fault_injection::point;
+use bakehouse_engine::fault_injection::failpoint;
 use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::StoreError;
 use rusqlite::{Connection, OpenFlags};
@@ -426,11 +426,11 @@ fn transact(
         return Err(failed(error));
     }
     replies.extend(batch.drain(..).map(|job| job(connection)));
-    point("embedded.written");
+    failpoint("embedded.written");
     let committed = connection
         .prepare_cached("COMMIT")
         .and_then(|mut s| s.execute([]));
-    point("embedded.committed");
+    failpoint("embedded.committed");
     committed.map(|_| ()).map_err(|error| {
         // A failed commit leaves the transaction open; the next batch must not join it.
         let _ = connection.execute_batch("ROLLBACK");

@@ -1,4 +1,4 @@
-//! Bugs that are planted to see whether they are found.
+//! Bugs that tests plant to check that they are detected.
 
 use std::str::FromStr;
 
@@ -6,41 +6,41 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error;
 
-/// One of them; its text is its name in kebab-case.
+/// A planted bug; its text form is the variant's name in kebab-case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Bug {
-    /// The queue is settled as soon as something was taken from it.
+    /// The schedule queue is acknowledged before the operations are appended to the log.
     AckBeforeInsert,
-    /// What goes nowhere counts as published: no `mandatory`.
+    /// An unroutable message counts as published, as without `mandatory`.
     SilentDrop,
-    /// A refusal of the broker counts as a confirmation.
+    /// A negative acknowledgement of the broker counts as a confirmation.
     IgnoredRefusal,
-    /// Nobody waits for confirmations.
+    /// Publishing does not wait for the confirmation.
     Unconfirmed,
-    /// What was not settled comes back at the end of the queue.
+    /// Unacknowledged messages are requeued at the end of the queue.
     RequeueAtTheEnd,
-    /// orders-manager commits wherever the checkpoint is.
+    /// orders-manager commits without comparing the checkpoint.
     NoFence,
-    /// data-baker moves its checkpoint, and then writes its documents.
+    /// data-baker commits its checkpoint before its documents.
     CheckpointBeforeDocuments,
-    /// A read model's place in its feed moves before its rows are written.
+    /// A read model commits its feed position before its rows.
     CheckpointBeforeRows,
-    /// Rows are written whoever has changed them since they were read.
+    /// Rows are written without comparing the revision that was loaded.
     NoRevision,
-    /// Couriers note that something was sent, and then send it.
+    /// Delivery workers record a notification as sent before sending it.
     SettledBeforeSent,
     /// Subscribers resume one position too late.
     SinceOffByOne,
-    /// The log forgets identities after a while.
+    /// The log recognises repeated identities only for a limited time.
     DedupWindow,
-    /// Whoever repeats a request does so under another identity.
+    /// A repeated request is sent under a new identity.
     FreshIdentity,
-    /// Nobody looks unless told to, and not everybody is told.
+    /// Stages do not poll, and every third notice is lost.
     LostWakeUp,
-    /// A lease is everybody's, and commits are not fenced.
+    /// Every instance gets the lease, and commits are not fenced.
     TwoLeaders,
-    /// Positions are made of the time, not counted.
+    /// Positions are derived from the clock instead of counted.
     ClockPositions,
 }
 

@@ -1,4 +1,4 @@
-//! Nothing of it: what a release is built with.
+//! No-op versions of all hooks, for builds without the feature `fault-injection`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use crate::stages::baker::BakerDeps;
 use crate::stages::manager::ManagerDeps;
 use crate::stages::writer::WriterDeps;
 
-/// A place between two writes.
+/// Marks a point between two writes; does nothing in this build.
 #[inline(always)]
-pub fn point(_: &'static str) {}
+pub fn failpoint(_: &'static str) {}
 
-/// The scheduler as it is.
+/// Returns the scheduler unchanged.
 #[inline(always)]
 #[must_use]
-pub fn entrance(scheduler: Arc<dyn Scheduler>) -> Arc<dyn Scheduler> {
+pub fn scheduler(scheduler: Arc<dyn Scheduler>) -> Arc<dyn Scheduler> {
     scheduler
 }
 
-/// Whether positions are made of the time. They are not.
+/// Returns `false`: positions are counted, never derived from the clock.
 #[inline(always)]
 #[must_use]
 pub fn has_clock_positions() -> bool {

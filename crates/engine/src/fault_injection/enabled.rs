@@ -1,41 +1,45 @@
-//! The bug of this process, if the environment names one, at each of its doors.
+//! Plants the bug that the environment names, if any, in the dependencies of the stages.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::bug::Bug;
-use super::mutants::{WrongEntrance, WrongExit, WrongNotices, WrongNotifications, wrong};
+use super::mutants::{
+    ConsumerMutant, NoticesMutant, NotificationsMutant, SchedulerMutant, with_bug,
+};
 use crate::Position;
 use crate::ports::{Notifications, Scheduler};
 use crate::stages::baker::BakerDeps;
 use crate::stages::manager::ManagerDeps;
 use crate::stages::writer::WriterDeps;
 
-const VARIABLE: &str = "TORTURE_BUG";
-/// As good as never.
+/// Environment variable that names the planted bug.
+const BUG_VARIABLE: &str = "TORTURE_BUG";
+/// Poll interval that no test run reaches.
 const NEVER: Duration = Duration::from_secs(1_000_000);
 
+/// Returns the bug that the environment names; reads the variable once per process.
+///
 /// # Panics
-/// When the environment names what is no bug: it would not be found, and that would
-/// look like a checker that is blind.
+/// If the variable names no known bug. Ignoring it would make the checker look blind.
 fn bug() -> Option<Bug> {
     static BUG: OnceLock<Option<Bug>> = OnceLock::new();
     *BUG.get_or_init(|| {
-        let name = std::env::var(VARIABLE).ok()?;
-        Some(name.parse().expect("TORTURE_BUG names a bug"))
+        let name = std::env::var(BUG_VARIABLE).ok()?;
+        Some(name.parse().expect("TORTURE_BUG: unknown bug"))
     })
 }
 
-/// Where operations are handed in.
+/// Returns the scheduler that requests are handed to, with the planted bug if there is one.
 #[must_use]
-pub fn entrance(inner: Arc<dyn Scheduler>) -> Arc<dyn Scheduler> {
+pub fn scheduler(inner: Arc<dyn Scheduler>) -> Arc<dyn Scheduler> {
     match bug() {
-        Some(bug) => Arc::new(WrongEntrance { inner, bug }),
+        Some(bug) => Arc::new(SchedulerMutant { inner, bug }),
         None => inner,
     }
 }
 
-/// Whether positions are made of the time.
+/// Checks whether positions are derived from the clock.
 #[must_use]
 pub fn has_clock_positions() -> bool {
     bug() == Some(Bug::ClockPositions)
@@ -43,34 +47,34 @@ pub fn has_clock_positions() -> bool {
 
 pub(crate) fn writer(mut deps: WriterDeps) -> WriterDeps {
     let Some(bug) = bug() else { return deps };
-    deps.queue = Box::new(WrongExit {
+    deps.queue = Box::new(ConsumerMutant {
         inner: deps.queue,
         bug,
     });
-    deps.log = wrong(deps.log, Some(bug));
-    deps.notices = WrongNotices::around(deps.notices, bug);
+    deps.log = with_bug(deps.log, Some(bug));
+    deps.notices = NoticesMutant::wrap(deps.notices, bug);
     deps
 }
 
 pub(crate) fn manager(mut deps: ManagerDeps) -> ManagerDeps {
     let Some(bug) = bug() else { return deps };
-    deps.source = wrong(deps.source, Some(bug));
-    deps.leases = wrong(deps.leases, Some(bug));
-    deps.notices = WrongNotices::around(deps.notices, bug);
+    deps.source = with_bug(deps.source, Some(bug));
+    deps.leases = with_bug(deps.leases, Some(bug));
+    deps.notices = NoticesMutant::wrap(deps.notices, bug);
     deps
 }
 
 pub(crate) fn baker(mut deps: BakerDeps) -> BakerDeps {
     let Some(bug) = bug() else { return deps };
-    deps.presentation = wrong(deps.presentation, Some(bug));
-    deps.leases = wrong(deps.leases, Some(bug));
-    deps.notices = WrongNotices::around(deps.notices, bug);
+    deps.presentation = with_bug(deps.presentation, Some(bug));
+    deps.leases = with_bug(deps.leases, Some(bug));
+    deps.notices = NoticesMutant::wrap(deps.notices, bug);
     deps
 }
 
 pub(crate) fn notifications(inner: Arc<dyn Notifications>) -> Arc<dyn Notifications> {
     match bug() {
-        Some(Bug::SettledBeforeSent) => Arc::new(WrongNotifications { inner }),
+        Some(Bug::SettledBeforeSent) => Arc::new(NotificationsMutant { inner }),
         _ => inner,
     }
 }
@@ -82,7 +86,7 @@ pub(crate) fn interval(interval: Duration) -> Duration {
     }
 }
 
-/// Where a subscriber goes on who has seen everything up to a position.
+/// Returns the position after which a subscriber resumes that has seen everything up to `since`.
 pub(crate) fn since(since: Position) -> Position {
     match bug() {
         Some(Bug::SinceOffByOne) if since > 0 => since + 1,

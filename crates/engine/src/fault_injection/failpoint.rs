@@ -1,4 +1,4 @@
-//! Places to end at, or to be stopped at.
+//! Failpoints: points between two writes at which the process aborts, stops or panics.
 
 use std::io::Write;
 use std::sync::OnceLock;
@@ -8,70 +8,72 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// What happens at a place, by the variable that names it, and how often it is passed
-/// before: `NAME:COUNT`.
-const SENTENCES: [(&str, fn()); 3] = [
-    ("TORTURE_ABORT_AT", end),
+/// Action at a failpoint, by the environment variable that selects it. The variable's value is
+/// `NAME:COUNT`: the failpoint, and the pass at which the action is taken.
+const ACTIONS: [(&str, fn()); 3] = [
+    ("TORTURE_ABORT_AT", abort),
     ("TORTURE_STOP_AT", stop),
-    ("TORTURE_PANIC_AT", fail),
+    ("TORTURE_PANIC_AT", panic),
 ];
 
-/// Maximum time that a message on standard error may take.
-const TELL_TIMEOUT: Duration = Duration::from_millis(200);
+/// Maximum time spent on writing the message to standard error.
+const REPORT_TIMEOUT: Duration = Duration::from_millis(200);
 
-struct Sentence {
-    place: String,
+/// Failpoint that the environment selects, with its action.
+struct Armed {
+    name: String,
+    /// Passes left until the action is taken.
     left: AtomicU32,
-    carry_out: fn(),
+    action: fn(),
 }
 
-/// A place between two writes: the process may end here, at once, with nothing tidied up;
-/// or stand still until somebody lets it go on, by when others have taken over.
-pub fn point(place: &'static str) {
-    static SENTENCE: OnceLock<Option<Sentence>> = OnceLock::new();
-    let sentence = SENTENCE.get_or_init(|| SENTENCES.into_iter().find_map(parse));
-    let Some(sentence) = sentence.as_ref().filter(|one| one.place == place) else {
+/// Marks a point between two writes. If the environment selects it, the process aborts without
+/// cleanup, stops until it is continued (other instances have taken over by then), or panics.
+pub fn failpoint(name: &'static str) {
+    static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
+    let armed = ARMED.get_or_init(|| ACTIONS.into_iter().find_map(parse));
+    let Some(armed) = armed.as_ref().filter(|armed| armed.name == name) else {
         return;
     };
-    if sentence.left.fetch_sub(1, Ordering::Relaxed) == 1 {
-        tell(place);
-        (sentence.carry_out)();
+    if armed.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+        report(name);
+        (armed.action)();
     }
 }
 
-/// Says so on standard error, directly, since the process ends before its log is written;
-/// but does not wait where nobody reads it.
-fn tell(place: &'static str) {
-    let (told, is_told) = std::sync::mpsc::channel();
-    let telling = move || {
-        let _ = writeln!(std::io::stderr(), "at {place}");
-        let _ = told.send(());
+/// Reports the failpoint on standard error, since the process ends before its log is written.
+/// Does not wait longer than [`REPORT_TIMEOUT`] if nothing reads standard error.
+fn report(name: &'static str) {
+    let (written, is_written) = std::sync::mpsc::channel();
+    let write = move || {
+        let _ = writeln!(std::io::stderr(), "at {name}");
+        let _ = written.send(());
     };
-    if std::thread::Builder::new().spawn(telling).is_ok() {
-        let _ = is_told.recv_timeout(TELL_TIMEOUT);
+    if std::thread::Builder::new().spawn(write).is_ok() {
+        let _ = is_written.recv_timeout(REPORT_TIMEOUT);
     }
 }
 
-fn end() {
+fn abort() {
     std::process::abort();
 }
 
 fn stop() {
-    // All of its threads, as if it had been sent from outside.
+    // Stops all threads of the process, like a signal from outside.
     let _ = kill(Pid::this(), Signal::SIGSTOP);
 }
 
-/// Panics in the thread that is there.
-fn fail() {
-    panic!("asked for by TORTURE_PANIC_AT");
+/// Panics in the calling thread.
+fn panic() {
+    panic!("requested by TORTURE_PANIC_AT");
 }
 
-fn parse((variable, carry_out): (&str, fn())) -> Option<Sentence> {
+fn parse((variable, action): (&str, fn())) -> Option<Armed> {
     let text = std::env::var(variable).ok()?;
-    let (place, count) = text.rsplit_once(':')?;
-    Some(Sentence {
-        place: place.to_owned(),
+    let (name, count) = text.rsplit_once(':')?;
+    Some(Armed {
+        name: name.to_owned(),
         left: AtomicU32::new(count.parse().ok()?),
-        carry_out,
+        action,
     })
 }

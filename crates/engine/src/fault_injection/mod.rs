@@ -1,34 +1,33 @@
-//! What a torture run needs inside the services: places where they end or stand still, and
-//! bugs that are planted to see whether they are found.
+//! Fault injection for tests: failpoints at which a process aborts, stops or panics, and planted
+//! bugs that the checkers must detect.
 //!
-//! All of it is behind the feature `torture`, which nothing but tests asks for, and
-//! even then asleep until the environment names a place or a bug:
+//! The feature `fault-injection`, which only tests enable, compiles it in. It stays inactive until
+//! the environment selects a failpoint or a bug:
 //!
-//! - `TORTURE_ABORT_AT=events-writer.appended:3`: the process ends, as by SIGKILL, when
-//!   it comes past that place for the third time;
-//! - `TORTURE_STOP_AT=orders-manager.executed:3`: it stands still there, as by SIGSTOP;
-//! - `TORTURE_PANIC_AT=embedded.written:3`: the thread that is there panics;
-//! - `TORTURE_BUG=ack-before-insert`: the bug is in.
+//! - `TORTURE_ABORT_AT=events-writer.appended:3`: the process aborts when it passes that failpoint
+//!   for the third time;
+//! - `TORTURE_STOP_AT=orders-manager.executed:3`: the process stops there, as by SIGSTOP;
+//! - `TORTURE_PANIC_AT=embedded.written:3`: the calling thread panics there;
+//! - `TORTURE_BUG=ack-before-insert`: the bug is planted.
 //!
-//! Without the feature every call here is to a function that does nothing, which the
-//! compiler removes.
+//! Without the feature every function of this module does nothing and is compiled away.
 
-#[cfg(feature = "torture")]
+#[cfg(feature = "fault-injection")]
 pub mod bug;
-#[cfg(not(feature = "torture"))]
+#[cfg(not(feature = "fault-injection"))]
 mod disabled;
-#[cfg(feature = "torture")]
+#[cfg(feature = "fault-injection")]
 mod enabled;
-#[cfg(feature = "torture")]
+#[cfg(feature = "fault-injection")]
 mod failpoint;
-#[cfg(feature = "torture")]
+#[cfg(feature = "fault-injection")]
 pub mod mutants;
 
-#[cfg(not(feature = "torture"))]
+#[cfg(not(feature = "fault-injection"))]
 pub use disabled::*;
-#[cfg(feature = "torture")]
+#[cfg(feature = "fault-injection")]
 pub(crate) use enabled::{baker, interval, manager, notifications, since, writer};
-#[cfg(feature = "torture")]
-pub use enabled::{entrance, has_clock_positions};
-#[cfg(feature = "torture")]
-pub use failpoint::point;
+#[cfg(feature = "fault-injection")]
+pub use enabled::{has_clock_positions, scheduler};
+#[cfg(feature = "fault-injection")]
+pub use failpoint::failpoint;

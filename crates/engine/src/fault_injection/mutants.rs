@@ -1,4 +1,4 @@
-//! Stores with a planted bug, around those that have none.
+//! Decorators that plant a bug in a store or queue.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,24 +20,24 @@ use crate::ports::{
 };
 use crate::{EntityRecord, LogEntry, Notification, Operation, Position, Timestamp};
 
-/// How long a bug leaves between two halves of what belongs together.
-const BETWEEN: Duration = Duration::from_millis(4);
+/// Pause between the two parts of a commit that a bug splits.
+const SPLIT_DELAY: Duration = Duration::from_millis(4);
 
-/// A store with a bug.
-pub struct Wrong<D: ?Sized> {
+/// Store with a planted bug.
+pub struct Mutant<D: ?Sized> {
     inner: Arc<D>,
     bug: Bug,
     seen: Mutex<HashSet<Uuid>>,
 }
 
-/// The store as it is, or with a bug.
-pub fn wrong<D: ?Sized>(inner: Arc<D>, bug: Option<Bug>) -> Arc<D>
+/// Returns the store unchanged, or decorated with the bug.
+pub fn with_bug<D: ?Sized>(inner: Arc<D>, bug: Option<Bug>) -> Arc<D>
 where
-    Wrong<D>: AsDoor<D>,
+    Mutant<D>: IntoPort<D>,
 {
     match bug {
         None => inner,
-        Some(bug) => Wrong::<D>::door(Wrong {
+        Some(bug) => Mutant::<D>::into_port(Mutant {
             inner,
             bug,
             seen: Mutex::default(),
@@ -45,23 +45,23 @@ where
     }
 }
 
-/// As a door again.
-pub trait AsDoor<D: ?Sized> {
-    /// Takes it for what it stands for.
-    fn door(self) -> Arc<D>;
+/// Conversion of a decorator into the port that it implements.
+pub trait IntoPort<D: ?Sized> {
+    /// Converts the decorator into a trait object.
+    fn into_port(self) -> Arc<D>;
 }
 
-macro_rules! deps {
-    ($($door:ty),*) => {
-        $(impl AsDoor<$door> for Wrong<$door> {
-            fn door(self) -> Arc<$door> {
+macro_rules! into_port {
+    ($($port:ty),*) => {
+        $(impl IntoPort<$port> for Mutant<$port> {
+            fn into_port(self) -> Arc<$port> {
                 Arc::new(self)
             }
         })*
     };
 }
 
-deps!(
+into_port!(
     dyn EventLog,
     dyn SourceStore,
     dyn PresentationStore,
@@ -70,7 +70,7 @@ deps!(
 );
 
 #[async_trait]
-impl EventLog for Wrong<dyn EventLog> {
+impl EventLog for Mutant<dyn EventLog> {
     async fn append_at(
         &self,
         operations: &[Operation],
@@ -79,17 +79,17 @@ impl EventLog for Wrong<dyn EventLog> {
         if self.bug != Bug::DedupWindow {
             return self.inner.append_at(operations, now).await;
         }
-        // What it has seen before it takes for new, once its window is over: now.
-        let mut fresh = operations.to_vec();
+        // A known identity counts as new: the deduplication window is over at once.
+        let mut renamed = operations.to_vec();
         {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            for operation in &mut fresh {
+            for operation in &mut renamed {
                 if !seen.insert(operation.operation_id) {
                     operation.operation_id = ids::fresh();
                 }
             }
         }
-        self.inner.append_at(&fresh, now).await
+        self.inner.append_at(&renamed, now).await
     }
 
     async fn read(&self, after: Position, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
@@ -141,7 +141,7 @@ impl EventLog for Wrong<dyn EventLog> {
 }
 
 #[async_trait]
-impl Progress for Wrong<dyn SourceStore> {
+impl Progress for Mutant<dyn SourceStore> {
     async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
         self.inner.checkpoint().await
     }
@@ -156,7 +156,7 @@ impl Progress for Wrong<dyn SourceStore> {
 }
 
 #[async_trait]
-impl SourceStore for Wrong<dyn SourceStore> {
+impl SourceStore for Mutant<dyn SourceStore> {
     async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
         self.inner.load(ids).await
     }
@@ -168,7 +168,7 @@ impl SourceStore for Wrong<dyn SourceStore> {
         let mut forged = execution.clone();
         forged.from = self.inner.checkpoint().await?;
         if forged.from != execution.from {
-            // Others have given them, and a verdict is given but once: that guards as well.
+            // Another instance has set these verdicts; setting them again would be fenced, too.
             forged.verdicts.clear();
             forged.settlements.clear();
         }
@@ -186,7 +186,7 @@ impl SourceStore for Wrong<dyn SourceStore> {
 }
 
 #[async_trait]
-impl PresentationStore for Wrong<dyn PresentationStore> {
+impl PresentationStore for Mutant<dyn PresentationStore> {
     async fn open(&self, epoch: &str) -> Result<Position, StoreError> {
         self.inner.open(epoch).await
     }
@@ -198,7 +198,7 @@ impl PresentationStore for Wrong<dyn PresentationStore> {
         let (mut first, mut second) = (baking.clone(), baking.clone());
         first.documents.clear();
         self.inner.commit(&first).await?;
-        tokio::time::sleep(BETWEEN).await;
+        tokio::time::sleep(SPLIT_DELAY).await;
         second.from = baking.to;
         second.frames.clear();
         self.inner.commit(&second).await
@@ -206,7 +206,7 @@ impl PresentationStore for Wrong<dyn PresentationStore> {
 }
 
 #[async_trait]
-impl RowStore for Wrong<dyn RowStore> {
+impl RowStore for Mutant<dyn RowStore> {
     async fn open(
         &self,
         generation: &Generation,
@@ -226,7 +226,7 @@ impl RowStore for Wrong<dyn RowStore> {
             Bug::CheckpointBeforeRows => {
                 let rows = std::mem::take(&mut forged.rows);
                 self.inner.commit(&forged).await?;
-                tokio::time::sleep(BETWEEN).await;
+                tokio::time::sleep(SPLIT_DELAY).await;
                 forged.from = handling.to;
                 forged.revision += 1;
                 forged.rows = rows;
@@ -253,7 +253,7 @@ impl RowStore for Wrong<dyn RowStore> {
 }
 
 #[async_trait]
-impl Leases for Wrong<dyn Leases> {
+impl Leases for Mutant<dyn Leases> {
     async fn acquire(
         &self,
         name: &str,
@@ -284,14 +284,14 @@ impl Leases for Wrong<dyn Leases> {
     }
 }
 
-/// Where operations are handed in, with a bug.
-pub(super) struct WrongEntrance {
+/// Scheduler with a planted bug.
+pub(super) struct SchedulerMutant {
     pub(super) inner: Arc<dyn Scheduler>,
     pub(super) bug: Bug,
 }
 
 #[async_trait]
-impl Scheduler for WrongEntrance {
+impl Scheduler for SchedulerMutant {
     async fn schedule(&self, operation: &Operation) -> Result<(), ScheduleError> {
         if self.bug == Bug::Unconfirmed {
             let (inner, operation) = (self.inner.clone(), operation.clone());
@@ -300,8 +300,8 @@ impl Scheduler for WrongEntrance {
         }
         match self.inner.schedule(operation).await {
             Err(_) if self.bug == Bug::IgnoredRefusal => Ok(()),
-            Err(ScheduleError::Unconfirmed(why))
-                if self.bug == Bug::SilentDrop && why.contains("no queue") =>
+            Err(ScheduleError::Unconfirmed(reason))
+                if self.bug == Bug::SilentDrop && reason.contains("no queue") =>
             {
                 Ok(())
             }
@@ -310,14 +310,14 @@ impl Scheduler for WrongEntrance {
     }
 }
 
-/// events-writer's end of the queue, with a bug.
-pub(super) struct WrongExit {
+/// Consumer of the schedule queue with a planted bug.
+pub(super) struct ConsumerMutant {
     pub(super) inner: Box<dyn ScheduleConsumer>,
     pub(super) bug: Bug,
 }
 
 #[async_trait]
-impl ScheduleConsumer for WrongExit {
+impl ScheduleConsumer for ConsumerMutant {
     async fn receive(&mut self, max: usize) -> Result<ScheduledBatch, StoreError> {
         let mut batch = self.inner.receive(max).await?;
         match self.bug {
@@ -344,13 +344,13 @@ impl ScheduleConsumer for WrongExit {
     }
 }
 
-/// Notifications that are sent as soon as somebody has taken them.
-pub(super) struct WrongNotifications {
+/// Record of notifications that marks them as sent as soon as they are taken.
+pub(super) struct NotificationsMutant {
     pub(super) inner: Arc<dyn Notifications>,
 }
 
 #[async_trait]
-impl Notifications for WrongNotifications {
+impl Notifications for NotificationsMutant {
     async fn open(&self, epoch: &str, start: Position) -> Result<Position, StoreError> {
         self.inner.open(epoch, start).await
     }
@@ -380,14 +380,15 @@ impl Notifications for WrongNotifications {
     }
 }
 
-/// Notices of which, with the bug for it, every third is lost.
-pub(super) struct WrongNotices {
+/// Notices of which every third is lost.
+pub(super) struct NoticesMutant {
     inner: Arc<dyn Notices>,
     published: AtomicU64,
 }
 
-impl WrongNotices {
-    pub(super) fn around(inner: Arc<dyn Notices>, bug: Bug) -> Arc<dyn Notices> {
+impl NoticesMutant {
+    /// Decorates the notices if the bug loses some; returns them unchanged otherwise.
+    pub(super) fn wrap(inner: Arc<dyn Notices>, bug: Bug) -> Arc<dyn Notices> {
         if bug != Bug::LostWakeUp {
             return inner;
         }
@@ -397,7 +398,7 @@ impl WrongNotices {
 }
 
 #[async_trait]
-impl Notices for WrongNotices {
+impl Notices for NoticesMutant {
     async fn publish(&self, notice: Notice) {
         if self.published.fetch_add(1, Ordering::Relaxed) % 3 != 2 {
             self.inner.publish(notice).await;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::handler::HandlerOutput;
 use super::{AnyHandler, Effect, FeedEvent, Feeds, Generation, IssuedCommand, Needs};
-use crate::fault_injection::point;
+use crate::fault_injection::failpoint;
 use crate::model::ids;
 use crate::ports::{
     EventLog, Feed, FeedSource, HandlerCommit, Head, RowStore, Scheduler, StoreError, contiguous,
@@ -252,7 +252,7 @@ impl HandlerRunner {
                 Effect::Command(command) => {
                     self.unfinished = self.unfinished.max(Some((name, to)));
                     self.schedule(effect_id, &events[index], command).await?;
-                    point("follower.given");
+                    failpoint("follower.given");
                 }
                 Effect::Notify(request) => {
                     let (at, now) = (events[index].at, Timestamp::now());
@@ -265,9 +265,9 @@ impl HandlerRunner {
                 }
             }
         }
-        point("follower.handled");
+        failpoint("follower.handled");
         self.deps.rows.commit(&commit).await?;
-        point("follower.committed");
+        failpoint("follower.committed");
         checkpoint.revision += 1;
         checkpoint.feeds.insert(name, (epoch, to));
         self.checkpoint = Some(checkpoint);

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use metrics::counter;
 
-use crate::fault_injection::{self, point};
+use crate::fault_injection::{self, failpoint};
 use crate::model::log_entry::entity_ids;
 use crate::ports::{
     Baking, EventLog, Leases, Notice, Notices, PresentationStore, ShadowStores, SourceStore,
@@ -131,7 +131,7 @@ impl<D: Domain> Stage for Baker<D> {
             .notices
             .publish(Notice::Baked { from, frames })
             .await;
-        point("data-baker.told");
+        failpoint("data-baker.told");
         Ok(true)
     }
 
@@ -213,11 +213,11 @@ impl<D: Domain> Baker<D> {
     ) -> Result<Baking, StoreError> {
         // After an error the checkpoint is read from the store.
         self.baked = None;
-        point("data-baker.read");
+        failpoint("data-baker.read");
         let baking = self.bake(from, entries).await?;
-        point("data-baker.baked");
+        failpoint("data-baker.baked");
         self.deps.presentation.commit(&baking).await?;
-        point("data-baker.committed");
+        failpoint("data-baker.committed");
         self.baked = Some(baking.to);
         Ok(baking)
     }

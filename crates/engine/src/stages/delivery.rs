@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
-use crate::fault_injection::{self, point};
+use crate::fault_injection::{self, failpoint};
 use crate::model::notification::{Attempt, RetryPolicy};
 use crate::ports::{Channel, Claim, Notifications, SendError, Settled, StoreError};
 use crate::{Notification, Position, Shutdown, Timestamp};
@@ -170,7 +170,7 @@ impl<'a> Deliveries<'a> {
         self.recording = results.len();
         let worker = self.worker;
         let recording = async move {
-            point("courier.sent");
+            failpoint("courier.sent");
             worker.record(&results).await;
             Done::Recorded
         };
@@ -215,7 +215,7 @@ impl<'a> Deliveries<'a> {
         if claimed.is_empty() {
             return;
         }
-        point("courier.taken");
+        failpoint("courier.taken");
         self.sending += claimed.len();
         let worker = self.worker;
         for notification in claimed {

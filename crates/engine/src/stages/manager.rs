@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use crate::fault_injection::{self, point};
+use crate::fault_injection::{self, failpoint};
 use crate::model::frame;
 use crate::model::log_entry::entity_ids;
 use crate::ports::{
@@ -101,7 +101,7 @@ impl<D: Domain> Stage for Manager<D> {
         log_verdicts(&entries, &execution);
         let notice = notice(D::NAME, &entries, &execution);
         self.deps.notices.publish(notice).await;
-        point("orders-manager.told");
+        failpoint("orders-manager.told");
         Ok(true)
     }
 }
@@ -173,11 +173,11 @@ impl<D: Domain> Manager<D> {
         }
         // After an error the checkpoint is read from the store.
         self.checkpoint = None;
-        point("orders-manager.read");
+        failpoint("orders-manager.read");
         let execution = self.execute(from, &entries).await?;
-        point("orders-manager.executed");
+        failpoint("orders-manager.executed");
         self.deps.source.commit(&execution).await?;
-        point("orders-manager.committed");
+        failpoint("orders-manager.committed");
         self.checkpoint = Some(execution.to);
         Ok(Some((entries, execution)))
     }

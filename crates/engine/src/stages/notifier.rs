@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::backoff::Backoff;
-use crate::fault_injection::point;
+use crate::fault_injection::failpoint;
 use crate::handlers::FeedEvent;
 use crate::model::notification::{NotificationRules, RetryPolicy};
 use crate::ports::{
@@ -141,7 +141,7 @@ impl Stage for Notifier {
             return Ok(false);
         };
         self.deps.notifications.record(&recording).await?;
-        point("notifier.recorded");
+        failpoint("notifier.recorded");
         let (to, count) = (recording.to, recording.notifications.len());
         self.checkpoint = Some(to);
         if count > 0 {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::backoff::Backoff;
-use crate::fault_injection::{self, point};
+use crate::fault_injection::{self, failpoint};
 use crate::ports::{
     Appended, DeadLetters, EventLog, Notice, Notices, ScheduleConsumer, ScheduledBatch, StoreError,
 };
@@ -65,17 +65,17 @@ async fn run_batch(
         batch = deps.queue.receive(settings.max_batch) => batch?,
     };
     let started = Instant::now();
-    point("events-writer.received");
+    failpoint("events-writer.received");
     let stored = store_batch(deps.log.as_ref(), deps.queue.as_mut(), &batch, shutdown);
     let Some(head) = stored.await else {
         return Ok(());
     };
     deps.queue.settle().await?;
-    point("events-writer.settled");
+    failpoint("events-writer.settled");
     measure(NAME, batch.operations.len(), started);
     if let Some(head) = head {
         deps.notices.publish(Notice::Stored { head }).await;
-        point("events-writer.told");
+        failpoint("events-writer.told");
     }
     Ok(())
 }
@@ -117,7 +117,7 @@ async fn try_store_batch(
     let results = log.append(&batch.operations).await?;
     let head = store_conflicts(log, &batch.operations, &results).await?;
     count_dead_letters(&batch.dead_letters, &results);
-    point("events-writer.appended");
+    failpoint("events-writer.appended");
     for message in &batch.unreadable {
         tracing::error!(
             stage = NAME,
@@ -126,7 +126,7 @@ async fn try_store_batch(
         );
         queue.park(message).await?;
         metrics::counter!("bakehouse_unreadable_messages_total").increment(1);
-        point("events-writer.parked");
+        failpoint("events-writer.parked");
     }
     Ok(head)
 }

@@ -4,7 +4,7 @@ use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use actix_web::{HttpRequest, HttpResponse};
-use bakehouse_engine::fault_injection::point;
+use bakehouse_engine::fault_injection::failpoint;
 use bakehouse_engine::ports::ScheduleError;
 use bakehouse_engine::{
     Domain, Json, LogEntry, Operation, Resolution, Terms, Timestamp, Verb, to_json,
@@ -281,14 +281,14 @@ pub(super) async fn submit(
         // The log has the operation already.
         return Ok((accepted(location, operation_id), operation));
     }
-    point("api-server.received");
+    failpoint("api-server.received");
     let entity_id = &operation.entity_id;
     let is_change = operation.operation != Verb::Insert;
     if is_change {
         state.limits.refusals.check(&operation.terms, entity_id)?;
     }
     let scheduled = state.scheduler.schedule(&operation).await;
-    point("api-server.scheduled");
+    failpoint("api-server.scheduled");
     scheduled.map_err(|error| not_scheduled(operation_id, &error))?;
     identity.accepted(&operation);
     if is_change {
