@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use bakehouse_testkit::cases::cases;
-use bakehouse_testkit::mangle::{edits, mangle};
+use bakehouse_testkit::fuzz_input::{edits, mutate};
 use proptest::prelude::*;
 
 use bakehouse_host::Configuration;
@@ -22,7 +22,7 @@ proptest! {
     /// Settings have the values of the file, or the error has a text.
     #[test]
     fn files(which: u8, edits in edits()) {
-        let bytes = mangle(&FILES, which, &edits);
+        let bytes = mutate(&FILES, which, &edits);
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         file.write_all(&bytes).expect("written");
         let table = std::str::from_utf8(&bytes).ok();

@@ -4,7 +4,7 @@
 use bakehouse_orders::Command;
 use bakehouse_orders::parse::{Defaults, Faults, amend, place, set_status};
 use bakehouse_testkit::cases::cases;
-use bakehouse_testkit::mangle::{edits, mangle};
+use bakehouse_testkit::fuzz_input::{edits, mutate};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -151,7 +151,7 @@ proptest! {
 
     #[test]
     fn bodies_that_are_almost_orders(which: u8, edits in edits()) {
-        let [placed, amended, set] = accepted_by(&mangle(&ORDERS, which, &edits));
+        let [placed, amended, set] = accepted_by(&mutate(&ORDERS, which, &edits));
         prop_assert_eq!(placed, amended);
         prop_assert!(!(placed && set));
     }
@@ -203,7 +203,7 @@ fn of_almost_orders_many_are_read_and_many_refused() {
     for _ in 0..2_000 {
         let tree = strategy.new_tree(&mut runner).expect("a value");
         let (which, edits) = tree.current();
-        match place(&mangle(&ORDERS, which, &edits), &Defaults::default()) {
+        match place(&mutate(&ORDERS, which, &edits), &Defaults::default()) {
             Ok(_) => read += 1,
             Err(Faults::Syntax(_)) => syntax += 1,
             Err(Faults::Content(_)) => content += 1,

@@ -2,7 +2,7 @@
 //! value.
 
 use bakehouse_testkit::cases::cases;
-use bakehouse_testkit::mangle::{edits, mangle};
+use bakehouse_testkit::fuzz_input::{edits, mutate};
 use bakehouse_validation::{ExactDecimal, JsonNode, MAX_DEPTH, canonical, read, text};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -90,7 +90,7 @@ proptest! {
     /// byte order mark, numbers that a float cannot hold, and unpaired surrogates.
     #[test]
     fn bodies_are_json_and_nothing_else(which: u8, edits in edits()) {
-        let bytes = mangle(&BODIES, which, &edits);
+        let bytes = mutate(&BODIES, which, &edits);
         let value = serde_json::from_slice::<Value>(&bytes);
         let body = String::from_utf8_lossy(&bytes);
         match (JsonNode::root(&bytes), value) {

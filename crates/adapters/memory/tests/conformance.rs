@@ -11,11 +11,11 @@ use bakehouse_memory::{
     InProcessNotices, MemoryLeases, MemoryLog, MemoryNotifications, MemoryPresentation, MemoryRows,
     MemorySource, MemorySourceInspector, schedule_queue,
 };
-use bakehouse_testkit::conformance::feeds::Fed;
-use bakehouse_testkit::conformance::inspect::Inspected;
-use bakehouse_testkit::conformance::lost::Stores;
+use bakehouse_testkit::conformance::feeds::FeedSetup;
+use bakehouse_testkit::conformance::inspect::InspectedStores;
+use bakehouse_testkit::conformance::lost_answers::AllStores;
 use bakehouse_testkit::conformance::presentation::baking;
-use bakehouse_testkit::conformance::rebuilds::Rebuilt;
+use bakehouse_testkit::conformance::rebuilds::RebuildStores;
 use bakehouse_testkit::conformance::schedule::Consumers;
 use bakehouse_testkit::conformance::source::creation;
 use bakehouse_testkit::operations::many;
@@ -62,7 +62,7 @@ bakehouse_testkit::inspect_suite!(inspect, async {
     let source = MemorySource::new(log.clone());
     let notifications = MemoryNotifications::default();
     let presentation = MemoryPresentation::default();
-    Inspected {
+    InspectedStores {
         source_inspector: Arc::new(MemorySourceInspector {
             source: source.clone(),
             notifications: notifications.clone(),
@@ -88,7 +88,7 @@ bakehouse_testkit::rebuilds_suite!(rebuilds, async {
     let log = MemoryLog::default();
     let source = MemorySource::new(log.clone());
     let presentation = MemoryPresentation::default();
-    Rebuilt {
+    RebuildStores {
         presentations: presentation.rebuilds(),
         reader: Arc::new(presentation.clone()),
         presentation: Arc::new(presentation),
@@ -98,10 +98,10 @@ bakehouse_testkit::rebuilds_suite!(rebuilds, async {
     }
 });
 
-bakehouse_testkit::lost_suite!(lost, async {
+bakehouse_testkit::lost_answers_suite!(lost_answers, async {
     let log = MemoryLog::default();
     let presentation = MemoryPresentation::default();
-    Stores {
+    AllStores {
         source: Arc::new(MemorySource::new(log.clone())),
         log: Arc::new(log),
         reader: Arc::new(presentation.clone()),
@@ -131,7 +131,7 @@ bakehouse_testkit::feeds_suite!(own_feed, async {
         progress: Arc::new(source),
         presentation: Arc::new(presentation),
     };
-    Fed {
+    FeedSetup {
         feed: Arc::new(feed),
         epoch,
         guard: (),

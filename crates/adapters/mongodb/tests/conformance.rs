@@ -8,11 +8,11 @@ use bakehouse_engine::Shutdown;
 use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::Appended;
 use bakehouse_mongodb::{PresentationDatabase, Settings, SourceDatabase};
-use bakehouse_testkit::conformance::holes::{Holed, Missing};
-use bakehouse_testkit::conformance::inspect::Inspected;
-use bakehouse_testkit::conformance::lost::Stores;
+use bakehouse_testkit::conformance::holes::{LogWithHoles, Missing};
+use bakehouse_testkit::conformance::inspect::InspectedStores;
+use bakehouse_testkit::conformance::lost_answers::AllStores;
 use bakehouse_testkit::conformance::presentation::FACETS;
-use bakehouse_testkit::conformance::rebuilds::Rebuilt;
+use bakehouse_testkit::conformance::rebuilds::RebuildStores;
 use bakehouse_testkit::conformance::reopening::Reopen;
 use bakehouse_testkit::operations::many;
 use futures_util::future::BoxFuture;
@@ -54,10 +54,10 @@ async fn presentation_of(settings: &Settings) -> PresentationDatabase {
     database
 }
 
-async fn stores(settings: &(Settings, Settings)) -> Stores {
+async fn stores(settings: &(Settings, Settings)) -> AllStores {
     let source = source_of(&settings.0).await;
     let presentation = presentation_of(&settings.1).await;
-    Stores {
+    AllStores {
         log: source.log(),
         source: source.source(),
         notifications: source.notifications(),
@@ -67,14 +67,16 @@ async fn stores(settings: &(Settings, Settings)) -> Stores {
     }
 }
 
-bakehouse_testkit::lost_suite!(lost, async { stores(&(settings(), settings())).await });
+bakehouse_testkit::lost_answers_suite!(lost_answers, async {
+    stores(&(settings(), settings())).await
+});
 
 bakehouse_testkit::reopening_suite!(reopening, async {
     let settings = (settings(), settings());
     let open = move || {
         let opened = stores(&settings);
         let opened = block_in_place(|| Handle::current().block_on(opened));
-        Box::pin(ready(opened)) as BoxFuture<'static, Stores>
+        Box::pin(ready(opened)) as BoxFuture<'static, AllStores>
     };
     Box::new(open) as Reopen
 });
@@ -99,7 +101,7 @@ bakehouse_testkit::holes_suite!(holes, async {
             Missing::Frame(at) => Box::pin(remove(of_presentation.uri.clone(), "feed", at)),
         }
     };
-    Holed {
+    LogWithHoles {
         log: source.log(),
         presentation: presentation.presentation(),
         reader: presentation.reader(),
@@ -121,7 +123,7 @@ bakehouse_testkit::presentation_suite!(presentation_store, async {
 
 bakehouse_testkit::rebuilds_suite!(rebuilds, async {
     let (source, presentation) = (source().await, presentation().await);
-    Rebuilt {
+    RebuildStores {
         presentation: presentation.presentation(),
         reader: presentation.reader(),
         presentations: presentation.presentation_rebuilds(),
@@ -133,7 +135,7 @@ bakehouse_testkit::rebuilds_suite!(rebuilds, async {
 
 bakehouse_testkit::inspect_suite!(inspect, async {
     let (source, presentation) = (source().await, presentation().await);
-    Inspected {
+    InspectedStores {
         log: source.log(),
         source: source.source(),
         notifications: source.notifications(),

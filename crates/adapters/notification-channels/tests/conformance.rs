@@ -6,7 +6,7 @@ use std::time::Duration;
 use bakehouse_engine::ports::{Channel, Mail, ShortText};
 use bakehouse_engine::to_json;
 use bakehouse_notification_channels::{email, sms, webhook};
-use bakehouse_testkit::conformance::channel::{Answer, Line, OtherSide};
+use bakehouse_testkit::conformance::channel::{Answer, ChannelSetup, Receiver};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -17,7 +17,7 @@ struct Server {
     state: Mutex<(Answer, Vec<String>)>,
 }
 
-impl OtherSide for Server {
+impl Receiver for Server {
     fn answer(&self, answer: Answer) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).0 = answer;
     }
@@ -43,10 +43,10 @@ impl Server {
     /// Answers with one of three texts, or not at all; returns `None` when the connection ends.
     async fn reply(&self, socket: &mut Socket, texts: [&str; 3]) -> Option<()> {
         let text = match self.current_answer() {
-            Answer::Taken => texts[0],
-            Answer::Never => texts[1],
-            Answer::Later => texts[2],
-            Answer::End => return None,
+            Answer::Accept => texts[0],
+            Answer::Refuse => texts[1],
+            Answer::Postpone => texts[2],
+            Answer::Disconnect => return None,
             Answer::Silence => {
                 // Waits until the client closes the connection.
                 let _ = socket.read_u8().await;
@@ -73,7 +73,7 @@ impl Server {
             }
             let mut body = vec![0; length];
             socket.read_exact(&mut body).await.ok()?;
-            let is_taken = self.current_answer() == Answer::Taken;
+            let is_taken = self.current_answer() == Answer::Accept;
             if is_taken {
                 self.record(head + &String::from_utf8_lossy(&body));
             }
@@ -135,7 +135,7 @@ enum Protocol {
 async fn serve(protocol: Protocol) -> (Arc<Server>, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let at = listener.local_addr().expect("an address").to_string();
-    let state = Mutex::new((Answer::Taken, Vec::new()));
+    let state = Mutex::new((Answer::Accept, Vec::new()));
     let server = Arc::new(Server { state });
     let other = server.clone();
     tokio::spawn(async move {
@@ -151,7 +151,7 @@ async fn serve(protocol: Protocol) -> (Arc<Server>, String) {
 }
 
 bakehouse_testkit::channel_suite!(email_by_smtp, async {
-    let (other, at) = serve(Protocol::Smtp).await;
+    let (receiver, at) = serve(Protocol::Smtp).await;
     let settings = email::Settings {
         lane: "email".into(),
         uri: format!("smtp://{at}"),
@@ -163,9 +163,9 @@ bakehouse_testkit::channel_suite!(email_by_smtp, async {
         subject: "Your order".into(),
         text: "It is on its way.".into(),
     };
-    Line {
+    ChannelSetup {
         channel: email::channel(settings).expect("a channel"),
-        other,
+        receiver,
         to: "ada@example.org",
         message: to_json(&mail).expect("JSON"),
         part: "It is on its way.",
@@ -175,7 +175,7 @@ bakehouse_testkit::channel_suite!(email_by_smtp, async {
 
 bakehouse_testkit::channel_suite!(sms_by_gateway, async {
     let bad_request = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
-    let (other, at) = serve(Protocol::Http(bad_request)).await;
+    let (receiver, at) = serve(Protocol::Http(bad_request)).await;
     let settings = sms::Settings {
         lane: "sms".into(),
         url: format!("http://{at}/s3cret"),
@@ -186,9 +186,9 @@ bakehouse_testkit::channel_suite!(sms_by_gateway, async {
     let text = ShortText {
         text: "On its way: {to}".into(),
     };
-    Line {
+    ChannelSetup {
         channel: sms::channel(settings).expect("a channel"),
-        other,
+        receiver,
         to: "+4930123456",
         message: to_json(&text).expect("JSON"),
         part: r#""text":"On its way: {to}""#,
@@ -198,7 +198,7 @@ bakehouse_testkit::channel_suite!(sms_by_gateway, async {
 
 bakehouse_testkit::channel_suite!(webhook_by_http, async {
     let gone = "HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n";
-    let (other, at) = serve(Protocol::Http(gone)).await;
+    let (receiver, at) = serve(Protocol::Http(gone)).await;
     let settings = webhook::Settings {
         url: format!("http://{at}/s3cret"),
         secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into(),
@@ -206,9 +206,9 @@ bakehouse_testkit::channel_suite!(webhook_by_http, async {
         timeout: TIMEOUT,
     };
     let channel: Arc<dyn Channel> = webhook::Webhook::new(&settings).expect("a channel");
-    Line {
+    ChannelSetup {
         channel,
-        other,
+        receiver,
         to: "endpoint",
         message: to_json(&serde_json::json!({ "type": "order.created", "n": 1.50 })).expect("JSON"),
         part: r#""type":"order.created""#,

@@ -2,7 +2,7 @@
 
 use bakehouse_engine::ports::{Notice, Topic};
 use bakehouse_testkit::cases::cases;
-use bakehouse_testkit::mangle::{edits, mangle};
+use bakehouse_testkit::fuzz_input::{edits, mutate};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ proptest! {
     /// A notice is parsed to its content, under one topic only, or rejected.
     #[test]
     fn notices(which: u8, edits in edits()) {
-        let bytes = mangle(&NOTICES, which, &edits);
+        let bytes = mutate(&NOTICES, which, &edits);
         let notices = TOPICS.map(|topic| parse(topic, "order.created", &bytes));
         for (topic, notice) in TOPICS.into_iter().zip(&notices) {
             let Some(notice) = notice else { continue };

@@ -10,7 +10,7 @@ use bakehouse_dev_servers::shared::amqp_uri;
 use bakehouse_engine::ports::Scheduler;
 use bakehouse_rabbitmq::Broker;
 use bakehouse_testkit::conformance::schedule::Consumers;
-use bakehouse_testkit::conformance::unreadable::Mixed;
+use bakehouse_testkit::conformance::unreadable::UnreadableQueue;
 use bakehouse_testkit::operations::{many, operation};
 use futures_util::future::BoxFuture;
 use support::{ForeignClient, connected_broker, settings, wait_until_ready};
@@ -50,7 +50,7 @@ bakehouse_testkit::unreadable_suite!(unreadable, async {
         };
         Box::pin(put) as BoxFuture<'static, ()>
     };
-    Mixed {
+    UnreadableQueue {
         queue: (scheduler, consumers),
         backlog,
         put: Box::new(put),

@@ -1,7 +1,7 @@
 //! Property tests: messages of a feed with random edits.
 
 use bakehouse_testkit::cases::cases;
-use bakehouse_testkit::mangle::{edits, mangle};
+use bakehouse_testkit::fuzz_input::{edits, mutate};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -48,7 +48,7 @@ proptest! {
     /// a missing member is rejected.
     #[test]
     fn messages(which: u8, edits in edits()) {
-        let bytes = mangle(&MESSAGES, which, &edits);
+        let bytes = mutate(&MESSAGES, which, &edits);
         let text = String::from_utf8_lossy(&bytes);
         let parsed = serde_json::from_str::<Value>(&text);
         match Message::parse(&text) {

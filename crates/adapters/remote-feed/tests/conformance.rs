@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bakehouse_remote_feed::{RemoteFeed, client};
-use bakehouse_testkit::conformance::feeds::Fed;
+use bakehouse_testkit::conformance::feeds::FeedSetup;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -45,7 +45,7 @@ bakehouse_testkit::feeds_suite!(remote_feed, async {
     let (wake_signal, _) = watch::channel(0);
     let url = (url.parse().expect("a URL"), None);
     let feed = RemoteFeed::new("users", url, client().expect("a client"), wake_signal);
-    Fed {
+    FeedSetup {
         feed: Arc::new(feed),
         epoch: "e".into(),
         guard,

@@ -7,15 +7,15 @@ use std::time::Duration;
 use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::Leases;
 use bakehouse_sqlite::{OpenError, SqliteStore};
-use bakehouse_testkit::conformance::holes::{Holed, Missing};
-use bakehouse_testkit::conformance::inspect::Inspected;
-use bakehouse_testkit::conformance::lost::Stores;
+use bakehouse_testkit::conformance::holes::{LogWithHoles, Missing};
+use bakehouse_testkit::conformance::inspect::InspectedStores;
+use bakehouse_testkit::conformance::lost_answers::AllStores;
 use bakehouse_testkit::conformance::presentation::FACETS;
-use bakehouse_testkit::conformance::rebuilds::Rebuilt;
+use bakehouse_testkit::conformance::rebuilds::RebuildStores;
 use bakehouse_testkit::conformance::reopening::Reopen;
 use bakehouse_testkit::conformance::schedule::Consumers;
-use bakehouse_testkit::conformance::units_of_work::Whole;
-use bakehouse_testkit::conformance::unreadable::Mixed;
+use bakehouse_testkit::conformance::units_of_work::UnitStores;
+use bakehouse_testkit::conformance::unreadable::UnreadableQueue;
 use bakehouse_testkit::operations::many;
 use futures_util::future::BoxFuture;
 use tempfile::TempDir;
@@ -31,8 +31,8 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(ids::fresh().to_string())
 }
 
-fn stores(store: &SqliteStore) -> Stores {
-    Stores {
+fn stores(store: &SqliteStore) -> AllStores {
+    AllStores {
         log: store.log(),
         source: store.source(),
         presentation: store.presentation(),
@@ -50,9 +50,9 @@ fn tamper(folder: &Path, statement: &str, value: impl rusqlite::ToSql) {
     assert_eq!(changed.expect("executed"), 1);
 }
 
-bakehouse_testkit::lost_suite!(lost, async { stores(&fresh()) });
+bakehouse_testkit::lost_answers_suite!(lost_answers, async { stores(&fresh()) });
 
-bakehouse_testkit::lost_suite!(lost_in_memory, async {
+bakehouse_testkit::lost_answers_suite!(lost_answers_in_memory, async {
     stores(&SqliteStore::in_memory(FACETS).expect("memory"))
 });
 
@@ -60,7 +60,7 @@ bakehouse_testkit::reopening_suite!(reopening, async {
     let folder = folder();
     let open = move || {
         let store = SqliteStore::open(&folder, FACETS).expect("it opens");
-        Box::pin(async move { stores(&store) }) as BoxFuture<'static, Stores>
+        Box::pin(async move { stores(&store) }) as BoxFuture<'static, AllStores>
     };
     Box::new(open) as Reopen
 });
@@ -77,7 +77,7 @@ bakehouse_testkit::holes_suite!(holes, async {
         tamper(&folder, &statement, i64::try_from(position).expect("small"));
         Box::pin(async {}) as BoxFuture<'static, ()>
     };
-    Holed {
+    LogWithHoles {
         log: store.log(),
         presentation: store.presentation(),
         reader: store.reader(),
@@ -99,7 +99,7 @@ bakehouse_testkit::unreadable_suite!(unreadable, async {
         );
         Box::pin(async {}) as BoxFuture<'static, ()>
     };
-    Mixed {
+    UnreadableQueue {
         queue: (scheduler, consumers),
         backlog,
         put: Box::new(put),
@@ -107,8 +107,8 @@ bakehouse_testkit::unreadable_suite!(unreadable, async {
     }
 });
 
-fn unit_stores(store: SqliteStore) -> Whole {
-    Whole {
+fn unit_stores(store: SqliteStore) -> UnitStores {
+    UnitStores {
         log: store.log(),
         source: store.source(),
         presentation: store.presentation(),
@@ -135,8 +135,8 @@ bakehouse_testkit::presentation_suite!(presentation, async {
     (store.presentation(), store.reader())
 });
 
-fn rebuilt(store: &SqliteStore) -> Rebuilt {
-    Rebuilt {
+fn rebuilt(store: &SqliteStore) -> RebuildStores {
+    RebuildStores {
         presentation: store.presentation(),
         reader: store.reader(),
         presentations: store.presentation_rebuilds(),
@@ -180,7 +180,7 @@ bakehouse_testkit::schedule_suite!(schedule, async {
 
 bakehouse_testkit::inspect_suite!(inspect, async {
     let store = fresh();
-    Inspected {
+    InspectedStores {
         log: store.log(),
         source: store.source(),
         notifications: store.notifications(),

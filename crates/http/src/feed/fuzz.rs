@@ -1,7 +1,7 @@
 //! Mangled `subscribe` frames and query strings.
 
 use bakehouse_testkit::cases::cases;
-use bakehouse_testkit::mangle::{edits, mangle};
+use bakehouse_testkit::fuzz_input::{edits, mutate};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -60,7 +60,7 @@ proptest! {
     /// A valid frame is parsed member by member; an invalid one is explained.
     #[test]
     fn frames(which: u8, edits in edits()) {
-        let bytes = mangle(&FRAMES, which, &edits);
+        let bytes = mutate(&FRAMES, which, &edits);
         let text = String::from_utf8_lossy(&bytes);
         let frame = serde_json::from_str::<Value>(&text);
         let parsed = ClientFrame::parse(&text);
@@ -89,7 +89,7 @@ proptest! {
     /// its parameter.
     #[test]
     fn queries(which: u8, edits in edits()) {
-        let bytes = mangle(&QUERIES, which, &edits);
+        let bytes = mutate(&QUERIES, which, &edits);
         let text = String::from_utf8_lossy(&bytes);
         let pairs: Vec<(String, String)> = url::form_urlencoded::parse(text.as_bytes())
             .into_owned()

@@ -1,7 +1,7 @@
 //! Property tests of list cursors with mutated input.
 
 use bakehouse_testkit::cases::cases;
-use bakehouse_testkit::mangle::{edits, mangle};
+use bakehouse_testkit::fuzz_input::{edits, mutate};
 use proptest::prelude::*;
 
 use super::cursor::Cursor;
@@ -18,7 +18,7 @@ proptest! {
     /// Checks that exactly the texts of a hexadecimal number, a hyphen and a fingerprint are cursors.
     #[test]
     fn cursors(which: u8, edits in edits()) {
-        let bytes = mangle(&CURSORS, which, &edits);
+        let bytes = mutate(&CURSORS, which, &edits);
         let text = String::from_utf8_lossy(&bytes);
         let number = text.split_once('-').map(|(number, _)| number.trim_start_matches('+'));
         let is_number = |digits: &str| {

@@ -1,87 +1,54 @@
-//! What must be true of every run, found out from the stores, by rules of its own.
+//! Invariants of every run, checked on the stores by rules independent of the engine.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bakehouse_engine::handlers::FeedEvent;
 use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::{EventLog, PresentationReader};
 use bakehouse_engine::stages::bake::as_of;
-use bakehouse_engine::{EntryStatus, Frame, LogEntry, Operation, Position};
+use bakehouse_engine::{EntryStatus, Frame, LogEntry, Position};
 use bakehouse_testkit::counter::{Command, Counter, Document};
 use bakehouse_testkit::handler_runners::{Row, tally};
 use uuid::Uuid;
 
-use crate::run::has_poison;
+use crate::observations::{Answer, Sent, Subscriber, has_unreadable};
 use crate::world::{GUESTS, World};
 
-/// What a seed has come to.
+/// Outcome of one seed.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Of everything that was observed: the same seed has the same.
+    /// Fingerprint of everything observed; equal for equal seeds.
     pub fingerprint: String,
-    /// Events in the log.
+    /// Number of entries in the log.
     pub events: usize,
-    /// What promises were broken, and how.
+    /// Violated invariants, one text each.
     pub faults: Vec<String>,
 }
 
-/// What a client was told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// 202.
-    Accepted,
-    /// Nothing that it could rely on.
-    Unknown,
-}
-
-/// What a client sent, in its own ledger.
-#[derive(Debug)]
-pub(crate) struct Sent {
-    pub(crate) operation: Operation,
-    pub(crate) answer: Answer,
-    /// Whether its identity had been used before.
-    pub(crate) is_conflict: bool,
-}
-
-/// What a subscriber has seen, from the first position on; clones share it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Subscriber(Arc<Mutex<Vec<Position>>>);
-
-impl Subscriber {
-    fn seen(&self) -> MutexGuard<'_, Vec<Position>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The last position; 0: none yet.
-    pub(crate) fn cursor(&self) -> Position {
-        self.seen().last().copied().unwrap_or_default()
-    }
-
-    pub(crate) fn saw(&self, positions: impl Iterator<Item = Position>) {
-        self.seen().extend(positions);
-    }
-}
-
-/// How many commands the process has given, and how many changes it should have seen.
+/// Returns the number of commands that the process has issued, and of changes that it should
+/// have handled.
 pub(crate) async fn echoes(world: &World) -> (usize, usize) {
     let frames = world
         .presentation
         .frames(0, usize::MAX)
         .await
         .unwrap_or_default();
-    let facts = frames.iter().filter_map(|frame| FeedEvent::of(frame).ok());
-    let changes = facts
-        .filter(|fact| fact.entity_id != "echo" && fact.is_change())
+    let feed_events = frames.iter().filter_map(|frame| FeedEvent::of(frame).ok());
+    let changes = feed_events
+        .filter(|event| event.entity_id != "echo" && event.is_change())
         .count();
     let events = world.log.read(0, usize::MAX).await.unwrap_or_default();
     let is_echo = |event: &&LogEntry| event.operation.terms.actor.is_some();
     (events.iter().filter(is_echo).count(), changes)
 }
 
-/// Everything at once.
-pub(crate) async fn check(world: &World, sent: &[Vec<Sent>], seen: &[Subscriber]) -> Outcome {
+/// Checks all invariants.
+pub(crate) async fn check(
+    world: &World,
+    sent: &[Vec<Sent>],
+    subscribers: &[Subscriber],
+) -> Outcome {
     let mut checker = Checker {
         faults: Vec::new(),
         events: Vec::new(),
@@ -97,10 +64,10 @@ pub(crate) async fn check(world: &World, sent: &[Vec<Sent>], seen: &[Subscriber]
         .await
         .unwrap_or_default();
     checker.log(sent);
-    checker.verdicts(has_poison(world.seed));
-    checker.feed(seen);
+    checker.verdicts(has_unreadable(world.seed));
+    checker.feed(subscribers);
     checker.documents(world).await;
-    checker.followers(world).await;
+    checker.handlers(world).await;
     Outcome {
         fingerprint: checker.fingerprint(),
         events: checker.events.len(),
@@ -115,26 +82,27 @@ struct Checker {
 }
 
 impl Checker {
-    fn expect(&mut self, is_so: bool, otherwise: impl FnOnce() -> String) {
-        if !is_so {
-            self.faults.push(otherwise());
+    fn expect(&mut self, holds: bool, fault: impl FnOnce() -> String) {
+        if !holds {
+            self.faults.push(fault());
         }
     }
 
-    /// Every 202 once, what is unknown at most once, nothing else; in each client's order.
+    /// Checks that the log holds accepted operations once, unknown ones at most once and no others,
+    /// in the order of each client.
     fn log(&mut self, sent: &[Vec<Sent>]) {
-        let mut places: HashMap<Uuid, Position> = HashMap::new();
+        let mut positions: HashMap<Uuid, Position> = HashMap::new();
         let mut conflicts: HashMap<Uuid, usize> = HashMap::new();
         let events = std::mem::take(&mut self.events);
         for (event, expected) in events.iter().zip(1..) {
             self.expect(event.position == expected, || {
                 format!("gap before {}", event.position)
             });
-            if let Some(of) = event.operation.conflicts_with {
-                *conflicts.entry(of).or_default() += 1;
+            if let Some(id) = event.operation.conflicts_with {
+                *conflicts.entry(id).or_default() += 1;
                 continue;
             }
-            let before = places.insert(event.operation.operation_id, event.position);
+            let before = positions.insert(event.operation.operation_id, event.position);
             self.expect(before.is_none(), || {
                 format!("doubled at {}", event.position)
             });
@@ -146,23 +114,23 @@ impl Checker {
             for one in ledger {
                 let id = one.operation.operation_id;
                 if one.is_conflict {
-                    // Where the first one never came, this one is the first.
+                    // If the first operation was never stored, this one takes its identity.
                     let is_kept = conflicts.contains_key(&id) || unknown.contains(&id);
-                    let is_needed = one.answer == Answer::Accepted;
-                    self.expect(is_kept || !is_needed, || format!("lost: conflict {id}"));
+                    let is_required = one.answer == Answer::Accepted;
+                    self.expect(is_kept || !is_required, || format!("lost: conflict {id}"));
                     continue;
                 }
                 if one.answer == Answer::Unknown {
                     unknown.insert(id);
                 }
-                match places.get(&id) {
-                    Some(place) => {
+                match positions.get(&id) {
+                    Some(position) => {
                         known += 1;
-                        let (place, before) = (*place, last);
-                        self.expect(place > before, || {
-                            format!("reordered: {place} after {before}")
+                        let (position, before) = (*position, last);
+                        self.expect(position > before, || {
+                            format!("reordered: {position} after {before}")
                         });
-                        last = place;
+                        last = position;
                     }
                     None if one.answer == Answer::Accepted => {
                         self.faults
@@ -180,13 +148,13 @@ impl Checker {
         };
         let ours = events.iter().filter(is_ours).count();
         self.expect(ours == known, || {
-            format!("{ours} operations of clients, {known} were sent")
+            format!("{ours} operations of clients are stored, {known} were sent")
         });
         self.events = events;
     }
 
-    /// As a model of the domain's own has it, in the order of the log.
-    fn verdicts(&mut self, has_poison: bool) {
+    /// Compares the verdicts with those of an independent model of the domain.
+    fn verdicts(&mut self, has_unreadable: bool) {
         let events = std::mem::take(&mut self.events);
         let mut values: HashMap<&str, i64> = HashMap::new();
         for event in &events {
@@ -195,8 +163,8 @@ impl Checker {
             self.expect(is_settled, || {
                 format!("{position} has no verdict: {:?}", event.status)
             });
-            if has_poison {
-                // What was parked on the way has its effect elsewhere.
+            if has_unreadable {
+                // A parked operation takes effect at another position.
                 continue;
             }
             let expected = match serde_json::from_str(event.operation.payload.get()) {
@@ -222,8 +190,9 @@ impl Checker {
         self.events = events;
     }
 
-    /// One frame a position, and every subscriber's sequence the log's.
-    fn feed(&mut self, seen: &[Subscriber]) {
+    /// Checks that every position has one frame, and that each subscriber received all positions in
+    /// order.
+    fn feed(&mut self, subscribers: &[Subscriber]) {
         let (events, frames) = (self.events.len(), self.frames.len());
         self.expect(events == frames, || {
             format!("{frames} frames of {events} events")
@@ -234,27 +203,27 @@ impl Checker {
             .zip(1..)
             .map(|(frame, expected)| (frame.position == expected, expected))
             .collect();
-        for (is_so, expected) in pairs {
-            self.expect(is_so, || format!("no frame at {expected}"));
+        for (is_expected, expected) in pairs {
+            self.expect(is_expected, || format!("no frame at {expected}"));
         }
-        for subscriber in seen {
-            let seen = subscriber.seen().clone();
-            let whole: Vec<Position> = (1..=events as Position).collect();
-            self.expect(seen == whole, || {
-                let at = seen
+        for subscriber in subscribers {
+            let received = subscriber.received().clone();
+            let expected: Vec<Position> = (1..=events as Position).collect();
+            self.expect(received == expected, || {
+                let at = received
                     .iter()
-                    .zip(&whole)
-                    .position(|(seen, whole)| seen != whole);
+                    .zip(&expected)
+                    .position(|(received, expected)| received != expected);
                 format!(
-                    "a subscriber saw {} of {}, other at {at:?}",
-                    seen.len(),
-                    whole.len()
+                    "a subscriber received {} of {} frames, first difference at {at:?}",
+                    received.len(),
+                    expected.len()
                 )
             });
         }
     }
 
-    /// The presentation is the fold of the log.
+    /// Checks that every document is the fold of its entity's log entries.
     async fn documents(&mut self, world: &World) {
         let events = std::mem::take(&mut self.events);
         let mut histories: HashMap<&str, Vec<LogEntry>> = HashMap::new();
@@ -280,8 +249,8 @@ impl Checker {
         self.events = events;
     }
 
-    /// Rows, commands and notifications are those that the frames lead to.
-    async fn followers(&mut self, world: &World) {
+    /// Checks the rows, commands and notifications that the handlers derived from the frames.
+    async fn handlers(&mut self, world: &World) {
         let found = tally(&world.rows).await;
         let expected = Row {
             counters: self.frames.len() as u64,
@@ -294,9 +263,9 @@ impl Checker {
         self.expect(echoes == changes / 3, || {
             format!("{echoes} commands of the process for {changes} changes")
         });
-        let told = world.states.notifications().len();
-        self.expect(told == 2 * (changes / 3), || {
-            format!("{told} notifications for {changes} changes")
+        let notified = world.states.notifications().len();
+        self.expect(notified == 2 * (changes / 3), || {
+            format!("{notified} notifications for {changes} changes")
         });
     }
 

@@ -1,17 +1,19 @@
-//! The whole engine in virtual time, with everything going wrong: by a seed, so that what
-//! goes wrong once can be made to go wrong again.
+//! Deterministic simulation of the whole engine in virtual time, with injected faults. The seed
+//! determines every fault, so that a failure can be reproduced.
 //!
-//! - [`run`]: clients that insist, processes that are killed at whatever they wait for,
-//!   stand still beyond their leases, and begin again; stores and queue that fail before and
-//!   after; notices that are lost; subscribers that come and go;
-//! - `world`: the services; `queue`: a broker's way of keeping things;
-//! - `check`: what must be true afterwards, by rules of its own;
-//! - [`BUGS`]: those that are planted to see whether they are found.
+//! - [`run`]: clients that retry; processes that are killed at any await point, paused beyond
+//!   their leases, and restarted; stores and a queue that fail before and after a call; lost
+//!   notices; subscribers that reconnect;
+//! - `world`: the services and their stores; `queue`: the schedule queue of a broker;
+//! - `observations`: records of clients and subscribers;
+//! - `check`: invariants that must hold afterwards, by rules of its own;
+//! - [`BUGS`]: planted bugs that the checker must detect.
 //!
-//! Stores are those of the memory adapter, which keep to the same rules as all
+//! The stores are those of the memory adapter, which passes the same conformance suites as all
 //! others.
 
 mod check;
+mod observations;
 mod queue;
 pub mod run;
 mod world;
@@ -19,7 +21,7 @@ mod world;
 pub use bakehouse_engine::fault_injection::bug::Bug;
 pub use check::Outcome;
 
-/// The bugs that can be planted here; all others are of real servers.
+/// Bugs that can be planted in the simulation; all others need real servers.
 pub const BUGS: [Bug; 13] = [
     Bug::AckBeforeInsert,
     Bug::SilentDrop,

@@ -1,4 +1,4 @@
-//! simulate: many seeds, on all cores; those that break a promise are named.
+//! Runs many seeds on all cores and names those that violate an invariant.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,29 +9,29 @@ use bakehouse_simulation::Bug;
 use bakehouse_simulation::run::run;
 use clap::Parser;
 
-/// The engine in virtual time, with everything going wrong.
+/// Simulates the engine in virtual time, with injected faults.
 #[derive(Parser)]
 struct Arguments {
-    /// How many seeds.
+    /// Number of seeds.
     #[arg(long, default_value_t = 1_000)]
     seeds: u64,
-    /// The first of them; with `--seeds 1`, the one to try again.
+    /// First seed; with `--seeds 1`, the seed to reproduce.
     #[arg(long, default_value_t = 0)]
     from: u64,
-    /// With a bug: to see whether it is found.
+    /// Planted bug, to check that it is detected.
     #[arg(long)]
     bug: Option<Bug>,
 }
 
-/// Failing seeds that are shown.
-const SHOWN: usize = 10;
+/// Maximum number of failing seeds that are printed.
+const MAX_SHOWN: usize = 10;
 
 fn main() -> ExitCode {
     let Arguments { seeds, from, bug } = Arguments::parse();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let (next, events) = (AtomicU64::new(from), AtomicU64::new(0));
     let failed: Mutex<Vec<(u64, Vec<String>)>> = Mutex::default();
-    let began = Instant::now();
+    let started = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
@@ -57,16 +57,16 @@ fn main() -> ExitCode {
     });
     let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
     failed.sort_unstable();
-    for (seed, faults) in failed.iter().take(SHOWN) {
+    for (seed, faults) in failed.iter().take(MAX_SHOWN) {
         println!("seed {seed}: {}", faults.join("; "));
     }
-    let (seconds, events) = (began.elapsed().as_secs_f64(), events.into_inner());
-    let a_minute = seeds as f64 / seconds * 60.0;
+    let (seconds, events) = (started.elapsed().as_secs_f64(), events.into_inner());
+    let per_minute = seeds as f64 / seconds * 60.0;
     println!(
-        "{seeds} seeds from {from}, {events} events, {} failed, {seconds:.1} s ({a_minute:.0} a minute)",
+        "{seeds} seeds from {from}, {events} events, {} failed, {seconds:.1} s ({per_minute:.0} a minute)",
         failed.len()
     );
-    // With a bug it is the other way round.
+    // With a planted bug a run succeeds if the bug is detected.
     match failed.is_empty() == bug.is_none() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,

@@ -1,4 +1,4 @@
-//! The schedule queue, as a broker keeps it: what is not settled comes again.
+//! The schedule queue of a broker: unacknowledged operations are delivered again.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,8 +12,8 @@ use bakehouse_engine::ports::{
 };
 use bakehouse_testkit::flaky::Faults;
 
-/// How often a consumer looks.
-const LOOK: Duration = Duration::from_millis(5);
+/// Interval at which a waiting consumer checks the queue.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The queue; clones share it.
 #[derive(Clone, Default)]
@@ -29,17 +29,17 @@ impl Queue {
     }
 }
 
-/// Where a client hands in.
-pub(crate) struct Entrance {
+/// Sending end of the queue, with faults.
+pub(crate) struct QueueSender {
     pub(crate) queue: Queue,
     pub(crate) faults: Faults,
     pub(crate) bug: Option<Bug>,
 }
 
 #[async_trait]
-impl Scheduler for Entrance {
+impl Scheduler for QueueSender {
     async fn schedule(&self, operation: &Operation) -> Result<(), ScheduleError> {
-        if self.bug == Some(Bug::SilentDrop) && self.faults.befalls(0.02) {
+        if self.bug == Some(Bug::SilentDrop) && self.faults.occurs(0.02) {
             return Ok(());
         }
         let push = async {
@@ -53,15 +53,16 @@ impl Scheduler for Entrance {
     }
 }
 
-/// events-writer's end. Another one begins with all that was not settled.
-pub(crate) struct Exit {
+/// Consumer of the queue for events-writer, with faults. A new consumer starts with all
+/// unacknowledged operations.
+pub(crate) struct QueueConsumer {
     queue: Queue,
     faults: Faults,
     bug: Option<Bug>,
     taken: usize,
 }
 
-impl Exit {
+impl QueueConsumer {
     pub(crate) fn new(queue: &Queue, faults: &Faults, bug: Option<Bug>) -> Self {
         Self {
             queue: queue.clone(),
@@ -72,7 +73,7 @@ impl Exit {
     }
 }
 
-impl Drop for Exit {
+impl Drop for QueueConsumer {
     fn drop(&mut self) {
         if self.bug == Some(Bug::RequeueAtTheEnd) {
             let mut queue = self.queue.lock();
@@ -83,7 +84,7 @@ impl Drop for Exit {
 }
 
 #[async_trait]
-impl ScheduleConsumer for Exit {
+impl ScheduleConsumer for QueueConsumer {
     async fn receive(&mut self, max: usize) -> Result<ScheduledBatch, StoreError> {
         loop {
             let operations: Vec<Operation> = {
@@ -104,7 +105,7 @@ impl ScheduleConsumer for Exit {
                     ..ScheduledBatch::default()
                 });
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -120,7 +121,7 @@ impl ScheduleConsumer for Exit {
         };
         let settled = self.faults.around(settle).await;
         if settled.is_err() {
-            // As after a lost connection: perhaps settled, perhaps delivered again.
+            // As after a lost connection: the operations are acknowledged or delivered again.
             self.taken = 0;
         }
         settled

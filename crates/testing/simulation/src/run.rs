@@ -1,5 +1,5 @@
-//! One seed: clients, kills, subscribers; then everybody gets the time to finish, and
-//! what has come of it is checked.
+//! Run of one seed: clients, kills and subscribers; then the processes finish all work, and the
+//! result is checked.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,22 +18,23 @@ use bakehouse_testkit::handler_runners::tally;
 use bakehouse_testkit::operations::with_identity;
 use uuid::Uuid;
 
-use crate::check::{Answer, Outcome, Sent, Subscriber, check};
+use crate::check::{Outcome, check};
+use crate::observations::{Answer, Sent, Subscriber, has_unreadable};
 use crate::world::{GUESTS, PROCESSES, World};
 
 const CLIENTS: u64 = 3;
 const REQUESTS: u64 = 12;
 const KILLS: u64 = 12;
 const SUBSCRIBERS: u64 = 2;
-/// Longer than anybody stands still.
-const AGAIN: Duration = Duration::from_secs(3);
-/// How long everything may take, in virtual time.
-const LIMIT: Duration = Duration::from_secs(300);
+/// Interval between two checks for remaining work; longer than any pause of a process.
+const SETTLE_INTERVAL: Duration = Duration::from_secs(3);
+/// Maximum virtual time for the remaining work after the last request.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Runs one seed to its end, on a runtime of its own in which time is virtual.
+/// Runs one seed to its end, on a runtime of its own with virtual time.
 ///
 /// # Errors
-/// When there is no runtime.
+/// If the runtime cannot be built.
 pub fn run(seed: u64, bug: Option<Bug>) -> std::io::Result<Outcome> {
     jitter::seed(seed);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -56,21 +57,21 @@ async fn simulate(seed: u64, bug: Option<Bug>) -> Outcome {
         .collect();
     let clients: Vec<_> = (0..CLIENTS)
         .map(|client| {
-            let (entrance, faults) = (world.entrance(client), world.faults(20_000 + client));
-            tokio::spawn(async move { send(&entrance, &faults, (seed, client), bug).await })
+            let (sender, faults) = (world.sender(client), world.faults(20_000 + client));
+            tokio::spawn(async move { send(&sender, &faults, (seed, client), bug).await })
         })
         .collect();
-    let chaos = world.faults(30_000);
+    let kills = world.faults(30_000);
     for life in 1..=KILLS {
-        tokio::time::sleep(Duration::from_millis(10 + chaos.below(120))).await;
-        let index = usize::try_from(chaos.below(PROCESSES.len() as u64)).unwrap_or_default();
+        tokio::time::sleep(Duration::from_millis(10 + kills.below(120))).await;
+        let index = usize::try_from(kills.below(PROCESSES.len() as u64)).unwrap_or_default();
         if let Some(process) = processes[index].take() {
             process.kill().await;
         }
-        tokio::time::sleep(Duration::from_millis(chaos.below(60))).await;
+        tokio::time::sleep(Duration::from_millis(kills.below(60))).await;
         processes[index] = Some(world.start(PROCESSES[index], life));
         if life == KILLS / 2 {
-            // Not there yet: then there is nothing to be made anew.
+            // Fails if the read model does not exist yet; then nothing is rebuilt.
             let _ = world.rows.rebuild("tally").await;
         }
         if life % 4 == 1 {
@@ -84,8 +85,10 @@ async fn simulate(seed: u64, bug: Option<Bug>) -> Outcome {
     for client in clients {
         sent.push(client.await.unwrap_or_default());
     }
-    let is_settled = tokio::time::timeout(LIMIT, settle(&world)).await.is_ok();
-    // Long enough for whoever stood still to come back and do harm.
+    let is_settled = tokio::time::timeout(SETTLE_TIMEOUT, settle(&world))
+        .await
+        .is_ok();
+    // Long enough for paused processes to resume and attempt stale commits.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let mut report = check(&world, &sent, &subscribers).await;
     if !is_settled {
@@ -96,10 +99,9 @@ async fn simulate(seed: u64, bug: Option<Bug>) -> Outcome {
     report
 }
 
-/// A client: one request after the other, each repeated until it is answered, but not for
-/// ever.
+/// Runs a client that sends one request after the other, each with a limited number of attempts.
 async fn send(
-    entrance: &impl Scheduler,
+    sender: &impl Scheduler,
     faults: &Faults,
     (seed, client): (u64, u64),
     bug: Option<Bug>,
@@ -111,25 +113,25 @@ async fn send(
         let identity = ids::derived(&[&parts[0], &parts[1], &parts[2]]);
         let entity = format!("c-{}", faults.below(4));
         let by = 1 + i64::try_from(faults.below(5)).unwrap_or_default();
-        let command = match faults.befalls(0.3) {
+        let command = match faults.occurs(0.3) {
             true => Command::Take(by),
             false => Command::Add(by),
         };
         let mut operation = with_identity(identity, &entity, &command);
-        if has_poison(seed) && faults.befalls(0.05) {
+        if has_unreadable(seed) && faults.occurs(0.05) {
             operation.schema_version = 99;
         }
-        let answer = insist(entrance, &mut operation, bug).await;
-        let is_reused = faults.befalls(0.06);
+        let answer = send_with_retries(sender, &mut operation, bug).await;
+        let is_reused = faults.occurs(0.06);
         sent.push(Sent {
             operation,
             answer,
             is_conflict: false,
         });
         if is_reused {
-            // The same key, other content.
+            // Sends other content under the same identity.
             let mut other = with_identity(identity, &entity, &Command::Add(by + 100));
-            let answer = insist(entrance, &mut other, bug).await;
+            let answer = send_with_retries(sender, &mut other, bug).await;
             sent.push(Sent {
                 operation: other,
                 answer,
@@ -140,17 +142,17 @@ async fn send(
     sent
 }
 
-/// Whether there is something among what is sent that nobody can read.
-pub(crate) fn has_poison(seed: u64) -> bool {
-    seed.is_multiple_of(4)
-}
-
-async fn insist(entrance: &impl Scheduler, operation: &mut Operation, bug: Option<Bug>) -> Answer {
+/// Sends an operation up to four times.
+async fn send_with_retries(
+    sender: &impl Scheduler,
+    operation: &mut Operation,
+    bug: Option<Bug>,
+) -> Answer {
     for attempt in 0..4 {
         if attempt > 0 && bug == Some(Bug::FreshIdentity) {
             operation.operation_id = Uuid::now_v7();
         }
-        if entrance.schedule(operation).await.is_ok() {
+        if sender.schedule(operation).await.is_ok() {
             return Answer::Accepted;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -158,17 +160,17 @@ async fn insist(entrance: &impl Scheduler, operation: &mut Operation, bug: Optio
     Answer::Unknown
 }
 
-/// Follows from its position on, whatever happens, as a client does.
+/// Follows the feed like a client: resumes from its last position after every disconnect.
 async fn subscribe(feed: Arc<Feed>, subscriber: Subscriber, bug: Option<Bug>) {
     loop {
         let skipped = u64::from(bug == Some(Bug::SinceOffByOne) && subscriber.cursor() > 0);
         let since = subscriber.cursor() + skipped;
         if let Ok(mut subscription) = feed.subscribe(Some(since), None) {
             let until = tokio::time::Instant::now() + Duration::from_millis(150);
-            // Every now and then it comes back, with the position that it has.
+            // Reconnects regularly with its last position.
             while let Ok(Ok(step)) = tokio::time::timeout_at(until, subscription.next()).await {
                 if let Step::Frames(frames) = step {
-                    subscriber.saw(frames.iter().map(|frame| frame.position));
+                    subscriber.record(frames.iter().map(|frame| frame.position));
                 }
             }
         }
@@ -176,9 +178,9 @@ async fn subscribe(feed: Arc<Feed>, subscriber: Subscriber, bug: Option<Bug>) {
     }
 }
 
-/// Waits until there is nothing left to do, and gives up what is parked.
+/// Discards parked operations and waits until no work is left.
 async fn settle(world: &World) {
-    let (mut rounds, mut head) = (0_u64, None);
+    let (mut discards, mut head) = (0_u64, None);
     loop {
         let events = world.log.read(0, usize::MAX).await.unwrap_or_default();
         let mut discarded = Vec::new();
@@ -186,8 +188,8 @@ async fn settle(world: &World) {
             let is_first = !discarded.contains(&event.entity_id());
             if event.status == EntryStatus::Parked && is_first {
                 discarded.push(event.entity_id());
-                rounds += 1;
-                let _ = world.discard(event, rounds).await;
+                discards += 1;
+                let _ = world.discard(event, discards).await;
             }
         }
         let is_done = discarded.is_empty()
@@ -195,18 +197,19 @@ async fn settle(world: &World) {
             && events
                 .iter()
                 .all(|event| event.status != EntryStatus::Stored)
-            && is_followed(world, events.len() as Position).await
-            && is_made_anew(world).await;
-        // Twice in a row: whoever stands still may have something in hand.
+            && is_handled(world, events.len() as Position).await
+            && is_rebuilt(world).await;
+        // Two checks in a row, since a paused process may still hold work.
         if is_done && head == Some(events.len()) {
             return;
         }
         head = is_done.then_some(events.len());
-        tokio::time::sleep(AGAIN).await;
+        tokio::time::sleep(SETTLE_INTERVAL).await;
     }
 }
 
-async fn is_made_anew(world: &World) -> bool {
+/// Checks whether the last rebuilds of both databases are done.
+async fn is_rebuilt(world: &World) -> bool {
     let source = world.source.rebuilds().last().await;
     let presentation = world.presentation.rebuilds().last().await;
     let is_done =
@@ -214,7 +217,8 @@ async fn is_made_anew(world: &World) -> bool {
     is_done(source) && is_done(presentation)
 }
 
-async fn is_followed(world: &World, head: Position) -> bool {
+/// Checks whether the presentation, the read model and the process have reached the head.
+async fn is_handled(world: &World, head: Position) -> bool {
     let baked = world
         .presentation
         .head()
@@ -222,7 +226,7 @@ async fn is_followed(world: &World, head: Position) -> bool {
         .map_or(0, |head| head.position);
     let counted = tally(&world.rows).await.unwrap_or_default();
     let (echoes, changes) = crate::check::echoes(world).await;
-    let told = world.states.notifications().len();
+    let notified = world.states.notifications().len();
     let is_counted = counted.counters == head && counted.guests == GUESTS;
-    baked == head && is_counted && echoes == changes / 3 && told == 2 * echoes
+    baked == head && is_counted && echoes == changes / 3 && notified == 2 * echoes
 }

@@ -1,11 +1,11 @@
-//! The services, in processes that are killed and started again.
+//! The services and their stores; each service runs in processes that are killed and restarted.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bakehouse_engine::fault_injection::bug::Bug;
-use bakehouse_engine::fault_injection::mutants::wrong;
+use bakehouse_engine::fault_injection::mutants::with_bug;
 use bakehouse_engine::feed::{Feed, FeedSettings};
 use bakehouse_engine::handlers::own_feed::OwnFeed;
 use bakehouse_engine::handlers::projector::RunnerContext;
@@ -32,16 +32,16 @@ use bakehouse_testkit::operations::with_identity;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::queue::{Entrance, Exit, Queue};
+use crate::queue::{Queue, QueueConsumer, QueueSender};
 
-/// How many the other service tells of.
+/// Number of events in the feed of the other service.
 pub(crate) const GUESTS: u64 = 25;
-const LEASE: Duration = Duration::from_millis(300);
-const SWEEP: Duration = Duration::from_millis(25);
-/// For a bug: as good as never.
+const LEASE_TTL: Duration = Duration::from_millis(300);
+const POLL_INTERVAL: Duration = Duration::from_millis(25);
+/// Poll interval with [`Bug::LostWakeUp`]; longer than any run.
 const NEVER: Duration = Duration::from_secs(1_000_000);
 
-/// All stores, and what must outlive processes.
+/// All stores, and everything else that outlives processes.
 pub(crate) struct World {
     pub(crate) seed: u64,
     pub(crate) bug: Option<Bug>,
@@ -57,7 +57,7 @@ pub(crate) struct World {
     shutdown: Shutdown,
 }
 
-/// Which process.
+/// Kind of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
     Writer,
@@ -67,8 +67,8 @@ pub(crate) enum Service {
     ProcessRunner,
 }
 
-/// All that run: one writer, as the queue has a single active consumer, and two of each
-/// other service.
+/// All processes, by kind and instance: one writer, as the queue has a single active consumer, and
+/// two of each other service.
 pub(crate) const PROCESSES: [(Service, u64); 9] = [
     (Service::Writer, 0),
     (Service::Manager, 0),
@@ -81,7 +81,7 @@ pub(crate) const PROCESSES: [(Service, u64); 9] = [
     (Service::ProcessRunner, 1),
 ];
 
-/// A running one. Dropped, it is killed: at whatever it waits for.
+/// Running process; killed at its current await point when dropped.
 pub(crate) struct Process(JoinHandle<()>);
 
 impl Drop for Process {
@@ -91,7 +91,7 @@ impl Drop for Process {
 }
 
 impl Process {
-    /// Waits until nothing of it is left.
+    /// Kills the process and waits until its task has ended.
     pub(crate) async fn kill(mut self) {
         self.0.abort();
         let _ = (&mut self.0).await;
@@ -104,11 +104,11 @@ impl World {
         let presentation = MemoryPresentation::default();
         let settings = FeedSettings {
             ring: 16,
-            poll_interval: SWEEP,
+            poll_interval: POLL_INTERVAL,
         };
         let shutdown = Shutdown::new();
-        let notices: Arc<dyn Notices> = Arc::new(Patchy {
-            all: InProcessNotices::default(),
+        let notices: Arc<dyn Notices> = Arc::new(LossyNotices {
+            inner: InProcessNotices::default(),
             faults: Mutex::new(Faults::new(seed ^ 0x5eed, 0.0)),
         });
         let feed = Feed::new(
@@ -133,35 +133,36 @@ impl World {
         }
     }
 
-    /// Of a client, or of a process in one of its lives.
-    pub(crate) fn faults(&self, whose: u64) -> Faults {
-        Faults::new(self.seed.wrapping_mul(1_000_003) ^ whose, 0.03)
+    /// Returns the faults of one actor: a client, or one life of a process.
+    pub(crate) fn faults(&self, actor: u64) -> Faults {
+        Faults::new(self.seed.wrapping_mul(1_000_003) ^ actor, 0.03)
             .with_latency(Duration::from_millis(3))
-            .with_pauses(0.01, 3 * LEASE)
+            .with_pauses(0.01, 3 * LEASE_TTL)
     }
 
-    pub(crate) fn entrance(&self, client: u64) -> Entrance {
-        Entrance {
+    /// Returns the sending end of the queue for a client.
+    pub(crate) fn sender(&self, client: u64) -> QueueSender {
+        QueueSender {
             queue: self.queue.clone(),
             faults: self.faults(10_000 + client),
             bug: self.bug,
         }
     }
 
-    /// Starts a process for the `life`th time.
+    /// Starts a process; `life` counts its restarts.
     pub(crate) fn start(&self, (service, instance): (Service, u64), life: u64) -> Process {
         let faults = self.faults(100 * life + 10 * service as u64 + instance);
-        let deps = Doors::new(self, &faults);
+        let deps = FaultyDeps::new(self, &faults);
         let name = format!("{service:?}-{instance}-{life}");
-        let end = self.shutdown.clone();
+        let shutdown = self.shutdown.clone();
         Process(match service {
             Service::Writer => {
                 let deps = WriterDeps {
-                    queue: Box::new(Exit::new(&self.queue, &faults, self.bug)),
+                    queue: Box::new(QueueConsumer::new(&self.queue, &faults, self.bug)),
                     log: deps.log,
                     notices: deps.notices,
                 };
-                tokio::spawn(writer::run(deps, WriterSettings { max_batch: 7 }, end))
+                tokio::spawn(writer::run(deps, WriterSettings { max_batch: 7 }, shutdown))
             }
             Service::Manager => {
                 let deps = ManagerDeps {
@@ -173,11 +174,11 @@ impl World {
                 };
                 let settings = ManagerSettings {
                     instance: name,
-                    poll_interval: self.sweep(),
+                    poll_interval: self.poll_interval(),
                     max_batch: 5,
-                    lease_ttl: LEASE,
+                    lease_ttl: LEASE_TTL,
                 };
-                tokio::spawn(manager::run::<Counter>(deps, settings, end))
+                tokio::spawn(manager::run::<Counter>(deps, settings, shutdown))
             }
             Service::Baker => {
                 let deps = BakerDeps {
@@ -190,87 +191,89 @@ impl World {
                 };
                 let settings = BakerSettings {
                     instance: name,
-                    poll_interval: self.sweep(),
+                    poll_interval: self.poll_interval(),
                     max_batch: 6,
-                    lease_ttl: LEASE,
+                    lease_ttl: LEASE_TTL,
                 };
-                tokio::spawn(baker::run::<Counter>(deps, settings, end))
+                tokio::spawn(baker::run::<Counter>(deps, settings, shutdown))
             }
             Service::Projector => {
-                let (follow, beside) = deps.following(self, &self.rows, &faults);
-                let settings = self.follow(name);
+                let (handler_deps, context) = deps.handlers(self, &self.rows, &faults);
+                let settings = self.handler_settings(name);
                 tokio::spawn(projector::run(
-                    follow,
+                    handler_deps,
                     read_model::<Tally>(),
-                    beside,
+                    context,
                     settings,
-                    end,
+                    shutdown,
                 ))
             }
             Service::ProcessRunner => {
-                let (follow, beside) = deps.following(self, &self.states, &faults);
-                let settings = self.follow(name);
+                let (handler_deps, context) = deps.handlers(self, &self.states, &faults);
+                let settings = self.handler_settings(name);
                 tokio::spawn(process_runner::run(
-                    follow,
+                    handler_deps,
                     process::<Thirds>(),
-                    beside,
+                    context,
                     settings,
-                    end,
+                    shutdown,
                 ))
             }
         })
     }
 
-    /// Settles where the process manager begins: with everything.
+    /// Fixes the start position of the process manager: the beginning of its feeds.
     pub(crate) async fn prepare(&self) {
         let faults = Faults::new(self.seed, 0.0);
-        let deps = Doors::new(self, &faults);
-        let (follow, _) = deps.following(self, &self.states, &faults);
-        process_runner::prepare(&follow, &process::<Thirds>(), &self.shutdown).await;
+        let deps = FaultyDeps::new(self, &faults);
+        let (handler_deps, _) = deps.handlers(self, &self.states, &faults);
+        process_runner::prepare(&handler_deps, &process::<Thirds>(), &self.shutdown).await;
     }
 
-    /// An operator gives up the first that is parked of an entity.
-    pub(crate) async fn discard(&self, event: &LogEntry, round: u64) -> Result<(), ScheduleError> {
+    /// Discards the first parked entry of an entity, as an operator does; `number` makes the
+    /// request unique.
+    pub(crate) async fn discard(&self, entry: &LogEntry, number: u64) -> Result<(), ScheduleError> {
         let resolution = Resolution {
-            operation_id: event.operation.operation_id,
-            reason: Some("nobody can read it".into()),
+            operation_id: entry.operation.operation_id,
+            reason: Some("unreadable".into()),
         };
-        let round = round.to_string();
-        let identity = ids::derived(&["discard", event.entity_id(), &round]);
-        let mut operation = with_identity(identity, event.entity_id(), &resolution);
+        let number = number.to_string();
+        let identity = ids::derived(&["discard", entry.entity_id(), &number]);
+        let mut operation = with_identity(identity, entry.entity_id(), &resolution);
         operation.operation = Verb::Discard;
         let faults = Faults::new(self.seed, 0.0);
-        let entrance = Entrance {
+        let sender = QueueSender {
             queue: self.queue.clone(),
             faults,
             bug: None,
         };
-        entrance.schedule(&operation).await
+        sender.schedule(&operation).await
     }
 
+    /// Shuts down all services.
     pub(crate) fn end(&self) {
         self.shutdown.cancel();
     }
 
-    fn sweep(&self) -> Duration {
+    fn poll_interval(&self) -> Duration {
         match self.bug {
             Some(Bug::LostWakeUp) => NEVER,
-            _ => SWEEP,
+            _ => POLL_INTERVAL,
         }
     }
 
-    fn follow(&self, instance: String) -> HandlerSettings {
+    fn handler_settings(&self, instance: String) -> HandlerSettings {
         HandlerSettings {
             instance,
-            poll_interval: self.sweep(),
+            poll_interval: self.poll_interval(),
             max_batch: 4,
-            lease_ttl: LEASE,
+            lease_ttl: LEASE_TTL,
         }
     }
 }
 
-/// What a process stands between: everything fails, and takes its time.
-struct Doors {
+/// Dependencies of one process, with faults and latency.
+struct FaultyDeps {
     log: Arc<dyn EventLog>,
     source: Arc<dyn SourceStore>,
     presentation: Arc<dyn PresentationStore>,
@@ -278,10 +281,10 @@ struct Doors {
     notices: Arc<dyn Notices>,
 }
 
-impl Doors {
+impl FaultyDeps {
     fn new(world: &World, faults: &Faults) -> Self {
         let bug = world.bug;
-        let log = wrong(Arc::new(world.log.clone()) as Arc<dyn EventLog>, bug);
+        let log = with_bug(Arc::new(world.log.clone()) as Arc<dyn EventLog>, bug);
         let source = Flaky::new(
             Arc::new(world.source.clone()) as Arc<dyn SourceStore>,
             faults,
@@ -291,14 +294,14 @@ impl Doors {
         let leases = Flaky::new(Arc::new(world.leases.clone()) as Arc<dyn Leases>, faults);
         Self {
             log: Flaky::new(log, faults),
-            source: wrong(source as Arc<dyn SourceStore>, bug),
-            presentation: wrong(presentation as Arc<dyn PresentationStore>, bug),
-            leases: wrong(leases as Arc<dyn Leases>, bug),
+            source: with_bug(source as Arc<dyn SourceStore>, bug),
+            presentation: with_bug(presentation as Arc<dyn PresentationStore>, bug),
+            leases: with_bug(leases as Arc<dyn Leases>, bug),
             notices: world.notices.clone(),
         }
     }
 
-    fn following(
+    fn handlers(
         self,
         world: &World,
         rows: &MemoryRows,
@@ -317,8 +320,8 @@ impl Doors {
             feeds: Feeds::default()
                 .with("counter", move || own.clone())
                 .with("guest", move || guests.clone()),
-            rows: wrong(rows as Arc<dyn RowStore>, world.bug),
-            scheduler: Arc::new(Entrance {
+            rows: with_bug(rows as Arc<dyn RowStore>, world.bug),
+            scheduler: Arc::new(QueueSender {
                 queue: world.queue.clone(),
                 faults: faults.clone(),
                 bug: None,
@@ -326,34 +329,34 @@ impl Doors {
             log: self.log,
             domain: "counter",
         };
-        let beside = RunnerContext {
+        let context = RunnerContext {
             leases: self.leases,
             notices: self.notices,
             wake_signal: watch::channel(0).1,
         };
-        (deps, beside)
+        (deps, context)
     }
 }
 
-/// Notices of which every third is lost.
-struct Patchy {
-    all: InProcessNotices,
+/// Notices of which 30 % are lost.
+struct LossyNotices {
+    inner: InProcessNotices,
     faults: Mutex<Faults>,
 }
 
 #[async_trait]
-impl Notices for Patchy {
+impl Notices for LossyNotices {
     async fn publish(&self, notice: Notice) {
         let is_lost = {
             let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-            faults.befalls(0.3)
+            faults.occurs(0.3)
         };
         if !is_lost {
-            self.all.publish(notice).await;
+            self.inner.publish(notice).await;
         }
     }
 
     async fn subscribe(&self, topic: Topic) -> Box<dyn NoticeStream> {
-        self.all.subscribe(topic).await
+        self.inner.subscribe(topic).await
     }
 }

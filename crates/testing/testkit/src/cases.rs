@@ -1,20 +1,20 @@
-//! Number of cases that a property test tries.
+//! Number of cases that a property test runs.
 
 use proptest::test_runner::Config;
 
-/// Variable by which whoever runs the tests asks for more cases, or fewer.
-const VARIABLE: &str = "PROPTEST_CASES";
+/// Environment variable that overrides the number of cases.
+const CASES_VARIABLE: &str = "PROPTEST_CASES";
 
-/// Configuration of this many cases, unless the environment says how many. Every property test
-/// takes its number from here: one that it has set itself would not heed the variable.
+/// Returns a configuration with `count` cases, unless the environment sets the number. Every
+/// property test must use it: a number set in the test itself would ignore the variable.
 #[must_use]
 pub fn cases(count: u32) -> Config {
-    choose(count, std::env::var_os(VARIABLE).is_some())
+    choose(count, std::env::var_os(CASES_VARIABLE).is_some())
 }
 
-fn choose(count: u32, is_asked: bool) -> Config {
-    match is_asked {
-        // Which reads the variable.
+fn choose(count: u32, is_overridden: bool) -> Config {
+    match is_overridden {
+        // The default configuration reads the variable.
         true => Config::default(),
         false => Config::with_cases(count),
     }
@@ -28,12 +28,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_environment_asks_for_is_heeded() {
+    fn the_environment_variable_is_respected() {
         assert_eq!(choose(7, false).cases, 7);
         assert_eq!(choose(7, true).cases, Config::default().cases);
     }
 
-    /// All Rust files below a folder.
+    /// Collects all Rust files below a folder.
     fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).expect("a folder").flatten() {
             let path = entry.path();

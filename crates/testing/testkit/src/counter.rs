@@ -1,39 +1,39 @@
-//! The smallest domain that can refuse: a counter that never goes below zero.
+//! The smallest domain that can reject commands: a counter that never goes below zero.
 
 use bakehouse_engine::{Domain, Entity, Moment, Rejection, Verb};
 use serde::{Deserialize, Serialize};
 
-/// A counter. It comes into being with its first addition.
+/// Domain of counters. The first addition creates a counter.
 pub struct Counter;
 
-/// What one can ask of a counter.
+/// Command on a counter.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
-    /// Adds.
+    /// Adds to the value.
     Add(i64),
-    /// Takes away; refused below zero, and on a counter that is not there.
+    /// Subtracts from the value; rejected if the result is below zero or the counter does not exist.
     Take(i64),
 }
 
-/// What readers get.
+/// Document of a counter.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Document {
-    /// The counter's id.
+    /// Id of the counter.
     pub id: String,
-    /// Its number.
+    /// Number of the counter.
     pub number: u64,
-    /// The position that it includes.
+    /// Log position up to which the document is current.
     pub position: u64,
-    /// How many changes it includes.
+    /// Number of changes applied.
     pub version: u64,
-    /// What it counts to.
+    /// Value of the counter.
     pub value: i64,
 }
 
 impl Domain for Counter {
     const NAME: &'static str = "counter";
     const SCHEMA_VERSION: u32 = 1;
-    // Often enough for every test to come by some.
+    // Small enough for most tests to include snapshots.
     const SNAPSHOT_INTERVAL: u64 = 4;
     const CHANGES: &'static [&'static str] = &["raised", "lowered"];
     type Command = Command;

@@ -1,8 +1,8 @@
-//! Given some facts, then these rows: what read models and processes make of feeds, as
-//! the engine sees it.
+//! Given/then tests of handlers: the rows, commands and notifications that read models and
+//! processes derive from feed events, as the engine runs them.
 //!
-//! Every check is made twice, fact by fact and all at once: a handler whose
-//! needs are not those that it has comes to something else.
+//! Every check runs twice, event by event and in one batch: a handler that declares the wrong needs
+//! gives different results.
 
 use std::collections::BTreeMap;
 
@@ -17,11 +17,14 @@ use serde_json::{Value, json};
 
 use crate::scenario::at;
 
-/// Rows by their keys.
+/// Rows by key.
 pub type Table = BTreeMap<String, Value>;
 
-/// What happened to the entity `id`: `kind` is `order.created` and so on, `document` what
-/// it is since then (`null`: nothing has changed).
+/// Returns a feed event of the entity `id`. `kind` is the type, such as `order.created`; `document`
+/// is the entity's document after the event (`null`: no change).
+///
+/// # Panics
+/// If `kind` contains no dot.
 #[must_use]
 pub fn event(position: Position, kind: &str, id: &str, document: &Value) -> FeedEvent {
     let (name, _) = kind.split_once('.').expect("a kind such as order.created");
@@ -42,44 +45,51 @@ pub fn event(position: Position, kind: &str, id: &str, document: &Value) -> Feed
         left_group: None,
         body: to_json(&body).expect("JSON"),
     };
-    FeedEvent::of(&frame).expect("a fact")
+    FeedEvent::of(&frame).expect("a feed event")
 }
 
-/// The rows of a read model after these facts.
+/// Returns the rows of a read model after these events.
 ///
 /// # Panics
-/// When a fact cannot be handled.
+/// If an event cannot be handled.
 #[must_use]
-pub fn project<M: ReadModel>(facts: &[FeedEvent]) -> Table {
-    both_ways(read_model::<M>().as_ref(), facts).0
+pub fn project<M: ReadModel>(events: &[FeedEvent]) -> Table {
+    both_ways(read_model::<M>().as_ref(), events).0
 }
 
-/// The state of a process manager after these facts, and what it had done.
+/// Returns the state of a process manager after these events, and its effects.
 ///
 /// # Panics
-/// When a fact cannot be handled.
+/// If an event cannot be handled.
 #[must_use]
-pub fn react<P: ProcessManager>(facts: &[FeedEvent]) -> (Table, Vec<Effect>) {
-    both_ways(process::<P>().as_ref(), facts)
+pub fn react<P: ProcessManager>(events: &[FeedEvent]) -> (Table, Vec<Effect>) {
+    both_ways(process::<P>().as_ref(), events)
 }
 
-fn both_ways(handler: &dyn Handler, facts: &[FeedEvent]) -> (Table, Vec<Effect>) {
-    let singly = follow(handler, facts.chunks(1));
-    let at_once = follow(handler, facts.chunks(facts.len().max(1)));
-    assert_eq!(singly.0, at_once.0, "fact by fact, and all at once");
-    let told = |effects: &[Effect]| format!("{effects:?}");
-    assert_eq!(told(&singly.1), told(&at_once.1), "what is to be done");
-    at_once
+fn both_ways(handler: &dyn Handler, events: &[FeedEvent]) -> (Table, Vec<Effect>) {
+    let singly = handle(handler, events.chunks(1));
+    let batched = handle(handler, events.chunks(events.len().max(1)));
+    assert_eq!(
+        singly.0, batched.0,
+        "rows: event by event, and in one batch"
+    );
+    let text = |effects: &[Effect]| format!("{effects:?}");
+    assert_eq!(
+        text(&singly.1),
+        text(&batched.1),
+        "effects: event by event, and in one batch"
+    );
+    batched
 }
 
-fn follow<'a>(
+fn handle<'a>(
     handler: &dyn Handler,
-    runs: impl Iterator<Item = &'a [FeedEvent]>,
+    batches: impl Iterator<Item = &'a [FeedEvent]>,
 ) -> (Table, Vec<Effect>) {
     let mut stored: BTreeMap<String, (Vec<String>, StoredRow)> = BTreeMap::new();
     let mut effects = Vec::new();
-    for run in runs {
-        let needs = handler.needs(run).expect("needs");
+    for batch in batches {
+        let needs = handler.needs(batch).expect("needs");
         let is_needed = |(key, (links, _)): &(&String, &(Vec<String>, StoredRow))| {
             needs.keys.contains(*key) || links.iter().any(|link| needs.links.contains(link))
         };
@@ -88,7 +98,7 @@ fn follow<'a>(
         let HandlerOutput {
             writes,
             effects: more,
-        } = handler.handle(run, rows).expect("handled");
+        } = handler.handle(batch, rows).expect("handled");
         for write in writes {
             let (key, links) = (write.key, write.links);
             match write.body {

@@ -1,5 +1,5 @@
-//! Stores that fail: now before doing what they were asked, now after it, so
-//! that only the answer is lost; and whoever asks may be paused beyond its lease.
+//! Decorators that make stores fail before or after a call (the answer is lost then), add latency,
+//! and pause the caller beyond its lease.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -18,21 +18,21 @@ use rand::{Rng, SeedableRng};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// Decides which calls fail.
+/// Random source of failures, latency and pauses, by a seed; clones share it.
 #[derive(Clone)]
 pub struct Faults {
     random: Arc<Mutex<StdRng>>,
     rate: f64,
-    /// How long an answer takes at most.
+    /// Maximum latency before and after a call.
     latency: Duration,
-    /// How likely a pause is, and how long it lasts.
+    /// Probability and length of a pause.
     pauses: Option<(f64, Duration)>,
-    /// Until when everything that has these faults stands still.
+    /// End of the current pause, which holds up every caller that shares these faults.
     paused_until: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Faults {
-    /// Fails before with probability `rate`, and after with the same.
+    /// Calls fail with probability `rate` before, and with the same probability after they are done.
     pub fn new(seed: u64, rate: f64) -> Self {
         Self {
             random: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))),
@@ -43,7 +43,7 @@ impl Faults {
         }
     }
 
-    /// And whoever asks is paused with this probability, before and after, for so long.
+    /// Adds pauses: with probability `rate` before and after a call, for `length`.
     #[must_use]
     pub fn with_pauses(self, rate: f64, length: Duration) -> Self {
         Self {
@@ -52,21 +52,21 @@ impl Faults {
         }
     }
 
-    /// And every call takes a while, before and after, in which whoever asks may be killed.
+    /// Adds a random latency of up to `max` before and after each call.
     #[must_use]
-    pub fn with_latency(self, most: Duration) -> Self {
+    pub fn with_latency(self, max: Duration) -> Self {
         Self {
-            latency: most,
+            latency: max,
             ..self
         }
     }
 
-    /// Whether something befalls that has this probability.
-    pub fn befalls(&self, probability: f64) -> bool {
+    /// Returns `true` with this probability.
+    pub fn occurs(&self, probability: f64) -> bool {
         self.random.lock().unwrap().random_bool(probability)
     }
 
-    /// A number below `end`.
+    /// Returns a random number below `end`.
     pub fn below(&self, end: u64) -> u64 {
         self.random.lock().unwrap().random_range(0..end)
     }
@@ -77,55 +77,55 @@ impl Faults {
             tokio::time::sleep(self.latency.mul_f64(part)).await;
         }
         if let Some((rate, length)) = self.pauses {
-            let is_struck = self.random.lock().unwrap().random_bool(rate);
-            if is_struck {
+            let is_paused = self.random.lock().unwrap().random_bool(rate);
+            if is_paused {
                 *self.paused_until.lock().unwrap() = Some(Instant::now() + length);
             }
         }
-        self.stand_still().await;
+        self.wait_while_paused().await;
     }
 
-    /// As a process does that gets no time: its lease is not renewed meanwhile.
-    async fn stand_still(&self) {
+    /// Waits until the current pause ends; the lease of the caller is not renewed meanwhile.
+    async fn wait_while_paused(&self) {
         let until = *self.paused_until.lock().unwrap();
         if let Some(until) = until {
             tokio::time::sleep_until(until).await;
         }
     }
 
-    fn strike(&self, when: &str) -> Result<(), StoreError> {
-        let strikes = self.random.lock().unwrap().random_bool(self.rate);
-        if strikes {
+    fn maybe_fail(&self, when: &str) -> Result<(), StoreError> {
+        let fails = self.random.lock().unwrap().random_bool(self.rate);
+        if fails {
             return Err(StoreError::unavailable(format!("injected: {when}")));
         }
         Ok(())
     }
 
-    /// Does what is asked, between two pauses; or fails before, or after.
+    /// Runs a call between two pauses; fails before or after it at random.
     ///
     /// # Errors
-    /// Its own, and those of the call.
+    /// Injected failures, and those of the call.
     pub async fn around<T>(
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        self.strike("nothing done")?;
+        self.maybe_fail("nothing done")?;
         self.pause().await;
         let answer = call.await?;
         self.pause().await;
-        self.strike("done, answer lost")?;
+        self.maybe_fail("done, answer lost")?;
         Ok(answer)
     }
 }
 
-/// A door behind which things fail.
+/// Decorator of a port that adds faults.
 pub struct Flaky<D: ?Sized> {
     inner: Arc<D>,
     faults: Faults,
 }
 
 impl<D: ?Sized> Flaky<D> {
-    /// The door, with faults.
+    /// Decorates a port with faults.
     pub fn new(inner: Arc<D>, faults: &Faults) -> Arc<Self> {
         let faults = faults.clone();
         Arc::new(Self { inner, faults })
@@ -139,9 +139,9 @@ impl EventLog for Flaky<dyn EventLog> {
         operations: &[Operation],
         now: Timestamp,
     ) -> Result<Vec<Appended>, StoreError> {
-        // A lost answer may also come of a batch that was stored in part.
+        // A failed call may also have stored a part of the batch.
         let half = operations.len() / 2;
-        if self.faults.strike("half done").is_err() {
+        if self.faults.maybe_fail("half done").is_err() {
             self.inner.append_at(&operations[..half], now).await?;
             return Err(StoreError::unavailable("injected: half done"));
         }
@@ -273,7 +273,7 @@ impl FeedSource for Flaky<dyn FeedSource> {
         self.faults.around(self.inner.head()).await
     }
 
-    /// In pieces of another size each time.
+    /// Returns pages of random size.
     async fn frames(&self, after: Position, limit: usize) -> Result<Vec<Frame>, StoreError> {
         let limit = self.faults.random.lock().unwrap().random_range(1..=limit);
         self.faults.around(self.inner.frames(after, limit)).await
@@ -292,7 +292,7 @@ impl Leases for Flaky<dyn Leases> {
         holder: &str,
         time_to_live: Duration,
     ) -> Result<Option<Lease>, StoreError> {
-        self.faults.stand_still().await;
+        self.faults.wait_while_paused().await;
         self.inner.acquire(name, holder, time_to_live).await
     }
 
@@ -302,7 +302,7 @@ impl Leases for Flaky<dyn Leases> {
         lease: &Lease,
         time_to_live: Duration,
     ) -> Result<bool, StoreError> {
-        self.faults.stand_still().await;
+        self.faults.wait_while_paused().await;
         self.inner.renew(name, lease, time_to_live).await
     }
 
@@ -335,8 +335,8 @@ impl<S: ?Sized + Send + Sync + 'static> Rebuilds for Flaky<dyn ShadowStores<S>> 
 #[async_trait]
 impl<S: ?Sized + Fallible> ShadowStores<S> for Flaky<dyn ShadowStores<S>> {
     async fn shadow(&self, rebuild_id: u64) -> Result<Arc<S>, StoreError> {
-        let made = self.faults.around(self.inner.shadow(rebuild_id)).await?;
-        Ok(S::flaky(made, &self.faults))
+        let shadow = self.faults.around(self.inner.shadow(rebuild_id)).await?;
+        Ok(S::flaky(shadow, &self.faults))
     }
 
     async fn swap(&self, rebuild_id: u64, at: Position) -> Result<(), StoreError> {
@@ -352,7 +352,7 @@ impl<S: ?Sized + Fallible> ShadowStores<S> for Flaky<dyn ShadowStores<S>> {
     }
 }
 
-/// A door of which there is one with faults.
+/// Port that [`Flaky`] decorates.
 trait Fallible: Send + Sync + 'static {
     fn flaky(inner: Arc<Self>, faults: &Faults) -> Arc<Self>;
 }

@@ -1,5 +1,5 @@
-//! What follows counters: a read model and a process over two feeds, to drive the engine
-//! with.
+//! Handlers for tests of the engine: a read model and a process over the feed of counters and a
+//! second feed.
 
 use std::sync::Arc;
 
@@ -17,15 +17,15 @@ use serde_json::json;
 
 use crate::counter::{Command, Counter};
 
-/// tally: how many facts of either feed there were, in one row.
+/// Read model `tally`: counts the events of both feeds in one row.
 pub struct Tally;
 
-/// How many there were.
+/// Number of events, by feed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
-    /// Of one's own.
+    /// Events of the service's own feed.
     pub counters: u64,
-    /// Of another service's.
+    /// Events of the other service's feed.
     pub guests: u64,
 }
 
@@ -39,9 +39,9 @@ impl ReadModel for Tally {
         Needs::row("all")
     }
 
-    fn apply(fact: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), HandlerError> {
+    fn apply(event: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), HandlerError> {
         let mut row = rows.get_or_default("all");
-        match fact.feed.as_str() {
+        match event.feed.as_str() {
             "counter" => row.counters += 1,
             _ => row.guests += 1,
         }
@@ -54,7 +54,7 @@ impl ReadModel for Tally {
     }
 }
 
-/// What it has counted; `None`: nothing can be read yet.
+/// Returns the row of the read model [`Tally`]; `None` if nothing can be read yet.
 pub async fn tally(rows: &dyn RowReader) -> Option<Row> {
     let page = RowPage {
         link: "rows",
@@ -65,8 +65,8 @@ pub async fn tally(rows: &dyn RowReader) -> Option<Row> {
     serde_json::from_str(found.first()?.body.get()).ok()
 }
 
-/// thirds: every third change of an original is echoed, and told twice; guests are counted
-/// in the same row.
+/// Process `thirds`: issues a command and two notifications for every third change of a counter
+/// other than `echo`; counts guests in the same row.
 pub struct Thirds;
 
 impl ProcessManager for Thirds {
@@ -78,10 +78,10 @@ impl ProcessManager for Thirds {
         Needs::row("seen")
     }
 
-    fn react(fact: &FeedEvent, state: &mut Rows<Row>) -> Result<Vec<Effect>, HandlerError> {
+    fn react(event: &FeedEvent, state: &mut Rows<Row>) -> Result<Vec<Effect>, HandlerError> {
         let mut seen = state.get_or_default("seen");
-        let is_original = fact.entity_id != "echo" && fact.feed == "counter" && fact.is_change();
-        match fact.feed.as_str() {
+        let is_original = event.entity_id != "echo" && event.feed == "counter" && event.is_change();
+        match event.feed.as_str() {
             "guest" => seen.guests += 1,
             _ => seen.counters += u64::from(is_original),
         }
@@ -90,26 +90,26 @@ impl ProcessManager for Thirds {
         if !is_third {
             return Ok(Vec::new());
         }
-        let told = |what: &str| -> Result<Effect, HandlerError> {
+        let notify = |text: &str| -> Result<Effect, HandlerError> {
             Ok(Effect::Notify(Request {
                 lane: "log".into(),
                 channel: "log",
                 to: "us".into(),
-                message: to_json(&what)?,
+                message: to_json(&text)?,
             }))
         };
         let echo = Effect::command::<Counter>("echo", &Command::Add(1))?;
-        Ok(vec![echo, told("once")?, told("and once more")?])
+        Ok(vec![echo, notify("once")?, notify("and once more")?])
     }
 }
 
-/// What another service tells: so many guests came.
+/// Feed of another service with this number of events.
 pub struct Guests(pub u64);
 
 #[async_trait]
 impl FeedSource for Guests {
     async fn head(&self) -> Result<Head, StoreError> {
-        // As if nothing had happened when it was first reached.
+        // Start position 0, so that handlers process all events.
         Ok(Head {
             epoch: "elsewhere".into(),
             position: 0,
@@ -141,7 +141,7 @@ impl FeedSource for Guests {
     }
 }
 
-/// Into the log at once; the answer may be lost.
+/// Scheduler that appends to the log directly; the answer may be lost.
 pub struct Direct(pub Arc<dyn EventLog>);
 
 #[async_trait]

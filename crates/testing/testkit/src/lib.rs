@@ -1,14 +1,13 @@
-//! What tests are made of: conformance suites that every adapter passes, and a
-//! tiny domain to drive the engine with.
+//! Test kit: conformance suites that every adapter passes, stores that fail, given/when/then tests,
+//! and a small domain to drive the engine with.
 //!
-//! A suite is a macro. Given a name and an async expression that makes a fresh
-//! store, it writes one test per rule of the door, so that a failure names the
-//! rule:
+//! A suite is a macro. Given a module name and an async expression that returns a fresh store, it
+//! generates one test per rule of the port, so that a failure names the rule:
 //!
 //! ```ignore
 //! bakehouse_testkit::event_log_suite!(memory_log, async { MemoryLog::default() });
 //! ```
-// A test kit says "this must not happen" by panicking.
+// A test kit reports violations by panicking.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
 pub mod cases;
@@ -16,7 +15,7 @@ pub mod conformance;
 pub mod counter;
 pub mod feed_sources;
 pub mod flaky;
+pub mod fuzz_input;
 pub mod handler_runners;
-pub mod mangle;
 pub mod operations;
 pub mod scenario;

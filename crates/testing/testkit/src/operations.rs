@@ -1,16 +1,16 @@
-//! Operations to test with.
+//! Operations for tests.
 
 use bakehouse_engine::model::ids;
 use bakehouse_engine::{LogEntry, Operation, Terms, Timestamp, Verb, to_json};
 use serde::Serialize;
 use uuid::Uuid;
 
-/// An operation of the [`crate::counter`] domain on the entity `id`.
+/// Returns an operation of the [`crate::counter`] domain on the entity `id`.
 pub fn operation<C: Serialize>(id: &str, command: &C) -> Operation {
     with_identity(ids::fresh(), id, command)
 }
 
-/// The same under an identity of the caller's choice.
+/// Returns an operation like [`operation`] with the given identity.
 pub fn with_identity<C: Serialize>(identity: Uuid, id: &str, command: &C) -> Operation {
     let payload = to_json(command).unwrap();
     Operation {
@@ -29,7 +29,7 @@ pub fn with_identity<C: Serialize>(identity: Uuid, id: &str, command: &C) -> Ope
     }
 }
 
-/// `count` operations on as many entities, `prefix-0`, `prefix-1`, …
+/// Returns `count` operations on as many entities, `prefix-0`, `prefix-1`, …
 pub fn many(prefix: &str, count: usize) -> Vec<Operation> {
     let add = crate::counter::Command::Add(1);
     (0..count)
@@ -37,7 +37,7 @@ pub fn many(prefix: &str, count: usize) -> Vec<Operation> {
         .collect()
 }
 
-/// The operations' identities, for comparison with what a store holds.
+/// Returns the identities of the entries' operations.
 pub fn identities(events: &[LogEntry]) -> Vec<Uuid> {
     events
         .iter()

@@ -1,5 +1,4 @@
-//! Given some commands, when another one is executed, then …: a domain's rules
-//! as the engine sees them.
+//! Given/when/then tests of a domain, executed as the engine executes commands.
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -10,10 +9,11 @@ use bakehouse_engine::{Domain, Entity, EntityRecord, LogEntry, Operation, Positi
 
 use crate::operations;
 
-/// The entity that scenarios are about.
+/// Id of the entity in every scenario.
 pub const ENTITY: &str = "0190f5fe-0000-7000-8000-000000000001";
 
-/// When the event at a position was stored: 12:00 on 2026-01-01 and as many seconds.
+/// Returns the time at which the entry at a position is stored: 2026-01-01 12:00:00 UTC plus one
+/// second per position.
 #[must_use]
 pub fn at(position: Position) -> Timestamp {
     let noon = Timestamp::parse("2026-01-01T12:00:00Z")
@@ -22,21 +22,24 @@ pub fn at(position: Position) -> Timestamp {
     Timestamp::from_millis(noon + i64::try_from(position).expect("small") * 1_000).expect("valid")
 }
 
-/// One entity's life so far.
+/// History of one entity.
 pub struct Scenario<D> {
     checkpoint: Checkpoint,
     record: Option<EntityRecord>,
     domain: PhantomData<D>,
 }
 
-/// What became of the last command.
+/// Outcome of the last command.
 pub struct Outcome<D> {
     verdict: Verdict,
     scenario: Scenario<D>,
 }
 
 impl<D: Domain> Scenario<D> {
-    /// A life of these commands, none of which may be refused.
+    /// Executes these commands.
+    ///
+    /// # Panics
+    /// If one of them is rejected.
     pub fn given(commands: impl IntoIterator<Item = D::Command>) -> Self {
         let mut scenario = Self {
             checkpoint: Checkpoint::default(),
@@ -53,7 +56,7 @@ impl<D: Domain> Scenario<D> {
         scenario
     }
 
-    /// Executes one more.
+    /// Executes one more command.
     #[must_use]
     pub fn when(mut self, command: D::Command) -> Outcome<D> {
         let verdict = self.execute(&command);
@@ -102,10 +105,10 @@ fn operation<D: Domain>(command: &D::Command) -> Operation {
 }
 
 impl<D: Domain> Outcome<D> {
-    /// It was executed, and changed this.
+    /// Asserts that the command was executed with this change.
     ///
     /// # Panics
-    /// When it was not, or when that is no change that the domain may say.
+    /// If it was not, or if the domain does not list the change in `CHANGES`.
     pub fn then_changed(self, change: &str) -> Self {
         assert!(D::CHANGES.contains(&change), "{change} is not in CHANGES");
         let expected = Verdict::Executed {
@@ -115,41 +118,41 @@ impl<D: Domain> Outcome<D> {
         self
     }
 
-    /// It was refused, for this reason.
+    /// Asserts that the command was rejected for this reason.
     ///
     /// # Panics
-    /// When it was not, or for another.
+    /// If it was executed, or rejected for another reason.
     pub fn then_refused(self, reason: &str) -> Self {
         match &self.verdict {
             Verdict::Rejected(rejection) => assert_eq!(rejection.reason, reason),
-            other => panic!("expected a refusal, found {other:?}"),
+            other => panic!("expected a rejection, found {other:?}"),
         }
         self
     }
 
-    /// The document is this now.
+    /// Asserts that the current document equals `expected`.
     ///
     /// # Panics
-    /// When it is another one, or there is none.
+    /// If it differs, or the entity does not exist.
     pub fn then_document(self, expected: &serde_json::Value) -> Self {
         assert_eq!(&self.document(), expected);
         self
     }
 
-    /// The document as it is now.
+    /// Returns the current document.
     ///
     /// # Panics
-    /// When there is none.
+    /// If the entity does not exist.
     #[must_use]
     pub fn document(&self) -> serde_json::Value {
         let entity = self.scenario.entity().expect("the entity exists");
         serde_json::to_value(D::bake(&entity)).expect("a document has a JSON form")
     }
 
-    /// The state is such.
+    /// Runs assertions on the current state.
     ///
     /// # Panics
-    /// When it is not, or there is none.
+    /// If `check` panics, or the entity does not exist.
     pub fn then_state(self, check: impl FnOnce(&D::State)) -> Self {
         check(&self.scenario.entity().expect("the entity exists").state);
         self

@@ -61,7 +61,7 @@ fn generation(name: &str, version: u32) -> Generation {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_begins_with_what_happens_from_now_on() {
+async fn a_process_starts_at_the_current_position() {
     let stages = Stages::new();
     stages.manage();
     stages.bake(100);
@@ -249,12 +249,12 @@ impl FeedSource for Reconnecting {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_given_commands_is_finished_before_anything_else() {
+async fn a_feed_with_issued_commands_is_finished_first() {
     finished_first(|| Arc::new(Guests(1))).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_given_commands_is_waited_for() {
+async fn a_reconnecting_feed_with_issued_commands_is_waited_for() {
     finished_first(|| Arc::new(Reconnecting::default())).await;
 }
 
@@ -345,7 +345,7 @@ fn project<M: ReadModel>(stages: &Stages, rows: &MemoryRows) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn facts_before_one_that_cannot_be_handled_count() {
+async fn events_before_a_failing_one_are_committed() {
     let stages = Stages::new();
     let rows = MemoryRows::default();
     project::<Picky>(&stages, &rows);

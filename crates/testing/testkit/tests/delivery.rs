@@ -261,7 +261,7 @@ impl Delivery {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_sent_is_noted_although_the_record_was_away() {
+async fn a_sent_notification_is_recorded_after_store_failures() {
     let delivery = Delivery::begin(false, 5).await;
     tokio::time::sleep(TIMEOUT * 2).await;
     let notification = delivery.notification().await;
@@ -272,7 +272,7 @@ async fn what_was_sent_is_noted_although_the_record_was_away() {
 
 /// Others would take it, and send it once more, as soon as the claim is over.
 #[tokio::test(start_paused = true)]
-async fn a_claim_outlasts_the_attempt_and_its_noting() {
+async fn a_claim_outlasts_the_attempt_and_its_recording() {
     let delivery = Delivery::begin(false, 0).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let claims = delivery.record.claims.lock().expect("no panic").clone();
@@ -285,7 +285,7 @@ async fn a_claim_outlasts_the_attempt_and_its_noting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_never_answers_is_given_up_in_time() {
+async fn a_silent_endpoint_times_out() {
     let delivery = Delivery::begin(true, 0).await;
     tokio::time::sleep(TIMEOUT * 2).await;
     let notification = delivery.notification().await;
@@ -298,7 +298,7 @@ async fn whoever_never_answers_is_given_up_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_shutdown_nobody_waits_for_a_record_that_is_away() {
+async fn shutdown_does_not_wait_for_an_unavailable_store() {
     let delivery = Delivery::begin(false, usize::MAX).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let took = delivery.end().await;

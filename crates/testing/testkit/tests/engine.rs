@@ -191,7 +191,7 @@ async fn stores_that_fail_lose_nothing_and_double_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reused_identity_is_refused_where_everybody_can_see_it() {
+async fn a_reused_identity_is_rejected_in_the_feed() {
     let world = start(1, 0.0, 1);
     let first = operation("a", &Command::Add(5));
     let other = with_identity(first.operation_id, "a", &Command::Add(7));

@@ -160,7 +160,7 @@ fn own_feed(
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_fact_counts_once() {
+async fn every_event_counts_once() {
     for seed in 0..60 {
         let world = start(seed).await;
         for n in 0..ORIGINALS {

@@ -2,7 +2,7 @@
 
 use bakehouse_engine::{Operation, Timestamp, Verb};
 use bakehouse_testkit::cases::cases;
-use bakehouse_testkit::mangle::{edits, mangle};
+use bakehouse_testkit::fuzz_input::{edits, mutate};
 use proptest::prelude::*;
 use serde_json::Value;
 use uuid::Uuid;
@@ -103,7 +103,7 @@ proptest! {
     /// refused is none.
     #[test]
     fn operations(which: u8, edits in edits()) {
-        let bytes = mangle(&OPERATIONS, which, &edits);
+        let bytes = mutate(&OPERATIONS, which, &edits);
         // Some numbers are too large for the other reader.
         let message = serde_json::from_slice::<Value>(&bytes).ok();
         let Ok(operation) = serde_json::from_slice::<Operation>(&bytes) else {
@@ -126,7 +126,7 @@ proptest! {
 
 /// Operations as they are, and without any one of their members.
 #[test]
-fn operations_lack_nothing() {
+fn every_required_member_is_needed() {
     for text in OPERATIONS {
         let operation: Operation = serde_json::from_str(text).expect("an operation");
         let message: Value = serde_json::from_str(text).expect("JSON");

@@ -91,14 +91,14 @@ fn rows_are_found_by_what_they_are_linked_to_now() {
 }
 
 #[test]
-fn needs_are_those_of_all_facts() {
+fn needs_cover_all_events() {
     let run = [fact(1, "joined", "a", "red"), fact(2, "dissolved", "x", "")];
     let needs = read_model::<Teams>().needs(&run).expect("needs");
     assert_eq!(needs, Needs::row("a").and_linked("red"));
 }
 
 #[test]
-fn what_was_not_asked_for_is_not_touched() {
+fn a_row_outside_the_needs_cannot_be_written() {
     let run = [
         fact(1, "joined", "a", "red"),
         fact(2, "sneaked", "b", "red"),
@@ -111,7 +111,7 @@ fn what_was_not_asked_for_is_not_touched() {
 }
 
 #[test]
-fn a_panic_is_a_failure_like_any() {
+fn a_panic_is_a_handler_error() {
     let run = [fact(7, "kidnapped", "a", "red")];
     let stuck = read_model::<Teams>()
         .handle(&run, Vec::new())

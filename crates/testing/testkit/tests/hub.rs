@@ -46,7 +46,7 @@ impl PresentationReader for Withholding {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_is_ahead_of_this_process_alone_comes_back() {
+async fn a_subscriber_ahead_of_this_process_only_may_come_back() {
     let stages = Stages::new();
     let feed = Feed::new(
         Arc::new(Withholding(stages.presentation.clone())),

@@ -85,7 +85,7 @@ async fn told(at: Timestamp) -> Vec<Notification> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_executed_before_the_first_start_is_nobodys_news() {
+async fn changes_before_the_first_start_are_not_notified() {
     let told = told(Timestamp::now()).await;
     let positions: Vec<_> = told.iter().map(|one| one.position).collect();
     assert_eq!(positions, [4, 5]);
@@ -94,7 +94,7 @@ async fn what_was_executed_before_the_first_start_is_nobodys_news() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_too_old_is_on_record_and_never_sent() {
+async fn expired_notifications_are_recorded_and_not_sent() {
     let long_ago = Timestamp::parse("2001-01-01T00:00:00Z").expect("a time");
     let told = told(long_ago).await;
     assert_eq!(told.len(), 2);

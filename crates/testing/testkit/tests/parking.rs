@@ -235,7 +235,7 @@ proptest! {
     #![proptest_config(cases(1_000))]
 
     #[test]
-    fn a_bad_entity_holds_up_itself_alone_until_it_is_settled(
+    fn a_failing_entity_parks_only_its_own_operations_until_resolved(
         asks in asks(), repaired_at in 1..60_u64, cuts in cuts(), again in cuts(),
         baked in cuts(),
     ) {
@@ -302,7 +302,7 @@ fn frames(events: Vec<LogEntry>) -> Vec<serde_json::Value> {
 }
 
 #[test]
-fn what_strangers_asked_for_is_not_told_the_owner() {
+fn operations_of_other_owners_are_hidden_in_a_resolution() {
     let mut events = mended();
     for (event, owner) in events.iter_mut().zip(["ada", "ada", "ada", "bob"]) {
         event.operation.terms.owner = Some(owner.to_owned());
@@ -314,7 +314,7 @@ fn what_strangers_asked_for_is_not_told_the_owner() {
 }
 
 #[test]
-fn what_a_remedy_led_to_is_in_its_frame() {
+fn the_frame_of_a_resolution_lists_its_results() {
     let frames = frames(mended());
     let kinds: Vec<_> = frames.iter().map(|frame| &frame["type"]).collect();
     let (parked, changed) = ("counter.parked", "counter.changed");
@@ -365,7 +365,7 @@ fn frames_of(asks: &[(Option<&str>, u8, Ask)], repaired_at: Position) -> Vec<Fra
 }
 
 #[test]
-fn what_is_parked_is_its_senders_to_see() {
+fn a_parked_frame_is_visible_to_its_sender() {
     let (ada, bob) = (Some("ada"), Some("bob"));
     let curse = Ask::Command(Command::Curse(5));
     let frames = frames_of(
@@ -387,7 +387,7 @@ fn what_is_parked_is_its_senders_to_see() {
 }
 
 #[test]
-fn a_remedy_is_called_by_what_changed_last_or_by_the_creation() {
+fn the_frame_of_a_resolution_is_named_by_the_last_change_or_the_creation() {
     let asks = |first: Ask| {
         [
             (None, 1, first),

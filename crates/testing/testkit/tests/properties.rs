@@ -92,7 +92,7 @@ proptest! {
 
     /// A conflict has an identity of its own, the same each time it comes.
     #[test]
-    fn a_conflict_is_told_apart_and_is_the_same_again(which in 0..6_u8, by: i64, other: i64) {
+    fn a_conflict_has_a_stable_identity_of_its_own(which in 0..6_u8, by: i64, other: i64) {
         let identity = Uuid::from_u128(u128::from(which));
         let conflict = |by| with_identity(identity, "a", &Command::Add(by)).into_conflict();
         let one = conflict(by);
@@ -104,7 +104,7 @@ proptest! {
 
     /// An identity says who asked under which key, and nothing else.
     #[test]
-    fn keys_lead_to_one_identity_each(
+    fn each_key_has_one_identity(
         holder in ".{0,4}", other_holder in ".{0,4}", key in ".{0,4}", other_key in ".{0,4}",
     ) {
         let one = ids::issued_for_key(&holder, &key);

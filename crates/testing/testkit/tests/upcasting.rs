@@ -77,7 +77,7 @@ fn event(position: u64, schema_version: u32, payload: &Value) -> LogEntry {
 }
 
 #[test]
-fn every_version_that_there_was_is_read() {
+fn every_earlier_version_is_read() {
     let events = [
         event(1, 1, &json!({ "metres": 1 })),
         event(2, 2, &json!({ "metres": "20" })),
@@ -91,7 +91,7 @@ fn every_version_that_there_was_is_read() {
 }
 
 #[test]
-fn what_is_of_no_version_that_there_was_is_set_aside() {
+fn an_unknown_version_is_parked() {
     let events = [
         event(1, 3, &json!({ "millimetres": 1 })),
         event(2, 2, &json!({ "metres": 20 })),

@@ -118,7 +118,7 @@ fn a_refusal_stays_whatever_the_rules_are_today() {
 }
 
 #[test]
-fn what_was_executed_and_cannot_be_now_is_an_error() {
+fn an_executed_entry_that_fails_now_is_an_error() {
     LIMIT.set(10);
     let events = log(&[("a", 8), ("b", 2)]);
     let before = Paper::<Limited>::new(events).executed(&[2]);
@@ -132,7 +132,7 @@ fn what_was_executed_and_cannot_be_now_is_an_error() {
 }
 
 #[test]
-fn what_cannot_be_shown_is_parked_and_holds_up_nobody_else() {
+fn an_entity_without_a_document_is_parked_alone() {
     LIMIT.set(100);
     let events = log(&[
         ("a", WITHOUT_FORM),
@@ -171,7 +171,7 @@ fn the_time_of_execution_is_never_before_the_log() {
 }
 
 #[test]
-fn each_fourth_state_is_kept() {
+fn every_fourth_state_is_a_snapshot() {
     let additions = (1..=9_u64).map(|position| {
         let add = operation("a", &Command::Add(1));
         LogEntry::stored(position, at(position), add)

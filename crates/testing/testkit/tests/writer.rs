@@ -33,7 +33,7 @@ async fn write(queue: Box<dyn ScheduleConsumer>, log: Arc<dyn EventLog>, time: D
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_log_did_not_take_stays_in_the_queue() {
+async fn operations_stay_in_the_queue_until_the_log_has_them() {
     let (scheduler, consumer) = schedule_queue();
     for operation in many("a", 3) {
         scheduler.schedule(&operation).await.expect("scheduled");
@@ -101,7 +101,7 @@ impl ScheduleConsumer for Stubborn {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nobody_can_read_is_settled_after_it_is_parked() {
+async fn an_unreadable_message_is_settled_after_it_is_parked() {
     let calls = Arc::<Mutex<Vec<&'static str>>>::default();
     let queue = Stubborn {
         calls: calls.clone(),

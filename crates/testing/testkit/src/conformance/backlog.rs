@@ -1,5 +1,4 @@
-//! Rules that every count of the schedule queue must keep to. A rule takes the queue, and what
-//! counts it.
+//! Rules for counters of the schedule queue. A rule takes the queue and its counter.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,18 +8,24 @@ use bakehouse_engine::ports::{Backlog, UnreadableMessage, Waiting};
 use super::schedule::Queue;
 use crate::operations::many;
 
-/// The queue under test, and what counts it.
+/// Queue under test, with its counter.
 pub type Counted = (Queue, Arc<dyn Backlog>);
 
-/// Writes the suite's tests: `backlog_suite!(name, async { ((scheduler, consumers), backlog) })`.
+/// Generates the suite's tests: `backlog_suite!(name, async { ((scheduler, consumers), backlog) })`.
 #[macro_export]
 macro_rules! backlog_suite {
     ($module:ident, $make:expr) => {
-        $crate::suite!($module, backlog, $make, [what_waits_is_counted]);
+        $crate::suite!(
+            $module,
+            backlog,
+            $make,
+            [waiting_and_unreadable_messages_are_counted]
+        );
     };
 }
 
-/// A queue may tell with some delay; what it says in the end is right.
+/// Waits until the queue reports these numbers of operations and unreadable messages; counters may
+/// lag behind.
 pub(super) async fn settles_at(backlog: &dyn Backlog, expected: (u64, u64)) {
     let mut found = Waiting::default();
     for _ in 0..200 {
@@ -34,8 +39,10 @@ pub(super) async fn settles_at(backlog: &dyn Backlog, expected: (u64, u64)) {
     panic!("expected {expected:?}, found {found:?}");
 }
 
-/// Until it is settled; and what was unreadable, for ever.
-pub async fn what_waits_is_counted(((scheduler, consumers), backlog): Counted) {
+/// Operations count until they are settled; parked unreadable messages count permanently.
+pub async fn waiting_and_unreadable_messages_are_counted(
+    ((scheduler, consumers), backlog): Counted,
+) {
     settles_at(backlog.as_ref(), (0, 0)).await;
     for operation in many("a", 3) {
         scheduler.schedule(&operation).await.unwrap();

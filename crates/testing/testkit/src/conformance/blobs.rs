@@ -1,5 +1,5 @@
-//! What every store of blobs must keep to. A rule takes an empty one, and
-//! whatever must live as long.
+//! Rules for blob stores. A rule takes an empty store and a guard, such as its server, that must
+//! live as long.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use bakehouse_engine::ports::{BlobEntry, Blobs};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 
-/// Writes the suite's tests: `blobs_suite!(name, async { (blobs, guard) })`.
+/// Generates the suite's tests: `blobs_suite!(name, async { (blobs, guard) })`.
 #[macro_export]
 macro_rules! blobs_suite {
     ($module:ident, $make:expr) => {
@@ -17,21 +17,21 @@ macro_rules! blobs_suite {
             blobs,
             $make,
             [
-                what_was_written_is_read,
-                nobody_sees_what_is_not_finished,
-                a_new_name_takes_the_place_of_an_old_one,
-                what_was_removed_is_gone,
-                what_is_there_is_listed_with_its_age,
-                what_is_below_a_folder_is_listed_and_nothing_beside_it,
-                a_writer_that_is_gone_leaves_what_was_there,
+                a_written_blob_is_read,
+                an_unfinished_blob_is_not_readable,
+                a_rename_replaces_the_existing_blob,
+                a_removed_blob_is_gone,
+                blobs_are_listed_with_their_age,
+                blobs_below_a_folder_are_listed,
+                an_abandoned_writer_changes_nothing,
                 of_two_writers_the_last_to_finish_is_read,
-                what_is_not_there_cannot_be_renamed,
+                renaming_a_missing_blob_fails,
             ]
         );
     };
 }
 
-/// `count` parts of a mebibyte and a half, all different.
+/// Returns `count` different parts of 1.5 MiB each.
 fn parts(count: u8) -> Vec<Bytes> {
     (0..count)
         .map(|part| Bytes::from(vec![part; 1_536 * 1_024]))
@@ -54,8 +54,8 @@ async fn read(blobs: &dyn Blobs, name: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// None at all, one byte, and more than goes in one request.
-pub async fn what_was_written_is_read<G>((blobs, _guard): (Arc<dyn Blobs>, G)) {
+/// Blobs of no bytes, one byte, and more than one request may carry are read as written.
+pub async fn a_written_blob_is_read<G>((blobs, _guard): (Arc<dyn Blobs>, G)) {
     assert_eq!(read(blobs.as_ref(), "a/none").await, None);
     for (name, parts) in [
         ("a/empty", Vec::new()),
@@ -71,8 +71,8 @@ pub async fn what_was_written_is_read<G>((blobs, _guard): (Arc<dyn Blobs>, G)) {
     }
 }
 
-/// Half a file is no file.
-pub async fn nobody_sees_what_is_not_finished<G>((blobs, _guard): (Arc<dyn Blobs>, G)) {
+/// A blob is not readable before it is finished, or after it was aborted.
+pub async fn an_unfinished_blob_is_not_readable<G>((blobs, _guard): (Arc<dyn Blobs>, G)) {
     for count in [1, 9] {
         let mut writer = blobs.begin("half").await.unwrap();
         for part in parts(count) {
@@ -84,8 +84,8 @@ pub async fn nobody_sees_what_is_not_finished<G>((blobs, _guard): (Arc<dyn Blobs
     }
 }
 
-/// Uploads get their final name at the end.
-pub async fn a_new_name_takes_the_place_of_an_old_one<G>((blobs, _guard): (Arc<dyn Blobs>, G)) {
+/// A rename replaces the blob of the new name.
+pub async fn a_rename_replaces_the_existing_blob<G>((blobs, _guard): (Arc<dyn Blobs>, G)) {
     write(blobs.as_ref(), "upload", &parts(5)).await;
     write(blobs.as_ref(), "final", &parts(1)).await;
     blobs.rename("upload", "final").await.unwrap();
@@ -93,16 +93,16 @@ pub async fn a_new_name_takes_the_place_of_an_old_one<G>((blobs, _guard): (Arc<d
     assert_eq!(read(blobs.as_ref(), "upload").await, None);
 }
 
-/// Once or twice.
-pub async fn what_was_removed_is_gone<G>((blobs, _guard): (Arc<dyn Blobs>, G)) {
+/// A removed blob is gone; removing it again is no error.
+pub async fn a_removed_blob_is_gone<G>((blobs, _guard): (Arc<dyn Blobs>, G)) {
     write(blobs.as_ref(), "a", &parts(1)).await;
     blobs.remove("a").await.unwrap();
     assert_eq!(read(blobs.as_ref(), "a").await, None);
     blobs.remove("a").await.unwrap();
 }
 
-/// By its whole name; what is not finished is not there.
-pub async fn what_is_there_is_listed_with_its_age<G>((blobs, _guard): (Arc<dyn Blobs>, G)) {
+/// Blobs are listed by their full name and age; unfinished ones are not listed.
+pub async fn blobs_are_listed_with_their_age<G>((blobs, _guard): (Arc<dyn Blobs>, G)) {
     let names = async || {
         let entries: Vec<BlobEntry> = blobs.list().try_collect().await.unwrap();
         let mut names: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
@@ -121,10 +121,8 @@ pub async fn what_is_there_is_listed_with_its_age<G>((blobs, _guard): (Arc<dyn B
     assert!((-1_000..60_000).contains(&age), "{age}");
 }
 
-/// Names that begin alike are of other folders.
-pub async fn what_is_below_a_folder_is_listed_and_nothing_beside_it<G>(
-    (blobs, _guard): (Arc<dyn Blobs>, G),
-) {
+/// Names that only share a prefix with the folder are not listed.
+pub async fn blobs_below_a_folder_are_listed<G>((blobs, _guard): (Arc<dyn Blobs>, G)) {
     for name in ["a/b", "a/c/d", "ab/x", "a-b", "b"] {
         write(blobs.as_ref(), name, &parts(1)).await;
     }
@@ -141,8 +139,8 @@ pub async fn what_is_below_a_folder_is_listed_and_nothing_beside_it<G>(
     }
 }
 
-/// Dropped or given up, in the middle of what was to take its place.
-pub async fn a_writer_that_is_gone_leaves_what_was_there<G>((blobs, _guard): (Arc<dyn Blobs>, G)) {
+/// A writer that is dropped or aborted leaves the existing blob unchanged.
+pub async fn an_abandoned_writer_changes_nothing<G>((blobs, _guard): (Arc<dyn Blobs>, G)) {
     write(blobs.as_ref(), "a", &parts(1)).await;
     for is_dropped in [false, true] {
         let mut writer = blobs.begin("a").await.unwrap();
@@ -157,7 +155,7 @@ pub async fn a_writer_that_is_gone_leaves_what_was_there<G>((blobs, _guard): (Ar
     }
 }
 
-/// Whole, not a mixture.
+/// Of two concurrent writers the last to finish wins; the contents are not mixed.
 pub async fn of_two_writers_the_last_to_finish_is_read<G>((blobs, _guard): (Arc<dyn Blobs>, G)) {
     let mut first = blobs.begin("a").await.unwrap();
     let mut second = blobs.begin("a").await.unwrap();
@@ -173,8 +171,8 @@ pub async fn of_two_writers_the_last_to_finish_is_read<G>((blobs, _guard): (Arc<
     assert_eq!(read(blobs.as_ref(), "a").await, Some(b"first".to_vec()));
 }
 
-/// An error, and what has the other name keeps it.
-pub async fn what_is_not_there_cannot_be_renamed<G>((blobs, _guard): (Arc<dyn Blobs>, G)) {
+/// Renaming a missing blob is an error, and leaves the blob of the new name unchanged.
+pub async fn renaming_a_missing_blob_fails<G>((blobs, _guard): (Arc<dyn Blobs>, G)) {
     write(blobs.as_ref(), "a", &parts(1)).await;
     let renamed = blobs.rename("none", "a").await;
     assert!(renamed.is_err(), "{renamed:?}");

@@ -1,4 +1,4 @@
-//! Rules of channels to somebody outside. A rule takes one, and the other side of it.
+//! Rules for notification channels. A rule takes a channel and its receiver.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,47 +8,47 @@ use bakehouse_engine::ports::{Channel, SendError};
 use bakehouse_engine::{Frame, Json, Notification, Timestamp, to_json};
 use uuid::Uuid;
 
-/// Answers of the other side.
+/// Answer of the receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Takes the message.
-    Taken,
-    /// Refuses the message for good.
-    Never,
-    /// Asks for another attempt later.
-    Later,
-    /// Gives no answer at all.
+    /// Accepts the message.
+    Accept,
+    /// Refuses the message permanently.
+    Refuse,
+    /// Refuses the message temporarily.
+    Postpone,
+    /// Never answers.
     Silence,
-    /// Ends the connection in the middle.
-    End,
+    /// Closes the connection in the middle.
+    Disconnect,
 }
 
-/// The other side.
-pub trait OtherSide: Send + Sync {
-    /// Answers like this from now on.
+/// Receiver at the other end of a channel.
+pub trait Receiver: Send + Sync {
+    /// Sets the answer to all following messages.
     fn answer(&self, answer: Answer);
 
-    /// Everything that it was sent and has taken, as text, one text a message.
+    /// Returns all messages that it accepted, as text.
     fn received(&self) -> Vec<String>;
 }
 
-/// The channel under test.
-pub struct Line {
-    /// The channel; it waits no longer than a few seconds.
+/// Channel under test, with its receiver.
+pub struct ChannelSetup {
+    /// Channel with a timeout of a few seconds.
     pub channel: Arc<dyn Channel>,
-    /// Receiver at its other end.
-    pub other: Arc<dyn OtherSide>,
-    /// An address that it takes.
+    /// Receiver at the other end.
+    pub receiver: Arc<dyn Receiver>,
+    /// Address that the receiver accepts.
     pub to: &'static str,
-    /// A message of its form.
+    /// Message in the channel's form.
     pub message: Json,
-    /// Part of the message that arrives as it is.
+    /// Part of the message that arrives unchanged.
     pub part: &'static str,
-    /// Text that no error may show.
+    /// Text that no error may contain.
     pub secret: &'static str,
 }
 
-/// Writes the suite's tests: `channel_suite!(name, async { Line { … } })`.
+/// Generates the suite's tests: `channel_suite!(name, async { ChannelSetup { … } })`.
 #[macro_export]
 macro_rules! channel_suite {
     ($module:ident, $make:expr) => {
@@ -57,17 +57,17 @@ macro_rules! channel_suite {
             channel,
             $make,
             [
-                what_was_taken_has_arrived,
-                what_will_never_be_taken_is_refused,
-                what_may_be_taken_later_is_to_be_tried_again,
-                whoever_gives_no_answer_is_to_be_tried_again,
-                what_comes_twice_can_be_told_by_its_id,
+                an_accepted_message_has_arrived,
+                a_permanent_refusal_is_reported_as_refused,
+                a_temporary_refusal_is_reported_as_unavailable,
+                a_missing_answer_is_reported_as_unavailable,
+                a_repeated_message_is_recognised_by_its_id,
             ]
         );
     };
 }
 
-impl Line {
+impl ChannelSetup {
     fn notification(&self, number: u128) -> Notification {
         let frame = Frame {
             position: 7,
@@ -89,11 +89,11 @@ impl Line {
     }
 
     async fn send(&self, number: u128, answer: Answer) -> Result<(), SendError> {
-        self.other.answer(answer);
+        self.receiver.answer(answer);
         let notification = self.notification(number);
         let sent = self.channel.send(&notification);
         let sent = tokio::time::timeout(Duration::from_secs(30), sent).await;
-        let sent = sent.expect("an end of waiting");
+        let sent = sent.expect("the channel times out");
         if let Err(error) = &sent {
             assert!(!error.to_string().contains(self.secret), "{error}");
             assert!(!error.to_string().is_empty());
@@ -102,53 +102,52 @@ impl Line {
     }
 }
 
-/// Whole, and once.
-pub async fn what_was_taken_has_arrived(line: Line) {
-    assert_eq!(line.send(1, Answer::Taken).await, Ok(()));
-    let received = line.other.received();
+/// An accepted message arrives complete and once.
+pub async fn an_accepted_message_has_arrived(setup: ChannelSetup) {
+    assert_eq!(setup.send(1, Answer::Accept).await, Ok(()));
+    let received = setup.receiver.received();
     assert_eq!(received.len(), 1);
-    assert!(received[0].contains(line.part), "{}", received[0]);
+    assert!(received[0].contains(setup.part), "{}", received[0]);
 }
 
-/// A final refusal is reported as such, so that nobody tries again.
-pub async fn what_will_never_be_taken_is_refused(line: Line) {
-    let refused = line.send(1, Answer::Never).await;
+/// A permanent refusal is reported as `Refused`; later messages are not affected.
+pub async fn a_permanent_refusal_is_reported_as_refused(setup: ChannelSetup) {
+    let refused = setup.send(1, Answer::Refuse).await;
     assert!(matches!(refused, Err(SendError::Refused(_))), "{refused:?}");
-    assert!(line.other.received().is_empty());
-    // What comes after it is none the worse.
-    assert_eq!(line.send(2, Answer::Taken).await, Ok(()));
+    assert!(setup.receiver.received().is_empty());
+    assert_eq!(setup.send(2, Answer::Accept).await, Ok(()));
 }
 
 fn is_unavailable(sent: &Result<(), SendError>) -> bool {
     matches!(sent, Err(SendError::Unavailable { .. }))
 }
 
-/// A later attempt is taken.
-pub async fn what_may_be_taken_later_is_to_be_tried_again(line: Line) {
-    let later = line.send(1, Answer::Later).await;
+/// A temporary refusal is reported as `Unavailable`; a later attempt succeeds.
+pub async fn a_temporary_refusal_is_reported_as_unavailable(setup: ChannelSetup) {
+    let later = setup.send(1, Answer::Postpone).await;
     assert!(is_unavailable(&later), "{later:?}");
-    assert!(line.other.received().is_empty());
-    assert_eq!(line.send(1, Answer::Taken).await, Ok(()));
-    assert_eq!(line.other.received().len(), 1);
+    assert!(setup.receiver.received().is_empty());
+    assert_eq!(setup.send(1, Answer::Accept).await, Ok(()));
+    assert_eq!(setup.receiver.received().len(), 1);
 }
 
-/// Silence ends in an error after a bounded time.
-pub async fn whoever_gives_no_answer_is_to_be_tried_again(line: Line) {
-    for answer in [Answer::Silence, Answer::End] {
-        let none = line.send(1, answer).await;
+/// A missing answer is reported as `Unavailable` after a bounded time.
+pub async fn a_missing_answer_is_reported_as_unavailable(setup: ChannelSetup) {
+    for answer in [Answer::Silence, Answer::Disconnect] {
+        let none = setup.send(1, answer).await;
         assert!(is_unavailable(&none), "{answer:?}: {none:?}");
     }
-    assert_eq!(line.send(1, Answer::Taken).await, Ok(()));
+    assert_eq!(setup.send(1, Answer::Accept).await, Ok(()));
 }
 
-/// An answer may have been lost.
-pub async fn what_comes_twice_can_be_told_by_its_id(line: Line) {
+/// A repeated message carries the same id, since an answer may have been lost.
+pub async fn a_repeated_message_is_recognised_by_its_id(setup: ChannelSetup) {
     for number in [1, 1, 2] {
-        assert_eq!(line.send(number, Answer::Taken).await, Ok(()));
+        assert_eq!(setup.send(number, Answer::Accept).await, Ok(()));
     }
-    let received = line.other.received();
+    let received = setup.receiver.received();
     let counted = |number| {
-        let id = line.notification(number).id;
+        let id = setup.notification(number).id;
         let forms = [id.to_string(), id.simple().to_string()];
         let has = |text: &&String| forms.iter().any(|form| text.contains(form));
         received.iter().filter(has).count()

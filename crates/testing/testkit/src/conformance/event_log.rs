@@ -1,4 +1,4 @@
-//! What every log must keep to. A rule takes an `Arc<dyn EventLog>` that is empty.
+//! Rules for event logs. A rule takes an empty log.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use bakehouse_engine::{EntryStatus, LogEntry, Operation, Position, Timestamp, Ve
 use crate::counter::Command;
 use crate::operations::{identities, many, operation, with_identity};
 
-/// The log under test.
+/// Log under test.
 pub type Log = Arc<dyn EventLog>;
 
-/// Writes the suite's tests: `event_log_suite!(name, async { … })`.
+/// Generates the suite's tests: `event_log_suite!(name, async { … })`.
 #[macro_export]
 macro_rules! event_log_suite {
     ($module:ident, $make:expr) => {
@@ -31,9 +31,9 @@ macro_rules! event_log_suite {
                 creation_time_never_decreases,
                 reading_is_limited_and_starts_after_a_position,
                 history_is_one_entitys_events_up_to_a_position,
-                what_one_request_set_off_is_found,
+                operations_of_one_correlation_are_found,
                 summaries_are_pages_without_payloads,
-                the_epoch_is_drawn_once,
+                the_epoch_is_generated_once,
                 an_empty_batch_changes_nothing,
                 a_batch_of_any_size_is_stored_whole,
                 limits_of_nothing_and_of_everything_are_kept,
@@ -42,7 +42,7 @@ macro_rules! event_log_suite {
     };
 }
 
-/// Positions 1, 2, 3, … in the order given, over several batches.
+/// Positions are 1, 2, 3, … in the given order, over several batches.
 pub async fn positions_are_contiguous_and_in_the_order_given(log: Log) {
     let operations = many("a", 25);
     for batch in operations.chunks(10) {
@@ -63,7 +63,7 @@ pub async fn positions_are_contiguous_and_in_the_order_given(log: Log) {
     assert_eq!(identities(&events), expected);
 }
 
-/// Every field survives the store.
+/// Every field of an operation is stored.
 pub async fn what_is_read_equals_what_was_appended(log: Log) {
     let mut sent = operation("a", &Command::Add(7));
     sent.causation_id = Some(ids::fresh());
@@ -81,7 +81,7 @@ pub async fn what_is_read_equals_what_was_appended(log: Log) {
     assert!(log.find(ids::fresh()).await.unwrap().is_none());
 }
 
-/// Redelivery of a whole batch changes nothing.
+/// Redelivery of a complete batch changes nothing.
 pub async fn a_repeated_operation_is_stored_once(log: Log) {
     let operations = many("a", 5);
     log.append(&operations).await.unwrap();
@@ -90,7 +90,7 @@ pub async fn a_repeated_operation_is_stored_once(log: Log) {
     assert_eq!(log.read(0, 100).await.unwrap().len(), 5);
 }
 
-/// Half of a batch was stored before; the same operation comes twice in one batch.
+/// A part of the batch was stored before, and one operation occurs twice in the batch.
 pub async fn a_repeat_amid_new_ones_leaves_no_gap(log: Log) {
     let mut operations = many("a", 6);
     log.append(&[operations[1].clone(), operations[4].clone()])
@@ -113,7 +113,7 @@ pub async fn a_repeat_amid_new_ones_leaves_no_gap(log: Log) {
     assert_eq!(log.read(0, 100).await.unwrap().len(), 6);
 }
 
-/// The first content stays; the second is answered as a conflict, not dropped silently.
+/// The first content stays; the second is answered with `Conflict`, not dropped silently.
 pub async fn an_identity_with_other_content_is_a_conflict(log: Log) {
     let identity = ids::fresh();
     let first = with_identity(identity, "a", &Command::Add(1));
@@ -127,8 +127,8 @@ pub async fn an_identity_with_other_content_is_a_conflict(log: Log) {
     assert_eq!(event.operation.payload.get(), r#"{"Add":1}"#);
 }
 
-/// One request led to two contents, since a setting was changed in between: one operation.
-/// What an earlier version stored has the content's hash alone.
+/// A repeated request is a duplicate even if a changed setting led to other content. Entries of
+/// earlier versions have the hash of the content only.
 pub async fn an_equal_request_is_a_repeat_whatever_was_filled_in(log: Log) {
     let first = operation("a", &Command::Add(1));
     let content = first.fingerprint.clone();
@@ -158,7 +158,7 @@ pub async fn an_equal_request_is_a_repeat_whatever_was_filled_in(log: Log) {
     assert_eq!(log.append(&[later]).await.unwrap(), [repeat]);
 }
 
-/// The unique index is the fence: no lock, no lease, and still one order.
+/// Concurrent writers, without lock or lease, leave no gap and keep the order of each.
 pub async fn two_writers_at_once_leave_no_gap_and_keep_their_orders(log: Log) {
     let batches = |prefix: &'static str| {
         let log = log.clone();
@@ -184,7 +184,7 @@ pub async fn two_writers_at_once_leave_no_gap_and_keep_their_orders(log: Log) {
     }
 }
 
-/// Clocks of writers that are an hour fast, set back, slow, and right again.
+/// Creation time stays monotonic with clocks that run fast, are set back, or run slow.
 pub async fn creation_time_never_decreases(log: Log) {
     let at = |minutes: i64| Timestamp::from_millis(1_700_000_000_123 + minutes * 60_000).unwrap();
     let operations = many("a", 10);
@@ -197,7 +197,7 @@ pub async fn creation_time_never_decreases(log: Log) {
     assert_eq!(times, expected);
 }
 
-/// Neither the log nor anything that is answered.
+/// An empty batch changes nothing, in an empty log and in a filled one.
 pub async fn an_empty_batch_changes_nothing(log: Log) {
     assert_eq!(log.append(&[]).await.unwrap(), []);
     assert_eq!(log.head().await.unwrap(), 0);
@@ -206,8 +206,8 @@ pub async fn an_empty_batch_changes_nothing(log: Log) {
     assert_eq!(log.head().await.unwrap(), 2);
 }
 
-/// More operations than a stage ever hands over, and more bytes than one message of a
-/// database's protocol takes.
+/// A batch may have more operations than any stage appends at once, and more bytes than one message
+/// of a database protocol may have.
 pub async fn a_batch_of_any_size_is_stored_whole(log: Log) {
     let mut count = 0;
     let large: Vec<_> = (0..50)
@@ -227,7 +227,7 @@ pub async fn a_batch_of_any_size_is_stored_whole(log: Log) {
     assert_eq!(last.operation.payload.get().len(), 1_024 * 1_024 + 2);
 }
 
-/// Limits of every way to read. Nothing follows the last position that there can be.
+/// All reads accept the limits 0 and `usize::MAX`; nothing follows `Position::MAX`.
 pub async fn limits_of_nothing_and_of_everything_are_kept(log: Log) {
     log.append(&many("a", 3)).await.unwrap();
     assert_eq!(log.read(0, 0).await.unwrap().len(), 0);
@@ -246,7 +246,7 @@ pub async fn limits_of_nothing_and_of_everything_are_kept(log: Log) {
     assert!(log.ever_parked(&[]).await.unwrap().is_empty());
 }
 
-/// Paging.
+/// Reads return at most `limit` entries after a position.
 pub async fn reading_is_limited_and_starts_after_a_position(log: Log) {
     log.append(&many("a", 10)).await.unwrap();
     let positions = |events: Vec<bakehouse_engine::LogEntry>| {
@@ -260,7 +260,7 @@ pub async fn reading_is_limited_and_starts_after_a_position(log: Log) {
     assert!(log.read(10, 100).await.unwrap().is_empty());
 }
 
-/// Other entities' events and later ones are left out.
+/// The history excludes entries of other entities and later ones.
 pub async fn history_is_one_entitys_events_up_to_a_position(log: Log) {
     let add = Command::Add(1);
     let operations: Vec<_> = ["a", "b", "a", "b", "a"]
@@ -276,24 +276,24 @@ pub async fn history_is_one_entitys_events_up_to_a_position(log: Log) {
     assert!(log.history("c", 0, 100).await.unwrap().is_empty());
 }
 
-/// And does not change as the log grows.
-pub async fn the_epoch_is_drawn_once(log: Log) {
+/// The epoch is not empty and does not change as the log grows.
+pub async fn the_epoch_is_generated_once(log: Log) {
     let epoch = log.epoch().await.unwrap();
     log.append(&many("a", 3)).await.unwrap();
     assert_eq!(log.epoch().await.unwrap(), epoch);
     assert!(!epoch.is_empty());
 }
 
-/// The operation that began it, and those that followed, whatever they are of.
-pub async fn what_one_request_set_off_is_found(log: Log) {
+/// A correlation includes the first operation and all that it caused, of any entity.
+pub async fn operations_of_one_correlation_are_found(log: Log) {
     let mut operations = many("a", 6);
     for operation in &mut operations {
         operation.correlation_id = operation.operation_id;
     }
     let first = operations[1].operation_id;
-    for follower in [3, 4] {
-        operations[follower].correlation_id = first;
-        operations[follower].causation_id = Some(first);
+    for caused in [3, 4] {
+        operations[caused].correlation_id = first;
+        operations[caused].causation_id = Some(first);
     }
     operations[5].terms.on_behalf_of = Some("somebody".into());
     log.append(&operations).await.unwrap();
@@ -315,7 +315,7 @@ pub async fn what_one_request_set_off_is_found(log: Log) {
             .await
             .is_empty()
     );
-    // One that was given from outside, which is no operation's own.
+    // A correlation id given by the client is no operation's identity.
     let outside = ids::fresh();
     let mut more = many("b", 2);
     for operation in &mut more {
@@ -335,7 +335,7 @@ pub async fn what_one_request_set_off_is_found(log: Log) {
     );
 }
 
-/// Whatever is chosen, and whoever sent it; and never with a payload.
+/// Summaries are paged for every selection and sender, and carry no payload.
 pub async fn summaries_are_pages_without_payloads(log: Log) {
     let mut operations: Vec<_> = ["a", "b", "a", "a", "b"]
         .map(|id| operation(id, &Command::Add(1)))
@@ -344,18 +344,18 @@ pub async fn summaries_are_pages_without_payloads(log: Log) {
     operations[3].terms.owner = Some("bob".into());
     operations[4].operation = Verb::Insert;
     log.append(&operations).await.unwrap();
-    let page = async |of, senders, after, limit| {
+    let page = async |selection, senders, after, limit| {
         let query = SummaryQuery {
             senders,
             after,
-            ..SummaryQuery::first(of, limit)
+            ..SummaryQuery::first(selection, limit)
         };
         log.summaries(&query).await.unwrap()
     };
     let ids = [operations[4].operation_id, operations[0].operation_id];
     let (any, ada) = (Senders::Any, Senders::Owner("ada"));
     let ada_or_none = Senders::OwnerOrNone("ada");
-    for (of, senders, after, limit, expected) in [
+    for (selection, senders, after, limit, expected) in [
         (Selection::Log, any, 0, 9, &[1, 2, 3, 4, 5][..]),
         (Selection::Log, any, 2, 1, &[3]),
         (Selection::Operations(&ids), any, 0, 9, &[1, 5]),
@@ -371,14 +371,18 @@ pub async fn summaries_are_pages_without_payloads(log: Log) {
         (Selection::Parked(None), any, 0, 9, &[]),
         (Selection::Parked(Some("a")), any, 0, 9, &[]),
     ] {
-        let found = page(of, senders, after, limit).await;
-        assert_eq!(positions(&found), expected, "{of:?} {senders:?} {after}");
+        let found = page(selection, senders, after, limit).await;
+        assert_eq!(
+            positions(&found),
+            expected,
+            "{selection:?} {senders:?} {after}"
+        );
         let has_none = |event: &LogEntry| event.operation.payload.get() == "null";
-        assert!(found.iter().all(has_none), "{of:?}");
+        assert!(found.iter().all(has_none), "{selection:?}");
     }
     let whole = log.find(operations[0].operation_id).await.unwrap();
-    let (of, whole) = (Selection::Entity("a"), whole.unwrap());
-    let found = page(of, any, 0, 1).await.pop().unwrap();
+    let (selection, whole) = (Selection::Entity("a"), whole.unwrap());
+    let found = page(selection, any, 0, 1).await.pop().unwrap();
     assert_eq!(found.operation.fingerprint, whole.operation.fingerprint);
     assert_eq!(found.creation_time, whole.creation_time);
 }

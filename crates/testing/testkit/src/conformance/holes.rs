@@ -1,5 +1,5 @@
-//! Rules for what is missing: told, and never skipped. A rule takes empty stores, and a way
-//! to remove what an adapter never would.
+//! Rules for missing entries and frames, which reads report as errors and never skip. A rule takes
+//! empty stores and a function that removes an entry or a frame.
 
 use std::sync::Arc;
 
@@ -12,28 +12,28 @@ use futures_util::future::BoxFuture;
 use super::presentation::baking;
 use crate::operations::many;
 
-/// Part that is missing afterwards.
+/// Part of a store to remove.
 #[derive(Clone, Copy, Debug)]
 pub enum Missing {
-    /// An event of the log.
+    /// Entry of the log.
     LogEntry(Position),
-    /// A frame of the feed's history.
+    /// Frame of the feed's history.
     Frame(Position),
 }
 
-/// The stores under test.
-pub struct Holed {
+/// Stores under test, and a function that makes holes in them.
+pub struct LogWithHoles {
     /// The log.
     pub log: Arc<dyn EventLog>,
-    /// A presentation, to be written.
+    /// Presentation, to be written.
     pub presentation: Arc<dyn PresentationStore>,
-    /// The presentation, to be read.
+    /// Presentation, to be read.
     pub reader: Arc<dyn PresentationReader>,
-    /// Removes one thing.
+    /// Removes one entry or frame.
     pub remove: Box<dyn Fn(Missing) -> BoxFuture<'static, ()> + Send + Sync>,
 }
 
-/// Writes the suite's tests: `holes_suite!(name, async { Holed { … } })`.
+/// Generates the suite's tests: `holes_suite!(name, async { LogWithHoles { … } })`.
 #[macro_export]
 macro_rules! holes_suite {
     ($module:ident, $make:expr) => {
@@ -42,18 +42,18 @@ macro_rules! holes_suite {
             holes,
             $make,
             [
-                a_missing_event_is_told_and_never_skipped,
-                a_missing_frame_is_told_and_never_skipped,
+                a_missing_entry_is_reported_and_never_skipped,
+                a_missing_frame_is_reported_and_never_skipped,
             ]
         );
     };
 }
 
-/// Wherever the read begins, as long as the hole is in it; and the log goes on at its end.
-pub async fn a_missing_event_is_told_and_never_skipped(holed: Holed) {
-    let log = holed.log;
+/// Every read that includes the hole fails, whatever its start; appends continue at the end.
+pub async fn a_missing_entry_is_reported_and_never_skipped(stores: LogWithHoles) {
+    let log = stores.log;
     log.append(&many("a", 6)).await.unwrap();
-    (holed.remove)(Missing::LogEntry(3)).await;
+    (stores.remove)(Missing::LogEntry(3)).await;
     let hole = StoreError::Hole {
         expected: 3,
         found: 4,
@@ -62,7 +62,7 @@ pub async fn a_missing_event_is_told_and_never_skipped(holed: Holed) {
         let read = log.read(after, limit).await;
         assert_eq!(read.err(), Some(hole.clone()), "after {after}");
     }
-    // What lies before it, and behind it, is sound.
+    // Reads before and after the hole succeed.
     for (after, limit, expected) in [(0, 2, &[1, 2][..]), (3, 9, &[4, 5, 6])] {
         let events = log.read(after, limit).await.unwrap();
         let positions: Vec<_> = events.iter().map(|event| event.position).collect();
@@ -74,14 +74,14 @@ pub async fn a_missing_event_is_told_and_never_skipped(holed: Holed) {
     assert_eq!(read.err(), Some(hole));
 }
 
-/// Followers of the feed are not led over the gap.
-pub async fn a_missing_frame_is_told_and_never_skipped(holed: Holed) {
-    let Holed {
+/// Reads of frames that include the hole are not contiguous.
+pub async fn a_missing_frame_is_reported_and_never_skipped(stores: LogWithHoles) {
+    let LogWithHoles {
         presentation,
         reader,
         remove,
         ..
-    } = holed;
+    } = stores;
     presentation.open("e").await.unwrap();
     presentation.commit(&baking(0, 6)).await.unwrap();
     remove(Missing::Frame(3)).await;
@@ -89,7 +89,7 @@ pub async fn a_missing_frame_is_told_and_never_skipped(holed: Holed) {
         expected: 3,
         found: 4,
     };
-    // Whoever reads them looks whether they belong together.
+    // Readers check that the frames are contiguous.
     for (after, limit) in [(0, 9), (2, 1)] {
         let read = reader.frames(after, limit).await;
         let read = read.and_then(|frames| contiguous(after, frames));

@@ -1,4 +1,5 @@
-//! Rules that the reads of an audit must keep to. A rule takes empty stores, and their inspectors.
+//! Rules for inspectors, which the audit reads with. A rule takes empty stores and their
+//! inspectors.
 
 use std::sync::Arc;
 
@@ -12,8 +13,8 @@ use super::presentation::{at, baking};
 use super::source::creation;
 use crate::operations::many;
 
-/// The stores under test.
-pub struct Inspected {
+/// Stores under test, with their inspectors.
+pub struct InspectedStores {
     /// The log.
     pub log: Arc<dyn EventLog>,
     /// Source state.
@@ -30,7 +31,7 @@ pub struct Inspected {
     pub presentation_inspector: Arc<dyn PresentationInspector>,
 }
 
-/// Writes the suite's tests: `inspect_suite!(name, async { Inspected { … } })`.
+/// Generates the suite's tests: `inspect_suite!(name, async { InspectedStores { … } })`.
 #[macro_export]
 macro_rules! inspect_suite {
     ($module:ident, $make:expr) => {
@@ -44,7 +45,7 @@ macro_rules! inspect_suite {
                 keys_are_paged_in_order,
                 snapshots_are_paged_by_entity_and_position,
                 notifications_are_paged_by_id,
-                what_has_no_event_at_its_position_is_unfounded,
+                entities_without_a_log_entry_are_found,
             ]
         );
     };
@@ -54,8 +55,8 @@ fn keys<T>(page: &Page<T>) -> Vec<&str> {
     page.iter().map(|(key, _)| key.as_str()).collect()
 }
 
-/// And nobody has been notified.
-pub async fn empty_stores_hold_nothing(stores: Inspected) {
+/// Inspectors of empty stores find nothing, and no checkpoint of the notifier.
+pub async fn empty_stores_hold_nothing(stores: InspectedStores) {
     let (source, presentation) = (stores.source_inspector, stores.presentation_inspector);
     assert!(source.entities("", 9).await.unwrap().is_empty());
     assert!(source.snapshots(("", 0), 9).await.unwrap().is_empty());
@@ -65,8 +66,8 @@ pub async fn empty_stores_hold_nothing(stores: Inspected) {
     assert!(presentation.documents(&["a"]).await.unwrap().is_empty());
 }
 
-/// Those that readers never see as well.
-pub async fn documents_have_all_of_their_fields(stores: Inspected) {
+/// Documents come with all fields, including those that readers never see.
+pub async fn documents_have_all_of_their_fields(stores: InspectedStores) {
     stores.presentation.open("epoch-1").await.unwrap();
     let mut baking = baking(0, 3);
     baking.documents[1].listed = false;
@@ -85,8 +86,8 @@ pub async fn documents_have_all_of_their_fields(stores: Inspected) {
     assert_eq!(owned.owner.as_deref(), Some("ada"));
 }
 
-/// From after a key on.
-pub async fn keys_are_paged_in_order(stores: Inspected) {
+/// Pages of keys start after a key.
+pub async fn keys_are_paged_in_order(stores: InspectedStores) {
     stores.presentation.open("epoch-1").await.unwrap();
     stores.presentation.commit(&baking(0, 5)).await.unwrap();
     let inspector = stores.presentation_inspector;
@@ -108,8 +109,8 @@ pub async fn keys_are_paged_in_order(stores: Inspected) {
     assert_eq!(rest, [("a-1".to_owned(), Ok(1))]);
 }
 
-/// One entity's by position.
-pub async fn snapshots_are_paged_by_entity_and_position(stores: Inspected) {
+/// Snapshots are ordered by entity, then by position.
+pub async fn snapshots_are_paged_by_entity_and_position(stores: InspectedStores) {
     stores.log.append(&many("a", 3)).await.unwrap();
     let mut checkpoint = Checkpoint::default();
     for id in ["b", "a", "c"] {
@@ -145,8 +146,8 @@ pub async fn snapshots_are_paged_by_entity_and_position(stores: Inspected) {
     assert_eq!(all, expected);
 }
 
-/// With the notifier's checkpoint.
-pub async fn notifications_are_paged_by_id(stores: Inspected) {
+/// Notifications are ordered by id; the notifier's checkpoint is readable.
+pub async fn notifications_are_paged_by_id(stores: InspectedStores) {
     filled(&stores.notifications, 5).await;
     let inspector = stores.source_inspector;
     let first = inspector.notifications("", 3).await.unwrap();
@@ -163,8 +164,8 @@ pub async fn notifications_are_paged_by_id(stores: Inspected) {
     assert_eq!((head.epoch.as_str(), head.position), ("log", 1));
 }
 
-/// Tells whether another entity's event stands there, or none does.
-pub async fn what_has_no_event_at_its_position_is_unfounded(stores: Inspected) {
+/// Finds entities whose position holds no entry, or the entry of another entity.
+pub async fn entities_without_a_log_entry_are_found(stores: InspectedStores) {
     stores.log.append(&many("a", 2)).await.unwrap();
     let inspector = stores.source_inspector;
     let asked = [("a-0", 1), ("a-1", 1), ("a-0", 9), ("b", 2)];

@@ -1,4 +1,4 @@
-//! One suite per door.
+//! Conformance suites: one per port.
 
 pub mod backlog;
 pub mod blobs;
@@ -8,7 +8,7 @@ pub mod feeds;
 pub mod holes;
 pub mod inspect;
 pub mod leases;
-pub mod lost;
+pub mod lost_answers;
 pub mod notices;
 pub mod notifications;
 pub mod presentation;
@@ -20,18 +20,18 @@ pub mod source;
 pub mod units_of_work;
 pub mod unreadable;
 
-/// Writes one `#[tokio::test]` for each named rule of a suite. The adapter's
-/// expression is evaluated afresh for every rule.
+/// Generates one `#[tokio::test]` for each named rule of a suite. The adapter's expression is
+/// evaluated for every rule.
 #[macro_export]
 macro_rules! suite {
-    ($module:ident, $door:ident, $make:expr, [$($rule:ident),* $(,)?]) => {
+    ($module:ident, $port:ident, $make:expr, [$($rule:ident),* $(,)?]) => {
         mod $module {
             #[allow(unused_imports)]
             use super::*;
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $rule() {
-                    $crate::conformance::$door::$rule($make.await).await;
+                    $crate::conformance::$port::$rule($make.await).await;
                 }
             )*
         }

@@ -1,4 +1,4 @@
-//! Rules of notices between the stages. A rule takes their sender.
+//! Rules for notices between the stages. A rule takes the adapter, which sends and delivers them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use bakehouse_engine::ports::{Notice, NoticeStream, Notices, Topic};
 use bakehouse_engine::{Frame, Json, Position, to_json};
 
-/// The sender under test.
+/// Adapter under test.
 pub type Sender = Arc<dyn Notices>;
 
-/// Writes the suite's tests: `notices_suite!(name, async { notices })`.
+/// Generates the suite's tests: `notices_suite!(name, async { notices })`.
 #[macro_export]
 macro_rules! notices_suite {
     ($module:ident, $make:expr) => {
@@ -19,18 +19,18 @@ macro_rules! notices_suite {
             $make,
             [
                 notices_reach_every_subscriber_of_their_topic_and_no_other,
-                what_they_carry_arrives_whole,
+                content_arrives_complete,
                 notices_of_one_sender_come_in_order,
-                who_is_behind_is_told_to_look_and_hears_what_follows,
-                a_wait_that_was_dropped_loses_nothing,
-                nobody_need_listen,
+                a_slow_subscriber_is_told_to_poll_and_receives_later_notices,
+                a_cancelled_wait_loses_no_notice,
+                publishing_needs_no_subscriber,
             ]
         );
     };
 }
 
-/// However long a server takes to connect.
-const IN_TIME: Duration = Duration::from_secs(30);
+/// Maximum time until a notice arrives, including the connection to a server.
+const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(30);
 
 fn body(size: usize) -> Json {
     to_json(&"x".repeat(size)).unwrap()
@@ -48,7 +48,7 @@ fn frame(position: Position, body: &Json) -> Frame {
     }
 }
 
-/// A notice of the topic that ends at this position.
+/// Returns a notice of the topic that ends at this position.
 fn notice(topic: Topic, position: Position) -> Notice {
     let change = ("counter.raised".to_owned(), format!("c-{position}"));
     match topic {
@@ -65,7 +65,7 @@ fn notice(topic: Topic, position: Position) -> Notice {
     }
 }
 
-/// Last position of a notice.
+/// Returns the last position of a notice.
 fn end(notice: &Notice) -> Position {
     match notice {
         Notice::Stored { head } => *head,
@@ -74,8 +74,8 @@ fn end(notice: &Notice) -> Position {
     }
 }
 
-/// The next notice that is one, and not of [`subscribed`]. `None` only says that some may
-/// have been missed.
+/// Returns the next notice, except those of [`subscribed`] at position 0. Skips `None`, which only
+/// says that some may have been missed.
 async fn next(stream: &mut dyn NoticeStream) -> Notice {
     let found = async {
         loop {
@@ -85,12 +85,12 @@ async fn next(stream: &mut dyn NoticeStream) -> Notice {
             }
         }
     };
-    tokio::time::timeout(IN_TIME, found)
+    tokio::time::timeout(ARRIVAL_TIMEOUT, found)
         .await
         .expect("a notice")
 }
 
-/// A subscriber that is reached by what is sent: some connect later.
+/// Returns a subscriber that receives notices already; some adapters connect with a delay.
 async fn subscribed(notices: &dyn Notices, topic: Topic) -> Box<dyn NoticeStream> {
     let mut stream = notices.subscribe(topic).await;
     let reached = async {
@@ -102,7 +102,7 @@ async fn subscribed(notices: &dyn Notices, topic: Topic) -> Box<dyn NoticeStream
             }
         }
     };
-    tokio::time::timeout(IN_TIME, reached)
+    tokio::time::timeout(ARRIVAL_TIMEOUT, reached)
         .await
         .expect("connected");
     stream
@@ -110,7 +110,7 @@ async fn subscribed(notices: &dyn Notices, topic: Topic) -> Box<dyn NoticeStream
 
 const TOPICS: [Topic; 3] = [Topic::Stored, Topic::Executed, Topic::Baked];
 
-/// Several subscribers of a topic get all of its notices each.
+/// Every subscriber of a topic receives all of its notices.
 pub async fn notices_reach_every_subscriber_of_their_topic_and_no_other(notices: Sender) {
     let mut streams = Vec::new();
     for topic in TOPICS.into_iter().chain(TOPICS) {
@@ -130,8 +130,8 @@ pub async fn notices_reach_every_subscriber_of_their_topic_and_no_other(notices:
     }
 }
 
-/// Large content comes in several notices, each of which begins where the one before it ends.
-pub async fn what_they_carry_arrives_whole(notices: Sender) {
+/// Large content arrives in several notices, each starting where the previous one ends.
+pub async fn content_arrives_complete(notices: Sender) {
     let mut executed = subscribed(notices.as_ref(), Topic::Executed).await;
     let mut baked = subscribed(notices.as_ref(), Topic::Baked).await;
     let changed = |kind: &str, id: &str| (format!("counter.{kind}"), id.to_owned());
@@ -161,15 +161,15 @@ pub async fn what_they_carry_arrives_whole(notices: Sender) {
             panic!("another notice");
         };
         assert_eq!(from, at);
-        for told in frames {
+        for received in frames {
             at += 1;
             let sent = frame(at, &body);
-            assert!(format!("{told:?}") == format!("{sent:?}"), "at {at}");
+            assert!(format!("{received:?}") == format!("{sent:?}"), "at {at}");
         }
     }
 }
 
-/// The order is that of sending.
+/// Notices arrive in the order in which they were sent.
 pub async fn notices_of_one_sender_come_in_order(notices: Sender) {
     let mut stream = subscribed(notices.as_ref(), Topic::Stored).await;
     for position in 1..=100 {
@@ -180,8 +180,8 @@ pub async fn notices_of_one_sender_come_in_order(notices: Sender) {
     }
 }
 
-/// A slow subscriber holds up nobody meanwhile.
-pub async fn who_is_behind_is_told_to_look_and_hears_what_follows(notices: Sender) {
+/// A slow subscriber does not block the sender; it gets `None` and then later notices.
+pub async fn a_slow_subscriber_is_told_to_poll_and_receives_later_notices(notices: Sender) {
     const MANY: Position = 5_000;
     let mut stream = subscribed(notices.as_ref(), Topic::Stored).await;
     let sending = async {
@@ -189,33 +189,33 @@ pub async fn who_is_behind_is_told_to_look_and_hears_what_follows(notices: Sende
             notices.publish(notice(Topic::Stored, position)).await;
         }
     };
-    let sent = tokio::time::timeout(IN_TIME, sending).await;
-    assert!(sent.is_ok(), "the sender waits for who does not read");
-    let (mut heard, mut is_told, mut last) = (0, false, 0);
+    let sent = tokio::time::timeout(ARRIVAL_TIMEOUT, sending).await;
+    assert!(sent.is_ok(), "the sender waits for a slow subscriber");
+    let (mut received, mut has_missed, mut last) = (0, false, 0);
     let reading = async {
-        // The last one may be among the missed; what is sent from now on is not.
+        // The last notice may be missed; those sent from now on are not.
         while last <= MANY {
             match tokio::time::timeout(Duration::from_millis(200), stream.next()).await {
                 Ok(Some(notice)) => {
                     assert!(end(&notice) == 0 || end(&notice) > last || last > MANY);
                     last = end(&notice);
-                    heard += 1;
+                    received += 1;
                 }
-                Ok(None) => is_told = true,
+                Ok(None) => has_missed = true,
                 Err(_) => notices.publish(notice(Topic::Stored, MANY + 1)).await,
             }
         }
     };
-    let read = tokio::time::timeout(IN_TIME, reading).await;
-    assert!(read.is_ok(), "{heard} heard, the last was {last}");
+    let read = tokio::time::timeout(ARRIVAL_TIMEOUT, reading).await;
+    assert!(read.is_ok(), "{received} received, the last was {last}");
     assert!(
-        is_told || heard >= MANY,
-        "{heard} heard, and not told of the rest"
+        has_missed || received >= MANY,
+        "{received} received, and the loss of the rest not reported"
     );
 }
 
-/// Dropping a wait, as a `select` does, loses no notice.
-pub async fn a_wait_that_was_dropped_loses_nothing(notices: Sender) {
+/// Cancelling a wait, as `select!` does, loses no notice.
+pub async fn a_cancelled_wait_loses_no_notice(notices: Sender) {
     let mut stream = subscribed(notices.as_ref(), Topic::Stored).await;
     for position in 1..=20 {
         let wait = Duration::from_millis(1);
@@ -226,8 +226,8 @@ pub async fn a_wait_that_was_dropped_loses_nothing(notices: Sender) {
     }
 }
 
-/// A later subscriber hears what is sent later.
-pub async fn nobody_need_listen(notices: Sender) {
+/// Notices without a subscriber are dropped; a later subscriber receives later ones.
+pub async fn publishing_needs_no_subscriber(notices: Sender) {
     for topic in TOPICS {
         notices.publish(notice(topic, 1)).await;
         drop(notices.subscribe(topic).await);

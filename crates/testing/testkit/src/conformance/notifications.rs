@@ -1,4 +1,4 @@
-//! What every record of notifications must keep to. A rule takes an empty one.
+//! Rules for records of notifications. A rule takes an empty record.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use bakehouse_engine::{Frame, Notification, Position, Timestamp, to_json};
 use serde_json::json;
 use uuid::Uuid;
 
-/// The store under test.
+/// Store under test.
 pub type Store = Arc<dyn Notifications>;
 
-/// Writes the suite's tests: `notifications_suite!(name, async { … })`.
+/// Generates the suite's tests: `notifications_suite!(name, async { … })`.
 #[macro_export]
 macro_rules! notifications_suite {
     ($module:ident, $make:expr) => {
@@ -22,13 +22,13 @@ macro_rules! notifications_suite {
             [
                 it_belongs_to_one_log_and_begins_where_it_was_first_opened,
                 a_recording_from_elsewhere_is_fenced_and_changes_nothing,
-                what_is_on_record_stays_as_it_is,
-                what_was_taken_nobody_else_gets_until_the_claim_runs_out,
-                lanes_do_not_wait_for_one_another,
-                what_waited_longest_goes_first,
+                a_recorded_notification_does_not_change,
+                a_claimed_notification_is_not_taken_before_the_claim_expires,
+                channels_do_not_wait_for_one_another,
+                the_longest_waiting_notification_is_taken_first,
                 attempts_lead_to_sent_failed_or_another_one,
-                who_was_overtaken_changes_nothing,
-                of_two_at_once_each_gets_what_the_other_has_not,
+                the_outcome_of_an_expired_claim_is_ignored,
+                concurrent_claims_do_not_overlap,
             ]
         );
     };
@@ -75,7 +75,7 @@ pub(super) fn claim(now: i64, until: i64, limit: usize) -> Claim {
     }
 }
 
-/// A store with `count` of them, due at once.
+/// Fills the store with `count` notifications that are due at once.
 pub(super) async fn filled(store: &Store, count: u64) {
     store.open("log", 0).await.unwrap();
     let all = (1..=count).map(|n| notification(n, "mail", "ada"));
@@ -90,7 +90,7 @@ fn settled(taken: &Notification, outcome: Attempt) -> [Settled; 1] {
     }]
 }
 
-/// Later starts do not move it.
+/// The first start position stays; another log's epoch is an error.
 pub async fn it_belongs_to_one_log_and_begins_where_it_was_first_opened(store: Store) {
     assert_eq!(store.open("log", 7).await, Ok(7));
     assert_eq!(store.open("log", 9).await, Ok(7));
@@ -100,7 +100,7 @@ pub async fn it_belongs_to_one_log_and_begins_where_it_was_first_opened(store: S
     assert_eq!(store.open("log", 9).await, Ok(8));
 }
 
-/// Neither the checkpoint nor a notification.
+/// A recording from another checkpoint stores neither the checkpoint nor a notification.
 pub async fn a_recording_from_elsewhere_is_fenced_and_changes_nothing(store: Store) {
     store.open("log", 0).await.unwrap();
     let elsewhere = recording(3, vec![notification(4, "mail", "ada")]);
@@ -109,8 +109,8 @@ pub async fn a_recording_from_elsewhere_is_fenced_and_changes_nothing(store: Sto
     assert!(store.of("e-0").await.unwrap().is_empty());
 }
 
-/// Byte for byte, however often it is recorded.
-pub async fn what_is_on_record_stays_as_it_is(store: Store) {
+/// A notification that is recorded again keeps its content, byte for byte, and its status.
+pub async fn a_recorded_notification_does_not_change(store: Store) {
     store.open("log", 0).await.unwrap();
     let first = notification(1, "mail", "ada");
     store
@@ -143,8 +143,8 @@ pub async fn what_is_on_record_stays_as_it_is(store: Store) {
     assert_eq!(store.take("mail", claim(9, 60, 10)).await.unwrap().len(), 1);
 }
 
-/// Then it is another attempt.
-pub async fn what_was_taken_nobody_else_gets_until_the_claim_runs_out(store: Store) {
+/// After the claim has expired, the notification is taken for another attempt.
+pub async fn a_claimed_notification_is_not_taken_before_the_claim_expires(store: Store) {
     filled(&store, 1).await;
     let first = store.take("mail", claim(1, 10, 5)).await.unwrap();
     assert_eq!(
@@ -163,8 +163,8 @@ pub async fn what_was_taken_nobody_else_gets_until_the_claim_runs_out(store: Sto
     assert_eq!(second[0].accepted_at, Some(time(1)));
 }
 
-/// One may be empty, or blocked.
-pub async fn lanes_do_not_wait_for_one_another(store: Store) {
+/// A channel with claimed notifications does not block another one.
+pub async fn channels_do_not_wait_for_one_another(store: Store) {
     store.open("log", 0).await.unwrap();
     let both = vec![
         notification(1, "mail", "ada"),
@@ -182,8 +182,8 @@ pub async fn lanes_do_not_wait_for_one_another(store: Store) {
     );
 }
 
-/// And no more than were asked for.
-pub async fn what_waited_longest_goes_first(store: Store) {
+/// Returns at most `limit` notifications, the longest waiting first.
+pub async fn the_longest_waiting_notification_is_taken_first(store: Store) {
     filled(&store, 3).await;
     let first = store.take("mail", claim(1, 60, 1)).await.unwrap();
     let later = Attempt::Postponed {
@@ -208,7 +208,7 @@ pub async fn what_waited_longest_goes_first(store: Store) {
     );
 }
 
-/// With time and reason; what has ended is never taken again.
+/// Each outcome is stored with time and reason; ended notifications are never taken again.
 pub async fn attempts_lead_to_sent_failed_or_another_one(store: Store) {
     filled(&store, 2).await;
     let taken = store.take("mail", claim(1, 60, 5)).await.unwrap();
@@ -231,12 +231,12 @@ pub async fn attempts_lead_to_sent_failed_or_another_one(store: Store) {
         (failed.reason.as_deref(), failed.due_at),
         (Some("no such box"), None)
     );
-    let waiting = &store.of("e-1").await.unwrap()[0];
+    let postponed = &store.of("e-1").await.unwrap()[0];
     assert_eq!(
-        (waiting.status, waiting.due_at),
+        (postponed.status, postponed.due_at),
         (NotificationStatus::Accepted, Some(time(3)))
     );
-    assert_eq!(waiting.reason.as_deref(), Some("away"));
+    assert_eq!(postponed.reason.as_deref(), Some("away"));
     let again = store.take("mail", claim(4, 60, 5)).await.unwrap();
     assert_eq!((again.len(), again[0].attempts), (1, 2));
     let sent = settled(&again[0], Attempt::Sent { at: time(5) });
@@ -257,8 +257,8 @@ pub async fn attempts_lead_to_sent_failed_or_another_one(store: Store) {
     );
 }
 
-/// Its attempt has been counted as lost.
-pub async fn who_was_overtaken_changes_nothing(store: Store) {
+/// The outcome of an attempt whose claim has expired and was taken over is ignored.
+pub async fn the_outcome_of_an_expired_claim_is_ignored(store: Store) {
     filled(&store, 1).await;
     let slow = store.take("mail", claim(1, 10, 1)).await.unwrap();
     let quick = store.take("mail", claim(11, 60, 1)).await.unwrap();
@@ -279,8 +279,8 @@ pub async fn who_was_overtaken_changes_nothing(store: Store) {
     );
 }
 
-/// Couriers of several processes.
-pub async fn of_two_at_once_each_gets_what_the_other_has_not(store: Store) {
+/// Delivery workers of several processes take different notifications.
+pub async fn concurrent_claims_do_not_overlap(store: Store) {
     filled(&store, 40).await;
     let takers: Vec<_> = (0..8)
         .map(|_| {
@@ -292,7 +292,7 @@ pub async fn of_two_at_once_each_gets_what_the_other_has_not(store: Store) {
     for taker in takers {
         ids.extend(taker.await.unwrap().unwrap().into_iter().map(|one| one.id));
     }
-    // Who lost a race may have come away with nothing: the next round has it.
+    // A worker that lost a race may have taken nothing; the next call takes the rest.
     while ids.len() < 40 {
         let more = store.take("mail", claim(1, 60, 40)).await.unwrap();
         assert!(!more.is_empty(), "{} of 40", ids.len());

@@ -1,5 +1,4 @@
-//! What every presentation store must keep to. A rule takes both ends of an
-//! empty one.
+//! Rules for presentation stores. A rule takes an empty store and its reader.
 
 use std::sync::Arc;
 
@@ -12,10 +11,10 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
 
-/// The store under test.
+/// Store under test, with its reader.
 pub type Presentation = (Arc<dyn PresentationStore>, Arc<dyn PresentationReader>);
 
-/// What the suite's documents can be filtered by; the store is to be made with these.
+/// Facets of the suite's documents; the store under test must be created with them.
 pub const FACETS: &[Facet] = &[
     Facet {
         name: "colour",
@@ -27,7 +26,7 @@ pub const FACETS: &[Facet] = &[
     },
 ];
 
-/// Writes the suite's tests: `presentation_suite!(name, async { (store, reader) })`.
+/// Generates the suite's tests: `presentation_suite!(name, async { (store, reader) })`.
 #[macro_export]
 macro_rules! presentation_suite {
     ($module:ident, $make:expr) => {
@@ -43,11 +42,11 @@ macro_rules! presentation_suite {
                 lists_can_be_sorted,
                 lists_can_be_read_by_their_keys,
                 lists_can_be_filtered,
-                what_is_not_listed_can_still_be_fetched,
+                an_unlisted_document_can_still_be_read,
                 frames_come_back_in_order_from_any_position,
                 a_commit_from_elsewhere_is_fenced_and_changes_nothing,
                 a_document_never_goes_back,
-                what_is_taken_off_the_lists_may_come_back,
+                a_document_can_be_unlisted_and_listed_again,
                 a_baking_of_any_size_is_seen_whole,
                 pages_go_on_while_documents_change,
             ]
@@ -55,13 +54,13 @@ macro_rules! presentation_suite {
     };
 }
 
-/// Two share a creation time; later ones are later.
+/// Returns the creation time of a document; two consecutive numbers share one.
 #[must_use]
 pub fn at(number: u64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + (number / 2) as i64 * 1_000).unwrap()
 }
 
-/// Every third belongs to somebody.
+/// Returns the owner: every third document has one.
 fn owner(number: u64) -> Option<String> {
     number.is_multiple_of(3).then(|| "ada".to_owned())
 }
@@ -100,7 +99,7 @@ fn frame(position: Position) -> Frame {
     }
 }
 
-/// `count` documents of all kinds, one a position.
+/// Returns a baking of `count` different documents, one per position.
 #[must_use]
 pub fn baking(from: Position, count: u64) -> Baking {
     let positions = from + 1..=from + count;
@@ -112,7 +111,7 @@ pub fn baking(from: Position, count: u64) -> Baking {
     }
 }
 
-/// Not even where it stands: there is no log yet that it could stand in.
+/// The head of a store that was never opened is `NotYet`, since it has no epoch.
 pub async fn nothing_can_be_read_before_it_is_opened((store, reader): Presentation) {
     assert!(matches!(reader.head().await, Err(StoreError::NotYet(_))));
     assert_eq!(store.open("epoch-1").await, Ok(0));
@@ -120,7 +119,7 @@ pub async fn nothing_can_be_read_before_it_is_opened((store, reader): Presentati
     assert_eq!((head.epoch.as_str(), head.position), ("epoch-1", 0));
 }
 
-/// Positions of another log would be nonsense here.
+/// Opening the store with another log's epoch is an error.
 pub async fn it_belongs_to_one_log((store, _): Presentation) {
     store.open("epoch-1").await.unwrap();
     store.commit(&baking(0, 2)).await.unwrap();
@@ -131,7 +130,7 @@ pub async fn it_belongs_to_one_log((store, _): Presentation) {
     ));
 }
 
-/// Field order, numbers and text included.
+/// Documents and frames keep field order, numbers and text.
 pub async fn documents_come_back_byte_for_byte((store, reader): Presentation) {
     store.open("e").await.unwrap();
     let sent = baking(0, 3);
@@ -146,15 +145,15 @@ pub async fn documents_come_back_byte_for_byte((store, reader): Presentation) {
     assert_eq!(frame.left_group.as_deref(), Some("odd"));
     assert_eq!((&frame.owner, got.owner, got.version), (&None, None, 4));
     let owned = reader.document("d-3").await.unwrap().unwrap();
-    let told = reader.frames(2, 1).await.unwrap().remove(0);
-    assert_eq!((told.owner, owned.owner), (owner(3), owner(3)));
+    let frame_of_owned = reader.frames(2, 1).await.unwrap().remove(0);
+    assert_eq!((frame_of_owned.owner, owned.owner), (owner(3), owner(3)));
     assert_eq!(
         (frame.kind.as_str(), frame.entity_id.as_str()),
         ("counter.raised", "d-2")
     );
 }
 
-/// Keys are those of the documents, which can be had by number, as far as lists show them.
+/// Keys of a list are those of its documents, which can be read by number if they are listed.
 pub async fn lists_can_be_read_by_their_keys((store, reader): Presentation) {
     filled(store.as_ref()).await;
     for by in [SortKey::Created, SortKey::Updated] {
@@ -179,7 +178,7 @@ pub async fn lists_can_be_read_by_their_keys((store, reader): Presentation) {
     assert!(reader.documents(&[]).await.unwrap().is_empty());
 }
 
-/// All pages of a list, one after the other: the documents' numbers.
+/// Reads all pages of a list; returns the numbers of the documents.
 async fn pages(reader: &dyn PresentationReader, mut query: ListQuery) -> Vec<u64> {
     let mut seen = Vec::new();
     for _ in 0..100 {
@@ -192,7 +191,7 @@ async fn pages(reader: &dyn PresentationReader, mut query: ListQuery) -> Vec<u64
     seen
 }
 
-/// 25 documents, of which number 5 was changed last.
+/// Fills the store with 25 documents, of which number 5 was changed last.
 async fn filled(store: &dyn PresentationStore) {
     store.open("e").await.unwrap();
     store.commit(&baking(0, 25)).await.unwrap();
@@ -205,14 +204,14 @@ async fn filled(store: &dyn PresentationStore) {
     store.commit(&change).await.unwrap();
 }
 
-/// By number; the next page starts below the last one's smallest.
+/// Lists are ordered by descending number; each page starts after the last key of the previous one.
 pub async fn lists_are_newest_first_and_paged((store, reader): Presentation) {
     filled(store.as_ref()).await;
     let seen = pages(reader.as_ref(), ListQuery::newest(10)).await;
     assert_eq!(seen, (1..=25).rev().collect::<Vec<_>>());
 }
 
-/// By creation and by change, either way.
+/// Lists are sorted by creation or by change, ascending or descending.
 pub async fn lists_can_be_sorted((store, reader): Presentation) {
     filled(store.as_ref()).await;
     let sorted = async |by, descending| {
@@ -235,12 +234,12 @@ pub async fn lists_can_be_sorted((store, reader): Presentation) {
     assert_eq!(sorted(SortKey::Updated, true).await, updated);
 }
 
-/// All filters at once or one at a time, in either order.
+/// Filters work in every combination and for both sort keys.
 pub async fn lists_can_be_filtered((store, reader): Presentation) {
     filled(store.as_ref()).await;
     for by in [SortKey::Created, SortKey::Updated] {
-        for which in 0..32_u32 {
-            let is = |bit: u32| which & (1 << bit) != 0;
+        for filters in 0..32_u32 {
+            let is = |bit: u32| filters & (1 << bit) != 0;
             let sort = Sort {
                 by,
                 descending: false,
@@ -267,13 +266,13 @@ pub async fn lists_can_be_filtered((store, reader): Presentation) {
                 .collect();
             let mut found = pages(reader.as_ref(), query).await;
             found.sort_unstable();
-            assert_eq!(found, expected, "{by:?} {which:05b}");
+            assert_eq!(found, expected, "{by:?} {filters:05b}");
         }
     }
 }
 
-/// Deleted orders are hidden, not gone.
-pub async fn what_is_not_listed_can_still_be_fetched((store, reader): Presentation) {
+/// An unlisted document, such as a deleted order, is not in lists but can be read by id.
+pub async fn an_unlisted_document_can_still_be_read((store, reader): Presentation) {
     store.open("e").await.unwrap();
     let mut sent = baking(0, 3);
     sent.documents[1].listed = false;
@@ -284,7 +283,7 @@ pub async fn what_is_not_listed_can_still_be_fetched((store, reader): Presentati
     assert!(reader.document("d-2").await.unwrap().is_some());
 }
 
-/// The feed's history.
+/// Frames are read in order after any position.
 pub async fn frames_come_back_in_order_from_any_position((store, reader): Presentation) {
     store.open("e").await.unwrap();
     store.commit(&baking(0, 7)).await.unwrap();
@@ -296,7 +295,7 @@ pub async fn frames_come_back_in_order_from_any_position((store, reader): Presen
     assert_eq!(reader.head().await.unwrap().position, 12);
 }
 
-/// Two bakers, one of them late.
+/// A commit from another position is fenced, as of a second baker that is late.
 pub async fn a_commit_from_elsewhere_is_fenced_and_changes_nothing((store, reader): Presentation) {
     store.open("e").await.unwrap();
     store.commit(&baking(0, 2)).await.unwrap();
@@ -306,7 +305,7 @@ pub async fn a_commit_from_elsewhere_is_fenced_and_changes_nothing((store, reade
     assert!(reader.document("d-4").await.unwrap().is_none());
 }
 
-/// An update is written over the document, at a higher position.
+/// An update replaces the document at a higher position; one at a lower position is fenced.
 pub async fn a_document_never_goes_back((store, reader): Presentation) {
     store.open("e").await.unwrap();
     store.commit(&baking(0, 2)).await.unwrap();
@@ -328,8 +327,9 @@ pub async fn a_document_never_goes_back((store, reader): Presentation) {
     assert_eq!(reader.document("d-1").await.unwrap().unwrap().position, 3);
 }
 
-/// Off every list at once, however it is sorted, and on them again.
-pub async fn what_is_taken_off_the_lists_may_come_back((store, reader): Presentation) {
+/// An unlisted document is in no list at once, whatever its order, and in all again once it is
+/// listed.
+pub async fn a_document_can_be_unlisted_and_listed_again((store, reader): Presentation) {
     store.open("e").await.unwrap();
     store.commit(&baking(0, 3)).await.unwrap();
     for (position, listed) in [(4, false), (5, true), (6, false)] {
@@ -364,13 +364,12 @@ pub async fn what_is_taken_off_the_lists_may_come_back((store, reader): Presenta
         }
         let by_number = reader.documents(&[2]).await.unwrap();
         assert_eq!(by_number.len(), usize::from(listed));
-        let itself = reader.document("d-2").await.unwrap().unwrap();
-        assert_eq!(itself.position, position);
+        let document = reader.document("d-2").await.unwrap().unwrap();
+        assert_eq!(document.position, position);
     }
 }
 
-/// Nothing at all, and more than a stage ever hands over; and as few frames or documents as
-/// were asked for.
+/// A baking may be empty, or larger than any that a stage writes; reads accept the limit 0.
 pub async fn a_baking_of_any_size_is_seen_whole((store, reader): Presentation) {
     store.open("e").await.unwrap();
     store.commit(&baking(0, 0)).await.unwrap();
@@ -392,14 +391,14 @@ pub async fn a_baking_of_any_size_is_seen_whole((store, reader): Presentation) {
     assert!(last.body.get().len() > 1_024 * 1_024);
 }
 
-/// Unchanged documents are on exactly one page, whatever is made, changed and taken off meanwhile;
-/// changed ones are on no page twice at one position.
+/// Unchanged documents are on exactly one page while others are created, changed and unlisted;
+/// changed ones are on no two pages at the same position.
 pub async fn pages_go_on_while_documents_change((store, reader): Presentation) {
     store.open("e").await.unwrap();
     store.commit(&baking(0, 30)).await.unwrap();
     let mut random = StdRng::seed_from_u64(7);
     let (mut head, mut count) = (30, 30);
-    let mut off: Vec<u64> = Vec::new();
+    let mut unlisted: Vec<u64> = Vec::new();
     for turn in 0..24 {
         let sort = Sort {
             by: [SortKey::Created, SortKey::Updated][turn % 2],
@@ -410,7 +409,9 @@ pub async fn pages_go_on_while_documents_change((store, reader): Presentation) {
             sort,
             ..ListQuery::newest(limit)
         };
-        let there: Vec<u64> = (1..=count).filter(|number| !off.contains(number)).collect();
+        let listed_before: Vec<u64> = (1..=count)
+            .filter(|number| !unlisted.contains(number))
+            .collect();
         let (mut seen, mut touched) = (Vec::new(), Vec::new());
         for _ in 0..200 {
             let page = reader.list(&query).await.unwrap();
@@ -420,7 +421,7 @@ pub async fn pages_go_on_while_documents_change((store, reader): Presentation) {
                 page.iter()
                     .map(|document| (document.number, document.position)),
             );
-            // While it goes on at first, and no longer than there are new ones to come.
+            // Changes happen during the first pages only, so that the list ends.
             if touched.len() < 12 {
                 let is_new = random.random_bool(0.3);
                 let number = if is_new {
@@ -442,22 +443,25 @@ pub async fn pages_go_on_while_documents_change((store, reader): Presentation) {
                     frames: vec![frame(head)],
                 };
                 store.commit(&change).await.unwrap();
-                off.retain(|other| *other != number);
+                unlisted.retain(|other| *other != number);
                 if !listed {
-                    off.push(number);
+                    unlisted.push(number);
                 }
                 touched.push(number);
             }
         }
         assert!(
             reader.list(&query).await.unwrap().is_empty(),
-            "it has no end"
+            "the list does not end"
         );
         let mut distinct = seen.clone();
         distinct.sort_unstable();
         distinct.dedup();
         assert_eq!(distinct.len(), seen.len(), "{sort:?}: {seen:?}");
-        for number in there.iter().filter(|number| !touched.contains(number)) {
+        for number in listed_before
+            .iter()
+            .filter(|number| !touched.contains(number))
+        {
             let found = seen.iter().filter(|(one, _)| one == number).count();
             assert_eq!(
                 found, 1,

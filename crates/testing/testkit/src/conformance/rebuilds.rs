@@ -1,5 +1,4 @@
-//! What every store must keep to that can be there twice: what is read, and what is being
-//! made anew. A rule takes an empty one.
+//! Rules for stores with a live and a shadow slot. A rule takes empty stores.
 
 use std::sync::Arc;
 
@@ -14,23 +13,23 @@ use super::presentation::{FACETS, baking};
 use super::source::creation;
 use crate::operations::many;
 
-/// A presentation and a source state under test.
-pub struct Rebuilt {
-    /// Where documents go.
+/// Presentation and source state under test, with their shadow stores.
+pub struct RebuildStores {
+    /// Live presentation, to be written.
     pub presentation: Arc<dyn PresentationStore>,
-    /// Where they are read.
+    /// Live presentation, to be read.
     pub reader: Arc<dyn PresentationReader>,
-    /// Where they are made anew.
+    /// Shadow stores of the presentation.
     pub presentations: Arc<dyn ShadowStores<dyn PresentationStore>>,
-    /// The log beside the source state.
+    /// Log of the source state.
     pub log: Arc<dyn EventLog>,
-    /// Where entities go.
+    /// Live source state.
     pub source: Arc<dyn SourceStore>,
-    /// Where they are made anew.
+    /// Shadow stores of the source state.
     pub sources: Arc<dyn ShadowStores<dyn SourceStore>>,
 }
 
-/// Writes the suite's tests: `rebuilds_suite!(name, async { twofold })`.
+/// Generates the suite's tests: `rebuilds_suite!(name, async { RebuildStores { … } })`.
 #[macro_export]
 macro_rules! rebuilds_suite {
     ($module:ident, $make:expr) => {
@@ -39,13 +38,13 @@ macro_rules! rebuilds_suite {
             rebuilds,
             $make,
             [
-                there_is_one_round_at_a_time,
-                what_is_made_is_read_once_it_replaces_what_was,
-                nothing_is_replaced_but_at_the_same_position,
-                what_is_given_up_leaves_nothing,
-                of_what_is_replaced_nothing_is_left,
-                entities_are_made_beside_those_that_are_read,
-                who_comes_too_late_does_no_harm,
+                one_rebuild_runs_at_a_time,
+                a_shadow_store_is_read_after_the_swap,
+                a_swap_requires_equal_positions,
+                an_abandoned_rebuild_leaves_nothing,
+                nothing_of_the_replaced_store_is_left,
+                entities_are_rebuilt_in_a_shadow_store,
+                a_late_commit_or_swap_changes_nothing,
             ]
         );
     };
@@ -55,8 +54,8 @@ async fn remove_obsolete<S: ?Sized + Send + Sync>(rebuilds: &dyn ShadowStores<S>
     while rebuilds.remove_obsolete().await.unwrap() {}
 }
 
-/// Asked for twice, it is begun once.
-pub async fn there_is_one_round_at_a_time(store: Rebuilt) {
+/// A second request while a rebuild is in progress returns that rebuild.
+pub async fn one_rebuild_runs_at_a_time(store: RebuildStores) {
     let rebuilds = &store.presentations;
     let none = rebuilds.last().await.unwrap();
     assert_eq!((none.rebuild_id, none.in_progress()), (0, None));
@@ -72,12 +71,12 @@ pub async fn there_is_one_round_at_a_time(store: Rebuilt) {
     assert_eq!((next.in_progress(), next.reason), (Some(2), None));
     rebuilds.abandon(1, "too late").await.unwrap();
     assert_eq!(rebuilds.last().await.unwrap().in_progress(), Some(2));
-    // The source has rebuilds of its own.
+    // The source state has rebuilds of its own.
     assert_eq!(store.sources.last().await.unwrap().rebuild_id, 0);
 }
 
-/// With lists, filters and frames; and it goes on from there, rebuild_id after rebuild_id.
-pub async fn what_is_made_is_read_once_it_replaces_what_was(store: Rebuilt) {
+/// Lists, filters and frames come from the shadow store after the swap; several rebuilds in a row.
+pub async fn a_shadow_store_is_read_after_the_swap(store: RebuildStores) {
     store.presentation.open("e").await.unwrap();
     store.presentation.commit(&baking(0, 6)).await.unwrap();
     for rebuild_id in 1..=3 {
@@ -86,14 +85,14 @@ pub async fn what_is_made_is_read_once_it_replaces_what_was(store: Rebuilt) {
             store.presentations.request().await.unwrap().in_progress(),
             Some(rebuild_id)
         );
-        let made = store.presentations.shadow(rebuild_id).await.unwrap();
-        assert_eq!(made.open("e").await, Ok(0));
+        let shadow = store.presentations.shadow(rebuild_id).await.unwrap();
+        assert_eq!(shadow.open("e").await, Ok(0));
         let mut all = baking(0, at);
         for document in &mut all.documents {
             let body = json!({ "round": rebuild_id, "colour": "red", "number": document.number });
             document.body = to_json(&body).unwrap();
         }
-        made.commit(&all).await.unwrap();
+        shadow.commit(&all).await.unwrap();
         let before = store.reader.document("d-1").await.unwrap().unwrap();
         assert!(
             !before
@@ -127,61 +126,61 @@ pub async fn what_is_made_is_read_once_it_replaces_what_was(store: Rebuilt) {
     assert_eq!(store.reader.frames(0, 99).await.unwrap().len(), 12);
 }
 
-/// Neither too early, nor what is behind.
-pub async fn nothing_is_replaced_but_at_the_same_position(store: Rebuilt) {
+/// A swap before the shadow store has reached the live one, or at another position, is fenced.
+pub async fn a_swap_requires_equal_positions(store: RebuildStores) {
     store.presentation.open("e").await.unwrap();
     store.presentation.commit(&baking(0, 5)).await.unwrap();
     let rebuilds = &store.presentations;
     assert_eq!(rebuilds.swap(1, 5).await, Err(StoreError::Fenced));
     rebuilds.request().await.unwrap();
-    let made = rebuilds.shadow(1).await.unwrap();
-    made.open("e").await.unwrap();
-    made.commit(&baking(0, 3)).await.unwrap();
+    let shadow = rebuilds.shadow(1).await.unwrap();
+    shadow.open("e").await.unwrap();
+    shadow.commit(&baking(0, 3)).await.unwrap();
     for at in [3, 5] {
         assert_eq!(rebuilds.swap(1, at).await, Err(StoreError::Fenced));
     }
-    made.commit(&baking(3, 2)).await.unwrap();
+    shadow.commit(&baking(3, 2)).await.unwrap();
     assert_eq!(rebuilds.swap(2, 5).await, Err(StoreError::Fenced));
     assert_eq!(rebuilds.last().await.unwrap().in_progress(), Some(1));
     store.presentation.commit(&baking(5, 1)).await.unwrap();
     assert_eq!(rebuilds.swap(1, 5).await, Err(StoreError::Fenced));
     assert_eq!(store.reader.head().await.unwrap().position, 6);
-    made.commit(&baking(5, 1)).await.unwrap();
+    shadow.commit(&baking(5, 1)).await.unwrap();
     assert_eq!(rebuilds.swap(1, 6).await, Ok(()));
 }
 
-/// Another rebuild_id begins with nothing.
-pub async fn what_is_given_up_leaves_nothing(store: Rebuilt) {
+/// A rebuild after an abandoned one starts with an empty shadow store.
+pub async fn an_abandoned_rebuild_leaves_nothing(store: RebuildStores) {
     store.presentation.open("e").await.unwrap();
     store.presentation.commit(&baking(0, 2)).await.unwrap();
     let rebuilds = &store.presentations;
     rebuilds.request().await.unwrap();
-    let made = rebuilds.shadow(1).await.unwrap();
-    made.open("e").await.unwrap();
-    made.commit(&baking(0, 2)).await.unwrap();
+    let shadow = rebuilds.shadow(1).await.unwrap();
+    shadow.open("e").await.unwrap();
+    shadow.commit(&baking(0, 2)).await.unwrap();
     rebuilds.abandon(1, "no more").await.unwrap();
     assert_eq!(rebuilds.swap(1, 2).await, Err(StoreError::Fenced));
     assert!(matches!(rebuilds.shadow(1).await, Err(StoreError::Fenced)));
     remove_obsolete(rebuilds.as_ref()).await;
     assert_eq!(store.reader.frames(0, 9).await.unwrap().len(), 2);
     rebuilds.request().await.unwrap();
-    let made = rebuilds.shadow(2).await.unwrap();
-    assert_eq!(made.open("e").await, Ok(0));
+    let shadow = rebuilds.shadow(2).await.unwrap();
+    assert_eq!(shadow.open("e").await, Ok(0));
     remove_obsolete(rebuilds.as_ref()).await;
-    made.commit(&baking(0, 2)).await.unwrap();
+    shadow.commit(&baking(0, 2)).await.unwrap();
     assert_eq!(rebuilds.swap(2, 2).await, Ok(()));
 }
 
-/// What only the first had is gone with it.
-pub async fn of_what_is_replaced_nothing_is_left(store: Rebuilt) {
+/// Documents that only the replaced store had are gone.
+pub async fn nothing_of_the_replaced_store_is_left(store: RebuildStores) {
     store.presentation.open("e").await.unwrap();
     let mut first = baking(0, 3);
     first.documents[2].id = "never again".into();
     store.presentation.commit(&first).await.unwrap();
     store.presentations.request().await.unwrap();
-    let made = store.presentations.shadow(1).await.unwrap();
-    made.open("e").await.unwrap();
-    made.commit(&baking(0, 3)).await.unwrap();
+    let shadow = store.presentations.shadow(1).await.unwrap();
+    shadow.open("e").await.unwrap();
+    shadow.commit(&baking(0, 3)).await.unwrap();
     store.presentations.swap(1, 3).await.unwrap();
     remove_obsolete(store.presentations.as_ref()).await;
     let reader = &store.reader;
@@ -191,17 +190,17 @@ pub async fn of_what_is_replaced_nothing_is_left(store: Rebuilt) {
     assert_eq!(list.len(), 3);
 }
 
-/// Entities, snapshots and counts; verdicts are what they were.
-pub async fn entities_are_made_beside_those_that_are_read(store: Rebuilt) {
+/// Entities, snapshots and counts are rebuilt; verdicts in the log do not change.
+pub async fn entities_are_rebuilt_in_a_shadow_store(store: RebuildStores) {
     store.log.append(&many("a", 2)).await.unwrap();
     let first = creation(Checkpoint::default(), "a-0", 5);
     store.source.commit(&first).await.unwrap();
     store.sources.request().await.unwrap();
-    let made = store.sources.shadow(1).await.unwrap();
-    assert_eq!(made.checkpoint().await.unwrap(), Checkpoint::default());
+    let shadow = store.sources.shadow(1).await.unwrap();
+    assert_eq!(shadow.checkpoint().await.unwrap(), Checkpoint::default());
     let mut again = creation(Checkpoint::default(), "a-0", 6);
     again.snapshots = vec![again.entities[0].record.clone()];
-    made.commit(&again).await.unwrap();
+    shadow.commit(&again).await.unwrap();
     let events = store.log.read(0, 9).await.unwrap();
     assert_eq!(events[0].execution_time, Some(first.executed_at));
     assert_eq!(events[1].status, EntryStatus::Stored);
@@ -228,8 +227,8 @@ pub async fn entities_are_made_beside_those_that_are_read(store: Rebuilt) {
     assert_eq!(events[1].status, EntryStatus::Executed);
 }
 
-/// Whoever still makes what has been read for long, or would have it read again.
-pub async fn who_comes_too_late_does_no_harm(store: Rebuilt) {
+/// A writer of a shadow store that is live by now can neither commit nor swap.
+pub async fn a_late_commit_or_swap_changes_nothing(store: RebuildStores) {
     store.presentation.open("e").await.unwrap();
     store.presentation.commit(&baking(0, 2)).await.unwrap();
     let rebuilds = &store.presentations;

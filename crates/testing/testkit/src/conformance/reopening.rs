@@ -1,20 +1,20 @@
-//! Rules for stores that outlive the program: closed and opened again they are as they were.
-//! A rule takes a way to open one and the same store, which is empty at first.
+//! Rules for persistent stores: closed and reopened, they have the same content. A rule takes a
+//! function that opens the same store, which is empty at first.
 
 use bakehouse_engine::ports::{Appended, Checkpoint, StoreError};
 use futures_util::future::BoxFuture;
 use std::time::Duration;
 
-use super::lost::Stores;
+use super::lost_answers::AllStores;
 use super::notifications::{claim, filled};
 use super::presentation::baking;
 use super::source::creation;
 use crate::operations::many;
 
-/// Opens the store; whatever was opened before must have been dropped.
-pub type Reopen = Box<dyn Fn() -> BoxFuture<'static, Stores> + Send + Sync>;
+/// Opens the store; the previous instance must have been dropped.
+pub type Reopen = Box<dyn Fn() -> BoxFuture<'static, AllStores> + Send + Sync>;
 
-/// Writes the suite's tests: `reopening_suite!(name, async { reopen })`.
+/// Generates the suite's tests: `reopening_suite!(name, async { reopen })`.
 #[macro_export]
 macro_rules! reopening_suite {
     ($module:ident, $make:expr) => {
@@ -23,18 +23,18 @@ macro_rules! reopening_suite {
             reopening,
             $make,
             [
-                the_log_goes_on_where_it_was,
-                the_source_state_goes_on_where_it_was,
-                the_presentation_goes_on_where_it_was,
-                notifications_go_on_where_they_were,
-                epochs_of_leases_go_on_rising,
+                the_log_is_the_same_after_reopening,
+                the_source_state_is_the_same_after_reopening,
+                the_presentation_is_the_same_after_reopening,
+                notifications_are_the_same_after_reopening,
+                lease_epochs_keep_rising_after_reopening,
             ]
         );
     };
 }
 
-/// The reopened log has the same events, and recognises repeats.
-pub async fn the_log_goes_on_where_it_was(open: Reopen) {
+/// The reopened log has the same entries and recognises duplicates.
+pub async fn the_log_is_the_same_after_reopening(open: Reopen) {
     let batch = many("a", 3);
     let log = open().await.log;
     let epoch = log.epoch().await.unwrap();
@@ -50,8 +50,8 @@ pub async fn the_log_goes_on_where_it_was(open: Reopen) {
     assert_eq!(answers, [Appended::Duplicate, Appended::Stored(4)]);
 }
 
-/// A commit from before the end is still fenced.
-pub async fn the_source_state_goes_on_where_it_was(open: Reopen) {
+/// The reopened source state is the same; a commit from before is still fenced.
+pub async fn the_source_state_is_the_same_after_reopening(open: Reopen) {
     let stores = open().await;
     stores.log.append(&many("a", 2)).await.unwrap();
     let mut first = creation(Checkpoint::default(), "a-0", 5);
@@ -75,15 +75,15 @@ pub async fn the_source_state_goes_on_where_it_was(open: Reopen) {
     assert_eq!(source.commit(&second).await, Ok(()));
 }
 
-/// The presentation is of the same log alone.
-pub async fn the_presentation_goes_on_where_it_was(open: Reopen) {
+/// The reopened presentation is the same and still belongs to the same log.
+pub async fn the_presentation_is_the_same_after_reopening(open: Reopen) {
     let stores = open().await;
     stores.presentation.open("epoch-1").await.unwrap();
     stores.presentation.commit(&baking(0, 4)).await.unwrap();
     let documents = stores.reader.documents(&[1, 2, 3, 4]).await.unwrap();
     let frames = stores.reader.frames(0, 9).await.unwrap();
     drop(stores);
-    let Stores {
+    let AllStores {
         presentation,
         reader,
         ..
@@ -100,8 +100,8 @@ pub async fn the_presentation_goes_on_where_it_was(open: Reopen) {
     assert_eq!(presentation.commit(&baking(4, 1)).await, Ok(()));
 }
 
-/// A claim lasts for as long as its holder said.
-pub async fn notifications_go_on_where_they_were(open: Reopen) {
+/// A claim lasts until its deadline, across a restart.
+pub async fn notifications_are_the_same_after_reopening(open: Reopen) {
     let store = open().await.notifications;
     filled(&store, 2).await;
     let taken = store.take("mail", claim(1, 60, 1)).await.unwrap();
@@ -116,8 +116,8 @@ pub async fn notifications_go_on_where_they_were(open: Reopen) {
     assert_eq!((again.len(), counted.attempts), (2, 2));
 }
 
-/// A holder of before is told from one of now.
-pub async fn epochs_of_leases_go_on_rising(open: Reopen) {
+/// A holder from before the restart is distinguished from a current one.
+pub async fn lease_epochs_keep_rising_after_reopening(open: Reopen) {
     let long = Duration::from_secs(60);
     let leases = open().await.leases;
     let first = leases.acquire("work", "a", long).await.unwrap().unwrap();

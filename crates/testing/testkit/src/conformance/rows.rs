@@ -1,4 +1,4 @@
-//! What every store of handlers' rows must keep to. A rule takes an empty one.
+//! Rules for stores of handlers' rows. A rule takes an empty store.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use bakehouse_engine::{Frame, Notification, Position, Timestamp, to_json};
 use serde_json::json;
 use uuid::Uuid;
 
-/// The store under test, and how it is read.
+/// Store under test, with its reader.
 pub type Store = (Arc<dyn RowStore>, Arc<dyn RowReader>);
 
-/// The store under test beside the record of notifications.
+/// Store under test, with the record of notifications.
 pub type States = (Arc<dyn RowStore>, Arc<dyn Notifications>);
 
-/// Writes the suite's tests: `rows_suite!(name, async { … })`.
+/// Generates the suite's tests: `rows_suite!(name, async { … })`.
 #[macro_export]
 macro_rules! rows_suite {
     ($module:ident, $make:expr) => {
@@ -27,22 +27,22 @@ macro_rules! rows_suite {
             rows,
             $make,
             [
-                a_feed_is_followed_from_where_it_was_first_opened,
+                a_feed_continues_from_its_first_start_position,
                 a_handling_from_elsewhere_is_fenced_and_changes_nothing,
-                what_another_feed_has_changed_is_not_overwritten,
+                changes_of_another_feed_are_not_overwritten,
                 rows_are_found_by_key_and_by_link,
-                what_is_removed_is_gone_with_its_links,
+                a_removed_row_is_gone_with_its_links,
                 nothing_is_read_before_it_is_promoted,
-                one_generation_is_read_while_another_is_made,
+                one_generation_is_read_while_another_is_built,
                 versions_only_rise,
                 lists_go_on_page_by_page,
-                what_read_models_there_are_is_told,
+                the_states_of_all_read_models_are_listed,
             ]
         );
     };
 }
 
-/// Writes the tests of what processes need beside: `states_suite!(name, async { … })`.
+/// Generates the tests for stores of process states: `states_suite!(name, async { … })`.
 #[macro_export]
 macro_rules! states_suite {
     ($module:ident, $make:expr) => {
@@ -50,7 +50,7 @@ macro_rules! states_suite {
             $module,
             rows,
             $make,
-            [notifications_stand_with_the_rows_or_not_at_all]
+            [notifications_are_stored_with_the_rows_or_not_at_all]
         );
     };
 }
@@ -73,9 +73,9 @@ fn row(key: &str, links: &[&str], n: u64) -> RowWrite {
     }
 }
 
-fn handling(of: &Generation, from: Position, rows: Vec<RowWrite>) -> HandlerCommit {
+fn handling(generation: &Generation, from: Position, rows: Vec<RowWrite>) -> HandlerCommit {
     HandlerCommit {
-        generation: of.clone(),
+        generation: generation.clone(),
         revision: from,
         feed: "thing".into(),
         from,
@@ -87,14 +87,14 @@ fn handling(of: &Generation, from: Position, rows: Vec<RowWrite>) -> HandlerComm
 
 async fn open(
     store: &dyn RowStore,
-    of: &Generation,
+    generation: &Generation,
     start: Position,
 ) -> Result<Position, StoreError> {
     let feed = Feed {
         name: "thing",
         epoch: "log",
     };
-    store.open(of, &feed, start).await
+    store.open(generation, &feed, start).await
 }
 
 fn keys(rows: &[StoredRow]) -> Vec<&str> {
@@ -112,8 +112,8 @@ async fn linked(reader: &dyn RowReader, link: &str) -> Vec<StoredRow> {
     reader.rows("things", &page).await.unwrap()
 }
 
-/// Each generation and feed by itself; and a feed of another log is another feed.
-pub async fn a_feed_is_followed_from_where_it_was_first_opened((store, _): Store) {
+/// Each generation has its own position in each feed; another log's epoch is an error.
+pub async fn a_feed_continues_from_its_first_start_position((store, _): Store) {
     let of = generation(1, 0);
     assert_eq!(open(store.as_ref(), &of, 7).await, Ok(7));
     assert_eq!(open(store.as_ref(), &of, 0).await, Ok(7));
@@ -140,7 +140,7 @@ pub async fn a_feed_is_followed_from_where_it_was_first_opened((store, _): Store
     );
 }
 
-/// As after a pause in which somebody else was at work.
+/// A commit from another position is fenced, as after a pause of the instance.
 pub async fn a_handling_from_elsewhere_is_fenced_and_changes_nothing((store, _): Store) {
     let of = generation(1, 0);
     open(store.as_ref(), &of, 0).await.unwrap();
@@ -158,9 +158,9 @@ pub async fn a_handling_from_elsewhere_is_fenced_and_changes_nothing((store, _):
     assert!(found[0].body.get().contains("\"n\":1"));
 }
 
-/// The feeds of a generation share its rows: whoever has loaded them before somebody else
-/// followed another feed is late, though nobody has followed theirs.
-pub async fn what_another_feed_has_changed_is_not_overwritten((store, _): Store) {
+/// The feeds of a generation share its rows: a commit for one feed is fenced if another feed has
+/// changed the generation since the rows were loaded.
+pub async fn changes_of_another_feed_are_not_overwritten((store, _): Store) {
     let of = generation(1, 0);
     open(store.as_ref(), &of, 0).await.unwrap();
     let other = Feed {
@@ -186,7 +186,7 @@ pub async fn what_another_feed_has_changed_is_not_overwritten((store, _): Store)
     store.commit(&again).await.unwrap();
 }
 
-/// Each once, however many of the needs it meets; byte for byte.
+/// Rows are found by key and by link, each once and byte for byte.
 pub async fn rows_are_found_by_key_and_by_link((store, _): Store) {
     let of = generation(1, 0);
     open(store.as_ref(), &of, 0).await.unwrap();
@@ -209,7 +209,7 @@ pub async fn rows_are_found_by_key_and_by_link((store, _): Store) {
         keys(&load(Needs::row("c").and_linked("y")).await),
         ["a", "b", "c"]
     );
-    // Links are those of the row as it is now.
+    // The links of the current row replace the former ones.
     store
         .commit(&handling(&of, 1, vec![row("a", &["z"], 4)]))
         .await
@@ -224,8 +224,8 @@ pub async fn rows_are_found_by_key_and_by_link((store, _): Store) {
     assert!(elsewhere.is_empty());
 }
 
-/// And may come back.
-pub async fn what_is_removed_is_gone_with_its_links((store, _): Store) {
+/// A removed row and its links are gone; the row may be written again.
+pub async fn a_removed_row_is_gone_with_its_links((store, _): Store) {
     let of = generation(1, 0);
     open(store.as_ref(), &of, 0).await.unwrap();
     let both = vec![row("a", &["x"], 1), row("b", &["x"], 1)];
@@ -248,10 +248,13 @@ pub async fn what_is_removed_is_gone_with_its_links((store, _): Store) {
     );
 }
 
-/// "Not yet" is another answer than "nothing".
+/// Reads before the promotion return `NotYet`, not an empty result.
 pub async fn nothing_is_read_before_it_is_promoted((store, reader): Store) {
-    let made = store.register("things", 1).await.unwrap();
-    assert_eq!((made.wanted, made.serving), (generation(1, 0), None));
+    let registered = store.register("things", 1).await.unwrap();
+    assert_eq!(
+        (registered.wanted, registered.serving),
+        (generation(1, 0), None)
+    );
     let of = generation(1, 0);
     open(store.as_ref(), &of, 0).await.unwrap();
     store
@@ -267,8 +270,8 @@ pub async fn nothing_is_read_before_it_is_promoted((store, reader): Store) {
     assert!(reader.row("things", "b").await.unwrap().is_none());
 }
 
-/// The one that is read is kept up to date meanwhile, and goes when it is replaced.
-pub async fn one_generation_is_read_while_another_is_made((store, reader): Store) {
+/// The promoted generation is kept up to date during a rebuild, and removed when it is replaced.
+pub async fn one_generation_is_read_while_another_is_built((store, reader): Store) {
     let old = generation(1, 0);
     store.register("things", 1).await.unwrap();
     open(store.as_ref(), &old, 0).await.unwrap();
@@ -290,7 +293,7 @@ pub async fn one_generation_is_read_while_another_is_made((store, reader): Store
         .await
         .unwrap();
     assert_eq!(keys(&linked(reader.as_ref(), "x").await), ["a", "c"]);
-    // What is not wanted any more is not read, even if it is made.
+    // A generation that is not wanted any more cannot be promoted again.
     store.promote(&old).await.unwrap();
     assert_eq!(keys(&linked(reader.as_ref(), "x").await), ["a", "c"]);
     store.promote(&new).await.unwrap();
@@ -305,7 +308,7 @@ pub async fn one_generation_is_read_while_another_is_made((store, reader): Store
     );
 }
 
-/// A program of before, still running after an upgrade, does not undo it.
+/// A program of an earlier version that still runs does not undo an upgrade.
 pub async fn versions_only_rise((store, reader): Store) {
     store.register("things", 1).await.unwrap();
     reader.rebuild("things").await.unwrap();
@@ -323,7 +326,7 @@ pub async fn versions_only_rise((store, reader): Store) {
     );
 }
 
-/// By key, however many there are.
+/// Lists are paged by key, for any number of rows and any limit.
 pub async fn lists_go_on_page_by_page((store, reader): Store) {
     let of = generation(1, 0);
     store.register("things", 1).await.unwrap();
@@ -358,8 +361,8 @@ pub async fn lists_go_on_page_by_page((store, reader): Store) {
     }
 }
 
-/// For those who watch over them.
-pub async fn what_read_models_there_are_is_told((store, reader): Store) {
+/// The states of all read models are listed, for monitoring.
+pub async fn the_states_of_all_read_models_are_listed((store, reader): Store) {
     assert!(reader.states().await.unwrap().is_empty());
     let of = generation(1, 0);
     store.register("things", 1).await.unwrap();
@@ -380,8 +383,8 @@ pub async fn what_read_models_there_are_is_told((store, reader): Store) {
     assert!(states[1].building.is_empty());
 }
 
-/// Once for each id, however often it is handled.
-pub async fn notifications_stand_with_the_rows_or_not_at_all((store, record): States) {
+/// Notifications are stored with the rows, once per id, or not at all if the commit is fenced.
+pub async fn notifications_are_stored_with_the_rows_or_not_at_all((store, record): States) {
     let of = Generation {
         name: "process-p".into(),
         version: 0,

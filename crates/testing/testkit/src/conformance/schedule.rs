@@ -1,5 +1,5 @@
-//! What every schedule queue must keep to. A rule takes the queue's sending end
-//! and a way to get a consumer, as events-writer does after each start.
+//! Rules for schedule queues. A rule takes the sending end and a function that creates a consumer,
+//! as events-writer does at each start.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use uuid::Uuid;
 
 use crate::operations::{many, operation};
 
-/// Makes a consumer; the one made before must have been dropped.
+/// Creates a consumer; the previous one must have been dropped.
 pub type Consumers = Box<dyn Fn() -> Box<dyn ScheduleConsumer> + Send + Sync>;
-/// The queue under test.
+/// Queue under test.
 pub type Queue = (Arc<dyn Scheduler>, Consumers);
 
-/// Writes the suite's tests: `schedule_suite!(name, async { (scheduler, consumers) })`.
+/// Generates the suite's tests: `schedule_suite!(name, async { (scheduler, consumers) })`.
 #[macro_export]
 macro_rules! schedule_suite {
     ($module:ident, $make:expr) => {
@@ -23,8 +23,8 @@ macro_rules! schedule_suite {
             $make,
             [
                 operations_arrive_in_order_and_whole,
-                what_was_not_settled_comes_again_in_order,
-                what_was_settled_does_not_come_again,
+                unsettled_operations_are_redelivered_in_order,
+                settled_operations_are_not_redelivered,
                 receiving_waits_for_the_first_one,
                 settling_twice_or_too_soon_loses_nothing,
                 parking_leaves_the_others_as_they_are,
@@ -34,8 +34,8 @@ macro_rules! schedule_suite {
     };
 }
 
-/// Takes `count` operations and not one more, in as many batches as it takes:
-/// what has not arrived yet makes a batch smaller than it might be.
+/// Receives exactly `count` operations in as many batches as needed; a batch is smaller if not all
+/// operations have arrived yet.
 async fn take(consumer: &mut dyn ScheduleConsumer, count: usize, max: usize) -> Vec<Uuid> {
     let mut taken = Vec::new();
     while taken.len() < count {
@@ -63,7 +63,7 @@ async fn send(scheduler: &dyn Scheduler, count: usize) -> Vec<Uuid> {
         .collect()
 }
 
-/// Field for field.
+/// Operations arrive in order and with all fields.
 pub async fn operations_arrive_in_order_and_whole((scheduler, consumers): Queue) {
     let mut consumer = consumers();
     let sent = send(scheduler.as_ref(), 30).await;
@@ -77,8 +77,8 @@ pub async fn operations_arrive_in_order_and_whole((scheduler, consumers): Queue)
     );
 }
 
-/// The writer was killed between taking and settling.
-pub async fn what_was_not_settled_comes_again_in_order((scheduler, consumers): Queue) {
+/// A consumer that is dropped before it settles leaves its operations to the next one.
+pub async fn unsettled_operations_are_redelivered_in_order((scheduler, consumers): Queue) {
     let mut consumer = consumers();
     let sent = send(scheduler.as_ref(), 20).await;
     assert_eq!(take(consumer.as_mut(), 8, 8).await, sent[..8]);
@@ -90,8 +90,8 @@ pub async fn what_was_not_settled_comes_again_in_order((scheduler, consumers): Q
     assert_eq!(again, sent[8..]);
 }
 
-/// Otherwise every restart would repeat everything.
-pub async fn what_was_settled_does_not_come_again((scheduler, consumers): Queue) {
+/// Settled operations are not delivered to the next consumer.
+pub async fn settled_operations_are_not_redelivered((scheduler, consumers): Queue) {
     let mut consumer = consumers();
     let mut sent = send(scheduler.as_ref(), 5).await;
     take(consumer.as_mut(), 5, 100).await;
@@ -102,7 +102,7 @@ pub async fn what_was_settled_does_not_come_again((scheduler, consumers): Queue)
     assert_eq!(take(consumer.as_mut(), 3, 100).await, sent);
 }
 
-/// And a dropped wait loses nothing.
+/// A cancelled wait for an empty queue loses nothing.
 pub async fn receiving_waits_for_the_first_one((scheduler, consumers): Queue) {
     let mut consumer = consumers();
     for _ in 0..3 {
@@ -117,10 +117,10 @@ pub async fn receiving_waits_for_the_first_one((scheduler, consumers): Queue) {
     assert_eq!(take(consumer.as_mut(), 1, 10).await, sent);
 }
 
-/// Settling is repeated after a lost answer, and tried before anything has come.
+/// Settling twice, as after a lost answer, or before the first batch loses nothing.
 pub async fn settling_twice_or_too_soon_loses_nothing((scheduler, consumers): Queue) {
     let mut consumer = consumers();
-    // Where nothing has been reached yet, that may be an error.
+    // May fail if the consumer is not connected yet.
     let _ = consumer.settle().await;
     let sent = send(scheduler.as_ref(), 4).await;
     assert_eq!(take(consumer.as_mut(), 2, 2).await, sent[..2]);
@@ -135,7 +135,7 @@ pub async fn settling_twice_or_too_soon_loses_nothing((scheduler, consumers): Qu
     assert!(rest.operations.is_empty() && rest.unreadable.is_empty());
 }
 
-/// A parked message is neither among those received nor among those to come.
+/// Parking an unreadable message does not affect the operations.
 pub async fn parking_leaves_the_others_as_they_are((scheduler, consumers): Queue) {
     let mut consumer = consumers();
     let sent = send(scheduler.as_ref(), 3).await;
@@ -152,7 +152,7 @@ pub async fn parking_leaves_the_others_as_they_are((scheduler, consumers): Queue
     consumer.settle().await.unwrap();
 }
 
-/// Operations as large as api-servers take them, and larger.
+/// Operations of the maximum size that api-server accepts, and larger ones, arrive complete.
 pub async fn large_operations_arrive_whole((scheduler, consumers): Queue) {
     let mut consumer = consumers();
     let sent: Vec<_> = [3, 2_000_000, 5]

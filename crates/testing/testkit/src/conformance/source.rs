@@ -1,5 +1,4 @@
-//! What every source store must keep to. A rule takes an empty log and the
-//! store beside it.
+//! Rules for source stores. A rule takes an empty log and its empty source store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +11,10 @@ use bakehouse_engine::{EntityRecord, EntryStatus, LogEntry, Rejection, Timestamp
 
 use crate::operations::many;
 
-/// The store under test, and its log.
+/// Store under test, with its log.
 pub type Source = (Arc<dyn EventLog>, Arc<dyn SourceStore>);
 
-/// Writes the suite's tests: `source_suite!(name, async { (log, source) })`.
+/// Generates the suite's tests: `source_suite!(name, async { (log, source) })`.
 #[macro_export]
 macro_rules! source_suite {
     ($module:ident, $make:expr) => {
@@ -24,15 +23,15 @@ macro_rules! source_suite {
             source,
             $make,
             [
-                starts_at_nothing,
+                a_new_store_is_empty,
                 a_commit_is_seen_whole,
-                what_is_parked_is_found_until_it_is_settled,
-                what_was_executed_in_place_is_read_in_pages,
+                parked_entries_are_found_until_they_are_resolved,
+                executed_entries_are_read_in_pages,
                 a_commit_from_elsewhere_is_fenced_and_changes_nothing,
                 an_entity_at_another_position_fences_the_whole_commit,
                 a_verdict_once_given_stays,
                 the_latest_snapshot_up_to_a_position_is_found,
-                of_two_at_once_one_commits,
+                of_two_concurrent_commits_one_succeeds,
                 an_empty_commit_changes_nothing,
                 a_commit_of_any_size_is_seen_whole,
             ]
@@ -60,7 +59,7 @@ fn executed() -> Verdict {
     }
 }
 
-/// The execution of one event, which brings an entity into being.
+/// Returns the execution of one entry, which creates an entity.
 #[must_use]
 pub fn creation(from: Checkpoint, id: &str, value: i64) -> Execution {
     let to = Checkpoint {
@@ -82,13 +81,13 @@ pub fn creation(from: Checkpoint, id: &str, value: i64) -> Execution {
     }
 }
 
-/// Position 0, no entity.
-pub async fn starts_at_nothing((_, source): Source) {
+/// A new store is at position 0 and has no entity.
+pub async fn a_new_store_is_empty((_, source): Source) {
     assert_eq!(source.checkpoint().await.unwrap(), Checkpoint::default());
     assert!(source.load(&["a"]).await.unwrap().is_empty());
 }
 
-/// Entities, verdicts and checkpoint.
+/// A commit stores entities, verdicts and the checkpoint together.
 pub async fn a_commit_is_seen_whole((log, source): Source) {
     log.append(&many("a", 3)).await.unwrap();
     let mut execution = creation(Checkpoint::default(), "a-0", 5);
@@ -131,8 +130,8 @@ fn parked(reason: &str) -> Verdict {
     Verdict::Parked { reason }
 }
 
-/// What is set aside can be found, by its entity and altogether, until it is settled.
-pub async fn what_is_parked_is_found_until_it_is_settled((log, source): Source) {
+/// Parked entries are found by entity and in total until they are resolved.
+pub async fn parked_entries_are_found_until_they_are_resolved((log, source): Source) {
     let mut operations = many("a", 4);
     for (operation, id) in operations.iter_mut().zip(["a", "b", "a", "a"]) {
         operation.entity_id = id.to_owned();
@@ -174,7 +173,7 @@ pub async fn what_is_parked_is_found_until_it_is_settled((log, source): Source) 
         verdict,
     };
     let refused = Verdict::Rejected(Rejection::new("no"));
-    // Nothing may be seen of the last one: that event has its verdict.
+    // The last settlement has no effect: its entry has a verdict already.
     second.settlements = vec![
         settle(1, refused),
         settle(3, executed()),
@@ -183,21 +182,20 @@ pub async fn what_is_parked_is_found_until_it_is_settled((log, source): Source) 
     source.commit(&second).await.unwrap();
     assert_eq!(source.checkpoint().await.unwrap().parked, 1);
     assert_eq!(at(&log.parked(0, 9).await.unwrap()), [2]);
-    let held = log.ever_parked(&["b", "a"]).await.unwrap();
-    assert_eq!(at(&held), [1, 2, 3], "for ever, in order");
-    assert_eq!(held[0].status, EntryStatus::Rejected);
-    assert_eq!(held[0].reason.as_deref(), Some("no"));
-    assert_eq!(held[0].parked.as_deref(), Some("x"));
-    assert_eq!(held[0].resolved_by, Some(4));
-    assert_eq!(held[0].execution_time, Some(second.executed_at));
-    assert_eq!(held[2].status, EntryStatus::Executed);
-    assert_eq!(held[2].change.as_deref(), Some("raised"));
+    let ever_parked = log.ever_parked(&["b", "a"]).await.unwrap();
+    assert_eq!(at(&ever_parked), [1, 2, 3], "resolved ones too, in order");
+    assert_eq!(ever_parked[0].status, EntryStatus::Rejected);
+    assert_eq!(ever_parked[0].reason.as_deref(), Some("no"));
+    assert_eq!(ever_parked[0].parked.as_deref(), Some("x"));
+    assert_eq!(ever_parked[0].resolved_by, Some(4));
+    assert_eq!(ever_parked[0].execution_time, Some(second.executed_at));
+    assert_eq!(ever_parked[2].status, EntryStatus::Executed);
+    assert_eq!(ever_parked[2].change.as_deref(), Some("raised"));
     assert_eq!(log.head().await.unwrap(), 4);
 }
 
-/// Refused and parked operations are not even read; and neither is found where it is not
-/// wanted.
-pub async fn what_was_executed_in_place_is_read_in_pages((log, source): Source) {
+/// Pages of executed entries exclude rejected and parked ones; other selections are exact, too.
+pub async fn executed_entries_are_read_in_pages((log, source): Source) {
     let mut operations = many("a", 5);
     for operation in &mut operations[..4] {
         operation.entity_id = "a".to_owned();
@@ -233,18 +231,21 @@ pub async fn what_was_executed_in_place_is_read_in_pages((log, source): Source) 
         let has_payload = |event: &LogEntry| event.operation.payload.get() != "null";
         assert!(found.iter().all(has_payload));
     }
-    for (of, expected) in [
+    for (selection, expected) in [
         (Selection::Creation("a"), &[][..]),
         (Selection::Parked(None), &[3]),
         (Selection::Parked(Some("a")), &[3]),
         (Selection::Parked(Some("a-4")), &[]),
     ] {
-        let found = log.summaries(&SummaryQuery::first(of, 9)).await.unwrap();
-        assert_eq!(at(&found), expected, "{of:?}");
+        let found = log
+            .summaries(&SummaryQuery::first(selection, 9))
+            .await
+            .unwrap();
+        assert_eq!(at(&found), expected, "{selection:?}");
     }
 }
 
-/// A paused instance that goes on: its checkpoint is old.
+/// A commit from an old or a future checkpoint is fenced, as after a pause of the instance.
 pub async fn a_commit_from_elsewhere_is_fenced_and_changes_nothing((log, source): Source) {
     log.append(&many("a", 3)).await.unwrap();
     let first = creation(Checkpoint::default(), "a-0", 5);
@@ -264,7 +265,7 @@ pub async fn a_commit_from_elsewhere_is_fenced_and_changes_nothing((log, source)
     );
 }
 
-/// Position guards hold even where the checkpoint does not help.
+/// A wrong expected position of one entity fences the commit, even at the right checkpoint.
 pub async fn an_entity_at_another_position_fences_the_whole_commit((log, source): Source) {
     log.append(&many("a", 3)).await.unwrap();
     let first = creation(Checkpoint::default(), "a-0", 5);
@@ -285,14 +286,14 @@ pub async fn an_entity_at_another_position_fences_the_whole_commit((log, source)
     assert!(source.load(&["a-1"]).await.unwrap().is_empty());
 }
 
-/// A second verdict, as of a source state that is built up from the log again, changes nothing,
-/// whatever the two are. Only a settlement ends an event's being parked.
+/// A second verdict changes nothing, as when the source state is rebuilt from the log. Only a
+/// settlement resolves a parked entry.
 pub async fn a_verdict_once_given_stays((log, source): Source) {
     log.append(&many("a", 3)).await.unwrap();
     let rejected = || Verdict::Rejected(Rejection::new("no").with_code("never"));
     let judged = |from, verdicts| Execution {
         verdicts,
-        // Verdicts are given from there on, and the checkpoint stays.
+        // The verdicts apply to the entries after the checkpoint, which does not move.
         to: Checkpoint {
             position: 0,
             ..from
@@ -320,7 +321,7 @@ pub async fn a_verdict_once_given_stays((log, source): Source) {
     }
 }
 
-/// Everything of events that a verdict may touch.
+/// Returns all fields of the entries that a verdict may change, as text.
 fn outcomes(events: &[LogEntry]) -> Vec<String> {
     let outcome = |event: &LogEntry| {
         let LogEntry {
@@ -355,8 +356,8 @@ pub async fn an_empty_commit_changes_nothing((log, source): Source) {
     assert!(source.load(&[]).await.unwrap().is_empty());
 }
 
-/// More entities than a stage ever hands over, and more bytes than a document of a database
-/// may have.
+/// A commit may have more entities than any stage writes at once, and more bytes than a document of
+/// a database may have.
 pub async fn a_commit_of_any_size_is_seen_whole((log, source): Source) {
     log.append(&many("a", 2_040)).await.unwrap();
     let mut from = Checkpoint::default();
@@ -391,8 +392,8 @@ pub async fn a_commit_of_any_size_is_seen_whole((log, source): Source) {
     );
 }
 
-/// Two instances that both believe they lead.
-pub async fn of_two_at_once_one_commits((log, source): Source) {
+/// Of two concurrent instances, one commits at each checkpoint; the other one is fenced.
+pub async fn of_two_concurrent_commits_one_succeeds((log, source): Source) {
     log.append(&many("a", 40)).await.unwrap();
     let race = |name: &'static str| {
         let source = source.clone();
@@ -419,7 +420,8 @@ pub async fn of_two_at_once_one_commits((log, source): Source) {
     assert!(won > 0);
 }
 
-/// Of each entity its own; kept again it is the same.
+/// Reads return each entity's latest snapshot up to a position; storing a snapshot twice changes
+/// nothing.
 pub async fn the_latest_snapshot_up_to_a_position_is_found((log, source): Source) {
     log.append(&many("a", 2)).await.unwrap();
     let mut first = creation(Checkpoint::default(), "a", 5);

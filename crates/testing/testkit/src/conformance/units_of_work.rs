@@ -1,4 +1,4 @@
-//! Rules of transactions over the whole of a store. A rule takes an empty store.
+//! Rules for units of work: transactions over all stores. A rule takes empty stores.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,21 +12,21 @@ use super::presentation::baking;
 use super::source::creation;
 use crate::operations::many;
 
-/// The store under test.
-pub struct Whole {
-    /// Begins the transactions.
+/// Stores under test.
+pub struct UnitStores {
+    /// Starts units of work.
     pub units: Arc<dyn UnitsOfWork>,
-    /// The log, from outside.
+    /// Log, outside the unit.
     pub log: Arc<dyn EventLog>,
-    /// The source state, from outside.
+    /// Source state, outside the unit.
     pub source: Arc<dyn SourceStore>,
-    /// The presentation, from outside.
+    /// Presentation, outside the unit.
     pub presentation: Arc<dyn PresentationStore>,
-    /// The presentation, read from outside.
+    /// Presentation, read outside the unit.
     pub reader: Arc<dyn PresentationReader>,
 }
 
-/// Writes the suite's tests: `units_of_work_suite!(name, async { Whole { … } })`.
+/// Generates the suite's tests: `units_of_work_suite!(name, async { UnitStores { … } })`.
 #[macro_export]
 macro_rules! units_of_work_suite {
     ($module:ident, $make:expr) => {
@@ -35,17 +35,17 @@ macro_rules! units_of_work_suite {
             units_of_work,
             $make,
             [
-                what_was_written_is_read_within_and_stands_once_committed,
-                what_was_dropped_was_never_there,
-                nobody_else_sees_what_is_not_committed,
-                one_after_the_other,
-                a_call_that_failed_undoes_itself_alone,
+                writes_are_visible_within_the_unit_and_outside_after_commit,
+                a_dropped_unit_leaves_nothing,
+                uncommitted_writes_are_not_visible_outside,
+                units_run_one_after_the_other,
+                a_failed_call_is_rolled_back_alone,
             ]
         );
     };
 }
 
-/// Three operations, one of them executed, and frames.
+/// Appends three operations, executes one of them, and bakes two frames.
 async fn fill(unit: &dyn UnitOfWork) {
     let answers = unit.log().append(&many("a", 3)).await.unwrap();
     assert_eq!(answers[2], Appended::Stored(3));
@@ -54,7 +54,7 @@ async fn fill(unit: &dyn UnitOfWork) {
     unit.presentation().commit(&baking(0, 2)).await.unwrap();
 }
 
-/// Positions of log, execution and presentation.
+/// Returns the positions of log, source state and presentation.
 async fn positions(
     log: &dyn EventLog,
     source: &dyn SourceStore,
@@ -67,7 +67,7 @@ async fn positions(
     )
 }
 
-impl Whole {
+impl UnitStores {
     async fn positions(&self) -> (u64, u64, u64) {
         positions(
             self.log.as_ref(),
@@ -78,10 +78,10 @@ impl Whole {
     }
 }
 
-/// The whole unit is visible within it, and stands at once when committed.
-pub async fn what_was_written_is_read_within_and_stands_once_committed(whole: Whole) {
-    whole.presentation.open("e").await.unwrap();
-    let unit = whole.units.begin().await.unwrap();
+/// Writes are visible within the unit at once, and outside after the commit.
+pub async fn writes_are_visible_within_the_unit_and_outside_after_commit(stores: UnitStores) {
+    stores.presentation.open("e").await.unwrap();
+    let unit = stores.units.begin().await.unwrap();
     fill(unit.as_ref()).await;
     let (log, source, reader) = (unit.log(), unit.source(), unit.reader());
     let within = positions(log.as_ref(), source.as_ref(), reader.as_ref()).await;
@@ -89,47 +89,47 @@ pub async fn what_was_written_is_read_within_and_stands_once_committed(whole: Wh
     assert_eq!(source.load(&["a-0"]).await.unwrap().len(), 1);
     drop((log, source, reader));
     unit.commit().await.unwrap();
-    assert_eq!(whole.positions().await, (3, 1, 2));
-    assert!(whole.reader.document("d-2").await.unwrap().is_some());
+    assert_eq!(stores.positions().await, (3, 1, 2));
+    assert!(stores.reader.document("d-2").await.unwrap().is_some());
 }
 
-/// The next unit begins where the dropped one began.
-pub async fn what_was_dropped_was_never_there(whole: Whole) {
-    whole.presentation.open("e").await.unwrap();
+/// A dropped unit is rolled back; the next one starts from the same state.
+pub async fn a_dropped_unit_leaves_nothing(stores: UnitStores) {
+    stores.presentation.open("e").await.unwrap();
     for _ in 0..2 {
-        let unit = whole.units.begin().await.unwrap();
+        let unit = stores.units.begin().await.unwrap();
         fill(unit.as_ref()).await;
         drop(unit);
-        assert_eq!(whole.positions().await, (0, 0, 0));
-        assert!(whole.source.load(&["a-0"]).await.unwrap().is_empty());
-        assert!(whole.reader.document("d-2").await.unwrap().is_none());
+        assert_eq!(stores.positions().await, (0, 0, 0));
+        assert!(stores.source.load(&["a-0"]).await.unwrap().is_empty());
+        assert!(stores.reader.document("d-2").await.unwrap().is_none());
     }
-    let answers = whole.log.append(&many("b", 1)).await.unwrap();
+    let answers = stores.log.append(&many("b", 1)).await.unwrap();
     assert_eq!(answers, [Appended::Stored(1)]);
 }
 
-/// Readers outside see the state before it, now or when it is over.
-pub async fn nobody_else_sees_what_is_not_committed(whole: Whole) {
-    whole.presentation.open("e").await.unwrap();
-    let unit = whole.units.begin().await.unwrap();
+/// Readers outside see the state before the unit, or wait until it ends.
+pub async fn uncommitted_writes_are_not_visible_outside(stores: UnitStores) {
+    stores.presentation.open("e").await.unwrap();
+    let unit = stores.units.begin().await.unwrap();
     fill(unit.as_ref()).await;
-    let (log, reader) = (whole.log.clone(), whole.reader.clone());
+    let (log, reader) = (stores.log.clone(), stores.reader.clone());
     let asked = tokio::spawn(async move {
         let head = log.head().await.unwrap();
         (head, reader.head().await.unwrap().position)
     });
-    // Long enough for an answer, where there is one meanwhile.
-    let _ = tokio::time::timeout(Duration::from_millis(100), whole.log.head()).await;
+    // Long enough for an answer from adapters whose readers do not wait.
+    let _ = tokio::time::timeout(Duration::from_millis(100), stores.log.head()).await;
     drop(unit);
     assert_eq!(asked.await.unwrap(), (0, 0));
 }
 
-/// Writers from outside wait, too.
-pub async fn one_after_the_other(whole: Whole) {
-    whole.presentation.open("e").await.unwrap();
-    let first = whole.units.begin().await.unwrap();
+/// Units run one after the other; writers outside wait, too.
+pub async fn units_run_one_after_the_other(stores: UnitStores) {
+    stores.presentation.open("e").await.unwrap();
+    let first = stores.units.begin().await.unwrap();
     first.log().append(&many("a", 1)).await.unwrap();
-    let (units, log) = (whole.units.clone(), whole.log.clone());
+    let (units, log) = (stores.units.clone(), stores.log.clone());
     let second = tokio::spawn(async move {
         let unit = units.begin().await.unwrap();
         let head = unit.log().head().await.unwrap();
@@ -144,16 +144,16 @@ pub async fn one_after_the_other(whole: Whole) {
     first.commit().await.unwrap();
     assert!(second.await.unwrap() >= 2);
     outside.await.unwrap();
-    let events = whole.log.read(0, 9).await.unwrap();
+    let events = stores.log.read(0, 9).await.unwrap();
     let ids: Vec<&str> = events.iter().map(|event| event.entity_id()).collect();
     assert_eq!(ids[..2], ["a-0", "a-0"]);
     assert_eq!(ids.len(), 4);
 }
 
-/// Calls before and after the failed one stand.
-pub async fn a_call_that_failed_undoes_itself_alone(whole: Whole) {
-    whole.presentation.open("e").await.unwrap();
-    let unit = whole.units.begin().await.unwrap();
+/// A failed call is rolled back; calls before and after it are committed.
+pub async fn a_failed_call_is_rolled_back_alone(stores: UnitStores) {
+    stores.presentation.open("e").await.unwrap();
+    let unit = stores.units.begin().await.unwrap();
     fill(unit.as_ref()).await;
     let stale = creation(Checkpoint::default(), "a-1", 5);
     assert_eq!(unit.source().commit(&stale).await, Err(StoreError::Fenced));
@@ -161,6 +161,6 @@ pub async fn a_call_that_failed_undoes_itself_alone(whole: Whole) {
     assert_eq!(late, Err(StoreError::Fenced));
     unit.log().append(&many("b", 1)).await.unwrap();
     unit.commit().await.unwrap();
-    assert_eq!(whole.positions().await, (4, 1, 2));
-    assert!(whole.source.load(&["a-1"]).await.unwrap().is_empty());
+    assert_eq!(stores.positions().await, (4, 1, 2));
+    assert!(stores.source.load(&["a-1"]).await.unwrap().is_empty());
 }

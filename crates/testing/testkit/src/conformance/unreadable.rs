@@ -1,5 +1,5 @@
-//! Rules for messages in the schedule queue that are no operations. A rule takes an empty
-//! queue, what counts it, and a way to put bytes into it.
+//! Rules for unreadable messages in the schedule queue. A rule takes an empty queue, its counter,
+//! and a function that publishes raw bytes.
 
 use std::sync::Arc;
 
@@ -11,19 +11,19 @@ use super::backlog::settles_at;
 use super::schedule::Queue;
 use crate::operations::many;
 
-/// The queue under test.
-pub struct Mixed {
-    /// Its two ends.
+/// Queue under test, with an unreadable message.
+pub struct UnreadableQueue {
+    /// Both ends of the queue.
     pub queue: Queue,
     /// Counter of waiting and unreadable messages.
     pub backlog: Arc<dyn Backlog>,
-    /// Puts the message into it.
+    /// Publishes raw bytes to the queue.
     pub put: Box<dyn Fn(Vec<u8>) -> BoxFuture<'static, ()> + Send + Sync>,
-    /// A message that is no operation.
+    /// Message that is not an operation.
     pub message: Vec<u8>,
 }
 
-/// Writes the suite's tests: `unreadable_suite!(name, async { Mixed { … } })`.
+/// Generates the suite's tests: `unreadable_suite!(name, async { UnreadableQueue { … } })`.
 #[macro_export]
 macro_rules! unreadable_suite {
     ($module:ident, $make:expr) => {
@@ -31,12 +31,13 @@ macro_rules! unreadable_suite {
             $module,
             unreadable,
             $make,
-            [what_is_no_operation_is_told_apart_until_it_is_parked_and_settled]
+            [an_unreadable_message_is_redelivered_until_it_is_parked_and_settled]
         );
     };
 }
 
-/// Takes what there is until so much has come: identities in order, and bytes as they came.
+/// Receives `count` messages: the identities of operations, in order, and the bytes and reasons of
+/// unreadable messages.
 async fn take(
     consumer: &mut dyn ScheduleConsumer,
     count: usize,
@@ -45,26 +46,29 @@ async fn take(
     while operations.len() + unreadable.len() < count {
         let batch = consumer.receive(9).await.unwrap();
         operations.extend(batch.operations.iter().map(|one| one.operation_id));
-        let told = batch.unreadable.into_iter();
-        unreadable.extend(told.map(|one| (one.bytes, one.reason)));
+        let messages = batch.unreadable.into_iter();
+        unreadable.extend(messages.map(|one| (one.bytes, one.reason)));
     }
     (operations, unreadable)
 }
 
-/// Operations before and after an unreadable message arrive as usual.
-pub async fn what_is_no_operation_is_told_apart_until_it_is_parked_and_settled(mixed: Mixed) {
-    let (scheduler, consumers) = &mixed.queue;
+/// Operations before and after an unreadable message arrive as usual; the message is redelivered
+/// until it is parked and settled.
+pub async fn an_unreadable_message_is_redelivered_until_it_is_parked_and_settled(
+    setup: UnreadableQueue,
+) {
+    let (scheduler, consumers) = &setup.queue;
     let operations = many("a", 3);
     let ids: Vec<Uuid> = operations.iter().map(|one| one.operation_id).collect();
     scheduler.schedule(&operations[0]).await.unwrap();
-    (mixed.put)(mixed.message.clone()).await;
+    (setup.put)(setup.message.clone()).await;
     scheduler.schedule(&operations[1]).await.unwrap();
     for _ in 0..2 {
         let mut consumer = consumers();
         let (received, unreadable) = take(consumer.as_mut(), 3).await;
         assert_eq!(received, ids[..2]);
         assert_eq!(unreadable.len(), 1);
-        assert_eq!(unreadable[0].0, mixed.message);
+        assert_eq!(unreadable[0].0, setup.message);
         assert!(!unreadable[0].1.is_empty());
     }
     let mut consumer = consumers();
@@ -88,5 +92,5 @@ pub async fn what_is_no_operation_is_told_apart_until_it_is_parked_and_settled(m
     let (received, unreadable) = take(consumer.as_mut(), 1).await;
     assert_eq!((received, unreadable), (vec![ids[2]], Vec::new()));
     consumer.settle().await.unwrap();
-    settles_at(mixed.backlog.as_ref(), (0, 1)).await;
+    settles_at(setup.backlog.as_ref(), (0, 1)).await;
 }

@@ -1,5 +1,5 @@
-//! Rules for calls whose answer nobody heard: given up at any moment, and repeated. A rule
-//! takes empty stores.
+//! Rules for calls whose answer is lost: cancelled at any micros, and repeated. A rule takes empty
+//! stores.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,67 +15,67 @@ use super::presentation::baking;
 use super::source::creation;
 use crate::operations::{identities, many};
 
-/// The stores of one system.
-pub struct Stores {
+/// All stores of one system.
+pub struct AllStores {
     /// The log.
     pub log: Arc<dyn EventLog>,
-    /// Its source state.
+    /// Source state.
     pub source: Arc<dyn SourceStore>,
-    /// Its presentation, to be written.
+    /// Presentation, to be written.
     pub presentation: Arc<dyn PresentationStore>,
-    /// Its presentation, to be read.
+    /// Presentation, to be read.
     pub reader: Arc<dyn PresentationReader>,
-    /// Its record of notifications.
+    /// Record of notifications.
     pub notifications: Arc<dyn Notifications>,
-    /// Its leases.
+    /// Leases.
     pub leases: Arc<dyn Leases>,
 }
 
-/// Writes the suite's tests: `lost_suite!(name, async { Stores { … } })`.
+/// Generates the suite's tests: `lost_answers_suite!(name, async { AllStores { … } })`.
 #[macro_export]
-macro_rules! lost_suite {
+macro_rules! lost_answers_suite {
     ($module:ident, $make:expr) => {
         $crate::suite!(
             $module,
-            lost,
+            lost_answers,
             $make,
             [
-                an_append_that_was_given_up_is_there_once_when_repeated,
-                an_execution_that_was_given_up_is_there_once_when_repeated,
-                a_baking_that_was_given_up_is_there_once_when_repeated,
-                a_recording_that_was_given_up_is_there_once_when_repeated,
+                a_cancelled_append_is_stored_once_when_repeated,
+                a_cancelled_execution_is_stored_once_when_repeated,
+                a_cancelled_baking_is_stored_once_when_repeated,
+                a_cancelled_recording_is_stored_once_when_repeated,
             ]
         );
     };
 }
 
-/// Moments at which calls are given up: from before anything has been sent to long after
-/// the answer has come.
-const MOMENTS: [u64; 8] = [0, 50, 200, 500, 1_000, 2_000, 5_000, 200_000];
+/// Times in µs after which calls are cancelled: from before anything has been sent to long after
+/// the answer has arrived.
+const CANCEL_AFTER: [u64; 8] = [0, 50, 200, 500, 1_000, 2_000, 5_000, 200_000];
 
-/// Begins a call, and hears no answer.
-async fn abandon<T>(moment: u64, call: impl Future<Output = T>) {
-    let _ = tokio::time::timeout(Duration::from_micros(moment), call).await;
+/// Starts a call and cancels it after `micros`.
+async fn cancel<T>(micros: u64, call: impl Future<Output = T>) {
+    let _ = tokio::time::timeout(Duration::from_micros(micros), call).await;
 }
 
-/// Tells whether a repeated commit has succeeded, now or before.
+/// Checks whether a repeated commit has succeeded, now or before.
 fn is_settled(answer: &Result<(), StoreError>) -> bool {
     matches!(answer, Ok(()) | Err(StoreError::Fenced))
 }
 
-/// A repeat keeps the order of the batch, whether or not the first call was still under way.
-pub async fn an_append_that_was_given_up_is_there_once_when_repeated(stores: Stores) {
+/// A repeated batch is stored once and in its order, even if the first call is still running.
+pub async fn a_cancelled_append_is_stored_once_when_repeated(stores: AllStores) {
     let log = stores.log;
     let mut sent = Vec::new();
-    for (turn, moment) in MOMENTS.into_iter().enumerate() {
+    for (turn, micros) in CANCEL_AFTER.into_iter().enumerate() {
         let batch = many(&format!("turn-{turn}"), 20);
-        abandon(moment, log.append(&batch)).await;
+        cancel(micros, log.append(&batch)).await;
         let answers = log.append(&batch).await.unwrap();
         assert_eq!(answers.len(), 20);
         assert!(!answers.contains(&Appended::Conflict), "{answers:?}");
         sent.extend(batch.iter().map(|operation| operation.operation_id));
         let events = log.read(0, 1_000).await.unwrap();
-        assert_eq!(identities(&events), sent, "given up after {moment} µs");
+        assert_eq!(identities(&events), sent, "cancelled after {micros} µs");
         for (answer, event) in answers.iter().zip(&events[turn * 20..]) {
             let there = Appended::Stored(event.position);
             assert!([there, Appended::Duplicate].contains(answer), "{answer:?}");
@@ -83,15 +83,15 @@ pub async fn an_append_that_was_given_up_is_there_once_when_repeated(stores: Sto
     }
 }
 
-/// Whole, and without a second entity.
-pub async fn an_execution_that_was_given_up_is_there_once_when_repeated(stores: Stores) {
-    let Stores { log, source, .. } = stores;
-    log.append(&many("a", MOMENTS.len())).await.unwrap();
+/// A repeated execution is stored completely, and creates no second entity.
+pub async fn a_cancelled_execution_is_stored_once_when_repeated(stores: AllStores) {
+    let AllStores { log, source, .. } = stores;
+    log.append(&many("a", CANCEL_AFTER.len())).await.unwrap();
     let mut from = Checkpoint::default();
-    for moment in MOMENTS {
+    for micros in CANCEL_AFTER {
         let id = format!("a-{}", from.position);
         let execution = creation(from, &id, 5);
-        abandon(moment, source.commit(&execution)).await;
+        cancel(micros, source.commit(&execution)).await;
         let answer = source.commit(&execution).await;
         assert!(is_settled(&answer), "{answer:?}");
         assert_eq!(source.checkpoint().await.unwrap(), execution.to);
@@ -103,17 +103,17 @@ pub async fn an_execution_that_was_given_up_is_there_once_when_repeated(stores: 
     }
 }
 
-/// Documents, frames and checkpoint.
-pub async fn a_baking_that_was_given_up_is_there_once_when_repeated(stores: Stores) {
-    let Stores {
+/// A repeated baking is stored once: documents, frames and checkpoint.
+pub async fn a_cancelled_baking_is_stored_once_when_repeated(stores: AllStores) {
+    let AllStores {
         presentation,
         reader,
         ..
     } = stores;
     presentation.open("e").await.unwrap();
-    for (turn, moment) in (0..).zip(MOMENTS) {
+    for (turn, micros) in (0..).zip(CANCEL_AFTER) {
         let baking = baking(turn * 10, 10);
-        abandon(moment, presentation.commit(&baking)).await;
+        cancel(micros, presentation.commit(&baking)).await;
         let answer = presentation.commit(&baking).await;
         assert!(is_settled(&answer), "{answer:?}");
         assert_eq!(reader.head().await.unwrap().position, baking.to);
@@ -123,13 +123,13 @@ pub async fn a_baking_that_was_given_up_is_there_once_when_repeated(stores: Stor
     }
 }
 
-/// Repeating a recording tells nobody twice.
-pub async fn a_recording_that_was_given_up_is_there_once_when_repeated(stores: Stores) {
+/// A repeated recording adds no second notification.
+pub async fn a_cancelled_recording_is_stored_once_when_repeated(stores: AllStores) {
     let store = stores.notifications;
     store.open("log", 0).await.unwrap();
-    for (turn, moment) in (0..).zip(MOMENTS) {
+    for (turn, micros) in (0..).zip(CANCEL_AFTER) {
         let recording = recording(turn, vec![notification(turn + 1, "mail", "ada")]);
-        abandon(moment, store.record(&recording)).await;
+        cancel(micros, store.record(&recording)).await;
         let answer = store.record(&recording).await;
         assert!(is_settled(&answer), "{answer:?}");
         assert_eq!(store.open("log", 0).await, Ok(turn + 1));
@@ -138,5 +138,5 @@ pub async fn a_recording_that_was_given_up_is_there_once_when_repeated(stores: S
         store.of("e-0").await.unwrap(),
         store.of("e-1").await.unwrap(),
     ];
-    assert_eq!(found.concat().len(), MOMENTS.len());
+    assert_eq!(found.concat().len(), CANCEL_AFTER.len());
 }
