@@ -11,7 +11,7 @@ pub struct Counter;
 pub enum Command {
     /// Adds to the value.
     Add(i64),
-    /// Subtracts from the value; rejected if the result is below zero or the counter does not exist.
+    /// Subtracts from the value; rejected if the result is negative or the counter does not exist.
     Take(i64),
 }
 

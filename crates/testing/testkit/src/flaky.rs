@@ -32,7 +32,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Calls fail with probability `rate` before, and with the same probability after they are done.
+    /// Calls fail with probability `rate` before, and with the same probability after they ran.
     pub fn new(seed: u64, rate: f64) -> Self {
         Self {
             random: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))),

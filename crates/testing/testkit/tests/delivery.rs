@@ -1,5 +1,5 @@
-//! Deliveries of one lane: those that end make room for others, whatever the rest waits for, and
-//! what became of each is noted in time.
+//! Deliveries of one channel: finished ones make room for others while slow ones run, and every
+//! outcome is recorded before the claim expires.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,26 +17,26 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-const LANE: &str = "hook";
-/// How long the slow ones take.
+const CHANNEL: &str = "hook";
+/// Duration of a slow delivery.
 const SLOW: Duration = Duration::from_secs(60);
 
-/// A receiver that is slow where it is told so.
+/// Channel that is slow for the address `slow`, and counts open deliveries.
 #[derive(Default)]
-struct Receiver {
+struct SlowChannel {
     open: AtomicUsize,
-    most_open: AtomicUsize,
+    max_open: AtomicUsize,
 }
 
 #[async_trait]
-impl Channel for Receiver {
+impl Channel for SlowChannel {
     fn name(&self) -> &str {
-        LANE
+        CHANNEL
     }
 
     async fn send(&self, notification: &Notification) -> Result<(), SendError> {
         let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
-        self.most_open.fetch_max(open, Ordering::Relaxed);
+        self.max_open.fetch_max(open, Ordering::Relaxed);
         match notification.to.as_str() {
             "slow" => tokio::time::sleep(SLOW).await,
             _ => tokio::time::sleep(Duration::from_millis(20)).await,
@@ -57,7 +57,7 @@ fn notification(number: u64, to: &str) -> Notification {
         body: to_json(&()).expect("JSON"),
     };
     let request = Request {
-        lane: LANE.into(),
+        lane: CHANNEL.into(),
         channel: "webhook",
         to: to.into(),
         message: to_json(&()).expect("JSON"),
@@ -74,27 +74,27 @@ async fn sent(notifications: &MemoryNotifications) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn slow_deliveries_hold_up_only_themselves() {
-    const AT_ONCE: usize = 16;
-    const SLOW_ONES: usize = 15;
-    const ALL: usize = 300;
+    const CONCURRENCY: usize = 16;
+    const SLOW_COUNT: usize = 15;
+    const COUNT: usize = 300;
     let notifications = MemoryNotifications::default();
     notifications.open("log", 0).await.expect("it opens");
-    let all = (1..=ALL as u64).map(|number| match number {
+    let all = (1..=COUNT as u64).map(|number| match number {
         1..=15 => notification(number, "slow"),
         _ => notification(number, "quick"),
     });
     let recording = Recording {
         from: 0,
-        to: ALL as u64,
+        to: COUNT as u64,
         notifications: all.collect(),
     };
     notifications.record(&recording).await.expect("on record");
-    let receiver = Arc::new(Receiver::default());
+    let channel = Arc::new(SlowChannel::default());
     let shutdown = Shutdown::new();
     let settings = DeliverySettings {
         poll_interval: Duration::from_secs(10),
         timeout: SLOW * 2,
-        concurrency: AT_ONCE,
+        concurrency: CONCURRENCY,
         retry_policy: RetryPolicy {
             initial_backoff: Duration::from_secs(1),
             max_backoff: Duration::from_secs(1),
@@ -102,30 +102,30 @@ async fn slow_deliveries_hold_up_only_themselves() {
         },
     };
     let (_recorded, wake_signal) = watch::channel(0);
-    let began = Instant::now();
+    let started = Instant::now();
     let running = tokio::spawn(delivery::run(
-        receiver.clone(),
+        channel.clone(),
         Arc::new(notifications.clone()),
         settings,
         wake_signal,
         shutdown.clone(),
     ));
-    while sent(&notifications).await < ALL - SLOW_ONES {
+    while sent(&notifications).await < COUNT - SLOW_COUNT {
         assert!(
-            began.elapsed() < SLOW,
-            "the quick ones wait for the slow ones"
+            started.elapsed() < SLOW,
+            "quick deliveries wait for slow ones"
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(receiver.open.load(Ordering::Relaxed), SLOW_ONES);
-    // What has been begun at shutdown is finished, and noted.
+    assert_eq!(channel.open.load(Ordering::Relaxed), SLOW_COUNT);
+    // Deliveries that run at shutdown are finished and recorded.
     shutdown.cancel();
     running.await.expect("an orderly end");
-    assert_eq!(sent(&notifications).await, ALL);
-    assert_eq!(receiver.most_open.load(Ordering::Relaxed), AT_ONCE);
+    assert_eq!(sent(&notifications).await, COUNT);
+    assert_eq!(channel.max_open.load(Ordering::Relaxed), CONCURRENCY);
 }
 
-/// A receiver that takes what it is given, or never answers.
+/// Channel whose receiver accepts every message, or never answers.
 struct Endpoint {
     is_silent: bool,
     sent: AtomicUsize,
@@ -134,7 +134,7 @@ struct Endpoint {
 #[async_trait]
 impl Channel for Endpoint {
     fn name(&self) -> &str {
-        LANE
+        CHANNEL
     }
 
     async fn send(&self, _: &Notification) -> Result<(), SendError> {
@@ -146,15 +146,15 @@ impl Channel for Endpoint {
     }
 }
 
-/// A record of notifications that cannot note the first outcomes, and remembers the claims.
-struct Forgetful {
+/// Record of notifications that fails to store the first outcomes, and records the claims.
+struct FailingRecord {
     inner: MemoryNotifications,
     failures: AtomicUsize,
     claims: Mutex<Vec<Claim>>,
 }
 
 #[async_trait]
-impl Notifications for Forgetful {
+impl Notifications for FailingRecord {
     async fn open(&self, epoch: &str, start: Position) -> Result<Position, StoreError> {
         self.inner.open(epoch, start).await
     }
@@ -169,11 +169,11 @@ impl Notifications for Forgetful {
     }
 
     async fn settle(&self, attempts: &[Settled]) -> Result<(), StoreError> {
-        let left = |failures: usize| failures.checked_sub(1);
+        let decrement = |failures: usize| failures.checked_sub(1);
         let failed = self
             .failures
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
-        // As a server does; and so that nobody who tries without end keeps time from passing.
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, decrement);
+        // Takes some time, so that endless attempts do not stop virtual time.
         tokio::time::sleep(Duration::from_millis(1)).await;
         match failed {
             Ok(_) => Err(StoreError::unavailable("no answer")),
@@ -188,18 +188,18 @@ impl Notifications for Forgetful {
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A running courier with one notification to deliver.
+/// Running delivery worker with one notification.
 struct Delivery {
     endpoint: Arc<Endpoint>,
-    record: Arc<Forgetful>,
+    record: Arc<FailingRecord>,
     shutdown: Shutdown,
     running: tokio::task::JoinHandle<()>,
-    /// Tells of what goes on record as long as it is held.
+    /// Signals recorded notifications; kept open.
     _recorded: watch::Sender<Position>,
 }
 
 impl Delivery {
-    async fn begin(is_silent: bool, failures: usize) -> Self {
+    async fn start(is_silent: bool, failures: usize) -> Self {
         let inner = MemoryNotifications::default();
         inner.open("log", 0).await.expect("it opens");
         let recording = Recording {
@@ -208,7 +208,7 @@ impl Delivery {
             notifications: vec![notification(1, "us")],
         };
         inner.record(&recording).await.expect("on record");
-        let record = Arc::new(Forgetful {
+        let record = Arc::new(FailingRecord {
             inner,
             failures: AtomicUsize::new(failures),
             claims: Mutex::default(),
@@ -250,43 +250,43 @@ impl Delivery {
         all.pop().expect("one")
     }
 
-    /// The time that it takes to end in order.
-    async fn end(self) -> Duration {
-        let began = Instant::now();
+    /// Shuts the worker down; returns the time that it took.
+    async fn shut_down(self) -> Duration {
+        let started = Instant::now();
         self.shutdown.cancel();
         let ended = tokio::time::timeout(TIMEOUT * 100, self.running).await;
         ended.expect("it ends").expect("in order");
-        began.elapsed()
+        started.elapsed()
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_sent_notification_is_recorded_after_store_failures() {
-    let delivery = Delivery::begin(false, 5).await;
+    let delivery = Delivery::start(false, 5).await;
     tokio::time::sleep(TIMEOUT * 2).await;
     let notification = delivery.notification().await;
     assert_eq!(notification.status, NotificationStatus::Sent);
     assert_eq!(delivery.endpoint.sent.load(Ordering::Relaxed), 1);
-    delivery.end().await;
+    delivery.shut_down().await;
 }
 
-/// Others would take it, and send it once more, as soon as the claim is over.
+/// After the claim expires, another worker would send the notification again.
 #[tokio::test(start_paused = true)]
 async fn a_claim_outlasts_the_attempt_and_its_recording() {
-    let delivery = Delivery::begin(false, 0).await;
+    let delivery = Delivery::start(false, 0).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let claims = delivery.record.claims.lock().expect("no panic").clone();
     assert!(!claims.is_empty());
     for claim in claims {
-        // An attempt may take all of its time, and noting it three times as much.
+        // An attempt may take one timeout, and recording its outcome three more.
         assert!(claim.until >= claim.now.after(TIMEOUT * 4), "{claim:?}");
     }
-    delivery.end().await;
+    delivery.shut_down().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_endpoint_times_out() {
-    let delivery = Delivery::begin(true, 0).await;
+    let delivery = Delivery::start(true, 0).await;
     tokio::time::sleep(TIMEOUT * 2).await;
     let notification = delivery.notification().await;
     assert_eq!(
@@ -294,13 +294,13 @@ async fn a_silent_endpoint_times_out() {
         Some("no answer within 10 s")
     );
     assert_eq!(notification.status, NotificationStatus::Accepted);
-    delivery.end().await;
+    delivery.shut_down().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn shutdown_does_not_wait_for_an_unavailable_store() {
-    let delivery = Delivery::begin(false, usize::MAX).await;
+    let delivery = Delivery::start(false, usize::MAX).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let took = delivery.end().await;
+    let took = delivery.shut_down().await;
     assert!(took < TIMEOUT, "{took:?}");
 }

@@ -1,6 +1,6 @@
-//! The whole engine over stores that fail: nothing lost, doubled or reordered.
+//! The whole engine over failing stores: nothing is lost, duplicated or reordered.
 //!
-//! Time is virtual: waiting between attempts costs nothing.
+//! Time is virtual, so waits cost nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use bakehouse_testkit::counter::{Command, Counter};
 use bakehouse_testkit::flaky::{Faults, Flaky};
 use bakehouse_testkit::operations::{many, operation, with_identity};
 
-/// The stores behind a running engine.
+/// Running engine and its stores.
 struct World {
     scheduler: MemoryScheduler,
     log: MemoryLog,
@@ -33,7 +33,7 @@ struct World {
     shutdown: Shutdown,
 }
 
-/// Starts `instances` of every stage, all over the same stores, which fail.
+/// Starts `instances` of every stage over the same stores, which fail at `rate`.
 fn start(seed: u64, rate: f64, instances: usize) -> World {
     let (scheduler, _) = schedule_queue();
     let log = MemoryLog::default();
@@ -142,7 +142,7 @@ impl World {
         }
     }
 
-    /// Until the log has been baked up to `position`; time is bounded.
+    /// Waits until the log has been baked up to `position`, for a limited time.
     async fn baked(&self, position: u64) {
         let reached = async {
             while self
@@ -168,7 +168,7 @@ async fn stores_that_fail_lose_nothing_and_double_nothing() {
         let world = start(seed, 0.12, 2);
         let operations = many("c", 120);
         world.send(&operations).await;
-        // Some of them once more, as a broker does after a lost acknowledgement.
+        // Redelivers some of them, as a broker does after a lost acknowledgement.
         world.send(&operations[30..60]).await;
         world.baked(120).await;
         let events = world.log.read(0, 1_000).await.expect("memory answers");
@@ -291,8 +291,8 @@ async fn subscribers_see_every_position_once_wherever_they_start() {
     world.shutdown.cancel();
 }
 
-/// Follows the feed up to `until`, coming back with its position whenever it
-/// was too slow, as a client does.
+/// Follows the feed up to `until` like a client: resumes from its last position when it was too
+/// slow.
 async fn follow(feed: Arc<Feed>, since: u64, until: u64) -> Vec<u64> {
     let mut seen = Vec::new();
     while seen.last() != Some(&until) {

@@ -1,4 +1,4 @@
-//! Messages that are almost operations: what stands in the schedule queue.
+//! Fuzz tests of operations as messages of the schedule queue.
 
 use bakehouse_engine::{Operation, Timestamp, Verb};
 use bakehouse_testkit::cases::cases;
@@ -12,7 +12,7 @@ const OPERATIONS: [&str; 2] = [
     r#"{"operation_id":"018d5e3c-0000-7000-8000-000000000001","service_name":"order","operation":"DISCARD","entity_id":"o-1","payload":[1.50,null],"schema_version":4294967295,"correlation_id":"018d5e3c-0000-7000-8000-000000000001","terms":{"actor":"a","owner":"b","expected_version":3},"causation_id":null,"fingerprint":"f","accepted_at":"9999-12-31T23:59:59.999Z"}"#,
 ];
 
-/// Members that every operation has.
+/// Required members of an operation.
 const REQUIRED: [&str; 9] = [
     "operation_id",
     "service_name",
@@ -25,7 +25,7 @@ const REQUIRED: [&str; 9] = [
     "accepted_at",
 ];
 
-/// Tells whether the message has everything that an operation must have, in its form.
+/// Checks whether the message has all required members, and all members in a valid form.
 fn is_operation(message: &Value) -> bool {
     let text = |name: &str| message[name].as_str().unwrap_or_default();
     let is_uuid = |name: &str| Uuid::parse_str(text(name)).is_ok();
@@ -55,8 +55,8 @@ fn is_operation(message: &Value) -> bool {
         && is_optional(&message["conflicts_with"], &is_id)
 }
 
-/// Tells whether a member is there twice, which the reader of [`Value`] does not.
-fn is_doubled(bytes: &[u8]) -> bool {
+/// Checks whether a member may occur twice, which [`Value`] accepts and operations do not.
+fn has_duplicate_member(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
     let optional = [
         "terms",
@@ -73,8 +73,8 @@ fn is_doubled(bytes: &[u8]) -> bool {
     names.any(|name| text.matches(&format!("\"{name}\"")).count() > 1)
 }
 
-/// Its members are those of the message.
-fn says(operation: &Operation, message: &Value) {
+/// Asserts that the operation has the members of the message.
+fn assert_same_members(operation: &Operation, message: &Value) {
     let written = serde_json::to_value(operation).expect("JSON");
     for name in [
         "service_name",
@@ -99,23 +99,23 @@ fn says(operation: &Operation, message: &Value) {
 proptest! {
     #![proptest_config(cases(4_000))]
 
-    /// What is an operation is understood as what it says, and understood again; what is
-    /// refused is none.
+    /// A valid message is read with all of its members and survives a round trip; a rejected one is
+    /// not a valid operation.
     #[test]
     fn operations(which: u8, edits in edits()) {
         let bytes = mutate(&OPERATIONS, which, &edits);
-        // Some numbers are too large for the other reader.
+        // `Value` rejects some numbers that are too large.
         let message = serde_json::from_slice::<Value>(&bytes).ok();
         let Ok(operation) = serde_json::from_slice::<Operation>(&bytes) else {
-            let is_refused = message.is_none_or(|message| !is_operation(&message));
-            prop_assert!(is_refused || is_doubled(&bytes), "{}", String::from_utf8_lossy(&bytes));
+            let is_invalid = message.is_none_or(|message| !is_operation(&message));
+            prop_assert!(is_invalid || has_duplicate_member(&bytes), "{}", String::from_utf8_lossy(&bytes));
             return Ok(());
         };
-        // Terms may be written as an array, too.
-        let is_plain = |message: &Value| !is_doubled(&bytes) && !message["terms"].is_array();
+        // Terms may also be an array.
+        let is_plain = |message: &Value| !has_duplicate_member(&bytes) && !message["terms"].is_array();
         if let Some(message) = message.filter(is_plain) {
             prop_assert!(is_operation(&message), "{}", message);
-            says(&operation, &message);
+            assert_same_members(&operation, &message);
         }
         let text = serde_json::to_string(&operation).expect("JSON");
         let again: Operation = serde_json::from_str(&text).expect("it can be read again");
@@ -124,18 +124,18 @@ proptest! {
     }
 }
 
-/// Operations as they are, and without any one of their members.
+/// Operations without any one of their required members are rejected.
 #[test]
 fn every_required_member_is_needed() {
     for text in OPERATIONS {
         let operation: Operation = serde_json::from_str(text).expect("an operation");
         let message: Value = serde_json::from_str(text).expect("JSON");
-        says(&operation, &message);
+        assert_same_members(&operation, &message);
         for name in REQUIRED {
             let mut message = message.clone();
             message.as_object_mut().expect("an object").remove(name);
-            let refused = serde_json::from_str::<Operation>(&message.to_string());
-            assert!(refused.is_err(), "without {name}");
+            let read = serde_json::from_str::<Operation>(&message.to_string());
+            assert!(read.is_err(), "without {name}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! One bad entity holds up itself alone: whatever gets stuck, wherever the log
-//! is cut, whoever repairs or gives up what and when, the outcome is that of a
-//! plain model, and replaying the log gives it once more.
+//! Parking: a failing entity parks only its own operations. For any failures, batches and
+//! resolutions the outcome equals that of a simple model, and replaying the log gives the same
+//! outcome.
 
-mod paper;
+mod pure_engine;
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -13,28 +13,28 @@ use bakehouse_engine::{
 };
 use bakehouse_testkit::cases::cases;
 use bakehouse_testkit::operations::operation;
-use paper::{Paper, whole};
 use proptest::prelude::*;
+use pure_engine::{PureEngine, frame_texts};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 thread_local! {
-    /// Before this position the program has a fault that curses meet.
+    /// Position from which on the program executes [`Command::Fail`] without a panic.
     static REPAIRED_AT: Cell<Position> = const { Cell::new(0) };
 }
 
-/// A counter with a command that the program cannot take for a while.
-struct Cursed;
+/// Domain of counters with a command that panics until the program is repaired.
+struct Failing;
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 enum Command {
     Add(i64),
     Take(i64),
-    /// Adds, once the program is repaired.
-    Curse(i64),
+    /// Adds to the value; panics until the program is repaired.
+    Fail(i64),
 }
 
-impl Domain for Cursed {
+impl Domain for Failing {
     const NAME: &'static str = "counter";
     const SCHEMA_VERSION: u32 = 1;
     const SNAPSHOT_INTERVAL: u64 = 3;
@@ -53,8 +53,8 @@ impl Domain for Cursed {
             Command::Add(by) => Ok(by),
             Command::Take(by) if state.is_some_and(|value| *value >= by) => Ok(-by),
             Command::Take(_) => Err(Rejection::new("too much")),
-            Command::Curse(by) => {
-                assert!(moment.position >= REPAIRED_AT.get(), "cursed");
+            Command::Fail(by) => {
+                assert!(moment.position >= REPAIRED_AT.get(), "not repaired");
                 Ok(by)
             }
         }
@@ -73,40 +73,40 @@ impl Domain for Cursed {
     }
 }
 
-/// What is asked next.
+/// Request of a client or an operator.
 #[derive(Clone, Copy, Debug)]
-enum Ask {
+enum Request {
     Command(Command),
-    /// Of the first that is parked then, or of one that is none.
+    /// Resolution of the first parked operation, or of an unknown one if not `is_right`.
     Resolution {
         verb: Verb,
         is_right: bool,
     },
 }
 
-fn asks() -> impl Strategy<Value = Vec<(u8, Ask)>> {
+fn requests() -> impl Strategy<Value = Vec<(u8, Request)>> {
     let resolution =
-        |verb| any::<bool>().prop_map(move |is_right| Ask::Resolution { verb, is_right });
-    let ask = prop_oneof![
-        4 => (1..9_i64).prop_map(|by| Ask::Command(Command::Add(by))),
-        3 => (1..9_i64).prop_map(|by| Ask::Command(Command::Take(by))),
-        2 => (1..9_i64).prop_map(|by| Ask::Command(Command::Curse(by))),
+        |verb| any::<bool>().prop_map(move |is_right| Request::Resolution { verb, is_right });
+    let request = prop_oneof![
+        4 => (1..9_i64).prop_map(|by| Request::Command(Command::Add(by))),
+        3 => (1..9_i64).prop_map(|by| Request::Command(Command::Take(by))),
+        2 => (1..9_i64).prop_map(|by| Request::Command(Command::Fail(by))),
         2 => resolution(Verb::Retry),
         2 => resolution(Verb::Discard),
     ];
-    proptest::collection::vec((0..3_u8, ask), 1..50)
+    proptest::collection::vec((0..3_u8, request), 1..50)
 }
 
 fn cuts() -> impl Strategy<Value = Vec<usize>> {
     proptest::collection::vec(1..12_usize, 1..12)
 }
 
-/// What the outcome must be, worked out the long way.
+/// Simple model of the expected outcome.
 #[derive(Default)]
 struct Model {
     entities: BTreeMap<String, Counter>,
     statuses: Vec<EntryStatus>,
-    /// Each entity's value, if it has one, after each position.
+    /// Value of the entity, if it exists, after each position.
     values: Vec<Option<i64>>,
     repaired_at: Position,
 }
@@ -114,49 +114,49 @@ struct Model {
 #[derive(Default)]
 struct Counter {
     value: Option<i64>,
-    held: VecDeque<(usize, Uuid, Command)>,
+    parked: VecDeque<(usize, Uuid, Command)>,
 }
 
 impl Counter {
     fn run(&mut self, command: Command, is_repaired: bool) -> EntryStatus {
         let value = self.value.unwrap_or(0);
         match command {
-            Command::Curse(_) if !is_repaired => return EntryStatus::Parked,
+            Command::Fail(_) if !is_repaired => return EntryStatus::Parked,
             Command::Take(by) if self.value.is_none() || value < by => {
                 return EntryStatus::Rejected;
             }
             Command::Take(by) => self.value = Some(value - by),
-            Command::Add(by) | Command::Curse(by) => self.value = Some(value + by),
+            Command::Add(by) | Command::Fail(by) => self.value = Some(value + by),
         }
         EntryStatus::Executed
     }
 }
 
 impl Model {
-    fn ask(&mut self, id: &str, ask: Ask) -> Operation {
+    fn handle(&mut self, id: &str, request: Request) -> Operation {
         let position = self.statuses.len() as Position + 1;
         let is_repaired = position >= self.repaired_at;
         let counter = self.entities.entry(id.to_owned()).or_default();
-        let (operation, status) = match ask {
-            Ask::Command(command) => {
+        let (operation, status) = match request {
+            Request::Command(command) => {
                 let operation = operation(id, &command);
-                let status = match counter.held.is_empty() {
+                let status = match counter.parked.is_empty() {
                     true => counter.run(command, is_repaired),
                     false => EntryStatus::Parked,
                 };
                 if status == EntryStatus::Parked {
                     let index = self.statuses.len();
-                    let held = (index, operation.operation_id, command);
-                    counter.held.push_back(held);
+                    let parked = (index, operation.operation_id, command);
+                    counter.parked.push_back(parked);
                 }
                 (operation, status)
             }
-            Ask::Resolution { verb, is_right } => {
-                let first = counter.held.front().filter(|_| is_right);
+            Request::Resolution { verb, is_right } => {
+                let first = counter.parked.front().filter(|_| is_right);
                 let first = first.map(|(_, id, _)| *id);
                 let operation = resolution(id, verb, first.unwrap_or_else(Uuid::now_v7));
                 let status = match first {
-                    Some(_) => remedied(counter, &mut self.statuses, verb, is_repaired),
+                    Some(_) => resolve(counter, &mut self.statuses, verb, is_repaired),
                     None => EntryStatus::Rejected,
                 };
                 (operation, status)
@@ -168,26 +168,26 @@ impl Model {
     }
 }
 
-fn remedied(
+fn resolve(
     counter: &mut Counter,
     statuses: &mut [EntryStatus],
     verb: Verb,
     is_repaired: bool,
 ) -> EntryStatus {
     if verb == Verb::Discard {
-        let (index, ..) = counter.held.pop_front().expect("there is one");
+        let (index, ..) = counter.parked.pop_front().expect("there is one");
         statuses[index] = EntryStatus::Rejected;
     }
     let mut status = match verb {
         Verb::Discard => EntryStatus::Executed,
         _ => EntryStatus::Rejected,
     };
-    while let Some((index, _, command)) = counter.held.front().copied() {
+    while let Some((index, _, command)) = counter.parked.front().copied() {
         match counter.run(command, is_repaired) {
             EntryStatus::Parked => break,
             outcome => statuses[index] = outcome,
         }
-        counter.held.pop_front();
+        counter.parked.pop_front();
         status = EntryStatus::Executed;
     }
     status
@@ -205,27 +205,30 @@ fn resolution(entity_id: &str, verb: Verb, first: Uuid) -> Operation {
     }
 }
 
-/// The log of what was asked, and what must become of it.
-fn scene(asks: &[(u8, Ask)], repaired_at: Position) -> (Vec<LogEntry>, Model) {
+/// Returns the log of the requests, and the model of its outcome.
+fn setup(requests: &[(u8, Request)], repaired_at: Position) -> (Vec<LogEntry>, Model) {
     REPAIRED_AT.set(repaired_at);
     let mut model = Model {
         repaired_at,
         ..Model::default()
     };
-    let events = asks.iter().zip(1_u64..).map(|((id, ask), position)| {
-        let time = 1_700_000_000_000 + i64::try_from(position).expect("small");
-        let operation = model.ask(&format!("c-{id}"), *ask);
-        let time = Timestamp::from_millis(time).expect("in range");
-        LogEntry::stored(position, time, operation)
-    });
+    let events = requests
+        .iter()
+        .zip(1_u64..)
+        .map(|((id, request), position)| {
+            let time = 1_700_000_000_000 + i64::try_from(position).expect("small");
+            let operation = model.handle(&format!("c-{id}"), *request);
+            let time = Timestamp::from_millis(time).expect("in range");
+            LogEntry::stored(position, time, operation)
+        });
     (events.collect(), model)
 }
 
-/// Panics are what this is about; their messages would only fill the log.
-fn hush() {
+/// Suppresses the messages of expected panics.
+fn silence_expected_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let text = panic.to_string();
-        if !text.contains("cursed") {
+        if !text.contains("not repaired") {
             eprintln!("{text}");
         }
     }));
@@ -236,35 +239,35 @@ proptest! {
 
     #[test]
     fn a_failing_entity_parks_only_its_own_operations_until_resolved(
-        asks in asks(), repaired_at in 1..60_u64, cuts in cuts(), again in cuts(),
+        requests in requests(), repaired_at in 1..60_u64, cuts in cuts(), again in cuts(),
         baked in cuts(),
     ) {
-        hush();
-        let (events, model) = scene(&asks, repaired_at);
-        let paper = Paper::<Cursed>::new(events).executed(&cuts);
-        prop_assert_eq!(&paper.statuses(), &model.statuses);
-        let parked = model.entities.values().map(|counter| counter.held.len() as u64);
-        prop_assert_eq!(paper.checkpoint.parked, parked.sum::<u64>());
+        silence_expected_panics();
+        let (events, model) = setup(&requests, repaired_at);
+        let engine = PureEngine::<Failing>::new(events).executed(&cuts);
+        prop_assert_eq!(&engine.statuses(), &model.statuses);
+        let parked = model.entities.values().map(|counter| counter.parked.len() as u64);
+        prop_assert_eq!(engine.checkpoint.parked, parked.sum::<u64>());
         let exist = model.entities.values().filter(|counter| counter.value.is_some()).count();
-        prop_assert_eq!(paper.checkpoint.entities, exist as u64);
-        for (id, record) in &paper.records {
+        prop_assert_eq!(engine.checkpoint.entities, exist as u64);
+        for (id, record) in &engine.records {
             let value: i64 = serde_json::from_str(record.state.get()).expect("a number");
             prop_assert_eq!(Some(value), model.entities[id].value);
         }
 
-        // The log alone gives all of it once more.
-        let replayed = paper.unexecuted().executed(&again);
-        prop_assert_eq!(paper.texts(), replayed.texts());
-        prop_assert_eq!(paper.statuses(), replayed.statuses());
-        prop_assert_eq!(paper.checkpoint, replayed.checkpoint);
+        // Replaying the log gives the same state.
+        let replayed = engine.unexecuted().executed(&again);
+        prop_assert_eq!(engine.texts(), replayed.texts());
+        prop_assert_eq!(engine.statuses(), replayed.statuses());
+        prop_assert_eq!(engine.checkpoint, replayed.checkpoint);
 
-        // And what subscribers hear depends on nothing but the log.
-        let (frames, documents) = paper.baked(&baked);
+        // Frames and documents depend on the log alone.
+        let (frames, documents) = engine.baked(&baked);
         let (frames_again, documents_again) = replayed.baked(&again);
-        prop_assert_eq!(whole(&frames), whole(&frames_again));
+        prop_assert_eq!(frame_texts(&frames), frame_texts(&frames_again));
         prop_assert_eq!(&documents, &documents_again);
-        let (frames_from_log, documents_from_log) = paper.baked_from_the_log(&again);
-        prop_assert_eq!(whole(&frames), whole(&frames_from_log));
+        let (frames_from_log, documents_from_log) = engine.baked_from_the_log(&again);
+        prop_assert_eq!(frame_texts(&frames), frame_texts(&frames_from_log));
         prop_assert_eq!(&documents, &documents_from_log);
         prop_assert_eq!(documents.len(), exist);
         for (frame, value) in frames.iter().zip(&model.values) {
@@ -276,65 +279,65 @@ proptest! {
     }
 }
 
-/// A counter that is cursed, and mended by the last of two remedies.
-fn mended() -> Vec<LogEntry> {
-    hush();
-    let retry = Ask::Resolution {
+/// Returns a log in which the second of two retries resolves a failing counter.
+fn resolved_log() -> Vec<LogEntry> {
+    silence_expected_panics();
+    let retry = Request::Resolution {
         verb: Verb::Retry,
         is_right: true,
     };
-    let asks = [
-        (1, Ask::Command(Command::Curse(5))),
-        (1, Ask::Command(Command::Take(3))),
-        (2, Ask::Command(Command::Add(1))),
-        (1, Ask::Command(Command::Take(9))),
+    let requests = [
+        (1, Request::Command(Command::Fail(5))),
+        (1, Request::Command(Command::Take(3))),
+        (2, Request::Command(Command::Add(1))),
+        (1, Request::Command(Command::Take(9))),
         (1, retry),
         (1, retry),
     ];
-    scene(&asks, 6).0
+    setup(&requests, 6).0
 }
 
 fn frames(events: Vec<LogEntry>) -> Vec<serde_json::Value> {
-    let paper = Paper::<Cursed>::new(events).executed(&[4]);
-    let (frames, _) = paper.baked(&[3]);
+    let engine = PureEngine::<Failing>::new(events).executed(&[4]);
+    let (frames, _) = engine.baked(&[3]);
     let value = |text| serde_json::from_str(text).expect("JSON");
     frames.iter().map(|frame| value(frame.body.get())).collect()
 }
 
 #[test]
 fn operations_of_other_owners_are_hidden_in_a_resolution() {
-    let mut events = mended();
+    let mut events = resolved_log();
     for (event, owner) in events.iter_mut().zip(["ada", "ada", "ada", "bob"]) {
         event.operation.terms.owner = Some(owner.to_owned());
     }
     let last = frames(events).pop().expect("a frame");
     let settled = last["settled"].as_array().expect("a list");
-    let told: Vec<_> = settled.iter().map(|one| one["position"].as_u64()).collect();
-    assert_eq!(told, [Some(1), Some(2)]);
+    let positions: Vec<_> = settled.iter().map(|one| one["position"].as_u64()).collect();
+    assert_eq!(positions, [Some(1), Some(2)]);
 }
 
 #[test]
 fn the_frame_of_a_resolution_lists_its_results() {
-    let frames = frames(mended());
+    let frames = frames(resolved_log());
     let kinds: Vec<_> = frames.iter().map(|frame| &frame["type"]).collect();
     let (parked, changed) = ("counter.parked", "counter.changed");
     assert_eq!(
         kinds,
         [parked, parked, changed, parked, "counter.rejected", changed]
     );
-    assert_eq!(frames[0]["reason"], "execution failed: cursed");
+    assert_eq!(frames[0]["reason"], "execution failed: not repaired");
     assert_eq!(frames[1]["reason"], "position 1 is parked before it");
-    let still = "retry failed: execution failed: cursed";
-    assert_eq!(frames[4]["reason"], still);
+    let failed = "retry failed: execution failed: not repaired";
+    assert_eq!(frames[4]["reason"], failed);
     assert_eq!(frames[5]["counter"]["value"], 2);
     assert_eq!(frames[5]["counter"]["version"], 2);
     let settled = frames[5]["settled"].as_array().expect("a list");
-    let told: Vec<_> = settled
+    let results: Vec<_> = settled
         .iter()
         .map(|one| (one["position"].as_u64(), one["status"].as_str()))
         .collect();
     assert_eq!(
-        told,
+        results,
         [
             (Some(1), Some("executed")),
             (Some(2), Some("executed")),
@@ -344,40 +347,46 @@ fn the_frame_of_a_resolution_lists_its_results() {
     assert_eq!(settled[2]["reason"], "too much");
 }
 
-const RETRY: Ask = Ask::Resolution {
+const RETRY: Request = Request::Resolution {
     verb: Verb::Retry,
     is_right: true,
 };
-const DISCARD: Ask = Ask::Resolution {
+const DISCARD: Request = Request::Resolution {
     verb: Verb::Discard,
     is_right: true,
 };
 
-/// Frames of what was asked for by these, in order.
-fn frames_of(asks: &[(Option<&str>, u8, Ask)], repaired_at: Position) -> Vec<Frame> {
-    hush();
-    let only: Vec<_> = asks.iter().map(|(_, id, ask)| (*id, *ask)).collect();
-    let (mut events, _) = scene(&only, repaired_at);
-    for (event, (owner, ..)) in events.iter_mut().zip(asks) {
+/// Returns the frames of requests by these owners, in order.
+fn frames_of(requests: &[(Option<&str>, u8, Request)], repaired_at: Position) -> Vec<Frame> {
+    silence_expected_panics();
+    let without_owner: Vec<_> = requests
+        .iter()
+        .map(|(_, id, request)| (*id, *request))
+        .collect();
+    let (mut events, _) = setup(&without_owner, repaired_at);
+    for (event, (owner, ..)) in events.iter_mut().zip(requests) {
         event.operation.terms.owner = owner.map(str::to_owned);
     }
-    Paper::<Cursed>::new(events).executed(&[4]).baked(&[3]).0
+    PureEngine::<Failing>::new(events)
+        .executed(&[4])
+        .baked(&[3])
+        .0
 }
 
 #[test]
 fn a_parked_frame_is_visible_to_its_sender() {
     let (ada, bob) = (Some("ada"), Some("bob"));
-    let curse = Ask::Command(Command::Curse(5));
+    let fail = Request::Command(Command::Fail(5));
     let frames = frames_of(
         &[
-            (ada, 1, Ask::Command(Command::Add(9))),
-            (ada, 1, curse),
-            (bob, 1, Ask::Command(Command::Add(1))),
-            (None, 1, Ask::Command(Command::Add(2))),
-            (bob, 2, curse),
-            // Nothing comes of it but that bob's is refused.
+            (ada, 1, Request::Command(Command::Add(9))),
+            (ada, 1, fail),
+            (bob, 1, Request::Command(Command::Add(1))),
+            (None, 1, Request::Command(Command::Add(2))),
+            (bob, 2, fail),
+            // Only rejects bob's operation.
             (None, 2, DISCARD),
-            (None, 3, curse),
+            (None, 3, fail),
             (None, 3, DISCARD),
         ],
         1_000,
@@ -388,16 +397,16 @@ fn a_parked_frame_is_visible_to_its_sender() {
 
 #[test]
 fn the_frame_of_a_resolution_is_named_by_the_last_change_or_the_creation() {
-    let asks = |first: Ask| {
+    let requests = |first: Request| {
         [
             (None, 1, first),
-            (None, 1, Ask::Command(Command::Curse(5))),
-            (None, 1, Ask::Command(Command::Take(3))),
+            (None, 1, Request::Command(Command::Fail(5))),
+            (None, 1, Request::Command(Command::Take(3))),
             (None, 1, RETRY),
         ]
     };
-    let kind = |first| frames_of(&asks(first), 4).pop().expect("a frame").kind;
-    assert_eq!(kind(Ask::Command(Command::Add(1))), "counter.lowered");
-    // Refused, so that what follows brings it into being.
-    assert_eq!(kind(Ask::Command(Command::Take(1))), "counter.changed");
+    let kind = |first| frames_of(&requests(first), 4).pop().expect("a frame").kind;
+    assert_eq!(kind(Request::Command(Command::Add(1))), "counter.lowered");
+    // The first command is rejected, so that a later one creates the counter.
+    assert_eq!(kind(Request::Command(Command::Take(1))), "counter.changed");
 }

@@ -1,7 +1,7 @@
-//! Properties of the pure halves of manager and baker: however the log is cut
-//! into batches, by whoever and however often, the outcome is the same.
+//! Properties of the pure functions of manager and baker: the outcome does not depend on how the
+//! log is cut into batches, or on how often it is replayed.
 
-mod paper;
+mod pure_engine;
 
 use std::collections::HashMap;
 
@@ -12,11 +12,11 @@ use bakehouse_memory::MemoryLog;
 use bakehouse_testkit::cases::cases;
 use bakehouse_testkit::counter::{Command, Counter, Document};
 use bakehouse_testkit::operations::{operation, with_identity};
-use paper::{Paper, whole};
 use proptest::prelude::*;
+use pure_engine::{PureEngine, frame_texts};
 use uuid::Uuid;
 
-/// Commands on a few counters, so that they meet often.
+/// Commands on a few counters, so that several affect the same one.
 fn commands() -> impl Strategy<Value = Vec<(u8, Command)>> {
     let command = prop_oneof![
         (1..9_i64).prop_map(Command::Add),
@@ -50,8 +50,8 @@ fn deliveries() -> impl Strategy<Value = Vec<(u8, i64)>> {
 proptest! {
     #![proptest_config(cases(400))]
 
-    /// However often and in whatever batches it is delivered: the first content counts, and
-    /// every delivery is told whether it was that.
+    /// For any number of deliveries and any batches the first content is stored, and every delivery
+    /// is answered according to it.
     #[test]
     fn an_identity_is_stored_once_and_stays_what_it_was(
         deliveries in deliveries(), cuts in cuts(),
@@ -90,7 +90,7 @@ proptest! {
         }
     }
 
-    /// A conflict has an identity of its own, the same each time it comes.
+    /// A conflict has an identity of its own, which is the same for the same content.
     #[test]
     fn a_conflict_has_a_stable_identity_of_its_own(which in 0..6_u8, by: i64, other: i64) {
         let identity = Uuid::from_u128(u128::from(which));
@@ -102,17 +102,17 @@ proptest! {
         prop_assert_eq!(one.operation_id == conflict(other).operation_id, by == other);
     }
 
-    /// An identity says who asked under which key, and nothing else.
+    /// An identity is determined by the subject and the key alone.
     #[test]
     fn each_key_has_one_identity(
-        holder in ".{0,4}", other_holder in ".{0,4}", key in ".{0,4}", other_key in ".{0,4}",
+        subject in ".{0,4}", other_subject in ".{0,4}", key in ".{0,4}", other_key in ".{0,4}",
     ) {
-        let one = ids::issued_for_key(&holder, &key);
-        prop_assert_eq!(one, ids::issued_for_key(&holder, &key));
-        let is_same = (&holder, &key) == (&other_holder, &other_key);
-        prop_assert_eq!(one == ids::issued_for_key(&other_holder, &other_key), is_same);
-        // What is given away between the two must not count.
-        let moved = ids::issued_for_key(&format!("{holder}{key}"), "");
+        let one = ids::issued_for_key(&subject, &key);
+        prop_assert_eq!(one, ids::issued_for_key(&subject, &key));
+        let is_same = (&subject, &key) == (&other_subject, &other_key);
+        prop_assert_eq!(one == ids::issued_for_key(&other_subject, &other_key), is_same);
+        // The boundary between subject and key must matter.
+        let moved = ids::issued_for_key(&format!("{subject}{key}"), "");
         prop_assert_eq!(one == moved, key.is_empty());
     }
 
@@ -121,15 +121,15 @@ proptest! {
         commands in commands(), left in cuts(), right in cuts(),
     ) {
         let events = log(&commands);
-        let left = Paper::<Counter>::new(events.clone()).executed(&left);
-        let right = Paper::<Counter>::new(events).executed(&right);
+        let left = PureEngine::<Counter>::new(events.clone()).executed(&left);
+        let right = PureEngine::<Counter>::new(events).executed(&right);
         prop_assert_eq!(left.texts(), right.texts());
         prop_assert_eq!(left.checkpoint, right.checkpoint);
     }
 
     #[test]
     fn replaying_a_log_with_verdicts_gives_the_same_state(commands in commands(), cuts in cuts()) {
-        let first = Paper::<Counter>::new(log(&commands)).executed(&cuts);
+        let first = PureEngine::<Counter>::new(log(&commands)).executed(&cuts);
         let second = first.unexecuted().executed(&[7]);
         prop_assert_eq!(first.texts(), second.texts());
         prop_assert_eq!(first.statuses(), second.statuses());
@@ -137,25 +137,25 @@ proptest! {
 
     #[test]
     fn numbers_have_no_gap_and_follow_creation(commands in commands(), cuts in cuts()) {
-        let paper = Paper::<Counter>::new(log(&commands)).executed(&cuts);
-        let records = paper.records.values();
+        let engine = PureEngine::<Counter>::new(log(&commands)).executed(&cuts);
+        let records = engine.records.values();
         let mut by_number: Vec<_> = records.map(|r| (r.number, r.created_at)).collect();
         by_number.sort_unstable();
         prop_assert!(by_number.is_sorted_by_key(|(_, created)| *created));
         let numbers: Vec<u64> = by_number.iter().map(|(number, _)| *number).collect();
-        prop_assert_eq!(numbers, (1..=paper.checkpoint.entities).collect::<Vec<_>>());
+        prop_assert_eq!(numbers, (1..=engine.checkpoint.entities).collect::<Vec<_>>());
     }
 
     #[test]
     fn every_frame_shows_the_document_as_of_its_position(
         commands in commands(), cuts in cuts(), baked in cuts(),
     ) {
-        let paper = Paper::<Counter>::new(log(&commands)).executed(&cuts);
-        let (frames, documents) = paper.baked(&baked);
+        let engine = PureEngine::<Counter>::new(log(&commands)).executed(&cuts);
+        let (frames, documents) = engine.baked(&baked);
         let mut values: HashMap<&str, i64> = HashMap::new();
-        for (event, told) in paper.events.iter().zip(&frames) {
-            let group = told.group.as_deref();
-            let frame: serde_json::Value = serde_json::from_str(told.body.get()).expect("JSON");
+        for (event, frame_sent) in engine.events.iter().zip(&frames) {
+            let group = frame_sent.group.as_deref();
+            let frame: serde_json::Value = serde_json::from_str(frame_sent.body.get()).expect("JSON");
             prop_assert_eq!(&frame["position"], &serde_json::json!(event.position));
             if event.status == EntryStatus::Rejected {
                 prop_assert_eq!(&frame["type"], "counter.rejected");
@@ -168,20 +168,20 @@ proptest! {
             let before = Counter::group(value).filter(|_| !is_new).map(str::to_owned);
             let command = serde_json::from_str(event.operation.payload.get()).expect("a command");
             *value += match command { Command::Add(by) => by, Command::Take(by) => -by };
-            // Only where it can change is it looked at.
-            let may_change = told.kind == "counter.lowered";
+            // The former group is compared only for changes that may change it.
+            let may_change = frame_sent.kind == "counter.lowered";
             let left = before.filter(|group| may_change && Counter::group(value) != Some(group));
-            prop_assert_eq!(&told.left_group, &left);
+            prop_assert_eq!(&frame_sent.left_group, &left);
             let document: Document =
                 serde_json::from_value(frame["counter"].clone()).expect("a document");
             prop_assert_eq!(document.position, event.position);
             prop_assert_eq!(document.value, *value);
         }
-        let (frames_again, documents_again) = paper.baked(&[5]);
-        prop_assert_eq!(whole(&frames), whole(&frames_again));
+        let (frames_again, documents_again) = engine.baked(&[5]);
+        prop_assert_eq!(frame_texts(&frames), frame_texts(&frames_again));
         prop_assert_eq!(&documents, &documents_again);
-        let (frames_from_log, documents_from_log) = paper.baked_from_the_log(&baked);
-        prop_assert_eq!(whole(&frames), whole(&frames_from_log));
+        let (frames_from_log, documents_from_log) = engine.baked_from_the_log(&baked);
+        prop_assert_eq!(frame_texts(&frames), frame_texts(&frames_from_log));
         prop_assert_eq!(documents, documents_from_log);
     }
 }

@@ -1,4 +1,4 @@
-//! data-baker folds an entity from its latest snapshot on, and not from its first event.
+//! data-baker folds an entity from its latest snapshot, not from its first entry.
 
 mod stages;
 
@@ -10,14 +10,14 @@ use bakehouse_engine::ports::{Checkpoint, Execution, Progress, SourceStore, Stor
 use bakehouse_engine::{EntityRecord, Position};
 use stages::Stages;
 
-/// A source that remembers which snapshots it has given out.
-struct Remembering {
+/// Source store that records the positions of the snapshots it returns.
+struct RecordingSource {
     inner: Arc<dyn SourceStore>,
-    given: Arc<Mutex<Vec<Position>>>,
+    returned: Arc<Mutex<Vec<Position>>>,
 }
 
 #[async_trait]
-impl Progress for Remembering {
+impl Progress for RecordingSource {
     async fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
         self.inner.checkpoint().await
     }
@@ -29,13 +29,13 @@ impl Progress for Remembering {
     ) -> Result<HashMap<String, EntityRecord>, StoreError> {
         let found = self.inner.snapshots(ids, up_to).await?;
         let positions = found.values().map(|record| record.position);
-        self.given.lock().expect("no panic").extend(positions);
+        self.returned.lock().expect("no panic").extend(positions);
         Ok(found)
     }
 }
 
 #[async_trait]
-impl SourceStore for Remembering {
+impl SourceStore for RecordingSource {
     async fn load(&self, ids: &[&str]) -> Result<HashMap<String, EntityRecord>, StoreError> {
         self.inner.load(ids).await
     }
@@ -48,18 +48,18 @@ impl SourceStore for Remembering {
 #[tokio::test(start_paused = true)]
 async fn a_baker_that_is_behind_begins_with_the_latest_snapshot() {
     let mut stages = Stages::new();
-    let given = Arc::<Mutex<Vec<Position>>>::default();
-    stages.source = Arc::new(Remembering {
+    let returned = Arc::<Mutex<Vec<Position>>>::default();
+    stages.source = Arc::new(RecordingSource {
         inner: stages.source.clone(),
-        given: given.clone(),
+        returned: returned.clone(),
     });
     stages.manage();
     stages.add("a", 11).await;
     stages.executed().await;
-    // In batches of three while the source state is at the end.
+    // Bakes in batches of three; the source state is at the end already.
     stages.bake(3);
     stages.baked().await;
-    let given = given.lock().expect("no panic").clone();
-    // For the batches after 6 and 9; nothing is kept before the fourth change.
-    assert_eq!(given, [4, 8]);
+    let returned = returned.lock().expect("no panic").clone();
+    // For the batches after 6 and 9; the first snapshot is that of the fourth change.
+    assert_eq!(returned, [4, 8]);
 }

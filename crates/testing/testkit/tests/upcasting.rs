@@ -1,5 +1,5 @@
-//! What earlier versions of a program have written is read as what it means today,
-//! what later ones write is set aside; and the log stays as it is.
+//! Upcasting: commands of earlier schema versions are read as current ones, those of later versions
+//! are parked, and the log does not change.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// Lengths, which were written in metres once, and then as text.
+/// Domain of lengths: version 1 has metres as a number, version 2 as text, version 3 millimetres.
 struct Lengths;
 
 #[derive(Serialize, Deserialize)]
@@ -109,8 +109,8 @@ fn an_unknown_version_is_parked() {
 proptest! {
     #![proptest_config(cases(400))]
 
-    /// A log that programs of all versions have written, in any order and with what none of
-    /// them has: the state is the sum of what can be read before the first that cannot.
+    /// In a log of all versions, in any order and with unknown ones, the state is the sum of the
+    /// commands before the first unreadable one.
     #[test]
     fn a_log_of_mixed_versions_is_read_as_what_it_means(
         written in prop::collection::vec((1..=4_u32, 0..1_000_i64), 1..20), size in 1..9_usize,
@@ -126,24 +126,24 @@ proptest! {
         let events: Vec<LogEntry> = written.iter().zip(1..).map(|(one_of, at)| one(one_of, at)).collect();
         let readable: Vec<_> = written.iter().take_while(|(version, _)| *version < 4).collect();
         let metres = |(version, length): &&(u32, i64)| if *version < 3 { length * 1_000 } else { *length };
-        let (mut from, mut record, mut held) = (Checkpoint::default(), HashMap::new(), Vec::new());
+        let (mut from, mut records, mut ever_parked) = (Checkpoint::default(), HashMap::new(), Vec::new());
         for batch in events.chunks(size) {
-            let execution = execute::<Lengths>(from, batch, record.clone(), held.clone(), at(99));
+            let execution = execute::<Lengths>(from, batch, records.clone(), ever_parked.clone(), at(99));
             let execution = execution.expect("a sound log");
             for write in execution.entities {
-                record.insert(write.record.id.clone(), write.record);
+                records.insert(write.record.id.clone(), write.record);
             }
             for (event, verdict) in batch.iter().zip(&execution.verdicts) {
                 let mut event = event.clone();
                 verdict.apply_to(&mut event);
                 if event.was_parked() {
-                    held.push(event);
+                    ever_parked.push(event);
                 }
             }
             from = execution.to;
         }
         prop_assert_eq!(from.parked, (written.len() - readable.len()) as u64);
-        let state = record.get("a").map(|record| record.state.get().to_owned());
+        let state = records.get("a").map(|record| record.state.get().to_owned());
         let expected: i64 = readable.iter().map(metres).sum();
         prop_assert_eq!(state, (!readable.is_empty()).then(|| expected.to_string()));
     }

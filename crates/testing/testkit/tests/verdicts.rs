@@ -1,7 +1,7 @@
-//! Verdicts outlast the rules that led to them, nothing is executed that cannot be shown, and
-//! times and snapshots are those of the log.
+//! Verdicts stay when the rules change, entries whose document cannot be made are parked, and times
+//! and snapshots follow the log.
 
-mod paper;
+mod pure_engine;
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -12,21 +12,21 @@ use bakehouse_engine::{Domain, Entity, EntryStatus, LogEntry, Moment, Rejection,
 use bakehouse_testkit::counter::{Command, Counter};
 use bakehouse_testkit::operations::operation;
 use bakehouse_testkit::scenario::at;
-use paper::{Paper, whole};
+use pure_engine::{PureEngine, frame_texts};
 use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
 
 thread_local! {
-    /// Highest value that the rules of today allow.
+    /// Highest value that the current rules allow.
     static LIMIT: Cell<i64> = const { Cell::new(0) };
 }
 
-/// Value whose document has no JSON form.
+/// Value whose document cannot be serialized.
 const WITHOUT_FORM: i64 = 13;
-/// Value whose document cannot be made.
+/// Value whose document cannot be created.
 const WITHOUT_DOCUMENT: i64 = 14;
 
-/// Counters with a limit that changes.
+/// Domain of counters with a changing limit.
 struct Limited;
 
 struct Shown(i64);
@@ -75,7 +75,7 @@ impl Domain for Limited {
     }
 }
 
-/// A log of additions to counters.
+/// Returns a log of additions to counters.
 fn log(additions: &[(&str, i64)]) -> Vec<LogEntry> {
     let additions = additions.iter().zip(1_u64..);
     let stored = additions
@@ -88,9 +88,9 @@ fn executed<D: Domain>(events: &[LogEntry], now: Timestamp) -> Result<Execution,
     execute::<D>(start, events, HashMap::new(), Vec::new(), now)
 }
 
-/// Reasons and codes of refusals, by position.
-fn refusals<D>(paper: &Paper<D>) -> Vec<(Option<&str>, Option<&str>)> {
-    let events = paper.events.iter();
+/// Returns the reasons and codes of rejections, by position.
+fn rejections<D>(engine: &PureEngine<D>) -> Vec<(Option<&str>, Option<&str>)> {
+    let events = engine.events.iter();
     events
         .map(|event| (event.reason.as_deref(), event.code.as_deref()))
         .collect()
@@ -100,28 +100,31 @@ fn refusals<D>(paper: &Paper<D>) -> Vec<(Option<&str>, Option<&str>)> {
 fn a_refusal_stays_whatever_the_rules_are_today() {
     LIMIT.set(10);
     let events = log(&[("a", 8), ("a", 5), ("b", 11), ("a", 2), ("b", 1)]);
-    let before = Paper::<Limited>::new(events).executed(&[2]);
+    let before = PureEngine::<Limited>::new(events).executed(&[2]);
     let (yes, no) = (EntryStatus::Executed, EntryStatus::Rejected);
     assert_eq!(before.statuses(), [yes, no, no, yes, yes]);
     LIMIT.set(1_000);
     let after = before.unexecuted().executed(&[3]);
     assert_eq!(after.statuses(), before.statuses());
-    assert_eq!(refusals(&after), refusals(&before));
+    assert_eq!(rejections(&after), rejections(&before));
     assert_eq!(after.texts(), before.texts());
     assert_eq!(after.checkpoint, before.checkpoint);
-    assert_eq!(whole(&after.baked(&[2]).0), whole(&before.baked(&[5]).0));
-    // And as the engine has it, not only as the stores keep it.
+    assert_eq!(
+        frame_texts(&after.baked(&[2]).0),
+        frame_texts(&before.baked(&[5]).0)
+    );
+    // Holds for the engine's own verdicts, too, not only for those in the store.
     let again = executed::<Limited>(&before.events, at(9)).expect("a sound log");
-    let refusal = before.events[1].rejection();
-    assert_eq!(refusal.reason, "13 is too much");
-    assert_eq!(again.verdicts[1], Verdict::Rejected(refusal));
+    let rejection = before.events[1].rejection();
+    assert_eq!(rejection.reason, "13 is too much");
+    assert_eq!(again.verdicts[1], Verdict::Rejected(rejection));
 }
 
 #[test]
 fn an_executed_entry_that_fails_now_is_an_error() {
     LIMIT.set(10);
     let events = log(&[("a", 8), ("b", 2)]);
-    let before = Paper::<Limited>::new(events).executed(&[2]);
+    let before = PureEngine::<Limited>::new(events).executed(&[2]);
     LIMIT.set(5);
     let error = executed::<Limited>(&before.events, at(9)).expect_err("refused");
     let StoreError::Corrupt(text) = error else {
@@ -142,16 +145,19 @@ fn an_entity_without_a_document_is_parked_alone() {
         ("c", WITHOUT_FORM - 1),
         ("d", 2),
     ]);
-    let paper = Paper::<Limited>::new(events).executed(&[4]);
+    let engine = PureEngine::<Limited>::new(events).executed(&[4]);
     let (yes, parked) = (EntryStatus::Executed, EntryStatus::Parked);
-    assert_eq!(paper.statuses(), [parked, parked, yes, parked, parked, yes]);
-    let why = |position: usize| paper.events[position - 1].parked.as_deref();
-    assert_eq!(why(1), Some("13 has no form"));
-    let because = why(2).unwrap_or_default();
-    assert!(because.contains("no document"), "{because}");
-    assert_eq!(why(4), Some("position 1 is parked before it"));
-    assert_eq!(paper.checkpoint.parked, 4);
-    let (frames, documents) = paper.baked(&[4]);
+    assert_eq!(
+        engine.statuses(),
+        [parked, parked, yes, parked, parked, yes]
+    );
+    let reason = |position: usize| engine.events[position - 1].parked.as_deref();
+    assert_eq!(reason(1), Some("13 has no form"));
+    let panicked = reason(2).unwrap_or_default();
+    assert!(panicked.contains("no document"), "{panicked}");
+    assert_eq!(reason(4), Some("position 1 is parked before it"));
+    assert_eq!(engine.checkpoint.parked, 4);
+    let (frames, documents) = engine.baked(&[4]);
     assert_eq!(frames.len(), 6);
     let documents: Vec<_> = documents.values().map(String::as_str).collect();
     assert_eq!(documents, [r#"{"value":1}"#, r#"{"value":2}"#]);
@@ -178,7 +184,9 @@ fn every_fourth_state_is_a_snapshot() {
     });
     let events: Vec<LogEntry> = additions.collect();
     let execution = executed::<Counter>(&events, at(9)).expect("a sound log");
-    let kept = execution.snapshots.iter();
-    let kept: Vec<_> = kept.map(|kept| (kept.version, kept.state.get())).collect();
-    assert_eq!(kept, [(4, "4"), (8, "8")]);
+    let snapshots = execution.snapshots.iter();
+    let snapshots: Vec<_> = snapshots
+        .map(|one| (one.version, one.state.get()))
+        .collect();
+    assert_eq!(snapshots, [(4, "4"), (8, "8")]);
 }

@@ -1,7 +1,7 @@
-//! The schedule queue keeps an operation until the log has it, and a message that nobody can
-//! read until it is parked.
+//! The schedule queue keeps an operation until the log has it, and an unreadable message until it
+//! is parked.
 //!
-//! Time is virtual: waiting between attempts costs nothing.
+//! Time is virtual, so waits cost nothing.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,8 +16,8 @@ use bakehouse_memory::{InProcessNotices, MemoryLog, schedule_queue};
 use bakehouse_testkit::flaky::{Faults, Flaky};
 use bakehouse_testkit::operations::many;
 
-/// Runs a writer for so long, and then ends it in order.
-async fn write(queue: Box<dyn ScheduleConsumer>, log: Arc<dyn EventLog>, time: Duration) {
+/// Runs a writer for `time`, and then shuts it down.
+async fn run_writer(queue: Box<dyn ScheduleConsumer>, log: Arc<dyn EventLog>, time: Duration) {
     let deps = WriterDeps {
         queue,
         log,
@@ -39,34 +39,34 @@ async fn operations_stay_in_the_queue_until_the_log_has_them() {
         scheduler.schedule(&operation).await.expect("scheduled");
     }
     let log = MemoryLog::default();
-    let away: Arc<dyn EventLog> = Arc::new(log.clone());
-    let away = Flaky::new(away, &Faults::new(1, 1.0));
-    write(Box::new(consumer), away, Duration::from_secs(5)).await;
-    let waiting = scheduler.waiting().await.expect("memory answers");
-    assert_eq!(waiting.operations, 3);
-    // The next writer is given them, and the log drops what it has.
+    let failing: Arc<dyn EventLog> = Arc::new(log.clone());
+    let failing = Flaky::new(failing, &Faults::new(1, 1.0));
+    run_writer(Box::new(consumer), failing, Duration::from_secs(5)).await;
+    let backlog = scheduler.waiting().await.expect("memory answers");
+    assert_eq!(backlog.operations, 3);
+    // The next writer receives them; the log ignores those that it has.
     let next = Box::new(scheduler.consumer());
-    write(next, Arc::new(log.clone()), Duration::from_secs(5)).await;
+    run_writer(next, Arc::new(log.clone()), Duration::from_secs(5)).await;
     assert_eq!(log.head().await.expect("memory answers"), 3);
-    let waiting = scheduler.waiting().await.expect("memory answers");
-    assert_eq!(waiting.operations, 0);
+    let backlog = scheduler.waiting().await.expect("memory answers");
+    assert_eq!(backlog.operations, 0);
 }
 
-/// A queue with one message that nobody can read, which cannot be parked at first.
-struct Stubborn {
+/// Queue with one unreadable message, which cannot be parked at first.
+struct FailingPark {
     calls: Arc<Mutex<Vec<&'static str>>>,
     is_received: bool,
     failures: usize,
 }
 
-impl Stubborn {
+impl FailingPark {
     fn note(&self, call: &'static str) {
         self.calls.lock().expect("no panic").push(call);
     }
 }
 
 #[async_trait]
-impl ScheduleConsumer for Stubborn {
+impl ScheduleConsumer for FailingPark {
     async fn receive(&mut self, _: usize) -> Result<ScheduledBatch, StoreError> {
         if self.is_received {
             std::future::pending::<()>().await;
@@ -88,7 +88,7 @@ impl ScheduleConsumer for Stubborn {
         if self.failures > 0 {
             self.failures -= 1;
             self.note("not parked");
-            return Err(StoreError::unavailable("nowhere to park"));
+            return Err(StoreError::unavailable("cannot park"));
         }
         self.note("parked");
         Ok(())
@@ -103,13 +103,13 @@ impl ScheduleConsumer for Stubborn {
 #[tokio::test(start_paused = true)]
 async fn an_unreadable_message_is_settled_after_it_is_parked() {
     let calls = Arc::<Mutex<Vec<&'static str>>>::default();
-    let queue = Stubborn {
+    let queue = FailingPark {
         calls: calls.clone(),
         is_received: false,
         failures: 2,
     };
     let log = MemoryLog::default();
-    write(
+    run_writer(
         Box::new(queue),
         Arc::new(log.clone()),
         Duration::from_secs(60),

@@ -1,4 +1,4 @@
-//! orders-manager and data-baker of counters over stores in memory, without faults.
+//! Manager and baker of counters over stores in memory, without faults.
 #![allow(dead_code, reason = "each test program needs a part of it")]
 
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use bakehouse_testkit::operations::operation;
 
 /// Validity of a lease.
 pub(crate) const LEASE_TTL: Duration = Duration::from_millis(300);
-/// Interval between two looks of a stage that nobody has woken.
+/// Interval at which stages poll without a notice.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Stores, and what ends the stages over them.
+/// Stores of the stages, and their shutdown signal.
 pub(crate) struct Stages {
     pub(crate) log: MemoryLog,
     pub(crate) source: Arc<dyn SourceStore>,
@@ -37,7 +37,7 @@ impl Drop for Stages {
 }
 
 impl Stages {
-    /// Stores with nothing at work on them.
+    /// Creates empty stores without running stages.
     pub(crate) fn new() -> Self {
         let log = MemoryLog::default();
         Self {
@@ -50,6 +50,7 @@ impl Stages {
         }
     }
 
+    /// Starts the manager.
     pub(crate) fn manage(&self) {
         let deps = ManagerDeps {
             log: Arc::new(self.log.clone()),
@@ -68,7 +69,7 @@ impl Stages {
         tokio::spawn(running);
     }
 
-    /// Starts data-baker, in batches of at most so many events.
+    /// Starts the baker with batches of at most `max_batch` entries.
     pub(crate) fn bake(&self, max_batch: usize) {
         let deps = BakerDeps {
             log: Arc::new(self.log.clone()),
@@ -88,7 +89,7 @@ impl Stages {
         tokio::spawn(running);
     }
 
-    /// Adds one to a counter so many times.
+    /// Appends `times` additions of 1 to a counter.
     pub(crate) async fn add(&self, id: &str, times: usize) {
         let add = || operation(id, &Command::Add(1));
         let operations: Vec<_> = std::iter::repeat_with(add).take(times).collect();
@@ -124,7 +125,7 @@ impl Stages {
         panic!("the log is baked in time");
     }
 
-    /// The feed of the counters.
+    /// Returns the feed of the counters.
     pub(crate) fn feed(&self) -> Arc<dyn FeedSource> {
         Arc::new(OwnFeed {
             log: Arc::new(self.log.clone()),

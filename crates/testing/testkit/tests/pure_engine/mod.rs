@@ -1,5 +1,4 @@
-//! A whole bakehouse on paper: the pure halves of manager and baker over a log
-//! in memory, without stores and stages.
+//! The pure functions of manager and baker over a log in memory, without stores and stages.
 #![allow(dead_code, reason = "each test program needs a part of it")]
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,7 +13,7 @@ use bakehouse_engine::{
 
 pub(crate) type Records = HashMap<String, EntityRecord>;
 
-/// Runs of `cuts` sizes that cover `events`; the last size repeats.
+/// Splits `count` entries into batches of the sizes `cuts`; the last size repeats.
 fn batches(count: usize, cuts: &[usize]) -> Vec<std::ops::Range<usize>> {
     let mut sizes = cuts
         .iter()
@@ -30,8 +29,8 @@ fn batches(count: usize, cuts: &[usize]) -> Vec<std::ops::Range<usize>> {
     runs
 }
 
-/// A log, and what has become of it.
-pub(crate) struct Paper<D> {
+/// Log with the source state derived from it.
+pub(crate) struct PureEngine<D> {
     pub(crate) events: Vec<LogEntry>,
     pub(crate) records: Records,
     pub(crate) checkpoint: Checkpoint,
@@ -39,7 +38,7 @@ pub(crate) struct Paper<D> {
     domain: PhantomData<D>,
 }
 
-impl<D> Clone for Paper<D> {
+impl<D> Clone for PureEngine<D> {
     fn clone(&self) -> Self {
         Self {
             events: self.events.clone(),
@@ -51,8 +50,8 @@ impl<D> Clone for Paper<D> {
     }
 }
 
-impl<D: Domain> Paper<D> {
-    /// A log of which nothing has been executed.
+impl<D: Domain> PureEngine<D> {
+    /// Creates an engine with a log of which nothing has been executed.
     pub(crate) fn new(events: Vec<LogEntry>) -> Self {
         Self {
             events,
@@ -63,32 +62,39 @@ impl<D: Domain> Paper<D> {
         }
     }
 
-    /// Executes all of it in batches.
+    /// Executes the whole log in batches.
     pub(crate) fn executed(mut self, cuts: &[usize]) -> Self {
         let start = self.checkpoint.position as usize;
         for run in batches(self.events.len() - start, cuts) {
             let batch = &self.events[start + run.start..start + run.end];
-            let held = self.ever_parked(batch);
+            let ever_parked = self.ever_parked(batch);
             let now = Timestamp::from_millis(1_800_000_000_000).expect("in range");
-            let execution = execute::<D>(self.checkpoint, batch, self.records.clone(), held, now)
-                .expect("the log can be executed");
+            let execution = execute::<D>(
+                self.checkpoint,
+                batch,
+                self.records.clone(),
+                ever_parked,
+                now,
+            )
+            .expect("the log can be executed");
             assert_eq!(execution.verdicts.len(), batch.len());
             self.commit(execution);
         }
         self
     }
 
-    /// The same log with its verdicts, of which nothing has been executed.
+    /// Returns an engine with the same log, including its verdicts, of which nothing has been
+    /// executed.
     pub(crate) fn unexecuted(&self) -> Self {
         Self::new(self.events.clone())
     }
 
     fn ever_parked(&self, batch: &[LogEntry]) -> Vec<LogEntry> {
         let concerns = |event: &LogEntry| batch.iter().any(|e| e.entity_id() == event.entity_id());
-        let held = self.events.iter().filter(|e| e.was_parked() && concerns(e));
+        let ever_parked = self.events.iter().filter(|e| e.was_parked() && concerns(e));
         match self.checkpoint.parked {
             0 => Vec::new(),
-            _ => held.cloned().collect(),
+            _ => ever_parked.cloned().collect(),
         }
     }
 
@@ -118,13 +124,13 @@ impl<D: Domain> Paper<D> {
         self.checkpoint = execution.to;
     }
 
-    /// Bakes all of it in batches against the final source state: data-baker as
-    /// far behind orders-manager as can be.
+    /// Bakes the whole log in batches against the final source state, as a baker that is as far
+    /// behind the manager as possible.
     pub(crate) fn baked(&self, cuts: &[usize]) -> (Vec<Frame>, BTreeMap<String, String>) {
         self.bake(cuts, Trust::State)
     }
 
-    /// The same although no entity's state can be read.
+    /// Bakes the whole log from the log alone; the state of every entity is unreadable.
     pub(crate) fn baked_from_the_log(
         &self,
         cuts: &[usize],
@@ -151,7 +157,7 @@ impl<D: Domain> Paper<D> {
                 let is_first = !documents.contains_key(&document.id);
                 assert_eq!(
                     document.created, is_first,
-                    "created: no document stands yet"
+                    "created: there is no document yet"
                 );
                 documents.insert(document.id, document.body.get().to_owned());
             }
@@ -189,7 +195,7 @@ impl<D: Domain> Paper<D> {
             .collect()
     }
 
-    /// The entities, as text that can be compared.
+    /// Returns the entities as text, for comparison.
     pub(crate) fn texts(&self) -> BTreeMap<String, String> {
         let records = self.records.iter();
         records
@@ -197,13 +203,13 @@ impl<D: Domain> Paper<D> {
             .collect()
     }
 
-    /// What has become of each event.
+    /// Returns the status of each entry.
     pub(crate) fn statuses(&self) -> Vec<EntryStatus> {
         self.events.iter().map(|event| event.status).collect()
     }
 }
 
-/// Everything that there is to a frame.
-pub(crate) fn whole(frames: &[Frame]) -> Vec<String> {
+/// Returns all fields of the frames as text, for comparison.
+pub(crate) fn frame_texts(frames: &[Frame]) -> Vec<String> {
     frames.iter().map(|frame| format!("{frame:?}")).collect()
 }

@@ -1,7 +1,7 @@
-//! Read models and processes over stores that fail, with two instances that are paused
-//! beyond their leases: every fact counts once, for all of what it leads to.
+//! Read models and processes over failing stores, with two instances that are paused beyond their
+//! leases: every event has each of its effects once.
 //!
-//! Time is virtual: waiting between attempts costs nothing.
+//! Time is virtual, so waits cost nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ struct World {
     shutdown: Shutdown,
 }
 
-/// The four services without faults, and two instances of what follows them with.
+/// Starts the stages without faults, and two instances of each handler with faults.
 async fn start(seed: u64) -> World {
     let world = World {
         log: MemoryLog::default(),
@@ -187,13 +187,13 @@ async fn every_event_counts_once() {
             let events = world.log.head().await.expect("memory answers");
             panic!("seed {seed}: {found:?} of {events} events, expected {expected:?}");
         }
-        // Long enough for whoever has been paused to come back and do harm.
+        // Long enough for paused instances to resume and attempt stale commits.
         tokio::time::sleep(Duration::from_secs(20)).await;
         assert_eq!(tally(&world.rows).await, Some(expected), "seed {seed}");
         let events = world.log.read(0, 1_000).await.expect("memory answers");
         assert_eq!(events.len() as u64, ORIGINALS + ECHOES, "seed {seed}");
-        let told = world.states.notifications();
-        assert_eq!(told.len() as u64, 2 * ECHOES, "seed {seed}");
+        let notifications = world.states.notifications();
+        assert_eq!(notifications.len() as u64, 2 * ECHOES, "seed {seed}");
         world.shutdown.cancel();
     }
 }

@@ -1,5 +1,5 @@
-//! Start positions of handlers, their order after a failure, how far they come, and the moment
-//! when they leave the work to a newer program.
+//! Runs of handlers: start positions, the order of feeds after a failure, progress before a failing
+//! event, and the handover to a newer program.
 
 mod stages;
 
@@ -42,7 +42,7 @@ fn context(stages: &Stages) -> RunnerContext {
     }
 }
 
-/// The row of this key of a generation; a fresh one if there is none.
+/// Returns the row of a generation by key; a default row if there is none.
 async fn row(rows: &MemoryRows, generation: &Generation, key: &str) -> Row {
     let loaded = rows.load(generation, &Needs::row(key)).await;
     let loaded = loaded.expect("memory answers").rows;
@@ -97,7 +97,7 @@ async fn a_process_starts_at_the_current_position() {
     assert_eq!(rows.notifications().len(), 0);
 }
 
-/// Guests of another service, whose number grows.
+/// Feed of another service with a growing number of events.
 #[derive(Clone)]
 struct Growing(Arc<AtomicU64>);
 
@@ -117,11 +117,11 @@ impl FeedSource for Growing {
     }
 }
 
-/// Feed of the same facts under another name.
-struct Visitors(Growing);
+/// Feed of the same events under the name `arrival`.
+struct Arrivals(Growing);
 
 #[async_trait]
-impl FeedSource for Visitors {
+impl FeedSource for Arrivals {
     async fn head(&self) -> Result<Head, StoreError> {
         self.0.head().await
     }
@@ -139,7 +139,7 @@ impl FeedSource for Visitors {
     }
 }
 
-/// welcome: every guest is welcomed by the number of arrivals so far.
+/// Process `welcome`: issues a command with the number of arrivals so far for every guest.
 struct Welcome;
 
 impl ProcessManager for Welcome {
@@ -151,9 +151,9 @@ impl ProcessManager for Welcome {
         Needs::row("seen")
     }
 
-    fn react(fact: &FeedEvent, state: &mut Rows<Row>) -> Result<Vec<Effect>, HandlerError> {
+    fn react(event: &FeedEvent, state: &mut Rows<Row>) -> Result<Vec<Effect>, HandlerError> {
         let mut seen = state.get_or_default("seen");
-        if fact.feed == "arrival" {
+        if event.feed == "arrival" {
             seen.counters += 1;
             state.put("seen", seen);
             return Ok(Vec::new());
@@ -166,7 +166,7 @@ impl ProcessManager for Welcome {
     }
 }
 
-/// Rows that cannot be committed a few times; while that is so, somebody arrives.
+/// Row store whose first commits fail; each failure adds an arrival.
 struct Failing {
     inner: MemoryRows,
     failures: AtomicUsize,
@@ -189,10 +189,10 @@ impl RowStore for Failing {
     }
 
     async fn commit(&self, handling: &HandlerCommit) -> Result<(), StoreError> {
-        let left = |failures: usize| failures.checked_sub(1);
+        let decrement = |failures: usize| failures.checked_sub(1);
         let failed = self
             .failures
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, decrement);
         if failed.is_err() {
             return self.inner.commit(handling).await;
         }
@@ -209,20 +209,20 @@ impl RowStore for Failing {
     }
 }
 
-/// Commands as they were given.
+/// Scheduler that records the issued commands.
 #[derive(Clone, Default)]
-struct Given(Arc<Mutex<Vec<Operation>>>);
+struct Issued(Arc<Mutex<Vec<Operation>>>);
 
 #[async_trait]
-impl Scheduler for Given {
+impl Scheduler for Issued {
     async fn schedule(&self, operation: &Operation) -> Result<(), ScheduleError> {
         self.0.lock().expect("no panic").push(operation.clone());
         Ok(())
     }
 }
 
-/// One guest, of whom is told again only some time after somebody goes back, as over a
-/// connection that has to be made again.
+/// Feed of one event that is not available right after the position was reset, as while a
+/// connection is established again.
 #[derive(Default)]
 struct Reconnecting(Mutex<Option<Position>>);
 
@@ -258,8 +258,8 @@ async fn a_reconnecting_feed_with_issued_commands_is_waited_for() {
     finished_first(|| Arc::new(Reconnecting::default())).await;
 }
 
-/// The feed whose commands were given before the commit failed comes first, however often it
-/// fails: with other rows its commands would be others, under the same identities.
+/// The feed whose commands were issued before the commit failed is handled first, after any number
+/// of failures: with other rows the same identities would get other commands.
 async fn finished_first(guests: fn() -> Arc<dyn FeedSource>) {
     for failures in [1, 2, 5] {
         let stages = Stages::new();
@@ -270,13 +270,13 @@ async fn finished_first(guests: fn() -> Arc<dyn FeedSource>) {
             failures: AtomicUsize::new(failures),
             arrivals: arrivals.0.clone(),
         };
-        let given = Given::default();
+        let issued = Issued::default();
         let deps = HandlerDeps {
             feeds: Feeds::default()
-                .with("arrival", move || Arc::new(Visitors(arrivals.clone())))
+                .with("arrival", move || Arc::new(Arrivals(arrivals.clone())))
                 .with("guest", guests),
             rows: Arc::new(failing),
-            scheduler: Arc::new(given.clone()),
+            scheduler: Arc::new(issued.clone()),
             log: Arc::new(MemoryLog::default()),
             domain: "other",
         };
@@ -288,18 +288,18 @@ async fn finished_first(guests: fn() -> Arc<dyn FeedSource>) {
             stages.shutdown.clone(),
         ));
         tokio::time::sleep(Duration::from_secs(60)).await;
-        let given = given.0.lock().expect("no panic").clone();
-        assert_eq!(given.len(), failures + 1);
-        for again in &given {
-            assert_eq!(again.operation_id, given[0].operation_id);
-            assert_eq!(again.payload.get(), given[0].payload.get());
+        let issued = issued.0.lock().expect("no panic").clone();
+        assert_eq!(issued.len(), failures + 1);
+        for command in &issued {
+            assert_eq!(command.operation_id, issued[0].operation_id);
+            assert_eq!(command.payload.get(), issued[0].payload.get());
         }
         let seen = row(&rows, &generation("process-welcome", 0), "seen").await;
         assert_eq!((seen.counters, seen.guests), (failures as u64, 1));
     }
 }
 
-/// picky: how many guests there were before the third, whom it cannot bear.
+/// Read model `picky`: counts guests and fails at the third one.
 struct Picky;
 
 impl ReadModel for Picky {
@@ -312,8 +312,8 @@ impl ReadModel for Picky {
         Needs::row("all")
     }
 
-    fn apply(fact: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), HandlerError> {
-        if fact.position == 3 {
+    fn apply(event: &FeedEvent, rows: &mut Rows<Row>) -> Result<(), HandlerError> {
+        if event.position == 3 {
             return Err(HandlerError("a third guest".into()));
         }
         let mut row = rows.get_or_default("all");
@@ -323,7 +323,7 @@ impl ReadModel for Picky {
     }
 }
 
-/// Starts a read model of guests over rows in memory.
+/// Starts a read model of guests with rows in memory.
 fn project<M: ReadModel>(stages: &Stages, rows: &MemoryRows) {
     let own = stages.feed();
     let deps = HandlerDeps {
@@ -331,7 +331,7 @@ fn project<M: ReadModel>(stages: &Stages, rows: &MemoryRows) {
             .with("counter", move || own.clone())
             .with("guest", || Arc::new(Guests(5))),
         rows: Arc::new(rows.clone()),
-        scheduler: Arc::new(Given::default()),
+        scheduler: Arc::new(Issued::default()),
         log: Arc::new(stages.log.clone()),
         domain: "counter",
     };
@@ -356,12 +356,12 @@ async fn events_before_a_failing_one_are_committed() {
         name: "guest",
         epoch: "elsewhere",
     };
-    let followed = rows.open(&picky, &feed, 0).await;
-    assert_eq!(followed, Ok(2));
+    let position = rows.open(&picky, &feed, 0).await;
+    assert_eq!(position, Ok(2));
 }
 
-/// The lease of a read model, for somebody else.
-async fn lease(stages: &Stages) -> bool {
+/// Checks whether another instance can acquire the lease of the read model.
+async fn is_lease_free(stages: &Stages) -> bool {
     let name = format!("read-model/{}", Tally::NAME);
     let lease = stages.leases.acquire(&name, "another", LEASE_TTL).await;
     lease.expect("memory answers").is_some()
@@ -369,13 +369,17 @@ async fn lease(stages: &Stages) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn a_read_model_is_left_to_a_newer_program() {
-    for (newer, is_left) in [(0, false), (1, true)] {
+    for (newer, is_released) in [(0, false), (1, true)] {
         let stages = Stages::new();
         let rows = MemoryRows::default();
         let registered = rows.register(Tally::NAME, Tally::VERSION + newer).await;
         registered.expect("memory answers");
         project::<Tally>(&stages, &rows);
         tokio::time::sleep(Duration::from_secs(10)).await;
-        assert_eq!(lease(&stages).await, is_left, "newer by {newer}");
+        assert_eq!(
+            is_lease_free(&stages).await,
+            is_released,
+            "newer by {newer}"
+        );
     }
 }

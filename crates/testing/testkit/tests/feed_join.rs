@@ -1,5 +1,5 @@
-//! A subscriber who has seen more than this process is not told that there is no such position
-//! while the store has it.
+//! Joining the feed with a position that the store has and this process does not have yet: the
+//! answer is `Unavailable`, not `Ahead`.
 
 mod stages;
 
@@ -15,11 +15,11 @@ use bakehouse_engine::{Frame, Position};
 use bakehouse_memory::MemoryPresentation;
 use stages::Stages;
 
-/// A presentation that says how far it is, but gives no frames out.
-struct Withholding(MemoryPresentation);
+/// Presentation that returns its head, but no frames.
+struct WithoutFrames(MemoryPresentation);
 
 #[async_trait]
-impl PresentationReader for Withholding {
+impl PresentationReader for WithoutFrames {
     async fn document(&self, id: &str) -> Result<Option<StoredDocument>, StoreError> {
         self.0.document(id).await
     }
@@ -49,14 +49,14 @@ impl PresentationReader for Withholding {
 async fn a_subscriber_ahead_of_this_process_only_may_come_back() {
     let stages = Stages::new();
     let feed = Feed::new(
-        Arc::new(Withholding(stages.presentation.clone())),
+        Arc::new(WithoutFrames(stages.presentation.clone())),
         Arc::new(stages.log.clone()),
         FeedSettings {
             ring: 8,
             poll_interval: Duration::from_millis(50),
         },
     );
-    // Without the notices of data-baker, which carry frames.
+    // Separate from the baker's notices, which carry frames.
     let notices = Arc::new(bakehouse_memory::InProcessNotices::default());
     tokio::spawn(feed.clone().run(notices, stages.shutdown.clone()));
     tokio::time::sleep(Duration::from_secs(5)).await;

@@ -1,5 +1,5 @@
-//! Notifications are for what happens after the first start of all, and not for what is too
-//! old.
+//! Notifications are made for changes after the first start of the notifier, and not sent for
+//! changes that are too old.
 
 mod stages;
 
@@ -18,12 +18,12 @@ use tokio::sync::watch;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// Tells somebody of every frame as of a time.
-struct Everything {
+/// Rules that notify of every frame, with a fixed time.
+struct EveryFrame {
     at: Timestamp,
 }
 
-impl NotificationRules for Everything {
+impl NotificationRules for EveryFrame {
     fn announce(&self, _: &Frame) -> Result<Announcement, serde_json::Error> {
         let request = Request {
             lane: "log".into(),
@@ -38,8 +38,9 @@ impl NotificationRules for Everything {
     }
 }
 
-/// Notifications of some changes before the first start of notifier, and some after it.
-async fn told(at: Timestamp) -> Vec<Notification> {
+/// Runs three changes before the first start of the notifier and two after it; returns the
+/// notifications.
+async fn notifications_of_changes(at: Timestamp) -> Vec<Notification> {
     let stages = Stages::new();
     stages.manage();
     stages.bake(100);
@@ -68,37 +69,37 @@ async fn told(at: Timestamp) -> Vec<Notification> {
             give_up_after: HOUR,
         },
     };
-    let (recorded, mut followed) = watch::channel(0);
+    let (recorded, mut progress) = watch::channel(0);
     tokio::spawn(notifier::run(
         deps,
-        Arc::new(Everything { at }),
+        Arc::new(EveryFrame { at }),
         settings,
         recorded,
         stages.shutdown.clone(),
     ));
     let end = stages.log.head().await.expect("memory answers");
     let limit = Duration::from_secs(60);
-    let is_followed = followed.wait_for(|position| *position == end);
-    let followed = tokio::time::timeout(limit, is_followed).await;
-    followed.expect("in time").expect("it is at work");
+    let reached = progress.wait_for(|position| *position == end);
+    let reached = tokio::time::timeout(limit, reached).await;
+    reached.expect("in time").expect("the notifier runs");
     notifications.of("a").await.expect("memory answers")
 }
 
 #[tokio::test(start_paused = true)]
 async fn changes_before_the_first_start_are_not_notified() {
-    let told = told(Timestamp::now()).await;
-    let positions: Vec<_> = told.iter().map(|one| one.position).collect();
+    let notifications = notifications_of_changes(Timestamp::now()).await;
+    let positions: Vec<_> = notifications.iter().map(|one| one.position).collect();
     assert_eq!(positions, [4, 5]);
     let is_due = |one: &Notification| one.status == NotificationStatus::Requested;
-    assert!(told.iter().all(is_due), "{told:?}");
+    assert!(notifications.iter().all(is_due), "{notifications:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn expired_notifications_are_recorded_and_not_sent() {
     let long_ago = Timestamp::parse("2001-01-01T00:00:00Z").expect("a time");
-    let told = told(long_ago).await;
-    assert_eq!(told.len(), 2);
-    for one in told {
+    let notifications = notifications_of_changes(long_ago).await;
+    assert_eq!(notifications.len(), 2);
+    for one in notifications {
         assert_eq!(one.status, NotificationStatus::Failed);
         assert_eq!((one.attempts, one.due_at), (0, None));
         let reason = one.reason.unwrap_or_default();
