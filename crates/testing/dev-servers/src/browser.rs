@@ -1,4 +1,4 @@
-//! A real browser: Debian's Chromium behind its own WebDriver.
+//! Browser for tests: Debian's Chromium with its WebDriver.
 
 use std::fs;
 use std::path::Path;
@@ -13,10 +13,10 @@ use tempfile::TempDir;
 use crate::process::Process;
 use crate::{ports, provision};
 
-const START: Duration = Duration::from_secs(20);
+const START_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What a browser needs to run without a screen, as root, and without asking
-/// anybody for anything.
+/// Flags with which the browser runs without a display, as root, and without network requests of
+/// its own.
 const FLAGS: [&str; 9] = [
     "--headless=new",
     "--no-sandbox",
@@ -29,7 +29,7 @@ const FLAGS: [&str; 9] = [
     "--hide-scrollbars",
 ];
 
-/// A WebDriver, which starts a browser for each session.
+/// WebDriver, which starts a browser for each session; killed when dropped.
 pub struct WebDriver {
     port: u16,
     profile: TempDir,
@@ -37,10 +37,10 @@ pub struct WebDriver {
 }
 
 impl WebDriver {
-    /// Starts one; `None` on a machine where there is none, nor can be.
+    /// Starts the driver; `None` if it is not installed.
     ///
     /// # Errors
-    /// When it does not start.
+    /// If it does not start.
     pub fn start() -> Result<Option<Self>> {
         let Some(program) = provision::chromedriver() else {
             return Ok(None);
@@ -50,7 +50,7 @@ impl WebDriver {
         let mut command = Command::new(program);
         command.arg(format!("--port={port}"));
         let mut process = Process::spawn(command, profile.path())?;
-        ports::wait(port, START, || process.is_alive())?;
+        ports::wait(port, START_TIMEOUT, || process.is_alive())?;
         Ok(Some(Self {
             port,
             profile,
@@ -58,21 +58,21 @@ impl WebDriver {
         }))
     }
 
-    /// Where it listens.
+    /// Returns the URL of the driver.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// How the browser is to be started.
+    /// Returns the command line flags of the browser.
     #[must_use]
     pub fn flags(&self) -> Vec<String> {
-        let profile = format!("--user-data-dir={}", self.data().display());
+        let profile = format!("--user-data-dir={}", self.profile_folder().display());
         let flags = FLAGS.into_iter().map(str::to_owned);
         flags.chain([profile]).collect()
     }
 
-    fn data(&self) -> std::path::PathBuf {
+    fn profile_folder(&self) -> std::path::PathBuf {
         self.profile.path().join("profile")
     }
 }
@@ -80,18 +80,17 @@ impl WebDriver {
 impl Drop for WebDriver {
     fn drop(&mut self) {
         self.process.kill();
-        // Browsers are in process groups of their own, and outlive a driver that
-        // was not told to end them.
-        end_all_that_use(&self.data());
+        // Browsers run in their own process groups and outlive a driver that is killed.
+        kill_browsers_of(&self.profile_folder());
     }
 }
 
-fn end_all_that_use(profile: &Path) {
+fn kill_browsers_of(profile: &Path) {
     let flag = format!("--user-data-dir={}", profile.display());
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let pid = entry.file_name().to_string_lossy().parse::<i32>();
-        let called = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let is_ours = called
+        let command_line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let is_ours = command_line
             .split(|byte| *byte == 0)
             .any(|argument| argument == flag.as_bytes());
         if let (Ok(pid), true) = (pid, is_ours) {

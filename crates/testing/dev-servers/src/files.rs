@@ -1,9 +1,9 @@
-//! Looking for files.
+//! Search for files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Every file under `folder` whose path ends in `ending`, whole names only.
+/// Returns every file under `folder` whose path ends with the components of `ending`.
 pub(crate) fn find(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {

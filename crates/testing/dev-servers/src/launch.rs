@@ -1,4 +1,4 @@
-//! One server: a process of this machine, or a container.
+//! Server as a local process or a container.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,15 +9,15 @@ use nix::sys::signal::Signal;
 use crate::files;
 use crate::process::Process;
 
-/// Holds a container's id.
+/// Name of the file with a container's id.
 const ID_FILE: &str = "container";
 
-/// How a server is started; it can be started again with the same data.
+/// Description of how a server is started; it can be restarted with the same data.
 pub(crate) enum Recipe {
-    /// A program of this machine.
+    /// Local program.
     Local(Box<dyn Fn() -> Command + Send>),
-    /// A container with the host's network, so that ports and host names are
-    /// the same as for a program.
+    /// Container with the host's network, so that ports and host names are the same as for a local
+    /// program.
     Docker {
         image: &'static str,
         environment: Vec<(String, String)>,
@@ -25,7 +25,7 @@ pub(crate) enum Recipe {
     },
 }
 
-/// A server.
+/// Server that can be started and killed; killed when dropped.
 pub(crate) struct Launched {
     recipe: Recipe,
     folder: PathBuf,
@@ -75,7 +75,7 @@ impl Launched {
         }
     }
 
-    /// As by SIGKILL.
+    /// Kills the server with SIGKILL.
     pub(crate) fn kill(&mut self) {
         match self.running.take() {
             Some(Running::Process(mut process)) => process.kill(),
@@ -86,16 +86,16 @@ impl Launched {
         }
     }
 
-    /// As by SIGSTOP: the kernel still accepts connections, nobody answers.
+    /// Pauses the server with SIGSTOP: the kernel accepts connections, but nothing answers.
     pub(crate) fn pause(&self) {
-        self.freeze(Signal::SIGSTOP, "pause");
+        self.signal(Signal::SIGSTOP, "pause");
     }
 
     pub(crate) fn resume(&self) {
-        self.freeze(Signal::SIGCONT, "unpause");
+        self.signal(Signal::SIGCONT, "unpause");
     }
 
-    fn freeze(&self, signal: Signal, verb: &str) {
+    fn signal(&self, signal: Signal, verb: &str) {
         match &self.running {
             Some(Running::Process(process)) => process.signal(signal),
             Some(Running::Container(name)) => {
@@ -105,13 +105,13 @@ impl Launched {
         }
     }
 
-    /// Runs a program beside it: in its container, or on this machine as `local` says.
-    pub(crate) fn run_beside(&self, local: Command, arguments: &[&str]) -> Result<()> {
-        self.output_beside(local, arguments).map(|_| ())
+    /// Runs a program in the server's container, or locally by the command `local`.
+    pub(crate) fn run_next_to(&self, local: Command, arguments: &[&str]) -> Result<()> {
+        self.output_next_to(local, arguments).map(|_| ())
     }
 
-    /// Runs a program beside the server and returns what it prints.
-    pub(crate) fn output_beside(&self, local: Command, arguments: &[&str]) -> Result<String> {
+    /// Runs a program like [`Self::run_next_to`]; returns its standard output.
+    pub(crate) fn output_next_to(&self, local: Command, arguments: &[&str]) -> Result<String> {
         let mut command = match &self.running {
             Some(Running::Container(name)) => {
                 let mut command = Command::new("docker");
@@ -121,12 +121,12 @@ impl Launched {
             _ => local,
         };
         let output = command.args(arguments).stdin(Stdio::null()).output()?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{}", said.trim());
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{}", errors.trim());
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Leaves it running after this program.
+    /// Leaves the server running when this program ends.
     pub(crate) fn leave(mut self) {
         if let Some(Running::Process(process)) = self.running.take() {
             process.leave();
@@ -146,7 +146,7 @@ impl Drop for Launched {
     }
 }
 
-/// Creates the container the first time, and starts the same one after that.
+/// Creates the container on the first call, and restarts the same one later.
 fn container(
     folder: &Path,
     image: &str,
@@ -178,17 +178,17 @@ fn docker(arguments: &[&str]) -> Result<String> {
         .stdin(Stdio::null())
         .output();
     let output = output.context("cannot start docker")?;
-    let said = String::from_utf8_lossy(&output.stderr);
+    let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(
         output.status.success(),
         "docker {}: {}",
         arguments[0],
-        said.trim()
+        errors.trim()
     );
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Removes every container whose id is somewhere under `folder`.
+/// Removes every container whose id file is under `folder`.
 pub(crate) fn remove_containers(folder: &Path) {
     for id_file in files::find(folder, ID_FILE) {
         if let Ok(id) = std::fs::read_to_string(&id_file) {

@@ -1,15 +1,16 @@
-//! Real MongoDB and RabbitMQ for tests and development: found or fetched,
-//! started on ports and in folders of their own, killed, and cleaned up.
+//! Real servers for tests and development: located or downloaded, started on free ports and in
+//! folders of their own, killed, and cleaned up.
 //!
-//! - [`shared`]: the two servers that a whole test run shares;
-//! - [`Mongo`], [`ReplicaSet`] and [`Rabbit`]: servers of one test's own, to be killed,
-//!   stopped and paused;
-//! - `provision`: where the programs come from;
-//! - [`secured`], [`tls`]: the same over TLS, with passwords;
-//! - [`browser`]: a real one;
-//! - [`power_loss`]: what a process leaves on disk when the power goes;
-//! - [`python`], [`node`]: programs that tests run;
-//! - [`skipped`]: tests that cannot run for want of such a program.
+//! - [`shared`]: the MongoDB and the RabbitMQ that a test run shares;
+//! - [`Mongo`], [`ReplicaSet`] and [`Rabbit`]: servers of a single test, which it may kill, stop
+//!   and pause;
+//! - `provision`: location and download of the programs;
+//! - [`secured`], [`tls`]: servers with TLS and passwords;
+//! - [`mail`], [`s3`]: a mail server and an S3 server;
+//! - [`browser`]: a browser with its WebDriver;
+//! - [`power_loss`]: simulation of a power loss on the files of a process;
+//! - [`python`], [`node`]: Python and JavaScript programs that tests run;
+//! - [`skipped`]: report of tests that are skipped because such a program is missing.
 
 pub mod browser;
 mod files;

@@ -1,4 +1,4 @@
-//! An SMTP server of one test's own: aiosmtpd, which keeps mail in a Maildir.
+//! SMTP server for a single test: aiosmtpd, which stores mail in a Maildir.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,25 +12,25 @@ use crate::secured::{PASSWORD, USER};
 use crate::tls::Authority;
 use crate::{ports, python};
 
-const START: Duration = Duration::from_secs(20);
-const HANDLER: &str = include_str!("mailroom.py");
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+const HANDLER: &str = include_str!("mail_server.py");
 
-/// A mail server that can be started and killed.
+/// Mail server that a test can start and kill; killed when dropped.
 pub struct MailServer {
-    /// Where it listens, or will.
+    /// Port of the server.
     pub port: u16,
     folder: TempDir,
     process: Option<Process>,
 }
 
 impl MailServer {
-    /// One that has not been started.
+    /// Prepares a server without starting it.
     ///
     /// # Errors
-    /// When no port is free, or nothing can be written.
+    /// If no port is free, or its folder cannot be written.
     pub fn prepare() -> Result<Self> {
         let folder = TempDir::with_prefix("bakehouse-mail-")?;
-        fs::write(folder.path().join("mailroom.py"), HANDLER)?;
+        fs::write(folder.path().join("mail_server.py"), HANDLER)?;
         Ok(Self {
             port: ports::free()?,
             folder,
@@ -38,30 +38,30 @@ impl MailServer {
         })
     }
 
-    /// Starts it and waits until it listens. It refuses addresses that start
-    /// with `unknown`.
+    /// Starts the server and waits until it listens. It rejects addresses that start with
+    /// `unknown`.
     ///
     /// # Errors
-    /// When it cannot be had, or does not start.
+    /// If aiosmtpd cannot be downloaded, or does not start.
     pub fn start(&mut self) -> Result<()> {
         let mut command = python::aiosmtpd(self.folder.path())?;
         command
             .args(["-n", "-l", &format!("127.0.0.1:{}", self.port)])
-            .args(["-c", "mailroom.Mailroom"])
+            .args(["-c", "mail_server.MailHandler"])
             .arg(self.mailbox());
         let mut process = Process::spawn(command, self.folder.path())?;
-        let listens = ports::wait(self.port, START, || process.is_alive());
+        let listens = ports::wait(self.port, START_TIMEOUT, || process.is_alive());
         self.process = Some(process);
         listens
     }
 
-    /// Starts a server that takes mail of one user only, and only over TLS: from the first byte,
-    /// or after STARTTLS.
+    /// Starts a server that accepts mail of one user only, and only over TLS: from the first byte
+    /// if `is_implicit`, otherwise after STARTTLS.
     ///
     /// # Errors
-    /// When it cannot be had, or does not start.
+    /// If aiosmtpd cannot be downloaded, or does not start.
     pub fn start_secured(&mut self, authority: &Authority, is_implicit: bool) -> Result<()> {
-        let mut command = python::script(self.folder.path(), "mailroom")?;
+        let mut command = python::script(self.folder.path(), "mail_server")?;
         command
             .args([&authority.certificate, &authority.key])
             .arg(self.port.to_string())
@@ -69,19 +69,19 @@ impl MailServer {
             .args([USER, PASSWORD])
             .arg(self.mailbox());
         let mut process = Process::spawn(command, self.folder.path())?;
-        let listens = ports::wait(self.port, START, || process.is_alive());
+        let listens = ports::wait(self.port, START_TIMEOUT, || process.is_alive());
         self.process = Some(process);
         listens
     }
 
-    /// SIGKILL.
+    /// Kills the server with SIGKILL.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill();
         }
     }
 
-    /// The mails that it has got, as they came.
+    /// Returns the mails that were accepted, as raw text.
     #[must_use]
     pub fn mails(&self) -> Vec<String> {
         let new = fs::read_dir(self.mailbox().join("new"));

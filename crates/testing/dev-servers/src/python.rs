@@ -1,4 +1,4 @@
-//! Programs written in Python that tests run, from the Python Package Index.
+//! Python packages from the Python Package Index that tests run.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,19 +6,19 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::provision::{kept, run};
+use crate::provision::{cached, run};
 
-/// Checks an API against its own description.
+/// Checker of an API against its OpenAPI description.
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
-/// Tests websockets, for Python 2.7.
+/// Test suite for websockets; requires Python 2.7.
 const AUTOBAHN: &str = "autobahntestsuite==25.10.1";
-/// An SMTP server.
+/// SMTP server.
 const AIOSMTPD: &str = "aiosmtpd==1.4.6";
 
-/// Fetches all of them.
+/// Downloads all packages.
 ///
 /// # Errors
-/// When one cannot be had.
+/// If a package cannot be downloaded.
 pub(crate) fn prepare() -> Result<()> {
     installed(SCHEMATHESIS)?;
     installed(AIOSMTPD)?;
@@ -28,11 +28,11 @@ pub(crate) fn prepare() -> Result<()> {
     Ok(())
 }
 
-/// A call of schemathesis, which is fetched if it is not there yet; with what is
-/// in `modules` at hand.
+/// Returns a command that runs schemathesis with the modules in the folder `modules`; downloads it
+/// if necessary.
 ///
 /// # Errors
-/// When it cannot be had.
+/// If the package cannot be downloaded.
 pub fn schemathesis(modules: &Path) -> Result<Command> {
     let mut command = python(SCHEMATHESIS, modules)?;
     command.args([
@@ -42,59 +42,60 @@ pub fn schemathesis(modules: &Path) -> Result<Command> {
     Ok(command)
 }
 
-/// A call of aiosmtpd, likewise.
+/// Returns a command that runs aiosmtpd with the modules in the folder `modules`; downloads it if
+/// necessary.
 ///
 /// # Errors
-/// When it cannot be had.
+/// If the package cannot be downloaded.
 pub fn aiosmtpd(modules: &Path) -> Result<Command> {
     let mut command = python(AIOSMTPD, modules)?;
     command.args(["-m", "aiosmtpd"]);
     Ok(command)
 }
 
-/// A YAML file as JSON.
+/// Converts a YAML file to JSON.
 ///
 /// # Errors
-/// When it cannot be read, or the library cannot be had.
+/// If the file cannot be read, or the library cannot be downloaded.
 pub fn yaml_to_json(file: &Path) -> Result<String> {
-    // schemathesis brings the library.
+    // The package of schemathesis includes the library.
     let mut command = python(SCHEMATHESIS, Path::new(""))?;
     let program = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
     let output = command.args(["-c", program]).arg(file).output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    anyhow::ensure!(output.status.success(), "{}", said.trim());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.success(), "{}", errors.trim());
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// A call of one of the modules as a program, with aiosmtpd at hand.
+/// Returns a command that runs the module `name` of the folder `modules` with aiosmtpd installed.
 ///
 /// # Errors
-/// When it cannot be had.
+/// If the package cannot be downloaded.
 pub(crate) fn script(modules: &Path, name: &str) -> Result<Command> {
     let mut command = python(AIOSMTPD, modules)?;
     command.args(["-m", name]);
     Ok(command)
 }
 
-/// A call of the Autobahn test suite for websockets; `None` on a machine without
-/// the Python 2.7 that it is written in.
+/// Returns a command that runs the Autobahn test suite for websockets; `None` if Python 2.7 is not
+/// installed.
 ///
 /// # Errors
-/// When it cannot be had.
+/// If the package cannot be downloaded.
 pub fn autobahn() -> Result<Option<Command>> {
     let Some(python) = python_2() else {
         return Ok(None);
     };
     let folder = installed_by(&python, AUTOBAHN)?;
     let mut command = Command::new(python);
-    // Some of what it needs is found by `.pth` files only.
+    // Some dependencies are found through `.pth` files only.
     let start = "import os, site; site.addsitedir(os.environ['AUTOBAHN']); \
                  from autobahntestsuite.wstest import run; run()";
     command.env("AUTOBAHN", folder).args(["-c", start]);
     Ok(Some(command))
 }
 
-/// Python 2.7, on the path or as pyenv keeps it.
+/// Returns Python 2.7: the system's, or one of pyenv's.
 fn python_2() -> Option<PathBuf> {
     let versions = std::env::var_os("PYENV_ROOT").map(PathBuf::from);
     let versions =
@@ -102,14 +103,17 @@ fn python_2() -> Option<PathBuf> {
     let versions = fs::read_dir(versions?.join("versions"))
         .into_iter()
         .flatten();
-    let kept = versions
+    let installed = versions
         .flatten()
         .map(|version| version.path().join("bin/python2.7"));
     let usual = ["/usr/bin/python2.7", "/usr/local/bin/python2.7"].map(PathBuf::from);
-    usual.into_iter().chain(kept).find(|python| python.exists())
+    usual
+        .into_iter()
+        .chain(installed)
+        .find(|python| python.exists())
 }
 
-/// A call of Python that finds a package, and what is in `modules`.
+/// Returns a command that runs Python with a package and the modules in the folder `modules`.
 fn python(package: &str, modules: &Path) -> Result<Command> {
     let folder = installed(package)?;
     let mut command = Command::new("python3");
@@ -119,13 +123,13 @@ fn python(package: &str, modules: &Path) -> Result<Command> {
     Ok(command)
 }
 
-/// The folder that a package and what it needs are in.
+/// Returns the folder of a package and its dependencies.
 fn installed(package: &str) -> Result<PathBuf> {
     installed_by(Path::new("python3"), package)
 }
 
 fn installed_by(python: &Path, package: &str) -> Result<PathBuf> {
-    kept(package, |work| {
+    cached(package, |work| {
         let mut pip = Command::new(python);
         pip.args(["-m", "pip", "install"])
             .args(["--quiet", "--no-warn-script-location"]);

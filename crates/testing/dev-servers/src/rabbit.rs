@@ -1,4 +1,4 @@
-//! A RabbitMQ node of its own, with its own ports, data, and port mapper.
+//! RabbitMQ node with its own ports, data folder and port mapper.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,42 +11,42 @@ use crate::launch::{Launched, Recipe};
 use crate::provision::{self, RabbitPrograms, Source};
 use crate::{ports, shared};
 
-const PATIENCE: Duration = Duration::from_secs(90);
+const START_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// A RabbitMQ node. Killed when dropped.
+/// RabbitMQ node; killed when dropped.
 pub struct Rabbit {
     port: u16,
     folder: PathBuf,
-    /// `rabbitmqctl` as it must be called for this node.
-    control: Box<dyn Fn() -> Command + Send + Sync>,
+    /// Command `rabbitmqctl` with the environment of this node.
+    rabbitmqctl: Box<dyn Fn() -> Command + Send + Sync>,
     server: Launched,
-    /// Erlang's port mapper. Ours, so that nothing is left behind.
+    /// Erlang's port mapper, one per node, so that it ends with the node.
     epmd: Option<Launched>,
 }
 
 impl Rabbit {
-    /// Starts one for a test.
+    /// Starts a node for a test.
     ///
     /// # Errors
-    /// When there is no RabbitMQ, or it does not come up.
+    /// If RabbitMQ is not available, or the node does not start.
     pub fn start(name: &str) -> Result<Self> {
         let mut server = Self::bare(name)?;
         server.start_again()?;
         Ok(server)
     }
 
-    /// One for a test that has not been started.
+    /// Prepares a node for a test without starting it.
     ///
     /// # Errors
-    /// When there is no RabbitMQ.
+    /// If RabbitMQ is not available.
     pub fn bare(name: &str) -> Result<Self> {
         Self::at(ports::free()?, &shared::folder(name)?)
     }
 
-    /// One whose data is in a folder of one's choice.
+    /// Prepares a node with its data in the given folder, without starting it.
     ///
     /// # Errors
-    /// When there is no RabbitMQ.
+    /// If RabbitMQ is not available.
     pub fn bare_in(folder: &Path) -> Result<Self> {
         Self::at(ports::free()?, folder)
     }
@@ -55,11 +55,11 @@ impl Rabbit {
         std::fs::create_dir_all(folder)?;
         let (distribution, mapper) = (ports::free()?, ports::free()?);
         let environment = environment(port, distribution, mapper);
-        let mut control = Path::new("rabbitmqctl").to_owned();
+        let mut program = Path::new("rabbitmqctl").to_owned();
         let (recipe, epmd) = match provision::rabbitmq()? {
             Source::Local(programs) => {
                 write_configuration(folder)?;
-                control = programs.server.with_file_name("rabbitmqctl");
+                program = programs.server.with_file_name("rabbitmqctl");
                 let epmd = epmd(&programs, mapper, &folder.join("epmd"))?;
                 (local(programs, folder.to_owned(), environment), Some(epmd))
             }
@@ -76,8 +76,8 @@ impl Rabbit {
         Ok(Self {
             port,
             folder: folder.to_owned(),
-            control: Box::new(move || {
-                let mut command = Command::new(&control);
+            rabbitmqctl: Box::new(move || {
+                let mut command = Command::new(&program);
                 command
                     .env("HOME", &home)
                     .env("ERL_EPMD_PORT", mapper.to_string());
@@ -88,10 +88,10 @@ impl Rabbit {
         })
     }
 
-    /// Starts it, after it was killed, with the data it had.
+    /// Starts the node with its existing data.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// If it does not start.
     pub fn start_again(&mut self) -> Result<()> {
         if let Some(epmd) = &mut self.epmd
             && !epmd.is_alive()
@@ -99,86 +99,87 @@ impl Rabbit {
             epmd.start()?;
         }
         self.server.start()?;
-        ports::wait(self.port, PATIENCE, || self.server.is_alive())
+        ports::wait(self.port, START_TIMEOUT, || self.server.is_alive())
     }
 
-    /// Where it is.
+    /// Returns the connection URI.
     #[must_use]
     pub fn uri(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
     }
 
-    /// Whether it runs.
+    /// Checks whether the node runs.
     pub fn is_alive(&mut self) -> bool {
         self.server.is_alive()
     }
 
-    /// Where it listens.
+    /// Returns the AMQP port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// As by SIGKILL.
+    /// Kills the node with SIGKILL.
     pub fn kill(&mut self) {
         self.server.kill();
     }
 
-    /// It accepts connections but does not answer.
+    /// Pauses the node: it accepts connections but does not answer.
     pub fn pause(&self) {
         self.server.pause();
     }
 
-    /// It answers again.
+    /// Resumes a paused node.
     pub fn resume(&self) {
         self.server.resume();
     }
 
-    /// Sets off the memory alarm, or ends it: while it is on, nobody who
-    /// publishes is read from.
+    /// Raises or clears the memory alarm; while it is on, the node does not read from publishers.
     ///
     /// # Errors
-    /// When the node cannot be told.
+    /// If `rabbitmqctl` fails.
     pub fn alarm(&self, is_on: bool) -> Result<()> {
-        let mark = if is_on { "0" } else { "0.6" };
-        self.tell(&["set_vm_memory_high_watermark", mark])
+        let watermark = if is_on { "0" } else { "0.6" };
+        self.run_command(&["set_vm_memory_high_watermark", watermark])
     }
 
     /// Sets a policy on the queues whose names match a pattern.
     ///
     /// # Errors
-    /// When the node cannot be told.
+    /// If `rabbitmqctl` fails.
     pub fn set_policy(&self, name: &str, pattern: &str, definition: &str) -> Result<()> {
-        self.tell(&["set_policy", name, pattern, definition])
+        self.run_command(&["set_policy", name, pattern, definition])
     }
 
-    /// Removes a policy, if there is one of the name.
+    /// Removes the policy of this name, if it exists.
     pub fn clear_policy(&self, name: &str) {
-        let _ = self.tell(&["clear_policy", name]);
+        let _ = self.run_command(&["clear_policy", name]);
     }
 
-    /// Runs a command of `rabbitmqctl`.
-    fn tell(&self, command: &[&str]) -> Result<()> {
+    /// Runs a command of `rabbitmqctl` on the node.
+    fn run_command(&self, command: &[&str]) -> Result<()> {
         let node = format!("bakehouse{}@localhost", self.port);
         let arguments = [&["-n", &node], command].concat();
-        self.server.run_beside((self.control)(), &arguments)
+        self.server.run_next_to((self.rabbitmqctl)(), &arguments)
     }
 
-    /// Lines that a listing command of `rabbitmqctl` prints.
+    /// Returns the lines that a list command of `rabbitmqctl` prints.
     ///
     /// # Errors
-    /// When the node cannot be asked.
+    /// If `rabbitmqctl` fails.
     pub fn list(&self, what: &[&str]) -> Result<Vec<String>> {
         let node = format!("bakehouse{}@localhost", self.port);
         let arguments = [&["--quiet", "-n", &node], what].concat();
-        let output = self.server.output_beside((self.control)(), &arguments)?;
+        let output = self
+            .server
+            .output_next_to((self.rabbitmqctl)(), &arguments)?;
         Ok(output.lines().map(str::to_owned).collect())
     }
 
-    /// Adds lines to the configuration of a node that has not been started.
+    /// Appends lines to the configuration of a node that has not been started.
     ///
     /// # Errors
-    /// When they cannot be written.
+    /// If the file cannot be written.
     pub(crate) fn configure(&self, lines: &str) -> Result<()> {
         let mut configuration = std::fs::OpenOptions::new()
             .append(true)
@@ -186,11 +187,11 @@ impl Rabbit {
         Ok(configuration.write_all(lines.as_bytes())?)
     }
 
-    /// Enables the management API of a node that has not been started; the result is its URI. The
-    /// API hears of changes within a second, in place of five.
+    /// Enables the management API of a node that has not been started; returns its URI. The API
+    /// shows changes within one second instead of five.
     ///
     /// # Errors
-    /// When the configuration cannot be written.
+    /// If the configuration cannot be written.
     pub fn enable_management(&self) -> Result<String> {
         let port = ports::free()?;
         let plugins = self.folder.join("enabled_plugins");
@@ -202,6 +203,7 @@ impl Rabbit {
         Ok(format!("http://guest:guest@127.0.0.1:{port}"))
     }
 
+    /// Leaves the node running when this program ends.
     pub(crate) fn leave(self) {
         self.server.leave();
         if let Some(epmd) = self.epmd {
@@ -211,15 +213,14 @@ impl Rabbit {
 }
 
 fn environment(port: u16, distribution: u16, mapper: u16) -> Vec<(String, String)> {
-    // Schedulers that spin while they wait would take the processor from the
-    // very programs that are being measured.
-    let quiet = "+sbwt none +sbwtdcpu none +sbwtdio none";
+    // Without busy waiting, which would take processor time from the programs under test.
+    let no_busy_wait = "+sbwt none +sbwtdcpu none +sbwtdio none";
     [
         ("RABBITMQ_NODENAME", format!("bakehouse{port}@localhost")),
         ("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1".into()),
         ("RABBITMQ_NODE_PORT", port.to_string()),
         ("RABBITMQ_DIST_PORT", distribution.to_string()),
-        ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", quiet.into()),
+        ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", no_busy_wait.into()),
         ("ERL_EPMD_PORT", mapper.to_string()),
         ("ERL_EPMD_ADDRESS", "127.0.0.1".into()),
     ]
@@ -241,7 +242,7 @@ fn local(programs: RabbitPrograms, folder: PathBuf, environment: Vec<(String, St
         let mut command = Command::new(&programs.server);
         command
             .envs(environment.iter().cloned())
-            // Erlang keeps its cookie there.
+            // Erlang stores its cookie in HOME.
             .env("HOME", &folder)
             .env("RABBITMQ_MNESIA_BASE", folder.join("data"))
             .env("RABBITMQ_LOG_BASE", folder.join("log"))

@@ -1,4 +1,4 @@
-//! A replica set of several members.
+//! MongoDB replica set of several members.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,24 +9,23 @@ use mongodb::bson::{Document, doc};
 use mongodb::options::ClientOptions;
 
 use crate::Mongo;
-use crate::mongo::has_primary;
+use crate::mongo::wait_for_primary;
 
-/// What elections wait for; the default of ten seconds is for networks that are slow.
-const ELECTION: Duration = Duration::from_millis(1_500);
+/// Election timeout; shorter than the default of ten seconds.
+const ELECTION_TIMEOUT: Duration = Duration::from_millis(1_500);
 
-/// Members that have elected a primary.
+/// Replica set with a primary; killed when dropped.
 pub struct ReplicaSet {
     members: Vec<Mongo>,
     hosts: Vec<String>,
 }
 
 impl ReplicaSet {
-    /// Starts members with their data in these folders. They know each other, and are
-    /// known, by what `host_of` makes of a member's port: their own address, or that of
-    /// something that stands before it.
+    /// Starts members with their data in these folders. `host_of` maps a member's port to the
+    /// address under which members and clients reach it: its own, or that of a proxy.
     ///
     /// # Errors
-    /// When there is no mongod, or no primary within a minute.
+    /// If mongod is not available, or no primary is elected within a minute.
     pub async fn start(
         folders: &[PathBuf],
         mut host_of: impl AsyncFnMut(u16) -> Result<String>,
@@ -51,42 +50,42 @@ impl ReplicaSet {
             "_id": "rs0",
             "members": self.hosts.iter().enumerate().map(one).collect::<Vec<_>>(),
             "settings": {
-                "electionTimeoutMillis": millis(ELECTION),
-                "heartbeatIntervalMillis": millis(ELECTION / 3),
+                "electionTimeoutMillis": millis(ELECTION_TIMEOUT),
+                "heartbeatIntervalMillis": millis(ELECTION_TIMEOUT / 3),
             },
         };
         let first = self.direct(0).await?;
         let initiate = doc! { "replSetInitiate": configuration };
         let initiated = first.database("admin").run_command(initiate).await;
         initiated.context("the replica set cannot be initiated")?;
-        has_primary(&self.uri("admin")).await
+        wait_for_primary(&self.uri("admin")).await
     }
 
-    /// Where a database of it is.
+    /// Returns the connection string of a database.
     #[must_use]
     pub fn uri(&self, database: &str) -> String {
         let hosts = self.hosts.join(",");
         format!("mongodb://{hosts}/{database}?replicaSet=rs0")
     }
 
-    /// A member.
+    /// Returns a member by its number.
     ///
     /// # Panics
-    /// When there is none of that number.
+    /// If there is no member with this number.
     pub fn member(&mut self, number: usize) -> &mut Mongo {
         &mut self.members[number]
     }
 
-    /// How many there are.
+    /// Returns the number of members.
     #[must_use]
     pub fn size(&self) -> usize {
         self.members.len()
     }
 
-    /// A client of one member alone, past whatever stands before it.
+    /// Returns a client of a single member, which bypasses a proxy.
     ///
     /// # Errors
-    /// When the address cannot be used.
+    /// If the address is invalid.
     pub async fn direct(&self, number: usize) -> Result<Client> {
         let port = self.members[number].port();
         let uri = format!("mongodb://127.0.0.1:{port}/?directConnection=true");
@@ -95,7 +94,7 @@ impl ReplicaSet {
         Ok(Client::with_options(options)?)
     }
 
-    /// Which member leads, if any says so.
+    /// Returns the number of the primary, if any member reports that it is.
     pub async fn primary(&self) -> Option<usize> {
         for number in 0..self.members.len() {
             if self.is_primary(number).await.unwrap_or(false) {
@@ -111,10 +110,10 @@ impl ReplicaSet {
         Ok(hello.get_bool("isWritablePrimary").unwrap_or(false))
     }
 
-    /// The primary gives way, and does not stand again for a while.
+    /// Makes the primary step down; it is not a candidate again for 3 s.
     ///
     /// # Errors
-    /// When there is none, or it refuses.
+    /// If there is no primary, or it refuses.
     pub async fn step_down(&self) -> Result<()> {
         let primary = self.primary().await.context("no primary")?;
         let admin = self.direct(primary).await?.database("admin");

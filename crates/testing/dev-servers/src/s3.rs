@@ -1,4 +1,4 @@
-//! An S3 server of one test's own: s3s, which keeps objects as files.
+//! S3 server for a single test: s3s, which stores objects as files.
 
 use anyhow::Result;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -10,25 +10,25 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// A running server with one bucket; it ends when it is dropped.
+/// Running server with one bucket; stopped when dropped.
 pub struct S3Server {
-    /// Where it listens.
+    /// URL of the server.
     pub endpoint: String,
-    /// The bucket.
+    /// Name of the bucket.
     pub bucket: String,
-    /// Whose key.
+    /// Access key id.
     pub access_key: String,
-    /// The key.
+    /// Secret access key.
     pub secret_key: String,
     task: JoinHandle<()>,
     _folder: TempDir,
 }
 
 impl S3Server {
-    /// Starts one on a free port.
+    /// Starts a server on a free port.
     ///
     /// # Errors
-    /// When it cannot listen or keep files.
+    /// If it cannot listen, or its folder cannot be created.
     pub async fn start() -> Result<Self> {
         let folder = TempDir::with_prefix("bakehouse-s3-")?;
         let (bucket, access_key, secret_key) = ("attachments", "tester", "a-secret-for-tests");

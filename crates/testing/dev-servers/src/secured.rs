@@ -1,5 +1,5 @@
-//! MongoDB, RabbitMQ and a mail server as a company runs them: over TLS, with passwords.
-//! Processes of this machine only, never containers: they read certificates from its files.
+//! MongoDB and RabbitMQ with TLS and passwords. They run as local processes only, not in
+//! containers, since they read certificates from local files.
 
 use std::fs;
 use std::path::Path;
@@ -15,16 +15,16 @@ use crate::provision::{self, Source};
 use crate::tls::Authority;
 use crate::{Rabbit, ports, shared};
 
-/// Password that has to be percent-encoded in a URI.
+/// Password with characters that must be percent-encoded in a URI.
 pub const PASSWORD: &str = "s3cret/:@ word";
-/// Password as it stands in a URI.
+/// Password in percent-encoded form.
 pub const ENCODED_PASSWORD: &str = "s3cret%2F%3A%40%20word";
-/// Name of the user in all three.
+/// User name on all servers with passwords.
 pub const USER: &str = "baker";
 
-const START: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A mongod that takes TLS connections of known users only.
+/// mongod that accepts only TLS connections with a password.
 pub struct SecuredMongo {
     port: u16,
     ca: String,
@@ -32,11 +32,11 @@ pub struct SecuredMongo {
 }
 
 impl SecuredMongo {
-    /// Starts one, with its replica set initiated and the user made. `None` where there is
-    /// no mongod but in a container.
+    /// Starts a server, initiates its replica set and creates the user. `None` if mongod is
+    /// available only in a container.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// If it does not start.
     pub async fn start(name: &str, authority: &Authority) -> Result<Option<Self>> {
         let Source::Local(program) = provision::mongod()? else {
             return Ok(None);
@@ -65,7 +65,7 @@ impl SecuredMongo {
         }));
         let mut server = Launched::new(recipe, &folder)?;
         server.start()?;
-        ports::wait(port, START, || server.is_alive())?;
+        ports::wait(port, START_TIMEOUT, || server.is_alive())?;
         let mongo = Self {
             port,
             ca: authority.ca.display().to_string(),
@@ -75,7 +75,8 @@ impl SecuredMongo {
         Ok(Some(mongo))
     }
 
-    /// Until there is a user, one may be made from this machine.
+    /// Initiates the replica set and creates the first user, which is allowed from this machine
+    /// without a password.
     async fn prepare(&self) -> Result<()> {
         let host = format!("127.0.0.1:{}", self.port);
         let tls = format!("tls=true&tlsCAFile={}", self.ca);
@@ -92,10 +93,10 @@ impl SecuredMongo {
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }
-        bail!("no user can be made")
+        bail!("the user cannot be created")
     }
 
-    /// Connection string of a database, with this in place of the user's password.
+    /// Returns the connection string of a database with the given password.
     #[must_use]
     pub fn uri(&self, database: &str, password: &str) -> String {
         format!(
@@ -106,7 +107,7 @@ impl SecuredMongo {
     }
 }
 
-/// Key file by which members of a replica set know each other.
+/// Writes the key file with which members of a replica set authenticate each other.
 fn key_file(folder: &Path) -> Result<std::path::PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     let file = folder.join("keyfile");
@@ -115,18 +116,18 @@ fn key_file(folder: &Path) -> Result<std::path::PathBuf> {
     Ok(file)
 }
 
-/// A RabbitMQ node with a TLS port and a user of its own.
+/// RabbitMQ node with a TLS port and a password.
 pub struct SecuredRabbit {
     port: u16,
-    /// The node.
+    /// Node.
     pub node: Rabbit,
 }
 
 impl SecuredRabbit {
-    /// Starts one. `None` where there is no RabbitMQ but in a container.
+    /// Starts a node. `None` if RabbitMQ is available only in a container.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// If it does not start.
     pub fn start(name: &str, authority: &Authority) -> Result<Option<Self>> {
         let Source::Local(_) = provision::rabbitmq()? else {
             return Ok(None);
@@ -141,11 +142,11 @@ impl SecuredRabbit {
              default_user = {USER}\ndefault_pass = {PASSWORD}\n"
         ))?;
         node.start_again()?;
-        ports::wait(port, START, || node.is_alive())?;
+        ports::wait(port, START_TIMEOUT, || node.is_alive())?;
         Ok(Some(Self { port, node }))
     }
 
-    /// Connection string of the broker, with this in place of the user's password.
+    /// Returns the connection string of the broker with the given password.
     #[must_use]
     pub fn uri(&self, password: &str) -> String {
         format!("amqps://{USER}:{password}@localhost:{}/%2f", self.port)

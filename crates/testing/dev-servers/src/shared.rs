@@ -1,4 +1,5 @@
-//! The two servers that a whole test run shares, told to the tests by environment.
+//! MongoDB and RabbitMQ that a test run shares; environment variables pass their addresses to the
+//! tests.
 
 use std::env;
 use std::fs;
@@ -9,34 +10,34 @@ use anyhow::{Context, Result};
 use crate::provision::{self, say};
 use crate::{Mongo, Rabbit, launch, process};
 
-/// A MongoDB replica set: its connection string, without a database's name.
+/// Environment variable with the connection string of the shared MongoDB, without a database name.
 pub const MONGODB: &str = "BAKEHOUSE_TEST_MONGODB_URI";
-/// A RabbitMQ node: its connection string.
+/// Environment variable with the connection string of the shared RabbitMQ.
 pub const AMQP: &str = "BAKEHOUSE_TEST_AMQP_URI";
-/// Where servers of one test's own keep their data.
-const FOLDER: &str = "BAKEHOUSE_TEST_FOLDER";
+/// Environment variable with the folder for the data of servers of single tests.
+const FOLDER_VARIABLE: &str = "BAKEHOUSE_TEST_FOLDER";
 
-/// Where a database of the shared MongoDB is.
+/// Returns the connection string of a database of the shared MongoDB.
 ///
 /// # Panics
-/// When nobody has started one.
+/// If the environment names no MongoDB.
 #[must_use]
 pub fn mongodb_uri(database: &str) -> String {
     let uri = env::var(MONGODB).unwrap_or_else(|_| missing(MONGODB));
     with_database(&uri, database)
 }
 
-/// A connection string without a database's name, with one.
+/// Adds a database name to a connection string without one.
 #[must_use]
 pub fn with_database(uri: &str, database: &str) -> String {
     let (hosts, options) = uri.split_once('?').unwrap_or((uri, ""));
     format!("{}/{database}?{options}", hosts.trim_end_matches('/'))
 }
 
-/// Where the shared RabbitMQ is.
+/// Returns the connection string of the shared RabbitMQ.
 ///
 /// # Panics
-/// When nobody has started one.
+/// If the environment names no RabbitMQ.
 #[must_use]
 pub fn amqp_uri() -> String {
     env::var(AMQP).unwrap_or_else(|_| missing(AMQP))
@@ -50,15 +51,15 @@ fn missing(variable: &str) -> String {
     panic!("{variable} is not set: run `cargo xtask test`, or see `cargo xtask services up`")
 }
 
-/// A fresh folder for one server of a test's own.
+/// Creates a folder for a server of a single test.
 pub(crate) fn folder(name: &str) -> Result<PathBuf> {
-    let base = env::var_os(FOLDER).map_or_else(env::temp_dir, PathBuf::from);
+    let base = env::var_os(FOLDER_VARIABLE).map_or_else(env::temp_dir, PathBuf::from);
     let folder = base.join(format!("{name}-{}", std::process::id()));
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     Ok(folder)
 }
 
-/// The servers of a test run, and the folder that everything of it is in.
+/// Shared servers of a test run, and the folder of all of its servers.
 pub struct Shared {
     folder: PathBuf,
     mongo: Option<Mongo>,
@@ -67,11 +68,10 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Starts those that the environment does not name, in `folder`, which is
-    /// emptied before.
+    /// Starts the servers that the environment does not name, in `folder`, which is emptied first.
     ///
     /// # Errors
-    /// When one cannot be had or does not come up; what had been started is ended.
+    /// If a server is not available or does not start; servers started before are stopped.
     pub async fn start(folder: &Path) -> Result<Self> {
         clean(folder);
         fs::create_dir_all(folder)?;
@@ -80,7 +80,7 @@ impl Shared {
             folder: folder.to_owned(),
             mongo: None,
             rabbit: None,
-            environment: vec![(FOLDER.into(), text(folder))],
+            environment: vec![(FOLDER_VARIABLE.into(), text(folder))],
         };
         provision::prepare_servers()?;
         shared.start_mongo().await?;
@@ -90,7 +90,7 @@ impl Shared {
 
     async fn start_mongo(&mut self) -> Result<()> {
         if env::var_os(MONGODB).is_some() {
-            say("MongoDB as given");
+            say(&format!("using the MongoDB of {MONGODB}"));
             return Ok(());
         }
         say("starting MongoDB");
@@ -104,7 +104,7 @@ impl Shared {
 
     fn start_rabbit(&mut self) -> Result<()> {
         if env::var_os(AMQP).is_some() {
-            say("RabbitMQ as given");
+            say(&format!("using the RabbitMQ of {AMQP}"));
             return Ok(());
         }
         say("starting RabbitMQ");
@@ -115,13 +115,13 @@ impl Shared {
         Ok(())
     }
 
-    /// What tests must be told.
+    /// Returns the environment variables for the tests.
     #[must_use]
     pub fn environment(&self) -> &[(String, String)] {
         &self.environment
     }
 
-    /// Leaves the servers running after this program.
+    /// Leaves the servers running when this program ends.
     pub fn leave(mut self) {
         if let Some(mongo) = self.mongo.take() {
             mongo.leave();
@@ -131,7 +131,7 @@ impl Shared {
         }
     }
 
-    /// Ends them, and every server that a test has left behind.
+    /// Stops the servers, and all servers that tests have left running.
     pub fn end(self) {
         let Self {
             folder,
@@ -144,7 +144,7 @@ impl Shared {
     }
 }
 
-/// Ends every server that was started in `folder`, and removes it.
+/// Stops every server that was started in `folder`, and removes the folder.
 pub fn clean(folder: &Path) {
     process::sweep(folder);
     launch::remove_containers(folder);

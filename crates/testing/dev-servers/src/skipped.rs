@@ -1,5 +1,5 @@
-//! Tests that cannot run, because a tool is missing that only they need: reported by name at the
-//! end of `cargo xtask test`, and failures on a build server.
+//! Skipped tests: those whose tool is missing are reported by name at the end of `cargo xtask
+//! test`, and fail on a build server.
 
 use std::env;
 use std::fs::{self, OpenOptions};
@@ -9,28 +9,28 @@ use std::thread;
 
 use crate::provision::say;
 
-/// Path of the file that skipped tests are reported in, a line each.
-const REPORT: &str = "BAKEHOUSE_TEST_SKIPPED";
-/// Set by build servers: every test has to run there.
-const BUILD_SERVER: &str = "CI";
+/// Environment variable with the path of the report, which has one line per skipped test.
+const REPORT_VARIABLE: &str = "BAKEHOUSE_TEST_SKIPPED";
+/// Environment variable that build servers set; every test must run there.
+const BUILD_SERVER_VARIABLE: &str = "CI";
 
-/// Reports that the calling test is skipped for want of `tool`. Must be called on the thread of
-/// the test, which bears its name.
+/// Reports that the calling test is skipped because `tool` is missing. Must be called on the thread
+/// of the test, whose name is the test's name.
 ///
 /// # Panics
-/// On a build server: a test that does not run there runs nowhere.
+/// On a build server, where every test must run.
 #[expect(clippy::panic, reason = "a test that must run must not pass without")]
 pub fn skip(tool: &str) {
     let current = thread::current();
     let test = current.name().unwrap_or("a test");
-    if env::var_os(BUILD_SERVER).is_some_and(|value| !value.is_empty()) {
-        panic!("{test} cannot run: there is no {tool} here, and {BUILD_SERVER} is set");
+    if env::var_os(BUILD_SERVER_VARIABLE).is_some_and(|value| !value.is_empty()) {
+        panic!("{test} cannot run: {tool} is missing, and {BUILD_SERVER_VARIABLE} is set");
     }
-    say(&format!("skipped {test}: there is no {tool}"));
-    let Some(report) = env::var_os(REPORT) else {
+    say(&format!("skipped {test}: {tool} is missing"));
+    let Some(report) = env::var_os(REPORT_VARIABLE) else {
         return;
     };
-    // One short write, so that lines of several processes do not mix.
+    // A single short write, so that lines of several processes do not interleave.
     let line = format!("{test} (no {tool})\n");
     let file = OpenOptions::new().append(true).create(true).open(report);
     let written = file.and_then(|mut file| file.write_all(line.as_bytes()));
@@ -39,24 +39,24 @@ pub fn skip(tool: &str) {
     }
 }
 
-/// Report of the tests that a test run skips.
+/// Report of the skipped tests of a test run.
 pub struct Report<'a>(&'a Path);
 
 impl<'a> Report<'a> {
-    /// Begins an empty one in this file.
+    /// Starts an empty report in this file.
     #[must_use]
     pub fn begin(file: &'a Path) -> Self {
         let _ = fs::remove_file(file);
         Self(file)
     }
 
-    /// Environment variable that names the report to tests.
+    /// Returns the environment variable that passes the report to tests.
     #[must_use]
     pub fn variable(&self) -> (&'static str, &'a Path) {
-        (REPORT, self.0)
+        (REPORT_VARIABLE, self.0)
     }
 
-    /// The closing line of a test run.
+    /// Returns the closing lines of a test run.
     #[must_use]
     pub fn summary(&self) -> String {
         let text = fs::read_to_string(self.0).unwrap_or_default();
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_closing_line_names_each_test_once() {
+    fn the_summary_names_each_test_once() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("skipped");
         fs::write(&file, "left over\n").expect("written");

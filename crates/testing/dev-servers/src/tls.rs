@@ -1,4 +1,4 @@
-//! A certificate authority of one test's own, as a company has one, and certificates of servers.
+//! Certificate authority for a single test, and the certificate of a server.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,28 +14,28 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// Names and addresses that the certificates are for.
+/// Host names and addresses of the certificate.
 const HOSTS: [&str; 2] = ["localhost", "127.0.0.1"];
 
-/// A certificate authority with the certificate of one server, all as PEM files.
+/// Certificate authority with the certificate of one server, all as PEM files.
 pub struct Authority {
-    /// Certificate of the authority: what clients must trust.
+    /// Certificate of the authority, which clients must trust.
     pub ca: PathBuf,
     /// Certificate of the server.
     pub certificate: PathBuf,
     /// Private key of the server.
     pub key: PathBuf,
-    /// Both of the server in one file, as mongod wants them.
+    /// Certificate and private key of the server in one file, as mongod requires.
     pub combined: PathBuf,
     acceptor: TlsAcceptor,
     _folder: TempDir,
 }
 
 impl Authority {
-    /// A new one, which nobody trusts unless told to.
+    /// Creates an authority and the certificate of a server.
     ///
     /// # Errors
-    /// When no key can be made, or no file written.
+    /// If a key cannot be generated, or a file cannot be written.
     pub fn new() -> Result<Self> {
         let folder = TempDir::with_prefix("bakehouse-tls-")?;
         let mut params = CertificateParams::default();
@@ -66,7 +66,7 @@ impl Authority {
         })
     }
 
-    /// Accepts TLS connections with the certificate of the server.
+    /// Returns an acceptor of TLS connections with the certificate of the server.
     #[must_use]
     pub fn acceptor(&self) -> TlsAcceptor {
         self.acceptor.clone()

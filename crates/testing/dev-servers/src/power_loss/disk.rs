@@ -1,4 +1,4 @@
-//! Model of a disk: for each file and folder what is synced, and what has come since.
+//! Model of a disk: the synced state of each file and folder, and the changes since.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{File, Permissions};
@@ -10,20 +10,20 @@ use anyhow::{Context, Result};
 use super::records::Record;
 use super::{Choose, Ignored, Loss};
 
-/// Bytes that reach a disk together or not at all.
-const PAGE: u64 = 4_096;
-/// Files larger than this are not compared with what was recorded of them.
-const LARGEST_COMPARED: u64 = 256 << 20;
-/// Files end at the latest here; beyond it a record must be damaged.
-const LONGEST_FILE: u64 = 1 << 40;
+/// Page size in bytes; a page reaches the disk as a whole or not at all.
+const PAGE_SIZE: u64 = 4_096;
+/// Maximum size in bytes of files that are compared with the records.
+const MAX_COMPARED_SIZE: u64 = 256 << 20;
+/// Maximum size of a file in bytes; a record beyond it is damaged.
+const MAX_FILE_SIZE: u64 = 1 << 40;
 
 type Id = usize;
 type Names = BTreeMap<String, Id>;
-/// Names that change together, as by a rename; `None`: removed.
+/// Names that change together, as in a rename; `None` removes a name.
 type Change = Vec<(String, Option<Id>)>;
 
 enum Node {
-    /// Its synced content is in a file of the pool.
+    /// File whose synced content is in a file of the pool.
     File { unsynced: Vec<Write> },
     Folder {
         now: Names,
@@ -44,11 +44,11 @@ pub(super) struct Disk {
     loss: Loss,
 }
 
-/// The folder itself.
+/// Id of the recorded folder itself.
 const ROOT: Id = 0;
 
 impl Disk {
-    /// Takes a folder as it is for synced, and copies its files into the pool.
+    /// Creates a disk with the folder's current content as synced; copies its files into the pool.
     pub(super) fn of(root: &Path, pool: &Path) -> Result<Self> {
         std::fs::create_dir_all(pool)?;
         let mut disk = Self {
@@ -115,7 +115,7 @@ impl Disk {
         })
     }
 
-    /// Carries out what was recorded.
+    /// Applies a record to the model.
     pub(super) fn apply(&mut self, record: Record, ignored: Option<Ignored>) -> Result<()> {
         self.loss.records += 1;
         match record {
@@ -137,31 +137,31 @@ impl Disk {
             }
             Record::MakeFolder(path) => {
                 let id = self.folder();
-                self.name(&[(path.as_str(), Some(id))]);
+                self.change_names(&[(path.as_str(), Some(id))]);
             }
-            Record::Remove(path) => self.name(&[(path.as_str(), None)]),
+            Record::Remove(path) => self.change_names(&[(path.as_str(), None)]),
             Record::Rename(from, to) => {
-                let moved = self.known(&from);
-                self.name(&[(from.as_str(), None), (to.as_str(), moved)]);
+                let moved = self.expect_node(&from);
+                self.change_names(&[(from.as_str(), None), (to.as_str(), moved)]);
             }
             Record::Link(from, to) => {
-                let linked = self.known(&from);
-                self.name(&[(to.as_str(), linked)]);
+                let linked = self.expect_node(&from);
+                self.change_names(&[(to.as_str(), linked)]);
             }
-            // The comparison finds out what is in it.
+            // Its content is unknown; the comparison reports it.
             Record::Arrive(path) => {
                 let id = self.file()?;
-                self.name(&[(path.as_str(), Some(id))]);
+                self.change_names(&[(path.as_str(), Some(id))]);
             }
         }
         Ok(())
     }
 
-    /// The node of a path that must be there; that it is not, says that something was not recorded.
-    fn known(&mut self, path: &str) -> Option<Id> {
+    /// Returns the node of a path; reports a missing one, since then an operation was not recorded.
+    fn expect_node(&mut self, path: &str) -> Option<Id> {
         let found = self.find(path);
         if found.is_none() {
-            self.loss.unrecorded.push(format!("{path}: it is unknown"));
+            self.loss.unrecorded.push(format!("{path}: unknown"));
         }
         found
     }
@@ -169,10 +169,10 @@ impl Disk {
     fn open(&mut self, inode: u64, is_new: bool, path: &str) -> Result<()> {
         let id = if is_new {
             let id = self.file()?;
-            self.name(&[(path, Some(id))]);
+            self.change_names(&[(path, Some(id))]);
             Some(id)
         } else {
-            self.known(path)
+            self.expect_node(path)
         };
         if let Some(id) = id {
             self.inodes.insert(inode, id);
@@ -187,8 +187,8 @@ impl Disk {
         }
     }
 
-    /// Changes names; those of one folder together.
-    fn name(&mut self, all: &[(&str, Option<Id>)]) {
+    /// Changes names; those of one folder change together.
+    fn change_names(&mut self, all: &[(&str, Option<Id>)]) {
         let mut changes: BTreeMap<Id, Change> = BTreeMap::new();
         for (path, id) in all {
             let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
@@ -199,7 +199,7 @@ impl Disk {
         }
         for (folder, change) in changes {
             if let Node::Folder { now, unsynced, .. } = &mut self.nodes[folder] {
-                carry_out(&change, now);
+                apply_change(&change, now);
                 unsynced.push(change);
             }
         }
@@ -249,7 +249,7 @@ impl Disk {
         }
     }
 
-    /// A path that leads to a node now.
+    /// Returns a current path of a node.
     fn path(&self, id: Id) -> Option<String> {
         let mut folders = vec![(String::new(), ROOT)];
         while let Some((prefix, folder)) = folders.pop() {
@@ -267,8 +267,8 @@ impl Disk {
         None
     }
 
-    /// Compares what is in the folder after SIGKILL, which takes nothing away, with the records.
-    /// An operation that was in progress may have been carried out in part.
+    /// Compares the folder after SIGKILL, which loses nothing, with the records. An operation that
+    /// was in progress may be done in part.
     pub(super) fn compare(&mut self, root: &Path, busy: &BTreeSet<String>) -> Result<()> {
         let mut folders = vec![(String::new(), ROOT)];
         let mut unrecorded = Vec::new();
@@ -284,7 +284,7 @@ impl Disk {
             for name in found.symmetric_difference(&known) {
                 let path = format!("{prefix}{name}");
                 if !busy.contains(&path) {
-                    unrecorded.push(format!("{path}: recorded {}", known.contains(name)));
+                    unrecorded.push(format!("{path}: in the records: {}", known.contains(name)));
                 }
             }
             for (name, inner) in now {
@@ -296,7 +296,7 @@ impl Disk {
                     && !is_exempt
                     && !self.is_as_recorded(*inner, &root.join(&path))?
                 {
-                    unrecorded.push(format!("{path}: other bytes than recorded"));
+                    unrecorded.push(format!("{path}: content differs from the records"));
                 }
             }
         }
@@ -308,7 +308,7 @@ impl Disk {
         let Node::File { unsynced } = &self.nodes[id] else {
             return Ok(false);
         };
-        if std::fs::metadata(file)?.len() > LARGEST_COMPARED {
+        if std::fs::metadata(file)?.len() > MAX_COMPARED_SIZE {
             return Ok(true);
         }
         let mut expected = std::fs::read(self.content(id))?;
@@ -328,8 +328,9 @@ impl Disk {
         Ok(expected == std::fs::read(file)?)
     }
 
-    /// Loses what is not synced, but for what chance keeps, and puts what is left into a folder.
-    pub(super) fn lose(mut self, choose: Choose<'_>, left: &Path) -> Result<Loss> {
+    /// Drops unsynced changes except those that `choose` keeps, and writes the result into a
+    /// folder.
+    pub(super) fn lose(mut self, choose: Choose<'_>, target: &Path) -> Result<Loss> {
         for id in 0..self.nodes.len() {
             let content = self.content(id);
             match &mut self.nodes[id] {
@@ -337,10 +338,10 @@ impl Disk {
                     synced, unsynced, ..
                 } => {
                     self.loss.names += unsynced.len() as u64;
-                    // Journals keep the order of names.
+                    // Journals keep the order of changed names.
                     let kept = choose(unsynced.len());
                     for change in unsynced.drain(..).take(kept) {
-                        carry_out(&change, synced);
+                        apply_change(&change, synced);
                     }
                 }
                 Node::File { unsynced } if !unsynced.is_empty() => {
@@ -350,18 +351,18 @@ impl Disk {
                 Node::File { .. } => {}
             }
         }
-        self.put(ROOT, left)?;
+        self.write_to(ROOT, target)?;
         Ok(self.loss)
     }
 
-    fn put(&self, id: Id, at: &Path) -> Result<()> {
+    fn write_to(&self, id: Id, at: &Path) -> Result<()> {
         match &self.nodes[id] {
             Node::File { .. } => std::fs::hard_link(self.content(id), at)?,
             Node::Folder { synced, .. } => {
                 std::fs::create_dir(at).with_context(|| at.display().to_string())?;
                 std::fs::set_permissions(at, Permissions::from_mode(0o700))?;
                 for (name, inner) in synced {
-                    self.put(*inner, &at.join(name))?;
+                    self.write_to(*inner, &at.join(name))?;
                 }
             }
         }
@@ -369,7 +370,7 @@ impl Disk {
     }
 }
 
-fn carry_out(change: &Change, names: &mut Names) {
+fn apply_change(change: &Change, names: &mut Names) {
     for (name, id) in change {
         match id {
             Some(id) => names.insert(name.clone(), *id),
@@ -378,20 +379,20 @@ fn carry_out(change: &Change, names: &mut Names) {
     }
 }
 
-/// Pages that a write lies in.
+/// Returns the pages that a write affects.
 fn pages(offset: u64, data: &[u8]) -> std::ops::RangeInclusive<u64> {
     let last = (offset + data.len() as u64).saturating_sub(1).max(offset);
-    offset / PAGE..=last / PAGE
+    offset / PAGE_SIZE..=last / PAGE_SIZE
 }
 
-/// Writes of each page some of the first, and lengths likewise: pages reach a disk in any order,
-/// but a page never goes back.
+/// Applies the first few unsynced writes of each page, and the first few truncations: pages reach a
+/// disk in any order, but the writes of one page keep theirs.
 fn keep_some(content: &Path, unsynced: &[Write], choose: Choose<'_>) -> Result<()> {
     let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
     let mut lengths = 0;
     for write in unsynced {
         match write {
-            Write::At(offset, data) if *offset < LONGEST_FILE => {
+            Write::At(offset, data) if *offset < MAX_FILE_SIZE => {
                 for page in pages(*offset, data) {
                     *counts.entry(page).or_default() += 1;
                 }
@@ -414,8 +415,8 @@ fn keep_some(content: &Path, unsynced: &[Write], choose: Choose<'_>) -> Result<(
                         continue;
                     };
                     *count -= 1;
-                    let from = offset.max(&(page * PAGE)) - offset;
-                    let to = ((page + 1) * PAGE - offset).min(data.len() as u64);
+                    let from = offset.max(&(page * PAGE_SIZE)) - offset;
+                    let to = ((page + 1) * PAGE_SIZE - offset).min(data.len() as u64);
                     let part = usize::try_from(from)?..usize::try_from(to)?;
                     file.write_all_at(&data[part], offset + from)?;
                 }

@@ -91,7 +91,7 @@ __attribute__((constructor)) static void begin(void)
         fail("POWER_LOSS_LOG cannot be written");
 }
 
-/* The path below the root, in `out`; NULL if it is elsewhere. */
+/* Writes the path below the root to `out`; returns NULL if it is outside. */
 static char *below(int folder, const char *path, char *out)
 {
     char whole[LONGEST], link[64];
@@ -157,7 +157,7 @@ static void track(uint64_t inode)
     fail("too many files");
 }
 
-/* Fills in `found` if the descriptor is of a file or folder below the root. */
+/* Fills `found` if the descriptor refers to a file or folder below the root. */
 static int is_ours(int fd, struct stat *found)
 {
     if (log_file < 0 || fd < 0 || fstat(fd, found) != 0)
@@ -186,7 +186,7 @@ static void leave(void)
     errno = kept;
 }
 
-/* One operation on the file behind a descriptor. */
+/* Records one operation on the file of a descriptor. */
 static void enter_file(int fd)
 {
     char link[64], path[LONGEST], relative[LONGEST];
@@ -263,7 +263,7 @@ OPEN(open64)
 OPEN(openat, int folder,)
 OPEN(openat64, int folder,)
 
-/* `offset` below zero: where the descriptor stands. */
+/* A negative `offset` means the current position of the descriptor. */
 static ssize_t write_recorded(int fd, const struct iovec *data, int count, off_t offset, const struct stat *known)
 {
     struct stat found = *known;
@@ -362,7 +362,7 @@ int fdatasync(int fd)
     return is_ours(fd, &found) ? fsync(fd) : syscall(SYS_fdatasync, fd);
 }
 
-/* Whoever is refused these writes in the ordinary way. */
+/* Rejects calls that bypass the recorded ones; callers fall back to ordinary writes. */
 int fallocate64(int fd, int mode, off64_t offset, off64_t length)
 {
     struct stat found;
@@ -400,7 +400,7 @@ ssize_t sendfile(int to, int from, off_t *at, size_t length)
     return sendfile64(to, from, at, length);
 }
 
-/* A name that comes from or goes to elsewhere is recorded as made or removed. */
+/* A rename from or to a path outside is recorded as a creation or a removal. */
 static int name_recorded(int from_folder, const char *from, int to_folder, const char *to, unsigned flags, int is_link)
 {
     char before[LONGEST], after[LONGEST];

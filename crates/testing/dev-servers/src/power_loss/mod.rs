@@ -1,15 +1,15 @@
-//! Power loss below SIGKILL: what a process had synced is on disk, what it had only written may
-//! not be.
+//! Simulated power loss: data that a process has synced is on disk; data that it has only written
+//! may be lost, unlike after SIGKILL.
 //!
 //! - `layer.c`: a library for `LD_PRELOAD` that records what a process does to one folder;
-//! - [`records`]: the records, as they are read back;
-//! - [`disk`]: a model of the disk, which tells synced data and names from those that are not.
+//! - [`records`]: reader of the records;
+//! - [`disk`]: model of the disk, which separates synced data and names from unsynced ones.
 //!
-//! A [`Recorder`] takes the folder as it is for synced. The process runs with
-//! [`Recorder::environment`] until it is killed; [`Recorder::cut`] then leaves in the folder what
-//! a disk would have after the power went. The model is strict where POSIX is: a file's name is
-//! on disk once its folder is synced, and a sync of one file says nothing about another.
-//! [`rerun`] does all of that with the calling test itself as the process.
+//! A [`Recorder`] assumes that the folder is synced at first. The process runs with
+//! [`Recorder::environment`] until it is killed; [`Recorder::cut`] then reduces the folder to what
+//! a disk would have after a power loss. The model is as strict as POSIX: a file's name is on disk
+//! once its folder is synced, and a sync of one file does not sync another. [`rerun`] does all of
+//! this with the calling test as the process.
 
 mod disk;
 mod records;
@@ -29,16 +29,16 @@ use self::disk::Disk;
 
 const LAYER: &str = include_str!("layer.c");
 
-/// Picks a number from 0 to the given one (inclusive): how many of the unsynced writes of a page,
-/// or of the unsynced names of a folder, reached the disk all the same.
+/// Chooses a number from 0 to the given maximum (inclusive): the number of unsynced writes of a
+/// page, or unsynced names of a folder, that reach the disk nevertheless.
 pub type Choose<'a> = &'a mut dyn FnMut(usize) -> usize;
 
-/// A disk on which nothing but what was synced is left.
+/// Keeps synced data only.
 pub fn nothing_unsynced(_: usize) -> usize {
     0
 }
 
-/// A disk on which chance, by a seed, decides what of the unsynced is left.
+/// Returns a choice that keeps a random part of the unsynced data, by a seed.
 pub fn by_seed(seed: u64) -> impl FnMut(usize) -> usize {
     // An xorshift generator, whose state must not be 0.
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -51,36 +51,36 @@ pub fn by_seed(seed: u64) -> impl FnMut(usize) -> usize {
     }
 }
 
-/// Syncs that are taken as never made: a planted bug.
+/// Syncs that the model ignores: a planted bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ignored {
-    /// Syncs of files whose name begins like this.
+    /// Syncs of files whose name starts with this prefix.
     Files(&'static str),
-    /// Syncs of files in a folder of this name, or below it.
+    /// Syncs of files below a folder of this name.
     Below(&'static str),
     /// Syncs of folders.
     Folders,
 }
 
-/// Result of a loss of power: what it took, and what the records say about themselves.
+/// Result of a power loss: figures of the lost data, and of the records.
 #[derive(Clone, Debug, Default)]
 pub struct Loss {
-    /// Operations recorded.
+    /// Number of recorded operations.
     pub records: u64,
-    /// Syncs among them.
+    /// Number of syncs among them.
     pub syncs: u64,
-    /// Unsynced writes and truncations.
+    /// Number of unsynced writes and truncations.
     pub writes: u64,
-    /// Unsynced changes of names.
+    /// Number of unsynced changes of names.
     pub names: u64,
-    /// Files that were mapped for writing, which no record can follow.
+    /// Files that were mapped for writing; their changes are not recorded.
     pub mapped: BTreeSet<String>,
-    /// Files that hold something else than what was recorded.
+    /// Files whose content differs from the records.
     pub unrecorded: Vec<String>,
 }
 
 impl Loss {
-    /// Adds up the figures of several losses.
+    /// Adds the figures of another loss.
     pub fn add(&mut self, other: Self) {
         self.records += other.records;
         self.syncs += other.syncs;
@@ -91,39 +91,39 @@ impl Loss {
     }
 }
 
-/// Recorder of what one process does to a folder.
+/// Recorder of the file operations of one process in a folder.
 pub struct Recorder {
     root: PathBuf,
     layer: PathBuf,
-    aside: TempDir,
+    work: TempDir,
     disk: Disk,
 }
 
 impl Recorder {
-    /// Takes the folder, which nobody may be at work in, for synced as it is. Copies and records
-    /// are kept in a folder of their own beside it.
+    /// Copies the folder, which no process may be using, as synced. Copies and records are stored
+    /// in a temporary folder next to it.
     ///
     /// # Errors
-    /// When there is no C compiler, or no place for the copy.
+    /// If there is no C compiler, or the folder cannot be copied.
     pub fn begin(root: &Path) -> Result<Self> {
         let root = root.canonicalize().context("the folder to record")?;
-        let beside = root.parent().context("a folder that holds the folder")?;
-        let aside = TempDir::with_prefix_in("power-loss-", beside)?;
-        let layer = aside.path().join("layer.so");
+        let parent = root.parent().context("the parent of the folder")?;
+        let work = TempDir::with_prefix_in("power-loss-", parent)?;
+        let layer = work.path().join("layer.so");
         std::fs::copy(library()?, &layer)?;
-        let disk = Disk::of(&root, &aside.path().join("pool"))?;
+        let disk = Disk::of(&root, &work.path().join("pool"))?;
         Ok(Self {
             root,
             layer,
-            aside,
+            work,
             disk,
         })
     }
 
-    /// Variables for the process that is recorded.
+    /// Returns the environment variables for the recorded process.
     #[must_use]
     pub fn environment(&self) -> Vec<(String, String)> {
-        let file = |name: &str| self.aside.path().join(name).display().to_string();
+        let file = |name: &str| self.work.path().join(name).display().to_string();
         vec![
             ("LD_PRELOAD".to_owned(), self.layer.display().to_string()),
             (
@@ -135,20 +135,21 @@ impl Recorder {
         ]
     }
 
-    /// Cuts the power, once the process has been killed: leaves in the folder what is on disk.
+    /// Simulates the power loss after the process was killed: reduces the folder to what is on
+    /// disk.
     ///
     /// # Errors
-    /// When the records cannot be read, or the folder cannot be written.
+    /// If the records cannot be read, or the folder cannot be written.
     pub fn cut(mut self, choose: Choose<'_>, ignored: Option<Ignored>) -> Result<Loss> {
-        let log = records::read(&self.aside.path().join("log"))?;
+        let log = records::read(&self.work.path().join("log"))?;
         for record in log {
             self.disk.apply(record, ignored)?;
         }
-        let busy = records::busy(&self.aside.path().join("busy"))?;
+        let busy = records::busy(&self.work.path().join("busy"))?;
         self.disk.compare(&self.root, &busy)?;
-        let left = self.aside.path().join("left");
-        let loss = self.disk.lose(choose, &left)?;
-        // The folder itself stays: somebody may have mounted it, or stand in it.
+        let remaining = self.work.path().join("left");
+        let loss = self.disk.lose(choose, &remaining)?;
+        // Keeps the folder itself, which may be a mount point or a working directory.
         for entry in std::fs::read_dir(&self.root)? {
             let path = entry?.path();
             let removed = match path.is_dir() {
@@ -157,7 +158,7 @@ impl Recorder {
             };
             removed.with_context(|| path.display().to_string())?;
         }
-        for entry in std::fs::read_dir(&left)? {
+        for entry in std::fs::read_dir(&remaining)? {
             let entry = entry?;
             std::fs::rename(entry.path(), self.root.join(entry.file_name()))?;
         }
@@ -165,7 +166,7 @@ impl Recorder {
     }
 }
 
-/// Compiles the layer, once.
+/// Compiles the layer once per process; returns its path.
 fn library() -> Result<&'static Path> {
     static LIBRARY: OnceLock<Result<(TempDir, PathBuf), String>> = OnceLock::new();
     let compiled = LIBRARY.get_or_init(|| compile().map_err(|error| format!("{error:#}")));
@@ -185,8 +186,8 @@ fn compile() -> Result<(TempDir, PathBuf)> {
     let mut compiler = Command::new("cc");
     compiler.args(["-O1", "-shared", "-fPIC", "-pthread", "-o"]);
     let output = compiler.arg(&library).arg(&source).output();
-    let output = output.context("cc, a C compiler, is needed to record what a process syncs")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "cc: {said}");
+    let output = output.context("cc: a C compiler is needed to record the syncs of a process")?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "cc: {errors}");
     Ok((folder, library))
 }

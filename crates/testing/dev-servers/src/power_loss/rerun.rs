@@ -1,5 +1,5 @@
-//! A test as the process whose power goes: it runs itself once more, recorded, in a process of
-//! its own, and looks at what is left of what that one said it had kept.
+//! Power loss in a test: the test runs itself again in a recorded process, kills it, and compares
+//! the remaining files with the data that the process reported as synced.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -10,34 +10,34 @@ use anyhow::{Context, Result, ensure};
 
 use super::{Choose, Loss, Recorder};
 
-/// Set in the recorded process.
-const MARK: &str = "POWER_LOSS_RERUN";
-/// Prefix of the line that names something that was kept.
-const KEPT: &str = "kept: ";
-/// Longest life of a recorded process that nobody ends.
-const LONGEST_LIFE: Duration = Duration::from_secs(60);
+/// Environment variable that marks the recorded process.
+const RECORDED_VARIABLE: &str = "POWER_LOSS_RERUN";
+/// Prefix of a line that reports synced data.
+const KEPT_PREFIX: &str = "kept: ";
+/// Maximum lifetime of a recorded process that is not killed.
+const MAX_LIFETIME: Duration = Duration::from_secs(60);
 
-/// Tells whether this is the recorded process.
+/// Checks whether this is the recorded process.
 #[must_use]
 pub fn is_recorded() -> bool {
-    std::env::var_os(MARK).is_some()
+    std::env::var_os(RECORDED_VARIABLE).is_some()
 }
 
-/// Says, in the recorded process, that something must be on disk from now on.
+/// Reports from the recorded process that this data must be on disk from now on.
 pub fn kept(what: &str) {
-    println!("{KEPT}{what}");
+    println!("{KEPT_PREFIX}{what}");
 }
 
-/// Stands still, in the recorded process, until it is killed.
+/// Blocks the recorded process until it is killed.
 pub fn wait_for_the_end() {
-    std::thread::sleep(LONGEST_LIFE);
+    std::thread::sleep(MAX_LIFETIME);
 }
 
-/// Runs the calling test, of this name, once more with the folder recorded; kills it when it has
-/// kept so many things, and cuts the power: what it had kept, and the loss.
+/// Runs the calling test, named `test`, again with the folder recorded; kills it after `count`
+/// reports, and simulates the power loss. Returns the reports and the loss.
 ///
 /// # Errors
-/// When it ends before that, or cannot be recorded.
+/// If the process ends before `count` reports, or cannot be recorded.
 pub fn rerun(
     test: &str,
     root: &Path,
@@ -47,16 +47,18 @@ pub fn rerun(
     let recorder = Recorder::begin(root)?;
     let mut command = Command::new(std::env::current_exe()?);
     command.args([test, "--exact", "--nocapture", "--test-threads=1"]);
-    command.env(MARK, "1").envs(recorder.environment());
+    command
+        .env(RECORDED_VARIABLE, "1")
+        .envs(recorder.environment());
     let mut child = command.stdout(Stdio::piped()).spawn()?;
     let output = child.stdout.take().context("standard output")?;
     let lines = BufReader::new(output).lines().map_while(Result::ok);
-    // The harness writes the test's name before the first of them, without a new line.
-    let kept = lines.filter_map(|line| Some(line.split_once(KEPT)?.1.to_owned()));
+    // The test harness prints the test's name before the first report, on the same line.
+    let kept = lines.filter_map(|line| Some(line.split_once(KEPT_PREFIX)?.1.to_owned()));
     let kept: Vec<String> = kept.take(count).collect();
     child.kill()?;
     child.wait()?;
-    ensure!(kept.len() == count, "it kept no more than {kept:?}");
+    ensure!(kept.len() == count, "the process ended after {kept:?}");
     let loss = recorder.cut(choose, None)?;
     Ok((kept, loss))
 }

@@ -1,11 +1,11 @@
-"""What the mail server of tests does with mail: a Maildir for everybody but
-those whose address says otherwise."""
+"""Mail server for tests: stores mail in one Maildir and rejects addresses that
+start with `unknown`."""
 
 from aiosmtpd.handlers import Mailbox
 
 
-class Mailroom(Mailbox):
-    """Keeps mail in the Maildir that its argument names."""
+class MailHandler(Mailbox):
+    """Handler of aiosmtpd that stores mail in the Maildir named by its argument."""
 
     async def handle_RCPT(self, server, session, envelope, address, options):
         if address.startswith("unknown"):
@@ -15,7 +15,7 @@ class Mailroom(Mailbox):
 
 
 def main(certificate, key, port, form, user, password, mailbox):
-    """Serves one user over TLS, until it is killed."""
+    """Serves one user over TLS until the process is killed."""
     import asyncio
     import ssl
 
@@ -32,7 +32,7 @@ def main(certificate, key, port, form, user, password, mailbox):
 
     def session():
         return SMTP(
-            Mailroom(mailbox),
+            MailHandler(mailbox),
             tls_context=None if is_implicit else context,
             require_starttls=not is_implicit,
             auth_required=True,
