@@ -11,8 +11,7 @@ use crate::operations::many;
 /// Queue under test, with its counter.
 pub type Counted = (Queue, Arc<dyn Backlog>);
 
-/// Generates the suite's tests: `backlog_suite!(name, async { ((scheduler, consumers), backlog)
-/// })`.
+/// Generates the suite's tests: `backlog_suite!(name, async { (queue, backlog) })`.
 #[macro_export]
 macro_rules! backlog_suite {
     ($module:ident, $make:expr) => {

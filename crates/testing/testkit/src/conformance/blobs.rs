@@ -155,7 +155,7 @@ pub async fn an_abandoned_writer_changes_nothing<G>((blobs, _guard): (Arc<dyn Bl
     }
 }
 
-/// Of two concurrent writers the last to finish wins; the contents are not mixed.
+/// The last of two concurrent writers to finish wins; the contents are not mixed.
 pub async fn of_two_writers_the_last_to_finish_is_read<G>((blobs, _guard): (Arc<dyn Blobs>, G)) {
     let mut first = blobs.begin("a").await.unwrap();
     let mut second = blobs.begin("a").await.unwrap();

@@ -108,7 +108,7 @@ pub async fn a_released_lease_is_free_at_once(leases: Store) {
     assert_eq!(leases.acquire("work", "c", LONG_TTL).await, Ok(None));
 }
 
-/// Of several concurrent attempts exactly one succeeds.
+/// Exactly one of several concurrent attempts succeeds.
 pub async fn of_many_concurrent_attempts_one_succeeds(leases: Store) {
     let tries: Vec<_> = (0..8)
         .map(|n| {

@@ -392,7 +392,7 @@ pub async fn a_commit_of_any_size_is_seen_whole((log, source): Source) {
     );
 }
 
-/// Of two concurrent instances, one commits at each checkpoint; the other one is fenced.
+/// Two concurrent instances: one commits at each checkpoint, and the other one is fenced.
 pub async fn of_two_concurrent_commits_one_succeeds((log, source): Source) {
     log.append(&many("a", 40)).await.unwrap();
     let race = |name: &'static str| {
