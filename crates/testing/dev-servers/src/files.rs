@@ -1,7 +1,12 @@
-//! Search for files.
+//! Folders of servers, and the search for files.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use anyhow::{Context, Result};
+
+/// Environment variable with the folder of all servers of a test run.
+pub(crate) const FOLDER_VARIABLE: &str = "BAKEHOUSE_TEST_FOLDER";
 
 /// Returns every file under `folder` whose path ends with the components of `ending`.
 pub(crate) fn find(folder: &Path, ending: &str) -> Vec<PathBuf> {
@@ -15,4 +20,12 @@ pub(crate) fn find(folder: &Path, ending: &str) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+/// Creates a folder for a server of a single test.
+pub(crate) fn folder(name: &str) -> Result<PathBuf> {
+    let base = env::var_os(FOLDER_VARIABLE).map_or_else(env::temp_dir, PathBuf::from);
+    let folder = base.join(format!("{name}-{}", std::process::id()));
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(folder)
 }

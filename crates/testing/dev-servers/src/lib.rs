@@ -18,6 +18,7 @@ mod launch;
 pub mod mail;
 mod mongo;
 pub mod node;
+mod packages;
 pub mod ports;
 pub mod power_loss;
 mod process;

@@ -10,7 +10,7 @@ use mongodb::{Client, options::ClientOptions};
 
 use crate::launch::{Launched, Recipe};
 use crate::provision::{self, Source};
-use crate::{ports, shared};
+use crate::{files, ports};
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Error code of `replSetInitiate` if the replica set has been initiated.
@@ -39,7 +39,7 @@ impl Mongo {
     /// # Errors
     /// If mongod is not available.
     pub fn bare(name: &str) -> Result<Self> {
-        Self::at(ports::free()?, &shared::folder(name)?)
+        Self::at(ports::free()?, &files::folder(name)?)
     }
 
     /// Prepares a server with its data in the given folder, without starting it.

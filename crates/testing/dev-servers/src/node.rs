@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::provision::{cached, on_path, run};
+use crate::packages::{cached, on_path, run};
 
 /// Checker of pages against the accessibility guidelines (WCAG).
 const AXE: &str = "axe-core@4.14.1";

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::provision::{cached, run};
+use crate::packages::{cached, run};
 
 /// Checker of an API against its OpenAPI description.
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";

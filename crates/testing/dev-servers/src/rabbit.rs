@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::launch::{Launched, Recipe};
 use crate::provision::{self, RabbitPrograms, Source};
-use crate::{ports, shared};
+use crate::{files, ports};
 
 const START_TIMEOUT: Duration = Duration::from_secs(90);
 
@@ -40,7 +40,7 @@ impl Rabbit {
     /// # Errors
     /// If RabbitMQ is not available.
     pub fn bare(name: &str) -> Result<Self> {
-        Self::at(ports::free()?, &shared::folder(name)?)
+        Self::at(ports::free()?, &files::folder(name)?)
     }
 
     /// Prepares a node with its data in the given folder, without starting it.

@@ -5,17 +5,17 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use crate::provision::{self, say};
+use crate::files::FOLDER_VARIABLE;
+use crate::packages::say;
+use crate::provision;
 use crate::{Mongo, Rabbit, launch, process};
 
 /// Environment variable with the connection string of the shared MongoDB, without a database name.
 pub const MONGODB: &str = "BAKEHOUSE_TEST_MONGODB_URI";
 /// Environment variable with the connection string of the shared RabbitMQ.
 pub const AMQP: &str = "BAKEHOUSE_TEST_AMQP_URI";
-/// Environment variable with the folder for the data of servers of single tests.
-const FOLDER_VARIABLE: &str = "BAKEHOUSE_TEST_FOLDER";
 
 /// Returns the connection string of a database of the shared MongoDB.
 ///
@@ -49,14 +49,6 @@ pub fn amqp_uri() -> String {
 )]
 fn missing(variable: &str) -> String {
     panic!("{variable} is not set: run `cargo xtask test`, or see `cargo xtask services up`")
-}
-
-/// Creates a folder for a server of a single test.
-pub(crate) fn folder(name: &str) -> Result<PathBuf> {
-    let base = env::var_os(FOLDER_VARIABLE).map_or_else(env::temp_dir, PathBuf::from);
-    let folder = base.join(format!("{name}-{}", std::process::id()));
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    Ok(folder)
 }
 
 /// Shared servers of a test run, and the folder of all of its servers.

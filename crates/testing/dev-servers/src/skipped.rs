@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::Path;
 use std::thread;
 
-use crate::provision::say;
+use crate::packages::say;
 
 /// Environment variable with the path of the report, which has one line per skipped test.
 const REPORT_VARIABLE: &str = "BAKEHOUSE_TEST_SKIPPED";

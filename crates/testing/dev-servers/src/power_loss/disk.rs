@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::loss::{Choose, Ignored, Loss};
 use super::records::Record;
-use super::{Choose, Ignored, Loss};
 
 /// Page size in bytes; a page reaches the disk as a whole or not at all.
 const PAGE_SIZE: u64 = 4_096;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Choose, Loss, Recorder};
+use super::loss::{Choose, Loss};
+use super::recorder::Recorder;
 
 /// Environment variable that marks the recorded process.
 const RECORDED_VARIABLE: &str = "POWER_LOSS_RERUN";
