@@ -7,7 +7,7 @@ use anyhow::Result;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 
-use crate::setup::run;
+use crate::command::run;
 
 /// Size in bytes that may remain free on a full disk.
 const MIN_BLOCK: i64 = 4 << 10;

@@ -5,7 +5,7 @@
 //! - [`subscribers`] with [`stream`], and [`webhook_receiver`]: consumers of the feed and of
 //!   notifications;
 //! - [`intruder`] and [`hostile`]: clients without permission, and clients that abuse connections;
-//! - [`setup`] with [`proxy`] and [`disk`]: the system under test;
+//! - [`setup`] with [`proxy`], [`disk`] and [`command`]: the system under test;
 //! - [`fault`]: the faults and their plan, which is determined by a seed;
 //! - [`nemesis`] with [`messages`] and [`rebuilds`]: injection of the faults;
 //! - [`run`]: one complete run;
@@ -19,6 +19,7 @@
 
 pub mod check;
 pub mod clients;
+pub mod command;
 pub mod disk;
 pub mod evidence;
 pub mod fault;

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use bakehouse_dev_servers::{Rabbit, ReplicaSet};
 use bakehouse_e2e::world::Servers;
 use bakehouse_e2e::{Kind, World};
@@ -220,16 +219,4 @@ async fn backends(folder: &Path, disk: Option<&Disk>) -> Result<Backends> {
         mongo_proxies,
         rabbit_proxy,
     })
-}
-
-/// Runs a program and waits for its end.
-///
-/// # Errors
-/// When it cannot be started or fails.
-pub fn run(program: &str, arguments: &[&str]) -> Result<()> {
-    let output = Command::new(program).args(arguments).output();
-    let output = output.with_context(|| format!("cannot start {program}"))?;
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{program}: {}", stderr.trim());
-    Ok(())
 }
