@@ -21,10 +21,8 @@ mod flood;
 mod repeats;
 mod request;
 
-use self::request::{acceptance, send};
+use self::request::{REQUEST_TIMEOUT, acceptance, send};
 
-/// Timeout of a request.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(12);
 /// Time before a request is retried.
 const RETRY_INTERVAL: Duration = Duration::from_millis(30);
 /// Maximum number of attempts of a request that is retried.

@@ -4,8 +4,8 @@ use anyhow::Result;
 use bakehouse_e2e::client::Answer as Response;
 use rand::Rng;
 
-use super::request::{acceptance, send};
-use super::{OrderClient, REQUEST_TIMEOUT};
+use super::OrderClient;
+use super::request::{REQUEST_TIMEOUT, acceptance, send};
 use crate::ledger::{Answer, Entry, Request};
 
 /// Returns the `Location` and `Operation-Location` headers of an answer.

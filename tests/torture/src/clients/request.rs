@@ -1,13 +1,17 @@
 //! HTTP request of a ledger entry, and the content of a 202.
 
+use std::time::Duration;
+
 use bakehouse_e2e::Client;
 use bakehouse_e2e::attachments::form;
 use bakehouse_e2e::client::Answer as Response;
 use hyper::Method;
 use serde_json::json;
 
-use super::REQUEST_TIMEOUT;
 use crate::ledger::{Answer, Entry, Request};
+
+/// Timeout of a request.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// Extracts the operation, the order's id and the file's id from a 202.
 pub(super) fn acceptance(entry: &Entry, response: &Response) -> (Answer, String, Option<String>) {
