@@ -1,11 +1,12 @@
 //! Checks of the final state: client ledgers against the log, the log against the model, and
 //! documents, frames and notifications against both.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::findings::Findings;
 use crate::ledger::{Answer, Entry};
 use crate::log::Row;
 use crate::model::{Orders, Verdict, time};
@@ -13,46 +14,9 @@ use crate::reads::{Reads, check_reads};
 use crate::subscribers::{SubscriberRecord, hash};
 use crate::webhook_receiver::{EVENT_TYPES, ReceivedNotifications};
 
-/// Maximum number of findings of one kind that are described.
-const MAX_SHOWN: usize = 3;
-/// Maximum length of a description, in characters.
-const MAX_CHARS: usize = 700;
 /// Maximum number of acknowledged deliveries of one notification. A kill between delivery and its
 /// record leads to a repetition.
 const MAX_ACKNOWLEDGED: u32 = 6;
-
-/// Violated guarantees.
-#[derive(Clone, Debug, Default)]
-pub struct Findings {
-    /// Number of findings by kind.
-    pub counts: BTreeMap<&'static str, u64>,
-    /// Descriptions of the first findings of each kind.
-    pub shown: Vec<String>,
-}
-
-impl Findings {
-    /// Adds a finding.
-    pub fn note(&mut self, kind: &'static str, what: impl FnOnce() -> String) {
-        let count = self.counts.entry(kind).or_default();
-        *count += 1;
-        if *count <= MAX_SHOWN as u64 {
-            let description: String = what().chars().take(MAX_CHARS).collect();
-            self.shown.push(format!("{kind}: {description}"));
-        }
-    }
-
-    /// Adds a finding unless the condition holds.
-    pub(crate) fn expect(
-        &mut self,
-        holds: bool,
-        kind: &'static str,
-        what: impl FnOnce() -> String,
-    ) {
-        if !holds {
-            self.note(kind, what);
-        }
-    }
-}
 
 /// Everything that is checked.
 pub struct Evidence {

@@ -10,7 +10,7 @@
 //! - [`nemesis`] with [`messages`] and [`rebuilds`]: injection of the faults;
 //! - [`run`]: one complete run;
 //! - [`evidence`] with [`log`] and [`reads`]: the final state of stores and API;
-//! - [`check`] with [`model`]: the checks of that state;
+//! - [`check`] with [`model`] and [`findings`]: the checks of that state;
 //! - [`report`]: the results as text and JSON;
 //! - [`mutation_check`]: planted bugs that the checks must find.
 //!
@@ -23,6 +23,7 @@ pub mod command;
 pub mod disk;
 pub mod evidence;
 pub mod fault;
+pub mod findings;
 pub mod hostile;
 pub mod intruder;
 pub mod ledger;

@@ -7,9 +7,10 @@ use anyhow::Result;
 use bakehouse_e2e::Client;
 use serde_json::Value;
 
-use crate::check::{Evidence, Findings};
+use crate::check::Evidence;
 use crate::clients::Identity;
 use crate::evidence::{read, whole_list};
+use crate::findings::Findings;
 use crate::ledger::{Answer, Entry};
 use crate::log::Row;
 use crate::model::Orders;

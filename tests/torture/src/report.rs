@@ -6,9 +6,9 @@ use std::time::Duration;
 use bakehouse_dev_servers::power_loss::Loss;
 use serde_json::{Value, json};
 
-use crate::check::Findings;
 use crate::clients::{Workload, lock};
 use crate::fault::plan::{Plan, Step};
+use crate::findings::Findings;
 
 mod text;
 
