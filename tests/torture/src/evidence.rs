@@ -13,7 +13,7 @@ use crate::clients::Identity;
 use crate::ledger::Entry;
 use crate::log::Row;
 use crate::reads::Reads;
-use crate::run::RECOVERY_TIMEOUT;
+use crate::recovery::RECOVERY_TIMEOUT;
 use crate::setup::Setup;
 use crate::subscribers::Subscribers;
 use crate::webhook_receiver::{EVENT_TYPES, WebhookReceiver};

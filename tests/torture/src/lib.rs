@@ -8,7 +8,7 @@
 //! - [`setup`] with [`proxy`], [`disk`] and [`command`]: the system under test;
 //! - [`fault`]: the faults and their plan, which is determined by a seed;
 //! - [`nemesis`] with [`messages`] and [`rebuilds`]: injection of the faults;
-//! - [`run`]: one complete run;
+//! - [`run`] with [`recovery`]: one complete run;
 //! - [`evidence`] with [`log`] and [`reads`]: the final state of stores and API;
 //! - [`check`] with [`model`] and [`findings`]: the checks of that state;
 //! - [`report`]: the results as text and JSON;
@@ -35,6 +35,7 @@ pub mod nemesis;
 pub mod proxy;
 pub mod reads;
 pub mod rebuilds;
+pub mod recovery;
 pub mod report;
 pub mod run;
 pub mod setup;

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use bakehouse_e2e::issuer::{Issuer, bearer, claims};
 use bakehouse_e2e::{Client, Kind};
 use rand::rngs::StdRng;
@@ -17,10 +17,11 @@ use crate::evidence::gather;
 use crate::fault::Fault;
 use crate::fault::plan::{Plan, Step};
 use crate::intruder::{self, Intruder};
-use crate::ledger::{Answer, Entry, Request};
+use crate::ledger::{Answer, Entry};
 use crate::mutation_check;
 use crate::nemesis::{Nemesis, Unsupported};
 use crate::rebuilds;
+use crate::recovery::{RECOVERY_TIMEOUT, ready, wait_for_recovery};
 use crate::report::Report;
 use crate::setup::Setup;
 use crate::subscribers::{Filter, Subscribers};
@@ -32,8 +33,6 @@ const CLIENTS: usize = 6;
 const UNREAD_SUBSCRIBERS: usize = 3;
 /// Lifetime of tokens, in seconds; longer than any run.
 const TOKEN_TTL_SECONDS: u64 = 48 * 3_600;
-/// Time within which the system must recover from a fault.
-pub(crate) const RECOVERY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum number of planned faults that are skipped in a row before the filter counts as one
 /// that matches nothing.
 const MAX_SKIPPED_FAULTS: usize = 100_000;
@@ -393,34 +392,6 @@ async fn inject(nemesis: &mut Nemesis, step: &Step) -> Result<Instant> {
         }
     }
     done
-}
-
-/// Waits until an api-server is ready.
-pub(crate) async fn ready(base: &str) -> Result<()> {
-    let client = Client::new(base);
-    bakehouse_e2e::world::wait(RECOVERY_TIMEOUT, base, async || {
-        let answer = client.get("/health/ready").await;
-        answer.is_ok_and(|answer| answer.status == 200)
-    })
-    .await
-}
-
-/// Waits until a new order can be placed and read. Returns the time since `since`.
-async fn wait_for_recovery(prober: &mut OrderClient, since: Instant) -> Result<Duration> {
-    let until = since + RECOVERY_TIMEOUT;
-    let mut placed = None;
-    while Instant::now() < until {
-        match &placed {
-            None => {
-                let draft = prober.draft();
-                placed = prober.request((None, Request::Place(draft)), 1).await?;
-            }
-            Some(order) if prober.can_read(order).await => return Ok(since.elapsed()),
-            Some(_) => {}
-        }
-        sleep(Duration::from_millis(10)).await;
-    }
-    bail!("no order could be placed and read within {RECOVERY_TIMEOUT:?}: {placed:?}")
 }
 
 /// Discards the parked operations of poisoned orders, so that the operations behind them are

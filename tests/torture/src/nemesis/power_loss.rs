@@ -23,7 +23,7 @@ impl Nemesis {
         let recorder = tokio::task::block_in_place(|| Recorder::begin(&data))?;
         self.setup.start_service(PROGRAM, &recorder.environment())?;
         let base = self.setup.bases[0].clone();
-        crate::run::ready(&base).await?;
+        crate::recovery::ready(&base).await?;
         sleep(time).await;
         self.kill_one(PROGRAM);
         let ignored = self.ignored_sync;
