@@ -6,39 +6,21 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::evidence::Evidence;
 use crate::findings::Findings;
 use crate::ledger::{Answer, Entry};
 use crate::log::Row;
 use crate::model::{Orders, Verdict, time};
-use crate::reads::{Reads, check_reads};
 use crate::subscribers::{SubscriberRecord, hash};
 use crate::webhook_receiver::{EVENT_TYPES, ReceivedNotifications};
+
+mod reads;
+
+use self::reads::check_reads;
 
 /// Maximum number of acknowledged deliveries of one notification. A kill between delivery and its
 /// record leads to a repetition.
 const MAX_ACKNOWLEDGED: u32 = 6;
-
-/// Everything that is checked.
-pub struct Evidence {
-    /// Ledger of each client, in order of its requests.
-    pub ledgers: Vec<Vec<Entry>>,
-    /// The log, read from its store.
-    pub log: Vec<Row>,
-    /// All frames of the feed for an operator.
-    pub feed: Vec<String>,
-    /// The whole list of orders, newest first.
-    pub list: Vec<Value>,
-    /// Documents of orders that are not on the list, by id.
-    pub unlisted: HashMap<String, Value>,
-    /// Records of all subscribers.
-    pub subscribers: Vec<SubscriberRecord>,
-    /// Sampled receipts, histories, files and filtered lists.
-    pub reads: Reads,
-    /// Notifications of the webhook receiver.
-    pub notifications: ReceivedNotifications,
-    /// Orders with an operation of an unknown schema version.
-    pub poisoned: HashSet<String>,
-}
 
 /// Frame that an event of the log must lead to.
 struct ExpectedFrame {

@@ -3,20 +3,42 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use bakehouse_e2e::{Client, Feed};
 use serde_json::Value;
 use tokio::time::sleep;
 
-use crate::check::Evidence;
 use crate::clients::Identity;
 use crate::ledger::Entry;
 use crate::log::Row;
+use crate::queries::{read, whole_list};
 use crate::reads::Reads;
 use crate::recovery::RECOVERY_TIMEOUT;
 use crate::setup::Setup;
-use crate::subscribers::Subscribers;
-use crate::webhook_receiver::{EVENT_TYPES, WebhookReceiver};
+use crate::subscribers::{SubscriberRecord, Subscribers};
+use crate::webhook_receiver::{EVENT_TYPES, ReceivedNotifications, WebhookReceiver};
+
+/// Everything that is checked.
+pub struct Evidence {
+    /// Ledger of each client, in order of its requests.
+    pub ledgers: Vec<Vec<Entry>>,
+    /// The log, read from its store.
+    pub log: Vec<Row>,
+    /// All frames of the feed for an operator.
+    pub feed: Vec<String>,
+    /// The whole list of orders, newest first.
+    pub list: Vec<Value>,
+    /// Documents of orders that are not on the list, by id.
+    pub unlisted: HashMap<String, Value>,
+    /// Records of all subscribers.
+    pub subscribers: Vec<SubscriberRecord>,
+    /// Sampled receipts, histories, files and filtered lists.
+    pub reads: Reads,
+    /// Notifications of the webhook receiver.
+    pub notifications: ReceivedNotifications,
+    /// Orders with an operation of an unknown schema version.
+    pub poisoned: HashSet<String>,
+}
 
 /// Collects everything that is checked, after all clients have ended.
 ///
@@ -106,33 +128,6 @@ async fn whole_feed(operator: &Identity, head: u64) -> Result<Vec<String>> {
         }
     }
     bail!("the feed has {cursor} of {head} events")
-}
-
-/// Sends a GET request as an operator.
-pub(crate) async fn read(
-    client: &Client,
-    operator: &Identity,
-    path: &str,
-) -> Result<bakehouse_e2e::Answer> {
-    let headers = [("authorization", operator.authorization.as_str())];
-    client.get_with(path, &headers).await
-}
-
-/// Reads all pages of a list.
-pub(crate) async fn whole_list(operator: &Identity, path: &str) -> Result<Vec<Value>> {
-    let client = Client::new(&operator.bases[0]);
-    let mut next = Some(path.to_owned());
-    let mut all = Vec::new();
-    while let Some(path) = next {
-        let page = read(&client, operator, &path).await?;
-        ensure!(page.status == 200, "{page:?}");
-        let Value::Array(documents) = page.json() else {
-            bail!("no list: {page:?}");
-        };
-        all.extend(documents);
-        next = page.next_page();
-    }
-    Ok(all)
 }
 
 /// Reads the documents of orders that are not on the list.

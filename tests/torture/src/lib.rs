@@ -9,7 +9,7 @@
 //! - [`fault`]: the faults and their plan, which is determined by a seed;
 //! - [`nemesis`] with [`messages`] and [`rebuilds`]: injection of the faults;
 //! - [`run`] with [`recovery`]: one complete run;
-//! - [`evidence`] with [`log`] and [`reads`]: the final state of stores and API;
+//! - [`evidence`] with [`log`], [`queries`] and [`reads`]: the final state of stores and API;
 //! - [`check`] with [`model`] and [`findings`]: the checks of that state;
 //! - [`report`]: the results as text and JSON;
 //! - [`mutation_check`]: planted bugs that the checks must find.
@@ -33,6 +33,7 @@ pub mod model;
 pub mod mutation_check;
 pub mod nemesis;
 pub mod proxy;
+pub mod queries;
 pub mod reads;
 pub mod rebuilds;
 pub mod recovery;

@@ -7,13 +7,10 @@ use anyhow::Result;
 use bakehouse_e2e::Client;
 use serde_json::Value;
 
-use crate::check::Evidence;
 use crate::clients::Identity;
-use crate::evidence::{read, whole_list};
-use crate::findings::Findings;
 use crate::ledger::{Answer, Entry};
 use crate::log::Row;
-use crate::model::Orders;
+use crate::queries::{read, whole_list};
 use crate::subscribers::hash;
 
 /// Maximum number of receipts that are read.
@@ -23,7 +20,7 @@ const HISTORIES: usize = 60;
 /// Maximum number of files that are read.
 const FILES: usize = 200;
 /// Filtered lists that are read, each by status, by customer or by both.
-const LISTS: [(Option<&str>, Option<&str>); 4] = [
+pub(crate) const LISTS: [(Option<&str>, Option<&str>); 4] = [
     (Some("paid"), None),
     (Some("cancelled"), None),
     (None, Some("c-1")),
@@ -34,13 +31,13 @@ const LISTS: [(Option<&str>, Option<&str>); 4] = [
 #[derive(Default)]
 pub struct Reads {
     /// Receipts by operation id.
-    receipts: HashMap<String, Value>,
+    pub(crate) receipts: HashMap<String, Value>,
     /// Histories by order id.
-    histories: HashMap<String, Vec<Value>>,
+    pub(crate) histories: HashMap<String, Vec<Value>>,
     /// Status and hash of the content of files, by order id and file id.
-    files: HashMap<(String, String), (u16, u64)>,
+    pub(crate) files: HashMap<(String, String), (u16, u64)>,
     /// Ids of the orders on each of [`LISTS`].
-    lists: Vec<Vec<String>>,
+    pub(crate) lists: Vec<Vec<String>>,
 }
 
 /// Takes at most `max_count` items, evenly distributed.
@@ -120,72 +117,4 @@ fn files(list: &[Value]) -> Vec<(String, String)> {
         files.unwrap_or_default().iter().map(id).collect::<Vec<_>>()
     };
     list.iter().flat_map(of_one).collect()
-}
-
-/// Compares the samples with the log and the model.
-pub fn check_reads(evidence: &Evidence, orders: &Orders, findings: &mut Findings) {
-    let reads = &evidence.reads;
-    let is_poisoned = |order: &str| evidence.poisoned.contains(order);
-    let mut of_order: HashMap<&str, Vec<&Row>> = HashMap::new();
-    for row in &evidence.log {
-        of_order.entry(&row.order).or_default().push(row);
-        let Some(receipt) = reads.receipts.get(&row.operation) else {
-            continue;
-        };
-        if !is_poisoned(&row.order) {
-            let status = match row.status.as_str() {
-                "executed" => "baked",
-                other => other,
-            };
-            check_receipt(receipt, (row, status), "wrong receipt", findings);
-        }
-    }
-    for (order, history) in &reads.histories {
-        if is_poisoned(order) {
-            continue;
-        }
-        let rows = of_order.get(order.as_str()).map(Vec::as_slice);
-        let rows = rows.unwrap_or_default();
-        findings.expect(history.len() == rows.len(), "wrong history", || {
-            format!(
-                "{order}: {} entries of {} events",
-                history.len(),
-                rows.len()
-            )
-        });
-        for (entry, row) in history.iter().zip(rows) {
-            check_receipt(entry, (row, &row.status), "wrong history", findings);
-        }
-    }
-    for (order, file) in orders.files() {
-        let key = (order.to_owned(), file.id.clone());
-        let Some(found) = reads.files.get(&key) else {
-            continue;
-        };
-        let content = String::from_utf8_lossy(&file.test_file.bytes()).into_owned();
-        findings.expect(*found == (200, hash(&content)), "lost file", || {
-            format!("{key:?}: status {}", found.0)
-        });
-    }
-    for ((status, customer), found) in LISTS.into_iter().zip(&reads.lists) {
-        let found: Vec<&String> = found.iter().filter(|id| !is_poisoned(id)).collect();
-        let expected = orders.listed(status, customer);
-        let expected: Vec<&String> = expected.iter().filter(|id| !is_poisoned(id)).collect();
-        findings.expect(found == expected, "wrong filtered list", || {
-            let (found, expected) = (found.len(), expected.len());
-            format!("{status:?} {customer:?}: {found} orders, expected {expected}")
-        });
-    }
-}
-
-fn check_receipt(
-    receipt: &Value,
-    (row, status): (&Row, &str),
-    kind: &'static str,
-    findings: &mut Findings,
-) {
-    let matches = receipt["status"] == status
-        && receipt["position"] == row.position
-        && receipt["operation_id"] == row.operation.as_str();
-    findings.expect(matches, kind, || format!("{receipt} for {row:?}"));
 }

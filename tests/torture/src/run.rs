@@ -11,9 +11,9 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::time::sleep;
 
-use crate::check::{Evidence, check, check_log_alone};
+use crate::check::{check, check_log_alone};
 use crate::clients::{ClientGroup, Identity, OrderClient, Workload};
-use crate::evidence::gather;
+use crate::evidence::{Evidence, gather};
 use crate::fault::Fault;
 use crate::fault::plan::{Plan, Step};
 use crate::intruder::{self, Intruder};
