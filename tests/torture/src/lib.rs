@@ -12,11 +12,12 @@
 //! - [`evidence`] with [`log`], [`queries`] and [`reads`]: the final state of stores and API;
 //! - [`check`] with [`model`] and [`findings`]: the checks of that state;
 //! - [`report`]: the results as text and JSON;
-//! - [`mutation_check`]: planted bugs that the checks must find.
+//! - [`mutation_check`] with [`bugs`]: planted bugs that the checks must find.
 //!
 //! The crate does not depend on the code under test: it uses the public interface and reads the
 //! stores with their own drivers.
 
+pub mod bugs;
 pub mod check;
 pub mod clients;
 pub mod command;

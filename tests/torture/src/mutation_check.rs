@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use bakehouse_dev_servers::power_loss::Ignored;
 use bakehouse_e2e::Kind;
 
+use crate::bugs::{ONE_PROCESS_BUGS, PlantedBug, SERVERS_BUGS};
 use crate::run::{RunOptions, run};
 
 /// Maximum number of runs for one bug.
@@ -16,73 +16,6 @@ const RUN_DURATION: Duration = Duration::from_secs(45);
 /// Average time between two requests of a client, in milliseconds. Short, because some bugs only
 /// show under high load.
 const PAUSE_MS: u64 = 8;
-
-/// A bug: its name, the filter of faults that are most likely to show it (empty: any fault), and
-/// the kinds of findings of which one must appear. A missing recovery only counts for bugs that
-/// violate that guarantee.
-type PlantedBug = (&'static str, &'static str, &'static [&'static str]);
-
-const GAPS: &[&str] = &["gap for a subscriber"];
-const LOST: &[&str] = &["lost"];
-const TWICE: &[&str] = &["doubled", "accepted under another identity"];
-const NOT_NOTIFIED: &[&str] = &["not notified"];
-const WRONG: &[&str] = &["wrong document", "wrong list", "document without order"];
-const LOST_FILE: &[&str] = &["lost file"];
-/// Findings after two leaders have written conflicting state: execution cannot continue, so events
-/// stay without verdicts.
-const CONFLICTING_STATE: &[&str] = &[
-    "no verdict",
-    "wrong verdict",
-    "wrong frame",
-    "wrong document",
-];
-
-/// Bugs of four services.
-const SERVERS_BUGS: [PlantedBug; 13] = [
-    ("ack-before-insert", "between two writes", LOST),
-    ("silent-drop", "unbound", LOST),
-    ("ignored-refusal", "", LOST),
-    ("unconfirmed", "", LOST),
-    ("requeue-at-the-end", "", &["reordered"]),
-    (
-        "no-fence",
-        r#"Stop("orders-manager", "orders-manager.executed""#,
-        CONFLICTING_STATE,
-    ),
-    ("two-leaders", "", CONFLICTING_STATE),
-    ("checkpoint-before-documents", "", WRONG),
-    ("since-off-by-one", "", GAPS),
-    ("dedup-window", "", TWICE),
-    ("clock-positions", "", &["gap in the log"]),
-    ("lost-wake-up", "", &["not recovered", "no verdict"]),
-    ("settled-before-sent", "", NOT_NOTIFIED),
-];
-/// Bugs of one process.
-const ONE_PROCESS_BUGS: [PlantedBug; 11] = [
-    ("ack-before-insert", "", LOST),
-    ("ignored-refusal", "", LOST),
-    ("unconfirmed", "", LOST),
-    ("requeue-at-the-end", "", &["reordered"]),
-    ("checkpoint-before-documents", "", WRONG),
-    ("since-off-by-one", "", GAPS),
-    ("dedup-window", "", TWICE),
-    ("settled-before-sent", "", NOT_NOTIFIED),
-    ("unsynced-store", "power lost", LOST),
-    ("unsynced-files", "power lost", LOST_FILE),
-    ("unsynced-folders", "power lost", LOST_FILE),
-];
-
-/// Returns the sync to ignore for a bug that is planted in the model of the disk. The programs
-/// themselves do not change.
-#[must_use]
-pub fn ignored_sync(bug: &str) -> Option<Ignored> {
-    match bug {
-        "unsynced-store" => Some(Ignored::Files("bakehouse.db")),
-        "unsynced-files" => Some(Ignored::Below("attachments")),
-        "unsynced-folders" => Some(Ignored::Folders),
-        _ => None,
-    }
-}
 
 /// Plants all bugs, or only the named one, and prints which kinds of findings each led to. Returns
 /// whether all of them were found.

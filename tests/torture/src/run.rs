@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::time::sleep;
 
+use crate::bugs;
 use crate::check::{check, check_log_alone};
 use crate::clients::{ClientGroup, Identity, OrderClient, Workload};
 use crate::evidence::{Evidence, gather};
@@ -18,7 +19,6 @@ use crate::fault::Fault;
 use crate::fault::plan::{Plan, Step};
 use crate::intruder::{self, Intruder};
 use crate::ledger::{Answer, Entry};
-use crate::mutation_check;
 use crate::nemesis::{Nemesis, Unsupported};
 use crate::rebuilds;
 use crate::recovery::{RECOVERY_TIMEOUT, ready, wait_for_recovery};
@@ -83,7 +83,7 @@ pub async fn run(options: &RunOptions) -> Result<Report> {
     let receiver = WebhookReceiver::start(options.seed).await?;
     let settings = [issuer.settings(&keys), receiver.settings()].concat();
     let bug = options.bug.as_deref();
-    let ignored_sync = bug.and_then(mutation_check::ignored_sync);
+    let ignored_sync = bug.and_then(bugs::ignored_sync);
     // Ignored syncs are planted in the model of the disk, not in the programs.
     let program_bug = bug.filter(|_| ignored_sync.is_none());
     let environment = program_bug.map(|bug| ("TORTURE_BUG".to_owned(), bug.to_owned()));
