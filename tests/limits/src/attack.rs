@@ -6,45 +6,16 @@ use anyhow::Result;
 use bakehouse_e2e::Kind;
 use futures_util::future::BoxFuture;
 
+use crate::bounds::Bounds;
 use crate::bystander::Bystander;
 use crate::measure::{Costs, Meter, Traffic};
 use crate::report::Outcome;
-use crate::target::Target;
+use crate::target::{Access, Target};
 
 /// Timeout of an attack. A timeout is a failure.
 const ATTACK_TIMEOUT: Duration = Duration::from_secs(120);
 /// Number of alternating runs of an attack and its baseline.
 const ROUNDS: usize = 7;
-
-/// Upper bounds of the costs of one attack, above those of the idle server. `None` for no bound.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Bounds {
-    /// Bytes of resident memory, at the peak.
-    pub(crate) memory: Option<u64>,
-    /// Open descriptors, at the peak.
-    pub(crate) descriptors: Option<u64>,
-    /// Bytes in the data folder, at the peak.
-    pub(crate) disk: Option<u64>,
-    /// Bytes still in the data folder five seconds after the end.
-    pub(crate) disk_left: Option<u64>,
-    /// Longest time that a request of another client took.
-    pub(crate) others_wait: Option<Duration>,
-    /// Bytes that the process reads from files; above those of the baseline, if there is one.
-    pub(crate) read: Option<u64>,
-    /// Bytes that the process writes to files; above those of the baseline, if there is one.
-    pub(crate) written: Option<u64>,
-    /// Time that the attack takes, as a multiple of its baseline's.
-    pub(crate) time_ratio: Option<f64>,
-}
-
-/// Authentication mode of the attacked server.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// No token is required.
-    Open,
-    /// A token of the target's issuer is required.
-    Tokens,
-}
 
 /// Runs the attack and checks that the server's answers are the right ones.
 pub(crate) type Run = fn(Target) -> BoxFuture<'static, Result<()>>;

@@ -3,6 +3,7 @@
 
 mod attack;
 mod attacks;
+mod bounds;
 mod bystander;
 mod measure;
 mod report;

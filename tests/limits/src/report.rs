@@ -5,7 +5,7 @@ use std::fmt::Write;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::attack::Bounds;
+use crate::bounds::Bounds;
 use crate::measure::Costs;
 
 const KIB: u64 = 1024;

@@ -10,7 +10,14 @@ use bakehouse_e2e::{Client, Issuer, Kind, World};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-use crate::attack::Access;
+/// Authentication mode of the attacked server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// No token is required.
+    Open,
+    /// A token of the target's issuer is required.
+    Tokens,
+}
 
 /// A running system. Clones share it.
 #[derive(Clone)]

@@ -7,8 +7,9 @@ use futures_util::FutureExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::attack::{Access, Attack, Bounds, nothing};
-use crate::target::Target;
+use crate::attack::{Attack, nothing};
+use crate::bounds::Bounds;
+use crate::target::{Access, Target};
 
 /// Number of connections that each send half a body.
 const CONNECTIONS: usize = 500;

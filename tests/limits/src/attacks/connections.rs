@@ -8,8 +8,9 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::attack::{Access, Attack, Bounds, nothing};
-use crate::target::Target;
+use crate::attack::{Attack, nothing};
+use crate::bounds::Bounds;
+use crate::target::{Access, Target};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;

@@ -10,8 +10,9 @@ use futures_util::FutureExt;
 use futures_util::future::try_join_all;
 use serde_json::json;
 
-use crate::attack::{Access, Attack, Bounds, nothing};
-use crate::target::Target;
+use crate::attack::{Attack, nothing};
+use crate::bounds::Bounds;
+use crate::target::{Access, Target};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;

@@ -10,8 +10,9 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::attack::{Access, Attack, Bounds, nothing};
-use crate::target::Target;
+use crate::attack::{Attack, nothing};
+use crate::bounds::Bounds;
+use crate::target::{Access, Target};
 
 /// Number of requests that wait, whose clients disconnect immediately.
 const WAITS: usize = 500;

@@ -6,8 +6,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::full_speed::CONCURRENT_WAIT;
-use crate::attack::{Access, Attack, Bounds};
-use crate::target::Target;
+use crate::attack::Attack;
+use crate::bounds::Bounds;
+use crate::target::{Access, Target};
 
 const MIB: u64 = 1024 * 1024;
 /// Number of orders of the owner, each with a different correlation id.

@@ -9,8 +9,9 @@ use hyper::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::attack::{Access, Attack, Bounds, nothing};
-use crate::target::Target;
+use crate::attack::{Attack, nothing};
+use crate::bounds::Bounds;
+use crate::target::{Access, Target};
 
 const MIB: u64 = 1024 * 1024;
 /// Default limit of a file's size, in bytes.
