@@ -13,7 +13,7 @@ use mongodb::bson::doc;
 use crate::launch::{Launched, Recipe};
 use crate::provision::{self, Source};
 use crate::tls::Authority;
-use crate::{Rabbit, ports, shared};
+use crate::{Rabbit, files, ports};
 
 /// Password with characters that must be percent-encoded in a URI.
 pub const PASSWORD: &str = "s3cret/:@ word";
@@ -41,7 +41,7 @@ impl SecuredMongo {
         let Source::Local(program) = provision::mongod()? else {
             return Ok(None);
         };
-        let (port, folder) = (ports::free()?, shared::folder(name)?);
+        let (port, folder) = (ports::free()?, files::folder(name)?);
         let key = key_file(&folder)?;
         let files = [&authority.combined, &authority.ca].map(|file| file.display().to_string());
         let data = folder.join("data");
