@@ -29,11 +29,17 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "bakehouse-orders-http",
         &["bakehouse-http", "bakehouse-orders", "bakehouse-engine"],
     ),
+    ("bakehouse-faults", &["bakehouse-engine"]),
     ("bakehouse-testkit", &["bakehouse-engine"]),
     ("bakehouse-dev-servers", &[]),
     (
         "bakehouse-simulation",
-        &["bakehouse-memory", "bakehouse-engine", "bakehouse-testkit"],
+        &[
+            "bakehouse-engine",
+            "bakehouse-faults",
+            "bakehouse-memory",
+            "bakehouse-testkit",
+        ],
     ),
     (
         "bakehouse-host",

@@ -15,11 +15,11 @@ use bakehouse_engine::model::notification::Request;
 use bakehouse_engine::ports::{EventLog, FeedSource, ListQuery, ScheduleError, Scheduler};
 use bakehouse_engine::single_transaction::{SingleTransactionDeps, SingleTransactionEngine};
 use bakehouse_engine::{EntryStatus, Shutdown, to_json};
+use bakehouse_faults::{Faults, Flaky};
 use bakehouse_memory::InProcessNotices;
 use bakehouse_sqlite::SqliteStore;
 use bakehouse_testkit::conformance::presentation::FACETS;
 use bakehouse_testkit::counter::{Command, Counter, Document};
-use bakehouse_testkit::flaky::{Faults, Flaky};
 use bakehouse_testkit::operations::{operation, with_identity};
 use serde::{Deserialize, Serialize};
 

@@ -10,7 +10,7 @@ use bakehouse_engine::fault_injection::bug::Bug;
 use bakehouse_engine::ports::{
     ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, StoreError, UnreadableMessage,
 };
-use bakehouse_testkit::flaky::Faults;
+use bakehouse_faults::{Faults, Interceptor};
 
 /// Interval at which a waiting consumer checks the queue.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);

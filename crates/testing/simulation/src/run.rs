@@ -12,8 +12,8 @@ use bakehouse_engine::ports::{
     EventLog, PresentationReader, Rebuild, RebuildState, RowReader, Scheduler,
 };
 use bakehouse_engine::{EntryStatus, Operation, Position};
+use bakehouse_faults::Faults;
 use bakehouse_testkit::counter::Command;
-use bakehouse_testkit::flaky::Faults;
 use bakehouse_testkit::handler_runners::tally;
 use bakehouse_testkit::operations::with_identity;
 use uuid::Uuid;

@@ -1,6 +1,6 @@
 //! The services and their stores; each service runs in processes that are killed and restarted.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,18 +15,19 @@ use bakehouse_engine::handlers::{
 };
 use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::{
-    EventLog, FeedSource, Leases, Notice, NoticeStream, Notices, PresentationStore, RowStore,
-    ScheduleError, Scheduler, SourceStore, Topic,
+    EventLog, FeedSource, Leases, Notice, Notices, PresentationStore, RowStore, ScheduleError,
+    Scheduler, SourceStore,
 };
 use bakehouse_engine::stages::baker::{self, BakerDeps, BakerSettings};
 use bakehouse_engine::stages::manager::{self, ManagerDeps, ManagerSettings};
 use bakehouse_engine::stages::writer::{self, WriterDeps, WriterSettings};
 use bakehouse_engine::{LogEntry, Resolution, Shutdown, Verb};
+use bakehouse_faults::ports::NoticesHooks;
+use bakehouse_faults::{Faults, Flaky, Intercepted, Interceptor};
 use bakehouse_memory::{
     InProcessNotices, MemoryLeases, MemoryLog, MemoryPresentation, MemoryRows, MemorySource,
 };
 use bakehouse_testkit::counter::Counter;
-use bakehouse_testkit::flaky::{Faults, Flaky};
 use bakehouse_testkit::handler_runners::{Guests, Tally, Thirds};
 use bakehouse_testkit::operations::with_identity;
 use tokio::sync::watch;
@@ -107,10 +108,10 @@ impl World {
             poll_interval: POLL_INTERVAL,
         };
         let shutdown = Shutdown::new();
-        let notices: Arc<dyn Notices> = Arc::new(LossyNotices {
-            inner: InProcessNotices::default(),
-            faults: Mutex::new(Faults::new(seed ^ 0x5eed, 0.0)),
-        });
+        let notices: Arc<dyn Notices> = Intercepted::with(
+            Arc::new(InProcessNotices::default()) as Arc<dyn Notices>,
+            LossyNotices(Faults::new(seed ^ 0x5eed, 0.0)),
+        );
         let feed = Feed::new(
             Arc::new(presentation.clone()),
             Arc::new(log.clone()),
@@ -339,24 +340,15 @@ impl FaultyDeps {
 }
 
 /// Notices of which 30 % are lost.
-struct LossyNotices {
-    inner: InProcessNotices,
-    faults: Mutex<Faults>,
-}
+struct LossyNotices(Faults);
+
+impl Interceptor for LossyNotices {}
 
 #[async_trait]
-impl Notices for LossyNotices {
-    async fn publish(&self, notice: Notice) {
-        let is_lost = {
-            let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-            faults.occurs(0.3)
-        };
-        if !is_lost {
-            self.inner.publish(notice).await;
+impl NoticesHooks for LossyNotices {
+    async fn publish(&self, inner: &Arc<dyn Notices>, notice: Notice) {
+        if !self.0.occurs(0.3) {
+            inner.publish(notice).await;
         }
-    }
-
-    async fn subscribe(&self, topic: Topic) -> Box<dyn NoticeStream> {
-        self.inner.subscribe(topic).await
     }
 }

@@ -14,7 +14,6 @@ pub mod cases;
 pub mod conformance;
 pub mod counter;
 pub mod feed_sources;
-pub mod flaky;
 pub mod fuzz_input;
 pub mod handler_runners;
 pub mod operations;

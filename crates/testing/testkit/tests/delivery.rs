@@ -12,6 +12,8 @@ use bakehouse_engine::ports::{
 };
 use bakehouse_engine::stages::delivery::{self, DeliverySettings};
 use bakehouse_engine::{Frame, Notification, Position, Shutdown, Timestamp, to_json};
+use bakehouse_faults::ports::NotificationsHooks;
+use bakehouse_faults::{Intercepted, Interceptor};
 use bakehouse_memory::MemoryNotifications;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -146,29 +148,31 @@ impl Channel for Endpoint {
     }
 }
 
-/// Record of notifications that fails to store the first outcomes, and records the claims.
-struct FailingRecord {
-    inner: MemoryNotifications,
+/// Failures to store the first outcomes, and all claims.
+struct FailingOutcomes {
     failures: AtomicUsize,
     claims: Mutex<Vec<Claim>>,
 }
 
+impl Interceptor for FailingOutcomes {}
+
 #[async_trait]
-impl Notifications for FailingRecord {
-    async fn open(&self, epoch: &str, start: Position) -> Result<Position, StoreError> {
-        self.inner.open(epoch, start).await
-    }
-
-    async fn record(&self, recording: &Recording) -> Result<(), StoreError> {
-        self.inner.record(recording).await
-    }
-
-    async fn take(&self, lane: &str, claim: Claim) -> Result<Vec<Notification>, StoreError> {
+impl NotificationsHooks for FailingOutcomes {
+    async fn take(
+        &self,
+        inner: &Arc<dyn Notifications>,
+        lane: &str,
+        claim: Claim,
+    ) -> Result<Vec<Notification>, StoreError> {
         self.claims.lock().expect("no panic").push(claim);
-        self.inner.take(lane, claim).await
+        inner.take(lane, claim).await
     }
 
-    async fn settle(&self, attempts: &[Settled]) -> Result<(), StoreError> {
+    async fn settle(
+        &self,
+        inner: &Arc<dyn Notifications>,
+        attempts: &[Settled],
+    ) -> Result<(), StoreError> {
         let decrement = |failures: usize| failures.checked_sub(1);
         let failed = self
             .failures
@@ -177,12 +181,8 @@ impl Notifications for FailingRecord {
         tokio::time::sleep(Duration::from_millis(1)).await;
         match failed {
             Ok(_) => Err(StoreError::unavailable("no answer")),
-            Err(_) => self.inner.settle(attempts).await,
+            Err(_) => inner.settle(attempts).await,
         }
-    }
-
-    async fn of(&self, entity_id: &str) -> Result<Vec<Notification>, StoreError> {
-        self.inner.of(entity_id).await
     }
 }
 
@@ -191,7 +191,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Running delivery worker with one notification.
 struct Delivery {
     endpoint: Arc<Endpoint>,
-    record: Arc<FailingRecord>,
+    record: Arc<Intercepted<dyn Notifications, FailingOutcomes>>,
     shutdown: Shutdown,
     running: tokio::task::JoinHandle<()>,
     /// Signals recorded notifications; kept open.
@@ -200,7 +200,7 @@ struct Delivery {
 
 impl Delivery {
     async fn start(is_silent: bool, failures: usize) -> Self {
-        let inner = MemoryNotifications::default();
+        let inner: Arc<dyn Notifications> = Arc::new(MemoryNotifications::default());
         inner.open("log", 0).await.expect("it opens");
         let recording = Recording {
             from: 0,
@@ -208,11 +208,11 @@ impl Delivery {
             notifications: vec![notification(1, "us")],
         };
         inner.record(&recording).await.expect("on record");
-        let record = Arc::new(FailingRecord {
-            inner,
+        let outcomes = FailingOutcomes {
             failures: AtomicUsize::new(failures),
             claims: Mutex::default(),
-        });
+        };
+        let record = Intercepted::with(inner, outcomes);
         let endpoint = Arc::new(Endpoint {
             is_silent,
             sent: AtomicUsize::new(0),
@@ -275,7 +275,13 @@ async fn a_sent_notification_is_recorded_after_store_failures() {
 async fn a_claim_outlasts_the_attempt_and_its_recording() {
     let delivery = Delivery::start(false, 0).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let claims = delivery.record.claims.lock().expect("no panic").clone();
+    let claims = delivery
+        .record
+        .interceptor()
+        .claims
+        .lock()
+        .expect("no panic")
+        .clone();
     assert!(!claims.is_empty());
     for claim in claims {
         // An attempt may take one timeout, and recording its outcome three more.

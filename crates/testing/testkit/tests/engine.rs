@@ -16,12 +16,12 @@ use bakehouse_engine::stages::manager::{ManagerDeps, ManagerSettings};
 use bakehouse_engine::stages::writer;
 use bakehouse_engine::stages::writer::{WriterDeps, WriterSettings};
 use bakehouse_engine::{Operation, Rejection, Shutdown, Terms};
+use bakehouse_faults::{Faults, Flaky};
 use bakehouse_memory::{
     InProcessNotices, MemoryLeases, MemoryLog, MemoryPresentation, MemoryScheduler, MemorySource,
     schedule_queue,
 };
 use bakehouse_testkit::counter::{Command, Counter};
-use bakehouse_testkit::flaky::{Faults, Flaky};
 use bakehouse_testkit::operations::{many, operation, with_identity};
 
 /// Running engine and its stores.

@@ -18,11 +18,11 @@ use bakehouse_engine::ports::{
 };
 use bakehouse_engine::stages::baker::{self, BakerDeps, BakerSettings};
 use bakehouse_engine::stages::manager::{self, ManagerDeps, ManagerSettings};
+use bakehouse_faults::{Faults, Flaky};
 use bakehouse_memory::{
     InProcessNotices, MemoryLeases, MemoryLog, MemoryPresentation, MemoryRows, MemorySource,
 };
 use bakehouse_testkit::counter::{Command, Counter};
-use bakehouse_testkit::flaky::{Faults, Flaky};
 use bakehouse_testkit::handler_runners::{Direct, Guests, Row, Tally, Thirds, tally};
 use bakehouse_testkit::operations::operation;
 use tokio::sync::watch;

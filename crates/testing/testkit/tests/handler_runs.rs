@@ -15,10 +15,11 @@ use bakehouse_engine::handlers::{
     ReadModel, Rows, process, process_runner, read_model,
 };
 use bakehouse_engine::ports::{
-    Feed, FeedSource, HandlerCommit, Head, Leases, Loaded, Registration, RowStore, ScheduleError,
-    Scheduler, StoreError,
+    Feed, FeedSource, HandlerCommit, Head, Leases, RowStore, ScheduleError, Scheduler, StoreError,
 };
 use bakehouse_engine::{Frame, Operation, Position};
+use bakehouse_faults::ports::RowStoreHooks;
+use bakehouse_faults::{Intercepted, Interceptor};
 use bakehouse_memory::{MemoryLog, MemoryRows};
 use bakehouse_testkit::counter::{Command, Counter};
 use bakehouse_testkit::handler_runners::{Direct, Guests, Row, Tally, Thirds};
@@ -166,46 +167,30 @@ impl ProcessManager for Welcome {
     }
 }
 
-/// Row store whose first commits fail; each failure adds an arrival.
-struct Failing {
-    inner: MemoryRows,
+/// Failures of the first commits of rows; each failure adds an arrival.
+struct FailingCommits {
     failures: AtomicUsize,
     arrivals: Arc<AtomicU64>,
 }
 
+impl Interceptor for FailingCommits {}
+
 #[async_trait]
-impl RowStore for Failing {
-    async fn open(
+impl RowStoreHooks for FailingCommits {
+    async fn commit(
         &self,
-        generation: &Generation,
-        feed: &Feed<'_>,
-        start: Position,
-    ) -> Result<Position, StoreError> {
-        self.inner.open(generation, feed, start).await
-    }
-
-    async fn load(&self, generation: &Generation, needs: &Needs) -> Result<Loaded, StoreError> {
-        self.inner.load(generation, needs).await
-    }
-
-    async fn commit(&self, handling: &HandlerCommit) -> Result<(), StoreError> {
+        inner: &Arc<dyn RowStore>,
+        commit: &HandlerCommit,
+    ) -> Result<(), StoreError> {
         let decrement = |failures: usize| failures.checked_sub(1);
         let failed = self
             .failures
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, decrement);
         if failed.is_err() {
-            return self.inner.commit(handling).await;
+            return inner.commit(commit).await;
         }
         self.arrivals.fetch_add(1, Ordering::Relaxed);
         Err(StoreError::unavailable("not now"))
-    }
-
-    async fn register(&self, name: &str, version: u32) -> Result<Registration, StoreError> {
-        self.inner.register(name, version).await
-    }
-
-    async fn promote(&self, generation: &Generation) -> Result<(), StoreError> {
-        self.inner.promote(generation).await
     }
 }
 
@@ -265,17 +250,17 @@ async fn finished_first(guests: fn() -> Arc<dyn FeedSource>) {
         let stages = Stages::new();
         let arrivals = Growing(Arc::default());
         let rows = MemoryRows::default();
-        let failing = Failing {
-            inner: rows.clone(),
+        let failing = FailingCommits {
             failures: AtomicUsize::new(failures),
             arrivals: arrivals.0.clone(),
         };
+        let inner: Arc<dyn RowStore> = Arc::new(rows.clone());
         let issued = Issued::default();
         let deps = HandlerDeps {
             feeds: Feeds::default()
                 .with("arrival", move || Arc::new(Arrivals(arrivals.clone())))
                 .with("guest", guests),
-            rows: Arc::new(failing),
+            rows: Intercepted::with(inner, failing),
             scheduler: Arc::new(issued.clone()),
             log: Arc::new(MemoryLog::default()),
             domain: "other",

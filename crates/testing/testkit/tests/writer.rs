@@ -12,8 +12,8 @@ use bakehouse_engine::ports::{
     Backlog, EventLog, ScheduleConsumer, ScheduledBatch, Scheduler, StoreError, UnreadableMessage,
 };
 use bakehouse_engine::stages::writer::{self, WriterDeps, WriterSettings};
+use bakehouse_faults::{Faults, Flaky};
 use bakehouse_memory::{InProcessNotices, MemoryLog, schedule_queue};
-use bakehouse_testkit::flaky::{Faults, Flaky};
 use bakehouse_testkit::operations::many;
 
 /// Runs a writer for `time`, and then shuts it down.
