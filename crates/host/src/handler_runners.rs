@@ -14,6 +14,7 @@ use bakehouse_engine::{Domain, Shutdown};
 use bakehouse_remote_feed::RemoteFeed;
 use tokio::sync::watch;
 
+use crate::faults::plant;
 use crate::log_channel::LogChannel;
 use crate::{Adapters, Handlers};
 
@@ -110,7 +111,7 @@ impl HandlerRunners {
         let (sender, recorded) = watch::channel(0);
         let delivery = delivery::run(
             Arc::new(LogChannel),
-            self.notifications.clone(),
+            plant(self.notifications.clone()),
             settings.for_delivery(),
             recorded,
             shutdown.clone(),

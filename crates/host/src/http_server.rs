@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 
 #[cfg(feature = "servers")]
 use crate::Stages;
+use crate::faults::plant;
 use crate::settings::Auth;
 use crate::{Settings, UrlOrFile};
 use anyhow::{Context, Result, ensure};
@@ -23,7 +24,7 @@ use bakehouse_http::{AppState, ConnectionSettings, LimitSettings, Limits, Server
 /// An error if the address cannot be bound, or a setting is invalid.
 pub(crate) fn http(
     settings: &Settings,
-    deps: AppState,
+    mut deps: AppState,
     probes: Probes,
     shutdown: &Shutdown,
 ) -> Result<Server> {
@@ -48,6 +49,7 @@ pub(crate) fn http(
         },
         log_requests: settings.log.requests,
     };
+    deps.scheduler = plant(deps.scheduler);
     let server = Server::bind(bind, deps, probes, http, shutdown)
         .with_context(|| format!("http.bind: cannot listen at {bind}"))?;
     tracing::info!("listening at http://{}", server.address());

@@ -18,6 +18,7 @@ mod adapters;
 mod app;
 mod cli;
 mod commands;
+mod faults;
 mod files;
 mod handler_runners;
 mod handlers;

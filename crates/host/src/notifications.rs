@@ -9,6 +9,7 @@ use bakehouse_engine::stages::notifier::NotifierDeps;
 use bakehouse_engine::stages::{delivery, notifier};
 use tokio::sync::watch;
 
+use crate::faults::plant;
 use crate::{Settings, Stages};
 
 /// Rules and channels of notifications.
@@ -35,7 +36,7 @@ pub(crate) async fn run(
     for channel in notifications.channels {
         stages.run(delivery::run(
             channel,
-            deps.notifications.clone(),
+            plant(deps.notifications.clone()),
             settings.for_delivery(),
             wake.clone(),
             shutdown.clone(),

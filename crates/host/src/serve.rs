@@ -16,6 +16,7 @@ use bakehouse_engine::stages::writer::{self, WriterDeps};
 use bakehouse_engine::{Domain, Shutdown};
 use bakehouse_http::{ApiDefinition, AppState, RebuildTargets};
 
+use crate::faults::plant;
 use crate::handler_runners::HandlerRunners;
 use crate::notifications::{self, Notifications};
 use crate::readiness::{Watched, readiness};
@@ -197,9 +198,9 @@ fn run_stages<D: Domain>(
         rebuilds: Some(adapters.presentation_rebuilds),
     };
     let (s, end) = (settings, || shutdown.clone());
-    stages.run(writer::run(writer, s.for_writer(), end()));
-    stages.run(manager::run::<D>(manager, s.for_manager(), end()));
-    stages.run(baker::run::<D>(baker, s.for_baker(), end()));
+    stages.run(writer::run(plant(writer), s.for_writer(), end()));
+    stages.run(manager::run::<D>(plant(manager), s.for_manager(), end()));
+    stages.run(baker::run::<D>(plant(baker), s.for_baker(), end()));
 }
 
 /// Checks that the log belongs to this domain. Returns `false` at shutdown.

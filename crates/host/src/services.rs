@@ -11,6 +11,7 @@ use bakehouse_engine::stages::writer::{self, WriterDeps};
 use bakehouse_engine::{Domain, Shutdown};
 use bakehouse_http::{AppState, RebuildTargets};
 
+use crate::faults::plant;
 use crate::readiness::{Watched, readiness};
 use crate::settings::{Configuration, DomainSettings, InvalidSetting};
 use crate::{ApiContext, App, DomainApi, Settings, Stages, http_server, notifications, servers};
@@ -69,7 +70,7 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
                         log: source.log(),
                         notices: broker.notices(),
                     };
-                    stages.run(writer::run(deps, settings.for_writer(), shutdown));
+                    stages.run(writer::run(plant(deps), settings.for_writer(), shutdown));
                 }
                 stages.ended().await
             },
@@ -97,7 +98,7 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
                         rebuilds: Some(source.source_rebuilds()),
                     };
                     let settings = settings.for_manager();
-                    stages.run(manager::run::<D>(deps, settings, shutdown));
+                    stages.run(manager::run::<D>(plant(deps), settings, shutdown));
                 }
                 stages.ended().await
             },
@@ -126,7 +127,7 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
                         notices: broker.notices(),
                         rebuilds: Some(presentation.presentation_rebuilds()),
                     };
-                    stages.run(baker::run::<D>(deps, settings.for_baker(), shutdown));
+                    stages.run(baker::run::<D>(plant(deps), settings.for_baker(), shutdown));
                 }
                 stages.ended().await
             },

@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::dev::{Server as Running, ServerHandle};
 use actix_web::middleware::{Condition, from_fn};
 use actix_web::{App, HttpResponse, web};
-use bakehouse_engine::{Shutdown, fault_injection};
+use bakehouse_engine::Shutdown;
 
 use crate::accept::InFlight;
 use crate::auth::middleware::authenticate;
@@ -89,10 +89,7 @@ impl Server {
         metrics::install();
         let workers = settings.workers;
         let api = state.api.clone();
-        let state = web::Data::new(AppState {
-            scheduler: fault_injection::scheduler(state.scheduler.clone()),
-            ..state
-        });
+        let state = web::Data::new(state);
         let shared_state = state.clone();
         let positions = metrics::positions(&state);
         let readiness = web::Data::new(Readiness::new(probes));

@@ -45,6 +45,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "bakehouse-host",
         &[
             "bakehouse-engine",
+            // Only with the feature `fault-injection`.
+            "bakehouse-faults",
             "bakehouse-http",
             "bakehouse-memory",
             "bakehouse-mongodb",
@@ -85,7 +87,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("bakehouse-limits", &["bakehouse-e2e"]),
     (
         "bakehouse-torture",
-        &["bakehouse-e2e", "bakehouse-dev-servers"],
+        // The host only for its feature: see `the_torture_uses_no_code_of_the_host`.
+        &["bakehouse-e2e", "bakehouse-dev-servers", "bakehouse-host"],
     ),
     ("xtask", &[]),
     ("bakehouse-tasks", &["bakehouse-dev-servers"]),
@@ -265,7 +268,17 @@ fn releases_are_built_without_fault_injection() {
         let tree = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(tree.contains(&format!("{package} v")), "{tree}");
         assert!(!tree.contains("fault-injection"), "{package}: {tree}");
+        assert!(!tree.contains("bakehouse-faults"), "{package}: {tree}");
     }
+}
+
+/// The torture asks for a feature of the programs. Its checks share no code with them.
+#[test]
+fn the_torture_uses_no_code_of_the_host() {
+    let files = files().into_iter();
+    let mut torture = files.filter(|(name, _)| name.starts_with("tests/torture/"));
+    let user = torture.find(|(_, text)| text.contains("bakehouse_host"));
+    assert!(user.is_none(), "{user:?}");
 }
 
 /// All Rust files of the workspace, as paths from its root.

@@ -50,7 +50,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         return finish(torture, &interruption).await;
     }
     // With failpoints and plantable bugs.
-    let feature = "bakehouse-engine/fault-injection";
+    let feature = "bakehouse-host/fault-injection";
     let build = [
         "build",
         "--quiet",

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bakehouse_engine::fault_injection::{failpoint, has_clock_positions};
+use bakehouse_engine::fault_injection::{failpoint, is_on};
 use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::{
     Appended, EventLog, Selection, Senders, StoreError, SummaryQuery, contiguous,
@@ -234,7 +234,7 @@ impl MongoLog {
             None => self.read_end().await?,
         };
         let mut head = end.position;
-        if has_clock_positions() {
+        if is_on("clock-positions") {
             head = head.max(now.millis().unsigned_abs());
         }
         let now = end.time.map_or(now, |time| time.max(now));

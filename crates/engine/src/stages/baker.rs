@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use metrics::counter;
 
-use crate::fault_injection::{self, failpoint};
+use crate::fault_injection::failpoint;
 use crate::model::log_entry::entity_ids;
 use crate::ports::{
     Baking, EventLog, Leases, Notice, Notices, PresentationStore, ShadowStores, SourceStore,
@@ -63,7 +63,6 @@ pub struct BakerSettings {
 
 /// Runs data-baker until shutdown.
 pub async fn run<D: Domain>(deps: BakerDeps, settings: BakerSettings, shutdown: Shutdown) {
-    let deps = fault_injection::baker(deps);
     let election = LeaderElection {
         leases: deps.leases.clone(),
         name: Baker::<D>::NAME.to_owned(),

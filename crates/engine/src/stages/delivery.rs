@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
-use crate::fault_injection::{self, failpoint};
+use crate::fault_injection::failpoint;
 use crate::model::notification::{Attempt, RetryPolicy};
 use crate::ports::{Channel, Claim, Notifications, SendError, Settled, StoreError};
 use crate::{Notification, Position, Shutdown, Timestamp};
@@ -54,7 +54,7 @@ pub async fn run(
 ) {
     let worker = DeliveryWorker {
         channel,
-        notifications: fault_injection::notifications(notifications),
+        notifications,
         settings,
         shutdown,
     };

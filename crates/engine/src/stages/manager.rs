@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use crate::fault_injection::{self, failpoint};
+use crate::fault_injection::failpoint;
 use crate::model::frame;
 use crate::model::log_entry::entity_ids;
 use crate::ports::{
@@ -59,7 +59,6 @@ pub struct ManagerSettings {
 
 /// Runs orders-manager until shutdown.
 pub async fn run<D: Domain>(deps: ManagerDeps, settings: ManagerSettings, shutdown: Shutdown) {
-    let deps = fault_injection::manager(deps);
     let election = LeaderElection {
         leases: deps.leases.clone(),
         name: Manager::<D>::NAME.to_owned(),

@@ -11,7 +11,7 @@ use metrics::{counter, histogram};
 
 use crate::Shutdown;
 use crate::backoff::Backoff;
-use crate::fault_injection;
+use crate::fault_injection::is_on;
 use crate::handlers::WakeSignal;
 use crate::ports::{Notice, NoticeStream, Notices, StoreError, Topic};
 use crate::stages::leadership::LeaderElection;
@@ -111,12 +111,17 @@ async fn sleep<S: Stage>(
     (interval, wake_signal): (Duration, &mut Option<WakeSignal>),
     ended: &Shutdown,
 ) {
+    let interval = if is_on("lost-wake-up") {
+        Duration::MAX
+    } else {
+        interval
+    };
     let notice = tokio::select! {
         biased;
         () = ended.cancelled() => None,
         notice = stream.next() => notice,
         () = wait_for_signal(wake_signal) => None,
-        () = tokio::time::sleep(fault_injection::interval(interval)) => None,
+        () = tokio::time::sleep(interval) => None,
     };
     if let Some(notice) = notice {
         stage.on_notice(&notice);

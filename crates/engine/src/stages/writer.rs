@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::backoff::Backoff;
-use crate::fault_injection::{self, failpoint};
+use crate::fault_injection::failpoint;
 use crate::ports::{
     Appended, DeadLetters, EventLog, Notice, Notices, ScheduleConsumer, ScheduledBatch, StoreError,
 };
@@ -40,8 +40,7 @@ pub struct WriterSettings {
 }
 
 /// Runs events-writer until shutdown.
-pub async fn run(deps: WriterDeps, settings: WriterSettings, shutdown: Shutdown) {
-    let mut deps = fault_injection::writer(deps);
+pub async fn run(mut deps: WriterDeps, settings: WriterSettings, shutdown: Shutdown) {
     let mut backoff = Backoff::default();
     while !shutdown.is_cancelled() {
         match run_batch(&mut deps, &settings, &shutdown).await {

@@ -1,6 +1,6 @@
 //! Interception of the calls of a port.
 //!
-//! [`intercept!`] takes the list of a port's calls and writes two things: a trait of hooks, one
+//! `intercept!` takes the list of a port's calls and writes two things: a trait of hooks, one
 //! for each call, that forward it by default; and the port itself for [`Intercepted`], which sends
 //! each call through its hook. A decorator implements [`Interceptor`] and the trait of hooks, and
 //! overrides what it changes. A call that is added to a port is added to its list and nowhere else.

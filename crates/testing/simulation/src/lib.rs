@@ -18,7 +18,7 @@ mod queue;
 pub mod run;
 mod world;
 
-pub use bakehouse_engine::fault_injection::bug::Bug;
+pub use bakehouse_faults::Bug;
 pub use check::Outcome;
 
 /// Bugs that can be planted in the simulation; all others need real servers.

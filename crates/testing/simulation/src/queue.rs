@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bakehouse_engine::Operation;
-use bakehouse_engine::fault_injection::bug::Bug;
 use bakehouse_engine::ports::{
     ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, StoreError, UnreadableMessage,
 };
-use bakehouse_faults::{Faults, Interceptor};
+use bakehouse_faults::{Bug, Faults, Interceptor};
 
 /// Interval at which a waiting consumer checks the queue.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bakehouse_engine::fault_injection::bug::Bug;
 use bakehouse_engine::feed::{Feed, Step};
 use bakehouse_engine::jitter;
 use bakehouse_engine::model::ids;
@@ -12,7 +11,7 @@ use bakehouse_engine::ports::{
     EventLog, PresentationReader, Rebuild, RebuildState, RowReader, Scheduler,
 };
 use bakehouse_engine::{EntryStatus, Operation, Position};
-use bakehouse_faults::Faults;
+use bakehouse_faults::{Bug, Faults};
 use bakehouse_testkit::counter::Command;
 use bakehouse_testkit::handler_runners::tally;
 use bakehouse_testkit::operations::with_identity;

@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bakehouse_engine::fault_injection::bug::Bug;
-use bakehouse_engine::fault_injection::mutants::with_bug;
 use bakehouse_engine::feed::{Feed, FeedSettings};
 use bakehouse_engine::handlers::own_feed::OwnFeed;
 use bakehouse_engine::handlers::projector::RunnerContext;
@@ -23,7 +21,7 @@ use bakehouse_engine::stages::manager::{self, ManagerDeps, ManagerSettings};
 use bakehouse_engine::stages::writer::{self, WriterDeps, WriterSettings};
 use bakehouse_engine::{LogEntry, Resolution, Shutdown, Verb};
 use bakehouse_faults::ports::NoticesHooks;
-use bakehouse_faults::{Faults, Flaky, Intercepted, Interceptor};
+use bakehouse_faults::{Bug, Faults, Flaky, Intercepted, Interceptor, plant};
 use bakehouse_memory::{
     InProcessNotices, MemoryLeases, MemoryLog, MemoryPresentation, MemoryRows, MemorySource,
 };
@@ -285,7 +283,7 @@ struct FaultyDeps {
 impl FaultyDeps {
     fn new(world: &World, faults: &Faults) -> Self {
         let bug = world.bug;
-        let log = with_bug(Arc::new(world.log.clone()) as Arc<dyn EventLog>, bug);
+        let log = plant(Arc::new(world.log.clone()) as Arc<dyn EventLog>, bug);
         let source = Flaky::new(
             Arc::new(world.source.clone()) as Arc<dyn SourceStore>,
             faults,
@@ -295,9 +293,9 @@ impl FaultyDeps {
         let leases = Flaky::new(Arc::new(world.leases.clone()) as Arc<dyn Leases>, faults);
         Self {
             log: Flaky::new(log, faults),
-            source: with_bug(source as Arc<dyn SourceStore>, bug),
-            presentation: with_bug(presentation as Arc<dyn PresentationStore>, bug),
-            leases: with_bug(leases as Arc<dyn Leases>, bug),
+            source: plant(source as Arc<dyn SourceStore>, bug),
+            presentation: plant(presentation as Arc<dyn PresentationStore>, bug),
+            leases: plant(leases as Arc<dyn Leases>, bug),
             notices: world.notices.clone(),
         }
     }
@@ -321,7 +319,7 @@ impl FaultyDeps {
             feeds: Feeds::default()
                 .with("counter", move || own.clone())
                 .with("guest", move || guests.clone()),
-            rows: with_bug(rows as Arc<dyn RowStore>, world.bug),
+            rows: plant(rows as Arc<dyn RowStore>, world.bug),
             scheduler: Arc::new(QueueSender {
                 queue: world.queue.clone(),
                 faults: faults.clone(),

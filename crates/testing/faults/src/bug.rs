@@ -1,7 +1,9 @@
 //! Bugs that tests plant to check that they are detected.
 
 use std::str::FromStr;
+use std::sync::OnceLock;
 
+use bakehouse_engine::fault_injection;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error;
@@ -30,18 +32,34 @@ pub enum Bug {
     NoRevision,
     /// Delivery workers record a notification as sent before sending it.
     SettledBeforeSent,
-    /// Subscribers resume one position too late.
+    /// Subscribers resume one position too late. A switch of the engine.
     SinceOffByOne,
     /// The log recognises repeated identities only for a limited time.
     DedupWindow,
     /// A repeated request is sent under a new identity.
     FreshIdentity,
-    /// Stages do not poll, and every third notice is lost.
+    /// Stages do not poll (a switch of the engine), and every third notice is lost.
     LostWakeUp,
     /// Every instance gets the lease, and commits are not fenced.
     TwoLeaders,
-    /// Positions are derived from the clock instead of counted.
+    /// Positions are derived from the clock instead of counted. A switch of the MongoDB adapter.
     ClockPositions,
+}
+
+impl Bug {
+    /// Returns the bug that the environment variable `TORTURE_BUG` names.
+    ///
+    /// # Panics
+    /// If the variable names no bug: a run without the bug would look like tests that do not find
+    /// it.
+    #[must_use]
+    pub fn from_environment() -> Option<Self> {
+        static BUG: OnceLock<Option<Bug>> = OnceLock::new();
+        *BUG.get_or_init(|| {
+            let name = fault_injection::planted_bug()?;
+            Some(name.parse().expect("TORTURE_BUG: unknown bug"))
+        })
+    }
 }
 
 impl FromStr for Bug {
