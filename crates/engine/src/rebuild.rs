@@ -54,9 +54,9 @@ pub(crate) struct RebuildRunner<S: Rebuildable> {
     /// Requests and shadow stores; `None` if this instance never rebuilds.
     rebuilds: Option<Arc<dyn ShadowStores<S::Store>>>,
     polled_at: Option<Instant>,
-    /// Whether no swap is left unfinished.
+    /// True if no swap is left unfinished.
     is_swap_finished: bool,
-    /// Whether no obsolete data is left.
+    /// True if no obsolete data is left.
     is_cleaned_up: bool,
     /// Id and stage of the rebuild in progress.
     in_progress: Option<(u64, S)>,

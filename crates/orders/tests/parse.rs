@@ -137,7 +137,7 @@ fn insignificant_zeros_are_accepted() {
     }
 }
 
-/// They can make one name look like another, or like none.
+/// Invisible characters can make one name look like another, or like none.
 #[test]
 fn invisible_characters_are_rejected_in_all_texts() {
     let hidden = [

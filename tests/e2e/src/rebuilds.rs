@@ -10,7 +10,7 @@ use crate::Client;
 /// Names of the stores that can be rebuilt.
 pub const PARTS: [&str; 2] = ["source", "presentation"];
 /// Timeout of a rebuild.
-pub const ROUND: Duration = Duration::from_secs(900);
+pub const REBUILD_TIMEOUT: Duration = Duration::from_secs(900);
 
 /// Requests a rebuild.
 ///
@@ -26,7 +26,7 @@ pub async fn ask(client: &Client, part: &str) {
 /// # Panics
 /// When it does not end in time.
 pub async fn ended(client: &Client, part: &str) -> Value {
-    let until = Instant::now() + ROUND;
+    let until = Instant::now() + REBUILD_TIMEOUT;
     loop {
         let rebuild = last(client, part).await;
         if rebuild["state"] != "under-way" {

@@ -1,5 +1,5 @@
-//! The house's rules, held against the code: who may know whom, thin mains, a
-//! word at the head of every file, and files of a size that can be read.
+//! Rules of the architecture: dependencies between crates, thin programs, a header in every file,
+//! and small files. Each failure says how to mend it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Which of our own crates each may depend on, tests aside.
-const MAY_KNOW: &[(&str, &[&str])] = &[
+/// Dependencies that each crate of the workspace may have on others, dev-dependencies aside.
+const ALLOWED: &[(&str, &[&str])] = &[
     ("bakehouse-engine", &[]),
     ("bakehouse-validation", &["bakehouse-engine"]),
     (
@@ -94,13 +94,13 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("bakehouse-tasks", &["bakehouse-dev-servers"]),
 ];
 
-/// Nothing but what the engine offers.
+/// Dependencies of examples: the host re-exports all that a domain needs.
 const EXAMPLES: &[&str] = &["bakehouse-host"];
 
-/// The programs of orders, of which each runs one function.
+/// Dependencies of the programs of orders: each calls one function.
 const PROGRAMS: &[&str] = &["bakehouse-orders-app"];
 
-/// What the pure crates may not even get from elsewhere: I/O and async.
+/// Crates for I/O and async that the pure crates must not depend on, directly or not.
 const IMPURE: &[&str] = &[
     "tokio",
     "actix-web",
@@ -110,10 +110,11 @@ const IMPURE: &[&str] = &[
     "async-trait",
 ];
 
-const LONGEST_FILE: usize = 500;
-/// Of an example, without its tests.
-const LONGEST_DOMAIN: usize = 200;
-/// How the tests of a file begin.
+/// Largest file, in lines.
+const MAX_FILE_LINES: usize = 500;
+/// Largest example without its tests, in lines.
+const MAX_EXAMPLE_LINES: usize = 200;
+/// Lines at which the tests of a file begin.
 const TESTS: &[&str] = &[
     "#[test]",
     "#[tokio::test]",
@@ -122,7 +123,8 @@ const TESTS: &[&str] = &[
     "#[cfg(test)]",
     "proptest! {",
 ];
-const LONGEST_MAIN: usize = 100;
+/// Largest main, in lines.
+const MAX_MAIN_LINES: usize = 100;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -131,7 +133,7 @@ fn root() -> PathBuf {
         .expect("the workspace")
 }
 
-/// What cargo says of each of our crates.
+/// Crates of the workspace, as `cargo metadata` describes them.
 fn packages() -> Vec<Value> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let arguments = ["metadata", "--format-version=1", "--no-deps", "--offline"];
@@ -144,7 +146,7 @@ fn packages() -> Vec<Value> {
     packages.expect("packages").clone()
 }
 
-/// Each of our crates with what it depends on, tests aside.
+/// Crates of the workspace with their dependencies, dev-dependencies aside.
 fn dependencies() -> BTreeMap<String, Vec<String>> {
     let name = |value: &Value| value["name"].as_str().expect("a name").to_owned();
     let of = |package: &Value| {
@@ -155,7 +157,7 @@ fn dependencies() -> BTreeMap<String, Vec<String>> {
     packages().iter().map(of).collect()
 }
 
-/// Tells whether a line begins tests.
+/// Checks whether a line begins tests.
 fn is_test(line: &str) -> bool {
     let line = line.trim();
     let begins = |start: &&str| line.starts_with(*start);
@@ -176,8 +178,7 @@ fn every_kind_of_test_is_known() {
     assert!(!is_test("// #[test]"));
 }
 
-/// A program or library without tests in its sources says so in its manifest, since each is
-/// linked once more for them. Then nobody may write one there that never runs.
+/// A target with `test = false` in its manifest has no tests, which would never run.
 #[test]
 fn no_test_is_left_out() {
     let files = files();
@@ -189,17 +190,20 @@ fn no_test_is_left_out() {
             let is_there = |name: &str| Path::new(name).starts_with(folder);
             if target["test"] == false {
                 for (name, text) in files.iter().filter(|(name, _)| is_there(name)) {
-                    assert!(!text.lines().any(is_test), "{name}: its tests never run");
+                    assert!(
+                        !text.lines().any(is_test),
+                        "{name}: its tests never run: remove `test = false` from the manifest"
+                    );
                 }
             }
         }
     }
-    // One program of many files.
+    // The end-to-end tests are one program of many modules.
     let folder = "tests/e2e/tests/";
     let main = files
         .iter()
         .find(|(name, _)| name == "tests/e2e/tests/main.rs");
-    let (_, main) = main.expect("the program of all tests from outside");
+    let (_, main) = main.expect("the program of the end-to-end tests");
     for (name, _) in &files {
         let module = name
             .strip_prefix(folder)
@@ -208,23 +212,23 @@ fn no_test_is_left_out() {
             let declared = format!("mod {module};");
             assert!(
                 main.lines().any(|line| line == declared),
-                "{name} never runs"
+                "{name} never runs: add `{declared}` to main.rs"
             );
         }
     }
 }
 
 #[test]
-fn every_crate_knows_only_whom_it_may() {
+fn crates_depend_only_on_what_they_may() {
     let dependencies = dependencies();
-    let allowed: BTreeMap<_, _> = MAY_KNOW.iter().copied().collect();
+    let allowed: BTreeMap<_, _> = ALLOWED.iter().copied().collect();
     for (package, known) in &dependencies {
         let allowed = allowed.get(package.as_str());
-        let allowed = allowed.unwrap_or_else(|| panic!("{package} is not in the table"));
+        let allowed = allowed.unwrap_or_else(|| panic!("{package}: add it to ALLOWED"));
         for other in known.iter().filter(|name| dependencies.contains_key(*name)) {
             assert!(
                 allowed.contains(&other.as_str()),
-                "{package} must not know {other}"
+                "{package} must not depend on {other}: see the table ALLOWED"
             );
         }
     }
@@ -246,11 +250,11 @@ fn the_domain_is_pure() {
     }
 }
 
-/// No released program is built with fault injection.
+/// Released programs are built without fault injection.
 #[test]
 fn releases_are_built_without_fault_injection() {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let programs = MAY_KNOW.iter().filter(|(_, known)| known == &PROGRAMS);
+    let programs = ALLOWED.iter().filter(|(_, known)| known == &PROGRAMS);
     for (package, _) in programs {
         let arguments = [
             "tree",
@@ -272,7 +276,7 @@ fn releases_are_built_without_fault_injection() {
     }
 }
 
-/// The torture asks for a feature of the programs. Its checks share no code with them.
+/// The torture enables a feature of the host; its checks share no code with it.
 #[test]
 fn the_torture_uses_no_code_of_the_host() {
     let files = files().into_iter();
@@ -281,7 +285,7 @@ fn the_torture_uses_no_code_of_the_host() {
     assert!(user.is_none(), "{user:?}");
 }
 
-/// All Rust files of the workspace, as paths from its root.
+/// Rust files of the workspace, by their paths from its root.
 pub(crate) fn files() -> Vec<(String, String)> {
     fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
@@ -309,18 +313,21 @@ pub(crate) fn files() -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_file_says_what_it_is_and_can_be_read() {
+fn files_have_a_header_and_are_small() {
     for (name, text) in files() {
-        assert!(text.starts_with("//! "), "{name} does not say what it is");
+        assert!(
+            text.starts_with("//! "),
+            "{name}: begin with a header, `//! …`"
+        );
         let limit = if name.starts_with("bins/") {
-            LONGEST_MAIN
+            MAX_MAIN_LINES
         } else {
-            LONGEST_FILE
+            MAX_FILE_LINES
         };
         let lines = text.lines().count();
         assert!(
             lines <= limit,
-            "{name} has {lines} lines, more than {limit}"
+            "{name} has {lines} lines, more than {limit}: split it"
         );
     }
 }
@@ -353,11 +360,11 @@ fn every_metric_and_problem_is_documented() {
     ] {
         let words = quoted(place, pattern);
         assert!(words.len() > 10, "{place}: {words:?}");
-        let told = std::fs::read_to_string(root().join(document)).expect("a document");
+        let text = std::fs::read_to_string(root().join(document)).expect("a document");
         for word in words {
             assert!(
-                told.contains(&format!("`{word}`")),
-                "{word} is not in {document}"
+                text.contains(&format!("`{word}`")),
+                "{word}: add it to {document}"
             );
         }
     }
@@ -368,16 +375,22 @@ fn engine_and_domain_name_no_adapter() {
     for (name, text) in files() {
         if name.starts_with("crates/engine/src") || name.starts_with("crates/orders/src") {
             for word in ["mongo", "rabbit", "amqp", "sqlite", "actix"] {
-                assert!(!text.to_lowercase().contains(word), "{name} names {word}");
+                assert!(
+                    !text.to_lowercase().contains(word),
+                    "{name} names {word}: adapters belong to crates/adapters"
+                );
             }
         }
         if name.starts_with("crates/engine/src") && name != "crates/engine/src/domain.rs" {
-            assert!(!text.contains("Orders"), "{name} names a domain");
+            assert!(
+                !text.contains("Orders"),
+                "{name} names a domain: the engine is generic"
+            );
         }
     }
 }
 
-/// What only one example needs belongs into that example.
+/// Code that only one example needs belongs into that example.
 #[test]
 fn the_engine_knows_no_example() {
     let examples = std::fs::read_dir(root().join("examples")).expect("a folder");
@@ -391,7 +404,7 @@ fn the_engine_knows_no_example() {
         for example in examples.iter().filter(|_| is_engine) {
             assert!(
                 !text.to_lowercase().contains(example.as_str()),
-                "{name} names {example}"
+                "{name} names the example {example}: move that code into it"
             );
         }
     }
@@ -405,6 +418,9 @@ fn the_domains_of_examples_are_small() {
     {
         let rules = text.split("#[cfg(test)]").next().unwrap_or_default();
         let lines = rules.lines().count();
-        assert!(lines <= LONGEST_DOMAIN, "{name} has {lines} lines");
+        assert!(
+            lines <= MAX_EXAMPLE_LINES,
+            "{name} has {lines} lines, more than {MAX_EXAMPLE_LINES}: keep examples small"
+        );
     }
 }

@@ -25,10 +25,8 @@ const RETIRED: &[(&str, &str)] = &[
     ("footing", "execution context"),
     ("patience", "timeout, or retry policy"),
     ("goodbye", "close timeout"),
-    ("hangup", "disconnect"),
     ("whence", "from"),
     ("doors", "ports, dependencies or state"),
-    ("teeth", "mutation check"),
 ];
 
 /// Openings that make a fragment of a doc comment.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bakehouse_e2e::ledger::{Load, order};
-use bakehouse_e2e::rebuilds::{PARTS, ROUND, ask, ended};
+use bakehouse_e2e::rebuilds::{PARTS, REBUILD_TIMEOUT, ask, ended};
 use bakehouse_e2e::world::wait;
 use bakehouse_e2e::{Client, Feed, Kind, World, in_both_worlds, stores};
 use bytes::Bytes;
@@ -79,7 +79,7 @@ async fn place_and_change_orders(world: &World, count: u64) -> u64 {
         let newest = client.get("/order?limit=1").await.expect("a page").json();
         newest[0]["number"] == count
     };
-    let baked = wait(ROUND, "all are baked", is_baked).await;
+    let baked = wait(REBUILD_TIMEOUT, "all are baked", is_baked).await;
     baked.expect("they are");
     let page = client.get("/order?limit=100").await.expect("a page").json();
     let mut ids = page.as_array().expect("orders").iter();

@@ -46,7 +46,7 @@ pub async fn run_all(kind: Kind, seed: u64, only: Option<&str>) -> Result<bool> 
 /// Runs without a bug. A finding in one of them would also appear with every bug.
 struct ControlRuns {
     kind: Kind,
-    /// Whether a run was clean, by seed and filter of faults.
+    /// True for a run without findings, by seed and filter of faults.
     clean: BTreeMap<(u64, &'static str), bool>,
 }
 

@@ -264,7 +264,7 @@ impl Report {
                 "records": self.power.records, "syncs": self.power.syncs,
                 "writes_lost": self.power.writes, "names_lost": self.power.names,
             },
-            "faults": self.faults, "skipped": self.skipped, "made_anew": self.rebuilds,
+            "faults": self.faults, "skipped": self.skipped, "rebuilds": self.rebuilds,
             "turned_away": self.rejected,
             "notified": self.notified, "notified_again": self.notified_again,
             "unauthorised": self.found(&["unauthorised", "frame of another owner"]),

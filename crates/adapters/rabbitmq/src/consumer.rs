@@ -31,13 +31,13 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 /// Time without a dead letter after which all earlier ones count as received, and the schedule
 /// queue is consumed.
-const CATCH_UP_QUIET: Duration = Duration::from_millis(250);
+const CATCH_UP_IDLE_TIME: Duration = Duration::from_millis(250);
 
 /// Interval at which an idle consumer checks that its queue exists and is empty: the broker may
 /// have lost a consumer whose queue was replaced.
 const IDLE_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// Time without a delivery after which a consumer reconnects in any case.
-const IDLE_RECONNECT: Duration = Duration::from_secs(20);
+const IDLE_RECONNECT_DELAY: Duration = Duration::from_secs(20);
 /// Attempts to open the dead-letter stream per connection.
 const STREAM_ATTEMPTS: usize = 6;
 /// Interval between attempts to open the dead-letter stream.
@@ -326,7 +326,7 @@ impl OpenConsumer {
     /// Returns the next message; `None` if a migration step or a check of the queue may be due.
     async fn next(&mut self) -> Option<(Source, NextDelivery)> {
         let wait = match (self.is_caught_up, &self.migration) {
-            (false, _) => CATCH_UP_QUIET,
+            (false, _) => CATCH_UP_IDLE_TIME,
             (true, Some(_)) => STEP_INTERVAL,
             (true, None) => IDLE_CHECK_INTERVAL,
         };
@@ -363,7 +363,7 @@ impl OpenConsumer {
         self.active_at = Instant::now();
         match found? {
             Some(waiting) => {
-                self.is_stale = waiting > 0 || self.delivered_at.elapsed() >= IDLE_RECONNECT;
+                self.is_stale = waiting > 0 || self.delivered_at.elapsed() >= IDLE_RECONNECT_DELAY;
                 Ok(())
             }
             None => Err(format!("broker: queue {queue} not found")),

@@ -113,9 +113,9 @@ pub struct DocumentWrite {
     pub created_at: Timestamp,
     /// Owner of the entity, if there is one.
     pub owner: Option<String>,
-    /// Whether the entity was created in this batch, so that no document is stored yet.
+    /// True if the entity was created in this batch, so that no document is stored yet.
     pub created: bool,
-    /// Whether lists show it.
+    /// True if lists show the entity.
     pub listed: bool,
     /// JSON object as readers get it.
     pub body: Json,
@@ -195,7 +195,7 @@ impl ListQuery {
 pub struct Sort {
     /// Sort key.
     pub by: SortKey,
-    /// Whether the highest key comes first.
+    /// True if the highest key comes first.
     pub descending: bool,
 }
 

@@ -170,7 +170,7 @@ impl<'a> Deliveries<'a> {
         self.recording = results.len();
         let worker = self.worker;
         let recording = async move {
-            failpoint("courier.sent");
+            failpoint("delivery.sent");
             worker.record(&results).await;
             Done::Recorded
         };
@@ -215,7 +215,7 @@ impl<'a> Deliveries<'a> {
         if claimed.is_empty() {
             return;
         }
-        failpoint("courier.taken");
+        failpoint("delivery.taken");
         self.sending += claimed.len();
         let worker = self.worker;
         for notification in claimed {

@@ -145,7 +145,7 @@ mod watcher {
         let connections = Arc::<Connections>::default();
         let shared = connections.clone();
         thread::Builder::new()
-            .name("hangup-watcher".into())
+            .name("disconnect-watcher".into())
             .spawn(move || run(poll, &shared))?;
         Ok(Watcher {
             registry,
@@ -184,7 +184,7 @@ mod watcher {
 
         use super::*;
 
-        const WAIT: Duration = Duration::from_secs(10);
+        const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 
         fn pair() -> (TcpStream, TcpStream) {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -210,13 +210,13 @@ mod watcher {
                 let kept = client.try_clone().expect("a handle");
                 closes(client);
                 kept.shutdown(Shutdown::Write).ok();
-                let noticed = tokio::time::timeout(WAIT, closed.cancelled()).await;
+                let noticed = tokio::time::timeout(WAIT_TIMEOUT, closed.cancelled()).await;
                 assert!(noticed.is_ok(), "noticed");
                 drop(registration);
                 // A connection closed before it is watched is noticed as well.
                 let closed = CancellationToken::new();
                 let _registration = watch(server.as_raw_fd(), closed.clone()).expect("watched");
-                let noticed = tokio::time::timeout(WAIT, closed.cancelled()).await;
+                let noticed = tokio::time::timeout(WAIT_TIMEOUT, closed.cancelled()).await;
                 assert!(noticed.is_ok(), "noticed at once");
             }
         }

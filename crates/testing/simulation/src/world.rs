@@ -38,7 +38,7 @@ pub(crate) const GUESTS: u64 = 25;
 const LEASE_TTL: Duration = Duration::from_millis(300);
 const POLL_INTERVAL: Duration = Duration::from_millis(25);
 /// Poll interval with [`Bug::LostWakeUp`]; longer than any run.
-const NEVER: Duration = Duration::from_secs(1_000_000);
+const DISABLED_INTERVAL: Duration = Duration::from_secs(1_000_000);
 
 /// All stores, and everything else that outlives processes.
 pub(crate) struct World {
@@ -256,7 +256,7 @@ impl World {
 
     fn poll_interval(&self) -> Duration {
         match self.bug {
-            Some(Bug::LostWakeUp) => NEVER,
+            Some(Bug::LostWakeUp) => DISABLED_INTERVAL,
             _ => POLL_INTERVAL,
         }
     }

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 const CHANNEL: &str = "hook";
 /// Duration of a slow delivery.
-const SLOW: Duration = Duration::from_secs(60);
+const SLOW_SEND_TIME: Duration = Duration::from_secs(60);
 
 /// Channel that is slow for the address `slow`, and counts open deliveries.
 #[derive(Default)]
@@ -40,7 +40,7 @@ impl Channel for SlowChannel {
         let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
         self.max_open.fetch_max(open, Ordering::Relaxed);
         match notification.to.as_str() {
-            "slow" => tokio::time::sleep(SLOW).await,
+            "slow" => tokio::time::sleep(SLOW_SEND_TIME).await,
             _ => tokio::time::sleep(Duration::from_millis(20)).await,
         }
         self.open.fetch_sub(1, Ordering::Relaxed);
@@ -95,7 +95,7 @@ async fn slow_deliveries_hold_up_only_themselves() {
     let shutdown = Shutdown::new();
     let settings = DeliverySettings {
         poll_interval: Duration::from_secs(10),
-        timeout: SLOW * 2,
+        timeout: SLOW_SEND_TIME * 2,
         concurrency: CONCURRENCY,
         retry_policy: RetryPolicy {
             initial_backoff: Duration::from_secs(1),
@@ -114,7 +114,7 @@ async fn slow_deliveries_hold_up_only_themselves() {
     ));
     while sent(&notifications).await < COUNT - SLOW_COUNT {
         assert!(
-            started.elapsed() < SLOW,
+            started.elapsed() < SLOW_SEND_TIME,
             "quick deliveries wait for slow ones"
         );
         tokio::time::sleep(Duration::from_millis(50)).await;

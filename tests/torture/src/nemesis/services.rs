@@ -14,7 +14,7 @@ use crate::rebuilds;
 /// Time within which a program must reach a failpoint; four times as much during a rebuild.
 const FAILPOINT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time between the start of one instance and that of the others, so that it becomes the leader.
-const HEAD_START: Duration = Duration::from_millis(500);
+const HEAD_START_TIME: Duration = Duration::from_millis(500);
 /// Time within which a program must end after SIGTERM.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(25);
 
@@ -100,7 +100,7 @@ impl Nemesis {
         )
         .await?;
         // By now it is usually the leader.
-        sleep(HEAD_START).await;
+        sleep(HEAD_START_TIME).await;
         self.start_others(name)?;
         let has_reached = self.reaches(name, failpoint, Process::has_ended).await;
         let since = Instant::now();
