@@ -25,7 +25,8 @@ pub(crate) async fn log_request<B: MessageBody>(
         Err(error) => error.as_response_error().status_code(),
     };
     let status = status.as_u16();
-    let duration_ms = start.elapsed().as_secs_f64() * 1_000.0;
+    // To the microsecond.
+    let duration_ms = (start.elapsed().as_secs_f64() * 1_000_000.0).round() / 1_000.0;
     let correlation_id = correlation_id.map(tracing::field::display);
     tracing::info!(
         method,
