@@ -185,7 +185,12 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
         self,
         api: impl FnOnce(&Configuration<S>, ApiContext<'_>) -> Result<DomainApi>,
     ) -> ExitCode {
-        let app = self.reads(&API, S::SECTIONS);
+        // Of channels it reads only whether they are on.
+        let is_of_channel =
+            |name: &&&str| S::CHANNELS.iter().any(|key| section(key).starts_with(**name));
+        let sections = S::SECTIONS.iter().filter(|name| !is_of_channel(name));
+        let of_domain: Vec<_> = sections.chain(S::CHANNELS).copied().collect();
+        let app = self.reads(&API, &of_domain);
         let mut program = app.program();
         program.commands = Some(app.commands());
         program.check = Box::new(|configuration| all_servers(&configuration.host));
