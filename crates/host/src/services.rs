@@ -186,8 +186,11 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
         api: impl FnOnce(&Configuration<S>, ApiContext<'_>) -> Result<DomainApi>,
     ) -> ExitCode {
         // Of channels it reads only whether they are on.
-        let is_of_channel =
-            |name: &&&str| S::CHANNELS.iter().any(|key| section(key).starts_with(**name));
+        let is_of_channel = |name: &&&str| {
+            S::CHANNELS
+                .iter()
+                .any(|key| section(key).starts_with(**name))
+        };
         let sections = S::SECTIONS.iter().filter(|name| !is_of_channel(name));
         let of_domain: Vec<_> = sections.chain(S::CHANNELS).copied().collect();
         let app = self.reads(&API, &of_domain);
