@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
-use super::interest::{Change, Interests};
-use super::ring::{Ring, Shared, fits_run};
+use super::interest::{Interest, Interests};
+use super::ring::{Ring, SharedFrame, fits_run};
 use crate::backoff::{Backoff, Reminder};
 use crate::ports::{
     EventLog, Head, Notice, Notices, PresentationReader, StoreError, Topic, contiguous,
@@ -183,7 +183,7 @@ impl Feed {
 
     /// Registers an interest in one entity: only frames of this entity wake the waiting task.
     #[must_use]
-    pub fn change_of(&self, entity_id: &str) -> Change {
+    pub fn interest_in(&self, entity_id: &str) -> Interest {
         self.interests.register(entity_id)
     }
 
@@ -194,7 +194,7 @@ impl Feed {
     }
 
     /// Frames after a position from the ring; `None` if the ring does not reach back that far.
-    pub(super) fn recent(&self, after: Position, limit: usize) -> Option<Vec<Arc<Shared>>> {
+    pub(super) fn recent(&self, after: Position, limit: usize) -> Option<Vec<Arc<SharedFrame>>> {
         let ring = &self.opened.get()?.ring;
         let ring = ring.read().unwrap_or_else(PoisonError::into_inner);
         ring.after(after, limit)

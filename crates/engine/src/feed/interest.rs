@@ -12,7 +12,7 @@ use crate::Frame;
 pub(super) struct Interests(Arc<Mutex<HashMap<String, watch::Sender<()>>>>);
 
 /// Registered interest in one entity; dropping it removes the registration.
-pub struct Change {
+pub struct Interest {
     interests: Interests,
     entity_id: String,
     changes: watch::Receiver<()>,
@@ -23,10 +23,10 @@ impl Interests {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn register(&self, entity_id: &str) -> Change {
+    pub(super) fn register(&self, entity_id: &str) -> Interest {
         let mut senders = self.senders();
         let sender = senders.entry(entity_id.to_owned()).or_default();
-        Change {
+        Interest {
             interests: self.clone(),
             entity_id: entity_id.to_owned(),
             changes: sender.subscribe(),
@@ -46,15 +46,15 @@ impl Interests {
     }
 }
 
-impl Change {
+impl Interest {
     /// Waits for a frame of the entity that arrived after the registration or the last call.
-    pub async fn happened(&mut self) {
+    pub async fn changed(&mut self) {
         // The sender lives as long as this receiver.
         let _ = self.changes.changed().await;
     }
 }
 
-impl Drop for Change {
+impl Drop for Interest {
     fn drop(&mut self) {
         let mut senders = self.interests.senders();
         // A count of 1 is this receiver itself.
@@ -90,13 +90,13 @@ mod tests {
             sender.send_replace(());
         }
         let one_second = std::time::Duration::from_secs(1);
-        let woken = tokio::time::timeout(one_second, first.happened()).await;
+        let woken = tokio::time::timeout(one_second, first.changed()).await;
         assert!(woken.is_err(), "no frame of this entity");
         for sender in interests.matching(&[frame("b"), frame("a")]) {
             sender.send_replace(());
         }
-        first.happened().await;
-        second.happened().await;
+        first.changed().await;
+        second.changed().await;
         drop(first);
         assert_eq!(interests.matching(&[frame("a")]).len(), 1);
         drop(second);

@@ -14,6 +14,6 @@ mod subscription;
 
 pub use error::FeedError;
 pub use hub::{Feed, FeedSettings};
-pub use interest::Change;
-pub use ring::Shared;
-pub use subscription::{Step, Subscription};
+pub use interest::Interest;
+pub use ring::SharedFrame;
+pub use subscription::{FeedItem, Subscription};

@@ -19,12 +19,12 @@ const MAX_RUN_BYTES: usize = 64 * 1024;
 /// Frame shared by all subscribers, with its rendered bytes, which are computed once on first
 /// use.
 #[derive(Debug)]
-pub struct Shared {
+pub struct SharedFrame {
     frame: Frame,
     rendered: OnceLock<Bytes>,
 }
 
-impl Shared {
+impl SharedFrame {
     pub(super) fn new(frame: Frame) -> Arc<Self> {
         Arc::new(Self {
             frame,
@@ -39,7 +39,7 @@ impl Shared {
     }
 }
 
-impl Deref for Shared {
+impl Deref for SharedFrame {
     type Target = Frame;
 
     fn deref(&self) -> &Frame {
@@ -50,7 +50,7 @@ impl Deref for Shared {
 /// Consecutive frames up to the head of the feed.
 #[derive(Debug)]
 pub(super) struct Ring {
-    frames: VecDeque<Arc<Shared>>,
+    frames: VecDeque<Arc<SharedFrame>>,
     head: Position,
     capacity: usize,
     /// Total size of all bodies.
@@ -96,12 +96,12 @@ impl Ring {
             self.bytes -= size(&oldest);
         }
         self.head = frame.position;
-        self.frames.push_back(Shared::new(frame));
+        self.frames.push_back(SharedFrame::new(frame));
     }
 
     /// Returns the frames after a position: at most `limit`, and at least one but otherwise at
     /// most [`MAX_RUN_BYTES`]. `None` if the ring does not reach back that far.
-    pub(super) fn after(&self, position: Position, limit: usize) -> Option<Vec<Arc<Shared>>> {
+    pub(super) fn after(&self, position: Position, limit: usize) -> Option<Vec<Arc<SharedFrame>>> {
         let behind = usize::try_from(self.head.checked_sub(position)?).ok()?;
         let skip = self.frames.len().checked_sub(behind)?;
         let run = self.frames.iter().skip(skip).take(limit);
@@ -141,7 +141,7 @@ mod tests {
         }
     }
 
-    fn positions(run: Option<Vec<Arc<Shared>>>) -> Option<Vec<Position>> {
+    fn positions(run: Option<Vec<Arc<SharedFrame>>>) -> Option<Vec<Position>> {
         run.map(|run| run.iter().map(|frame| frame.position).collect())
     }
 

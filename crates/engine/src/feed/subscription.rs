@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::FeedError;
 use super::hub::{Feed, MAX_CATCH_UP_PAGE};
-use super::ring::Shared;
+use super::ring::SharedFrame;
 use crate::Position;
 use crate::fault_injection::is_on;
 
@@ -30,9 +30,9 @@ pub struct Subscription {
 
 /// Next item for a subscriber.
 #[derive(Debug)]
-pub enum Step {
+pub enum FeedItem {
     /// Next frames in order, without a gap; never empty.
-    Frames(Vec<Arc<Shared>>),
+    Frames(Vec<Arc<SharedFrame>>),
     /// The subscriber has caught up at this position; returned once.
     Live(Position),
 }
@@ -113,7 +113,7 @@ impl Subscription {
     /// [`FeedError::TooSlow`] if the next frame is no longer in memory, [`FeedError::Store`] if the
     /// store does not answer, and [`FeedError::Unavailable`] if the store ends before the ring. The
     /// subscriber may subscribe again with its cursor.
-    pub async fn next(&mut self) -> Result<Step, FeedError> {
+    pub async fn next(&mut self) -> Result<FeedItem, FeedError> {
         loop {
             // Mark the head as seen before reading, so that a later change wakes this task.
             self.head.borrow_and_update();
@@ -121,7 +121,7 @@ impl Subscription {
                 Some(frames) if !frames.is_empty() => return Ok(self.advance(frames)),
                 Some(_) if !self.is_live => {
                     self.is_live = true;
-                    return Ok(Step::Live(self.cursor));
+                    return Ok(FeedItem::Live(self.cursor));
                 }
                 Some(_) => self.head_changed().await?,
                 None if self.is_live => {
@@ -131,7 +131,7 @@ impl Subscription {
                 }
                 None => {
                     let frames = self.feed.stored(self.cursor, &mut self.page).await?;
-                    let frames: Vec<_> = frames.into_iter().map(Shared::new).collect();
+                    let frames: Vec<_> = frames.into_iter().map(SharedFrame::new).collect();
                     if frames.is_empty() {
                         // Frames from the store may be ahead of this process's ring.
                         let is_ahead = *self.head.borrow() < self.cursor;
@@ -147,9 +147,9 @@ impl Subscription {
         }
     }
 
-    fn advance(&mut self, frames: Vec<Arc<Shared>>) -> Step {
+    fn advance(&mut self, frames: Vec<Arc<SharedFrame>>) -> FeedItem {
         self.cursor = frames.last().map_or(self.cursor, |frame| frame.position);
-        Step::Frames(frames)
+        FeedItem::Frames(frames)
     }
 
     async fn head_changed(&mut self) -> Result<(), FeedError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bakehouse_engine::Position;
-use bakehouse_engine::feed::{Feed, Shared, Step, Subscription};
+use bakehouse_engine::feed::{Feed, FeedItem, SharedFrame, Subscription};
 
 use super::messages::{self, CloseReason};
 use super::subscribe_request::{Filter, Included, SubscribeRequest};
@@ -14,7 +14,7 @@ use crate::auth::Principal;
 /// Message to be sent to a subscriber.
 pub(super) enum FeedMessage {
     /// Frame of the log, shared by all subscribers that receive it.
-    Frame(Arc<Shared>),
+    Frame(Arc<SharedFrame>),
     /// JSON text for this subscriber only, with the position that it reaches by it, if any.
     Text(String, Option<Position>),
 }
@@ -73,18 +73,18 @@ impl FeedSession {
         Self { last_sent, ..self }
     }
 
-    /// Waits for the feed's next step and returns its messages, none if all of its frames are
+    /// Waits for the feed's next item and returns its messages, none if all of its frames are
     /// filtered out. Cancel-safe.
     ///
     /// # Errors
     /// [`CloseReason`], when the subscription cannot continue.
     pub(super) async fn next(&mut self) -> Result<Vec<FeedMessage>, CloseReason> {
         match self.subscription.next().await? {
-            Step::Live(position) => {
+            FeedItem::Live(position) => {
                 let live = messages::live(position);
                 Ok(vec![FeedMessage::Text(live, Some(position))])
             }
-            Step::Frames(frames) => {
+            FeedItem::Frames(frames) => {
                 self.processed = frames.last().map_or(self.processed, |frame| frame.position);
                 let mut batch = Vec::new();
                 for frame in frames {

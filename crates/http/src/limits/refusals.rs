@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bakehouse_engine::feed::{Feed, Step};
+use bakehouse_engine::feed::{Feed, FeedItem};
 use bakehouse_engine::model::frame;
 use bakehouse_engine::model::ids;
 use bakehouse_engine::{Frame, Shutdown, Terms};
@@ -108,12 +108,12 @@ impl Refusals {
             // A subscription that falls behind is restarted; frames in between are not counted.
             if let Ok(mut subscription) = feed.subscribe(None, None) {
                 loop {
-                    let step = tokio::select! {
-                        step = subscription.next() => step,
+                    let item = tokio::select! {
+                        item = subscription.next() => item,
                         () = shutdown.cancelled() => return,
                     };
-                    let Ok(step) = step else { break };
-                    if let Step::Frames(frames) = step {
+                    let Ok(item) = item else { break };
+                    if let FeedItem::Frames(frames) = item {
                         let refused = frames.iter().filter(|frame| frame.kind == rejected);
                         refused.for_each(|frame| self.refused(frame));
                     }

@@ -30,7 +30,7 @@ pub async fn document(
         return find(state, principal, id).await;
     };
     // Registered before the read, so that a later change wakes the wait.
-    let mut change = state.feed.change_of(id);
+    let mut interest = state.feed.interest_in(id);
     loop {
         let found = find(state, principal, id).await?;
         let is_futile = found.is_none() && !may_be_pending(id);
@@ -39,7 +39,7 @@ pub async fn document(
         }
         let changed = async {
             tokio::select! {
-                () = change.happened() => {}
+                () = interest.changed() => {}
                 () = tokio::time::sleep(POLL_INTERVAL), if state.feed.epoch().is_none() => {}
             }
         };

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bakehouse_engine::feed::{Feed, Step};
+use bakehouse_engine::feed::{Feed, FeedItem};
 use bakehouse_engine::ports::{Blobs, EventLog, StoreError};
 use bakehouse_engine::stages::step::read_command;
 use bakehouse_engine::{Frame, Shutdown};
@@ -151,8 +151,10 @@ impl Pending {
                 self.apply_verdict(order_id, upload).await;
             }
         }
-        while let Ok(step) = subscription.next().await {
-            let Step::Frames(frames) = step else { continue };
+        while let Ok(item) = subscription.next().await {
+            let FeedItem::Frames(frames) = item else {
+                continue;
+            };
             for frame in frames {
                 if let Err(error) = self.on_frame(&frame).await {
                     tracing::warn!("bytes of a rejected file may remain: {error}");

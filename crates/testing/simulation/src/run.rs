@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bakehouse_engine::feed::{Feed, Step};
+use bakehouse_engine::feed::{Feed, FeedItem};
 use bakehouse_engine::jitter;
 use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::{
@@ -167,8 +167,8 @@ async fn subscribe(feed: Arc<Feed>, subscriber: Subscriber, bug: Option<Bug>) {
         if let Ok(mut subscription) = feed.subscribe(Some(since), None) {
             let until = tokio::time::Instant::now() + Duration::from_millis(150);
             // Reconnects regularly with its last position.
-            while let Ok(Ok(step)) = tokio::time::timeout_at(until, subscription.next()).await {
-                if let Step::Frames(frames) = step {
+            while let Ok(Ok(item)) = tokio::time::timeout_at(until, subscription.next()).await {
+                if let FeedItem::Frames(frames) = item {
                     subscriber.record(frames.iter().map(|frame| frame.position));
                 }
             }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bakehouse_engine::feed::{Feed, FeedSettings, Step};
+use bakehouse_engine::feed::{Feed, FeedItem, FeedSettings};
 use bakehouse_engine::ports::{
     EventLog, ListQuery, Notices, PresentationReader, PresentationStore, Scheduler, SourceStore,
 };
@@ -301,8 +301,8 @@ async fn follow(feed: Arc<Feed>, since: u64, until: u64) -> Vec<u64> {
             tokio::time::sleep(Duration::from_millis(5)).await;
             continue;
         };
-        while let Ok(step) = subscription.next().await {
-            if let Step::Frames(frames) = step {
+        while let Ok(item) = subscription.next().await {
+            if let FeedItem::Frames(frames) = item {
                 seen.extend(frames.iter().map(|frame| frame.position));
             }
             if seen.last() == Some(&until) {
