@@ -37,11 +37,11 @@ pub(crate) fn http(
         exposure: exposure(settings)?,
         header_timeout: settings.http.header_timeout,
         body_timeout: settings.http.body_timeout,
-        places: SubscriberSettings {
-            all: settings.feed.max_subscribers,
-            each: settings.feed.max_subscribers_per_client,
-            unauthenticated: settings.feed.max_unauthenticated,
-            unauthenticated_each: settings.feed.max_unauthenticated_per_client,
+        subscribers: SubscriberSettings {
+            max: settings.feed.max_subscribers,
+            max_per_client: settings.feed.max_subscribers_per_client,
+            max_unauthenticated: settings.feed.max_unauthenticated,
+            max_unauthenticated_per_client: settings.feed.max_unauthenticated_per_client,
         },
         connections: ConnectionSettings {
             max: settings.http.max_connections,

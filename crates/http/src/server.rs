@@ -58,7 +58,7 @@ pub struct Settings {
     /// Time limit for a client to send a request's body.
     pub body_timeout: Duration,
     /// Limits on feed subscribers.
-    pub places: SubscriberSettings,
+    pub subscribers: SubscriberSettings,
     /// Limits on open connections.
     pub connections: ConnectionSettings,
     /// True if each request is logged, at level info.
@@ -97,7 +97,7 @@ impl Server {
         let exposure_state = web::Data::new(Exposure::new(settings.exposure.clone(), bind.ip()));
         let header_timeout = settings.header_timeout;
         let log_requests = settings.log_requests;
-        let subscriber_limits = web::Data::from(SubscriberLimits::new(settings.places));
+        let subscriber_limits = web::Data::from(SubscriberLimits::new(settings.subscribers));
         let limits = ConnectionLimits::new(
             settings.connections,
             open_files_limit(),

@@ -12,13 +12,13 @@ use crate::response::problem::Problem;
 #[derive(Clone, Copy, Debug)]
 pub struct SubscriberSettings {
     /// Maximum number of subscribers of this process.
-    pub all: usize,
+    pub max: usize,
     /// Maximum number of subscribers per principal, or per address; 0 for no limit.
-    pub each: usize,
+    pub max_per_client: usize,
     /// Maximum number of websockets that have not sent a token yet; counted separately.
-    pub unauthenticated: usize,
+    pub max_unauthenticated: usize,
     /// Maximum number of those per address; 0 for no limit.
-    pub unauthenticated_each: usize,
+    pub max_unauthenticated_per_client: usize,
 }
 
 /// Subscriber limits of one process.
@@ -38,16 +38,16 @@ pub(super) struct SubscriberPermit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SubscriberLimitExceeded {
     /// Limit on all subscribers.
-    All,
+    Total,
     /// Limit per client, with its value.
-    Client(usize),
+    PerClient(usize),
 }
 
 impl From<Exceeded> for SubscriberLimitExceeded {
     fn from(exceeded: Exceeded) -> Self {
         match exceeded {
-            Exceeded::All => Self::All,
-            Exceeded::Each(limit) => Self::Client(limit),
+            Exceeded::Total => Self::Total,
+            Exceeded::PerClient(limit) => Self::PerClient(limit),
         }
     }
 }
@@ -55,8 +55,8 @@ impl From<Exceeded> for SubscriberLimitExceeded {
 impl From<SubscriberLimitExceeded> for Problem {
     fn from(exceeded: SubscriberLimitExceeded) -> Self {
         match exceeded {
-            SubscriberLimitExceeded::All => Self::unavailable(exceeded.to_string()),
-            SubscriberLimitExceeded::Client(limit) => Self::too_many_subscriptions(limit),
+            SubscriberLimitExceeded::Total => Self::unavailable(exceeded.to_string()),
+            SubscriberLimitExceeded::PerClient(limit) => Self::too_many_subscriptions(limit),
         }
     }
 }
@@ -64,8 +64,8 @@ impl From<SubscriberLimitExceeded> for Problem {
 impl std::fmt::Display for SubscriberLimitExceeded {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::All => out.write_str("the feed has as many subscribers as it takes"),
-            Self::Client(limit) => {
+            Self::Total => out.write_str("the feed has as many subscribers as it takes"),
+            Self::PerClient(limit) => {
                 write!(
                     out,
                     "you follow the feed {limit} times already, which is the most"
@@ -80,13 +80,13 @@ impl SubscriberLimits {
         let per_client = |limit| if limit == 0 { usize::MAX } else { limit };
         Arc::new(Self {
             subscribers: Quota::observed(
-                settings.all,
-                per_client(settings.each),
+                settings.max,
+                per_client(settings.max_per_client),
                 metrics::subscribers,
             ),
             unauthenticated: Quota::new(
-                settings.unauthenticated,
-                per_client(settings.unauthenticated_each),
+                settings.max_unauthenticated,
+                per_client(settings.max_unauthenticated_per_client),
             ),
         })
     }
@@ -154,10 +154,10 @@ mod tests {
 
     fn limits() -> Arc<SubscriberLimits> {
         SubscriberLimits::new(SubscriberSettings {
-            all: 3,
-            each: 2,
-            unauthenticated: 3,
-            unauthenticated_each: 2,
+            max: 3,
+            max_per_client: 2,
+            max_unauthenticated: 3,
+            max_unauthenticated_per_client: 2,
         })
     }
 
@@ -168,12 +168,12 @@ mod tests {
         let _second = limits.acquire(key("ada")).expect("a permit");
         assert_eq!(
             limits.acquire(key("ada")).err(),
-            Some(SubscriberLimitExceeded::Client(2))
+            Some(SubscriberLimitExceeded::PerClient(2))
         );
         let _third = limits.acquire(key("bob")).expect("a permit");
         assert_eq!(
             limits.acquire(key("eve")).err(),
-            Some(SubscriberLimitExceeded::All)
+            Some(SubscriberLimitExceeded::Total)
         );
         drop(first);
         assert!(limits.acquire(key("ada")).is_ok());
@@ -191,7 +191,7 @@ mod tests {
         let mut first = unauthenticated().expect("a permit");
         let _second = unauthenticated().expect("a permit");
         let third = unauthenticated();
-        assert_eq!(third.err(), Some(SubscriberLimitExceeded::Client(2)));
+        assert_eq!(third.err(), Some(SubscriberLimitExceeded::PerClient(2)));
         first.authenticate(key("ada")).expect("a permit");
         let _third = unauthenticated().expect("the first has been released");
         first.authenticate(key("ada")).expect("it has one");
@@ -199,7 +199,7 @@ mod tests {
         let mut fourth = limits.acquire_unauthenticated(key("b")).expect("a permit");
         assert_eq!(
             fourth.authenticate(key("ada")),
-            Err(SubscriberLimitExceeded::Client(2))
+            Err(SubscriberLimitExceeded::PerClient(2))
         );
     }
 }

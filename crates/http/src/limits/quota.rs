@@ -25,9 +25,9 @@ struct InUse {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exceeded {
     /// The limit in total.
-    All,
+    Total,
     /// The limit per client, with its value.
-    Each(usize),
+    PerClient(usize),
 }
 
 /// Permit for one use; released when it is dropped.
@@ -71,11 +71,11 @@ impl Quota {
     pub fn take(self: &Arc<Self>, key: RateLimitKey) -> Result<Permit, Exceeded> {
         let mut in_use = self.in_use();
         if in_use.total >= self.max {
-            return Err(Exceeded::All);
+            return Err(Exceeded::Total);
         }
         let own = in_use.clients.get(&key).copied().unwrap_or_default();
         if own >= self.max_per_client {
-            return Err(Exceeded::Each(self.max_per_client));
+            return Err(Exceeded::PerClient(self.max_per_client));
         }
         in_use.clients.insert(key.clone(), own + 1);
         in_use.total += 1;
@@ -114,10 +114,10 @@ mod tests {
         let first = quota.take(key("ada")).ok();
         let second = quota.take(key("ada")).ok();
         let refused = quota.take(key("ada")).err();
-        assert_eq!(refused, Some(Exceeded::Each(2)), "ada has two");
+        assert_eq!(refused, Some(Exceeded::PerClient(2)), "ada has two");
         let third = quota.take(key("bob")).ok();
         let refused = quota.take(key("eve")).err();
-        assert_eq!(refused, Some(Exceeded::All), "all are in use");
+        assert_eq!(refused, Some(Exceeded::Total), "all are in use");
         drop(first);
         let again = quota.take(key("ada")).ok();
         assert!(again.is_some());

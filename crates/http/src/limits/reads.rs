@@ -46,8 +46,8 @@ impl Reads {
     pub(super) async fn acquire(&self, key: RateLimitKey) -> Result<ReadPermit, Problem> {
         let busy = || Problem::unavailable("too many reads are queued; try again later");
         let queued = self.queue.take(key).map_err(|exceeded| match exceeded {
-            Exceeded::All => busy(),
-            Exceeded::Each(max) => Problem::too_many_reads(max),
+            Exceeded::Total => busy(),
+            Exceeded::PerClient(max) => Problem::too_many_reads(max),
         })?;
         let running = self.running.clone().acquire_owned();
         match tokio::time::timeout(QUEUE_TIMEOUT, running).await {

@@ -47,10 +47,10 @@ impl Wait {
         Self::begin(request, principal, state, seconds)
             .map(Some)
             .map_err(|exceeded| match exceeded {
-                Exceeded::All => Problem::unavailable(
+                Exceeded::Total => Problem::unavailable(
                     "too many responses are waiting; repeat without Prefer: wait",
                 ),
-                Exceeded::Each(limit) => Problem::too_many_waits(limit),
+                Exceeded::PerClient(limit) => Problem::too_many_waits(limit),
             })
     }
 

@@ -119,8 +119,8 @@ impl Uploads {
     pub(crate) fn acquire_slot(&self, client: RateLimitKey) -> Result<Permit, Problem> {
         let permit = self.slots.take(client);
         permit.map_err(|exceeded| match exceeded {
-            Exceeded::Each(limit) => Problem::too_many_uploads(limit),
-            Exceeded::All => Problem::upload_limit_reached(self.limits.max_uploads),
+            Exceeded::PerClient(limit) => Problem::too_many_uploads(limit),
+            Exceeded::Total => Problem::upload_limit_reached(self.limits.max_uploads),
         })
     }
 
