@@ -137,10 +137,10 @@ impl<S: Rebuildable> RebuildRunner<S> {
         self.batch_size = next_batch_size(self.batch_size, started.elapsed());
         let count = from.map_or(0, |from| position.saturating_sub(from));
         counter!("bakehouse_events_remade_total", "stage" => S::NAME).increment(count);
-        failpoint("rebuild.made");
+        failpoint("rebuild.batch-written");
         if position == live {
             rebuilds.swap(rebuild_id, live).await?;
-            failpoint("rebuild.replaced");
+            failpoint("rebuild.swapped");
             let stage = S::NAME;
             tracing::info!(stage, rebuild_id, position, "rebuild finished");
             self.reset();

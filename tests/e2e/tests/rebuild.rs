@@ -326,7 +326,10 @@ async fn a_rebuild_in_progress_can_be_cancelled() {
     let before = documents(&client, COUNT).await;
     for (rebuild_id, is_by_api) in [(1, true), (2, false)] {
         world.process("data-baker").kill();
-        let stop = ("TORTURE_STOP_AT".to_owned(), "rebuild.made:1".to_owned());
+        let stop = (
+            "TORTURE_STOP_AT".to_owned(),
+            "rebuild.batch-written:1".to_owned(),
+        );
         let baker = world.process("data-baker");
         baker.start_with(&[stop]).expect("it starts");
         world.ready(TIMEOUT).await.expect("ready");
@@ -376,7 +379,11 @@ async fn a_rebuild_survives_an_abort_at_every_failpoint(kind: Kind) {
     let count = orders();
     let end = place_and_change_orders(&world, count).await;
     let (old_frames, old_documents) = (frames(&world, end).await, documents(&client, count).await);
-    let common = ["rebuild.made:1", "rebuild.made:3", "rebuild.replaced:1"];
+    let common = [
+        "rebuild.batch-written:1",
+        "rebuild.batch-written:3",
+        "rebuild.swapped:1",
+    ];
     let mongodb_only = ["mongodb.replacing:1", "mongodb.renamed:1"];
     let failpoints = match kind {
         Kind::Embedded => common.to_vec(),

@@ -130,7 +130,7 @@ impl<D: Domain> Stage for Baker<D> {
             .notices
             .publish(Notice::Baked { from, frames })
             .await;
-        failpoint("data-baker.told");
+        failpoint("data-baker.notified");
         Ok(true)
     }
 

@@ -100,7 +100,7 @@ impl<D: Domain> Stage for Manager<D> {
         log_verdicts(&entries, &execution);
         let notice = notice(D::NAME, &entries, &execution);
         self.deps.notices.publish(notice).await;
-        failpoint("orders-manager.told");
+        failpoint("orders-manager.notified");
         Ok(true)
     }
 }

@@ -74,7 +74,7 @@ async fn run_batch(
     measure(NAME, batch.operations.len(), started);
     if let Some(head) = head {
         deps.notices.publish(Notice::Stored { head }).await;
-        failpoint("events-writer.told");
+        failpoint("events-writer.notified");
     }
     Ok(())
 }
