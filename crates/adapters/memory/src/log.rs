@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bakehouse_engine::model::ids;
 use bakehouse_engine::ports::{
-    Appended, EventLog, Settlement, StoreError, SummaryQuery, Verdict, contiguous, no_payload,
+    Appended, EventLog, ResolvedEntry, StoreError, SummaryQuery, Verdict, contiguous, no_payload,
 };
 use bakehouse_engine::{EntryStatus, LogEntry, Operation, Position, Timestamp};
 use uuid::Uuid;
@@ -43,15 +43,15 @@ impl MemoryLog {
     }
 
     /// Resolves those of the entries that are still parked.
-    pub(crate) fn resolve(&self, settlements: &[Settlement], at: Timestamp) {
+    pub(crate) fn resolve(&self, resolved: &[ResolvedEntry], at: Timestamp) {
         let mut entries = lock(&self.entries);
-        for settlement in settlements {
-            let index = usize::try_from(settlement.position - 1).unwrap_or(usize::MAX);
+        for one in resolved {
+            let index = usize::try_from(one.position - 1).unwrap_or(usize::MAX);
             let found = entries.get_mut(index);
             if let Some(entry) = found.filter(|entry| entry.status == EntryStatus::Parked) {
                 entry.execution_time = Some(at);
-                entry.resolved_by = Some(settlement.by);
-                settlement.verdict.apply_to(entry);
+                entry.resolved_by = Some(one.by);
+                one.verdict.apply_to(entry);
             }
         }
     }

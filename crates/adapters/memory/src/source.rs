@@ -104,8 +104,7 @@ impl SourceStore for MemorySource {
                 let from = execution.from.position;
                 self.log
                     .write_verdicts(from, &execution.verdicts, execution.executed_at);
-                self.log
-                    .resolve(&execution.settlements, execution.executed_at);
+                self.log.resolve(&execution.resolved, execution.executed_at);
             }
             Ok(())
         })

@@ -261,10 +261,10 @@ fn verdict_statements(execution: &Execution) -> Vec<Document> {
         let set = doc! { "status": status, "change": change, "execution_time": at };
         statements.push(verdict_statement(Bson::Document(ids), pending, set));
     }
-    for settlement in &execution.settlements {
-        let id = Bson::Int64(integer(settlement.position));
-        let mut set = outcome(&settlement.verdict, at);
-        set.insert("settled_by", integer(settlement.by));
+    for resolved in &execution.resolved {
+        let id = Bson::Int64(integer(resolved.position));
+        let mut set = outcome(&resolved.verdict, at);
+        set.insert("settled_by", integer(resolved.by));
         statements.push(verdict_statement(id, EntryStatus::Parked, set));
     }
     statements

@@ -206,12 +206,12 @@ fn write_verdicts(connection: &Connection, execution: &Execution) -> Outcome<()>
     for (position, verdict) in run {
         write_verdict(connection, position, verdict, EntryStatus::Stored, None, at)?;
     }
-    for settlement in &execution.settlements {
-        let (position, by) = (settlement.position, Some(settlement.by));
+    for resolved in &execution.resolved {
+        let (position, by) = (resolved.position, Some(resolved.by));
         write_verdict(
             connection,
             position,
-            &settlement.verdict,
+            &resolved.verdict,
             EntryStatus::Parked,
             by,
             at,

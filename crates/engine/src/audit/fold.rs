@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::ports::StoreError;
-use crate::stages::step::{ExecutionContext, Outcome, replay};
+use crate::stages::step::{ExecutionContext, Outcome, execute_entry};
 use crate::{Domain, Entity, EntryStatus, LogEntry, Position};
 
 /// Entity after all of its events.
@@ -51,7 +51,7 @@ fn fold<D: Domain>(
     event: &LogEntry,
     context: ExecutionContext,
 ) -> Result<(), StoreError> {
-    match replay::<D>(&mut folded.entity, event, context)? {
+    match execute_entry::<D>(&mut folded.entity, event, context)? {
         Outcome::Executed(change) => {
             folded.changes.insert(event.position, change);
             Ok(())

@@ -46,6 +46,8 @@ pub use rows::{
 pub use schedule::{
     DeadLetters, ScheduleConsumer, ScheduleError, ScheduledBatch, Scheduler, UnreadableMessage,
 };
-pub use source::{Checkpoint, EntityWrite, Execution, Progress, Settlement, SourceStore, Verdict};
+pub use source::{
+    Checkpoint, EntityWrite, Execution, Progress, ResolvedEntry, SourceStore, Verdict,
+};
 pub use summaries::{Selection, Senders, SummaryQuery, no_payload};
 pub use unit_of_work::{UnitOfWork, UnitsOfWork};

@@ -75,14 +75,14 @@ pub struct Execution {
     /// entries without a verdict.
     pub verdicts: Vec<Verdict>,
     /// Verdicts of resolved entries. Stored only on entries that are still parked.
-    pub settlements: Vec<Settlement>,
+    pub resolved: Vec<ResolvedEntry>,
     /// Snapshots of entities within the batch. A snapshot that is already stored is equal.
     pub snapshots: Vec<EntityRecord>,
 }
 
-/// Resolution of a parked entry.
+/// Parked entry that a resolution resolved, with its verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settlement {
+pub struct ResolvedEntry {
     /// Position of the parked entry.
     pub position: Position,
     /// Position of the resolution.

@@ -10,7 +10,7 @@ use crate::model::frame::{Audience, Outcome, ResolvedOperation, render};
 use crate::model::log_entry::by_entity;
 use crate::ports::{Baking, DocumentWrite, StoreError};
 use crate::stages::execute::read_state;
-use crate::stages::step::{self, ExecutionContext, replay};
+use crate::stages::step::{self, ExecutionContext, execute_entry};
 use crate::{Domain, Entity, EntityRecord, EntryStatus, Frame, Json, LogEntry, Position, to_json};
 
 /// Returns the entities whose history [`bake`] needs: their state at some position of the batch
@@ -462,11 +462,11 @@ fn fold_entry<D: Domain>(
         number,
     };
     if !is_effective_resolution(entry) {
-        return expect_executed(replay::<D>(entity, entry, context)?);
+        return expect_executed(execute_entry::<D>(entity, entry, context)?);
     }
     let executed = |resolved: &&LogEntry| resolved.status == EntryStatus::Executed;
     for resolved in resolved_by(entry, history).filter(executed) {
-        expect_executed(replay::<D>(entity, resolved, context)?)?;
+        expect_executed(execute_entry::<D>(entity, resolved, context)?)?;
     }
     Ok(())
 }

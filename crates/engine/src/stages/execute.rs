@@ -8,8 +8,8 @@ use std::collections::{HashMap, VecDeque};
 
 use serde::Serialize;
 
-use crate::ports::{Checkpoint, EntityWrite, Execution, Settlement, StoreError, Verdict};
-use crate::stages::step::{ExecutionContext, Outcome, replay};
+use crate::ports::{Checkpoint, EntityWrite, Execution, ResolvedEntry, StoreError, Verdict};
+use crate::stages::step::{ExecutionContext, Outcome, execute_entry};
 use crate::{
     Domain, Entity, EntityRecord, EntryStatus, LogEntry, Position, Rejection, Resolution,
     Timestamp, Verb,
@@ -40,7 +40,7 @@ pub fn execute<D: Domain>(
         from,
         to: state.checkpoint,
         executed_at: now.max(latest),
-        settlements: std::mem::take(&mut state.settlements),
+        resolved: std::mem::take(&mut state.resolved),
         snapshots: std::mem::take(&mut state.snapshots),
         entities: state.writes()?,
         verdicts,
@@ -51,7 +51,7 @@ pub fn execute<D: Domain>(
 struct BatchState<D: Domain> {
     slots: HashMap<String, EntitySlot<D::State>>,
     checkpoint: Checkpoint,
-    settlements: Vec<Settlement>,
+    resolved: Vec<ResolvedEntry>,
     snapshots: Vec<EntityRecord>,
 }
 
@@ -122,7 +122,7 @@ impl<D: Domain> BatchState<D> {
         Self {
             slots,
             checkpoint: from,
-            settlements: Vec::new(),
+            resolved: Vec::new(),
             snapshots: Vec::new(),
         }
     }
@@ -191,7 +191,7 @@ impl<D: Domain> BatchState<D> {
             moment: effective.moment(),
             number: self.checkpoint.entities + 1,
         };
-        let outcome = replay::<D>(entity, entry, context)?;
+        let outcome = execute_entry::<D>(entity, entry, context)?;
         if is_new && matches!(outcome, Outcome::Executed(_)) {
             self.checkpoint.entities += 1;
         }
@@ -226,8 +226,8 @@ impl<D: Domain> BatchState<D> {
         }
         let mut summary = ChangeSummary::default();
         while let Some(next) = slot.parked.front().cloned() {
-            let is_replayed = entry.status == EntryStatus::Executed;
-            if is_replayed && next.resolved_by != Some(entry.position) {
+            let was_executed = entry.status == EntryStatus::Executed;
+            if was_executed && next.resolved_by != Some(entry.position) {
                 break;
             }
             let existed = matches!(slot.entity, Ok(Some(_)));
@@ -259,7 +259,7 @@ impl<D: Domain> BatchState<D> {
     ) {
         if let Some(entry) = slot.parked.pop_front() {
             self.checkpoint.parked = self.checkpoint.parked.saturating_sub(1);
-            self.settlements.push(Settlement {
+            self.resolved.push(ResolvedEntry {
                 position: entry.position,
                 by: resolution.position,
                 verdict: verdict(outcome),

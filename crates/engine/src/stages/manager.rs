@@ -214,7 +214,7 @@ fn log_verdicts(entries: &[LogEntry], execution: &Execution) {
         }
     }
     let executed = entries.len() - rejected - parked;
-    let resolved = execution.settlements.len();
+    let resolved = execution.resolved.len();
     count_outcomes(
         "bakehouse_events_executed_total",
         [

@@ -48,7 +48,7 @@ impl From<Rejection> for StepError {
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] when an entry that is marked as executed cannot be executed.
-pub(crate) fn replay<D: Domain>(
+pub(crate) fn execute_entry<D: Domain>(
     entity: &mut Option<Entity<D::State>>,
     entry: &LogEntry,
     context: ExecutionContext,

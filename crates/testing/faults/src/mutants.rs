@@ -76,7 +76,7 @@ impl SourceStoreHooks for NoFence {
             // Another instance has written these verdicts. A second verdict would be refused,
             // which fences as well.
             forged.verdicts.clear();
-            forged.settlements.clear();
+            forged.resolved.clear();
         }
         let ids: Vec<&str> = execution
             .entities

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bakehouse_engine::ports::{
-    Checkpoint, EntityWrite, EventLog, Execution, Selection, Settlement, SourceStore, StoreError,
-    SummaryQuery, Verdict,
+    Checkpoint, EntityWrite, EventLog, Execution, ResolvedEntry, Selection, SourceStore,
+    StoreError, SummaryQuery, Verdict,
 };
 use bakehouse_engine::{EntityRecord, EntryStatus, LogEntry, Rejection, Timestamp, Verb, to_json};
 
@@ -76,7 +76,7 @@ pub fn creation(from: Checkpoint, id: &str, value: i64) -> Execution {
             expected: None,
         }],
         verdicts: vec![executed()],
-        settlements: Vec::new(),
+        resolved: Vec::new(),
         snapshots: Vec::new(),
     }
 }
@@ -147,7 +147,7 @@ pub async fn parked_entries_are_found_until_they_are_resolved((log, source): Sou
         executed_at: Timestamp::now(),
         entities: Vec::new(),
         verdicts: vec![parked("x"), parked("y"), parked("behind x")],
-        settlements: Vec::new(),
+        resolved: Vec::new(),
         snapshots: Vec::new(),
     };
     source.commit(&first).await.unwrap();
@@ -167,17 +167,17 @@ pub async fn parked_entries_are_found_until_they_are_resolved((log, source): Sou
 
     let mut second = creation(first.to, "a", 5);
     second.to.parked = 1;
-    let settle = |position, verdict| Settlement {
+    let resolve = |position, verdict| ResolvedEntry {
         position,
         by: 4,
         verdict,
     };
     let refused = Verdict::Rejected(Rejection::new("no"));
-    // The last settlement has no effect: its entry has a verdict already.
-    second.settlements = vec![
-        settle(1, refused),
-        settle(3, executed()),
-        settle(1, executed()),
+    // The last one has no effect: its entry has a verdict already.
+    second.resolved = vec![
+        resolve(1, refused),
+        resolve(3, executed()),
+        resolve(1, executed()),
     ];
     source.commit(&second).await.unwrap();
     assert_eq!(source.checkpoint().await.unwrap().parked, 1);
@@ -214,7 +214,7 @@ pub async fn executed_entries_are_read_in_pages((log, source): Source) {
         executed_at: Timestamp::now(),
         entities: Vec::new(),
         verdicts,
-        settlements: Vec::new(),
+        resolved: Vec::new(),
         snapshots: Vec::new(),
     };
     source.commit(&execution).await.unwrap();
@@ -287,7 +287,7 @@ pub async fn an_entity_at_another_position_fences_the_whole_commit((log, source)
 }
 
 /// A second verdict changes nothing, as when the source state is rebuilt from the log. Only a
-/// settlement resolves a parked entry.
+/// resolution gives a parked entry another one.
 pub async fn a_verdict_once_given_stays((log, source): Source) {
     log.append(&many("a", 3)).await.unwrap();
     let rejected = || Verdict::Rejected(Rejection::new("no").with_code("never"));

@@ -114,11 +114,11 @@ impl<D: Domain> PureEngine<D> {
                 verdict.apply_to(event);
             }
         }
-        for settlement in execution.settlements {
-            let event = &mut self.events[settlement.position as usize - 1];
+        for resolved in execution.resolved {
+            let event = &mut self.events[resolved.position as usize - 1];
             if event.status == EntryStatus::Parked {
-                event.resolved_by = Some(settlement.by);
-                settlement.verdict.apply_to(event);
+                event.resolved_by = Some(resolved.by);
+                resolved.verdict.apply_to(event);
             }
         }
         self.checkpoint = execution.to;
