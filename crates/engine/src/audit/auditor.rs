@@ -101,12 +101,12 @@ impl<D: Domain> Auditor<D> {
         limit: usize,
         end: Position,
     ) -> Result<Position, StoreError> {
-        let (events, to) = self.read_entries(from, limit, end).await?;
-        if events.is_empty() {
+        let (entries, to) = self.read_entries(from, limit, end).await?;
+        if entries.is_empty() {
             return Ok(to);
         }
-        for event in &events {
-            self.compare_verdict(event);
+        for entry in &entries {
+            self.compare_verdict(entry);
         }
         for (at, field) in self
             .deps
@@ -117,20 +117,20 @@ impl<D: Domain> Auditor<D> {
             let what = format!("field {field} does not match the fields that it repeats");
             self.report(Code::WrongEvent, Location::position(at), &what);
         }
-        let records = self.load_records(&events).await?;
-        let histories = self.load_histories(&events, &records, to).await?;
-        let baking = self.bake(from, &events, &records, &histories)?;
-        self.compare_numbers(&events, &baking, &histories);
+        let records = self.load_records(&entries).await?;
+        let histories = self.load_histories(&entries, &records, to).await?;
+        let baking = self.bake(from, &entries, &records, &histories)?;
+        self.compare_numbers(&entries, &baking, &histories);
         self.compare_frames(&baking).await?;
         let mut compared = Vec::new();
         for (id, record) in &records {
             if record.position > self.audit.executed {
                 self.note_concurrent_change(id, record.position);
             } else if record.position > from && record.position <= to {
-                compared.extend(self.compare_entity(id, record, &histories[id].events)?);
+                compared.extend(self.compare_entity(id, record, &histories[id].entries)?);
             }
         }
-        self.check_stale_states(from, &events, &records, &histories);
+        self.check_stale_states(from, &entries, &records, &histories);
         self.compare_blobs(&compared).await?;
         self.compare_documents(compared).await?;
         Ok(to)
@@ -157,45 +157,45 @@ impl<D: Domain> Auditor<D> {
         end: Position,
     ) -> Result<(Vec<LogEntry>, Position), StoreError> {
         let left = usize::try_from(end - from).unwrap_or(limit);
-        let events = self.deps.log.read(from, limit.min(left)).await?;
-        if events.is_empty() {
+        let entries = self.deps.log.read(from, limit.min(left)).await?;
+        if entries.is_empty() {
             let what = format!("the log ends here, expected to reach {end}");
             self.report(Code::LogGap, Location::position(from), &what);
         }
-        for event in &events {
+        for entry in &entries {
             self.audit.events += 1;
-            let location = Location::entry(event);
+            let location = Location::entry(entry);
             let last = self.last_creation_time;
-            if let Some(last) = last.filter(|last| event.creation_time < *last) {
+            if let Some(last) = last.filter(|last| entry.creation_time < *last) {
                 let difference = Difference {
                     field: "creation_time".into(),
                     expected: format!("at least {last}").into(),
-                    found: event.creation_time.to_string().into(),
+                    found: entry.creation_time.to_string().into(),
                 };
                 self.report_field(Code::WrongEvent, location, difference, None);
             }
-            self.last_creation_time = Some(event.creation_time);
-            let operation = event.operation.operation_id;
+            self.last_creation_time = Some(entry.creation_time);
+            let operation = entry.operation.operation_id;
             if self.seen_operations.add(operation) {
                 let other = self.deps.log.find(operation).await?;
-                let other = other.filter(|other| other.position != event.position);
+                let other = other.filter(|other| other.position != entry.position);
                 if let Some(other) = other {
                     let what = format!("the same operation is also at {}", other.position);
                     self.report(Code::DuplicateOperation, location, &what);
                 }
             }
         }
-        let to = events.last().map_or(end, |event| event.position);
-        Ok((events, to))
+        let to = entries.last().map_or(end, |entry| entry.position);
+        Ok((entries, to))
     }
 
     /// Loads the source state of the entities of these log entries. State that cannot be read
     /// is reported and treated as absent.
     async fn load_records(
         &mut self,
-        events: &[LogEntry],
+        entries: &[LogEntry],
     ) -> Result<HashMap<String, EntityRecord>, StoreError> {
-        let ids = entity_ids(events);
+        let ids = entity_ids(entries);
         match self.deps.source.load(&ids).await {
             Err(StoreError::Corrupt(_)) => {}
             loaded => return loaded,
@@ -216,18 +216,24 @@ impl<D: Domain> Auditor<D> {
     /// Loads the complete histories of these entities, up to the end of the page.
     async fn load_histories(
         &self,
-        events: &[LogEntry],
+        entries: &[LogEntry],
         records: &HashMap<String, EntityRecord>,
         to: Position,
     ) -> Result<HashMap<String, History>, StoreError> {
         let read = async |(id, run): (&str, Vec<&LogEntry>)| {
-            let events = match is_complete_history(records.get(id), &run) {
+            let entries = match is_complete_history(records.get(id), &run) {
                 true => run.into_iter().cloned().collect(),
                 false => self.deps.log.history(id, 0, to).await?,
             };
-            Ok((id.to_owned(), History { base: None, events }))
+            Ok((
+                id.to_owned(),
+                History {
+                    base: None,
+                    entries,
+                },
+            ))
         };
-        let reading = stream::iter(by_entity(events)).map(read);
+        let reading = stream::iter(by_entity(entries)).map(read);
         let all: Vec<_> = reading
             .buffer_unordered(MAX_CONCURRENT_READS)
             .try_collect()
@@ -241,23 +247,23 @@ impl<D: Domain> Auditor<D> {
     fn bake(
         &mut self,
         from: Position,
-        events: &[LogEntry],
+        entries: &[LogEntry],
         records: &HashMap<String, EntityRecord>,
         histories: &HashMap<String, History>,
     ) -> Result<Baking, StoreError> {
         let bake_page =
-            |events: &[LogEntry]| bake::<D>(from, events, records, histories, Trust::Log);
-        match bake_page(events) {
+            |entries: &[LogEntry]| bake::<D>(from, entries, records, histories, Trust::Log);
+        match bake_page(entries) {
             Err(StoreError::Corrupt(_)) => {}
             baked => return baked,
         }
         let mut all = Baking {
             from,
-            to: events.last().map_or(from, |event| event.position),
+            to: entries.last().map_or(from, |entry| entry.position),
             documents: Vec::new(),
             frames: Vec::new(),
         };
-        for (id, run) in by_entity(events) {
+        for (id, run) in by_entity(entries) {
             let run: Vec<LogEntry> = run.into_iter().cloned().collect();
             match bake_page(&run) {
                 Ok(one) => {
@@ -320,8 +326,8 @@ impl<D: Domain> Auditor<D> {
 /// source state. A wrong version shows up in the comparison.
 fn is_complete_history(record: Option<&EntityRecord>, run: &[&LogEntry]) -> bool {
     let is_plain =
-        |event: &&LogEntry| !event.was_parked() && !event.operation.operation.is_resolution();
-    let changes = run.iter().filter(|event| event.is_executed_in_place());
+        |entry: &&LogEntry| !entry.was_parked() && !entry.operation.operation.is_resolution();
+    let changes = run.iter().filter(|entry| entry.is_executed_in_place());
     let version = record.map_or(0, |record| record.version);
     run.iter().all(is_plain) && changes.count() as u64 == version
 }

@@ -26,12 +26,12 @@ pub(super) struct Expected {
 
 impl<D: Domain> Auditor<D> {
     /// Checks whether the fields of a verdict agree with each other and with the position.
-    pub(super) fn compare_verdict(&mut self, event: &LogEntry) {
-        let location = Location::entry(event);
-        if event.status == EntryStatus::Parked {
+    pub(super) fn compare_verdict(&mut self, entry: &LogEntry) {
+        let location = Location::entry(entry);
+        if entry.status == EntryStatus::Parked {
             self.audit.parked += 1;
         }
-        for difference in verdict_differences(event) {
+        for difference in verdict_differences(entry) {
             self.report_field(Code::WrongVerdict, location, difference, None);
         }
     }
@@ -39,7 +39,7 @@ impl<D: Domain> Auditor<D> {
     /// Compares the numbers of the entities that the page created with the expected sequence.
     pub(super) fn compare_numbers(
         &mut self,
-        events: &[LogEntry],
+        entries: &[LogEntry],
         baking: &Baking,
         histories: &HashMap<String, History>,
     ) {
@@ -47,10 +47,12 @@ impl<D: Domain> Auditor<D> {
         let mut created: HashMap<&str, &DocumentWrite> = created
             .map(|document| (document.id.as_str(), document))
             .collect();
-        for event in events {
-            let id = event.entity_id();
-            let history = histories.get(id).map_or(&[][..], |history| &history.events);
-            if !is_change(event, history) {
+        for entry in entries {
+            let id = entry.entity_id();
+            let history = histories
+                .get(id)
+                .map_or(&[][..], |history| &history.entries);
+            if !is_change(entry, history) {
                 continue;
             }
             let Some(document) = created.remove(id) else {
@@ -58,7 +60,7 @@ impl<D: Domain> Auditor<D> {
             };
             if let Some(expected) = self.numbers.check_next(document.number) {
                 let difference = difference("number", expected, document.number);
-                self.report_field(Code::WrongNumber, Location::entry(event), difference, None);
+                self.report_field(Code::WrongNumber, Location::entry(entry), difference, None);
             }
         }
     }
@@ -67,18 +69,18 @@ impl<D: Domain> Auditor<D> {
     pub(super) fn check_stale_states(
         &mut self,
         from: Position,
-        events: &[LogEntry],
+        entries: &[LogEntry],
         records: &HashMap<String, EntityRecord>,
         histories: &HashMap<String, History>,
     ) {
-        for event in events {
-            let id = event.entity_id();
+        for entry in entries {
+            let id = entry.entity_id();
             let Some(at) = records.get(id).map(|record| record.position) else {
                 continue;
             };
-            if at <= from && is_change(event, &histories[id].events) {
-                let difference = difference("position", format!("at least {}", event.position), at);
-                self.report_field(Code::StaleState, Location::entry(event), difference, None);
+            if at <= from && is_change(entry, &histories[id].entries) {
+                let difference = difference("position", format!("at least {}", entry.position), at);
+                self.report_field(Code::StaleState, Location::entry(entry), difference, None);
             }
         }
     }
@@ -192,12 +194,12 @@ impl<D: Domain> Auditor<D> {
             }
             Err(error) => return Err(error),
         };
-        for event in history {
-            let expected = changes.get(&event.position);
-            if let Some(expected) = expected.filter(|word| event.change.as_deref() != Some(word)) {
-                let found = event.change.as_deref();
+        for entry in history {
+            let expected = changes.get(&entry.position);
+            if let Some(expected) = expected.filter(|word| entry.change.as_deref() != Some(word)) {
+                let found = entry.change.as_deref();
                 let difference = difference("change", *expected, found);
-                self.report_field(Code::WrongVerdict, Location::entry(event), difference, None);
+                self.report_field(Code::WrongVerdict, Location::entry(entry), difference, None);
             }
         }
         let Some(entity) = entity else {
@@ -323,18 +325,18 @@ impl<D: Domain> Auditor<D> {
 }
 
 /// Returns the fields of a verdict that have impossible values.
-fn verdict_differences(event: &LogEntry) -> Vec<Difference> {
+fn verdict_differences(entry: &LogEntry) -> Vec<Difference> {
     let mut all = Vec::new();
     let (is_executed, is_rejected) = (
-        event.status == EntryStatus::Executed,
-        event.status == EntryStatus::Rejected,
+        entry.status == EntryStatus::Executed,
+        entry.status == EntryStatus::Rejected,
     );
-    let is_parked = event.status == EntryStatus::Parked;
-    if event.status == EntryStatus::Stored {
+    let is_parked = entry.status == EntryStatus::Parked;
+    if entry.status == EntryStatus::Stored {
         all.push(difference(
             "status",
             "executed, rejected or parked",
-            event.status.as_str(),
+            entry.status.as_str(),
         ));
         return all;
     }
@@ -345,26 +347,26 @@ fn verdict_differences(event: &LogEntry) -> Vec<Difference> {
             all.push(difference(field, expected, found));
         }
     };
-    check("change", is_executed, event.change.as_deref());
-    check("reason", is_rejected, event.reason.as_deref());
+    check("change", is_executed, entry.change.as_deref());
+    check("reason", is_rejected, entry.reason.as_deref());
     if !is_rejected {
-        check("code", false, event.code.as_deref());
+        check("code", false, entry.code.as_deref());
     }
-    let is_settled = event.resolved_by.is_some();
-    check("parked", is_parked || is_settled, event.parked.as_deref());
-    let resolved_by = event.resolved_by;
-    if is_parked && is_settled {
+    let is_resolved = entry.resolved_by.is_some();
+    check("parked", is_parked || is_resolved, entry.parked.as_deref());
+    let resolved_by = entry.resolved_by;
+    if is_parked && is_resolved {
         all.push(difference("settled_by", "absent", resolved_by));
-    } else if let Some(by) = resolved_by.filter(|by| *by <= event.position) {
+    } else if let Some(by) = resolved_by.filter(|by| *by <= entry.position) {
         all.push(difference(
             "settled_by",
-            format!("above {}", event.position),
+            format!("above {}", entry.position),
             by,
         ));
     }
-    let time = event.execution_time.map(|time| time.to_string());
-    let earliest = event.creation_time;
-    match event.execution_time {
+    let time = entry.execution_time.map(|time| time.to_string());
+    let earliest = entry.creation_time;
+    match entry.execution_time {
         None if is_executed || is_rejected => {
             all.push(difference("execution_time", "present", "absent"));
         }
@@ -383,13 +385,13 @@ fn verdict_differences(event: &LogEntry) -> Vec<Difference> {
 
 /// Checks whether the log entry changed its entity: by its own execution, or by resolving a
 /// parked entry that was then executed.
-fn is_change(event: &LogEntry, history: &[LogEntry]) -> bool {
-    if !event.operation.operation.is_resolution() {
-        return event.is_executed_in_place();
+fn is_change(entry: &LogEntry, history: &[LogEntry]) -> bool {
+    if !entry.operation.operation.is_resolution() {
+        return entry.is_executed_in_place();
     }
     let mut resolved = history
         .iter()
-        .filter(|one| one.resolved_by == Some(event.position));
+        .filter(|one| one.resolved_by == Some(entry.position));
     resolved.any(|one| one.status == EntryStatus::Executed)
 }
 

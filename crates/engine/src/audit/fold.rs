@@ -1,4 +1,4 @@
-//! Replay of all events of an entity, with the change that each of them made.
+//! Execution of all log entries of an entity once more, with the change that each of them made.
 
 use std::collections::HashMap;
 
@@ -6,40 +6,40 @@ use crate::ports::StoreError;
 use crate::stages::step::{ExecutionContext, Outcome, execute_entry};
 use crate::{Domain, Entity, EntryStatus, LogEntry, Position};
 
-/// Entity after all of its events.
+/// Entity after all of its log entries.
 pub(super) struct Folded<S> {
-    /// The entity; `None` if no event has created it.
+    /// The entity; `None` if no entry has created it.
     pub(super) entity: Option<Entity<S>>,
-    /// Name of the change of each executed event, by position. Resolutions have none: the change
+    /// Name of the change of each executed entry, by position. Resolutions have none: the change
     /// is that of the entry they resolve.
     pub(super) changes: HashMap<Position, &'static str>,
 }
 
-/// Replays the events of an entity. `events` must be its complete history.
+/// Executes the log entries of an entity again. `entries` must be its complete history.
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] if the log contradicts itself.
 pub(super) fn fold_all<D: Domain>(
-    events: &[LogEntry],
+    entries: &[LogEntry],
     number: u64,
 ) -> Result<Folded<D::State>, StoreError> {
     let mut folded = Folded {
         entity: None,
         changes: HashMap::new(),
     };
-    for event in events.iter().filter(|event| event.is_executed_in_place()) {
+    for entry in entries.iter().filter(|entry| entry.is_executed_in_place()) {
         let context = ExecutionContext {
-            moment: event.moment(),
+            moment: entry.moment(),
             number,
         };
-        if !event.operation.operation.is_resolution() {
-            fold::<D>(&mut folded, event, context)?;
+        if !entry.operation.operation.is_resolution() {
+            fold::<D>(&mut folded, entry, context)?;
             continue;
         }
         let is_resolved = |one: &&LogEntry| {
-            one.resolved_by == Some(event.position) && one.status == EntryStatus::Executed
+            one.resolved_by == Some(entry.position) && one.status == EntryStatus::Executed
         };
-        for resolved in events.iter().filter(is_resolved) {
+        for resolved in entries.iter().filter(is_resolved) {
             fold::<D>(&mut folded, resolved, context)?;
         }
     }
@@ -48,12 +48,12 @@ pub(super) fn fold_all<D: Domain>(
 
 fn fold<D: Domain>(
     folded: &mut Folded<D::State>,
-    event: &LogEntry,
+    entry: &LogEntry,
     context: ExecutionContext,
 ) -> Result<(), StoreError> {
-    match execute_entry::<D>(&mut folded.entity, event, context)? {
+    match execute_entry::<D>(&mut folded.entity, entry, context)? {
         Outcome::Executed(change) => {
-            folded.changes.insert(event.position, change);
+            folded.changes.insert(entry.position, change);
             Ok(())
         }
         Outcome::Rejected(rejection) => Err(StoreError::Corrupt(rejection.reason)),

@@ -54,7 +54,7 @@ pub struct History {
     pub base: Option<EntityRecord>,
     /// Entries of the entity after the snapshot, in order, preceded by the older ones that have
     /// ever been parked.
-    pub events: Vec<LogEntry>,
+    pub entries: Vec<LogEntry>,
 }
 
 /// Bakes `entries`, which all have a verdict and follow `from` without a gap.
@@ -276,7 +276,7 @@ impl<'a, D: Domain> BakeState<'a, D> {
     fn history(&self, id: &str) -> &'a [LogEntry] {
         self.histories
             .get(id)
-            .map_or(&[], |history| history.events.as_slice())
+            .map_or(&[], |history| history.entries.as_slice())
     }
 
     /// Renders the frame of a rejection. Its owner is the sender, not the owner of the entity.

@@ -304,13 +304,7 @@ impl<D: Domain> Baker<D> {
             entries.retain(|entry| entry.position <= after);
         }
         entries.extend(self.deps.log.history(&id, after, up_to).await?);
-        Ok((
-            id,
-            History {
-                base,
-                events: entries,
-            },
-        ))
+        Ok((id, History { base, entries }))
     }
 }
 

@@ -66,7 +66,7 @@ pub async fn repeat_and_wait(
     identity: &mut Identity,
     success: StatusCode,
 ) -> Result<Option<HttpResponse>, Problem> {
-    let Some((accepted, event)) = repeated(identity, state).await? else {
+    let Some((accepted, entry)) = repeated(identity, state).await? else {
         return Ok(None);
     };
     let Some(wait) = Wait::of_write(request, principal, state) else {
@@ -77,8 +77,8 @@ pub async fn repeat_and_wait(
     let pending = Pending {
         accepted: applied(accepted, &wait),
         operation_id: identity.operation_id,
-        fingerprint: event.operation.fingerprint.clone(),
-        known: Some(event),
+        fingerprint: entry.operation.fingerprint.clone(),
+        known: Some(entry),
         success,
     };
     pending.outcome(state, &wait).await.map(Some)
@@ -99,19 +99,19 @@ struct Pending {
 impl Pending {
     async fn outcome(self, state: &AppState, wait: &Wait) -> Result<HttpResponse, Problem> {
         let accepted = self.accepted;
-        let event = wait_until_final(state, self.operation_id, self.known, wait).await;
-        let Ok(Some(event)) = event else {
+        let entry = wait_until_final(state, self.operation_id, self.known, wait).await;
+        let Ok(Some(entry)) = entry else {
             return Ok(accepted);
         };
-        if !Operation::is_same(&event.operation.fingerprint, &self.fingerprint) {
+        if !Operation::is_same(&entry.operation.fingerprint, &self.fingerprint) {
             // Another operation reached the log first under the same key.
             return Err(Problem::key_reused());
         }
-        match event.status {
-            EntryStatus::Rejected => Err(refused(&accepted, &event)),
+        match entry.status {
+            EntryStatus::Rejected => Err(refused(&accepted, &entry)),
             // The document also contains the effects of the operator's resolution.
-            EntryStatus::Executed if event.resolved_by.is_some() => Ok(accepted),
-            EntryStatus::Executed => match document(state, &event).await {
+            EntryStatus::Executed if entry.resolved_by.is_some() => Ok(accepted),
+            EntryStatus::Executed => match document(state, &entry).await {
                 Some(document) => Ok(with_document(accepted, self.success, &document)),
                 None => Ok(accepted),
             },
@@ -128,25 +128,25 @@ fn applied(mut accepted: HttpResponse, wait: &Wait) -> HttpResponse {
     accepted
 }
 
-/// Returns the document as the event left it, from the event's frame; `None` if the event is not
-/// baked yet or the frame cannot be read.
-async fn document(state: &AppState, event: &LogEntry) -> Option<Json> {
-    let before = event.position - 1;
+/// Returns the document as the operation left it, from its frame; `None` if it is not baked yet
+/// or the frame cannot be read.
+async fn document(state: &AppState, entry: &LogEntry) -> Option<Json> {
+    let before = entry.position - 1;
     let frames = state.presentation.frames(before, 1).await.ok()?;
     let frame = frames
         .into_iter()
-        .find(|frame| frame.position == event.position)?;
+        .find(|frame| frame.position == entry.position)?;
     let members: HashMap<&str, &RawValue> = serde_json::from_str(frame.body.get()).ok()?;
     let document = members.get(state.api.entity)?;
     Some(Json::from((*document).to_owned()))
 }
 
 /// Returns the problem of a refused operation, with the headers of its acceptance.
-fn refused(accepted: &HttpResponse, event: &LogEntry) -> Problem {
+fn refused(accepted: &HttpResponse, entry: &LogEntry) -> Problem {
     let headers = accepted.headers().iter();
     let headers = headers.filter_map(|(name, value)| Some((name, value.to_str().ok()?)));
     headers.fold(
-        Problem::refused(&event.rejection()),
+        Problem::refused(&entry.rejection()),
         |problem, (name, value)| problem.with_header(name.clone(), value),
     )
 }

@@ -124,7 +124,7 @@ impl Identity {
         let known = self.find(log).await;
         self.found = Some(known.clone());
         Ok(known
-            .filter(|event| Operation::is_same_request(&event.operation.fingerprint, &fingerprint)))
+            .filter(|entry| Operation::is_same_request(&entry.operation.fingerprint, &fingerprint)))
     }
 
     /// Checks whether the log already has the operation, and that the key was not used with other

@@ -242,12 +242,12 @@ pub(super) async fn repeated(
     identity: &mut Identity,
     state: &AppState,
 ) -> Result<Option<(HttpResponse, LogEntry)>, Problem> {
-    let Some(event) = identity.repeated(state.log.as_ref()).await? else {
+    let Some(entry) = identity.repeated(state.log.as_ref()).await? else {
         return Ok(None);
     };
-    let location = (state.api.location)(event.entity_id());
+    let location = (state.api.location)(entry.entity_id());
     let location = HeaderValue::from_str(&location).map_err(|_| Problem::internal())?;
-    Ok(Some((accepted(location, identity.operation_id), event)))
+    Ok(Some((accepted(location, identity.operation_id), entry)))
 }
 
 /// Makes the operation durable, then responds with 202 and an empty body.

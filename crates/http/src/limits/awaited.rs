@@ -20,7 +20,7 @@ const MIN_INTERVAL: Duration = Duration::from_millis(5);
 const INTERVAL_PER_OPERATION: Duration = Duration::from_micros(50);
 /// Interval between two polls while the feed does not advance.
 const MAX_INTERVAL: Duration = Duration::from_millis(200);
-/// Interval at which an event without a verdict is polled again before the feed reaches it.
+/// Interval at which a log entry without a verdict is polled again before the feed reaches it.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Timeout of one query.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -111,7 +111,7 @@ impl Awaited {
         let ids = self.undecided(feed.head_position());
         for ids in ids.chunks(MAX_BATCH) {
             match find(log, ids).await {
-                Ok(events) => self.record(events, feed.head_position()),
+                Ok(log_entries) => self.record(log_entries, feed.head_position()),
                 // The requests keep waiting until they time out.
                 Err(error) => tracing::debug!("polling the log failed: {error}"),
             }
@@ -131,26 +131,26 @@ impl Awaited {
                         undecided.push(*id);
                     }
                 }
-                Known::Decided(event) => entry.notify(event, head),
+                Known::Decided(log_entry) => entry.notify(log_entry, head),
             }
         }
         undecided
     }
 
-    fn record(&self, events: Vec<LogEntry>, head: Position) {
+    fn record(&self, log_entries: Vec<LogEntry>, head: Position) {
         let mut operations = self.operations();
-        for event in events {
-            let Some(entry) = operations.get_mut(&event.operation.operation_id) else {
+        for log_entry in log_entries {
+            let Some(entry) = operations.get_mut(&log_entry.operation.operation_id) else {
                 continue;
             };
-            if event.status == EntryStatus::Stored {
-                let (position, at) = (event.position, Instant::now());
+            if log_entry.status == EntryStatus::Stored {
+                let (position, at) = (log_entry.position, Instant::now());
                 entry.known = Known::Stored { position, at };
                 continue;
             }
-            let event = Arc::new(event);
-            entry.notify(&event, head);
-            entry.known = Known::Decided(event);
+            let log_entry = Arc::new(log_entry);
+            entry.notify(&log_entry, head);
+            entry.known = Known::Decided(log_entry);
         }
     }
 }
@@ -161,26 +161,26 @@ async fn find(log: &dyn EventLog, ids: &[Uuid]) -> Result<Vec<LogEntry>, StoreEr
     found.unwrap_or_else(|_| Err(StoreError::unavailable("the log: timed out")))
 }
 
-/// Checks whether the event's outcome is final, and visible in a feed that has reached `head`.
-pub(crate) fn is_final(event: &LogEntry, head: Position) -> bool {
-    match event.status {
+/// Checks whether the outcome of an entry is final, and visible in a feed that has reached `head`.
+pub(crate) fn is_final(log_entry: &LogEntry, head: Position) -> bool {
+    match log_entry.status {
         EntryStatus::Stored => false,
-        EntryStatus::Executed => event.resolved_by.unwrap_or(event.position) <= head,
+        EntryStatus::Executed => log_entry.resolved_by.unwrap_or(log_entry.position) <= head,
         EntryStatus::Rejected | EntryStatus::Parked => true,
     }
 }
 
 impl Entry {
-    /// Notifies the waits if the event's outcome is final.
-    fn notify(&self, event: &Arc<LogEntry>, head: Position) {
-        if is_final(event, head) {
-            self.outcome.send_replace(Some(event.clone()));
+    /// Notifies the waits if the outcome of a log entry is final.
+    fn notify(&self, log_entry: &Arc<LogEntry>, head: Position) {
+        if is_final(log_entry, head) {
+            self.outcome.send_replace(Some(log_entry.clone()));
         }
     }
 }
 
 impl Outcome<'_> {
-    /// Waits until the event's outcome is final and returns the event.
+    /// Waits until the outcome of a log entry is final and returns that entry.
     pub(crate) async fn wait_until_final(&mut self) -> Option<Arc<LogEntry>> {
         // The sender lives as long as this receiver.
         let outcome = self.outcome.wait_for(Option::is_some).await;

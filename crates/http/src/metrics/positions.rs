@@ -88,7 +88,7 @@ impl Positions {
         };
         if done < head {
             let next = self.state.log.read(done, 1).await?.pop();
-            let stored_at = next.map_or_else(Timestamp::now, |event| event.creation_time);
+            let stored_at = next.map_or_else(Timestamp::now, |entry| entry.creation_time);
             let age = Timestamp::now().millis() - stored_at.millis();
             lag.seconds = number(age.max(0).unsigned_abs()) / 1_000.0;
         }

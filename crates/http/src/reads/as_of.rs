@@ -7,7 +7,7 @@ use bakehouse_engine::{Domain, Json, Position, Timestamp};
 use crate::response::problem::Problem;
 use crate::state::AppState;
 
-/// Number of events per read of the log, and in memory at the same time.
+/// Number of entries per read of the log, and in memory at the same time.
 const PAGE_SIZE: usize = 32;
 
 /// Returns the document of an entity, by id and number, as of an executed position; `None` if it
@@ -60,9 +60,9 @@ pub async fn position_at(
             after: middle - 1,
             ..SummaryQuery::first(Selection::Log, 1)
         };
-        let events = state.log.summaries(&query).await?;
-        let is_stored = |event: &bakehouse_engine::LogEntry| event.creation_time <= time;
-        if events.first().is_some_and(is_stored) {
+        let entries = state.log.summaries(&query).await?;
+        let is_stored = |entry: &bakehouse_engine::LogEntry| entry.creation_time <= time;
+        if entries.first().is_some_and(is_stored) {
             low = middle;
         } else {
             high = middle - 1;

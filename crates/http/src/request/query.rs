@@ -132,7 +132,7 @@ impl Page {
         Ok(Self { limit, after })
     }
 
-    /// Query of the log for this page; it reads one event more than the page has, which shows
+    /// Query of the log for this page; it reads one entry more than the page has, which shows
     /// whether there is a next page.
     #[must_use]
     pub fn of_log<'a>(&self, of: Selection<'a>, senders: Senders<'a>) -> SummaryQuery<'a> {
@@ -144,14 +144,14 @@ impl Page {
         }
     }
 
-    /// Truncates the events found to the page; returns the `Link` header of the next page, if
+    /// Truncates the entries found to the page; returns the `Link` header of the next page, if
     /// there is one.
-    pub fn cut(&self, events: &mut Vec<LogEntry>, path: &str) -> Option<(HeaderName, String)> {
-        if events.len() <= self.limit {
+    pub fn cut(&self, entries: &mut Vec<LogEntry>, path: &str) -> Option<(HeaderName, String)> {
+        if entries.len() <= self.limit {
             return None;
         }
-        events.truncate(self.limit);
-        let (limit, after) = (self.limit, events.last()?.position);
+        entries.truncate(self.limit);
+        let (limit, after) = (self.limit, entries.last()?.position);
         let next = format!("<{path}?limit={limit}&after={after}>; rel=\"next\"");
         Some((LINK, next))
     }

@@ -54,16 +54,16 @@ async fn list(
         .restricted_to_owner()
         .map_or(Senders::Any, Senders::Owner);
     let query = page.of_log(Selection::Correlation(id), senders);
-    let mut events = state.log.summaries(&query).await?;
+    let mut entries = state.log.summaries(&query).await?;
     let mut response = HttpResponse::Ok();
-    if let Some(next) = page.cut(&mut events, &format!("/correlation/{id}")) {
+    if let Some(next) = page.cut(&mut entries, &format!("/correlation/{id}")) {
         response.insert_header(next);
     }
     // Read after the log, so that no operation is reported at a later stage than it is.
     let baked = state.feed.head_position();
-    let receipts: Vec<_> = events
+    let receipts: Vec<_> = entries
         .into_iter()
-        .map(|event| Receipt::of(event, baked, &state.api))
+        .map(|entry| Receipt::of(entry, baked, &state.api))
         .collect();
     Ok(response.json(receipts))
 }

@@ -121,17 +121,17 @@ async fn show(
     Parameters::of(request.query_string()).finish()?;
     let id = id.into_inner();
     let wait = Wait::of(&request, &principal, &state)?;
-    let mut event = visible(state.log.summary(id).await?, &principal, id)?;
+    let mut entry = visible(state.log.summary(id).await?, &principal, id)?;
     if let Some(wait) = &wait {
-        event = visible(
-            wait_until_final(&state, id, event, wait).await?,
+        entry = visible(
+            wait_until_final(&state, id, entry, wait).await?,
             &principal,
             id,
         )?;
     }
-    let receipt = match event {
+    let receipt = match entry {
         // Read after the log, so that the operation is not reported at a later stage than it is.
-        Some(event) => Receipt::of(event, state.feed.head_position(), &state.api),
+        Some(entry) => Receipt::of(entry, state.feed.head_position(), &state.api),
         None => Receipt::accepted(id),
     };
     let mut response = HttpResponse::Ok();
@@ -148,8 +148,8 @@ fn not_found() -> Problem {
     Problem::not_found("there is no operation with this id")
 }
 
-/// Waits until an operation is at rest, that is baked, rejected or parked, and returns its event;
-/// returns the current one when the wait is over. `known` is the event as last read.
+/// Waits until an operation is at rest, that is baked, rejected or parked, and returns its log
+/// entry; returns the current one when the wait is over. `known` is the entry as last read.
 ///
 /// # Errors
 /// [`StoreError`], when the log does not answer.
@@ -160,13 +160,13 @@ pub(crate) async fn wait_until_final(
     wait: &Wait,
 ) -> Result<Option<LogEntry>, StoreError> {
     let head = state.feed.head_position();
-    let is_final = known.as_ref().is_some_and(|event| is_final(event, head));
+    let is_final = known.as_ref().is_some_and(|entry| is_final(entry, head));
     if is_final || wait.is_over() {
         return Ok(known);
     }
     let mut outcome = state.limits.awaited.outcome_of(id);
     match wait.wait_for(outcome.wait_until_final()).await.flatten() {
-        Some(event) => Ok(Some(event.as_ref().clone())),
+        Some(entry) => Ok(Some(entry.as_ref().clone())),
         // The timeout lets the response be sent before a shutdown closes the connections.
         None => tokio::time::timeout(FINAL_READ_TIMEOUT, state.log.summary(id))
             .await
@@ -174,19 +174,19 @@ pub(crate) async fn wait_until_final(
     }
 }
 
-/// Returns the event if the principal may view it; `None` for an operation of its own that is not
+/// Returns the entry if the principal may view it; `None` for an operation of its own that is not
 /// in the log yet.
 ///
 /// # Errors
 /// 404 for all other operations.
 fn visible(
-    event: Option<LogEntry>,
+    entry: Option<LogEntry>,
     principal: &Principal,
     id: Uuid,
 ) -> Result<Option<LogEntry>, Problem> {
-    match event {
-        Some(event) if principal.can_view(event.operation.terms.owner.as_deref()) => {
-            Ok(Some(event))
+    match entry {
+        Some(entry) if principal.can_view(entry.operation.terms.owner.as_deref()) => {
+            Ok(Some(entry))
         }
         None if ids::is_issued(id, &principal.subject()) => Ok(None),
         _ => Err(not_found()),
@@ -213,31 +213,31 @@ impl Receipt {
     }
 
     /// Receipt of an operation in the log; `baked` is the position of the presentation.
-    pub(crate) fn of(event: LogEntry, baked: Position, api: &ApiDefinition) -> Self {
-        let takes_effect_at = event.resolved_by.unwrap_or(event.position);
-        let status = match event.status {
+    pub(crate) fn of(entry: LogEntry, baked: Position, api: &ApiDefinition) -> Self {
+        let takes_effect_at = entry.resolved_by.unwrap_or(entry.position);
+        let status = match entry.status {
             EntryStatus::Stored => Progress::Stored,
             EntryStatus::Executed if takes_effect_at <= baked => Progress::Baked,
             EntryStatus::Executed => Progress::Executed,
             EntryStatus::Rejected => Progress::Rejected,
             EntryStatus::Parked => Progress::Parked,
         };
-        let kind = event.kind();
-        let entity_id = api.named(event.entity_id());
-        let parked_reason = event.parked.filter(|_| status == Progress::Parked);
+        let kind = entry.kind();
+        let entity_id = api.named(entry.entity_id());
+        let parked_reason = entry.parked.filter(|_| status == Progress::Parked);
         Self {
-            operation_id: event.operation.operation_id,
+            operation_id: entry.operation.operation_id,
             status,
-            position: Some(event.position),
-            resolved_by: event.resolved_by,
+            position: Some(entry.position),
+            resolved_by: entry.resolved_by,
             kind,
             entity_id: Some(entity_id),
-            operation: Some(event.operation.operation),
-            reason: event.reason.or(parked_reason),
-            code: event.code,
-            accepted_at: Some(event.operation.accepted_at),
-            stored_at: Some(event.creation_time),
-            executed_at: event.execution_time,
+            operation: Some(entry.operation.operation),
+            reason: entry.reason.or(parked_reason),
+            code: entry.code,
+            accepted_at: Some(entry.operation.accepted_at),
+            stored_at: Some(entry.creation_time),
+            executed_at: entry.execution_time,
         }
     }
 

@@ -66,28 +66,28 @@ pub(super) async fn list(
     let page = Page::of(request.query_string())?;
     let _turn = state.limits.read(&request, &principal).await?;
     let query = page.of_log(Selection::Parked(None), Senders::Any);
-    let mut events = state.log.summaries(&query).await?;
+    let mut entries = state.log.summaries(&query).await?;
     let mut response = HttpResponse::Ok();
-    if let Some(next) = page.cut(&mut events, "/parked") {
+    if let Some(next) = page.cut(&mut entries, "/parked") {
         response.insert_header(next);
     }
-    let operations: Vec<_> = events
+    let operations: Vec<_> = entries
         .iter()
-        .map(|event| parked_operation(event, &state.api))
+        .map(|entry| parked_operation(entry, &state.api))
         .collect();
     Ok(response.json(operations))
 }
 
-fn parked_operation<'a>(event: &'a LogEntry, api: &ApiDefinition) -> ParkedOperation<'a> {
+fn parked_operation<'a>(entry: &'a LogEntry, api: &ApiDefinition) -> ParkedOperation<'a> {
     ParkedOperation {
-        position: event.position,
-        operation_id: event.operation.operation_id,
-        entity_id: api.named(event.entity_id()),
-        operation: event.operation.operation,
-        reason: event.parked.as_deref().unwrap_or_default(),
-        actor: event.operation.terms.actor.as_deref(),
-        on_behalf_of: event.operation.terms.on_behalf_of.as_deref(),
-        accepted_at: event.operation.accepted_at,
-        stored_at: event.creation_time,
+        position: entry.position,
+        operation_id: entry.operation.operation_id,
+        entity_id: api.named(entry.entity_id()),
+        operation: entry.operation.operation,
+        reason: entry.parked.as_deref().unwrap_or_default(),
+        actor: entry.operation.terms.actor.as_deref(),
+        on_behalf_of: entry.operation.terms.on_behalf_of.as_deref(),
+        accepted_at: entry.operation.accepted_at,
+        stored_at: entry.creation_time,
     }
 }

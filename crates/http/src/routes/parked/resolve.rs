@@ -86,10 +86,10 @@ async fn submit(
     require_operator(principal, state)?;
     let conditions = Conditions::of(request)?;
     let identity = Identity::of(request, principal)?;
-    let event = state.log.summary(parked).await?.ok_or_else(not_parked)?;
+    let entry = state.log.summary(parked).await?.ok_or_else(not_parked)?;
     // A repeated request is not checked again: it gets the response of the first one.
     if !identity.is_known(state.log.as_ref()).await {
-        must_be_first(state, &event).await?;
+        must_be_first(state, &entry).await?;
         conditions.resolve(Current::Untagged)?;
     }
     let resolution = Resolution {
@@ -98,7 +98,7 @@ async fn submit(
     };
     let submission = Submission::of_resolution(
         identity,
-        event.entity_id(),
+        entry.entity_id(),
         &state.api,
         (verb, &resolution),
         principal.terms_of_change(None),
@@ -114,13 +114,13 @@ fn not_parked() -> Problem {
 ///
 /// # Errors
 /// 404 when it is not parked, 409 when another one precedes it.
-async fn must_be_first(state: &AppState, event: &LogEntry) -> Result<(), Problem> {
-    if event.status != EntryStatus::Parked {
+async fn must_be_first(state: &AppState, entry: &LogEntry) -> Result<(), Problem> {
+    if entry.status != EntryStatus::Parked {
         return Err(not_parked());
     }
-    let parked = SummaryQuery::first(Selection::Parked(Some(event.entity_id())), 1);
+    let parked = SummaryQuery::first(Selection::Parked(Some(entry.entity_id())), 1);
     match state.log.summaries(&parked).await?.first() {
-        Some(first) if first.position < event.position => Err(Problem::not_first(
+        Some(first) if first.position < entry.position => Err(Problem::not_first(
             &first.operation.operation_id.to_string(),
         )),
         _ => Ok(()),

@@ -190,7 +190,13 @@ impl<D: Domain> PureEngine<D> {
                     e.entity_id() == id && e.position <= last && is_needed
                 });
                 let events = events.cloned().collect();
-                (id, History { base, events })
+                (
+                    id,
+                    History {
+                        base,
+                        entries: events,
+                    },
+                )
             })
             .collect()
     }
