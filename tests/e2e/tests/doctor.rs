@@ -340,7 +340,7 @@ async fn findings_are_printed_as_text() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let line = format!(
         "! wrong-document at 2 of {}: field listed: expected true, found false\n  \
-         fix: bakehouse replay presentation\n",
+         fix: bakehouse rebuild presentation\n",
         ids[1]
     );
     assert!(text.contains(&line), "{text}");

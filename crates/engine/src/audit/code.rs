@@ -119,7 +119,7 @@ impl Code {
     #[must_use]
     pub fn fix(self, program: &str) -> String {
         match self.description().1 {
-            Fix::Rebuild(part) => format!("{program} replay {part}"),
+            Fix::Rebuild(part) => format!("{program} rebuild {part}"),
             Fix::Instruction(text) => text.replace("{program}", program),
         }
     }
@@ -156,7 +156,7 @@ impl Code {
             Self::WrongCheckpoint => (
                 "wrong-checkpoint",
                 Fix::Instruction(
-                    "{program} replay source, if only a count is wrong; if a position is, restore \
+                    "{program} rebuild source, if only a count is wrong; if a position is, restore \
                      the latest backup",
                 ),
             ),
