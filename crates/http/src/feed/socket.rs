@@ -310,7 +310,7 @@ impl Socket {
             return Err(CloseReason::Unauthenticated(why.into()).into());
         }
         if !self.subscribe_rate.take(std::time::Instant::now()) {
-            let why = "too many subscribe frames; at most one a second on the average";
+            let why = "too many subscribe frames; send at most one per second";
             return Err(CloseReason::BadRequest(why.into()).into());
         }
         let mut request = subscribe.into_request(&self.state.api)?;
@@ -319,8 +319,10 @@ impl Socket {
             // that precede the first subscription, have not been sent.
             let last_sent = session.last_sent();
             if request.since.is_some_and(|since| since < last_sent) {
-                let why =
-                    format!("since: this connection has had {last_sent} already; open another");
+                let why = format!(
+                    "since: this connection has sent position {last_sent} already; open another \
+                     connection"
+                );
                 return Err(CloseReason::BadRequest(why).into());
             }
             request.since.get_or_insert(session.processed());
@@ -343,7 +345,7 @@ impl Socket {
         let principal = verified.map_err(refused)?;
         if !principal.may(Scope::Read) {
             let why = format!(
-                "token: it lacks the scope {}",
+                "token: lacks the scope {}",
                 self.state.api.scope(Scope::Read)
             );
             return Err(CloseReason::Forbidden(why));
@@ -351,7 +353,7 @@ impl Socket {
         let is_other = |known: &Principal| known.subject() != principal.subject();
         if self.principal.as_ref().is_some_and(is_other) {
             return Err(CloseReason::Forbidden(
-                "token: it is somebody else's".into(),
+                "token: its subject is not that of this connection; open another".into(),
             ));
         }
         let key = self.address.clone().with_principal(&principal);
@@ -388,7 +390,7 @@ impl Socket {
     fn handle_timer(&mut self) -> Result<Vec<Bytes>, Termination> {
         let now = Instant::now();
         if now >= self.expires_at {
-            let why = "nobody has said who they are: send a subscribe frame with a token";
+            let why = "no token was received in time: send a subscribe frame with a token first";
             return Err(match self.principal {
                 Some(_) => CloseReason::Expired.into(),
                 None => CloseReason::Unauthenticated(why.into()).into(),

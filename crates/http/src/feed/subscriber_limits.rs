@@ -64,11 +64,13 @@ impl From<SubscriberLimitExceeded> for Problem {
 impl std::fmt::Display for SubscriberLimitExceeded {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Total => out.write_str("the feed has as many subscribers as it takes"),
+            Self::Total => {
+                out.write_str("the feed has its maximum number of subscribers; retry later")
+            }
             Self::PerClient(limit) => {
                 write!(
                     out,
-                    "you follow the feed {limit} times already, which is the most"
+                    "you have {limit} subscriptions to the feed, which is the limit; close one"
                 )
             }
         }
