@@ -73,7 +73,7 @@ pub(crate) struct Rebuild {
 /// Part of what is stored that can be rebuilt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
-    /// Output of orders-manager: the source state
+    /// Output of orders-manager: the current state of every entity
     Source,
     /// Output of data-baker: documents, lists, and the history of the feed
     Presentation,
@@ -111,7 +111,7 @@ pub(crate) enum ParkedTask {
         /// Id of the first parked operation of the entity
         operation: String,
     },
-    /// Refuses the operation and executes those that are parked after it
+    /// Rejects the operation and executes those of its entity that are parked after it
     Discard {
         /// Id of the first parked operation of the entity
         operation: String,

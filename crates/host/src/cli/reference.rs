@@ -20,11 +20,11 @@ const SETTINGS: &[(&str, &str)] = &[
     ),
     (
         "follow.NAME.url",
-        "URL of the feed, in a section with other settings",
+        "URL of that feed, if NAME is a section because it has a token_file",
     ),
     (
         "follow.NAME.token_file",
-        "file with a bearer token for the feed, read for each connection; https only",
+        "file with a bearer token for that feed, read for each connection; the URL must be https",
     ),
     ("http.bind", "address that the HTTP server listens on"),
     (
@@ -53,7 +53,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ),
     (
         "http.allow_any_origin",
-        "true if * is allowed there while no token is required",
+        "true if http.cors_origins may be * while no token is required",
     ),
     (
         "http.allowed_hosts",
@@ -83,7 +83,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ),
     (
         "http.rate_burst",
-        "number of those requests that may arrive in a burst",
+        "requests that one principal, or address, may send at once before http.rate_limit applies",
     ),
     (
         "http.max_waits",
@@ -104,7 +104,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ),
     (
         "auth.jwks",
-        "public keys of the token issuer, an https URL or a file; unset: no tokens",
+        "public keys of the token issuer (JWKS), an https URL or a file; unset: no token is required",
     ),
     ("auth.issuer", "issuer of the tokens (iss)"),
     ("auth.audience", "audience that tokens must name (aud)"),
@@ -145,15 +145,21 @@ const SETTINGS: &[(&str, &str)] = &[
         "mongodb.initiate_replica_set",
         "true if replica sets of the URIs are initiated where needed",
     ),
-    ("amqp.uri", "URI of the broker"),
+    (
+        "amqp.uri",
+        "URI of RabbitMQ: amqp://USER:PASSWORD@HOST:PORT/VHOST",
+    ),
     (
         "amqp.management_uri",
-        "URL of the broker's management API, where policies are checked",
+        "URL of RabbitMQ's management API, where its policies are checked; unset: they are not",
     ),
-    ("amqp.prefix", "prefix of the names of exchanges and queues"),
+    (
+        "amqp.prefix",
+        "prefix of the names of exchanges and queues; the same for all services",
+    ),
     (
         "amqp.confirm_timeout",
-        "time that the broker may take to confirm an operation",
+        "time that RabbitMQ may take to confirm an operation, before the client gets 503",
     ),
     (
         "amqp.prefetch",
@@ -173,7 +179,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ),
     (
         "manager.lease_ttl",
-        "time after which a standby of orders-manager takes over",
+        "time after which a standby of orders-manager takes over from a leader that has stopped",
     ),
     (
         "baker.poll_interval",
@@ -185,7 +191,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ),
     (
         "baker.lease_ttl",
-        "time after which a standby of data-baker takes over",
+        "time after which a standby of data-baker takes over from a leader that has stopped",
     ),
     (
         "notify.poll_interval",
@@ -197,7 +203,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ),
     (
         "notify.lease_ttl",
-        "time after which a standby of notifier takes over",
+        "time after which a standby of notifier takes over from a leader that has stopped",
     ),
     ("notify.timeout", "time that one attempt to send may take"),
     (
@@ -215,7 +221,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ),
     (
         "feed.buffer_frames",
-        "number of latest frames kept in memory",
+        "number of latest frames kept in memory; a live subscriber that falls further behind is \
+         disconnected",
     ),
     (
         "feed.poll_interval",
@@ -229,11 +236,11 @@ const SETTINGS: &[(&str, &str)] = &[
     ),
     (
         "feed.max_unauthenticated",
-        "maximum number of websockets that have not sent a token yet",
+        "maximum number of websockets that have not sent a token yet; they are no subscribers",
     ),
     (
         "feed.max_unauthenticated_per_client",
-        "maximum number of those of one client address; 0: unlimited",
+        "maximum number of such websockets of one client address; 0: unlimited",
     ),
     ("log.format", "auto, human or json"),
     (

@@ -26,7 +26,7 @@ pub struct Feed {
     /// Maximum number of websockets that have not sent a token yet; these do not count as
     /// subscribers.
     pub max_unauthenticated: usize,
-    /// Maximum number of those of one client address; 0: unlimited.
+    /// Maximum number of such websockets of one client address; 0: unlimited.
     pub max_unauthenticated_per_client: usize,
 }
 

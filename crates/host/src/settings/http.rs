@@ -48,7 +48,7 @@ pub struct Http {
     pub max_connections_per_client: usize,
     /// Requests per second of one principal, or address; 0: unlimited.
     pub rate_limit: u32,
-    /// Number of those requests that may arrive in a burst.
+    /// Requests that one principal, or address, may send at once before `rate_limit` applies.
     pub rate_burst: u32,
     /// Maximum number of requests that wait at the same time (`Prefer: wait`).
     pub max_waits: usize,

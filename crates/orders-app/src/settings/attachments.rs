@@ -29,7 +29,7 @@ pub struct Attachments {
     /// Secret access key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub s3_secret_access_key: Option<SecretText>,
-    /// Largest file, in bytes.
+    /// Maximum size of a file, in bytes.
     #[serde(alias = "largest")]
     pub max_bytes: u64,
     /// Media types that are accepted; `*/*`: any.
@@ -39,7 +39,7 @@ pub struct Attachments {
     pub min_upload_rate: u64,
     /// Maximum number of uploads at the same time.
     pub max_uploads: usize,
-    /// Maximum number of those of one principal, or one address.
+    /// Maximum number of uploads of one principal, or address, at the same time.
     pub max_uploads_per_client: usize,
     /// Maximum size of all files of an order, in bytes.
     pub max_bytes_per_order: u64,
@@ -51,7 +51,7 @@ pub struct Attachments {
     /// Interval at which files that no order refers to are removed.
     #[serde(with = "humantime_serde")]
     pub sweep_interval: Duration,
-    /// Age, by the log, after which such a file is removed.
+    /// Age at which a file that no order refers to is removed, by the times in the log.
     #[serde(with = "humantime_serde")]
     pub sweep_grace: Duration,
 }

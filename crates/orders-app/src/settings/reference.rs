@@ -13,7 +13,7 @@ pub(super) const SETTINGS: &[(&str, &str)] = &[
     ("attachments.s3_region", "region of the bucket"),
     ("attachments.s3_access_key_id", "id of the access key"),
     ("attachments.s3_secret_access_key", "secret access key"),
-    ("attachments.max_bytes", "largest file, in bytes"),
+    ("attachments.max_bytes", "maximum size of a file, in bytes"),
     (
         "attachments.media_types",
         "media types that are accepted; */*: any",
@@ -28,7 +28,7 @@ pub(super) const SETTINGS: &[(&str, &str)] = &[
     ),
     (
         "attachments.max_uploads_per_client",
-        "maximum number of those of one principal, or one address",
+        "maximum number of uploads of one principal, or address, at the same time",
     ),
     (
         "attachments.max_bytes_per_order",
@@ -49,7 +49,7 @@ pub(super) const SETTINGS: &[(&str, &str)] = &[
     ),
     (
         "attachments.sweep_grace",
-        "age, by the log, after which such a file is removed",
+        "age at which a file that no order refers to is removed, by the times in the log",
     ),
     (
         "email.uri",
@@ -64,7 +64,8 @@ pub(super) const SETTINGS: &[(&str, &str)] = &[
     ("sms.token", "bearer token for the gateway"),
     (
         "sms.body",
-        "JSON that is posted to the gateway; {to}, {text} and {id} are replaced",
+        "JSON that is posted to the gateway; {to}, {text} and {id} stand for recipient, message and \
+         notification id",
     ),
     (
         "sms.events",
