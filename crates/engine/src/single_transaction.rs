@@ -249,7 +249,7 @@ impl<D: Domain> SingleTransactionEngine<D> {
         loop {
             let mut has_work = stages.batch().await?;
             for handler in &mut handlers {
-                has_work |= handler.look().await?.is_news;
+                has_work |= handler.poll_feeds().await?.has_progressed;
             }
             iterations += 1;
             if !has_work {

@@ -72,9 +72,10 @@ impl ProcessRunner {
 
 #[async_trait]
 impl Stage for ProcessRunner {
+    // Word of the first version for a process manager; a label in logs and metrics.
     const NAME: &'static str = "attendant";
 
     async fn batch(&mut self) -> Result<bool, StoreError> {
-        Ok(self.0.look().await?.is_news)
+        Ok(self.0.poll_feeds().await?.has_progressed)
     }
 }

@@ -113,14 +113,14 @@ impl Plan {
         let mut served = HashMap::new();
         for runner in &mut self.runners {
             let is_next = self.registration.serving.as_ref() != Some(&runner.generation);
-            let polled = match runner.look().await {
+            let polled = match runner.poll_feeds().await {
                 Ok(polled) => polled,
                 Err(error) => {
                     failure.get_or_insert(error);
                     continue;
                 }
             };
-            if polled.is_news {
+            if polled.has_progressed {
                 outcome = Outcome::Progressed;
             }
             if !is_next {

@@ -63,9 +63,9 @@ struct HandlerCheckpoint {
 
 /// Result of polling all feeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct Polled {
     /// True if a batch was handled.
-    pub is_news: bool,
+    pub has_progressed: bool,
     /// True if all feeds are handled up to their heads.
     pub is_live: bool,
 }
@@ -94,9 +94,9 @@ impl HandlerRunner {
     /// error is returned if no batch was handled. An unfinished batch is handled first and holds up
     /// all others until it is committed: it has issued commands based on the current rows, so they
     /// must not change before.
-    pub(crate) async fn look(&mut self) -> Result<Look, StoreError> {
-        let mut result = Look {
-            is_news: false,
+    pub(crate) async fn poll_feeds(&mut self) -> Result<Polled, StoreError> {
+        let mut result = Polled {
+            has_progressed: false,
             is_live: true,
         };
         let mut failure = None;
@@ -106,7 +106,7 @@ impl HandlerRunner {
         for name in names {
             match self.handle_batch(name).await {
                 Ok(has_progressed) => {
-                    result.is_news |= has_progressed;
+                    result.has_progressed |= has_progressed;
                     result.is_live &= !has_progressed && self.feed(name)?.is_live();
                 }
                 Err(error) => {
@@ -121,7 +121,7 @@ impl HandlerRunner {
             }
         }
         match failure {
-            Some(error) if result.is_news => {
+            Some(error) if result.has_progressed => {
                 tracing::warn!(
                     handler = self.handler.name(),
                     "continuing with other feeds: {error}"
