@@ -99,7 +99,7 @@ pub struct Operation {
     pub operation_id: Uuid,
     /// Name of the domain.
     pub service_name: String,
-    /// Verb.
+    /// Verb. The field has the name of its JSON member in the queue and in receipts.
     pub operation: Verb,
     /// Id of the entity.
     pub entity_id: String,

@@ -52,7 +52,7 @@ pub trait ShadowStores<S: ?Sized + Send + Sync>: Rebuilds {
     /// # Errors
     /// [`StoreError::Fenced`], without any change, unless both stores are exactly at the position
     /// `at` and the rebuild is in progress. After any other error the swap may be incomplete: no
-    /// writer can commit before [`ShadowStores::finish`] has completed it.
+    /// writer can commit before [`ShadowStores::finish_swap`] has completed it.
     async fn swap(&self, rebuild_id: u64, at: Position) -> Result<(), StoreError>;
 
     /// Completes a swap that another instance has left incomplete. Stores that swap in one
@@ -97,7 +97,8 @@ pub enum RebuildState {
 impl RebuildState {
     const ALL: [Self; 3] = [Self::Done, Self::InProgress, Self::Abandoned];
 
-    /// Returns the stored form: `done`, `under-way` or `given-up`.
+    /// Returns the form in stores and in the API, which have the words of the first version:
+    /// `done`, `under-way` or `given-up`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

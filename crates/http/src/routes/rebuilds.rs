@@ -27,7 +27,7 @@ struct RebuildStatus {
     rebuild_id: u64,
     /// `under-way`, `given-up`, or `done`; also `done` if there has been none.
     state: &'static str,
-    /// Reason for which the rebuild was given up.
+    /// Reason for which the rebuild was given up: an error, or an operator cancelled it.
     #[schema(nullable)]
     reason: Option<String>,
     /// Position that the rebuild has reached while it is under way; afterwards equal to `of`.
