@@ -353,7 +353,8 @@ impl Socket {
         let is_other = |known: &Principal| known.subject() != principal.subject();
         if self.principal.as_ref().is_some_and(is_other) {
             return Err(CloseReason::Forbidden(
-                "token: its subject is not that of this connection; open another".into(),
+                "token: its subject or owner differs from that of this connection; open another"
+                    .into(),
             ));
         }
         let key = self.address.clone().with_principal(&principal);
