@@ -46,8 +46,9 @@ pub(super) fn ping() -> String {
 /// Reason for which the server ends a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum CloseReason {
-    /// The server shuts down; the client may reconnect with its position.
-    GoingAway,
+    /// The server shuts down, or its store or the token issuer does not answer; the client may
+    /// reconnect with its position.
+    Unavailable,
     /// A subscriber limit has been reached; the client may reconnect.
     SubscriberLimitExceeded(String),
     /// The client's token has expired; it may reconnect with a new one.
@@ -68,7 +69,7 @@ impl CloseReason {
     /// Code of the close frame; below 4400, the client may reconnect.
     pub(super) fn code(&self) -> u16 {
         match self {
-            Self::GoingAway | Self::SubscriberLimitExceeded(_) => 4001,
+            Self::Unavailable | Self::SubscriberLimitExceeded(_) => 4001,
             Self::Expired => 4005,
             Self::TooSlow(_) => 4008,
             Self::NotAvailable(_) => 4010,
@@ -81,7 +82,9 @@ impl CloseReason {
     /// Explanation for the client.
     pub(super) fn message(&self) -> String {
         match self {
-            Self::GoingAway => "the server is going away; reconnect with your position".into(),
+            Self::Unavailable => {
+                "the server cannot serve the feed now; reconnect with your position".into()
+            }
             Self::Expired => "the token has expired; reconnect with a new one".into(),
             Self::TooSlow(position) => format!("too slow; reconnect with since={position}"),
             Self::SubscriberLimitExceeded(why)
@@ -114,7 +117,7 @@ impl From<FeedError> for CloseReason {
     fn from(error: FeedError) -> Self {
         match error {
             FeedError::TooSlow { cursor } => Self::TooSlow(cursor),
-            FeedError::Unavailable | FeedError::Store(_) => Self::GoingAway,
+            FeedError::Unavailable | FeedError::Store(_) => Self::Unavailable,
             FeedError::OtherEpoch | FeedError::Ahead { .. } => {
                 Self::NotAvailable(error.to_string())
             }
@@ -353,7 +356,7 @@ mod tests {
 
     #[test]
     fn only_clients_that_may_reconnect_get_a_delay() {
-        assert!(CloseReason::GoingAway.frame().contains("retry_after_ms"));
+        assert!(CloseReason::Unavailable.frame().contains("retry_after_ms"));
         assert!(
             !CloseReason::BadRequest("no".into())
                 .frame()

@@ -275,7 +275,7 @@ impl Socket {
             // Boxed, so that a rare event does not enlarge the future of every subscriber.
             Event::Incoming(message) => Box::pin(self.handle_incoming(message)).await,
             Event::Timer => self.handle_timer(),
-            Event::Shutdown => Err(CloseReason::GoingAway.into()),
+            Event::Shutdown => Err(CloseReason::Unavailable.into()),
         }
     }
 
@@ -336,7 +336,7 @@ impl Socket {
         // An unavailable token issuer is temporary: the client should reconnect.
         let refused = |problem: Problem| match problem.status_code() {
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
-                CloseReason::GoingAway
+                CloseReason::Unavailable
             }
             StatusCode::FORBIDDEN => CloseReason::Forbidden(problem.detail().to_owned()),
             _ => CloseReason::Unauthenticated(problem.detail().to_owned()),

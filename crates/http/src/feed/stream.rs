@@ -150,7 +150,7 @@ impl EventStream {
             next = self.session.next() => next,
             _ = self.heartbeat.tick() => Ok(self.session.heartbeat()),
             () = sleep_until(self.expires_at) => Err(CloseReason::Expired),
-            () = self.shutdown.cancelled() => Err(CloseReason::GoingAway),
+            () = self.shutdown.cancelled() => Err(CloseReason::Unavailable),
         };
         match next {
             Ok(messages) => self.send(&messages),
@@ -182,7 +182,7 @@ impl EventStream {
 
 /// Field `retry`: random delay before the client reconnects, in milliseconds.
 fn retry_field() -> Bytes {
-    let delay = CloseReason::GoingAway
+    let delay = CloseReason::Unavailable
         .reconnect_delay_ms()
         .unwrap_or_default();
     format!("retry: {delay}\n\n").into()
