@@ -8,8 +8,8 @@ use figment::value::{Dict, Map};
 use figment::{Figment, Metadata, Profile, Provider};
 
 use super::domain::{Configuration, DomainSettings};
+use super::error_text::error_text;
 use super::exposure::AllowedOrigin;
-use super::faults::error_text;
 use super::follow;
 use super::host::{Mode, Settings};
 use super::names::{RENAMED, variable};

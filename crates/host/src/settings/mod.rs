@@ -5,8 +5,8 @@
 
 mod auth;
 mod domain;
+mod error_text;
 mod exposure;
-mod faults;
 mod feed;
 mod follow;
 mod health;
