@@ -18,7 +18,7 @@ use crate::cli::Program;
 use crate::commands::{ATTACHMENTS, DomainStores, run_task};
 use crate::notifications::Notifications;
 use crate::settings::{Configuration, DomainSettings, Mode, NoSettings};
-use crate::{Adapters, Handlers, Settings, Stages, http_server, serve};
+use crate::{Adapters, Handlers, Settings, Tasks, http_server, serve};
 
 /// Program of a domain, its handlers, and what it adds to the host.
 ///
@@ -47,8 +47,8 @@ pub struct ApiContext<'a> {
     pub presentation: Arc<dyn PresentationReader>,
     /// Hub of the feed.
     pub feed: Arc<Feed>,
-    /// Stages of the process: background tasks of the API run among them.
-    pub stages: &'a mut Stages,
+    /// Tasks of the process: background tasks of the API run among them.
+    pub tasks: &'a mut Tasks,
     /// Signal to end.
     pub shutdown: &'a Shutdown,
 }
@@ -156,8 +156,8 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
             check::<D>().map_err(|error| anyhow!("the domain {name}: {error}"))?;
             let settings = &configuration.host;
             let notifications = (self.notifications)(&configuration)?;
-            let mut stages = Stages::new(&shutdown);
-            let mut adapters = open::<D>(settings, &mut stages, &shutdown).await?;
+            let mut tasks = Tasks::new(&shutdown);
+            let mut adapters = open::<D>(settings, &mut tasks, &shutdown).await?;
             let feed = Feed::new(
                 adapters.reader.clone(),
                 adapters.log.clone(),
@@ -167,7 +167,7 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
                 log: adapters.log.clone(),
                 presentation: adapters.reader.clone(),
                 feed: feed.clone(),
-                stages: &mut stages,
+                tasks: &mut tasks,
                 shutdown: &shutdown,
             };
             let api = api(&configuration, context)?;
@@ -179,8 +179,8 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
                 handlers: self.handlers,
                 notifications,
             };
-            serve::serve::<D>(parts, settings, &mut stages, &shutdown).await?;
-            stages.ended().await
+            serve::serve::<D>(parts, settings, &mut tasks, &shutdown).await?;
+            tasks.ended().await
         })
     }
 
@@ -215,7 +215,7 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
 /// Opens the stores that the settings name.
 async fn open<D: Domain>(
     settings: &Settings,
-    stages: &mut Stages,
+    tasks: &mut Tasks,
     shutdown: &Shutdown,
 ) -> Result<Adapters> {
     #[cfg(feature = "servers")]
@@ -226,7 +226,7 @@ async fn open<D: Domain>(
     let interval = settings.health.integrity_interval;
     if !interval.is_zero() {
         // Damaged pages make the server not ready.
-        stages.run(store.watch(interval, shutdown.clone()));
+        tasks.run(store.watch(interval, shutdown.clone()));
     }
     Ok(Adapters::in_process(&store))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Settings, Stages};
+use crate::{Settings, Tasks};
 use anyhow::{Result, ensure};
 use bakehouse_engine::handlers::own_feed::OwnFeed;
 use bakehouse_engine::handlers::projector::RunnerContext;
@@ -77,13 +77,13 @@ impl HandlerRunners {
         self,
         handlers: Handlers,
         settings: &Settings,
-        stages: &mut Stages,
+        tasks: &mut Tasks,
         shutdown: &Shutdown,
     ) {
         let settings = || settings.for_handlers();
         for handler in handlers.read_models {
             let (deps, context) = self.models.clone();
-            stages.run(projector::run(
+            tasks.run(projector::run(
                 deps,
                 handler,
                 context,
@@ -94,7 +94,7 @@ impl HandlerRunners {
         for handler in handlers.processes {
             let (deps, context) = self.processes.clone();
             if process_runner::prepare(&deps, &handler, shutdown).await {
-                stages.run(process_runner::run(
+                tasks.run(process_runner::run(
                     deps,
                     handler,
                     context,
@@ -106,7 +106,7 @@ impl HandlerRunners {
     }
 
     /// Starts the delivery of notifications of processes to the log of this service.
-    pub(crate) fn deliver(&self, settings: &Settings, stages: &mut Stages, shutdown: &Shutdown) {
+    pub(crate) fn deliver(&self, settings: &Settings, tasks: &mut Tasks, shutdown: &Shutdown) {
         // Notices are not sent on this channel: the delivery polls.
         let (sender, recorded) = watch::channel(0);
         let delivery = delivery::run(
@@ -116,7 +116,7 @@ impl HandlerRunners {
             recorded,
             shutdown.clone(),
         );
-        stages.run(async move {
+        tasks.run(async move {
             delivery.await;
             drop(sender);
         });

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
 #[cfg(feature = "servers")]
-use crate::Stages;
+use crate::Tasks;
 use crate::faults::plant;
 use crate::settings::Auth;
 use crate::{Settings, UrlOrFile};
@@ -141,14 +141,14 @@ fn key_source(jwks: &UrlOrFile) -> Result<KeySource> {
 pub(crate) fn health(
     settings: &Settings,
     probes: Probes,
-    stages: &mut Stages,
+    tasks: &mut Tasks,
     shutdown: &Shutdown,
 ) -> Result<()> {
     if let Some(bind) = settings.health.bind {
         let exposure = exposure(settings)?;
         let header_timeout = settings.http.header_timeout;
         let shutdown = shutdown.clone();
-        stages.try_run(bakehouse_http::serve_health(
+        tasks.try_run(bakehouse_http::serve_health(
             bind,
             probes,
             exposure,

@@ -38,7 +38,7 @@ mod servers;
 mod services;
 pub mod settings;
 mod shutdown;
-mod stages;
+mod tasks;
 
 pub use bakehouse_engine as engine;
 pub use {bakehouse_http as http, bakehouse_validation as validation};
@@ -49,7 +49,7 @@ pub use log_channel::LOG_CHANNEL;
 pub use notifications::Notifications;
 pub use secret::{SecretText, SecretUri, SecretUrl, UrlOrFile};
 pub use settings::{Configuration, DomainSettings, Settings};
-pub use stages::Stages;
+pub use tasks::Tasks;
 
 pub(crate) use adapters::Adapters;
 pub(crate) use cli::{AdminArguments, Parked, ParkedTask, Part, Rebuild, Task};

@@ -10,7 +10,7 @@ use bakehouse_engine::stages::{delivery, notifier};
 use tokio::sync::watch;
 
 use crate::faults::plant;
-use crate::{Settings, Stages};
+use crate::{Settings, Tasks};
 
 /// Rules and channels of notifications.
 pub struct Notifications {
@@ -26,7 +26,7 @@ pub(crate) async fn run(
     notifications: Notifications,
     deps: NotifierDeps,
     settings: &Settings,
-    stages: &mut Stages,
+    tasks: &mut Tasks,
     shutdown: &Shutdown,
 ) {
     if !notifier::prepare(&deps, shutdown).await {
@@ -34,7 +34,7 @@ pub(crate) async fn run(
     }
     let (recorded, wake) = watch::channel(0);
     for channel in notifications.channels {
-        stages.run(delivery::run(
+        tasks.run(delivery::run(
             channel,
             plant(deps.notifications.clone()),
             settings.for_delivery(),
@@ -42,7 +42,7 @@ pub(crate) async fn run(
             shutdown.clone(),
         ));
     }
-    stages.run(notifier::run(
+    tasks.run(notifier::run(
         deps,
         notifications.rules,
         settings.for_notifier(),

@@ -1,7 +1,7 @@
 //! All services in one process, with read models and process managers.
 
 use crate::settings::Mode;
-use crate::{Settings, Stages};
+use crate::{Settings, Tasks};
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -44,7 +44,7 @@ pub(crate) struct Parts {
 pub(crate) async fn serve<D: Domain>(
     parts: Parts,
     settings: &Settings,
-    stages: &mut Stages,
+    tasks: &mut Tasks,
     shutdown: &Shutdown,
 ) -> Result<()> {
     let Parts {
@@ -93,12 +93,12 @@ pub(crate) async fn serve<D: Domain>(
         stall_timeout: settings.health.stall_timeout,
     };
     let (probes, watch) = readiness(&state, adapters.probes.clone(), watched, shutdown.clone());
-    stages.run(watch);
+    tasks.run(watch);
     let server = http_server::http(settings, state, probes, shutdown)?;
-    stages.try_run(store_failure(&mut adapters, shutdown.clone()));
+    tasks.try_run(store_failure(&mut adapters, shutdown.clone()));
     // Writes are accepted and documents read before the stages are ready.
-    stages.run(feed.run(adapters.notices.clone(), shutdown.clone()));
-    stages.try_run(server.run(shutdown.clone()));
+    tasks.run(feed.run(adapters.notices.clone(), shutdown.clone()));
+    tasks.try_run(server.run(shutdown.clone()));
     let prepared = std::mem::replace(&mut adapters.prepared, Box::pin(std::future::ready(true)));
     if !(prepared.await && is_ours::<D>(adapters.log.as_ref(), shutdown).await?) {
         return Ok(());
@@ -107,16 +107,16 @@ pub(crate) async fn serve<D: Domain>(
     // would be missed.
     if let Some(of_domain) = of_domain {
         let deps = notifier_deps(&adapters);
-        notifications::run(of_domain, deps, settings, stages, shutdown).await;
+        notifications::run(of_domain, deps, settings, tasks, shutdown).await;
     }
     if has_processes {
-        runners.deliver(settings, stages, shutdown);
+        runners.deliver(settings, tasks, shutdown);
     }
     // Runners are needed in every mode: for handlers that lag, or are rebuilt.
-    runners.start(handlers, settings, stages, shutdown).await;
+    runners.start(handlers, settings, tasks, shutdown).await;
     match single_transaction {
-        Some(engine) => stages.run(engine.run(adapters.queue, shutdown.clone())),
-        None => run_stages::<D>(adapters, settings, stages, shutdown),
+        Some(engine) => tasks.run(engine.run(adapters.queue, shutdown.clone())),
+        None => run_stages::<D>(adapters, settings, tasks, shutdown),
     }
     Ok(())
 }
@@ -174,7 +174,7 @@ fn notifier_deps(adapters: &Adapters) -> NotifierDeps {
 fn run_stages<D: Domain>(
     adapters: Adapters,
     settings: &Settings,
-    stages: &mut Stages,
+    tasks: &mut Tasks,
     shutdown: &Shutdown,
 ) {
     let writer = WriterDeps {
@@ -198,9 +198,9 @@ fn run_stages<D: Domain>(
         rebuilds: Some(adapters.presentation_rebuilds),
     };
     let (s, end) = (settings, || shutdown.clone());
-    stages.run(writer::run(plant(writer), s.for_writer(), end()));
-    stages.run(manager::run::<D>(plant(manager), s.for_manager(), end()));
-    stages.run(baker::run::<D>(plant(baker), s.for_baker(), end()));
+    tasks.run(writer::run(plant(writer), s.for_writer(), end()));
+    tasks.run(manager::run::<D>(plant(manager), s.for_manager(), end()));
+    tasks.run(baker::run::<D>(plant(baker), s.for_baker(), end()));
 }
 
 /// Checks that the log belongs to this domain. Returns `false` at shutdown.

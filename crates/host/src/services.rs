@@ -14,7 +14,7 @@ use bakehouse_http::{AppState, RebuildTargets};
 use crate::faults::plant;
 use crate::readiness::{Watched, readiness};
 use crate::settings::{Configuration, DomainSettings, InvalidSetting};
-use crate::{ApiContext, App, DomainApi, Settings, Stages, http_server, notifications, servers};
+use crate::{ApiContext, App, DomainApi, Settings, Tasks, http_server, notifications, servers};
 
 /// Prefixes of the settings that every service without an API reads.
 const COMMON: [&str; 13] = [
@@ -59,20 +59,20 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
                 let settings = &configuration.host;
                 let source = servers::source::<D>(settings).await?;
                 let broker = servers::broker::<D>(settings)?;
-                let mut stages = Stages::new(&shutdown);
+                let mut tasks = Tasks::new(&shutdown);
                 // Kept to the end: policies are checked and logged also without readiness checks.
                 let policies = broker.policy_probe();
                 let probes = vec![broker.probe(), source.probe(), policies.clone()];
-                http_server::health(settings, probes, &mut stages, &shutdown)?;
+                http_server::health(settings, probes, &mut tasks, &shutdown)?;
                 if source.prepare(&shutdown).await {
                     let deps = WriterDeps {
                         queue: broker.consumer(),
                         log: source.log(),
                         notices: broker.notices(),
                     };
-                    stages.run(writer::run(plant(deps), settings.for_writer(), shutdown));
+                    tasks.run(writer::run(plant(deps), settings.for_writer(), shutdown));
                 }
-                stages.ended().await
+                tasks.ended().await
             },
         )
     }
@@ -86,9 +86,9 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
                 let settings = &configuration.host;
                 let source = servers::source::<D>(settings).await?;
                 let broker = servers::broker::<D>(settings)?;
-                let mut stages = Stages::new(&shutdown);
+                let mut tasks = Tasks::new(&shutdown);
                 let probes = vec![broker.probe(), source.probe()];
-                http_server::health(settings, probes, &mut stages, &shutdown)?;
+                http_server::health(settings, probes, &mut tasks, &shutdown)?;
                 if source.prepare(&shutdown).await {
                     let deps = ManagerDeps {
                         log: source.log(),
@@ -98,9 +98,9 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
                         rebuilds: Some(source.source_rebuilds()),
                     };
                     let settings = settings.for_manager();
-                    stages.run(manager::run::<D>(plant(deps), settings, shutdown));
+                    tasks.run(manager::run::<D>(plant(deps), settings, shutdown));
                 }
-                stages.ended().await
+                tasks.ended().await
             },
         )
     }
@@ -115,9 +115,9 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
                 let source = servers::source::<D>(settings).await?;
                 let presentation = servers::presentation::<D>(settings).await?;
                 let broker = servers::broker::<D>(settings)?;
-                let mut stages = Stages::new(&shutdown);
+                let mut tasks = Tasks::new(&shutdown);
                 let probes = vec![broker.probe(), source.probe(), presentation.probe()];
-                http_server::health(settings, probes, &mut stages, &shutdown)?;
+                http_server::health(settings, probes, &mut tasks, &shutdown)?;
                 if source.prepare(&shutdown).await && presentation.prepare(&shutdown).await {
                     let deps = BakerDeps {
                         log: source.log(),
@@ -127,9 +127,9 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
                         notices: broker.notices(),
                         rebuilds: Some(presentation.presentation_rebuilds()),
                     };
-                    stages.run(baker::run::<D>(plant(deps), settings.for_baker(), shutdown));
+                    tasks.run(baker::run::<D>(plant(deps), settings.for_baker(), shutdown));
                 }
-                stages.ended().await
+                tasks.ended().await
             },
         )
     }
@@ -159,9 +159,9 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
                 let source = servers::source::<D>(settings).await?;
                 let presentation = servers::presentation::<D>(settings).await?;
                 let broker = servers::broker::<D>(settings)?;
-                let mut stages = Stages::new(&shutdown);
+                let mut tasks = Tasks::new(&shutdown);
                 let probes = vec![broker.probe(), source.probe(), presentation.probe()];
-                http_server::health(settings, probes, &mut stages, &shutdown)?;
+                http_server::health(settings, probes, &mut tasks, &shutdown)?;
                 let deps = NotifierDeps {
                     log: source.log(),
                     source: source.source(),
@@ -173,9 +173,9 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
                 if let Some(of_domain) = of_domain
                     && source.prepare(&shutdown).await
                 {
-                    notifications::run(of_domain, deps, settings, &mut stages, &shutdown).await;
+                    notifications::run(of_domain, deps, settings, &mut tasks, &shutdown).await;
                 }
-                stages.ended().await
+                tasks.ended().await
             },
         )
     }
@@ -203,12 +203,12 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
             let presentation = servers::presentation::<D>(settings).await?;
             let broker = servers::broker::<D>(settings)?;
             let feed = Feed::new(presentation.reader(), source.log(), settings.for_feed());
-            let mut stages = Stages::new(&shutdown);
+            let mut tasks = Tasks::new(&shutdown);
             let context = ApiContext {
                 log: source.log(),
                 presentation: presentation.reader(),
                 feed: feed.clone(),
-                stages: &mut stages,
+                tasks: &mut tasks,
                 shutdown: &shutdown,
             };
             let api = api(&configuration, context)?;
@@ -238,11 +238,11 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
                 stall_timeout: settings.health.stall_timeout,
             };
             let (probes, watch) = readiness(&state, stores, watched, shutdown.clone());
-            stages.run(watch);
+            tasks.run(watch);
             let server = http_server::http(settings, state, probes, &shutdown)?;
-            stages.run(feed.run(broker.notices(), shutdown.clone()));
-            stages.try_run(server.run(shutdown));
-            stages.ended().await
+            tasks.run(feed.run(broker.notices(), shutdown.clone()));
+            tasks.try_run(server.run(shutdown));
+            tasks.ended().await
         })
     }
 

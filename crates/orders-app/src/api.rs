@@ -37,7 +37,7 @@ pub(crate) fn api(configuration: &Configuration, context: ApiContext<'_>) -> Res
         is_only_process: !configuration.host.has_servers() && attachments.store.is_none(),
     };
     let shutdown = context.shutdown.clone();
-    context.stages.run(
+    context.tasks.run(
         state
             .clone()
             .clean_up(context.feed, context.presentation, sweep, shutdown),

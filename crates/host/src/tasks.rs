@@ -11,12 +11,12 @@ const FAILURE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Tasks that all run until shutdown. When one ends earlier, fails or panics, the others are shut
 /// down as well, and a supervisor can restart the process.
-pub struct Stages {
+pub struct Tasks {
     tasks: JoinSet<Result<()>>,
     shutdown: Shutdown,
 }
 
-impl Stages {
+impl Tasks {
     /// Creates an empty set.
     #[must_use]
     pub fn new(shutdown: &Shutdown) -> Self {
@@ -27,19 +27,19 @@ impl Stages {
     }
 
     /// Runs a task that cannot fail.
-    pub fn run(&mut self, stage: impl Future<Output = ()> + Send + 'static) {
+    pub fn run(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(async {
-            stage.await;
+            task.await;
             Ok(())
         });
     }
 
     /// Runs a task that can fail.
-    pub fn try_run<E>(&mut self, stage: impl Future<Output = Result<(), E>> + Send + 'static)
+    pub fn try_run<E>(&mut self, task: impl Future<Output = Result<(), E>> + Send + 'static)
     where
         E: Into<anyhow::Error>,
     {
-        self.tasks.spawn(async { stage.await.map_err(Into::into) });
+        self.tasks.spawn(async { task.await.map_err(Into::into) });
     }
 
     /// Waits until all tasks have ended.
@@ -49,9 +49,9 @@ impl Stages {
     pub async fn ended(mut self) -> Result<()> {
         let mut outcome = Ok(());
         while let Some(ended) = self.next(&outcome).await {
-            let ended = ended.context("a stage panicked").and_then(|ended| ended);
+            let ended = ended.context("a task panicked").and_then(|ended| ended);
             if !self.shutdown.is_cancelled() && ended.is_ok() {
-                tracing::error!("a stage ended before shutdown");
+                tracing::error!("a task ended before shutdown");
             }
             self.shutdown.cancel();
             outcome = outcome.and(ended);
@@ -69,7 +69,7 @@ impl Stages {
         }
         let next = tokio::time::timeout(FAILURE_TIMEOUT, self.tasks.join_next()).await;
         next.unwrap_or_else(|_| {
-            tracing::warn!("stages did not end in time after a failure; exiting");
+            tracing::warn!("tasks did not end in time after a failure; exiting");
             None
         })
     }
