@@ -387,7 +387,7 @@ async fn unauthenticated_sockets_do_not_count_as_subscribers(kind: Kind) {
     let (code, last) = second.end().await;
     assert_eq!(code, 4001);
     let message = last["message"].as_str().expect("a message");
-    assert!(message.contains("1 times already"), "{message}");
+    assert!(message.contains("1 subscriptions"), "{message}");
     assert!(last["retry_after_ms"].is_number(), "{last}");
     let mut bob = world.feed("").await.expect("a socket");
     bob.say(&subscribe(&token("bob"))).await.expect("sent");
