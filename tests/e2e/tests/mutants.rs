@@ -39,6 +39,7 @@ fn tests_of(package: &str) -> String {
     let folders = [
         "crates",
         "crates/adapters",
+        "crates/testing",
         "bins",
         "tests",
         "examples",

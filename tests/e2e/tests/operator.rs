@@ -121,7 +121,7 @@ async fn doctor_reports_a_missing_store() {
     let (code, found) = world.doctor().expect("it runs");
     assert_eq!((code, &found["faults"]), (Some(1), &1.into()), "{found}");
     let text = found["findings"][0]["what"].as_str().expect("words");
-    assert!(text.contains("there is no presentation at all"), "{text}");
+    assert!(text.contains("the presentation is missing"), "{text}");
     world.set(PRESENTATION_URI, &at);
     let log = world.setting(SOURCE_URI).to_owned();
     world.set(SOURCE_URI, &log.replacen("-source", "-nothing", 1));

@@ -128,7 +128,7 @@ async fn a_writer_that_panics_ends_the_process() {
     let ledger = load.stop().await;
     assert_eq!(status.code(), Some(1));
     let log = world.process("bakehouse").log();
-    assert!(log.contains("panicked: asked for"), "{log}");
+    assert!(log.contains("panicked: requested by"), "{log}");
     assert!(log.contains("writer thread panicked"), "{log}");
     assert!(!ledger.accepted.is_empty());
     world.begin().await.expect("it starts");

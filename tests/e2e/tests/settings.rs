@@ -149,5 +149,6 @@ fn every_setting_has_a_test() {
 fn setting(line: &str) -> Option<(&str, &str)> {
     let mut words = line.strip_prefix("  ")?.split_whitespace();
     let (key, variable) = (words.next()?, words.next()?);
-    (variable.starts_with("BAKEHOUSE_") && words.next().is_none()).then_some((key, variable))
+    let is_setting = variable.starts_with("BAKEHOUSE_") && !key.starts_with('[');
+    (is_setting && words.next().is_none()).then_some((key, variable))
 }

@@ -54,6 +54,7 @@ pub(crate) struct Receipt {
     /// Position at which a parked operation was resolved.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u64>)]
+    #[serde(rename = "settled_by")]
     resolved_by: Option<Position>,
     #[serde(flatten)]
     #[schema(ignore)]

@@ -45,6 +45,7 @@ struct HistoryEntry<'a> {
     /// Position of the entry that resolved the operation, if it was parked.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u64>)]
+    #[serde(rename = "settled_by")]
     resolved_by: Option<Position>,
     #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<&'a str>,
