@@ -424,3 +424,25 @@ fn the_domains_of_examples_are_small() {
         );
     }
 }
+
+/// Overrides of the test runner name tests that exist.
+#[test]
+fn overrides_of_the_test_runner_match_tests() {
+    let settings = std::fs::read_to_string(root().join(".config/nextest.toml")).expect("settings");
+    let sources: String = files().into_iter().map(|(_, text)| text).collect();
+    let mut count = 0;
+    for patterns in settings.split("test(/").skip(1) {
+        let patterns = patterns.split("/)").next().unwrap_or_default();
+        for name in patterns.split('|') {
+            let is_there = sources
+                .lines()
+                .any(|line| line.contains("fn ") && line.contains(name));
+            assert!(
+                is_there,
+                "{name}: no test has this in its name; mend .config/nextest.toml"
+            );
+            count += 1;
+        }
+    }
+    assert!(count > 3, "{count}");
+}
