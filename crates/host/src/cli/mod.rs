@@ -231,6 +231,7 @@ impl<S: DomainSettings> Program<S> {
         run: impl AsyncFnOnce(Configuration<S>, Shutdown) -> Result<()>,
     ) -> Result<()> {
         files::raise_open_files_limit();
+        bakehouse_http::metrics::install();
         let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
         runtime.spawn(stderr::publish_losses());
         let outcome = runtime.block_on(async {

@@ -208,8 +208,9 @@ async fn show(positions: Option<web::Data<Positions>>) -> HttpResponse {
         .body(text.unwrap_or_default())
 }
 
-/// Installs the recorder of the process, unless that has been done.
-pub(crate) fn install() {
+/// Installs the recorder of the process, unless that has been done. Metrics that are recorded
+/// before it are lost: programs call it first of all.
+pub fn install() {
     let _ = recorder();
 }
 
