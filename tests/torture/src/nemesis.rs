@@ -1,8 +1,8 @@
 //! Injection of faults: applies a fault, reverts it, and returns the time from which the system
 //! has to recover.
 //!
-//! - [`services`]: faults of processes;
-//! - [`power_loss`]: power losses under the embedded store.
+//! - `services`: faults of processes;
+//! - `power_loss`: power losses under the embedded store.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

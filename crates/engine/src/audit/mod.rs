@@ -1,7 +1,7 @@
 //! Audit: compares the contents of the stores with the log, while the services are running.
 //!
 //! The log is read once, page by page. The expected output of each page is computed from the log
-//! alone ([`crate::bake`] with [`Trust::Log`](crate::bake::Trust::Log)) and compared with the
+//! alone ([`crate::stages::bake`] with [`Trust::Log`](crate::stages::bake::Trust::Log)) and compared with the
 //! stores: verdicts, numbers and states in the source; documents and frames in the presentation;
 //! attached files. An entity is compared with the page of its latest change; an entity that
 //! changes during the audit is counted and not compared. An inconsistent entity does not keep

@@ -2,8 +2,8 @@
 //! may be lost, unlike after SIGKILL.
 //!
 //! - `layer.c`: a library for `LD_PRELOAD` that records what a process does to one folder;
-//! - [`records`]: reader of the records;
-//! - [`disk`]: model of the disk, which separates synced data and names from unsynced ones.
+//! - `records`: reader of the records;
+//! - `disk`: model of the disk, which separates synced data and names from unsynced ones.
 //!
 //! A [`Recorder`] assumes that the folder is synced at first. The process runs with
 //! [`Recorder::environment`] until it is killed; [`Recorder::cut`] then reduces the folder to what
