@@ -44,11 +44,7 @@ fn help_lists_the_settings_of_the_program_with_their_variables() {
             is("events-writer"),
             "{name}: {text}"
         );
-        assert_eq!(
-            lists("webhook.secret"),
-            is("notifier"),
-            "{name}: {text}"
-        );
+        assert_eq!(lists("webhook.secret"), is("notifier"), "{name}: {text}");
         let short = run(name, &["-h"], &[]);
         let short = String::from_utf8_lossy(&short.stdout).into_owned();
         assert!(!short.contains("log.filter"), "{name}: {short}");
