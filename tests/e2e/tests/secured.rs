@@ -64,7 +64,7 @@ async fn databases_and_broker_take_tls_and_passwords() {
     let logs = world.final_logs().expect("they end");
     let messages = unconfirmed.json().to_string() + &logs;
     assert!(
-        messages.contains("not confirmed within 1.25 s"),
+        messages.contains("no confirmation within 1.25 s"),
         "{messages}"
     );
     assert!(!messages.contains("s3cret"), "{messages}");
