@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
@@ -11,6 +12,8 @@ use crate::process::Process;
 
 /// Name of the file with a container's id.
 const ID_FILE: &str = "container";
+/// Time that all threads of a paused process may take to stop.
+const PAUSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Description of how a server is started; it can be restarted with the same data.
 pub(crate) enum Recipe {
@@ -86,9 +89,15 @@ impl Launched {
         }
     }
 
-    /// Pauses the server with SIGSTOP: the kernel accepts connections, but nothing answers.
+    /// Pauses the server with SIGSTOP: the kernel accepts connections, but nothing answers. Returns
+    /// once all of its threads have stopped.
     pub(crate) fn pause(&self) {
         self.signal(Signal::SIGSTOP, "pause");
+        let Some(pid) = self.pid() else { return };
+        let end = Instant::now() + PAUSE_TIMEOUT;
+        while !has_stopped(pid) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     pub(crate) fn resume(&self) {
@@ -195,4 +204,15 @@ pub(crate) fn remove_containers(folder: &Path) {
             let _ = docker(&["rm", "--force", "--volumes", id.trim()]);
         }
     }
+}
+
+/// Returns whether all threads of a process are stopped.
+fn has_stopped(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
+    threads.into_iter().flatten().flatten().all(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The name, in brackets, may contain any characters.
+        let state = stat.rsplit_once(") ").map(|(_, after)| after);
+        state.is_none_or(|state| state.starts_with('T'))
+    })
 }
