@@ -9,13 +9,13 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow, ensure};
 use bakehouse_engine::feed::Feed;
 use bakehouse_engine::handlers::{ProcessManager, ReadModel, process, read_model};
-use bakehouse_engine::ports::{Blobs, EventLog, PresentationReader, Probe};
+use bakehouse_engine::ports::{EventLog, PresentationReader, Probe};
 use bakehouse_engine::{Domain, Shutdown, check, private_files};
 use bakehouse_http::ApiDefinition;
 use bakehouse_sqlite::{FILE_NAME, SqliteStore};
 
 use crate::cli::Program;
-use crate::commands::{ATTACHMENTS, DomainStores, run_task};
+use crate::commands::{ATTACHMENTS, BlobsOf, DomainStores, run_task};
 use crate::notifications::Notifications;
 use crate::settings::{Configuration, DomainSettings, Mode, NoSettings};
 use crate::{Adapters, Handlers, Settings, Tasks, http_server, serve};
@@ -35,9 +35,6 @@ pub struct App<D, S = NoSettings> {
     blobs: BlobsOf<S>,
     domain: PhantomData<fn() -> D>,
 }
-
-/// Function that opens a domain's store of blobs, to be read; `None` where there is none.
-pub type BlobsOf<S> = fn(&Configuration<S>) -> Result<Option<Arc<dyn Blobs>>>;
 
 /// Dependencies of a domain's API.
 pub struct ApiContext<'a> {
@@ -131,8 +128,8 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
     /// Adds prefixes of settings that the program reads, for `--help`.
     #[cfg(feature = "servers")]
     #[must_use]
-    pub(crate) fn reads(mut self, prefixes: &[&'static str], more: &[&'static str]) -> Self {
-        self.settings.extend(prefixes.iter().chain(more));
+    pub(crate) fn reads(mut self, prefixes: impl IntoIterator<Item = &'static str>) -> Self {
+        self.settings.extend(prefixes);
         self
     }
 
@@ -158,24 +155,10 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
             let notifications = (self.notifications)(&configuration)?;
             let mut tasks = Tasks::new(&shutdown);
             let mut adapters = open::<D>(settings, &mut tasks, &shutdown).await?;
-            let feed = Feed::new(
-                adapters.reader.clone(),
-                adapters.log.clone(),
-                settings.for_feed(),
-            );
-            let context = ApiContext {
-                log: adapters.log.clone(),
-                presentation: adapters.reader.clone(),
-                feed: feed.clone(),
-                tasks: &mut tasks,
-                shutdown: &shutdown,
-            };
-            let api = api(&configuration, context)?;
-            adapters.probes.extend(api.probes);
+            let api = open_api(api, &configuration, &mut adapters, &mut tasks, &shutdown)?;
             let parts = serve::Parts {
                 adapters,
-                feed,
-                api: api.definition,
+                api,
                 handlers: self.handlers,
                 notifications,
             };
@@ -201,15 +184,37 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
     pub(crate) fn commands(&self) -> crate::cli::RunTask<S> {
         let (handlers, blobs) = (self.handlers.clone(), self.blobs);
         Box::new(move |configuration, task| {
-            let of_blobs = configuration.clone();
             let stores = DomainStores {
-                blobs: Box::new(move || blobs(&of_blobs)),
+                blobs,
                 has_processes: !handlers.processes.is_empty(),
                 read_models: handlers.read_models.clone(),
             };
             run_task::<D, S>(configuration, task, stores)
         })
     }
+}
+
+/// Creates the API of a domain and the feed, and adds the API's readiness checks to the adapters'.
+pub(crate) fn open_api<S>(
+    api: impl FnOnce(&Configuration<S>, ApiContext<'_>) -> Result<DomainApi>,
+    configuration: &Configuration<S>,
+    adapters: &mut Adapters,
+    tasks: &mut Tasks,
+    shutdown: &Shutdown,
+) -> Result<serve::Api> {
+    let (log, presentation) = (adapters.log.clone(), adapters.reader.clone());
+    let settings = configuration.host.for_feed();
+    let feed = Feed::new(presentation.clone(), log.clone(), settings);
+    let context = ApiContext {
+        log,
+        presentation,
+        feed: feed.clone(),
+        tasks,
+        shutdown,
+    };
+    let DomainApi { definition, probes } = api(configuration, context)?;
+    adapters.probes.extend(probes);
+    Ok(serve::Api { feed, definition })
 }
 
 /// Opens the stores that the settings name.

@@ -1,8 +1,6 @@
 //! Runners of read models and process managers.
-
 use std::sync::Arc;
 
-use crate::{Settings, Tasks};
 use anyhow::{Result, ensure};
 use bakehouse_engine::handlers::own_feed::OwnFeed;
 use bakehouse_engine::handlers::projector::RunnerContext;
@@ -17,6 +15,7 @@ use tokio::sync::watch;
 use crate::faults::plant;
 use crate::log_channel::LogChannel;
 use crate::{Adapters, Handlers};
+use crate::{Settings, Tasks};
 
 /// Dependencies of all runners.
 pub(crate) struct HandlerRunners {

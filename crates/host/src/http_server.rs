@@ -1,13 +1,7 @@
 //! HTTP server and health server, created from the settings.
-
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 
-#[cfg(feature = "servers")]
-use crate::Tasks;
-use crate::faults::plant;
-use crate::settings::Auth;
-use crate::{Settings, UrlOrFile};
 use anyhow::{Context, Result, ensure};
 use bakehouse_engine::Shutdown;
 use bakehouse_http::auth::{
@@ -17,6 +11,12 @@ use bakehouse_http::exposure::{ExposureSettings, PublicUrl};
 use bakehouse_http::feed::SubscriberSettings;
 use bakehouse_http::routes::health::Probes;
 use bakehouse_http::{AppState, ConnectionSettings, LimitSettings, Limits, Server};
+
+#[cfg(feature = "servers")]
+use crate::Tasks;
+use crate::faults::plant;
+use crate::settings::Auth;
+use crate::{Settings, UrlOrFile};
 
 /// Creates the HTTP server, which listens at `http.bind`.
 ///

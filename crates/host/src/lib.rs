@@ -43,8 +43,9 @@ mod tasks;
 pub use bakehouse_engine as engine;
 pub use {bakehouse_http as http, bakehouse_validation as validation};
 
-pub use app::{ApiContext, App, BlobsOf, DomainApi, main};
-pub use cli::{known_settings, listed_settings};
+pub use app::{ApiContext, App, DomainApi, main};
+pub use cli::listed_and_known_settings;
+pub use commands::BlobsOf;
 pub use log_channel::LOG_CHANNEL;
 pub use notifications::Notifications;
 pub use secret::{SecretText, SecretUri, SecretUrl, UrlOrFile};

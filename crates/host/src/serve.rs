@@ -1,7 +1,4 @@
 //! All services in one process, with read models and process managers.
-
-use crate::settings::Mode;
-use crate::{Settings, Tasks};
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -20,20 +17,28 @@ use crate::faults::plant;
 use crate::handler_runners::HandlerRunners;
 use crate::notifications::{self, Notifications};
 use crate::readiness::{Watched, readiness};
+use crate::settings::Mode;
 use crate::{Adapters, Handlers, http_server};
+use crate::{Settings, Tasks};
 
 /// Parts of a process that runs all services.
 pub(crate) struct Parts {
     /// Adapters behind the ports.
     pub(crate) adapters: Adapters,
-    /// Hub of the feed, not running yet.
-    pub(crate) feed: Arc<Feed>,
-    /// Routes and names of the domain.
-    pub(crate) api: ApiDefinition,
+    /// API, not running yet.
+    pub(crate) api: Api,
     /// Read models and process managers.
     pub(crate) handlers: Handlers,
     /// Notifications, if any are configured.
     pub(crate) notifications: Option<Notifications>,
+}
+
+/// API of a process, not running yet.
+pub(crate) struct Api {
+    /// Hub of the feed.
+    pub(crate) feed: Arc<Feed>,
+    /// Routes and names of the domain.
+    pub(crate) definition: ApiDefinition,
 }
 
 /// Starts all services: the API at once, the stages as soon as their stores are ready.
@@ -49,7 +54,6 @@ pub(crate) async fn serve<D: Domain>(
 ) -> Result<()> {
     let Parts {
         mut adapters,
-        feed,
         api,
         handlers,
         notifications: of_domain,
@@ -65,40 +69,20 @@ pub(crate) async fn serve<D: Domain>(
         runners.submit_to(&adapters.scheduler);
         single_transaction = Some(engine);
     }
-    let state = AppState {
-        scheduler: adapters.scheduler.clone(),
-        presentation: adapters.reader.clone(),
-        log: adapters.log.clone(),
-        progress: adapters.source.clone(),
-        read_models: adapters.row_reader.clone(),
-        rebuilds: RebuildTargets {
-            source: adapters.source_rebuilds.clone(),
-            presentation: adapters.presentation_rebuilds.clone(),
-        },
-        notifications: adapters.notifications.clone(),
-        feed: feed.clone(),
-        limits: http_server::limits(settings),
-        api,
-    };
     let of_own_feed = handlers.clone().of_own_feed(D::NAME);
     let read_models = of_own_feed.read_models.iter();
-    let watched = Watched {
-        domain: D::NAME,
-        backlog: adapters.backlog.clone(),
-        policies: adapters.policies.clone(),
-        notifier: of_domain
-            .as_ref()
-            .map(|_| adapters.source_inspector.clone()),
-        read_models: read_models.map(|model| model.name()).collect(),
-        stall_timeout: settings.health.stall_timeout,
-    };
-    let (probes, watch) = readiness(&state, adapters.probes.clone(), watched, shutdown.clone());
-    tasks.run(watch);
-    let server = http_server::http(settings, state, probes, shutdown)?;
-    tasks.try_run(store_failure(&mut adapters, shutdown.clone()));
+    let read_models = read_models.map(|model| model.name()).collect();
     // Writes are accepted and documents read before the stages are ready.
-    tasks.run(feed.run(adapters.notices.clone(), shutdown.clone()));
-    tasks.try_run(server.run(shutdown.clone()));
+    start_api::<D>(
+        &adapters,
+        api,
+        read_models,
+        of_domain.is_some(),
+        settings,
+        tasks,
+        shutdown,
+    )?;
+    tasks.try_run(store_failure(&mut adapters, shutdown.clone()));
     let prepared = std::mem::replace(&mut adapters.prepared, Box::pin(std::future::ready(true)));
     if !(prepared.await && is_ours::<D>(adapters.log.as_ref(), shutdown).await?) {
         return Ok(());
@@ -118,6 +102,52 @@ pub(crate) async fn serve<D: Domain>(
         Some(engine) => tasks.run(engine.run(adapters.queue, shutdown.clone())),
         None => run_stages::<D>(adapters, settings, tasks, shutdown),
     }
+    Ok(())
+}
+
+/// Starts the HTTP server with its readiness checks, and the feed. `read_models` are the names of
+/// those that this process builds from its own feed alone.
+///
+/// # Errors
+/// An error if the HTTP address cannot be bound, or a setting is invalid.
+pub(crate) fn start_api<D: Domain>(
+    adapters: &Adapters,
+    api: Api,
+    read_models: Vec<&'static str>,
+    notifies: bool,
+    settings: &Settings,
+    tasks: &mut Tasks,
+    shutdown: &Shutdown,
+) -> Result<()> {
+    let Api { feed, definition } = api;
+    let state = AppState {
+        scheduler: adapters.scheduler.clone(),
+        presentation: adapters.reader.clone(),
+        log: adapters.log.clone(),
+        progress: adapters.source.clone(),
+        read_models: adapters.row_reader.clone(),
+        rebuilds: RebuildTargets {
+            source: adapters.source_rebuilds.clone(),
+            presentation: adapters.presentation_rebuilds.clone(),
+        },
+        notifications: adapters.notifications.clone(),
+        feed: feed.clone(),
+        limits: http_server::limits(settings),
+        api: definition,
+    };
+    let watched = Watched {
+        domain: D::NAME,
+        backlog: adapters.backlog.clone(),
+        policies: adapters.policies.clone(),
+        notifier: notifies.then(|| adapters.source_inspector.clone()),
+        read_models,
+        stall_timeout: settings.health.stall_timeout,
+    };
+    let (probes, watch) = readiness(&state, adapters.probes.clone(), watched, shutdown.clone());
+    tasks.run(watch);
+    let server = http_server::http(settings, state, probes, shutdown)?;
+    tasks.run(feed.run(adapters.notices.clone(), shutdown.clone()));
+    tasks.try_run(server.run(shutdown.clone()));
     Ok(())
 }
 

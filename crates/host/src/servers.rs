@@ -1,8 +1,6 @@
 //! Adapters for MongoDB and RabbitMQ, created from the settings.
-
 use std::sync::Arc;
 
-use crate::{SecretUri, Settings};
 use anyhow::Result;
 use bakehouse_engine::ports::{Backlog, QueueInspector};
 use bakehouse_engine::{Domain, Shutdown};
@@ -10,6 +8,7 @@ use bakehouse_mongodb::{PresentationDatabase, SourceDatabase};
 use bakehouse_rabbitmq::Broker;
 
 use crate::Adapters;
+use crate::{SecretUri, Settings};
 
 /// Creates the adapters of both databases and the broker, without connecting yet.
 ///

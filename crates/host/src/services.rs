@@ -3,16 +3,15 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bakehouse_engine::feed::Feed;
 use bakehouse_engine::stages::baker::{self, BakerDeps};
 use bakehouse_engine::stages::manager::{self, ManagerDeps};
 use bakehouse_engine::stages::notifier::NotifierDeps;
 use bakehouse_engine::stages::writer::{self, WriterDeps};
 use bakehouse_engine::{Domain, Shutdown};
-use bakehouse_http::{AppState, RebuildTargets};
 
+use crate::app::open_api;
 use crate::faults::plant;
-use crate::readiness::{Watched, readiness};
+use crate::serve::start_api;
 use crate::settings::{Configuration, DomainSettings, InvalidSetting};
 use crate::{ApiContext, App, DomainApi, Settings, Tasks, http_server, notifications, servers};
 
@@ -52,7 +51,7 @@ const API: [&str; 12] = [
 impl<D: Domain, S: DomainSettings> App<D, S> {
     /// Runs events-writer: the schedule queue into the log.
     pub fn run_writer(self) -> ExitCode {
-        let app = self.reads(&COMMON, &["amqp.prefetch", "writer."]);
+        let app = self.reads(COMMON).reads(["amqp.prefetch", "writer."]);
         app.run_service(
             |configuration| source_and_broker(&configuration.host),
             async |configuration, shutdown| {
@@ -79,7 +78,7 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
 
     /// Runs orders-manager: the log into the source state.
     pub fn run_manager(self) -> ExitCode {
-        let app = self.reads(&COMMON, &["manager."]);
+        let app = self.reads(COMMON).reads(["manager."]);
         app.run_service(
             |configuration| source_and_broker(&configuration.host),
             async |configuration, shutdown| {
@@ -107,7 +106,9 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
 
     /// Runs data-baker: the source state into documents and frames.
     pub fn run_baker(self) -> ExitCode {
-        let app = self.reads(&COMMON, &["mongodb.presentation_uri", "baker."]);
+        let app = self
+            .reads(COMMON)
+            .reads(["mongodb.presentation_uri", "baker."]);
         app.run_service(
             |configuration| all_servers(&configuration.host),
             async |configuration, shutdown| {
@@ -136,10 +137,10 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
 
     /// Runs notifier: frames into notifications, and those to their recipients.
     pub fn run_notifier(self) -> ExitCode {
-        let of_channels = S::CHANNELS.iter().map(|key| section(key));
         let app = self
-            .reads(&COMMON, &["mongodb.presentation_uri", "notify."])
-            .reads(&of_channels.collect::<Vec<_>>(), &[]);
+            .reads(COMMON)
+            .reads(["mongodb.presentation_uri", "notify."])
+            .reads(S::CHANNELS.iter().map(|key| section(key)));
         let configured = app.notifications;
         app.run_service(
             |configuration| {
@@ -186,62 +187,28 @@ impl<D: Domain, S: DomainSettings> App<D, S> {
         api: impl FnOnce(&Configuration<S>, ApiContext<'_>) -> Result<DomainApi>,
     ) -> ExitCode {
         // Of channels it reads only whether they are on.
-        let is_of_channel = |name: &&&str| {
-            S::CHANNELS
-                .iter()
-                .any(|key| section(key).starts_with(**name))
-        };
+        let is_of_channel = |name: &str| S::CHANNELS.iter().any(|key| section(key) == name);
         let sections = S::SECTIONS.iter().filter(|name| !is_of_channel(name));
-        let of_domain: Vec<_> = sections.chain(S::CHANNELS).copied().collect();
-        let app = self.reads(&API, &of_domain);
+        let of_domain = sections.chain(S::CHANNELS).copied();
+        let app = self.reads(API).reads(of_domain);
         let mut program = app.program();
         program.commands = Some(app.commands());
         program.check = Box::new(|configuration| all_servers(&configuration.host));
         program.start(async |configuration, shutdown| {
             let settings = &configuration.host;
-            let source = servers::source::<D>(settings).await?;
-            let presentation = servers::presentation::<D>(settings).await?;
-            let broker = servers::broker::<D>(settings)?;
-            let feed = Feed::new(presentation.reader(), source.log(), settings.for_feed());
             let mut tasks = Tasks::new(&shutdown);
-            let context = ApiContext {
-                log: source.log(),
-                presentation: presentation.reader(),
-                feed: feed.clone(),
-                tasks: &mut tasks,
-                shutdown: &shutdown,
-            };
-            let api = api(&configuration, context)?;
-            let state = AppState {
-                scheduler: broker.scheduler(),
-                presentation: presentation.reader(),
-                log: source.log(),
-                progress: source.source(),
-                read_models: presentation.row_reader(),
-                rebuilds: RebuildTargets {
-                    source: source.source_rebuilds(),
-                    presentation: presentation.presentation_rebuilds(),
-                },
-                notifications: source.notifications(),
-                feed: feed.clone(),
-                limits: http_server::limits(settings),
-                api: api.definition,
-            };
-            let mut stores = vec![broker.probe(), source.probe(), presentation.probe()];
-            stores.extend(api.probes);
-            let watched = Watched {
-                domain: D::NAME,
-                backlog: broker.backlog(),
-                policies: Some(broker.policy_probe()),
-                notifier: configuration.domain.notifies().then(|| source.inspector()),
-                read_models: Vec::new(),
-                stall_timeout: settings.health.stall_timeout,
-            };
-            let (probes, watch) = readiness(&state, stores, watched, shutdown.clone());
-            tasks.run(watch);
-            let server = http_server::http(settings, state, probes, &shutdown)?;
-            tasks.run(feed.run(broker.notices(), shutdown.clone()));
-            tasks.try_run(server.run(shutdown));
+            let mut adapters = servers::open::<D>(settings, &shutdown).await?;
+            let api = open_api(api, &configuration, &mut adapters, &mut tasks, &shutdown)?;
+            let notifies = configuration.domain.notifies();
+            start_api::<D>(
+                &adapters,
+                api,
+                Vec::new(),
+                notifies,
+                settings,
+                &mut tasks,
+                &shutdown,
+            )?;
             tasks.ended().await
         })
     }
@@ -271,7 +238,7 @@ fn all_servers(settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-/// Prefix of all settings in the section of a key.
+/// Section of a key.
 fn section(key: &'static str) -> &'static str {
-    key.find('.').map_or(key, |dot| &key[..=dot])
+    key.split_once('.').map_or(key, |(section, _)| section)
 }

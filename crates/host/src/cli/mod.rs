@@ -15,7 +15,7 @@ use bakehouse_engine::Shutdown;
 use clap::builder::StyledStr;
 use clap::{CommandFactory, FromArgMatches};
 use futures_util::future::LocalBoxFuture;
-pub use reference::{known_settings, listed_settings};
+pub use reference::listed_and_known_settings;
 
 use crate::output::{stderr, stdout};
 use crate::settings::{Configuration, DomainSettings, InvalidSetting, Unset};

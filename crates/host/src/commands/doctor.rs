@@ -10,9 +10,9 @@ use bakehouse_engine::handlers::AnyHandler;
 use bakehouse_sqlite::SqliteStore;
 use tempfile::TempDir;
 
-use super::{DomainStores, OpenBlobs};
-use crate::Settings;
+use super::{BlobsOf, DomainStores};
 use crate::output::{stderr, stdout};
+use crate::settings::{Configuration, DomainSettings};
 
 /// Number of entries that are compared in one batch.
 const PAGE: usize = 500;
@@ -55,14 +55,14 @@ impl Scratch {
 }
 
 /// Runs the command; `Ok(false)`: it found inconsistencies.
-pub(crate) async fn doctor<D: Domain>(
-    settings: &Settings,
-    stores: DomainStores,
+pub(crate) async fn doctor<D: Domain, S: DomainSettings>(
+    configuration: &Configuration<S>,
+    stores: DomainStores<S>,
     is_json: bool,
     is_quick: bool,
 ) -> Result<bool> {
     let mut not_checked: Vec<String> = NEVER_CHECKED.iter().map(ToString::to_string).collect();
-    let mut deps = deps::<D>(settings, stores.blobs, &mut not_checked).await?;
+    let mut deps = deps::<D, S>(configuration, stores.blobs, &mut not_checked).await?;
     let scratch = Scratch::open(stores.read_models)?;
     deps.read_models = scratch.as_ref().map(|scratch| scratch.read_models.clone());
     let began = Instant::now();
@@ -109,11 +109,12 @@ fn program() -> String {
         reason = "the embedded store does not depend on the domain"
     )
 )]
-async fn deps<D: Domain>(
-    settings: &Settings,
-    blobs: OpenBlobs,
+async fn deps<D: Domain, S: DomainSettings>(
+    configuration: &Configuration<S>,
+    blobs: BlobsOf<S>,
     not_checked: &mut Vec<String>,
 ) -> Result<AuditDeps> {
+    let settings = &configuration.host;
     #[cfg(feature = "servers")]
     if settings.has_servers() {
         not_checked.extend([
@@ -151,7 +152,7 @@ async fn deps<D: Domain>(
             rows: presentation.row_inspector(),
             backlog,
             integrity: vec![source.integrity()],
-            blobs: blobs()?,
+            blobs: blobs(configuration)?,
             read_models: None,
         });
     }
@@ -168,7 +169,7 @@ async fn deps<D: Domain>(
         rows: store.row_inspector(),
         backlog: Some(store.backlog()),
         integrity: vec![store.integrity()],
-        blobs: blobs()?,
+        blobs: blobs(configuration)?,
         read_models: None,
     })
 }

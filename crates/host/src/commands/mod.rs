@@ -23,13 +23,13 @@ use crate::{Settings, Task};
 /// Folder of attached files, in the folder of the embedded store.
 pub(crate) const ATTACHMENTS: &str = "attachments";
 
-/// Function that opens a store of blobs, to be read; `None` where there is none.
-pub(crate) type OpenBlobs = Box<dyn FnOnce() -> Result<Option<Arc<dyn Blobs>>>>;
+/// Function that opens a domain's store of blobs, to be read; `None` where there is none.
+pub type BlobsOf<S> = fn(&Configuration<S>) -> Result<Option<Arc<dyn Blobs>>>;
 
 /// Stores and handlers of a domain that `doctor` checks.
-pub(crate) struct DomainStores {
+pub(crate) struct DomainStores<S> {
     /// Opens the store of blobs, to be read; `None` where there is none.
-    pub(crate) blobs: OpenBlobs,
+    pub(crate) blobs: BlobsOf<S>,
     /// True if the domain has process managers.
     pub(crate) has_processes: bool,
     /// Read models of the domain.
@@ -40,14 +40,14 @@ pub(crate) struct DomainStores {
 pub(crate) fn run_task<D: Domain, S: DomainSettings>(
     configuration: Configuration<S>,
     task: Task,
-    stores: DomainStores,
+    stores: DomainStores<S>,
 ) -> LocalBoxFuture<'static, Result<bool>> {
     Box::pin(async move {
         let settings = &configuration.host;
         let note = configuration.domain.backup_note();
         match task {
             Task::Doctor { json, quick } => {
-                doctor::doctor::<D>(settings, stores, json, quick).await
+                doctor::doctor::<D, S>(&configuration, stores, json, quick).await
             }
             Task::Backup { folder } => {
                 copy_out(settings, &folder)?;
