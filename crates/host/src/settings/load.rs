@@ -332,6 +332,26 @@ mod tests {
     }
 
     #[test]
+    fn every_former_name_is_an_alias() {
+        let defaults = Configuration::<NoSettings>::default();
+        let defaults = defaults.to_toml().expect("TOML");
+        for (former, current) in RENAMED {
+            let (section, former_name) = former.split_once('.').expect("a section");
+            let (_, name) = current.split_once('.').expect("a section");
+            let value = &defaults[section][name];
+            let text = format!("[{section}]\n{former_name} = {value}\n");
+            Jail::expect_with(|jail| {
+                jail.create_file("a.toml", &text)?;
+                let loaded = Configuration::<NoSettings>::load(Some(Path::new("a.toml")));
+                let (_, warnings) = loaded.expect("valid");
+                assert_eq!(warnings.len(), 1, "{former}: {warnings:?}");
+                assert!(warnings[0].contains(current), "{warnings:?}");
+                Ok(())
+            });
+        }
+    }
+
+    #[test]
     fn a_former_name_works_and_is_warned_about() {
         Jail::expect_with(|jail| {
             jail.create_file("a.toml", "[feed]\nplaces = 7\n")?;
