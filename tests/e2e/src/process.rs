@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use bakehouse_dev_servers::has_stopped;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -171,13 +172,7 @@ impl Process {
 
     /// Returns whether it is stopped, as after SIGSTOP.
     pub fn is_stopped(&mut self) -> bool {
-        let Some(pid) = self.pid() else { return false };
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // The name, in brackets, may contain any characters.
-        let state = stat
-            .rsplit_once(") ")
-            .map(|(_, after)| after.chars().next());
-        state == Some(Some('T'))
+        self.pid().is_some_and(has_stopped)
     }
 
     /// Sends SIGKILL and waits for the end.

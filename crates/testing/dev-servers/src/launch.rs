@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 
 use crate::files;
-use crate::process::Process;
+use crate::process::{Process, has_stopped};
 
 /// Name of the file with a container's id.
 const ID_FILE: &str = "container";
@@ -204,15 +204,4 @@ pub(crate) fn remove_containers(folder: &Path) {
             let _ = docker(&["rm", "--force", "--volumes", id.trim()]);
         }
     }
-}
-
-/// Returns whether all threads of a process are stopped.
-fn has_stopped(pid: u32) -> bool {
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
-    threads.into_iter().flatten().flatten().all(|thread| {
-        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-        // The name, in brackets, may contain any characters.
-        let state = stat.rsplit_once(") ").map(|(_, after)| after);
-        state.is_none_or(|state| state.starts_with('T'))
-    })
 }

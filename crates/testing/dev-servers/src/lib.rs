@@ -33,6 +33,7 @@ pub mod skipped;
 pub mod tls;
 
 pub use mongo::Mongo;
+pub use process::has_stopped;
 pub use provision::{false_clock, prepare_tools};
 pub use rabbit::Rabbit;
 pub use replica_set::ReplicaSet;

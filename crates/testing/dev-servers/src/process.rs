@@ -102,3 +102,17 @@ fn identity(pid: Pid) -> String {
     let started = after_name.split_whitespace().nth(19).unwrap_or_default();
     format!("{pid} {started}")
 }
+
+/// Checks whether all threads of a process are stopped, as after SIGSTOP.
+#[must_use]
+pub fn has_stopped(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
+    let mut threads = threads.into_iter().flatten().flatten().peekable();
+    threads.peek().is_some()
+        && threads.all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            // The name, in brackets, may contain any characters. A thread may have ended.
+            let state = stat.rsplit_once(") ").map(|(_, after)| after);
+            state.is_none_or(|state| state.starts_with('T'))
+        })
+}
