@@ -12,6 +12,7 @@ pub mod process;
 pub mod proxy;
 pub mod rebuilds;
 pub mod receiver;
+pub mod repository;
 pub mod stores;
 pub mod world;
 

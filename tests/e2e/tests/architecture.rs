@@ -2,9 +2,10 @@
 //! and small files. Each failure says how to mend it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use bakehouse_e2e::repository::{self, root};
 use serde_json::Value;
 
 /// Dependencies that each crate of the workspace may have on others, dev-dependencies aside.
@@ -125,13 +126,6 @@ const TESTS: &[&str] = &[
 ];
 /// Largest main, in lines.
 const MAX_MAIN_LINES: usize = 100;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .canonicalize()
-        .expect("the workspace")
-}
 
 /// Crates of the workspace, as `cargo metadata` describes them.
 fn packages() -> Vec<Value> {
@@ -286,30 +280,8 @@ fn the_torture_uses_no_code_of_the_host() {
 }
 
 /// Rust files of the workspace, by their paths from its root.
-pub(crate) fn files() -> Vec<(String, String)> {
-    fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
-        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
-            let path = entry.path();
-            if path.is_dir() && entry.file_name() != "target" {
-                collect(&path, into);
-            } else if path.extension().is_some_and(|end| end == "rs") {
-                into.push(path);
-            }
-        }
-    }
-    let mut paths = Vec::new();
-    for folder in ["bins", "crates", "benches", "examples", "tests", "xtask"] {
-        collect(&root().join(folder), &mut paths);
-    }
-    let read = |path: PathBuf| {
-        let name = path
-            .strip_prefix(root())
-            .expect("within")
-            .display()
-            .to_string();
-        (name, std::fs::read_to_string(path).expect("text"))
-    };
-    paths.into_iter().map(read).collect()
+fn files() -> Vec<(String, String)> {
+    repository::files(&["rs"])
 }
 
 #[test]

@@ -3,16 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use bakehouse_dev_servers::skipped::skip;
 use bakehouse_dev_servers::{node, python};
 use bakehouse_e2e::process::command;
+use bakehouse_e2e::repository::root;
 use serde_json::{Map, Value};
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
 
 fn read(path: &str) -> Value {
     let text = python::yaml_to_json(&root().join(path)).expect("YAML");

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use bakehouse_e2e::process::command;
+use bakehouse_e2e::repository::root;
 use bakehouse_e2e::world::SERVICES;
 use bakehouse_e2e::{Kind, World};
 use hyper::Method;
@@ -16,10 +17,6 @@ use tempfile::TempDir;
 const FOREIGN_PROGRAMS: [&str; 3] = ["docker", "npx", "rabbitmqctl"];
 /// Page whose code the tests of `tutorial` compare with the source files.
 const TUTORIAL: &str = "your-own-domain.md";
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
 
 fn pages() -> Vec<PathBuf> {
     let docs = fs::read_dir(root().join("docs"))

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::architecture::files;
+use bakehouse_e2e::repository;
 
 /// Names of the modules that lead to a module or an item.
 type ModulePath<'a> = Vec<&'a str>;
@@ -18,7 +18,7 @@ const TEST_MODULE: [&str; 8] = ["#", "[", "cfg", "(", "test", ")", "]", "mod"];
 
 #[test]
 fn no_crate_has_an_import_circle() {
-    let files = files();
+    let files = repository::files(&["rs"]);
     let roots = files.iter().filter_map(|(name, _)| {
         let root = name.strip_suffix("lib.rs");
         root.or_else(|| name.strip_suffix("main.rs"))

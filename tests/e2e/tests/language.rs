@@ -2,8 +2,9 @@
 //! names of constants, and links and length of the documentation.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
+
+use bakehouse_e2e::repository::{files, root};
 
 /// Words of earlier versions, and the words to use. `docs/style.md` has more of them, which are
 /// too common in other senses to be refused here.
@@ -69,32 +70,6 @@ const MAX_README_LINES: usize = 150;
 
 /// Files that may name retired words, to say what to use instead.
 const ABOUT_WORDS: &[&str] = &["docs/style.md", "tests/e2e/tests/language.rs"];
-
-fn root() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    root.canonicalize().expect("the workspace")
-}
-
-/// Files of the repository with one of these extensions, by their paths from its root.
-fn files(extensions: &[&str]) -> Vec<(String, String)> {
-    let mut command = Command::new("git");
-    let arguments = ["ls-files", "-co", "--exclude-standard"];
-    let output = command.args(arguments).current_dir(root()).output();
-    let output = output.expect("git");
-    assert!(output.status.success(), "git ls-files: {output:?}");
-    let names = String::from_utf8(output.stdout).expect("UTF-8");
-    let is_wanted = |name: &&str| {
-        let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
-        extensions.contains(&extension)
-    };
-    let read = |name: &str| {
-        let text = std::fs::read_to_string(root().join(name)).ok()?;
-        Some((name.to_owned(), text))
-    };
-    let files: Vec<_> = names.lines().filter(is_wanted).filter_map(read).collect();
-    assert!(!files.is_empty(), "no files with {extensions:?}");
-    files
-}
 
 /// Words of a line in lower case; identifiers are split at underscores and capitals.
 fn words(line: &str) -> BTreeSet<String> {

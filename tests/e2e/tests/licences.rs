@@ -2,17 +2,13 @@
 //! machine builds is checked against `deny.toml`. Unlike `cargo deny check` these tests need no
 //! network, and do not check advisories.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use bakehouse_e2e::repository::root;
 use serde_json::Value;
 use spdx::{Expression, ParseMode};
 
 const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
 
 /// Returns the metadata of all packages: the workspace's and their dependencies, dev included.
 fn packages() -> Vec<Value> {

@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use bakehouse_e2e::repository::root;
+
 /// Returns all tables of mutants, each with its path.
 fn tables() -> Vec<(PathBuf, toml::Table)> {
     let folder = root().join("tests/mutants");
@@ -13,10 +15,6 @@ fn tables() -> Vec<(PathBuf, toml::Table)> {
         (entry.path(), text.parse().expect("TOML"))
     };
     files.flatten().map(read).collect()
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// Returns the text of all Rust files below a folder.
