@@ -47,7 +47,7 @@ pub trait ScheduleConsumer: Send {
     /// none. The default waits up to one second for messages in transit.
     ///
     /// # Errors
-    /// The same as for [`ScheduleConsumer::receive`].
+    /// When the queue is unavailable, as for [`ScheduleConsumer::receive`].
     async fn receive_now(&mut self, max: usize) -> Result<ScheduledBatch, StoreError> {
         let received = tokio::time::timeout(RECEIVE_NOW_TIMEOUT, self.receive(max)).await;
         received.unwrap_or_else(|_| Ok(ScheduledBatch::default()))
